@@ -1,0 +1,1 @@
+"""How one outside party speaks: bytes or resources to schemas and back. Pure; no I/O."""

@@ -1,0 +1,1 @@
+"""One file a device family; `registry.py` lists them."""

@@ -1,0 +1,86 @@
+"""What a device driver is: rows, and one pure `read`.
+
+It stands outside `devices/`, so that the contract "drivers never import each other" can name that folder whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo
+
+from adapters.site import SiteMapping
+from schemas.report import Report
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One thing a device says: its own name for it, and ours (MDC codes of metric and unit)."""
+
+    name: str
+    code: int
+    unit: int
+
+
+@dataclass
+class Source:
+    """Where a frame came from, as its driver sees it: the source's settings, and the memory of one connection.
+
+    `time_zone` is None where the config names none. `received_at_us` is set for each frame. `memory` lives as long as
+    the connection: some monitors name the patient and the bed in an earlier message.
+    """
+
+    name: str
+    site: SiteMapping
+    time_zone: ZoneInfo | None = None
+    charset: str | None = None
+    device_field: str | None = None  # the sender's rule: which field names the device
+    peer: str = ""  # "10.0.0.7" on MLLP, the topic on MQTT, the path on serial
+    received_at_us: int = 0
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SerialSettings:
+    """How a family's port is set unless the config says otherwise."""
+
+    baud: int = 9600
+    byte_size: int = 8
+    parity: str = "N"
+    stop_bits: float = 1
+
+
+@dataclass(frozen=True)
+class DeviceDriver:
+    """A device family: its rows and its one function.
+
+    `read` gives the reports of one frame, none where the frame says nothing that is kept apart from being received,
+    or raises FrameError. It never raises anything else, whatever the bytes. `framer` makes the state machine that cuts
+    a serial stream (None: the transport frames by itself, as MLLP and MQTT do).
+    """
+
+    name: str
+    title: str
+    manual: str
+    transport: str  # "serial", "mllp", "mqtt"
+    channels: tuple[Channel, ...]
+    read: Callable[[bytes, Source], Sequence[Report]]
+    framer: Callable[[], SerialFramer] | None = None
+    serial: SerialSettings | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What a framer cut from a stream: a frame, or with `reason` set bytes that are none (they are kept all the same)."""
+
+    data: bytes
+    reason: str = ""
+
+
+class SerialFramer(Protocol):
+    """Cuts a serial stream into frames; without I/O and without a clock. Any chunking gives the same pieces."""
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """Pieces that are complete with these bytes."""
+        ...

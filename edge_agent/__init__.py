@@ -1,0 +1,1 @@
+"""The bedside process: bytes in, sealed batches out, nothing lost."""

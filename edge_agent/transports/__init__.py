@@ -1,0 +1,1 @@
+"""How bytes come in: serial, MLLP, MQTT. Each gives (frame, ack)."""

@@ -1,0 +1,1 @@
+"""What makes a record provable: leaf, tree, signed statements, receipts, verification. Pure; works offline."""

@@ -1,0 +1,63 @@
+"""A batch sealed and opened: leaves, root, header, signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from evidence import signature
+from evidence.tree import leaf_hash, merkle_root, table_leaves
+from schemas import batch, layout
+from schemas.batch import Header, Table
+from schemas.errors import LayoutError
+from schemas.report import Lane
+
+FIRST_PREVIOUS = bytes(32)  # the "header before" of a stream's first batch
+
+
+def seal(
+    leaves: Sequence[bytes],
+    *,
+    lane: Lane,
+    edge: bytes,
+    spool: bytes,
+    batch_no: int,
+    previous: bytes,
+    created_at_us: int,
+    config_hash: bytes,
+    key_id: bytes,
+    sign: Callable[[bytes], bytes],
+) -> bytes:
+    """Seal encoded reports (leaf contents) into the bytes that travel; `sign` gives r || s over the header."""
+    body, record_count, tail_bytes = batch.plain_body(leaves)
+    compressed = batch.compress(body)
+    header = Header(
+        lane, edge, spool, batch_no, previous, created_at_us, len(leaves), record_count, tail_bytes, key_id, config_hash,
+        merkle_root([leaf_hash(bytes(leaf)) for leaf in leaves]), sha256(compressed).digest(),
+    ).encode()  # fmt: skip
+    return header + sign(header) + compressed
+
+
+def batch_id(sealed: bytes) -> bytes:
+    """H(header): what receipts, seals and people name the batch by."""
+    return sha256(sealed[: layout.HEADER_BYTES]).digest()
+
+
+def signed_by(sealed: bytes, public_der: bytes) -> bool:
+    """Whether this key signed the batch's header, and the header names this key."""
+    header, sig = sealed[: layout.HEADER_BYTES], sealed[layout.HEADER_BYTES : layout.BODY_START]
+    return signature.verify(public_der, sig, header)
+
+
+def open_sealed(sealed: bytes) -> tuple[Header, Table]:
+    """Header and tables of a sealed batch whose body is the one its header speaks of.
+
+    Raises LayoutError for anything else. The signature is the caller's question: see `signed_by`.
+    """
+    header = batch.read_header(sealed)
+    if sha256(memoryview(sealed)[layout.BODY_START :]).digest() != header.body_hash:
+        raise LayoutError("body-hash")
+    table = batch.read_body(header, sealed)
+    if merkle_root(table_leaves(table)) != header.root:
+        raise LayoutError("root")
+    return header, table

@@ -1,0 +1,1 @@
+"""What travels: the report, the batch and its byte layout, the nomenclature, topic names, errors."""

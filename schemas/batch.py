@@ -1,0 +1,371 @@
+"""A batch of reports as bytes and as arrays: the only module that indexes numpy fields by name.
+
+Encoding happens at the edge, one report at a time; reading happens at the hospital, a whole table at a time, without
+an object a value. Canonical: two byte strings never mean the same batch. Layout: docs/batch.md.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from schemas import layout
+from schemas.errors import LayoutError
+from schemas.layout import RECORD, REPORT_ROW, TailKind
+from schemas.report import AsSent, ClockQuality, Kind, Lane, RecordKind, Report, Samples, Validity
+
+_Array = NDArray[Any]
+
+
+# --- edge: one report to bytes --------------------------------------------------------------------------------------
+
+
+def encode_report(report: Report, salt: bytes, frame_hash: bytes) -> bytearray:
+    """The report's row, records and tail, one after another, with sequence 0 (see `set_sequence`): the leaf's bytes.
+
+    Raises LayoutError where the report is larger than the layout allows.
+    """
+    if len(report.records) > layout.RECORDS_PER_REPORT_MAX:
+        raise LayoutError("too-many-records", str(len(report.records)))
+    tail = b"".join(_tail_entries(report))
+    device_at = layout.ABSENT_TIME if report.device_at_us is None else report.device_at_us
+    out = bytearray(
+        layout.REPORT_STRUCT.pack(
+            report.device.bytes, salt, frame_hash, report.observed_at_us, device_at, report.received_at_us, 0,
+            min(report.uncertainty_ms, 0xFFFFFFFF), report.clock_quality, report.kind, len(report.records), len(tail),
+        )
+    )  # fmt: skip
+    for r in report.records:
+        numeric = r.kind == RecordKind.NUMERIC and r.validity != Validity.NOT_AVAILABLE
+        mantissa, exponent = (r.mantissa, r.exponent) if numeric else (0, 0)
+        out += layout.RECORD_STRUCT.pack(r.code, r.unit, r.instance, r.kind, r.validity, exponent, mantissa)
+    out += tail
+    if len(out) > layout.FRAME_BYTES_MAX + layout.CUT_BYTES // 2:
+        raise LayoutError("report-too-large", f"{len(out)} bytes")
+    return out
+
+
+def set_sequence(leaf: bytearray, sequence: int) -> None:
+    """Write the report's number in its device and spool; the spool assigns it as it commits."""
+    struct.pack_into("<Q", leaf, layout.SEQUENCE_OFFSET, sequence)
+
+
+def _tail_entries(report: Report) -> Iterator[bytes]:
+    def entry(index: int, kind: TailKind, data: bytes) -> bytes:
+        return layout.TAIL_ENTRY.pack(index, kind, 0, len(data)) + data
+
+    for i, r in enumerate(report.records):
+        if r.text is not None:
+            yield entry(i, TailKind.TEXT, r.text.encode("utf-8", "replace"))
+        if r.as_sent is not None:
+            parts = (r.as_sent.system, r.as_sent.code, r.as_sent.unit)
+            data = "\x1f".join(p.replace("\x1f", " ") for p in parts).encode("utf-8", "replace")
+            yield entry(i, TailKind.AS_SENT, data)
+        if r.samples is not None:
+            s = r.samples
+            head = layout.SAMPLES_HEAD.pack(s.period_us, s.scale_mantissa, s.offset_mantissa, s.exponent)
+            yield entry(i, TailKind.SAMPLES, head + np.array(s.raw, "<i2").tobytes())
+    if report.frame is not None:
+        yield entry(layout.REPORT_LEVEL, TailKind.FRAME, report.frame[: layout.FRAME_BYTES_MAX])
+    if report.kind in (Kind.EVENT, Kind.REJECTED):  # what the hospital learns a device's claim from
+        yield entry(layout.REPORT_LEVEL, TailKind.CLAIM, report.claim.encode("utf-8", "replace"))
+
+
+def plain_body(leaves: Sequence[bytes]) -> tuple[bytes, int, int]:
+    """The body of a batch of these leaves before compression; its record count; the bytes of its tails."""
+    rows, records, tails = [], [], []
+    size = REPORT_ROW.itemsize
+    for leaf in leaves:
+        (count,) = struct.unpack_from("<H", leaf, size - 6)
+        end = size + count * RECORD.itemsize
+        rows.append(leaf[:size])
+        records.append(leaf[size:end])
+        tails.append(leaf[end:])
+    body = b"".join(rows + records + tails)
+    return body, sum(map(len, records)) // RECORD.itemsize, sum(map(len, tails))
+
+
+# --- hospital: tables of reports ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Table:
+    """Reports and their records as arrays, in the order of their leaves; also of several batches, one after another."""
+
+    rows: _Array
+    cells: _Array
+    tails: bytes
+
+    @staticmethod
+    def join(tables: Sequence[Table]) -> Table:
+        """One table of all, in order."""
+        if len(tables) == 1:
+            return tables[0]
+        return Table(
+            np.concatenate([t.rows for t in tables]) if tables else np.empty(0, REPORT_ROW),
+            np.concatenate([t.cells for t in tables]) if tables else np.empty(0, RECORD),
+            b"".join(t.tails for t in tables),
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def device(self) -> _Array:
+        """V16, a report each."""
+        return self.rows["device"]
+
+    @property
+    def observed_at_us(self) -> _Array:
+        """i64."""
+        return self.rows["observed_at"]
+
+    @property
+    def device_at_us(self) -> _Array:
+        """i64; ABSENT_TIME where the message carries none."""
+        return self.rows["device_at"]
+
+    @property
+    def received_at_us(self) -> _Array:
+        """i64."""
+        return self.rows["received_at"]
+
+    @property
+    def sequence(self) -> _Array:
+        """u64."""
+        return self.rows["sequence"]
+
+    @property
+    def uncertainty_ms(self) -> _Array:
+        """u32."""
+        return self.rows["uncertainty_ms"]
+
+    @property
+    def clock_quality(self) -> _Array:
+        """u8, ClockQuality."""
+        return self.rows["clock_quality"]
+
+    @property
+    def kind(self) -> _Array:
+        """u8, Kind."""
+        return self.rows["kind"]
+
+    @property
+    def record_count(self) -> _Array:
+        """i64, a report each."""
+        return self.rows["record_count"].astype(np.int64)
+
+    @cached_property
+    def record_start(self) -> _Array:
+        """i64, n + 1: records of report i are [start[i], start[i + 1])."""
+        return np.concatenate([[0], np.cumsum(self.record_count)])
+
+    @cached_property
+    def tail_start(self) -> _Array:
+        """i64, n + 1: the tail of report i is tails[start[i] : start[i + 1]]."""
+        return np.concatenate([[0], np.cumsum(self.rows["tail_len"], dtype=np.int64)])
+
+    @cached_property
+    def report_of_record(self) -> _Array:
+        """i64, a record each: the index of its report."""
+        return np.repeat(np.arange(len(self)), self.record_count)
+
+    @property
+    def code(self) -> _Array:
+        """u32, a record each."""
+        return self.cells["code"]
+
+    @property
+    def unit(self) -> _Array:
+        """u32, a record each."""
+        return self.cells["unit"]
+
+    @property
+    def instance(self) -> _Array:
+        """u16, a record each."""
+        return self.cells["instance"]
+
+    @property
+    def record_kind(self) -> _Array:
+        """u8, RecordKind."""
+        return self.cells["kind"]
+
+    @property
+    def validity(self) -> _Array:
+        """u8, Validity."""
+        return self.cells["validity"]
+
+    @property
+    def exponent(self) -> _Array:
+        """i8."""
+        return self.cells["exponent"]
+
+    @property
+    def mantissa(self) -> _Array:
+        """i64."""
+        return self.cells["mantissa"]
+
+    @property
+    def channel_bytes(self) -> _Array:
+        """(records, 10) u8: code, unit, instance as sent; equal bytes are the same channel."""
+        return self.cells.view(np.uint8).reshape(-1, RECORD.itemsize)[:, :10]
+
+    def tail(self, report: int) -> list[tuple[int, TailKind, bytes]]:
+        """The tail entries of a report: record index (REPORT_LEVEL for the report itself), kind, data."""
+        return list(tail_entries(self.tails[self.tail_start[report] : self.tail_start[report + 1]]))
+
+    def leaf(self, report: int) -> bytes:
+        """The bytes that the report's leaf is the hash of."""
+        first, last = self.record_start[report], self.record_start[report + 1]
+        tail = self.tails[self.tail_start[report] : self.tail_start[report + 1]]
+        return self.rows[report].tobytes() + self.cells[first:last].tobytes() + tail
+
+
+def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
+    """Walk a tail; raises LayoutError where it is not canonical."""
+    at, last = 0, (-1, 0)
+    while at < len(tail):
+        if at + layout.TAIL_ENTRY.size > len(tail):
+            raise LayoutError("tail", "entry cut off")
+        index, kind, zero, length = layout.TAIL_ENTRY.unpack_from(tail, at)
+        at += layout.TAIL_ENTRY.size
+        if zero or kind not in _TAIL_KINDS or (index, kind) <= last or at + length > len(tail):
+            raise LayoutError("tail", f"entry of kind {kind}, {length} bytes")
+        last = (index, kind)
+        yield index, TailKind(kind), tail[at : at + length]
+        at += length
+
+
+def samples_of(data: bytes) -> Samples:
+    """A SAMPLES tail entry, read."""
+    period_us, scale, offset, exponent = layout.SAMPLES_HEAD.unpack_from(data)
+    raw = np.frombuffer(data, "<i2", offset=layout.SAMPLES_HEAD.size)
+    return Samples(period_us, scale, offset, exponent, tuple(raw.tolist()))
+
+
+def as_sent_of(data: bytes) -> AsSent:
+    """An AS_SENT tail entry, read."""
+    return AsSent(*data.decode().split("\x1f"))
+
+
+@dataclass(frozen=True)
+class Header:
+    """A batch's header, read; instants in microseconds."""
+
+    lane: Lane
+    edge: bytes
+    spool: bytes
+    batch_no: int
+    previous: bytes
+    created_at_us: int
+    report_count: int
+    record_count: int
+    tail_bytes: int
+    key_id: bytes
+    config_hash: bytes
+    root: bytes
+    body_hash: bytes
+
+    @property
+    def plain_bytes(self) -> int:
+        """The size of the body before compression."""
+        return self.report_count * REPORT_ROW.itemsize + self.record_count * RECORD.itemsize + self.tail_bytes
+
+    def encode(self) -> bytes:
+        """The 256 bytes that are hashed to the batch's id and signed."""
+        return layout.HEADER.pack(
+            layout.BATCH_MAGIC, layout.SUITE_P256_SHA256, self.lane, layout.CODEC_ZSTD, self.edge, self.spool,
+            self.batch_no, self.previous, self.created_at_us, self.report_count, self.record_count, self.tail_bytes,
+            self.key_id, self.config_hash, self.root, self.body_hash, bytes(24),
+        )  # fmt: skip
+
+
+def read_header(sealed: bytes) -> Header:
+    """The header of a sealed batch; raises LayoutError for anything that is not canonical or over a limit."""
+    if not layout.BODY_START < len(sealed) <= layout.SEALED_BYTES_MAX:
+        raise LayoutError("size", f"{len(sealed)} bytes")
+    magic, suite, lane, codec, *fields, zeros = layout.HEADER.unpack_from(sealed)
+    if magic != layout.BATCH_MAGIC:
+        raise LayoutError("magic")
+    if suite != layout.SUITE_P256_SHA256 or codec != layout.CODEC_ZSTD or lane not in _LANES:
+        raise LayoutError("unknown-enum", f"suite {suite}, codec {codec}, lane {lane}")
+    if any(zeros):
+        raise LayoutError("padding")
+    header = Header(Lane(lane), *fields)
+    if not 0 < header.report_count <= layout.REPORTS_MAX or header.plain_bytes > layout.PLAIN_BYTES_MAX:
+        raise LayoutError("counts", f"{header.report_count} reports, {header.plain_bytes} bytes")
+    return header
+
+
+def compress(body: bytes) -> bytes:
+    """The body as it travels: one zstd frame that states its content size."""
+    compressed: bytes = zstandard.ZstdCompressor(level=1, write_checksum=False).compress(body)
+    return compressed
+
+
+def read_body(header: Header, sealed: bytes | memoryview) -> Table:
+    """The tables of a sealed batch whose header was read; sizes are checked before anything is allocated."""
+    compressed = bytes(sealed[layout.BODY_START :])
+    try:
+        if zstandard.get_frame_parameters(compressed).content_size != header.plain_bytes:
+            raise LayoutError("body-size")
+        body = zstandard.ZstdDecompressor().decompress(compressed, header.plain_bytes, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise LayoutError("zstd", str(error)) from None
+    rows_end = header.report_count * REPORT_ROW.itemsize
+    rows = np.frombuffer(body, REPORT_ROW, header.report_count)
+    cells = np.frombuffer(body, RECORD, header.record_count, rows_end)
+    table = Table(rows, cells, body[rows_end + header.record_count * RECORD.itemsize :])
+    _check(table)
+    return table
+
+
+_LANES = frozenset(Lane)
+_TAIL_KINDS = frozenset(TailKind)
+_MIN, _MAX = np.iinfo(np.int64).min, np.iinfo(np.int64).max
+
+
+def _within(values: _Array, kinds: type[Kind | ClockQuality | RecordKind | Validity]) -> bool:
+    """Whether all are members: the members are a run without gaps (a test holds that)."""
+    return not len(values) or (int(values.min()) >= min(kinds) and int(values.max()) <= max(kinds))
+
+
+def _check(table: Table) -> None:
+    if int(table.record_start[-1]) != len(table.cells) or int(table.tail_start[-1]) != len(table.tails):
+        raise LayoutError("counts", "records or tails do not add up")
+    if not _within(table.kind, Kind) or not _within(table.clock_quality, ClockQuality):
+        raise LayoutError("unknown-enum", "report row")
+    if not _within(table.record_kind, RecordKind) or not _within(table.validity, Validity):
+        raise LayoutError("unknown-enum", "record")
+    if table.cells["zeros"].any():
+        raise LayoutError("padding", "record")
+    empty = (table.record_kind != RecordKind.NUMERIC) | (table.validity == Validity.NOT_AVAILABLE)
+    if ((table.mantissa != 0) & empty).any() or ((table.exponent != 0) & empty).any():
+        raise LayoutError("not-canonical", "a value where there is none")
+    if len(table.tails):
+        for report in np.flatnonzero(table.rows["tail_len"]).tolist():
+            _check_tail(table, report)
+
+
+def _check_tail(table: Table, report: int) -> None:
+    count = int(table.rows["record_count"][report])
+    for index, kind, data in table.tail(report):
+        if index >= count and index != layout.REPORT_LEVEL:
+            raise LayoutError("tail", "record index")
+        if kind == TailKind.SAMPLES:
+            if len(data) < layout.SAMPLES_HEAD.size or len(data) % 2 or any(data[13:16]):
+                raise LayoutError("tail", "samples")
+        elif kind != TailKind.FRAME:
+            try:
+                text = data.decode()
+            except UnicodeDecodeError:
+                raise LayoutError("tail", "not UTF-8") from None
+            if kind == TailKind.AS_SENT and text.count("\x1f") != 2:
+                raise LayoutError("tail", "as sent")

@@ -1,0 +1,173 @@
+"""A block: sealed batches as they came, beside them a verdict and a value in the canonical unit for each record.
+
+What `validate` writes and every later stage, the seal and the transaction work on. Beside it the other message of the
+hospital's topics: a quarantined message, which travels on as bytes with a reason.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import layout
+from schemas.errors import LayoutError
+
+BLOCK_MAGIC = b"VWBLOCK\x01"
+QUARANTINE_MAGIC = b"VWQUARA\x01"
+# Blocks are closed at this size of sealed bytes or after this wait, whichever comes first.
+BLOCK_BYTES = 512 * 1024
+BLOCK_BATCHES_MAX = 4096
+_HEAD = struct.Struct("<8s32sqIIII")  # magic · nomenclature hash · validated_at · batches, reports, records · zeros
+_QUARANTINE = struct.Struct("<8sBHH3x")  # magic · receipted · lengths of reason and topic
+
+
+class Verdict(IntEnum):
+    """What became of a record; the tens are the class that the ledger counts (see `verdict_class`)."""
+
+    CHARTED = 0
+    CHARTED_TEXT = 1  # an enumeration with a known code
+    CHARTED_SAMPLES = 2
+    MISSING = 10  # the device gave no reading
+    UNMAPPED_CODE = 20
+    UNMAPPED_TEXT = 21  # a text without a known code
+    DOUBTFUL_UNIT = 30  # unit unknown, or of another dimension than the metric
+    DOUBTFUL_RANGE = 31  # outside what is physically possible
+    DOUBTFUL_VALIDITY = 32  # the device itself doubts it
+    DOUBTFUL_CLOCK = 33  # its moment lies in the future
+    NOT_A_VALUE = 90  # a record of an event, context, alert or rejected report
+
+
+class VerdictClass(IntEnum):
+    """The four that the values of stored reports add up to."""
+
+    CHARTED = 0
+    MISSING = 1
+    UNMAPPED = 2
+    DOUBTFUL = 3
+
+
+class ReportFlag(IntFlag):
+    """What is odd about a report's moment or order; a flag never keeps it out."""
+
+    LATE = 1  # observed more than 10 minutes before it was received: charted as late
+    FUTURE = 2  # observed more than 1 minute after it was received
+    DRIFT = 4  # device clock and edge clock differ by more than 5 s
+    NO_TIME = 8  # the message carried none: observed_at = received_at
+    GAP = 16  # an earlier report of this device and spool has not come on this lane yet
+    UNREGISTERED = 32  # nobody has adopted the device
+
+
+@dataclass(frozen=True)
+class Block:
+    """Sealed batches and what was judged of their reports (flags) and records (verdicts, values)."""
+
+    nomenclature_hash: bytes
+    validated_at_us: int
+    batches: tuple[bytes, ...]
+    flags: NDArray[Any]  # u2, a report each: ReportFlag
+    verdicts: NDArray[Any]  # u1, a record each: Verdict
+    values: NDArray[Any]  # f8, a record each, in the metric's canonical unit; NaN where there is none
+
+    @property
+    def judgement(self) -> bytes:
+        """Flags, verdicts and values as they travel: the bytes whose hash is signed."""
+        return self.flags.tobytes() + self.verdicts.tobytes() + self.values.tobytes()
+
+    def encode(self) -> bytes:
+        """The message."""
+        head = _HEAD.pack(
+            BLOCK_MAGIC, self.nomenclature_hash, self.validated_at_us,
+            len(self.batches), len(self.flags), len(self.verdicts), 0,
+        )  # fmt: skip
+        sizes = np.array([len(b) for b in self.batches], "<u4").tobytes()
+        return b"".join((head, sizes, *self.batches, self.judgement))
+
+
+def judgement_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Flags, verdicts and values of `Block.judgement`; raises LayoutError on a wrong size."""
+    if len(data) != 2 * reports + 9 * records:
+        raise LayoutError("counts", "judgement")
+    return (
+        np.frombuffer(data, "<u2", reports),
+        np.frombuffer(data, "u1", records, 2 * reports),
+        np.frombuffer(data, "<f8", records, 2 * reports + records),
+    )
+
+
+def read_block(message: bytes) -> Block:
+    """A block as `Block.encode` wrote it; raises LayoutError for anything else."""
+    if len(message) < _HEAD.size or message[:8] != BLOCK_MAGIC:
+        raise LayoutError("magic")
+    _, nomenclature, validated_at, batches, reports, records, zero = _HEAD.unpack_from(message)
+    if zero or not 0 < batches <= BLOCK_BATCHES_MAX or _HEAD.size + 4 * batches > len(message):
+        raise LayoutError("counts")
+    sizes = np.frombuffer(message, "<u4", batches, _HEAD.size).astype(np.int64)
+    ends = _HEAD.size + 4 * batches + np.cumsum(sizes)
+    if int(ends[-1]) > len(message) or int(sizes.max()) > layout.SEALED_BYTES_MAX:
+        raise LayoutError("counts", "batches")
+    sealed = tuple(message[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True))
+    arrays = judgement_arrays(message[int(ends[-1]) :], reports, records)
+    return Block(nomenclature, validated_at, sealed, *arrays)
+
+
+def verdict_class_counts(verdicts: NDArray[Any]) -> NDArray[Any]:
+    """i64[4]: how many verdicts of each VerdictClass; NOT_A_VALUE is in none."""
+    counts: NDArray[Any] = np.bincount(verdicts // 10, minlength=10)[:4]
+    return counts
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """A message that could not be judged, travelling on to the table `dead`.
+
+    `receipted` says that its edge is told "quarantined" (its signature held); an unknown edge is told nothing.
+    """
+
+    reason: str
+    topic: str
+    receipted: bool
+    message: bytes
+
+    def encode(self) -> bytes:
+        """The message."""
+        reason, topic = self.reason.encode(), self.topic.encode()
+        return (
+            _QUARANTINE.pack(QUARANTINE_MAGIC, self.receipted, len(reason), len(topic)) + reason + topic + self.message
+        )
+
+
+def read_quarantine(message: bytes) -> Quarantine:
+    """A quarantined message as `Quarantine.encode` wrote it; raises LayoutError for anything else."""
+    if len(message) < _QUARANTINE.size or message[:8] != QUARANTINE_MAGIC:
+        raise LayoutError("magic")
+    _, receipted, reason, topic = _QUARANTINE.unpack_from(message)
+    at = _QUARANTINE.size
+    end = at + reason + topic
+    if len(message) < end:
+        raise LayoutError("size")
+    return Quarantine(
+        message[at : at + reason].decode(),
+        message[at + reason : end].decode(),
+        bool(receipted),
+        message[end:],
+    )
+
+
+def split_batches(sizes: Sequence[int]) -> list[slice]:
+    """How to part sealed batches of these sizes into blocks of at most BLOCK_BYTES each (one batch at the least)."""
+    slices: list[slice] = []
+    start = total = 0
+    for i, size in enumerate(sizes):
+        if i > start and (total + size > BLOCK_BYTES or i - start >= BLOCK_BATCHES_MAX):
+            slices.append(slice(start, i))
+            start, total = i, 0
+        total += size
+    if start < len(sizes):
+        slices.append(slice(start, len(sizes)))
+    return slices

@@ -1,0 +1,81 @@
+"""The byte layout of a batch: sizes, limits, and one numpy dtype a table (docs/batch.md draws them to the byte).
+
+Little-endian and packed; offsets are derived, never stored.
+"""
+
+import struct
+from enum import IntEnum
+
+import numpy as np
+
+BATCH_MAGIC = b"VWBATCH\x01"
+SUITE_P256_SHA256 = 1
+CODEC_ZSTD = 1
+SIGNATURE_BYTES = 64
+FRAME_BYTES_MAX = 256 * 1024  # one frame of a device
+CUT_BYTES = 512 * 1024  # a batch is cut at this plain size
+PLAIN_BYTES_MAX = 1024 * 1024  # cut size plus the largest report, with room
+SEALED_BYTES_MAX = PLAIN_BYTES_MAX + 64 * 1024  # what zstd may add to bytes that do not compress
+REPORTS_MAX = 16_384
+RECORDS_PER_REPORT_MAX = 10_000
+ABSENT_TIME = -(2**63)  # device's own time, where the message carries none
+
+# magic · suite · lane · codec · edge · spool · batch_no · previous header's hash · created_at · report, record, tail
+# counts · key_id · hash of config and driver versions · Merkle root · hash of the body as it travels · zeros
+HEADER = struct.Struct("<8sHBB16s16sQ32sqIII32s32s32s32s24s")
+HEADER_BYTES = HEADER.size  # 256
+BODY_START = HEADER_BYTES + SIGNATURE_BYTES
+
+REPORT_ROW = np.dtype(
+    [
+        ("device", "V16"),
+        ("salt", "V16"),
+        ("frame_hash", "V32"),  # H(salt || frame)
+        ("observed_at", "<i8"),
+        ("device_at", "<i8"),
+        ("received_at", "<i8"),
+        ("sequence", "<u8"),
+        ("uncertainty_ms", "<u4"),
+        ("clock_quality", "u1"),
+        ("kind", "u1"),
+        ("record_count", "<u2"),
+        ("tail_len", "<u4"),
+    ]
+)
+# The same row for the edge, which writes one report at a time.
+REPORT_STRUCT = struct.Struct("<16s16s32sqqqQIBBHI")
+SEQUENCE_OFFSET = 88
+
+RECORD = np.dtype(
+    [
+        ("code", "<u4"),
+        ("unit", "<u4"),
+        ("instance", "<u2"),
+        ("kind", "u1"),
+        ("validity", "u1"),
+        ("exponent", "i1"),
+        ("zeros", "u1", (3,)),
+        ("mantissa", "<i8"),
+    ]
+)
+RECORD_STRUCT = struct.Struct("<IIHBBb3xq")
+
+TAIL_ENTRY = struct.Struct("<HBBI")  # record index, tail kind, zero, length of what follows
+SAMPLES_HEAD = struct.Struct("<Iiib3x")  # period_us, scale and offset mantissa, exponent; then int16 samples
+REPORT_LEVEL = 0xFFFF  # the entry belongs to the report, not to one of its records
+
+
+class TailKind(IntEnum):
+    """What a tail entry holds."""
+
+    TEXT = 1  # UTF-8
+    AS_SENT = 2  # code system, code, unit: three UTF-8 texts parted by U+001F
+    SAMPLES = 3
+    FRAME = 4  # the bytes of a frame that could not be read
+    CLAIM = 5  # the identity as the sender states it: UTF-8
+
+
+assert REPORT_ROW.itemsize == REPORT_STRUCT.size == 108
+assert RECORD.itemsize == RECORD_STRUCT.size == 24
+assert REPORT_ROW.fields is not None
+assert REPORT_ROW.fields["sequence"][1] == SEQUENCE_OFFSET

@@ -32,8 +32,8 @@ def seal(
     body, record_count, tail_bytes = batch.plain_body(leaves)
     compressed = batch.compress(body)
     header = Header(
-        lane, edge, spool, batch_no, previous, created_at_us, len(leaves), record_count, tail_bytes, key_id, config_hash,
-        merkle_root([leaf_hash(bytes(leaf)) for leaf in leaves]), sha256(compressed).digest(),
+        lane, edge, spool, batch_no, previous, created_at_us, len(leaves), record_count, tail_bytes, key_id,
+        config_hash, merkle_root([leaf_hash(bytes(leaf)) for leaf in leaves]), sha256(compressed).digest(),
     ).encode()  # fmt: skip
     return header + sign(header) + compressed
 
@@ -49,15 +49,20 @@ def signed_by(sealed: bytes, public_der: bytes) -> bool:
     return signature.verify(public_der, sig, header)
 
 
-def open_sealed(sealed: bytes) -> tuple[Header, Table]:
-    """Header and tables of a sealed batch whose body is the one its header speaks of.
+def open_body(sealed: bytes) -> tuple[Header, Table]:
+    """Header and tables of a sealed batch whose body is the one its header speaks of; raises LayoutError otherwise.
 
-    Raises LayoutError for anything else. The signature is the caller's question: see `signed_by`.
+    The signature is the caller's question (`signed_by`); the root is not computed again (`open_sealed`).
     """
     header = batch.read_header(sealed)
     if sha256(memoryview(sealed)[layout.BODY_START :]).digest() != header.body_hash:
         raise LayoutError("body-hash")
-    table = batch.read_body(header, sealed)
+    return header, batch.read_body(header, sealed)
+
+
+def open_sealed(sealed: bytes) -> tuple[Header, Table]:
+    """As `open_body`, and the root over the plain bytes is the header's."""
+    header, table = open_body(sealed)
     if merkle_root(table_leaves(table)) != header.root:
         raise LayoutError("root")
     return header, table

@@ -225,7 +225,7 @@ class Table:
         """The bytes that the report's leaf is the hash of."""
         first, last = self.record_start[report], self.record_start[report + 1]
         tail = self.tails[self.tail_start[report] : self.tail_start[report + 1]]
-        return self.rows[report].tobytes() + self.cells[first:last].tobytes() + tail
+        return bytes(self.rows[report].tobytes() + self.cells[first:last].tobytes() + tail)
 
 
 def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:

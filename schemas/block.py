@@ -60,7 +60,6 @@ class ReportFlag(IntFlag):
     DRIFT = 4  # device clock and edge clock differ by more than 5 s
     NO_TIME = 8  # the message carried none: observed_at = received_at
     GAP = 16  # an earlier report of this device and spool has not come on this lane yet
-    UNREGISTERED = 32  # nobody has adopted the device
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class AsSent(msgspec.Struct, frozen=True):
 
 
 class Samples(msgspec.Struct, frozen=True):
-    """A stretch of a waveform: sample = (raw x scale_mantissa + offset_mantissa) x 10^exponent, in the record's unit."""
+    """A stretch of a waveform: (raw x scale_mantissa + offset_mantissa) x 10^exponent, in the record's unit."""
 
     period_us: int
     scale_mantissa: int

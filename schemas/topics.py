@@ -6,7 +6,7 @@ from schemas.report import Lane
 
 
 class Topic(NamedTuple):
-    """A topic's name and what the broker is told of it; partitions are equal for all: order holds from stage to stage."""
+    """A topic's name and what the broker is told of it; partitions are equal for all, so order holds throughout."""
 
     name: str
     retention_ms: int

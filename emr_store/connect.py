@@ -1,0 +1,44 @@
+"""Connections to the store, and what can be asked of it without a schema."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+CONNECT_TIMEOUT_S = 5
+# A server that vanished behind a cut line is noticed in some 30 s.
+_KEEPALIVE = "keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000"
+_DEFAULTS = f"connect_timeout={CONNECT_TIMEOUT_S} {_KEEPALIVE}"
+
+StoreError = psycopg.Error
+
+
+def is_poison(error: psycopg.Error) -> bool:
+    """Whether it lies with the values of this one transaction; anything else is worth another attempt."""
+    return isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
+
+
+def open_store(conninfo: str) -> psycopg.Connection:
+    """A connection for reading and small changes; every statement is its own transaction."""
+    return psycopg.connect(_complete(conninfo), autocommit=True)
+
+
+async def open_store_async(conninfo: str) -> psycopg.AsyncConnection:
+    """A connection for the writer, which opens its transactions itself."""
+    return await psycopg.AsyncConnection.connect(_complete(conninfo), autocommit=True)
+
+
+def _complete(conninfo: str) -> str:
+    return make_conninfo(_DEFAULTS, **{k: str(v) for k, v in conninfo_to_dict(conninfo).items()})
+
+
+INCARNATION_SQL = """
+SELECT system_identifier::text || '/' || timeline_id::text FROM pg_control_system(), pg_control_checkpoint()
+"""
+
+
+def incarnation(text: str) -> bytes:
+    """16 bytes that name this store between two restores: of PostgreSQL's system identifier and timeline."""
+    return sha256(text.encode()).digest()[:16]

@@ -1,0 +1,75 @@
+"""Numbered SQL migrations, applied in order under an advisory lock; a newer schema is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.resources import files
+
+import psycopg
+from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
+
+from emr_store.connect import open_store
+from schemas.errors import VitalwireError
+
+_LOCK = 0x76_77_73_63  # one runner at a time
+# A chunk of a week: at 1,000 devices and a report a second its index is some 20 GB; smaller sites lose nothing by it.
+CHUNK_INTERVAL = "7 days"
+
+
+def migrations() -> list[tuple[int, str]]:
+    """Number and text of each migration, in order."""
+    found = [p for p in (files("emr_store") / "migrations").iterdir() if p.name.endswith(".sql")]
+    return sorted((int(p.name.split("_")[0]), p.read_text("utf-8")) for p in found)
+
+
+def migrate(conninfo: str) -> list[int]:
+    """Bring the schema up to date; the numbers applied. Raises VitalwireError where it is newer than this program."""
+    with open_store(conninfo) as conn:
+        conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        conn.execute(
+            "CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY, applied_at timestamptz NOT NULL)"
+        )
+        row = conn.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
+        current = int(row[0]) if row else 0
+        known = migrations()
+        if current > known[-1][0]:
+            raise VitalwireError(
+                f"the store's schema is version {current}, this program knows {known[-1][0]}: install a newer vitalwire"
+            )
+        applied = []
+        for number, sql in known:
+            if number > current:
+                with conn.transaction():
+                    _apply(conn, number, sql)
+                applied.append(number)
+        _fill_metrics(conn)
+        return applied
+
+
+def has_timescaledb(conn: psycopg.Connection) -> bool:
+    """Whether the extension can be used here."""
+    return conn.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone() is not None
+
+
+def _apply(conn: psycopg.Connection, number: int, sql: str) -> None:
+    hypertable = has_timescaledb(conn)
+    if number == 1 and hypertable:
+        conn.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+        sql = sql.replace(") PARTITION BY RANGE (observed_at);", ");")
+    conn.execute(sql.encode())
+    if number == 1 and hypertable:
+        conn.execute(
+            "SELECT create_hypertable('report', by_range('observed_at', %s::interval),"
+            " create_default_indexes => false)",
+            (CHUNK_INTERVAL,),
+        )
+    if number == 1:
+        conn.execute("CREATE INDEX report_device ON report (device, observed_at)")
+    conn.execute("INSERT INTO schema_version VALUES (%s, %s)", (number, datetime.now(UTC)))
+
+
+def _fill_metrics(conn: psycopg.Connection) -> None:
+    rows = [(m.code, m.reference_id, m.short, m.en, m.zh, UNIT_BY_REFERENCE_ID[m.unit].ucum, m.loinc) for m in METRICS]
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.execute("DELETE FROM metric")
+        cursor.executemany("INSERT INTO metric VALUES (%s, %s, %s, %s, %s, %s, %s)", rows)

@@ -1,0 +1,221 @@
+"""What people and pages read: latest values, the ledger, what is dead, what has no code."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row, namedtuple_row
+
+
+class LatestValue(NamedTuple):
+    """The newest value of one channel of one device."""
+
+    device: UUID
+    claim: str | None
+    name: str | None
+    bed: str | None
+    adopted: bool
+    code: int
+    unit: int
+    instance: int
+    value: float | None
+    decimals: int
+    validity: int
+    verdict: int
+    flags: int
+    observed_at: datetime
+    received_at: datetime
+    stored_at: datetime
+    batch: int
+    leaf: int
+
+
+class Stream(NamedTuple):
+    """A stream's row in the ledger; `gaps` are batch numbers that did not come though later ones did."""
+
+    edge: UUID
+    label: str | None
+    spool: UUID
+    lane: int
+    kept: str
+    last_batch_no: int
+    gaps: int
+    reports: int
+    quarantined_reports: int
+    charted: int
+    missing: int
+    unmapped: int
+    doubtful: int
+    updated_at: datetime
+
+
+class Sequence(NamedTuple):
+    """A device's own count against what is kept of it, in one spool."""
+
+    spool: UUID
+    device: UUID
+    last: int
+    stored: int
+
+
+class Dead(NamedTuple):
+    """A message that was not judged."""
+
+    id: int
+    at: datetime
+    reason: str
+    topic: str
+    receipted: bool
+    size: int
+    replayed_at: datetime | None
+
+
+class Unmapped(NamedTuple):
+    """A thing that a sender calls by a name without a standard code."""
+
+    device: UUID
+    claim: str | None
+    system: str
+    code: str
+    unit: str
+    count: int
+    example: str
+
+
+_LATEST_SQL = """
+SELECT DISTINCT ON (d.device, s.code[i], s.instance[i])
+    d.uuid AS device, d.claim, d.name, d.bed, d.adopted_at IS NOT NULL AS adopted, s.code[i] AS code, s.unit[i] AS unit,
+    s.instance[i] AS instance, l.value[i] AS value, coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals,
+    coalesce(l.validity[i], 0) AS validity, coalesce(l.verdict[i], 0) AS verdict, l.flags, l.observed_at, l.received_at,
+    l.stored_at, l.batch, l.leaf
+FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
+CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
+WHERE s.code[i] <> 0
+ORDER BY d.device, s.code[i], s.instance[i], l.observed_at DESC
+"""
+
+
+def latest(conn: psycopg.Connection) -> list[LatestValue]:
+    """The newest value of each channel that has a code, device by device."""
+    return conn.cursor(row_factory=class_row(LatestValue)).execute(_LATEST_SQL).fetchall()
+
+
+_STREAMS_SQL = """
+SELECT g.edge, e.label, g.spool, g.lane, g.kept::text AS kept, coalesce(upper(g.kept), 1) - 1 AS last_batch_no,
+    coalesce(upper(g.kept), 1) - 1 - coalesce((SELECT sum(upper(r) - lower(r)) FROM unnest(g.kept + g.quarantined) AS r
+        WHERE lower(r) < upper(g.kept)), 0)::int8 AS gaps,
+    g.reports, g.quarantined_reports, g.charted, g.missing, g.unmapped, g.doubtful, g.updated_at
+FROM ledger g LEFT JOIN edge e USING (edge) ORDER BY e.label, g.spool, g.lane
+"""
+
+
+def streams(conn: psycopg.Connection) -> list[Stream]:
+    """The ledger, a row a stream."""
+    return conn.cursor(row_factory=class_row(Stream)).execute(_STREAMS_SQL).fetchall()
+
+
+def sequences(conn: psycopg.Connection) -> list[Sequence]:
+    """Each device's own count against what is kept."""
+    sql = (
+        "SELECT q.spool, d.uuid AS device, q.last, q.stored FROM sequence q JOIN device d USING (device) ORDER BY 1, 2"
+    )
+    return conn.cursor(row_factory=class_row(Sequence)).execute(sql).fetchall()
+
+
+def dead(conn: psycopg.Connection, limit: int = 100) -> list[Dead]:
+    """The newest messages that were not judged."""
+    sql = (
+        "SELECT id, at, reason, topic, receipted, length(message) AS size, replayed_at FROM dead"
+        " ORDER BY id DESC LIMIT %s"
+    )
+    return conn.cursor(row_factory=class_row(Dead)).execute(sql, (limit,)).fetchall()
+
+
+def dead_message(conn: psycopg.Connection, number: int) -> tuple[Dead, bytes] | None:
+    """One of them with its bytes; None where there is none of this number."""
+    row = conn.execute(
+        "SELECT id, at, reason, topic, receipted, length(message), replayed_at, message FROM dead WHERE id = %s",
+        (number,),
+    ).fetchone()
+    return (Dead(*row[:7]), bytes(row[7])) if row else None
+
+
+def mark_replayed(conn: psycopg.Connection, number: int) -> None:
+    """It was given to the processors again."""
+    conn.execute("UPDATE dead SET replayed_at = now() WHERE id = %s", (number,))
+
+
+_UNMAPPED_SQL = """
+SELECT d.uuid AS device, d.claim, coalesce(t ->> 'system', '') AS system, t ->> 'code' AS code,
+    coalesce(t ->> 'unit', '') AS unit, count(*) AS count,
+    coalesce(min(t ->> 'text'), min(r.value[(t ->> 'record')::int + 1]::text), '') AS example
+FROM report r JOIN device d USING (device) CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t
+WHERE r.kind = 1 AND t ? 'code' AND r.verdict[(t ->> 'record')::int + 1] IN (20, 21)
+GROUP BY 1, 2, 3, 4, 5 ORDER BY count(*) DESC, 3, 4 LIMIT %s
+"""
+
+
+def unmapped(conn: psycopg.Connection, limit: int = 500) -> list[Unmapped]:
+    """What senders call by names without a code, the most frequent first."""
+    return conn.cursor(row_factory=class_row(Unmapped)).execute(_UNMAPPED_SQL, (limit,)).fetchall()
+
+
+class EdgeSays(NamedTuple):
+    """The newest event of each edge's devices: what the edge itself reports of them."""
+
+    device: UUID
+    claim: str | None
+    edge: UUID
+    observed_at: datetime
+    texts: list[dict[str, object]]
+
+
+def events(conn: psycopg.Connection, limit: int = 50) -> list[EdgeSays]:
+    """The newest events."""
+    sql = (
+        "SELECT d.uuid AS device, d.claim, d.edge, r.observed_at, r.texts FROM report r JOIN device d USING (device)"
+        " WHERE r.kind = 4 AND r.texts IS NOT NULL ORDER BY r.observed_at DESC LIMIT %s"
+    )
+    return conn.cursor(row_factory=class_row(EdgeSays)).execute(sql, (limit,)).fetchall()
+
+
+class Path(NamedTuple):
+    """One report's way: instants of each stage."""
+
+    device: UUID
+    claim: str | None
+    bed: str | None
+    observed_at: datetime
+    received_at: datetime
+    signed: bytes
+    position: int
+    batch_no: int
+    batch_id: bytes
+    lane: int
+    leaf: int
+    stored_at: datetime
+    sealed_head: bytes
+
+
+def newest_path(conn: psycopg.Connection) -> Path | None:
+    """The way of the newest report that came live; None while there is none."""
+    sql = (
+        "SELECT d.uuid AS device, d.claim, d.bed, l.observed_at, l.received_at, s.seal AS signed, b.position,"
+        " b.batch_no, b.batch_id, b.lane, l.leaf, l.stored_at, substr(b.sealed, 1, 256) AS sealed_head"
+        " FROM latest l JOIN device d USING (device) JOIN batch b USING (batch) JOIN seal s USING (position)"
+        " WHERE b.lane = 1 ORDER BY l.stored_at DESC LIMIT 1"
+    )
+    return conn.cursor(row_factory=class_row(Path)).execute(sql).fetchone()
+
+
+def edge_counts(conn: psycopg.Connection) -> list[tuple[UUID, datetime, str]]:
+    """The newest counts that each edge reported of itself: edge, when, text."""
+    sql = (
+        "SELECT DISTINCT ON (d.edge) d.edge, r.observed_at, t ->> 'text' FROM report r JOIN device d USING (device)"
+        " CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t"
+        " WHERE r.kind = 4 AND t ->> 'code' = 'counts' ORDER BY d.edge, r.observed_at DESC"
+    )
+    return [(r[0], r[1], r[2]) for r in conn.cursor(row_factory=namedtuple_row).execute(sql)]

@@ -1,0 +1,276 @@
+"""Rows of `report`, `latest` and `waveform` as PostgreSQL's binary COPY, built by numpy for a whole lot at once.
+
+Reports alike in channels, nulls and kept columns form a group, and a group's rows have one width: they are written as
+a byte matrix, column by column. Format: PostgreSQL documentation, COPY, "Binary Format"; arrays as array_send writes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.batch import Table, as_sent_of
+from schemas.block import ReportFlag
+from schemas.layout import REPORT_LEVEL, TailKind
+from schemas.report import Kind, RecordKind
+
+_Array = NDArray[Any]
+COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+COPY_END = b"\xff\xff"
+POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01 in microseconds since 1970
+_FLOAT8_OID, _INT2_OID = 701, 21
+_NULL = b"\xff\xff\xff\xff"
+_json = msgspec.json.Encoder()
+# A fixed odd multiplier a word: equal keys give equal sums; unequal ones are told apart by a full comparison.
+_MIX = np.random.default_rng().integers(1, 2**63, size=16_384, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+
+
+@dataclass(frozen=True)
+class Lot:
+    """All the reports of one transaction: the joined tables, their judgement, and the numbers that the store gave them.
+
+    `device`, `batch`, `leaf`, `observed_at_us` have one element a report; `channel_set_of` gives the id of a channel
+    list (10 bytes a channel).
+    """
+
+    table: Table
+    flags: _Array
+    verdicts: _Array
+    values: _Array
+    device: _Array
+    batch: _Array
+    leaf: _Array
+    observed_at_us: _Array
+    channel_set_of: Callable[[bytes], int]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Reports that are written alike: their indices, channel list, and a (reports, channels) index of records."""
+
+    reports: _Array
+    records: _Array
+    channels: bytes
+    nulls: _Array  # bool, a channel each
+    decimals: bool
+    validity: bool
+    verdict: bool
+
+
+def groups(table: Table, values: _Array, verdicts: _Array, reports: _Array) -> Iterator[Group]:
+    """Part these reports into groups."""
+    counts = table.record_count[reports]
+    nulls = np.isnan(values)
+    for count in np.unique(counts).tolist():
+        chosen = reports[counts == count]
+        records = table.record_start[chosen][:, None] + np.arange(count)
+        if count == 0:
+            yield Group(chosen, records, b"", np.zeros(0, bool), False, False, False)
+            continue
+        key = np.zeros((len(chosen), -(-(11 * count + 3) // 8) * 8), np.uint8)
+        key[:, : 10 * count] = table.channel_bytes[records].reshape(len(chosen), -1)
+        key[:, 10 * count : 11 * count] = nulls[records]
+        key[:, 11 * count] = (table.exponent[records] != 0).any(axis=1)
+        key[:, 11 * count + 1] = (table.validity[records] != 0).any(axis=1)
+        key[:, 11 * count + 2] = (verdicts[records] != 0).any(axis=1)
+        for members in alike(key):
+            first = key[members[0]]
+            yield Group(
+                chosen[members], records[members], first[: 10 * count].tobytes(),
+                first[10 * count : 11 * count].astype(bool), *(bool(x) for x in first[11 * count : 11 * count + 3]),
+            )  # fmt: skip
+
+
+def alike(key: _Array) -> Iterator[_Array]:
+    """Indices of the equal rows of a (n, 8k) byte matrix, a distinct row each.
+
+    By a hash of the rows; where a group's rows are not in fact equal (a collision), by comparing them.
+    """
+    words = key.view(np.uint64)
+    mix = np.resize(_MIX, words.shape[1])
+    hashes = ((words ^ (words >> np.uint64(29))) * mix).sum(axis=1, dtype=np.uint64)
+    _, inverse = np.unique(hashes, return_inverse=True)
+    order = np.argsort(inverse, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(inverse[order])) + 1):
+        rest = members
+        while len(rest):
+            same = (key[rest] == key[rest[0]]).all(axis=1)
+            yield rest[same]
+            rest = rest[~same]
+
+
+class _Rows:
+    """Rows of one width as a byte matrix; each call appends a column."""
+
+    def __init__(self, count: int, fields: int) -> None:
+        self.count = count
+        self.parts: list[_Array] = []
+        self._raw(struct.pack(">h", fields))
+
+    def _raw(self, data: bytes) -> None:
+        self.parts.append(np.broadcast_to(np.frombuffer(data, np.uint8), (self.count, len(data))))
+
+    def number(self, values: _Array, dtype: str) -> None:
+        self._raw(struct.pack(">i", np.dtype(dtype).itemsize))
+        self.parts.append(np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(self.count, -1))
+
+    def instant(self, us: _Array) -> None:
+        self.number(us - POSTGRES_EPOCH_US, ">i8")
+
+    def constant(self, value: int, dtype: str) -> None:
+        data = np.array([value], dtype).tobytes()
+        self._raw(struct.pack(">i", len(data)) + data)
+
+    def octets(self, values: _Array) -> None:
+        self._raw(struct.pack(">i", values.shape[1]))
+        self.parts.append(values)
+
+    def null(self) -> None:
+        self._raw(_NULL)
+
+    def array(self, values: _Array, dtype: str, oid: int, nulls: _Array) -> None:
+        size, channels = np.dtype(dtype).itemsize, values.shape[1]
+        if channels == 0:
+            self._raw(struct.pack(">iiii", 12, 0, 0, oid))
+            return
+        length = 20 + 4 * channels + size * int((~nulls).sum())
+        self._raw(struct.pack(">iiiiii", length, 1, int(nulls.any()), oid, channels, 1))
+        if nulls.any():
+            for i in range(channels):
+                if nulls[i]:
+                    self._raw(_NULL)
+                else:
+                    self.number(values[:, i], dtype)
+            return
+        cells = np.empty((self.count, channels, 4 + size), np.uint8)
+        cells[:, :, :4] = np.frombuffer(struct.pack(">i", size), np.uint8)
+        cells[:, :, 4:] = np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(self.count, channels, size)
+        self.parts.append(cells.reshape(self.count, -1))
+
+    def matrix(self) -> _Array:
+        return np.concatenate(self.parts, axis=1)
+
+
+def _values(rows: _Rows, lot: Lot, group: Group) -> None:
+    """value, decimals, validity, verdict: the columns that `report` and `latest` share."""
+    no_nulls = np.zeros(len(group.nulls), bool)
+    rows.array(lot.values[group.records], ">f8", _FLOAT8_OID, group.nulls)
+    if group.decimals:
+        rows.octets((lot.table.exponent[group.records].astype(np.int16) + 128).astype(np.uint8))
+    else:
+        rows.null()
+    for kept, column in ((group.validity, lot.table.validity), (group.verdict, lot.verdicts)):
+        if kept:
+            rows.array(column[group.records], ">i2", _INT2_OID, no_nulls)
+        else:
+            rows.null()
+
+
+def report_rows(lot: Lot, reports: _Array) -> bytes:
+    """Binary COPY of these reports into `report`, columns in the table's order."""
+    out: list[bytes] = [COPY_HEAD]
+    with_tail = np.diff(lot.table.tail_start) > 0
+    for group in groups(lot.table, lot.values, lot.verdicts, reports):
+        i = group.reports
+        rows = _Rows(len(i), 14)
+        rows.instant(lot.observed_at_us[i])
+        rows.instant(lot.table.received_at_us[i])
+        rows.number(lot.device[i], ">i4")
+        rows.constant(lot.channel_set_of(group.channels), ">i4")
+        rows.number(lot.table.kind[i], ">i2")
+        rows.number(lot.flags[i], ">i2")
+        rows.number(lot.table.sequence[i], ">i8")
+        rows.number(lot.batch[i], ">i8")
+        rows.number(lot.leaf[i], ">i4")
+        _values(rows, lot, group)
+        matrix, tailed = rows.matrix(), with_tail[i]
+        plain = matrix[~tailed] if tailed.any() else matrix
+        out.append(np.concatenate([plain, np.full((len(plain), 4), 0xFF, np.uint8)], axis=1).tobytes())
+        for row, report in zip(matrix[tailed], i[tailed].tolist(), strict=True):
+            texts = b"\x01" + texts_json(lot.table, report)
+            out.append(row.tobytes() + struct.pack(">i", len(texts)) + texts)
+    out.append(COPY_END)
+    return b"".join(out)
+
+
+def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
+    """Binary COPY of these reports in the shape of `latest`."""
+    out: list[bytes] = [COPY_HEAD]
+    for group in groups(lot.table, lot.values, lot.verdicts, reports):
+        i = group.reports
+        rows = _Rows(len(i), 12)
+        rows.number(lot.device[i], ">i4")
+        rows.constant(lot.channel_set_of(group.channels), ">i4")
+        rows.instant(lot.observed_at_us[i])
+        rows.instant(lot.table.received_at_us[i])
+        rows.constant(stored_at_us - POSTGRES_EPOCH_US, ">i8")
+        rows.number(lot.flags[i], ">i2")
+        rows.number(lot.batch[i], ">i8")
+        rows.number(lot.leaf[i], ">i4")
+        _values(rows, lot, group)
+        out.append(rows.matrix().tobytes())
+    out.append(COPY_END)
+    return b"".join(out)
+
+
+def waveform_rows(lot: Lot, reports: _Array) -> bytes:
+    """Binary COPY of the SAMPLES records of these reports into `waveform`."""
+    picked = np.isin(lot.table.report_of_record, reports) & (lot.table.record_kind == RecordKind.SAMPLES)
+    records = np.flatnonzero(picked)
+    of = lot.table.report_of_record[records]
+    rows = _Rows(len(records), 7)
+    rows.number(lot.device[of], ">i4")
+    rows.instant(lot.observed_at_us[of])
+    rows.number(lot.table.code[records], ">i8")
+    rows.number(lot.table.instance[records], ">i4")
+    rows.number(lot.batch[of], ">i8")
+    rows.number(lot.leaf[of], ">i4")
+    rows.number(records - lot.table.record_start[of], ">i4")
+    return COPY_HEAD + rows.matrix().tobytes() + COPY_END
+
+
+def texts_json(table: Table, report: int) -> bytes:
+    """What a report's tail says in words: a list of {record, text, system, code, unit, bytes} for `report.texts`.
+
+    Samples and the bytes of rejected frames stay in the batch; of the latter only the number is here.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for index, kind, data in table.tail(report):
+        entry = found.setdefault(index, {} if index == REPORT_LEVEL else {"record": index})
+        match kind:
+            case TailKind.TEXT:
+                entry["text"] = data.decode().replace("\x00", "␀")  # PostgreSQL's text holds no NUL
+            case TailKind.AS_SENT:
+                sent = as_sent_of(data)
+                entry |= {k: v.replace("\x00", "␀") for k, v in msgspec.to_builtins(sent).items() if v}
+            case TailKind.CLAIM:
+                entry["claim"] = data.decode().replace("\x00", "␀")
+            case TailKind.FRAME:
+                entry["bytes"] = len(data)
+            case TailKind.SAMPLES:
+                entry["samples"] = True
+    return _json.encode(list(found.values()))
+
+
+def chartable(lot: Lot) -> _Array:
+    """Indices of the reports that `latest` may show: measurements whose moment is believed."""
+    future = (lot.flags & ReportFlag.FUTURE) != 0
+    return np.flatnonzero((lot.table.kind == Kind.METRIC) & ~future & (lot.table.record_count > 0))
+
+
+def newest(lot: Lot, reports: _Array) -> _Array:
+    """Of these reports the newest for each device and channel list: what can move `latest` forward."""
+    ids = np.empty(len(reports), np.int64)
+    for group in groups(lot.table, np.zeros(len(lot.values)), np.zeros(len(lot.verdicts), np.uint8), reports):
+        ids[np.searchsorted(reports, group.reports)] = lot.channel_set_of(group.channels)
+    device, moment = lot.device[reports], lot.observed_at_us[reports]
+    order = np.lexsort((moment, ids, device))
+    ordered = np.stack([device[order], ids[order]])
+    last = np.flatnonzero(np.append((np.diff(ordered) != 0).any(axis=0), True)) if len(order) else order
+    return np.sort(reports[order[last]])

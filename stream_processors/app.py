@@ -1,0 +1,122 @@
+"""The hospital process, as a table: topic -> function -> topic.
+
+    <lane>.raw -> validate -> <lane>.valid -> sign -> <lane>.signed -> store -> the record, receipts
+                              live.valid  -> alert -> alerts -> filed in the record
+
+Three faust apps, each a process of its own: alerts flow while the store waits for its database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, NoReturn
+
+import faust
+import structlog
+
+from schemas import topics
+from schemas.report import Lane
+from stream_processors import stage
+from stream_processors.broker import SESSION_TIMEOUT_S, ensure_topics, security
+from stream_processors.config import ProcessorsConfig
+from stream_processors.stage import Output, Stage
+from stream_processors.work import Alert, Judge, Store, file_alerts
+
+APPS = ("judge", "store", "alert")
+EXIT_TOPICS_LOST = 75  # the broker lost its topics: a fresh worker starts from what it has now
+_log = structlog.get_logger("app")
+
+
+def judge_stages(judge: Judge, lanes: Sequence[Lane]) -> list[Stage]:
+    """validate and sign."""
+    return [
+        Stage(name, source(lane), take, within_s, partial(work, lane), partial(judge.quarantine, lane))
+        for lane in lanes
+        for name, source, take, within_s, work in (
+            ("validate", topics.raw, 200, 0.05, judge.validate),
+            ("sign", topics.valid, 50, 0.01, judge.sign),
+        )
+    ]
+
+
+def store_stages(stores: dict[Lane, Store], conninfo: str, lanes: Sequence[Lane]) -> list[Stage]:
+    """store, and the filing of alerts."""
+    return [
+        *(Stage("store", topics.signed(n), 20, 0.05, stores[n].store, stores[n].poison) for n in lanes),
+        Stage("file", topics.ALERTS, 100, 0.05, partial(file_alerts, conninfo), stores[lanes[0]].poison),
+    ]
+
+
+def alert_stages(alert: Alert) -> list[Stage]:
+    """alert: the live lane only; a value of an hour ago rings nobody up."""
+    return [Stage("alert", topics.valid(Lane.LIVE), 20, 0.05, alert.evaluate, alert.skip)]
+
+
+def build(
+    name: str, config: ProcessorsConfig, stages: Sequence[Stage], attempted: Callable[[], None],
+    background: Callable[[Callable[[Sequence[Output]], Awaitable[None]]], Sequence[Awaitable[None]]],
+) -> faust.App:  # fmt: skip
+    """A faust app of these stages; the settings are those whose behaviour was measured (docs/adr/0004)."""
+    app = faust.App(
+        f"vitalwire-{name}",
+        broker=f"kafka://{config.kafka.replace(',', ';')}",
+        broker_credentials=security(config).get("ssl_context"),
+        broker_session_timeout=SESSION_TIMEOUT_S,
+        broker_heartbeat_interval=SESSION_TIMEOUT_S / 5,
+        broker_rebalance_timeout=SESSION_TIMEOUT_S,
+        broker_commit_interval=0.5,
+        stream_buffer_maxsize=16,
+        stream_wait_empty=False,
+        topic_disable_leader=True,
+        consumer_auto_offset_reset="earliest",
+        producer_max_request_size=topics.MESSAGE_BYTES_MAX,
+        consumer_max_fetch_size=topics.MESSAGE_BYTES_MAX,
+        producer_acks=-1,
+        key_serializer="raw",
+        value_serializer="raw",
+        web_enabled=False,
+    )
+    known: dict[str, Any] = {}
+
+    def topic(of: str) -> Any:
+        return known.setdefault(of, app.topic(of, key_serializer="raw", value_serializer="raw", internal=False))
+
+    async def send(outputs: Sequence[Output]) -> None:
+        sent = [await topic(o.topic).send(key=o.key, value=o.value, partition=o.partition) for o in outputs]
+        await asyncio.gather(*sent)
+
+    for each in stages:
+
+        async def body(stream: Any, each: Stage = each) -> None:
+            await stage.run(each, stream, send, attempted)
+
+        app.agent(topic(each.source), name=f"{each.name}:{each.source}")(body)
+
+    @app.task
+    async def begin() -> None:
+        tasks = [asyncio.ensure_future(t) for t in (*background(send), watch_topics(config))]
+        await asyncio.gather(*tasks)
+
+    return app
+
+
+async def watch_topics(config: ProcessorsConfig) -> None:
+    """A broker that lost its data knows no topics: make them again, and begin afresh with them."""
+    while True:
+        await asyncio.sleep(2.0)
+        try:
+            made = await ensure_topics(config)
+        except Exception as error:  # noqa: BLE001  the broker is away: the stages wait for it by themselves
+            _log.warning("broker not reached", error=type(error).__name__)
+            continue
+        if made:
+            _log.error("topics were gone and are made again: the worker starts afresh", topics=made)
+            end_at_once(EXIT_TOPICS_LOST)
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End the process without the goodbyes that wait for a broker."""
+    os._exit(code)

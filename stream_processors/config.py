@@ -1,0 +1,42 @@
+"""The processors' one configuration file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An alarm limit."""
+
+    metric: Annotated[str, Meta(description="MDC reference id, e.g. MDC_PULS_OXIM_SAT_O2")]
+    low: Annotated[float | None, Meta(description="alert below it, in the metric's canonical unit")] = None
+    high: Annotated[float | None, Meta(description="alert above it")] = None
+    priority: Annotated[Literal["low", "medium", "high"], Meta(description="as IEC 60601-1-8 ranks alarms")] = "medium"
+
+
+class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """vitalwire processors: validate, sign, store, alert."""
+
+    kafka: Annotated[str, Meta(description="bootstrap servers, host:port, comma between")] = "127.0.0.1:9092"
+    kafka_ca: Annotated[Path | None, Meta(description="CA file: TLS to the broker when set")] = None
+    database: Annotated[str, Meta(description="PostgreSQL conninfo without a password")] = "dbname=vitalwire"
+    database_password_file: Annotated[Path | None, Meta(description="file with the password, readable by us alone")] = (
+        None
+    )
+    key_file: Annotated[Path, Meta(description="the platform's signing key: vitalwire processors keygen")] = Path(
+        "platform.key"
+    )
+    demo: Annotated[bool, Meta(description="accept keys that were made for the demo")] = False
+    partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create")] = 4
+    replication: Annotated[int, Meta(ge=1, le=9, description="replicas of every topic we create")] = 1
+    registry_every_s: Annotated[float, Meta(gt=0, description="how often the registry is read again")] = 5.0
+    stall_s: Annotated[float, Meta(gt=0, description="a worker that has work and makes no attempt is ended")] = 60.0
+    metrics_port: Annotated[
+        int,
+        Meta(ge=0, le=65530, description="metrics and health: judge here, store and alert on the two next; 0: none"),
+    ] = 9464
+    limits: Annotated[tuple[LimitConfig, ...], Meta(description="alarm limits")] = ()

@@ -1,0 +1,131 @@
+"""Take, retry, dead-letter, acknowledge: once, for all stages.
+
+A stage's work runs inside `attempt`, which returns only when the work is done: nothing is ever raised out of a faust
+agent (an exception that leaves one stalls the worker and can lose the message). Offsets are acknowledged after the
+outputs are with the broker, or after COMMIT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from emr_store.connect import StoreError, is_poison
+
+BACKOFF_FIRST_S = 0.05
+BACKOFF_MAX_S = 5.0
+_log = structlog.get_logger("stage")
+_messages = Counter("vitalwire_stage_messages", "Messages that a stage finished", ["stage"])
+_retries = Counter("vitalwire_stage_retries", "Attempts that failed and were made again", ["stage"])
+_poisoned = Counter("vitalwire_stage_poisoned", "Messages that a stage gave up on", ["stage"])
+_seconds = Histogram("vitalwire_stage_lot_seconds", "Time for a lot, retries included", ["stage"])
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a topic."""
+
+    topic: str
+    partition: int
+    value: bytes
+
+
+@dataclass(frozen=True)
+class Output:
+    """One message for a topic; `partition` None lets the key decide."""
+
+    topic: str
+    value: bytes
+    partition: int | None = None
+    key: bytes | None = None
+
+
+class Work(Protocol):
+    """What a stage does with a lot; raises StoreError while a service is away."""
+
+    async def __call__(self, lot: Sequence[Message]) -> Sequence[Output]: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage between topics.
+
+    `poison` says what becomes of one message that the work cannot take, with its reason; it is retried like work.
+    """
+
+    name: str
+    source: str
+    take: int
+    within_s: float
+    work: Work
+    poison: Callable[[Message, str], Awaitable[Sequence[Output]]]
+
+
+Send = Callable[[Sequence[Output]], Awaitable[None]]
+
+
+async def run(stage: Stage, stream: Any, send: Send, attempted: Callable[[], None]) -> None:
+    """The body of a stage's agent. `stream` is faust's; its types lack noack_take."""
+    async for events in stream.noack_take(stage.take, within=stage.within_s):
+        lot = [Message(e.message.topic, e.message.partition, e.value) for e in events]
+        with _seconds.labels(stage.name).time():
+            await attempt(stage, lot, send, attempted)
+        for event in events:
+            event.ack()
+        _messages.labels(stage.name).inc(len(lot))
+
+
+async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: Callable[[], None]) -> None:
+    """Work a lot until it is done: with back-off while a service is away; one by one where a message is poison."""
+    delay_s = BACKOFF_FIRST_S
+    while True:
+        attempted()
+        try:
+            await send(await stage.work(lot))
+            return
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  nothing may leave the agent
+            if _transient(error):
+                _retries.labels(stage.name).inc()
+                _log.warning("again", stage=stage.name, error=type(error).__name__, detail=str(error)[:200])
+            elif len(lot) > 1:
+                for message in lot:
+                    await attempt(stage, [message], send, attempted)
+                return
+            else:
+                await _give_up(stage, lot[0], error, send, attempted)
+                return
+        await asyncio.sleep(delay_s * random.uniform(0.8, 1.2))
+        delay_s = min(delay_s * 2, BACKOFF_MAX_S)
+
+
+async def _give_up(stage: Stage, message: Message, error: Exception, send: Send, attempted: Callable[[], None]) -> None:
+    reason = f"{stage.name}:{type(error).__name__}"
+    _poisoned.labels(stage.name).inc()
+    _log.error("poison", stage=stage.name, reason=reason, topic=message.topic, bytes=len(message.value))
+    delay_s = BACKOFF_FIRST_S
+    while True:
+        attempted()
+        try:
+            await send(await stage.poison(message, reason))
+            return
+        except asyncio.CancelledError:
+            raise
+        except Exception as again:  # noqa: BLE001  as above
+            _log.warning("again", stage=stage.name, error=type(again).__name__, detail=str(again)[:200])
+        await asyncio.sleep(delay_s)
+        delay_s = min(delay_s * 2, BACKOFF_MAX_S)
+
+
+def _transient(error: Exception) -> bool:
+    """Whether it lies with a service and not with the message."""
+    if isinstance(error, StoreError):
+        return not is_poison(error)
+    return isinstance(error, (OSError, TimeoutError)) or type(error).__module__.startswith(("aiokafka", "kafka"))

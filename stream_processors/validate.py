@@ -1,0 +1,188 @@
+"""Validate: batches in, blocks with a verdict for each value out. Pure; numpy over a whole block.
+
+An edge must be registered, its signature hold and its root match; then each record is judged: known code, unit to the
+canonical one by literal factor, physically possible range, the device's own word, clocks. Nothing vanishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_REFERENCE_ID, UNITS, conversion
+
+from evidence.seal import open_sealed, signed_by
+from schemas import layout
+from schemas.batch import Header, Table, read_header
+from schemas.block import Block, Quarantine, ReportFlag, Verdict, split_batches
+from schemas.errors import LayoutError
+from schemas.report import ClockQuality, Kind, RecordKind, Validity
+
+_Array = NDArray[Any]
+LATE_US = 10 * 60 * 1_000_000  # observed this long before it was received: charted as late
+FUTURE_US = 60 * 1_000_000  # observed this long after it was received: its moment is not believed
+DRIFT_US = 5 * 1_000_000  # device clock and edge clock apart
+STREAMS_MAX = 10_000  # remembered for gaps; an edge has three
+
+
+class EdgeKey(NamedTuple):
+    """A registered edge's key; instants in microseconds."""
+
+    edge: bytes
+    public_der: bytes
+    valid_from_us: int
+    valid_until_us: int
+    revoked: bool
+
+
+@dataclass
+class Memory:
+    """What the stage knows: the registry as last read, and each stream's last batch number (for the flag GAP)."""
+
+    registry: Mapping[bytes, EdgeKey] = field(default_factory=dict)
+    last_batch_no: dict[tuple[bytes, bytes, int], int] = field(default_factory=dict)
+
+
+class Judgement(NamedTuple):
+    """Flags (a report each), verdicts and canonical values (a record each)."""
+
+    flags: _Array
+    verdicts: _Array
+    values: _Array
+
+
+def validate(topic: str, messages: Sequence[bytes], memory: Memory, now_us: int) -> list[Block | Quarantine]:
+    """Judge sealed batches, in order: blocks of those that hold, and each that does not with its reason."""
+    out: list[Block | Quarantine] = []
+    good: list[tuple[bytes, Header, Table]] = []
+    for message in messages:
+        try:
+            reason, receipted = refusal(message, memory.registry, now_us), False
+            if not reason:
+                receipted = True  # a registered edge signed it: whatever is wrong now, its edge is told
+                good.append((message, *open_sealed(message)))
+        except LayoutError as error:
+            reason = error.reason
+        if reason:
+            out.append(Quarantine(reason, topic, receipted, message))
+    for part in split_batches([len(message) for message, _, _ in good]):
+        chosen = good[part]
+        table = Table.join([t for _, _, t in chosen])
+        gaps = np.repeat([_gap(memory, h) for _, h, _ in chosen], [h.report_count for _, h, _ in chosen])
+        flags, verdicts, values = judge(table, gaps)
+        out.append(Block(NOMENCLATURE_HASH, now_us, tuple(m for m, _, _ in chosen), flags, verdicts, values))
+    return out
+
+
+def refusal(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> str:
+    """Why nobody is told anything about this batch: a reason, "" where a registered edge signed it."""
+    header = read_header(message)
+    key = registry.get(header.key_id)
+    if key is None:
+        return "unknown-edge"
+    if key.edge != header.edge:
+        return "not-this-edge"
+    if key.revoked or not key.valid_from_us <= now_us < key.valid_until_us:
+        return "key-not-valid"
+    return "" if signed_by(message, key.public_der) else "signature"
+
+
+def _gap(memory: Memory, header: Header) -> bool:
+    """Whether batches between the last one seen of this stream and this one have not come."""
+    stream = (header.edge, header.spool, int(header.lane))
+    last = memory.last_batch_no.pop(stream, None)
+    memory.last_batch_no[stream] = max(header.batch_no, last or 0)
+    if len(memory.last_batch_no) > STREAMS_MAX:
+        del memory.last_batch_no[next(iter(memory.last_batch_no))]
+    return last is not None and header.batch_no > last + 1
+
+
+def judge(table: Table, gaps: _Array) -> Judgement:
+    """Flags, verdicts and values in the canonical unit for every report and record of a table."""
+    flags = _flags(table, gaps)
+    values = to_float(table.mantissa, table.exponent)
+    known, comparable, factor, offset, low, high = _conversions(table)
+    canonical = np.where(factor == 1.0, values, values * factor) + offset
+    kind = table.record_kind
+    missing = table.validity == Validity.NOT_AVAILABLE
+    future = ((flags & ReportFlag.FUTURE) != 0)[table.report_of_record]
+    measured = np.isin(table.kind, (Kind.METRIC, Kind.WAVEFORM))[table.report_of_record]
+    # Judged in this order: the first that holds is the verdict.
+    verdicts = np.select(
+        [
+            ~measured,
+            missing,
+            kind == RecordKind.SAMPLES,
+            (kind == RecordKind.TEXT) & known,
+            kind == RecordKind.TEXT,
+            ~known,
+            ~comparable,
+            table.validity != Validity.VALID,
+            future,
+            (canonical < low) | (canonical > high),
+        ],
+        [
+            Verdict.NOT_A_VALUE,
+            Verdict.MISSING,
+            np.where(known, Verdict.CHARTED_SAMPLES, Verdict.UNMAPPED_CODE),
+            Verdict.CHARTED_TEXT,
+            Verdict.UNMAPPED_TEXT,
+            Verdict.UNMAPPED_CODE,
+            Verdict.DOUBTFUL_UNIT,
+            Verdict.DOUBTFUL_VALIDITY,
+            Verdict.DOUBTFUL_CLOCK,
+            Verdict.DOUBTFUL_RANGE,
+        ],
+        Verdict.CHARTED,
+    ).astype(np.uint8)
+    numeric = (kind == RecordKind.NUMERIC) & ~missing
+    return Judgement(flags, verdicts, np.where(numeric, np.where(comparable, canonical, values), np.nan))
+
+
+def to_float(mantissa: _Array, exponent: _Array) -> _Array:
+    """mantissa x 10^exponent, correctly rounded for mantissas below 2^53 and |exponent| <= 22."""
+    power = 10.0 ** np.minimum(np.abs(exponent.astype(np.int16)), 300)
+    return np.where(exponent < 0, mantissa / power, mantissa * power)
+
+
+def _flags(table: Table, gaps: _Array) -> _Array:
+    behind = table.received_at_us - table.observed_at_us
+    timed = table.device_at_us != layout.ABSENT_TIME
+    drift = timed & (np.abs(table.received_at_us - np.where(timed, table.device_at_us, 0)) > DRIFT_US)
+    no_time = table.clock_quality == ClockQuality.RECEIVED
+    flags = np.zeros(len(table), np.uint16)
+    for holds, flag in (
+        (behind > LATE_US, ReportFlag.LATE),
+        (behind < -FUTURE_US, ReportFlag.FUTURE),
+        (drift, ReportFlag.DRIFT),
+        (no_time, ReportFlag.NO_TIME),
+        (gaps.astype(bool), ReportFlag.GAP),
+    ):
+        flags |= np.where(holds, int(flag), 0).astype(np.uint16)
+    return flags
+
+
+# Every (metric, unit) that can be converted, sorted by code << 32 | unit; the last row stands for "none".
+_pairs = sorted(
+    (m.code << 32 | u.code, *pair, m.low, m.high)
+    for m in METRICS
+    for u in UNITS
+    if (pair := conversion(u.code, UNIT_BY_REFERENCE_ID[m.unit].code)) is not None
+)
+_PAIR = np.array([p[0] for p in _pairs], np.uint64)
+_FACTOR, _OFFSET, _LOW, _HIGH = (np.array([p[i] for p in _pairs]) for i in (1, 2, 3, 4))
+_CODES = np.array(sorted(METRIC_BY_CODE), np.uint32)
+
+
+def _conversions(table: Table) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array]:
+    """For each record: code known, unit convertible, factor, offset, low and high in the canonical unit."""
+    wanted = table.code.astype(np.uint64) << np.uint64(32) | table.unit
+    at = np.minimum(np.searchsorted(_PAIR, wanted), len(_PAIR) - 1)
+    comparable = _PAIR[at] == wanted
+    known = comparable.copy()
+    rest = np.flatnonzero(~comparable)
+    known[rest] = _CODES[np.minimum(np.searchsorted(_CODES, table.code[rest]), len(_CODES) - 1)] == table.code[rest]
+    return known, comparable, _FACTOR[at], _OFFSET[at], _LOW[at], _HIGH[at]

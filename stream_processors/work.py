@@ -1,0 +1,239 @@
+"""What the stages' pure functions need around them: registry, keys, connections, clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+from prometheus_client import Counter
+from runtime.keys import SigningKey
+
+from emr_store import alerts, minutes, outbox, registry
+from emr_store.connect import StoreError, open_store, open_store_async
+from emr_store.writer import Writer
+from schemas import topics
+from schemas.block import QUARANTINE_MAGIC, Block, Quarantine, read_block
+from schemas.errors import LayoutError
+from schemas.report import Lane
+from stream_processors import alert, sign, store, validate
+from stream_processors.stage import Message, Output
+from stream_processors.validate import EdgeKey, Memory
+
+UNKNOWN_EDGE_WAIT_S = 1.0  # an edge that a person registers now is known this soon
+_log = structlog.get_logger("work")
+_quarantined = Counter("vitalwire_quarantined_batches", "Batches that were not judged", ["reason"])
+_written = Counter("vitalwire_stored", "Reports, values and batches committed", ["what"])
+
+
+def now_us() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1000
+
+
+def by_partition(lot: Sequence[Message]) -> dict[int, list[bytes]]:
+    """A lot's messages by partition: a stream's order holds from topic to topic."""
+    parts: dict[int, list[bytes]] = {}
+    for message in lot:
+        parts.setdefault(message.partition, []).append(message.value)
+    return parts
+
+
+@dataclass
+class Judge:
+    """validate and sign."""
+
+    conninfo: str
+    key: SigningKey
+    registry_every_s: float
+    memory: Memory = field(default_factory=Memory)
+    _read_at_s: float = -1e9
+
+    async def refresh(self) -> None:
+        """Read the registry again; while the store is away the last one read goes on to hold."""
+        try:
+            keys = await asyncio.to_thread(self._edge_keys)
+        except StoreError as error:
+            _log.warning("registry not read", error=type(error).__name__)
+            return
+        self.memory.registry = {
+            k.key_id: EdgeKey(k.edge.bytes, k.public_der, k.valid_from_us, k.valid_until_us, k.revoked) for k in keys
+        }
+        self._read_at_s = time.monotonic()
+
+    def _edge_keys(self) -> list[registry.KeyRow]:
+        with open_store(self.conninfo) as conn:
+            return registry.edge_keys(conn)
+
+    async def keep_fresh(self) -> None:
+        """Background."""
+        while True:
+            await self.refresh()
+            await asyncio.sleep(self.registry_every_s)
+
+    async def validate(self, lane: Lane, lot: Sequence[Message]) -> list[Output]:
+        """Sealed batches to blocks, a partition at a time."""
+        while self._read_at_s < 0:
+            await self.refresh()
+            if self._read_at_s < 0:
+                raise TimeoutError("the registry has not been read yet")
+        out: list[Output] = []
+        for partition, messages in by_partition(lot).items():
+            judged = validate.validate(topics.raw(lane), messages, self.memory, now_us())
+            if any(isinstance(j, Quarantine) and j.reason == "unknown-edge" for j in judged) and self._stale():
+                await self.refresh()
+                judged = validate.validate(topics.raw(lane), messages, self.memory, now_us())
+            for item in judged:
+                if isinstance(item, Quarantine):
+                    _quarantined.labels(item.reason).inc()
+                out.append(Output(topics.valid(lane), item.encode(), partition))
+        return out
+
+    def _stale(self) -> bool:
+        return time.monotonic() - self._read_at_s > UNKNOWN_EDGE_WAIT_S
+
+    async def sign(self, lane: Lane, lot: Sequence[Message]) -> list[Output]:
+        """Blocks to signed blocks."""
+        return [
+            Output(topics.signed(lane), sign.sign(m.value, self.key.key_id, self.key.sign, now_us()), m.partition)
+            for m in lot
+        ]
+
+    async def quarantine(self, lane: Lane, message: Message, reason: str) -> list[Output]:
+        """A message that broke a stage travels on as bytes."""
+        item = Quarantine(reason, message.topic, False, message.value)
+        return [Output(topics.signed(lane), item.encode(), message.partition)]
+
+
+@dataclass
+class Alert:
+    """Limits on live blocks; the open episodes are what the topic `alerts` says."""
+
+    limits: Sequence[alert.Limit]
+    episodes: dict[alert.Key, alert.Episode]
+
+    async def evaluate(self, lot: Sequence[Message]) -> list[Output]:
+        """Blocks to transitions, which are the same when a lot is worked again: their ids follow from their cause."""
+        blocks = [b for m in lot if (b := _block(m.value)) is not None]
+        state = dict(self.episodes)
+        transitions = alert.evaluate(blocks, self.limits, state)
+        self.episodes = state
+        return [Output(topics.ALERTS, msgspec.json.encode(t), key=t.device.encode()) for t in transitions]
+
+    async def skip(self, message: Message, reason: str) -> list[Output]:
+        """A block that breaks the alerts is counted by the stage; store keeps it all the same."""
+        return []
+
+
+def _block(message: bytes) -> Block | None:
+    return None if message.startswith(QUARANTINE_MAGIC) else read_block(message)
+
+
+class Store:
+    """One connection and writer for a lane; opened again after it broke."""
+
+    def __init__(self, conninfo: str, key: SigningKey, committed: Callable[[], None]) -> None:
+        self._conninfo, self._key, self._committed = conninfo, key, committed
+        self._writer: Writer | None = None
+        self._close: Callable[[], Awaitable[None]] | None = None
+
+    async def store(self, lot: Sequence[Message]) -> list[Output]:
+        """A lot into one transaction."""
+        blocks, quarantined = store.sort_messages([m.value for m in lot], lot[0].topic, self._key.public_der)
+        try:
+            writer = await self._open()
+            written = await writer.store(blocks, quarantined, now_us())
+        except StoreError:
+            await self.close()
+            raise
+        for what, n in (("reports", written.reports), ("values", written.values), ("batches", written.batches)):
+            _written.labels(what).inc(n)
+        for ident in written.conflicts:
+            _log.error("two batches with one number, both kept", batch=ident.hex())
+        self._committed()
+        return []
+
+    async def poison(self, message: Message, reason: str) -> list[Output]:
+        """A block that the database refuses is kept as bytes."""
+        try:
+            writer = await self._open()
+            await writer.store([], [Quarantine(reason, message.topic, True, message.value)], now_us())
+        except StoreError:
+            await self.close()
+            raise
+        return []
+
+    async def _open(self) -> Writer:
+        if self._writer is None:
+            conn = await open_store_async(self._conninfo)
+            self._close = conn.close
+            self._writer = Writer(conn, self._key.key_id, self._key.sign)
+        return self._writer
+
+    async def close(self) -> None:
+        """Let the connection go."""
+        self._writer, close, self._close = None, self._close, None
+        if close is not None:
+            await close()
+
+
+async def file_alerts(conninfo: str, lot: Sequence[Message]) -> list[Output]:
+    """Transitions into the store: from the topic, never the other way round."""
+    transitions = []
+    for message in lot:
+        try:
+            transitions.append(msgspec.json.decode(message.value, type=alert.Transition))
+        except msgspec.MsgspecError as error:
+            raise LayoutError("transition", str(error)) from None
+    conn = await open_store_async(conninfo)
+    async with conn:
+        await alerts.file(conn, [alerts.Filed(*msgspec.structs.astuple(t)) for t in transitions])
+    return []
+
+
+async def deliver_receipts(
+    conninfo: str, committed: asyncio.Event, send: Callable[[Sequence[Output]], Awaitable[None]]
+) -> None:
+    """Background: the outbox to the topic `receipts`, after each COMMIT and every second."""
+    while True:
+        try:
+            conn = await open_store_async(conninfo)
+            async with conn:
+                while True:
+                    found = await outbox.waiting(conn)
+                    await send([Output(topics.RECEIPTS, receipt, key=edge) for _, edge, receipt in found])
+                    if found:
+                        await outbox.delivered(conn, [i for i, _, _ in found])
+                    if len(found) < outbox.LOT:
+                        await _either(committed, 1.0)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
+            _log.warning("receipts wait", error=type(error).__name__)
+            await asyncio.sleep(1.0)
+
+
+async def _either(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return
+    event.clear()
+
+
+async def summarise_minutes(conninfo: str) -> None:
+    """Background: minute summaries, every five seconds."""
+    while True:
+        await asyncio.sleep(5.0)
+        try:
+            conn = await open_store_async(conninfo)
+            async with conn:
+                while await minutes.summarise(conn):
+                    pass
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  as above
+            _log.warning("minutes wait", error=type(error).__name__)

@@ -1,0 +1,65 @@
+"""The servers that tests speak to: the embedded ones, or the real ones for `integration` and `faults` where named.
+
+`VITALWIRE_KAFKA` (bootstrap servers) and `VITALWIRE_DATABASE` (a libpq address of a user who may create databases) name
+the real ones. Databases are fresh in either case; topics are told apart by `topic_prefix`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from vitalwire.embedded import Addresses, EmbeddedServices
+
+KAFKA_LIMIT_S = 10
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """The embedded services, started once for the session."""
+    with EmbeddedServices(tmp_path_factory.mktemp("embedded")) as addresses:
+        yield addresses
+
+
+@pytest.fixture
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Bootstrap servers of a broker."""
+    address: str = _real(request, "VITALWIRE_KAFKA") or request.getfixturevalue("embedded").kafka
+    return address
+
+
+@pytest.fixture
+def topic_prefix(kafka: str) -> Iterator[str]:
+    """What this test's topics begin with; they are deleted after it."""
+    prefix = f"t{secrets.token_hex(4)}."
+    yield prefix
+    admin = AdminClient({"bootstrap.servers": kafka})
+    with suppress(KafkaException):  # a broker that the test has ended has none left
+        topics = [name for name in admin.list_topics(timeout=KAFKA_LIMIT_S).topics if name.startswith(prefix)]
+        for deleted in admin.delete_topics(topics).values() if topics else ():
+            deleted.result(KAFKA_LIMIT_S)
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The libpq address of a fresh database, dropped after the test."""
+    server = _real(request, "VITALWIRE_DATABASE") or request.getfixturevalue("embedded").database
+    name = f"t{secrets.token_hex(8)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _real(request: pytest.FixtureRequest, variable: str) -> str | None:
+    """The real server's address, for tests that are marked to have one."""
+    marked = any(request.node.get_closest_marker(name) for name in ("integration", "faults"))
+    return os.environ.get(variable) if marked else None

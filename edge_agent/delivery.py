@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adapters.driver import Source
 from adapters.formats.hl7_ack import Outcome
+
+from adapters.driver import Source
 
 
 @dataclass(frozen=True)

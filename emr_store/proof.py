@@ -53,6 +53,11 @@ def verify(
         position, chain, last = seal.position, seal.chain_hash, seal.position
         result.seals += 1
         on_progress(result.seals, total)
+    row = conn.execute(
+        "SELECT count(*) FROM report r WHERE r.batch >= (SELECT min(batch) FROM batch WHERE position >= %s)", (first,)
+    ).fetchone()
+    if row and row[0] != result.reports:
+        result.findings.append(Finding("report", f"{row[0]} rows, a kept batch behind {result.reports} of them"))
     return result
 
 
@@ -65,7 +70,8 @@ def _keys(conn: psycopg.Connection) -> Keys:
 
 def _next_seal(conn: psycopg.Connection, after: int) -> KeptSeal | None:
     row = conn.execute(
-        "SELECT position, seal, batch_ids, judgement, chain_hash FROM seal WHERE position > %s ORDER BY position LIMIT 1",
+        "SELECT position, seal, batch_ids, judgement, chain_hash FROM seal WHERE position > %s"
+        " ORDER BY position LIMIT 1",
         (after,),
     ).fetchone()
     if row is None:

@@ -9,6 +9,9 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row, namedtuple_row
 
+from evidence.statements import read_seal
+from schemas.report import Lane
+
 
 class LatestValue(NamedTuple):
     """The newest value of one channel of one device."""
@@ -219,3 +222,19 @@ def edge_counts(conn: psycopg.Connection) -> list[tuple[UUID, datetime, str]]:
         " WHERE r.kind = 4 AND t ->> 'code' = 'counts' ORDER BY d.edge, r.observed_at DESC"
     )
     return [(r[0], r[1], r[2]) for r in conn.cursor(row_factory=namedtuple_row).execute(sql)]
+
+
+def origin(conn: psycopg.Connection, batch: int) -> dict[str, object] | None:
+    """Where a kept batch came from, for people; None where there is none of this number."""
+    row = conn.execute(
+        "SELECT b.batch_no, encode(b.batch_id, 'hex'), b.edge::text, e.label, b.lane, s.seal, b.position"
+        " FROM batch b JOIN seal s USING (position) LEFT JOIN edge e ON e.edge = b.edge WHERE b.batch = %s",
+        (batch,),
+    ).fetchone()
+    if row is None:
+        return None
+    number, ident, edge, label, lane, seal, position = row
+    return {
+        "batch_no": number, "batch_id": ident, "edge": f"{label or ''} {edge}".strip(), "lane": Lane(lane).name.lower(),
+        "signed_ms": read_seal(bytes(seal)).signed_at_us // 1000, "position": position,
+    }  # fmt: skip

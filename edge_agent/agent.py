@@ -1,0 +1,84 @@
+"""The edge process: one source's chain, as it flows.
+
+    transport -> (frame, ack) -> driver -> reports -> spool -> ack
+
+What follows after the spool (cut, publish, receipt) runs beside it in threads of its own: see publisher.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+from adapters.formats.hl7_ack import Outcome
+from prometheus_client import Counter
+
+from adapters.driver import DeviceDriver
+from edge_agent.delivery import Delivery
+from edge_agent.events import Voice
+from edge_agent.spool import Kept, Spool
+from schemas.errors import FrameError
+from schemas.layout import FRAME_BYTES_MAX
+from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report
+
+_log = structlog.get_logger("agent")
+frames = Counter("vitalwire_frames", "Frames by what became of them", ["source", "outcome"])
+NOT_UNDERSTOOD = {"unsupported-type": Outcome.UNSUPPORTED, "unsupported-version": Outcome.UNSUPPORTED}
+
+
+async def run_source(deliveries: asyncio.Queue[Delivery], driver: DeviceDriver, spool: Spool, voice: Voice) -> None:
+    """Carry what a transport delivers into the spool, for ever. The queue's bound holds a fast sender back."""
+    loop = asyncio.get_running_loop()
+    while True:
+        delivery = await deliveries.get()
+        outcome, reason, reports = read(driver, delivery)
+        if not reports:  # a heartbeat: received, and nothing to keep
+            answer(delivery, outcome, reason, Kept.KEPT)
+            continue
+        done = partial(loop.call_soon_threadsafe, answer, delivery, outcome, reason)
+        spool.put(
+            [*voice.introduce(reports, delivery), *reports],
+            frame=delivery.frame,
+            sender=delivery.sender,
+            connection=delivery.connection,
+            redelivered=delivery.redelivered,
+            done=done,
+        )
+
+
+def read(driver: DeviceDriver, delivery: Delivery) -> tuple[Outcome, str, Sequence[Report]]:
+    """A frame's reports and how its sender is to be answered; what cannot be read is a `rejected` report."""
+    delivery.source.received_at_us = delivery.received_at_us
+    reason = delivery.reason
+    if not reason:
+        try:
+            return Outcome.KEPT, "", driver.read(delivery.frame, delivery.source)
+        except FrameError as error:
+            reason, detail = error.reason, error.detail
+    else:
+        detail = ""
+    return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejected(delivery, reason, detail)]
+
+
+def rejected(delivery: Delivery, reason: str, detail: str) -> Report:
+    """The report of a frame that could not be read: its reason, and its bytes for inspection."""
+    at_us = delivery.received_at_us
+    text = Record(kind=RecordKind.TEXT, text=detail, as_sent=AsSent("vitalwire", reason))
+    return Report(
+        Kind.REJECTED, f"{delivery.source.name}/rejected", at_us, at_us, ClockQuality.RECEIVED, (text,),
+        frame=delivery.frame[:FRAME_BYTES_MAX],
+    )  # fmt: skip
+
+
+def answer(delivery: Delivery, outcome: Outcome, reason: str, kept: Kept) -> None:
+    """Answer the sender, after the COMMIT. A repeat was kept before: it gets what the first one should have got."""
+    if kept is Kept.FULL:
+        outcome, reason = Outcome.CANNOT_KEEP, "the edge cannot keep it now; send it again"
+    label = "repeat" if kept is Kept.REPEAT else "full" if kept is Kept.FULL else reason or "kept"
+    frames.labels(delivery.source.name, label).inc()
+    try:
+        delivery.ack(outcome, reason)
+    except OSError as error:  # the sender has gone: it will send again, and be a repeat
+        _log.info("not answered", source=delivery.source.name, error=type(error).__name__)

@@ -1,0 +1,121 @@
+"""MQTT through paho: 5.0 and 3.1.1, persistent session, acknowledged by hand after the spool's commit.
+
+A bad payload is kept, counted and acknowledged all the same: 5.0 sends again only on a new connection, so withheld
+acknowledgements would fill Receive Maximum and stop the feed (MQTT 5.0 section 4.9).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any
+
+import paho.mqtt.client as paho
+import structlog
+from adapters.formats.hl7_ack import Outcome
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from runtime.config import read_secret
+
+from adapters.driver import Source
+from edge_agent.config import MqttConfig
+from edge_agent.delivery import Delivery
+from edge_agent.transports.mllp import split_address
+
+SESSION_EXPIRY_S = 7 * 24 * 3600  # 5.0: without it a session ends with the connection, clean start or not
+RECEIVE_MAX = 100  # un-acknowledged messages that a broker may have under way to us
+KEEPALIVE_S = 20
+_log = structlog.get_logger("mqtt")
+
+
+class MqttTransport:
+    """One broker. paho's network thread hands on to the event loop; nothing that it calls ever raises."""
+
+    def __init__(self, config: MqttConfig, edge: str, make_source: Callable[[str], Source], now_us: Callable[[], int],
+                 connections: count[int]) -> None:  # fmt: skip
+        self._config, self._make_source = config, make_source
+        self._now_us, self._connections = now_us, connections
+        self._connection = next(connections)
+        self._sources: dict[str, Source] = {}
+        self._incoming: asyncio.Queue[tuple[paho.MQTTMessage, int]] = asyncio.Queue(RECEIVE_MAX * 2)
+        self._v5 = config.version == "5.0"
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=config.client_id or f"vitalwire-{edge[:8]}-{config.name}",
+            clean_session=None if self._v5 else False,
+            protocol=paho.MQTTv5 if self._v5 else paho.MQTTv311,
+            manual_ack=True,
+        )
+        self.client.reconnect_delay_set(1, 5)
+
+    async def run(self, deliver: Callable[[Delivery], Awaitable[None]]) -> None:
+        """Deliver for ever; paho connects again by itself."""
+        loop = asyncio.get_running_loop()
+        self._set_up(loop)
+        host, port = split_address(self._config.broker)
+        options: dict[str, Any] = {}
+        if self._v5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.ReceiveMaximum = RECEIVE_MAX
+            options = {"clean_start": False, "properties": properties}
+        self.client.connect_async(host, port, KEEPALIVE_S, **options)
+        self.client.loop_start()
+        try:
+            while True:
+                message, connection = await self._incoming.get()
+                await deliver(self._delivery(message, connection))
+        finally:
+            await asyncio.to_thread(self._stop)
+
+    def _set_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        config, client = self._config, self.client
+        if config.username is not None:
+            client.username_pw_set(config.username, read_secret(config.password_file) if config.password_file else None)
+        if config.tls_ca is not None:
+            client.tls_set(ca_certs=str(config.tls_ca))
+
+        def on_connect(c: paho.Client, _: Any, flags: Any, reason: Any, __: Any = None) -> None:
+            if reason.is_failure:
+                _log.warning("broker refused", source=config.name, reason=str(reason))
+                return
+            self._connection = next(self._connections)
+            if self._v5:
+                c.subscribe([(t, SubscribeOptions(qos=1)) for t in config.topics])
+            else:
+                c.subscribe([(t, 1) for t in config.topics])
+            _log.info("connected", source=config.name, session_present=bool(flags.session_present))
+
+        def on_disconnect(c: paho.Client, _: Any, __: Any, reason: Any, ___: Any = None) -> None:
+            _log.info("broker gone", source=config.name, reason=str(reason))
+
+        def on_message(c: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+            try:  # waits here when the agent is behind: the broker is held back by Receive Maximum
+                asyncio.run_coroutine_threadsafe(self._incoming.put((message, self._connection)), loop).result()
+            except RuntimeError:
+                return  # the loop has ended: not acknowledged, so the broker sends it again
+
+        client.on_connect, client.on_disconnect, client.on_message = on_connect, on_disconnect, on_message
+
+    def _delivery(self, message: paho.MQTTMessage, connection: int) -> Delivery:
+        topic = message.topic
+        if topic not in self._sources:
+            if len(self._sources) >= 10_000:
+                self._sources.clear()
+            self._sources[topic] = self._make_source(topic)
+
+        def ack(outcome: Outcome, reason: str) -> None:
+            if outcome is not Outcome.CANNOT_KEEP and message.qos > 0 and connection == self._connection:
+                self.client.ack(message.mid, message.qos)
+
+        return Delivery(
+            message.payload, self._sources[topic], f"{self._config.name}/{topic}", connection, self._now_us(), ack,
+            redelivered=message.dup, retained=message.retain,
+        )  # fmt: skip
+
+    def _stop(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()

@@ -1,0 +1,110 @@
+"""Serial ports, also behind terminal servers: exclusive, opened again after an unplug. There is no acknowledgement.
+
+Bytes that never reached the port cannot be asked for again: that a port was gone is an event with its times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from itertools import count
+
+import serial
+import structlog
+from adapters.formats.hl7_ack import Outcome
+
+from adapters.driver import DeviceDriver, SerialSettings, Source
+from edge_agent.config import SerialConfig
+from edge_agent.delivery import Delivery
+
+REOPEN_FIRST_S = 0.5
+REOPEN_MAX_S = 5.0  # back in five seconds after a cable is plugged in again
+READ_TIMEOUT_S = 0.2
+READ_BYTES = 4096
+SCHEMES = ("socket://", "rfc2217://")  # pyserial has more; one of them writes to any file it is told to
+_log = structlog.get_logger("serial")
+
+
+def url_problem(port: str) -> str:
+    """Why this port cannot be used, in plain words; "" where it can."""
+    if not port:
+        return 'no port is named: port = "/dev/serial/by-id/..."'
+    if "://" in port and not port.startswith(SCHEMES):
+        return (
+            f"{port.split('://')[0]}:// is not supported: use a device path, socket://host:port or rfc2217://host:port"
+        )
+    return ""
+
+
+def open_port(config: SerialConfig, settings: SerialSettings) -> serial.SerialBase:
+    """The port as configured, ours alone; raises serial.SerialException."""
+    port = serial.serial_for_url(
+        config.port,
+        do_not_open=True,
+        baudrate=config.baud or settings.baud,
+        bytesize=settings.byte_size,
+        parity=config.parity or settings.parity,
+        stopbits=config.stop_bits or settings.stop_bits,
+        timeout=READ_TIMEOUT_S,
+    )
+    if "://" not in config.port:
+        port.exclusive = True
+    port.open()
+    return port
+
+
+class SerialTransport:
+    """One port. Reading waits in a thread of its own: pyserial's terminal servers know no event loop."""
+
+    def __init__(self, config: SerialConfig, driver: DeviceDriver, source: Source, now_us: Callable[[], int],
+                 connections: count[int], on_event: Callable[[str, str], None]) -> None:  # fmt: skip
+        self._config, self._driver, self._source = config, driver, source
+        self._now_us, self._connections, self._on_event = now_us, connections, on_event
+
+    async def run(self, deliver: Callable[[Delivery], Awaitable[None]]) -> None:
+        """Deliver for ever; a port that is gone is tried again."""
+        delay_s = REOPEN_FIRST_S
+        gone_since_us: int | None = None
+        while True:
+            try:
+                port = await asyncio.to_thread(open_port, self._config, self._driver.serial or SerialSettings())
+            except (OSError, ValueError) as error:
+                if gone_since_us is None:
+                    gone_since_us = self._now_us()
+                    _log.warning("port not open", source=self._source.name, error=str(error))
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, REOPEN_MAX_S)
+                continue
+            if gone_since_us is not None:
+                self._on_event("gap", f"{self._source.name} was gone from {gone_since_us} to {self._now_us()}")
+            delay_s, gone_since_us = REOPEN_FIRST_S, None
+            try:
+                await self._read(port, deliver)
+            except (OSError, TypeError) as error:  # TypeError: pyserial, when a port is closed under a read
+                gone_since_us = self._now_us()
+                _log.warning("port lost", source=self._source.name, error=str(error))
+            finally:
+                with contextlib.suppress(OSError):
+                    port.close()
+
+    async def _read(self, port: serial.SerialBase, deliver: Callable[[Delivery], Awaitable[None]]) -> None:
+        assert self._driver.framer is not None
+        framer, connection = self._driver.framer(), next(self._connections)
+        self._source.memory.clear()
+        while True:
+            data = await asyncio.to_thread(_some, port)
+            for piece in framer.feed(data) if data else ():
+                await deliver(
+                    Delivery(piece.data, self._source, "", connection, self._now_us(), _no_ack, reason=piece.reason)
+                )
+
+
+def _some(port: serial.SerialBase) -> bytes:
+    data: bytes = port.read(1)
+    waiting = min(port.in_waiting, READ_BYTES) if data else 0
+    return data + port.read(waiting) if waiting else data
+
+
+def _no_ack(outcome: Outcome, reason: str) -> None:
+    """A serial device is told nothing."""

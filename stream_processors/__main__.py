@@ -1,0 +1,112 @@
+"""One worker process: `python -m stream_processors judge|store|alert CONFIG`. `vitalwire processors run` keeps all three."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import faust
+import structlog
+
+from emr_store.connect import StoreError, open_store
+from emr_store.registry import note_platform_key
+from runtime import config as configuration
+from runtime import keys, logs, metrics
+from runtime.watchdog import AttemptsWatchdog
+from schemas.errors import ConfigError
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID
+from schemas.report import Lane
+from stream_processors import alert, app, broker
+from stream_processors.config import ProcessorsConfig
+from stream_processors.stage import Output, Stage
+from stream_processors.work import Alert, Judge, Store, deliver_receipts, summarise_minutes
+
+BROKER_WAIT_S = 1.0
+_log = structlog.get_logger("processors")
+
+
+def conninfo(config: ProcessorsConfig) -> str:
+    """Where the store is, with the password from its file."""
+    if config.database_password_file is None:
+        return config.database
+    password = configuration.read_secret(config.database_password_file)
+    from emr_store.connect import with_password
+
+    return with_password(config.database, password)
+
+
+def limits(config: ProcessorsConfig) -> list[alert.Limit]:
+    """The configured limits with their codes; raises ConfigError for a metric that is none."""
+    found = []
+    for limit in config.limits:
+        metric = METRIC_BY_REFERENCE_ID.get(limit.metric)
+        if metric is None:
+            raise ConfigError(f"limits: {limit.metric!r} is no metric of the nomenclature: see docs/nomenclature.md")
+        found.append(alert.Limit(metric.code, limit.low, limit.high, limit.priority))
+    return found
+
+
+async def prepare(name: str, config: ProcessorsConfig) -> dict[alert.Key, alert.Episode]:
+    """Wait for the broker, make its topics, and for the alerts learn which episodes are open."""
+    while True:
+        try:
+            await broker.ensure_topics(config)
+            episodes: dict[alert.Key, alert.Episode] = {}
+            if name == "alert":
+                alert.replay(await broker.kept_transitions(config), episodes)
+            return episodes
+        except Exception as error:  # noqa: BLE001  whatever it is, the broker is not there yet
+            _log.info("waiting for the broker", kafka=config.kafka, error=type(error).__name__)
+            await asyncio.sleep(BROKER_WAIT_S)
+
+
+def note_key(where: str, key: keys.SigningKey) -> None:
+    """Keep the public half for `verify`; the store may be away, then the next start does it."""
+    try:
+        with open_store(where) as conn:
+            note_platform_key(conn, key.public_der)
+    except StoreError as error:
+        _log.warning("platform key not noted", error=type(error).__name__)
+
+
+Send = Callable[[Sequence[Output]], Awaitable[None]]
+
+
+def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.App:
+    """The faust app of one of the three, ready to run."""
+    where, key = conninfo(config), keys.load(config.key_file, allow_demo=config.demo)
+    watchdog = AttemptsWatchdog(config.stall_s, lambda: app.end_at_once(70))
+    episodes = asyncio.run(prepare(name, config))
+    stages: list[Stage]
+    background: Callable[[Send], Sequence[Awaitable[None]]]
+    if name == "judge":
+        judge = Judge(where, key, config.registry_every_s)
+        stages, background = app.judge_stages(judge, lanes), lambda send: [judge.keep_fresh()]
+    elif name == "store":
+        note_key(where, key)
+        committed = asyncio.Event()
+        stores = {lane: Store(where, key, committed.set) for lane in lanes}
+        stages = app.store_stages(stores, where, lanes)
+        background = lambda send: [deliver_receipts(where, committed, send), summarise_minutes(where)]  # noqa: E731
+    else:
+        stages, background = app.alert_stages(Alert(limits(config), episodes)), lambda send: []
+    return app.build(name, config, stages, watchdog, background)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run one worker until it is told to stop."""
+    name, path, *lanes = arguments
+    config = configuration.load(Path(path), ProcessorsConfig)
+    logs.set_up()
+    if config.metrics_port:
+        metrics.serve("127.0.0.1", config.metrics_port + app.APPS.index(name), ready=lambda: [])
+    built = worker(name, config, [Lane[n.upper()] for n in lanes] or list(Lane))
+    faust.Worker(built, loglevel="info", logging_config=logs.QUIET, redirect_stdouts=False).execute_from_commandline()
+
+
+if __name__ == "__main__":
+    started = time.monotonic()
+    main(sys.argv[1:])

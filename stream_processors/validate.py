@@ -59,8 +59,9 @@ def validate(topic: str, messages: Sequence[bytes], memory: Memory, now_us: int)
     out: list[Block | Quarantine] = []
     good: list[tuple[bytes, Header, Table]] = []
     for message in messages:
+        reason, receipted = "", False
         try:
-            reason, receipted = refusal(message, memory.registry, now_us), False
+            reason = refusal(message, memory.registry, now_us)
             if not reason:
                 receipted = True  # a registered edge signed it: whatever is wrong now, its edge is told
                 good.append((message, *open_sealed(message)))

@@ -198,16 +198,16 @@ def test_refused_bytes_have_a_bounded_place(store: str, monkeypatch: pytest.Monk
 
 
 def test_what_fails_leaves_nothing(store: str) -> None:
-    class Sabotage(Exception):
+    class SabotageError(Exception):
         pass
 
     def refuse(message: bytes) -> bytes:
-        raise Sabotage
+        raise SabotageError
 
     async def run() -> None:
         async with await open_store_async(store) as conn:
             writer = Writer(conn, PLATFORM.key_id, refuse)
-            with pytest.raises(Sabotage):
+            with pytest.raises(SabotageError):
                 await writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
             writer._sign = PLATFORM.sign
             await writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)

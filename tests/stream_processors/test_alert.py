@@ -1,0 +1,77 @@
+from schemas.block import Block
+from schemas.report import Record, Report, Validity
+from stream_processors.alert import Episode, Key, Limit, Transition, evaluate, replay
+from stream_processors.validate import EdgeKey, Memory, validate
+from tests.making import PERCENT, SPO2, T0_US, report, sealed
+from tests.making import Key as SigningKey
+
+KEY = SigningKey()
+LIMITS = [Limit(SPO2, low=90.0, priority="high")]
+SECOND = 1_000_000
+
+
+def block(*reports: Report) -> Block:
+    memory = Memory({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, False)})
+    (found,) = validate("live.raw", [sealed(reports, KEY)], memory, T0_US)
+    assert isinstance(found, Block)
+    return found
+
+
+def spo2(value: int, second: int, claim: str = "bed 1", validity: Validity = Validity.VALID) -> Report:
+    return report(claim, T0_US + second * SECOND, [Record(SPO2, PERCENT, mantissa=value, validity=validity)])
+
+
+def said(transitions: list[Transition]) -> list[tuple[bool, str]]:
+    return [(t.opened, t.message) for t in transitions]
+
+
+def test_one_episode_opens_and_resolves() -> None:
+    episodes: dict[Key, Episode] = {}
+    blocks = [block(spo2(95, 0)), block(spo2(89, 1)), block(spo2(85, 2)), block(spo2(90, 3)), block(spo2(95, 4))]
+    found = [t for b in blocks for t in evaluate([b], LIMITS, episodes)]
+    assert said(found) == [(True, "SpO2 89 < 90"), (False, "SpO2 back in limits")]
+    assert found[0].episode == found[1].episode
+    assert not episodes
+
+
+def test_several_turns_in_one_block_are_all_seen_in_order_of_time() -> None:
+    found = evaluate([block(spo2(89, 3), spo2(95, 2), spo2(80, 1), spo2(99, 4))], LIMITS, {})
+    assert [t.opened for t in found] == [True, False, True, False]
+    assert [t.at_us for t in found] == [T0_US + s * SECOND for s in (1, 2, 3, 4)]
+
+
+def test_said_twice_it_is_the_same_transition() -> None:
+    first = evaluate([block(spo2(80, 1))], LIMITS, {})
+    assert first == evaluate([block(spo2(80, 1))], LIMITS, {})
+    assert len({t.id for t in first}) == 1
+
+
+def test_devices_are_apart() -> None:
+    found = evaluate([block(spo2(80, 1, "bed 1"), spo2(80, 1, "bed 2"), spo2(99, 1, "bed 3"))], LIMITS, {})
+    assert len({t.device for t in found}) == 2
+
+
+def test_missing_doubted_and_late_values_ring_nobody_up() -> None:
+    late = Report(**{**_fields(spo2(80, 0)), "received_at_us": T0_US + 3600 * SECOND})
+    reports = [spo2(0, 1, validity=Validity.NOT_AVAILABLE), spo2(80, 1, validity=Validity.QUESTIONABLE), late]
+    assert evaluate([block(*reports)], LIMITS, {}) == []
+
+
+def test_zero_is_a_value_and_rings() -> None:
+    assert said(evaluate([block(spo2(0, 1))], LIMITS, {})) == [(True, "SpO2 0 < 90")]
+
+
+def test_after_a_restart_the_topic_says_what_is_open() -> None:
+    before: dict[Key, Episode] = {}
+    transitions = [
+        *evaluate([block(spo2(80, 1), spo2(80, 1, "bed 2"))], LIMITS, before),
+        *evaluate([block(spo2(99, 2))], LIMITS, before),
+    ]
+    after: dict[Key, Episode] = {}
+    replay(transitions, after)
+    assert after == before
+    assert len(after) == 1
+
+
+def _fields(r: Report) -> dict[str, object]:
+    return {name: getattr(r, name) for name in r.__struct_fields__}

@@ -1,0 +1,150 @@
+import numpy as np
+import pytest
+
+from schemas.block import Block, Quarantine, ReportFlag, Verdict, read_block, read_quarantine
+from schemas.nomenclature import NOMENCLATURE_HASH
+from schemas.report import ClockQuality, Kind, Record, RecordKind, Report, Samples, Validity
+from stream_processors.validate import DRIFT_US, FUTURE_US, LATE_US, EdgeKey, Memory, to_float, validate
+from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, report, sealed
+
+KEY, STRANGER = Key(), Key()
+NOW_US = T0_US + 1_000_000
+TEMP, DEGC, FAHR = 150364, 268192, 266560
+MEMORY = {KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, False)}
+
+
+def judged(reports: list[Report]) -> Block:
+    (block,) = validate("live.raw", [sealed(reports, KEY)], Memory(MEMORY), NOW_US)
+    assert isinstance(block, Block)
+    return block
+
+
+def verdict_of(record: Record, kind: Kind = Kind.METRIC) -> tuple[Verdict, float]:
+    block = judged([report(records=[record], kind=kind)])
+    return Verdict(block.verdicts[0]), float(block.values[0])
+
+
+@pytest.mark.parametrize(
+    ("record", "verdict", "value"),
+    [
+        (Record(SPO2, PERCENT, mantissa=97), Verdict.CHARTED, 97.0),
+        (Record(SPO2, PERCENT, mantissa=0), Verdict.CHARTED, 0.0),  # zero is not missing
+        (Record(SPO2, PERCENT, validity=Validity.NOT_AVAILABLE), Verdict.MISSING, np.nan),
+        (Record(SPO2, PERCENT, mantissa=101), Verdict.DOUBTFUL_RANGE, 101.0),
+        (Record(SPO2, PERCENT, mantissa=-1), Verdict.DOUBTFUL_RANGE, -1.0),
+        (Record(SPO2, DEGC, mantissa=97), Verdict.DOUBTFUL_UNIT, 97.0),
+        (Record(SPO2, 0, mantissa=97), Verdict.DOUBTFUL_UNIT, 97.0),
+        (Record(SPO2, PERCENT, mantissa=97, validity=Validity.QUESTIONABLE), Verdict.DOUBTFUL_VALIDITY, 97.0),
+        (Record(12345, PERCENT, mantissa=97), Verdict.UNMAPPED_CODE, 97.0),
+        (Record(0, 0, mantissa=97), Verdict.UNMAPPED_CODE, 97.0),
+        (Record(0, kind=RecordKind.TEXT, text="x"), Verdict.UNMAPPED_TEXT, np.nan),
+        (Record(SPO2, kind=RecordKind.TEXT, text="x"), Verdict.CHARTED_TEXT, np.nan),
+        (Record(TEMP, DEGC, mantissa=370, exponent=-1), Verdict.CHARTED, 37.0),
+        (Record(TEMP, FAHR, mantissa=986, exponent=-1), Verdict.CHARTED, 37.0),
+    ],
+)
+def test_each_record_has_its_verdict(record: Record, verdict: Verdict, value: float) -> None:
+    found, canonical = verdict_of(record)
+    assert found == verdict
+    assert canonical == pytest.approx(value, nan_ok=True)
+
+
+def test_waveforms_are_charted_and_events_are_no_values() -> None:
+    samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(13333, 1, 0, 0, (1, 2)))
+    assert verdict_of(samples, Kind.WAVEFORM)[0] == Verdict.CHARTED_SAMPLES
+    for kind in (Kind.EVENT, Kind.CONTEXT, Kind.REJECTED, Kind.ALERT):
+        assert verdict_of(Record(SPO2, PERCENT, mantissa=97), kind)[0] == Verdict.NOT_A_VALUE
+
+
+@pytest.mark.parametrize(
+    ("behind_us", "flags"),
+    [(0, 0), (LATE_US, 0), (LATE_US + 1, ReportFlag.LATE), (-FUTURE_US, 0), (-FUTURE_US - 1, ReportFlag.FUTURE)],
+)
+def test_clocks_are_flags(behind_us: int, flags: int) -> None:
+    said = Report(Kind.METRIC, "c", T0_US, T0_US + behind_us, ClockQuality.DEVICE, report().records)
+    block = judged([said])
+    assert block.flags.tolist() == [flags]
+    future = Verdict.DOUBTFUL_CLOCK if flags & ReportFlag.FUTURE else Verdict.CHARTED
+    assert block.verdicts.tolist() == [future] * 2  # late is charted as late, the future is not believed
+
+
+def test_drift_and_missing_time_are_flagged() -> None:
+    records = report().records
+    drift = Report(Kind.METRIC, "c", T0_US, T0_US, ClockQuality.DEVICE, records, device_at_us=T0_US - DRIFT_US - 1)
+    none = Report(Kind.METRIC, "c", T0_US, T0_US, ClockQuality.RECEIVED, records)
+    assert judged([drift, none]).flags.tolist() == [ReportFlag.DRIFT, ReportFlag.NO_TIME]
+
+
+@pytest.mark.parametrize(
+    ("registry", "reason"),
+    [
+        ({}, "unknown-edge"),
+        ({KEY.key_id: EdgeKey(b"F" * 16, KEY.public_der, 0, 2**62, False)}, "not-this-edge"),
+        ({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, True)}, "key-not-valid"),
+        ({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, NOW_US + 1, 2**62, False)}, "key-not-valid"),
+        ({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, NOW_US, False)}, "key-not-valid"),
+        ({KEY.key_id: EdgeKey(b"E" * 16, STRANGER.public_der, 0, 2**62, False)}, "signature"),
+    ],
+)
+def test_who_is_not_believed_is_told_nothing(registry: dict[bytes, EdgeKey], reason: str) -> None:
+    message = sealed([report()], KEY)
+    assert validate("live.raw", [message], Memory(registry), NOW_US) == [Quarantine(reason, "live.raw", False, message)]
+
+
+def test_poison_of_a_registered_edge_is_quarantined_and_its_neighbours_are_judged() -> None:
+    good = sealed([report()], KEY)
+    poison = good[:-1] + bytes([good[-1] ^ 1])
+    found = validate("live.raw", [good, poison, b"noise", good], Memory(MEMORY), NOW_US)
+    assert [(q.reason, q.receipted) for q in found if isinstance(q, Quarantine)] == [
+        ("body-hash", True),
+        ("size", False),
+    ]
+    (block,) = [b for b in found if isinstance(b, Block)]
+    assert block.batches == (good, good)
+
+
+def test_a_gap_in_a_stream_is_flagged() -> None:
+    memory = Memory(MEMORY)
+    numbers = [1, 2, 5, 6, 3]
+    messages = [sealed([report()], KEY, batch_no=n) for n in numbers]
+    (block,) = validate("live.raw", messages, memory, NOW_US)
+    assert isinstance(block, Block)
+    assert [bool(f & ReportFlag.GAP) for f in block.flags] == [False, False, True, False, False]
+
+
+def test_blocks_and_quarantined_messages_read_as_written() -> None:
+    block = judged([report(), report(at_us=T0_US + 1)])
+    again = read_block(block.encode())
+    assert again.batches == block.batches
+    assert again.judgement == block.judgement
+    assert again.nomenclature_hash == NOMENCLATURE_HASH
+    item = Quarantine("root", "live.raw", True, b"bytes")
+    assert read_quarantine(item.encode()) == item
+
+
+def test_verdict_over_a_block_is_the_verdict_one_by_one() -> None:
+    """The numpy of a whole block against each record alone."""
+    random = np.random.default_rng(3)
+    records = [
+        Record(
+            int(random.choice([SPO2, PULSE, TEMP, 0, 99])),
+            int(random.choice([PERCENT, PER_MIN, DEGC, FAHR, 0])),
+            mantissa=int(random.integers(-50, 500)),
+            exponent=int(random.integers(-2, 2)),
+            validity=Validity(int(random.choice([0, 0, 0, 1, 6]))),
+        )
+        for _ in range(200)
+    ]
+    block = judged([report(records=records[i : i + 10]) for i in range(0, 200, 10)])
+    alone = [verdict_of(r) for r in records]
+    assert block.verdicts.tolist() == [v for v, _ in alone]
+    assert np.array_equal(block.values, np.array([x for _, x in alone]), equal_nan=True)
+
+
+@pytest.mark.parametrize("text", ["37.0", "0.1", "98.6", "-0.05", "1e22", "123456789.123456"])
+def test_decimals_become_the_nearest_float(text: str) -> None:
+    from schemas.report import decimal_parts
+
+    parts = decimal_parts(text)
+    assert parts is not None
+    assert to_float(np.array([parts[0]]), np.array([parts[1]], "i1"))[0] == float(text)

@@ -1,4 +1,4 @@
-"""The edge process: one source's chain, as it flows.
+"""One source's chain, as it flows.
 
     transport -> (frame, ack) -> driver -> reports -> spool -> ack
 
@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 import structlog
-from adapters.formats.hl7_ack import Outcome
 from prometheus_client import Counter
 
 from adapters.driver import DeviceDriver
+from adapters.formats.hl7_ack import Outcome
 from edge_agent.delivery import Delivery
 from edge_agent.events import Voice
 from edge_agent.spool import Kept, Spool
@@ -28,24 +29,23 @@ frames = Counter("vitalwire_frames", "Frames by what became of them", ["source",
 NOT_UNDERSTOOD = {"unsupported-type": Outcome.UNSUPPORTED, "unsupported-version": Outcome.UNSUPPORTED}
 
 
-async def run_source(deliveries: asyncio.Queue[Delivery], driver: DeviceDriver, spool: Spool, voice: Voice) -> None:
-    """Carry what a transport delivers into the spool, for ever. The queue's bound holds a fast sender back."""
-    loop = asyncio.get_running_loop()
-    while True:
-        delivery = await deliveries.get()
-        outcome, reason, reports = read(driver, delivery)
-        if not reports:  # a heartbeat: received, and nothing to keep
-            answer(delivery, outcome, reason, Kept.KEPT)
-            continue
-        done = partial(loop.call_soon_threadsafe, answer, delivery, outcome, reason)
-        spool.put(
-            [*voice.introduce(reports, delivery), *reports],
-            frame=delivery.frame,
-            sender=delivery.sender,
-            connection=delivery.connection,
-            redelivered=delivery.redelivered,
-            done=done,
-        )
+def carry(delivery: Delivery, driver: DeviceDriver, spool: Spool, voice: Voice) -> None:
+    """Carry a delivery into the spool; its sender is answered when it is there. Runs on the event loop."""
+    outcome, reason, reports = read(driver, delivery)
+    if delivery.retained:
+        reports = [as_old(r) for r in reports]
+    if not reports:  # a heartbeat: received, and nothing to keep
+        answer(delivery, outcome, reason, Kept.KEPT)
+        return
+    spool.put(
+        [*voice.introduce(reports, delivery), *reports],
+        frame=delivery.frame,
+        sender=delivery.sender,
+        connection=delivery.connection,
+        redelivered=delivery.redelivered,
+        packet_id=delivery.packet_id,
+        done=partial(asyncio.get_running_loop().call_soon_threadsafe, answer, delivery, outcome, reason),
+    )
 
 
 def read(driver: DeviceDriver, delivery: Delivery) -> tuple[Outcome, str, Sequence[Report]]:
@@ -60,6 +60,12 @@ def read(driver: DeviceDriver, delivery: Delivery) -> tuple[Outcome, str, Sequen
     else:
         detail = ""
     return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejected(delivery, reason, detail)]
+
+
+def as_old(report: Report) -> Report:
+    """A retained MQTT message is what somebody once said: kept, marked, and never charted as new."""
+    mark = Record(kind=RecordKind.TEXT, text="retained", as_sent=AsSent("MQTT", "retain"))
+    return msgspec.structs.replace(report, kind=Kind.CONTEXT, records=(*report.records, mark))
 
 
 def rejected(delivery: Delivery, reason: str, detail: str) -> Report:

@@ -14,9 +14,7 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(description="label of this source, e.g. ICU-07 oximeter", min_length=1)]
     driver: Annotated[str, Meta(description="nonin_ascii, nonin_df2, hl7_oru or mqtt_json")]
-    time_zone: Annotated[
-        str | None, Meta(description="zone of the device's clock, e.g. Europe/Berlin; never guessed")
-    ] = None
+    time_zone: Annotated[str | None, Meta(description="zone of the device's clock, e.g. Asia/Shanghai")] = None
     device: Annotated[
         str | None,
         Meta(description="serial: site:vendor:serial; otherwise the field that names the device: OBX-18, PV1-3, topic"),
@@ -38,13 +36,9 @@ class MllpConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     listen: Annotated[str | None, Meta(description="host:port to listen on")] = None
     dial: Annotated[str | None, Meta(description="host:port of a gateway to connect to")] = None
     charset: Annotated[str | None, Meta(description="the senders' charset where MSH-18 is absent or wrong")] = None
-    tls_cert: Annotated[Path | None, Meta(description="our certificate (listen), or our client certificate (dial)")] = (
-        None
-    )
+    tls_cert: Annotated[Path | None, Meta(description="our certificate, or client certificate (dial)")] = None
     tls_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
-    tls_ca: Annotated[
-        Path | None, Meta(description="whose certificates we accept: clients' (listen), the server's")
-    ] = None
+    tls_ca: Annotated[Path | None, Meta(description="whose certificates we accept")] = None
     insecure: Annotated[bool, Meta(description="listen beyond loopback without TLS")] = False
     connections_max: Annotated[int, Meta(ge=1, description="senders at one time")] = 500
     idle_s: Annotated[float, Meta(gt=0, description="a sender silent for so long is disconnected")] = 3600.0
@@ -68,8 +62,8 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     edge: Annotated[str, Meta(description="this edge's id, as `vitalwire edge keygen` printed it")]
     key_file: Annotated[Path, Meta(description="this edge's signing key")] = Path("edge.key")
-    platform_key_file: Annotated[Path, Meta(description="the platform's public key: receipts are believed by it")] = (
-        Path("platform.pub")
+    platform_key_file: Annotated[Path, Meta(description="the platform's public key, for receipts")] = Path(
+        "platform.pub"
     )
     demo: Annotated[bool, Meta(description="accept keys that were made for the demo")] = False
     kafka: Annotated[str, Meta(description="bootstrap servers, host:port, comma between")] = "127.0.0.1:9092"

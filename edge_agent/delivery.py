@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adapters.formats.hl7_ack import Outcome
-
 from adapters.driver import Source
+from adapters.formats.hl7_ack import Outcome
 
 
 @dataclass(frozen=True)
@@ -31,4 +30,5 @@ class Delivery:
     ack: Callable[[Outcome, str], None]
     reason: str = ""
     redelivered: bool = False  # MQTT's DUP: the earlier copy's acknowledgement may have been lost
+    packet_id: int | None = None  # MQTT's
     retained: bool = False  # MQTT: an old value, never charted as new

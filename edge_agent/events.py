@@ -1,4 +1,4 @@
-"""What the edge says of itself and of its devices: connected, silent, gap, clock step, its own counts. All are reports."""
+"""What the edge says of itself and its devices: connected, silent, gap, clock step, its own counts. All are reports."""
 
 from __future__ import annotations
 

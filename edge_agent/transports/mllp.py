@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
-from adapters.formats.hl7_ack import Outcome, acknowledgement
-from adapters.formats.mllp import MllpFramer, wrap
 from prometheus_client import Gauge
 from runtime.tls import check_listener, client_context, server_context
 
 from adapters.driver import Source
+from adapters.formats.hl7_ack import Outcome, acknowledgement
+from adapters.formats.mllp import MllpFramer, wrap
 from edge_agent.config import MllpConfig
 from edge_agent.delivery import Delivery
 
@@ -40,7 +40,7 @@ class MllpTransport:
         self._open = 0
         self.address = ""
 
-    async def run(self, deliver: Callable[[Delivery], Awaitable[None]]) -> None:
+    async def run(self, deliver: Callable[[Delivery], None]) -> None:
         """Serve for ever. Raises OSError where the port cannot be listened on."""
         if self._config.dial is not None:
             await self._dial(self._config.dial, deliver)
@@ -57,7 +57,7 @@ class MllpTransport:
         c = self._config
         return server_context(c.tls_cert, c.tls_key, c.tls_ca) if c.tls_cert and c.tls_key else None
 
-    async def _dial(self, address: str, deliver: Callable[[Delivery], Awaitable[None]]) -> None:
+    async def _dial(self, address: str, deliver: Callable[[Delivery], None]) -> None:
         c, delay_s = self._config, REDIAL_FIRST_S
         host, port = split_address(address)
         tls = client_context(c.tls_ca, c.tls_cert, c.tls_key) if c.tls_ca else None
@@ -74,7 +74,7 @@ class MllpTransport:
             await asyncio.sleep(delay_s)
 
     async def _serve(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deliver: Callable[[Delivery], Awaitable[None]]
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, deliver: Callable[[Delivery], None]
     ) -> None:
         """One connection, from its first byte to its end; whatever it sends, only this connection ends."""
         if self._open >= self._config.connections_max:
@@ -102,7 +102,7 @@ class _Conversation:
     """One sender's frames and our answers, first come first answered."""
 
     def __init__(self, source: Source, sender: str, connection: int, writer: asyncio.StreamWriter,
-                 now_us: Callable[[], int], deliver: Callable[[Delivery], Awaitable[None]]) -> None:  # fmt: skip
+                 now_us: Callable[[], int], deliver: Callable[[Delivery], None]) -> None:  # fmt: skip
         self._source, self._sender, self._connection = source, sender, connection
         self._writer, self._now_us, self._deliver = writer, now_us, deliver
         self._framer = MllpFramer()
@@ -128,9 +128,7 @@ class _Conversation:
             if answer is not None and not self._writer.is_closing():
                 self._writer.write(wrap(answer))
 
-        await self._deliver(
-            Delivery(frame, self._source, self._sender, self._connection, self._now_us(), ack, reason=reason)
-        )
+        self._deliver(Delivery(frame, self._source, self._sender, self._connection, self._now_us(), ack, reason=reason))
 
 
 def split_address(address: str) -> tuple[str, int]:

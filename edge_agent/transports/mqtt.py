@@ -7,13 +7,12 @@ acknowledgements would fill Receive Maximum and stop the feed (MQTT 5.0 section 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import paho.mqtt.client as paho
 import structlog
-from adapters.formats.hl7_ack import Outcome
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -21,6 +20,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from runtime.config import read_secret
 
 from adapters.driver import Source
+from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import MqttConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports.mllp import split_address
@@ -28,6 +28,7 @@ from edge_agent.transports.mllp import split_address
 SESSION_EXPIRY_S = 7 * 24 * 3600  # 5.0: without it a session ends with the connection, clean start or not
 RECEIVE_MAX = 100  # un-acknowledged messages that a broker may have under way to us
 KEEPALIVE_S = 20
+RETRY_S = 5.0  # after a message that could not be kept
 _log = structlog.get_logger("mqtt")
 
 
@@ -51,7 +52,7 @@ class MqttTransport:
         )
         self.client.reconnect_delay_set(1, 5)
 
-    async def run(self, deliver: Callable[[Delivery], Awaitable[None]]) -> None:
+    async def run(self, deliver: Callable[[Delivery], None]) -> None:
         """Deliver for ever; paho connects again by itself."""
         loop = asyncio.get_running_loop()
         self._set_up(loop)
@@ -67,7 +68,7 @@ class MqttTransport:
         try:
             while True:
                 message, connection = await self._incoming.get()
-                await deliver(self._delivery(message, connection))
+                deliver(self._delivery(message, connection))
         finally:
             await asyncio.to_thread(self._stop)
 
@@ -108,13 +109,20 @@ class MqttTransport:
             self._sources[topic] = self._make_source(topic)
 
         def ack(outcome: Outcome, reason: str) -> None:
-            if outcome is not Outcome.CANNOT_KEEP and message.qos > 0 and connection == self._connection:
+            if outcome is Outcome.CANNOT_KEEP:  # comes again on a new connection, and only there
+                asyncio.get_running_loop().call_later(RETRY_S, self._connect_again, connection)
+            elif message.qos > 0 and connection == self._connection:
                 self.client.ack(message.mid, message.qos)
 
         return Delivery(
             message.payload, self._sources[topic], f"{self._config.name}/{topic}", connection, self._now_us(), ack,
-            redelivered=message.dup, retained=message.retain,
+            redelivered=message.dup, packet_id=message.mid if message.qos else None, retained=message.retain,
         )  # fmt: skip
+
+    def _connect_again(self, connection: int) -> None:
+        if connection == self._connection:
+            self._connection = next(self._connections)  # once for all that could not be kept
+            asyncio.get_running_loop().run_in_executor(None, self.client.reconnect)
 
     def _stop(self) -> None:
         self.client.disconnect()

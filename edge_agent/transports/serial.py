@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from itertools import count
 
 import serial
 import structlog
-from adapters.formats.hl7_ack import Outcome
 
 from adapters.driver import DeviceDriver, SerialSettings, Source
+from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
 
@@ -62,7 +62,7 @@ class SerialTransport:
         self._config, self._driver, self._source = config, driver, source
         self._now_us, self._connections, self._on_event = now_us, connections, on_event
 
-    async def run(self, deliver: Callable[[Delivery], Awaitable[None]]) -> None:
+    async def run(self, deliver: Callable[[Delivery], None]) -> None:
         """Deliver for ever; a port that is gone is tried again."""
         delay_s = REOPEN_FIRST_S
         gone_since_us: int | None = None
@@ -88,14 +88,14 @@ class SerialTransport:
                 with contextlib.suppress(OSError):
                     port.close()
 
-    async def _read(self, port: serial.SerialBase, deliver: Callable[[Delivery], Awaitable[None]]) -> None:
+    async def _read(self, port: serial.SerialBase, deliver: Callable[[Delivery], None]) -> None:
         assert self._driver.framer is not None
         framer, connection = self._driver.framer(), next(self._connections)
         self._source.memory.clear()
         while True:
             data = await asyncio.to_thread(_some, port)
             for piece in framer.feed(data) if data else ():
-                await deliver(
+                deliver(
                     Delivery(piece.data, self._source, "", connection, self._now_us(), _no_ack, reason=piece.reason)
                 )
 

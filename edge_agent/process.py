@@ -1,0 +1,216 @@
+"""The edge process: sources, spool and publisher, started and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import msgspec
+import structlog
+from adapters.devices.registry import DRIVER_BY_NAME
+from prometheus_client import Counter, Gauge
+from runtime.clock import ClockWatch
+
+from adapters.driver import DeviceDriver, Source
+from adapters.site import SiteMapping, read_site
+from edge_agent import agent
+from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig, SourceConfig
+from edge_agent.delivery import Delivery
+from edge_agent.events import Voice
+from edge_agent.publisher import Publisher
+from edge_agent.receipts import ReceiptReader
+from edge_agent.spool import Spool
+from edge_agent.transports.mllp import MllpTransport
+from edge_agent.transports.mqtt import MqttTransport
+from edge_agent.transports.serial import SerialTransport, url_problem
+from evidence.seal import seal
+from runtime import keys
+from schemas.errors import ConfigError
+from schemas.report import Report
+
+COUNTS_EVERY_S = 10.0
+HOUSEKEEPING_S = 1.0
+_log = structlog.get_logger("edge")
+_own = Counter("vitalwire_edge_events", "Events of the edge itself", ["code"])
+_gauges = {
+    "reports": Gauge("vitalwire_spool_waiting_reports", "Reports that wait to be cut"),
+    "open_bytes": Gauge("vitalwire_spool_unreceipted_bytes", "Bytes of batches without a receipt"),
+    "held_bytes": Gauge("vitalwire_spool_held_bytes", "Bytes of batches kept after their receipt"),
+}
+_age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
+
+
+def now_us() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1000
+
+
+def config_hash(config: EdgeConfig) -> bytes:
+    """What a batch says of the configuration and drivers that made it."""
+    drivers = sorted(DRIVER_BY_NAME)
+    return sha256(msgspec.json.encode([config, drivers], enc_hook=str, order="sorted")).digest()
+
+
+def site_mappings(path: Path | None) -> dict[str, SiteMapping]:
+    """The site's mapping file by source; raises ConfigError."""
+    if path is None:
+        return {}
+    try:
+        return read_site(path.read_text("utf-8"), str(path))
+    except OSError as error:
+        raise ConfigError(f"mapping file {path} cannot be read: {error.strerror}") from None
+
+
+def make_source(config: SourceConfig, sites: dict[str, SiteMapping], peer: str) -> Source:
+    """What the driver is told of where a frame came from; raises ConfigError for a zone that is none."""
+    try:
+        zone = ZoneInfo(config.time_zone) if config.time_zone else None
+    except (KeyError, ValueError):
+        raise ConfigError(f"{config.name}: {config.time_zone!r} is no time zone: write it like Europe/Berlin") from None
+    return Source(
+        config.name,
+        sites.get(config.name, sites.get("", SiteMapping())),
+        zone,
+        charset=config.charset if isinstance(config, MllpConfig) else None,
+        device_claim=config.device if isinstance(config, SerialConfig) else None,
+        device_field=None if isinstance(config, SerialConfig) else config.device,
+        time_field=config.time_field if isinstance(config, MqttConfig) else None,
+        peer=peer,
+    )
+
+
+def driver_of(config: SourceConfig, transport: str) -> DeviceDriver:
+    """The configured driver; raises ConfigError where there is none or it speaks over another transport."""
+    driver = DRIVER_BY_NAME.get(config.driver)
+    if driver is None or driver.transport != transport:
+        names = ", ".join(d.name for d in DRIVER_BY_NAME.values() if d.transport == transport)
+        raise ConfigError(f"{config.name}: driver {config.driver!r} does not speak over {transport}: choose {names}")
+    return driver
+
+
+class Edge:
+    """One edge agent. `run` ends when `stop` is set; what was kept is kept."""
+
+    def __init__(self, config: EdgeConfig) -> None:
+        key = keys.load(config.key_file, allow_demo=config.demo)
+        self.config, self.id = config, uuid.UUID(config.edge)
+        self.spool = Spool(
+            config.spool,
+            bytes_max=config.spool_bytes_max,
+            receipt_hold_s=config.receipt_hold_h * 3600,
+            cut_after_s=config.cut_after_s,
+            on_event=self._say,
+        )
+        own = partial(seal, edge=self.id.bytes, config_hash=config_hash(config), key_id=key.key_id, sign=key.sign)
+        client = {"bootstrap.servers": config.kafka}
+        if config.kafka_ca is not None:
+            client |= {"security.protocol": "ssl", "ssl.ca.location": str(config.kafka_ca)}
+        reader = ReceiptReader(self.id.bytes, keys.read_public(config.platform_key_file))
+        self.publisher = Publisher(
+            self.spool, own, reader, edge=self.id.bytes, client=client, on_event=self._say, now_us=now_us
+        )
+        self.voice = Voice(f"edge:{self.id}", now_us)
+        self._connections = itertools.count(1)
+        self._frames: dict[str, int] = {}
+        self.mllp: list[MllpTransport] = []
+
+    def _say(self, code: str, text: str) -> None:
+        """An event of the edge: logged, counted, and a report like any other. On any thread."""
+        _own.labels(code).inc()
+        _log.info(code, detail=text)
+        if hasattr(self, "voice"):
+            self.keep(self.voice.say(code, text))
+
+    def keep(self, report: Report) -> None:
+        """Put a report of the edge's own into the spool."""
+        self.spool.put([report], frame=b"", sender="", connection=-1, done=lambda kept: None)
+
+    def transports(self) -> list[tuple[str, Callable[[Callable[[Delivery], None]], object], DeviceDriver]]:
+        """Each configured source's name, its `run`, and its driver; raises ConfigError."""
+        sites, config = site_mappings(self.config.mapping), self.config
+        found: list[tuple[str, Callable[[Callable[[Delivery], None]], object], DeviceDriver]] = []
+        for s in config.serial:
+            if problem := url_problem(s.port):
+                raise ConfigError(f"{s.name}: {problem}")
+            driver = driver_of(s, "serial")
+            port = SerialTransport(s, driver, make_source(s, sites, s.port), now_us, self._connections, self._say)
+            found.append((s.name, port.run, driver))
+        for m in config.mllp:
+            make_source(m, sites, "")
+            mllp = MllpTransport(m, partial(make_source, m, sites), now_us, self._connections)
+            self.mllp.append(mllp)
+            found.append((m.name, mllp.run, driver_of(m, "mllp")))
+        for q in config.mqtt:
+            make_source(q, sites, "")
+            mqtt = MqttTransport(q, self.config.edge, partial(make_source, q, sites), now_us, self._connections)
+            found.append((q.name, mqtt.run, driver_of(q, "mqtt")))
+        return found
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until told to stop. Raises what a source cannot start with (OSError: a port in use)."""
+        sources = self.transports()
+        tasks = [
+            asyncio.ensure_future(run(partial(self._carry, driver)))  # type: ignore[arg-type]  # all are coroutines
+            for _, run, driver in sources
+        ]
+        tasks += [asyncio.ensure_future(self._housekeeping([name for name, _, _ in sources]))]
+        waiting = asyncio.ensure_future(stop.wait())
+        self.publisher.start()
+        self.keep(self.voice.say("started", f"{len(sources)} sources"))
+        try:
+            done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waiting}:
+                task.result()
+        finally:
+            for task in [*tasks, waiting]:
+                task.cancel()
+            await asyncio.gather(*tasks, waiting, return_exceptions=True)
+            self.keep(self._counts())
+            await asyncio.to_thread(self.publisher.stop)
+            await asyncio.to_thread(self.spool.close)
+
+    def _carry(self, driver: DeviceDriver, delivery: Delivery) -> None:
+        self._frames[delivery.source.name] = self._frames.get(delivery.source.name, 0) + 1
+        agent.carry(delivery, driver, self.spool, self.voice)
+
+    def _counts(self) -> Report:
+        figures = self.spool.figures
+        waiting = {"waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches}
+        frames = {f"frames:{name}": count for name, count in self._frames.items()}
+        return self.voice.counts({**frames, **waiting, **self.publisher.counts})
+
+    async def _housekeeping(self, names: list[str]) -> None:
+        """Each second: who is silent, whether the clock stepped, whether the publisher lives; every ten, the counts."""
+        clock = ClockWatch()
+        for tick in itertools.count(1):
+            await asyncio.sleep(HOUSEKEEPING_S)
+            for report in self.voice.silences(names):
+                self.keep(report)
+            if step_ms := clock.step_ms():
+                self._say("clock-step", f"the edge's clock stepped by {step_ms} ms")
+            if not self.publisher.alive:
+                raise RuntimeError("the publisher has ended: the agent ends too, to be started afresh")
+            figures = self.spool.figures
+            for name, gauge in _gauges.items():
+                gauge.set(getattr(figures, name))
+            oldest = figures.oldest_received_us
+            _age.set(0 if oldest is None else max(0, now_us() - oldest) / 1e6)
+            if tick % COUNTS_EVERY_S == 0:
+                self.keep(self._counts())
+
+    def not_ready(self) -> list[str]:
+        """Why data does not flow; nothing where it does (/readyz)."""
+        reasons = []
+        if self.publisher.broker is None:
+            reasons.append(f"the broker {self.config.kafka} is not reached")
+        oldest = self.spool.figures.oldest_received_us
+        if oldest is not None and now_us() - oldest > 30_000_000:
+            reasons.append("the oldest report has waited for more than 30 s")
+        return reasons

@@ -1,0 +1,290 @@
+import hashlib
+import json
+from collections import Counter
+
+import pytest
+from ucumvert import PintUcumRegistry
+
+from schemas.nomenclature import (
+    _UNIT_BY_FOLDED,
+    _UNIT_BY_TEXT,
+    METRIC_BY_CODE,
+    METRIC_BY_REFERENCE_ID,
+    METRICS,
+    NOMENCLATURE_HASH,
+    SOURCES,
+    UNIT_BY_CODE,
+    UNIT_BY_REFERENCE_ID,
+    UNIT_BY_UCUM,
+    UNITS,
+    VERSION,
+    Unit,
+    conversion,
+    unit_from_text,
+)
+
+PREFIXES = {"HECTO": (2, 1e2), "KILO": (3, 1e3), "CENTI": (17, 1e-2), "MILLI": (18, 1e-3), "MICRO": (19, 1e-6)}
+PREFIXES |= {"NANO": (20, 1e-9)}
+
+
+@pytest.fixture(scope="module")
+def ucum():
+    return PintUcumRegistry()
+
+
+def test_there_are_at_least_80_metrics_each_code_and_name_once():
+    assert len(METRICS) >= 80
+    for table in (METRICS, UNITS):
+        for field in ("code", "reference_id"):
+            counts = Counter(getattr(row, field) for row in table)
+            assert not [value for value, n in counts.items() if n > 1], field
+    # On a screen or in a form two metrics must never read alike.
+    for field in ("en", "zh"):
+        assert Counter(getattr(m, field) for m in METRICS).most_common(1)[0][1] == 1
+
+
+@pytest.mark.parametrize("m", METRICS, ids=lambda m: m.reference_id)
+def test_each_metric_is_whole(m):
+    assert m.unit in {u.reference_id for u in UNITS}
+    assert m.low < m.high
+    assert m.short
+    assert m.en.isascii()
+    assert any("\u4e00" <= c <= "\u9fff" for c in m.zh)
+    assert m.source.split("; ") == sorted(set(m.source.split("; ")), key=str.casefold)
+    assert set(m.source.split("; ")) <= set(SOURCES)
+
+
+def test_every_source_is_used():
+    assert set(SOURCES) - {"RTMMS"} == {s for m in METRICS for s in m.source.split("; ")}
+
+
+@pytest.mark.parametrize("m", METRICS, ids=lambda m: m.reference_id)
+def test_a_metrics_code_lies_in_the_partition_of_its_name(m):
+    partition, term = divmod(m.code, 65536)
+    if m.reference_id.endswith("_SETTING"):
+        measured = METRIC_BY_REFERENCE_ID.get(m.reference_id.removesuffix("_SETTING"))
+        assert partition == 256 + 2
+        assert measured is None or term == measured.code % 65536
+    else:
+        assert partition == (1 if m.reference_id.startswith("MDC_ATTR_") else 2)
+    assert term
+
+
+def test_the_parts_of_a_pulsatile_pressure_follow_its_wave():
+    # IEEE 11073-10101 A.7: base, then systolic, diastolic, mean (and maximum) in the two low bits.
+    checked = 0
+    for m in METRICS:
+        for suffix, step in (("_SYS", 1), ("_DIA", 2), ("_MEAN", 3)):
+            if m.reference_id.startswith("MDC_PRESS_") and m.reference_id.endswith(suffix):
+                assert m.code % 4 == step, m.reference_id
+                base = METRIC_BY_REFERENCE_ID.get(m.reference_id.removesuffix(suffix))
+                assert base is None or base.code == m.code - step
+                checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize("u", UNITS, ids=lambda u: u.reference_id)
+def test_a_units_code_and_factor_follow_its_prefix(u: Unit):
+    partition, term = divmod(u.code, 65536)
+    name = u.reference_id.removeprefix("MDC_DIM_")
+    prefix, _, rest = name.partition("_")
+    if u.reference_id == "MDC_DIM_KG_PER_M_SQ":
+        prefix = "KILO"
+    step, size = PREFIXES.get(prefix, (0, 1.0))
+    assert partition == 4
+    assert term % 32 == step
+    base = UNIT_BY_REFERENCE_ID.get(f"MDC_DIM_X_{rest}") if step else None
+    if base is not None:
+        assert u.code - step == base.code
+        assert (u.dimension, u.factor) == (base.dimension, pytest.approx(base.factor * size))
+
+
+@pytest.mark.parametrize("loinc", sorted({m.loinc for m in METRICS if m.loinc}))
+def test_loinc_check_digit(loinc):
+    # Mod 10 (LOINC Users' Guide, appendix C): from the right, every other digit doubled, digits added up.
+    number, _, check = loinc.partition("-")
+    doubled = [int(d) * (2 if i % 2 == 0 else 1) for i, d in enumerate(reversed(number))]
+    assert int(check) == -sum(d // 10 + d % 10 for d in doubled) % 10
+
+
+def test_each_dimension_has_a_base_unit_of_one_size():
+    for dimension in {u.dimension for u in UNITS}:
+        assert [u for u in UNITS if u.dimension == dimension and (u.factor, u.offset) == (1.0, 0.0)], dimension
+
+
+@pytest.mark.parametrize("u", UNITS, ids=lambda u: u.reference_id)
+def test_factor_and_offset_are_ucums(u: Unit, ucum):
+    base = next(b for b in UNITS if b.dimension == u.dimension and (b.factor, b.offset) == (1.0, 0.0))
+    mine, theirs = (ucum.from_ucum(x.ucum).units for x in (u, base))
+    for value in (0.0, 100.0):
+        expected = ucum.Quantity(value, mine).to(theirs).magnitude
+        assert value * u.factor + u.offset == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("text", [t for t in sorted(UNIT_BY_UCUM) if not t.startswith("{") or "/" in t])
+def test_each_ucum_form_is_ucum(text, ucum):
+    unit = UNIT_BY_UCUM[text]
+    mine, canonical = ucum.from_ucum(text), ucum.from_ucum(unit.ucum)
+    assert ucum.Quantity(1.0, mine.units).to(canonical.units).magnitude == pytest.approx(1.0)
+
+
+def test_conversion_there_and_back_and_never_between_dimensions():
+    for a in UNITS:
+        for b in UNITS:
+            there, back = conversion(a.code, b.code), conversion(b.code, a.code)
+            assert (there is None) == (a.dimension != b.dimension)
+            if there and back:
+                value = 37.5 * there[0] + there[1]
+                assert value * back[0] + back[1] == pytest.approx(37.5)
+        # What is in its unit already must not change in its last digit.
+        assert conversion(a.code, a.code) == (1.0, 0.0)
+    assert conversion(0, UNITS[0].code) is None
+    assert conversion(UNITS[0].code, 1) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "start", "end", "expected"),
+    [
+        (98.6, "MDC_DIM_FAHR", "MDC_DIM_DEGC", 37.0),
+        (310.15, "MDC_DIM_KELVIN", "MDC_DIM_DEGC", 37.0),
+        (37.0, "MDC_DIM_DEGC", "MDC_DIM_FAHR", 98.6),
+        (16.0, "MDC_DIM_KILO_PASCAL", "MDC_DIM_MMHG", 120.0098687),
+        (10.0, "MDC_DIM_MILLI_BAR", "MDC_DIM_CM_H2O", 10.19716213),
+        (0.4, "MDC_DIM_DIMLESS", "MDC_DIM_PERCENT", 40.0),
+        (1.5, "MDC_DIM_MILLI_L_PER_MIN", "MDC_DIM_MILLI_L_PER_HR", 90.0),
+        (5400.0, "MDC_DIM_SEC", "MDC_DIM_MIN", 90.0),
+        (72.0, "MDC_DIM_PER_MIN", "MDC_DIM_BEAT_PER_MIN", 72.0),
+    ],
+)
+def test_conversion_of_values_known_by_heart(value, start, end, expected):
+    pair = conversion(UNIT_BY_REFERENCE_ID[start].code, UNIT_BY_REFERENCE_ID[end].code)
+    assert pair is not None
+    assert value * pair[0] + pair[1] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("MDC_DIM_MMHG", "MDC_DIM_MMHG"),
+        ("266016", "MDC_DIM_MMHG"),
+        ("mm[Hg]", "MDC_DIM_MMHG"),
+        (" mmHg ", "MDC_DIM_MMHG"),
+        ("MMHG", "MDC_DIM_MMHG"),
+        ("MDC_DIM_L_PER_MIN", "MDC_DIM_X_L_PER_MIN"),
+        ("MDC_DIM_X_L_PER_MIN", "MDC_DIM_X_L_PER_MIN"),
+        ("L/min", "MDC_DIM_X_L_PER_MIN"),
+        ("l/min", "MDC_DIM_X_L_PER_MIN"),
+        ("1", "MDC_DIM_DIMLESS"),
+        ("%", "MDC_DIM_PERCENT"),
+        ("/min", "MDC_DIM_PER_MIN"),
+        ("{beats}/min", "MDC_DIM_BEAT_PER_MIN"),
+        ("bpm", "MDC_DIM_BEAT_PER_MIN"),
+        ("rpm", "MDC_DIM_RESP_PER_MIN"),
+        ("Cel", "MDC_DIM_DEGC"),
+        ("°C", "MDC_DIM_DEGC"),
+        ("℃", "MDC_DIM_DEGC"),
+        ("C", "MDC_DIM_DEGC"),
+        ("degF", "MDC_DIM_FAHR"),
+        ("F", "MDC_DIM_FAHR"),
+        ("kPa", "MDC_DIM_KILO_PASCAL"),
+        ("cmH2O", "MDC_DIM_CM_H2O"),
+        ("mL/hr", "MDC_DIM_MILLI_L_PER_HR"),
+        ("ml/h", "MDC_DIM_MILLI_L_PER_HR"),
+        ("h", "MDC_DIM_HR"),
+        ("m", "MDC_DIM_X_M"),
+        ("mV", "MDC_DIM_MILLI_VOLT"),
+        ("\u00b5V", "MDC_DIM_MICRO_VOLT"),  # micro sign
+        ("\u03bcV", "MDC_DIM_MICRO_VOLT"),  # Greek mu
+    ],
+)
+def test_unit_from_text(text, name):
+    unit = unit_from_text(text)
+    assert unit is not None
+    assert unit.reference_id == name
+
+
+@pytest.mark.parametrize("text", ["", " ", "M", "H", "furlong", "0", "150456", "MDC_DIM_", "mmHg/min", "²"])
+def test_unit_from_text_does_not_guess(text):
+    assert unit_from_text(text) is None
+
+
+def test_in_any_case_a_text_means_one_unit():
+    for text, unit in _UNIT_BY_TEXT.items():
+        assert unit_from_text(text) is unit
+        assert len(text) == 1 or _UNIT_BY_FOLDED[text.casefold()] is unit
+
+
+# Typed a second time, from the term numbers of other documents: (reference id, partition, term, unit).
+FACTS = [
+    ("MDC_PULS_OXIM_SAT_O2", 2, 19384, "MDC_DIM_PERCENT"),  # 0x4BB8, IEEE 11073-10404
+    ("MDC_SAT_O2_ART", 2, 19252, "MDC_DIM_PERCENT"),
+    ("MDC_PULS_OXIM_PULS_RATE", 2, 18458, "MDC_DIM_BEAT_PER_MIN"),  # 0x481A, IEEE 11073-10404
+    ("MDC_PULS_OXIM_PLETH", 2, 19380, "MDC_DIM_DIMLESS"),
+    ("MDC_ECG_HEART_RATE", 2, 16770, "MDC_DIM_BEAT_PER_MIN"),
+    ("MDC_PRESS_BLD_NONINV_SYS", 2, 18949, "MDC_DIM_MMHG"),
+    ("MDC_TEMP_BODY", 2, 19292, "MDC_DIM_DEGC"),
+    ("MDC_TEMP_ORAL", 2, 57352, "MDC_DIM_DEGC"),  # 0xE008
+    ("MDC_RESP_RATE", 2, 20490, "MDC_DIM_RESP_PER_MIN"),
+    ("MDC_CONC_AWAY_CO2_ET", 2, 20636, "MDC_DIM_MMHG"),
+    ("MDC_AWAY_CO2_ET", 2, 20656, "MDC_DIM_MMHG"),
+    ("MDC_VENT_PRESS_AWAY_END_EXP_POS", 2, 20904, "MDC_DIM_CM_H2O"),  # 0x51A8
+    ("MDC_MASS_BODY_ACTUAL", 2, 57664, "MDC_DIM_KILO_G"),
+    ("MDC_ATTR_VAL_BATT_CHARGE", 1, 2460, "MDC_DIM_PERCENT"),
+]
+
+
+@pytest.mark.parametrize(("name", "partition", "term", "unit"), FACTS)
+def test_known_terms(name, partition, term, unit):
+    metric = METRIC_BY_REFERENCE_ID[name]
+    assert metric.code == partition * 65536 + term
+    assert METRIC_BY_CODE[metric.code] is metric
+    assert metric.unit == unit
+
+
+@pytest.mark.parametrize(
+    ("name", "term"),
+    [
+        ("MDC_DIM_DIMLESS", 512),
+        ("MDC_DIM_PERCENT", 544),
+        ("MDC_DIM_BEAT_PER_MIN", 2720),
+        ("MDC_DIM_RESP_PER_MIN", 2784),
+        ("MDC_DIM_MMHG", 3872),
+        ("MDC_DIM_CM_H2O", 3904),
+        ("MDC_DIM_FAHR", 4416),
+        ("MDC_DIM_DEGC", 6048),
+        ("MDC_DIM_MILLI_L_PER_HR", 3122),
+    ],
+)
+def test_known_units(name, term):
+    assert UNIT_BY_REFERENCE_ID[name] is UNIT_BY_CODE[4 * 65536 + term]
+
+
+def test_what_a_ward_sends_is_known():
+    # The MDC vital signs and units of Simulated Hospital's ORU messages.
+    for name in ("NONINV_DIA", "NONINV_SYS"):
+        assert f"MDC_PRESS_BLD_{name}" in METRIC_BY_REFERENCE_ID
+    for name in ("MDC_PULS_OXIM_SAT_O2", "MDC_PULS_RATE_NON_INV", "MDC_RESP_RATE", "MDC_TEMP"):
+        assert name in METRIC_BY_REFERENCE_ID
+    for name in ("BEAT_PER_MIN", "DEGC", "MMHG", "PERCENT", "X_L_PER_MIN"):
+        assert f"MDC_DIM_{name}" in UNIT_BY_REFERENCE_ID
+    assert METRIC_BY_REFERENCE_ID["MDC_PRESS_BLD_ART_PULM_OCCL"].reference_id == "MDC_PRESS_BLD_ART_PULM_WEDGE"
+
+
+def test_ranges_hold_the_sick_and_not_the_impossible():
+    def holds(name: str, value: float) -> bool:
+        metric = METRIC_BY_REFERENCE_ID[name]
+        return metric.low <= value <= metric.high
+
+    assert holds("MDC_ECG_HEART_RATE", 0)  # asystole is a value
+    assert holds("MDC_ECG_HEART_RATE", 300)
+    assert holds("MDC_TEMP", 13.7)  # lowest survived accidental hypothermia
+    assert not holds("MDC_TEMP", 98.6)  # Fahrenheit under the wrong unit
+    assert not holds("MDC_PULS_OXIM_SAT_O2", 127)  # Nonin's "no reading"
+    assert holds("MDC_PRESS_BLD_VEN_CENT", -5)
+
+
+def test_hash_is_over_both_tables_and_pinned_to_the_version():
+    rows = [[list(row) for row in table] for table in (UNITS, METRICS)]
+    assert hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).digest() == NOMENCLATURE_HASH
+    # A changed table is a new version: seals name this hash.
+    assert (VERSION, NOMENCLATURE_HASH.hex()[:16]) == ("1", "a79f24e408848ebf")

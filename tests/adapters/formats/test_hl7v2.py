@@ -1,0 +1,179 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adapters.formats.hl7v2 import NULL, REPETITIONS_MAX, SEGMENTS_MAX, Message, codec_of
+from schemas.errors import FrameError
+
+PDS = rb"MSH|^~\&|||||||ORU^R01|204|P|2.3.1|"  # Mindray's PDS: MSH-10 is a kind of message, MSH-7 is empty
+
+
+def _payload(*segments: str, charset: str = "", codec: str = "utf-8", end: str = "\r") -> bytes:
+    msh = rf"MSH|^~\&|MON|ICU|VW|H|20260501101500+0800||ORU^R01|17|P|2.6||||||{charset}"
+    return "".join(segment + end for segment in (msh, *segments)).encode(codec)
+
+
+def _refusal(payload: bytes, charset: str | None = None) -> str:
+    with pytest.raises(FrameError) as refused:
+        Message(payload, charset)
+    return refused.value.reason
+
+
+def test_fields_repetitions_components_subcomponents() -> None:
+    message = Message(_payload("PID|1||A^^^H&2.16&ISO^MR~B^^^I|", r"OBX|1|NM|8867-4^Heart \T\ pulse^LN||0|/min"))
+    pid = message.first("PID")
+    assert pid is not None
+    assert (message.field("MSH", 1), message.field("MSH", 2), message.field("MSH", 10)) == ("|", r"^~\&", "17")
+    assert (pid.field(3), pid.field(3, 1), pid.field(3, 5)) == ("A^^^H&2.16&ISO^MR~B^^^I", "A", "MR")
+    assert (pid.field(3, 4, 2), pid.field(3, 4, 9), pid.field(3, 9)) == ("2.16", "", "")
+    assert [pid.field(3, 1, repetition=r) for r in (1, 2, 3)] == ["A", "B", ""]
+    assert pid.field(3, repetition=2) == "B^^^I"
+    assert [pid.repetitions(n) for n in (1, 2, 3, 99)] == [1, 0, 2, 0]
+    assert message.segments[2].components(3) == ["8867-4", "Heart & pulse", "LN"]
+    assert pid.components(2) == pid.components(99) == []
+
+
+def test_zero_is_zero_and_null_is_neither_empty_nor_absent() -> None:
+    message = Message(_payload("OBX|1|NM|X||0|||||F", 'OBX|2|NM|X|||""', 'OBX|3|NM|X||""'))
+    zero, empty, null = message.segments[1:]
+    assert (zero.field(5), empty.field(5), null.field(5)) == ("0", "", NULL)
+    assert (empty.field(6), null.field(6)) == (NULL, "")
+    assert (len(null), null.field(14)) == (5, "")
+    assert message.first("PV1") is None
+    assert message.field("PV1", 3) == ""
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n", "\r\r\n"])
+def test_segments_end_with_cr_lf_or_crlf(end: str) -> None:
+    assert [s.name for s in Message(_payload("PID|1", "OBX|1", end=end)).segments] == ["MSH", "PID", "OBX"]
+    message = Message(_payload("OBX|1|TX|N||two\nlines", "OBX|2", end=end))
+    assert [s.field(5) for s in message.segments[1:]] == ["two\nlines", ""]
+    assert Message(PDS + b"\rOBX|1\n").field("OBX", 1) == "1"
+
+
+def test_custom_separators_and_the_fifth_of_2_7() -> None:
+    message = Message(b"MSH$%*!/$MON$$$$$$ORU%R01$9$P$2.3\rOBX$1$ST$a%b/c$$x!F!y!S!!R!!E!z*2")
+    assert (message.field("OBX", 3, 2, 2), message.field("OBX", 5, repetition=1)) == ("c", "x$y%*!z")
+    seventh = Message(rb"MSH|^~\&#|MON||||||ORU^R01|9|P|2.7" b"\rOBX|1|ST|a||5\\P\\")
+    assert (seventh.field("OBX", 5), seventh.field("MSH", 2)) == ("5#", r"^~\&#")
+    assert Message(b"MSH|^|M||||||ORU|9|P|2.3\rOBX|1~2").field("OBX", 1, repetition=2) == "2"
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [
+        (r"\F\\S\\T\\R\\E\ ", "|^&~\\ "), (r"a\.br\b", "a\nb"), (r"\X4142\\X0D\c", "AB\rc"),
+        (r"\XE5BCA0E4B889\ ", "张三 "), (r"\XFF\ ", r"\XFF\ "), (r"\X1\ ", r"\X1\ "),
+        (r"\H\F\N\ ", r"\H\F\N\ "), (r"\Zx\F\y", r"\Zx\F\y"), (r"\.in+4\F\ ", r"\.in+4\F\ "),
+        (r"C:\temp\F\x", r"C:\temp|x"), (r"5\ ", r"5\ "), (r"\P\ ", r"\P\ "), ("\\", "\\"),
+    ],
+)  # fmt: skip
+def test_escapes_are_resolved_once_and_unknown_ones_kept(sent: str, meant: str) -> None:
+    assert Message(_payload(f"NTE|1||{sent}", charset="UNICODE UTF-8")).field("NTE", 3) == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("UNICODE UTF-8", "utf-8"), ("unicode utf-8", "utf-8"), ("UTF-8", "utf-8"), ("UNICODE", "utf-8"), ("", "utf-8"),
+     ("ASCII", "utf-8"), ("GB 18030-2000", "gb18030"), ("GBK", "gb18030")],
+)  # fmt: skip
+def test_zhang_san_arrives_as_he_was_sent(name: str, codec: str) -> None:
+    message = Message(_payload("PID|||1||张^三", charset=name, codec=codec))
+    assert message.first("PID").components(5) == ["张", "三"]  # type: ignore[union-attr]
+
+
+def test_second_bytes_that_look_like_separators() -> None:
+    text = "".join(c for c in map(chr, range(0x4E00, 0x9FA5)) if c.encode("gbk")[1] in b"|^~\\&#")
+    assert len(text) > 400
+    message = Message(_payload(f"PID|||1||{text}^三", charset="GB 18030-2000", codec="gb18030"))
+    assert message.first("PID").components(5) == [text, "三"]  # type: ignore[union-attr]
+    big5 = "功許蓋"  # each ends with 0x5C in BIG-5
+    message = Message(_payload(f"PID|||1||{big5}^三", charset="BIG-5", codec="cp950"))
+    assert message.first("PID").components(5) == [big5, "三"]  # type: ignore[union-attr]
+    head = "MSH|^~\\&|燶|燶|||||ORU^R01|17|P|2.6||||||GBK\r".encode("gbk")  # 燶 ends with 0x7C
+    assert Message(head).field("MSH", 10) == "17"
+
+
+@pytest.mark.parametrize("name", ["", "ASCII", "UNICODE UTF-8", "8859/1", "8859/15", "BIG-5", "~ISO IR87"])
+@pytest.mark.parametrize("text", ["张三", "欧阳娜娜", "王"])
+def test_gbk_under_another_name_is_refused_unless_the_source_says_so(name: str, text: str) -> None:
+    payload = _payload(f"PID|||1||{text}", charset=name, codec="gbk")
+    assert _refusal(payload) == "charset"
+    assert Message(payload, "GBK").field("PID", 5) == text
+    rare = _payload("PID|||1||朱镕基", charset="8859/1", codec="gbk")  # 镕 is in GBK alone, its second byte is F
+    assert _refusal(rare) == "charset"
+
+
+@settings(max_examples=300)
+@given(st.text(st.characters(codec="gb2312", min_codepoint=0x4E00), min_size=1, max_size=4),
+       st.sampled_from(["", "ASCII", "8859/1", "8859/2"]))  # fmt: skip
+def test_everyday_chinese_in_gbk_is_never_garbled(text: str, name: str) -> None:
+    assert _refusal(_payload(f"PID|||1||{text}", charset=name, codec="gbk")) == "charset"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "codec"),
+    [("Müller^Jürgen", "8859/1", "latin-1"), ("37 °C", "8859/1", "latin-1"),
+     ("Größe 37,5 °C 5 µg", "8859/15", "iso8859_15"),
+     ("Źdźbło", "8859/2", "iso8859_2"), ("€ 5", "WINDOWS-1252", "cp1252"), ("Мария Иванова", "8859/5", "iso8859_5"),
+     ("王小明", "BIG-5", "big5"), ("山田太郎", "~ISO IR87", "iso2022_jp"),
+     ("ヤマダ", "ISO IR14~ISO IR87", "iso2022_jp"),
+     ("Müller µg °C", "UNICODE UTF-8", "utf-8"), ("Иванов", "UTF-8", "utf-8")],
+)  # fmt: skip
+def test_other_charsets_are_read_by_their_name(text: str, name: str, codec: str) -> None:
+    assert Message(_payload(f"NTE|1||{text}|", charset=name, codec=codec)).field("NTE", 3) == text
+
+
+def test_a_configured_charset_is_believed_and_beats_msh_18() -> None:
+    payload = _payload("PID|||1||Größe^", charset="8859/1", codec="latin-1")  # reads as GB 2312 too
+    assert _refusal(payload) == "charset"
+    assert Message(payload, "8859/1").field("PID", 5, 1) == "Größe"
+    assert _refusal(payload, "UNICODE UTF-8") == _refusal(_payload(), "EBCDIC") == "charset"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"", "not-hl7"), (b"hello", "not-hl7"), (b"{}", "not-hl7"), (b"MSH", "not-hl7"), (b"MSH\r", "not-hl7"),
+        (b"MSHX^~\\&|", "not-hl7"), (b"MSH|^^^^|A|", "not-hl7"), (b"MSH|^~\\&#$|A", "not-hl7"),
+        (b"PID|1||2", "no-msh"), (b"BHS|^~\\&|", "no-msh"), (PDS.replace(b"204", b""), "no-msh-10"),
+        (PDS.replace(b"204", b"  "), "no-msh-10"), (b"MSH|^~\\&|A", "no-msh-10"), (PDS + b"\0", "nul"),
+        (PDS.decode().encode("utf-16-le"), "nul"), (PDS + b"\xd5\xc5", "charset"), (PDS + b"\x1b$B", "charset"),
+        (_payload(charset="CNS 11643-1992"), "charset"), (_payload(charset="UNICODE UTF-16"), "charset"),
+        (_payload(charset="8859/1~8859/2"), "charset"),
+        (_payload("\x80", charset="8859/1", codec="latin-1"), "charset"),
+        (_payload("PID|||" + "~" * 9_999), "too-many-repetitions"),
+        (_payload(*["NTE"] * SEGMENTS_MAX), "too-many-segments"),
+    ],
+)  # fmt: skip
+def test_what_is_broken_is_refused_with_its_reason(payload: bytes, reason: str) -> None:
+    assert _refusal(payload) == reason
+
+
+def test_limits_are_a_field_s_and_a_message_s() -> None:
+    full = "~" * (REPETITIONS_MAX - 1)
+    message = Message(_payload(f"PID|||{full}|{full}", *["NTE"] * (SEGMENTS_MAX - 2)))
+    assert (message.segments[1].repetitions(3), len(message.segments)) == (REPETITIONS_MAX, SEGMENTS_MAX)
+
+
+def test_the_bare_shape_of_mindray() -> None:
+    message = Message(PDS)
+    assert (message.field("MSH", 7), message.field("MSH", 9, 2), message.field("MSH", 10)) == ("", "R01", "204")
+    assert [s.name for s in Message(b"\n" + PDS + b"\rOBX||NM|101^HR|2101|60||||||F\r").segments] == ["MSH", "OBX"]
+
+
+@given(st.binary() | st.binary().map(PDS.__add__), st.sampled_from([None, "GBK", "BIG-5", "8859/1", "ISO IR87"]))
+def test_any_bytes_are_a_message_or_refused(payload: bytes, charset: str | None) -> None:
+    try:
+        message = Message(payload, charset)
+    except FrameError:
+        return
+    for segment in message.segments:
+        for n in range(len(segment) + 2):
+            assert isinstance(segment.field(n, 1, 1, 1), str)
+            assert segment.field(n) == "" or segment.components(n) or segment.repetitions(n) > 1
+
+
+def test_every_name_has_a_codec() -> None:
+    assert {codec_of(f"8859/{part}") for part in range(1, 10)} == {f"iso8859_{part}" for part in range(1, 10)}
+    assert codec_of("~") == codec_of("ASCII") == "ascii"

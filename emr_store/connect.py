@@ -25,6 +25,11 @@ def open_store(conninfo: str) -> psycopg.Connection:
     return psycopg.connect(_complete(conninfo), autocommit=True)
 
 
+def with_password(conninfo: str, password: str) -> str:
+    """The same conninfo with this password."""
+    return make_conninfo(conninfo, password=password)
+
+
 async def open_store_async(conninfo: str) -> psycopg.AsyncConnection:
     """A connection for the writer, which opens its transactions itself."""
     return await psycopg.AsyncConnection.connect(_complete(conninfo), autocommit=True)

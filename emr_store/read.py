@@ -186,7 +186,7 @@ def events(conn: psycopg.Connection, limit: int = 50) -> list[EdgeSays]:
 
 
 class Path(NamedTuple):
-    """One report's way: instants of each stage."""
+    """One report's way: instants of each stage; `sealed_head` is as much of its batch as its header's reading needs."""
 
     device: UUID
     claim: str | None
@@ -207,7 +207,7 @@ def newest_path(conn: psycopg.Connection) -> Path | None:
     """The way of the newest report that came live; None while there is none."""
     sql = (
         "SELECT d.uuid AS device, d.claim, d.bed, l.observed_at, l.received_at, s.seal AS signed, b.position,"
-        " b.batch_no, b.batch_id, b.lane, l.leaf, l.stored_at, substr(b.sealed, 1, 256) AS sealed_head"
+        " b.batch_no, b.batch_id, b.lane, l.leaf, l.stored_at, substr(b.sealed, 1, 321) AS sealed_head"
         " FROM latest l JOIN device d USING (device) JOIN batch b USING (batch) JOIN seal s USING (position)"
         " WHERE b.lane = 1 ORDER BY l.stored_at DESC LIMIT 1"
     )

@@ -1,10 +1,9 @@
-"""One worker process: `python -m stream_processors judge|store|alert CONFIG`. `vitalwire processors run` keeps all three."""
+"""One worker process: `python -m stream_processors NAME CONFIG [LANE ...]`, kept by `vitalwire processors run`."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -21,21 +20,12 @@ from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
 from stream_processors import alert, app, broker
 from stream_processors.config import ProcessorsConfig
+from stream_processors.connection import conninfo
 from stream_processors.stage import Output, Stage
 from stream_processors.work import Alert, Judge, Store, deliver_receipts, summarise_minutes
 
 BROKER_WAIT_S = 1.0
 _log = structlog.get_logger("processors")
-
-
-def conninfo(config: ProcessorsConfig) -> str:
-    """Where the store is, with the password from its file."""
-    if config.database_password_file is None:
-        return config.database
-    password = configuration.read_secret(config.database_password_file)
-    from emr_store.connect import with_password
-
-    return with_password(config.database, password)
 
 
 def limits(config: ProcessorsConfig) -> list[alert.Limit]:
@@ -102,11 +92,10 @@ def main(arguments: Sequence[str]) -> None:
     config = configuration.load(Path(path), ProcessorsConfig)
     logs.set_up()
     if config.metrics_port:
-        metrics.serve("127.0.0.1", config.metrics_port + app.APPS.index(name), ready=lambda: [])
+        metrics.serve("127.0.0.1", config.metrics_port + app.APPS.index(name), ready=list)
     built = worker(name, config, [Lane[n.upper()] for n in lanes] or list(Lane))
     faust.Worker(built, loglevel="info", logging_config=logs.QUIET, redirect_stdouts=False).execute_from_commandline()
 
 
 if __name__ == "__main__":
-    started = time.monotonic()
     main(sys.argv[1:])

@@ -95,7 +95,7 @@ def build(
 
         app.agent(topic(each.source), name=f"{each.name}:{each.source}")(body)
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]  # faust's own
     async def begin() -> None:
         tasks = [asyncio.ensure_future(t) for t in (*background(send), watch_topics(config))]
         await asyncio.gather(*tasks)

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_REFERENCE_ID, UNITS, conversion
 
 from evidence.seal import open_sealed, signed_by
 from schemas import layout
 from schemas.batch import Header, Table, read_header
 from schemas.block import Block, Quarantine, ReportFlag, Verdict, split_batches
 from schemas.errors import LayoutError
+from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_REFERENCE_ID, UNITS, conversion
 from schemas.report import ClockQuality, Kind, RecordKind, Validity
 
 _Array = NDArray[Any]

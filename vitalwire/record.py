@@ -11,16 +11,16 @@ from uuid import UUID
 import psycopg
 import typer
 from rich.progress import Progress
-from runtime.keys import fingerprint, read_public
-from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_REFERENCE_ID
 
 from adapters.site import unmapped_line
 from emr_store import alerts, proof, read, registry
 from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate as run_migrations
 from gateway.app import conservation
+from runtime.keys import fingerprint, read_public
 from schemas.block import Verdict
 from schemas.errors import VitalwireError
+from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_REFERENCE_ID
 from vitalwire.output import LANES, age, as_json, console, table
 from vitalwire.replay import publish_again
 
@@ -82,8 +82,8 @@ def ledger(database: Database = "", json: Json = False) -> None:
             "no reading",
         )
         table("Ledger", columns, [
-            (s.label or s.edge, str(s.spool)[:8], LANES[s.lane], s.last_batch_no, s.gaps, s.reports, s.charted, s.doubtful,
-             s.unmapped, s.missing) for s in streams
+            (s.label or s.edge, str(s.spool)[:8], LANES[s.lane], s.last_batch_no, s.gaps, s.reports, s.charted,
+             s.doubtful, s.unmapped, s.missing) for s in streams
         ])  # fmt: skip
         console.print(f"Reports: {total['said']} said by devices = {total['stored']} stored + {total['quarantined']}"
                       f" quarantined + {way} on the way or lost")  # fmt: skip
@@ -121,9 +121,13 @@ def status(database: Database = "", json: Json = False) -> None:
         (a.priority, a.device, a.message, age(a.opened_at)) for a in open_alerts
     ], empty="none")  # fmt: skip
     return table("Events", ("ago", "device", "event"), [
-        (age(e.observed_at), e.claim or e.device, "; ".join(f"{t.get('code', '')} {t.get('text', '')}" for t in e.texts if "code" in t))
+        (age(e.observed_at), e.claim or e.device, _words(e.texts))
         for e in events
     ])  # fmt: skip
+
+
+def _words(texts: list[dict[str, object]]) -> str:
+    return "; ".join(f"{t.get('code', '')} {t.get('text', '')}".strip() for t in texts if "code" in t)
 
 
 def migrate(database: Database = "") -> None:
@@ -137,7 +141,7 @@ def verify(
     since: Annotated[str, typer.Option(help="an instant (2026-11-24T10:00Z) or a span (90s, 30m, 24h, 7d)")] = "24h",
     json: Json = False,
 ) -> None:
-    """Hold the record against its signed bytes; prints what is proved, and what is not. Exit 4 where something does not hold."""
+    """Hold the record against its signed bytes: what is proved, and what is not. Exit 4 where something fails."""
     moment = since_moment(since)
     with connect(database) as conn, Progress(transient=True, disable=json) as progress:
         bar = progress.add_task("seals", total=None)
@@ -148,17 +152,18 @@ def verify(
     else:
         for f in result.findings:
             console.print(f"WRONG  {f.where}: {f.what}", markup=False)
-        console.print(
-            f"looked at {result.seals} seals, {result.batches} batches, {result.reports} reports, {result.values} values"
-        )
-        if not result.findings:
-            console.print(
-                "proved: registered edge keys signed these bytes, this platform kept them in this order, the rows equal them"
-            )
-        console.print("not proved: that the devices told the truth, whose patients they were, and that nothing is missing since"
-                      " the last checkpoint that left the house")  # fmt: skip
+        console.print(SEEN.format(**vars(result)), markup=False)
+        console.print(NOT_PROVED if result.findings else f"{PROVED}\n{NOT_PROVED}", markup=False)
     if result.findings:
         raise typer.Exit(EXIT_DOES_NOT_HOLD)
+
+
+SEEN = "looked at {seals} seals, {batches} batches, {reports} reports, {values} values"
+PROVED = "proved: registered edge keys signed these bytes, this platform kept them in this order, the rows equal them"
+NOT_PROVED = (
+    "not proved: that the devices told the truth, whose patients they were, and that nothing is missing since the last"
+    " checkpoint that left the house"
+)
 
 
 def since_moment(text: str) -> datetime:

@@ -1,0 +1,201 @@
+"""The hospital pipeline beside bare COPY of the same values, on real Kafka and TimescaleDB, in one run.
+
+From pre-sealed batches in Kafka to committed rows: every batch verified, judged, signed, stored, receipted.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import psycopg
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from emr_store import registry, rows
+from emr_store.connect import open_store
+from emr_store.migrate import migrate
+from emr_store.rows import Lot
+from evidence.seal import FIRST_PREVIOUS, batch_id, open_body, seal
+from runtime import keys
+from schemas import topics
+from schemas.batch import Table, encode_report, set_sequence
+from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
+from schemas.report import ClockQuality, Kind, Lane, Record, Report
+from stream_processors.validate import judge
+
+VALUES = 12
+EDGES = 4
+LIMIT_S = 300.0
+
+
+class Bench:
+    """A fresh database, empty topics, keys, and the three workers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.kafka, server = os.environ["VITALWIRE_KAFKA"], os.environ["VITALWIRE_DATABASE"]
+        self.folder = folder
+        self._server = server
+        self._name = f"bench_{uuid.uuid4().hex[:8]}"
+        self.database = urlsplit(server)._replace(path=f"/{self._name}").geturl()
+        self.edges = [keys.generate(folder / f"edge-{i}.key") for i in range(EDGES)]
+        self.ids = [uuid.uuid4() for _ in range(EDGES)]
+        self._next = [1] * EDGES
+        self._previous = [FIRST_PREVIOUS] * EDGES
+        keys.generate(folder / "platform.key")
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Everything up; the database is dropped after."""
+        with psycopg.connect(self._server, autocommit=True) as conn:
+            conn.execute(f"CREATE DATABASE {self._name}".encode())
+        try:
+            self._empty_topics()
+            migrate(self.database)
+            with open_store(self.database) as conn:
+                for key, ident in zip(self.edges, self.ids, strict=True):
+                    registry.add_edge(conn, ident, "bench", key.public_der)
+            config = self.folder / "processors.toml"
+            config.write_text(
+                f'kafka = "{self.kafka}"\ndatabase = "{self.database}"\nkey_file = "platform.key"\nmetrics_port = 0\n'
+            )
+            run = "import sys, pathlib, asyncio; from vitalwire.processors import supervise; asyncio.run(supervise(pathlib.Path(sys.argv[1]), []))"
+            with (self.folder / "log").open("wb") as log:
+                workers = subprocess.Popen([sys.executable, "-c", run, str(config)], stderr=log, stdout=log)
+                try:
+                    yield
+                finally:
+                    workers.terminate()
+                    workers.wait(30)
+        finally:
+            with psycopg.connect(self._server, autocommit=True) as conn:
+                conn.execute(f"DROP DATABASE {self._name} WITH (FORCE)".encode())
+
+    def _empty_topics(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        names = {t.name for t in topics.TOPICS} & set(admin.list_topics(timeout=10).topics)
+        for deleted in admin.delete_topics(list(names)).values() if names else ():
+            deleted.result(10)
+        while names & set(admin.list_topics(timeout=10).topics):
+            time.sleep(0.1)
+
+    def batches(self, count: int, reports: int) -> list[tuple[bytes, bytes]]:
+        """Sealed batches in turns from all edges: key, bytes."""
+        out = []
+        for i in range(count):
+            edge = i % EDGES
+            sealed = seal(
+                leaves(reports, edge, self._next[edge]), lane=Lane.LIVE, edge=self.ids[edge].bytes, spool=b"S" * 16,
+                batch_no=self._next[edge], previous=self._previous[edge], created_at_us=time.time_ns() // 1000,
+                config_hash=bytes(32), key_id=self.edges[edge].key_id, sign=self.edges[edge].sign,
+            )  # fmt: skip
+            self._next[edge] += 1
+            self._previous[edge] = batch_id(sealed)
+            out.append((self.ids[edge].bytes, sealed))
+        return out
+
+    def through(self, batches: Sequence[tuple[bytes, bytes]], reports: int) -> float:
+        """Seconds from the first batch's sending to the last one's commit."""
+        producer = Producer({"bootstrap.servers": self.kafka, "acks": "all", "linger.ms": 5,
+                             "queue.buffering.max.kbytes": 1 << 20, "message.max.bytes": topics.MESSAGE_BYTES_MAX})  # fmt: skip
+        with open_store(self.database) as conn:
+            before = stored(conn)
+            began = time.perf_counter()
+            for key, sealed in batches:
+                producer.produce(topics.raw(Lane.LIVE), sealed, key)
+                producer.poll(0)
+            producer.flush(60)
+            while stored(conn) < before + len(batches) * reports:
+                if time.perf_counter() - began > LIMIT_S:
+                    raise TimeoutError(f"{stored(conn) - before} of {len(batches) * reports} reports after {LIMIT_S} s")
+                time.sleep(0.02)
+            return time.perf_counter() - began
+
+
+def stored(conn: psycopg.Connection) -> int:
+    """Reports in the ledger."""
+    row = conn.execute("SELECT coalesce(sum(reports), 0)::int8 FROM ledger").fetchone()
+    return int(row[0]) if row else 0
+
+
+def leaves(count: int, edge: int, batch_no: int) -> list[bytes]:
+    """Encoded reports of as many devices, 12 values each, as a monitor sends them."""
+    random = np.random.default_rng(batch_no * 10 + edge)
+    metrics = [m for m in METRICS if m.short][:VALUES]
+    now_us = time.time_ns() // 1000
+    out = []
+    for i in range(count):
+        records = tuple(
+            Record(m.code, UNIT_BY_REFERENCE_ID[m.unit].code, mantissa=int(random.integers(10, 100)), exponent=-(j % 2))
+            for j, m in enumerate(metrics)
+        )
+        report = Report(Kind.METRIC, f"bench:{edge}:{i}", now_us + i, now_us + i + 1000, ClockQuality.DEVICE, records,
+                        device_at_us=now_us + i, own_time=True)  # fmt: skip
+        salt = random.bytes(16)
+        leaf = encode_report(report, salt, sha256(salt).digest())
+        set_sequence(leaf, batch_no)
+        out.append(bytes(leaf))
+    return out
+
+
+def bare_copies(database: str, batches: Sequence[tuple[bytes, bytes]]) -> dict[str, float]:
+    """Seconds for binary COPY of the same values, the bytes ready made: as narrow rows, and as report rows."""
+    table = Table.join([open_body(b)[1] for _, b in batches])
+    judged = judge(table, np.zeros(len(table), bool))
+    _, device = np.unique(table.device, return_inverse=True)
+    lot = Lot(table, judged.flags, judged.verdicts, judged.values, device, np.ones(len(table), np.int64),
+              np.arange(len(table)), table.observed_at_us, lambda channels: 1)  # fmt: skip
+    of = table.report_of_record
+    columns = (
+        (device[of], ">i4", 4), (table.code, ">i4", 4),
+        (table.observed_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8", 8), (judged.values, ">f8", 8),
+    )  # fmt: skip
+    parts = [np.broadcast_to(np.frombuffer(struct.pack(">h", 4), np.uint8), (len(of), 2))]
+    for values, dtype, size in columns:
+        parts.append(np.broadcast_to(np.frombuffer(struct.pack(">i", size), np.uint8), (len(of), 4)))
+        parts.append(np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(len(of), size))
+    narrow = rows.COPY_HEAD + np.concatenate(parts, axis=1).tobytes() + rows.COPY_END
+    report = rows.report_rows(lot, np.arange(len(table)))
+    found = {}
+    with open_store(database) as conn:
+        conn.execute("CREATE TABLE narrow (device int, code int, at timestamptz, value float8)")
+        conn.execute("CREATE INDEX ON narrow (device, code, at)")
+        conn.execute("CREATE TABLE wide (LIKE report)")
+        conn.execute("CREATE INDEX ON wide (device, observed_at)")
+        for name, data in (("narrow", narrow), ("wide", report)):
+            began = time.perf_counter()
+            with conn.transaction(), conn.cursor().copy(f"COPY {name} FROM STDIN (FORMAT BINARY)".encode()) as copy:
+                copy.write(data)
+            found[name] = time.perf_counter() - began
+    return found
+
+
+def measure(quick: bool) -> dict[str, float]:
+    """The pipeline's figures; the bare copies are taken in the same run, on the same batches."""
+    big, small = (24, 600) if quick else (80, 4000)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        with bench.running():
+            bench.through(bench.batches(EDGES * 2, 1000), 1000)  # workers up, partitions and devices known
+            sealed = bench.batches(big, 1000)
+            seconds = bench.through(sealed, 1000)
+            copies = bare_copies(bench.database, sealed)
+            small_s = bench.through(bench.batches(small, 12), 12)
+    values = big * 1000 * VALUES
+    return {
+        "pipeline_values_per_s": values / seconds,
+        "pipeline_to_narrow_copy_ratio": copies["narrow"] / seconds,
+        "pipeline_to_report_copy_ratio": copies["wide"] / seconds,
+        "pipeline_small_batches_values_per_s": small * 12 * VALUES / small_s,
+    }

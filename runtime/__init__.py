@@ -1,0 +1,1 @@
+"""How a process stands on its machine: config, logs, metrics, TLS, key files, clock. Knows no vital sign."""

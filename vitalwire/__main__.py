@@ -1,0 +1,56 @@
+"""The command line: one line for what went wrong, with its mend; exit codes in README."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from runtime.errors import UserError
+from schemas.errors import VitalwireError
+from vitalwire import edge, processors, record, simulate
+from vitalwire.demo import demo
+from vitalwire.output import console
+from vitalwire.page import page
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From the socket of a bedside device into the record. First: vitalwire demo (or make run).",
+)
+app.command()(demo)
+app.add_typer(edge.app, name="edge")
+app.add_typer(processors.app, name="processors")
+app.command()(page)
+for command in (record.status, record.latest, record.ledger, record.verify, record.migrate):
+    app.command()(command)
+app.add_typer(record.devices, name="devices")
+app.add_typer(record.mapping, name="mapping")
+app.add_typer(record.dead, name="dead")
+registry = typer.Typer(help="Who is believed.", no_args_is_help=True)
+registry.add_typer(record.edge_registry, name="edge")
+app.add_typer(registry, name="registry")
+app.add_typer(simulate.app, name="simulate")
+app.add_typer(edge.config_app, name="config")
+
+
+def main() -> None:
+    """Entry point."""
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except VitalwireError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("stopped", 130)
+
+
+def _fail(text: str, code: int) -> None:
+    console.file = sys.stderr
+    console.print(f"vitalwire: {text}", markup=False)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""`vitalwire processors`: the three workers, kept alive; and the platform's key."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from emr_store.migrate import migrate
+from runtime import config as configuration
+from runtime import keys, logs
+from runtime.process import end_with_parent
+from stream_processors.app import APPS
+from stream_processors.config import ProcessorsConfig
+from stream_processors.connection import conninfo, reachable
+from vitalwire.output import console
+
+RESTART_FIRST_S, RESTART_MAX_S = 0.5, 10.0
+QUICK_S = 10.0  # a worker that lived longer is started again at once
+STOP_S = 10.0
+app = typer.Typer(help="The hospital side: validate, sign, store, alert.", no_args_is_help=True)
+_log = structlog.get_logger("processors")
+Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample processors")]
+
+
+@app.command()
+def run(
+    config: Config = Path("processors.toml"),
+    lanes: Annotated[str, typer.Option(help="only these, comma between: live,backfill,waveform")] = "",
+) -> None:
+    """Run the workers until Ctrl-C; one that ends is started again."""
+    settings = configuration.load(config, ProcessorsConfig)
+    logs.set_up()
+    keys.load(settings.key_file, allow_demo=settings.demo)
+    if reachable(conninfo(settings)):  # otherwise the workers wait for it; an older schema is found then
+        migrate(conninfo(settings))
+    asyncio.run(supervise(config, [name for name in lanes.split(",") if name]))
+
+
+@app.command()
+def keygen(path: Annotated[Path, typer.Argument(help="file to make")] = Path("platform.key")) -> None:
+    """Make the platform's signing key; edges get the .pub file beside it."""
+    key = keys.generate(path)
+    console.print(f"{path} and {path.with_suffix('.pub')}: {keys.fingerprint(key.public_der)}", markup=False)
+
+
+async def supervise(config: Path, lanes: list[str], stop: asyncio.Event | None = None, log: Path | None = None) -> None:
+    """Keep the three workers until `stop` (or a signal); what they log goes to `log`, else where ours goes."""
+    ending = stop or asyncio.Event()
+    if stop is None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    await asyncio.gather(*(_keep(name, config, lanes, ending, log) for name in APPS))
+
+
+async def _keep(name: str, config: Path, lanes: list[str], ending: asyncio.Event, log: Path | None) -> None:
+    delay_s = RESTART_FIRST_S
+    while not ending.is_set():
+        began_s = time.monotonic()
+        with log.open("ab") if log else contextlib.nullcontext() as output:
+            worker = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "stream_processors", name, str(config), *lanes,
+                start_new_session=True, preexec_fn=end_with_parent, stdout=output, stderr=output,
+            )  # fmt: skip
+        waiting = asyncio.ensure_future(ending.wait())
+        await asyncio.wait([waiting, asyncio.ensure_future(worker.wait())], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if ending.is_set():
+            await _end(worker)
+            return
+        delay_s = RESTART_FIRST_S if time.monotonic() - began_s > QUICK_S else min(delay_s * 2, RESTART_MAX_S)
+        _log.error("worker ended", worker=name, code=worker.returncode, again_in_s=delay_s)
+        await asyncio.wait([asyncio.ensure_future(ending.wait())], timeout=delay_s)
+
+
+async def _end(worker: asyncio.subprocess.Process) -> None:
+    """In good order, then not."""
+    for ask in (worker.terminate, worker.kill):
+        if worker.returncode is None:
+            ask()
+            try:
+                await asyncio.wait_for(worker.wait(), STOP_S)
+            except TimeoutError:
+                continue

@@ -1,0 +1,65 @@
+"""`vitalwire simulate`: false devices that speak on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from simulators.ward import WardPlan, run_device, run_ward
+
+from vitalwire.output import console
+
+app = typer.Typer(help="Simulated devices: a whole ward, or one.", no_args_is_help=True)
+T = TypeVar("T")
+Scenario = Annotated[str, typer.Option(help="healthy, desaturation, finger_off, silence or clock_jump")]
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    host, _, port = text.rpartition(":")
+    return (host, int(port)) if port.isdigit() else None
+
+
+@app.command()
+def ward(
+    beds: Annotated[int, typer.Option(help="split over the transports that are given")] = 12,
+    rate: Annotated[float, typer.Option(help="reports a second and bed, in Hz")] = 1.0,
+    values: Annotated[int, typer.Option(help="values a report")] = 12,
+    serial_dir: Annotated[Path | None, typer.Option(help="folder for serial ports, bed-01 and so on")] = None,
+    mllp: Annotated[str, typer.Option(help="host:port of an edge's MLLP listener")] = "",
+    mqtt: Annotated[str, typer.Option(help="host:port of a broker")] = "",
+    scenario: Scenario = "healthy",
+    seed: int = 1,
+    seconds: Annotated[float | None, typer.Option(help="end by itself")] = None,
+    acked_log: Annotated[Path | None, typer.Option(help="write what was acknowledged, a JSON object a line")] = None,
+) -> None:
+    """A ward: vitalwire simulate ward --beds 12 --mllp 127.0.0.1:2575."""
+    plan = WardPlan(
+        beds=beds, rate_hz=rate, values=values, seed=seed, scenario=scenario, serial_dir=serial_dir,
+        mllp=_address(mllp), mqtt=_address(mqtt), acked_log=acked_log, duration_s=seconds,
+    )  # fmt: skip
+    totals = asyncio.run(_until_stopped(lambda stop: run_ward(plan, stop)))
+    console.print(f"sent and acknowledged: {totals}", markup=False)
+
+
+@app.command()
+def device(
+    kind: Annotated[str, typer.Argument(help="nonin_ascii, nonin_df2, hl7, hl7-listen or mqtt")],
+    address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],
+    scenario: Scenario = "healthy",
+    seed: int = 1,
+    rate: float = 1.0,
+) -> None:
+    """One device until Ctrl-C: vitalwire simulate device nonin_df2 /tmp/oximeter."""
+    console.print(f"{kind} speaks at {address}; Ctrl-C ends it", markup=False)
+    asyncio.run(_until_stopped(lambda stop: run_device(kind, address, scenario, seed, rate, stop)))
+
+
+async def _until_stopped(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await work(stop)

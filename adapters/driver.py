@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 from adapters.site import SiteMapping
@@ -32,13 +32,19 @@ class Source:
     """
 
     name: str
-    site: SiteMapping
+    site: SiteMapping = field(default_factory=SiteMapping)
     time_zone: ZoneInfo | None = None
     charset: str | None = None
-    device_field: str | None = None  # the sender's rule: which field names the device
+    device_claim: str | None = None  # "site:vendor:serial", where the source is one device and declared as such
+    device_field: str | None = None  # which field names the device: "OBX-18", "PV1-3", "topic", "connection", a path
+    time_field: str | None = None  # MQTT JSON: path of the time, ISO 8601 or epoch milliseconds
     peer: str = ""  # "10.0.0.7" on MLLP, the topic on MQTT, the path on serial
     received_at_us: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
+
+    def claim(self, rule: str = "connection") -> str:
+        """The identity of the device where nothing in the bytes gives one: as declared, else by the peer."""
+        return self.device_claim or f"{self.name}/{rule}={self.peer}"
 
 
 @dataclass(frozen=True)
@@ -52,27 +58,8 @@ class SerialSettings:
 
 
 @dataclass(frozen=True)
-class DeviceDriver:
-    """A device family: its rows and its one function.
-
-    `read` gives the reports of one frame, none where the frame says nothing that is kept apart from being received,
-    or raises FrameError. It never raises anything else, whatever the bytes. `framer` makes the state machine that cuts
-    a serial stream (None: the transport frames by itself, as MLLP and MQTT do).
-    """
-
-    name: str
-    title: str
-    manual: str
-    transport: str  # "serial", "mllp", "mqtt"
-    channels: tuple[Channel, ...]
-    read: Callable[[bytes, Source], Sequence[Report]]
-    framer: Callable[[], SerialFramer] | None = None
-    serial: SerialSettings | None = None
-
-
-@dataclass(frozen=True)
 class Piece:
-    """What a framer cut from a stream: a frame, or with `reason` set bytes that are none (they are kept all the same)."""
+    """What a framer cut from a stream: a frame, or with `reason` set bytes that are none (kept all the same)."""
 
     data: bytes
     reason: str = ""
@@ -84,3 +71,23 @@ class SerialFramer(Protocol):
     def feed(self, data: bytes) -> list[Piece]:
         """Pieces that are complete with these bytes."""
         ...
+
+
+@dataclass(frozen=True)
+class DeviceDriver:
+    """A device family: its rows and its one function.
+
+    `read` gives the reports of one frame, none where the frame says nothing that is kept apart from being received,
+    or raises FrameError. It never raises anything else, whatever the bytes. `framer` makes the state machine that cuts
+    a serial stream (None: the transport frames by itself, as MLLP and MQTT do). `channels` is empty where the sender
+    or the site says what comes.
+    """
+
+    name: str
+    title: str
+    manual: str
+    transport: Literal["serial", "mllp", "mqtt"]
+    channels: tuple[Channel, ...]
+    read: Callable[[bytes, Source], Sequence[Report]]
+    framer: Callable[[], SerialFramer] | None = None
+    serial: SerialSettings | None = None

@@ -1,0 +1,270 @@
+r"""HL7 v2 observations, ORU^R01 of 2.1 to 2.8: plain, IHE PCD-01, and the bare shape of Mindray's Patient Data Share.
+
+One OBR group is one report; an OBX with a time of its own (OBX-14: cuff pressures) is a report of its own. PID and PV1
+are a `context` report. What is no observation (ADT, MDM) is kept whole as a `context` report, not used yet.
+
+- IHE PCD TF-2 appendix B: OBX-4 is the path MDS.VMD.channel.metric; OBX without values are its nodes; OBX-8 the status.
+- Mindray PDS Programmer's Guide: MSH-10 is a message kind (106: heartbeat), no MSH-7, patient and bed in an earlier
+  message of the same connection.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from functools import lru_cache
+from typing import NamedTuple
+from zlib import crc32
+
+from msgspec.structs import replace
+
+from adapters.driver import DeviceDriver, Source
+from adapters.formats.hl7_time import Instant, offset_of, parse_dtm
+from adapters.formats.hl7v2 import NULL, Message, Segment, Syntax, unescape
+from adapters.site import Mapped, SiteMapping, scaled
+from schemas.errors import FrameError
+from schemas.nomenclature import METRIC_BY_CODE, METRIC_BY_REFERENCE_ID, unit_from_text
+from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report, Validity
+
+TYPES = ("ORU", "ADT", "MDM")
+DEVICES_MAX = 100  # in one message; each gets its context
+CLAIM_CHARS_MAX = 250
+CACHED_BYTES_MAX = 16 * 1024  # what OBX of a longer message mean is not remembered: bounds the cache's memory
+DTM_CHARS_MAX = 32  # a longer text is no time
+_VERSION = re.compile(r"(?:2\.[1-8](?:\.\d)?)?")  # empty: some senders leave it out
+_FIELD = re.compile(r"([A-Z][A-Z0-9]{2})-(\d{1,3})(?:\.(\d{1,3}))?")
+_EUI64 = re.compile(r"[0-9A-Fa-f]{16}")
+_TO_THE_SECOND = re.compile(r"[0-9]{14}")
+_CONTEXT = (("PID", (3, 5)), ("PV1", (2, 3, 19, 44)))
+_UNMAPPED = Mapped(0, 0)
+_EMPTY = [""] * 19
+# OBX-11, table 0085: cannot be obtained, wrong, deleted, not asked, order only, pending.
+_NO_RESULT = frozenset("XWDNOI")
+# OBX-8: IHE PCD TF-2 table B.8 (IEEE 11073-10201 MeasurementStatus), and table 0078 for off-scale values.
+_STATUS = {
+    "INV": Validity.INVALID, "TEST": Validity.INVALID, "DEMO": Validity.INVALID,
+    "QUES": Validity.QUESTIONABLE, "EARLY": Validity.QUESTIONABLE, "CAL": Validity.CALIBRATING,
+    "NI": Validity.NOT_AVAILABLE, "NAV": Validity.NOT_AVAILABLE, "OFF": Validity.NOT_AVAILABLE,
+    ">": Validity.OVERFLOW, "<": Validity.UNDERFLOW,
+}  # fmt: skip
+
+
+class _Meaning(NamedTuple):
+    """What an OBX says apart from its value and time; it comes again in every message of a sender."""
+
+    code: int
+    unit: int
+    instance: int
+    numeric: bool
+    validity: Validity
+    exponent_shift: int
+    missing: tuple[str, ...]
+    as_sent: AsSent | None
+    is_node: bool  # of the containment tree
+
+
+@lru_cache(4096)
+def _meaning(
+    site: SiteMapping, syntax: Syntax, kind: str, names: str, sub_id: str, units: str, flags: str, status: str
+) -> _Meaning:
+    """From OBX-2, 3, 4, 6, 8 and 11 as sent: the site's mapping, else MDC, by the triplets (id, text, system)."""
+    parts = (*_components(names, syntax), *[""] * 6)
+    triplets = (parts[:3], parts[3:6])
+    found = next((f for code, _, system in triplets if code and (f := site.find(system, code))), None) or _UNMAPPED
+    code = found.code or next(filter(None, (_mdc_code(*triplet) for triplet in triplets)), 0)
+    unit_parts = (*_components(units, syntax), *[""] * 6)
+    unit_texts = [text for text in (*unit_parts[:2], *unit_parts[3:5]) if text not in ("", NULL)]
+    unit = found.unit or next((u.code for text in unit_texts if (u := unit_from_text(text))), 0)
+    as_sent = None
+    if not code or (unit_texts and not unit):
+        as_sent = AsSent(parts[2], "^".join(filter(None, parts[:2])), unit_texts[0] if unit_texts else "")
+    validities = [_STATUS.get(flag, Validity.VALID) for flag in flags.split(syntax.repetition)]
+    if status in _NO_RESULT:
+        validities.append(Validity.INVALID)
+    # Without a type, a number is one where the metric is known; else nobody can say what it is.
+    numeric = kind == "NM" or (not kind and code != 0)
+    is_node = sub_id.endswith(".0") or parts[1].startswith("MDC_DEV_")
+    instance = _instance(sub_id)
+    return _Meaning(
+        code, unit, instance, numeric, max(validities), found.exponent_shift, found.missing, as_sent, is_node
+    )
+
+
+def _components(text: str, syntax: Syntax) -> list[str]:
+    return [unescape(part, syntax) for part in text.split(syntax.repetition)[0].split(syntax.component)]
+
+
+def _mdc_code(code: str, text: str, system: str) -> int:
+    """The metric that a triplet names, by number or reference id; 0 if none, and if the two contradict each other."""
+    by_text = METRIC_BY_REFERENCE_ID.get(text) or METRIC_BY_REFERENCE_ID.get(code)
+    if system != "MDC" or not code.isdecimal():
+        return by_text.code if by_text else 0
+    by_number = METRIC_BY_CODE.get(int(code)) if len(code) < 10 else None
+    return by_number.code if by_number and by_text in (None, by_number) else 0
+
+
+def _instance(sub_id: str, whole: bool = False) -> int:
+    """OBX-4 as a number: 1.13.2.x is 1302, its VMD and channel; to PCD-01 the metric's own is a mere sequence number.
+
+    Paths that do not fit, and with `whole` two metrics of one code in one channel, are told apart by a checksum.
+    """
+    facets = sub_id.split(".")
+    if not whole and all(facet.isdecimal() and len(facet) < 5 for facet in facets[:3]):
+        if len(facets) == 1:
+            return int(facets[0])
+        if len(facets) > 3 and int(facets[0]) == 1 and int(facets[1]) < 655 and int(facets[2]) < 100:
+            return int(facets[1]) * 100 + int(facets[2])
+    place = sub_id if whole else ".".join(facets[:3])
+    return crc32(place.encode("utf-8", "replace")) & 0xFFFF if sub_id else 0
+
+
+def _record(obx: Segment, kind: str, sent: str, meaning: _Meaning) -> Record | None:
+    """The record of an OBX; None for a node of the containment tree."""
+    code, unit, instance, numeric, validity, shift, missing, as_sent, is_node = meaning
+    if numeric and sent not in missing and (parts := scaled(sent, shift)):
+        return Record(code, unit, instance, RecordKind.NUMERIC, validity, *parts, None, as_sent)
+    text = None if sent in ("", NULL) else obx.field(5)
+    if text is None and is_node:
+        return None
+    if text is None or kind == "NM" or (numeric and sent in missing):  # "None", "---", "-100"
+        record_kind = RecordKind.NUMERIC if numeric or not kind else RecordKind.TEXT
+        return Record(code, unit, instance, record_kind, Validity.NOT_AVAILABLE, text=text, as_sent=as_sent)
+    return Record(code, unit, instance, RecordKind.TEXT, validity, text=text, as_sent=as_sent)
+
+
+def _equipment(source: Source, syntax: Syntax, sent: str) -> str:
+    """The claim of an OBX-18: its EUI-64 where there is one, also GE's, which do not say so."""
+    first, _, universal, kind = (*_components(sent, syntax), *[""] * 4)[:4]
+    eui = universal if kind == "EUI-64" and universal else first
+    return f"eui64:{eui.lower()}" if _EUI64.fullmatch(eui) else f"{source.name}/OBX-18={sent[:CLAIM_CHARS_MAX]}"
+
+
+def _claim(message: Message, source: Source, bare: bool) -> str:
+    """The device by the sender's rule; where that is OBX-18, of what has none: by its bed."""
+    rule = (source.device_field or "OBX-18").replace("OBX-18", "PV1-3")
+    named = _FIELD.fullmatch(rule)
+    if named is None:
+        return source.claim()
+    value = message.field(named[1], int(named[2]), int(named[3] or 0)).rstrip(message.syntax.component)
+    if bare:
+        value = source.memory[rule] = value or source.memory.get(rule, "")
+    return f"{source.name}/{rule}={value[:CLAIM_CHARS_MAX]}" if value not in ("", NULL) else source.claim()
+
+
+def _text(name: str, text: str) -> Record:
+    return Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("HL7", name))
+
+
+@lru_cache(1024)
+def _instant(text: str, zone: tzinfo | None) -> Instant | None:
+    """None where it is no instant, or its zone is known to nobody."""
+    try:
+        return parse_dtm(text, zone)
+    except FrameError:
+        return None
+
+
+class _Clock:
+    """The times of one message, in its own zone or the source's."""
+
+    def __init__(self, message_time: str, source: Source) -> None:
+        self.message_time = message_time
+        self._zone: tzinfo | None = offset_of(message_time) or source.time_zone
+        self._received_at_us = source.received_at_us
+
+    def report(self, kind: Kind, claim: str, records: list[Record], name: str, sent: str) -> Report:
+        """A report at the time `sent` in field `name`; where that is no instant, as received, and as it was sent."""
+        received = self._received_at_us
+        own = any(_TO_THE_SECOND.match(text) for text in (sent, self.message_time))
+        instant = _instant(sent[:DTM_CHARS_MAX], self._zone)
+        if instant is None:
+            records = [*records, _text(name, sent)] if sent else records
+            return Report(kind, claim, received, received, ClockQuality.RECEIVED, tuple(records), own_time=own)
+        at, _, uncertainty_ms = instant
+        return Report(kind, claim, at, received, ClockQuality.DEVICE, tuple(records), at, uncertainty_ms, own)
+
+
+def read(frame: bytes, source: Source) -> Sequence[Report]:
+    """One message: its context, then its observations."""
+    message = Message(frame, source.charset)
+    msh = message.segments[0]
+    kind, event = msh.field(9, 1), msh.field(9, 2)
+    if kind not in TYPES:
+        raise FrameError("unsupported-type", f"not one of {', '.join(TYPES)}")
+    if not _VERSION.fullmatch(msh.field(12, 1)):
+        raise FrameError("unsupported-version", "not 2.1 to 2.8")
+    clock = _Clock(msh.field(7, 1), source)
+    claim = _claim(message, source, bare=not clock.message_time)
+    context = [
+        _text(f"{name}-{n}", text)
+        for name, numbers in _CONTEXT
+        if (segment := message.first(name))
+        for n in numbers
+        if (text := segment.field(n)) not in ("", NULL)
+    ]
+    if kind != "ORU":
+        context.insert(0, _text("MSH-9", msh.field(9)))
+        return (replace(clock.report(Kind.CONTEXT, claim, context, "MSH-7", clock.message_time), frame=frame),)
+    meaning = _meaning if len(frame) <= CACHED_BYTES_MAX else _meaning.__wrapped__
+    groups = _observed(message, source, claim, clock.message_time, meaning)
+    claims = dict.fromkeys(device for _, device, _ in groups) or {claim: None}
+    if len(claims) > DEVICES_MAX:
+        raise FrameError("too-many-devices", f"more than {DEVICES_MAX}")
+    reports = [clock.report(Kind.CONTEXT, c, context, "MSH-7", clock.message_time) for c in claims if context]
+    about = Kind.ALERT if event == "R40" else Kind.METRIC  # IHE PCD-04: alarms of the device
+    reports += [clock.report(about, device, g.records, g.time_field, at) for (_, device, at), g in groups.items()]
+    return reports
+
+
+class _Group(NamedTuple):
+    """Records of one device at one time: the field that says it, and the channels that there are."""
+
+    time_field: str
+    records: list[Record]
+    channels: set[tuple[int, int]]
+
+
+def _observed(
+    message: Message, source: Source, claim: str, message_time: str, meaning: Callable[..., _Meaning]
+) -> dict[tuple[int, str, str], _Group]:
+    """Groups by OBR, device and time as sent."""
+    syntax = message.syntax
+    obxs: list[tuple[Segment, tuple[str, ...], int, tuple[str, str]]] = []
+    of_mds: dict[str, str] = {}  # OBX-18: some senders say it in the MDS node alone, some in most metrics
+    obr, obr_time = 0, ("MSH-7", message_time)
+    for segment in message.segments:
+        if segment.name == "OBX":
+            fields = (*segment._fields, *_EMPTY)[:19]
+            if fields[18] not in ("", NULL) and source.device_field in (None, "OBX-18"):
+                of_mds.setdefault(fields[4].partition(".")[0], fields[18])
+            obxs.append((segment, fields, obr, obr_time))
+        elif segment.name == "OBR":
+            sent = segment.field(7, 1)
+            obr, obr_time = obr + 1, ("OBR-7", sent) if sent else ("MSH-7", message_time)
+    groups: dict[tuple[int, str, str], _Group] = {}
+    for obx, fields, obr, obr_time in obxs:
+        _, _, kind, names, sub_id, value, units, _, flags, _, _, status, _, _, at, _, _, _, owner = fields
+        record = _record(obx, kind, value, meaning(source.site, syntax, kind, names, sub_id, units, flags, status))
+        if record is None:
+            continue
+        device = claim
+        if of_mds and (owner := owner or of_mds.get(sub_id.partition(".")[0], "")):
+            device = _equipment(source, syntax, owner)
+        field, at = ("OBX-14", at.partition(syntax.component)[0]) if at else obr_time
+        group = groups.get((obr, device, at))
+        if group is None:
+            group = groups[obr, device, at] = _Group(field, [], set())
+        channel = (record.code, record.instance)
+        if record.code and channel in group.channels:
+            record = replace(record, instance=_instance(sub_id, whole=True))
+        group.channels.add(channel)
+        group.records.append(record)
+    return groups
+
+
+DRIVER = DeviceDriver(
+    "hl7_oru", "HL7 v2 ORU^R01: plain, IHE PCD-01, Mindray PDS",
+    manual="HL7 2.5.1 chapter 7; IHE PCD TF-2 3.1 and appendix B; Mindray PDS Programmer's Guide",
+    transport="mllp", channels=(), read=read,
+)  # fmt: skip

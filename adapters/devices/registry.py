@@ -1,0 +1,12 @@
+"""The devices that can be read, one line each: what can run must be readable in a diff."""
+
+from adapters.devices import hl7_oru, mqtt_json, nonin
+from adapters.driver import DeviceDriver
+
+DRIVERS: tuple[DeviceDriver, ...] = (
+    nonin.ASCII,
+    nonin.DF2,
+    hl7_oru.DRIVER,
+    mqtt_json.DRIVER,
+)
+DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

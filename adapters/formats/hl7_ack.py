@@ -50,22 +50,23 @@ def acknowledgement(payload: bytes, outcome: Outcome, now: datetime, control_id:
     MSA-2 is the message's MSH-10, as far as one can be found.
     """
     head = header(payload) or Header(_UNSAID, "ascii")
-    msh = [_CONTROLS.sub("", field) for field in head.fields]
+    msh = head.fields
     try:
-        marks = syntax(msh[1], msh[2], head.codec)
+        marks = syntax(msh[1], msh[2], "")
     except FrameError:
-        msh[1:3] = _UNSAID[1:3]
-        marks = syntax(msh[1], msh[2], head.codec)
+        msh = ["MSH", *_UNSAID[1:3], *msh[3:]]
+        marks = syntax(msh[1], msh[2], "")
     as_accept = _asked(msh[15], msh[16], outcome)
     if as_accept is None:
         return None
     code = _MSA_1[outcome][as_accept]
-    version, why = msh[12] or "2.5", _escaped(reason, marks)
+    version, why = msh[12] or "2.5", _escaped(reason, marks) if reason else ""
     segments = [_msh(msh, marks, version, now, control_id)]
     segments.append(["MSA", code, msh[10], why if version < "2.5" else ""])
     if outcome is not Outcome.KEPT:
         segments.append(_err(_ERRORS.get(reason) or _ERRORS[outcome], why, marks, version))
-    text = "".join(marks.field.join(segment).rstrip(marks.field) + "\r" for segment in segments)
+    lines = [marks.field.join(segment).rstrip(marks.field) for segment in segments]
+    text = "".join(_CONTROLS.sub("", line) + "\r" for line in lines)
     return text.encode(head.codec, "replace")
 
 
@@ -108,4 +109,4 @@ def _escaped(text: str, marks: Syntax) -> str:
     table = {
         ord(mark): f"{marks.escape}{letter}{marks.escape}" for mark, letter in zip(marks[:5], "FSRET", strict=True)
     }
-    return _CONTROLS.sub("", text.encode("ascii", "replace").decode()).translate(table)
+    return text.encode("ascii", "replace").decode().translate(table)

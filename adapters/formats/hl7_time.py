@@ -29,6 +29,7 @@ class Instant(NamedTuple):
     uncertainty_ms: int
 
 
+@lru_cache(64)  # the values of a message mostly have one time
 def parse_dtm(text: str, zone: tzinfo | None) -> Instant | None:
     """The instant of a DTM; None if it is none. `zone` counts where the text has no offset.
 

@@ -166,8 +166,10 @@ class Segment:
         text, syntax = self._fields[n], self._syntax
         if component or repetition:
             text = _nth(text, syntax.repetition, repetition or 1)
-            text = _nth(text, syntax.component, component)
-            text = _nth(text, syntax.subcomponent, subcomponent)
+            if component:
+                text = _nth(text, syntax.component, component)
+                if subcomponent:
+                    text = _nth(text, syntax.subcomponent, subcomponent)
         return unescape(text, syntax) if syntax.escape in text else text
 
     def components(self, n: int, repetition: int = 1) -> list[str]:
@@ -190,8 +192,8 @@ class Segment:
 
 
 def _nth(text: str, separator: str, n: int) -> str:
-    if not n or (n == 1 and separator not in text):
-        return text
+    if n == 1:
+        return text.partition(separator)[0]
     parts = text.split(separator, n)
     return parts[n - 1] if n <= len(parts) else ""
 

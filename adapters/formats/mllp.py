@@ -18,6 +18,7 @@ SB, EB, CR = b"\x0b", b"\x1c", b"\x0d"
 _TOKENS = re.compile(rb"[\x0b\x1c]|[^\x0b\x1c]+")
 _BLANKS = b" \t\r\n"
 _State = Enum("_State", ["BETWEEN", "INSIDE", "ENDED", "SKIPPING"])  # ENDED: the EB's CR is due
+_BETWEEN, _INSIDE, _ENDED, _SKIPPING = _State
 
 
 class MllpFramer:
@@ -30,13 +31,13 @@ class MllpFramer:
 
     def __init__(self, max_frame_bytes: int = FRAME_BYTES_MAX) -> None:
         self._max = max_frame_bytes
-        self._state = _State.BETWEEN
+        self._state = _BETWEEN
         self._buffer = bytearray()
 
     @property
     def pending(self) -> bool:
         """Something has begun and not ended: a sender is connected, and no end block (or not its CR) came."""
-        return self._state is not _State.BETWEEN or bool(self._buffer)
+        return self._state is not _BETWEEN or bool(self._buffer)
 
     def feed(self, data: bytes) -> list[Piece]:
         """The pieces that are complete with these bytes."""
@@ -47,35 +48,35 @@ class MllpFramer:
 
     def close(self) -> Piece | None:
         """What is left when no more will come (disconnected, or silent for too long); then it begins anew."""
-        state, self._state = self._state, _State.BETWEEN
-        if state is _State.INSIDE:
+        state, self._state = self._state, _BETWEEN
+        if state is _INSIDE:
             return self._piece("no-end-block")
-        if state is _State.ENDED:
+        if state is _ENDED:
             return self._piece("end-block-without-cr")
         return self._piece("no-start-block") if self._buffer else None
 
     def _step(self, token: bytes, pieces: list[Piece]) -> None:
         """One SB, one EB, or bytes without either."""
-        if self._state is _State.ENDED:
+        if self._state is _ENDED:
             pieces.append(self._piece("" if token.startswith(CR) else "end-block-without-cr"))
-            self._state = _State.BETWEEN  # where a CR is a blank
+            self._state = _BETWEEN  # where a CR is a blank
         if token == SB:
-            if self._state is _State.INSIDE or self._buffer:
-                pieces.append(self._piece("nested-start-block" if self._state is _State.INSIDE else "no-start-block"))
-            self._state = _State.INSIDE
+            if self._state is _INSIDE or self._buffer:
+                pieces.append(self._piece("nested-start-block" if self._state is _INSIDE else "no-start-block"))
+            self._state = _INSIDE
         elif token == EB:
-            if self._state is _State.BETWEEN:
+            if self._state is _BETWEEN:
                 self._buffer = self._buffer or bytearray(EB)
                 pieces.append(self._piece("no-start-block"))
-            self._state = _State.ENDED if self._state is _State.INSIDE else _State.BETWEEN
-        elif self._state is not _State.SKIPPING:
-            if self._state is _State.BETWEEN and not self._buffer:
+            self._state = _ENDED if self._state is _INSIDE else _BETWEEN
+        elif self._state is not _SKIPPING:
+            if self._state is _BETWEEN and not self._buffer:
                 token = token.lstrip(_BLANKS)
             room = self._max - len(self._buffer)
             self._buffer += token[:room]
             if len(token) > room:
-                pieces.append(self._piece("too-long" if self._state is _State.INSIDE else "no-start-block"))
-                self._state = _State.SKIPPING
+                pieces.append(self._piece("too-long" if self._state is _INSIDE else "no-start-block"))
+                self._state = _SKIPPING
 
     def _piece(self, reason: str) -> Piece:
         piece = Piece(bytes(self._buffer), reason)

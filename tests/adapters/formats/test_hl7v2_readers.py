@@ -51,8 +51,8 @@ def agrees_with_python_hl7(text: str, ours: Message) -> None:
                         assert our.field(n, c, s, r) == theirs.unescape(str(leaf))
 
 
-def _parts(container: str | Sequence[object]) -> Sequence[object]:
-    return [container] if isinstance(container, str) else container
+def _parts(container: object) -> Sequence[object]:
+    return container if isinstance(container, hl7.Container) else [container]
 
 
 def agrees_with_hl7apy(text: str, ours: Message) -> None:

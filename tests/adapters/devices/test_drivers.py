@@ -138,6 +138,11 @@ def test_any_bytes_give_reports_or_a_reason(driver: DeviceDriver, data: st.DataO
     held(driver, bytes(frame))
 
 
+@each_driver
+def test_bytes_that_go_deep_are_only_bytes(driver: DeviceDriver) -> None:
+    held(driver, b'{"a":[' * 40_000)
+
+
 @pytest.mark.parametrize("driver", FRAMED_BY_ITSELF, ids=lambda driver: driver.name)
 def test_a_truncated_frame_is_refused(driver: DeviceDriver) -> None:
     frame, source = frame_of(driver, "normal"), source_of(CASES / driver.name / "normal")
@@ -171,6 +176,14 @@ def test_any_chunking_gives_the_same_pieces_and_noise_does_not_stop_them(
         .replace(b"\n", b"")
         .startswith(b"".join(p.data for p in pieces).replace(b"\r", b"").replace(b"\n", b""))
     )
+
+
+@pytest.mark.parametrize("driver", SERIAL, ids=lambda driver: driver.name)
+def test_noise_is_kept_in_pieces_with_a_reason(driver: DeviceDriver) -> None:
+    assert driver.framer is not None
+    pieces = driver.framer().feed(b"\xff" * 1024)
+    assert sum(len(p.data) for p in pieces) > 1024 - 256
+    assert {p.reason for p in pieces} in ({"line-too-long"}, {"framing"})
 
 
 def test_names_are_unique() -> None:

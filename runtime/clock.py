@@ -1,11 +1,17 @@
-"""Steps of the wall clock, seen by comparing it with the monotonic one."""
+"""The wall clock, and its steps, seen by comparing it with the monotonic one."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-STEP_MS = 500  # a slewing clock moves by less between two looks
+STEP_MS = 500  # a clock that is slewed moves by far less between two looks
+LOOK_S = 0.1  # a look that was interrupted for longer says nothing
+
+
+def now_us() -> int:
+    """The wall clock: microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
 
 
 class ClockWatch:
@@ -19,7 +25,9 @@ class ClockWatch:
 
     def step_ms(self) -> int:
         """By how much the wall clock stepped since the last look; 0 where it did not."""
-        apart_s = self._wall_s() - self._monotonic_s()
-        step_ms = round((apart_s - self._apart_s) * 1000)
-        self._apart_s = apart_s
+        before_s, wall_s = self._monotonic_s(), self._wall_s()
+        if self._monotonic_s() - before_s > LOOK_S:
+            return 0  # the next look sees it
+        step_ms = round((wall_s - before_s - self._apart_s) * 1000)
+        self._apart_s = wall_s - before_s
         return step_ms if abs(step_ms) > STEP_MS else 0

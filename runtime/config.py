@@ -7,7 +7,6 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -17,7 +16,7 @@ from msgspec import Struct, structs
 
 from runtime.errors import UserError
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Struct)
 Place = tuple[str | int, ...]  # keys and positions from the top of the file down
 # What msgspec says, in the words of the file.
 _WORDS = {"str": "text in quotes", "bool": "true or false", "int": "a whole number", "float": "a number",
@@ -25,7 +24,7 @@ _WORDS = {"str": "text in quotes", "bool": "true or false", "int": "a whole numb
 
 
 def load(path: Path, kind: type[T]) -> T:
-    """Read a configuration; paths in it, defaults too, are relative to its folder. Raises UserError with the mend."""
+    """Read a configuration. Paths in it are relative to its folder, the top level's defaults too. Raises UserError."""
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
@@ -41,15 +40,16 @@ def decode(text: str, kind: type[T], where: str, folder: Path = Path()) -> T:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{where}: not TOML: {error}") from None
-    _fill_in_paths(data, kind)
+    data = {f.encode_name: str(f.default) for f in structs.fields(kind) if isinstance(f.default, Path)} | data
     try:
-        return _convert(data, kind, folder)
+        found: T = _convert(data, kind, folder)
+        return found
     except msgspec.ValidationError as error:
         place, what = _blame(data, kind, (), kind) or ((), str(error))
         raise UserError(f"{where}: line {_line_of(text, place)}: {what}") from None
 
 
-def _convert(data: object, kind: type[T], folder: Path = Path()) -> T:
+def _convert(data: object, kind: Any, folder: Path = Path()) -> Any:
     def hook(wanted: type, value: object) -> Path:
         if wanted is Path and isinstance(value, str):
             return folder / Path(value).expanduser()
@@ -68,24 +68,7 @@ def _struct_of(kind: Any) -> tuple[type[Struct], bool] | None:
     return None
 
 
-def _tables(value: object, place: Place, many: bool) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """The tables under a key, with their places; none where it holds something else."""
-    numbered = [((*place, i), v) for i, v in enumerate(value)] if isinstance(value, list) else []
-    for at, table in numbered if many else [(place, value)]:
-        if isinstance(table, dict):
-            yield at, table
-
-
-def _fill_in_paths(data: dict[str, Any], kind: type) -> None:
-    for field in structs.fields(kind):
-        if isinstance(field.default, Path):
-            data.setdefault(field.encode_name, str(field.default))
-        elif (found := _struct_of(field.type)) and field.encode_name in data:
-            for _, table in _tables(data[field.encode_name], (), found[1]):
-                _fill_in_paths(table, found[0])
-
-
-def _blame(data: dict[str, Any], kind: type, at: Place, top: type) -> tuple[Place, str] | None:
+def _blame(data: dict[str, Any], kind: type[Struct], at: Place, top: type[Struct]) -> tuple[Place, str] | None:
     """Where a table is wrong, and how: each key is tried alone, because msgspec does not say which of many tables."""
     fields = {field.encode_name: field for field in structs.fields(kind)}
     for name, value in data.items():
@@ -93,9 +76,10 @@ def _blame(data: dict[str, Any], kind: type, at: Place, top: type) -> tuple[Plac
         if name not in fields:
             return place, _unknown(name, list(fields), at, top)
         found = _struct_of(fields[name].type)
-        for table_at, table in _tables(value, place, found[1]) if found else ():
-            if wrong := _blame(table, found[0], table_at, top) if found else None:
-                return wrong
+        if found and isinstance(value, list if found[1] else dict):
+            for table_at, table in [((*place, i), v) for i, v in enumerate(value)] if found[1] else [(place, value)]:
+                if isinstance(table, dict) and (wrong := _blame(table, found[0], table_at, top)):
+                    return wrong
         try:
             _convert(value, fields[name].type)
         except msgspec.ValidationError as error:
@@ -104,7 +88,7 @@ def _blame(data: dict[str, Any], kind: type, at: Place, top: type) -> tuple[Plac
     return (at, f"{_table_name(at) or 'the file'} needs the key {missing!r}") if missing else None
 
 
-def _unknown(name: str, known: list[str], at: Place, top: type) -> str:
+def _unknown(name: str, known: list[str], at: Place, top: type[Struct]) -> str:
     near = get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
     if at and not near and name in (field.encode_name for field in structs.fields(top)):
@@ -152,7 +136,7 @@ def _line_of(text: str, place: Place) -> int:
     return 1
 
 
-def sample(kind: type, title: str) -> str:
+def sample(kind: type[Struct], title: str) -> str:
     """A configuration with every key, its default and a comment, out of the struct itself.
 
     `#key` without a space is a key, or a table, that is left out: without its # it is in use.
@@ -165,7 +149,7 @@ def sample(kind: type, title: str) -> str:
     return "\n".join(head + _sample(kind, "", "")) + "\n"
 
 
-def _sample(kind: type, parents: str, mark: str) -> list[str]:
+def _sample(kind: type[Struct], parents: str, mark: str) -> list[str]:
     keys: list[str] = []
     tables: list[str] = []
     for field in structs.fields(kind):

@@ -6,16 +6,11 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from runtime.config import read_secret
 from runtime.errors import UserError
@@ -63,9 +58,11 @@ def load(path: Path, *, allow_demo: bool = False) -> SigningKey:
     if DEMO_MARK in text and not allow_demo:
         raise UserError(f"{path} was made for the demo: make your own with `vitalwire edge keygen`")
     try:
-        key = load_pem_private_key(text[text.index("-----BEGIN") :].encode(), None)
-    except (ValueError, TypeError):
-        raise UserError(f"{path} holds no private key in PEM: make one with `vitalwire edge keygen`") from None
+        key = serialization.load_pem_private_key(text[text.index("-----BEGIN") :].encode(), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise UserError(
+            f"{path} holds no private key in PEM without a password: make one with `vitalwire edge keygen`"
+        ) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise UserError(f"{path} is not a P-256 key: make one with `vitalwire edge keygen`")
     return SigningKey(key)
@@ -74,7 +71,7 @@ def load(path: Path, *, allow_demo: bool = False) -> SigningKey:
 def read_public(path: Path) -> bytes:
     """A public key file as SubjectPublicKeyInfo; raises UserError."""
     try:
-        key = load_pem_public_key(path.read_bytes())
+        key = serialization.load_pem_public_key(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError:

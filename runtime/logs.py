@@ -1,53 +1,86 @@
-"""JSON logs on standard error, with what may name a patient taken out."""
+"""JSON logs on standard error: one object a line with ts, level, event and logger, and nothing that names a patient."""
 
 from __future__ import annotations
 
-import logging
+import logging.config
+import re
 import sys
-from collections.abc import MutableMapping
-from typing import Any, TextIO
+import traceback
+from typing import Any
 
 import structlog
 
-# Keys that no log line carries, whoever writes them.
-REDACTED = frozenset({"patient", "patient_id", "name", "mrn", "frame", "payload", "message", "pid", "birth", "address"})
-# For libraries that configure logging themselves: leave it as it is.
-QUIET: dict[str, Any] = {"version": 1, "disable_existing_loggers": False, "root": {"level": "ERROR"}}
-
-
-def redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take out the values of keys that may name a patient, and show control bytes instead of obeying them."""
-    for key, value in event.items():
-        if key in REDACTED:
-            event[key] = "[redacted]"
-        elif isinstance(value, str):
-            event[key] = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value)
-    return event
-
-
-def set_up(level: int = logging.INFO, stream: TextIO = sys.stderr) -> None:
-    """One JSON object a line, or coloured lines on a terminal."""
-    last: Any = structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
-            redact,
-            structlog.processors.format_exc_info,
-            last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
-    )
-    logging.basicConfig(level=logging.ERROR, stream=stream)
+# Keys that may name a patient, whoever writes them: alone, or as a word of a longer key (raw_frame, patient_id).
+REDACTED = re.compile(r"name|message|pid|address|(.*_)?(patient|mrn|birth|frame|payload)(_.*)?", re.IGNORECASE)
+LIBRARY_CHARS = 300  # of what a library says
 
 
 def printable(data: bytes, limit: int = 256) -> str:
-    """Raw bytes for people: control bytes as \\xNN, the rest as UTF-8 or Latin-1; cut at `limit` bytes."""
-    cut = data[:limit]
-    try:
-        text = cut.decode()
-    except UnicodeDecodeError:
-        text = cut.decode("latin-1")
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    return shown + ("…" if len(data) > limit else "")
+    """Raw bytes for people: control bytes and what is not UTF-8 as \\xNN; cut at `limit` bytes."""
+    return _escaped(data[:limit].decode("utf-8", "backslashreplace")) + ("…" if len(data) > limit else "")
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def redact(logger: Any, method: str, event: Any) -> Any:
+    """Take out the values of keys that may name a patient, and show control bytes instead of obeying them."""
+    if isinstance(event, dict):
+        return {k: "[redacted]" if REDACTED.fullmatch(k) else redact(logger, method, v) for k, v in event.items()}
+    if isinstance(event, (list, tuple)):
+        return [redact(logger, method, v) for v in event]
+    if isinstance(event, (bytes, bytearray)):
+        return f"[{len(event)} bytes]"
+    return event if isinstance(event, (int, float, type(None))) else _escaped(str(event))
+
+
+def _where(_: Any, __: str, event: Any) -> Any:
+    """An exception as its type and place: its text may hold what a device sent, and so a patient's name."""
+    info = event.pop("exc_info", None)
+    error = sys.exception() if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)[:-6:-1]
+        event["error"] = " < ".join([type(error).__name__, *(f"{f.name} {f.filename}:{f.lineno}" for f in frames)])
+    return event
+
+
+class _Named(structlog.WriteLogger):
+    def __init__(self, name: str = "vitalwire") -> None:
+        super().__init__(sys.stderr)
+        self.name = name
+
+
+class _Library(logging.Handler):
+    """What libraries log, in our form; only the first line: what follows is often the message that they choked on."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage().strip().split("\n")[0][:LIBRARY_CHARS]
+        structlog.get_logger(record.name).log(record.levelno, said, exc_info=record.exc_info)
+
+
+# For `logging.config.dictConfig`, also by libraries that insist on calling it themselves.
+QUIET: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"ours": {"()": _Library}},
+    "root": {"level": "ERROR", "handlers": ["ours"]},
+}
+
+
+def set_up(level: int = logging.INFO) -> None:
+    """Send our logs and those of libraries to standard error: JSON, or coloured lines on a terminal."""
+    json = structlog.processors.JSONRenderer(ensure_ascii=False)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_logger_name,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+            _where,
+            redact,
+            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else json,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_Named,
+    )
+    logging.config.dictConfig(QUIET)

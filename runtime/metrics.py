@@ -3,38 +3,84 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable, Iterable
+from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
 
 from runtime.errors import UserError
+from runtime.tls import check_listener
 
 
-class _Quiet(WSGIRequestHandler):
+class _Handler(WSGIRequestHandler):
+    timeout = 5.0  # a client that says nothing for so long, in seconds, is left
+
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a scrape each few seconds is no news."""
 
 
-def serve(host: str, port: int, ready: Callable[[], list[str]]) -> WSGIServer:
-    """Serve until `shutdown`; `ready` gives the reasons why data does not flow. Raises UserError for a port in use."""
+class MetricsServer(ThreadingMixIn, WSGIServer):
+    """Serves from threads of its own; `server_port` is the port that it got."""
+
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Without HTTPServer's look into the DNS, which a hospital's network may answer late or never."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: a client that went away is no news either."""
+
+    def stop(self) -> None:
+        """Serve no more and give the port back."""
+        self.shutdown()
+        self.server_close()
+
+
+def serve(
+    host: str, port: int, ready: Callable[[], list[str]], tls: ssl.SSLContext | None = None, *, insecure: bool = False
+) -> MetricsServer:
+    """Serve until `stop`; `ready` gives the reasons why data does not flow, none where it does.
+
+    Raises UserError for a port in use, and beyond loopback without TLS unless `insecure`.
+    """
+    check_listener(host, tls=tls is not None, insecure=insecure)
     metrics = make_wsgi_app()
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path == "/metrics":
-            found: Iterable[bytes] = metrics(environ, start_response)
-            return found
-        reasons = ready() if path == "/readyz" else []
-        status = "404 Not Found" if path not in ("/healthz", "/readyz") else "503 Not Ready" if reasons else "200 OK"
+        status, reasons = "200 OK", list[str]()
+        match environ.get("PATH_INFO"):
+            case "/metrics":
+                return list(metrics(environ, start_response))
+            case "/readyz":
+                reasons = _reasons(ready)
+                status = "503 Service Unavailable" if reasons else status
+            case "/healthz":
+                pass
+            case _:
+                status, reasons = "404 Not Found", ["there are /metrics, /healthz and /readyz"]
         start_response(status, [("Content-Type", "application/json")])
-        return [json.dumps({"ok": status == "200 OK", "reasons": reasons}).encode()]
+        return [json.dumps({"ok": not reasons, "reasons": reasons}, ensure_ascii=False).encode()]
 
     try:
-        server = make_server(host, port, application, handler_class=_Quiet)
+        server = MetricsServer((host, port), _Handler)
     except OSError as error:
-        raise UserError(f"metrics cannot be served on {host}:{port}: {error.strerror}; set metrics_port", 2) from None
-    Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+        raise UserError(f"metrics cannot be served on {host}:{port}: {error.strerror}; set metrics_port") from None
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.set_app(application)
+    Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
     return server
+
+
+def _reasons(ready: Callable[[], list[str]]) -> list[str]:
+    try:
+        return ready()
+    except Exception as error:  # noqa: BLE001  the answer is "not ready", whatever it is
+        return [f"readiness cannot be told: {type(error).__name__}"]

@@ -6,45 +6,41 @@ import ipaddress
 import ssl
 from pathlib import Path
 
+from runtime.config import read_secret
 from runtime.errors import UserError
 
 
 def server_context(cert: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
     """TLS 1.2 or newer with our certificate; with `client_ca`, only clients that have one of its certificates."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load(context, cert, key)
-    if client_ca is not None:
-        _trust(context, client_ca)
-        context.verify_mode = ssl.CERT_REQUIRED
+    context = _context(ssl.PROTOCOL_TLS_SERVER, client_ca, cert, key)
+    context.verify_mode = ssl.CERT_REQUIRED if client_ca else ssl.CERT_NONE
     return context
 
 
 def client_context(ca: Path | None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
     """TLS 1.2 or newer towards a server whose certificate this CA signed (the system's CAs where none is named)."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if ca is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        _trust(context, ca)
-    if cert is not None and key is not None:
-        _load(context, cert, key)
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, ca, cert, key)
+    if ca is None:
+        context.load_default_certs()
     return context
 
 
-def _load(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+def _context(protocol: int, ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if (cert is None) != (key is None):
+        raise UserError(f"{cert or key} stands alone: tls_cert and tls_key need each other")
+    what = f"CA file {ca}"
     try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as error:
-        raise UserError(f"certificate {cert} with key {key} cannot be used: {error}") from None
-
-
-def _trust(context: ssl.SSLContext, ca: Path) -> None:
-    try:
-        context.load_verify_locations(ca)
-    except (OSError, ssl.SSLError) as error:
-        raise UserError(f"CA file {ca} cannot be used: {error}") from None
+        if ca:
+            context.load_verify_locations(ca)
+        what = f"certificate {cert} with key {key}"
+        if cert and key:
+            read_secret(key)  # refuses one that others can read
+            context.load_cert_chain(cert, key, password="")  # an encrypted key is an error, not a question at start
+    except OSError as error:
+        raise UserError(f"{what} cannot be used: {error}") from None
+    return context
 
 
 def is_loopback(host: str) -> bool:

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from threading import Event, Thread
 
+import structlog
+
 CHECK_S = 1.0
+_log = structlog.get_logger("watchdog")
 
 
 class AttemptsWatchdog:
@@ -30,8 +33,9 @@ class AttemptsWatchdog:
     def check(self) -> None:
         """Look once."""
         if not self.busy():
-            self._last_s = self._monotonic_s()
-        elif self._monotonic_s() - self._last_s > self._limit_s:
+            self()
+        elif (idle_s := self._monotonic_s() - self._last_s) > self._limit_s:
+            _log.error("no attempt: the worker is ended", idle_s=round(idle_s, 1), limit_s=self._limit_s)
             self._on_stall()
 
     def start(self) -> None:

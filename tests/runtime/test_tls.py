@@ -1,0 +1,90 @@
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from runtime.errors import UserError
+from runtime.tls import check_listener, client_context, server_context
+
+
+def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
+    """Let the two speak in memory; gives the version that they agreed on."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        server.wrap_bio(to_server, to_client, server_side=True),
+        client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1"),
+    ]
+    for end in ends[::-1] * 4:
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+    return ends[0].version()
+
+
+def test_who_trusts_the_certificate_connects(ours: Any) -> None:
+    assert handshake(server_context(ours.cert, ours.key), client_context(ours.cert)) == "TLSv1.3"
+
+
+def test_who_does_not_trust_it_does_not(ours: Any, theirs: Any) -> None:
+    for ca in (theirs.cert, None):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            handshake(server_context(ours.cert, ours.key), client_context(ca))
+
+
+def test_with_a_client_ca_only_its_clients_connect(ours: Any, theirs: Any) -> None:
+    server = server_context(ours.cert, ours.key, client_ca=theirs.cert)
+    assert handshake(server, client_context(ours.cert, theirs.cert, theirs.key)) == "TLSv1.3"
+    for stranger in (client_context(ours.cert), client_context(ours.cert, ours.cert, ours.key)):
+        with pytest.raises(ssl.SSLError):
+            handshake(server, stranger)
+
+
+def test_nothing_older_than_tls_1_2(ours: Any) -> None:
+    old = client_context(ours.cert)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert handshake(server_context(ours.cert, ours.key), old) == "TLSv1.2"
+    for context in (old, server_context(ours.cert, ours.key)):
+        assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_what_cannot_be_used_is_named(ours: Any, theirs: Any, tmp_path: Path) -> None:
+    locked, open_key = tmp_path / "locked.key", tmp_path / "open.key"
+    key: Any = load_pem_private_key(ours.key.read_bytes(), None)
+    locked.touch(0o600)
+    locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")))
+    open_key.write_bytes(ours.key.read_bytes())
+    open_key.chmod(0o644)
+    for cert, private, said in [
+        (ours.cert, theirs.key, "key values mismatch"),
+        (ours.cert, locked, f"key {locked} cannot be used"),
+        (ours.cert, open_key, f"chmod 600 {open_key}"),
+        (ours.cert, tmp_path / "none", "none cannot be read"),
+        (tmp_path / "none", ours.key, "none with key"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            server_context(cert, private)
+    with pytest.raises(UserError, match=r"CA file .*none cannot be used"):
+        client_context(tmp_path / "none")
+    with pytest.raises(UserError, match="need each other"):
+        client_context(ours.cert, cert=ours.cert)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_loopback_needs_no_tls(host: str) -> None:
+    check_listener(host, tls=False, insecure=False)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.7", "ward-edge", "127.0.0.1.example.org"])
+def test_beyond_loopback_needs_tls_or_insecure(host: str) -> None:
+    with pytest.raises(UserError, match="insecure = true"):
+        check_listener(host, tls=False, insecure=False)
+    check_listener(host, tls=True, insecure=False)
+    check_listener(host, tls=False, insecure=True)

@@ -1,0 +1,287 @@
+"""The publisher: cuts batches while the broker can be reached, sends them, and takes their receipts.
+
+Three threads beside the event loop: `watch` asks the broker who it is, `publish` cuts and sends, `receive` reads the
+topic `receipts`. The only file of this room that knows the Kafka client (librdkafka: its CONFIGURATION.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from typing import Any
+
+from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from edge_agent.receipts import ReceiptReader
+from edge_agent.resend import Stream
+from edge_agent.spool import Spool
+from evidence.statements import Receipt
+from runtime.clock import now_us
+from schemas import topics
+from schemas.errors import VitalwireError
+from schemas.report import Lane
+
+TICK_S = 0.05
+WATCH_S, WATCH_LIMIT_S = 1.0, 5.0  # how often the broker is asked, and how long it may take to answer
+BACK_OFF_S = 1.0  # after the spool or the key refused
+DELIVERY_LIMIT_S = 60  # then the producer is built anew: after a wiped broker an old one never recovers
+FLUSH_LIMIT_S = 2.0  # at the end; what is not out by then is sent after the next start
+# Without a receipt, by lane in the order in which they are served: 8 MiB an edge, and live data waits for no other.
+IN_FLIGHT_BYTES_MAX = {Lane.LIVE: 4 << 20, Lane.WAVEFORM: 2 << 20, Lane.BACKFILL: 2 << 20}
+# In the client, not acknowledged by the broker: what live data may have to wait for on a slow line.
+UNACKNOWLEDGED_BYTES_MAX = 1 << 20
+RECEIPTS_LOT = 500
+RECEIVE_S = 0.2
+QUIET = {"log_level": 2, "reconnect.backoff.max.ms": 2000, "socket.keepalive.enable": True}
+PRODUCER = QUIET | {
+    "acks": "all",
+    "enable.idempotence": True,
+    "compression.type": "none",  # bodies are compressed already
+    "partitioner": "murmur2_random",  # as Java's: the same key, the same partition, whoever sends
+    "message.max.bytes": topics.MESSAGE_BYTES_MAX,
+    "message.timeout.ms": DELIVERY_LIMIT_S * 1000,
+    "linger.ms": 0,
+}
+CONSUMER = QUIET | {"enable.auto.commit": False, "auto.offset.reset": "earliest"}
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Whom we reach: its cluster's id, and the number of partitions of each topic."""
+
+    cluster_id: str
+    partitions: Mapping[str, int]
+
+
+class Publisher:
+    """Sends what `spool` holds as `edge`; `client` is how librdkafka reaches the broker (bootstrap.servers, ssl).
+
+    `seal` is `evidence.seal.seal` with what is the edge's own. `broker` is None while nobody answers. `counts` has
+    sent, resent, rebuilt, receipts that matched or did not, and failed deliveries by the client's name for the error.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        seal: Callable[..., bytes],
+        receipts: ReceiptReader,
+        *,
+        edge: bytes,
+        client: Mapping[str, Any],
+        on_event: Callable[[str, str], object],
+        now_us: Callable[[], int] = now_us,
+    ) -> None:
+        self._spool, self._seal, self._receipts, self._edge = spool, seal, receipts, edge
+        self._client, self._on_event, self._now_us = dict(client), on_event, now_us
+        self.counts: Counter[str] = Counter()
+        self.broker: Broker | None = None
+        self._streams = {lane: Stream(limit) for lane, limit in IN_FLIGHT_BYTES_MAX.items()}
+        self._released: SimpleQueue[Receipt | None] = SimpleQueue()  # None: the store has changed
+        self._producer = self._new_producer()
+        self._unacknowledged = 0  # bytes in the client
+        self._offsets: dict[tuple[str | None, int | None], int] = {}
+        self._distrust = False
+        self._ending = Event()
+        self._threads = [
+            Thread(target=t, name=t.__name__, daemon=True) for t in (self.watch, self.publish, self.receive)
+        ]
+
+    @property
+    def alive(self) -> bool:
+        """False once a thread has ended, for whatever reason."""
+        return all(t.is_alive() for t in self._threads)
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End in bounded time; what has no receipt is sent again after the next start."""
+        self._ending.set()
+        for thread in self._threads:
+            thread.join(WATCH_LIMIT_S + FLUSH_LIMIT_S)
+
+    # --- who is there ------------------------------------------------------------------------------------------------
+
+    def watch(self) -> None:
+        """Ask the broker who it is, for ever."""
+        admin = AdminClient(self._client | QUIET)
+        while not self._ending.wait(WATCH_S if self.broker else TICK_S):
+            try:
+                answer = admin.list_topics(timeout=WATCH_LIMIT_S)
+            except KafkaException as error:
+                self._lost(error.args[0])
+                continue
+            partitions = {name: len(topic.partitions) for name, topic in answer.topics.items()}
+            found = Broker(str(answer.cluster_id), partitions)
+            if self.broker is None:
+                self._on_event("broker-reached", f"cluster {found.cluster_id}")
+            if found != self.broker:
+                self.broker = found
+
+    def _lost(self, error: KafkaError) -> None:
+        if self.broker is not None:
+            self.broker = None
+            self._on_event("broker-lost", str(error))
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._lost(error)
+        self._distrust |= error.fatal()
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def publish(self) -> None:
+        """Cut and send, for ever."""
+        known: tuple[str, bytes] | None = None
+        while not self._ending.is_set():
+            self._producer.poll(TICK_S)
+            broker = self.broker
+            if broker is None:
+                continue
+            ends = (broker.cluster_id, self._spool.spool_id)
+            if self._distrust or known not in (None, ends):
+                self._begin_anew()
+            known = ends
+            self._take_released()
+            try:
+                for lane, stream in self._streams.items():
+                    if topics.raw(lane) in broker.partitions:  # the processors create it
+                        self._serve(lane, stream)
+            except VitalwireError as error:
+                self._on_event("not-sent", str(error))
+                self._ending.wait(BACK_OFF_S)
+        self._producer.flush(FLUSH_LIMIT_S)
+
+    def _begin_anew(self) -> None:
+        """A new producer, and everything without a receipt is sent again."""
+        self._producer.purge(blocking=False)
+        self.counts["rebuilt"] += 1
+        self._producer = self._new_producer()
+        self._unacknowledged, self._distrust = 0, False
+        self._offsets.clear()
+        for stream in self._streams.values():
+            stream.again()
+
+    def _new_producer(self) -> Producer:
+        return Producer(self._client | PRODUCER | {"error_cb": self._on_error})
+
+    def _take_released(self) -> None:
+        with suppress(Empty):
+            while True:
+                receipt = self._released.get_nowait()
+                if receipt is not None:
+                    self._streams[Lane(receipt.lane)].receipt(receipt.batch_no, time.monotonic())
+                    continue
+                for stream in self._streams.values():
+                    stream.again()
+
+    def _serve(self, lane: Lane, stream: Stream) -> None:
+        for number in stream.due(time.monotonic()):
+            if self._unacknowledged >= UNACKNOWLEDGED_BYTES_MAX:
+                return
+            found = self._spool.wanted(lane, number - 1, 0)
+            if found and found[0][0] == number:
+                self.counts["resent"] += 1
+                self._send(lane, stream, *found[0])
+            else:
+                stream.forget(number)
+        while room := min(stream.room, UNACKNOWLEDGED_BYTES_MAX - self._unacknowledged):
+            last = self._spool.figures.last_no[lane]
+            batches = self._spool.wanted(lane, stream.after, room) if stream.after < last else []
+            for number, sealed in batches:
+                if stream.room:
+                    self._send(lane, stream, number, sealed)
+            if not batches:
+                stream.after = last
+                # Only where there is room: what waits for receipts becomes few large batches of `backfill` later.
+                if not self._spool.figures.reports or not self._spool.cut(lane, self._seal, self._now_us()):
+                    return
+
+    def _send(self, lane: Lane, stream: Stream, number: int, sealed: bytes) -> None:
+        told = partial(self._delivered, self._producer, stream, number, len(sealed))
+        try:
+            self._producer.produce(topics.raw(lane), sealed, self._edge, on_delivery=told)
+        except (BufferError, KafkaException):
+            self._distrust = True
+            return
+        self._unacknowledged += len(sealed)
+        self.counts["sent"] += 1
+        stream.sent(number, len(sealed), time.monotonic())
+
+    def _delivered(
+        self, producer: Producer, stream: Stream, number: int, size: int, error: KafkaError | None, message: Message
+    ) -> None:
+        if producer is not self._producer:
+            return
+        self._unacknowledged -= size
+        if error is not None:
+            self.counts[f"failed {error.name()}"] += 1
+            self._distrust |= error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT
+            stream.doubt(number, time.monotonic())
+            return
+        place, offset = (message.topic(), message.partition()), message.offset()
+        if offset is None or offset < 0:  # a repeat that the broker had already
+            return
+        if offset <= self._offsets.get(place, -1):  # the log that we wrote to is gone
+            self._distrust = True
+            self._lost(KafkaError(KafkaError.OFFSET_OUT_OF_RANGE, "offsets went back"))
+        self._offsets[place] = offset
+
+    # --- back --------------------------------------------------------------------------------------------------------
+
+    def receive(self) -> None:
+        """Take receipts, for ever; a new consumer for each broker that is found."""
+        consumer: Consumer | None = None
+        source: Broker | None = None
+        while not self._ending.is_set():
+            if self.broker is not source:
+                if consumer is not None:
+                    consumer.close()
+                source = self.broker
+                consumer = self._new_consumer(source) if source else None
+            first = consumer.poll(RECEIVE_S) if consumer else None
+            if consumer is None or first is None:
+                self._ending.wait(0 if consumer else TICK_S)
+                continue
+            messages = [first, *consumer.consume(RECEIPTS_LOT - 1, 0)]
+            read = [self._receipts.read(m.key(), m.value()) for m in messages if m.error() is None]
+            try:
+                self._release([r for r in read if r is not None])
+            except VitalwireError as error:  # its batches are sent again, and have their receipts again
+                self._on_event("receipts-not-noted", str(error))
+                self._ending.wait(BACK_OFF_S)
+            with suppress(KafkaException):
+                consumer.commit(asynchronous=True)
+        if consumer is not None:
+            consumer.close()
+
+    def _new_consumer(self, broker: Broker) -> Consumer | None:
+        """Of all partitions, without a group's rounds: this edge is the only member. None: no such topic yet."""
+        if topics.RECEIPTS not in broker.partitions:
+            return None
+        consumer = Consumer(self._client | CONSUMER | {"group.id": f"edge-{self._edge.hex()}"})
+        consumer.assign(
+            [TopicPartition(topics.RECEIPTS, p, OFFSET_STORED) for p in range(broker.partitions[topics.RECEIPTS])]
+        )
+        return consumer
+
+    def _release(self, receipts: list[Receipt]) -> None:
+        if not receipts:
+            return
+        released, changed = self._spool.receipted(receipts)
+        self.counts["released"] += len(released)
+        self.counts["unmatched"] += len(receipts) - len(released)
+        for receipt in released:
+            self._released.put(receipt)
+        if changed:
+            self._on_event("store-changed", "the store was restored or replaced: all that is held is sent again")
+            self._released.put(None)

@@ -1,0 +1,492 @@
+"""The spool: what the edge keeps until the hospital's signed receipt for it has come back.
+
+One SQLite file (WAL; synchronous=FULL, because NORMAL loses the last commits on power loss), written by one thread that
+commits together what comes within a few milliseconds. Reports wait in `report` until they are cut into a sealed batch;
+a batch is `wanted` until the store, as it is now, has sent a receipt for it. Nothing without a receipt is ever deleted.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import struct
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+from edge_agent import repeats
+from edge_agent.repeats import Repeats, Sending
+from evidence.seal import FIRST_PREVIOUS, batch_id
+from evidence.statements import Receipt
+from runtime.clock import now_us
+from schemas.batch import encode_report, set_sequence
+from schemas.errors import VitalwireError
+from schemas.layout import CUT_BYTES, FRAME_BYTES_MAX, REPORTS_MAX
+from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report
+
+GROUP_S = 0.005  # what comes within it is committed together
+GROUP_FRAMES = 500  # or so many frames
+QUEUE_BYTES_MAX = 32 * 1024 * 1024  # waiting for a commit; beyond it frames are refused
+BACKFILL_AFTER_US = 10_000_000  # what had waited longer when it was cut does not travel with live data
+LEVELS = (0.70, 0.85, 0.95)  # of the quota, by what has no receipt; each is reported when it is reached
+LEVEL_REST = 0.05  # and again only after the share has fallen so far below it
+TIDY_US = 10_000_000
+TIDY_BATCHES = 500  # let go at one time
+CACHE_KIB = 16 * 1024
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}  # all other errors (disk full, I/O) may pass
+CLAIM_CHARS_MAX = 1000  # of a report that does not fit
+
+VERSION = 1
+SCHEMA = f"""
+BEGIN;
+CREATE TABLE meta (spool BLOB NOT NULL, incarnation BLOB, incarnation_at INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE report (
+    id INTEGER PRIMARY KEY, bulk INTEGER NOT NULL, received_at INTEGER NOT NULL, leaf BLOB NOT NULL
+);
+CREATE INDEX report_waiting ON report (bulk, received_at);
+CREATE TABLE device (device BLOB PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE stream (lane INTEGER PRIMARY KEY, batch_no INTEGER NOT NULL, header_hash BLOB NOT NULL);
+CREATE TABLE batch (
+    id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, batch_no INTEGER NOT NULL, batch_id BLOB NOT NULL,
+    size INTEGER NOT NULL, cut_at INTEGER NOT NULL, wanted INTEGER NOT NULL DEFAULT 1,
+    receipted_at INTEGER, incarnation BLOB, chain_position INTEGER, UNIQUE (lane, batch_no)
+);
+CREATE INDEX batch_wanted ON batch (lane, batch_no) WHERE wanted;
+CREATE INDEX batch_held ON batch (receipted_at) WHERE receipted_at IS NOT NULL;
+CREATE TABLE sealed (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+{repeats.SCHEMA}
+INSERT INTO meta (spool) VALUES (randomblob(16));
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+# bulk, received_at from and to, of what a lane is cut from
+_EVER = (-(2**63), 2**63 - 1)
+_KEEP_REPORT = "INSERT INTO report (bulk, received_at, leaf) VALUES (?, ?, ?)"
+_KEEP_BATCH = "INSERT INTO batch (lane, batch_no, batch_id, size, cut_at) VALUES (?, ?, ?, ?, ?)"
+_OLDEST = "SELECT min(received_at) FROM report WHERE bulk = ? AND received_at BETWEEN ? AND ?"
+_WAITING = """
+SELECT id, leaf FROM report WHERE bulk = ? AND received_at BETWEEN ? AND ? ORDER BY received_at, id LIMIT ?
+"""
+_WANTED = """
+SELECT batch_no, bytes FROM batch JOIN sealed USING (id) WHERE lane = ? AND wanted AND batch_no > ? ORDER BY batch_no
+"""
+_NAMED = "SELECT id, size, receipted_at IS NULL FROM batch WHERE lane = ? AND batch_no = ? AND batch_id = ?"
+_RECEIPTED = """
+UPDATE batch SET wanted = ?, receipted_at = ?, incarnation = ?, chain_position = ? WHERE id = ?
+"""
+_HELD = "SELECT id, size FROM batch WHERE receipted_at IS NOT NULL AND receipted_at < ? ORDER BY receipted_at LIMIT ?"
+
+_T = TypeVar("_T")
+
+
+class Kept(Enum):
+    """What became of a frame."""
+
+    KEPT = "kept"
+    REPEAT = "repeat"  # kept before
+    FULL = "full"  # cannot be kept now; it must not be acknowledged
+
+
+@dataclass
+class Figures:
+    """What the spool holds, as of its last transaction; bytes are plain while reports wait, then sealed."""
+
+    reports: int = 0  # wait to be cut
+    report_bytes: int = 0
+    oldest_received_us: int | None = None
+    open_batches: int = 0  # cut, without a receipt
+    open_bytes: int = 0
+    held_bytes: int = 0  # with a receipt, kept for `receipt_hold`
+    last_no: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))  # of the last batch cut
+
+
+@dataclass(frozen=True)
+class _Frame:
+    sending: Sending
+    leaves: list[tuple[Report, bytearray]]
+    done: Callable[[Kept], object]
+
+    @property
+    def size(self) -> int:
+        return sum(len(leaf) for _, leaf in self.leaves)
+
+
+class Spool:
+    """Opens the spool in `folder`, or begins one; raises VitalwireError where another agent uses it or it cannot be.
+
+    A damaged file is set aside under a new name, and a fresh spool with an id of its own begins, also while running.
+    `on_event` gets a slug and a line for people, on any thread. All methods are thread-safe; all but `put` wait.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        bytes_max: int,
+        receipt_hold_s: float,
+        cut_after_s: float = 0.4,
+        on_event: Callable[[str, str], object] = lambda _, __: None,
+        now_us: Callable[[], int] = now_us,
+    ) -> None:
+        self._path = folder / "spool.db"
+        self._bytes_max = bytes_max
+        self._hold_us, self._cut_after_us = int(receipt_hold_s * 1e6), int(cut_after_s * 1e6)
+        self._on_event, self._now_us = on_event, now_us
+        self._waiting: list[_Frame] = []
+        self._waiting_bytes = 0
+        self._waiting_lock = Lock()
+        self._db: sqlite3.Connection | None = None
+        self._level, self._refusing, self._tidied_us = 0, False, 0
+        self.figures = Figures()
+        try:
+            folder.mkdir(0o700, parents=True, exist_ok=True)
+            self._lock = (folder / "lock").open("a")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._db = self._open()
+        except BlockingIOError:
+            raise VitalwireError(f"the spool {folder} is in use by another agent: end that one first") from None
+        except (OSError, sqlite3.Error) as error:
+            raise VitalwireError(f"the spool {folder} cannot be opened: {error}") from error
+        self._writer = ThreadPoolExecutor(1, "spool")
+
+    def put(
+        self,
+        reports: Sequence[Report],
+        *,
+        frame: bytes,
+        sender: str,
+        connection: int,
+        redelivered: bool = False,
+        packet_id: int | None = None,
+        done: Callable[[Kept], object],
+    ) -> None:
+        """Keep a frame's reports. `done` runs on the spool's thread, after the COMMIT that holds them.
+
+        Without `sender` (serial, the edge's own events) or with a negative `connection` it is never a repeat.
+        """
+        # What the edge says of a device beside the frame's own words is none of the frame's.
+        own_time = any(r.own_time for r in reports)
+        claims = frozenset(r.claim for r in reports if r.kind is not Kind.EVENT)
+        sending = Sending(sender, connection, frame, own_time, claims, redelivered, packet_id)
+        kept = _Frame(sending, _encode(reports, frame), done)
+        with self._waiting_lock, suppress(RuntimeError):  # closed
+            if self._waiting_bytes + len(frame) + kept.size <= QUEUE_BYTES_MAX:
+                if not self._waiting:
+                    # A bug that ends the writer's work is logged, not swallowed.
+                    self._writer.submit(self._flush).add_done_callback(Future.result)
+                self._waiting.append(kept)
+                self._waiting_bytes += len(frame) + kept.size
+                return
+        done(Kept.FULL)
+
+    def cut(self, lane: Lane, seal: Callable[..., bytes], now_us: int) -> bool:
+        """Cut a batch of the lane if one is due; it is committed, signature and all, when this returns True.
+
+        `seal` is `evidence.seal.seal` with what is the edge's own (edge, config_hash, key_id, sign).
+        """
+        return self._call(partial(self._cut, lane, seal, now_us))
+
+    def wanted(self, lane: Lane, after: int, bytes_max: int) -> list[tuple[int, bytes]]:
+        """Numbers and bytes of the batches after `after` that the store is to have, in order.
+
+        Up to `bytes_max`, and at least one if there is any.
+        """
+        return self._call(partial(self._wanted, lane, after, bytes_max))
+
+    def receipted(self, receipts: Sequence[Receipt]) -> tuple[list[Receipt], bool]:
+        """Release what these (verified) receipts are for; those that settled a batch of this spool.
+
+        True: the store is not the one that sent the receipts before, and everything held is wanted again.
+        """
+        return self._call(partial(self._receipted, receipts))
+
+    def close(self) -> None:
+        """Commit what waits, and let go of the file."""
+        self._writer.shutdown()
+        if self._db is not None:
+            self._db.close()
+        self._lock.close()
+
+    # --- the writer's thread, each in one transaction -------------------------------------------------------------
+
+    def _call(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        try:
+            return self._writer.submit(self._in_transaction, work).result()
+        except sqlite3.Error as error:
+            raise VitalwireError(f"the spool cannot write: {error}") from error
+
+    def _flush(self) -> None:
+        if len(self._waiting) < GROUP_FRAMES:
+            time.sleep(GROUP_S)
+        with self._waiting_lock:
+            frames, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        outcomes = [Kept.FULL] * len(frames)
+        try:
+            outcomes = self._in_transaction(partial(self._keep, frames))
+            reason = f"its quota of {self._bytes_max} bytes is used up by what has no receipt"
+        except sqlite3.Error as error:
+            reason = str(error)
+        finally:
+            for frame, outcome in zip(frames, outcomes, strict=True):
+                with suppress(RuntimeError):  # the event loop that wanted to know has ended
+                    frame.done(outcome)
+        self._report(Kept.FULL in outcomes, reason)
+
+    def _in_transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        db = self._db = self._db or self._open()
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            result = work(db)
+            db.execute("COMMIT")
+        except BaseException as error:
+            # Whatever the disk says later, nothing of this transaction counts.
+            with suppress(sqlite3.Error):
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                self.figures = _count(db)
+            if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+                db.close()
+                self._db = None
+                self._set_aside(error)
+            raise
+        (oldest,) = db.execute("SELECT min(o) FROM (SELECT min(received_at) o FROM report GROUP BY bulk)").fetchone()
+        self.figures.oldest_received_us = oldest
+        return result
+
+    def _keep(self, frames: Sequence[_Frame], db: sqlite3.Connection) -> list[Kept]:
+        now_us = self._now_us()
+        self._tidy(db, now_us)
+        outcomes: list[Kept] = []
+        rows: list[tuple[bool, int, bytearray]] = []
+        sequences: dict[bytes, int] = {}
+        for frame in frames:
+            repeat = self._repeats.is_repeat(frame.sending, now_us)
+            if not repeat and not self._make_room(db, frame.size):
+                outcomes.append(Kept.FULL)
+                continue
+            self._repeats.remember(frame.sending, now_us)
+            outcomes.append(Kept.REPEAT if repeat else Kept.KEPT)
+            for report, leaf in () if repeat else frame.leaves:
+                device = bytes(leaf[:16])
+                sequences[device] = sequences.get(device) or _last_sequence(db, device)
+                sequences[device] += 1
+                set_sequence(leaf, sequences[device])
+                rows.append((report.kind is Kind.WAVEFORM, report.received_at_us, leaf))
+                self.figures.reports += 1
+                self.figures.report_bytes += len(leaf)
+        db.executemany(_KEEP_REPORT, rows)
+        db.executemany("INSERT OR REPLACE INTO device VALUES (?, ?)", sequences.items())
+        return outcomes
+
+    def _cut(self, lane: Lane, seal: Callable[..., bytes], now_us: int, db: sqlite3.Connection) -> bool:
+        border = now_us - BACKFILL_AFTER_US
+        span = {
+            Lane.LIVE: (0, border, _EVER[1]),
+            Lane.BACKFILL: (0, _EVER[0], border - 1),
+            Lane.WAVEFORM: (1, *_EVER),
+        }[lane]
+        (oldest,) = db.execute(_OLDEST, span).fetchone()
+        if oldest is None:
+            return False
+        waited = not 0 <= now_us - oldest < self._cut_after_us  # before 0: the clock was set back
+        if not waited and self.figures.report_bytes < CUT_BYTES:
+            return False
+        ids: list[tuple[int]] = []
+        leaves: list[bytes] = []
+        size = 0
+        for ident, leaf in db.execute(_WAITING, (*span, REPORTS_MAX)):
+            ids.append((ident,))
+            leaves.append(leaf)
+            size += len(leaf)
+            if size >= CUT_BYTES:
+                break
+        if not waited and size < CUT_BYTES:
+            return False
+        row = db.execute("SELECT batch_no, header_hash FROM stream WHERE lane = ?", (lane,)).fetchone()
+        last, previous = row or (0, FIRST_PREVIOUS)
+        sealed = seal(
+            leaves, lane=lane, spool=self.spool_id, batch_no=last + 1, previous=previous, created_at_us=now_us
+        )
+        db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?)", (lane, last + 1, batch_id(sealed)))
+        kept = db.execute(_KEEP_BATCH, (lane, last + 1, batch_id(sealed), len(sealed), now_us))
+        db.execute("INSERT INTO sealed VALUES (?, ?)", (kept.lastrowid, sealed))
+        db.executemany("DELETE FROM report WHERE id = ?", ids)
+        figures = self.figures
+        figures.reports -= len(ids)
+        figures.report_bytes -= size
+        figures.open_batches += 1
+        figures.open_bytes += len(sealed)
+        figures.last_no[lane] = last + 1
+        return True
+
+    def _wanted(self, lane: Lane, after: int, bytes_max: int, db: sqlite3.Connection) -> list[tuple[int, bytes]]:
+        found: list[tuple[int, bytes]] = []
+        size = 0
+        for number, sealed in db.execute(_WANTED, (lane, after)):
+            size += len(sealed)
+            if found and size > bytes_max:
+                break
+            found.append((number, sealed))
+        return found
+
+    def _receipted(self, receipts: Sequence[Receipt], db: sqlite3.Connection) -> tuple[list[Receipt], bool]:
+        now_us, settled, changed = self._now_us(), [], False
+        current, since_us = db.execute("SELECT incarnation, incarnation_at FROM meta").fetchone()
+        for r in receipts:
+            # Receipts come in any order: only a younger one may speak of a new store.
+            if r.incarnation != current and r.stored_at_us > since_us:
+                changed |= current is not None
+                db.execute("UPDATE batch SET wanted = 1 WHERE incarnation IS NOT ?", (r.incarnation,))
+                current = r.incarnation
+            since_us = max(since_us, r.stored_at_us)
+            name = (r.lane, r.batch_no, r.batch_id)
+            row = db.execute(_NAMED, name).fetchone() if r.spool == self.spool_id else None
+            if row is None:
+                continue
+            ident, size, first = row
+            settles = r.incarnation == current
+            if settles or first:
+                db.execute(_RECEIPTED, (not settles, now_us, r.incarnation, r.chain_position, ident))
+            if first:
+                self.figures.open_batches -= 1
+                self.figures.open_bytes -= size
+                self.figures.held_bytes += size
+            if settles:
+                settled.append(r)
+        db.execute("UPDATE meta SET incarnation = ?, incarnation_at = ?", (current, since_us))
+        return settled, changed
+
+    def _make_room(self, db: sqlite3.Connection, size: int) -> bool:
+        """Room for `size` bytes within the quota: batches with a receipt go, the oldest first, and nothing else."""
+        f = self.figures
+        if f.report_bytes + f.open_bytes + size > self._bytes_max:
+            return False
+        while f.report_bytes + f.open_bytes + f.held_bytes + size > self._bytes_max and self._let_go(db, _EVER[1], 1):
+            pass
+        return True
+
+    def _tidy(self, db: sqlite3.Connection, now_us: int) -> None:
+        if abs(now_us - self._tidied_us) > TIDY_US:
+            self._tidied_us = now_us
+            self._repeats.tidy(now_us)
+            self._let_go(db, now_us - self._hold_us, TIDY_BATCHES)
+
+    def _let_go(self, db: sqlite3.Connection, before_us: int, count: int) -> bool:
+        held = db.execute(_HELD, (before_us, count)).fetchall()
+        for ident, size in held:
+            db.execute("DELETE FROM batch WHERE id = ?", (ident,))
+            db.execute("DELETE FROM sealed WHERE id = ?", (ident,))
+            self.figures.held_bytes -= size
+        return bool(held)
+
+    def _report(self, refused: bool, reason: str) -> None:
+        if refused and not self._refusing:
+            self._on_event("spool-full", f"the spool keeps nothing more and nothing is acknowledged: {reason}")
+        if self._refusing and not refused:
+            self._on_event("spool-keeps-again", "the spool keeps frames again")
+        self._refusing = refused
+        share = (self.figures.report_bytes + self.figures.open_bytes) / self._bytes_max
+        while self._level < len(LEVELS) and share >= LEVELS[self._level]:
+            self._on_event("spool-level", f"{LEVELS[self._level]:.0%} of the spool hold what has no receipt")
+            self._level += 1
+        while self._level and share < LEVELS[self._level - 1] - LEVEL_REST:
+            self._level -= 1
+
+    # --- the file ----------------------------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return self._connect()
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+            self._set_aside(error)
+        return self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            # EXCLUSIVE keeps the index of the WAL out of a file, and other programs' hands off the spool.
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise VitalwireError(f"{self._path} was written by a newer vitalwire: install that one again")
+            if version == 0:
+                db.executescript(SCHEMA)
+            (self.spool_id,) = db.execute("SELECT spool FROM meta").fetchone()
+            self.figures = _count(db)
+        except BaseException:
+            db.close()
+            raise
+        self._repeats = Repeats(db)
+        return db
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+        at = datetime.fromtimestamp(self._now_us() / 1e6, UTC)
+        aside = self._path.with_name(f"spool-damaged-{at:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}.db")
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
+        self._on_event("spool-damaged", f"the spool is damaged ({error}): kept as {aside.name}, a fresh one begins")
+
+
+def _count(db: sqlite3.Connection) -> Figures:
+    reports, report_bytes = db.execute("SELECT count(*), coalesce(sum(length(leaf)), 0) FROM report").fetchone()
+    figures = Figures(reports, report_bytes)
+    sizes = "SELECT receipted_at IS NULL AS o, count(*), sum(size) FROM batch GROUP BY o"
+    for still_open, batches, size in db.execute(sizes):
+        if still_open:
+            figures.open_batches, figures.open_bytes = batches, size
+        else:
+            figures.held_bytes = size
+    figures.last_no.update((Lane(lane), number) for lane, number in db.execute("SELECT lane, batch_no FROM stream"))
+    return figures
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return error.sqlite_errorcode & 0xFF in DAMAGE
+
+
+def _last_sequence(db: sqlite3.Connection, device: bytes) -> int:
+    row = db.execute("SELECT sequence FROM device WHERE device = ?", (device,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _encode(reports: Sequence[Report], frame: bytes) -> list[tuple[Report, bytearray]]:
+    """Each report with its leaf's bytes; those that do not fit the layout become one `rejected` report together."""
+    leaves: list[tuple[Report, bytearray]] = []
+    failed: list[tuple[Report, str]] = []
+    for report in reports:
+        salt = os.urandom(16)
+        try:
+            leaves.append((report, encode_report(report, salt, sha256(salt + frame).digest())))
+        except (VitalwireError, struct.error, ValueError, OverflowError) as error:
+            failed.append((report, str(getattr(error, "reason", "does-not-fit"))))
+    if failed:
+        first, reason = failed[0]
+        text = Record(
+            kind=RecordKind.TEXT,
+            text=f"{len(failed)} of {len(reports)} reports do not fit the layout",
+            as_sent=AsSent("vitalwire", reason),
+        )
+        at_us = first.received_at_us
+        claim = first.claim.encode("utf-8", "replace").decode()[:CLAIM_CHARS_MAX]
+        rejected = Report(
+            Kind.REJECTED, claim, at_us, at_us, ClockQuality.RECEIVED, (text,), frame=frame[:FRAME_BYTES_MAX]
+        )
+        salt = os.urandom(16)
+        leaves.append((rejected, encode_report(rejected, salt, sha256(salt + frame).digest())))
+    return leaves

@@ -28,9 +28,8 @@ def main() -> None:
         value = figures[name]
         ok = goal is None or value >= goal
         table[name] = {"value": round(value, 2), "unit": unit, "goal": goal, "ok": ok}
-        print(
-            f"{name:38} {value:14,.2f} {unit:9} {'' if goal is None else f'goal {goal:>9,} ' + ('met' if ok else 'MISSED')}"
-        )
+        against = "" if goal is None else f"goal {goal:>9,} {'met' if ok else 'MISSED'}"
+        print(f"{name:38} {value:14,.2f} {unit:9} {against}")
     Path("bench.json").write_text(json.dumps(table, indent=2) + "\n")
 
 

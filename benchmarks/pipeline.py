@@ -67,12 +67,11 @@ class Bench:
                 for key, ident in zip(self.edges, self.ids, strict=True):
                     registry.add_edge(conn, ident, "bench", key.public_der)
             config = self.folder / "processors.toml"
-            config.write_text(
-                f'kafka = "{self.kafka}"\ndatabase = "{self.database}"\nkey_file = "platform.key"\nmetrics_port = 0\n'
-            )
-            run = "import sys, pathlib, asyncio; from vitalwire.processors import supervise; asyncio.run(supervise(pathlib.Path(sys.argv[1]), []))"
+            lines = [f'kafka = "{self.kafka}"', f'database = "{self.database}"', 'key_file = "platform.key"']
+            config.write_text("\n".join([*lines, "metrics_port = 0"]))
+            run = [sys.executable, "-m", "vitalwire", "processors", "run", "--config", str(config)]
             with (self.folder / "log").open("wb") as log:
-                workers = subprocess.Popen([sys.executable, "-c", run, str(config)], stderr=log, stdout=log)
+                workers = subprocess.Popen(run, stderr=log, stdout=log)
                 try:
                     yield
                 finally:
@@ -107,8 +106,8 @@ class Bench:
 
     def through(self, batches: Sequence[tuple[bytes, bytes]], reports: int) -> float:
         """Seconds from the first batch's sending to the last one's commit."""
-        producer = Producer({"bootstrap.servers": self.kafka, "acks": "all", "linger.ms": 5,
-                             "queue.buffering.max.kbytes": 1 << 20, "message.max.bytes": topics.MESSAGE_BYTES_MAX})  # fmt: skip
+        limits = {"queue.buffering.max.kbytes": 1 << 20, "message.max.bytes": topics.MESSAGE_BYTES_MAX}
+        producer = Producer({"bootstrap.servers": self.kafka, "acks": "all", "linger.ms": 5, **limits})
         with open_store(self.database) as conn:
             before = stored(conn)
             began = time.perf_counter()
@@ -183,7 +182,7 @@ def bare_copies(database: str, batches: Sequence[tuple[bytes, bytes]]) -> dict[s
 
 def measure(quick: bool) -> dict[str, float]:
     """The pipeline's figures; the bare copies are taken in the same run, on the same batches."""
-    big, small = (24, 600) if quick else (80, 4000)
+    big, small = (60, 2000) if quick else (200, 12000)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))
         with bench.running():

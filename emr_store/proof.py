@@ -140,4 +140,4 @@ def _rows(conn: psycopg.Connection, batch: KeptBatch) -> list[KeptRow]:
     rows = conn.execute(
         _ROWS_SQL, (int(moments.min()) - 1, int(moments.max()) + 1, list(devices), batch.number)
     ).fetchall()
-    return [KeptRow(r[0], bytes(r[1]), *r[2:7], bytes(r[7]), *r[8:]) for r in rows]
+    return [KeptRow(r[0], bytes(r[1]), r[2], r[3], r[4], r[5], r[6], bytes(r[7]), r[8], r[9], r[10]) for r in rows]

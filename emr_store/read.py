@@ -84,7 +84,7 @@ class Unmapped(NamedTuple):
     system: str
     code: str
     unit: str
-    count: int
+    times: int
     example: str
 
 
@@ -153,7 +153,7 @@ def mark_replayed(conn: psycopg.Connection, number: int) -> None:
 
 _UNMAPPED_SQL = """
 SELECT d.uuid AS device, d.claim, coalesce(t ->> 'system', '') AS system, t ->> 'code' AS code,
-    coalesce(t ->> 'unit', '') AS unit, count(*) AS count,
+    coalesce(t ->> 'unit', '') AS unit, count(*) AS times,
     coalesce(min(t ->> 'text'), min(r.value[(t ->> 'record')::int + 1]::text), '') AS example
 FROM report r JOIN device d USING (device) CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t
 WHERE r.kind = 1 AND t ? 'code' AND r.verdict[(t ->> 'record')::int + 1] IN (20, 21)

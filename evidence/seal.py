@@ -49,15 +49,16 @@ def signed_by(sealed: bytes, public_der: bytes) -> bool:
     return signature.verify(public_der, sig, header)
 
 
-def open_body(sealed: bytes) -> tuple[Header, Table]:
+def open_body(sealed: bytes, *, checked: bool = False) -> tuple[Header, Table]:
     """Header and tables of a sealed batch whose body is the one its header speaks of; raises LayoutError otherwise.
 
-    The signature is the caller's question (`signed_by`); the root is not computed again (`open_sealed`).
+    The signature is the caller's question (`signed_by`); the root is not computed again (`open_sealed`). `checked`
+    says that a seal, whose signature held, speaks of this batch.
     """
     header = batch.read_header(sealed)
     if sha256(memoryview(sealed)[layout.BODY_START :]).digest() != header.body_hash:
         raise LayoutError("body-hash")
-    return header, batch.read_body(header, sealed)
+    return header, batch.read_body(header, sealed, checked=checked)
 
 
 def open_sealed(sealed: bytes) -> tuple[Header, Table]:

@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from schemas.nomenclature import METRIC_BY_CODE
 
 from evidence.seal import open_body
 from schemas.batch import Table
 from schemas.block import Block, ReportFlag, Verdict
+from schemas.nomenclature import METRIC_BY_CODE
 
 _NAMESPACE = uuid.UUID("4f6f1f1c-5d6b-5a0e-8f0b-616c65727473")
 EPISODES_MAX = 100_000
@@ -60,7 +60,7 @@ Key = tuple[bytes, str]  # device, condition
 def evaluate(blocks: Sequence[Block], limits: Sequence[Limit], open_episodes: dict[Key, Episode]) -> list[Transition]:
     """Transitions that these blocks cause, in order; `open_episodes` (device, condition) is kept up to date."""
     out: list[Transition] = []
-    for block in blocks:
+    for block in blocks if limits else ():
         table = Table.join([open_body(b)[1] for b in block.batches])
         believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & (block.verdicts == Verdict.CHARTED)
         for limit in limits:

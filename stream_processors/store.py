@@ -28,7 +28,7 @@ def open_message(message: bytes, platform_public_der: bytes) -> SignedBlock | Qu
         raise LayoutError("seal", "another block")
     if statement.judgement_hash != sha256(block.judgement).digest():
         raise LayoutError("seal", "another judgement")
-    opened = [open_body(b) for b in block.batches]
+    opened = [open_body(b, checked=True) for b in block.batches]
     headers, tables = tuple(h for h, _ in opened), tuple(t for _, t in opened)
     if sum(map(len, tables)) != len(block.flags) or sum(h.record_count for h in headers) != len(block.verdicts):
         raise LayoutError("counts", "judgement")

@@ -51,13 +51,9 @@ class Ports:
 
 
 def demo(
-    seconds: Annotated[
-        float | None, typer.Option(help="end by itself after so long; exit 0 only if all balances")
-    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="end by itself; exit 0 only if all balances")] = None,
     beds: Annotated[int, typer.Option(min=3, max=64, help="a third each over serial, MLLP and MQTT")] = 12,
-    data: Annotated[Path, typer.Option(help="where everything of this run lies; the next run goes on with it")] = Path(
-        "data"
-    ),
+    data: Annotated[Path, typer.Option(help="everything of this run; the next goes on with it")] = Path("data"),
 ) -> None:
     """A simulated ward with everything around it, until Ctrl-C: vitalwire demo --seconds 60."""
     data = data.resolve()
@@ -113,10 +109,8 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         missing = {"serial", "MLLP", "MQTT"} - await asyncio.to_thread(transports_with_values, at.database)
         if seconds is None:
             return 0
-        for problem in (
-            *(f"no value came over {m}" for m in sorted(missing)),
-            *([] if balanced else ["it does not balance"]),
-        ):
+        problems = [f"no value came over {m}" for m in sorted(missing)] + ["it does not balance"] * (not balanced)
+        for problem in problems:
             console.print(f"vitalwire: {problem}", markup=False)
         return 0 if balanced and not missing and ended else EXIT_DOES_NOT_BALANCE
 
@@ -148,12 +142,8 @@ def choose_ports(data: Path) -> Ports:
                 return port
         raise VitalwireError(f"no free port from {first} on for {name}")
 
-    ports = Ports(
-        free("page", 8420, 1),
-        free("mllp", 12575, 1),
-        free("edge_metrics", 9463, 1),
-        free("processors_metrics", 9470, 3),
-    )
+    wished = (("page", 8420, 1), ("mllp", 12575, 1), ("edge_metrics", 9463, 1), ("processors_metrics", 9470, 3))
+    ports = Ports(*(free(*wish) for wish in wished))
     file.write_text(json.dumps(vars(ports)))
     return ports
 
@@ -238,7 +228,7 @@ def where(at: Addresses, ports: Ports) -> str:
     return "\n".join(
         (
             f"page      http://127.0.0.1:{ports.page}/",
-            f"metrics   http://127.0.0.1:{ports.edge_metrics}/metrics (edge), :{ports.processors_metrics} and the next two",
+            f"metrics   http://127.0.0.1:{ports.edge_metrics}/metrics (edge), processors :{ports.processors_metrics} to +2",
             f"MLLP      127.0.0.1:{ports.mllp}",
             f"MQTT      {at.mqtt5[0]}:{at.mqtt5[1]} (5.0), {at.mqtt311[0]}:{at.mqtt311[1]} (3.1.1)",
             f"Kafka     {at.kafka}",

@@ -44,9 +44,10 @@ class Flow:
         t = self.total
         way = t["said"] - t["stored"] - t["quarantined"]
         classes = ("charted", "doubtful", "unmapped", "missing")
+        values = " + ".join(f"{t[c]} {c}" for c in classes)
         return (
-            f"reports  {t['said']} said by devices = {t['stored']} stored + {t['quarantined']} quarantined + {way} on the"
-            f" way\nvalues   {sum(t[c] for c in classes)} stored = " + " + ".join(f"{t[c]} {c}" for c in classes)
+            f"reports  {t['said']} said by devices = {t['stored']} stored + {t['quarantined']} quarantined"
+            f" + {way} on the way\nvalues   {sum(t[c] for c in classes)} stored = {values}"
         )
 
 

@@ -259,7 +259,7 @@ def mapping_unmapped(database: Database = "") -> None:
     with connect(database) as conn:
         found = read.unmapped(conn)
     for u in found:
-        console.print(f"# {u.count} times, e.g. {u.example[:40]!r}, from {u.claim or u.device}", markup=False)
+        console.print(f"# {u.times} times, e.g. {u.example[:40]!r}, from {u.claim or u.device}", markup=False)
         console.print(unmapped_line(u.system, u.code, u.unit, ""), markup=False)
     if not found:
         console.print("everything that came has a code")

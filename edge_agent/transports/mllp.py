@@ -89,7 +89,7 @@ class MllpTransport:
         try:
             while data := await asyncio.wait_for(reader.read(READ_BYTES), self._config.idle_s):
                 await conversation.take(data)
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, asyncio.CancelledError) as error:  # cancelled: the agent ends
             _log.info("sender gone", source=self._config.name, error=type(error).__name__)
         finally:
             self._open -= 1

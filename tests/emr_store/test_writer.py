@@ -154,7 +154,7 @@ def test_missing_doubtful_and_unmapped_keep_their_words(store: str) -> None:
     with open_store(store) as conn:
         (stream,) = read.streams(conn)
         assert (stream.charted, stream.missing, stream.unmapped, stream.doubtful) == (1, 1, 2, 1)
-        assert [(u.code, u.count) for u in read.unmapped(conn)] == [("POS", 1), ("␀weird", 1)]
+        assert [(u.code, u.times) for u in read.unmapped(conn)] == [("POS", 1), ("␀weird", 1)]
 
 
 def test_events_waveforms_and_empty_reports_are_kept(store: str) -> None:

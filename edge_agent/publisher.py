@@ -31,7 +31,7 @@ from schemas.report import Lane
 TICK_S = 0.05
 WATCH_S, WATCH_LIMIT_S = 1.0, 5.0  # how often the broker is asked, and how long it may take to answer
 BACK_OFF_S = 1.0  # after the spool or the key refused
-DELIVERY_LIMIT_S = 60  # then the producer is built anew: after a wiped broker an old one never recovers
+DELIVERY_LIMIT_S = 60  # then the producer is built anew
 FLUSH_LIMIT_S = 2.0  # at the end; what is not out by then is sent after the next start
 # Without a receipt, by lane in the order in which they are served: 8 MiB an edge, and live data waits for no other.
 IN_FLIGHT_BYTES_MAX = {Lane.LIVE: 4 << 20, Lane.WAVEFORM: 2 << 20, Lane.BACKFILL: 2 << 20}
@@ -129,7 +129,8 @@ class Publisher:
 
     def _lost(self, error: KafkaError) -> None:
         if self.broker is not None:
-            self.broker = None
+            # It may come back empty under the same id, and then an old idempotent producer waits for ever.
+            self.broker, self._distrust = None, True
             self._on_event("broker-lost", str(error))
 
     def _on_error(self, error: KafkaError) -> None:
@@ -163,10 +164,11 @@ class Publisher:
 
     def _begin_anew(self) -> None:
         """A new producer, and everything without a receipt is sent again."""
+        self._distrust = False
         self._producer.purge(blocking=False)
-        self.counts["rebuilt"] += 1
         self._producer = self._new_producer()
-        self._unacknowledged, self._distrust = 0, False
+        self._unacknowledged = 0
+        self.counts["rebuilt"] += 1
         self._offsets.clear()
         for stream in self._streams.values():
             stream.again()
@@ -232,7 +234,6 @@ class Publisher:
         if offset is None or offset < 0:  # a repeat that the broker had already
             return
         if offset <= self._offsets.get(place, -1):  # the log that we wrote to is gone
-            self._distrust = True
             self._lost(KafkaError(KafkaError.OFFSET_OUT_OF_RANGE, "offsets went back"))
         self._offsets[place] = offset
 

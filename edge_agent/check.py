@@ -1,0 +1,148 @@
+"""Tries a configuration against the real world before the agent does: files, sockets, broker, time zones."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.process import driver_of, make_source, site_mappings
+from edge_agent.transports.mllp import split_address
+from edge_agent.transports.serial import url_problem
+from edge_agent.watch import Observation, Watcher, verdict, watch
+from runtime import keys
+from runtime.errors import UserError
+from schemas.errors import VitalwireError
+
+OPEN_LIMIT_S = 5.0  # for the other side of a socket to answer
+LOOK_S = 0.05
+MENDS = {"ModemManager": ": systemctl disable --now ModemManager", "brltty": ": apt remove brltty"}
+ROOM_BYTES = 1 << 30  # less than this on the spool's disk is soon full
+Source = SerialConfig | MllpConfig | MqttConfig
+
+
+class Finding(NamedTuple):
+    """One line: where, what, and what to do about it; with `note` it works, and could be better."""
+
+    where: str
+    what: str
+    mend: str = ""
+    note: bool = False
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the agent would not work with it."""
+        return bool(self.mend) and not self.note
+
+
+def _problem(where: str, text: str) -> Finding:
+    """Our errors are written "what: mend"."""
+    what, _, mend = text.removeprefix(f"{where}: ").partition(": ")
+    return Finding(where, what, mend or "see `vitalwire config sample edge`")
+
+
+def sources(config: EdgeConfig) -> list[tuple[str, str, Source]]:
+    """Each source with its transport and where it is."""
+    return [
+        *(("serial", s.port, s) for s in config.serial),
+        *(("mllp", m.dial or m.listen or "127.0.0.1:2575", m) for m in config.mllp),
+        *(("mqtt", q.broker, q) for q in config.mqtt),
+    ]
+
+
+def settings(config: EdgeConfig) -> Iterator[Finding]:
+    """What the agent cannot start with, whatever the sockets say."""
+    try:
+        uuid.UUID(config.edge)
+    except ValueError:
+        yield Finding("edge", f"{config.edge!r} is no edge id", "take the one that `vitalwire edge keygen` printed")
+    names = [source.name for _, _, source in sources(config)]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield Finding(name, "two sources have this name", "give each its own")
+    for transport, place, source in sources(config):
+        yield from source_settings(transport, place, source)
+
+
+def source_settings(transport: str, place: str, source: Source) -> Iterator[Finding]:
+    """What a source cannot be opened with."""
+    try:
+        driver_of(source, transport)
+        make_source(source, {}, "")
+        if transport == "serial" and (text := url_problem(place)):
+            yield _problem(source.name, text)
+        elif transport != "serial":
+            split_address(place)
+    except VitalwireError as error:
+        yield _problem(source.name, str(error))
+    except ValueError:
+        yield Finding(source.name, f"{place!r} is no address", "write host:port")
+
+
+def files(config: EdgeConfig) -> Iterator[Finding]:
+    """Keys, mapping and spool."""
+    looks: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
+        ("key_file", "vitalwire edge keygen", lambda p: keys.load(p, allow_demo=config.demo)),
+        ("platform_key_file", "copy it from the hospital's side", keys.read_public),
+        ("mapping", "leave the key out, or write the file", site_mappings),
+    )
+    for name, mend, look in looks:
+        path = getattr(config, name)
+        try:
+            if path is not None and not path.exists():
+                yield Finding(name, f"{path} does not exist", mend)
+            elif path is not None:
+                look(path)
+                yield Finding(name, f"{path} is good")
+        except (UserError, VitalwireError) as error:
+            yield _problem(name, str(error))
+    folder = next(p for p in (config.spool, *config.spool.absolute().parents) if p.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        yield Finding("spool", f"{config.spool} cannot be written", f"see ls -ld {folder}")
+        return
+    free, used = shutil.disk_usage(folder).free, sum(f.stat().st_size for f in config.spool.glob("spool.db*"))
+    mend = "make room, or set spool_bytes_max lower" if free + used < config.spool_bytes_max else ""
+    text = f"{config.spool}: {free / 1e9:.1f} GB free, {used / 1e9:.1f} of {config.spool_bytes_max / 1e9:.1f} GB used"
+    yield Finding("spool", text, mend, note=free > ROOM_BYTES)
+
+
+def time_zone(transport: str, source: Source) -> Finding | None:
+    """Refuses a source whose messages may carry a time without its zone: a zone is never guessed."""
+    needs = transport == "mllp" or (isinstance(source, MqttConfig) and source.time_field is not None)
+    if source.time_zone or not needs:
+        return None
+    return Finding(source.name, "no time zone for times that come without one", 'time_zone = "Europe/Berlin"')
+
+
+def steady(source: Source, devices: Path = Path("/dev/serial")) -> Finding | None:
+    """A port's name that another plug may get after the next start."""
+    if not isinstance(source, SerialConfig) or not source.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
+        return None
+    same = (link for link in sorted(devices.glob("by-*/*")) if os.path.realpath(link) == os.path.realpath(source.port))
+    better = next(same, devices / "by-id/...")
+    return Finding(source.name, f"{source.port} may be another device after a restart", f'port = "{better}"', note=True)
+
+
+async def socket(transport: str, place: str, source: Source) -> Finding:
+    """Open a source once, as the agent would."""
+    o, stop = Observation(source.name, transport, place), asyncio.Event()
+    w = Watcher(o, driver_of(source, transport))
+    task = asyncio.ensure_future(watch(source, partial(make_source, source, {}), w, stop))
+    for _ in range(int(OPEN_LIMIT_S / LOOK_S)):
+        if task.done() or o.opened or o.trouble or o.held_by or o.refused:
+            break
+        await asyncio.sleep(LOOK_S)
+    stop.set()
+    await task
+    if o.held_by.startswith("the running agent"):
+        return Finding(source.name, f"{place} is in use by {o.held_by}")
+    if o.opened and not o.trouble:
+        return Finding(source.name, f"{place} opens")
+    if o.held_by:
+        return Finding(source.name, f"{place} is held by {o.held_by}", f"end it{MENDS.get(o.held_by.split()[0], '')}")
+    return _problem(source.name, verdict(w.look()).text)

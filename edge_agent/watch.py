@@ -1,0 +1,363 @@
+"""Why nothing arrives: what is seen at one source, and one verdict in plain words.
+
+`verdict` is pure; `Watcher` counts what `watch` sees. Nothing is kept, and so nothing is acknowledged: an MLLP
+sender keeps its message. MQTT is listened to in a session of its own, beside the agent's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import grp
+import itertools
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
+
+from adapters.driver import DeviceDriver, SerialSettings, Source
+from adapters.formats.mllp import MllpFramer
+from edge_agent import agent
+from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
+from edge_agent.delivery import Delivery
+from edge_agent.holders import holder_of, listener_on, runs
+from edge_agent.transports.mllp import READ_BYTES, split_address
+from edge_agent.transports.mqtt import KEEPALIVE_S, MqttTransport
+from edge_agent.transports.serial import open_port
+from runtime.clock import now_us
+from runtime.errors import UserError
+from runtime.logs import printable
+from runtime.tls import check_listener, client_context, server_context
+from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
+from schemas.report import Kind, Record, RecordKind, Validity
+
+SILENT_S = 10.0  # after values: longer than any monitor waits between two
+DIAL_LIMIT_S = 5.0
+CLAIMS_MAX = 500
+TLS_HANDSHAKE = "16 03"  # RFC 8446 section 5.1: a record's type and version
+
+
+@dataclass
+class Observation:
+    """What was seen at a source; `trouble` says why it could not be opened, `held_by` who has it."""
+
+    source: str
+    transport: str
+    place: str
+    seconds: float = 0.0
+    opened: bool = False  # the port is open, we listen, or the other side has answered
+    trouble: str = ""
+    held_by: str = ""
+    refused: str = ""  # by the MQTT broker, in its words
+    connections: int = 0  # MLLP senders that came, or the gateway that we reached
+    bytes: int = 0
+    head: str = ""  # the first bytes, in hex
+    silent_s: float | None = None  # age of the last byte
+    pending: bool = False  # a frame has begun and not ended
+    frames: int = 0
+    retained: int = 0  # of the frames: what MQTT kept from earlier
+    bad: Counter[str] = field(default_factory=Counter)  # bytes that are no frame, frames that cannot be read: by reason
+    values: int = 0
+    readings: int = 0  # of the values: those that are there
+    coded: int = 0  # of the values: those with a code
+    claims: dict[str, None] = field(default_factory=dict)  # of the devices that spoke
+    last_stored: str | None = None  # age of the newest value of these in the store; "" none, None: nobody asked
+    unregistered: str = ""  # one of these that is stored and that nobody has adopted
+    why_not_stored: str = ""
+
+
+class Verdict(NamedTuple):
+    """One slug for scripts, one line for people."""
+
+    slug: str
+    text: str
+
+
+def verdict(o: Observation) -> Verdict:
+    """The nearest thing that is wrong on the way from the socket to the record."""
+    found = next(filter(None, (look(o) for look in (_at_the_port, _at_the_bytes, _at_the_frames))), None)
+    slug, text = found or _at_the_store(o)
+    if o.frames and o.bad:
+        text += f" ({sum(o.bad.values())} beside {o.frames} good frames cannot be read: {_reasons(o)})"
+    return Verdict(slug, text)
+
+
+def _at_the_port(o: Observation) -> tuple[str, str] | None:
+    if o.held_by:
+        if o.last_stored is None:
+            return (
+                "held",
+                f"{o.held_by} holds {o.place}: end it to watch here, or name --database to see what it stores",
+            )
+        return _at_the_store(o)
+    if o.refused:
+        known = any(word in o.refused.lower() for word in ("authori", "password", "user"))
+        return "refused", f"the broker refuses: {'user or password' if known else o.refused}"
+    if o.trouble:
+        return "not-open", o.trouble
+    if not o.opened:
+        return "not-reached", f"no answer from {o.place} in {o.seconds:.0f} s: address, or a firewall between"
+    if o.transport == "mllp" and not o.connections:
+        return "nobody", f"nobody has connected: is the sender set to {o.place}, and no firewall between?"
+    return None
+
+
+def _at_the_bytes(o: Observation) -> tuple[str, str] | None:
+    if not o.bytes and not o.frames:
+        return "no-bytes", {
+            "serial": f"port opens, 0 bytes in {o.seconds:.0f} s: cable or null-modem",
+            "mllp": f"a sender is connected, 0 bytes in {o.seconds:.0f} s: is its export switched on?",
+        }.get(o.transport, "connected, but nothing on this topic")
+    if o.frames:
+        return None
+    if o.transport == "mllp" and o.head.startswith(TLS_HANDSHAKE):
+        return "tls", "the sender speaks TLS and this port does not: set tls_cert and tls_key"
+    if o.transport == "mllp" and (o.pending or "no-end-block" in o.bad):
+        return "no-end-block", "a sender is connected, no end block: it does not speak MLLP, or breaks off"
+    if "no-start-block" in o.bad:
+        return "not-mllp", "bytes come, but they are not MLLP (no start block): is it another protocol?"
+    if o.transport == "serial" and "checksum" in o.bad:
+        return "checksum", "bytes come, checksums fail: baud rate or parity"
+    if o.transport == "serial":
+        return "no-frame", "bytes come, but no whole frame: baud rate or parity, or the device is set to another format"
+    return "unreadable", f"frames come, but none can be read: {_reasons(o)}"
+
+
+def _at_the_frames(o: Observation) -> tuple[str, str] | None:
+    if o.retained == o.frames:
+        return "retained", "only retained messages, said some time ago: nobody is sending now"
+    if not o.values:
+        return "no-values", "frames come, but no values in them: patients and events only"
+    if not o.coded:
+        return "no-code", "connected, frames come, but no value has a code: see `vitalwire mapping unmapped`"
+    if o.silent_s is not None and o.silent_s > SILENT_S:
+        return "silent", f"values came, and then nothing for {o.silent_s:.0f} s: unplugged, or switched off?"
+    if not o.readings:
+        return "no-reading", "the device speaks and says that it has no reading: sensor, lead or finger off"
+    return None
+
+
+def _at_the_store(o: Observation) -> tuple[str, str]:
+    if o.last_stored is None:
+        return "read", "values are read here; not stored: watching stores nothing, `vitalwire edge run` does"
+    if not o.last_stored:
+        return "not-stored", f"values are {'not' if o.held_by else 'read here; not'} stored: {o.why_not_stored}"
+    if o.unregistered:
+        return (
+            "unregistered",
+            f"values stored, device not registered: vitalwire devices adopt '{o.unregistered}' --bed 'ICU-07'",
+        )
+    return "stored", f"values are stored, the last {o.last_stored} ago, and the device is registered"
+
+
+def _reasons(o: Observation) -> str:
+    return ", ".join(f"{reason} {count}x" for reason, count in o.bad.most_common(3))
+
+
+class Watcher:
+    """Counts what comes; `say` gets a kind (bytes, frame, value) and a line for people, control bytes shown."""
+
+    def __init__(self, o: Observation, driver: DeviceDriver, say: Callable[[str, str], None] = lambda _, __: None,
+                 monotonic_s: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
+        self.o, self.driver, self._say, self._monotonic_s = o, driver, say, monotonic_s
+        self._began_s, self._last_s = monotonic_s(), 0.0
+
+    def look(self) -> Observation:
+        """What was seen so far."""
+        self.o.seconds = self._monotonic_s() - self._began_s
+        self.o.silent_s = self._monotonic_s() - self._last_s if self.o.bytes else None
+        return self.o
+
+    def take(self, data: bytes) -> None:
+        """Bytes as they came."""
+        self.o.head = self.o.head or data[:16].hex(" ")
+        self.o.bytes += len(data)
+        self._last_s = self._monotonic_s()
+        self._say("bytes", data[:24].hex(" ") + (" …" if len(data) > 24 else ""))
+
+    def frame(self, data: bytes, source: Source, reason: str = "", *, retained: bool = False) -> None:
+        """A piece that a framer cut."""
+        delivery = Delivery(data, source, "", 0, now_us(), lambda _, __: None, reason=reason, retained=retained)
+        _, why, reports = agent.read(self.driver, delivery)
+        self._say("frame", f"{printable(data, 120)}{f'  ← {why}' if why else ''}")
+        if why:
+            self.o.bad[why] += 1
+            return
+        self.o.frames += 1
+        self.o.retained += retained
+        for report in reports:
+            if len(self.o.claims) < CLAIMS_MAX and report.kind is not Kind.CONTEXT:
+                self.o.claims[report.claim] = None
+            for record in report.records if report.kind is Kind.METRIC else ():
+                if record.kind is RecordKind.NUMERIC:
+                    self.o.values += 1
+                    self.o.coded += record.code != 0
+                    self.o.readings += record.validity is not Validity.NOT_AVAILABLE
+                    self._say("value", f"{in_words(record)}  from {report.claim}")
+
+
+def in_words(record: Record) -> str:
+    """A numeric record as people say it: SpO2 97 %."""
+    metric, unit = METRIC_BY_CODE.get(record.code), UNIT_BY_CODE.get(record.unit)
+    sent = record.as_sent
+    name = metric.short if metric else f"{sent.code if sent else '?'} (no code)"
+    if record.validity is Validity.NOT_AVAILABLE:
+        return f"{name} --"
+    exponent = min(0, record.exponent)
+    number = f"{record.mantissa * 10.0**record.exponent:.{-exponent}f}"
+    return f"{name} {number} {unit.ucum if unit else sent.unit if sent else ''}".rstrip()
+
+
+# --- at the ports: each waits until `stop` is set -------------------------------------------------------------------
+
+
+async def watch(
+    config: SerialConfig | MllpConfig | MqttConfig,
+    make_source: Callable[[str], Source],
+    w: Watcher,
+    stop: asyncio.Event,
+) -> None:
+    """Watch a source until `stop`; what hinders it stands in the observation."""
+    try:
+        if isinstance(config, SerialConfig):
+            await _serial(config, make_source(config.port), w, stop)
+        elif isinstance(config, MllpConfig):
+            await (_dial if config.dial else _listen)(config, make_source, w, stop)
+        else:
+            await _Listener(config, "watch", make_source, now_us, itertools.count()).listen(w, stop)
+    except UserError as error:
+        w.o.trouble = str(error)
+
+
+async def _serial(config: SerialConfig, source: Source, w: Watcher, stop: asyncio.Event) -> None:
+    driver = w.driver
+    assert driver.framer is not None
+    holder = holder_of(config.port) if "://" not in config.port else None
+    if holder is not None:  # also one that took no lock: each of two readers gets half of the bytes
+        w.o.held_by = str(holder)
+        return
+    try:
+        port = await asyncio.to_thread(open_port, config, driver.serial or SerialSettings())
+    except (OSError, ValueError) as error:
+        w.o.trouble = serial_trouble(config.port, error)
+        return
+    w.o.opened, framer = True, driver.framer()
+    try:
+        while not stop.is_set():
+            if data := await asyncio.to_thread(lambda: port.read(max(1, min(port.in_waiting, READ_BYTES)))):
+                w.take(data)
+                for piece in framer.feed(data):
+                    w.frame(piece.data, source, piece.reason)
+    except OSError as error:
+        w.o.trouble = f"{config.port} was lost while it was read ({error}): plug, adapter or hub"
+    finally:
+        with suppress(OSError):
+            port.close()
+
+
+def serial_trouble(path: str, error: Exception) -> str:
+    """Why a port does not open, and what to do."""
+    match getattr(error, "errno", None):
+        case _ if "://" in path:
+            return f"{path} is not reached: is the terminal server on, and its port free? ({error})"
+        case errno.ENOENT if runs("brltty"):
+            return f"{path} does not exist, and brltty runs, which takes USB adapters away: apt remove brltty"
+        case errno.ENOENT:
+            return f"{path} does not exist: plug it in, and see ls /dev/serial/by-id"
+        case errno.EACCES:
+            group = grp.getgrgid(os.stat(path).st_gid).gr_name
+            return f"{path} may be opened by the group {group} alone: sudo usermod -aG {group} $USER, then log in again"
+        case errno.EAGAIN | errno.EBUSY:
+            return f"{path} is held by another user's program: sudo fuser -v {path} names it"
+    return f"{path} cannot be opened: {error}"
+
+
+async def _converse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, make_source: Callable[[str], Source], w: Watcher
+) -> None:
+    w.o.connections += 1
+    source, framer = make_source((writer.get_extra_info("peername") or ("?",))[0]), MllpFramer()
+    with suppress(OSError):
+        while data := await reader.read(READ_BYTES):
+            w.take(data)
+            for piece in framer.feed(data):
+                w.frame(piece.data, source, piece.reason)
+            w.o.pending = framer.pending
+    if rest := framer.close():
+        w.frame(rest.data, source, rest.reason)
+    writer.close()
+
+
+async def _listen(config: MllpConfig, make_source: Callable[[str], Source], w: Watcher, stop: asyncio.Event) -> None:
+    host, port = split_address(w.o.place)
+    check_listener(host, tls=config.tls_cert is not None, insecure=config.insecure)
+    tls = server_context(config.tls_cert, config.tls_key, config.tls_ca) if config.tls_cert and config.tls_key else None
+    try:
+        server = await asyncio.start_server(partial(_converse, make_source=make_source, w=w), host, port, ssl=tls)
+    except OSError as error:
+        holder = listener_on(port) if error.errno == errno.EADDRINUSE else None
+        w.o.held_by = str(holder or "")
+        w.o.trouble = (
+            f"{w.o.place} cannot be listened on: {os.strerror(error.errno or 0)}, choose another address or port"
+        )
+        return
+    w.o.opened = True
+    await stop.wait()
+    server.close()
+
+
+async def _dial(config: MllpConfig, make_source: Callable[[str], Source], w: Watcher, stop: asyncio.Event) -> None:
+    tls = client_context(config.tls_ca, config.tls_cert, config.tls_key) if config.tls_ca else None
+    try:
+        async with asyncio.timeout(DIAL_LIMIT_S):
+            reader, writer = await asyncio.open_connection(*split_address(w.o.place), ssl=tls)
+    except OSError as error:  # TimeoutError is one
+        w.o.trouble = (
+            f"{w.o.place} is not reached ({str(error) or 'no answer'}): is the gateway on, and no firewall between?"
+        )
+        return
+    w.o.opened = True
+    talk = asyncio.ensure_future(_converse(reader, writer, make_source=make_source, w=w))
+    await stop.wait()
+    talk.cancel()
+
+
+class _Listener(MqttTransport):
+    """Set up as the agent's, but listening only: QoS 0, a client id and a session of its own."""
+
+    async def listen(self, w: Watcher, stop: asyncio.Event) -> None:
+        """Until `stop`. paho calls back on a thread of its own."""
+        loop, c = asyncio.get_running_loop(), self.client
+        self._set_up(loop)
+
+        def on_connect(_: Any, __: Any, ___: Any, reason: Any, ____: Any = None) -> None:
+            w.o.trouble, w.o.refused = "", str(reason) if reason.is_failure else ""
+            w.o.opened = not reason.is_failure
+            if w.o.opened:
+                c.subscribe([(topic, 0) for topic in self._config.topics])
+
+        def on_subscribe(_: Any, __: Any, ___: Any, reasons: Any, ____: Any = None) -> None:
+            if any(reason.is_failure for reason in reasons):
+                w.o.trouble = f"connected, but the broker allows us none of {self._config.topics}: its access list"
+
+        def on_connect_fail(_: Any, __: Any) -> None:
+            w.o.trouble = f"{w.o.place} is not reached: is the broker on, the port right, no firewall between?"
+
+        def on_message(_: Any, __: Any, message: Any) -> None:
+            def came() -> None:
+                w.take(message.payload)
+                w.frame(message.payload, self._make_source(message.topic), retained=message.retain)
+
+            loop.call_soon_threadsafe(came)
+
+        c.on_connect, c.on_subscribe, c.on_message = on_connect, on_subscribe, on_message
+        c.on_connect_fail, c.on_disconnect = on_connect_fail, None
+        c.connect_async(*split_address(w.o.place), KEEPALIVE_S)
+        c.loop_start()
+        await stop.wait()
+        c.unsubscribe(list(self._config.topics))  # in 3.1.1 the session outlives us
+        await asyncio.to_thread(self._stop)

@@ -3,6 +3,7 @@
 ASCII (operator's manuals 2500, 8500, 9600, 9847, "Real-Time Serial Output"), a line a second ended by CR LF:
 
     [HH:MM:SS ]SPO2=XXX HR=YYY[ F][*][B]    "---" no reading, F fast averaging, * event marked, B breath (9847)
+    NONIN …, TIME …                         a header at power-up
 
 Data Format 2 (OEM III and Xpod "Specification and Technical Information", "Serial Data Format #2"), 75 frames a second
 of 5 bytes, 25 to a packet; the reports here take three packets, one second:
@@ -29,6 +30,7 @@ PLETH = Channel("PLETH", 150452, 262656)  # MDC_PULS_OXIM_PLETH, MDC_DIM_DIMLESS
 
 LINE_BYTES_MAX = 256  # the longest line there is has 32
 _LINE = re.compile(rb"(?:(\d\d:\d\d:\d\d) +)?SPO2=([ \d]{2}\d|---) +HR=([ \d]{2}\d|---) *F? *([*B ]{0,4})")
+_HEADER = re.compile(rb"(?i:NONIN|TIME|DATE)[ -~]*")
 FRAME, PACKET, SECOND = 5, 125, 375  # bytes
 _HR_MISSING, _SPO2_MISSING = 511, 127
 # Status bit, the device's own name for it, what it makes of the values, and whether the device alarms.
@@ -54,7 +56,11 @@ def _report(kind: Kind, source: Source, records: Sequence[Record], span_us: int 
 
 def read_ascii(frame: bytes, source: Source) -> Sequence[Report]:
     """One line, without its end."""
-    match = _LINE.fullmatch(frame.strip(b"\r\n"))
+    line = frame.strip(b"\r\n")
+    if _HEADER.fullmatch(line):
+        said = Record(kind=RecordKind.TEXT, text=line.decode(), as_sent=AsSent("Nonin", "header"))
+        return (_report(Kind.EVENT, source, (said,)),)
+    match = _LINE.fullmatch(line)
     if match is None:
         raise FrameError("not-a-reading", f"{len(frame)} bytes")
     clock, spo2, rate, flags = match.groups()

@@ -2,14 +2,19 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-# The newest Python from 3.11 on that can make an environment; `make PYTHON=... ` takes another.
+# The newest Python from 3.11 on that can make an environment; `make PYTHON=...` takes another.
+CAN := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
-	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+	$$p -c '$(CAN)' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Of `make run`: not bash's variable of that name, which counts by itself.
 SECONDS :=
-PYTEST := $(BIN)/python -m pytest
 SERVICES := deploy/services/services
+# Runs what follows with the addresses of the real parts; without them it would not measure what it says.
+REAL = real=$$($(SERVICES) status >&2 && $(SERVICES) env) || { echo "first: $(SERVICES) up"; exit 3; }; env $$real
+LOCK = $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links pyproject.toml
 
 .PHONY: help run test check integration faults bench bench-quick lock clean
 
@@ -21,7 +26,7 @@ run: $(VENV)/.installed ## a ward of 12 beds on this machine; SECONDS=60 ends by
 	@exec $(BIN)/vitalwire demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(VENV)/.installed-dev ## everything that needs no server beyond the embedded ones
-	$(PYTEST) -m "not integration and not faults"
+	$(BIN)/python -m pytest -m "not integration and not faults"
 
 check: $(VENV)/.installed-dev ## format, lint, types, imports, lines by room
 	$(BIN)/ruff format --check .
@@ -31,40 +36,41 @@ check: $(VENV)/.installed-dev ## format, lint, types, imports, lines by room
 	@$(BIN)/python tests/lines.py
 
 integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto (deploy/services/services up)
-	env $$($(SERVICES) env) $(PYTEST) -m integration
+	@$(REAL) $(BIN)/python -m pytest -m integration
 
 faults: $(VENV)/.installed-dev ## break the real parts and count what is lost; writes faults.json
-	env $$($(SERVICES) env) $(PYTEST) -m faults tests/faults
+	@$(REAL) $(BIN)/python -m pytest -m faults tests/faults
 
 bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json
-	env $$($(SERVICES) env) $(BIN)/python -m benchmarks
+	@$(REAL) $(BIN)/python -m benchmarks
 
 bench-quick: $(VENV)/.installed-dev ## the same on less data
-	env $$($(SERVICES) env) $(BIN)/python -m benchmarks --quick
+	@$(REAL) $(BIN)/python -m benchmarks --quick
 
 lock: $(VENV)/.installed-dev ## write the hashed lock files anew from pyproject.toml
-	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
-		--no-emit-index-url --no-emit-find-links --extra dev pyproject.toml -o requirements-dev.lock
+	$(LOCK) -o requirements.lock
+	$(LOCK) -o requirements-dev.lock --extra dev -c requirements.lock
 
 clean: ## remove the environment and what tests left; data/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.made:
-	@[ -n "$(PYTHON)" ] || { echo "vitalwire needs Python 3.11 or newer with venv: sudo apt install python3-venv"; exit 2; }
+	@[ -n "$(PYTHON)" ] && $(PYTHON) -c '$(CAN)' 2>/dev/null || \
+		{ echo "vitalwire needs Python 3.11 or newer with venv: sudo apt install python3-venv" >&2; exit 2; }
 	@echo "making the environment with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.installed: $(VENV)/.made requirements.lock pyproject.toml
-	@echo "installing $$(grep -c '==' requirements.lock) packages from the lock file"
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock | sed -u 's/^/  /' | grep --line-buffered -vE 'Using cached|already satisfied|find links' || [ $${PIPESTATUS[0]} = 0 ]
-	@$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
-	@touch $@
-
-$(VENV)/.installed-dev: $(VENV)/.made requirements-dev.lock pyproject.toml
-	@echo "installing $$(grep -c '==' requirements-dev.lock) packages from the lock file"
-	@$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements-dev.lock
+# From hashes alone: also what builds this package is locked, hence no build isolation.
+$(VENV)/.installed: requirements.lock
+$(VENV)/.installed-dev: requirements-dev.lock
+$(VENV)/.installed $(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
+	@count=$$(grep -c '==' $(filter %.lock,$^)); n=0; \
+	echo "installing $$count packages from $(filter %.lock,$^)"; \
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r $(filter %.lock,$^) | \
+	while read -r what name _; do case $$what in \
+		Collecting) echo "  $$((++n)) of $$count: $$name" ;; \
+		Installing) echo "  unpacking" ;; \
+	esac; done
 	@$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation -e .
 	@touch $@

@@ -12,9 +12,10 @@ TABLES = ("schemas/nomenclature.py",)  # not counted: literal tables
 
 def lines_by_room() -> dict[str, int]:
     """Lines of every tracked or new source file, by top-level folder."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, check=True)
+    command = ["git", "ls-files", "-coz", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
     rooms: dict[str, int] = {}
-    for name in listed.stdout.split():
+    for name in listed.stdout.split("\0"):
         path = Path(name)
         if path.suffix in {".py", ".sql", ".mjs", ".css", ".html", ""} and name not in TABLES and path.is_file():
             rooms[path.parts[0]] = rooms.get(path.parts[0], 0) + len(path.read_text("utf-8").splitlines())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.topics import ALERTS, TOPICS
@@ -54,13 +54,11 @@ async def ensure_topics(config: ProcessorsConfig) -> list[str]:
 
 async def kept_transitions(config: ProcessorsConfig) -> list[Transition]:
     """Every transition on the topic `alerts`, oldest first in each partition."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=config.kafka, enable_auto_commit=False, **security(config))
+    # Subscribed without a group: `start` learns the partitions, which `partitions_for_topic` alone never asks for.
+    consumer = AIOKafkaConsumer(ALERTS, bootstrap_servers=config.kafka, enable_auto_commit=False, **security(config))
     await consumer.start()
     try:
-        partitions = [TopicPartition(ALERTS, p) for p in sorted(consumer.partitions_for_topic(ALERTS) or ())]
-        if not partitions:
-            return []
-        consumer.assign(partitions)
+        partitions = sorted(consumer.assignment())
         await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         found: list[Transition] = []

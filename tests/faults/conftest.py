@@ -1,0 +1,84 @@
+"""Real services to break, fresh topics and a fresh database a case; at the end the table and faults.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.faults.oracles import Outcome
+from tests.faults.system import ROOT, delete_topics
+
+Services = Callable[..., None]
+_outcomes: dict[str, tuple[str, Outcome]] = {}
+
+
+@pytest.fixture
+def services() -> Iterator[Services]:
+    """`deploy/services/services VERB NAME...`; whatever a case broke is started again."""
+
+    def call(*words: str) -> None:
+        subprocess.run([ROOT / "deploy" / "services" / "services", *words], check=True, timeout=120)
+
+    yield call
+    call("start")
+
+
+@pytest.fixture
+def kafka(services: Services) -> str:
+    """A broker without our topics."""
+    address = os.environ["VITALWIRE_KAFKA"]
+    delete_topics(address)
+    return address
+
+
+@pytest.fixture
+def database(services: Services) -> Iterator[str]:
+    """A fresh database; no connection is held while the case runs, since the server may be killed."""
+    server, name = os.environ["VITALWIRE_DATABASE"], f"t{secrets.token_hex(8)}"
+    _at_server(server, f"CREATE DATABASE {name}")
+    yield urlsplit(server)._replace(path=f"/{name}").geturl()
+    services("start")
+    _at_server(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _at_server(server: str, statement: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+@pytest.fixture
+def outcome(request: pytest.FixtureRequest) -> Outcome:
+    """This case's line of the table, which the case fills in."""
+    function = request.function
+    case = function.__name__.removeprefix("test_")
+    _outcomes[request.node.nodeid] = case, Outcome()
+    return _outcomes[request.node.nodeid][1]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" and item.nodeid in _outcomes:
+        _outcomes[item.nodeid][1].ok = report.passed
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not _outcomes:
+        return
+    lines = {case: asdict(outcome) for case, outcome in _outcomes.values()}
+    (ROOT / "faults.json").write_text(json.dumps(lines, indent=2) + "\n")
+    terminalreporter.section("faults")
+    terminalreporter.write_line(f"{'case':44}{'acked':>8}{'stored':>8}{'lost':>6}{'twice':>7}{'back in':>9}  ok")
+    for case, o in _outcomes.values():
+        back = "-" if o.recovered_s is None else f"{o.recovered_s:.1f} s"
+        line = f"{case:44}{o.acked:8}{o.stored:8}{o.lost:6}{o.duplicated:7}{back:>9}  {'yes' if o.ok else 'NO'}"
+        terminalreporter.write_line(line)

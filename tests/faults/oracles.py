@@ -1,0 +1,163 @@
+"""What must hold after every fault: O1 to O7 of the list of faults. Audit entries (O6) come with the audit trail."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emr_store import proof
+from emr_store.connect import StoreError, open_store
+from tests.faults.senders import Record, Sender, SerialSender
+from tests.faults.system import System
+
+SETTLE_S = 90.0
+RECOVERY_S = 30.0  # O5
+GROWTH = 1.10  # O7
+SLACK_BYTES, SLACK_DESCRIPTORS = 8 << 20, 3  # an allocator's arenas, a connection that is just being renewed
+
+
+@dataclass
+class Outcome:
+    """A case's line in faults.json."""
+
+    acked: int = 0
+    stored: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    recovered_s: float | None = None
+    ok: bool = False
+
+
+def until(holds: Callable[[], bool], limit_s: float, what: str, every_s: float = 0.1) -> float:
+    """Wait until it holds; the seconds that it took. A store that is away holds nothing."""
+    began = time.monotonic()
+    while time.monotonic() - began < limit_s:
+        try:
+            if holds():
+                return time.monotonic() - began
+        except StoreError:
+            pass
+        time.sleep(every_s)
+    raise AssertionError(f"not within {limit_s} s: {what}")
+
+
+def flowing(system: System, senders: Sequence[Sender], limit_s: float = RECOVERY_S) -> float:
+    """O5: seconds until a record of each sender that was measured from now on is in the store."""
+    now = datetime.now(UTC)
+    sql = "SELECT count(DISTINCT d.uuid) FROM latest l JOIN device d USING (device) WHERE d.uuid = ANY(%s)"
+    sql += " AND l.observed_at > %s"
+    wanted = [s.device for s in senders]
+
+    def all_there() -> bool:
+        with open_store(system.database) as conn:
+            row = conn.execute(sql, (wanted, now)).fetchone()
+        return row == (len(wanted),)
+
+    return until(all_there, limit_s, f"new data of all {len(wanted)} senders")
+
+
+def footprint(system: System) -> dict[str, tuple[int, int]]:
+    """Resident bytes and open descriptors of the agent and the workers."""
+    found = {}
+    for name, pid in system.processes.items():
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        found[name] = pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{pid}/fd"))
+    return found
+
+
+def check_footprint(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> None:
+    """O7."""
+    assert before.keys() == after.keys()
+    for name, (size, descriptors) in after.items():
+        limit = before[name][0] * GROWTH + SLACK_BYTES
+        assert size <= limit, f"{name} grew from {before[name][0] >> 20} to {size >> 20} MiB"
+        assert descriptors <= before[name][1] * GROWTH + SLACK_DESCRIPTORS, (name, before[name], descriptors)
+
+
+def settle(system: System, senders: Sequence[Sender], outcome: Outcome) -> None:
+    """Stop the senders, wait until all that was acknowledged is stored, stop the agent, and check O1 to O4."""
+    for sender in senders:
+        sender.stop()
+    acked: dict[Record, float] = {}
+    sent: dict[Record, float] = {}
+    for sender in senders:
+        acked |= sender.acked
+        sent |= sender.sent
+    outcome.acked = len(acked)
+    rows: Counter[tuple[Record, float]] = Counter()
+
+    def all_there() -> bool:
+        rows.clear()
+        rows.update(_stored(system, senders))
+        outcome.stored = rows.total()
+        outcome.lost = sum((record, value) not in rows for record, value in acked.items())
+        return outcome.lost == 0
+
+    with suppress(AssertionError):  # said below, with its number
+        until(all_there, SETTLE_S, "all that was acknowledged is stored", 0.5)
+    outcome.duplicated = sum(n - 1 for n in rows.values())
+    assert acked
+    assert (outcome.lost, outcome.duplicated) == (0, 0)  # O1
+    assert not [name for name in rows if sent.get(name[0]) != name[1]]  # O2
+    until(lambda: not _count(system, "SELECT count(*) FROM outbox"), RECOVERY_S, "all receipts are on their way")
+    time.sleep(1.0)  # from the topic into the spool: the agent says nothing of it but every ten seconds
+    system.stop_edge()
+    check_sequences(system)
+    with open_store(system.database) as conn:
+        result = proof.verify(conn, datetime(2000, 1, 1, tzinfo=UTC))
+    assert not result.findings  # O4
+    assert result.batches > 0
+
+
+def check_sequences(system: System) -> None:
+    """O3: what each device said by the spool's own count is stored, or waits to be cut; no batch is without receipt."""
+    with closing(sqlite3.connect(system.folder / "spool" / "spool.db")) as spool:
+        said = {bytes(d): n for d, n in spool.execute("SELECT device, sequence FROM device")}
+        waiting = Counter(bytes(leaf[:16]) for (leaf,) in spool.execute("SELECT leaf FROM report"))
+        (spool_id,) = spool.execute("SELECT spool FROM meta").fetchone()
+        assert spool.execute("SELECT count(*) FROM batch WHERE wanted").fetchone() == (0,)
+        batches = spool.execute("SELECT count(*), coalesce(sum(receipted_at IS NULL), 0) FROM batch").fetchone()
+    with open_store(system.database) as conn:
+        sql = "SELECT uuid_send(d.uuid), q.last, q.stored FROM sequence q JOIN device d USING (device)"
+        stored = {
+            bytes(d): (last, n) for d, last, n in conn.execute(sql + " WHERE q.spool = %s::uuid", [spool_id.hex()])
+        }
+        kept = conn.execute("SELECT count(*) FROM batch WHERE spool = %s::uuid", [spool_id.hex()]).fetchone()
+    assert {d: n - waiting[d] for d, n in said.items() if n > waiting[d]} == {d: n for d, (_, n) in stored.items()}
+    assert all(last == n for last, n in stored.values())
+    assert (kept, batches[1]) == ((batches[0],), 0)
+
+
+def events(system: System, code: str) -> int:
+    """O6: how many events of this code the agent has told of itself."""
+    sql = "SELECT count(*) FROM report r CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t"
+    return _count(system, sql + f" WHERE r.kind = 4 AND t ->> 'code' = '{code}'")
+
+
+def _count(system: System, sql: str) -> int:
+    with open_store(system.database) as conn:
+        row = conn.execute(sql.encode()).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _stored(system: System, senders: Sequence[Sender]) -> list[tuple[Record, float]]:
+    """Every row of these devices; a serial one's are named by its two values, since it has no moment of its own."""
+    sql = (
+        "SELECT d.uuid, s.code, (extract(epoch FROM r.observed_at) * 1000000)::int8, r.value FROM report r"
+        " JOIN device d USING (device) JOIN channel_set s USING (channel_set)"
+        " WHERE r.kind = 1 AND cardinality(s.code) > 0"
+    )
+    serial = {s.device for s in senders if isinstance(s, SerialSender)}
+    with open_store(system.database) as conn:
+        rows = conn.execute(sql).fetchall()
+    return [
+        ((device, int(value[0] * 1000 + value[1]) if device in serial else at), float(value[0]))
+        for device, _, at, value in rows
+    ]

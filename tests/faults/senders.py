@@ -1,0 +1,173 @@
+"""Senders that remember: what they put on the wire, and what was acknowledged to them. Each in a thread of its own.
+
+A record is named by its device and moment (no two of a sender are alike) and compared by its value.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import ssl
+import time
+import tty
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from queue import SimpleQueue
+from threading import Event, Thread
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from schemas.report import device_id
+
+HEART_RATE, SPO2 = 147842, 150456
+NO_SUBSCRIBER = 0x10  # MQTT 5.0 section 3.4.2.1: taken by the broker, and nobody is there to have it
+ANSWER_S = 5.0
+Record = tuple[uuid.UUID, int]  # device, moment in microseconds
+
+
+class Sender(Thread):
+    """Sends `rate_hz` records a second until `stop`; `sent` and `acked` give each record its value."""
+
+    def __init__(self, claim: str, rate_hz: float, first: int = 0) -> None:
+        super().__init__(daemon=True)
+        self.claim, self.device, self.code = claim, device_id(claim), HEART_RATE
+        self.sent: dict[Record, float] = {}
+        self.acked: dict[Record, float] = {}
+        self._pause_s, self._ending = 1 / rate_hz, Event()
+        self._numbers = itertools.count(first)
+
+    def stop(self) -> None:
+        """Send no more; returns when all that is under way is acknowledged."""
+        self._ending.set()
+        self.join(60)
+        assert not self.is_alive(), f"{self.claim} still waits for an acknowledgement"
+
+    def _moments(self) -> Iterator[tuple[int, datetime, Record, float]]:
+        """A number, a moment in steps of 100 us (HL7 knows no finer), the record's name, and its value."""
+        last = 0
+        while not self._ending.wait(self._pause_s):
+            last = max(last + 100, time.time_ns() // 100_000 * 100)
+            number = next(self._numbers)
+            record, value = (self.device, last), 40 + number % 1000 / 10
+            self.sent[record] = value
+            yield number, datetime.fromtimestamp(last / 1e6, UTC), record, value
+
+
+class MllpSender(Sender):
+    """A monitor that conforms: the same bytes again, on a new connection, until the MSA names its message."""
+
+    def __init__(
+        self, address: tuple[str, int], source: str, bed: str, rate_hz: float = 40, *, enhanced: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(f"{source}/PV1-3=ICU^^{bed}", rate_hz)
+        self._address, self._bed, self._enhanced, self._tls = address, bed, enhanced, tls
+        self._socket: socket.socket | None = None
+
+    def run(self) -> None:
+        for number, moment, record, value in self._moments():
+            ident = f"{self._bed}-{number}"
+            self.send(ident, moment, f"147842^MDC_ECG_HEART_RATE^MDC||{value:.1f}|264864^MDC_DIM_BEAT_PER_MIN^MDC")
+            self.acked[record] = value
+
+    def send(self, ident: str, moment: datetime, observed: str) -> None:
+        """Returns when the message is acknowledged as received."""
+        at = f"{moment:%Y%m%d%H%M%S.%f}"[:19] + "+0000"
+        mode = "AL|NE" if self._enhanced else "|"
+        message = "\r".join([
+            f"MSH|^~\\&|MON|ICU|||{at}||ORU^R01|{ident}|P|2.5.1|||{mode}",
+            f"PV1|1|I|ICU^^{self._bed}", f"OBR|1||{ident}||||{at}", f"OBX|1|NM|{observed}|||||F", "",
+        ])  # fmt: skip
+        frame = b"\x0b" + message.encode() + b"\x1c\r"
+        wanted = f"MSA|{'CA' if self._enhanced else 'AA'}|{ident}\r".encode()
+        while not self._exchange(frame, wanted):
+            time.sleep(0.02)
+
+    def _exchange(self, frame: bytes, wanted: bytes) -> bool:
+        try:
+            if self._socket is None:
+                plain = socket.create_connection(self._address, ANSWER_S)
+                self._socket = self._tls.wrap_socket(plain, server_hostname=self._address[0]) if self._tls else plain
+            self._socket.sendall(frame)
+            answer = b""
+            while not answer.endswith(b"\x1c\r") and (data := self._socket.recv(4096)):
+                answer += data
+            if wanted in answer:
+                return True
+        except OSError:
+            pass
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        return False
+
+
+class MqttSender(Sender):
+    """A device at QoS 1, MQTT 5.0; what nobody has subscribed to is published again."""
+
+    def __init__(
+        self, client: paho.Client, address: tuple[str, int], source: str, topic: str, rate_hz: float = 40
+    ) -> None:
+        super().__init__(f"{source}/topic={topic}", rate_hz)
+        self._client, self._address, self._topic = client, address, topic
+        self._open: dict[int, tuple[bytes, Record, float]] = {}
+        self._answers: SimpleQueue[tuple[int, int]] = SimpleQueue()  # paho holds a lock while it calls back
+        client.on_publish = lambda _, __, mid, reason, ___: self._answers.put((mid, reason.value))
+
+    def run(self) -> None:
+        self._client.connect(*self._address)
+        self._client.loop_start()
+        for _, moment, record, value in self._moments():
+            self._publish(json.dumps({"ts": moment.isoformat(), "hr": value}).encode(), record, value)
+            self._take_answers()
+        while self._open:
+            self._take_answers()
+            time.sleep(0.02)
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _publish(self, payload: bytes, record: Record, value: float) -> None:
+        self._open[self._client.publish(self._topic, payload, qos=1).mid] = payload, record, value
+
+    def _take_answers(self) -> None:
+        for _ in range(self._answers.qsize()):
+            mid, reason = self._answers.get()
+            payload, record, value = self._open.pop(mid)
+            if reason == NO_SUBSCRIBER:
+                self._publish(payload, record, value)
+            else:
+                self.acked[record] = value
+
+
+class SerialSender(Sender):
+    """A Nonin oximeter on a pty: nobody acknowledges, so `acked` stays empty; records are named by their values."""
+
+    def __init__(self, claim: str, rate_hz: float = 10) -> None:
+        super().__init__(claim, rate_hz)
+        self.code = SPO2
+        self._port, self._slave = os.openpty()  # ours stays open: the line does not hang up when the agent dies
+        tty.setraw(self._slave)
+        os.set_blocking(self._port, False)
+        self.path = os.ttyname(self._slave)
+
+    def run(self) -> None:
+        for number in self._numbers:
+            if self._ending.wait(self._pause_s):
+                break
+            spo2, rate = 70 + number // 200 % 30, 50 + number % 200
+            self.sent[self.device, spo2 * 1000 + rate] = spo2
+            with suppress(BlockingIOError):  # nobody reads, and the line holds no more
+                os.write(self._port, f"SPO2={spo2:03d} HR={rate:03d}\r\n".encode())
+
+
+def mqtt_client(username: str | None = None, password: str | None = None) -> paho.Client:
+    """A device's client with a name of its own."""
+    client = paho.Client(CallbackAPIVersion.VERSION2, f"device-{uuid.uuid4().hex[:12]}", protocol=paho.MQTTv5)
+    if username is not None:
+        client.username_pw_set(username, password)
+    return client

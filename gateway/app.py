@@ -1,75 +1,111 @@
 """One page: what each bed shows now, and how old it is; the ledger beside it. Loopback and read-only.
 
 A feed reads the store once a second, however many look on, and sends the whole picture to each as a server-sent event:
-a page that missed one is right again with the next.
+a page that missed one is right again with the next. No patient is in it: beds and devices only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from hashlib import sha256
 from importlib.resources import files
+from statistics import median
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import structlog
-from schemas.nomenclature import METRIC_BY_CODE, METRICS, UNIT_BY_REFERENCE_ID
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from emr_store import alerts, read
+from emr_store import alerts, read, registry
 from emr_store.connect import StoreError, open_store
 from schemas.block import Verdict
+from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 EVERY_S = 1.0
-LOOKERS_MAX = 100
-_log = structlog.get_logger("page")
+BEAT_S = 4.0  # something is sent at least so often, also while the store is away: proxies cut what is silent
+END_S = 2.0
+GAPS = 5  # of a channel, that its expected interval is the median of
+DECIMALS_MAX = 6  # on a screen
+BATCH_DIGITS_MAX = 18  # int8
 # Its own scripts and styles, nothing from anywhere else.
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
+    "Cache-Control": "no-store, no-transform",
+    "X-Accel-Buffering": "no",
 }
+# Who else gives a name to this address gets nothing (DNS rebinding).
+_HOSTS = ["127.0.0.1", "localhost"]
+_KINDS = {"html": "text/html", "mjs": "text/javascript", "css": "text/css"}
+_VERDICTS = {int(v): v.name.lower() for v in Verdict}
+_log = structlog.get_logger("page")
 
 
-def picture(conninfo: str) -> bytes:
+class Cadence:
+    """How often each channel speaks, learned from what was seen of it; as large as `latest`."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[UUID, int, int], tuple[int, list[int]]] = {}
+
+    def every_ms(self, channel: tuple[UUID, int, int], observed_ms: int) -> int | None:
+        """The expected interval; None until two values were seen."""
+        last, gaps = self._seen.get(channel, (observed_ms, []))
+        if observed_ms > last:
+            gaps = [*gaps, observed_ms - last][-GAPS:]
+        self._seen[channel] = (max(last, observed_ms), gaps)
+        return int(median(gaps)) if gaps else None
+
+
+def picture(conn: Any, cadence: Cadence) -> bytes:
     """Everything the page shows, as JSON; raises StoreError."""
-    with open_store(conninfo) as conn:
-        devices: dict[str, dict[str, Any]] = {}
-        for v in read.latest(conn):
-            device = devices.setdefault(
-                str(v.device),
-                {
-                    "id": str(v.device),
-                    "claim": v.claim,
-                    "name": v.name,
-                    "bed": v.bed,
-                    "adopted": v.adopted,
-                    "values": [],
-                },
-            )
-            metric = METRIC_BY_CODE.get(v.code)
-            device["values"].append(
-                {
-                    "code": v.code, "instance": v.instance, "known": metric is not None, "value": v.value,
-                    "decimals": max(0, -v.decimals), "validity": v.validity, "verdict": Verdict(v.verdict).name.lower(),
-                    "flags": v.flags, "observed": _ms(v.observed_at), "received": _ms(v.received_at),
-                    "stored": _ms(v.stored_at), "batch": v.batch, "leaf": v.leaf,
-                }
-            )  # fmt: skip
-        return msgspec.json.encode(
-            {
-                "now": time.time_ns() // 1_000_000,
-                "devices": list(devices.values()),
-                "alerts": [{**a._asdict(), "opened_at": _ms(a.opened_at)} for a in alerts.open_now(conn)],
-                "ledger": conservation(conn),
-            }
-        )
+    beds = {d.uuid: d for d in registry.devices(conn) if d.adopted_at is not None}
+    open_alerts = alerts.open_now(conn)
+    values: dict[UUID, list[read.LatestValue]] = {d: [] for d in [*beds, *(a.device for a in open_alerts)]}
+    for v in read.latest(conn):
+        values.setdefault(v.device, []).append(v)
+    devices = [
+        {
+            "id": device,
+            "claim": beds[device].claim if device in beds else next((v.claim for v in of), None),
+            "name": beds[device].name if device in beds else None,
+            "bed": beds[device].bed if device in beds else None,
+            "adopted": device in beds,
+            "values": [_value(v, cadence) for v in of],
+        }
+        for device, of in values.items()
+    ]
+    # `tick` never jumps: by it a page knows how late a picture is.
+    return msgspec.json.encode(
+        {
+            "now": _ms(time.time()),
+            "tick": _ms(time.monotonic()),
+            "devices": devices,
+            "alerts": [{**a._asdict(), "opened_at": _ms(a.opened_at)} for a in open_alerts],
+            "ledger": conservation(conn),
+        }
+    )
+
+
+def _value(v: read.LatestValue, cadence: Cadence) -> dict[str, Any]:
+    observed = _ms(v.observed_at)
+    return {
+        "code": v.code, "instance": v.instance, "value": v.value, "decimals": min(max(0, -v.decimals), DECIMALS_MAX),
+        "validity": v.validity, "verdict": _VERDICTS.get(v.verdict, "unknown"), "flags": v.flags,
+        "observed": observed, "received": _ms(v.received_at), "stored": _ms(v.stored_at),
+        "every": cadence.every_ms((v.device, v.code, v.instance), observed), "batch": v.batch, "leaf": v.leaf,
+    }  # fmt: skip
 
 
 def conservation(conn: Any) -> dict[str, int]:
@@ -83,8 +119,8 @@ def conservation(conn: Any) -> dict[str, int]:
     }
 
 
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _ms(moment: datetime | float) -> int:
+    return int((moment.timestamp() if isinstance(moment, datetime) else moment) * 1000)
 
 
 class Feed:
@@ -92,79 +128,99 @@ class Feed:
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
-        self._next = asyncio.Condition()
-        self.lookers = 0
-        self._current = b""
-
-    async def run(self) -> None:
-        """For ever; while the store is away no picture is sent, and every page covers itself."""
-        while True:
-            await asyncio.sleep(EVERY_S)
-            if not self.lookers:
-                continue
-            try:
-                self._current = await asyncio.to_thread(picture, self._conninfo)
-            except StoreError as error:
-                _log.warning("store not read", error=type(error).__name__)
-                continue
-            async with self._next:
-                self._next.notify_all()
-
-    async def pictures(self) -> AsyncIterator[bytes]:
-        """Server-sent events, one a picture."""
-        self.lookers += 1
-        try:
-            yield b"retry: 1000\n\n"
-            while True:
-                async with self._next:
-                    await self._next.wait()
-                yield b"data: " + self._current + b"\n\n"
-        finally:
-            self.lookers -= 1
-
-
-def create(conninfo: str) -> Starlette:
-    """The page's application."""
-    feed = Feed(conninfo)
-    static = files("gateway") / "static"
-
-    def page(name: str, kind: str) -> Callable[[Request], Response]:
-        content = (static / name).read_bytes()
-        return lambda request: Response(content, media_type=kind, headers=_SECURITY)
-
-    async def events(request: Request) -> Response:
-        if feed.lookers >= LOOKERS_MAX:
-            return HTMLResponse("too many pages are open", 503)
-        return StreamingResponse(feed.pictures(), media_type="text/event-stream", headers=_SECURITY)
-
-    def metrics(request: Request) -> Response:
-        table = {
-            m.code: {"short": m.short, "en": m.en, "zh": m.zh, "unit": UNIT_BY_REFERENCE_ID[m.unit].ucum,
-                     "reference": m.reference_id, "loinc": m.loinc} for m in METRICS
-        }  # fmt: skip
-        return Response(msgspec.json.encode(table), media_type="application/json", headers=_SECURITY)
-
-    def value(request: Request) -> Response:
-        batch, leaf = request.path_params["batch"], request.path_params["leaf"]
-        with open_store(conninfo) as conn:
-            found = read.origin(conn, batch)
-        body = msgspec.json.encode({**found, "leaf": leaf} if found else {})
-        return Response(body, 200 if found else 404, media_type="application/json", headers=_SECURITY)
+        self._ended = threading.Event()
+        self._picture = b""
+        self._turn = asyncio.Event()
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(feed.run())
-        yield
-        task.cancel()
+    async def running(self) -> AsyncIterator[None]:
+        """Read while the block lasts, in a thread that nobody waits for long: a store may hang."""
+        loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=self._read, args=(loop,), name="feed", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.end()
+            await asyncio.to_thread(thread.join, END_S)
+
+    def end(self) -> None:
+        """Let go of everyone who looks on: their connections are waited for."""
+        self._ended.set()
+        self._turn.set()
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        cadence, away = Cadence(), False
+        while not self._ended.is_set():
+            try:
+                with open_store(self._conninfo) as conn:
+                    while not self._ended.wait(EVERY_S):
+                        now = picture(conn, cadence)
+                        if not self._ended.is_set():
+                            loop.call_soon_threadsafe(self._show, now)
+                        if away:
+                            _log.info("store is read again")
+                        away = False
+            except StoreError as error:
+                if not away:
+                    _log.warning("store cannot be read", error=type(error).__name__)
+                away = True
+                self._ended.wait(EVERY_S)
+
+    def _show(self, now: bytes) -> None:
+        self._picture = now
+        turn, self._turn = self._turn, asyncio.Event()
+        turn.set()
+
+    async def events(self, hello: bytes) -> AsyncIterator[bytes]:
+        """For one who looks on: `hello`, then each picture that comes; a slow one gets fewer, never old ones."""
+        yield b"retry: 1000\nevent: hello\ndata: " + hello + b"\n\n"
+        while not self._ended.is_set():
+            try:
+                await asyncio.wait_for(self._turn.wait(), BEAT_S)
+            except TimeoutError:
+                yield b"event: beat\ndata: store away\n\n"
+            else:
+                yield b"data: " + self._picture + b"\n\n"
+
+
+def create(conninfo: str, feed: Feed) -> Starlette:
+    """The page's application."""
+    static = {f.name: f.read_bytes() for f in (files("gateway") / "static").iterdir()}
+    metrics = {
+        m.code: {"short": m.short, "en": m.en, "zh": m.zh, "unit": UNIT_BY_REFERENCE_ID[m.unit].ucum,
+                 "reference": m.reference_id, "loinc": m.loinc} for m in METRICS
+    }  # fmt: skip
+    # A page that is older than its server loads itself anew.
+    build = sha256(b"".join(static[name] for name in sorted(static))).hexdigest()
+    hello = msgspec.json.encode({"build": build, "metrics": metrics})
+
+    def file(name: str) -> Callable[[Request], Response]:
+        kind = _KINDS[name.rsplit(".", 1)[-1]]
+        return lambda request: Response(static[name], media_type=f"{kind}; charset=utf-8", headers=_HEADERS)
+
+    async def events(request: Request) -> Response:
+        return StreamingResponse(feed.events(hello), media_type="text/event-stream", headers=_HEADERS)
+
+    def batch(request: Request) -> Response:
+        number: str = request.path_params["batch"]
+        found, status = None, 404
+        if number.isdecimal() and len(number) <= BATCH_DIGITS_MAX:
+            try:
+                with open_store(conninfo) as conn:
+                    found = read.origin(conn, int(number))
+            except StoreError:
+                status = 503
+        body = msgspec.json.encode(found or {})
+        return Response(body, 200 if found else status, media_type="application/json", headers=_HEADERS)
 
     return Starlette(
         routes=[
-            Route("/", page("index.html", "text/html; charset=utf-8")),
-            Route("/page.mjs", page("page.mjs", "text/javascript; charset=utf-8")),
-            Route("/style.css", page("style.css", "text/css; charset=utf-8")),
+            Route("/", file("index.html")),
+            *(Route(f"/{name}", file(name)) for name in static),
             Route("/events", events),
-            Route("/metrics.json", metrics),
-            Route("/value/{batch:int}/{leaf:int}", value),
+            Route("/batch/{batch}", batch),
         ],
-        lifespan=lifespan,
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)],
+        lifespan=lambda app: feed.running(),
     )

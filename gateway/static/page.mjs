@@ -1,163 +1,276 @@
-// What each bed shows now, and how old it is. The server sends the whole picture each second; the page draws it again.
+// What each bed shows now, and how old it is: each picture is drawn whole, and of the page only what changed is touched.
+import { connect, isLost, isServed, metrics, now, picture } from "/feed.mjs";
+import { WORDS } from "/words.mjs";
 
-const WORDS = {
-  en: {
-    notice: "Not a medical device: a second pair of eyes. Values wait for a nurse's confirmation.", lang: "中文",
-    silent: "silent since", stranger: "device not registered", age: s => `${s} s`, minutes: m => `${m} min`, hours: h => `${h} h`,
-    lost: "No live data. What stood here is old.\nThe page goes on by itself when the feed is back.", empty: "No values yet.",
-    reports: "Reports", values: "Values", said: "said by devices", stored: "stored", quarantined: "quarantined", way: "on the way or lost",
-    charted: "charted", doubtful: "doubtful", unmapped: "unmapped", missing: "no reading", close: "Close",
-    rows: { device: "device", claim: "claims to be", code: "code", value: "value", verdict: "verdict", observed: "measured", received: "received by the edge",
-      signed: "signed", stored: "stored", batch: "batch", leaf: "leaf", edge: "edge", lane: "lane", flags: "flags" },
-  },
-  zh: {
-    notice: "非医疗器械:仅供辅助查看。数值须由护士确认。", lang: "English",
-    silent: "无数据,自", stranger: "设备未登记", age: s => `${s} 秒`, minutes: m => `${m} 分钟`, hours: h => `${h} 小时`,
-    lost: "没有实时数据。此处内容已过时。\n数据恢复后页面会自动继续。", empty: "尚无数值。",
-    reports: "报告", values: "数值", said: "设备发出", stored: "已存储", quarantined: "已隔离", way: "在途或丢失",
-    charted: "已入病历", doubtful: "存疑", unmapped: "未映射", missing: "无读数", close: "关闭",
-    rows: { device: "设备", claim: "自称", code: "编码", value: "数值", verdict: "判定", observed: "测量时间", received: "边缘接收",
-      signed: "签名", stored: "存储", batch: "批次", leaf: "叶", edge: "边缘", lane: "通道", flags: "标记" },
-  },
-};
-const COLOURS = [[/^(HR|PR|ECG)/, "--green"], [/SpO2/i, "--cyan"], [/^(ABP|ART|IBP)/, "--red"], [/^(RR|RESP)/i, "--yellow"]];
-const EXPECTED_MS = 5000;      // between two values, until the page has seen two
-const SILENT_MS = 30000;
-const LOST_MS = 8000;          // the picture comes each second: after eight without one nothing here is live
-const FLAGS = ["late", "future", "drift", "no time of its own", "gap before it"];
+const EXPECTED_MS = 60_000, NIBP_EXPECTED_MS = 900_000;  // until the server has seen two values of a channel
+const DIM_MIN_MS = 6000, STALE_MIN_MS = 15_000, SILENT_MIN_MS = 30_000;  // the way through the pipe takes a second or two
+const LATE_BY_MS = 5000, CLOCK_OFF_MS = 5000;
+const LATE = 1;                // a flag of a report
+const STARS = { high: "***", medium: "**", low: "*" };
+const PRIORITIES = Object.keys(STARS);
+// In the order of a monitor's screen, in the colours of its traces.
+const LOOKS = [[/^HR/, "green"], [/^SpO2/, "cyan"], [/^(PR|Pulse|PI$|Perf)/, "cyan"], [/^(aw|f)?(RR|ftot|fspn)/, "yellow"],
+  [/^NIBP/, "white"], [/^(ABP|ART|P-|PAP)/, "red"], [/^T[a-z]*$/, "white"], [/CO2/, "white"],
+  [/^(ECG|PVC|QRS|QT|ST-)/, "green"], [/./, "white"]];
+const PRESSURE = /^(NIBP|ABP|ART|PAP|P)-([SDM])$/;
+const BY_LABEL = new Intl.Collator("en", { numeric: true });  // the same in both languages: a bed keeps its place
 
-let language = localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
-let metrics = {}, picture = null, skew = 0, heard = performance.now(), lost = false;
-const intervals = new Map();   // of a channel: [last moment, usual distance]
 const $ = id => document.getElementById(id);
-const word = key => WORDS[language][key];
+let language, words, broken = false;
+let announced = new Set();
 
-function make(tag, className, text) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text !== undefined) element.textContent = text;
-  return element;
+// A page that stands still because its script failed would look live: it is covered instead.
+function draw() {
+  try {
+    broken = false;
+    if (picture && !isLost()) drawPicture();
+  } catch (error) {
+    broken = true;
+    console.error(error);
+  }
+  const lost = broken || isLost();
+  if (lost) {
+    $("detail").close();
+    const why = broken ? words.broken : isServed() ? words.storeAway : words.serverAway;
+    const lines = [words.lost, picture && words.old(stamp(picture.now)), words.look, why, words.again].filter(Boolean);
+    reconcile($("lost"), lines.map((line, i) => [i, line]), () => make("p"), set);
+  }
+  $("page").inert = lost;
+  $("lost").hidden = !lost;
 }
 
-function age(ms) {
-  const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 120) return word("age")(seconds);
-  if (seconds < 7200) return word("minutes")(Math.round(seconds / 60));
-  return word("hours")(Math.round(seconds / 3600));
+function drawPicture() {
+  const beds = new Map();
+  for (const device of picture.devices) {
+    // Only a person puts a device on a bed: what one claims to be never brings it into a bed's tile.
+    const key = device.adopted ? `bed ${device.bed}` : `device ${device.id}`;
+    const label = device.adopted ? device.bed : device.claim ?? device.id;
+    beds.set(key, { label, adopted: device.adopted, devices: [...beds.get(key)?.devices ?? [], device] });
+  }
+  const order = [...beds].sort(([, a], [, b]) => b.adopted - a.adopted || BY_LABEL.compare(a.label, b.label));
+  const focused = document.activeElement;
+  reconcile($("beds"), order, makeBed, drawBed);
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+  set($("empty"), order.length ? "" : words.empty);
+  set($("clock"), stamp(now()));
+  const off = Math.abs(Date.now() - now());
+  set($("clock-off"), off > CLOCK_OFF_MS ? words.clockOff(age(off)) : "");
+  drawLedger();
+  announce([...beds.values()]);
 }
 
-const two = n => String(n).padStart(2, "0");
-function stamp(ms) {
-  const d = new Date(ms);
-  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${String(d.getMilliseconds()).padStart(3, "0")}`;
+const makeBed = () => make("article", "bed", make("h2"), make("div", "notes"), make("div"));
+const makeDevice = () => make("section", "device", make("p"), make("div", "values"));
+
+function drawBed(tile, bed) {
+  const [title, notes, devices] = tile.children;
+  const alerts = picture.alerts.filter(a => bed.devices.some(d => d.id === a.device))
+    .sort((a, b) => PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority));
+  const names = bed.devices.map(nameOf), silent = bed.devices.filter(isSilent);
+  const lines = [
+    ...(bed.adopted ? [] : [["stranger", ["warning", `⚠ ${words.stranger}`]]]),
+    ...alerts.map(a => [a.episode, [`alert ${a.priority}`, `${STARS[a.priority]} ${a.message}`, `${words.since} ${moment(a.opened_at)}`]]),
+    ...silent.map(d => [d.id, ["warning", d.values.length ? `${words.silent} ${moment(newest(d))}` : words.never, names[1] ? nameOf(d) : ""]]),
+  ];
+  tile.className = `bed ${alerts[0]?.priority ?? ""} ${bed.adopted ? "" : "stranger"}`;
+  tile.dataset.bed = bed.label;
+  tile.setAttribute("aria-label", `${bed.adopted ? words.bed : words.stranger} ${bed.label}`);
+  set(title, bed.label);
+  reconcile(notes, lines[0] ? lines : [["name", ["", "", names[1] ? "" : names[0]]]], () => make("p", "", make("b"), make("small")),
+    (line, [kind, text, more]) => { line.className = kind; set(line.children[0], text); set(line.children[1], more ?? ""); });
+  reconcile(devices, bed.devices.map(d => [d.id, d]), makeDevice, (box, device) => {
+    set(box.children[0], names[1] ? nameOf(device) : "");
+    reconcile(box.children[1], cells(device).map(cell => [cell.key, cell]), makeValue, (button, cell) => drawValue(button, cell, device, alerts));
+  });
 }
 
-function expected(key, observed) {
-  const known = intervals.get(key) ?? [observed, EXPECTED_MS];
-  if (observed > known[0]) known[1] = Math.max(1000, observed - known[0]);
-  intervals.set(key, [Math.max(observed, known[0]), known[1]]);
-  return known[1];
+const nameOf = device => device.name || device.claim || device.id;
+const newest = device => Math.max(...device.values.map(heardAt));
+const isSilent = device => now() - newest(device) > Math.max(SILENT_MIN_MS, 5 * Math.min(...device.values.map(expected)))
+  || !device.values.length;
+const metric = v => metrics[v.code] ?? { short: String(v.code), en: "", zh: "", unit: "?", reference: "", loinc: null };
+const expected = v => Math.max(1000, v.every ?? (metric(v).short.startsWith("NIBP") ? NIBP_EXPECTED_MS : EXPECTED_MS));
+const heardAt = v => Math.min(v.received, v.stored);  // an edge's clock may be ahead; nothing is newer than its row
+const observedAt = v => Math.min(v.observed, heardAt(v));
+
+// The values of a device as a monitor shows them: systolic / diastolic (mean) of one moment are one cell.
+function cells(device) {
+  const found = new Map();
+  for (const v of device.values) {
+    const [, base, part] = metric(v).short.match(PRESSURE) ?? [];
+    const key = base ? `${base} ${v.instance} ${v.observed}` : `${v.code} ${v.instance}`;
+    if (!found.has(key)) found.set(key, { base, parts: {} });
+    found.get(key).parts[part ?? v.code] = v;
+  }
+  const out = [];
+  for (const { base, parts } of found.values()) {
+    if (parts.S && parts.D) out.push({ key: `${base} ${parts.S.instance}`, name: base, parts: [parts.S, parts.D, parts.M].filter(Boolean) });
+    else for (const v of Object.values(parts)) out.push({ key: `${v.code} ${v.instance}`, name: metric(v).short, parts: [v] });
+  }
+  return out.sort((a, b) => look(a) - look(b) || a.parts[0].code - b.parts[0].code || a.parts[0].instance - b.parts[0].instance);
 }
 
-function drawValue(device, v, now) {
-  const metric = metrics[v.code] ?? { short: String(v.code), unit: "" };
-  const old = now - v.observed;
-  const usual = expected(`${device.id}/${v.code}/${v.instance}`, v.observed);
-  const stale = old > 5 * usual && old > 15000;
-  const button = make("button", "value");
-  button.type = "button";
-  button.dataset.code = v.code;
-  if (old > 2 * usual) button.classList.add("dim");
-  if (stale) button.classList.add("stale");
-  if (v.verdict.startsWith("doubtful")) button.classList.add("doubtful");
-  const colour = COLOURS.find(([pattern]) => pattern.test(metric.short));
-  const number = make("span", "number", v.value === null || stale ? "--" : v.value.toFixed(v.decimals) + (v.verdict.startsWith("doubtful") ? " ?" : ""));
-  if (colour) number.style.setProperty("--colour", `var(${colour[1]})`);
-  button.append(make("span", "name", metric.short), number, make("span", "unit", metric.unit), make("span", "age", age(old)));
-  button.title = metric[language] ?? "";
-  button.setAttribute("aria-label", `${metric[language] ?? metric.short} ${number.textContent} ${metric.unit}, ${age(old)}`);
-  button.addEventListener("click", () => detail(device, v, metric));
+const look = cell => LOOKS.findIndex(([pattern]) => pattern.test(cell.name));
+
+// All that may be said of a value before its number is believed.
+function judge({ name, parts }) {
+  const old = Math.max(...parts.map(v => now() - (v.flags & LATE ? observedAt(v) : heardAt(v))));
+  const usual = Math.max(...parts.map(expected)), observed = Math.min(...parts.map(observedAt));
+  const verdict = parts.map(v => v.verdict).find(word => !word.startsWith("charted"));
+  const is = {
+    missing: verdict === "missing", doubtful: verdict && verdict !== "missing",
+    clock: parts.some(v => heardAt(v) - observedAt(v) > Math.max(LATE_BY_MS, usual)), stale: old > Math.max(STALE_MIN_MS, 5 * usual),
+  };
+  is.dim = is.clock || old > Math.max(DIM_MIN_MS, 2 * usual);
+  const state = is.stale ? words.stale : is.missing ? words.missing : is.doubtful ? words.doubtful : is.clock ? words.clock : "";
+  return { ...is, state, aged: [name.startsWith("NIBP") && moment(observed, 5), age(now() - observed)].filter(Boolean).join(" ") };
+}
+
+function makeValue() {
+  const button = make("button", "value", make("span", "name"), make("span", "number"), make("span", "unit"), make("span", "age"),
+    make("span", "state"));
+  button.addEventListener("click", () => detail(button.shown));
   return button;
 }
 
-function drawBed(label, devices, now) {
-  const ids = new Set(devices.map(d => d.id));
-  const alerts = picture.alerts.filter(a => ids.has(a.device));
-  const worst = ["high", "medium", "low"].find(p => alerts.some(a => a.priority === p));
-  const adopted = devices[0].adopted;
-  const tile = make("article", `bed ${worst ?? ""} ${adopted ? "" : "stranger"}`);
-  tile.dataset.bed = label;
-  tile.append(make("h2", "", label));
-  tile.append(make("p", "who", adopted ? devices.map(d => d.name ?? d.claim ?? d.id).join(" · ") : word("stranger")));
-  for (const a of alerts) tile.append(make("p", `alert ${a.priority}`, `${{ high: "***", medium: "**", low: "*" }[a.priority]} ${a.message}`));
-  const values = make("div", "values");
-  let newest = 0;
-  for (const device of devices) for (const v of device.values) {
-    newest = Math.max(newest, v.received);
-    values.append(drawValue(device, v, now));
-  }
-  if (now - newest > SILENT_MS) tile.append(make("p", "silent", `${word("silent")} ${stamp(newest).slice(0, 19)}`));
-  tile.append(values);
-  return tile;
+function drawValue(button, cell, device, alerts) {
+  const [name, number, unit, aged, state] = button.children, [first, , third] = cell.parts;
+  const is = judge(cell), hidden = is.stale || is.missing, about = metric(first)[language] || cell.name;
+  const worst = alerts.find(a => a.device === device.id && cell.parts.some(v => a.condition.startsWith(`${v.code}-`)));
+  const text = hidden ? "--" : cell.parts.slice(0, 2).map(digits).join("/") + (is.doubtful ? "?" : "");
+  button.className = ["value", worst?.priority, (cell.parts[1] || text.length > 4) && "wide",
+    ...["dim", "stale", "doubtful", "missing"].filter(key => is[key])].filter(Boolean).join(" ");
+  button.dataset.name = cell.name;
+  button.style.setProperty("--colour", `var(--${LOOKS[look(cell)][1]})`);
+  set(name, (worst ? `${STARS[worst.priority]} ` : "") + cell.name);
+  set(number, text);
+  set(unit, hidden ? "" : (third ? `(${digits(third)}) ` : "") + unitOf(first));
+  set(aged, is.aged);
+  set(state, is.state);
+  button.title = about;
+  button.setAttribute("aria-label", [worst && `${STARS[worst.priority]} ${worst.message}`, about, text, unit.textContent, is.aged, is.state]
+    .filter(Boolean).join(", "));
+  button.shown = { device, cell };
 }
+
+const digits = v => v.value === null ? "--" : v.value.toFixed(v.decimals);
+// What was not judged is not in the metric's unit.
+const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?" : metric(v).unit.replace("Cel", "°C").replace(/[[\]]|^1$/g, "");
 
 function drawLedger() {
-  const l = picture.ledger, box = $("ledger");
-  const way = l.said - l.stored - l.quarantined;
-  const reports = make("p", way ? "off" : "", `${word("reports")}: ${l.said} ${word("said")} = ${l.stored} ${word("stored")} + ${l.quarantined} ${word("quarantined")} + ${way} ${word("way")}`);
-  const total = l.charted + l.doubtful + l.unmapped + l.missing;
-  const values = make("p", "", `${word("values")}: ${total} = ${["charted", "doubtful", "unmapped", "missing"].map(k => `${l[k]} ${word(k)}`).join(" + ")}`);
-  box.replaceChildren(reports, values);
-}
-
-function draw() {
-  document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-  $("notice").textContent = word("notice");
-  $("language").textContent = word("lang");
-  $("clock").textContent = stamp(Date.now() + skew).slice(0, 19);
-  $("lost").textContent = word("lost");
-  lost = performance.now() - heard > LOST_MS;
-  $("lost").hidden = !lost;
-  if (!picture) return;
-  const focused = document.activeElement?.dataset?.code, focusedBed = document.activeElement?.closest?.(".bed")?.dataset.bed;
-  const beds = new Map();
-  for (const device of picture.devices) {
-    const label = device.adopted ? device.bed : device.claim ?? device.id;
-    beds.set(label, [...(beds.get(label) ?? []), device]);
-  }
-  const now = Date.now() + skew;  // the store's clock: the browser's may be wrong
-  const order = [...beds].sort((a, b) => (b[1][0].adopted - a[1][0].adopted) || a[0].localeCompare(b[0], language));
-  $("beds").replaceChildren(...order.map(([label, devices]) => drawBed(label, devices, now)));
-  if (!order.length) $("beds").append(make("p", "", word("empty")));
-  if (focused) document.querySelector(`[data-bed="${CSS.escape(focusedBed ?? "")}"] [data-code="${focused}"]`)?.focus();
-  drawLedger();
-}
-
-async function detail(device, v, metric) {
-  const answer = await fetch(`/value/${v.batch}/${v.leaf}`);
-  const origin = answer.ok ? await answer.json() : {};
-  const rows = {
-    device: `${device.id}`, claim: device.claim ?? "", code: `${metric.reference ?? ""} ${v.code}${metric.loinc ? `, LOINC ${metric.loinc}` : ""}`,
-    value: `${v.value ?? "--"} ${metric.unit}`, verdict: v.verdict.replaceAll("_", " "), flags: FLAGS.filter((_, i) => v.flags & 1 << i).join(", "),
-    observed: stamp(v.observed), received: stamp(v.received), signed: origin.signed_ms ? stamp(origin.signed_ms) : "", stored: stamp(v.stored),
-    batch: origin.batch_id ? `${origin.batch_no} · ${origin.batch_id}` : v.batch, leaf: v.leaf, edge: origin.edge ?? "", lane: origin.lane ?? "",
+  const l = picture.ledger, way = l.said - l.stored - l.quarantined, kinds = ["charted", "doubtful", "unmapped", "missing"];
+  const lines = {
+    reports: [words.reports, l.said, `${words.said} =`, l.stored, `${words.stored} +`, l.quarantined, `${words.quarantined} +`, way, words.way],
+    values: [words.values, kinds.reduce((sum, kind) => sum + l[kind], 0), `${words.stored} =`,
+      ...kinds.flatMap((kind, i) => [l[kind], words[kind === "missing" ? "noReading" : kind] + (i < 3 ? " +" : "")])],
   };
-  const list = make("dl");
-  for (const [key, text] of Object.entries(rows)) list.append(make("dt", "", word("rows")[key]), make("dd", "", String(text)));
-  const close = make("button", "", word("close"));
-  close.addEventListener("click", () => $("detail").close());
-  $("detail").replaceChildren(make("h2", "", `${device.bed ?? device.claim ?? ""} ${metric[language] ?? metric.short}`), list, close);
-  if (!$("detail").open) $("detail").showModal();
+  $("ledger").classList.toggle("off", way !== 0);
+  reconcile($("ledger"), Object.entries(lines), () => make("p"), (line, items) =>
+    reconcile(line, items.map((item, i) => [i, item]), item => make(typeof item === "number" ? "b" : "span"), set));
 }
 
-$("language").addEventListener("click", () => {
-  language = language === "en" ? "zh" : "en";
-  localStorage.setItem("language", language);
-  draw();
-});
+// What opens with high priority is spoken once; everything else waits to be read.
+function announce(beds) {
+  const high = picture.alerts.filter(a => a.priority === "high");
+  const fresh = high.filter(a => !announced.has(a.episode));
+  announced = new Set(high.map(a => a.episode));
+  const label = id => beds.find(bed => bed.devices.some(d => d.id === id)).label;
+  if (fresh.length) $("said").textContent = fresh.map(a => `${label(a.device)}: ${a.message}`).join("; ");
+}
 
-metrics = await (await fetch("/metrics.json")).json();
-const feed = new EventSource("/events");
-feed.onmessage = event => { picture = JSON.parse(event.data); skew = picture.now - Date.now(); heard = performance.now(); draw(); };
-setInterval(draw, 1000);
-draw();
+async function detail({ device, cell }) {
+  const [first] = cell.parts, received = first.received;
+  const answer = await fetch(`/batch/${first.batch}`).catch(() => null);
+  const origin = answer?.ok ? await answer.json().catch(() => null) : null;
+  const after = ms => `${stamp(ms, true)} (${ms < received ? "−" : "+"}${Math.abs(ms - received)} ms)`;
+  const rows = [
+    [words.device, [device.name, device.claim, device.id]],
+    ...cell.parts.flatMap(v => [
+      [metric(v).short, [`${digits(v)} ${unitOf(v)}`, words.verdicts[v.verdict], v.validity && words.validities[v.validity]]],
+      [words.code, [metric(v).reference, v.code, v.instance && `#${v.instance}`, metric(v).loinc && `LOINC ${metric(v).loinc}`]],
+    ]),
+    [words.flags, words.flagWords.filter((_, i) => first.flags & 1 << i)],
+    [words.observed, [after(first.observed)]], [words.received, [stamp(received, true)]],
+    [words.signed, [origin ? after(origin.signed_ms) : words.storeAway]], [words.storedAt, [after(first.stored)]],
+    [words.batch, origin ? [origin.batch_no, origin.batch_id, words.place(origin.position)] : []], [words.leaf, [String(first.leaf)]],
+    [words.edge, origin ? [origin.edge, origin.lane] : []],
+  ];
+  const list = make("dl", ""), close = make("button", "", words.close), title = make("h2", "", `${device.bed ?? nameOf(device)} · ${cell.name}`);
+  title.id = "detail-title";
+  for (const [term, texts] of rows) if (texts.length) list.append(make("dt", "", term), make("dd", "", texts.filter(Boolean).join(" · ")));
+  close.addEventListener("click", () => $("detail").close());
+  $("detail").replaceChildren(title, make("p", "", cell.parts.map(v => metric(v)[language]).filter(Boolean).join(" · ")), list, close);
+  if (!isLost() && !$("detail").open) $("detail").showModal();
+}
+
+// Children by key: what stays is the same element, so that focus, hover and a half-done click outlive the redraw.
+function reconcile(parent, items, create, update) {
+  const keys = new Set(items.map(([key]) => String(key))), kept = new Map();
+  for (const child of [...parent.children]) keys.has(child.dataset.key) ? kept.set(child.dataset.key, child) : child.remove();
+  items.forEach(([key, item], i) => {
+    const child = kept.get(String(key)) ?? create(item);
+    child.dataset.key = key;
+    if (parent.children[i] !== child) parent.insertBefore(child, parent.children[i] ?? null);
+    update(child, item);
+  });
+}
+
+function make(tag, className = "", ...content) {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.append(...content);
+  return element;
+}
+
+function set(element, text) {
+  if (element.textContent !== String(text)) element.textContent = text;
+}
+
+function age(ms) {
+  const s = Math.max(0, Math.round(ms / 1000));
+  const [divisor, unit] = s < 120 ? [1, "s"] : s < 7200 ? [60, "min"] : s < 172_800 ? [3600, "h"] : [86_400, "d"];
+  return words.age(Math.floor(s / divisor), unit);
+}
+
+// ISO dates, 24 h, this browser's zone; written out where it is precise.
+function stamp(ms, precise = false) {
+  const west = new Date(ms).getTimezoneOffset(), two = n => String(Math.floor(n)).padStart(2, "0");
+  const text = new Date(ms - west * 60_000).toISOString().replace("T", " ");
+  const zone = `${west > 0 ? "-" : "+"}${two(Math.abs(west) / 60)}:${two(Math.abs(west) % 60)}`;
+  return precise ? `${text.slice(0, 23)} ${zone}` : text.slice(0, 19);
+}
+
+// The time alone where it was today.
+function moment(ms, length = 8) {
+  const text = stamp(ms);
+  return text.slice(0, 10) === stamp(now()).slice(0, 10) ? text.slice(11, 11 + length) : text.slice(5, 16);
+}
+
+function speak(chosen) {
+  language = chosen;
+  words = WORDS[language];
+  document.documentElement.lang = words.locale;
+  for (const id of ["notice", "language"]) set($(id), words[id]);
+  $("language").lang = words.otherLocale;
+  for (const id of ["beds", "ledger"]) $(id).setAttribute("aria-label", words[id]);
+  draw();
+}
+
+function tick() {
+  connect(draw);
+  draw();
+}
+
+// A wall display is told by its address: /#zh.
+const wished = () => /^#(en|zh)$/.exec(location.hash)?.[1];
+$("language").addEventListener("click", () => { location.hash = language === "en" ? "zh" : "en"; });
+addEventListener("hashchange", () => speak(wished() ?? language));
+addEventListener("keydown", event => {  // 1 to 9: to that bed
+  if (event.ctrlKey || event.altKey || event.metaKey || $("detail").open || !/^[1-9]$/.test(event.key)) return;
+  document.querySelectorAll(".bed")[event.key - 1]?.querySelector(".value")?.focus();
+});
+document.addEventListener("visibilitychange", tick);
+addEventListener("pageshow", tick);
+speak(wished() ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
+setInterval(tick, 1000);
+tick();

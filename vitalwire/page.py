@@ -1,0 +1,84 @@
+"""`vitalwire page`: what each bed shows now, on this machine alone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from gateway.app import Feed, create
+from runtime import logs
+from runtime.errors import UserError
+from vitalwire.output import console
+from vitalwire.record import Database
+
+LOOPBACK = "127.0.0.1"
+CONNECTIONS_MAX = 200  # a page that is open holds one
+NOT_READING_MS = 30_000  # a looker that takes nothing for so long is cut off
+
+
+def page(
+    database: Database = "",
+    host: Annotated[str, typer.Option(help="an address of this machine's loopback")] = LOOPBACK,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 8420,
+) -> None:
+    """What each bed shows now and how old it is, in a browser, until Ctrl-C: vitalwire page."""
+    logs.set_up()
+    asyncio.run(_until_told(database, host, port))
+
+
+async def _until_told(database: str, host: str, port: int) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(database, port, stop, host)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """None: signals are the caller's."""
+        yield
+
+
+async def serve(conninfo: str, port: int, stop: asyncio.Event, host: str = LOOPBACK) -> None:
+    """Serve until `stop`. Raises UserError for an address that others could reach, or a port in use."""
+    listener = _listen(host, port)
+    console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/", markup=False)
+    feed = Feed(conninfo)
+    settings = uvicorn.Config(
+        create(conninfo, feed), log_config=None, access_log=False, server_header=False,
+        limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=2,
+    )  # fmt: skip
+    server = _Server(settings)
+
+    async def end() -> None:
+        await stop.wait()
+        feed.end()
+        server.should_exit = True
+
+    ending = asyncio.create_task(end())
+    try:
+        await server.serve([listener])
+    finally:
+        ending.cancel()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    if host not in (LOOPBACK, "localhost"):
+        raise UserError(f"the page has no access control yet: it listens on {LOOPBACK} only, not on {host}")
+    try:
+        listener = socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        raise UserError(
+            f"the page cannot listen on {LOOPBACK}:{port}: {error.strerror}; choose another --port"
+        ) from None
+    # Inherited by each connection (tcp(7)).
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, NOT_READING_MS)
+    return listener

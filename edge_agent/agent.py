@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 import structlog
@@ -31,6 +30,7 @@ NOT_UNDERSTOOD = {"unsupported-type": Outcome.UNSUPPORTED, "unsupported-version"
 
 def carry(delivery: Delivery, driver: DeviceDriver, spool: Spool, voice: Voice) -> None:
     """Carry a delivery into the spool; its sender is answered when it is there. Runs on the event loop."""
+    loop = asyncio.get_running_loop()
     outcome, reason, reports = read(driver, delivery)
     if delivery.retained:
         reports = [as_old(r) for r in reports]
@@ -44,7 +44,7 @@ def carry(delivery: Delivery, driver: DeviceDriver, spool: Spool, voice: Voice) 
         connection=delivery.connection,
         redelivered=delivery.redelivered,
         packet_id=delivery.packet_id,
-        done=partial(asyncio.get_running_loop().call_soon_threadsafe, answer, delivery, outcome, reason),
+        done=lambda kept: loop.call_soon_threadsafe(answer, delivery, outcome, reason, kept),
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -14,10 +14,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
-from adapters.devices.registry import DRIVER_BY_NAME
 from prometheus_client import Counter, Gauge
-from runtime.clock import ClockWatch
 
+from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import DeviceDriver, Source
 from adapters.site import SiteMapping, read_site
 from edge_agent import agent
@@ -32,6 +31,7 @@ from edge_agent.transports.mqtt import MqttTransport
 from edge_agent.transports.serial import SerialTransport, url_problem
 from evidence.seal import seal
 from runtime import keys
+from runtime.clock import ClockWatch
 from schemas.errors import ConfigError
 from schemas.report import Report
 
@@ -120,6 +120,9 @@ class Edge:
         self._connections = itertools.count(1)
         self._frames: dict[str, int] = {}
         self.mllp: list[MllpTransport] = []
+        for name, gauge in _gauges.items():  # read as they are asked for
+            gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
+        _age.set_function(self._oldest_s)
 
     def _say(self, code: str, text: str) -> None:
         """An event of the edge: logged, counted, and a report like any other. On any thread."""
@@ -132,10 +135,10 @@ class Edge:
         """Put a report of the edge's own into the spool."""
         self.spool.put([report], frame=b"", sender="", connection=-1, done=lambda kept: None)
 
-    def transports(self) -> list[tuple[str, Callable[[Callable[[Delivery], None]], object], DeviceDriver]]:
+    def transports(self) -> list[tuple[str, Callable[[Callable[[Delivery], None]], Awaitable[None]], DeviceDriver]]:
         """Each configured source's name, its `run`, and its driver; raises ConfigError."""
         sites, config = site_mappings(self.config.mapping), self.config
-        found: list[tuple[str, Callable[[Callable[[Delivery], None]], object], DeviceDriver]] = []
+        found: list[tuple[str, Callable[[Callable[[Delivery], None]], Awaitable[None]], DeviceDriver]] = []
         for s in config.serial:
             if problem := url_problem(s.port):
                 raise ConfigError(f"{s.name}: {problem}")
@@ -156,10 +159,7 @@ class Edge:
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. Raises what a source cannot start with (OSError: a port in use)."""
         sources = self.transports()
-        tasks = [
-            asyncio.ensure_future(run(partial(self._carry, driver)))  # type: ignore[arg-type]  # all are coroutines
-            for _, run, driver in sources
-        ]
+        tasks = [asyncio.ensure_future(run(partial(self._carry, driver))) for _, run, driver in sources]
         tasks += [asyncio.ensure_future(self._housekeeping([name for name, _, _ in sources]))]
         waiting = asyncio.ensure_future(stop.wait())
         self.publisher.start()
@@ -197,20 +197,18 @@ class Edge:
                 self._say("clock-step", f"the edge's clock stepped by {step_ms} ms")
             if not self.publisher.alive:
                 raise RuntimeError("the publisher has ended: the agent ends too, to be started afresh")
-            figures = self.spool.figures
-            for name, gauge in _gauges.items():
-                gauge.set(getattr(figures, name))
-            oldest = figures.oldest_received_us
-            _age.set(0 if oldest is None else max(0, now_us() - oldest) / 1e6)
             if tick % COUNTS_EVERY_S == 0:
                 self.keep(self._counts())
+
+    def _oldest_s(self) -> float:
+        oldest = self.spool.figures.oldest_received_us
+        return 0.0 if oldest is None else max(0, now_us() - oldest) / 1e6
 
     def not_ready(self) -> list[str]:
         """Why data does not flow; nothing where it does (/readyz)."""
         reasons = []
         if self.publisher.broker is None:
             reasons.append(f"the broker {self.config.kafka} is not reached")
-        oldest = self.spool.figures.oldest_received_us
-        if oldest is not None and now_us() - oldest > 30_000_000:
+        if self._oldest_s() > 30:
             reasons.append("the oldest report has waited for more than 30 s")
         return reasons

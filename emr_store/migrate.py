@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from importlib.resources import files
 
 import psycopg
-from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 from emr_store.connect import open_store
 from schemas.errors import VitalwireError
+from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 _LOCK = 0x76_77_73_63  # one runner at a time
 # A chunk of a week: at 1,000 devices and a report a second its index is some 20 GB; smaller sites lose nothing by it.

@@ -66,8 +66,8 @@ def add_edge(
             (edge, label),
         )
         conn.execute(
-            "INSERT INTO edge_key (key_id, edge, public_der, valid_until) VALUES (%s, %s, %s, coalesce(%s::timestamptz, 'infinity'))"
-            " ON CONFLICT (key_id) DO NOTHING",
+            "INSERT INTO edge_key (key_id, edge, public_der, valid_until)"
+            " VALUES (%s, %s, %s, coalesce(%s::timestamptz, 'infinity')) ON CONFLICT (key_id) DO NOTHING",
             (key_id(public_der), edge, public_der, valid_until),
         )
         row = conn.execute("SELECT edge FROM edge_key WHERE key_id = %s", (key_id(public_der),)).fetchone()

@@ -20,7 +20,6 @@ from typing import Annotated
 
 import typer
 from rich.live import Live
-from simulators.ward import WardPlan, run_ward, serial_links
 
 from emr_store import registry
 from emr_store.connect import StoreError, open_store
@@ -28,6 +27,7 @@ from emr_store.migrate import migrate
 from runtime import keys, logs
 from runtime.process import end_with_parent
 from schemas.errors import VitalwireError
+from simulators.ward import WardPlan, run_ward, serial_links
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses, EmbeddedServices
 from vitalwire.flow import Flow, balance, flow, transports_with_values
@@ -58,8 +58,8 @@ def demo(
     """A simulated ward with everything around it, until Ctrl-C: vitalwire demo --seconds 60."""
     data = data.resolve()
     data.mkdir(parents=True, exist_ok=True)
-    log = (data / "demo.log").open("a", encoding="utf-8", buffering=1)
-    logs.set_up(stream=log)
+    sys.stderr = (data / "demo.log").open("a", encoding="utf-8", buffering=1)  # the terminal shows the flow
+    logs.set_up()
     services = EmbeddedServices(data)
     try:
         addresses = services.start(step)
@@ -113,6 +113,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         for problem in problems:
             console.print(f"vitalwire: {problem}", markup=False)
         return 0 if balanced and not missing and ended else EXIT_DOES_NOT_BALANCE
+    raise AssertionError
 
 
 @asynccontextmanager
@@ -132,11 +133,11 @@ async def task(name: str, work: object) -> AsyncIterator[None]:
 def choose_ports(data: Path) -> Ports:
     """The ports of the last run where they are still free, else others; kept for the next."""
     file = data / "ports.json"
-    wanted: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    wished_before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     taken: set[int] = set()
 
     def free(name: str, first: int, span: int) -> int:
-        for port in (wanted.get(name, first), *range(first, first + 1000, span)):
+        for port in (wished_before.get(name, first), *range(first, first + 1000, span)):
             if not taken & set(range(port, port + span)) and all(map(_is_free, range(port, port + span))):
                 taken.update(range(port, port + span))
                 return port
@@ -172,7 +173,7 @@ def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
     with open_store(at.database) as conn:
         registry.add_edge(conn, uuid.UUID(edge), "demo box", keys.read_public(data / "edge.pub"))
     (data / "serial").mkdir(exist_ok=True)
-    (data / "site.toml").write_text(ward_site.SITE, encoding="utf-8")
+    (data / "site.toml").write_text(ward_site.site_toml(), encoding="utf-8")
     (data / "processors.toml").write_text(ward_site.processors_toml(at, ports.processors_metrics), encoding="utf-8")
     (data / "edge.toml").write_text(
         ward_site.edge_toml(edge, at, ports.mllp, ports.edge_metrics, serial_links(plan)), encoding="utf-8"
@@ -228,7 +229,7 @@ def where(at: Addresses, ports: Ports) -> str:
     return "\n".join(
         (
             f"page      http://127.0.0.1:{ports.page}/",
-            f"metrics   http://127.0.0.1:{ports.edge_metrics}/metrics (edge), processors :{ports.processors_metrics} to +2",
+            f"metrics   http://127.0.0.1:{ports.edge_metrics}/metrics (edge), :{ports.processors_metrics} to +2",
             f"MLLP      127.0.0.1:{ports.mllp}",
             f"MQTT      {at.mqtt5[0]}:{at.mqtt5[1]} (5.0), {at.mqtt311[0]}:{at.mqtt311[1]} (3.1.1)",
             f"Kafka     {at.kafka}",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-from simulators.ward import WardPlan, run_device, run_ward
 
+from simulators.ward import WardPlan, run_device, run_ward
 from vitalwire.output import console
 
 app = typer.Typer(help="Simulated devices: a whole ward, or one.", no_args_is_help=True)

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import Gauge
-from runtime.tls import check_listener, client_context, server_context
 
 from adapters.driver import Source
 from adapters.formats.hl7_ack import Outcome, acknowledgement
 from adapters.formats.mllp import MllpFramer, wrap
 from edge_agent.config import MllpConfig
 from edge_agent.delivery import Delivery
+from runtime.tls import check_listener, client_context, server_context
 
 READ_BYTES = 64 * 1024
 UNANSWERED_MAX = 256  # frames of one connection that wait for the spool: beyond it, nothing is read from it

@@ -17,13 +17,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
-from runtime.config import read_secret
 
 from adapters.driver import Source
 from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import MqttConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports.mllp import split_address
+from runtime.config import read_secret
 
 SESSION_EXPIRY_S = 7 * 24 * 3600  # 5.0: without it a session ends with the connection, clean start or not
 RECEIVE_MAX = 100  # un-acknowledged messages that a broker may have under way to us
@@ -59,7 +59,7 @@ class MqttTransport:
         host, port = split_address(self._config.broker)
         options: dict[str, Any] = {}
         if self._v5:
-            properties = Properties(PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = SESSION_EXPIRY_S
             properties.ReceiveMaximum = RECEIVE_MAX
             options = {"clean_start": False, "properties": properties}
@@ -115,7 +115,8 @@ class MqttTransport:
                 self.client.ack(message.mid, message.qos)
 
         return Delivery(
-            message.payload, self._sources[topic], f"{self._config.name}/{topic}", connection, self._now_us(), ack,
+            bytes(message.payload), self._sources[topic], f"{self._config.name}/{topic}", connection, self._now_us(),
+            ack,
             redelivered=message.dup, packet_id=message.mid if message.qos else None, retained=message.retain,
         )  # fmt: skip
 

@@ -1,0 +1,143 @@
+"""Bad input gets a clear refusal in its own protocol, a counted reason, its bytes kept; the feed goes on."""
+
+from __future__ import annotations
+
+import ast
+import os
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from emr_store import read
+from emr_store.connect import open_store
+from tests.wire import MllpSender, Wire, eventually
+
+SOURCES = '[[mllp]]\nname = "hospital"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\ntime_zone = "Europe/London"\n'
+INVALID = Path(__file__).parents[2].parent / "shared" / "data" / "simhospital" / "invalid_messages.yml"
+FUZZ_S = float(os.environ.get("VITALWIRE_FUZZ_S", "10"))  # CI: a minute; by hand: ten
+HEAD = "MSH|^~\\&|MON|ICU|||20261124101500+0000||ORU^R01|{id}|P|2.6|||AL|NE|{more}"
+GOOD = HEAD + "\rPV1|1|I|ICU^^07\rOBR|1||||||20261124101500+0000\rOBX|1|NM|150456^MDC_PULS_OXIM_SAT_O2^MDC||{value}|%\r"
+
+
+def good(ident: str, value: int = 97, more: str = "") -> bytes:
+    return GOOD.format(id=ident, value=value, more=more).encode()
+
+
+def outcome(answer: bytes) -> tuple[str, str]:
+    """MSA-1 and MSA-2."""
+    msa = next(s for s in answer.decode("utf-8", "replace").split("\r") if s.startswith("MSA")).split("|")
+    return msa[1], (*msa, "")[2]
+
+
+def rejected(wire: Wire) -> list[str]:
+    rows = wire.rows(
+        "SELECT t ->> 'code' FROM report, jsonb_array_elements(texts) AS t"
+        " WHERE kind = 6 AND t ->> 'system' = 'vitalwire' ORDER BY sequence"
+    )
+    return [str(r[0]) for r in rows]
+
+
+def test_broken_messages_are_answered_kept_and_counted(tmp_path: Path, kafka: str, database: str) -> None:
+    no_id = good("").replace(b"||AL", b"||AL")
+    repetitions = GOOD.format(id="R", value="~".join(["1"] * 10_000), more="").encode()
+    gbk = good("G", more="|||UNICODE UTF-8").replace(b"ICU^^07", "ICU^^张三".encode("gb18030"))
+    broken = [
+        (good("N") + b"OBX|2|NM|x||\x00|\r", "N", "nul"),
+        (repetitions, "R", "too-many-repetitions"),
+        (gbk, "G", "charset"),
+        (no_id, "", "no-msh-10"),
+        (good("T").replace(b"ORU^R01", b"QRY^A19"), "T", "unsupported-type"),
+        (good("V").replace(b"|2.6|", b"|9.9|"), "V", "unsupported-version"),
+    ]
+    with Wire(tmp_path, kafka, database, SOURCES) as wire:
+        sender = MllpSender(wire.mllp)
+        for payload, ident, reason in broken:
+            code, echoed = outcome(sender.ask(payload))
+            assert code == ("CR" if reason.startswith("unsupported") else "CE"), reason
+            assert echoed == ident, reason
+            assert outcome(sender.ask(good(f"after {reason}"))) == ("CA", f"after {reason}")  # usable as before
+        # Framing: nested start, end block without CR, no start block.
+        sender.raw(b"\x0bMSH|half" + b"\x0b" + good("nested") + b"\x1c\r")
+        assert {outcome(sender.answer()) for _ in range(2)} == {("AE", ""), ("CA", "nested")}
+        sender.raw(b"noise" + b"\x0b" + good("after noise") + b"\x1c\r")
+        answers = [outcome(sender.answer()) for _ in range(2)]
+        assert ("CA", "after noise") in answers
+        sender.close()
+        cut = MllpSender(wire.mllp)  # no end block at all
+        cut.raw(b"\x0b" + good("cut"))
+        cut.close()
+        eventually(lambda: "no-end-block" in rejected(wire), 30, "the cut message is kept")
+        eventually(wire.released, 30, "receipts")
+        reasons = rejected(wire)
+        assert {r for _, _, r in broken} | {"nested-start-block", "no-start-block", "no-end-block"} <= set(reasons)
+        values = wire.rows("SELECT count(*), min(value), max(value) FROM observation")
+        assert values == [(len(broken) + 2, 97.0, 97.0)]  # never a wrong value
+        kept = wire.rows("SELECT count(*) FROM report, jsonb_array_elements(texts) AS t WHERE kind = 6 AND t ? 'bytes'")
+        assert kept == [(len(reasons),)]
+        _balances(wire)
+
+
+@pytest.mark.skipif(not INVALID.exists(), reason="../shared/data is not beside this checkout")
+def test_well_formed_but_wrong_messages_are_accepted(tmp_path: Path, kafka: str, database: str) -> None:
+    text = INVALID.read_text("utf-8")
+    found = {}
+    for name, block in re.findall(r"^(\w+):\n  segments:\n((?:  - .*\n?)+)", text, re.M):
+        segments = [ast.literal_eval(line.strip()[2:]) for line in block.strip().splitlines()]
+        filled = ["PID|1||7^^^H^MRN||FAMILY^GIVEN" if "PLACEHOLDER" in s else s for s in segments]
+        filled[0] = filled[0] % ("20180709162444", f"{name}-1")
+        found[name] = "\r".join(filled) + "\r"
+    assert set(found) == {"InvalidNhsNum", "InvalidOru_MissingPlacerAndFiller"}
+    with Wire(tmp_path, kafka, database, SOURCES) as wire:
+        sender = MllpSender(wire.mllp)
+        for name, message in found.items():
+            assert outcome(sender.ask(message.encode())) == ("CA", f"{name}-1")
+        eventually(wire.released, 30, "receipts")
+        assert rejected(wire) == []
+        assert wire.rows("SELECT verdict, count(*) FROM observation GROUP BY 1 ORDER BY 1") == [(10, 1), (20, 4)]
+        late = wire.rows("SELECT count(*) FROM report WHERE kind = 1 AND flags & 1 = 0")
+        assert late == [(0,)]
+        _balances(wire)
+
+
+@pytest.mark.timeout(900)
+def test_random_bytes_end_as_rejected_reports_and_nothing_else(tmp_path: Path, kafka: str, database: str) -> None:
+    chance = random.Random(20261124)
+    parts = [
+        b"\x0b",
+        b"\x1c\r",
+        b"\x1c",
+        b"MSH|^~\\&|",
+        b"\r",
+        b"|",
+        b"ORU^R01",
+        b"OBX|1|NM|",
+        good("x"),
+        b"\x00",
+        b"\xff",
+    ]
+    with Wire(tmp_path, kafka, database, SOURCES) as wire:
+        honest = MllpSender(wire.mllp)
+        end, sent = time.monotonic() + FUZZ_S, 0
+        while time.monotonic() < end:
+            noisy = MllpSender(wire.mllp)
+            for _ in range(20):
+                noisy.raw(b"".join(chance.choice([*parts, chance.randbytes(20)]) for _ in range(50)))
+            noisy.close()
+            assert outcome(honest.ask(good(f"h{sent}"))) == ("CA", f"h{sent}")
+            sent += 1
+        eventually(wire.released, 60, "receipts")
+        assert wire.running["edge"].poll() is None
+        assert "Traceback" not in (tmp_path / "edge.log").read_text()
+        assert "Traceback" not in (tmp_path / "processors.log").read_text()
+        charted = wire.rows("SELECT DISTINCT value FROM observation WHERE verdict = 0")
+        assert charted == [(97.0,)]
+        assert len(rejected(wire)) > sent
+        _balances(wire)
+
+
+def _balances(wire: Wire) -> None:
+    with open_store(wire.database) as conn:
+        assert [s.last - s.stored for s in read.sequences(conn) if s.last != s.stored] == []

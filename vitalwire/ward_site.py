@@ -1,0 +1,105 @@
+"""The demo's site: what its devices call things, its beds, its configuration files."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Sequence
+
+from emr_store import registry
+from emr_store.connect import StoreError, open_store
+from simulators.ward import SerialLink
+from vitalwire.embedded import Addresses
+
+# metric, unit, name over MQTT, plain HL7 code, Mindray code
+_CHANNELS = (
+    ("MDC_ECG_HEART_RATE", "MDC_DIM_BEAT_PER_MIN", "hr", "HR", "101"),
+    ("MDC_PULS_OXIM_PULS_RATE", "MDC_DIM_BEAT_PER_MIN", "pr", "PR", "161"),
+    ("MDC_PULS_OXIM_SAT_O2", "MDC_DIM_PERCENT", "spo2", "SPO2", "160"),
+    ("MDC_RESP_RATE", "MDC_DIM_RESP_PER_MIN", "rr", "RR", "151"),
+    ("MDC_TEMP", "MDC_DIM_DEGC", "temp_c", "TEMP", "200"),
+    ("MDC_PRESS_BLD_ART_SYS", "MDC_DIM_MMHG", "abp_sys", "ABPS", "500"),
+    ("MDC_PRESS_BLD_ART_DIA", "MDC_DIM_MMHG", "abp_dia", "ABPD", "502"),
+    ("MDC_PRESS_BLD_ART_MEAN", "MDC_DIM_MMHG", "abp_mean", "ABPM", "501"),
+    ("MDC_AWAY_CO2_ET", "MDC_DIM_MMHG", "etco2", "ETCO2", "250"),
+    ("MDC_PULS_OXIM_PERF_REL", "MDC_DIM_PERCENT", "pi", "PI", "162"),
+    ("MDC_PRESS_BLD_VEN_CENT_MEAN", "MDC_DIM_MMHG", "cvp", "CVP", "605"),
+    ("MDC_PRESS_BLD_NONINV_SYS", "MDC_DIM_MMHG", "nibp_sys", "NIBPS", "170"),
+    ("MDC_PRESS_BLD_NONINV_DIA", "MDC_DIM_MMHG", "nibp_dia", "NIBPD", "171"),
+    ("MDC_PRESS_BLD_NONINV_MEAN", "MDC_DIM_MMHG", "nibp_mean", "NIBPM", "172"),
+)
+_BED = re.compile(r"bed-(\d+)")
+
+
+def site_toml() -> str:
+    """The mapping file: two channels are left out on purpose, so that `mapping unmapped` has something to show."""
+    rows = ["# What this ward's devices call things. `vitalwire mapping unmapped` prints what is missing here."]
+    for metric, unit, mqtt, plain, mindray in _CHANNELS:
+        for sender, code, extra in (
+            ("mqtt", mqtt, ""), ("mllp", plain, ""), ("mllp", mindray, 'missing = ["-100"]\n'),
+        ):  # fmt: skip
+            rows.append(
+                f'[[mapping]]\nsender = "{sender}"\ncode = "{code}"\nmetric = "{metric}"\nunit = "{unit}"\n{extra}'
+            )
+    return "\n".join(rows)
+
+
+def processors_toml(at: Addresses, metrics_port: int) -> str:
+    """The processors' file, with a few alarm limits."""
+    limits = (
+        ("MDC_PULS_OXIM_SAT_O2", "low = 90", "high"),
+        ("MDC_ECG_HEART_RATE", "low = 50\nhigh = 120", "medium"),
+        ("MDC_PULS_OXIM_PULS_RATE", "low = 50\nhigh = 120", "medium"),
+        ("MDC_RESP_RATE", "low = 8\nhigh = 30", "medium"),
+    )
+    text = [
+        f'kafka = "{at.kafka}"', f'database = "{at.database}"', 'key_file = "platform.key"', "demo = true",
+        f"metrics_port = {metrics_port}",
+    ]  # fmt: skip
+    text += [f'[[limits]]\nmetric = "{m}"\n{bounds}\npriority = "{p}"' for m, bounds, p in limits]
+    return "\n".join(text) + "\n"
+
+
+def edge_toml(edge: str, at: Addresses, mllp: int, metrics: int, links: Sequence[SerialLink]) -> str:
+    """The edge's file: every serial port, the MLLP listener, the MQTT broker."""
+    text = [
+        f'edge = "{edge}"', f'kafka = "{at.kafka}"', "demo = true", 'key_file = "edge.key"',
+        'platform_key_file = "platform.pub"', 'spool = "spool"', 'mapping = "site.toml"', f"metrics_port = {metrics}",
+    ]  # fmt: skip
+    for link in links:
+        text.append(
+            f'[[serial]]\nname = "{link.bed}"\ndriver = "{link.driver}"\nport = "{link.path}"\n'
+            f'device = "demo:nonin:{link.bed}"\ntime_zone = "Asia/Shanghai"'
+        )
+    text.append(
+        f'[[mllp]]\nname = "mllp"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\ntime_zone = "Asia/Shanghai"'
+    )
+    host, port = at.mqtt5
+    text.append(f'[[mqtt]]\nname = "mqtt"\ndriver = "mqtt_json"\nbroker = "{host}:{port}"\ntime_zone = "Asia/Shanghai"')
+    return "\n".join(text) + "\n"
+
+
+async def adopt_beds(database: str) -> None:
+    """What a nurse does by hand on a real ward: give each new device its bed. The last bed's is left to be adopted."""
+    while True:
+        await asyncio.sleep(1.0)
+        with contextlib.suppress(StoreError):
+            await asyncio.to_thread(_adopt, database)
+
+
+def _adopt(database: str) -> None:
+    with open_store(database) as conn:
+        strangers = [d for d in registry.devices(conn) if d.adopted_at is None and d.claim]
+        for device in strangers:
+            claim = device.claim or ""
+            found = _BED.search(claim)
+            if found is None and not claim.startswith("eui64:"):
+                continue  # the edge itself, a source
+            number = int(found[1]) if found else int(claim[-6:], 16)
+            if number == 12:
+                continue
+            kind = (
+                "监护仪" if claim.startswith(("mllp", "eui64")) else "血氧仪" if claim.startswith("demo") else "传感器"
+            )
+            registry.adopt(conn, str(device.uuid), f"ICU-{number:02}", f"{kind}{number}")

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
+_PID = os.getpid()  # in a child that was forked: its parent's
 _prctl = ctypes.CDLL(None).prctl
 
 
@@ -39,5 +40,5 @@ def notify(state: str) -> None:
 def end_with_parent() -> None:
     """For `preexec_fn`: SIGTERM when the parent's thread that started us is gone (prctl(2); Linux)."""
     _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM))
-    if os.getppid() == 1:  # it had gone before we could ask
+    if os.getppid() == 1 != _PID:  # it had gone before we could ask (as a container's first process it is 1 itself)
         os._exit(1)

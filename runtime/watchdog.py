@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event, Thread
 
 import structlog
@@ -13,28 +14,38 @@ _log = structlog.get_logger("watchdog")
 
 
 class AttemptsWatchdog:
-    """Call it at each attempt. While `busy` says there is work and none is attempted for `limit_s`, `on_stall` runs."""
+    """Once started, runs `on_stall` when any work in hand has made no attempt for `limit_s`. No work, no stall."""
 
     def __init__(
-        self,
-        limit_s: float,
-        on_stall: Callable[[], object],
-        busy: Callable[[], bool] = lambda: True,
-        monotonic_s: Callable[[], float] = time.monotonic,
+        self, limit_s: float, on_stall: Callable[[], object], monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
-        self._limit_s, self._on_stall, self.busy, self._monotonic_s = limit_s, on_stall, busy, monotonic_s
-        self._last_s = monotonic_s()
+        self._limit_s, self._on_stall, self._monotonic_s = limit_s, on_stall, monotonic_s
+        self._attempted_s: dict[object, float] = {}
         self._ending = Event()
 
+    @contextmanager
+    def work(self) -> Iterator[Callable[[], None]]:
+        """A piece of work until it is done or given up; call what this yields at each attempt."""
+        piece = object()
+
+        def attempted() -> None:
+            self._attempted_s[piece] = self._monotonic_s()
+
+        attempted()
+        try:
+            yield attempted
+        finally:
+            del self._attempted_s[piece]
+
     def __call__(self) -> None:
-        """An attempt is being made."""
-        self._last_s = self._monotonic_s()
+        """An attempt of a worker whose work has no end."""
+        self._attempted_s[self] = self._monotonic_s()
 
     def check(self) -> None:
-        """Look once."""
-        if not self.busy():
-            self()
-        elif (idle_s := self._monotonic_s() - self._last_s) > self._limit_s:
+        """Look once. The pieces are looked at one by one: others that go well do not hide the one that hangs."""
+        now_s = self._monotonic_s()
+        idle_s = now_s - min(tuple(self._attempted_s.values()), default=now_s)
+        if idle_s > self._limit_s:
             _log.error("no attempt: the worker is ended", idle_s=round(idle_s, 1), limit_s=self._limit_s)
             self._on_stall()
 

@@ -2,11 +2,13 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from runtime.process import notify, stop_event
+from runtime.process import end_with_parent, notify, stop_event
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -39,3 +41,30 @@ def test_systemd_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         systemd.setblocking(False)
         with pytest.raises(BlockingIOError):
             systemd.recv(100)
+
+
+def test_a_child_ends_with_its_parent() -> None:
+    inner = "import signal; print('up', flush=True); signal.pause()"
+    outer = (
+        "import subprocess, sys; from runtime.process import end_with_parent;"
+        f"c = subprocess.Popen([sys.executable, '-c', {inner!r}], preexec_fn=end_with_parent); c.wait()"
+    )
+    # The child holds the pipe: its end is seen when both have gone.
+    parent = subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"up\n"
+    parent.kill()
+    assert parent.communicate(timeout=20)[0] == b""
+
+
+@pytest.mark.parametrize(("ours", "ended"), [(1, False), (4711, True)])
+def test_a_parent_that_is_gone_already_is_seen_and_number_one_may_be_the_parent(
+    ours: int, ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("runtime.process._prctl", lambda *_: 0)
+    monkeypatch.setattr("runtime.process._PID", ours)
+    monkeypatch.setattr("runtime.process.os._exit", codes.append)
+    monkeypatch.setattr("runtime.process.os.getppid", lambda: 1)
+    end_with_parent()
+    assert codes == ([1] if ended else [])

@@ -55,7 +55,11 @@ class _Library(logging.Handler):
     """What libraries log, in our form; only the first line: what follows is often the message that they choked on."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = record.getMessage().strip().split("\n")[0][:LIBRARY_CHARS]
+        try:
+            said = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # a library that misses its own format shall not fail over it
+            said = str(record.msg)
+        said = said.strip().split("\n")[0][:LIBRARY_CHARS]
         structlog.get_logger(record.name).log(record.levelno, said, exc_info=record.exc_info)
 
 

@@ -55,6 +55,11 @@ def test_an_exception_is_its_type_and_place_never_its_text(lines: Any) -> None:
     assert (theirs["event"], theirs["logger"], theirs["level"]) == ("crashed: 5", "aiokafka", "error")
 
 
+def test_a_library_that_misses_its_own_format_does_not_fail_over_it(lines: Any) -> None:
+    logging.getLogger("paho").error("%d sent", "many")
+    assert [line["event"] for line in lines()] == ["%d sent"]
+
+
 def test_control_bytes_are_shown_and_not_obeyed(lines: Any) -> None:
     structlog.get_logger("x").info("got\x1b[2J", text="a\nb\x00\u202e", nested=["\x07"])
     (line,) = lines()

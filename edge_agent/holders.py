@@ -47,7 +47,7 @@ def _processes() -> Iterator[tuple[Path, Holder]]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             arguments = (process / "cmdline").read_bytes().split(b"\0")
-            is_agent = {b"edge", b"run"} < set(arguments) and any(b"vitalwire" in a for a in arguments[:3])
+            is_agent = {b"edge", b"run"} < set(arguments) and any(b"vitalwire" in a for a in arguments)
             yield process, Holder(int(process.name), (process / "comm").read_text().strip(), is_agent)
 
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from adapters.driver import DeviceDriver, SerialSettings, Source
@@ -38,6 +38,7 @@ from schemas.report import Kind, Record, RecordKind, Validity
 SILENT_S = 10.0  # after values: longer than any monitor waits between two
 DIAL_LIMIT_S = 5.0
 CLAIMS_MAX = 500
+START_BLOCK = "0b"
 TLS_HANDSHAKE = "16 03"  # RFC 8446 section 5.1: a record's type and version
 
 
@@ -116,10 +117,10 @@ def _at_the_bytes(o: Observation) -> tuple[str, str] | None:
         return None
     if o.transport == "mllp" and o.head.startswith(TLS_HANDSHAKE):
         return "tls", "the sender speaks TLS and this port does not: set tls_cert and tls_key"
+    if o.transport == "mllp" and ("no-start-block" in o.bad or not o.head.startswith(START_BLOCK)):
+        return "not-mllp", "bytes come, but they are not MLLP (no start block): is it another protocol?"
     if o.transport == "mllp" and (o.pending or "no-end-block" in o.bad):
         return "no-end-block", "a sender is connected, no end block: it does not speak MLLP, or breaks off"
-    if "no-start-block" in o.bad:
-        return "not-mllp", "bytes come, but they are not MLLP (no start block): is it another protocol?"
     if o.transport == "serial" and "checksum" in o.bad:
         return "checksum", "bytes come, checksums fail: baud rate or parity"
     if o.transport == "serial":
@@ -207,9 +208,8 @@ def in_words(record: Record) -> str:
     name = metric.short if metric else f"{sent.code if sent else '?'} (no code)"
     if record.validity is Validity.NOT_AVAILABLE:
         return f"{name} --"
-    exponent = min(0, record.exponent)
-    number = f"{record.mantissa * 10.0**record.exponent:.{-exponent}f}"
-    return f"{name} {number} {unit.ucum if unit else sent.unit if sent else ''}".rstrip()
+    number = Decimal(record.mantissa).scaleb(record.exponent)
+    return f"{name} {number:f} {unit.ucum if unit else sent.unit if sent else ''}".rstrip()
 
 
 # --- at the ports: each waits until `stop` is set -------------------------------------------------------------------
@@ -248,7 +248,7 @@ async def _serial(config: SerialConfig, source: Source, w: Watcher, stop: asynci
     w.o.opened, framer = True, driver.framer()
     try:
         while not stop.is_set():
-            if data := await asyncio.to_thread(lambda: port.read(max(1, min(port.in_waiting, READ_BYTES)))):
+            if data := await asyncio.to_thread(port.read, READ_BYTES):  # what came until its time-out
                 w.take(data)
                 for piece in framer.feed(data):
                     w.frame(piece.data, source, piece.reason)
@@ -277,7 +277,7 @@ def serial_trouble(path: str, error: Exception) -> str:
 
 
 async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, make_source: Callable[[str], Source], w: Watcher
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, make_source: Callable[[str], Source], w: Watcher
 ) -> None:
     w.o.connections += 1
     source, framer = make_source((writer.get_extra_info("peername") or ("?",))[0]), MllpFramer()
@@ -296,8 +296,15 @@ async def _listen(config: MllpConfig, make_source: Callable[[str], Source], w: W
     host, port = split_address(w.o.place)
     check_listener(host, tls=config.tls_cert is not None, insecure=config.insecure)
     tls = server_context(config.tls_cert, config.tls_key, config.tls_ca) if config.tls_cert and config.tls_key else None
+    talks: dict[asyncio.StreamWriter, asyncio.Future[None]] = {}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks[writer] = asyncio.ensure_future(_converse(reader, writer, make_source, w))
+        await talks[writer]
+        del talks[writer]
+
     try:
-        server = await asyncio.start_server(partial(_converse, make_source=make_source, w=w), host, port, ssl=tls)
+        server = await asyncio.start_server(serve, host, port, ssl=tls)
     except OSError as error:
         holder = listener_on(port) if error.errno == errno.EADDRINUSE else None
         w.o.held_by = str(holder or "")
@@ -308,6 +315,9 @@ async def _listen(config: MllpConfig, make_source: Callable[[str], Source], w: W
     w.o.opened = True
     await stop.wait()
     server.close()
+    for writer in talks:
+        writer.close()
+    await asyncio.gather(*talks.values())
 
 
 async def _dial(config: MllpConfig, make_source: Callable[[str], Source], w: Watcher, stop: asyncio.Event) -> None:
@@ -321,9 +331,10 @@ async def _dial(config: MllpConfig, make_source: Callable[[str], Source], w: Wat
         )
         return
     w.o.opened = True
-    talk = asyncio.ensure_future(_converse(reader, writer, make_source=make_source, w=w))
+    talk = asyncio.ensure_future(_converse(reader, writer, make_source, w))
     await stop.wait()
-    talk.cancel()
+    writer.close()
+    await talk
 
 
 class _Listener(MqttTransport):

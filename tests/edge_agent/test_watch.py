@@ -1,0 +1,281 @@
+"""Why nothing arrives: the verdicts as a table, and each transport watched at a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+import tty
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from adapters.devices.registry import DRIVER_BY_NAME
+from adapters.formats.mllp import wrap
+from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
+from edge_agent.process import make_source
+from edge_agent.watch import Observation, Watcher, in_words, verdict, watch
+from schemas.report import AsSent, Record, Validity
+from vitalwire.embedded import Addresses
+
+LIMIT_S = 10.0
+LINE = b"SPO2=097 HR=072\r\n"
+ORU = (
+    b"MSH|^~\\&|MON||||20261124101500+0000||ORU^R01|7|P|2.6\rPID|||1\rOBR|1||||||20261124101500+0000\r"
+    b"OBX|1|NM|150456^MDC_PULS_OXIM_SAT_O2^MDC||97|262688^MDC_DIM_PERCENT^MDC|||||F\r"
+)
+
+
+def observed(transport: str, **seen: Any) -> Observation:
+    return Observation("bed", transport, "the port", 30.0, **({"opened": True} | seen))
+
+
+TALK: dict[str, Any] = {"connections": 1, "bytes": 9, "head": "0b 4d 53 48"}
+GOOD: dict[str, Any] = {"bytes": 500, "silent_s": 1.0, "frames": 30, "values": 60, "readings": 60, "coded": 60}
+HEARD = GOOD | {"connections": 1}
+UNREGISTERED = {"last_stored": "3 s", "unregistered": "demo:nonin:1"}
+CASES: list[tuple[str, Observation, str, str]] = [
+    ("a silent cable", observed("serial"), "no-bytes", "port opens, 0 bytes in 30 s: cable or null-modem"),
+    ("checksums", observed("serial", bytes=9, bad=Counter(checksum=3)), "checksum", "fail: baud rate or parity"),
+    ("noise", observed("serial", bytes=9, bad=Counter(framing=3)), "no-frame", "no whole frame: baud rate or parity"),
+    ("a trickle", observed("serial", bytes=9), "no-frame", "no whole frame"),
+    ("not there", observed("serial", opened=False, trouble="x does not exist: plug it in"), "not-open", "plug it in"),
+    ("ours", observed("serial", held_by="the running agent (pid 7)"), "held", "agent (pid 7) holds the port"),
+    ("nobody", observed("mllp"), "nobody", "nobody has connected"),
+    ("mute", observed("mllp", connections=1), "no-bytes", "a sender is connected, 0 bytes in 30 s"),
+    ("no EB", observed("mllp", **TALK, pending=True), "no-end-block", "a sender is connected, no end block"),
+    ("broken off", observed("mllp", **TALK, bad=Counter({"no-end-block": 1})), "no-end-block", "no end block"),
+    ("no SB", observed("mllp", **TALK, bad=Counter({"no-start-block": 1})), "not-mllp", "not MLLP"),
+    ("TLS", observed("mllp", **TALK | {"head": "16 03 01"}, pending=True), "tls", "the sender speaks TLS"),
+    ("no MSH", observed("mllp", **TALK, bad=Counter({"no-msh": 2})), "unreadable", "no-msh 2x"),
+    ("ADT alone", observed("mllp", **HEARD | {"values": 0, "coded": 0}), "no-values", "no values in them"),
+    ("own codes", observed("mllp", **HEARD | {"coded": 0}), "no-code", "no value has a code: see `vitalwire"),
+    ("dial", observed("mllp", opened=False), "not-reached", "no answer from the port in 30 s"),
+    ("refused", observed("mqtt", opened=False, refused="Not authorized"), "refused", "refuses: user or password"),
+    ("full", observed("mqtt", opened=False, refused="Quota exceeded"), "refused", "the broker refuses: Quota exceeded"),
+    ("topic", observed("mqtt"), "no-bytes", "connected, but nothing on this topic"),
+    ("retained", observed("mqtt", **GOOD | {"retained": 30}), "retained", "nobody is sending now"),
+    ("finger off", observed("serial", **GOOD | {"readings": 0}), "no-reading", "says that it has no reading"),
+    ("unplugged", observed("serial", **GOOD | {"silent_s": 25.0}), "silent", "then nothing for 25 s"),
+    ("read", observed("serial", **GOOD), "read", "values are read here; not stored"),
+    ("some bad", observed("serial", **GOOD, bad=Counter(checksum=2)), "read", "(2 beside 30 good frames cannot"),
+    ("not stored", observed("serial", **GOOD, last_stored="", why_not_stored="no such edge"), "not-stored",
+     "values are read here; not stored: no such edge"),
+    ("nobody's", observed("serial", **GOOD, **UNREGISTERED), "unregistered", "values stored, device not registered"),
+    ("held, nobody's", observed("serial", held_by="the running agent (pid 7)", **UNREGISTERED), "unregistered",
+     "values stored, device not registered: vitalwire devices adopt 'demo:nonin:1'"),
+    ("all well", observed("serial", **GOOD, last_stored="3 s"), "stored", "values are stored, the last 3 s ago"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("seen", "slug", "words"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+def test_the_verdict_names_the_nearest_thing_that_is_wrong(seen: Observation, slug: str, words: str) -> None:
+    found = verdict(seen)
+    assert found.slug == slug
+    assert words in found.text
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (Record(150456, 262688, mantissa=97), "SpO2 97 %"),
+        (Record(150456, 262688, mantissa=0), "SpO2 0 %"),
+        (Record(150456, 262688, validity=Validity.NOT_AVAILABLE), "SpO2 --"),
+        (Record(mantissa=370, exponent=-1, as_sent=AsSent("L", "T1", "deg")), "T1 (no code) 37.0 deg"),
+        (Record(mantissa=12, exponent=2), "? (no code) 1200"),
+    ],
+)
+def test_a_value_is_said_as_it_was_sent(record: Record, words: str) -> None:
+    assert in_words(record) == words
+
+
+# --- at real sockets --------------------------------------------------------------------------------------------------
+
+Config = SerialConfig | MllpConfig | MqttConfig
+Meanwhile = Callable[[Observation], Awaitable[object]]
+
+
+def seen_at(
+    config: Config, place: str, until: Callable[[Observation], object], meanwhile: Meanwhile | None = None,
+    say: Callable[[str, str], None] = lambda _, __: None,
+) -> Observation:  # fmt: skip
+    """Watch until something was seen, and no longer than `LIMIT_S`."""
+    driver = DRIVER_BY_NAME[config.driver]
+    w = Watcher(Observation(config.name, driver.transport, place), driver, say)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        task = asyncio.ensure_future(watch(config, partial(make_source, config, {}), w, stop))
+        doing = None
+        async with asyncio.timeout(LIMIT_S):
+            while not (task.done() or until(w.look())):
+                if doing is None and meanwhile is not None and w.o.opened:
+                    doing = asyncio.ensure_future(meanwhile(w.o))
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+        if doing is not None:
+            await doing
+
+    asyncio.run(run())
+    return w.look()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def pty() -> Iterator[tuple[int, str]]:
+    """The device's end of a serial line, and the path of ours."""
+    theirs, ours = os.openpty()
+    tty.setraw(ours)
+    yield theirs, os.ttyname(ours)
+    os.close(theirs)
+    os.close(ours)
+
+
+def test_an_oximeter_is_read_and_control_bytes_are_shown_not_obeyed(pty: tuple[int, str]) -> None:
+    said: list[tuple[str, str]] = []
+
+    async def speak(_: Observation) -> None:
+        os.write(pty[0], b"\x1b[2J\x07junk\r\n" + LINE)
+
+    config = SerialConfig("bed", "nonin_ascii", port=pty[1])
+    o = seen_at(config, pty[1], lambda o: o.frames, speak, lambda *line: said.append(line))
+    assert verdict(o).slug == "read"
+    assert o.bad == {"not-a-reading": 1}
+    assert ("frame", "\\x1b[2J\\x07junk  ← not-a-reading") in said
+    assert any(kind == "value" and text.startswith("SpO2 97 %") for kind, text in said)
+    assert any(kind == "bytes" and text.startswith("1b 5b 32 4a 07") for kind, text in said)
+
+
+def test_a_port_at_which_nothing_comes_opens(pty: tuple[int, str]) -> None:
+    o = seen_at(SerialConfig("bed", "nonin_df2", port=pty[1]), pty[1], lambda o: o.opened)
+    assert verdict(o).slug == "no-bytes"
+
+
+def test_a_port_that_is_not_there_says_so() -> None:
+    o = seen_at(SerialConfig("bed", "nonin_df2", port="/dev/ttyNONE"), "/dev/ttyNONE", lambda o: False)
+    assert verdict(o) == ("not-open", "/dev/ttyNONE does not exist: plug it in, and see ls /dev/serial/by-id")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "holder"), [(["vitalwire", "edge", "run"], "the running agent"), (["x"], "python")]
+)
+def test_a_port_that_a_program_has_open_is_left_to_it_lock_or_no_lock(
+    pty: tuple[int, str], arguments: list[str], holder: str
+) -> None:
+    code = "import sys; f = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, pty[1], *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        o = seen_at(SerialConfig("bed", "nonin_df2", port=pty[1]), pty[1], lambda o: False)
+        assert verdict(o).slug == "held"
+        assert o.held_by.startswith(holder)
+        assert f"(pid {other.pid})" in o.held_by
+
+
+async def send(address: str, data: bytes, answers: list[bytes] | None = None) -> None:
+    host, port = address.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(data)
+    if answers is not None:
+        answers.append(await reader.read())
+
+
+@pytest.mark.parametrize(
+    ("data", "slug"),
+    [
+        (b"\x0b" + ORU, "no-end-block"),
+        (ORU + b"\n", "not-mllp"),
+        (b"\x16\x03\x01\x02\x00\x01", "tls"),
+        (wrap(ORU), "read"),
+    ],
+)
+def test_a_sender_is_heard_and_told_nothing(data: bytes, slug: str) -> None:
+    place, answers = f"127.0.0.1:{free_port()}", list[bytes]()
+
+    async def sender(_: Observation) -> None:
+        await send(place, data, answers)
+
+    o = seen_at(MllpConfig("bed", "hl7_oru", listen=place), place, lambda o: o.bytes >= len(data), sender)
+    assert verdict(o).slug == slug
+    assert answers == [b""]
+
+
+def test_nobody_connects_and_a_taken_port_is_told() -> None:
+    place = f"127.0.0.1:{free_port()}"
+    assert verdict(seen_at(MllpConfig("bed", "hl7_oru", listen=place), place, lambda o: o.opened)).slug == "nobody"
+    with socket.create_server(("127.0.0.1", int(place.split(":")[1]))):
+        o = seen_at(MllpConfig("bed", "hl7_oru", listen=place), place, lambda o: False)
+    assert verdict(o).text.startswith(f"{place} cannot be listened on: Address already in use")
+    o = seen_at(MllpConfig("bed", "hl7_oru", listen="0.0.0.0:0"), "0.0.0.0:0", lambda o: False)
+    assert "needs tls_cert" in verdict(o).text
+
+
+def test_a_gateway_is_dialled() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gateway:
+        place = f"127.0.0.1:{gateway.getsockname()[1]}"
+
+        async def speak(_: Observation) -> None:
+            gateway.accept()[0].sendall(wrap(ORU))
+
+        o = seen_at(MllpConfig("bed", "hl7_oru", dial=place), place, lambda o: o.frames, speak)
+    assert verdict(o).slug == "read"
+    o = seen_at(MllpConfig("bed", "hl7_oru", dial=place), place, lambda o: False)
+    assert verdict(o).text.startswith(f"{place} is not reached")
+
+
+@pytest.mark.parametrize("version", ["5.0", "3.1.1"])
+def test_a_topic_is_listened_to_beside_the_agent(embedded: Addresses, version: Any) -> None:
+    host, port = embedded.mqtt5 if version == "5.0" else embedded.mqtt311
+    place, topic = f"{host}:{port}", f"ward/{os.urandom(4).hex()}"
+    config = MqttConfig("bed", "mqtt_json", broker=place, topics=(f"{topic}/#",), version=version)
+    assert verdict(seen_at(config, place, lambda o: o.opened)).slug == "no-bytes"
+    protocol = paho.MQTTv5 if version == "5.0" else paho.MQTTv311
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+    client.connect(host, port)
+    client.loop_start()
+
+    async def speak(o: Observation) -> None:
+        while not o.frames:  # the subscription may come after the first
+            client.publish(f"{topic}/1", b'{"hr": 72}')
+            await asyncio.sleep(0.1)
+
+    o = seen_at(config, place, lambda o: o.frames, speak)
+    client.disconnect()
+    client.loop_stop()
+    assert verdict(o).slug == "no-code"
+
+
+def test_a_broker_that_refuses_and_one_that_is_not_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        place = f"127.0.0.1:{broker.getsockname()[1]}"
+        config = MqttConfig("bed", "mqtt_json", broker=place, version="3.1.1")
+
+        def refuse() -> None:
+            connection, _ = broker.accept()
+            connection.recv(1000)
+            connection.sendall(bytes((0x20, 2, 0, 5)))  # CONNACK, not authorized: MQTT 3.1.1 section 3.2.2.3
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        o = seen_at(config, place, lambda o: o.refused)
+        thread.join()
+    assert verdict(o) == ("refused", "the broker refuses: user or password")
+    o = seen_at(config, place, lambda o: o.trouble)
+    assert verdict(o).text.startswith(f"{place} is not reached")

@@ -7,6 +7,7 @@ TOML) and `before` (frames of the same connection that came earlier, in hex).
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 from enum import IntEnum
@@ -84,8 +85,10 @@ def test_a_case_gives_exactly_what_is_expected(folder: Path) -> None:
 
 
 @each_driver
-def test_it_has_its_cases(driver: DeviceDriver) -> None:
+def test_it_has_its_cases_and_a_simulator_of_its_family(driver: DeviceDriver) -> None:
     assert {"normal", "no_reading", "bad_checksum", "zero"} <= {p.name for p in (CASES / driver.name).iterdir()}
+    family = driver.read.__module__.rpartition(".")[2]
+    assert importlib.util.find_spec(f"simulators.{family}") is not None
 
 
 @each_driver

@@ -41,27 +41,18 @@ class AckedLog:
         self.totals = WardTotals()
         self._file = path.open("a", encoding="utf-8", buffering=1) if path else None
 
-    def acked(self, transport: str, bed: str, said: tuple[Said, ...]) -> None:
-        """A message with these reports was acknowledged."""
-        self.totals.acked[transport] += 1
-        for report in said:
-            self._write(transport, bed, report, True)
-
-    def written(self, transport: str, bed: str, said: Said) -> None:
-        """A report went out over a line that acknowledges nothing."""
-        self.totals.sent[transport] += 1
-        self._write(transport, bed, said, False)
+    def add(self, transport: str, bed: str, reports: tuple[Said, ...], acked: bool = True) -> None:
+        """A message with these reports was acknowledged, or went out over a line that acknowledges nothing."""
+        (self.totals.acked if acked else self.totals.sent)[transport] += 1
+        for said in reports:
+            row = {
+                "transport": transport, "bed": bed, "device": said.device, "id": said.id, "at": said.at_us,
+                "values": said.values, "report_key": said.report_key, "acked": acked,
+            }  # fmt: skip
+            if self._file:
+                self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         """Nothing is buffered."""
         if self._file:
             self._file.close()
-
-    def _write(self, transport: str, bed: str, said: Said, acked: bool) -> None:
-        if self._file is None:
-            return
-        row = {
-            "transport": transport, "bed": bed, "device": said.device, "id": said.id, "at": said.at_us,
-            "values": said.values, "report_key": said.report_key, "acked": acked,
-        }  # fmt: skip
-        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -105,7 +105,7 @@ class Monitor:
         self.dialect, self._bed, self._patient, self._values = dialect, bed, patient, values
         self._charset = charset or ("GB 18030-2000" if dialect == "plain" else "UNICODE UTF-8")
         self._codec = CHARSETS[self._charset]
-        self._eui64 = f"020000FFFE{patient.seed & 0xFFFFFF:06X}"
+        self._eui64 = f"02{patient.seed // 1000 & 0xFFFF:04X}FFFE{patient.seed % 1000:06X}"  # ward and bed
         self._place = f"^^ICU&{bed}&3232237756&4601&&1" if dialect == "mindray" else f"ICU^^{bed}"
         self.device = self._eui64.lower() if dialect == "pcd01" else self._place
         self._person = f"{patient.seed:06}", NAMES[patient.seed % len(NAMES)]

@@ -69,7 +69,12 @@ class Publisher:
             client.tls_set_context(tls)
         client.max_inflight_messages_set(INFLIGHT_MAX)
         client.reconnect_delay_set(*RECONNECT_S)
-        client.on_connect, client.on_disconnect, client.on_publish = self._on_connect, self._on_disconnect, self._on_ack
+        # Called by paho's thread; the loop does the work.
+        client.on_connect = lambda c, u, flags, why, p: self._tell(
+            self._connected.clear if why.is_failure else self._connected.set
+        )
+        client.on_disconnect = lambda c, u, flags, why, p: self._tell(self._connected.clear)
+        client.on_publish = lambda c, u, mid, why, p: self._tell(self._acked, mid, why.is_failure)
         session: dict[str, Any] = {}
         if v5:
             session = {"clean_start": False, "properties": Properties(PacketTypes.CONNECT)}  # type: ignore[no-untyped-call]
@@ -102,18 +107,6 @@ class Publisher:
             return
         self._room.release()
         acked()
-
-    # Called by paho's thread; the loop does the work.
-
-    def _on_connect(self, client: paho.Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
-        if not reason.is_failure:
-            self._tell(self._connected.set)
-
-    def _on_disconnect(self, client: paho.Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._tell(self._connected.clear)
-
-    def _on_ack(self, client: paho.Client, _: Any, mid: int, reason: Any, properties: Any) -> None:
-        self._tell(self._acked, mid, reason.is_failure)
 
     def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
         if not self._loop.is_closed():

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Times = NDArray[np.float64]  # seconds since the patient's beginning
+Time = TypeVar("Time", float, Times)
 
 SCENARIOS = ("healthy", "desaturation", "finger_off", "silence", "clock_jump")
 DESATURATION_S = 240.0  # down and up again
@@ -67,7 +68,7 @@ class Wander:
         """The value."""
         return self.base + sum(a * math.sin(2 * math.pi * t_s / p + phi) for a, p, phi in self.terms)
 
-    def total(self, t: Times) -> Times:
+    def total(self, t: Time) -> Time:
         """Its exact integral from 0 to each time."""
         total = self.base * t
         for a, p, phi in self.terms:
@@ -122,7 +123,7 @@ class Patient:
                 course[name] = Wander(w.base + depth / 2, (*w.terms, dip))
         return course
 
-    def beats(self, t: Times) -> Times:
+    def beats(self, t: Time) -> Time:
         """Heart beats since the beginning, fractions too: the phase of the pulse wave."""
         return self._course["hr"].total(t) / 60.0
 
@@ -147,8 +148,8 @@ class Patient:
     def numbers(self, t_s: float) -> dict[str, float | None]:
         """Every channel at one time, None where there is no reading: 1/min, %, °C, mmHg."""
         found: dict[str, float | None] = {name: w.at(t_s) for name, w in self._course.items()}
-        then, now = self.beats(np.array([t_s - PULSE_RATE_OVER_S, t_s]))
-        found["pr"] = float(now - then) * 60.0 / PULSE_RATE_OVER_S
+        beats = self.beats(t_s) - self.beats(t_s - PULSE_RATE_OVER_S)
+        found["pr"] = float(beats * 60.0 / PULSE_RATE_OVER_S)
         found["spo2"] = min(found["spo2"] or 0.0, 100.0)
         found["pvc"] = max(found["pvc"] or 0.0, 0.0)
         found["abp_mean"] = _mean(found["abp_sys"] or 0.0, found["abp_dia"] or 0.0)

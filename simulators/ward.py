@@ -6,7 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,8 +110,7 @@ async def run_ward(
                 work.append(device.mllp(dialect, hl7_oru.dialler(*plan.mllp, plan.mllp_tls)))
             elif publisher is not None:
                 work.append(device.mqtt(publisher))
-        running = [asyncio.create_task(w) for w in work]
-        await _wait(running, plan.duration_s, stop, lambda: on_progress(log.totals) if on_progress else None)
+        await _run(work, plan.duration_s, stop, lambda: on_progress(log.totals) if on_progress else None)
     return log.totals
 
 
@@ -124,9 +123,7 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
         if kind in ("nonin_ascii", "nonin_df2"):
             work = device.serial(held.enter_context(nonin.Port(Path(address))), kind)
         elif kind not in ("hl7", "hl7-listen", "mqtt") or not number.isdecimal():
-            raise ValueError(
-                f"{kind} {address}: nonin_ascii, nonin_df2 and a path; hl7, hl7-listen, mqtt and host:port"
-            )
+            raise ValueError("give nonin_ascii or nonin_df2 and a path, or hl7, hl7-listen or mqtt and host:port")
         elif kind == "hl7":
             work = device.mllp("pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":
@@ -136,7 +133,7 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
             publisher = mqtt_json.Publisher(host, int(number))
             held.push_async_callback(publisher.close, DRAIN_S)
             work = device.mqtt(publisher)
-        await _wait([asyncio.create_task(work)], None, stop, lambda: None)
+        await _run([work], None, stop, lambda: None)
 
 
 class _Device:
@@ -144,7 +141,7 @@ class _Device:
 
     def __init__(self, plan: WardPlan, number: int, bed: str, stop: asyncio.Event, log: AckedLog) -> None:
         self._plan, self._bed, self._stop, self._log = plan, bed, stop, log
-        self._patient = Patient(plan.seed * 1000 + number, plan.scenario)
+        self._patient = Patient(plan.seed * 1000 + number + 1, plan.scenario)
         self._first_delay_s = number / plan.beds  # so that the ward does not speak in one breath
         self._last_ms = 0
 
@@ -162,7 +159,7 @@ class _Device:
             there = port.write(data if spoilt is None else spoilt)
             if there and spoilt is None and (not df2 or number % nonin.PACKETS_A_SECOND == 2):
                 values = nonin.shown(self._patient, second)
-                self._log.written("serial", self._bed, Said(self._bed, str(second), None, values))
+                self._log.add("serial", self._bed, (Said(self._bed, str(second), None, values),), acked=False)
 
     async def mllp(self, dialect: str, connect: Callable[[], Awaitable[hl7_oru.Streams]]) -> None:
         """A monitor, one message after the other."""
@@ -178,7 +175,7 @@ class _Device:
                 for message in () if self._patient.is_silent(t_s) else monitor.messages(t_s, self._clock_us(t_s)):
                     self._log.totals.sent["mllp"] += 1
                     await sender.send(message)
-                    self._log.acked("mllp", self._bed, message.said)
+                    self._log.add("mllp", self._bed, message.said)
         finally:
             sender.close()
 
@@ -193,7 +190,7 @@ class _Device:
             if spoilt := wire.spoilt(body):
                 await publisher.publish(topic, spoilt, lambda: None)
             self._log.totals.sent["mqtt"] += 1
-            await publisher.publish(topic, body, partial(self._log.acked, "mqtt", self._bed, (said,)))
+            await publisher.publish(topic, body, partial(self._log.add, "mqtt", self._bed, (said,)))
 
     def _wire(self, possible: Collection[str]) -> FaultyWire:
         kinds = [kind for kind in self._plan.faults if kind in possible]
@@ -219,25 +216,19 @@ class _Device:
                 due_s = now_s
 
 
-async def _wait(
-    running: list[asyncio.Task[None]], duration_s: float | None, stop: asyncio.Event, tick: Callable[[], None]
+async def _run(
+    work: Collection[Coroutine[Any, Any, None]], duration_s: float | None, stop: asyncio.Event, tick: Callable[[], None]
 ) -> None:
     """Until the end, and then until the last message is acknowledged; an error in a device ends all and is raised."""
-    end = None if duration_s is None else time.monotonic() + duration_s
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        while not any(task.done() for task in (stopped, *running)):
-            left_s = 1.0 if end is None else min(1.0, end - time.monotonic())
-            if left_s <= 0:
-                break
-            await asyncio.wait([stopped, *running], timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+    end_s = time.monotonic() + duration_s if duration_s is not None else float("inf")
+    async with asyncio.TaskGroup() as group:
+        running = [group.create_task(w) for w in work]
+        while not stop.is_set() and (left_s := end_s - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(left_s, 1.0))
             tick()
         stop.set()
         await asyncio.wait(running, timeout=DRAIN_S)
-    finally:
-        for task in (stopped, *running):
+        for task in running:
             task.cancel()
-        ended = await asyncio.gather(*running, return_exceptions=True)
-    for error in ended:
-        if isinstance(error, Exception):
-            raise error
+    tick()

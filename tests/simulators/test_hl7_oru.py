@@ -49,7 +49,7 @@ def test_pcd01_has_what_the_profile_asks() -> None:
     assert len({fields[4] for fields in metrics}) == 12
     assert "1.0.0.0" in nodes
     assert all(len(fields[4].split(".")) == 4 for fields in obx)
-    assert all(fields[18].endswith("^0200" + "00FFFE0003ED^EUI-64") for fields in metrics)
+    assert all(fields[18].endswith("^020001FFFE000005^EUI-64") for fields in metrics)
     assert [int(fields[1]) for fields in obx] == list(range(1, len(obx) + 1))
     said = message.said[0]
     assert [fields[5] for fields in metrics] == list(said.values.values())

@@ -29,7 +29,7 @@ from schemas.errors import VitalwireError
 from schemas.report import Lane
 
 TICK_S = 0.05
-WATCH_S, WATCH_LIMIT_S = 1.0, 5.0  # how often the broker is asked, and how long it may take to answer
+WATCH_S, WATCH_LIMIT_S = 1.0, 3.0  # how often the broker is asked, and how long it may take to answer
 BACK_OFF_S = 1.0  # after the spool or the key refused
 DELIVERY_LIMIT_S = 60  # then the producer is built anew
 FLUSH_LIMIT_S = 2.0  # at the end; what is not out by then is sent after the next start
@@ -68,16 +68,9 @@ class Publisher:
     """
 
     def __init__(
-        self,
-        spool: Spool,
-        seal: Callable[..., bytes],
-        receipts: ReceiptReader,
-        *,
-        edge: bytes,
-        client: Mapping[str, Any],
-        on_event: Callable[[str, str], object],
-        now_us: Callable[[], int] = now_us,
-    ) -> None:
+        self, spool: Spool, seal: Callable[..., bytes], receipts: ReceiptReader, *, edge: bytes,
+        client: Mapping[str, Any], on_event: Callable[[str, str], object], now_us: Callable[[], int] = now_us,
+    ) -> None:  # fmt: skip
         self._spool, self._seal, self._receipts, self._edge = spool, seal, receipts, edge
         self._client, self._on_event, self._now_us = dict(client), on_event, now_us
         self.counts: Counter[str] = Counter()
@@ -89,9 +82,8 @@ class Publisher:
         self._offsets: dict[tuple[str | None, int | None], int] = {}
         self._distrust = False
         self._ending = Event()
-        self._threads = [
-            Thread(target=t, name=t.__name__, daemon=True) for t in (self.watch, self.publish, self.receive)
-        ]
+        work = (self.watch, self.publish, self.receive)
+        self._threads = [Thread(target=each, name=each.__name__, daemon=True) for each in work]
 
     @property
     def alive(self) -> bool:
@@ -120,8 +112,7 @@ class Publisher:
             except KafkaException as error:
                 self._lost(error.args[0])
                 continue
-            partitions = {name: len(topic.partitions) for name, topic in answer.topics.items()}
-            found = Broker(str(answer.cluster_id), partitions)
+            found = Broker(str(answer.cluster_id), {name: len(t.partitions) for name, t in answer.topics.items()})
             if self.broker is None:
                 self._on_event("broker-reached", f"cluster {found.cluster_id}")
             if found != self.broker:
@@ -170,6 +161,9 @@ class Publisher:
         self._unacknowledged = 0
         self.counts["rebuilt"] += 1
         self._offsets.clear()
+        self._again()
+
+    def _again(self) -> None:
         for stream in self._streams.values():
             stream.again()
 
@@ -179,12 +173,10 @@ class Publisher:
     def _take_released(self) -> None:
         with suppress(Empty):
             while True:
-                receipt = self._released.get_nowait()
-                if receipt is not None:
+                if receipt := self._released.get_nowait():
                     self._streams[Lane(receipt.lane)].receipt(receipt.batch_no, time.monotonic())
-                    continue
-                for stream in self._streams.values():
-                    stream.again()
+                else:
+                    self._again()
 
     def _serve(self, lane: Lane, stream: Stream) -> None:
         for number in stream.due(time.monotonic()):
@@ -249,39 +241,34 @@ class Publisher:
                     consumer.close()
                 source = self.broker
                 consumer = self._new_consumer(source) if source else None
-            first = consumer.poll(RECEIVE_S) if consumer else None
-            if consumer is None or first is None:
-                self._ending.wait(0 if consumer else TICK_S)
-                continue
-            messages = [first, *consumer.consume(RECEIPTS_LOT - 1, 0)]
-            read = [self._receipts.read(m.key(), m.value()) for m in messages if m.error() is None]
-            try:
-                self._release([r for r in read if r is not None])
-            except VitalwireError as error:  # its batches are sent again, and have their receipts again
-                self._on_event("receipts-not-noted", str(error))
-                self._ending.wait(BACK_OFF_S)
-            with suppress(KafkaException):
-                consumer.commit(asynchronous=True)
-        if consumer is not None:
-            consumer.close()
+            if consumer is None:
+                self._ending.wait(TICK_S)
+            elif first := consumer.poll(RECEIVE_S):
+                self._release([first, *consumer.consume(RECEIPTS_LOT - 1, 0)])
+                with suppress(KafkaException):
+                    consumer.commit(asynchronous=True)
 
     def _new_consumer(self, broker: Broker) -> Consumer | None:
         """Of all partitions, without a group's rounds: this edge is the only member. None: no such topic yet."""
         if topics.RECEIPTS not in broker.partitions:
             return None
+        partitions = range(broker.partitions[topics.RECEIPTS])
         consumer = Consumer(self._client | CONSUMER | {"group.id": f"edge-{self._edge.hex()}"})
-        consumer.assign(
-            [TopicPartition(topics.RECEIPTS, p, OFFSET_STORED) for p in range(broker.partitions[topics.RECEIPTS])]
-        )
+        consumer.assign([TopicPartition(topics.RECEIPTS, p, OFFSET_STORED) for p in partitions])
         return consumer
 
-    def _release(self, receipts: list[Receipt]) -> None:
-        if not receipts:
+    def _release(self, messages: list[Message]) -> None:
+        read = [self._receipts.read(m.key(), m.value()) for m in messages if m.error() is None]
+        receipts = [receipt for receipt in read if receipt is not None]
+        try:
+            settled, changed = self._spool.receipted(receipts) if receipts else ([], False)
+        except VitalwireError as error:  # the batches are sent again, and have their receipts again
+            self._on_event("receipts-not-noted", str(error))
+            self._ending.wait(BACK_OFF_S)
             return
-        released, changed = self._spool.receipted(receipts)
-        self.counts["released"] += len(released)
-        self.counts["unmatched"] += len(receipts) - len(released)
-        for receipt in released:
+        self.counts["released"] += len(settled)
+        self.counts["unmatched"] += len(receipts) - len(settled)
+        for receipt in settled:
             self._released.put(receipt)
         if changed:
             self._on_event("store-changed", "the store was restored or replaced: all that is held is sent again")

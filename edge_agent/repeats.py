@@ -22,9 +22,9 @@ SEEN_MAX = 1_000_000  # keys with a time of their own, some 40 MB; beyond it the
 UNPROVEN_MAX = 100_000
 
 SCHEMA = """
-CREATE TABLE seen (bucket INTEGER, key BLOB, at INTEGER NOT NULL, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
+CREATE TABLE seen (bucket INTEGER, key BLOB, at INTEGER, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
 CREATE TABLE unproven (
-    connection BLOB, slot INTEGER, key BLOB NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (connection, slot)
+    connection BLOB, slot INTEGER, key BLOB, at INTEGER, PRIMARY KEY (connection, slot)
 ) WITHOUT ROWID;
 CREATE INDEX unproven_key ON unproven (key);
 """
@@ -46,6 +46,11 @@ class Sending:
     redelivered: bool = False
     packet_id: int | None = None
 
+    @property
+    def answered(self) -> bool:
+        """Whether there is somebody who could miss an answer, and send again."""
+        return self.sender != "" and self.connection >= 0
+
     @cached_property
     def key(self) -> bytes:
         """What two frames have in common that say the same."""
@@ -62,7 +67,7 @@ class Repeats:
 
     def is_repeat(self, sending: Sending, now_us: int) -> bool:
         """Whether the frame was kept before; what came before it on its connection is proven from now on."""
-        if not sending.sender or sending.connection < 0:
+        if not sending.answered:
             return False
         place, since_us = self._place(sending), now_us - WINDOW_US
         if sending.own_time:
@@ -75,14 +80,12 @@ class Repeats:
 
     def remember(self, sending: Sending, now_us: int) -> None:
         """The frame is kept, now or before; its acknowledgement may yet be lost."""
-        if not sending.sender or sending.connection < 0:
-            return
-        if sending.own_time:
-            row = (now_us // BUCKET_US, sending.key, now_us)
+        if sending.answered and sending.own_time:
+            row: tuple[int | bytes, ...] = (now_us // BUCKET_US, sending.key, now_us)
             self._db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", row)
-        else:
-            place = (*self._place(sending), sending.key, now_us)
-            self._db.execute("INSERT OR REPLACE INTO unproven VALUES (?, ?, ?, ?)", place)
+        elif sending.answered:
+            row = (*self._place(sending), sending.key, now_us)
+            self._db.execute("INSERT OR REPLACE INTO unproven VALUES (?, ?, ?, ?)", row)
 
     def tidy(self, now_us: int) -> None:
         """Forget what is older than the window or over the limits."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import partial
@@ -31,7 +31,7 @@ from evidence.statements import Receipt
 from runtime.clock import now_us
 from schemas.batch import encode_report, set_sequence
 from schemas.errors import VitalwireError
-from schemas.layout import CUT_BYTES, FRAME_BYTES_MAX, REPORTS_MAX
+from schemas.layout import CUT_BYTES, FRAME_BYTES_MAX
 from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report
 
 GROUP_S = 0.005  # what comes within it is committed together
@@ -49,41 +49,36 @@ CLAIM_CHARS_MAX = 1000  # of a report that does not fit
 VERSION = 1
 SCHEMA = f"""
 BEGIN;
-CREATE TABLE meta (spool BLOB NOT NULL, incarnation BLOB, incarnation_at INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE report (
-    id INTEGER PRIMARY KEY, bulk INTEGER NOT NULL, received_at INTEGER NOT NULL, leaf BLOB NOT NULL
+CREATE TABLE meta (
+    spool BLOB, incarnation BLOB, incarnation_at INTEGER, reports INTEGER, report_bytes INTEGER,
+    oldest_received_us INTEGER, open_batches INTEGER, open_bytes INTEGER, held_bytes INTEGER
 );
+CREATE TABLE report (id INTEGER PRIMARY KEY, bulk INTEGER, received_at INTEGER, leaf BLOB);
 CREATE INDEX report_waiting ON report (bulk, received_at);
-CREATE TABLE device (device BLOB PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE stream (lane INTEGER PRIMARY KEY, batch_no INTEGER NOT NULL, header_hash BLOB NOT NULL);
+CREATE TABLE device (device BLOB PRIMARY KEY, sequence INTEGER) WITHOUT ROWID;
+CREATE TABLE stream (lane INTEGER PRIMARY KEY, batch_no INTEGER, header_hash BLOB);
 CREATE TABLE batch (
-    id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, batch_no INTEGER NOT NULL, batch_id BLOB NOT NULL,
-    size INTEGER NOT NULL, cut_at INTEGER NOT NULL, wanted INTEGER NOT NULL DEFAULT 1,
-    receipted_at INTEGER, incarnation BLOB, chain_position INTEGER, UNIQUE (lane, batch_no)
+    id INTEGER PRIMARY KEY, lane INTEGER, batch_no INTEGER, batch_id BLOB, size INTEGER, cut_at INTEGER,
+    wanted INTEGER DEFAULT 1, receipted_at INTEGER, incarnation BLOB, chain_position INTEGER, UNIQUE (lane, batch_no)
 );
 CREATE INDEX batch_wanted ON batch (lane, batch_no) WHERE wanted;
 CREATE INDEX batch_held ON batch (receipted_at) WHERE receipted_at IS NOT NULL;
-CREATE TABLE sealed (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+CREATE TABLE sealed (id INTEGER PRIMARY KEY, bytes BLOB);
 {repeats.SCHEMA}
-INSERT INTO meta (spool) VALUES (randomblob(16));
+INSERT INTO meta VALUES (randomblob(16), NULL, 0, 0, 0, NULL, 0, 0, 0);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-# bulk, received_at from and to, of what a lane is cut from
 _EVER = (-(2**63), 2**63 - 1)
+_FIGURES = ("reports", "report_bytes", "oldest_received_us", "open_batches", "open_bytes", "held_bytes")
 _KEEP_REPORT = "INSERT INTO report (bulk, received_at, leaf) VALUES (?, ?, ?)"
 _KEEP_BATCH = "INSERT INTO batch (lane, batch_no, batch_id, size, cut_at) VALUES (?, ?, ?, ?, ?)"
 _OLDEST = "SELECT min(received_at) FROM report WHERE bulk = ? AND received_at BETWEEN ? AND ?"
-_WAITING = """
-SELECT id, leaf FROM report WHERE bulk = ? AND received_at BETWEEN ? AND ? ORDER BY received_at, id LIMIT ?
-"""
-_WANTED = """
-SELECT batch_no, bytes FROM batch JOIN sealed USING (id) WHERE lane = ? AND wanted AND batch_no > ? ORDER BY batch_no
-"""
+_OLDEST_OF_ALL = " UNION ALL ".join(f"SELECT min(received_at) AS at FROM report WHERE bulk = {bulk}" for bulk in (0, 1))
+_WAITING = "SELECT id, leaf FROM report WHERE bulk = ? AND received_at BETWEEN ? AND ? ORDER BY received_at, id"
+_WANTED = "SELECT batch_no, bytes FROM batch JOIN sealed USING (id) WHERE wanted AND lane = ? AND batch_no > ?"
 _NAMED = "SELECT id, size, receipted_at IS NULL FROM batch WHERE lane = ? AND batch_no = ? AND batch_id = ?"
-_RECEIPTED = """
-UPDATE batch SET wanted = ?, receipted_at = ?, incarnation = ?, chain_position = ? WHERE id = ?
-"""
+_RECEIPTED = "UPDATE batch SET wanted = ?, receipted_at = ?, incarnation = ?, chain_position = ? WHERE id = ?"
 _HELD = "SELECT id, size FROM batch WHERE receipted_at IS NOT NULL AND receipted_at < ? ORDER BY receipted_at LIMIT ?"
 
 _T = TypeVar("_T")
@@ -115,10 +110,7 @@ class _Frame:
     sending: Sending
     leaves: list[tuple[Report, bytearray]]
     done: Callable[[Kept], object]
-
-    @property
-    def size(self) -> int:
-        return sum(len(leaf) for _, leaf in self.leaves)
+    size: int
 
 
 class Spool:
@@ -129,15 +121,9 @@ class Spool:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        *,
-        bytes_max: int,
-        receipt_hold_s: float,
-        cut_after_s: float = 0.4,
-        on_event: Callable[[str, str], object] = lambda _, __: None,
-        now_us: Callable[[], int] = now_us,
-    ) -> None:
+        self, folder: Path, *, bytes_max: int, receipt_hold_s: float, cut_after_s: float = 0.4,
+        on_event: Callable[[str, str], object] = lambda _, __: None, now_us: Callable[[], int] = now_us,
+    ) -> None:  # fmt: skip
         self._path = folder / "spool.db"
         self._bytes_max = bytes_max
         self._hold_us, self._cut_after_us = int(receipt_hold_s * 1e6), int(cut_after_s * 1e6)
@@ -160,16 +146,9 @@ class Spool:
         self._writer = ThreadPoolExecutor(1, "spool")
 
     def put(
-        self,
-        reports: Sequence[Report],
-        *,
-        frame: bytes,
-        sender: str,
-        connection: int,
-        redelivered: bool = False,
-        packet_id: int | None = None,
-        done: Callable[[Kept], object],
-    ) -> None:
+        self, reports: Sequence[Report], *, frame: bytes, sender: str, connection: int, redelivered: bool = False,
+        packet_id: int | None = None, done: Callable[[Kept], object],
+    ) -> None:  # fmt: skip
         """Keep a frame's reports. `done` runs on the spool's thread, after the COMMIT that holds them.
 
         Without `sender` (serial, the edge's own events) or with a negative `connection` it is never a repeat.
@@ -178,7 +157,8 @@ class Spool:
         own_time = any(r.own_time for r in reports)
         claims = frozenset(r.claim for r in reports if r.kind is not Kind.EVENT)
         sending = Sending(sender, connection, frame, own_time, claims, redelivered, packet_id)
-        kept = _Frame(sending, _encode(reports, frame), done)
+        leaves = _encode(reports, frame)
+        kept = _Frame(sending, leaves, done, sum(len(leaf) for _, leaf in leaves))
         with self._waiting_lock, suppress(RuntimeError):  # closed
             if self._waiting_bytes + len(frame) + kept.size <= QUEUE_BYTES_MAX:
                 if not self._waiting:
@@ -222,7 +202,7 @@ class Spool:
     def _call(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
             return self._writer.submit(self._in_transaction, work).result()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: it was closed
             raise VitalwireError(f"the spool cannot write: {error}") from error
 
     def _flush(self) -> None:
@@ -244,23 +224,26 @@ class Spool:
 
     def _in_transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         db = self._db = self._db or self._open()
+        before, self.figures = self.figures, replace(self.figures, last_no=dict(self.figures.last_no))
         try:
             db.execute("BEGIN IMMEDIATE")
             result = work(db)
+            if self.figures != before:
+                (self.figures.oldest_received_us,) = db.execute(f"SELECT min(at) FROM ({_OLDEST_OF_ALL})").fetchone()
+                columns = ", ".join(f"{name} = ?" for name in _FIGURES)
+                db.execute(f"UPDATE meta SET {columns}", [getattr(self.figures, name) for name in _FIGURES])
             db.execute("COMMIT")
         except BaseException as error:
             # Whatever the disk says later, nothing of this transaction counts.
+            self.figures = before
             with suppress(sqlite3.Error):
                 if db.in_transaction:
                     db.execute("ROLLBACK")
-                self.figures = _count(db)
             if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
                 db.close()
                 self._db = None
                 self._set_aside(error)
             raise
-        (oldest,) = db.execute("SELECT min(o) FROM (SELECT min(received_at) o FROM report GROUP BY bulk)").fetchone()
-        self.figures.oldest_received_us = oldest
         return result
 
     def _keep(self, frames: Sequence[_Frame], db: sqlite3.Connection) -> list[Kept]:
@@ -290,21 +273,17 @@ class Spool:
 
     def _cut(self, lane: Lane, seal: Callable[..., bytes], now_us: int, db: sqlite3.Connection) -> bool:
         border = now_us - BACKFILL_AFTER_US
-        span = {
-            Lane.LIVE: (0, border, _EVER[1]),
-            Lane.BACKFILL: (0, _EVER[0], border - 1),
-            Lane.WAVEFORM: (1, *_EVER),
-        }[lane]
+        live, backfill, waveform = (0, border, _EVER[1]), (0, _EVER[0], border - 1), (1, *_EVER)
+        span = {Lane.LIVE: live, Lane.BACKFILL: backfill, Lane.WAVEFORM: waveform}[lane]
         (oldest,) = db.execute(_OLDEST, span).fetchone()
-        if oldest is None:
-            return False
-        waited = not 0 <= now_us - oldest < self._cut_after_us  # before 0: the clock was set back
-        if not waited and self.figures.report_bytes < CUT_BYTES:
+        # An age below 0: the clock was set back.
+        waited = oldest is not None and not 0 <= now_us - oldest < self._cut_after_us
+        if oldest is None or (not waited and self.figures.report_bytes < CUT_BYTES):
             return False
         ids: list[tuple[int]] = []
         leaves: list[bytes] = []
         size = 0
-        for ident, leaf in db.execute(_WAITING, (*span, REPORTS_MAX)):
+        for ident, leaf in db.execute(_WAITING, span):
             ids.append((ident,))
             leaves.append(leaf)
             size += len(leaf)
@@ -314,25 +293,23 @@ class Spool:
             return False
         row = db.execute("SELECT batch_no, header_hash FROM stream WHERE lane = ?", (lane,)).fetchone()
         last, previous = row or (0, FIRST_PREVIOUS)
-        sealed = seal(
-            leaves, lane=lane, spool=self.spool_id, batch_no=last + 1, previous=previous, created_at_us=now_us
-        )
-        db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?)", (lane, last + 1, batch_id(sealed)))
-        kept = db.execute(_KEEP_BATCH, (lane, last + 1, batch_id(sealed), len(sealed), now_us))
+        number = last + 1
+        sealed = seal(leaves, lane=lane, spool=self.spool_id, batch_no=number, previous=previous, created_at_us=now_us)
+        db.execute("INSERT OR REPLACE INTO stream VALUES (?, ?, ?)", (lane, number, batch_id(sealed)))
+        kept = db.execute(_KEEP_BATCH, (lane, number, batch_id(sealed), len(sealed), now_us))
         db.execute("INSERT INTO sealed VALUES (?, ?)", (kept.lastrowid, sealed))
         db.executemany("DELETE FROM report WHERE id = ?", ids)
-        figures = self.figures
-        figures.reports -= len(ids)
-        figures.report_bytes -= size
-        figures.open_batches += 1
-        figures.open_bytes += len(sealed)
-        figures.last_no[lane] = last + 1
+        self.figures.reports -= len(ids)
+        self.figures.report_bytes -= size
+        self.figures.open_batches += 1
+        self.figures.open_bytes += len(sealed)
+        self.figures.last_no[lane] = number
         return True
 
     def _wanted(self, lane: Lane, after: int, bytes_max: int, db: sqlite3.Connection) -> list[tuple[int, bytes]]:
         found: list[tuple[int, bytes]] = []
         size = 0
-        for number, sealed in db.execute(_WANTED, (lane, after)):
+        for number, sealed in db.execute(_WANTED + " ORDER BY batch_no", (lane, after)):
             size += len(sealed)
             if found and size > bytes_max:
                 break
@@ -411,7 +388,7 @@ class Spool:
             if not _is_damage(error):
                 raise
             self._set_aside(error)
-        return self._connect()
+            return self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
@@ -426,8 +403,10 @@ class Spool:
                 raise VitalwireError(f"{self._path} was written by a newer vitalwire: install that one again")
             if version == 0:
                 db.executescript(SCHEMA)
-            (self.spool_id,) = db.execute("SELECT spool FROM meta").fetchone()
-            self.figures = _count(db)
+            self.spool_id, *figures = db.execute(f"SELECT spool, {', '.join(_FIGURES)} FROM meta").fetchone()
+            self.figures = Figures(*figures)
+            numbers = db.execute("SELECT lane, batch_no FROM stream")
+            self.figures.last_no.update((Lane(lane), number) for lane, number in numbers)
         except BaseException:
             db.close()
             raise
@@ -441,19 +420,6 @@ class Spool:
             with suppress(FileNotFoundError):
                 os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
         self._on_event("spool-damaged", f"the spool is damaged ({error}): kept as {aside.name}, a fresh one begins")
-
-
-def _count(db: sqlite3.Connection) -> Figures:
-    reports, report_bytes = db.execute("SELECT count(*), coalesce(sum(length(leaf)), 0) FROM report").fetchone()
-    figures = Figures(reports, report_bytes)
-    sizes = "SELECT receipted_at IS NULL AS o, count(*), sum(size) FROM batch GROUP BY o"
-    for still_open, batches, size in db.execute(sizes):
-        if still_open:
-            figures.open_batches, figures.open_bytes = batches, size
-        else:
-            figures.held_bytes = size
-    figures.last_no.update((Lane(lane), number) for lane, number in db.execute("SELECT lane, batch_no FROM stream"))
-    return figures
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
@@ -470,23 +436,22 @@ def _encode(reports: Sequence[Report], frame: bytes) -> list[tuple[Report, bytea
     leaves: list[tuple[Report, bytearray]] = []
     failed: list[tuple[Report, str]] = []
     for report in reports:
-        salt = os.urandom(16)
         try:
-            leaves.append((report, encode_report(report, salt, sha256(salt + frame).digest())))
+            leaves.append((report, _leaf(report, frame)))
         except (VitalwireError, struct.error, ValueError, OverflowError) as error:
             failed.append((report, str(getattr(error, "reason", "does-not-fit"))))
     if failed:
         first, reason = failed[0]
-        text = Record(
-            kind=RecordKind.TEXT,
-            text=f"{len(failed)} of {len(reports)} reports do not fit the layout",
-            as_sent=AsSent("vitalwire", reason),
-        )
-        at_us = first.received_at_us
-        claim = first.claim.encode("utf-8", "replace").decode()[:CLAIM_CHARS_MAX]
+        text = f"{len(failed)} of {len(reports)} reports do not fit the layout"
+        record = Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("vitalwire", reason))
+        claim, at_us = first.claim.encode("utf-8", "replace").decode()[:CLAIM_CHARS_MAX], first.received_at_us
         rejected = Report(
-            Kind.REJECTED, claim, at_us, at_us, ClockQuality.RECEIVED, (text,), frame=frame[:FRAME_BYTES_MAX]
+            Kind.REJECTED, claim, at_us, at_us, ClockQuality.RECEIVED, (record,), frame=frame[:FRAME_BYTES_MAX]
         )
-        salt = os.urandom(16)
-        leaves.append((rejected, encode_report(rejected, salt, sha256(salt + frame).digest())))
+        leaves.append((rejected, _leaf(rejected, frame)))
     return leaves
+
+
+def _leaf(report: Report, frame: bytes) -> bytearray:
+    salt = os.urandom(16)
+    return encode_report(report, salt, sha256(salt + frame).digest())

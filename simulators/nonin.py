@@ -48,7 +48,7 @@ def df2_packet(patient: Patient, number: int) -> bytes:
     # Frames 1 to 25: HR, SpO2, revision, reserved, SpO2-D, fast, beat to beat, E-HR, E-SpO2, E-SpO2-D, HR-D, E-HR-D.
     table = [*hr, spo2, _REVISION, *[0] * 4, *[spo2] * 3, 0, 0, *hr, spo2, spo2, 0, 0, *hr, *hr, 0, 0]
     t = (number * FRAMES + np.arange(FRAMES)) / SAMPLE_HZ
-    pleth = (_PLETH_LOW + _PLETH_SPAN * patient.pleth(t)).astype(int)
+    pleth = np.rint(_PLETH_LOW + _PLETH_SPAN * patient.pleth(t)).astype(int)
     beating = np.floor(patient.beats(t)) > np.floor(patient.beats(t - _PERFUSION_FRAMES / SAMPLE_HZ))
     packet = bytearray()
     for i in range(FRAMES):

@@ -7,7 +7,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,14 +14,14 @@ from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig
 from edge_agent.process import driver_of, make_source, site_mappings
 from edge_agent.transports.mllp import split_address
 from edge_agent.transports.serial import url_problem
-from edge_agent.watch import Observation, Watcher, verdict, watch
+from edge_agent.watch import Watcher, transport_and_place, verdict, watch
 from runtime import keys
 from runtime.errors import UserError
 from schemas.errors import VitalwireError
 
 OPEN_LIMIT_S = 5.0  # for the other side of a socket to answer
 LOOK_S = 0.05
-MENDS = {"ModemManager": ": systemctl disable --now ModemManager", "brltty": ": apt remove brltty"}
+MENDS = {"ModemManager": "systemctl disable --now ModemManager", "brltty": "apt remove brltty"}
 ROOM_BYTES = 1 << 30  # less than this on the spool's disk is soon full
 Source = SerialConfig | MllpConfig | MqttConfig
 
@@ -47,13 +46,9 @@ def _problem(where: str, text: str) -> Finding:
     return Finding(where, what, mend or "see `vitalwire config sample edge`")
 
 
-def sources(config: EdgeConfig) -> list[tuple[str, str, Source]]:
-    """Each source with its transport and where it is."""
-    return [
-        *(("serial", s.port, s) for s in config.serial),
-        *(("mllp", m.dial or m.listen or "127.0.0.1:2575", m) for m in config.mllp),
-        *(("mqtt", q.broker, q) for q in config.mqtt),
-    ]
+def sources(config: EdgeConfig) -> tuple[Source, ...]:
+    """Every source, serial first."""
+    return *config.serial, *config.mllp, *config.mqtt
 
 
 def settings(config: EdgeConfig) -> Iterator[Finding]:
@@ -62,15 +57,16 @@ def settings(config: EdgeConfig) -> Iterator[Finding]:
         uuid.UUID(config.edge)
     except ValueError:
         yield Finding("edge", f"{config.edge!r} is no edge id", "take the one that `vitalwire edge keygen` printed")
-    names = [source.name for _, _, source in sources(config)]
+    names = [source.name for source in sources(config)]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield Finding(name, "two sources have this name", "give each its own")
-    for transport, place, source in sources(config):
-        yield from source_settings(transport, place, source)
+    for source in sources(config):
+        yield from source_settings(source)
 
 
-def source_settings(transport: str, place: str, source: Source) -> Iterator[Finding]:
+def source_settings(source: Source) -> Iterator[Finding]:
     """What a source cannot be opened with."""
+    transport, place = transport_and_place(source)
     try:
         driver_of(source, transport)
         make_source(source, {}, "")
@@ -111,9 +107,9 @@ def files(config: EdgeConfig) -> Iterator[Finding]:
     yield Finding("spool", text, mend, note=free > ROOM_BYTES)
 
 
-def time_zone(transport: str, source: Source) -> Finding | None:
+def time_zone(source: Source) -> Finding | None:
     """Refuses a source whose messages may carry a time without its zone: a zone is never guessed."""
-    needs = transport == "mllp" or (isinstance(source, MqttConfig) and source.time_field is not None)
+    needs = isinstance(source, MllpConfig) or (isinstance(source, MqttConfig) and source.time_field is not None)
     if source.time_zone or not needs:
         return None
     return Finding(source.name, "no time zone for times that come without one", 'time_zone = "Europe/Berlin"')
@@ -128,11 +124,10 @@ def steady(source: Source, devices: Path = Path("/dev/serial")) -> Finding | Non
     return Finding(source.name, f"{source.port} may be another device after a restart", f'port = "{better}"', note=True)
 
 
-async def socket(transport: str, place: str, source: Source) -> Finding:
+async def socket(source: Source) -> Finding:
     """Open a source once, as the agent would."""
-    o, stop = Observation(source.name, transport, place), asyncio.Event()
-    w = Watcher(o, driver_of(source, transport))
-    task = asyncio.ensure_future(watch(source, partial(make_source, source, {}), w, stop))
+    w, stop = Watcher(source, {}), asyncio.Event()
+    o, task = w.o, asyncio.ensure_future(watch(w, stop))
     for _ in range(int(OPEN_LIMIT_S / LOOK_S)):
         if task.done() or o.opened or o.trouble or o.held_by or o.refused:
             break
@@ -140,9 +135,11 @@ async def socket(transport: str, place: str, source: Source) -> Finding:
     stop.set()
     await task
     if o.held_by.startswith("the running agent"):
-        return Finding(source.name, f"{place} is in use by {o.held_by}")
-    if o.opened and not o.trouble:
-        return Finding(source.name, f"{place} opens")
+        return Finding(o.source, f"{o.place} is in use by {o.held_by}")
     if o.held_by:
-        return Finding(source.name, f"{place} is held by {o.held_by}", f"end it{MENDS.get(o.held_by.split()[0], '')}")
-    return _problem(source.name, verdict(w.look()).text)
+        return Finding(o.source, f"{o.place} is held by {o.held_by}", MENDS.get(o.held_by.split()[0], "end it"))
+    return (
+        _problem(o.source, verdict(w.look()).text)
+        if o.trouble or not o.opened
+        else Finding(o.source, f"{o.place} opens")
+    )

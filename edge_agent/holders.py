@@ -23,39 +23,38 @@ class Holder(NamedTuple):
 
 
 def holder_of(device: str) -> Holder | None:
-    """Who else has this device file open; None where nobody does, or nobody that we may look into."""
-    return _having(os.path.realpath(device))
+    """Who else has this device file open, as far as we may look; on a pty only an agent counts, its maker does not."""
+    path = os.path.realpath(device)
+    return next((h for h in _having(path) if h.is_agent or not path.startswith("/dev/pts/")), None)
 
 
 def listener_on(port: int) -> Holder | None:
     """Who else listens on this TCP port."""
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with suppress(OSError):
-            for row in map(str.split, Path(table).read_text().splitlines()[1:]):
-                listens = row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port
-                if listens and (holder := _having(f"socket:[{row[9]}]")):
-                    return holder
-    return None
+    rows = [line.split() for t in ("tcp", "tcp6") for line in Path("/proc/net", t).read_text().splitlines()[1:]]
+    inodes = {row[9] for row in rows if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port}
+    return next((holder for inode in inodes for holder in _having(f"socket:[{inode}]")), None)
 
 
 def runs(name: str) -> bool:
     """Whether a program of this name runs."""
-    return any(holder.name == name for _, holder in _processes())
+    return any(holder.name == name for holder in _processes())
 
 
-def _processes() -> Iterator[tuple[Path, Holder]]:
+def _processes() -> Iterator[Holder]:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             arguments = (process / "cmdline").read_bytes().split(b"\0")
             is_agent = {b"edge", b"run"} < set(arguments) and any(b"vitalwire" in a for a in arguments)
-            yield process, Holder(int(process.name), (process / "comm").read_text().strip(), is_agent)
+            yield Holder(int(process.name), (process / "comm").read_text().strip(), is_agent)
 
 
-def _having(link: str) -> Holder | None:
-    for process, holder in _processes():
-        with suppress(OSError):
-            for file in (process / "fd").iterdir() if holder.pid != os.getpid() else ():
-                with suppress(OSError):  # closed meanwhile
-                    if os.readlink(file) == link:
-                        return holder
-    return None
+def _having(link: str) -> list[Holder]:
+    others = (holder for holder in _processes() if holder.pid != os.getpid())
+    return [holder for holder in others if link in _links(holder.pid)]
+
+
+def _links(pid: int) -> Iterator[str]:
+    with suppress(OSError):
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                yield os.readlink(file)

@@ -17,14 +17,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
-from adapters.driver import DeviceDriver, SerialSettings, Source
+from adapters.driver import SerialSettings, Source
 from adapters.formats.mllp import MllpFramer
+from adapters.site import SiteMapping
 from edge_agent import agent
 from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.holders import holder_of, listener_on, runs
+from edge_agent.process import driver_of, make_source
 from edge_agent.transports.mllp import READ_BYTES, split_address
 from edge_agent.transports.mqtt import KEEPALIVE_S, MqttTransport
 from edge_agent.transports.serial import open_port
@@ -69,6 +72,15 @@ class Observation:
     last_stored: str | None = None  # age of the newest value of these in the store; "" none, None: nobody asked
     unregistered: str = ""  # one of these that is stored and that nobody has adopted
     why_not_stored: str = ""
+
+
+def transport_and_place(source: SerialConfig | MllpConfig | MqttConfig) -> tuple[str, str]:
+    """How and where a source is reached."""
+    if isinstance(source, SerialConfig):
+        return "serial", source.port
+    if isinstance(source, MllpConfig):
+        return "mllp", source.dial or source.listen or "127.0.0.1:2575"
+    return "mqtt", source.broker
 
 
 class Verdict(NamedTuple):
@@ -148,10 +160,8 @@ def _at_the_store(o: Observation) -> tuple[str, str]:
     if not o.last_stored:
         return "not-stored", f"values are {'not' if o.held_by else 'read here; not'} stored: {o.why_not_stored}"
     if o.unregistered:
-        return (
-            "unregistered",
-            f"values stored, device not registered: vitalwire devices adopt '{o.unregistered}' --bed 'ICU-07'",
-        )
+        mend = f"vitalwire devices adopt '{o.unregistered}' --bed 'ICU-07'"
+        return "unregistered", f"values stored, device not registered: {mend}"
     return "stored", f"values are stored, the last {o.last_stored} ago, and the device is registered"
 
 
@@ -160,11 +170,22 @@ def _reasons(o: Observation) -> str:
 
 
 class Watcher:
-    """Counts what comes; `say` gets a kind (bytes, frame, value) and a line for people, control bytes shown."""
+    """Counts what comes at a source; `say` gets a kind (bytes, frame, values) and a line for people."""
 
-    def __init__(self, o: Observation, driver: DeviceDriver, say: Callable[[str, str], None] = lambda _, __: None,
-                 monotonic_s: Callable[[], float] = time.monotonic) -> None:  # fmt: skip
-        self.o, self.driver, self._say, self._monotonic_s = o, driver, say, monotonic_s
+    def __init__(
+        self,
+        config: SerialConfig | MllpConfig | MqttConfig,
+        sites: dict[str, SiteMapping],
+        say: Callable[[str, str], None] = lambda _, __: None,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        transport, place = transport_and_place(config)
+        self.config, self.driver, self.o = (
+            config,
+            driver_of(config, transport),
+            Observation(config.name, transport, place),
+        )
+        self.source, self._say, self._monotonic_s = partial(make_source, config, sites), say, monotonic_s
         self._began_s, self._last_s = monotonic_s(), 0.0
 
     def look(self) -> Observation:
@@ -193,12 +214,12 @@ class Watcher:
         for report in reports:
             if len(self.o.claims) < CLAIMS_MAX and report.kind is not Kind.CONTEXT:
                 self.o.claims[report.claim] = None
-            for record in report.records if report.kind is Kind.METRIC else ():
-                if record.kind is RecordKind.NUMERIC:
-                    self.o.values += 1
-                    self.o.coded += record.code != 0
-                    self.o.readings += record.validity is not Validity.NOT_AVAILABLE
-                    self._say("value", f"{in_words(record)}  from {report.claim}")
+            numbers = [r for r in report.records if report.kind is Kind.METRIC and r.kind is RecordKind.NUMERIC]
+            self.o.values += len(numbers)
+            self.o.coded += sum(r.code != 0 for r in numbers)
+            self.o.readings += sum(r.validity is not Validity.NOT_AVAILABLE for r in numbers)
+            if numbers:
+                self._say("values", f"{', '.join(map(in_words, numbers))}  from {report.claim}")
 
 
 def in_words(record: Record) -> str:
@@ -215,37 +236,30 @@ def in_words(record: Record) -> str:
 # --- at the ports: each waits until `stop` is set -------------------------------------------------------------------
 
 
-async def watch(
-    config: SerialConfig | MllpConfig | MqttConfig,
-    make_source: Callable[[str], Source],
-    w: Watcher,
-    stop: asyncio.Event,
-) -> None:
-    """Watch a source until `stop`; what hinders it stands in the observation."""
+async def watch(w: Watcher, stop: asyncio.Event) -> None:
+    """Watch until `stop`; what hinders it stands in the observation."""
     try:
-        if isinstance(config, SerialConfig):
-            await _serial(config, make_source(config.port), w, stop)
-        elif isinstance(config, MllpConfig):
-            await (_dial if config.dial else _listen)(config, make_source, w, stop)
+        if isinstance(w.config, SerialConfig):
+            await _serial(w, w.config, stop)
+        elif isinstance(w.config, MllpConfig):
+            await (_dial if w.config.dial else _listen)(w, w.config, stop)
         else:
-            await _Listener(config, "watch", make_source, now_us, itertools.count()).listen(w, stop)
+            await _Listener(w.config, "watch", w.source, now_us, itertools.count()).listen(w, stop)
     except UserError as error:
         w.o.trouble = str(error)
 
 
-async def _serial(config: SerialConfig, source: Source, w: Watcher, stop: asyncio.Event) -> None:
-    driver = w.driver
-    assert driver.framer is not None
-    holder = holder_of(config.port) if "://" not in config.port else None
-    if holder is not None:  # also one that took no lock: each of two readers gets half of the bytes
-        w.o.held_by = str(holder)
+async def _serial(w: Watcher, config: SerialConfig, stop: asyncio.Event) -> None:
+    assert w.driver.framer is not None
+    if "://" not in config.port and (holder := holder_of(config.port)):
+        w.o.held_by = str(holder)  # also without a lock: each of two readers gets half of the bytes
         return
     try:
-        port = await asyncio.to_thread(open_port, config, driver.serial or SerialSettings())
+        port = await asyncio.to_thread(open_port, config, w.driver.serial or SerialSettings())
     except (OSError, ValueError) as error:
         w.o.trouble = serial_trouble(config.port, error)
         return
-    w.o.opened, framer = True, driver.framer()
+    w.o.opened, framer, source = True, w.driver.framer(), w.source(config.port)
     try:
         while not stop.is_set():
             if data := await asyncio.to_thread(port.read, READ_BYTES):  # what came until its time-out
@@ -276,11 +290,9 @@ def serial_trouble(path: str, error: Exception) -> str:
     return f"{path} cannot be opened: {error}"
 
 
-async def _converse(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, make_source: Callable[[str], Source], w: Watcher
-) -> None:
+async def _converse(w: Watcher, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     w.o.connections += 1
-    source, framer = make_source((writer.get_extra_info("peername") or ("?",))[0]), MllpFramer()
+    source, framer = w.source((writer.get_extra_info("peername") or ("?",))[0]), MllpFramer()
     with suppress(OSError):
         while data := await reader.read(READ_BYTES):
             w.take(data)
@@ -292,25 +304,22 @@ async def _converse(
     writer.close()
 
 
-async def _listen(config: MllpConfig, make_source: Callable[[str], Source], w: Watcher, stop: asyncio.Event) -> None:
+async def _listen(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
     host, port = split_address(w.o.place)
-    check_listener(host, tls=config.tls_cert is not None, insecure=config.insecure)
-    tls = server_context(config.tls_cert, config.tls_key, config.tls_ca) if config.tls_cert and config.tls_key else None
+    check_listener(host, tls=c.tls_cert is not None, insecure=c.insecure)
+    tls = server_context(c.tls_cert, c.tls_key, c.tls_ca) if c.tls_cert and c.tls_key else None
     talks: dict[asyncio.StreamWriter, asyncio.Future[None]] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talks[writer] = asyncio.ensure_future(_converse(reader, writer, make_source, w))
+        talks[writer] = asyncio.ensure_future(_converse(w, reader, writer))
         await talks[writer]
         del talks[writer]
 
     try:
         server = await asyncio.start_server(serve, host, port, ssl=tls)
     except OSError as error:
-        holder = listener_on(port) if error.errno == errno.EADDRINUSE else None
-        w.o.held_by = str(holder or "")
-        w.o.trouble = (
-            f"{w.o.place} cannot be listened on: {os.strerror(error.errno or 0)}, choose another address or port"
-        )
+        w.o.held_by = str(listener_on(port) or "") if error.errno == errno.EADDRINUSE else ""
+        w.o.trouble = f"{w.o.place} is not to be had ({os.strerror(error.errno or 0)}): choose another address or port"
         return
     w.o.opened = True
     await stop.wait()
@@ -320,18 +329,17 @@ async def _listen(config: MllpConfig, make_source: Callable[[str], Source], w: W
     await asyncio.gather(*talks.values())
 
 
-async def _dial(config: MllpConfig, make_source: Callable[[str], Source], w: Watcher, stop: asyncio.Event) -> None:
-    tls = client_context(config.tls_ca, config.tls_cert, config.tls_key) if config.tls_ca else None
+async def _dial(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
+    tls = client_context(c.tls_ca, c.tls_cert, c.tls_key) if c.tls_ca else None
     try:
         async with asyncio.timeout(DIAL_LIMIT_S):
             reader, writer = await asyncio.open_connection(*split_address(w.o.place), ssl=tls)
     except OSError as error:  # TimeoutError is one
-        w.o.trouble = (
-            f"{w.o.place} is not reached ({str(error) or 'no answer'}): is the gateway on, and no firewall between?"
-        )
+        why = str(error) or "no answer"
+        w.o.trouble = f"{w.o.place} is not reached ({why}): is the gateway on, and no firewall between?"
         return
     w.o.opened = True
-    talk = asyncio.ensure_future(_converse(reader, writer, make_source, w))
+    talk = asyncio.ensure_future(_converse(w, reader, writer))
     await stop.wait()
     writer.close()
     await talk
@@ -361,7 +369,7 @@ class _Listener(MqttTransport):
         def on_message(_: Any, __: Any, message: Any) -> None:
             def came() -> None:
                 w.take(message.payload)
-                w.frame(message.payload, self._make_source(message.topic), retained=message.retain)
+                w.frame(message.payload, w.source(message.topic), retained=message.retain)
 
             loop.call_soon_threadsafe(came)
 

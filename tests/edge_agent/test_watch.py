@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import grp
 import os
 import socket
 import subprocess
@@ -11,18 +13,18 @@ import threading
 import tty
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.formats.mllp import wrap
 from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
-from edge_agent.process import make_source
-from edge_agent.watch import Observation, Watcher, in_words, verdict, watch
+from edge_agent.holders import holder_of
+from edge_agent.watch import Observation, Watcher, in_words, serial_trouble, verdict, watch
 from schemas.report import AsSent, Record, Validity
 from vitalwire.embedded import Addresses
 
@@ -108,12 +110,12 @@ def seen_at(
     say: Callable[[str, str], None] = lambda _, __: None,
 ) -> Observation:  # fmt: skip
     """Watch until something was seen, and no longer than `LIMIT_S`."""
-    driver = DRIVER_BY_NAME[config.driver]
-    w = Watcher(Observation(config.name, driver.transport, place), driver, say)
+    w = Watcher(config, {}, say)
+    assert w.o.place == place
 
     async def run() -> None:
         stop = asyncio.Event()
-        task = asyncio.ensure_future(watch(config, partial(make_source, config, {}), w, stop))
+        task = asyncio.ensure_future(watch(w, stop))
         doing = None
         async with asyncio.timeout(LIMIT_S):
             while not (task.done() or until(w.look())):
@@ -157,7 +159,7 @@ def test_an_oximeter_is_read_and_control_bytes_are_shown_not_obeyed(pty: tuple[i
     assert verdict(o).slug == "read"
     assert o.bad == {"not-a-reading": 1}
     assert ("frame", "\\x1b[2J\\x07junk  ← not-a-reading") in said
-    assert any(kind == "value" and text.startswith("SpO2 97 %") for kind, text in said)
+    assert any(kind == "values" and text.startswith("SpO2 97 %, PR 72 /min  from bed/") for kind, text in said)
     assert any(kind == "bytes" and text.startswith("1b 5b 32 4a 07") for kind, text in said)
 
 
@@ -171,22 +173,41 @@ def test_a_port_that_is_not_there_says_so() -> None:
     assert verdict(o) == ("not-open", "/dev/ttyNONE does not exist: plug it in, and see ls /dev/serial/by-id")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "holder"), [(["vitalwire", "edge", "run"], "the running agent"), (["x"], "python")]
-)
-def test_a_port_that_a_program_has_open_is_left_to_it_lock_or_no_lock(
-    pty: tuple[int, str], arguments: list[str], holder: str
-) -> None:
+@contextmanager
+def opened_by(*command: str, path: str) -> Iterator[int]:
+    """The id of a process that has this file open, without a lock."""
     code = "import sys; f = open(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     with subprocess.Popen(
-        [sys.executable, "-c", code, pty[1], *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code, path, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        o = seen_at(SerialConfig("bed", "nonin_df2", port=pty[1]), pty[1], lambda o: False)
-        assert verdict(o).slug == "held"
-        assert o.held_by.startswith(holder)
-        assert f"(pid {other.pid})" in o.held_by
+        yield other.pid
+
+
+def test_a_port_of_the_running_agent_is_left_to_it_and_one_that_its_simulator_has_open_is_read(
+    pty: tuple[int, str], tmp_path: Path
+) -> None:
+    config = SerialConfig("bed", "nonin_df2", port=pty[1])
+    with opened_by("simulator", path=pty[1]):
+        assert verdict(seen_at(config, pty[1], lambda o: o.opened)).slug == "no-bytes"
+        with opened_by("vitalwire", "edge", "run", path=pty[1]) as agent:
+            o = seen_at(config, pty[1], lambda o: False)
+    assert verdict(o).slug == "held"
+    assert o.held_by == f"the running agent (pid {agent})"
+    (tmp_path / "port").touch()
+    with opened_by("x", path=str(tmp_path / "port")) as other:
+        assert f"(pid {other})" in str(holder_of(str(tmp_path / "port")))
+
+
+def test_what_hinders_a_port_from_opening_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = grp.getgrgid(os.stat("/dev/null").st_gid).gr_name
+    denied = serial_trouble("/dev/null", PermissionError(errno.EACCES, "denied"))
+    assert f"sudo usermod -aG {group} $USER" in denied
+    assert "fuser" in serial_trouble("/dev/null", BlockingIOError(errno.EAGAIN, "locked"))
+    assert "terminal server" in serial_trouble("socket://ts:4001", OSError(errno.ECONNREFUSED, "refused"))
+    monkeypatch.setattr("edge_agent.watch.runs", lambda name: name == "brltty")
+    assert "apt remove brltty" in serial_trouble("/dev/ttyUSB0", FileNotFoundError(errno.ENOENT, "none"))
 
 
 async def send(address: str, data: bytes, answers: list[bytes] | None = None) -> None:
@@ -222,7 +243,7 @@ def test_nobody_connects_and_a_taken_port_is_told() -> None:
     assert verdict(seen_at(MllpConfig("bed", "hl7_oru", listen=place), place, lambda o: o.opened)).slug == "nobody"
     with socket.create_server(("127.0.0.1", int(place.split(":")[1]))):
         o = seen_at(MllpConfig("bed", "hl7_oru", listen=place), place, lambda o: False)
-    assert verdict(o).text.startswith(f"{place} cannot be listened on: Address already in use")
+    assert verdict(o).text.startswith(f"{place} is not to be had (Address already in use)")
     o = seen_at(MllpConfig("bed", "hl7_oru", listen="0.0.0.0:0"), "0.0.0.0:0", lambda o: False)
     assert "needs tls_cert" in verdict(o).text
 

@@ -6,6 +6,7 @@ nothing and gets its receipt again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -103,6 +104,10 @@ class Writer:
                 kept, repeated = await self._sift(blocks, written)
                 if kept:
                     await self._insert(kept, written, now_us)
+                if repeated:
+                    streams = Counter((h.spool, int(h.lane), h.edge) for h, _, _ in repeated)
+                    names = [list(c) for c in zip(*streams, strict=True)]
+                    await self._conn.execute(_REPEATS_SQL, [*names, list(streams.values())])
                 await self._receipts(kept, repeated, now_us)
                 for item in quarantined:
                     await self._quarantine(item, written, now_us)
@@ -417,6 +422,12 @@ UPDATE ledger g SET
     doubtful = g.doubtful + u.d, updated_at = now()
 FROM unnest(%b::bytea[], %b::int2[], %b::bytea[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::int8[],
     %b::int8[]) AS u(s, l, e, k, r, c, m, u, d)
+WHERE g.spool = encode(u.s, 'hex')::uuid AND g.lane = u.l AND g.edge = encode(u.e, 'hex')::uuid
+"""
+
+_REPEATS_SQL = """
+UPDATE ledger g SET duplicates = g.duplicates + u.n FROM unnest(%b::bytea[], %b::int2[], %b::bytea[], %b::int8[])
+    AS u(s, l, e, n)
 WHERE g.spool = encode(u.s, 'hex')::uuid AND g.lane = u.l AND g.edge = encode(u.e, 'hex')::uuid
 """
 

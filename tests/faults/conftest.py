@@ -14,8 +14,10 @@ import psycopg
 import pytest
 
 from tests.faults.oracles import Outcome
-from tests.faults.system import ROOT, delete_topics
+from tests.faults.system import ROOT
+from tests.faults.topics import delete_topics
 
+LONG = bool(os.environ.get("VITALWIRE_FAULTS_LONG"))  # outages as long as the list of faults has them
 Services = Callable[..., None]
 _outcomes: dict[str, tuple[str, Outcome]] = {}
 
@@ -57,9 +59,7 @@ def _at_server(server: str, statement: str) -> None:
 @pytest.fixture
 def outcome(request: pytest.FixtureRequest) -> Outcome:
     """This case's line of the table, which the case fills in."""
-    function = request.function
-    case = function.__name__.removeprefix("test_")
-    _outcomes[request.node.nodeid] = case, Outcome()
+    _outcomes[request.node.nodeid] = request.node.name.removeprefix("test_"), Outcome()
     return _outcomes[request.node.nodeid][1]
 
 

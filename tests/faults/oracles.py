@@ -106,7 +106,7 @@ def settle(system: System, senders: Sequence[Sender], outcome: Outcome) -> None:
     assert acked
     assert (outcome.lost, outcome.duplicated) == (0, 0)  # O1
     assert not [name for name in rows if sent.get(name[0]) != name[1]]  # O2
-    until(lambda: not _count(system, "SELECT count(*) FROM outbox"), RECOVERY_S, "all receipts are on their way")
+    until(lambda: not count(system, "SELECT count(*) FROM outbox"), RECOVERY_S, "all receipts are on their way")
     time.sleep(1.0)  # from the topic into the spool: the agent says nothing of it but every ten seconds
     system.stop_edge()
     check_sequences(system)
@@ -138,10 +138,10 @@ def check_sequences(system: System) -> None:
 def events(system: System, code: str) -> int:
     """O6: how many events of this code the agent has told of itself."""
     sql = "SELECT count(*) FROM report r CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t"
-    return _count(system, sql + f" WHERE r.kind = 4 AND t ->> 'code' = '{code}'")
+    return count(system, sql + f" WHERE r.kind = 4 AND t ->> 'code' = '{code}'")
 
 
-def _count(system: System, sql: str) -> int:
+def count(system: System, sql: str) -> int:
     with open_store(system.database) as conn:
         row = conn.execute(sql.encode()).fetchone()
     return int(row[0]) if row else 0

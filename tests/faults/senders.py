@@ -24,38 +24,44 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from schemas.report import device_id
 
-HEART_RATE, SPO2 = 147842, 150456
+# OBX-3 to 6
+HEART_RATE = "147842^MDC_ECG_HEART_RATE^MDC||{:.1f}|264864^MDC_DIM_BEAT_PER_MIN^MDC"
+SPO2 = "150456^MDC_PULS_OXIM_SAT_O2^MDC||{:.1f}|262688^MDC_DIM_PERCENT^MDC"
 NO_SUBSCRIBER = 0x10  # MQTT 5.0 section 3.4.2.1: taken by the broker, and nobody is there to have it
 ANSWER_S = 5.0
+AGAIN_S = 0.02
 Record = tuple[uuid.UUID, int]  # device, moment in microseconds
 
 
 class Sender(Thread):
     """Sends `rate_hz` records a second until `stop`; `sent` and `acked` give each record its value."""
 
-    def __init__(self, claim: str, rate_hz: float, first: int = 0) -> None:
+    def __init__(self, claim: str, rate_hz: float) -> None:
         super().__init__(daemon=True)
-        self.claim, self.device, self.code = claim, device_id(claim), HEART_RATE
+        self.claim, self.device = claim, device_id(claim)
         self.sent: dict[Record, float] = {}
         self.acked: dict[Record, float] = {}
-        self._pause_s, self._ending = 1 / rate_hz, Event()
-        self._numbers = itertools.count(first)
+        self._pause_s, self._ending, self._last_us = 1 / rate_hz, Event(), 0
 
     def stop(self) -> None:
         """Send no more; returns when all that is under way is acknowledged."""
         self._ending.set()
-        self.join(60)
+        if self.is_alive():
+            self.join(60)
         assert not self.is_alive(), f"{self.claim} still waits for an acknowledgement"
 
-    def _moments(self) -> Iterator[tuple[int, datetime, Record, float]]:
-        """A number, a moment in steps of 100 us (HL7 knows no finer), the record's name, and its value."""
-        last = 0
-        while not self._ending.wait(self._pause_s):
-            last = max(last + 100, time.time_ns() // 100_000 * 100)
-            number = next(self._numbers)
-            record, value = (self.device, last), 40 + number % 1000 / 10
-            self.sent[record] = value
-            yield number, datetime.fromtimestamp(last / 1e6, UTC), record, value
+    def _values(self) -> Iterator[float]:
+        for number in itertools.count():
+            if self._ending.wait(self._pause_s):
+                return
+            yield 40 + number % 1000 / 10
+
+    def _measured(self, value: float) -> tuple[datetime, Record]:
+        """A moment of its own, in steps of 100 us (HL7 knows no finer), and the record's name."""
+        self._last_us = max(self._last_us + 100, time.time_ns() // 100_000 * 100)
+        record = self.device, self._last_us
+        self.sent[record] = value
+        return datetime.fromtimestamp(self._last_us / 1e6, UTC), record
 
 
 class MllpSender(Sender):
@@ -70,23 +76,22 @@ class MllpSender(Sender):
         self._socket: socket.socket | None = None
 
     def run(self) -> None:
-        for number, moment, record, value in self._moments():
-            ident = f"{self._bed}-{number}"
-            self.send(ident, moment, f"147842^MDC_ECG_HEART_RATE^MDC||{value:.1f}|264864^MDC_DIM_BEAT_PER_MIN^MDC")
-            self.acked[record] = value
+        for value in self._values():
+            self.send(HEART_RATE, value)
 
-    def send(self, ident: str, moment: datetime, observed: str) -> None:
-        """Returns when the message is acknowledged as received."""
-        at = f"{moment:%Y%m%d%H%M%S.%f}"[:19] + "+0000"
-        mode = "AL|NE" if self._enhanced else "|"
+    def send(self, observed: str, value: float) -> None:
+        """One observation; returns when it is acknowledged as received."""
+        moment, record = self._measured(value)
+        at, ident = f"{moment:%Y%m%d%H%M%S.%f}"[:19] + "+0000", f"{self._bed}-{len(self.sent)}"
         message = "\r".join([
-            f"MSH|^~\\&|MON|ICU|||{at}||ORU^R01|{ident}|P|2.5.1|||{mode}",
-            f"PV1|1|I|ICU^^{self._bed}", f"OBR|1||{ident}||||{at}", f"OBX|1|NM|{observed}|||||F", "",
+            f"MSH|^~\\&|MON|ICU|||{at}||ORU^R01|{ident}|P|2.5.1|||{'AL|NE' if self._enhanced else '|'}",
+            f"PV1|1|I|ICU^^{self._bed}", f"OBR|1||{ident}||||{at}", f"OBX|1|NM|{observed.format(value)}|||||F", "",
         ])  # fmt: skip
         frame = b"\x0b" + message.encode() + b"\x1c\r"
         wanted = f"MSA|{'CA' if self._enhanced else 'AA'}|{ident}\r".encode()
         while not self._exchange(frame, wanted):
-            time.sleep(0.02)
+            time.sleep(AGAIN_S)
+        self.acked[record] = value
 
     def _exchange(self, frame: bytes, wanted: bytes) -> bool:
         try:
@@ -122,12 +127,13 @@ class MqttSender(Sender):
     def run(self) -> None:
         self._client.connect(*self._address)
         self._client.loop_start()
-        for _, moment, record, value in self._moments():
+        for value in self._values():
+            moment, record = self._measured(value)
             self._publish(json.dumps({"ts": moment.isoformat(), "hr": value}).encode(), record, value)
             self._take_answers()
         while self._open:
             self._take_answers()
-            time.sleep(0.02)
+            time.sleep(AGAIN_S)
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -149,16 +155,13 @@ class SerialSender(Sender):
 
     def __init__(self, claim: str, rate_hz: float = 10) -> None:
         super().__init__(claim, rate_hz)
-        self.code = SPO2
         self._port, self._slave = os.openpty()  # ours stays open: the line does not hang up when the agent dies
         tty.setraw(self._slave)
         os.set_blocking(self._port, False)
         self.path = os.ttyname(self._slave)
 
     def run(self) -> None:
-        for number in self._numbers:
-            if self._ending.wait(self._pause_s):
-                break
+        for number, _ in enumerate(self._values()):
             spo2, rate = 70 + number // 200 % 30, 50 + number % 200
             self.sent[self.device, spo2 * 1000 + rate] = spo2
             with suppress(BlockingIOError):  # nobody reads, and the line holds no more

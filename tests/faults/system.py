@@ -12,13 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from confluent_kafka.admin import AdminClient
-
 from emr_store import registry
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from runtime import keys
-from schemas.topics import TOPICS
 from vitalwire.embedded.services import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -140,12 +137,3 @@ def _end(pid: int, number: int) -> None:
         pass
     finally:
         os.close(descriptor)
-
-
-def delete_topics(kafka: str) -> None:
-    """Delete our topics at a broker that only tests use; their groups' offsets go with them."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    there = admin.list_topics(timeout=STOP_S).topics
-    names = [topic.name for topic in TOPICS if topic.name in there]
-    for deleted in admin.delete_topics(names).values() if names else ():
-        deleted.result(STOP_S)

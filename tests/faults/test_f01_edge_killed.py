@@ -10,27 +10,52 @@ from pathlib import Path
 import pytest
 
 from tests.faults import ward
-from tests.faults.oracles import Outcome, events, flowing, settle
+from tests.faults.oracles import Outcome, count, events, flowing, settle, until
+from tests.faults.topics import ends
 
 KILLS = 200
-START_S = 40  # topics are made, workers join their groups
+ROUNDS = 10
+WAIT_S = 20
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 
 def test_f01_edge_killed(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
     """SIGKILL at random, 200 times under load."""
-    system, senders = ward.make(tmp_path, kafka, database)
-    with system:
-        for sender in senders:
-            sender.start()
-        flowing(system, senders, START_S)
-        acked_before = sum(len(s.acked) for s in senders)
+    with ward.running(tmp_path, kafka, database) as (system, senders):
+        before = sum(len(s.acked) for s in senders)
         for _ in range(KILLS):
             time.sleep(random.uniform(0.2, 0.7))
             system.stop_edge(signal.SIGKILL)
             system.start_edge()
-        assert sum(len(s.acked) for s in senders) > acked_before + KILLS
+        assert sum(len(s.acked) for s in senders) > before + KILLS
         outcome.recovered_s = flowing(system, senders)
         settle(system, senders, outcome)
-        assert events(system, "started") > KILLS / 2
+        assert events(system, "started") > KILLS / 2  # the others did not live so long
+
+
+def test_f03_edge_killed_before_receipt(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
+    """Killed when Kafka has acknowledged batches that have no receipt: they are sent again, and stored once."""
+
+    def published() -> int:
+        return sum(ends(kafka, ".raw").values())
+
+    def two_more() -> None:
+        before = published()
+        until(lambda: published() >= before + 2, WAIT_S, "two batches published, and no receipt for them")
+
+    with ward.running(tmp_path, kafka, database) as (system, senders):
+        for _ in range(ROUNDS):
+            system.signal_workers(signal.SIGSTOP)
+            two_more()
+            system.stop_edge(signal.SIGKILL)
+            system.start_edge()
+            two_more()
+            system.signal_workers(signal.SIGCONT)
+        outcome.recovered_s = flowing(system, senders)
+        settle(system, senders, outcome)
+        kept = count(system, "SELECT count(*) FROM batch")
+        duplicates = count(system, "SELECT sum(duplicates) FROM ledger")
+        assert duplicates >= 2 * ROUNDS
+        assert kept + duplicates >= published()  # a worker that is started again may judge a block twice
+        assert kept == count(system, "SELECT count(DISTINCT (spool, lane, batch_no)) FROM batch")

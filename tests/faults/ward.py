@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.faults.oracles import flowing
 from tests.faults.senders import MllpSender, MqttSender, Sender, SerialSender, mqtt_client
 from tests.faults.system import System
 
+START_S = 40  # topics are made, workers join their groups
+WARM_S = 3  # caches and connections that come with the first work
 LIMITS = '[[limits]]\nmetric = "MDC_PULS_OXIM_SAT_O2"\nlow = 60\n'
 MAPPING = '[[mapping]]\nsender = "ward"\ncode = "hr"\nmetric = "MDC_ECG_HEART_RATE"\nunit = "MDC_DIM_BEAT_PER_MIN"\n'
 EDGE = """
@@ -36,8 +41,9 @@ password_file = "{password}"
 """
 
 
-def make(folder: Path, kafka: str, database: str) -> tuple[System, Sequence[Sender]]:
-    """The system, not started, and its senders, not started either."""
+@contextmanager
+def running(folder: Path, kafka: str, database: str) -> Iterator[tuple[System, list[Sender]]]:
+    """The system and its ward at work: what each sender sends is being stored."""
     topic = f"ward-{uuid.uuid4().hex[:8]}"
     mqtt, username = os.environ["VITALWIRE_MQTT"], os.environ["VITALWIRE_MQTT_USERNAME"]
     password = os.environ["VITALWIRE_MQTT_PASSWORD_FILE"]
@@ -50,12 +56,17 @@ def make(folder: Path, kafka: str, database: str) -> tuple[System, Sequence[Send
             port=serial.path, host=host, mllp=port, mqtt=mqtt, topic=topic, username=username, password=password
         )
 
-    system = System(folder, kafka, database, sources, LIMITS)
     host, _, port = mqtt.rpartition(":")
     client = mqtt_client(username, Path(password).read_text())
-    return system, [
-        MllpSender(system.mllp, "icu", "01"),
-        MllpSender(system.mllp, "icu", "02", enhanced=True),
-        MqttSender(client, (host, int(port)), "ward", f"{topic}/bed3"),
-        serial,
-    ]
+    with System(folder, kafka, database, sources, LIMITS) as system:
+        senders = [
+            MllpSender(system.mllp, "icu", "01"),
+            MllpSender(system.mllp, "icu", "02", enhanced=True),
+            MqttSender(client, (host, int(port)), "ward", f"{topic}/bed3"),
+            serial,
+        ]
+        for sender in senders:
+            sender.start()
+        flowing(system, senders, START_S)
+        time.sleep(WARM_S)
+        yield system, senders

@@ -1,0 +1,66 @@
+"""F14: the broker killed, stopped, and its data wiped: a new cluster, no topics, no offsets."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults import ward
+from tests.faults.conftest import LONG, Services
+from tests.faults.oracles import Outcome, check_footprint, events, flowing, footprint, settle
+from tests.faults.senders import Sender
+
+KILLS = 20
+STOPPED_S = 60 if LONG else 20
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+
+
+def killed(services: Services) -> int:
+    """20 times; how often."""
+    for _ in range(KILLS):
+        services("kill", "kafka")
+        time.sleep(random.uniform(0, 1))
+        services("start", "kafka")
+        time.sleep(random.uniform(0, 2))
+    return 1  # the agent asks once a second: it need not see each
+
+
+def stopped(services: Services) -> int:
+    """For a minute (20 s in the short run)."""
+    services("stop", "kafka")
+    time.sleep(STOPPED_S)
+    services("start", "kafka")
+    return 1
+
+
+def wiped(services: Services) -> int:
+    """Twice: the second comes while what the first lost is being sent again."""
+    for _ in range(2):
+        services("wipe", "kafka")
+        services("start", "kafka")
+        time.sleep(5)
+    return 2
+
+
+@pytest.mark.parametrize("fault", [killed, stopped, wiped])
+def test_f14_broker(
+    fault: Callable[[Services], int], services: Services, tmp_path: Path, kafka: str, database: str, outcome: Outcome
+) -> None:
+    with ward.running(tmp_path, kafka, database) as (system, senders):
+        before, acked = footprint(system), _acked(senders)
+        seen = fault(services)
+        assert _acked(senders) > acked + 100  # the bedside notices nothing
+        outcome.recovered_s = flowing(system, senders)
+        check_footprint(before, footprint(system))
+        settle(system, senders, outcome)
+        assert events(system, "broker-lost") >= seen
+        assert events(system, "broker-reached") > seen
+
+
+def _acked(senders: list[Sender]) -> int:
+    return sum(len(s.acked) for s in senders)

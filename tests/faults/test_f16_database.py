@@ -1,0 +1,73 @@
+"""F16: the database is down: nothing is acknowledged past what is stored, and alerts still reach people."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from emr_store.connect import open_store
+from evidence.seal import batch_id
+from evidence.statements import SEAL_BYTES
+from schemas.block import read_block
+from schemas.topics import ALERTS
+from tests.faults import ward
+from tests.faults.conftest import LONG, Services
+from tests.faults.oracles import Outcome, check_footprint, count, flowing, footprint, settle, until
+from tests.faults.senders import SPO2, MllpSender
+from tests.faults.topics import committed, ends, messages, reader
+
+DOWN_S = 120 if LONG else 30
+ALERTS_MAX_S = 1.0
+ALARMS = 5
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+
+
+def test_f16_database_down(services: Services, tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
+    """Killed, and away for two minutes (30 s in the short run)."""
+    with ward.running(tmp_path, kafka, database) as (system, senders):
+        before, began = footprint(system), time.monotonic()
+        services("kill", "timescaledb")
+        beds = [MllpSender(system.mllp, "icu", str(number)) for number in range(90, 90 + ALARMS)]
+        slowest_s = _slowest_alert_s(kafka, beds)
+        held = committed(kafka, "vitalwire-store")
+        time.sleep(max(0.0, DOWN_S - (time.monotonic() - began)))
+        acknowledged = committed(kafka, "vitalwire-store")
+        assert held == acknowledged
+        system.signal_workers(signal.SIGSTOP)  # so that the store is looked at as it was left
+        services("start", "timescaledb")
+        with open_store(database) as conn:
+            stored = {bytes(row[0]) for row in conn.execute("SELECT batch_id FROM batch")}
+        signed = {place: end for place, end in acknowledged.items() if place[0].endswith(".signed")}
+        told = [read_block((m.value() or b"")[SEAL_BYTES:]) for m in messages(kafka, signed)]
+        assert told
+        assert all(batch_id(sealed) in stored for block in told for sealed in block.batches)
+        system.signal_workers(signal.SIGCONT)
+        outcome.recovered_s = flowing(system, senders)
+        check_footprint(before, footprint(system))
+        settle(system, [*senders, *beds], outcome)
+        until(lambda: count(system, "SELECT count(*) FROM alert_episode") == ALARMS, 10, "the alerts are filed")
+        assert slowest_s < ALERTS_MAX_S
+        assert '"stage": "store"' in (tmp_path / "processors.log").read_text()
+
+
+def _slowest_alert_s(kafka: str, beds: Sequence[MllpSender]) -> float:
+    """Each bed measures a value below the limit: the longest time until its alert was on the topic."""
+    consumer = reader(kafka)
+    consumer.assign([TopicPartition(topic, p, end) for (topic, p), end in ends(kafka, ALERTS).items()])
+    slowest_s = 0.0
+    for bed in beds:
+        began = time.monotonic()
+        bed.send(SPO2, 55)
+        message = consumer.poll(10)
+        slowest_s = max(slowest_s, time.monotonic() - began)
+        assert message is not None, "no alert"
+        assert json.loads(message.value() or b"")["device"] == str(bed.device)
+    consumer.close()
+    return slowest_s

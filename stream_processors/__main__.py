@@ -18,13 +18,14 @@ from runtime.watchdog import AttemptsWatchdog
 from schemas.errors import ConfigError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
-from stream_processors import alert, app, broker
-from stream_processors.config import ProcessorsConfig
+from stream_processors import alert, app, broker, stage
+from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
 from stream_processors.stage import Output, Stage
 from stream_processors.work import Alert, Judge, Store, deliver_receipts, summarise_minutes
 
 BROKER_WAIT_S = 1.0
+EXIT_STALLED = 70
 _log = structlog.get_logger("processors")
 
 
@@ -68,7 +69,8 @@ Send = Callable[[Sequence[Output]], Awaitable[None]]
 def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.App:
     """The faust app of one of the three, ready to run."""
     where, key = conninfo(config), keys.load(config.key_file, allow_demo=config.demo)
-    watchdog = AttemptsWatchdog(config.stall_s, lambda: app.end_at_once(70))
+    watchdog = AttemptsWatchdog(config.stall_s, lambda: app.end_at_once(EXIT_STALLED))
+    watchdog.start()
     episodes = asyncio.run(prepare(name, config))
     stages: list[Stage]
     background: Callable[[Send], Sequence[Awaitable[None]]]
@@ -92,7 +94,7 @@ def main(arguments: Sequence[str]) -> None:
     config = configuration.load(Path(path), ProcessorsConfig)
     logs.set_up()
     if config.metrics_port:
-        metrics.serve("127.0.0.1", config.metrics_port + app.APPS.index(name), ready=list)
+        metrics.serve("127.0.0.1", config.metrics_port + APPS.index(name), ready=lambda: list(stage.waits.values()))
     built = worker(name, config, [Lane[n.upper()] for n in lanes] or list(Lane))
     faust.Worker(built, loglevel="info", logging_config=logs.QUIET, redirect_stdouts=False).execute_from_commandline()
 

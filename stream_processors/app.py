@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ import faust
 import structlog
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
+from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.report import Lane
 from stream_processors import stage
@@ -26,7 +28,6 @@ from stream_processors.config import ProcessorsConfig
 from stream_processors.stage import Output, Stage
 from stream_processors.work import Alert, Judge, Store, file_alerts
 
-APPS = ("judge", "store", "alert")
 FETCH_WAIT_MS = 100
 EXIT_TOPICS_LOST = 75  # the broker lost its topics: a fresh worker starts from what it has now
 _log = structlog.get_logger("app")
@@ -58,7 +59,7 @@ def alert_stages(alert: Alert) -> list[Stage]:
 
 
 def build(
-    name: str, config: ProcessorsConfig, stages: Sequence[Stage], attempted: Callable[[], None],
+    name: str, config: ProcessorsConfig, stages: Sequence[Stage], watchdog: AttemptsWatchdog,
     background: Callable[[Callable[[Sequence[Output]], Awaitable[None]]], Sequence[Awaitable[None]]],
 ) -> faust.App:  # fmt: skip
     """A faust app of these stages; the settings are those whose behaviour was measured (docs/adr/0004)."""
@@ -80,6 +81,7 @@ def build(
         producer_acks=-1,
         key_serializer="raw",
         value_serializer="raw",
+        datadir=tempfile.gettempdir(),  # faust wants a folder though no table is kept
         web_enabled=False,
     )
     known: dict[str, Any] = {}
@@ -94,7 +96,7 @@ def build(
     for each in stages:
 
         async def body(stream: Any, each: Stage = each) -> None:
-            await stage.run(each, stream, send, attempted)
+            await stage.run(each, stream, send, watchdog)
 
         app.agent(topic(each.source), name=f"{each.name}:{each.source}")(body)
 

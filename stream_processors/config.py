@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+APPS = ("judge", "store", "alert")  # the worker processes
+
 
 class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An alarm limit."""

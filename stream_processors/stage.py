@@ -17,6 +17,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from emr_store.connect import StoreError, is_poison
+from runtime.watchdog import AttemptsWatchdog
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 5.0
@@ -67,14 +68,17 @@ class Stage:
     poison: Callable[[Message, str], Awaitable[Sequence[Output]]]
 
 
+# Why a stage waits now, by stage and topic: what /readyz says.
+waits: dict[str, str] = {}
+
 Send = Callable[[Sequence[Output]], Awaitable[None]]
 
 
-async def run(stage: Stage, stream: Any, send: Send, attempted: Callable[[], None]) -> None:
+async def run(stage: Stage, stream: Any, send: Send, watchdog: AttemptsWatchdog) -> None:
     """The body of a stage's agent. `stream` is faust's; its types lack noack_take."""
     async for events in stream.noack_take(stage.take, within=stage.within_s):
         lot = [Message(e.message.topic, e.message.partition, e.value) for e in events]
-        with _seconds.labels(stage.name).time():
+        with _seconds.labels(stage.name).time(), watchdog.work() as attempted:
             await attempt(stage, lot, send, attempted)
         for event in events:
             event.ack()
@@ -83,17 +87,19 @@ async def run(stage: Stage, stream: Any, send: Send, attempted: Callable[[], Non
 
 async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: Callable[[], None]) -> None:
     """Work a lot until it is done: with back-off while a service is away; one by one where a message is poison."""
-    delay_s = BACKOFF_FIRST_S
+    delay_s, name = BACKOFF_FIRST_S, f"{stage.name} of {stage.source}"
     while True:
         attempted()
         try:
             await send(await stage.work(lot))
+            waits.pop(name, None)
             return
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  nothing may leave the agent
             if _transient(error):
                 _retries.labels(stage.name).inc()
+                waits[name] = f"{name} waits: {type(error).__name__}"
                 _log.warning("again", stage=stage.name, error=type(error).__name__, detail=str(error)[:200])
             elif len(lot) > 1:
                 for message in lot:

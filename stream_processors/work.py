@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import msgspec
 import structlog
 from prometheus_client import Counter
-from runtime.keys import SigningKey
 
 from emr_store import alerts, minutes, outbox, registry
 from emr_store.connect import StoreError, open_store, open_store_async
 from emr_store.writer import Writer
+from runtime.keys import SigningKey
 from schemas import topics
 from schemas.block import QUARANTINE_MAGIC, Block, Quarantine, read_block
 from schemas.errors import LayoutError

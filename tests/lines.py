@@ -25,6 +25,6 @@ def lines_by_room() -> dict[str, int]:
 if __name__ == "__main__":
     found = lines_by_room()
     for room, plan in PLAN.items():
-        print(f"{room:18} {found.get(room, 0):6} lines  (plan {plan})")  # noqa: T201
+        print(f"{room:18} {found.get(room, 0):6} lines  (plan {plan})")
     code = sum(found.get(room, 0) for room in PLAN)
-    print(f"{'tests':18} {found.get('tests', 0):6} lines  ({found.get('tests', 0) / max(code, 1):.2f} of the code)")  # noqa: T201
+    print(f"{'tests':18} {found.get('tests', 0):6} lines  ({found.get('tests', 0) / max(code, 1):.2f} of the code)")

@@ -113,7 +113,6 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         for problem in problems:
             console.print(f"vitalwire: {problem}", markup=False)
         return 0 if balanced and not missing and ended else EXIT_DOES_NOT_BALANCE
-    raise AssertionError
 
 
 @asynccontextmanager
@@ -137,7 +136,8 @@ def choose_ports(data: Path) -> Ports:
     taken: set[int] = set()
 
     def free(name: str, first: int, span: int) -> int:
-        for port in (wished_before.get(name, first), *range(first, first + 1000, span)):
+        candidates: list[int] = [wished_before.get(name, first), *range(first, first + 1000, span)]
+        for port in candidates:
             if not taken & set(range(port, port + span)) and all(map(_is_free, range(port, port + span))):
                 taken.update(range(port, port + span))
                 return port

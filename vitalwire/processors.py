@@ -17,8 +17,7 @@ from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys, logs
 from runtime.process import end_with_parent
-from stream_processors.app import APPS
-from stream_processors.config import ProcessorsConfig
+from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo, reachable
 from vitalwire.output import console
 

@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from schemas.errors import VitalwireError
 from simulators.ward import WardPlan, run_device, run_ward
 from vitalwire.output import console
 
@@ -62,4 +63,7 @@ async def _until_stopped(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await work(stop)
+    try:
+        return await work(stop)
+    except (ValueError, OSError) as error:
+        raise VitalwireError(str(error)) from None

@@ -128,6 +128,22 @@ def sequences(conn: psycopg.Connection) -> list[Sequence]:
     return conn.cursor(row_factory=class_row(Sequence)).execute(sql).fetchall()
 
 
+def conservation(conn: psycopg.Connection) -> dict[str, int]:
+    """The two equations in numbers: said = stored + quarantined + on the way or lost; values by what became of them.
+
+    A quarantined batch says how many reports it holds and not whose: where no later report of its devices has come,
+    their own counts do not speak of it yet.
+    """
+    found, counts = streams(conn), sequences(conn)
+    stored, quarantined = sum(s.stored for s in counts), sum(s.quarantined_reports for s in found)
+    return {
+        "said": max(sum(s.last for s in counts), stored + quarantined),
+        "stored": stored,
+        "quarantined": quarantined,
+        **{name: sum(getattr(s, name) for s in found) for name in ("charted", "doubtful", "unmapped", "missing")},
+    }
+
+
 def dead(conn: psycopg.Connection, limit: int = 100) -> list[Dead]:
     """The newest messages that were not judged."""
     sql = (

@@ -314,6 +314,11 @@ class Writer:
             total[1] += h.report_count
             total[2] = total[2] + verdict_class_counts(lot.verdicts[record : record + h.record_count])
             record += h.record_count
+        batches = [k.header for k in kept]
+        await self._conn.execute(_RELEASED_SQL, [
+            [h.spool for h in batches], [int(h.lane) for h in batches], [h.edge for h in batches],
+            [h.batch_no for h in batches], [h.report_count for h in batches],
+        ])  # fmt: skip
         names = [list(c) for c in zip(*streams, strict=True)]
         ranges = ["{" + ",".join(f"[{n},{n}]" for n in numbers) + "}" for numbers, _, _ in streams.values()]
         counts = [[int(t[2][c]) for t in streams.values()] for c in range(4)]
@@ -413,6 +418,17 @@ ON CONFLICT (device, channel_set) DO UPDATE SET
     flags = excluded.flags, batch = excluded.batch, leaf = excluded.leaf, value = excluded.value,
     decimals = excluded.decimals, validity = excluded.validity, verdict = excluded.verdict
 WHERE excluded.observed_at >= l.observed_at
+"""
+
+# A batch that was quarantined and is stored after all is no longer counted as quarantined.
+_RELEASED_SQL = """
+UPDATE ledger g SET quarantined_reports = g.quarantined_reports - q.reports
+FROM (SELECT o.spool, o.lane, o.edge, sum(u.r) AS reports
+      FROM unnest(%b::bytea[], %b::int2[], %b::bytea[], %b::int8[], %b::int8[]) AS u(s, l, e, n, r)
+      JOIN ledger o ON o.spool = encode(s, 'hex')::uuid AND o.lane = l AND o.edge = encode(e, 'hex')::uuid
+          AND o.quarantined @> n
+      GROUP BY o.spool, o.lane, o.edge) AS q
+WHERE (g.spool, g.lane, g.edge) = (q.spool, q.lane, q.edge)
 """
 
 _LEDGER_SQL = """

@@ -70,22 +70,18 @@ class Cadence:
 
 def picture(conn: Any, cadence: Cadence) -> bytes:
     """Everything the page shows, as JSON; raises StoreError."""
-    beds = {d.uuid: d for d in registry.devices(conn) if d.adopted_at is not None}
-    open_alerts = alerts.open_now(conn)
-    values: dict[UUID, list[read.LatestValue]] = {d: [] for d in [*beds, *(a.device for a in open_alerts)]}
+    known = {d.uuid: d for d in registry.devices(conn)}
+    values: dict[UUID, list[dict[str, Any]]] = {d.uuid: [] for d in known.values() if d.adopted_at}
     for v in read.latest(conn):
-        values.setdefault(v.device, []).append(v)
+        values.setdefault(v.device, []).append(_value(v, cadence))
+    open_alerts = alerts.open_now(conn)
+    for a in open_alerts:
+        values.setdefault(a.device, [])
     devices = [
-        {
-            "id": device,
-            "claim": beds[device].claim if device in beds else next((v.claim for v in of), None),
-            "name": beds[device].name if device in beds else None,
-            "bed": beds[device].bed if device in beds else None,
-            "adopted": device in beds,
-            "values": [_value(v, cadence) for v in of],
-        }
-        for device, of in values.items()
-    ]
+        {"id": device, "claim": d and d.claim, "name": d and d.name, "bed": d and d.bed,
+         "adopted": bool(d and d.adopted_at), "values": of}
+        for device, of in values.items() for d in [known.get(device)]
+    ]  # fmt: skip
     # `tick` never jumps: by it a page knows how late a picture is.
     return msgspec.json.encode(
         {
@@ -93,7 +89,7 @@ def picture(conn: Any, cadence: Cadence) -> bytes:
             "tick": _ms(time.monotonic()),
             "devices": devices,
             "alerts": [{**a._asdict(), "opened_at": _ms(a.opened_at)} for a in open_alerts],
-            "ledger": conservation(conn),
+            "ledger": read.conservation(conn),
         }
     )
 
@@ -106,17 +102,6 @@ def _value(v: read.LatestValue, cadence: Cadence) -> dict[str, Any]:
         "observed": observed, "received": _ms(v.received_at), "stored": _ms(v.stored_at),
         "every": cadence.every_ms((v.device, v.code, v.instance), observed), "batch": v.batch, "leaf": v.leaf,
     }  # fmt: skip
-
-
-def conservation(conn: Any) -> dict[str, int]:
-    """The two equations in numbers (docs/glossary.md, "ledger")."""
-    streams, said = read.streams(conn), read.sequences(conn)
-    return {
-        "said": sum(s.last for s in said),
-        "stored": sum(s.stored for s in said),
-        "quarantined": sum(s.quarantined_reports for s in streams),
-        **{name: sum(getattr(s, name) for s in streams) for name in ("charted", "doubtful", "unmapped", "missing")},
-    }
 
 
 def _ms(moment: datetime | float) -> int:

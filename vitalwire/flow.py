@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from emr_store import read
 from emr_store.connect import open_store
 from evidence.statements import read_seal
-from gateway.app import conservation
 from schemas.batch import read_header
 
 
@@ -54,13 +53,13 @@ class Flow:
 def flow(database: str) -> Flow:
     """Read it; raises StoreError."""
     with open_store(database) as conn:
-        return Flow(read.newest_path(conn), conservation(conn))
+        return Flow(read.newest_path(conn), read.conservation(conn))
 
 
 def balance(database: str) -> bool:
     """Whether every report that devices said is stored or quarantined, and no batch is missing between others."""
     with open_store(database) as conn:
-        total = conservation(conn)
+        total = read.conservation(conn)
         return total["said"] == total["stored"] + total["quarantined"] and all(s.gaps == 0 for s in read.streams(conn))
 
 

@@ -16,7 +16,6 @@ from adapters.site import unmapped_line
 from emr_store import alerts, proof, read, registry
 from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate as run_migrations
-from gateway.app import conservation
 from runtime.keys import fingerprint, read_public
 from schemas.block import Verdict
 from schemas.errors import VitalwireError
@@ -63,7 +62,7 @@ def latest(database: Database = "", json: Json = False) -> None:
 def ledger(database: Database = "", json: Json = False) -> None:
     """The conservation ledger: nothing is lost, and here is the sum. Exit 4 where it does not balance."""
     with connect(database) as conn:
-        streams, total, said = read.streams(conn), conservation(conn), read.sequences(conn)
+        streams, total, said = read.streams(conn), read.conservation(conn), read.sequences(conn)
     way = total["said"] - total["stored"] - total["quarantined"]
     if json:
         as_json({"total": {**total, "on_the_way_or_lost": way}, "streams": [s._asdict() for s in streams],

@@ -1,17 +1,17 @@
-// What each bed shows now, and how old it is: each picture is drawn whole, and of the page only what changed is touched.
+// What each bed shows now, and how old it is: each picture is drawn whole, but only what changed is touched.
 import { connect, isLost, isServed, metrics, now, picture } from "/feed.mjs";
 import { WORDS } from "/words.mjs";
 
 const EXPECTED_MS = 60_000, NIBP_EXPECTED_MS = 900_000;  // until the server has seen two values of a channel
-const DIM_MIN_MS = 6000, STALE_MIN_MS = 15_000, SILENT_MIN_MS = 30_000;  // the way through the pipe takes a second or two
+const DIM_MIN_MS = 6000, STALE_MIN_MS = 15_000, SILENT_MIN_MS = 30_000;  // the pipe takes a second or two
 const LATE_BY_MS = 5000, CLOCK_OFF_MS = 5000;
 const LATE = 1;                // a flag of a report
 const STARS = { high: "***", medium: "**", low: "*" };
 const PRIORITIES = Object.keys(STARS);
 // In the order of a monitor's screen, in the colours of its traces.
-const LOOKS = [[/^HR/, "green"], [/^SpO2/, "cyan"], [/^(PR|Pulse|PI$|Perf)/, "cyan"], [/^(aw|f)?(RR|ftot|fspn)/, "yellow"],
-  [/^NIBP/, "white"], [/^(ABP|ART|P-|PAP)/, "red"], [/^T[a-z]*$/, "white"], [/CO2/, "white"],
-  [/^(ECG|PVC|QRS|QT|ST-)/, "green"], [/./, "white"]];
+const LOOKS = [[/^HR/, "green"], [/^SpO2/, "cyan"], [/^(PR|Pulse|PI$|Perf)/, "cyan"],
+  [/^(aw)?RR|^f(tot|spn)?$/, "yellow"], [/^NIBP/, "white"], [/^(ABP|ART|P-|PAP)/, "red"], [/^T[a-z]*$/, "white"],
+  [/CO2/, "white"], [/^(ECG|PVC|QRS|QT|ST-)/, "green"], [/./, "white"]];
 const PRESSURE = /^(NIBP|ABP|ART|PAP|P)-([SDM])$/;
 const BY_LABEL = new Intl.Collator("en", { numeric: true });  // the same in both languages: a bed keeps its place
 
@@ -67,27 +67,33 @@ function drawBed(tile, bed) {
   const alerts = picture.alerts.filter(a => bed.devices.some(d => d.id === a.device))
     .sort((a, b) => PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority));
   const names = bed.devices.map(nameOf), silent = bed.devices.filter(isSilent);
-  const lines = [
-    ...(bed.adopted ? [] : [["stranger", ["warning", `⚠ ${words.stranger}`]]]),
-    ...alerts.map(a => [a.episode, [`alert ${a.priority}`, `${STARS[a.priority]} ${a.message}`, `${words.since} ${moment(a.opened_at)}`]]),
-    ...silent.map(d => [d.id, ["warning", d.values.length ? `${words.silent} ${moment(newest(d))}` : words.never, names[1] ? nameOf(d) : ""]]),
+  const since = a => `${words.since} ${moment(a.opened_at)}`, several = device => names[1] ? nameOf(device) : "";
+  const silence = d => d.values.length ? `${words.silent} ${moment(newest(d))}` : words.never;
+  const lines = [  // [key, [class, text, more]]
+    ...(bed.adopted ? [] : [["stranger", ["warning", `⚠ ${words.stranger}`, ""]]]),
+    ...alerts.map(a => [a.episode, [`alert ${a.priority}`, `${STARS[a.priority]} ${a.message}`, since(a)]]),
+    ...silent.map(d => [d.id, ["warning", silence(d), several(d)]]),
   ];
   tile.className = `bed ${alerts[0]?.priority ?? ""} ${bed.adopted ? "" : "stranger"}`;
   tile.dataset.bed = bed.label;
   tile.setAttribute("aria-label", `${bed.adopted ? words.bed : words.stranger} ${bed.label}`);
   set(title, bed.label);
-  reconcile(notes, lines[0] ? lines : [["name", ["", "", names[1] ? "" : names[0]]]], () => make("p", "", make("b"), make("small")),
-    (line, [kind, text, more]) => { line.className = kind; set(line.children[0], text); set(line.children[1], more ?? ""); });
+  if (!lines[0] && !names[1]) lines.push(["name", ["", "", names[0]]]);
+  reconcile(notes, lines, () => make("p", "", make("b"), make("small")), (line, [kind, ...texts]) => {
+    line.className = kind;
+    texts.forEach((text, i) => set(line.children[i], text));
+  });
   reconcile(devices, bed.devices.map(d => [d.id, d]), makeDevice, (box, device) => {
-    set(box.children[0], names[1] ? nameOf(device) : "");
-    reconcile(box.children[1], cells(device).map(cell => [cell.key, cell]), makeValue, (button, cell) => drawValue(button, cell, device, alerts));
+    set(box.children[0], several(device));
+    reconcile(box.children[1], cells(device).map(cell => [cell.key, cell]), makeValue,
+      (button, cell) => drawValue(button, cell, device, alerts));
   });
 }
 
 const nameOf = device => device.name || device.claim || device.id;
 const newest = device => Math.max(...device.values.map(heardAt));
-const isSilent = device => now() - newest(device) > Math.max(SILENT_MIN_MS, 5 * Math.min(...device.values.map(expected)))
-  || !device.values.length;
+const isSilent = device => !device.values.length
+  || now() - newest(device) > Math.max(SILENT_MIN_MS, 5 * Math.min(...device.values.map(expected)));
 const metric = v => metrics[v.code] ?? { short: String(v.code), en: "", zh: "", unit: "?", reference: "", loinc: null };
 const expected = v => Math.max(1000, v.every ?? (metric(v).short.startsWith("NIBP") ? NIBP_EXPECTED_MS : EXPECTED_MS));
 const heardAt = v => Math.min(v.received, v.stored);  // an edge's clock may be ahead; nothing is newer than its row
@@ -104,10 +110,14 @@ function cells(device) {
   }
   const out = [];
   for (const { base, parts } of found.values()) {
-    if (parts.S && parts.D) out.push({ key: `${base} ${parts.S.instance}`, name: base, parts: [parts.S, parts.D, parts.M].filter(Boolean) });
-    else for (const v of Object.values(parts)) out.push({ key: `${v.code} ${v.instance}`, name: metric(v).short, parts: [v] });
+    const { S, D, M } = parts;
+    const whole = S && D ? [[base, S, D, M]] : Object.values(parts).map(v => [metric(v).short, v]);
+    for (const [name, ...of] of whole) {
+      out.push({ key: `${name} ${of[0].code} ${of[0].instance}`, name, parts: of.filter(Boolean) });
+    }
   }
-  return out.sort((a, b) => look(a) - look(b) || a.parts[0].code - b.parts[0].code || a.parts[0].instance - b.parts[0].instance);
+  const rank = cell => [look(cell), cell.parts[0].code, cell.parts[0].instance];
+  return out.sort((a, b) => rank(a).map((n, i) => n - rank(b)[i]).find(Boolean) ?? 0);
 }
 
 const look = cell => LOOKS.findIndex(([pattern]) => pattern.test(cell.name));
@@ -118,17 +128,18 @@ function judge({ name, parts }) {
   const usual = Math.max(...parts.map(expected)), observed = Math.min(...parts.map(observedAt));
   const verdict = parts.map(v => v.verdict).find(word => !word.startsWith("charted"));
   const is = {
+    stale: old > Math.max(STALE_MIN_MS, 5 * usual),
     missing: verdict === "missing", doubtful: verdict && verdict !== "missing",
-    clock: parts.some(v => heardAt(v) - observedAt(v) > Math.max(LATE_BY_MS, usual)), stale: old > Math.max(STALE_MIN_MS, 5 * usual),
+    clock: parts.some(v => heardAt(v) - observedAt(v) > Math.max(LATE_BY_MS, usual)),
   };
   is.dim = is.clock || old > Math.max(DIM_MIN_MS, 2 * usual);
-  const state = is.stale ? words.stale : is.missing ? words.missing : is.doubtful ? words.doubtful : is.clock ? words.clock : "";
-  return { ...is, state, aged: [name.startsWith("NIBP") && moment(observed, 5), age(now() - observed)].filter(Boolean).join(" ") };
+  is.state = words[["stale", "missing", "doubtful", "clock"].find(key => is[key])] ?? "";
+  is.aged = (name.startsWith("NIBP") ? `${moment(observed, 5)} ` : "") + age(now() - observed);
+  return is;
 }
 
 function makeValue() {
-  const button = make("button", "value", make("span", "name"), make("span", "number"), make("span", "unit"), make("span", "age"),
-    make("span", "state"));
+  const button = make("button", "value", ...["name", "number", "unit", "age", "state"].map(part => make("span", part)));
   button.addEventListener("click", () => detail(button.shown));
   return button;
 }
@@ -137,35 +148,41 @@ function drawValue(button, cell, device, alerts) {
   const [name, number, unit, aged, state] = button.children, [first, , third] = cell.parts;
   const is = judge(cell), hidden = is.stale || is.missing, about = metric(first)[language] || cell.name;
   const worst = alerts.find(a => a.device === device.id && cell.parts.some(v => a.condition.startsWith(`${v.code}-`)));
+  const stars = worst ? `${STARS[worst.priority]} ` : "";
   const text = hidden ? "--" : cell.parts.slice(0, 2).map(digits).join("/") + (is.doubtful ? "?" : "");
-  button.className = ["value", worst?.priority, (cell.parts[1] || text.length > 4) && "wide",
-    ...["dim", "stale", "doubtful", "missing"].filter(key => is[key])].filter(Boolean).join(" ");
+  const classes = [worst?.priority, (cell.parts[1] || text.length > 4) && "wide",
+    ...["dim", "stale", "doubtful", "missing"].filter(key => is[key])];
+  button.className = ["value", ...classes].filter(Boolean).join(" ");
   button.dataset.name = cell.name;
   button.style.setProperty("--colour", `var(--${LOOKS[look(cell)][1]})`);
-  set(name, (worst ? `${STARS[worst.priority]} ` : "") + cell.name);
+  set(name, stars + cell.name);
   set(number, text);
   set(unit, hidden ? "" : (third ? `(${digits(third)}) ` : "") + unitOf(first));
   set(aged, is.aged);
   set(state, is.state);
   button.title = about;
-  button.setAttribute("aria-label", [worst && `${STARS[worst.priority]} ${worst.message}`, about, text, unit.textContent, is.aged, is.state]
-    .filter(Boolean).join(", "));
+  const said = [stars && stars + worst.message, about, text, unit.textContent, is.aged, is.state];
+  button.setAttribute("aria-label", said.filter(Boolean).join(", "));
   button.shown = { device, cell };
 }
 
 const digits = v => v.value === null ? "--" : v.value.toFixed(v.decimals);
 // What was not judged is not in the metric's unit.
-const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?" : metric(v).unit.replace("Cel", "°C").replace(/[[\]]|^1$/g, "");
+const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?"
+  : metric(v).unit.replace("Cel", "°C").replace(/[[\]]|^1$/g, "");
 
 function drawLedger() {
-  const l = picture.ledger, way = l.said - l.stored - l.quarantined, kinds = ["charted", "doubtful", "unmapped", "missing"];
-  const lines = {
-    reports: [words.reports, l.said, `${words.said} =`, l.stored, `${words.stored} +`, l.quarantined, `${words.quarantined} +`, way, words.way],
-    values: [words.values, kinds.reduce((sum, kind) => sum + l[kind], 0), `${words.stored} =`,
-      ...kinds.flatMap((kind, i) => [l[kind], words[kind === "missing" ? "noReading" : kind] + (i < 3 ? " +" : "")])],
-  };
-  $("ledger").classList.toggle("off", way !== 0);
-  reconcile($("ledger"), Object.entries(lines), () => make("p"), (line, items) =>
+  const l = { ...picture.ledger };
+  l.way = l.said - l.stored - l.quarantined;
+  l.total = l.charted + l.doubtful + l.unmapped + l.missing;
+  const summand = parts => (key, i) => [l[key], words.counted[key] + (parts[i + 1] ? " +" : "")];
+  const sum = (title, total, of, parts) => [title, l[total], `${of} =`, ...parts.flatMap(summand(parts))];
+  const lines = [
+    ["reports", sum(words.reports, "said", words.said, ["stored", "quarantined", "way"])],
+    ["values", sum(words.values, "total", words.counted.stored, ["charted", "doubtful", "unmapped", "missing"])],
+  ];
+  $("ledger").classList.toggle("off", l.way !== 0);
+  reconcile($("ledger"), lines, () => make("p"), (line, items) =>
     reconcile(line, items.map((item, i) => [i, item]), item => make(typeof item === "number" ? "b" : "span"), set));
 }
 
@@ -179,34 +196,44 @@ function announce(beds) {
 }
 
 async function detail({ device, cell }) {
-  const [first] = cell.parts, received = first.received;
+  const [first] = cell.parts;
   const answer = await fetch(`/batch/${first.batch}`).catch(() => null);
   const origin = answer?.ok ? await answer.json().catch(() => null) : null;
-  const after = ms => `${stamp(ms, true)} (${ms < received ? "−" : "+"}${Math.abs(ms - received)} ms)`;
-  const rows = [
-    [words.device, [device.name, device.claim, device.id]],
-    ...cell.parts.flatMap(v => [
-      [metric(v).short, [`${digits(v)} ${unitOf(v)}`, words.verdicts[v.verdict], v.validity && words.validities[v.validity]]],
-      [words.code, [metric(v).reference, v.code, v.instance && `#${v.instance}`, metric(v).loinc && `LOINC ${metric(v).loinc}`]],
-    ]),
+  const after = ms => `${stamp(ms, true)} (${ms < first.received ? "−" : "+"}${Math.abs(ms - first.received)} ms)`;
+  const rows = [[words.device, [device.name, device.claim, device.id]]];
+  for (const v of cell.parts) {
+    const m = metric(v);
+    const validity = v.validity && words.validities[v.validity];
+    rows.push([m.short, [`${digits(v)} ${unitOf(v)}`, words.verdicts[v.verdict], validity]],
+      [words.code, [m.reference, v.code, v.instance && `#${v.instance}`, m.loinc && `LOINC ${m.loinc}`]]);
+  }
+  rows.push(
     [words.flags, words.flagWords.filter((_, i) => first.flags & 1 << i)],
-    [words.observed, [after(first.observed)]], [words.received, [stamp(received, true)]],
-    [words.signed, [origin ? after(origin.signed_ms) : words.storeAway]], [words.storedAt, [after(first.stored)]],
-    [words.batch, origin ? [origin.batch_no, origin.batch_id, words.place(origin.position)] : []], [words.leaf, [String(first.leaf)]],
+    [words.observed, [after(first.observed)]],
+    [words.received, [stamp(first.received, true)]],
+    [words.signed, [origin ? after(origin.signed_ms) : words.storeAway]],
+    [words.storedAt, [after(first.stored)]],
+    [words.batch, origin ? [origin.batch_no, origin.batch_id, words.place(origin.position)] : [`(${first.batch})`]],
+    [words.leaf, [String(first.leaf)]],
     [words.edge, origin ? [origin.edge, origin.lane] : []],
-  ];
-  const list = make("dl", ""), close = make("button", "", words.close), title = make("h2", "", `${device.bed ?? nameOf(device)} · ${cell.name}`);
+  );
+  const list = make("dl"), close = make("button", "", words.close);
+  const title = make("h2", "", `${device.bed ?? nameOf(device)} · ${cell.name}`);
   title.id = "detail-title";
-  for (const [term, texts] of rows) if (texts.length) list.append(make("dt", "", term), make("dd", "", texts.filter(Boolean).join(" · ")));
+  for (const [term, texts] of rows) {
+    if (texts.length) list.append(make("dt", "", term), make("dd", "", texts.filter(Boolean).join(" · ")));
+  }
   close.addEventListener("click", () => $("detail").close());
-  $("detail").replaceChildren(title, make("p", "", cell.parts.map(v => metric(v)[language]).filter(Boolean).join(" · ")), list, close);
+  $("detail").replaceChildren(title, make("p", "", cell.parts.map(v => metric(v)[language]).join(" · ")), list, close);
   if (!isLost() && !$("detail").open) $("detail").showModal();
 }
 
 // Children by key: what stays is the same element, so that focus, hover and a half-done click outlive the redraw.
 function reconcile(parent, items, create, update) {
   const keys = new Set(items.map(([key]) => String(key))), kept = new Map();
-  for (const child of [...parent.children]) keys.has(child.dataset.key) ? kept.set(child.dataset.key, child) : child.remove();
+  for (const child of [...parent.children]) {
+    keys.has(child.dataset.key) ? kept.set(child.dataset.key, child) : child.remove();
+  }
   items.forEach(([key, item], i) => {
     const child = kept.get(String(key)) ?? create(item);
     child.dataset.key = key;

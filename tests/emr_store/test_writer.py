@@ -187,7 +187,7 @@ def test_a_quarantined_batch_is_kept_once_and_its_edge_is_told(store: str) -> No
     write(store, judged(message))  # replayed, and good this time
     with open_store(store) as conn:
         (stream,) = read.streams(conn)
-        assert (stream.reports, stream.gaps) == (1, 0)
+        assert (stream.reports, stream.quarantined_reports, stream.gaps) == (1, 0, 0)
 
 
 def test_refused_bytes_have_a_bounded_place(store: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,14 @@ async def _until_told(database: str, host: str, port: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await serve(database, port, stop, host)
+    listener = _listen(host, port)
+    console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
+    await _serve(database, listener, stop)
+
+
+async def serve(conninfo: str, port: int, stop: asyncio.Event) -> None:
+    """Serve on loopback until `stop`, in a loop whose signals are the caller's; UserError for a port in use."""
+    await _serve(conninfo, _listen(LOOPBACK, port), stop)
 
 
 class _Server(uvicorn.Server):
@@ -47,10 +54,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(conninfo: str, port: int, stop: asyncio.Event, host: str = LOOPBACK) -> None:
-    """Serve until `stop`. Raises UserError for an address that others could reach, or a port in use."""
-    listener = _listen(host, port)
-    console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/", markup=False)
+async def _serve(conninfo: str, listener: socket.socket, stop: asyncio.Event) -> None:
     feed = Feed(conninfo)
     settings = uvicorn.Config(
         create(conninfo, feed), log_config=None, access_log=False, server_header=False,

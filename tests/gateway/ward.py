@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from typing import Any
 
 from emr_store import alerts, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.migrate import migrate
 from emr_store.writer import SignedBlock, Writer
 from evidence.seal import FIRST_PREVIOUS, seal
+from schemas import report as reports
 from schemas.batch import encode_report, set_sequence
 from schemas.block import Block
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
-from schemas.report import (
-    AsSent,
-    ClockQuality,
-    Kind,
-    Lane,
-    Record,
-    RecordKind,
-    Report,
-    Validity,
-    decimal_parts,
-    device_id,
-)
+from schemas.report import Kind, Record, Report
 from stream_processors.sign import sign
 from stream_processors.store import open_message
 from stream_processors.validate import EdgeKey, Memory, validate
 from tests.making import Key
+from vitalwire.embedded.services import free_port
+from vitalwire.page import serve
 
 EDGE = uuid.UUID(bytes=b"E" * 16)
 METRIC = {m.short: m for m in reversed(METRICS)}
-CODE = {short: m.code for short, m in METRIC.items()}
+STOP_S = 5.0
 
 
 class Ward:
-    """Devices that speak into a fresh database; `hold_back` numbers are said and never come."""
+    """Devices that speak into a fresh database."""
 
     def __init__(self, database: str) -> None:
         self.database = database
@@ -52,79 +48,115 @@ class Ward:
             registry.note_platform_key(conn, self._platform.public_der)
             registry.add_edge(conn, EDGE, "box on ward 3", self._edge.public_der)
 
-    def say(self, claim: str, *, ago_s: float = 0.0, received_ago_s: float | None = None, **values: str | None) -> None:
-        """One report; names are screens' (`NIBP_S`), None is no reading."""
-        observed = time.time_ns() // 1000 - int(ago_s * 1e6)
-        received = observed if received_ago_s is None else time.time_ns() // 1000 - int(received_ago_s * 1e6)
+    def say(self, claim: str, *, ago_s: float = 0.0, clock_s: float = 0.0, **values: str | None) -> None:
+        """One report of `ago_s` ago by a device whose clock is `clock_s` ahead; None is no reading; names as NIBP_S."""
+        if not self._said[claim]:
+            told = Record(kind=reports.RecordKind.TEXT, text="", as_sent=reports.AsSent("vitalwire", "connected"))
+            self._add(claim, Kind.EVENT, [told], time.time(), time.time())
+        received = time.time() - ago_s
         records = [_record(name.replace("_", "-"), text) for name, text in values.items()]
-        self._add(Report(Kind.METRIC, claim, observed, received, ClockQuality.DEVICE, tuple(records),
-                         device_at_us=observed, own_time=True))  # fmt: skip
+        self._add(claim, Kind.METRIC, records, received + clock_s, received)
 
     def adopt(self, claim: str, bed: str, name: str) -> None:
-        """As a person does with `vitalwire devices adopt`; the device must have spoken."""
+        """As a person does with `vitalwire devices adopt`; the device must be stored."""
         with open_store(self.database) as conn:
-            registry.adopt(conn, str(device_id(claim)), bed, name)
-
-    def introduce(self, claim: str) -> None:
-        """The edge tells what a device claims to be."""
-        record = Record(kind=RecordKind.TEXT, text="connected", as_sent=AsSent("vitalwire", "connected"))
-        now = time.time_ns() // 1000
-        self._add(Report(Kind.EVENT, claim, now, now, ClockQuality.RECEIVED, (record,)))
+            registry.adopt(conn, str(reports.device_id(claim)), bed, name)
 
     def alarm(self, claim: str, short: str, message: str, priority: str, *, opened: bool = True) -> None:
         """Open or resolve an episode."""
-        now, name = time.time_ns() // 1000, f"{claim}/{short}"
-        episode = str(uuid.uuid5(EDGE, name))
-        side = "low" if "<" in message else "high"
-        filed = alerts.Filed(f"{episode}/{opened}", episode, str(device_id(claim)), f"{CODE[short]}-{side}", priority,
-                             opened, now, now, message)  # fmt: skip
+        now, episode = time.time_ns() // 1000, str(uuid.uuid5(EDGE, f"{claim}/{short}"))
+        condition = f"{METRIC[short].code}-{'low' if '<' in message else 'high'}"
+        filed = alerts.Filed(
+            f"{episode}/{opened}",
+            episode,
+            str(reports.device_id(claim)),
+            condition,
+            priority,
+            opened,
+            now,
+            now,
+            message,
+        )
 
         async def run() -> None:
             async with await open_store_async(self.database) as conn:
                 await alerts.file(conn, [filed])
 
-        asyncio.run(run())
+        _complete(run())
 
-    def skip(self, claim: str) -> None:
-        """A report that the device said and that never comes."""
+    def lose(self, claim: str) -> None:
+        """A report that the device says and that never comes."""
         self._said[claim] += 1
 
-    def _add(self, report: Report) -> None:
+    def _add(self, claim: str, kind: Kind, records: list[Record], observed_s: float, received_s: float) -> None:
+        observed, received = int(observed_s * 1e6), int(received_s * 1e6)
+        said = Report(
+            kind, claim, observed, received, reports.ClockQuality.DEVICE, tuple(records), device_at_us=observed
+        )
         salt = uuid.uuid4().bytes
-        leaf = encode_report(report, salt, sha256(salt).digest())
-        self._said[report.claim] += 1
-        set_sequence(leaf, self._said[report.claim])
+        leaf = encode_report(said, salt, sha256(salt).digest())
+        self._said[claim] += 1
+        set_sequence(leaf, self._said[claim])
         self._waiting.append(bytes(leaf))
 
     def store(self) -> None:
         """Seal what was said, judge it, write it."""
         now, self._batch_no = time.time_ns() // 1000, self._batch_no + 1
-        message = seal(self._waiting, lane=Lane.LIVE, edge=EDGE.bytes, spool=b"S" * 16, batch_no=self._batch_no,
-                       previous=FIRST_PREVIOUS, created_at_us=now, config_hash=bytes(32), key_id=self._edge.key_id,
-                       sign=self._edge.sign)  # fmt: skip
+        message = seal(
+            self._waiting, lane=reports.Lane.LIVE, edge=EDGE.bytes, spool=b"S" * 16, batch_no=self._batch_no,
+            previous=FIRST_PREVIOUS, created_at_us=now, config_hash=bytes(32), key_id=self._edge.key_id,
+            sign=self._edge.sign,
+        )  # fmt: skip
         self._waiting = []
         known = {self._edge.key_id: EdgeKey(EDGE.bytes, self._edge.public_der, 0, 2**62, False)}
         (block,) = validate("live.raw", [message], Memory(known), now)
         assert isinstance(block, Block)
-        signed = open_message(
-            sign(block.encode(), self._platform.key_id, self._platform.sign, now), self._platform.public_der
-        )
+        platform = self._platform
+        signed = open_message(sign(block.encode(), platform.key_id, platform.sign, now), platform.public_der)
         assert isinstance(signed, SignedBlock)
 
         async def run() -> None:
             async with await open_store_async(self.database) as conn:
-                await Writer(conn, self._platform.key_id, self._platform.sign).store(
-                    [signed], [], time.time_ns() // 1000
-                )
+                await Writer(conn, platform.key_id, platform.sign).store([signed], [], time.time_ns() // 1000)
 
-        asyncio.run(run())
+        _complete(run())
+
+
+def _complete(work: Coroutine[Any, Any, None]) -> None:
+    """In a thread of its own: a browser's test has a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work).result()
 
 
 def _record(short: str, text: str | None) -> Record:
     metric = METRIC[short]
     unit = UNIT_BY_REFERENCE_ID[metric.unit].code
     if text is None:
-        return Record(metric.code, unit, validity=Validity.NOT_AVAILABLE)
-    parts = decimal_parts(text)
+        return Record(metric.code, unit, validity=reports.Validity.NOT_AVAILABLE)
+    parts = reports.decimal_parts(text)
     assert parts is not None
     return Record(metric.code, unit, mantissa=parts[0], exponent=parts[1])
+
+
+class Page:
+    """The page's server in a thread, as `vitalwire demo` has it in its loop; it can be ended and started again."""
+
+    def __init__(self, database: str) -> None:
+        self.database, self.port = database, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
+        work = serve(self.database, self.port, self._stop)
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(work,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """In good order; it must not wait for those who look on, nor for a store that hangs."""
+        if self._thread:
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(STOP_S)
+            assert not self._thread.is_alive(), "the page's server does not end"
+            self._thread = None
+            self._loop.close()

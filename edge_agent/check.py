@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.holders import listener_on
 from edge_agent.process import driver_of, make_source, site_mappings
 from edge_agent.transports.mllp import split_address
 from edge_agent.transports.serial import url_problem
@@ -105,6 +106,14 @@ def files(config: EdgeConfig) -> Iterator[Finding]:
     mend = "make room, or set spool_bytes_max lower" if free + used < config.spool_bytes_max else ""
     text = f"{config.spool}: {free / 1e9:.1f} GB free, {used / 1e9:.1f} of {config.spool_bytes_max / 1e9:.1f} GB used"
     yield Finding("spool", text, mend, note=free > ROOM_BYTES)
+
+
+def metrics(config: EdgeConfig) -> Finding:
+    """The port on which the agent is looked at."""
+    holder, place = listener_on(config.metrics_port), f"port {config.metrics_port}"
+    if holder is None or holder.is_agent:
+        return Finding("metrics_port", f"{place} is {f'in use by {holder}' if holder else 'free'}")
+    return Finding("metrics_port", f"{place} is taken by {holder}", "choose another, or 0 for none")
 
 
 def time_zone(source: Source) -> Finding | None:

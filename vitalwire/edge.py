@@ -115,32 +115,37 @@ def check(config: Config = Path("edge.toml"), json: Json = False) -> None:
 
 
 async def _check(settings: EdgeConfig, say: Callable[[checks.Finding], None]) -> None:
-    for finding in (*checks.settings(settings), *checks.files(settings), *await asyncio.to_thread(_broker, settings)):
+    unusable = list(checks.settings(settings))
+    for finding in (
+        *unusable,
+        *checks.files(settings),
+        checks.metrics(settings),
+        await asyncio.to_thread(_broker, settings),
+    ):
         say(finding)
-    cannot_open = {finding.where for finding in checks.settings(settings)}
     for source in checks.sources(settings):
         for maybe in (checks.time_zone(source), checks.steady(source)):
             if maybe is not None:
                 say(maybe)
-        if source.name not in cannot_open:
+        if source.name not in {finding.where for finding in unusable}:
             say(await checks.socket(source))
     if not checks.sources(settings):
         say(checks.Finding("sources", "none is configured", "write a [[serial]], [[mllp]] or [[mqtt]]"))
 
 
-def _broker(settings: EdgeConfig) -> list[checks.Finding]:
+def _broker(settings: EdgeConfig) -> checks.Finding:
     """Whether the broker answers, and has the topics that the processors create."""
     tls = {"security.protocol": "ssl", "ssl.ca.location": str(settings.kafka_ca)} if settings.kafka_ca else {}
     try:
         admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0, **tls})
         known = admin.list_topics(timeout=BROKER_LIMIT_S).topics
     except KafkaException:
-        return [checks.Finding("kafka", f"{settings.kafka} is not reached", "is it started, and no firewall between?")]
-    missing = [name for name in (*map(topics.raw, Lane), topics.RECEIPTS) if name not in known]
+        return checks.Finding("kafka", f"{settings.kafka} is not reached", "is it started, and no firewall between?")
+    missing = ", ".join(name for name in (*map(topics.raw, Lane), topics.RECEIPTS) if name not in known)
     if missing:
-        return [checks.Finding("kafka", f"{settings.kafka} answers; it has no topic {', '.join(missing)}",
-                               "start the processors, which create them: vitalwire processors run")]  # fmt: skip
-    return [checks.Finding("kafka", f"{settings.kafka} answers, and has the topics")]
+        mend = "start the processors, which create them: vitalwire processors run"
+        return checks.Finding("kafka", f"{settings.kafka} answers, and lacks the topics {missing}", mend)
+    return checks.Finding("kafka", f"{settings.kafka} answers, and has the topics")
 
 
 # --- watch ----------------------------------------------------------------------------------------------------------

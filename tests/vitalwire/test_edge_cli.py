@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
+import signal
 import socket
+import subprocess
+import sys
+import textwrap
+import time
 import tty
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
+from urllib.request import urlopen
+from uuid import UUID
 
 import msgspec
 import pytest
 import typer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from typer.testing import CliRunner
 
+from edge_agent import check
 from edge_agent.config import EdgeConfig
+from emr_store import read, registry
+from emr_store.connect import open_store
+from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys
+from schemas import topics
+from schemas.errors import VitalwireError
+from schemas.report import device_id
 from stream_processors.config import ProcessorsConfig
-from vitalwire import edge
+from vitalwire.__main__ import app
 
 ROOT = Path(__file__).parents[2]
 EDGE = "3f2a8c1e-0000-4000-8000-000000000001"
 LINE = b"SPO2=097 HR=072\r\n"
-app = typer.Typer()
-app.add_typer(edge.app, name="edge")
-app.add_typer(edge.config_app, name="config")
 
 
 def vitalwire(*arguments: object) -> tuple[int, str]:
@@ -112,3 +130,166 @@ def test_keygen_prints_an_id_and_the_line_that_registers_it_and_never_overwrites
     assert keys.fingerprint(keys.read_public(Path(registering[2]))) in text
     with pytest.raises(Exception, match="exists already"):
         vitalwire("edge", "keygen", tmp_path / "edge.key")
+
+
+# --- check, watch, run ------------------------------------------------------------------------------------------------
+
+
+def source(port: str, **more: str) -> str:
+    keys_and_values = {"name": "bed 7", "driver": "nonin_ascii", "port": port} | more
+    return "[[serial]]\n" + "".join(f'{key} = "{value}"\n' for key, value in keys_and_values.items())
+
+
+def test_check_tries_everything_and_says_what_is_wrong_with_its_mend(
+    write: Write, oximeter: str, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitalwire.edge.BROKER_LIMIT_S", 2.0)
+    monkeypatch.setattr(topics, "raw", lambda lane: f"{topic_prefix}{lane.name}")
+    monkeypatch.setattr(topics, "RECEIPTS", f"{topic_prefix}receipts")
+    path = write(source(oximeter))
+    code, text = vitalwire("edge", "check", "--config", path)
+    assert code == 2
+    assert re.search(r"(?m)^WRONG kafka: 127.0.0.1:\d+ is not reached: ", text)
+    assert f"ok    bed 7: {oximeter} opens" in text
+
+    path.write_text(re.sub(r"kafka = .*", f'kafka = "{kafka}"', path.read_text()))
+    _, text = vitalwire("edge", "check", "--config", path)
+    assert f"lacks the topics {topic_prefix}LIVE" in text
+
+    wanted = [NewTopic(topic_prefix + n, 1, 1) for n in ("LIVE", "BACKFILL", "WAVEFORM", "receipts")]
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for created in admin.create_topics(wanted).values():
+        created.result(10)
+    code, text = vitalwire("edge", "check", "--config", path, "--json")
+    assert code == 0, text
+    assert {f["where"] for f in json.loads(text)} >= {"key_file", "platform_key_file", "spool", "kafka", "bed 7"}
+
+    code, text = vitalwire(
+        "edge", "check", "--config", write('[[mllp]]\nname = "hl7"\ndriver = "hl7_oru"\nlisten = "x"\n')
+    )
+    assert code == 2
+    assert "WRONG hl7: 'x' is no address: write host:port" in text
+    assert "WRONG hl7: no time zone" in text
+    assert "WRONG sources: none is configured" in vitalwire("edge", "check", "--config", write(""))[1]
+
+
+def test_watch_shows_a_source_and_its_verdict_in_lines_and_in_json(write: Write, oximeter: str) -> None:
+    path = write(source(oximeter))
+    code, text = vitalwire("edge", "watch", "bed 7", "--seconds", 1, "--config", path)
+    assert code == 0
+    assert "frame  SPO2=097 HR=072" in text
+    assert "values SpO2 97 %, PR 72 /min" in text
+    assert text.rstrip().endswith(
+        "values are read here; not stored: watching stores nothing, `vitalwire edge run` does"
+    )
+    arguments = ("edge", "watch", f"serial:{oximeter}", "--driver", "nonin_ascii", "--seconds", 1, "--json")
+    code, text = vitalwire(*arguments)
+    assert json.loads(text)["verdict"] == "read"
+    code, text = vitalwire("edge", "watch", f"mllp:127.0.0.1:{free_port()}", "--seconds", 0.3)
+    assert code == 3
+    assert "nobody has connected" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("bed 8", "no source 'bed 8' in the configuration: there are 'bed 7'"),
+        ("serial:/dev/x", "does not speak over serial: choose nonin_ascii, nonin_df2"),
+        ("mqtt:broker", "'broker' is no address: write host:port"),
+    ],
+)
+def test_what_cannot_be_watched_is_one_line(write: Write, name: str, words: str) -> None:
+    with pytest.raises(VitalwireError, match=re.escape(words)):
+        vitalwire("edge", "watch", name, "--config", write(source("/dev/ttyNONE")))
+
+
+def test_watch_asks_the_store_whether_it_has_the_values_and_whose_they_are(
+    write: Write, oximeter: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(database)
+    path = write(source(oximeter, device="ICU:nonin:1"))
+    arguments = ("edge", "watch", "bed 7", "--seconds", 0.6, "--config", path, "--database", database)
+    assert f"not stored: the edge {EDGE} is not registered" in vitalwire(*arguments)[1]
+    with open_store(database) as conn:
+        registry.add_edge(conn, UUID(EDGE), "box", keys.read_public(path.with_name("edge.pub")))
+    assert "not stored: are `vitalwire edge run` and" in vitalwire(*arguments)[1]
+    now = datetime.now(UTC)
+    stored = read.LatestValue(device_id("ICU:nonin:1"), "ICU:nonin:1", None, None, False, 150456, 262688, 0, 97.0, 0, 0,
+                              1, 0, now, now, now, 1, 0)  # fmt: skip
+    monkeypatch.setattr(read, "latest", lambda conn: [stored])
+    assert "values stored, device not registered: vitalwire devices adopt 'ICU:nonin:1'" in vitalwire(*arguments)[1]
+    monkeypatch.setattr(read, "latest", lambda conn: [stored._replace(adopted=True)])
+    assert "values are stored, the last " in vitalwire(*arguments)[1]
+
+
+def test_run_ends_in_good_order_and_a_port_in_use_is_one_line(write: Write, oximeter: str) -> None:
+    port, metrics = free_port(), free_port()
+    path = write(f'[[mllp]]\nname = "hl7"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{port}"\n{source(oximeter)}')
+    path.write_text(path.read_text().replace("metrics_port = 0", f"metrics_port = {metrics}"))
+    command = [sys.executable, "-m", "vitalwire", "edge", "run", "--config", str(path)]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    with socket.create_server(("127.0.0.1", port)), start() as agent:
+        _, said = agent.communicate(timeout=60)
+        assert agent.returncode == 2
+        assert said.splitlines()[-1].startswith("vitalwire: ")
+        assert f"{port}" in said.splitlines()[-1]
+        assert "Traceback" not in said
+    with start() as agent:
+        while True:  # until what the oximeter says is counted
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
+                if b'vitalwire_frames_total{outcome="kept",source="bed 7"}' in answer.read():
+                    break
+            assert agent.poll() is None
+            time.sleep(0.1)
+        code, text = vitalwire("edge", "watch", "bed 7", "--seconds", 5, "--config", path)
+        assert code == 3
+        assert text.startswith(f"\nthe running agent (pid {agent.pid}) holds {oximeter}: end it to watch here")
+        assert f"is in use by the running agent (pid {agent.pid})" in vitalwire("edge", "check", "--config", path)[1]
+        agent.send_signal(signal.SIGTERM)
+        said, errors = agent.communicate(timeout=30)
+        assert agent.returncode == 0
+        assert "Traceback" not in errors
+        assert f"edge {EDGE} runs" in said
+
+
+@pytest.mark.parametrize("more", ['edge = "EDGE"\n', f'edge = "{EDGE}"\n{source("spy:///dev/x")}'])
+def test_run_refuses_what_it_cannot_start_with(tmp_path: Path, more: str) -> None:
+    (tmp_path / "edge.toml").write_text(more)
+    with pytest.raises(VitalwireError, match=r"edge\.toml: (edge|bed 7): "):
+        vitalwire("edge", "run", "--config", tmp_path / "edge.toml")
+
+
+# --- what the documents tell people to type ---------------------------------------------------------------------------
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every `vitalwire ...` in README.md and docs/, as a shell would cut it."""
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = re.sub(r"\\\n\s*", " ", path.read_text("utf-8"))
+        found = re.findall(r"(?m)^\s*(?:\$ )?(vitalwire .+)$", text) + re.findall(r"`(vitalwire [^`\n]+)`", text)
+        for line in found:
+            if not re.search(r"[|…]", line):  # a choice in a table of commands
+                words = shlex.split(re.sub(r"[>#].*", "", line))
+                yield f"{path.name}: {line}", words[1:]
+
+
+@pytest.mark.parametrize(("line", "words"), list(commands()), ids=[line for line, _ in commands()])
+def test_a_command_in_the_documents_is_one_that_there_is(line: str, words: list[str]) -> None:
+    command: Any = typer.main.get_command(app)
+    rest = list(words)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command = command.commands[rest.pop(0)]
+    if rest:  # otherwise it is only named
+        assert not hasattr(command, "commands"), f"{command.name} has no command {rest[0]}"
+        command.make_context(command.name, rest)  # raises for what is unknown, missing or too much
+
+
+def test_the_first_device_has_ten_steps_and_its_configuration_decodes() -> None:
+    text = (ROOT / "docs" / "first-device.md").read_text("utf-8")
+    assert [int(n) for n in re.findall(r"(?m)^(\d+)\. \*\*", text)] == list(range(1, 11))
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    config = configuration.decode(textwrap.dedent(block), EdgeConfig, "first-device.md")
+    assert list(check.settings(config)) == []

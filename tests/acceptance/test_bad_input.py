@@ -7,13 +7,18 @@ import os
 import random
 import re
 import time
+import tty
+from contextlib import suppress
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from emr_store import read
 from emr_store.connect import open_store
 from tests.wire import MllpSender, Wire, eventually
+from vitalwire.embedded import Addresses
 
 SOURCES = '[[mllp]]\nname = "hospital"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\ntime_zone = "Europe/London"\n'
 INVALID = Path(__file__).parents[2].parent / "shared" / "data" / "simhospital" / "invalid_messages.yml"
@@ -102,10 +107,19 @@ def test_well_formed_but_wrong_messages_are_accepted(tmp_path: Path, kafka: str,
         _balances(wire)
 
 
-@pytest.mark.timeout(900)
-def test_random_bytes_end_as_rejected_reports_and_nothing_else(tmp_path: Path, kafka: str, database: str) -> None:
+EVERY_PORT = (
+    SOURCES
+    + '[[serial]]\nname = "oximeter"\ndriver = "nonin_df2"\nport = "{folder}/port"\ndevice = "t:nonin:1"\n'
+    + '[[mqtt]]\nname = "sensors"\ndriver = "mqtt_json"\nbroker = "BROKER"\ntopics = ["fuzz/#"]\n'
+)
+
+
+@pytest.mark.timeout(1200)
+def test_random_bytes_on_every_port_end_as_rejected_reports_and_nothing_else(
+    tmp_path: Path, kafka: str, database: str, embedded: Addresses
+) -> None:
     chance = random.Random(20261124)
-    parts = [
+    marks = [
         b"\x0b",
         b"\x1c\r",
         b"\x1c",
@@ -114,28 +128,51 @@ def test_random_bytes_end_as_rejected_reports_and_nothing_else(tmp_path: Path, k
         b"|",
         b"ORU^R01",
         b"OBX|1|NM|",
-        good("x"),
         b"\x00",
         b"\xff",
+        b"\x01",
     ]
-    with Wire(tmp_path, kafka, database, SOURCES) as wire:
+    parts = [*marks, good("x"), b'{"hr": ', b"}", b"1e999"]
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    os.set_blocking(ours, False)
+    (tmp_path / "port").symlink_to(os.ttyname(theirs))
+    sources = EVERY_PORT.replace("BROKER", "{}:{}".format(*embedded.mqtt5))
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.connect(*embedded.mqtt5)
+    client.loop_start()
+
+    def noise() -> bytes:
+        return b"".join(chance.choice([*parts, chance.randbytes(20)]) for _ in range(50))
+
+    with Wire(tmp_path, kafka, database, sources) as wire:
         honest = MllpSender(wire.mllp)
         end, sent = time.monotonic() + FUZZ_S, 0
         while time.monotonic() < end:
             noisy = MllpSender(wire.mllp)
             for _ in range(20):
-                noisy.raw(b"".join(chance.choice([*parts, chance.randbytes(20)]) for _ in range(50)))
+                noisy.raw(noise())
             noisy.close()
+            with suppress(BlockingIOError):
+                os.write(ours, noise())
+            client.publish("fuzz/x", noise(), qos=1)
             assert outcome(honest.ask(good(f"h{sent}"))) == ("CA", f"h{sent}")
             sent += 1
-        eventually(wire.released, 60, "receipts")
+        eventually(wire.released, 120, "receipts")
         assert wire.running["edge"].poll() is None
         assert "Traceback" not in (tmp_path / "edge.log").read_text()
         assert "Traceback" not in (tmp_path / "processors.log").read_text()
-        charted = wire.rows("SELECT DISTINCT value FROM observation WHERE verdict = 0")
-        assert charted == [(97.0,)]
-        assert len(rejected(wire)) > sent
+        assert wire.rows("SELECT DISTINCT value FROM observation WHERE verdict = 0") == [(97.0,)]
+        counted = dict(
+            wire.rows("SELECT split_part(claim, '/', 1), count(*) FROM report JOIN device USING (device)"
+                      " WHERE report.kind = 6 GROUP BY 1")
+        )  # fmt: skip
+        assert set(counted) == {"hospital", "oximeter", "sensors"}
+        assert min(counted.values()) > sent // 3
         _balances(wire)
+    client.loop_stop()
+    os.close(ours)
+    os.close(theirs)
 
 
 def _balances(wire: Wire) -> None:

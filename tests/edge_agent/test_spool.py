@@ -316,7 +316,7 @@ def test_a_full_disk_refuses_and_keeps_nothing_of_the_group(make: Callable[..., 
     put(spool, report())
     assert spool._db is not None
     (pages,) = spool._db.execute("PRAGMA page_count").fetchone()
-    spool._db.execute(f"PRAGMA max_page_count = {pages + 40}")  # SQLite's own "database or disk is full"
+    spool._db.execute(f"PRAGMA max_page_count = {pages + 12}")  # SQLite's own "database or disk is full"
     kept = 1
     while put(spool, report(at_us=T0_US + kept), sender="s", frame=struct.pack("Q", kept)) is Kept.KEPT:
         kept += 1
@@ -329,6 +329,23 @@ def test_a_full_disk_refuses_and_keeps_nothing_of_the_group(make: Callable[..., 
     assert put(spool, report(at_us=T0_US + kept), sender="s", frame=struct.pack("Q", kept)) is Kept.KEPT
     cut_all(spool, T0_US + SECOND_US)
     assert list(sequences(spool.wanted(Lane.LIVE, 0, MIB)).values()) == [list(range(1, kept + 2))]
+
+
+def test_of_a_transaction_that_failed_late_nothing_counts(make: Callable[..., Spool]) -> None:
+    spool = make()
+    assert spool._db is not None
+    put(spool, report())
+
+    def refuse_the_last_statement(action: int, table: str | None, *_: str | None) -> int:
+        return sqlite3.SQLITE_DENY if (action, table) == (sqlite3.SQLITE_UPDATE, "meta") else sqlite3.SQLITE_OK
+
+    spool._db.set_authorizer(refuse_the_last_statement)
+    assert put(spool, report(), sender="s") is Kept.FULL
+    assert spool.figures.reports == 1
+    spool._db.set_authorizer(None)
+    assert put(spool, report(), sender="s") is Kept.KEPT
+    cut_all(spool, T0_US + SECOND_US)
+    assert list(sequences(spool.wanted(Lane.LIVE, 0, MIB)).values()) == [[1, 2]]
 
 
 def test_receipts_release_and_are_held_until_their_time(make: Callable[..., Spool], clock: Clock) -> None:

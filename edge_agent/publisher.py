@@ -155,10 +155,10 @@ class Publisher:
 
     def _begin_anew(self) -> None:
         """A new producer, and everything without a receipt is sent again."""
-        self._distrust = False
-        self._producer.purge(blocking=False)
-        self._producer = self._new_producer()
-        self._unacknowledged = 0
+        old, self._producer = self._producer, self._new_producer()
+        self._distrust, self._unacknowledged = False, 0
+        old.purge()
+        old.flush(FLUSH_LIMIT_S)  # what it has not reported yet holds it, with its threads and sockets, for ever
         self.counts["rebuilt"] += 1
         self._offsets.clear()
         self._again()

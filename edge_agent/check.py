@@ -7,6 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -91,18 +92,20 @@ def files(config: EdgeConfig) -> Iterator[Finding]:
     for name, mend, look in looks:
         path = getattr(config, name)
         try:
-            if path is not None and not path.exists():
+            if path is not None and not os.path.exists(path):
                 yield Finding(name, f"{path} does not exist", mend)
             elif path is not None:
                 look(path)
                 yield Finding(name, f"{path} is good")
         except (UserError, VitalwireError) as error:
             yield _problem(name, str(error))
-    folder = next(p for p in (config.spool, *config.spool.absolute().parents) if p.exists())
+    folder = next(p for p in (config.spool, *config.spool.absolute().parents) if os.path.exists(p))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         yield Finding("spool", f"{config.spool} cannot be written", f"see ls -ld {folder}")
         return
-    free, used = shutil.disk_usage(folder).free, sum(f.stat().st_size for f in config.spool.glob("spool.db*"))
+    free, used = shutil.disk_usage(folder).free, 0
+    with suppress(OSError):  # the agent ends, and its log with it
+        used = sum(file.stat().st_size for file in config.spool.glob("spool.db*"))
     mend = "make room, or set spool_bytes_max lower" if free + used < config.spool_bytes_max else ""
     text = f"{config.spool}: {free / 1e9:.1f} GB free, {used / 1e9:.1f} of {config.spool_bytes_max / 1e9:.1f} GB used"
     yield Finding("spool", text, mend, note=free > ROOM_BYTES)

@@ -136,7 +136,8 @@ def _at_the_bytes(o: Observation) -> tuple[str, str] | None:
     if o.transport == "serial" and "checksum" in o.bad:
         return "checksum", "bytes come, checksums fail: baud rate or parity"
     if o.transport == "serial":
-        return "no-frame", "bytes come, but no whole frame: baud rate or parity, or the device is set to another format"
+        why = "baud rate or parity, or the device is set to another format"
+        return "no-frame", f"bytes come, but no whole frame in {o.seconds:.0f} s: {why}"
     return "unreadable", f"frames come, but none can be read: {_reasons(o)}"
 
 
@@ -156,7 +157,8 @@ def _at_the_frames(o: Observation) -> tuple[str, str] | None:
 
 def _at_the_store(o: Observation) -> tuple[str, str]:
     if o.last_stored is None:
-        return "read", "values are read here; not stored: watching stores nothing, `vitalwire edge run` does"
+        why = o.why_not_stored or "watching stores nothing, `vitalwire edge run` does"
+        return "read", f"values are read here; not stored: {why}"
     if not o.last_stored:
         return "not-stored", f"values are {'not' if o.held_by else 'read here; not'} stored: {o.why_not_stored}"
     if o.unregistered:
@@ -205,7 +207,8 @@ class Watcher:
         """A piece that a framer cut."""
         delivery = Delivery(data, source, "", 0, now_us(), lambda _, __: None, reason=reason, retained=retained)
         _, why, reports = agent.read(self.driver, delivery)
-        self._say("frame", f"{printable(data, 120)}{f'  ← {why}' if why else ''}")
+        shown = f"{len(data)} bytes" if b"\0" in data else printable(data, 120)  # binary ones were shown in hex
+        self._say("frame", f"{shown}  ← {why}" if why else shown)
         if why:
             self.o.bad[why] += 1
             return
@@ -245,7 +248,7 @@ async def watch(w: Watcher, stop: asyncio.Event) -> None:
             await (_dial if w.config.dial else _listen)(w, w.config, stop)
         else:
             await _Listener(w.config, "watch", w.source, now_us, itertools.count()).listen(w, stop)
-    except UserError as error:
+    except (UserError, OSError) as error:  # OSError: a CA file of the MQTT broker
         w.o.trouble = str(error)
 
 

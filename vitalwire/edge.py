@@ -25,13 +25,15 @@ from edge_agent.watch import watch as watch_source
 from emr_store import read, registry
 from runtime import config as configuration
 from runtime import keys, logs, metrics
+from runtime.errors import UserError
 from runtime.process import notify, stop_event
 from schemas import topics
 from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Lane, device_id
 from stream_processors.config import ProcessorsConfig
 from vitalwire.output import age, as_json, cell, console
-from vitalwire.record import EXIT_UNREACHABLE, Database, Json, connect
+from vitalwire.record import Database, Json, connect
+from vitalwire.replay import EXIT_UNREACHABLE
 
 BROKER_LIMIT_S = 5.0
 DRAW_S = 0.25
@@ -164,15 +166,15 @@ def watch(
 ) -> None:  # fmt: skip
     """Show bytes, frames and values as they come, then one verdict. Exit 3 unless values are read."""
     ad_hoc = _ad_hoc(source, driver, topic)
-    settings = configuration.load(config, EdgeConfig) if ad_hoc is None or database else None
+    settings = configuration.load(config, EdgeConfig) if ad_hoc is None else None
     wanted = ad_hoc or _configured(settings, source)
     for finding in checks.source_settings(wanted):
         raise ConfigError(f"{finding.where}: {finding.what}: {finding.mend}")
     screen = _Screen(json)
     w = Watcher(wanted, site_mappings(settings.mapping) if settings else {}, screen.say)
     asyncio.run(_watch(w, seconds, screen))
-    if database:
-        ask_store(database, settings.edge if settings else "", wanted, w.o)
+    if database and settings:  # without a configuration nobody can say what the agent calls it
+        ask_store(database, settings.edge, wanted, w.o)
     slug, text = verdict(w.o)
     if json:
         as_json({**vars(w.o), "verdict": slug, "text": text})
@@ -246,9 +248,13 @@ class _Screen:
 def ask_store(database: str, edge: str, source: checks.Source, o: Observation) -> None:
     """Whether the store has values of the devices that were heard, or of this source; why not, where it has none."""
     ids = {device_id(claim) for claim in (*o.claims, *filter(None, [source.device]))}
-    with connect(database) as conn:
-        found = [v for v in read.latest(conn) if v.device in ids or (v.claim or "").startswith(f"{source.name}/")]
-        believed = {str(e.edge) for e in registry.edges(conn) if e.revoked_at is None}
+    try:
+        with connect(database) as conn:
+            found = [v for v in read.latest(conn) if v.device in ids or (v.claim or "").startswith(f"{source.name}/")]
+            believed = {str(e.edge) for e in registry.edges(conn) if e.revoked_at is None}
+    except UserError as error:  # what was seen at the port is worth saying all the same
+        o.why_not_stored = str(error)
+        return
     o.last_stored = age(max(v.stored_at for v in found)) if found else ""
     o.unregistered = next((v.claim or str(v.device) for v in found if not v.adopted), "")
     o.why_not_stored = (

@@ -47,7 +47,7 @@ UNREGISTERED = {"last_stored": "3 s", "unregistered": "demo:nonin:1"}
 CASES: list[tuple[str, Observation, str, str]] = [
     ("a silent cable", observed("serial"), "no-bytes", "port opens, 0 bytes in 30 s: cable or null-modem"),
     ("checksums", observed("serial", bytes=9, bad=Counter(checksum=3)), "checksum", "fail: baud rate or parity"),
-    ("noise", observed("serial", bytes=9, bad=Counter(framing=3)), "no-frame", "no whole frame: baud rate or parity"),
+    ("noise", observed("serial", bytes=9, bad=Counter(framing=3)), "no-frame", "no whole frame in 30 s: baud"),
     ("a trickle", observed("serial", bytes=9), "no-frame", "no whole frame"),
     ("not there", observed("serial", opened=False, trouble="x does not exist: plug it in"), "not-open", "plug it in"),
     ("ours", observed("serial", held_by="the running agent (pid 7)"), "held", "agent (pid 7) holds the port"),

@@ -209,6 +209,7 @@ def test_watch_asks_the_store_whether_it_has_the_values_and_whose_they_are(
     migrate(database)
     path = write(source(oximeter, device="ICU:nonin:1"))
     arguments = ("edge", "watch", "bed 7", "--seconds", 0.6, "--config", path, "--database", database)
+    assert "not stored: the store cannot be reached" in vitalwire(*arguments[:-1], "host=/nowhere")[1]
     assert f"not stored: the edge {EDGE} is not registered" in vitalwire(*arguments)[1]
     with open_store(database) as conn:
         registry.add_edge(conn, UUID(EDGE), "box", keys.read_public(path.with_name("edge.pub")))

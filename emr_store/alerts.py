@@ -36,13 +36,17 @@ class OpenEpisode(NamedTuple):
 
 
 async def file(conn: psycopg.AsyncConnection, transitions: Sequence[Filed]) -> None:
-    """Open or resolve episodes; the same transition again changes nothing, and a resolved one never opens again."""
+    """Open or resolve episodes; the same transition again changes nothing, and a resolved one never opens again.
+
+    In whichever order the two come, the message is the opening's.
+    """
     async with conn.transaction():
         for t in transitions:
             await conn.execute(
                 "INSERT INTO alert_episode AS e (episode, device_uuid, condition, priority, opened_at, resolved_at,"
                 " message) VALUES (%s, %s, %s, %s, to_timestamp(%s / 1e6), to_timestamp(%s / 1e6), %s)"
-                " ON CONFLICT (episode) DO UPDATE SET resolved_at = coalesce(e.resolved_at, excluded.resolved_at)",
+                " ON CONFLICT (episode) DO UPDATE SET resolved_at = coalesce(e.resolved_at, excluded.resolved_at),"
+                " message = CASE WHEN excluded.resolved_at IS NULL THEN excluded.message ELSE e.message END",
                 (
                     t.episode,
                     t.device,

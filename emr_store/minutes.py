@@ -52,7 +52,7 @@ SELECT g.*, l.value FROM (
 CROSS JOIN LATERAL (
     SELECT r.value FROM report r
     WHERE r.device = g.device AND r.channel_set = g.channel_set AND {within.format(m="g.minute")}
-    ORDER BY r.observed_at DESC LIMIT 1) AS l
+    ORDER BY r.observed_at DESC, r.batch DESC, r.leaf DESC LIMIT 1) AS l
 ON CONFLICT (device, minute, channel_set) DO UPDATE SET
     count = excluded.count, min = excluded.min, max = excluded.max, mean = excluded.mean, last = excluded.last
 """

@@ -40,12 +40,12 @@ class Partitions:
             year, index = divmod(month, 12)
             first = datetime(1970 + year, index + 1, 1, tzinfo=UTC)
             after = (first + timedelta(days=32)).replace(day=1)
-            name = f"report_{first:%Y_%m}"
+            name = f"report_{first.year:04}_{first.month:02}"
             await conn.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
             cursor = await conn.execute("SELECT to_regclass(%s)", [name])
             row = await cursor.fetchone()
             if row and row[0] is None:
-                bounds = f"FROM ('{first:%Y-%m-%d}+00') TO ('{after:%Y-%m-%d}+00')"
+                bounds = f"FROM ('{first.isoformat()}') TO ('{after.isoformat()}')"  # four digits a year, unlike %Y
                 await conn.execute(f"CREATE TABLE {name} PARTITION OF report FOR VALUES {bounds}".encode())
             else:
                 self._months.add(month)

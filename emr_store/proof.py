@@ -10,6 +10,7 @@ import numpy as np
 import psycopg
 import zstandard
 
+from emr_store.read import one_moment
 from emr_store.writer import CHAIN_START
 from evidence.seal import open_body
 from evidence.verification import Finding, KeptBatch, KeptRow, KeptSeal, Keys, check_batch, check_seal
@@ -34,6 +35,11 @@ def verify(
     conn: psycopg.Connection, since: datetime, on_progress: Callable[[int, int], None] = lambda done, of: None
 ) -> Verification:
     """Check everything stored since then. The chain is followed from the link before."""
+    with one_moment(conn):
+        return _verify(conn, since, on_progress)
+
+
+def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[int, int], None]) -> Verification:
     result = Verification()
     keys = _keys(conn)
     row = conn.execute("SELECT min(position), count(*) FROM seal WHERE stored_at >= %s", (since,)).fetchone()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -37,7 +39,10 @@ class LatestValue(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """A stream's row in the ledger; `gaps` are batch numbers that did not come though later ones did."""
+    """A stream's row in the ledger; `gaps` are batch numbers that did not come though later ones did.
+
+    `duplicates` are batches that came again and stored nothing.
+    """
 
     edge: UUID
     label: str | None
@@ -52,6 +57,7 @@ class Stream(NamedTuple):
     missing: int
     unmapped: int
     doubtful: int
+    duplicates: int
     updated_at: datetime
 
 
@@ -88,6 +94,14 @@ class Unmapped(NamedTuple):
     example: str
 
 
+@contextmanager
+def one_moment(conn: psycopg.Connection) -> Iterator[None]:
+    """What is read inside is of one moment, whatever is stored meanwhile."""
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
 _LATEST_SQL = """
 SELECT DISTINCT ON (d.device, s.code[i], s.instance[i])
     d.uuid AS device, d.claim, d.name, d.bed, d.adopted_at IS NOT NULL AS adopted, s.code[i] AS code, s.unit[i] AS unit,
@@ -107,10 +121,11 @@ def latest(conn: psycopg.Connection) -> list[LatestValue]:
 
 
 _STREAMS_SQL = """
-SELECT g.edge, e.label, g.spool, g.lane, g.kept::text AS kept, coalesce(upper(g.kept), 1) - 1 AS last_batch_no,
-    coalesce(upper(g.kept), 1) - 1 - coalesce((SELECT sum(upper(r) - lower(r)) FROM unnest(g.kept + g.quarantined) AS r
-        WHERE lower(r) < upper(g.kept)), 0)::int8 AS gaps,
-    g.reports, g.quarantined_reports, g.charted, g.missing, g.unmapped, g.doubtful, g.updated_at
+SELECT g.edge, e.label, g.spool, g.lane, g.kept::text AS kept,
+    coalesce(upper(g.kept + g.quarantined), 1) - 1 AS last_batch_no,
+    (coalesce(upper(g.kept + g.quarantined), 1) - 1
+        - coalesce((SELECT sum(upper(r) - lower(r)) FROM unnest(g.kept + g.quarantined) AS r), 0))::int8 AS gaps,
+    g.reports, g.quarantined_reports, g.charted, g.missing, g.unmapped, g.doubtful, g.duplicates, g.updated_at
 FROM ledger g LEFT JOIN edge e USING (edge) ORDER BY e.label, g.spool, g.lane
 """
 

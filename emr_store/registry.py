@@ -109,15 +109,19 @@ def devices(conn: psycopg.Connection) -> list[DeviceRow]:
 
 
 def adopt(conn: psycopg.Connection, device: str, bed: str, name: str) -> DeviceRow:
-    """Give a device its bed and name; `device` is its id, the beginning of it, or its claim.
+    """Give a device its bed and name ("" leaves the name); `device` is its id, the beginning of it, or its claim.
 
     Raises VitalwireError where none or several fit.
     """
     rows = conn.execute(
-        "SELECT uuid FROM device WHERE uuid::text LIKE %s || '%%' OR claim = %s LIMIT 2", (device.lower(), device)
+        "SELECT uuid FROM device WHERE %s <> '' AND starts_with(uuid::text, %s) OR claim = %s LIMIT 2",
+        (device, device.lower(), device),
     ).fetchall()
     if len(rows) != 1:
         found = "no device" if not rows else "several devices"
         raise VitalwireError(f"{found} named {device!r}: see `vitalwire devices list` for ids")
-    conn.execute("UPDATE device SET bed = %s, name = %s, adopted_at = now() WHERE uuid = %s", (bed, name, rows[0][0]))
+    conn.execute(
+        "UPDATE device SET bed = %s, name = coalesce(nullif(%s, ''), name), adopted_at = now() WHERE uuid = %s",
+        (bed, name, rows[0][0]),
+    )
     return next(d for d in devices(conn) if d.uuid == rows[0][0])

@@ -16,7 +16,10 @@ from rich.text import Text
 for _stream in (sys.stdout, sys.stderr):
     if hasattr(_stream, "reconfigure"):
         _stream.reconfigure(encoding="utf-8", errors="replace")
-console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+# What goes to a pipe or a file is for grep: nothing is wrapped there, however wide.
+WIDE = 10_000
+_screen = sys.stdout.isatty()
+console = Console(highlight=False, soft_wrap=not _screen, width=None if _screen else WIDE)
 LANES = {1: "live", 2: "backfill", 3: "waveform"}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -16,14 +18,15 @@ from adapters.site import unmapped_line
 from emr_store import alerts, proof, read, registry
 from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate as run_migrations
+from runtime.errors import UserError
 from runtime.keys import fingerprint, read_public
 from schemas.block import Verdict
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_REFERENCE_ID
-from vitalwire.output import LANES, age, as_json, console, table
-from vitalwire.replay import publish_again
+from vitalwire.output import LANES, age, as_json, cell, console, table
+from vitalwire.replay import EXIT_UNREACHABLE, publish_again
 
-EXIT_UNREACHABLE, EXIT_DOES_NOT_HOLD = 3, 4
+EXIT_DOES_NOT_HOLD = 4
 Database = Annotated[
     str,
     typer.Option(envvar="VITALWIRE_DATABASE", help="the store's conninfo; `make run` prints it", show_default=False),
@@ -31,15 +34,28 @@ Database = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="for scripts")]
 
 
-def connect(database: str) -> psycopg.Connection:
-    """The store, or one line that says what to do."""
+@contextmanager
+def connect(database: str) -> Iterator[psycopg.Connection]:
+    """The store for one command, or one line that says what to do. Raises UserError."""
+    with explained(), open_store(database) as conn:
+        yield conn
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """What the store answers, as one line with its mend."""
     try:
-        return open_store(database)
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+        raise UserError("this database lacks tables of vitalwire: `vitalwire migrate` makes them") from None
     except StoreError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise VitalwireError(
-            f"the store cannot be reached: {reason} (is it started? --database, VITALWIRE_DATABASE)"
-        ) from None
+        reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
+        if isinstance(error, psycopg.OperationalError):
+            raise UserError(
+                f"the store cannot be reached: {reason} (is it started? --database, VITALWIRE_DATABASE)",
+                EXIT_UNREACHABLE,
+            ) from None
+        raise UserError(f"the store refuses: {reason} (--database, VITALWIRE_DATABASE)") from None
 
 
 def latest(database: Database = "", json: Json = False) -> None:
@@ -61,35 +77,39 @@ def latest(database: Database = "", json: Json = False) -> None:
 
 def ledger(database: Database = "", json: Json = False) -> None:
     """The conservation ledger: nothing is lost, and here is the sum. Exit 4 where it does not balance."""
-    with connect(database) as conn:
+    with connect(database) as conn, read.one_moment(conn):
         streams, total, said = read.streams(conn), read.conservation(conn), read.sequences(conn)
+        counts = read.edge_counts(conn)
     way = total["said"] - total["stored"] - total["quarantined"]
+    # Streams and devices are counted apart; more kept than its device said is a report kept twice.
+    balances = sum(s.reports for s in streams) == total["stored"] and all(s.stored <= s.last for s in said)
     if json:
-        as_json({"total": {**total, "on_the_way_or_lost": way}, "streams": [s._asdict() for s in streams],
-                 "devices": [s._asdict() for s in said]})  # fmt: skip
+        as_json({"balances": balances, "total": {**total, "on_the_way_or_lost": way}, "edges": _edges(counts),
+                 "streams": [s._asdict() for s in streams], "devices": [s._asdict() for s in said]})  # fmt: skip
     else:
-        columns = (
-            "edge",
-            "spool",
-            "lane",
-            "batches",
-            "gaps",
-            "reports",
-            "charted",
-            "doubtful",
-            "unmapped",
-            "no reading",
-        )
+        columns = ("edge", "spool", "lane", "batches", "gaps", "again", "reports", "charted", "doubtful", "unmapped",
+                   "no reading")  # fmt: skip
         table("Ledger", columns, [
-            (s.label or s.edge, str(s.spool)[:8], LANES[s.lane], s.last_batch_no, s.gaps, s.reports, s.charted,
-             s.doubtful, s.unmapped, s.missing) for s in streams
+            (s.label or s.edge, str(s.spool)[:8], LANES[s.lane], s.last_batch_no, s.gaps, s.duplicates, s.reports,
+             s.charted, s.doubtful, s.unmapped, s.missing) for s in streams
         ])  # fmt: skip
+        _edges_say(counts)
         console.print(f"Reports: {total['said']} said by devices = {total['stored']} stored + {total['quarantined']}"
                       f" quarantined + {way} on the way or lost")  # fmt: skip
         classes = ("charted", "doubtful", "unmapped", "missing")
         console.print(f"Values:  {sum(total[c] for c in classes)} = " + " + ".join(f"{total[c]} {c}" for c in classes))
-    if way < 0:
+        if not balances:
+            console.print("WRONG: what is kept of the devices is not what came in the streams, or more than they said")
+    if not balances:
         raise typer.Exit(EXIT_DOES_NOT_HOLD)
+
+
+def _edges(counts: list[tuple[UUID, datetime, str]]) -> list[dict[str, object]]:
+    return [{"edge": e, "at": t, "counts": c} for e, t, c in counts]
+
+
+def _edges_say(counts: list[tuple[UUID, datetime, str]]) -> None:
+    table("Edges say", ("edge", "ago", "counts"), [(str(e)[:8], age(t), c) for e, t, c in counts])
 
 
 def status(database: Database = "", json: Json = False) -> None:
@@ -104,7 +124,7 @@ def status(database: Database = "", json: Json = False) -> None:
     if json:
         return as_json({"devices": [{"device": d, "name": n, "heard_at": t} for d, (n, t) in heard.items()],
                         "streams": [s._asdict() for s in streams], "alerts": [a._asdict() for a in open_alerts],
-                        "edges": [{"edge": e, "at": t, "counts": c} for e, t, c in counts]})  # fmt: skip
+                        "edges": _edges(counts)})  # fmt: skip
     old = datetime.now(UTC) - timedelta(seconds=30)
     rows = sorted(heard.values(), key=lambda item: item[1])
     table(
@@ -112,7 +132,7 @@ def status(database: Database = "", json: Json = False) -> None:
         ("device", "", "last heard"),
         [(n, "silent" if t < old else "speaks", age(t) + " ago") for n, t in rows],
     )
-    table("Edges say", ("edge", "ago", "counts"), [(str(e)[:8], age(t), c) for e, t, c in counts])
+    _edges_say(counts)
     table("Streams", ("edge", "lane", "batches", "gaps", "last"), [
         (s.label or s.edge, LANES[s.lane], s.last_batch_no, s.gaps, age(s.updated_at)) for s in streams
     ])  # fmt: skip
@@ -131,7 +151,8 @@ def _words(texts: list[dict[str, object]]) -> str:
 
 def migrate(database: Database = "") -> None:
     """Bring the store's schema up to date; it also happens when the processors start."""
-    applied = run_migrations(database)
+    with explained():
+        applied = run_migrations(database)
     console.print(f"applied: {', '.join(map(str, applied))}" if applied else "the schema is up to date")
 
 
@@ -150,7 +171,7 @@ def verify(
                  "findings": [f._asdict() for f in result.findings]})  # fmt: skip
     else:
         for f in result.findings:
-            console.print(f"WRONG  {f.where}: {f.what}", markup=False)
+            console.print(cell(f"WRONG  {f.where}: {f.what}"), markup=False)
         console.print(SEEN.format(**vars(result)), markup=False)
         console.print(NOT_PROVED if result.findings else f"{PROVED}\n{NOT_PROVED}", markup=False)
     if result.findings:
@@ -167,14 +188,14 @@ NOT_PROVED = (
 
 def since_moment(text: str) -> datetime:
     """An instant, or a span back from now; raises VitalwireError."""
-    if span := re.fullmatch(r"(\d+)([smhd])", text):
-        unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[span[2]]
-        return datetime.now(UTC) - timedelta(**{unit: int(span[1])})
     try:
+        if span := re.fullmatch(r"([0-9]+)([smhd])", text):
+            unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[span[2]]
+            return datetime.now(UTC) - timedelta(**{unit: int(span[1])})
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment if moment.tzinfo else moment.astimezone()
+    except (ValueError, OverflowError):
         raise VitalwireError(f"--since {text!r} is neither an instant (2026-11-24T10:00Z) nor a span (24h)") from None
-    return moment if moment.tzinfo else moment.astimezone()
 
 
 dead = typer.Typer(help="Batches that could not be judged: kept with reason and bytes.", no_args_is_help=True)
@@ -199,7 +220,7 @@ def dead_show(number: int, database: Database = "") -> None:
     if found is None:
         raise VitalwireError(f"there is no dead message {number}: see `vitalwire dead list`")
     item, message = found
-    console.print(f"{item.reason} on {item.topic}, {item.size} bytes, at {item.at}", markup=False)
+    console.print(cell(f"{item.reason} on {item.topic}, {item.size} bytes, at {cell(item.at)}"), markup=False)
     for at in range(0, min(len(message), 4096), 16):
         chunk = message[at : at + 16]
         text = "".join(chr(b) if 32 <= b < 127 else "." for b in chunk)
@@ -246,7 +267,7 @@ def devices_adopt(
     """Give a device its bed and name: vitalwire devices adopt 3f2a --bed 'ICU-07' --name '监护仪7'."""
     with connect(database) as conn:
         row = registry.adopt(conn, device, bed, name)
-    console.print(f"{row.uuid} is {row.name or row.claim} at {row.bed}", markup=False)
+    console.print(cell(f"{row.uuid} is {row.name or row.claim} at {row.bed}"), markup=False)
 
 
 mapping = typer.Typer(help="What senders call things by.", no_args_is_help=True)
@@ -258,7 +279,7 @@ def mapping_unmapped(database: Database = "") -> None:
     with connect(database) as conn:
         found = read.unmapped(conn)
     for u in found:
-        console.print(f"# {u.times} times, e.g. {u.example[:40]!r}, from {u.claim or u.device}", markup=False)
+        console.print(cell(f"# {u.times} times, e.g. {u.example[:40]!r}, from {u.claim or u.device}"), markup=False)
         console.print(unmapped_line(u.system, u.code, u.unit, ""), markup=False)
     if not found:
         console.print("everything that came has a code")
@@ -272,7 +293,7 @@ def edge_add(
     edge: Annotated[str, typer.Argument(help="the id that `vitalwire edge keygen` printed")],
     public_key: Annotated[Path, typer.Argument(help="the .pub file beside the key")],
     label: Annotated[str, typer.Option(help="for people, e.g. 'ICU box 2'")],
-    valid_days: Annotated[int | None, typer.Option(help="validity; no end when left out")] = None,
+    valid_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="no end when left out")] = None,
     database: Database = "",
 ) -> None:
     """Register an edge's key, after comparing its fingerprint with what the box shows."""
@@ -280,7 +301,7 @@ def edge_add(
     until = None if valid_days is None else datetime.now(UTC) + timedelta(days=valid_days)
     with connect(database) as conn:
         registry.add_edge(conn, _uuid(edge), label, public, until)
-    console.print(f"registered {label}: {fingerprint(public)}", markup=False)
+    console.print(cell(f"registered {label}: {fingerprint(public)}"), markup=False)
 
 
 @edge_registry.command("list")

@@ -1,0 +1,105 @@
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+import pytest
+
+from emr_store.connect import open_store_async
+from emr_store.partitions import Partitions
+from schemas.report import ClockQuality, Kind, Record, Report
+from tests.making import PERCENT, SPO2, T0_US, report
+from tests.storing import Store
+
+
+@pytest.fixture
+def store(database: str) -> Store:
+    return Store(database)
+
+
+def us(year: int, month: int, day: int = 1, hour: int = 0, **rest: int) -> int:
+    moment = datetime(year, month, day, hour, tzinfo=UTC, **rest)  # type: ignore[arg-type, misc]
+    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
+
+
+def made(store: Store) -> list[str]:
+    found = store.rows(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'report'::regclass ORDER BY 1"
+    )
+    return [str(name) for (name,) in found]
+
+
+def ensure(
+    store: Store, work: Callable[[psycopg.AsyncConnection, Callable[..., Coroutine[Any, Any, None]]], Any]
+) -> None:
+    async def run() -> None:
+        async with await open_store_async(store.address) as conn:
+            parts = await Partitions.of(conn)
+
+            async def of(*moments: int) -> None:
+                await parts.ensure(conn, np.array(moments, np.int64))
+
+            await work(conn, of)
+
+    asyncio.run(run())
+
+
+def test_months_are_made_as_their_moments_come(store: Store) -> None:
+    assert made(store) == []
+    store.say(report(at_us=us(2026, 11, 30, 23, minute=59, second=59)), report(at_us=us(2026, 12)))
+    assert made(store) == ["report_2026_11", "report_2026_12"]
+    store.say(report(at_us=us(2026, 12, 31, 23)), report(at_us=us(2027, 1)))
+    assert made(store) == ["report_2026_11", "report_2026_12", "report_2027_01"]
+    assert store.rows("SELECT tableoid::regclass::text, count(*) FROM report GROUP BY 1 ORDER BY 1") == [
+        ("report_2026_11", 1), ("report_2026_12", 2), ("report_2027_01", 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("moment", "name"),
+    [(0, "report_1970_01"), (-1, "report_1969_12"), (us(1900, 2), "report_1900_02"), (us(1, 1), "report_0001_01"),
+     (us(2024, 2, 29), "report_2024_02"), (us(2099, 12, 31, 23), "report_2099_12")],
+)  # fmt: skip
+def test_a_clock_that_is_wrong_by_years_has_its_month(store: Store, moment: int, name: str) -> None:
+    records = (Record(SPO2, PERCENT, mantissa=97),)
+    received = max(moment, T0_US)  # the edge's clock may be as wrong
+    store.say(Report(Kind.METRIC, "clock", moment, received, ClockQuality.DEVICE, records, device_at_us=moment,
+                     own_time=True))  # fmt: skip
+    assert store.rows("SELECT tableoid::regclass::text FROM report") == [(name,)]
+
+
+def test_far_ahead_of_its_reception_a_moment_makes_no_month_of_its_own(store: Store) -> None:
+    ahead = us(2099, 12, 31)
+    store.say(Report(Kind.METRIC, "clock", ahead, T0_US, ClockQuality.DEVICE, (Record(SPO2, PERCENT, mantissa=97),),
+                     device_at_us=ahead, own_time=True))  # fmt: skip
+    assert store.rows("SELECT tableoid::regclass::text FROM report") == [("report_2026_09",)]
+
+
+def test_a_month_of_a_rolled_back_transaction_is_made_again(store: Store) -> None:
+    async def work(conn: psycopg.AsyncConnection, of: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        async with conn.transaction():
+            await of(0)
+            raise psycopg.Rollback
+        assert made(store) == []
+        for _ in range(3):  # made, seen, known
+            async with conn.transaction():
+                await of(0, 1)
+        assert made(store) == ["report_1970_01"]
+
+    ensure(store, work)
+
+
+def test_two_writers_may_need_one_new_month(store: Store) -> None:
+    async def run() -> None:
+        async def one() -> None:
+            async with await open_store_async(store.address) as conn:
+                parts = await Partitions.of(conn)
+                async with conn.transaction():
+                    await parts.ensure(conn, np.array([us(2030, 5)]))
+
+        await asyncio.gather(*(one() for _ in range(4)))
+
+    asyncio.run(run())
+    assert made(store) == ["report_2030_05"]

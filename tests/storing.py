@@ -1,0 +1,77 @@
+"""A store for tests: fresh schema, a registered edge, and what validate, sign and the writer make of its reports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+import psycopg
+
+from emr_store import registry
+from emr_store.connect import open_store, open_store_async
+from emr_store.migrate import migrate
+from emr_store.writer import SignedBlock, Writer, Written
+from schemas.block import Block, Quarantine
+from schemas.report import AsSent, Kind, Record, RecordKind, Report
+from stream_processors.sign import sign
+from stream_processors.store import open_message
+from stream_processors.validate import EdgeKey, Memory, validate
+from tests.making import T0_US, Key, report, sealed
+
+EDGE = b"E" * 16
+NOW_US = T0_US + 1_000_000
+
+
+class Store:
+    """`address` is libpq's; batches are numbered as they are said."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.edge_key, self.platform = Key(), Key()
+        self.batch_no = self.sequence = 0
+        migrate(address)
+        with self.open() as conn:
+            registry.note_platform_key(conn, self.platform.public_der)
+            registry.add_edge(conn, UUID(bytes=EDGE), "box", self.edge_key.public_der)
+
+    def open(self) -> psycopg.Connection:
+        return open_store(self.address)
+
+    def seal(self, *reports: Report) -> bytes:
+        """The edge's next batch."""
+        self.batch_no += 1
+        message = sealed(reports, self.edge_key, batch_no=self.batch_no, first_sequence=self.sequence + 1)
+        self.sequence += len(reports)
+        return message
+
+    def judge(self, message: bytes) -> SignedBlock:
+        """As it comes to `store`."""
+        memory = Memory({self.edge_key.key_id: EdgeKey(EDGE, self.edge_key.public_der, 0, 2**62, False)})
+        (block,) = validate("live.raw", [message], memory, NOW_US)
+        assert isinstance(block, Block), block
+        signed = sign(block.encode(), self.platform.key_id, self.platform.sign, NOW_US)
+        opened = open_message(signed, self.platform.public_der)
+        assert isinstance(opened, SignedBlock)
+        return opened
+
+    def say(self, *reports: Report) -> Written:
+        """Store these reports as one batch."""
+        return self.write([self.judge(self.seal(*reports))])
+
+    def write(self, blocks: Sequence[SignedBlock], dead: Sequence[Quarantine] = ()) -> Written:
+        async def run() -> Written:
+            async with await open_store_async(self.address) as conn:
+                return await Writer(conn, self.platform.key_id, self.platform.sign).store(blocks, dead, NOW_US)
+
+        return asyncio.run(run())
+
+    def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+        with self.open() as conn:
+            return conn.execute(sql.encode(), parameters).fetchall()
+
+
+def event(claim: str, code: str, text: str, at_us: int = T0_US) -> Report:
+    """What the edge says of a device."""
+    told = Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("vitalwire", code))
+    return report(claim, at_us, [told], Kind.EVENT)

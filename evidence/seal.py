@@ -53,7 +53,7 @@ def open_body(sealed: bytes, *, checked: bool = False) -> tuple[Header, Table]:
     """Header and tables of a sealed batch whose body is the one its header speaks of; raises LayoutError otherwise.
 
     The signature is the caller's question (`signed_by`); the root is not computed again (`open_sealed`). `checked`
-    says that a seal, whose signature held, speaks of this batch.
+    says that what it holds was looked at before a seal was put to it, or that the caller does it (`batch.check`).
     """
     header = batch.read_header(sealed)
     if sha256(memoryview(sealed)[layout.BODY_START :]).digest() != header.body_hash:
@@ -61,9 +61,9 @@ def open_body(sealed: bytes, *, checked: bool = False) -> tuple[Header, Table]:
     return header, batch.read_body(header, sealed, checked=checked)
 
 
-def open_sealed(sealed: bytes) -> tuple[Header, Table]:
+def open_sealed(sealed: bytes, *, checked: bool = False) -> tuple[Header, Table]:
     """As `open_body`, and the root over the plain bytes is the header's."""
-    header, table = open_body(sealed)
+    header, table = open_body(sealed, checked=checked)
     if merkle_root(table_leaves(table)) != header.root:
         raise LayoutError("root")
     return header, table

@@ -29,6 +29,7 @@ from stream_processors.stage import Output, Stage
 from stream_processors.work import Alert, Judge, Store, file_alerts
 
 FETCH_WAIT_MS = 100
+METADATA_AGE_MS = 5000  # a topic that was made a moment ago is seen this soon; the default is five minutes
 EXIT_TOPICS_LOST = 75  # the broker lost its topics: a fresh worker starts from what it has now
 _log = structlog.get_logger("app")
 
@@ -76,6 +77,8 @@ def build(
         stream_wait_empty=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
+        consumer_metadata_max_age_ms=METADATA_AGE_MS,
+        producer_metadata_max_age_ms=METADATA_AGE_MS,
         producer_max_request_size=topics.MESSAGE_BYTES_MAX,
         consumer_max_fetch_size=topics.MESSAGE_BYTES_MAX,
         producer_acks=-1,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from evidence.seal import open_sealed, signed_by
 from schemas import layout
-from schemas.batch import Header, Table, read_header
+from schemas.batch import Header, Table, check, read_header
 from schemas.block import Block, Quarantine, ReportFlag, Verdict, split_batches
 from schemas.errors import LayoutError
 from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_REFERENCE_ID, UNITS, conversion
@@ -64,11 +64,13 @@ def validate(topic: str, messages: Sequence[bytes], memory: Memory, now_us: int)
             reason = refusal(message, memory.registry, now_us)
             if not reason:
                 receipted = True  # a registered edge signed it: whatever is wrong now, its edge is told
-                good.append((message, *open_sealed(message)))
+                good.append((message, *open_sealed(message, checked=True)))
         except LayoutError as error:
             reason = error.reason
         if reason:
             out.append(Quarantine(reason, topic, receipted, message))
+    good, bad = _canonical(good)
+    out += [Quarantine(reason, topic, True, message) for message, reason in bad]
     for part in split_batches([len(message) for message, _, _ in good]):
         chosen = good[part]
         table = Table.join([t for _, _, t in chosen])
@@ -76,6 +78,26 @@ def validate(topic: str, messages: Sequence[bytes], memory: Memory, now_us: int)
         flags, verdicts, values = judge(table, gaps)
         out.append(Block(NOMENCLATURE_HASH, now_us, tuple(m for m, _, _ in chosen), flags, verdicts, values))
     return out
+
+
+Opened = tuple[bytes, Header, Table]
+
+
+def _canonical(opened: list[Opened]) -> tuple[list[Opened], list[tuple[bytes, str]]]:
+    """Which of these hold nothing but what the layout allows: looked at together, and singly where one does not."""
+    try:
+        check(Table.join([table for _, _, table in opened]))
+        return opened, []
+    except LayoutError:
+        good: list[Opened] = []
+        bad: list[tuple[bytes, str]] = []
+        for item in opened:
+            try:
+                check(item[2])
+                good.append(item)
+            except LayoutError as error:
+                bad.append((item[0], error.reason))
+        return good, bad
 
 
 def refusal(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> str:

@@ -68,7 +68,7 @@ def test_506_messages(parts: str, tmp_path: Path, kafka: str, database: str) -> 
             answer = sender.ask(message.encode()).decode().split("\r")
             control_id = message.split("\r")[0].split("|")[9]
             assert answer[1].split("|")[:3] == ["MSA", "CA", control_id]
-        eventually(wire.released, 60, "every batch has its receipt")
+        eventually(wire.released, 100, "every batch has its receipt")
         _check(wire, naive)
 
 

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from evidence.seal import seal
 from schemas.block import Block, Quarantine, ReportFlag, Verdict, read_block, read_quarantine
+from schemas.layout import REPORT_ROW
 from schemas.nomenclature import NOMENCLATURE_HASH
-from schemas.report import ClockQuality, Kind, Record, RecordKind, Report, Samples, Validity
+from schemas.report import ClockQuality, Kind, Lane, Record, RecordKind, Report, Samples, Validity
 from stream_processors.validate import DRIFT_US, FUTURE_US, LATE_US, EdgeKey, Memory, to_float, validate
-from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, report, sealed
+from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, leaves, report, sealed
 
 KEY, STRANGER = Key(), Key()
 NOW_US = T0_US + 1_000_000
@@ -99,6 +101,21 @@ def test_poison_of_a_registered_edge_is_quarantined_and_its_neighbours_are_judge
         ("body-hash", True),
         ("size", False),
     ]
+    (block,) = [b for b in found if isinstance(b, Block)]
+    assert block.batches == (good, good)
+
+
+def test_a_batch_that_is_not_canonical_is_parted_from_its_neighbours() -> None:
+    """Signed and with its root, but with a value where there is none: an edge of ours never writes that."""
+    wrong = leaves([report(records=[Record(SPO2, PERCENT, validity=Validity.NOT_AVAILABLE)])])[0]
+    wrong = wrong[: REPORT_ROW.itemsize + 16] + (5).to_bytes(8, "little")
+    poison = seal(
+        [wrong], lane=Lane.LIVE, edge=b"E" * 16, spool=b"S" * 16, batch_no=2, previous=bytes(32), created_at_us=T0_US,
+        config_hash=bytes(32), key_id=KEY.key_id, sign=KEY.sign,
+    )  # fmt: skip
+    good = sealed([report()], KEY)
+    found = validate("live.raw", [good, poison, good], Memory(MEMORY), NOW_US)
+    assert [(q.reason, q.receipted) for q in found if isinstance(q, Quarantine)] == [("not-canonical", True)]
     (block,) = [b for b in found if isinstance(b, Block)]
     assert block.batches == (good, good)
 

@@ -38,7 +38,7 @@ def notify(state: str) -> None:
 
 
 def end_with_parent() -> None:
-    """For `preexec_fn`: SIGTERM when the parent's thread that started us is gone (prctl(2); Linux)."""
-    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGTERM))
+    """For `preexec_fn`: SIGKILL when the parent's thread that started us is gone (prctl(2); Linux)."""
+    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
     if os.getppid() == 1 != _PID:  # it had gone before we could ask (as a container's first process it is 1 itself)
         os._exit(1)

@@ -154,11 +154,14 @@ def test_while_the_store_is_away_it_beats_and_then_goes_on(ward: Ward, page: Pag
 
 
 @pytest.mark.usefixtures("quick_beat")
-def test_a_store_that_hangs_stops_neither_the_beat_nor_the_end(ward: Ward, page: Page) -> None:
+def test_a_store_that_hangs_stops_neither_the_beat_nor_the_end(
+    ward: Ward, page: Page, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     stream = events(page)
     next_picture(stream)
     with open_store(ward.database) as blocking, blocking.transaction():
         blocking.execute("LOCK TABLE latest IN ACCESS EXCLUSIVE MODE")
+        monkeypatch.setattr(app, "BEAT_S", 60)
         assert next(kind for kind, _ in stream if kind == "beat")
         ended = threading.Thread(target=lambda: list(stream))
         ended.start()
@@ -167,6 +170,7 @@ def test_a_store_that_hangs_stops_neither_the_beat_nor_the_end(ward: Ward, page:
         ended.join(PATIENCE_S)
         assert not ended.is_alive()
         assert time.monotonic() - began < 5
+    assert caplog.text == ""
 
 
 def test_the_expected_interval_is_the_median_of_the_last_gaps() -> None:

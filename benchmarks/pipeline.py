@@ -78,8 +78,7 @@ class Bench:
                     workers.terminate()
                     workers.wait(30)
         finally:
-            with psycopg.connect(self._server, autocommit=True) as conn:
-                conn.execute(f"DROP DATABASE {self._name} WITH (FORCE)".encode())
+            drop_database(self._server, self._name)
 
     def _empty_topics(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.kafka})
@@ -120,6 +119,18 @@ class Bench:
                     raise TimeoutError(f"{stored(conn) - before} of {len(batches) * reports} reports after {LIMIT_S} s")
                 time.sleep(0.02)
             return time.perf_counter() - began
+
+
+def drop_database(server: str, name: str) -> None:
+    """Drop it as soon as the server's own workers have left it: those nobody but a superuser may send away."""
+    for _ in range(50):
+        try:
+            with psycopg.connect(server, autocommit=True) as conn:
+                conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+                return
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+            time.sleep(0.2)
+    raise TimeoutError(f"database {name} is still in use")
 
 
 def stored(conn: psycopg.Connection) -> int:

@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from benchmarks.pipeline import drop_database
 from vitalwire.embedded import Addresses, EmbeddedServices
 
 KAFKA_LIMIT_S = 10
@@ -56,7 +57,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
         yield urlsplit(server)._replace(path=f"/{name}").geturl()
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    drop_database(server, name)
 
 
 def _real(request: pytest.FixtureRequest, variable: str) -> str | None:

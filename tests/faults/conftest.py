@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from benchmarks.pipeline import drop_database
 from tests.faults.oracles import Outcome
 from tests.faults.system import ROOT
 from tests.faults.topics import delete_topics
@@ -48,7 +49,7 @@ def database(services: Services) -> Iterator[str]:
     _at_server(server, f"CREATE DATABASE {name}")
     yield urlsplit(server)._replace(path=f"/{name}").geturl()
     services("start")
-    _at_server(server, f"DROP DATABASE {name} WITH (FORCE)")
+    drop_database(server, name)
 
 
 def _at_server(server: str, statement: str) -> None:

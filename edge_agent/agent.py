@@ -34,11 +34,13 @@ def carry(delivery: Delivery, driver: DeviceDriver, spool: Spool, voice: Voice) 
     outcome, reason, reports = read(driver, delivery)
     if delivery.retained:
         reports = [as_old(r) for r in reports]
-    if not reports:  # a heartbeat: received, and nothing to keep
+    if not reports:  # a heartbeat: received, and nothing to keep; it may overtake frames that wait for the disk
         answer(delivery, outcome, reason, Kept.KEPT)
         return
+    if events := voice.introduce(reports, delivery):  # apart, for they are none of what a repeat repeats
+        spool.put(events, frame=b"", sender="", connection=-1, done=lambda kept: None)
     spool.put(
-        [*voice.introduce(reports, delivery), *reports],
+        reports,
         frame=delivery.frame,
         sender=delivery.sender,
         connection=delivery.connection,
@@ -57,6 +59,10 @@ def read(driver: DeviceDriver, delivery: Delivery) -> tuple[Outcome, str, Sequen
             return Outcome.KEPT, "", driver.read(delivery.frame, delivery.source)
         except FrameError as error:
             reason, detail = error.reason, error.detail
+        except Exception as error:  # noqa: BLE001 - a driver's bug costs its frame's meaning, not its bytes or the feed
+            reason, detail = "driver-error", type(error).__name__
+            # Its text may hold what the device sent; runtime.logs shows its type and place alone.
+            _log.error("driver failed", source=delivery.source.name, driver=driver.name, exc_info=error)
     else:
         detail = ""
     return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejected(delivery, reason, detail)]
@@ -64,6 +70,8 @@ def read(driver: DeviceDriver, delivery: Delivery) -> tuple[Outcome, str, Sequen
 
 def as_old(report: Report) -> Report:
     """A retained MQTT message is what somebody once said: kept, marked, and never charted as new."""
+    if report.kind is Kind.REJECTED:
+        return report
     mark = Record(kind=RecordKind.TEXT, text="retained", as_sent=AsSent("MQTT", "retain"))
     return msgspec.structs.replace(report, kind=Kind.CONTEXT, records=(*report.records, mark))
 

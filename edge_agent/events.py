@@ -36,7 +36,7 @@ class Voice:
             self._silent.discard(name)
             out.append(event(f"source:{name}", "heard-again", "", delivery.received_at_us))
         self._heard_at_us[name] = delivery.received_at_us
-        for claim in dict.fromkeys(r.claim for r in reports):
+        for claim in dict.fromkeys(r.claim for r in reports if r.kind is not Kind.REJECTED):  # that names no device
             if claim not in self._introduced:
                 if len(self._introduced) >= DEVICES_MAX:
                     del self._introduced[next(iter(self._introduced))]
@@ -53,6 +53,10 @@ class Voice:
                 self._silent.add(name)
                 out.append(event(f"source:{name}", "silent", f"since {heard}", now_us))
         return out
+
+    def clock_stepped(self, step_ms: int) -> None:
+        """Move what was heard along with the clock: a step is no silence."""
+        self._heard_at_us = {name: at_us + step_ms * 1000 for name, at_us in self._heard_at_us.items()}
 
     def counts(self, numbers: Mapping[str, int]) -> Report:
         """The edge's own counts, which travel as it counted them: one side of the equation for frames."""

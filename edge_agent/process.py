@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -27,12 +26,12 @@ from edge_agent.publisher import Publisher
 from edge_agent.receipts import ReceiptReader
 from edge_agent.spool import Spool
 from edge_agent.transports.mllp import MllpTransport
-from edge_agent.transports.mqtt import MqttTransport
+from edge_agent.transports.mqtt import MqttTransport, topic_problem
 from edge_agent.transports.serial import SerialTransport, url_problem
 from evidence.seal import seal
 from runtime import keys
-from runtime.clock import ClockWatch
-from schemas.errors import ConfigError
+from runtime.clock import ClockWatch, now_us
+from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Report
 
 COUNTS_EVERY_S = 10.0
@@ -45,11 +44,6 @@ _gauges = {
     "held_bytes": Gauge("vitalwire_spool_held_bytes", "Bytes of batches kept after their receipt"),
 }
 _age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
-
-
-def now_us() -> int:
-    """The wall clock."""
-    return time.time_ns() // 1000
 
 
 def config_hash(config: EdgeConfig) -> bytes:
@@ -72,7 +66,7 @@ def make_source(config: SourceConfig, sites: dict[str, SiteMapping], peer: str) 
     """What the driver is told of where a frame came from; raises ConfigError for a zone that is none."""
     try:
         zone = ZoneInfo(config.time_zone) if config.time_zone else None
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OSError):  # OSError: "Europe" is a folder
         raise ConfigError(f"{config.name}: {config.time_zone!r} is no time zone: write it like Europe/Berlin") from None
     return Source(
         config.name,
@@ -101,6 +95,11 @@ class Edge:
     def __init__(self, config: EdgeConfig) -> None:
         key = keys.load(config.key_file, allow_demo=config.demo)
         self.config, self.id = config, uuid.UUID(config.edge)
+        self.voice = Voice(f"edge:{self.id}", now_us)
+        self._unsaid: list[Report] | None = []  # before the spool can keep them; None: it can
+        self._connections = itertools.count(1)
+        self._frames: dict[str, int] = {}
+        self._sources = self._transports()  # what is wrong with a source is said before anything is opened
         self.spool = Spool(
             config.spool,
             bytes_max=config.spool_bytes_max,
@@ -116,10 +115,6 @@ class Edge:
         self.publisher = Publisher(
             self.spool, own, reader, edge=self.id.bytes, client=client, on_event=self._say, now_us=now_us
         )
-        self.voice = Voice(f"edge:{self.id}", now_us)
-        self._connections = itertools.count(1)
-        self._frames: dict[str, int] = {}
-        self.mllp: list[MllpTransport] = []
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
@@ -128,14 +123,17 @@ class Edge:
         """An event of the edge: logged, counted, and a report like any other. On any thread."""
         _own.labels(code).inc()
         _log.info(code, detail=text)
-        if hasattr(self, "voice"):
-            self.keep(self.voice.say(code, text))
+        report = self.voice.say(code, text)
+        if self._unsaid is None:
+            self.keep(report)
+        else:
+            self._unsaid.append(report)
 
     def keep(self, report: Report) -> None:
         """Put a report of the edge's own into the spool."""
         self.spool.put([report], frame=b"", sender="", connection=-1, done=lambda kept: None)
 
-    def transports(self) -> list[tuple[str, Callable[[Callable[[Delivery], None]], Awaitable[None]], DeviceDriver]]:
+    def _transports(self) -> list[tuple[str, Callable[[Callable[[Delivery], None]], Awaitable[None]], DeviceDriver]]:
         """Each configured source's name, its `run`, and its driver; raises ConfigError."""
         sites, config = site_mappings(self.config.mapping), self.config
         found: list[tuple[str, Callable[[Callable[[Delivery], None]], Awaitable[None]], DeviceDriver]] = []
@@ -148,22 +146,25 @@ class Edge:
         for m in config.mllp:
             make_source(m, sites, "")
             mllp = MllpTransport(m, partial(make_source, m, sites), now_us, self._connections)
-            self.mllp.append(mllp)
             found.append((m.name, mllp.run, driver_of(m, "mllp")))
         for q in config.mqtt:
             make_source(q, sites, "")
+            if problem := next(filter(None, map(topic_problem, q.topics)), ""):
+                raise ConfigError(f"{q.name}: {problem}")
             mqtt = MqttTransport(q, self.config.edge, partial(make_source, q, sites), now_us, self._connections)
             found.append((q.name, mqtt.run, driver_of(q, "mqtt")))
         return found
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. Raises what a source cannot start with (OSError: a port in use)."""
-        sources = self.transports()
+        sources = self._sources
+        unsaid, self._unsaid = self._unsaid or [], None
+        for report in (self.voice.say("started", f"{len(sources)} sources"), *unsaid):
+            self.keep(report)
         tasks = [asyncio.ensure_future(run(partial(self._carry, driver))) for _, run, driver in sources]
         tasks += [asyncio.ensure_future(self._housekeeping([name for name, _, _ in sources]))]
         waiting = asyncio.ensure_future(stop.wait())
         self.publisher.start()
-        self.keep(self.voice.say("started", f"{len(sources)} sources"))
         try:
             done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {waiting}:
@@ -191,12 +192,13 @@ class Edge:
         clock = ClockWatch()
         for tick in itertools.count(1):
             await asyncio.sleep(HOUSEKEEPING_S)
+            if step_ms := clock.step_ms():
+                self.voice.clock_stepped(step_ms)
+                self._say("clock-step", f"the edge's clock stepped by {step_ms} ms")
             for report in self.voice.silences(names):
                 self.keep(report)
-            if step_ms := clock.step_ms():
-                self._say("clock-step", f"the edge's clock stepped by {step_ms} ms")
             if not self.publisher.alive:
-                raise RuntimeError("the publisher has ended: the agent ends too, to be started afresh")
+                raise VitalwireError("the publisher has ended: the agent ends too, to be started afresh")
             if tick % COUNTS_EVERY_S == 0:
                 self.keep(self._counts())
 

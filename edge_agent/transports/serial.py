@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Callable
 from itertools import count
+from urllib.parse import urlsplit
 
 import serial
 import structlog
@@ -17,6 +19,8 @@ from adapters.driver import DeviceDriver, SerialSettings, Source
 from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
+from edge_agent.holders import holder_of
+from edge_agent.transports.mllp import keep_alive
 
 REOPEN_FIRST_S = 0.5
 REOPEN_MAX_S = 5.0  # back in five seconds after a cable is plugged in again
@@ -34,11 +38,14 @@ def url_problem(port: str) -> str:
         return (
             f"{port.split('://')[0]}:// is not supported: use a device path, socket://host:port or rfc2217://host:port"
         )
-    return ""
+    with contextlib.suppress(ValueError):
+        if "://" not in port or (urlsplit(port).hostname and urlsplit(port).port):
+            return ""
+    return f"{port} names no host and port: socket://10.0.0.7:4001"
 
 
 def open_port(config: SerialConfig, settings: SerialSettings) -> serial.SerialBase:
-    """The port as configured, ours alone; raises serial.SerialException."""
+    """The port as configured, ours alone; raises serial.SerialException, and others: pyserial does not say which."""
     port = serial.serial_for_url(
         config.port,
         do_not_open=True,
@@ -51,7 +58,16 @@ def open_port(config: SerialConfig, settings: SerialSettings) -> serial.SerialBa
     if "://" not in config.port:
         port.exclusive = True
     port.open()
+    if "://" in config.port:  # a terminal server that lost its power says no goodbye, and we never write
+        keep_alive(port._socket)
     return port
+
+
+def _why(path: str, error: Exception) -> str:
+    """An error of a port in plain words."""
+    if getattr(error, "errno", None) not in (errno.EAGAIN, errno.EBUSY):
+        return str(error)
+    return f"{path} is held by {holder_of(path) or 'another program'}"
 
 
 class SerialTransport:
@@ -66,22 +82,25 @@ class SerialTransport:
         """Deliver for ever; a port that is gone is tried again."""
         delay_s = REOPEN_FIRST_S
         gone_since_us: int | None = None
+        said = ""
         while True:
             try:
                 port = await asyncio.to_thread(open_port, self._config, self._driver.serial or SerialSettings())
-            except (OSError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 - see open_port; it is tried again, whatever it was
                 if gone_since_us is None:
                     gone_since_us = self._now_us()
-                    _log.warning("port not open", source=self._source.name, error=str(error))
+                if (why := await asyncio.to_thread(_why, self._config.port, error)) != said:
+                    said = why
+                    _log.warning("port not open", source=self._source.name, error=why)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, REOPEN_MAX_S)
                 continue
             if gone_since_us is not None:
                 self._on_event("gap", f"{self._source.name} was gone from {gone_since_us} to {self._now_us()}")
-            delay_s, gone_since_us = REOPEN_FIRST_S, None
+            delay_s, gone_since_us, said = REOPEN_FIRST_S, None, ""
             try:
                 await self._read(port, deliver)
-            except (OSError, TypeError) as error:  # TypeError: pyserial, when a port is closed under a read
+            except Exception as error:  # noqa: BLE001 - also TypeError and termios.error, when a port goes under a read
                 gone_since_us = self._now_us()
                 _log.warning("port lost", source=self._source.name, error=str(error))
             finally:

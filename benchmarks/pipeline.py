@@ -166,21 +166,15 @@ def bare_copies(database: str, batches: Sequence[tuple[bytes, bytes]]) -> dict[s
     _, device = np.unique(table.device, return_inverse=True)
     lot = Lot(table, judged.flags, judged.verdicts, judged.values, device, np.ones(len(table), np.int64),
               np.arange(len(table)), table.observed_at_us, lambda channels: 1)  # fmt: skip
-    of = table.report_of_record
-    columns = (
-        (device[of], ">i4", 4), (table.code, ">i4", 4),
-        (table.observed_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8", 8), (judged.values, ">f8", 8),
-    )  # fmt: skip
-    parts = [np.broadcast_to(np.frombuffer(struct.pack(">h", 4), np.uint8), (len(of), 2))]
-    for values, dtype, size in columns:
-        parts.append(np.broadcast_to(np.frombuffer(struct.pack(">i", size), np.uint8), (len(of), 4)))
-        parts.append(np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(len(of), size))
-    narrow = rows.COPY_HEAD + np.concatenate(parts, axis=1).tobytes() + rows.COPY_END
-    report = rows.report_rows(lot, np.arange(len(table)))
+    narrow = _narrow_rows(lot)
+    report = rows.report_rows(lot)
     found = {}
     with open_store(database) as conn:
-        conn.execute("CREATE TABLE narrow (device int, code int, at timestamptz, value float8)")
-        conn.execute("CREATE INDEX ON narrow (device, code, at)")
+        conn.execute(
+            "CREATE TABLE narrow (observed_at timestamptz, received_at timestamptz, device int, code int,"
+            " instance int2, validity int2, verdict int2, value float8, batch bigint, leaf int)"
+        )
+        conn.execute("CREATE INDEX ON narrow (device, code, observed_at)")
         conn.execute("CREATE TABLE wide (LIKE report)")
         conn.execute("CREATE INDEX ON wide (device, observed_at)")
         for name, data in (("narrow", narrow), ("wide", report)):
@@ -189,6 +183,23 @@ def bare_copies(database: str, batches: Sequence[tuple[bytes, bytes]]) -> dict[s
                 copy.write(data)
             found[name] = time.perf_counter() - began
     return found
+
+
+def _narrow_rows(lot: Lot) -> bytes:
+    """A row a value that says what `report` says of it: when, whose, what, how sure, and where it came from."""
+    of, table = lot.table.report_of_record, lot.table
+    columns = (
+        (lot.observed_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8"),
+        (table.received_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8"),
+        (lot.device[of], ">i4"), (table.code, ">i4"), (table.instance, ">i2"), (table.validity, ">i2"),
+        (lot.verdicts, ">i2"), (lot.values, ">f8"), (lot.batch[of], ">i8"), (lot.leaf[of], ">i4"),
+    )  # fmt: skip
+    parts = [np.broadcast_to(np.frombuffer(struct.pack(">h", len(columns)), np.uint8), (len(of), 2))]
+    for values, dtype in columns:
+        size = np.dtype(dtype).itemsize
+        parts.append(np.broadcast_to(np.frombuffer(struct.pack(">i", size), np.uint8), (len(of), 4)))
+        parts.append(np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(len(of), size))
+    return rows.COPY_HEAD + np.concatenate(parts, axis=1).tobytes() + rows.COPY_END
 
 
 def measure(quick: bool) -> dict[str, float]:

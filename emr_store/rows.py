@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -49,6 +50,19 @@ class Lot:
     observed_at_us: _Array
     channel_set_of: Callable[[bytes], int]
 
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """All reports, parted into those that are written alike."""
+        return tuple(groups(self.table, self.values, self.verdicts, np.arange(len(self.table))))
+
+    @cached_property
+    def channel_set(self) -> _Array:
+        """The id of each report's channel list."""
+        ids = np.empty(len(self.table), np.int64)
+        for group in self.groups:
+            ids[group.reports] = self.channel_set_of(group.channels)
+        return ids
+
 
 @dataclass(frozen=True)
 class Group:
@@ -61,6 +75,11 @@ class Group:
     decimals: bool
     validity: bool
     verdict: bool
+
+    def without(self, left_out: _Array) -> Group:
+        """The same without those reports of the lot."""
+        stays = ~left_out[self.reports]
+        return self if stays.all() else replace(self, reports=self.reports[stays], records=self.records[stays])
 
 
 def groups(table: Table, values: _Array, verdicts: _Array, reports: _Array) -> Iterator[Group]:
@@ -87,22 +106,26 @@ def groups(table: Table, values: _Array, verdicts: _Array, reports: _Array) -> I
             )  # fmt: skip
 
 
-def alike(key: _Array) -> Iterator[_Array]:
-    """Indices of the equal rows of a (n, 8k) byte matrix, a distinct row each.
+def distinct(key: _Array) -> tuple[_Array, _Array]:
+    """The equal rows of a (n, 8k) byte matrix: where each distinct one stands first, and which one each row is.
 
-    By a hash of the rows; where a group's rows are not in fact equal (a collision), by comparing them.
+    By a hash of the rows, and whether all that share one are equal in fact is looked at; else by comparing them all.
     """
     words = key.view(np.uint64)
     mix = np.resize(_MIX, words.shape[1])
     hashes = ((words ^ (words >> np.uint64(29))) * mix).sum(axis=1, dtype=np.uint64)
-    _, inverse = np.unique(hashes, return_inverse=True)
-    order = np.argsort(inverse, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(inverse[order])) + 1):
-        rest = members
-        while len(rest):
-            same = (key[rest] == key[rest[0]]).all(axis=1)
-            yield rest[same]
-            rest = rest[~same]
+    _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+    if not (words == words[first[which]]).all():  # two rows with one hash
+        whole = np.ascontiguousarray(key).view(f"V{key.shape[1]}").ravel()
+        _, first, which = np.unique(whole, return_index=True, return_inverse=True)
+    return first, which
+
+
+def alike(key: _Array) -> Iterator[_Array]:
+    """Indices of the equal rows of a (n, 8k) byte matrix, a distinct row each."""
+    _, which = distinct(key)
+    order = np.argsort(which, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
 
 
 class _Rows:
@@ -172,12 +195,15 @@ def _values(rows: _Rows, lot: Lot, group: Group) -> None:
             rows.null()
 
 
-def report_rows(lot: Lot, reports: _Array) -> bytes:
-    """Binary COPY of these reports into `report`, columns in the table's order."""
+def report_rows(lot: Lot) -> bytes:
+    """Binary COPY of all but the waveforms into `report`, columns in the table's order."""
     out: list[bytes] = [COPY_HEAD]
     with_tail = np.diff(lot.table.tail_start) > 0
-    for group in groups(lot.table, lot.values, lot.verdicts, reports):
+    for whole in lot.groups:
+        group = whole.without(lot.table.kind == Kind.WAVEFORM)
         i = group.reports
+        if not len(i):
+            continue
         rows = _Rows(len(i), 14)
         rows.instant(lot.observed_at_us[i])
         rows.instant(lot.table.received_at_us[i])
@@ -266,10 +292,7 @@ def chartable(lot: Lot) -> _Array:
 
 def newest(lot: Lot, reports: _Array) -> _Array:
     """Of these reports the newest for each device and channel list: what can move `latest` forward."""
-    ids = np.empty(len(reports), np.int64)
-    for group in groups(lot.table, np.zeros(len(lot.values)), np.zeros(len(lot.verdicts), np.uint8), reports):
-        ids[np.searchsorted(reports, group.reports)] = lot.channel_set_of(group.channels)
-    device, moment = lot.device[reports], lot.observed_at_us[reports]
+    ids, device, moment = lot.channel_set[reports], lot.device[reports], lot.observed_at_us[reports]
     order = np.lexsort((moment, ids, device))
     ordered = np.stack([device[order], ids[order]])
     last = np.flatnonzero(np.append((np.diff(ordered) != 0).any(axis=0), True)) if len(order) else order

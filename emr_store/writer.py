@@ -182,7 +182,7 @@ class Writer:
         assert self._partitions is not None
         await self._partitions.ensure(self._conn, lot.observed_at_us)
         waveform = lot.table.kind == Kind.WAVEFORM
-        await self._copy("report", rows.report_rows(lot, np.flatnonzero(~waveform)))
+        await self._copy("report", rows.report_rows(lot))
         if waveform.any():
             await self._copy("waveform", rows.waveform_rows(lot, np.flatnonzero(waveform)))
         newest = rows.newest(lot, rows.chartable(lot))
@@ -221,9 +221,9 @@ class Writer:
     async def _device_ids(self, device: _Array, edge: _Array) -> _Array:
         """The store's number of each report's device; new ones get a row."""
         words = np.ascontiguousarray(device).view(np.uint8).reshape(len(device), 16)
-        ids = np.empty(len(device), np.int64)
-        members = [(m, words[m[0]].tobytes()) for m in rows.alike(words)]
-        new = [(name, edge[m[0]].tobytes()) for m, name in members if name not in self._devices]
+        first, which = rows.distinct(words)
+        names = [words[i].tobytes() for i in first.tolist()]
+        new = [(name, edge[i].tobytes()) for name, i in zip(names, first, strict=True) if name not in self._devices]
         if new:
             cursor = await self._conn.execute(
                 "WITH u AS (SELECT encode(d, 'hex')::uuid AS uuid, encode(e, 'hex')::uuid AS edge"
@@ -235,13 +235,11 @@ class Writer:
             )  # fmt: skip
             async for name, number in cursor:
                 self._devices[bytes(name)] = number
-        for m, name in members:
-            ids[m] = self._devices[name]
-        return ids
+        return np.array([self._devices[name] for name in names])[which]
 
     async def _channel_set_ids(self, lot: Lot) -> None:
         """Give each channel list that is new a row."""
-        for group in rows.groups(lot.table, lot.values, lot.verdicts, np.arange(len(lot.table))):
+        for group in lot.groups:
             channels = group.channels
             if channels in self._channel_sets:
                 continue

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
-from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from edge_agent.receipts import ReceiptReader
@@ -232,15 +232,16 @@ class Publisher:
     # --- back --------------------------------------------------------------------------------------------------------
 
     def receive(self) -> None:
-        """Take receipts, for ever; a new consumer for each broker that is found."""
+        """Take receipts, for ever; a new consumer for each cluster that is found, not for one that was away a while."""
         consumer: Consumer | None = None
         source: Broker | None = None
         while not self._ending.is_set():
-            if self.broker is not source:
+            broker = self.broker
+            if broker is not None and broker != source:
                 if consumer is not None:
-                    consumer.close()
-                source = self.broker
-                consumer = self._new_consumer(source) if source else None
+                    consumer.close()  # it waits long for a broker that is away
+                consumer = self._new_consumer(broker)
+                source = broker if consumer else None
             if consumer is None:
                 self._ending.wait(TICK_S)
             elif first := consumer.poll(RECEIVE_S):
@@ -249,12 +250,20 @@ class Publisher:
                     consumer.commit(asynchronous=True)
 
     def _new_consumer(self, broker: Broker) -> Consumer | None:
-        """Of all partitions, without a group's rounds: this edge is the only member. None: no such topic yet."""
+        """Of all partitions, without a group's rounds: this edge is the only member. None: it cannot be yet."""
         if topics.RECEIPTS not in broker.partitions:
             return None
-        partitions = range(broker.partitions[topics.RECEIPTS])
         consumer = Consumer(self._client | CONSUMER | {"group.id": f"edge-{self._edge.hex()}"})
-        consumer.assign([TopicPartition(topics.RECEIPTS, p, OFFSET_STORED) for p in partitions])
+        wanted = [TopicPartition(topics.RECEIPTS, p) for p in range(broker.partitions[topics.RECEIPTS])]
+        try:  # with OFFSET_STORED the client would ask a coordinator that is not ready once, and never again
+            places = consumer.committed(wanted, WATCH_LIMIT_S)
+        except KafkaException:
+            places = []
+        if not places or any(place.error for place in places):
+            consumer.close()
+            return None
+        begin = [p.offset if p.offset >= 0 else OFFSET_BEGINNING for p in places]
+        consumer.assign([TopicPartition(p.topic, p.partition, at) for p, at in zip(places, begin, strict=True)])
         return consumer
 
     def _release(self, messages: list[Message]) -> None:

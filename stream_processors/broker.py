@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas.topics import ALERTS, TOPICS
 from stream_processors.alert import Transition
@@ -14,6 +16,8 @@ from stream_processors.config import ProcessorsConfig
 
 # A rebalance waits this long for members that vanished; with the defaults the first message comes 32 s late.
 SESSION_TIMEOUT_S = 6
+QUIET_MS = 500
+_log = structlog.get_logger("broker")
 
 
 def security(config: ProcessorsConfig) -> dict[str, Any]:
@@ -26,7 +30,7 @@ def security(config: ProcessorsConfig) -> dict[str, Any]:
 
 
 async def ensure_topics(config: ProcessorsConfig) -> list[str]:
-    """Create the topics that the broker does not have; their names."""
+    """Create the topics that the broker did not have; their names. Raises KafkaError where it refuses one."""
     admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka, **security(config))
     await admin.start()
     try:
@@ -45,26 +49,39 @@ async def ensure_topics(config: ProcessorsConfig) -> list[str]:
             for t in TOPICS
             if t.name not in known
         ]
-        if missing:
-            await admin.create_topics(missing)
+        answer = await admin.create_topics(missing) if missing else None
+        # A record for each topic: name, error code, in newer versions a message.
+        refused = {r[0]: for_code(r[1]) for r in answer.topic_errors if r[1]} if answer else {}
+        for name, error in refused.items():
+            if error is not TopicAlreadyExistsError:  # another worker was faster
+                raise error(f"topic {name} cannot be made")
         return [t.name for t in missing]
     finally:
         await admin.close()
 
 
 async def kept_transitions(config: ProcessorsConfig) -> list[Transition]:
-    """Every transition on the topic `alerts`, oldest first in each partition."""
-    # Subscribed without a group: `start` learns the partitions, which `partitions_for_topic` alone never asks for.
-    consumer = AIOKafkaConsumer(ALERTS, bootstrap_servers=config.kafka, enable_auto_commit=False, **security(config))
+    """Every transition on the topic `alerts`, oldest first in each partition; what is none is passed over."""
+    # Subscribed without a group: `start` learns the partitions, which `partitions_for_topic` alone never asks for. From
+    # the earliest by its own setting: a `seek_to_beginning` races with the first reset, and then messages are lost.
+    consumer = AIOKafkaConsumer(
+        ALERTS, bootstrap_servers=config.kafka, enable_auto_commit=False, auto_offset_reset="earliest",
+        **security(config),
+    )  # fmt: skip
     await consumer.start()
     try:
         partitions = sorted(consumer.assignment())
-        await consumer.seek_to_beginning(*partitions)
         ends = await consumer.end_offsets(partitions)
         found: list[Transition] = []
-        while any([await consumer.position(p) < ends[p] for p in partitions]):
-            batches = await consumer.getmany(timeout_ms=500)
-            found += [msgspec.json.decode(m.value, type=Transition) for b in batches.values() for m in b]
-        return found
+        while True:
+            batches = await consumer.getmany(timeout_ms=QUIET_MS)
+            # The embedded broker says too early an end where messages came in one batch: there must be silence as well.
+            if not batches and all([await consumer.position(p) >= ends[p] for p in partitions]):
+                return found
+            for message in (m for batch in batches.values() for m in batch):
+                try:
+                    found.append(msgspec.json.decode(message.value, type=Transition))
+                except msgspec.MsgspecError as error:
+                    _log.error("no transition", partition=message.partition, offset=message.offset, error=str(error))
     finally:
         await consumer.stop()

@@ -1,0 +1,85 @@
+import asyncio
+
+import msgspec
+import pytest
+from aiokafka.errors import KafkaError
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, ConfigResource
+
+from schemas.topics import Topic
+from stream_processors import broker
+from stream_processors.alert import Transition
+from stream_processors.config import ProcessorsConfig
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def table(topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Topics of this test alone; the third is for alerts."""
+    names = [f"{topic_prefix}{name}" for name in ("one", "two", "alerts")]
+    monkeypatch.setattr(broker, "TOPICS", [Topic(n, HOUR_MS * (i + 1), 100_000) for i, n in enumerate(names)])
+    monkeypatch.setattr(broker, "ALERTS", names[2])
+    return names
+
+
+def ensure(kafka: str, **more: int) -> list[str]:
+    return asyncio.run(broker.ensure_topics(ProcessorsConfig(kafka=kafka, **more)))  # type: ignore[arg-type]
+
+
+def kept(kafka: str) -> list[Transition]:
+    return asyncio.run(broker.kept_transitions(ProcessorsConfig(kafka=kafka)))
+
+
+def test_only_what_is_missing_is_made(kafka: str, table: list[str]) -> None:
+    assert ensure(kafka, partitions=3) == table
+    assert ensure(kafka) == []
+    admin = AdminClient({"bootstrap.servers": kafka})
+    assert [len(admin.list_topics(timeout=10).topics[n].partitions) for n in table] == [3, 3, 3]
+    admin.delete_topics(table[1:2])[table[1]].result(10)
+    assert ensure(kafka) == table[1:2]
+
+
+def test_topics_have_their_settings(kafka: str, table: list[str]) -> None:
+    ensure(kafka)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, table[1])
+    admin = AdminClient({"bootstrap.servers": kafka})
+    found = admin.describe_configs([resource])[resource].result(10)
+    assert found["retention.ms"].value == str(2 * HOUR_MS)
+    assert found["max.message.bytes"].value == "100000"
+
+
+def test_of_two_workers_at_once_both_go_on(kafka: str, table: list[str]) -> None:
+    async def both() -> list[list[str]]:
+        config = ProcessorsConfig(kafka=kafka)
+        return await asyncio.gather(*(broker.ensure_topics(config) for _ in range(4)))
+
+    made = asyncio.run(both())
+    assert {name for names in made for name in names} == set(table)
+    assert ensure(kafka) == []
+
+
+@pytest.mark.integration
+def test_a_topic_that_the_broker_refuses_is_an_error(kafka: str, table: list[str]) -> None:
+    """The embedded broker takes any number of replicas."""
+    with pytest.raises(KafkaError, match="cannot be made"):
+        ensure(kafka, replication=3)
+
+
+def transition(number: int) -> Transition:
+    return Transition(str(number), f"episode {number}", "device", "c", "high", True, number, number, "")
+
+
+def test_all_partitions_are_read_to_their_ends(kafka: str, table: list[str]) -> None:
+    ensure(kafka, partitions=3)
+    assert kept(kafka) == []
+    producer = Producer({"bootstrap.servers": kafka})
+    for i in range(500):
+        producer.produce(table[2], msgspec.json.encode(transition(i)), partition=i % 2)  # the third stays empty
+        if i == 100:
+            producer.produce(table[2], b"no transition", partition=0)
+    assert producer.flush(10) == 0
+    found = kept(kafka)
+    assert sorted(t.at_us for t in found) == list(range(500))
+    for part in (0, 1):
+        assert [t.at_us for t in found if t.at_us % 2 == part] == list(range(part, 500, 2))

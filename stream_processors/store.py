@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from emr_store.writer import SignedBlock
 from evidence.seal import batch_id, open_body
 from evidence.statements import SEAL_BYTES, block_id, read_seal, seal_signed_by
-from schemas.block import QUARANTINE_MAGIC, Quarantine, read_block, read_quarantine
+from schemas.block import QUARANTINE_MAGIC, Block, Quarantine, read_block, read_quarantine
 from schemas.errors import LayoutError
 
 
@@ -33,6 +34,19 @@ def open_message(message: bytes, platform_public_der: bytes) -> SignedBlock | Qu
     if sum(map(len, tables)) != len(block.flags) or sum(h.record_count for h in headers) != len(block.verdicts):
         raise LayoutError("counts", "judgement")
     return SignedBlock(seal, block, headers, tables)
+
+
+def apart(signed: SignedBlock) -> list[Block]:
+    """Each batch of a block as a block of its own, judged as it was."""
+    block, report, record = signed.block, 0, 0
+    out: list[Block] = []
+    for sealed, header in zip(block.batches, signed.headers, strict=True):
+        of_reports = slice(report, report + header.report_count)
+        of_records = slice(record, record + header.record_count)
+        flags, verdicts, values = block.flags[of_reports], block.verdicts[of_records], block.values[of_records]
+        out.append(replace(block, batches=(sealed,), flags=flags, verdicts=verdicts, values=values))
+        report, record = of_reports.stop, of_records.stop
+    return out
 
 
 def sort_messages(

@@ -12,8 +12,8 @@ import structlog
 from prometheus_client import Counter
 
 from emr_store import alerts, minutes, outbox, registry
-from emr_store.connect import StoreError, open_store, open_store_async
-from emr_store.writer import Writer
+from emr_store.connect import StoreError, is_poison, open_store, open_store_async
+from emr_store.writer import SignedBlock, Writer
 from runtime.keys import SigningKey
 from schemas import topics
 from schemas.block import QUARANTINE_MAGIC, Block, Quarantine, read_block
@@ -143,9 +143,35 @@ class Store:
     async def store(self, lot: Sequence[Message]) -> list[Output]:
         """A lot into one transaction."""
         blocks, quarantined = store.sort_messages([m.value for m in lot], lot[0].topic, self._key.public_der)
+        await self._write(blocks, quarantined)
+        return []
+
+    async def poison(self, message: Message, reason: str) -> list[Output]:
+        """Of a block that the database refuses each batch alone: what is refused even then is kept as bytes."""
         try:
-            writer = await self._open()
-            written = await writer.store(blocks, quarantined, now_us())
+            signed = store.open_message(message.value, self._key.public_der)
+        except LayoutError:
+            await self._write([], [Quarantine(reason, message.topic, False, message.value)])
+            return []
+        if isinstance(signed, Quarantine):
+            await self._write([], [signed])
+            return []
+        for block in store.apart(signed):
+            sealed = sign.sign(block.encode(), self._key.key_id, self._key.sign, now_us())
+            alone, _ = store.sort_messages([sealed], message.topic, self._key.public_der)
+            try:
+                await self._write(alone, [])
+            except Exception as error:
+                if isinstance(error, StoreError) and not is_poison(error):
+                    raise
+                reason, topic = f"store:{type(error).__name__}", topics.raw(alone[0].headers[0].lane)
+                await self._write([], [Quarantine(reason, topic, True, block.batches[0])])
+        return []
+
+    async def _write(self, blocks: Sequence[SignedBlock], quarantined: Sequence[Quarantine]) -> None:
+        """One transaction."""
+        try:
+            written = await (await self._open()).store(blocks, quarantined, now_us())
         except StoreError:
             await self.close()
             raise
@@ -154,17 +180,6 @@ class Store:
         for ident in written.conflicts:
             _log.error("two batches with one number, both kept", batch=ident.hex())
         self._committed()
-        return []
-
-    async def poison(self, message: Message, reason: str) -> list[Output]:
-        """A block that the database refuses is kept as bytes."""
-        try:
-            writer = await self._open()
-            await writer.store([], [Quarantine(reason, message.topic, True, message.value)], now_us())
-        except StoreError:
-            await self.close()
-            raise
-        return []
 
     async def _open(self) -> Writer:
         if self._writer is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -138,14 +139,18 @@ def check_sequences(system: System) -> None:
     The agent speaks of itself every ten seconds: only what it cut last may lack its receipt.
     """
     now_us = time.time_ns() // 1000
-    with open_store(system.database) as conn:
-        sql = "SELECT uuid_send(d.uuid), q.last, q.stored FROM sequence q JOIN device d USING (device)"
-        stored = {bytes(device): (last, n) for device, last, n in conn.execute(sql)}
-        kept = {bytes(row[0]) for row in conn.execute("SELECT batch_id FROM batch")}
     with closing(sqlite3.connect(system.folder / "spool" / "spool.db")) as spool:
+        (spool_id,) = spool.execute("SELECT spool FROM meta").fetchone()
         said = Counter({bytes(device): n for device, n in spool.execute("SELECT device, sequence FROM device")})
         waiting = Counter(bytes(leaf[:16]) for (leaf,) in spool.execute("SELECT leaf FROM report"))
         batches = spool.execute("SELECT batch_id, wanted, cut_at, bytes FROM batch JOIN sealed USING (id)").fetchall()
+    with open_store(system.database) as conn:
+        sql = (
+            "SELECT uuid_send(d.uuid), q.last, q.stored FROM sequence q JOIN device d USING (device) WHERE q.spool = %s"
+        )
+        stored = {bytes(device): (last, n) for device, last, n in conn.execute(sql, [uuid.UUID(bytes=spool_id)])}
+        rows = conn.execute("SELECT batch_id FROM batch WHERE spool = %s", [uuid.UUID(bytes=spool_id)])
+        kept = {bytes(row[0]) for row in rows}
     for ident, wanted, cut_at_us, sealed in batches:
         assert not wanted or now_us - cut_at_us < LAST_WORDS_US, "a batch without its receipt"
         assert wanted or ident in kept, "a receipt for what is not stored"

@@ -16,13 +16,15 @@ import typer
 from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys, logs
+from runtime.errors import UserError
 from runtime.process import end_with_parent
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo, reachable
-from vitalwire.output import console
+from vitalwire.output import LANES, console
+from vitalwire.record import explained
 
 RESTART_FIRST_S, RESTART_MAX_S = 0.5, 10.0
-QUICK_S = 10.0  # a worker that lived longer is started again at once
+QUICK_S = 10.0  # after a worker that lived longer the back-off begins afresh
 STOP_S = 10.0
 app = typer.Typer(help="The hospital side: validate, sign, store, alert.", no_args_is_help=True)
 _log = structlog.get_logger("processors")
@@ -36,11 +38,15 @@ def run(
 ) -> None:
     """Run the workers until Ctrl-C; one that ends is started again."""
     settings = configuration.load(config, ProcessorsConfig)
+    wanted = [name.strip().lower() for name in lanes.split(",") if name.strip()]
+    if unknown := sorted(set(wanted) - set(LANES.values())):
+        raise UserError(f"--lanes {unknown[0]!r} is none of {', '.join(LANES.values())}")
     logs.set_up()
     keys.load(settings.key_file, allow_demo=settings.demo)
     if reachable(conninfo(settings)):  # otherwise the workers wait for it; an older schema is found then
-        migrate(conninfo(settings))
-    asyncio.run(supervise(config, [name for name in lanes.split(",") if name]))
+        with explained():
+            migrate(conninfo(settings))
+    asyncio.run(supervise(config, wanted))
 
 
 @app.command()
@@ -69,14 +75,18 @@ async def _keep(name: str, config: Path, lanes: list[str], ending: asyncio.Event
                 start_new_session=True, preexec_fn=end_with_parent, stdout=output, stderr=output,
             )  # fmt: skip
         waiting = asyncio.ensure_future(ending.wait())
-        await asyncio.wait([waiting, asyncio.ensure_future(worker.wait())], return_when=asyncio.FIRST_COMPLETED)
+        ended = asyncio.ensure_future(worker.wait())
+        await asyncio.wait([waiting, ended], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
         if ending.is_set():
             await _end(worker)
             return
-        delay_s = RESTART_FIRST_S if time.monotonic() - began_s > QUICK_S else min(delay_s * 2, RESTART_MAX_S)
+        if time.monotonic() - began_s > QUICK_S:
+            delay_s = RESTART_FIRST_S
         _log.error("worker ended", worker=name, code=worker.returncode, again_in_s=delay_s)
-        await asyncio.wait([asyncio.ensure_future(ending.wait())], timeout=delay_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ending.wait(), delay_s)
+        delay_s = min(delay_s * 2, RESTART_MAX_S)
 
 
 async def _end(worker: asyncio.subprocess.Process) -> None:

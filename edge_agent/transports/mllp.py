@@ -71,7 +71,8 @@ class MllpTransport:
             assert task is not None
             self._talks.add(task)
             task.add_done_callback(self._talks.discard)
-            await self._serve(reader, writer, deliver)
+            with suppress(asyncio.CancelledError):  # the agent ends; asyncio 3.11 prints a handler that was cancelled
+                await self._serve(reader, writer, deliver)
 
         try:
             server = await asyncio.start_server(serve, host, port, limit=READ_BYTES, **more)
@@ -128,9 +129,10 @@ class MllpTransport:
             self._open -= 1
             _connected.labels(name).set(self._open)
             await talk.end()
-            writer.close()
-            if writer.transport.get_write_buffer_size():  # it closes when they are read, and maybe nobody does
+            if not writer.is_closing() and writer.transport.get_write_buffer_size():
+                # It closes when these are read, and maybe nobody reads them.
                 asyncio.get_running_loop().call_later(CLOSE_S, writer.transport.abort)
+            writer.close()
         return heard
 
 

@@ -20,11 +20,11 @@ from vitalwire.embedded.services import free_port
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 20
-# Forks an agent a line, so that two hundred starts do not import everything two hundred times. What runs is the command
-# line; the agents are nobody's children to wait for, and end with this process.
+# Forks an agent a line, so that two hundred starts do not import everything two hundred times: `edge run`, without
+# the reading of the command line. The agents are nobody's children to wait for, and end with this process.
 NURSERY = """\
-import ctypes, os, signal, sys
-from vitalwire.__main__ import main
+import ctypes, os, pathlib, signal, sys
+from vitalwire.edge import run
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
@@ -33,11 +33,7 @@ for line in sys.stdin:
     if pid == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        sys.argv = ["vitalwire", *line.split()]
-        try:
-            main()
-        except SystemExit as end:
-            os._exit(end.code or 0)
+        run(pathlib.Path(line.strip()))
         os._exit(0)
     print(pid, file=answers, flush=True)
 """
@@ -78,7 +74,7 @@ class System:
         """Start the agent; it may not serve yet."""
         assert self._nursery.stdin is not None
         assert self._nursery.stdout is not None
-        self._nursery.stdin.write(f"edge run --config {self.folder / 'edge.toml'}\n")
+        self._nursery.stdin.write(f"{self.folder / 'edge.toml'}\n")
         self._nursery.stdin.flush()
         self._edge = int(self._nursery.stdout.readline())
 

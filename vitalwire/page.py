@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server((LOOPBACK, port))
     except OSError as error:
         raise UserError(
-            f"the page cannot listen on {LOOPBACK}:{port}: {error.strerror}; choose another --port"
+            f"the page cannot listen on {LOOPBACK}:{port}: {os.strerror(error.errno or 0)}; choose another --port"
         ) from None
     # Inherited by each connection (tcp(7)).
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, NOT_READING_MS)

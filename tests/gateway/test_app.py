@@ -8,9 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 
 from emr_store.connect import open_store
@@ -139,17 +137,13 @@ def quick_beat(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("quick_beat")
 def test_while_the_store_is_away_it_beats_and_then_goes_on(ward: Ward, page: Page) -> None:
-    name = urlsplit(ward.database).path[1:]
     stream = events(page)
     next_picture(stream)
-    with psycopg.connect(urlsplit(ward.database)._replace(path="/postgres").geturl(), autocommit=True) as server:
-        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
-        server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    with ward.away():
         began = time.monotonic()
         assert next(data for kind, data in stream if kind == "beat") == "store away"
         assert time.monotonic() - began < 5
         assert connect(page, "/batch/1").status == 503
-        server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
     assert next_picture(stream)
 
 

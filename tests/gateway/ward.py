@@ -7,10 +7,14 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
 
 from emr_store import alerts, registry
 from emr_store.connect import open_store, open_store_async
@@ -83,6 +87,20 @@ class Ward:
                 await alerts.file(conn, [filed])
 
         _complete(run())
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The store ends every connection and takes no new one while the block lasts."""
+        name = urlsplit(self.database).path[1:]
+        elsewhere = urlsplit(self.database)._replace(path="/postgres").geturl()
+        with psycopg.connect(elsewhere, autocommit=True) as server:
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = current_user",
+                [name],
+            )
+            yield
+            server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
 
     def lose(self, claim: str) -> None:
         """A report that the device says and that never comes."""

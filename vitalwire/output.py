@@ -50,7 +50,11 @@ def cell(value: Any) -> str:
         return "-"
     if isinstance(value, datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+    return "".join(c if c.isprintable() else _escaped(ord(c)) for c in str(value))
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def age(moment: datetime) -> str:

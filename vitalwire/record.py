@@ -49,7 +49,9 @@ def explained() -> Iterator[None]:
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         raise UserError("this database lacks tables of vitalwire: `vitalwire migrate` makes them") from None
     except StoreError as error:
-        reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
+        # libpq's own question on a line of its own is ours below.
+        lines = [line.strip() for line in str(error).splitlines() if "Is the server running" not in line]
+        reason = " ".join(lines) or type(error).__name__
         if isinstance(error, psycopg.OperationalError):
             raise UserError(
                 f"the store cannot be reached: {reason} (is it started? --database, VITALWIRE_DATABASE)",
@@ -163,7 +165,7 @@ def verify(
 ) -> None:
     """Hold the record against its signed bytes: what is proved, and what is not. Exit 4 where something fails."""
     moment = since_moment(since)
-    with connect(database) as conn, Progress(transient=True, disable=json) as progress:
+    with connect(database) as conn, Progress(transient=True, disable=json or not console.is_terminal) as progress:
         bar = progress.add_task("seals", total=None)
         result = proof.verify(conn, moment, lambda done, of: progress.update(bar, completed=done, total=of))
     if json:
@@ -280,7 +282,7 @@ def mapping_unmapped(database: Database = "") -> None:
         found = read.unmapped(conn)
     for u in found:
         console.print(cell(f"# {u.times} times, e.g. {u.example[:40]!r}, from {u.claim or u.device}"), markup=False)
-        console.print(unmapped_line(u.system, u.code, u.unit, ""), markup=False)
+        console.print(unmapped_line(u.system, u.code, u.unit, ""), markup=False, soft_wrap=True)
     if not found:
         console.print("everything that came has a code")
 

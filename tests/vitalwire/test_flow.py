@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from schemas.block import Quarantine
+from schemas.report import Record
+from tests.making import PERCENT, SPO2, T0_US, report
+from tests.storing import Store, event
+from vitalwire.flow import balance, flow, transports_with_values
+
+
+@pytest.fixture
+def store(database: str) -> Store:
+    return Store(database)
+
+
+def test_of_an_empty_store_there_is_nothing_to_show(store: Store) -> None:
+    found = flow(store.address)
+    assert found.way() == "no value yet"
+    assert "0 said by devices = 0 stored + 0 quarantined + 0 on the way" in found.ledger()
+    assert balance(store.address)
+
+
+def test_a_report_is_followed_through_every_stage(store: Store) -> None:
+    store.say(event("demo:nonin:1", "connected", ""))
+    store.say(report())
+    lines = flow(store.address).way().splitlines()
+    assert lines[0] == "one report of demo:nonin:1"
+    assert [line.split("  ")[1] for line in lines[1:]] == ["measured", "received", "cut and signed", "judged, sealed",
+                                                           "stored"]  # fmt: skip
+    offsets = [int(m[1]) for line in lines if (m := re.search(r"([+-]\d+) ms", line))]
+    assert offsets == [-5, 0, -5, 995, 995]  # as tests.making and tests.storing have it
+    assert "batch 2, leaf 0" in lines[3]
+    assert "place 2 in the chain" in lines[4]
+
+
+def test_the_ledger_names_every_class(store: Store) -> None:
+    store.say(report(), report(at_us=T0_US + 1, records=[Record(SPO2, PERCENT, mantissa=250), Record(mantissa=1)]))
+    store.write([], [Quarantine("root", "live.raw", True, store.seal(report()))])
+    assert flow(store.address).ledger() == (
+        "reports  3 said by devices = 2 stored + 1 quarantined + 0 on the way\n"
+        "values   4 stored = 2 charted + 1 doubtful + 1 unmapped + 0 missing"
+    )
+    assert balance(store.address)
+
+
+def test_what_is_on_the_way_does_not_balance(store: Store) -> None:
+    first, second, third = (store.seal(report(at_us=T0_US + i)) for i in range(3))
+    store.write([store.judge(m) for m in (first, third)])
+    assert "3 said by devices = 2 stored + 0 quarantined + 1 on the way" in flow(store.address).ledger()
+    assert not balance(store.address)
+    store.write([store.judge(second)])
+    assert balance(store.address)
+
+
+def test_each_transport_is_known_by_what_its_devices_claim(store: Store) -> None:
+    claims = ("demo:nonin:1", "mllp:x", "eui64:00-1", "mqtt/ward", "other")
+    store.say(*(event(claim, "connected", "") for claim in claims))
+    assert transports_with_values(store.address) == set()
+    store.say(report("mqtt/ward"), report("other"))
+    assert transports_with_values(store.address) == {"MQTT"}
+    store.say(report("eui64:00-1"), report("demo:nonin:1"))
+    assert transports_with_values(store.address) == {"MQTT", "MLLP", "serial"}

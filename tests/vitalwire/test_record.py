@@ -1,0 +1,349 @@
+"""The commands that look at the record, as people type them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from typer.testing import CliRunner
+
+from emr_store import read, registry
+from emr_store.connect import open_store
+from runtime import keys
+from runtime.errors import UserError
+from schemas.block import Quarantine
+from schemas.errors import VitalwireError
+from schemas.report import AsSent, Record, RecordKind, device_id
+from tests.emr_store.test_alerts import OPENED, file
+from tests.making import PERCENT, PULSE, SPO2, T0_US, report
+from tests.storing import EDGE, Store, event
+from vitalwire.__main__ import app
+from vitalwire.output import cell
+from vitalwire.record import since_moment
+
+CLAIM, NOWHERE = "demo:nonin:1", "host=127.0.0.1 port=1 user=u password=hush dbname=x"
+READING = ("latest", "ledger", "status", "verify", "dead list", "devices list", "registry edge list")
+
+
+@pytest.fixture
+def store(database: str, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("VITALWIRE_DATABASE", database)
+    return Store(database)
+
+
+def vitalwire(command: str, *more: str) -> tuple[int, str]:
+    """Exit code, and what is shown; as `main` makes one of errors."""
+    result = CliRunner().invoke(app, [*command.split(), *more])
+    if isinstance(result.exception, UserError | VitalwireError):
+        return getattr(result.exception, "exit_code", 2), f"{result.output}{result.exception}"
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+def as_json(command: str) -> Any:
+    code, text = vitalwire(command, "--json")
+    assert code == 0
+    return json.loads(text)
+
+
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "vitalwire", *arguments], env=os.environ | environment, capture_output=True, timeout=60,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+
+
+def a_ward(store: Store) -> None:
+    """Some of everything."""
+    told = '{"frames:serial": 12}'
+    store.say(event(CLAIM, "connected", "ttyUSB0"), event("edge", "counts", told, T0_US + 1))
+    odd = Record(SPO2, PERCENT, mantissa=250), Record(PULSE, mantissa=1)  # no such percentage, no unit
+    unknown = Record(mantissa=5, as_sent=AsSent("99L", "HR", "bpm"))
+    store.say(report(), report(at_us=T0_US + 1, records=[*odd, unknown]))
+    store.write([], [Quarantine("root", "live.raw", True, store.seal(report()))])
+    file(store, OPENED)
+
+
+# --- in general -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [*READING, "mapping unmapped"])
+def test_an_empty_store_is_no_error(store: Store, command: str) -> None:
+    store.rows("DELETE FROM edge_key RETURNING 1")
+    code, text = vitalwire(command)
+    assert (code, "Traceback" in text) == (0, False)
+    assert text.strip()
+
+
+@pytest.mark.parametrize("command", READING)
+def test_json_is_for_scripts(store: Store, command: str) -> None:
+    a_ward(store)
+    assert as_json(command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*READING, "mapping unmapped", "dead show 1", "dead replay 1", "devices adopt x --bed y", "migrate",
+     f"registry edge revoke {UUID(bytes=EDGE)}"],
+)  # fmt: skip
+def test_a_store_that_cannot_be_reached_is_one_line_and_exit_3(command: str) -> None:
+    code, text = vitalwire(command, "--database", NOWHERE)
+    assert code == 3
+    assert re.fullmatch(r"the store cannot be reached: .*Connection refused \(is it .*VITALWIRE_DATABASE\)", text)
+    assert "hush" not in text
+
+
+def test_what_is_no_conninfo_is_one_line(store: Store) -> None:
+    code, text = vitalwire("latest", "--database", "nonsense")
+    assert (code, text.count("\n")) == (2, 0)
+    assert text.startswith("the store refuses: ")
+
+
+@pytest.mark.parametrize("command", READING)
+def test_a_database_without_the_schema_is_told_of_migrate(database: str, command: str) -> None:
+    assert vitalwire(command, "--database", database) == (
+        2, "this database lacks tables of vitalwire: `vitalwire migrate` makes them"
+    )  # fmt: skip
+
+
+def test_migrate_says_what_it_did(database: str) -> None:
+    assert vitalwire("migrate", "--database", database) == (0, "applied: 1\n")
+    assert vitalwire("migrate", "--database", database) == (0, "the schema is up to date\n")
+    with open_store(database) as conn:
+        conn.execute("INSERT INTO schema_version VALUES (1000, now())")
+    code, text = vitalwire("migrate", "--database", database)
+    assert (code, text.endswith("install a newer vitalwire")) == (2, True)
+
+
+def test_an_error_is_one_line_of_the_program(database: str) -> None:
+    found = process("latest", VITALWIRE_DATABASE=NOWHERE)
+    assert (found.returncode, found.stdout) == (3, b"")
+    assert re.match(rb"vitalwire: the store cannot be reached: ", found.stderr)
+    assert found.stderr.count(b"\n") == 1
+
+
+def test_chinese_is_read_in_a_c_locale_too(store: Store) -> None:
+    store.say(event(CLAIM, "connected", ""))
+    with store.open() as conn:
+        registry.adopt(conn, CLAIM, "重症-07", "监护仪7")
+    found = process("devices", "list", LC_ALL="C", LANG="C", PYTHONIOENCODING="ascii")
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert "重症-07" in found.stdout.decode()
+    assert "监护仪7" in found.stdout.decode()
+    assert json.loads(process("devices", "list", "--json", LC_ALL="C", PYTHONUTF8="0").stdout)[0]["name"] == "监护仪7"
+
+
+def test_to_a_pipe_nothing_is_wrapped(store: Store) -> None:
+    a_ward(store)
+    with store.open() as conn:
+        registry.adopt(conn, CLAIM, "bed " + "long " * 60, "")
+    found = process("ledger", COLUMNS="40").stdout.decode()
+    assert re.search(
+        r"(?m)^edge +spool +lane +batches +gaps +again +reports +charted +doubtful +unmapped +no reading", found
+    )
+    assert "bed " + "long " * 60 in process("latest", COLUMNS="40").stdout.decode()
+
+
+def test_what_devices_send_is_shown_and_not_obeyed(store: Store) -> None:
+    evil = "\x1b[31mred\r\n[bold]x[/bold]\u202e"
+    text = Record(kind=RecordKind.TEXT, text=evil, as_sent=AsSent("", evil))
+    store.say(event(evil, "connected", evil), report(evil, records=[text, Record(SPO2, PERCENT, mantissa=97)]))
+    shown = cell(evil)
+    assert shown == r"\x1b[31mred\x0d\x0a[bold]x[/bold]\u202e"
+    for command in ("latest", "status", "devices list"):
+        code, output = vitalwire(command)
+        assert code == 0
+        assert shown in output
+        assert evil not in output
+    code, output = vitalwire(f"devices adopt {device_id(evil)}", "--bed", evil)
+    assert (code, output) == (0, f"{device_id(evil)} is {shown} at {shown}\n")
+    code, output = vitalwire("mapping unmapped")
+    assert "\x1b" not in output
+    tomllib.loads(output)  # a newline in the claim does not end the comment
+
+
+# --- each command -----------------------------------------------------------------------------------------------------
+
+
+def test_latest_shows_value_unit_and_doubt(store: Store) -> None:
+    a_ward(store)
+    code, text = vitalwire("latest")
+    lines = [re.split(r" {2,}", line.strip()) for line in text.splitlines()[2:]]
+    assert code == 0
+    assert [f"(not registered) {CLAIM}", "SpO2", "250", "%"] == lines[1][:4]
+    assert lines[1][5] == "doubtful range"
+    assert {(v["code"], v["value"]) for v in as_json("latest")} == {(SPO2, 250.0), (PULSE, 1.0)}
+    with store.open() as conn:
+        registry.adopt(conn, CLAIM, "ICU-07", "")
+    assert "ICU-07 " in vitalwire("latest")[1]
+
+
+def test_the_ledger_adds_up(store: Store) -> None:
+    a_ward(store)
+    found = as_json("ledger")
+    assert found["total"] == {
+        "said": 5, "stored": 4, "quarantined": 1, "charted": 2, "doubtful": 2, "unmapped": 1, "missing": 0,
+        "on_the_way_or_lost": 0,
+    }  # fmt: skip
+    (stream,) = found["streams"]
+    assert (stream["duplicates"], stream["gaps"], stream["label"]) == (0, 0, "box")
+    assert [(e["edge"], json.loads(e["counts"])) for e in found["edges"]] == [
+        (str(UUID(bytes=EDGE)), {"frames:serial": 12})
+    ]
+    code, text = vitalwire("ledger")
+    assert code == 0
+    assert "Reports: 5 said by devices = 4 stored + 1 quarantined + 0 on the way or lost" in text
+    assert "Values:  5 = 2 charted + 2 doubtful + 1 unmapped + 0 missing" in text
+    assert '{"frames:serial": 12}' in text
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE ledger SET reports = reports + 1", "UPDATE sequence SET stored = stored + 9",
+               "DELETE FROM sequence"],
+)  # fmt: skip
+def test_a_ledger_that_does_not_balance_is_exit_4(store: Store, change: str) -> None:
+    a_ward(store)
+    store.rows(f"{change} RETURNING 1")
+    code, text = vitalwire("ledger")
+    assert (code, text.splitlines()[-1][:6]) == (4, "WRONG:")
+    code, text = vitalwire("ledger", "--json")
+    assert (code, json.loads(text)["balances"]) == (4, False)
+
+
+def test_status_is_one_page(store: Store) -> None:
+    a_ward(store)
+    store.rows("UPDATE latest SET received_at = now() - interval '90 seconds' RETURNING 1")
+    code, text = vitalwire("status")
+    assert code == 0
+    assert re.search(rf"(?m)^{CLAIM} +silent +9\d s ago", text)
+    assert re.search(r"(?m)^high .* SpO2 89 < 90 ", text)
+    assert "connected ttyUSB0" in text
+    store.rows("UPDATE latest SET received_at = now() RETURNING 1")
+    assert re.search(rf"(?m)^{CLAIM} +speaks +\d s ago", vitalwire("status")[1])
+    found = as_json("status")
+    assert [d["name"] for d in found["devices"]] == [CLAIM]
+    assert [a["message"] for a in found["alerts"]] == ["SpO2 89 < 90"]
+
+
+def test_verify_says_what_is_proved_and_what_is_not(store: Store) -> None:
+    a_ward(store)
+    code, text = vitalwire("verify")
+    assert code == 0
+    assert "looked at 2 seals, 2 batches, 4 reports, 5 values" in text
+    assert "\nproved: " in text
+    assert "\nnot proved: " in text
+    store.rows("UPDATE report SET value[1] = 42 WHERE leaf = 0 RETURNING 1")
+    code, text = vitalwire("verify", "--since", "5m")
+    assert (code, text.startswith("WRONG  ")) == (4, True)
+    assert "\nproved: " not in text
+    code, text = vitalwire("verify", "--json")
+    assert (code, len(json.loads(text)["findings"]) > 0) == (4, True)
+    assert vitalwire("verify", "--since", "2099-01-01")[0] == 0  # nothing is since then
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("90s", timedelta(seconds=90)), ("30m", timedelta(minutes=30)), ("24h", timedelta(days=1)),
+     ("7d", timedelta(days=7)), ("0s", timedelta())],
+)  # fmt: skip
+def test_since_takes_a_span(text: str, span: timedelta) -> None:
+    assert abs(datetime.now(UTC) - span - since_moment(text)) < timedelta(seconds=5)
+
+
+def test_since_takes_an_instant() -> None:
+    ten = datetime(2026, 11, 24, 10, tzinfo=UTC)
+    for text in ("2026-11-24T10:00Z", "2026-11-24T18:00+08:00", "2026-11-24 10:00:00+00:00"):
+        assert since_moment(text) == ten
+    assert since_moment("2026-11-24T10:00") == datetime(2026, 11, 24, 10).astimezone()  # the house's zone
+
+
+@pytest.mark.parametrize("text", ["", "h", "-1h", "1.5h", "1w", "yesterday", "24 h", "99999999999d", "٣d",
+                                  "2026-13-01"])  # fmt: skip
+def test_since_refuses_the_rest(text: str) -> None:
+    with pytest.raises(VitalwireError, match="neither an instant"):
+        since_moment(text)
+
+
+def test_what_is_dead_is_listed_and_shown(store: Store) -> None:
+    a_ward(store)
+    (item,) = as_json("dead list")
+    assert (item["reason"], item["receipted"], item["replayed_at"]) == ("root", True, None)
+    assert re.search(r"(?m)^1 .* root +live\.raw +\d+ +-", vitalwire("dead list")[1])
+    code, text = vitalwire("dead show 1")
+    assert (code, text.splitlines()[0][:16]) == (0, "root on live.raw")
+    assert text.splitlines()[1].startswith("00000000  56 57 42 41 54 43 48 ")
+    assert text.splitlines()[1].split("  ")[2].startswith("VWBATCH.")
+    assert vitalwire("dead show 7") == (2, "there is no dead message 7: see `vitalwire dead list`")
+    assert vitalwire("dead replay 7") == (2, "there is no dead message 7: see `vitalwire dead list`")
+    assert vitalwire("dead show x")[0] == 2
+
+
+def test_a_broker_that_is_away_leaves_the_message_unmarked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitalwire.replay.TIMEOUT_S", 0.3)
+    a_ward(store)
+    code, text = vitalwire("dead replay 1", "--kafka", "127.0.0.1:1")
+    assert code == 3
+    assert text.startswith("the broker at 127.0.0.1:1 did not take it: ")
+    assert as_json("dead list")[0]["replayed_at"] is None
+
+
+def test_what_is_replayed_is_marked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    a_ward(store)
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr("vitalwire.record.publish_again", lambda *what: given.append(what) or "live.raw")
+    assert vitalwire("dead replay 1", "--kafka", "k:1") == (0, "given to live.raw again; see `vitalwire ledger`\n")
+    ((kafka, topic, message),) = given
+    assert (kafka, topic, bytes(message)[:7]) == ("k:1", "live.raw", b"VWBATCH")  # type: ignore[call-overload]
+    assert as_json("dead list")[0]["replayed_at"] is not None
+    with store.open() as conn:
+        assert [s.quarantined_reports for s in read.streams(conn)] == [1]  # the ledger waits until it is stored
+
+
+def test_devices_are_adopted(store: Store) -> None:
+    store.say(event(CLAIM, "connected", ""))
+    assert re.search(rf"(?m)^[0-9a-f]{{8}} +\(not registered\) +- +{CLAIM} ", vitalwire("devices list")[1])
+    short = str(device_id(CLAIM))[:6]
+    assert vitalwire(f"devices adopt {short}", "--bed", "ICU-07", "--name", "监护仪7") == (
+        0, f"{device_id(CLAIM)} is 监护仪7 at ICU-07\n"
+    )  # fmt: skip
+    assert [(d["bed"], d["name"]) for d in as_json("devices list")] == [("ICU-07", "监护仪7")]
+    assert vitalwire("devices adopt % --bed x") == (2, "no device named '%': see `vitalwire devices list` for ids")
+
+
+def test_unmapped_names_are_lines_of_a_mapping_file(store: Store) -> None:
+    a_ward(store)
+    code, text = vitalwire("mapping unmapped")
+    assert (code, text.splitlines()[0]) == (0, f"# 1 times, e.g. '5', from {CLAIM}")
+    (entry,) = tomllib.loads(text)["mapping"]
+    assert (entry["system"], entry["code"]) == ("99L", "HR")
+
+
+def test_edges_are_added_listed_and_revoked(store: Store, tmp_path: Path) -> None:
+    other = UUID(bytes=b"O" * 16)
+    made = keys.generate(tmp_path / "edge.key")
+    public = str(tmp_path / "edge.pub")
+    add = ("registry edge add", str(other), public, "--label", "ICU 盒 2")
+    code, text = vitalwire(*add, "--valid-days", "10")
+    assert (code, text) == (0, f"registered ICU 盒 2: {keys.fingerprint(made.public_der)}\n")
+    found = {e["label"]: e for e in as_json("registry edge list")}
+    until = datetime.fromisoformat(found["ICU 盒 2"]["valid_until"])
+    assert abs(until - datetime.now(UTC) - timedelta(days=10)) < timedelta(minutes=1)
+    assert (found["box"]["valid_until"], found["box"]["revoked_at"]) == ("infinity", None)
+    assert re.search(rf"(?m)^ICU 盒 2 +{other} +[0-9a-f]{{16}} ", vitalwire("registry edge list")[1])
+    assert vitalwire(f"registry edge revoke {other}") == (0, "revoked 1 keys\n")
+    assert vitalwire(f"registry edge revoke {other}") == (0, "revoked 0 keys\n")
+    assert vitalwire("registry edge add", str(UUID(bytes=EDGE)), public, "--label", "x")[0] == 2  # another's key
+    for bad in ("0", "-1", "99999999"):
+        assert vitalwire(*add, "--valid-days", bad)[0] == 2
+    assert vitalwire("registry edge revoke nobody")[1].startswith("'nobody' is no edge id")
+    assert vitalwire("registry edge add", str(other), str(tmp_path / "none.pub"), "--label", "x")[0] == 2

@@ -1,0 +1,72 @@
+import pytest
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from runtime.errors import UserError
+from schemas import topics
+from schemas.report import Lane
+from schemas.topics import Topic
+from tests.making import Key, report, sealed
+from tests.storing import EDGE
+from vitalwire import replay
+from vitalwire.replay import publish_again
+
+BATCH = sealed([report()], Key(), lane=Lane.BACKFILL)
+
+
+@pytest.fixture
+def prefix(kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Topics of this test alone, a partition each."""
+    monkeypatch.setattr(topics, "raw", lambda lane: f"{topic_prefix}{lane.name.lower()}.raw")
+    names = [f"{topic_prefix}{name}" for name in ("live.raw", "backfill.raw", "live.signed")]
+    monkeypatch.setattr(topics, "TOPICS", tuple(Topic(name, 1000, 1000) for name in names))
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for made in admin.create_topics([NewTopic(name, 1, 1) for name in names]).values():
+        made.result(10)
+    return topic_prefix
+
+
+def only(kafka: str, topic: str) -> Message:
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "t", "auto.offset.reset": "earliest"})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    message = consumer.poll(10)
+    assert message is not None
+    consumer.close()
+    return message
+
+
+@pytest.mark.parametrize(
+    ("was_on", "message", "goes_to", "key"),
+    [
+        ("live.raw", BATCH, "backfill.raw", EDGE),  # whatever it says, a batch goes where its lane is read
+        ("live.raw", b"noise", "live.raw", b""),
+        ("live.signed", b"a signed block", "live.signed", b""),
+        ("of an older version", b"noise", "live.raw", b""),
+    ],
+)
+def test_a_dead_message_goes_back(
+    kafka: str, prefix: str, was_on: str, message: bytes, goes_to: str, key: bytes
+) -> None:
+    assert publish_again(kafka, prefix + was_on, message) == prefix + goes_to
+    found = only(kafka, prefix + goes_to)
+    assert (found.value(), found.key() or b"") == (message, key)
+
+
+def test_a_broker_that_is_away_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "TIMEOUT_S", 0.3)
+    with pytest.raises(UserError, match=r"^the broker at 127.0.0.1:1 did not take it: ") as caught:
+        publish_again("127.0.0.1:1", "live.raw", b"x")
+    assert caught.value.exit_code == 3
+
+
+def test_an_address_that_is_none_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise KafkaException(_Error())
+
+    class _Error:
+        def str(self) -> str:
+            return "No such configuration property"
+
+    monkeypatch.setattr(replay, "Producer", refuse)
+    with pytest.raises(UserError, match=r"^the broker at :: cannot be used: No such configuration property$"):
+        publish_again("::", "live.raw", b"x")

@@ -115,17 +115,12 @@ def twelve(ward: Ward) -> None:
     usual = {"SpO2": "97", "PR": "74", "RR": "14", "T": "36.8", "NIBP_S": "124", "NIBP_D": "78", "NIBP_M": "93"}
     arterial = {"ABP_S": "121", "ABP_D": "64", "ABP_M": "83", "EtCO2": "38"}
     for i in range(1, 12):
-        said = {
-            "HR": str(62 + 7 * i % 31),
-            **usual,
-            "SpO2": str(99 - i % 5),
-            "RR": str(11 + i),
-            "NIBP_S": str(108 + 3 * i),
-        }
-        if i % 3:
-            said |= arterial
+        rate = str(62 + 7 * i % 31)
+        own = {"HR": rate, "PR": rate, "SpO2": str(99 - i % 5), "RR": str(11 + i), "NIBP_S": str(108 + 3 * i)}
+        said = {**usual, **own, **(arterial if i % 3 else {})}
         changed: dict[int, dict[str, str | None]] = {
-            2: {"SpO2": "85"}, 5: {"HR": "134"}, 8: {"T": "38.4"}, 4: {"SpO2": None, "PR": None}, 6: {"HR": "450"},
+            2: {"SpO2": "85"}, 4: {"SpO2": None, "PR": None}, 5: {"HR": "134", "PR": "133"}, 6: {"HR": "450"},
+            8: {"T": "38.4"},
         }  # fmt: skip
         ward.say(f"n10:{i}", ago_s=400 if i == 9 else 0, **{**said, **changed.get(i, {})})
     ward.say("10.0.4.17/OBX-18=N10-4711", **{**usual, "HR": "71"})

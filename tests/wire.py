@@ -20,15 +20,9 @@ from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from runtime import keys
 from schemas.topics import TOPICS
+from vitalwire.embedded.services import free_port
 
 START_S = 40.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def eventually(holds: Callable[[], bool], limit_s: float, what: str) -> None:

@@ -16,7 +16,6 @@ import pytest
 from benchmarks.pipeline import drop_database
 from tests.faults.oracles import Outcome
 from tests.faults.system import ROOT
-from tests.faults.topics import delete_topics
 
 LONG = bool(os.environ.get("VITALWIRE_FAULTS_LONG"))  # outages as long as the list of faults has them
 Services = Callable[..., None]
@@ -36,10 +35,8 @@ def services() -> Iterator[Services]:
 
 @pytest.fixture
 def kafka(services: Services) -> str:
-    """A broker without our topics."""
-    address = os.environ["VITALWIRE_KAFKA"]
-    delete_topics(address)
-    return address
+    """Its address; `services` starts it again."""
+    return os.environ["VITALWIRE_KAFKA"]
 
 
 @pytest.fixture

@@ -89,11 +89,12 @@ class MllpSender(Sender):
         ])  # fmt: skip
         frame = b"\x0b" + message.encode() + b"\x1c\r"
         wanted = f"MSA|{'CA' if self._enhanced else 'AA'}|{ident}\r".encode()
-        while not self._exchange(frame, wanted):
+        while not self.exchange(frame, wanted):
             time.sleep(AGAIN_S)
         self.acked[record] = value
 
-    def _exchange(self, frame: bytes, wanted: bytes) -> bool:
+    def exchange(self, frame: bytes, wanted: bytes) -> bool:
+        """Whether the answer to this frame has these bytes; the connection is kept for the next if so."""
         try:
             if self._socket is None:
                 plain = socket.create_connection(self._address, ANSWER_S)

@@ -1,4 +1,4 @@
-"""The whole system as child processes on given servers: one edge agent, the processors, and the folder they lie in."""
+"""The whole wire with an agent that can be killed and started again in a moment, and workers that can be held."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ import select
 import signal
 import subprocess
 import sys
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from emr_store import registry
-from emr_store.connect import open_store
-from emr_store.migrate import migrate
 from runtime import keys
-from vitalwire.embedded.services import free_port
+from tests.wire import Wire
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 20
@@ -39,97 +34,61 @@ for line in sys.stdin:
 """
 
 
-class System:
-    """`sources` is TOML for the edge, `extra` for the processors; both logs lie in `folder`."""
+class System(Wire):
+    """As `Wire`; `processes` has the pids of the agent and of the workers that run now."""
 
-    def __init__(
-        self, folder: Path, kafka: str, database: str, sources: Callable[[System], str], extra: str = ""
-    ) -> None:
-        self.folder, self.kafka, self.database = folder, kafka, database
-        self.mllp = ("127.0.0.1", free_port())
-        self.edge_id = uuid.uuid4()
-        self.platform = keys.generate(folder / "platform.key", demo=True)
-        self.key = keys.generate(folder / "edge.key", demo=True)
-        migrate(database)
-        with open_store(database) as conn:
-            registry.add_edge(conn, self.edge_id, "faults", self.key.public_der)
-        common = f'kafka = "{kafka}"\ndemo = true\nmetrics_port = 0\n'
-        (folder / "processors.toml").write_text(f'database = "{database}"\n{common}{extra}')
-        (folder / "edge.toml").write_text(f'edge = "{self.edge_id}"\n{common}{sources(self)}')
-        self._edge: int | None = None
-        self._nursery = self._child("edge.log", "-c", NURSERY)
-        self._processors: subprocess.Popen[str] | None = None
+    def __init__(self, folder: Path, kafka: str, database: str, sources: str, limits: str) -> None:
+        super().__init__(folder, kafka, database, sources, limits)
+        self.key = keys.load(folder / "edge.key", allow_demo=True)
+        self.platform_der = keys.read_public(folder / "platform.pub")
+        self._edge = 0
 
     def __enter__(self) -> Self:
-        self.start_processors()
-        self.start_edge()
-        return self
+        with (self.folder / "edge.log").open("ab") as log:
+            self._nursery = subprocess.Popen(
+                [sys.executable, "-c", NURSERY], cwd=ROOT, text=True, bufsize=1,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        return super().__enter__()
 
     def __exit__(self, *_: object) -> None:
-        self.stop_edge()
-        self.stop_processors()
+        self.stop("edge")
         self._nursery.communicate(timeout=STOP_S)
+        super().__exit__()
 
-    def start_edge(self) -> None:
-        """Start the agent; it may not serve yet."""
+    def start(self, name: str) -> None:
+        """The agent may not serve yet when this returns."""
+        if name != "edge":
+            return super().start(name)
         assert self._nursery.stdin is not None
         assert self._nursery.stdout is not None
         self._nursery.stdin.write(f"{self.folder / 'edge.toml'}\n")
-        self._nursery.stdin.flush()
         self._edge = int(self._nursery.stdout.readline())
+        return None
 
-    def stop_edge(self, number: int = signal.SIGTERM) -> None:
-        """End the agent with this signal, if it runs."""
-        if self._edge is not None:
-            _end(self._edge, number)
-        self._edge = None
-
-    def start_processors(self) -> None:
-        """Start the three workers under their supervisor."""
-        config = str(self.folder / "processors.toml")
-        self._processors = self._child("processors.log", "-m", "vitalwire", "processors", "run", "--config", config)
-
-    def stop_processors(self) -> None:
-        """In good order."""
-        if self._processors is not None:
-            self._processors.terminate()
-            self._processors.communicate(timeout=STOP_S)
-        self._processors = None
+    def stop(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
+        """Returns when it has ended; an agent that does not run is left alone."""
+        if name != "edge":
+            return super().stop(name, how)
+        if not self._edge:
+            return None
+        ending = os.pidfd_open(self._edge)  # it is our child's child
+        signal.pidfd_send_signal(ending, how)
+        assert select.select([ending], [], [], STOP_S)[0], "the agent does not end"
+        os.close(ending)
+        self._edge = 0
+        return None
 
     @property
     def processes(self) -> dict[str, int]:
-        """The pids of the agent and of the workers that run now."""
-        found = {} if self._edge is None else {"edge": self._edge}
-        pid = self._processors.pid if self._processors else 0
+        found = {"edge": self._edge} if self._edge else {}
+        pid = self.running["processors"].pid
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             found[Path(f"/proc/{child}/cmdline").read_text().split("\0")[3]] = int(child)
         return found
 
     def signal_workers(self, number: int) -> None:
-        """Send a signal to each worker: SIGSTOP holds them, SIGCONT lets them go on."""
+        """SIGSTOP holds them, SIGCONT lets them go on."""
         for name, pid in self.processes.items():
             if name != "edge":
                 os.kill(pid, number)
-
-    def _child(self, log: str, *arguments: str) -> subprocess.Popen[str]:
-        with (self.folder / log).open("ab") as output:
-            return subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, text=True, stderr=output,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE if arguments[0] == "-c" else output,
-            )  # fmt: skip
-
-
-def _end(pid: int, number: int) -> None:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        for ask in (number, signal.SIGKILL):
-            signal.pidfd_send_signal(descriptor, ask)
-            if select.select([descriptor], [], [], STOP_S)[0]:
-                return
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(descriptor)

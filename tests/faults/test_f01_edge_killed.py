@@ -26,8 +26,8 @@ def test_f01_edge_killed(tmp_path: Path, kafka: str, database: str, outcome: Out
         before = sum(len(s.acked) for s in senders)
         for _ in range(KILLS):
             time.sleep(random.uniform(0.2, 0.7))
-            system.stop_edge(signal.SIGKILL)
-            system.start_edge()
+            system.stop("edge", signal.SIGKILL)
+            system.start("edge")
         assert sum(len(s.acked) for s in senders) > before + KILLS
         outcome.recovered_s = flowing(system, senders)
         settle(system, senders, outcome)
@@ -48,8 +48,8 @@ def test_f03_edge_killed_before_receipt(tmp_path: Path, kafka: str, database: st
         for _ in range(ROUNDS):
             system.signal_workers(signal.SIGSTOP)
             two_more()
-            system.stop_edge(signal.SIGKILL)
-            system.start_edge()
+            system.stop("edge", signal.SIGKILL)
+            system.start("edge")
             two_more()
             system.signal_workers(signal.SIGCONT)
         outcome.recovered_s = flowing(system, senders)

@@ -34,7 +34,7 @@ def test_f16_database_down(services: Services, tmp_path: Path, kafka: str, datab
     with ward.running(tmp_path, kafka, database) as (system, senders):
         before, began = footprint(system), time.monotonic()
         services("kill", "timescaledb")
-        beds = [MllpSender(system.mllp, "icu", str(number)) for number in range(90, 90 + ALARMS)]
+        beds = [MllpSender(("127.0.0.1", system.mllp), "icu", str(number)) for number in range(90, 90 + ALARMS)]
         slowest_s = _slowest_alert_s(kafka, beds)
         held = committed(kafka, "vitalwire-store")
         time.sleep(max(0.0, DOWN_S - (time.monotonic() - began)))

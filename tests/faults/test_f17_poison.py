@@ -108,7 +108,7 @@ def kept_dead(system: System) -> dict[bytes, tuple[str, bool]]:
 def receipts(system: System, of: Sequence[bytes]) -> set[ReceiptOutcome]:
     """What the edge has been told of these, if it has been told of each."""
     read = [
-        read_receipt(m.value() or b"", system.platform.public_der)
+        read_receipt(m.value() or b"", system.platform_der)
         for m in messages(system.kafka, ends(system.kafka, topics.RECEIPTS))
     ]
     found = {r.batch_id: r.outcome for r in read}

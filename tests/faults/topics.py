@@ -7,19 +7,8 @@ from collections.abc import Iterator
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import TOPICS
-
 ANSWER_S = 20
 Offsets = dict[tuple[str, int], int]  # topic and partition
-
-
-def delete_topics(kafka: str) -> None:
-    """Delete our topics at a broker that only tests use; their groups' offsets go with them."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    there = admin.list_topics(timeout=ANSWER_S).topics
-    names = [topic.name for topic in TOPICS if topic.name in there]
-    for deleted in admin.delete_topics(names).values() if names else ():
-        deleted.result(ANSWER_S)
 
 
 def ends(kafka: str, suffix: str) -> Offsets:

@@ -27,7 +27,7 @@ device = "faults:nonin:1"
 [[mllp]]
 name = "icu"
 driver = "hl7_oru"
-listen = "{host}:{mllp}"
+listen = "127.0.0.1:{{mllp}}"
 device = "PV1-3"
 time_zone = "UTC"
 [[mqtt]]
@@ -50,18 +50,14 @@ def running(folder: Path, kafka: str, database: str) -> Iterator[tuple[System, l
     serial = SerialSender("faults:nonin:1")
     (folder / "site.toml").write_text(MAPPING)
 
-    def sources(system: System) -> str:
-        host, port = system.mllp
-        return EDGE.format(
-            port=serial.path, host=host, mllp=port, mqtt=mqtt, topic=topic, username=username, password=password
-        )
-
+    sources = EDGE.format(port=serial.path, mqtt=mqtt, topic=topic, username=username, password=password)
     host, _, port = mqtt.rpartition(":")
     client = mqtt_client(username, Path(password).read_text())
     with System(folder, kafka, database, sources, LIMITS) as system:
+        icu = ("127.0.0.1", system.mllp)
         senders = [
-            MllpSender(system.mllp, "icu", "01"),
-            MllpSender(system.mllp, "icu", "02", enhanced=True),
+            MllpSender(icu, "icu", "01"),
+            MllpSender(icu, "icu", "02", enhanced=True),
             MqttSender(client, (host, int(port)), "ward", f"{topic}/bed3"),
             serial,
         ]

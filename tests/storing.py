@@ -58,10 +58,10 @@ class Store:
             created_at_us=T0_US, config_hash=bytes(32), key_id=self.edge_key.key_id, sign=self.edge_key.sign,
         )  # fmt: skip
 
-    def judge(self, message: bytes) -> SignedBlock:
+    def judge(self, *batches: bytes) -> SignedBlock:
         """As it comes to `store`."""
         memory = Memory({self.edge_key.key_id: EdgeKey(EDGE, self.edge_key.public_der, 0, 2**62, False)})
-        (block,) = validate("live.raw", [message], memory, NOW_US)
+        (block,) = validate("live.raw", batches, memory, NOW_US)
         assert isinstance(block, Block), block
         signed = sign(block.encode(), self.platform.key_id, self.platform.sign, NOW_US)
         opened = open_message(signed, self.platform.public_der)

@@ -266,7 +266,8 @@ class Writer:
         pairs = np.unique(minute << 32 | lot.device[metric])
         await self._conn.execute(
             "INSERT INTO minute_touched SELECT to_timestamp(m * 60), d FROM unnest(%b::int8[], %b::int4[]) AS u(m, d)"
-            " ON CONFLICT DO NOTHING",
+            # Locked until COMMIT, and not changed: it is not computed while these reports are on their way into it.
+            " ON CONFLICT (minute, device) DO UPDATE SET device = excluded.device WHERE false",
             [(pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist()],
         )
 

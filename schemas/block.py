@@ -150,12 +150,11 @@ def read_quarantine(message: bytes) -> Quarantine:
     end = at + reason + topic
     if len(message) < end:
         raise LayoutError("size")
-    return Quarantine(
-        message[at : at + reason].decode(),
-        message[at + reason : end].decode(),
-        bool(receipted),
-        message[end:],
-    )
+    try:
+        words = message[at : at + reason].decode(), message[at + reason : end].decode()
+    except UnicodeDecodeError:
+        raise LayoutError("not-utf-8", "quarantine") from None
+    return Quarantine(*words, bool(receipted), message[end:])
 
 
 def split_batches(sizes: Sequence[int]) -> list[slice]:

@@ -36,14 +36,13 @@ _log = structlog.get_logger("app")
 
 def judge_stages(judge: Judge, lanes: Sequence[Lane]) -> list[Stage]:
     """validate and sign."""
-    return [
-        Stage(name, source(lane), take, within_s, partial(work, lane), partial(judge.quarantine, lane))
-        for lane in lanes
-        for name, source, take, within_s, work in (
-            ("validate", topics.raw, 200, 0.05, judge.validate),
-            ("sign", topics.valid, 50, 0.01, judge.sign),
-        )
-    ]
+    stages = []
+    for lane in lanes:
+        validate, sign = partial(judge.validate, lane), partial(judge.sign, lane)
+        poison, done = partial(judge.quarantine, lane), partial(judge.validated, lane)
+        stages.append(Stage("validate", topics.raw(lane), 200, 0.05, validate, poison, done))
+        stages.append(Stage("sign", topics.valid(lane), 50, 0.01, sign, poison))
+    return stages
 
 
 def store_stages(stores: dict[Lane, Store], conninfo: str, lanes: Sequence[Lane]) -> list[Stage]:
@@ -56,7 +55,7 @@ def store_stages(stores: dict[Lane, Store], conninfo: str, lanes: Sequence[Lane]
 
 def alert_stages(alert: Alert) -> list[Stage]:
     """alert: the live lane only; a value of an hour ago rings nobody up."""
-    return [Stage("alert", topics.valid(Lane.LIVE), 20, 0.05, alert.evaluate, alert.skip)]
+    return [Stage("alert", topics.valid(Lane.LIVE), 20, 0.05, alert.evaluate, alert.skip, alert.said)]
 
 
 def build(

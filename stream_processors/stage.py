@@ -58,6 +58,7 @@ class Stage:
     """A stage between topics.
 
     `poison` says what becomes of one message that the work cannot take, with its reason; it is retried like work.
+    `done` is called when the outputs of a lot are with the broker: only then may the work remember the lot.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Stage:
     within_s: float
     work: Work
     poison: Callable[[Message, str], Awaitable[Sequence[Output]]]
+    done: Callable[[], None] = lambda: None
 
 
 # Why a stage waits now, by stage and topic: what /readyz says.
@@ -92,6 +94,7 @@ async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: C
         attempted()
         try:
             await send(await stage.work(lot))
+            stage.done()
             waits.pop(name, None)
             return
         except asyncio.CancelledError:
@@ -100,7 +103,7 @@ async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: C
             if _transient(error):
                 _retries.labels(stage.name).inc()
                 waits[name] = f"{name} waits: {type(error).__name__}"
-                _log.warning("again", stage=stage.name, error=type(error).__name__, detail=str(error)[:200])
+                _log.warning("again", stage=stage.name, error=type(error).__name__, detail=_first_line(error))
             elif len(lot) > 1:
                 for message in lot:
                     await attempt(stage, [message], send, attempted)
@@ -125,9 +128,14 @@ async def _give_up(stage: Stage, message: Message, error: Exception, send: Send,
         except asyncio.CancelledError:
             raise
         except Exception as again:  # noqa: BLE001  as above
-            _log.warning("again", stage=stage.name, error=type(again).__name__, detail=str(again)[:200])
+            _log.warning("again", stage=stage.name, error=type(again).__name__, detail=_first_line(again))
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, BACKOFF_MAX_S)
+
+
+def _first_line(error: Exception) -> str:
+    """Of a database's error what follows is often the row."""
+    return str(error).split("\n")[0][:200]
 
 
 def _transient(error: Exception) -> bool:

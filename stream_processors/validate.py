@@ -28,6 +28,9 @@ DRIFT_US = 5 * 1_000_000  # device clock and edge clock apart
 STREAMS_MAX = 10_000  # remembered for gaps; an edge has three
 
 
+Seen = dict[tuple[bytes, bytes, int], int]  # (edge, spool, lane) -> last batch number
+
+
 class EdgeKey(NamedTuple):
     """A registered edge's key; instants in microseconds."""
 
@@ -43,7 +46,7 @@ class Memory:
     """What the stage knows: the registry as last read, and each stream's last batch number (for the flag GAP)."""
 
     registry: Mapping[bytes, EdgeKey] = field(default_factory=dict)
-    last_batch_no: dict[tuple[bytes, bytes, int], int] = field(default_factory=dict)
+    last_batch_no: Seen = field(default_factory=dict)
 
 
 class Judgement(NamedTuple):
@@ -111,6 +114,14 @@ def refusal(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> s
     if key.revoked or not key.valid_from_us <= now_us < key.valid_until_us:
         return "key-not-valid"
     return "" if signed_by(message, key.public_der) else "signature"
+
+
+def is_unknown(message: bytes, registry: Mapping[bytes, EdgeKey]) -> bool:
+    """Whether a batch names a key that the registry does not have: it may have been registered a moment ago."""
+    try:
+        return read_header(message).key_id not in registry
+    except LayoutError:
+        return False
 
 
 def _gap(memory: Memory, header: Header) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -21,7 +21,7 @@ from schemas.errors import LayoutError
 from schemas.report import Lane
 from stream_processors import alert, sign, store, validate
 from stream_processors.stage import Message, Output
-from stream_processors.validate import EdgeKey, Memory
+from stream_processors.validate import EdgeKey, Memory, Seen
 
 UNKNOWN_EDGE_WAIT_S = 1.0  # an edge that a person registers now is known this soon
 _log = structlog.get_logger("work")
@@ -49,8 +49,10 @@ class Judge:
     conninfo: str
     key: SigningKey
     registry_every_s: float
-    memory: Memory = field(default_factory=Memory)
+    keys: Mapping[bytes, EdgeKey] = field(default_factory=dict)  # the registry, as last read
     _read_at_s: float = -1e9
+    _seen: dict[Lane, Seen] = field(default_factory=dict)  # as of the last lot that is with the broker
+    _next: dict[Lane, Seen] = field(default_factory=dict)
 
     async def refresh(self) -> None:
         """Read the registry again; while the store is away the last one read goes on to hold."""
@@ -59,7 +61,7 @@ class Judge:
         except StoreError as error:
             _log.warning("registry not read", error=type(error).__name__)
             return
-        self.memory.registry = {
+        self.keys = {
             k.key_id: EdgeKey(k.edge.bytes, k.public_der, k.valid_from_us, k.valid_until_us, k.revoked) for k in keys
         }
         self._read_at_s = time.monotonic()
@@ -80,17 +82,22 @@ class Judge:
             await self.refresh()
             if self._read_at_s < 0:
                 raise TimeoutError("the registry has not been read yet")
+        if self._stale() and any(validate.is_unknown(m.value, self.keys) for m in lot):
+            await self.refresh()
+        memory = Memory(self.keys, dict(self._seen.get(lane, {})))
         out: list[Output] = []
         for partition, messages in by_partition(lot).items():
-            judged = validate.validate(topics.raw(lane), messages, self.memory, now_us())
-            if any(isinstance(j, Quarantine) and j.reason == "unknown-edge" for j in judged) and self._stale():
-                await self.refresh()
-                judged = validate.validate(topics.raw(lane), messages, self.memory, now_us())
-            for item in judged:
+            for item in validate.validate(topics.raw(lane), messages, memory, now_us()):
                 if isinstance(item, Quarantine):
                     _quarantined.labels(item.reason).inc()
                 out.append(Output(topics.valid(lane), item.encode(), partition))
+        self._next[lane] = memory.last_batch_no
         return out
+
+    def validated(self, lane: Lane) -> None:
+        """What the last lot of a lane said of its streams is remembered: its blocks are with the broker."""
+        if lane in self._next:
+            self._seen[lane] = self._next.pop(lane)
 
     def _stale(self) -> bool:
         return time.monotonic() - self._read_at_s > UNKNOWN_EDGE_WAIT_S
@@ -114,14 +121,19 @@ class Alert:
 
     limits: Sequence[alert.Limit]
     episodes: dict[alert.Key, alert.Episode]
+    _next: dict[alert.Key, alert.Episode] | None = None
 
     async def evaluate(self, lot: Sequence[Message]) -> list[Output]:
         """Blocks to transitions, which are the same when a lot is worked again: their ids follow from their cause."""
         blocks = [b for m in lot if (b := _block(m.value)) is not None]
-        state = dict(self.episodes)
-        transitions = alert.evaluate(blocks, self.limits, state)
-        self.episodes = state
+        self._next = dict(self.episodes)
+        transitions = alert.evaluate(blocks, self.limits, self._next)
         return [Output(topics.ALERTS, msgspec.json.encode(t), key=t.device.encode()) for t in transitions]
+
+    def said(self) -> None:
+        """The transitions of the last lot are with the broker: their episodes are as they say."""
+        if self._next is not None:
+            self.episodes, self._next = self._next, None
 
     async def skip(self, message: Message, reason: str) -> list[Output]:
         """A block that breaks the alerts is counted by the stage; store keeps it all the same."""

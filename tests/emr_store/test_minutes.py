@@ -136,7 +136,6 @@ def test_a_plain_computation_says_the_same(store: Store) -> None:
         assert figures[3] == max(of)[1]
 
 
-@pytest.mark.xfail(strict=True, reason="the writer does not lock the minute that it touches again")
 def test_a_minute_touched_by_a_writer_at_work_is_not_lost(store: Store) -> None:
     store.say(spo2(97, 1))
     second = store.judge(store.seal(spo2(91, 2)))

@@ -3,6 +3,7 @@ import pytest
 
 from evidence.seal import seal
 from schemas.block import Block, Quarantine, ReportFlag, Verdict, read_block, read_quarantine
+from schemas.errors import LayoutError
 from schemas.layout import REPORT_ROW
 from schemas.nomenclature import NOMENCLATURE_HASH
 from schemas.report import ClockQuality, Kind, Lane, Record, RecordKind, Report, Samples, Validity
@@ -137,6 +138,8 @@ def test_blocks_and_quarantined_messages_read_as_written() -> None:
     assert again.nomenclature_hash == NOMENCLATURE_HASH
     item = Quarantine("root", "live.raw", True, b"bytes")
     assert read_quarantine(item.encode()) == item
+    with pytest.raises(LayoutError):
+        read_quarantine(item.encode().replace(b"root", b"\xff\xffot"))
 
 
 def test_verdict_over_a_block_is_the_verdict_one_by_one() -> None:

@@ -9,19 +9,7 @@ from uuid import UUID
 
 import psycopg
 
-
-class Filed(NamedTuple):
-    """A transition as it is filed; instants in microseconds."""
-
-    id: str
-    episode: str
-    device: str
-    condition: str
-    priority: str
-    opened: bool
-    at_us: int
-    opened_at_us: int
-    message: str
+from schemas.transition import Transition
 
 
 class OpenEpisode(NamedTuple):
@@ -35,7 +23,7 @@ class OpenEpisode(NamedTuple):
     message: str
 
 
-async def file(conn: psycopg.AsyncConnection, transitions: Sequence[Filed]) -> None:
+async def file(conn: psycopg.AsyncConnection, transitions: Sequence[Transition]) -> None:
     """Open or resolve episodes; the same transition again changes nothing, and a resolved one never opens again.
 
     In whichever order the two come, the message is the opening's.

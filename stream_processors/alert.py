@@ -18,6 +18,7 @@ from evidence.seal import open_body
 from schemas.batch import Table
 from schemas.block import Block, ReportFlag, Verdict
 from schemas.nomenclature import METRIC_BY_CODE
+from schemas.transition import Transition
 
 _NAMESPACE = uuid.UUID("4f6f1f1c-5d6b-5a0e-8f0b-616c65727473")
 EPISODES_MAX = 100_000
@@ -31,20 +32,6 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     low: float | None = None
     high: float | None = None
     priority: str = "medium"
-
-
-class Transition(msgspec.Struct, frozen=True):
-    """An episode opened or resolved; instants in microseconds."""
-
-    id: str
-    episode: str
-    device: str
-    condition: str
-    priority: str
-    opened: bool
-    at_us: int
-    opened_at_us: int
-    message: str
 
 
 class Episode(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas.topics import ALERTS, TOPICS
-from stream_processors.alert import Transition
+from schemas.transition import Transition
 from stream_processors.config import ProcessorsConfig
 
 # A rebalance waits this long for members that vanished; with the defaults the first message comes 32 s late.

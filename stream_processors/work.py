@@ -19,6 +19,7 @@ from schemas import topics
 from schemas.block import QUARANTINE_MAGIC, Block, Quarantine, read_block
 from schemas.errors import LayoutError
 from schemas.report import Lane
+from schemas.transition import Transition
 from stream_processors import alert, sign, store, validate
 from stream_processors.stage import Message, Output
 from stream_processors.validate import EdgeKey, Memory, Seen
@@ -212,12 +213,12 @@ async def file_alerts(conninfo: str, lot: Sequence[Message]) -> list[Output]:
     transitions = []
     for message in lot:
         try:
-            transitions.append(msgspec.json.decode(message.value, type=alert.Transition))
+            transitions.append(msgspec.json.decode(message.value, type=Transition))
         except msgspec.MsgspecError as error:
             raise LayoutError("transition", str(error)) from None
     conn = await open_store_async(conninfo)
     async with conn:
-        await alerts.file(conn, [alerts.Filed(*msgspec.structs.astuple(t)) for t in transitions])
+        await alerts.file(conn, transitions)
     return []
 
 

@@ -5,16 +5,17 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
+from msgspec.structs import replace
 
 from emr_store import alerts, outbox
-from emr_store.alerts import Filed
 from emr_store.connect import open_store_async
+from schemas.transition import Transition
 from tests.making import T0_US, report
 from tests.storing import EDGE, Store
 
 EPISODE, DEVICE = str(uuid4()), str(uuid4())
-OPENED = Filed(str(uuid4()), EPISODE, DEVICE, "150456-low", "high", True, T0_US, T0_US, "SpO2 89 < 90")
-RESOLVED = OPENED._replace(id=str(uuid4()), opened=False, at_us=T0_US + 5_000_001, message="SpO2 back in limits")
+OPENED = Transition(str(uuid4()), EPISODE, DEVICE, "150456-low", "high", True, T0_US, T0_US, "SpO2 89 < 90")
+RESOLVED = replace(OPENED, id=str(uuid4()), opened=False, at_us=T0_US + 5_000_001, message="SpO2 back in limits")
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def store(database: str) -> Store:
     return Store(database)
 
 
-def file(store: Store, *transitions: Filed) -> None:
+def file(store: Store, *transitions: Transition) -> None:
     async def run() -> None:
         async with await open_store_async(store.address) as conn:
             await alerts.file(conn, transitions)
@@ -52,7 +53,7 @@ def test_an_episode_opens_and_resolves(store: Store) -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.product([OPENED, RESOLVED], repeat=3)))
-def test_in_any_order_and_however_often_it_is_one_episode(store: Store, order: tuple[Filed, ...]) -> None:
+def test_in_any_order_and_however_often_it_is_one_episode(store: Store, order: tuple[Transition, ...]) -> None:
     for transition in order:
         file(store, transition)
     resolved = moment(RESOLVED.at_us) if RESOLVED in order else None
@@ -62,12 +63,12 @@ def test_in_any_order_and_however_often_it_is_one_episode(store: Store, order: t
 
 def test_a_lot_is_filed_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(Exception, match="uuid"):
-        file(store, OPENED, OPENED._replace(episode="no uuid"))
+        file(store, OPENED, replace(OPENED, episode="no uuid"))
     assert open_now(store) == []
 
 
 def test_the_oldest_stands_first(store: Store) -> None:
-    later = OPENED._replace(episode=str(uuid4()), opened_at_us=T0_US + 1)
+    later = replace(OPENED, episode=str(uuid4()), opened_at_us=T0_US + 1)
     file(store, later, OPENED)
     assert [str(e.episode) for e in open_now(store)] == [EPISODE, later.episode]
 

@@ -26,6 +26,7 @@ from schemas.batch import encode_report, set_sequence
 from schemas.block import Block
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 from schemas.report import Kind, Record, Report
+from schemas.transition import Transition
 from stream_processors.sign import sign
 from stream_processors.store import open_message
 from stream_processors.validate import EdgeKey, Memory, validate
@@ -70,7 +71,7 @@ class Ward:
         """Open or resolve an episode."""
         now, episode = time.time_ns() // 1000, str(uuid.uuid5(EDGE, f"{claim}/{short}"))
         condition = f"{METRIC[short].code}-{'low' if '<' in message else 'high'}"
-        filed = alerts.Filed(
+        filed = Transition(
             f"{episode}/{opened}",
             episode,
             str(reports.device_id(claim)),

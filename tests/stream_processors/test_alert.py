@@ -1,6 +1,7 @@
 from schemas.block import Block
 from schemas.report import Record, Report, Validity
-from stream_processors.alert import Episode, Key, Limit, Transition, evaluate, replay
+from schemas.transition import Transition
+from stream_processors.alert import Episode, Key, Limit, evaluate, replay
 from stream_processors.validate import EdgeKey, Memory, validate
 from tests.making import PERCENT, SPO2, T0_US, report, sealed
 from tests.making import Key as SigningKey

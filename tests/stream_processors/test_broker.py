@@ -7,8 +7,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from schemas.topics import Topic
+from schemas.transition import Transition
 from stream_processors import broker
-from stream_processors.alert import Transition
 from stream_processors.config import ProcessorsConfig
 
 HOUR_MS = 3_600_000

@@ -14,6 +14,7 @@ from runtime import keys
 from schemas.block import Quarantine, ReportFlag, read_block, read_quarantine
 from schemas.errors import LayoutError
 from schemas.report import Lane, Record
+from schemas.transition import Transition
 from stream_processors import alert, work
 from stream_processors.sign import sign
 from stream_processors.stage import Message, Output
@@ -141,7 +142,7 @@ def valid(store: Store, value: int, at_us: int) -> Message:
 
 
 def transitions(outputs: Sequence[Output]) -> list[bool]:
-    return [msgspec.json.decode(o.value, type=alert.Transition).opened for o in outputs]
+    return [msgspec.json.decode(o.value, type=Transition).opened for o in outputs]
 
 
 def test_alerts_go_to_their_topic_by_device(store: Store) -> None:
@@ -273,7 +274,7 @@ def test_of_a_block_that_the_database_refuses_the_good_batches_are_stored(store:
 
 
 def test_transitions_are_filed_from_the_topic(store: Store) -> None:
-    opened = alert.Transition(str(uuid4()), str(uuid4()), str(uuid4()), "c", "high", True, T0_US, T0_US, "SpO2 80 < 90")
+    opened = Transition(str(uuid4()), str(uuid4()), str(uuid4()), "c", "high", True, T0_US, T0_US, "SpO2 80 < 90")
     lot = [Message("alerts", 0, msgspec.json.encode(opened))]
     asyncio.run(file_alerts(store.address, lot * 2))
     with store.open() as conn:

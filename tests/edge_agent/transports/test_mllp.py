@@ -5,108 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from itertools import count
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from adapters.driver import Source
 from adapters.formats.hl7_ack import Outcome
 from adapters.formats.mllp import wrap
 from edge_agent import agent
-from edge_agent.config import MllpConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports import mllp
-from edge_agent.transports.mllp import MllpTransport, split_address
-from runtime.errors import UserError
-from runtime.tls import client_context, server_context
+from edge_agent.transports.mllp import split_address
 from schemas.layout import FRAME_BYTES_MAX
-from tests.making import T0_US
-from tests.runtime.conftest import Certified, certify
-
-LIMIT_S = 10.0
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-def message(ident: object, kind: str = "ORU^R01", more: str = "") -> bytes:
-    return f"MSH|^~\\&|MON||||20261124101500+0000||{kind}|{ident}|P|2.6\r{more}".encode()
-
-
-def outcome(answer: bytes) -> tuple[str, str]:
-    """MSA-1 and MSA-2."""
-    msa = next(s for s in answer.decode().split("\r") if s.startswith("MSA")).split("|")
-    return msa[1], (*msa, "")[2]
-
-
-class Agent:
-    """Takes deliveries, and answers each at once unless told to hold them."""
-
-    def __init__(self, holds: bool = False, answers: Callable[[Delivery], Outcome] = lambda _: Outcome.KEPT) -> None:
-        self.came: list[Delivery] = []
-        self._holds, self._answers = holds, answers
-        self._more = asyncio.Event()
-
-    def __call__(self, delivery: Delivery) -> None:
-        self.came.append(delivery)
-        self._more.set()
-        if not self._holds:
-            self.answer(delivery)
-
-    def answer(self, delivery: Delivery) -> None:
-        asyncio.get_running_loop().call_soon(delivery.ack, self._answers(delivery), delivery.reason)
-
-    async def until(self, holds: Callable[[], object]) -> None:
-        async with asyncio.timeout(LIMIT_S):
-            while not holds():
-                self._more.clear()
-                await self._more.wait()
-
-
-@asynccontextmanager
-async def running(config: MllpConfig, deliver: Callable[[Delivery], None]) -> AsyncIterator[MllpTransport]:
-    """A transport at work. When it ends, no task of its own is left."""
-    transport = MllpTransport(config, lambda peer: Source("bed", peer=peer), lambda: T0_US, count(1))
-    before = asyncio.all_tasks()
-    task = asyncio.ensure_future(transport.run(deliver))
-    try:
-        await eventually(lambda: transport.address or task.done() or config.dial)
-        if task.done():
-            task.result()
-        yield transport
-    finally:
-        task.cancel()
-        async with asyncio.timeout(LIMIT_S):
-            await asyncio.gather(task, return_exceptions=True)
-    ours = [t for t in asyncio.all_tasks() - before if "_serve" in repr(t) or "serve" in repr(t)]
-    assert ours == []
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
-def listening(**more: Any) -> MllpConfig:
-    return MllpConfig("bed", "hl7_oru", listen="127.0.0.1:0", **more)
-
-
-async def connect(transport: MllpTransport, **more: Any) -> Streams:
-    return await asyncio.open_connection(*split_address(transport.address), **more)
-
-
-async def answer(reader: asyncio.StreamReader) -> bytes:
-    async with asyncio.timeout(LIMIT_S):
-        return (await reader.readuntil(b"\x1c\r"))[1:-2]
-
-
-async def ask(streams: Streams, payload: bytes) -> tuple[str, str]:
-    streams[1].write(wrap(payload))
-    return outcome(await answer(streams[0]))
+from tests.edge_agent.transports.scene import (
+    LIMIT_S,
+    Agent,
+    Streams,
+    agent_driver,
+    answer,
+    ask,
+    connect,
+    dialling,
+    eventually,
+    gateway_or_listener,
+    listening,
+    message,
+    outcome,
+    running,
+)
 
 
 def test_each_sender_gets_its_own_answers_in_order() -> None:
@@ -221,32 +147,6 @@ def test_an_acknowledgement_is_kept_and_never_acknowledged(dialled: bool, kind: 
             assert agent.read(agent_driver(), agent_.came[0])[1] == "acknowledgement"
 
     asyncio.run(run())
-
-
-def agent_driver() -> Any:
-    return None  # the driver is not asked about what has a reason already
-
-
-@asynccontextmanager
-async def gateway_or_listener(deliver: Callable[[Delivery], None], dialled: bool) -> AsyncIterator[Streams]:
-    """A connection to a transport, whichever of the two has opened it."""
-    if not dialled:
-        async with running(listening(), deliver) as transport:
-            streams = await connect(transport)
-            yield streams
-            streams[1].close()
-        return
-    came: asyncio.Queue[Streams] = asyncio.Queue()
-    gateway = await asyncio.start_server(lambda r, w: came.put_nowait((r, w)), "127.0.0.1", 0)
-    async with running(dialling(gateway), deliver):
-        streams = await came.get()
-        yield streams
-        streams[1].close()
-    gateway.close()
-
-
-def dialling(gateway: asyncio.Server, **more: Any) -> MllpConfig:
-    return MllpConfig("bed", "hl7_oru", dial=f"127.0.0.1:{gateway.sockets[0].getsockname()[1]}", **more)
 
 
 def test_what_cannot_be_kept_is_said_so_and_the_connection_stays_usable() -> None:
@@ -428,106 +328,6 @@ def test_a_gateway_is_dialled_again_after_each_end_with_longer_waits(monkeypatch
 
 
 # --- TLS --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Certified:
-    return certify(tmp_path_factory.mktemp("ours"), "ours")
-
-
-@pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Certified:
-    return certify(tmp_path_factory.mktemp("theirs"), "theirs")
-
-
-def test_a_listener_takes_only_senders_whose_certificate_it_knows(
-    ours: Certified, theirs: Certified, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    stranger = certify(tmp_path, "stranger")
-    config = listening(tls_cert=ours.cert, tls_key=ours.key, tls_ca=theirs.cert)
-
-    async def run() -> None:
-        agent_ = Agent()
-        async with running(config, agent_) as transport:
-            known = client_context(ours.cert, theirs.cert, theirs.key)
-            streams = await connect(transport, ssl=known)
-            assert await ask(streams, message(1)) == ("AA", "1")
-            nobody, other = client_context(ours.cert), client_context(ours.cert, stranger.cert, stranger.key)
-            for context in (nobody, other, None):  # None: without TLS
-                with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
-                    await ask(await connect(transport, ssl=context), message(2))
-            assert await ask(streams, message(3)) == ("AA", "3")
-            streams[1].close()
-        assert len(agent_.came) == 2
-
-    with caplog.at_level(logging.WARNING, "asyncio"):
-        asyncio.run(run())
-    assert [r.getMessage() for r in caplog.records if r.name == "asyncio"] == []
-
-
-def test_a_gateway_is_dialled_with_tls_and_only_the_right_one(ours: Certified, theirs: Certified) -> None:
-    async def run() -> None:
-        agent_ = Agent()
-        came: asyncio.Queue[Streams] = asyncio.Queue()
-        gateway = await asyncio.start_server(
-            lambda r, w: came.put_nowait((r, w)), "127.0.0.1", 0, ssl=server_context(ours.cert, ours.key, theirs.cert)
-        )
-        config = dialling(gateway, tls_ca=ours.cert, tls_cert=theirs.cert, tls_key=theirs.key)
-        async with running(config, agent_):
-            streams = await came.get()
-            assert await ask(streams, message(1)) == ("AA", "1")
-            streams[1].close()
-        wrong = dialling(gateway, tls_ca=theirs.cert, tls_cert=theirs.cert, tls_key=theirs.key)
-        async with running(wrong, agent_):
-            await asyncio.sleep(0.1)
-        assert came.empty()
-        gateway.close()
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("given", ["cert", "key", "ca"])
-def test_half_a_tls_configuration_never_listens_in_plain(ours: Certified, given: str) -> None:
-    half: dict[str, Any] = {"cert": {"tls_cert": ours.cert}, "key": {"tls_key": ours.key}, "ca": {"tls_ca": ours.cert}}[
-        given
-    ]
-    for host in ("0.0.0.0", "127.0.0.1"):
-        config = MllpConfig("bed", "hl7_oru", listen=f"{host}:0", **half)
-        with pytest.raises(UserError, match="needs both tls_cert and tls_key"):
-            asyncio.run(start(config))
-
-
-def test_half_a_client_certificate_never_dials(ours: Certified) -> None:
-    config = MllpConfig("bed", "hl7_oru", dial="127.0.0.1:1", tls_cert=ours.cert)
-    with pytest.raises(UserError, match="need each other"):
-        asyncio.run(start(config))
-
-
-async def start(config: MllpConfig) -> None:
-    transport = MllpTransport(config, Source, lambda: T0_US, count(1))
-    async with asyncio.timeout(LIMIT_S):
-        await transport.run(Agent())
-
-
-def test_beyond_loopback_it_listens_only_with_tls_or_by_name() -> None:
-    with pytest.raises(UserError, match="needs tls_cert and tls_key"):
-        asyncio.run(start(MllpConfig("bed", "hl7_oru", listen="0.0.0.0:0")))
-
-    async def run() -> None:
-        config = MllpConfig("bed", "hl7_oru", listen="0.0.0.0:0", insecure=True)
-        async with running(config, Agent()) as transport:
-            assert transport.address.startswith("0.0.0.0:")
-
-    asyncio.run(run())
-
-
-def test_a_port_in_use_names_the_source_the_place_and_the_reason() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        place = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(OSError, match=rf"bed: {place} cannot be listened on \(Address already in use\)"):
-            asyncio.run(start(MllpConfig("bed", "hl7_oru", listen=place)))
-    with pytest.raises(OSError, match=r"bed: nowhere\.invalid:1 cannot be listened on"):
-        asyncio.run(start(MllpConfig("bed", "hl7_oru", listen="nowhere.invalid:1", insecure=True)))
 
 
 def test_the_kernel_asks_a_sender_that_is_silent_whether_it_is_still_there() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging.config
 import re
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -13,6 +14,8 @@ import structlog
 # Keys that may name a patient, whoever writes them: alone, or as a word of a longer key (raw_frame, patient_id).
 REDACTED = re.compile(r"name|message|pid|address|(.*_)?(patient|mrn|birth|frame|payload)(_.*)?", re.IGNORECASE)
 LIBRARY_CHARS = 300  # of what a library says
+AGAIN_S = 10.0
+WORDS_MAX = 1000  # remembered
 
 
 def printable(data: bytes, limit: int = 256) -> str:
@@ -52,7 +55,14 @@ class _Named(structlog.WriteLogger):
 
 
 class _Library(logging.Handler):
-    """What libraries log, in our form; only the first line: what follows is often the message that they choked on."""
+    """What libraries log, in our form; only the first line: what follows is often the message that they choked on.
+
+    The same words come once in AGAIN_S: while a broker is away its client says hundreds of lines a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, tuple[float, int]] = {}  # when, and how often since
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -60,7 +70,15 @@ class _Library(logging.Handler):
         except (TypeError, ValueError, KeyError):  # a library that misses its own format shall not fail over it
             said = str(record.msg)
         said = said.strip().split("\n")[0][:LIBRARY_CHARS]
-        structlog.get_logger(record.name).log(record.levelno, said, exc_info=record.exc_info)
+        now_s, (said_s, more) = time.monotonic(), self._said.get(said, (-AGAIN_S, 0))
+        if now_s - said_s < AGAIN_S and not record.exc_info:
+            self._said[said] = said_s, more + 1
+            return
+        if len(self._said) >= WORDS_MAX:
+            self._said.clear()
+        self._said[said] = now_s, 0
+        again = {"times_more": more} if more else {}
+        structlog.get_logger(record.name).log(record.levelno, said, exc_info=record.exc_info, **again)
 
 
 # For `logging.config.dictConfig`, also by libraries that insist on calling it themselves.

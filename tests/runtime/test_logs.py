@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import structlog
 
+from runtime import logs
 from runtime.logs import QUIET, printable, set_up
 
 
@@ -81,3 +82,16 @@ def test_control_bytes_are_shown_and_not_obeyed(lines: Any) -> None:
 )
 def test_raw_bytes_are_printable(data: bytes, shown: str) -> None:
     assert printable(data) == shown
+
+
+def test_what_a_library_says_over_and_over_is_said_once_in_a_while(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now_s)
+    library = logging.getLogger("aiokafka")
+    for _ in range(500):
+        library.error("Unable connect to node with id %s", 1)
+    library.error("Unable connect to node with id %s", 2)
+    now_s += logs.AGAIN_S
+    library.error("Unable connect to node with id %s", 1)
+    said = [(line["event"][-1], line.get("times_more")) for line in lines()]
+    assert said == [("1", None), ("2", None), ("1", 499)]

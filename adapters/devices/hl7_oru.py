@@ -203,6 +203,7 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
         for n in numbers
         if (text := segment.field(n)) not in ("", NULL)
     ]
+    context += _flags(message)
     if kind != "ORU":
         context.insert(0, _text("MSH-9", msh.field(9)))
         return (replace(clock.report(Kind.CONTEXT, claim, context, "MSH-7", clock.message_time), frame=frame),)
@@ -215,6 +216,31 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
     about = Kind.ALERT if event == "R40" else Kind.METRIC  # IHE PCD-04: alarms of the device
     reports += [clock.report(about, device, g.records, g.time_field, at) for (_, device, at), g in groups.items()]
     return reports
+
+
+def _flags(message: Message) -> list[Record]:
+    """What is wrong with a well-formed message: said beside its context, and never a reason to refuse it."""
+    found = []
+    patient, order, request = message.first("PID"), message.first("ORC"), message.first("OBR")
+    for r in range(1, patient.repetitions(3) + 1) if patient else ():
+        number, *named = (patient.field(3, c, 0, r) for c in (1, 4, 5)) if patient else ("",)
+        if "NHSNMBR" in named and not is_nhs_number(number):
+            found.append(_flag("invalid-nhs-number", "the check digit of the NHS number in PID-3 is wrong"))
+    if order and request and not any(s.field(n) for s in (order, request) for n in (2, 3)):
+        found.append(_flag("no-order-number", "an order with neither placer nor filler number: ORC-2, -3, OBR-2, -3"))
+    return found
+
+
+def _flag(reason: str, text: str) -> Record:
+    return Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("vitalwire", reason))
+
+
+def is_nhs_number(text: str) -> bool:
+    """Whether the modulus 11 check digit holds (NHS Data Dictionary, "NHS NUMBER")."""
+    if not re.fullmatch("[0-9]{10}", text):
+        return False
+    check = 11 - sum(int(d) * w for d, w in zip(text, range(10, 1, -1), strict=False)) % 11
+    return check % 11 == int(text[9])
 
 
 class _Group(NamedTuple):

@@ -102,6 +102,11 @@ def test_well_formed_but_wrong_messages_are_accepted(tmp_path: Path, kafka: str,
         eventually(wire.released, 30, "receipts")
         assert rejected(wire) == []
         assert wire.rows("SELECT verdict, count(*) FROM observation GROUP BY 1 ORDER BY 1") == [(10, 1), (20, 4)]
+        flags = wire.rows(
+            "SELECT DISTINCT t ->> 'code' FROM report, jsonb_array_elements(texts) AS t"
+            " WHERE kind = 5 AND t ->> 'system' = 'vitalwire' ORDER BY 1"
+        )
+        assert flags == [("invalid-nhs-number",), ("no-order-number",)]
         late = wire.rows("SELECT count(*) FROM report WHERE kind = 1 AND flags & 1 = 0")
         assert late == [(0,)]
         _balances(wire)

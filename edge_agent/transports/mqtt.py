@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from itertools import count
 from threading import Event
 from typing import Any
@@ -71,8 +72,10 @@ class MqttTransport:
         self._sources: dict[str, Source] = {}
         self._incoming: asyncio.Queue[tuple[paho.MQTTMessage, int]] = asyncio.Queue(RECEIVE_MAX * 2)
         self._v5 = config.version == "5.0"
+        # 22 letters and digits, which every broker has to accept (3.1.1 section 3.1.3.1); some refuse other characters.
+        named = f"vw{edge[:8]}{sha256(config.name.encode()).hexdigest()[:12]}"
         self.client = _Client(
-            client_id=config.client_id or f"vitalwire-{edge[:8]}-{config.name}",
+            client_id=config.client_id or named,
             clean_session=None if self._v5 else False,
             protocol=paho.MQTTv5 if self._v5 else paho.MQTTv311,
             manual_ack=True,

@@ -69,7 +69,7 @@ Send = Callable[[Sequence[Output]], Awaitable[None]]
 def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.App:
     """The faust app of one of the three, ready to run."""
     where, key = conninfo(config), keys.load(config.key_file, allow_demo=config.demo)
-    watchdog = AttemptsWatchdog(config.stall_s, lambda: app.end_at_once(EXIT_STALLED))
+    watchdog = AttemptsWatchdog(config.stall_s, lambda: broker.end_at_once(EXIT_STALLED))
     watchdog.start()
     episodes = asyncio.run(prepare(name, config))
     stages: list[Stage]

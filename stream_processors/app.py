@@ -9,29 +9,25 @@ Three faust apps, each a process of its own: alerts flow while the store waits f
 from __future__ import annotations
 
 import asyncio
-import os
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 import faust
-import structlog
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.report import Lane
 from stream_processors import stage
-from stream_processors.broker import SESSION_TIMEOUT_S, ensure_topics, security
+from stream_processors.broker import SESSION_TIMEOUT_S, security, watch_topics
 from stream_processors.config import ProcessorsConfig
 from stream_processors.stage import Output, Stage
 from stream_processors.work import Alert, Judge, Store, file_alerts
 
 FETCH_WAIT_MS = 100
 METADATA_AGE_MS = 5000  # a topic that was made a moment ago is seen this soon; the default is five minutes
-EXIT_TOPICS_LOST = 75  # the broker lost its topics: a fresh worker starts from what it has now
-_log = structlog.get_logger("app")
 
 
 def judge_stages(judge: Judge, lanes: Sequence[Lane]) -> list[Stage]:
@@ -126,22 +122,3 @@ def fetch_soon() -> None:
         return consumer
 
     AIOKafkaConsumerThread._create_worker_consumer = create
-
-
-async def watch_topics(config: ProcessorsConfig) -> None:
-    """A broker that lost its data knows no topics: make them again, and begin afresh with them."""
-    while True:
-        await asyncio.sleep(2.0)
-        try:
-            made = await ensure_topics(config)
-        except Exception as error:  # noqa: BLE001  the broker is away: the stages wait for it by themselves
-            _log.warning("broker not reached", error=type(error).__name__)
-            continue
-        if made:
-            _log.error("topics were gone and are made again: the worker starts afresh", topics=made)
-            end_at_once(EXIT_TOPICS_LOST)
-
-
-def end_at_once(code: int) -> NoReturn:
-    """End the process without the goodbyes that wait for a broker."""
-    os._exit(code)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import os
+from typing import Any, NoReturn
 
 import msgspec
 import structlog
@@ -16,6 +18,7 @@ from stream_processors.config import ProcessorsConfig
 
 # A rebalance waits this long for members that vanished; with the defaults the first message comes 32 s late.
 SESSION_TIMEOUT_S = 6
+EXIT_TOPICS_LOST = 75  # the broker lost its topics: a fresh worker starts from what it has now
 QUIET_MS = 500
 _log = structlog.get_logger("broker")
 
@@ -85,3 +88,22 @@ async def kept_transitions(config: ProcessorsConfig) -> list[Transition]:
                     _log.error("no transition", partition=message.partition, offset=message.offset, error=str(error))
     finally:
         await consumer.stop()
+
+
+async def watch_topics(config: ProcessorsConfig) -> None:
+    """A broker that lost its data knows no topics: make them again, and begin afresh with them."""
+    while True:
+        await asyncio.sleep(2.0)
+        try:
+            made = await ensure_topics(config)
+        except Exception as error:  # noqa: BLE001  the broker is away: the stages wait for it by themselves
+            _log.warning("broker not reached", error=type(error).__name__)
+            continue
+        if made:
+            _log.error("topics were gone and are made again: the worker starts afresh", topics=made)
+            end_at_once(EXIT_TOPICS_LOST)
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End the process without the goodbyes that wait for a broker."""
+    os._exit(code)

@@ -28,13 +28,13 @@ from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.holders import holder_of, listener_on, runs
 from edge_agent.process import driver_of, make_source
-from edge_agent.transports.mllp import READ_BYTES, split_address
+from edge_agent.transports.mllp import READ_BYTES, client_tls, server_tls, split_address
 from edge_agent.transports.mqtt import KEEPALIVE_S, MqttTransport
 from edge_agent.transports.serial import open_port
 from runtime.clock import now_us
 from runtime.errors import UserError
 from runtime.logs import printable
-from runtime.tls import check_listener, client_context, server_context
+from runtime.tls import check_listener
 from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
 from schemas.report import Kind, Record, RecordKind, Validity
 
@@ -310,7 +310,7 @@ async def _converse(w: Watcher, reader: asyncio.StreamReader, writer: asyncio.St
 async def _listen(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
     host, port = split_address(w.o.place)
     check_listener(host, tls=c.tls_cert is not None, insecure=c.insecure)
-    tls = server_context(c.tls_cert, c.tls_key, c.tls_ca) if c.tls_cert and c.tls_key else None
+    tls = server_tls(c)
     talks: dict[asyncio.StreamWriter, asyncio.Future[None]] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -333,7 +333,7 @@ async def _listen(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
 
 
 async def _dial(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
-    tls = client_context(c.tls_ca, c.tls_cert, c.tls_key) if c.tls_ca else None
+    tls = client_tls(c)
     try:
         async with asyncio.timeout(DIAL_LIMIT_S):
             reader, writer = await asyncio.open_connection(*split_address(w.o.place), ssl=tls)

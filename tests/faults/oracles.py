@@ -75,8 +75,9 @@ def footprint(system: System) -> dict[str, tuple[int, int]]:
     return found
 
 
-def check_footprint(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> None:
-    """O7."""
+def check_footprint(system: System) -> None:
+    """O7, beside what was measured before the fault."""
+    before, after = system.footprint, footprint(system)
     assert before.keys() == after.keys()
     for name, (size, descriptors) in after.items():
         limit = before[name][0] * GROWTH + SLACK_BYTES
@@ -84,8 +85,14 @@ def check_footprint(before: dict[str, tuple[int, int]], after: dict[str, tuple[i
         assert descriptors <= before[name][1] * GROWTH + SLACK_DESCRIPTORS, (name, before[name], descriptors)
 
 
-def settle(system: System, senders: Sequence[Sender], outcome: Outcome) -> None:
-    """Stop the senders, wait until all that was acknowledged is stored, stop the agent, and check O1 to O4."""
+def settle(system: System, senders: Sequence[Sender], outcome: Outcome, others: Sequence[Sender] = ()) -> None:
+    """After the fault: see data flow, stop the senders, wait until all is stored, stop the agent; O1 to O5, and O7.
+
+    `others` spoke only while the fault lasted.
+    """
+    outcome.recovered_s = flowing(system, senders)
+    check_footprint(system)
+    senders = [*senders, *others]
     for sender in senders:
         sender.stop()
     acked: dict[Record, float] = {}

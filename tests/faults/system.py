@@ -41,6 +41,7 @@ class System(Wire):
         super().__init__(folder, kafka, database, sources, limits)
         self.key = keys.load(folder / "edge.key", allow_demo=True)
         self.platform_der = keys.read_public(folder / "platform.pub")
+        self.footprint: dict[str, tuple[int, int]] = {}  # of each process when it was at work: bytes and descriptors
         self._edge = 0
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import ward
-from tests.faults.oracles import Outcome, count, events, flowing, settle, until
+from tests.faults.oracles import Outcome, count, events, settle, until
 from tests.faults.topics import ends
 
 KILLS = 200
@@ -29,7 +29,6 @@ def test_f01_edge_killed(tmp_path: Path, kafka: str, database: str, outcome: Out
             system.stop("edge", signal.SIGKILL)
             system.start("edge")
         assert sum(len(s.acked) for s in senders) > before + KILLS
-        outcome.recovered_s = flowing(system, senders)
         settle(system, senders, outcome)
         assert events(system, "started") > KILLS / 2  # the others did not live so long
 
@@ -52,10 +51,10 @@ def test_f03_edge_killed_before_receipt(tmp_path: Path, kafka: str, database: st
             system.start("edge")
             two_more()
             system.signal_workers(signal.SIGCONT)
-        outcome.recovered_s = flowing(system, senders)
         settle(system, senders, outcome)
         kept = count(system, "SELECT count(*) FROM batch")
         duplicates = count(system, "SELECT sum(duplicates) FROM ledger")
         assert duplicates >= 2 * ROUNDS
+        assert events(system, "started") > ROUNDS
         assert kept + duplicates >= published()  # a worker that is started again may judge a block twice
         assert kept == count(system, "SELECT count(DISTINCT (spool, lane, batch_no)) FROM batch")

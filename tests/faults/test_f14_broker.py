@@ -11,22 +11,22 @@ import pytest
 
 from tests.faults import ward
 from tests.faults.conftest import LONG, Services
-from tests.faults.oracles import Outcome, check_footprint, events, flowing, footprint, settle
+from tests.faults.oracles import Outcome, events, settle
 from tests.faults.senders import Sender
 
-KILLS = 20 if LONG else 6  # a killed Kafka takes some 10 s to come back
+KILLS = 20
 STOPPED_S = 60 if LONG else 20
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def killed(services: Services) -> int:
-    """20 times (6 in the short run)."""
+    """20 times."""
     for _ in range(KILLS):
         services("kill", "kafka")
-        time.sleep(random.uniform(0, 1))
+        time.sleep(random.uniform(0, 0.5))
         services("start", "kafka")
-        time.sleep(random.uniform(0, 2))
+        time.sleep(random.uniform(0, 1))
     return 1  # the agent asks once a second: it need not see each
 
 
@@ -52,11 +52,9 @@ def test_f14_broker(
     fault: Callable[[Services], int], services: Services, tmp_path: Path, kafka: str, database: str, outcome: Outcome
 ) -> None:
     with ward.running(tmp_path, kafka, database) as (system, senders):
-        before, acked = footprint(system), _acked(senders)
+        acked = _acked(senders)
         seen = fault(services)
         assert _acked(senders) > acked + 100  # the bedside notices nothing
-        outcome.recovered_s = flowing(system, senders)
-        check_footprint(before, footprint(system))
         settle(system, senders, outcome)
         assert events(system, "broker-lost") >= seen
         assert events(system, "broker-reached") > seen

@@ -25,7 +25,7 @@ from schemas.batch import read_header
 from schemas.layout import BODY_START
 from schemas.report import Lane, Report
 from tests.faults import ward
-from tests.faults.oracles import Outcome, count, flowing, settle, until
+from tests.faults.oracles import Outcome, count, settle, until
 from tests.faults.senders import Sender
 from tests.faults.system import ROOT, System
 from tests.faults.topics import ends, messages
@@ -67,8 +67,8 @@ def test_f17_poison(tmp_path: Path, kafka: str, database: str, outcome: Outcome)
         until(lambda: receipts(system, [good, after]) == {ReceiptOutcome.STORED}, WAIT_S, "neighbours are stored")
         assert receipts(system, [unknown]) == set()
         check_commands(system, stranger, unknown)
-        outcome.recovered_s = flowing(system, senders)
-        settle(system, [*senders, *(spoken(name, now_us) for name in ("before", "after", "unknown"))], outcome)
+        settle(system, senders, outcome, [spoken(name, now_us) for name in ("before", "after", "unknown")])
+        assert '"event": "poison"' in (tmp_path / "processors.log").read_text()
 
 
 def batch(system: System, reports: Sequence[Report]) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults.oracles import flowing
+from tests.faults.oracles import flowing, footprint
 from tests.faults.senders import MllpSender, MqttSender, Sender, SerialSender, mqtt_client
 from tests.faults.system import System
 
@@ -65,4 +65,5 @@ def running(folder: Path, kafka: str, database: str) -> Iterator[tuple[System, l
             sender.start()
         flowing(system, senders, START_S)
         time.sleep(WARM_S)
+        system.footprint = footprint(system)
         yield system, senders

@@ -36,6 +36,7 @@ class Outcome:
     duplicated: int = 0
     recovered_s: float | None = None
     ok: bool = False
+    slowest_alert_s: float | None = None  # F16: from the sender to the topic `alerts`, the database being down
 
 
 def until(holds: Callable[[], bool], limit_s: float, what: str, every_s: float = 0.1) -> float:

@@ -93,6 +93,7 @@ def test_a_batch_that_comes_again_stores_nothing_and_gets_its_receipt_again(stor
     assert (again.reports, again.duplicates) == (0, 2)
     assert receipts(store) == [(batch_id(message), ReceiptOutcome.STORED)] * 3
     assert rows(store, "SELECT count(*) FROM report") == [(1,)]
+    assert rows(store, "SELECT reports, duplicates FROM ledger") == [(1, 2)]
 
 
 def test_the_same_batch_twice_in_one_lot_is_stored_once(store: str) -> None:

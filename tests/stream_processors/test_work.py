@@ -306,3 +306,27 @@ def test_receipts_leave_the_outbox_when_the_broker_has_them(store: Store) -> Non
 
     asyncio.run(asyncio.wait_for(run(), 20))
     assert [(o.topic, o.key) for o in sent] == [("receipts", EDGE)] * 2
+
+
+def test_of_a_block_that_the_database_refuses_only_what_is_refused_is_dead(store: Store, key: keys.SigningKey) -> None:
+    before, never, after = (store.seal(report(at_us=at_us)) for at_us in (T0_US, -(2**62), T0_US + 1))
+
+    async def run() -> None:
+        judge, stored = Judge(store.address, key, 5.0), work.Store(store.address, key, lambda: None)
+        (block,) = await judge.validate(Lane.LIVE, [raw(before), raw(never), raw(after)])
+        (signed,) = await judge.sign(Lane.LIVE, [Message(block.topic, 0, block.value)])
+        message = Message(signed.topic, 0, signed.value)
+        with pytest.raises(Exception, match="range"):
+            await stored.store([message])
+        for _ in range(2):  # said twice, it is the same
+            await stored.poison(message, "store:ValueError")
+            await stored.poison(Message("live.signed", 0, b"noise"), "store:LayoutError")
+        await stored.close()
+
+    asyncio.run(run())
+    assert store.rows("SELECT sealed FROM batch ORDER BY batch_no") == [(before,), (after,)]
+    dead = store.rows("SELECT topic, receipted, message FROM dead ORDER BY id")
+    assert dead == [("live.raw", True, never), ("live.signed", False, b"noise")]
+    outcomes = [read_receipt(bytes(r), key.public_der) for (r,) in store.rows("SELECT receipt FROM outbox ORDER BY id")]
+    told = [(r.batch_no, r.outcome) for r in outcomes]
+    assert told == [(1, ReceiptOutcome.STORED), (2, ReceiptOutcome.QUARANTINED), (3, ReceiptOutcome.STORED)] * 2

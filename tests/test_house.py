@@ -105,7 +105,7 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--find-links /x", "index-url = y", "https://py" "pi.org/simple", "cp a /root/b", "/home/me/x"]
+    "line", ["--find-links /x", "index-url = y", "https://py" + "pi.org/simple", "cp a /root/b", "/home/me/x"]
 )
 def test_what_is_forbidden_would_be_found(line: str) -> None:
     assert ADDRESSES.search(line)

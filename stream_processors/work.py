@@ -14,6 +14,7 @@ from prometheus_client import Counter
 from emr_store import alerts, minutes, outbox, registry
 from emr_store.connect import StoreError, is_poison, open_store, open_store_async
 from emr_store.writer import SignedBlock, Writer
+from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
 from schemas.block import QUARANTINE_MAGIC, Block, Quarantine, read_block
@@ -28,11 +29,6 @@ UNKNOWN_EDGE_WAIT_S = 1.0  # an edge that a person registers now is known this s
 _log = structlog.get_logger("work")
 _quarantined = Counter("vitalwire_quarantined_batches", "Batches that were not judged", ["reason"])
 _written = Counter("vitalwire_stored", "Reports, values and batches committed", ["what"])
-
-
-def now_us() -> int:
-    """The wall clock."""
-    return time.time_ns() // 1000
 
 
 def by_partition(lot: Sequence[Message]) -> dict[int, list[bytes]]:

@@ -25,7 +25,7 @@ from emr_store import registry
 from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate
 from runtime import keys, logs
-from runtime.process import end_with_parent
+from runtime.process import end_with_parent, stop_event
 from schemas.errors import VitalwireError
 from simulators.ward import WardPlan, run_ward, serial_links
 from vitalwire import ward_site
@@ -75,9 +75,7 @@ def step(text: str) -> None:
 
 
 async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, services: EmbeddedServices) -> int:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_event()
     ports = await asyncio.to_thread(choose_ports, data)
     plan = WardPlan(
         beds=beds, serial_dir=data / "serial", mllp=("127.0.0.1", ports.mllp), mqtt=at.mqtt5, rate_hz=1.0, values=12
@@ -95,13 +93,14 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         ward = asyncio.create_task(run_ward(plan, ward_stop))
         edge = await start_edge(data)
         step("the ward speaks; waiting for the first value")
-        ended = await show(at, ports, stop, seconds)
+        ended = await show(data, at, ports, stop, seconds)
         ward_stop.set()
         step("the ward falls silent; waiting until what was read is stored")
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(ward), DRAIN_S)
         balanced = await drained(at.database, ports.edge_metrics)
-        edge.send_signal(signal.SIGTERM)
+        if edge.returncode is None:
+            edge.send_signal(signal.SIGTERM)
         await edge.wait()
         ending.set()
         found = await asyncio.to_thread(flow, at.database)
@@ -196,7 +195,7 @@ async def watch(services: EmbeddedServices) -> None:
             step(line)
 
 
-async def show(at: Addresses, ports: Ports, stop: asyncio.Event, seconds: float | None) -> bool:
+async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, seconds: float | None) -> bool:
     """The flow on the terminal until it is told to end; whether a value came at all."""
     began = time.monotonic()
     seen = False
@@ -205,13 +204,14 @@ async def show(at: Addresses, ports: Ports, stop: asyncio.Event, seconds: float 
         for tick in itertools.count():
             if stop.is_set() or (seconds is not None and time.monotonic() - began > seconds):
                 return seen
-            await asyncio.wait([asyncio.ensure_future(stop.wait())], timeout=1.0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 1.0)
             found: Flow | None = None
             with contextlib.suppress(StoreError):
                 found = await asyncio.to_thread(flow, at.database)
             if found is None or found.path is None:
                 if time.monotonic() - began > FIRST_VALUE_S and tick % 30 == 0:
-                    step(f"no value yet: see {Path('data')}/demo.log and edge.log")
+                    step(f"no value yet: see {data}/demo.log and edge.log")
                 continue
             text = f"{found.way()}\n\n{found.ledger()}\n\n{where(at, ports)}"
             if live is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys, logs
 from runtime.errors import UserError
-from runtime.process import end_with_parent
+from runtime.process import end_with_parent, stop_event
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo, reachable
 from vitalwire.output import LANES, console
@@ -58,10 +57,7 @@ def keygen(path: Annotated[Path, typer.Argument(help="file to make")] = Path("pl
 
 async def supervise(config: Path, lanes: list[str], stop: asyncio.Event | None = None, log: Path | None = None) -> None:
     """Keep the three workers until `stop` (or a signal); what they log goes to `log`, else where ours goes."""
-    ending = stop or asyncio.Event()
-    if stop is None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    ending = stop or stop_event()
     await asyncio.gather(*(_keep(name, config, lanes, ending, log) for name in APPS))
 
 

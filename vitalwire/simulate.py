@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
+from runtime.process import stop_event
 from schemas.errors import VitalwireError
 from simulators.ward import WardPlan, run_device, run_ward
 from vitalwire.output import console
@@ -60,10 +60,7 @@ def device(
 
 
 async def _until_stopped(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        return await work(stop)
+        return await work(stop_event())
     except (ValueError, OSError) as error:
         raise VitalwireError(str(error)) from None

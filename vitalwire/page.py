@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import uvicorn
 from gateway.app import Feed, create
 from runtime import logs
 from runtime.errors import UserError
+from runtime.process import stop_event
 from vitalwire.output import console
 from vitalwire.record import Database
 
@@ -35,9 +35,7 @@ def page(
 
 
 async def _until_told(database: str, host: str, port: int) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_event()
     listener = _listen(host, port)
     console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     await _serve(database, listener, stop)

@@ -119,13 +119,12 @@ class LineFramer:
         """Pieces that are complete with these bytes."""
         self._buffer += data
         pieces = []
-        while end := re.search(rb"[\r\n]", self._buffer[:LINE_BYTES_MAX]):
-            if end.start():
+        while (end := re.search(rb"[\r\n]", self._buffer[:LINE_BYTES_MAX])) or len(self._buffer) >= LINE_BYTES_MAX:
+            if end is None:
+                pieces.append(Piece(self._buffer[:LINE_BYTES_MAX], "line-too-long"))
+            elif end.start():
                 pieces.append(Piece(self._buffer[: end.start()]))
-            self._buffer = self._buffer[end.end() :]
-        while len(self._buffer) >= LINE_BYTES_MAX:
-            pieces.append(Piece(self._buffer[:LINE_BYTES_MAX], "line-too-long"))
-            self._buffer = self._buffer[LINE_BYTES_MAX:]
+            self._buffer = self._buffer[end.end() if end else LINE_BYTES_MAX :]
         return pieces
 
 

@@ -123,7 +123,7 @@ class Bench:
 
 def drop_database(server: str, name: str) -> None:
     """Drop it as soon as the server's own workers have left it: those nobody but a superuser may send away."""
-    for _ in range(50):
+    for _ in range(300):
         try:
             with psycopg.connect(server, autocommit=True) as conn:
                 conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -15,7 +15,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
@@ -27,9 +26,8 @@ from schemas import nomenclature
 from schemas.errors import ConfigError
 from schemas.report import decimal_parts
 
-# A numeral of HL7's NM or of JSON, and no other that Python would take ("1_000", full-width digits, "inf").
-_NUMERAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
-NUMERAL_CHARS_MAX = 40  # a record holds 19 digits
+NUMERAL_CHARS_MAX = 40  # a record holds 19 digits; bounds the cache's memory
+_parts = lru_cache(8192)(decimal_parts)
 
 
 class Mapped(NamedTuple):
@@ -57,12 +55,6 @@ def scaled(text: str, exponent_shift: int = 0) -> tuple[int, int] | None:
     if parts is None or not -128 <= parts[1] + exponent_shift <= 127:
         return None
     return parts[0], parts[1] + exponent_shift
-
-
-@lru_cache(8192)
-def _parts(text: str) -> tuple[int, int] | None:
-    text = text.strip(" ")
-    return decimal_parts(text) if _NUMERAL.fullmatch(text) else None
 
 
 class _Row(msgspec.Struct, forbid_unknown_fields=True):

@@ -6,14 +6,17 @@ Terms are IEEE 11073's (metric report, validity), instants are microseconds sinc
 
 from __future__ import annotations
 
+import re
 import uuid
-from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 
 import msgspec
 
 DEVICE_NAMESPACE = uuid.UUID("8f3f4f7c-3f0e-5d0c-9d0a-7669746c7765")
 MANTISSA_MAX = 2**63 - 1
+# A numeral of HL7's NM or of JSON, and no other that Python would take ("1_000", full-width digits, "inf"); of bounded
+# length, for Python refuses to read thousands of digits.
+_NUMERAL = re.compile(r" *([+-]?(?=\.?[0-9])[0-9]{0,40})(?:\.([0-9]{0,40}))?(?:[eE]([+-]?[0-9]{1,3}))? *")
 
 
 class Kind(IntEnum):
@@ -127,19 +130,14 @@ def device_id(claim: str) -> uuid.UUID:
 
 
 def decimal_parts(text: str) -> tuple[int, int] | None:
-    """Mantissa and exponent of a decimal numeral exactly as written; None if it is none or does not fit.
+    """Mantissa and exponent of a decimal numeral exactly as written; None if it is none or does not fit a record.
 
     >>> decimal_parts("37.0")
     (370, -1)
     """
-    try:
-        value = Decimal(text)
-    except (InvalidOperation, ValueError):
+    match = _NUMERAL.fullmatch(text)
+    if match is None:
         return None
-    sign, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int) or not -128 <= exponent <= 127:
-        return None
-    mantissa = int("".join(map(str, digits)))
-    if mantissa > MANTISSA_MAX:
-        return None
-    return (-mantissa if sign else mantissa), exponent
+    whole, fraction, power = match.groups("")
+    mantissa, exponent = int(whole + fraction), int(power or 0) - len(fraction)
+    return (mantissa, exponent) if abs(mantissa) <= MANTISSA_MAX and -128 <= exponent <= 127 else None

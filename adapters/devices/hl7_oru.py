@@ -20,8 +20,8 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from adapters.driver import DeviceDriver, Source
-from adapters.formats.hl7_time import Instant, offset_of, parse_dtm
 from adapters.formats.hl7v2 import NULL, Message, Segment, Syntax, unescape
+from adapters.formats.instants import DTM_CHARS_MAX, parse_dtm
 from adapters.site import Mapped, SiteMapping, scaled
 from schemas.errors import FrameError
 from schemas.nomenclature import METRIC_BY_CODE, METRIC_BY_REFERENCE_ID, unit_from_text
@@ -31,7 +31,6 @@ TYPES = ("ORU", "ADT", "MDM")
 DEVICES_MAX = 100  # in one message; each gets its context
 CLAIM_CHARS_MAX = 250
 CACHED_BYTES_MAX = 16 * 1024  # what OBX of a longer message mean is not remembered: bounds the cache's memory
-DTM_CHARS_MAX = 32  # a longer text is no time
 _VERSION = re.compile(r"(?:2\.[1-8](?:\.\d)?)?")  # empty: some senders leave it out
 _FIELD = re.compile(r"([A-Z][A-Z0-9]{2})-(\d{1,3})(?:\.(\d{1,3}))?")
 _EUI64 = re.compile(r"[0-9A-Fa-f]{16}")
@@ -156,32 +155,24 @@ def _text(name: str, text: str) -> Record:
     return Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("HL7", name))
 
 
-@lru_cache(1024)
-def _instant(text: str, zone: tzinfo | None) -> Instant | None:
-    """None where it is no instant, or its zone is known to nobody."""
-    try:
-        return parse_dtm(text, zone)
-    except FrameError:
-        return None
-
-
 class _Clock:
     """The times of one message, in its own zone or the source's."""
 
     def __init__(self, message_time: str, source: Source) -> None:
         self.message_time = message_time
-        self._zone: tzinfo | None = offset_of(message_time) or source.time_zone
+        stated = parse_dtm(message_time[:DTM_CHARS_MAX], None)  # MSH-7's offset counts for times that state none
+        self._zone: tzinfo | None = stated.offset if stated else source.time_zone
         self._received_at_us = source.received_at_us
 
     def report(self, kind: Kind, claim: str, records: list[Record], name: str, sent: str) -> Report:
         """A report at the time `sent` in field `name`; where that is no instant, as received, and as it was sent."""
         received = self._received_at_us
         own = any(_TO_THE_SECOND.match(text) for text in (sent, self.message_time))
-        instant = _instant(sent[:DTM_CHARS_MAX], self._zone)
+        instant = parse_dtm(sent[:DTM_CHARS_MAX], self._zone)
         if instant is None:
             records = [*records, _text(name, sent)] if sent else records
             return Report(kind, claim, received, received, ClockQuality.RECEIVED, tuple(records), own_time=own)
-        at, _, uncertainty_ms = instant
+        at, uncertainty_ms, _ = instant
         return Report(kind, claim, at, received, ClockQuality.DEVICE, tuple(records), at, uncertainty_ms, own)
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from adapters.driver import DeviceDriver, Source
+from adapters.formats.instants import Instant, parse_iso
 from adapters.site import Mapped, scaled
 from schemas.errors import FrameError
 from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report, Validity
@@ -19,7 +19,6 @@ from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Repor
 SYSTEM = "JSON"
 VALUES_MAX = 1000  # in one payload
 PATH_CHARS_MAX = 256
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Epoch milliseconds of the years 2000 to 9999; a smaller number counts something else (seconds, time since boot).
 _EPOCH_MS_MIN, _EPOCH_MS_MAX = 946_684_800_000, 253_402_300_799_999
 _UNMAPPED = Mapped(0, 0)
@@ -66,18 +65,12 @@ def _record(path: str, leaf: str | bool | None, source: Source) -> Record:
     return Record(code, unit, mantissa=parts[0], exponent=parts[1], as_sent=as_sent)
 
 
-def _instant_us(leaf: str, source: Source) -> int | None:
+def _instant(leaf: str, source: Source) -> Instant | None:
     """The time as sent; None if it is none, or if its zone is known to nobody."""
-    if isinstance(leaf, _Numeral):
-        ms = float(leaf)
-        return round(ms * 1000) if _EPOCH_MS_MIN <= ms <= _EPOCH_MS_MAX else None
-    try:
-        at = datetime.fromisoformat(leaf)
-        at = at if at.tzinfo else at.replace(tzinfo=source.time_zone)
-        # A date alone is no moment.
-        return (at - _EPOCH) // timedelta(microseconds=1) if at.tzinfo and ":" in leaf else None
-    except (ValueError, OverflowError):
-        return None
+    if not isinstance(leaf, _Numeral):
+        return parse_iso(leaf, source.time_zone)
+    ms = float(leaf)
+    return Instant(round(ms * 1000)) if _EPOCH_MS_MIN <= ms <= _EPOCH_MS_MAX else None
 
 
 def read(frame: bytes, source: Source) -> Sequence[Report]:
@@ -93,22 +86,25 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
         raise FrameError("json", type(error).__name__) from None
     if len(leaves) > VALUES_MAX:
         raise FrameError("too-many-values", f"more than {VALUES_MAX}")
-    named = {path: leaf for path, leaf in leaves if path in (source.time_field, source.device_field)}
-    records = [_record(path, leaf, source) for path, leaf in leaves if path not in named]
-    if not records:
+    values = dict(leaves)
+    if len(values) < len(leaves):  # {"a.b": 1, "a": {"b": 2}}
+        raise FrameError("path-twice")
+    sent, serial = (values.pop(path, None) if path else None for path in (source.time_field, source.device_field))
+    if not values:
         return ()
-    sent, serial = named.get(source.time_field or ""), named.get(source.device_field or "")
-    at = _instant_us(sent, source) if isinstance(sent, str) else None
+    records = [_record(path, leaf, source) for path, leaf in values.items()]
+    at = _instant(sent, source) if isinstance(sent, str) else None
     if at is None and sent is not None:
         records.append(Record(kind=RecordKind.TEXT, text=str(sent), as_sent=AsSent(SYSTEM, source.time_field or "")))
     claim = f"{source.name}/{source.device_field}={serial}" if serial else source.claim("topic")
-    received, quality = source.received_at_us, ClockQuality.RECEIVED if at is None else ClockQuality.DEVICE
+    received = source.received_at_us
+    if at is None:
+        return (Report(Kind.METRIC, claim, received, received, ClockQuality.RECEIVED, tuple(records)),)
     return (
         Report(
-            Kind.METRIC, claim, received if at is None else at, received, quality, tuple(records),
-            device_at_us=at, own_time=at is not None,
+            Kind.METRIC, claim, at.us, received, ClockQuality.DEVICE, tuple(records), at.us, at.uncertainty_ms, True
         ),
-    )  # fmt: skip
+    )
 
 
 DRIVER = DeviceDriver(

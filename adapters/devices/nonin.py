@@ -29,7 +29,8 @@ PULSE_RATE = Channel("HR", 149530, 264864)  # MDC_PULS_OXIM_PULS_RATE, MDC_DIM_B
 PLETH = Channel("PLETH", 150452, 262656)  # MDC_PULS_OXIM_PLETH, MDC_DIM_DIMLESS
 
 LINE_BYTES_MAX = 256  # the longest line there is has 32
-_LINE = re.compile(rb"(?:(\d\d:\d\d:\d\d) +)?SPO2=([ \d]{2}\d|---) +HR=([ \d]{2}\d|---) *F? *([*B ]{0,4})")
+_NUMBER = rb"( {2}\d| \d\d|\d{3}|---)"
+_LINE = re.compile(rb"(?:(\d\d:\d\d:\d\d) +)?SPO2=" + _NUMBER + rb" +HR=" + _NUMBER + rb" *F? *([*B ]{0,4})")
 _HEADER = re.compile(rb"(?i:NONIN|TIME|DATE)[ -~]*")
 FRAME, PACKET, SECOND = 5, 125, 375  # bytes
 _HR_MISSING, _SPO2_MISSING = 511, 127

@@ -185,7 +185,34 @@ def test_tables_join_in_order() -> None:
 @pytest.mark.parametrize(
     ("text", "parts"),
     [("37.0", (370, -1)), ("37", (37, 0)), ("-0.5", (-5, -1)), ("0", (0, 0)), ("1E3", (1, 3)), ("nan", None),
-     ("", None), ("---", None), ("9" * 30, None), ("1e999", None), ("12 mmHg", None)],
+     (" 5. ", (5, 0)), ("+.50", (50, -2)), ("0.00", (0, -2)), ("1e127", (1, 127)), ("1e128", None),
+     (str(2**63 - 1), (2**63 - 1, 0)), (str(2**63), None), ("1" + "0" * 5000, None), ("0" * 5000, None)],
 )  # fmt: skip
 def test_decimals_keep_what_was_sent(text: str, parts: tuple[int, int] | None) -> None:
     assert decimal_parts(text) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "-",
+        ".",
+        "---",
+        "+-5",
+        "1 2",
+        "1_000",
+        "0x10",
+        "5,2",
+        "12 mmHg",
+        "1e999",
+        "-inf",
+        "９８",
+        "٥",
+        "−5",
+        "5\n",
+    ],
+)
+def test_what_is_no_numeral_is_none(text: str) -> None:
+    assert decimal_parts(text) is None

@@ -1,0 +1,73 @@
+"""Points in time as devices write them: HL7's DTM (2.5.1 §2.A.22, first component of the older TS), and ISO 8601.
+
+A local time that comes twice when summer time ends is uncertain by the hour between the two; so is one that is left out
+when it begins (a clock that is not set yet shows it).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
+from typing import NamedTuple
+
+DTM_CHARS_MAX = 32  # callers cut a longer text, which is none: bounds the cache's memory
+# YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]
+_DTM = re.compile(
+    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-](?:0\d|1[0-4])[0-5]\d)?",
+    re.ASCII,
+)
+_EPOCH, _US, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1), timedelta(milliseconds=1)
+# What a text leaves open that ends with the year, month, ..., second; a year is more than fits a report's u32.
+_LEFT_OPEN_MS = (2**32 - 1, 31 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1_000)
+
+
+class Instant(NamedTuple):
+    """The earliest moment meant (µs since 1970 UTC), how much later it may be, and the offset that the text states."""
+
+    us: int
+    uncertainty_ms: int = 0
+    offset: tzinfo | None = None
+
+
+@lru_cache(1024)  # the values of a message mostly have one time
+def parse_dtm(text: str, zone: tzinfo | None) -> Instant | None:
+    """The instant of a DTM; None if it is none, and where its zone is known to nobody.
+
+    `zone` counts where the text states no offset; None: it is not known.
+    """
+    match = _DTM.fullmatch(text)
+    if match is None:
+        return None
+    *parts, fraction, offset = match.groups()
+    numbers = [int(part) for part in parts if part]
+    uncertainty_ms = 1_000 // 10 ** len(fraction) if fraction else _LEFT_OPEN_MS[len(numbers) - 1]
+    year, month, day, hour, minute, second = numbers + [0, 1, 1, 0, 0, 0][len(numbers) :]
+    stated = _offset(offset) if offset else None
+    try:
+        local = datetime(year, month, day, hour, minute, second, int((fraction or "").ljust(6, "0")), stated or zone)
+    except ValueError:
+        return None
+    return _instant(local, uncertainty_ms, stated)
+
+
+def parse_iso(text: str, zone: tzinfo | None) -> Instant | None:
+    """The instant of a date with a time in ISO 8601, as `parse_dtm`; a date alone is no moment."""
+    try:
+        local = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    stated = local.tzinfo
+    return _instant(local.replace(tzinfo=stated or zone), 0, stated) if len(text) > len("2026-05-01") else None
+
+
+def _instant(local: datetime, uncertainty_ms: int, stated: tzinfo | None) -> Instant | None:
+    if local.tzinfo is None:
+        return None
+    first, last = sorted((local - _EPOCH, local.replace(fold=1) - _EPOCH))
+    return Instant(first // _US, max(uncertainty_ms, (last - first) // _MS), stated)
+
+
+@lru_cache(64)
+def _offset(text: str) -> timezone:
+    return timezone(int(text[0] + "1") * timedelta(hours=int(text[1:3]), minutes=int(text[3:])))

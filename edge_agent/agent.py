@@ -17,11 +17,10 @@ from prometheus_client import Counter
 from adapters.driver import DeviceDriver
 from adapters.formats.hl7_ack import Outcome
 from edge_agent.delivery import Delivery
-from edge_agent.events import Voice
+from edge_agent.events import Voice, event
 from edge_agent.spool import Kept, Spool
 from schemas.errors import FrameError
-from schemas.layout import FRAME_BYTES_MAX
-from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report
+from schemas.report import AsSent, Kind, Record, RecordKind, Report
 
 _log = structlog.get_logger("agent")
 frames = Counter("vitalwire_frames", "Frames by what became of them", ["source", "outcome"])
@@ -32,40 +31,43 @@ def carry(delivery: Delivery, driver: DeviceDriver, spool: Spool, voice: Voice) 
     """Carry a delivery into the spool; its sender is answered when it is there. Runs on the event loop."""
     loop = asyncio.get_running_loop()
     outcome, reason, reports = read(driver, delivery)
-    if delivery.retained:
-        reports = [as_old(r) for r in reports]
     if not reports:  # a heartbeat: received, and nothing to keep; it may overtake frames that wait for the disk
         answer(delivery, outcome, reason, Kept.KEPT)
         return
-    if events := voice.introduce(reports, delivery):  # apart, for they are none of what a repeat repeats
-        spool.put(events, frame=b"", sender="", connection=-1, done=lambda kept: None)
-    spool.put(
-        reports,
-        frame=delivery.frame,
-        sender=delivery.sender,
-        connection=delivery.connection,
-        redelivered=delivery.redelivered,
-        packet_id=delivery.packet_id,
-        done=lambda kept: loop.call_soon_threadsafe(answer, delivery, outcome, reason, kept),
-    )
+    if delivery.retained:
+        reports = [as_old(r) for r in reports]
+    tell(voice.introduce(reports, delivery), spool, voice)  # apart, for they are none of what a repeat repeats
+    spool.put(reports, delivery, lambda kept: loop.call_soon_threadsafe(answer, delivery, outcome, reason, kept))
+
+
+def tell(events: Sequence[Report], spool: Spool, voice: Voice) -> None:
+    """Keep what the voice has said; what cannot be kept now it has not said."""
+    loop = asyncio.get_running_loop()
+
+    def settle(kept: Kept) -> None:
+        if kept is Kept.FULL:
+            loop.call_soon_threadsafe(voice.unsay, events)
+
+    if events:
+        spool.put(events, done=settle)
 
 
 def read(driver: DeviceDriver, delivery: Delivery) -> tuple[Outcome, str, Sequence[Report]]:
     """A frame's reports and how its sender is to be answered; what cannot be read is a `rejected` report."""
-    delivery.source.received_at_us = delivery.received_at_us
-    reason = delivery.reason
+    source, at_us = delivery.source, delivery.received_at_us
+    source.received_at_us = at_us
+    reason, detail = delivery.reason, ""
     if not reason:
         try:
-            return Outcome.KEPT, "", driver.read(delivery.frame, delivery.source)
+            return Outcome.KEPT, "", driver.read(delivery.frame, source)
         except FrameError as error:
             reason, detail = error.reason, error.detail
         except Exception as error:  # noqa: BLE001 - a driver's bug costs its frame's meaning, not its bytes or the feed
             reason, detail = "driver-error", type(error).__name__
             # Its text may hold what the device sent; runtime.logs shows its type and place alone.
-            _log.error("driver failed", source=delivery.source.name, driver=driver.name, exc_info=error)
-    else:
-        detail = ""
-    return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejected(delivery, reason, detail)]
+            _log.error("driver failed", source=source.name, driver=driver.name, exc_info=error)
+    rejected = event(f"{source.name}/rejected", reason, detail, at_us, Kind.REJECTED, delivery.frame)
+    return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejected]
 
 
 def as_old(report: Report) -> Report:
@@ -76,21 +78,11 @@ def as_old(report: Report) -> Report:
     return msgspec.structs.replace(report, kind=Kind.CONTEXT, records=(*report.records, mark))
 
 
-def rejected(delivery: Delivery, reason: str, detail: str) -> Report:
-    """The report of a frame that could not be read: its reason, and its bytes for inspection."""
-    at_us = delivery.received_at_us
-    text = Record(kind=RecordKind.TEXT, text=detail, as_sent=AsSent("vitalwire", reason))
-    return Report(
-        Kind.REJECTED, f"{delivery.source.name}/rejected", at_us, at_us, ClockQuality.RECEIVED, (text,),
-        frame=delivery.frame[:FRAME_BYTES_MAX],
-    )  # fmt: skip
-
-
 def answer(delivery: Delivery, outcome: Outcome, reason: str, kept: Kept) -> None:
     """Answer the sender, after the COMMIT. A repeat was kept before: it gets what the first one should have got."""
+    label = reason or "kept" if kept is Kept.KEPT else kept.value
     if kept is Kept.FULL:
         outcome, reason = Outcome.CANNOT_KEEP, "the edge cannot keep it now; send it again"
-    label = "repeat" if kept is Kept.REPEAT else "full" if kept is Kept.FULL else reason or "kept"
     frames.labels(delivery.source.name, label).inc()
     try:
         delivery.ack(outcome, reason)

@@ -13,22 +13,20 @@ from adapters.formats.hl7_ack import Outcome
 class Delivery:
     """One frame from a port, and how its sender is answered.
 
-    `ack` is called by the agent exactly once, on the event loop, after the spool has committed the frame's reports to
-    disk (or has refused to): the transport answers in its protocol's own words. A transport that cannot answer
-    (serial) does nothing in it.
-
-    `reason` is set where the transport could not cut a frame ("no-end-block"): `frame` then holds the bytes to keep.
-    `connection` is new for each connection that the transport accepts or opens: within one, a sender that goes on has
-    had our answer to what came before.
+    `ack` is called exactly once, on the event loop, after the spool has committed the frame's reports to disk (or has
+    refused to): the transport answers in its protocol's own words. `reason` is set where the transport could not cut a
+    frame ("no-end-block"): `frame` then holds the bytes to keep.
     """
 
     frame: bytes
     source: Source
-    sender: str
-    connection: int
     received_at_us: int
-    ack: Callable[[Outcome, str], None]
+    ack: Callable[[Outcome, str], object]
     reason: str = ""
-    redelivered: bool = False  # MQTT's DUP: the earlier copy's acknowledgement may have been lost
-    packet_id: int | None = None  # MQTT's
     retained: bool = False  # MQTT: an old value, never charted as new
+    # What tells a resend (repeats.py):
+    sender: str = ""  # "": nobody who could send again
+    connection: int = 0  # a number of its own for each that a transport accepts or opens
+    slot: int | None = None  # MLLP: which frame of its connection; MQTT: packet id. None: it is never sent again
+    proves: range = range(0)  # slots of its connection whose answers have arrived, for their sender has gone on
+    redelivered: bool | None = None  # MQTT's DUP; None: the protocol does not say

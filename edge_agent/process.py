@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
@@ -12,8 +14,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
+import prometheus_client
 import structlog
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import DeviceDriver, Source
@@ -23,7 +26,6 @@ from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig, 
 from edge_agent.delivery import Delivery
 from edge_agent.events import Voice
 from edge_agent.publisher import Publisher
-from edge_agent.receipts import ReceiptReader
 from edge_agent.spool import Spool
 from edge_agent.transports.mllp import MllpTransport
 from edge_agent.transports.mqtt import MqttTransport, topic_problem
@@ -34,10 +36,12 @@ from runtime.clock import ClockWatch, now_us
 from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Report
 
-COUNTS_EVERY_S = 10.0
 HOUSEKEEPING_S = 1.0
+COUNTS_EVERY = 10  # of these
+LATE_S = 30  # a report that has waited longer says that data does not flow
+Run = Callable[[Callable[[Delivery], None]], Awaitable[None]]
 _log = structlog.get_logger("edge")
-_own = Counter("vitalwire_edge_events", "Events of the edge itself", ["code"])
+_own = prometheus_client.Counter("vitalwire_edge_events", "Events of the edge itself", ["code"])
 _gauges = {
     "reports": Gauge("vitalwire_spool_waiting_reports", "Reports that wait to be cut"),
     "open_bytes": Gauge("vitalwire_spool_unreceipted_bytes", "Bytes of batches without a receipt"),
@@ -97,8 +101,7 @@ class Edge:
         self.config, self.id = config, uuid.UUID(config.edge)
         self.voice = Voice(f"edge:{self.id}", now_us)
         self._unsaid: list[Report] | None = []  # before the spool can keep them; None: it can
-        self._connections = itertools.count(1)
-        self._frames: dict[str, int] = {}
+        self._frames: Counter[str] = Counter()
         self._sources = self._transports()  # what is wrong with a source is said before anything is opened
         self.spool = Spool(
             config.spool,
@@ -108,13 +111,10 @@ class Edge:
             on_event=self._say,
         )
         own = partial(seal, edge=self.id.bytes, config_hash=config_hash(config), key_id=key.key_id, sign=key.sign)
-        client = {"bootstrap.servers": config.kafka}
-        if config.kafka_ca is not None:
-            client |= {"security.protocol": "ssl", "ssl.ca.location": str(config.kafka_ca)}
-        reader = ReceiptReader(self.id.bytes, keys.read_public(config.platform_key_file))
         self.publisher = Publisher(
-            self.spool, own, reader, edge=self.id.bytes, client=client, on_event=self._say, now_us=now_us
-        )
+            self.spool, own, keys.read_public(config.platform_key_file), edge=self.id.bytes,
+            kafka=config.kafka, ca=config.kafka_ca, on_event=self._say,
+        )  # fmt: skip
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
@@ -125,44 +125,42 @@ class Edge:
         _log.info(code, detail=text)
         report = self.voice.say(code, text)
         if self._unsaid is None:
-            self.keep(report)
+            self.spool.put([report])
         else:
             self._unsaid.append(report)
 
-    def keep(self, report: Report) -> None:
-        """Put a report of the edge's own into the spool."""
-        self.spool.put([report], frame=b"", sender="", connection=-1, done=lambda kept: None)
-
-    def _transports(self) -> list[tuple[str, Callable[[Callable[[Delivery], None]], Awaitable[None]], DeviceDriver]]:
-        """Each configured source's name, its `run`, and its driver; raises ConfigError."""
-        sites, config = site_mappings(self.config.mapping), self.config
-        found: list[tuple[str, Callable[[Callable[[Delivery], None]], Awaitable[None]], DeviceDriver]] = []
-        for s in config.serial:
+    def _transports(self) -> list[tuple[str, DeviceDriver, Run]]:
+        """Each configured source's name, its driver, and its transport's `run`; raises ConfigError."""
+        sites, c, connections = site_mappings(self.config.mapping), self.config, itertools.count(1)
+        found: list[tuple[str, DeviceDriver, Run]] = []
+        for s in c.serial:
             if problem := url_problem(s.port):
                 raise ConfigError(f"{s.name}: {problem}")
             driver = driver_of(s, "serial")
-            port = SerialTransport(s, driver, make_source(s, sites, s.port), now_us, self._connections, self._say)
-            found.append((s.name, port.run, driver))
-        for m in config.mllp:
+            port = SerialTransport(s, driver, make_source(s, sites, s.port), now_us, self._say)
+            found.append((s.name, driver, port.run))
+        for m in c.mllp:
             make_source(m, sites, "")
-            mllp = MllpTransport(m, partial(make_source, m, sites), now_us, self._connections)
-            found.append((m.name, mllp.run, driver_of(m, "mllp")))
-        for q in config.mqtt:
+            mllp = MllpTransport(m, partial(make_source, m, sites), now_us, connections)
+            found.append((m.name, driver_of(m, "mllp"), mllp.run))
+        for q in c.mqtt:
             make_source(q, sites, "")
             if problem := next(filter(None, map(topic_problem, q.topics)), ""):
                 raise ConfigError(f"{q.name}: {problem}")
-            mqtt = MqttTransport(q, self.config.edge, partial(make_source, q, sites), now_us, self._connections)
-            found.append((q.name, mqtt.run, driver_of(q, "mqtt")))
+            mqtt = MqttTransport(q, c.edge, partial(make_source, q, sites), now_us, connections)
+            found.append((q.name, driver_of(q, "mqtt"), mqtt.run))
         return found
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. Raises what a source cannot start with (OSError: a port in use)."""
-        sources = self._sources
         unsaid, self._unsaid = self._unsaid or [], None
-        for report in (self.voice.say("started", f"{len(sources)} sources"), *unsaid):
-            self.keep(report)
-        tasks = [asyncio.ensure_future(run(partial(self._carry, driver))) for _, run, driver in sources]
-        tasks += [asyncio.ensure_future(self._housekeeping([name for name, _, _ in sources]))]
+        self._say("started", f"{len(self._sources)} sources")
+        if (last_us := self.spool.last_at_work_us) is not None and last_us < (at_us := now_us()):
+            self._say("gap", f"the agent was not at work from {last_us} to {at_us}")
+        for report in unsaid:
+            self.spool.put([report])
+        tasks = [asyncio.ensure_future(run(partial(self._carry, driver))) for _, driver, run in self._sources]
+        tasks += [asyncio.ensure_future(self._housekeeping())]
         waiting = asyncio.ensure_future(stop.wait())
         self.publisher.start()
         try:
@@ -173,34 +171,35 @@ class Edge:
             for task in [*tasks, waiting]:
                 task.cancel()
             await asyncio.gather(*tasks, waiting, return_exceptions=True)
-            self.keep(self._counts())
+            self._put_counts()
             await asyncio.to_thread(self.publisher.stop)
             await asyncio.to_thread(self.spool.close)
 
     def _carry(self, driver: DeviceDriver, delivery: Delivery) -> None:
-        self._frames[delivery.source.name] = self._frames.get(delivery.source.name, 0) + 1
+        self._frames[f"frames:{delivery.source.name}"] += 1
         agent.carry(delivery, driver, self.spool, self.voice)
 
-    def _counts(self) -> Report:
+    def _put_counts(self) -> None:
+        """The edge's own counts, which travel as it counted them: one side of the equation for frames."""
         figures = self.spool.figures
         waiting = {"waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches}
-        frames = {f"frames:{name}": count for name, count in self._frames.items()}
-        return self.voice.counts({**frames, **waiting, **self.publisher.counts})
+        counts = json.dumps({**self._frames, **waiting, **self.publisher.counts}, sort_keys=True)
+        self.spool.put([self.voice.say("counts", counts)])
 
-    async def _housekeeping(self, names: list[str]) -> None:
+    async def _housekeeping(self) -> None:
         """Each second: who is silent, whether the clock stepped, whether the publisher lives; every ten, the counts."""
-        clock = ClockWatch()
+        clock, names = ClockWatch(), [name for name, _, _ in self._sources]
         for tick in itertools.count(1):
             await asyncio.sleep(HOUSEKEEPING_S)
             if step_ms := clock.step_ms():
                 self.voice.clock_stepped(step_ms)
                 self._say("clock-step", f"the edge's clock stepped by {step_ms} ms")
-            for report in self.voice.silences(names):
-                self.keep(report)
+            for silence in self.voice.silences(names):
+                agent.tell([silence], self.spool, self.voice)
             if not self.publisher.alive:
                 raise VitalwireError("the publisher has ended: the agent ends too, to be started afresh")
-            if tick % COUNTS_EVERY_S == 0:
-                self.keep(self._counts())
+            if tick % COUNTS_EVERY == 0:
+                self._put_counts()
 
     def _oldest_s(self) -> float:
         oldest = self.spool.figures.oldest_received_us
@@ -211,6 +210,6 @@ class Edge:
         reasons = []
         if self.publisher.broker is None:
             reasons.append(f"the broker {self.config.kafka} is not reached")
-        if self._oldest_s() > 30:
-            reasons.append("the oldest report has waited for more than 30 s")
+        if self._oldest_s() > LATE_S:
+            reasons.append(f"the oldest report has waited for more than {LATE_S} s")
         return reasons

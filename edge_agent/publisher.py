@@ -10,22 +10,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
-from typing import Any
+from typing import NamedTuple
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from edge_agent.receipts import ReceiptReader
 from edge_agent.resend import Stream
 from edge_agent.spool import Spool
-from evidence.statements import Receipt
+from evidence.statements import Receipt, read_receipt
 from runtime.clock import now_us
 from schemas import topics
-from schemas.errors import VitalwireError
+from schemas.errors import LayoutError, VitalwireError
 from schemas.report import Lane
 
 TICK_S = 0.05
@@ -40,7 +39,7 @@ UNACKNOWLEDGED_BYTES_MAX = 1 << 20
 RECEIPTS_LOT = 500
 RECEIVE_S = 0.2
 QUIET = {"log_level": 2, "reconnect.backoff.max.ms": 2000, "socket.keepalive.enable": True}
-PRODUCER = QUIET | {
+PRODUCER = {
     "acks": "all",
     "enable.idempotence": True,
     "compression.type": "none",  # bodies are compressed already
@@ -49,11 +48,10 @@ PRODUCER = QUIET | {
     "message.timeout.ms": DELIVERY_LIMIT_S * 1000,
     "linger.ms": 0,
 }
-CONSUMER = QUIET | {"enable.auto.commit": False, "auto.offset.reset": "earliest"}
+CONSUMER = {"enable.auto.commit": False, "auto.offset.reset": "earliest"}
 
 
-@dataclass(frozen=True)
-class Broker:
+class Broker(NamedTuple):
     """Whom we reach: its cluster's id, and the number of partitions of each topic."""
 
     cluster_id: str
@@ -61,18 +59,22 @@ class Broker:
 
 
 class Publisher:
-    """Sends what `spool` holds as `edge`; `client` is how librdkafka reaches the broker (bootstrap.servers, ssl).
+    """Sends what `spool` holds as `edge` to the brokers `kafka` ("host:port,host:port"), over TLS where `ca` is set.
 
-    `seal` is `evidence.seal.seal` with what is the edge's own. `broker` is None while nobody answers. `counts` has
-    sent, resent, rebuilt, receipts that matched or did not, and failed deliveries by the client's name for the error.
+    `seal` is `evidence.seal.seal` with what is the edge's own; receipts are believed with `platform_key_der` alone.
+    `broker` is None while nobody answers. `counts` has sent, resent, rebuilt, failed deliveries by the client's name
+    for the error, and of receipts: stored and quarantined, those not believed by reason, released and unmatched.
     """
 
     def __init__(
-        self, spool: Spool, seal: Callable[..., bytes], receipts: ReceiptReader, *, edge: bytes,
-        client: Mapping[str, Any], on_event: Callable[[str, str], object], now_us: Callable[[], int] = now_us,
+        self, spool: Spool, seal: Callable[..., bytes], platform_key_der: bytes, *, edge: bytes,
+        kafka: str, ca: Path | None, on_event: Callable[[str, str], object],
     ) -> None:  # fmt: skip
-        self._spool, self._seal, self._receipts, self._edge = spool, seal, receipts, edge
-        self._client, self._on_event, self._now_us = dict(client), on_event, now_us
+        self._spool, self._seal, self._platform_key_der, self._edge = spool, seal, platform_key_der, edge
+        self._client: dict[str, str | int | float | bool] = {**QUIET, "bootstrap.servers": kafka}
+        if ca is not None:
+            self._client |= {"security.protocol": "ssl", "ssl.ca.location": str(ca)}
+        self._on_event = on_event
         self.counts: Counter[str] = Counter()
         self.broker: Broker | None = None
         self._streams = {lane: Stream(limit) for lane, limit in IN_FLIGHT_BYTES_MAX.items()}
@@ -82,7 +84,7 @@ class Publisher:
         self._offsets: dict[tuple[str | None, int | None], int] = {}
         self._distrust = False
         self._ending = Event()
-        work = (self.watch, self.publish, self.receive)
+        work = (self._watch, self._publish, self._receive)
         self._threads = [Thread(target=each, name=each.__name__, daemon=True) for each in work]
 
     @property
@@ -103,9 +105,9 @@ class Publisher:
 
     # --- who is there ------------------------------------------------------------------------------------------------
 
-    def watch(self) -> None:
+    def _watch(self) -> None:
         """Ask the broker who it is, for ever."""
-        admin = AdminClient(self._client | QUIET)
+        admin = AdminClient(self._client)
         while not self._ending.wait(WATCH_S if self.broker else TICK_S):
             try:
                 answer = admin.list_topics(timeout=WATCH_LIMIT_S)
@@ -115,8 +117,7 @@ class Publisher:
             found = Broker(str(answer.cluster_id), {name: len(t.partitions) for name, t in answer.topics.items()})
             if self.broker is None:
                 self._on_event("broker-reached", f"cluster {found.cluster_id}")
-            if found != self.broker:
-                self.broker = found
+            self.broker = found
 
     def _lost(self, error: KafkaError) -> None:
         if self.broker is not None:
@@ -131,7 +132,7 @@ class Publisher:
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    def publish(self) -> None:
+    def _publish(self) -> None:
         """Cut and send, for ever."""
         known: tuple[str, bytes] | None = None
         while not self._ending.is_set():
@@ -161,11 +162,7 @@ class Publisher:
         old.flush(FLUSH_LIMIT_S)  # what it has not reported yet holds it, with its threads and sockets, for ever
         self.counts["rebuilt"] += 1
         self._offsets.clear()
-        self._again()
-
-    def _again(self) -> None:
-        for stream in self._streams.values():
-            stream.again()
+        self._released.put(None)
 
     def _new_producer(self) -> Producer:
         return Producer(self._client | PRODUCER | {"error_cb": self._on_error})
@@ -175,8 +172,9 @@ class Publisher:
             while True:
                 if receipt := self._released.get_nowait():
                     self._streams[Lane(receipt.lane)].receipt(receipt.batch_no, time.monotonic())
-                else:
-                    self._again()
+                    continue
+                for stream in self._streams.values():
+                    stream.again()
 
     def _serve(self, lane: Lane, stream: Stream) -> None:
         for number in stream.due(time.monotonic()):
@@ -188,17 +186,18 @@ class Publisher:
                 self._send(lane, stream, *found[0])
             else:
                 stream.forget(number)
-        while room := min(stream.room, UNACKNOWLEDGED_BYTES_MAX - self._unacknowledged):
-            last = self._spool.figures.last_no[lane]
-            batches = self._spool.wanted(lane, stream.after, room) if stream.after < last else []
-            for number, sealed in batches:
-                if stream.room:
-                    self._send(lane, stream, number, sealed)
+        while not self._distrust and (room := min(stream.room, UNACKNOWLEDGED_BYTES_MAX - self._unacknowledged)):
+            batches = self._spool.wanted(lane, stream.after, room) if stream.behind else []
             if not batches:
-                stream.after = last
+                stream.behind = False
                 # Only where there is room: what waits for receipts becomes few large batches of `backfill` later.
-                if not self._spool.figures.reports or not self._spool.cut(lane, self._seal, self._now_us()):
+                cut = self._spool.cut(lane, self._seal, now_us()) if self._spool.figures.reports else None
+                if cut is None:
                     return
+                batches = [cut]
+            for number, sealed in batches:
+                if stream.room and not self._distrust:
+                    self._send(lane, stream, number, sealed)
 
     def _send(self, lane: Lane, stream: Stream, number: int, sealed: bytes) -> None:
         told = partial(self._delivered, self._producer, stream, number, len(sealed))
@@ -231,7 +230,7 @@ class Publisher:
 
     # --- back --------------------------------------------------------------------------------------------------------
 
-    def receive(self) -> None:
+    def _receive(self) -> None:
         """Take receipts, for ever; a new consumer for each cluster that is found, not for one that was away a while."""
         consumer: Consumer | None = None
         source: Broker | None = None
@@ -267,8 +266,7 @@ class Publisher:
         return consumer
 
     def _release(self, messages: list[Message]) -> None:
-        read = [self._receipts.read(m.key(), m.value()) for m in messages if m.error() is None]
-        receipts = [receipt for receipt in read if receipt is not None]
+        receipts = [receipt for m in messages if m.error() is None and (receipt := self._believed(m))]
         try:
             settled, changed = self._spool.receipted(receipts) if receipts else ([], False)
         except VitalwireError as error:  # the batches are sent again, and have their receipts again
@@ -282,3 +280,17 @@ class Publisher:
         if changed:
             self._on_event("store-changed", "the store was restored or replaced: all that is held is sent again")
             self._released.put(None)
+
+    def _believed(self, message: Message) -> Receipt | None:
+        """This edge's receipt, signed by the platform's key; None for another edge's, and for anything else."""
+        if message.key() != self._edge:
+            return None
+        try:
+            receipt = read_receipt(message.value() or b"", self._platform_key_der)
+            if receipt.edge != self._edge:
+                raise LayoutError("foreign")
+        except LayoutError as error:
+            self.counts[f"receipt {error.reason}"] += 1
+            return None
+        self.counts[f"receipt {receipt.outcome.name.lower()}"] += 1
+        return receipt

@@ -25,22 +25,22 @@ class _Sent:
 class Stream:
     """What was sent of one stream and has no receipt; instants in seconds of any steady clock.
 
-    `after` is the number up to which everything was sent since the last `again`. What is in flight stays within
-    `bytes_max` and IN_FLIGHT_BATCHES_MAX, sent again or not: there is never a storm.
+    `after` is the number up to which everything was sent since the last `again`; `behind` says that the spool may hold
+    more. What is in flight stays within `bytes_max` and IN_FLIGHT_BATCHES_MAX, sent again or not: never a storm.
     """
 
     def __init__(self, bytes_max: int, jitter: Callable[[], float] = random.random) -> None:
-        self.after = 0
         self._bytes_max, self._jitter = bytes_max, jitter
         self._in_flight: dict[int, _Sent] = {}
-        self._bytes = 0
+        self.after, self.behind = 0, True
 
     @property
     def room(self) -> int:
         """Bytes that may be sent now; 0 when receipts must come first. One batch always may, however large."""
         if not self._in_flight:
             return self._bytes_max
-        return max(self._bytes_max - self._bytes, 0) if len(self._in_flight) < IN_FLIGHT_BATCHES_MAX else 0
+        left = self._bytes_max - sum(out.size for out in self._in_flight.values())
+        return max(left, 0) if len(self._in_flight) < IN_FLIGHT_BATCHES_MAX else 0
 
     def sent(self, number: int, size: int, now: float) -> None:
         """A batch was given to the broker's client, for the first time or again."""
@@ -48,7 +48,6 @@ class Stream:
         sends = before.sends + 1 if before else 1
         wait = min(RESEND_MIN_S * _doubled(sends) * (1 + self._jitter()), RESEND_MAX_S)
         self._in_flight[number] = _Sent(size, sends, now + wait)
-        self._bytes += 0 if before else size
         self.after = max(self.after, number)
 
     def receipt(self, number: int, now: float) -> None:
@@ -69,14 +68,12 @@ class Stream:
 
     def forget(self, number: int) -> None:
         """The batch need not be sent again."""
-        if out := self._in_flight.pop(number, None):
-            self._bytes -= out.size
+        self._in_flight.pop(number, None)
 
     def again(self) -> None:
         """Nothing that was sent counts any more: another broker, a wiped one, or another store."""
-        self.after = 0
+        self.after, self.behind = 0, True
         self._in_flight.clear()
-        self._bytes = 0
 
 
 def _doubled(sends: int) -> int:

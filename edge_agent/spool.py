@@ -15,24 +15,26 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import Enum
-from functools import partial
+from functools import partial, wraps
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from edge_agent import repeats
+from edge_agent.delivery import Delivery
+from edge_agent.events import event
 from edge_agent.repeats import Repeats, Sending
 from evidence.seal import FIRST_PREVIOUS, batch_id
 from evidence.statements import Receipt
 from runtime.clock import now_us
 from schemas.batch import encode_report, set_sequence
 from schemas.errors import VitalwireError
-from schemas.layout import CUT_BYTES, FRAME_BYTES_MAX
-from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report
+from schemas.layout import CUT_BYTES
+from schemas.report import Kind, Lane, Report
 
 GROUP_S = 0.005  # what comes within it is committed together
 GROUP_FRAMES = 500  # or so many frames
@@ -69,19 +71,26 @@ INSERT INTO meta VALUES (randomblob(16), NULL, 0, 0, 0, NULL, 0, 0, 0);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-_EVER = (-(2**63), 2**63 - 1)
-_FIGURES = ("reports", "report_bytes", "oldest_received_us", "open_batches", "open_bytes", "held_bytes")
+_FIRST, _LAST = -(2**63), 2**63 - 1  # moments
 _KEEP_REPORT = "INSERT INTO report (bulk, received_at, leaf) VALUES (?, ?, ?)"
 _KEEP_BATCH = "INSERT INTO batch (lane, batch_no, batch_id, size, cut_at) VALUES (?, ?, ?, ?, ?)"
-_OLDEST = "SELECT min(received_at) FROM report WHERE bulk = ? AND received_at BETWEEN ? AND ?"
-_OLDEST_OF_ALL = " UNION ALL ".join(f"SELECT min(received_at) AS at FROM report WHERE bulk = {bulk}" for bulk in (0, 1))
-_WAITING = "SELECT id, leaf FROM report WHERE bulk = ? AND received_at BETWEEN ? AND ? ORDER BY received_at, id"
+_OLDEST, _NEWEST = (
+    " UNION ALL ".join(f"SELECT {end}(received_at) AS at FROM report WHERE bulk = {bulk}" for bulk in (0, 1))
+    for end in ("min", "max")
+)
+_WAITING = (
+    "SELECT id, received_at, leaf FROM report WHERE bulk = ? AND received_at BETWEEN ? AND ? ORDER BY received_at, id"
+)
 _WANTED = "SELECT batch_no, bytes FROM batch JOIN sealed USING (id) WHERE wanted AND lane = ? AND batch_no > ?"
 _NAMED = "SELECT id, size, receipted_at IS NULL FROM batch WHERE lane = ? AND batch_no = ? AND batch_id = ?"
 _RECEIPTED = "UPDATE batch SET wanted = ?, receipted_at = ?, incarnation = ?, chain_position = ? WHERE id = ?"
 _HELD = "SELECT id, size FROM batch WHERE receipted_at IS NOT NULL AND receipted_at < ? ORDER BY receipted_at LIMIT ?"
+# The newest traces of work: what is let go is always older.
+_AT_WORK = f"SELECT max(at) FROM ({_NEWEST} UNION ALL SELECT max(cut_at) FROM stream JOIN batch USING (lane, batch_no))"
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+_Leaf = tuple[bool, int, bytearray]  # bulk, received_at, bytes
 
 
 class Kept(Enum):
@@ -102,15 +111,32 @@ class Figures:
     open_batches: int = 0  # cut, without a receipt
     open_bytes: int = 0
     held_bytes: int = 0  # with a receipt, kept for `receipt_hold`
-    last_no: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))  # of the last batch cut
+
+
+_FIGURES = tuple(field.name for field in fields(Figures))
 
 
 @dataclass(frozen=True)
 class _Frame:
-    sending: Sending
-    leaves: list[tuple[Report, bytearray]]
+    sending: Sending | None
+    leaves: list[_Leaf]
     done: Callable[[Kept], object]
     size: int
+
+
+def _by_the_writer(
+    work: Callable[Concatenate[Spool, sqlite3.Connection, _P], _T],
+) -> Callable[Concatenate[Spool, _P], _T]:
+    """Done by the writer's thread in one transaction, whose COMMIT is waited for; raises VitalwireError."""
+
+    @wraps(work)
+    def wait(self: Spool, /, *args: _P.args, **named: _P.kwargs) -> _T:
+        try:
+            return self._writer.submit(self._in_transaction, lambda db: work(self, db, *args, **named)).result()
+        except (sqlite3.Error, OSError, RuntimeError) as error:  # RuntimeError: it was closed
+            raise VitalwireError(f"the spool cannot write: {error}") from error
+
+    return wait
 
 
 class Spool:
@@ -124,21 +150,19 @@ class Spool:
         self, folder: Path, *, bytes_max: int, receipt_hold_s: float, cut_after_s: float = 0.4,
         on_event: Callable[[str, str], object] = lambda _, __: None, now_us: Callable[[], int] = now_us,
     ) -> None:  # fmt: skip
-        self._path = folder / "spool.db"
-        self._bytes_max = bytes_max
+        self._path, self._bytes_max = folder / "spool.db", bytes_max
         self._hold_us, self._cut_after_us = int(receipt_hold_s * 1e6), int(cut_after_s * 1e6)
         self._on_event, self._now_us = on_event, now_us
         self._waiting: list[_Frame] = []
         self._waiting_bytes = 0
         self._waiting_lock = Lock()
-        self._db: sqlite3.Connection | None = None
-        self._level, self._refusing, self._tidied_us = 0, False, 0
+        self._level, self._refused, self._tidied_us = 0, 0, 0
         self.figures = Figures()
         try:
             folder.mkdir(0o700, parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("a")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._db = self._open()
+            self._db: sqlite3.Connection | None = self._open()
         except BlockingIOError:
             raise VitalwireError(f"the spool {folder} is in use by another agent: end that one first") from None
         except (OSError, sqlite3.Error) as error:
@@ -146,151 +170,59 @@ class Spool:
         self._writer = ThreadPoolExecutor(1, "spool")
 
     def put(
-        self, reports: Sequence[Report], *, frame: bytes, sender: str, connection: int, redelivered: bool = False,
-        packet_id: int | None = None, done: Callable[[Kept], object],
-    ) -> None:  # fmt: skip
-        """Keep a frame's reports. `done` runs on the spool's thread, after the COMMIT that holds them.
+        self,
+        reports: Sequence[Report],
+        delivery: Delivery | None = None,
+        done: Callable[[Kept], object] = lambda _: None,
+    ) -> None:
+        """Keep what a delivery's frame says, or without one the edge's own words, which are never a repeat.
 
-        Without `sender` (serial, the edge's own events) or with a negative `connection` it is never a repeat.
+        `done` runs on the spool's thread, after the COMMIT that holds them.
         """
-        # What the edge says of a device beside the frame's own words is none of the frame's.
-        own_time = any(r.own_time for r in reports)
-        claims = frozenset(r.claim for r in reports if r.kind is not Kind.EVENT)
-        sending = Sending(sender, connection, frame, own_time, claims, redelivered, packet_id)
+        frame, sending = b"", None
+        if delivery is not None:
+            frame = delivery.frame
+            if delivery.sender:
+                own_time, claims = any(r.own_time for r in reports), frozenset(r.claim for r in reports)
+                sending = Sending(delivery, own_time, claims)
         leaves = _encode(reports, frame)
-        kept = _Frame(sending, leaves, done, sum(len(leaf) for _, leaf in leaves))
+        size = sum(len(leaf) for *_, leaf in leaves)
         with self._waiting_lock, suppress(RuntimeError):  # closed
-            if self._waiting_bytes + len(frame) + kept.size <= QUEUE_BYTES_MAX:
+            if self._waiting_bytes + len(frame) + size <= QUEUE_BYTES_MAX:
                 if not self._waiting:
                     # A bug that ends the writer's work is logged, not swallowed.
                     self._writer.submit(self._flush).add_done_callback(Future.result)
-                self._waiting.append(kept)
-                self._waiting_bytes += len(frame) + kept.size
+                self._waiting.append(_Frame(sending, leaves, done, size))
+                self._waiting_bytes += len(frame) + size
                 return
         done(Kept.FULL)
 
-    def cut(self, lane: Lane, seal: Callable[..., bytes], now_us: int) -> bool:
-        """Cut a batch of the lane if one is due; it is committed, signature and all, when this returns True.
+    @_by_the_writer
+    def cut(
+        self, db: sqlite3.Connection, lane: Lane, seal: Callable[..., bytes], now_us: int
+    ) -> tuple[int, bytes] | None:
+        """Cut a batch of the lane if one is due: its number and bytes, committed, signature and all.
 
         `seal` is `evidence.seal.seal` with what is the edge's own (edge, config_hash, key_id, sign).
         """
-        return self._call(partial(self._cut, lane, seal, now_us))
-
-    def wanted(self, lane: Lane, after: int, bytes_max: int) -> list[tuple[int, bytes]]:
-        """Numbers and bytes of the batches after `after` that the store is to have, in order.
-
-        Up to `bytes_max`, and at least one if there is any.
-        """
-        return self._call(partial(self._wanted, lane, after, bytes_max))
-
-    def receipted(self, receipts: Sequence[Receipt]) -> tuple[list[Receipt], bool]:
-        """Release what these (verified) receipts are for; those that settled a batch of this spool.
-
-        True: the store is not the one that sent the receipts before, and everything held is wanted again.
-        """
-        return self._call(partial(self._receipted, receipts))
-
-    def close(self) -> None:
-        """Commit what waits, and let go of the file."""
-        self._writer.shutdown()
-        if self._db is not None:
-            self._db.close()
-        self._lock.close()
-
-    # --- the writer's thread, each in one transaction -------------------------------------------------------------
-
-    def _call(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        try:
-            return self._writer.submit(self._in_transaction, work).result()
-        except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: it was closed
-            raise VitalwireError(f"the spool cannot write: {error}") from error
-
-    def _flush(self) -> None:
-        if len(self._waiting) < GROUP_FRAMES:
-            time.sleep(GROUP_S)
-        with self._waiting_lock:
-            frames, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        outcomes = [Kept.FULL] * len(frames)
-        try:
-            outcomes = self._in_transaction(partial(self._keep, frames))
-            reason = f"its quota of {self._bytes_max} bytes is used up by what has no receipt"
-        except sqlite3.Error as error:
-            reason = str(error)
-        finally:
-            for frame, outcome in zip(frames, outcomes, strict=True):
-                with suppress(RuntimeError):  # the event loop that wanted to know has ended
-                    frame.done(outcome)
-        self._report(Kept.FULL in outcomes, reason)
-
-    def _in_transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        db = self._db = self._db or self._open()
-        before, self.figures = self.figures, replace(self.figures, last_no=dict(self.figures.last_no))
-        try:
-            db.execute("BEGIN IMMEDIATE")
-            result = work(db)
-            if self.figures != before:
-                (self.figures.oldest_received_us,) = db.execute(f"SELECT min(at) FROM ({_OLDEST_OF_ALL})").fetchone()
-                columns = ", ".join(f"{name} = ?" for name in _FIGURES)
-                db.execute(f"UPDATE meta SET {columns}", [getattr(self.figures, name) for name in _FIGURES])
-            db.execute("COMMIT")
-        except BaseException as error:
-            # Whatever the disk says later, nothing of this transaction counts.
-            self.figures = before
-            with suppress(sqlite3.Error):
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
-                db.close()
-                self._db = None
-                self._set_aside(error)
-            raise
-        return result
-
-    def _keep(self, frames: Sequence[_Frame], db: sqlite3.Connection) -> list[Kept]:
-        now_us = self._now_us()
-        self._tidy(db, now_us)
-        outcomes: list[Kept] = []
-        rows: list[tuple[bool, int, bytearray]] = []
-        sequences: dict[bytes, int] = {}
-        for frame in frames:
-            repeat = self._repeats.is_repeat(frame.sending, now_us)
-            if not repeat and not self._make_room(db, frame.size):
-                outcomes.append(Kept.FULL)
-                continue
-            self._repeats.remember(frame.sending, now_us)
-            outcomes.append(Kept.REPEAT if repeat else Kept.KEPT)
-            for report, leaf in () if repeat else frame.leaves:
-                device = bytes(leaf[:16])
-                sequences[device] = sequences.get(device) or _last_sequence(db, device)
-                sequences[device] += 1
-                set_sequence(leaf, sequences[device])
-                rows.append((report.kind is Kind.WAVEFORM, report.received_at_us, leaf))
-                self.figures.reports += 1
-                self.figures.report_bytes += len(leaf)
-        db.executemany(_KEEP_REPORT, rows)
-        db.executemany("INSERT OR REPLACE INTO device VALUES (?, ?)", sequences.items())
-        return outcomes
-
-    def _cut(self, lane: Lane, seal: Callable[..., bytes], now_us: int, db: sqlite3.Connection) -> bool:
         border = now_us - BACKFILL_AFTER_US
-        live, backfill, waveform = (0, border, _EVER[1]), (0, _EVER[0], border - 1), (1, *_EVER)
+        live, backfill, waveform = (0, border, _LAST), (0, _FIRST, border - 1), (1, _FIRST, _LAST)
         span = {Lane.LIVE: live, Lane.BACKFILL: backfill, Lane.WAVEFORM: waveform}[lane]
-        (oldest,) = db.execute(_OLDEST, span).fetchone()
-        # An age below 0: the clock was set back.
-        waited = oldest is not None and not 0 <= now_us - oldest < self._cut_after_us
-        if oldest is None or (not waited and self.figures.report_bytes < CUT_BYTES):
-            return False
         ids: list[tuple[int]] = []
         leaves: list[bytes] = []
-        size = 0
-        for ident, leaf in db.execute(_WAITING, span):
+        size, due = 0, False
+        for ident, received_us, leaf in db.execute(_WAITING, span):  # the oldest first
+            due = due or not 0 <= now_us - received_us < self._cut_after_us  # an age below 0: the clock was set back
+            if not due and self.figures.report_bytes < CUT_BYTES:
+                return None
             ids.append((ident,))
             leaves.append(leaf)
             size += len(leaf)
             if size >= CUT_BYTES:
+                due = True
                 break
-        if not waited and size < CUT_BYTES:
-            return False
+        if not due:
+            return None
         row = db.execute("SELECT batch_no, header_hash FROM stream WHERE lane = ?", (lane,)).fetchone()
         last, previous = row or (0, FIRST_PREVIOUS)
         number = last + 1
@@ -303,10 +235,14 @@ class Spool:
         self.figures.report_bytes -= size
         self.figures.open_batches += 1
         self.figures.open_bytes += len(sealed)
-        self.figures.last_no[lane] = number
-        return True
+        return number, sealed
 
-    def _wanted(self, lane: Lane, after: int, bytes_max: int, db: sqlite3.Connection) -> list[tuple[int, bytes]]:
+    @_by_the_writer
+    def wanted(self, db: sqlite3.Connection, lane: Lane, after: int, bytes_max: int) -> list[tuple[int, bytes]]:
+        """Numbers and bytes of the batches after `after` that the store is to have, in order.
+
+        Up to `bytes_max`, and at least one if there is any.
+        """
         found: list[tuple[int, bytes]] = []
         size = 0
         for number, sealed in db.execute(_WANTED + " ORDER BY batch_no", (lane, after)):
@@ -316,7 +252,12 @@ class Spool:
             found.append((number, sealed))
         return found
 
-    def _receipted(self, receipts: Sequence[Receipt], db: sqlite3.Connection) -> tuple[list[Receipt], bool]:
+    @_by_the_writer
+    def receipted(self, db: sqlite3.Connection, receipts: Sequence[Receipt]) -> tuple[list[Receipt], bool]:
+        """Release what these (verified) receipts are for; those that settled a batch of this spool.
+
+        True: the store is not the one that sent the receipts before, and everything held is wanted again.
+        """
         now_us, settled, changed = self._now_us(), [], False
         current, since_us = db.execute("SELECT incarnation, incarnation_at FROM meta").fetchone()
         for r in receipts:
@@ -343,12 +284,88 @@ class Spool:
         db.execute("UPDATE meta SET incarnation = ?, incarnation_at = ?", (current, since_us))
         return settled, changed
 
+    def close(self) -> None:
+        """Commit what waits, and let go of the file."""
+        self._writer.shutdown()
+        if self._db is not None:
+            self._db.close()
+        self._lock.close()
+
+    # --- the writer's thread ------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if len(self._waiting) < GROUP_FRAMES:
+            time.sleep(GROUP_S)
+        with self._waiting_lock:
+            frames, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        outcomes = [Kept.FULL] * len(frames)
+        try:
+            outcomes = self._in_transaction(partial(self._keep, frames))
+            reason = f"its quota of {self._bytes_max} bytes is used up by what has no receipt"
+        except (sqlite3.Error, OSError) as error:
+            reason = str(error)
+        finally:
+            for frame, outcome in zip(frames, outcomes, strict=True):
+                with suppress(RuntimeError):  # the event loop that wanted to know has ended
+                    frame.done(outcome)
+        self._report(outcomes.count(Kept.FULL), reason)
+
+    def _in_transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        db = self._db = self._db or self._open()
+        before, self.figures = self.figures, replace(self.figures)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            result = work(db)
+            if self.figures != before:
+                (self.figures.oldest_received_us,) = db.execute(f"SELECT min(at) FROM ({_OLDEST})").fetchone()
+                columns = ", ".join(f"{name} = ?" for name in _FIGURES)
+                db.execute(f"UPDATE meta SET {columns}", astuple(self.figures))
+            db.execute("COMMIT")
+        except BaseException as error:
+            # Whatever the disk says later, nothing of this transaction counts.
+            self.figures = before
+            with suppress(sqlite3.Error):
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+                db.close()
+                self._db = None
+                self._set_aside(error)
+            raise
+        return result
+
+    def _keep(self, frames: Sequence[_Frame], db: sqlite3.Connection) -> list[Kept]:
+        now_us = self._now_us()
+        self._tidy(db, now_us)
+        outcomes: list[Kept] = []
+        rows: list[_Leaf] = []
+        sequences: dict[bytes, int] = {}
+        for frame in frames:
+            repeat = frame.sending is not None and self._repeats.is_repeat(frame.sending, now_us)
+            if not repeat and not self._make_room(db, frame.size):
+                outcomes.append(Kept.FULL)
+                continue
+            if frame.sending is not None:
+                self._repeats.remember(frame.sending, now_us)
+            outcomes.append(Kept.REPEAT if repeat else Kept.KEPT)
+            for row in () if repeat else frame.leaves:
+                leaf = row[2]
+                device = bytes(leaf[:16])
+                sequences[device] = (sequences.get(device) or _last_sequence(db, device)) + 1
+                set_sequence(leaf, sequences[device])
+                rows.append(row)
+                self.figures.reports += 1
+                self.figures.report_bytes += len(leaf)
+        db.executemany(_KEEP_REPORT, rows)
+        db.executemany("INSERT OR REPLACE INTO device VALUES (?, ?)", sequences.items())
+        return outcomes
+
     def _make_room(self, db: sqlite3.Connection, size: int) -> bool:
         """Room for `size` bytes within the quota: batches with a receipt go, the oldest first, and nothing else."""
         f = self.figures
         if f.report_bytes + f.open_bytes + size > self._bytes_max:
             return False
-        while f.report_bytes + f.open_bytes + f.held_bytes + size > self._bytes_max and self._let_go(db, _EVER[1], 1):
+        while f.report_bytes + f.open_bytes + f.held_bytes + size > self._bytes_max and self._let_go(db, _LAST, 1):
             pass
         return True
 
@@ -366,12 +383,12 @@ class Spool:
             self.figures.held_bytes -= size
         return bool(held)
 
-    def _report(self, refused: bool, reason: str) -> None:
-        if refused and not self._refusing:
+    def _report(self, refused: int, reason: str) -> None:
+        if refused and not self._refused:
             self._on_event("spool-full", f"the spool keeps nothing more and nothing is acknowledged: {reason}")
-        if self._refusing and not refused:
-            self._on_event("spool-keeps-again", "the spool keeps frames again")
-        self._refusing = refused
+        if self._refused and not refused:
+            self._on_event("spool-keeps-again", f"the spool keeps frames again; {self._refused} were refused")
+        self._refused = self._refused + refused if refused else 0
         share = (self.figures.report_bytes + self.figures.open_bytes) / self._bytes_max
         while self._level < len(LEVELS) and share >= LEVELS[self._level]:
             self._on_event("spool-level", f"{LEVELS[self._level]:.0%} of the spool hold what has no receipt")
@@ -405,8 +422,7 @@ class Spool:
                 db.executescript(SCHEMA)
             self.spool_id, *figures = db.execute(f"SELECT spool, {', '.join(_FIGURES)} FROM meta").fetchone()
             self.figures = Figures(*figures)
-            numbers = db.execute("SELECT lane, batch_no FROM stream")
-            self.figures.last_no.update((Lane(lane), number) for lane, number in numbers)
+            (self.last_at_work_us,) = db.execute(_AT_WORK).fetchone()  # before it was opened; None: never
         except BaseException:
             db.close()
             raise
@@ -431,27 +447,24 @@ def _last_sequence(db: sqlite3.Connection, device: bytes) -> int:
     return int(row[0]) if row else 0
 
 
-def _encode(reports: Sequence[Report], frame: bytes) -> list[tuple[Report, bytearray]]:
-    """Each report with its leaf's bytes; those that do not fit the layout become one `rejected` report together."""
-    leaves: list[tuple[Report, bytearray]] = []
+def _encode(reports: Sequence[Report], frame: bytes) -> list[_Leaf]:
+    """Each report as its leaf; those that do not fit the layout become one `rejected` report together."""
+    leaves: list[_Leaf] = []
     failed: list[tuple[Report, str]] = []
     for report in reports:
         try:
-            leaves.append((report, _leaf(report, frame)))
+            leaves.append(_leaf(report, frame))
         except (VitalwireError, struct.error, ValueError, OverflowError) as error:
             failed.append((report, str(getattr(error, "reason", "does-not-fit"))))
     if failed:
         first, reason = failed[0]
         text = f"{len(failed)} of {len(reports)} reports do not fit the layout"
-        record = Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("vitalwire", reason))
-        claim, at_us = first.claim.encode("utf-8", "replace").decode()[:CLAIM_CHARS_MAX], first.received_at_us
-        rejected = Report(
-            Kind.REJECTED, claim, at_us, at_us, ClockQuality.RECEIVED, (record,), frame=frame[:FRAME_BYTES_MAX]
-        )
-        leaves.append((rejected, _leaf(rejected, frame)))
+        claim = first.claim.encode("utf-8", "replace").decode()[:CLAIM_CHARS_MAX]
+        leaves.append(_leaf(event(claim, reason, text, first.received_at_us, Kind.REJECTED, frame), frame))
     return leaves
 
 
-def _leaf(report: Report, frame: bytes) -> bytearray:
+def _leaf(report: Report, frame: bytes) -> _Leaf:
     salt = os.urandom(16)
-    return encode_report(report, salt, sha256(salt + frame).digest())
+    leaf = encode_report(report, salt, sha256(salt + frame).digest())
+    return report.kind is Kind.WAVEFORM, report.received_at_us, leaf

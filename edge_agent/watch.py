@@ -205,7 +205,7 @@ class Watcher:
 
     def frame(self, data: bytes, source: Source, reason: str = "", *, retained: bool = False) -> None:
         """A piece that a framer cut."""
-        delivery = Delivery(data, source, "", 0, now_us(), lambda _, __: None, reason=reason, retained=retained)
+        delivery = Delivery(data, source, now_us(), lambda _, __: None, reason, retained)
         _, why, reports = agent.read(self.driver, delivery)
         shown = f"{len(data)} bytes" if b"\0" in data else printable(data, 120)  # binary ones were shown in hex
         self._say("frame", f"{shown}  ← {why}" if why else shown)

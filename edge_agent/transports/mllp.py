@@ -145,6 +145,8 @@ class _Conversation:
         self._writer, self._now_us, self._deliver = writer, now_us, deliver
         self._framer = MllpFramer()
         self._room = asyncio.Semaphore(UNANSWERED_MAX)
+        self._slots = itertools.count()
+        self._unanswered: dict[int, None] = {}  # in order
 
     async def hear(self, reader: asyncio.StreamReader, idle_s: float) -> bytes:
         """The next bytes, b"" at the end; a frame that stands still is answered meanwhile. Raises TimeoutError."""
@@ -186,7 +188,12 @@ class _Conversation:
         # An acknowledgement is never acknowledged (HL7 2.5.1 section 2.9): two who did would never end.
         is_ack = head is not None and head.fields[9].strip().upper().startswith("ACK")
 
+        slot = next(self._slots)
+        proves = range(next(iter(self._unanswered), slot))
+        self._unanswered[slot] = None
+
         def ack(outcome: Outcome, why: str) -> None:
+            del self._unanswered[slot]
             self._room.release()
             if is_ack or self._writer.is_closing():
                 return
@@ -195,7 +202,10 @@ class _Conversation:
                 self._writer.write(wrap(answer))
 
         reason = piece.reason or ("acknowledgement" if is_ack else "")
-        self._deliver(Delivery(frame, self._source, self._sender, self._connection, self._now_us(), ack, reason=reason))
+        self._deliver(
+            Delivery(frame, self._source, self._now_us(), ack, reason,
+                     sender=self._sender, connection=self._connection, slot=slot, proves=proves)
+        )  # fmt: skip
 
 
 def server_tls(c: MllpConfig) -> ssl.SSLContext | None:

@@ -162,10 +162,11 @@ class MqttTransport:
             elif message.qos > 0 and connection == self._connection:
                 self.client.ack(message.mid, message.qos)
 
+        slot = message.mid if message.qos else None
         return Delivery(
-            bytes(message.payload), self._sources[topic], f"{self._config.name}/{topic}", connection, self._now_us(),
-            ack, reason=reason,
-            redelivered=message.dup, packet_id=message.mid if message.qos else None, retained=message.retain,
+            bytes(message.payload), self._sources[topic], self._now_us(), ack, reason, retained=message.retain,
+            sender=f"{self._config.name}/{topic}", connection=connection, slot=slot,
+            proves=range(slot, slot + 1) if slot else range(0), redelivered=message.dup,
         )  # fmt: skip
 
     def _connect_again(self, connection: int) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Callable
-from itertools import count
 from urllib.parse import urlsplit
 
 import serial
@@ -74,9 +73,9 @@ class SerialTransport:
     """One port. Reading waits in a thread of its own: pyserial's terminal servers know no event loop."""
 
     def __init__(self, config: SerialConfig, driver: DeviceDriver, source: Source, now_us: Callable[[], int],
-                 connections: count[int], on_event: Callable[[str, str], None]) -> None:  # fmt: skip
+                 on_event: Callable[[str, str], None]) -> None:  # fmt: skip
         self._config, self._driver, self._source = config, driver, source
-        self._now_us, self._connections, self._on_event = now_us, connections, on_event
+        self._now_us, self._on_event = now_us, on_event
 
     async def run(self, deliver: Callable[[Delivery], None]) -> None:
         """Deliver for ever; a port that is gone is tried again."""
@@ -109,14 +108,12 @@ class SerialTransport:
 
     async def _read(self, port: serial.SerialBase, deliver: Callable[[Delivery], None]) -> None:
         assert self._driver.framer is not None
-        framer, connection = self._driver.framer(), next(self._connections)
+        framer = self._driver.framer()
         self._source.memory.clear()
         while True:
             data = await asyncio.to_thread(_some, port)
             for piece in framer.feed(data) if data else ():
-                deliver(
-                    Delivery(piece.data, self._source, "", connection, self._now_us(), _no_ack, reason=piece.reason)
-                )
+                deliver(Delivery(piece.data, self._source, self._now_us(), _no_ack, piece.reason))
 
 
 def _some(port: serial.SerialBase) -> bytes:

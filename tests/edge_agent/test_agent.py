@@ -24,7 +24,6 @@ from edge_agent.events import Voice
 from edge_agent.spool import Kept, Spool
 from runtime.logs import set_up
 from schemas.errors import FrameError
-from schemas.layout import FRAME_BYTES_MAX
 from schemas.report import Kind, Report
 from tests.making import T0_US, report
 
@@ -52,21 +51,23 @@ def delivery(frame: bytes = b"frame", answers: list[Answer] | None = None, **mor
         if answers is not None:
             answers.append((outcome, reason))
 
-    return replace(Delivery(frame, Source("bed 7"), "bed 7@peer", 1, T0_US, ack), **more)
+    return replace(Delivery(frame, Source("bed 7"), T0_US, ack, sender="bed 7@peer", slot=0), **more)
 
 
 class FakeSpool:
     """Holds what is put until it is told what became of it."""
 
     def __init__(self) -> None:
-        self.put_in: list[tuple[Sequence[Report], dict[str, Any]]] = []
+        self.put_in: list[tuple[Sequence[Report], Delivery | None]] = []
+        self._done: list[Callable[[Kept], object]] = []
 
-    def put(self, reports: Sequence[Report], **more: Any) -> None:
-        self.put_in.append((reports, more))
+    def put(self, reports: Sequence[Report], delivery: Delivery | None = None, done: Any = None) -> None:
+        self.put_in.append((reports, delivery))
+        self._done.append(done)
 
     def settle(self, kept: Kept = Kept.KEPT) -> None:
-        for _, more in self.put_in:
-            more["done"](kept)
+        for done in self._done:
+            done(kept)
 
 
 def carried(*deliveries: Delivery, by: DeviceDriver = DRIVER, kept: Kept = Kept.KEPT) -> FakeSpool:
@@ -106,12 +107,28 @@ def test_a_frame_is_answered_after_its_commit_and_not_before() -> None:
     assert answers == [(Outcome.KEPT, "")]
 
 
-def test_what_the_spool_needs_to_know_a_repeat_travels_with_the_frame() -> None:
-    (_, events), (reports, more) = carried(delivery(redelivered=True, packet_id=9)).put_in
-    assert [r.kind for r in reports] == [Kind.METRIC]  # not the event beside it: a repeat does not repeat that
-    assert (more["frame"], more["sender"], more["connection"]) == (b"frame", "bed 7@peer", 1)
-    assert (more["redelivered"], more["packet_id"]) == (True, 9)
-    assert events["sender"] == ""
+def test_events_travel_beside_the_frame_for_a_repeat_does_not_repeat_them() -> None:
+    one = delivery()
+    (events, nobody), (reports, from_whom) = carried(one).put_in
+    assert [[r.kind for r in put] for put in (events, reports)] == [[Kind.EVENT], [Kind.METRIC]]
+    assert (nobody, from_whom) == (None, one)
+
+
+def test_an_introduction_that_could_not_be_kept_comes_again() -> None:
+    voice, spool = Voice("edge:1", lambda: T0_US), FakeSpool()
+
+    async def run() -> list[int]:
+        found = []
+        for kept in (Kept.FULL, Kept.KEPT, Kept.KEPT):
+            spool.put_in.clear()
+            agent.carry(delivery(), DRIVER, spool, voice)  # type: ignore[arg-type]
+            spool.settle(kept)
+            spool._done.clear()
+            await asyncio.sleep(0)
+            found.append(len(spool.put_in))
+        return found
+
+    assert asyncio.run(run()) == [2, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -153,11 +170,6 @@ def test_what_the_transport_could_not_cut_is_not_shown_to_the_driver() -> None:
     spool = carried(delivery(b"half", reason="no-end-block"), by=raising(AssertionError()))
     ((found,), _) = spool.put_in[-1]
     assert code_of(found) == "no-end-block"
-
-
-def test_a_frame_beyond_the_limit_is_kept_as_far_as_it_goes() -> None:
-    ((found,), _) = carried(delivery(b"x" * (FRAME_BYTES_MAX + 1), reason="too-long")).put_in[-1]
-    assert found.frame == b"x" * FRAME_BYTES_MAX
 
 
 def test_a_type_that_is_not_read_is_answered_as_unsupported() -> None:

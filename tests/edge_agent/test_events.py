@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from adapters.driver import Source
@@ -34,7 +32,7 @@ def voice(clock: Clock) -> Voice:
 
 
 def delivery(at_us: int = T0_US, source: str = "bed 7") -> Delivery:
-    return Delivery(b"", Source(source), "", 1, at_us, lambda outcome, reason: None)
+    return Delivery(b"", Source(source), at_us, lambda outcome, reason: None)
 
 
 def said(reports: list[Report]) -> list[tuple[str, str]]:
@@ -92,7 +90,52 @@ def test_a_step_of_the_clock_is_no_silence_and_hides_none(voice: Voice, clock: C
 
 def test_the_edge_speaks_of_itself_as_of_now(voice: Voice, clock: Clock) -> None:
     clock.us += 5
-    counts = voice.counts({"b": 2, "a": 1})
-    assert said([counts, voice.say("started", "3 sources")]) == [("edge:1", "counts"), ("edge:1", "started")]
-    assert json.loads(counts.records[0].text or "") == {"a": 1, "b": 2}
-    assert counts.observed_at_us == counts.received_at_us == clock.us
+    started = voice.say("started", "3 sources")
+    assert said([started]) == [("edge:1", "started")]
+    assert started.observed_at_us == started.received_at_us == clock.us
+
+
+def test_what_could_not_be_kept_was_not_said(voice: Voice, clock: Clock) -> None:
+    voice.unsay(voice.introduce([report("a")], delivery()))
+    assert said(voice.introduce([report("a")], delivery())) == [("a", "connected")]
+    clock.us += 31 * SECOND_US
+    for code in ("silent", "heard-again"):
+        for _ in range(3):
+            events = voice.silences(["bed 7"]) if code == "silent" else voice.introduce([], delivery(clock.us))
+            assert said(events) == [("source:bed 7", code)]
+            voice.unsay(events)
+        voice._silent ^= {"source:bed 7"}  # this time it was kept
+
+
+@pytest.mark.parametrize("burst_s", [[0], [0, 0.1, 0.2], [0, 2, 4]])
+def test_who_speaks_once_a_minute_is_not_silent_in_between(voice: Voice, clock: Clock, burst_s: list[float]) -> None:
+    events = []
+    for minute in range(20):
+        for second in range(60):
+            clock.us = T0_US + (60 * minute + second) * SECOND_US
+            if second in map(int, burst_s):
+                voice.introduce([], delivery(clock.us))
+            events += voice.silences(["bed 7"])
+    assert len(events) == 1  # before anything is known of it
+    for _ in range(180):
+        clock.us += SECOND_US
+        events += voice.silences(["bed 7"])
+    assert len(events) == 2
+
+
+def test_a_long_silence_is_soon_forgotten_and_never_waited_for_over_an_hour(voice: Voice, clock: Clock) -> None:
+    def speak(seconds: int) -> None:
+        for _ in range(seconds * 5):
+            clock.us += SECOND_US // 5
+            voice.introduce([], delivery(clock.us))
+
+    speak(20)
+    for away_s in (31, 5 * 3600):
+        clock.us += away_s * SECOND_US
+        assert said(voice.silences(["bed 7"])) == [("source:bed 7", "silent")]
+        speak(events.PAUSES + 2)
+    voice.introduce([], delivery(clock.us + 5 * 3600 * SECOND_US))
+    clock.us += 6 * 3600 * SECOND_US
+    assert voice.silences(["bed 7"]) == []
+    clock.us += 1
+    assert said(voice.silences(["bed 7"])) == [("source:bed 7", "silent")]

@@ -46,9 +46,9 @@ def make(tmp_path: Path) -> Callable[..., Edge]:
         made = Edge(settings)
         put = made.spool.put
 
-        def spied(reports: Any, **rest: Any) -> None:
+        def spied(reports: Any, *rest: Any, **more: Any) -> None:
             kept.extend(reports)
-            put(reports, **rest)
+            put(reports, *rest, **more)
 
         made.spool.put = spied  # type: ignore[method-assign]
         return made
@@ -123,7 +123,7 @@ def test_the_counts_come_by_the_clock_and_a_silent_source_is_said(
     edge = make(serial=(SerialConfig("bed", "nonin_df2", port="/dev/ttyNONE"),))
     asyncio.run(run_until(edge, lambda: codes().count("counts") > 1 and "silent" in codes()))
     assert codes()[0] == "started"
-    assert process.COUNTS_EVERY_S == 10
+    assert process.COUNTS_EVERY == 10
     assert edge.not_ready() == [f"the broker {NOWHERE} is not reached"]
 
 
@@ -171,6 +171,17 @@ def test_a_spool_found_damaged_at_the_start_is_told_after_started(make: Callable
     (tmp_path / "spool" / "spool.db").write_bytes(b"no database" * 1000)
     asyncio.run(run_until(make(), lambda: len(kept) > 1))
     assert codes()[:2] == ["started", "spool-damaged"]
+
+
+def test_the_time_between_two_runs_is_a_gap(make: Callable[..., Edge]) -> None:
+    asyncio.run(run_until(make(), lambda: kept))
+    ended_us = now_us()
+    assert "gap" not in codes()
+    kept.clear()
+    asyncio.run(run_until(make(), lambda: kept))
+    assert codes()[:2] == ["started", "gap"]
+    before, after = (int(word) for word in (kept[1].records[0].text or "").split() if word.isdecimal())
+    assert ended_us - 5_000_000 < before <= ended_us < after
 
 
 def test_a_step_of_the_clock_is_said_and_makes_nobody_silent(
@@ -238,7 +249,7 @@ def test_a_driver_is_told_what_the_source_is_configured_with() -> None:
 def test_it_is_not_ready_while_the_oldest_report_has_waited_long(make: Callable[..., Edge]) -> None:
     edge = make()
     done: list[object] = []
-    edge.spool.put([report(at_us=1)], frame=b"", sender="", connection=-1, done=done.append)
+    edge.spool.put([report(at_us=1)], done=done.append)
 
     async def run() -> None:
         await eventually(lambda: done)

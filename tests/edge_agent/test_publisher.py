@@ -14,12 +14,11 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from edge_agent import resend
 from edge_agent.publisher import Publisher
-from edge_agent.receipts import ReceiptReader
 from edge_agent.spool import Kept, Spool
 from evidence.seal import batch_id, open_sealed, seal
 from evidence.statements import Receipt, ReceiptOutcome
@@ -145,8 +144,7 @@ class Bench:
         self._stack.callback(spool.close)
         own = partial(seal, edge=EDGE, config_hash=bytes(32), key_id=EDGE_KEY.key_id, sign=EDGE_KEY.sign)
         publisher = Publisher(
-            spool, own, ReceiptReader(EDGE, PLATFORM.public_der), edge=EDGE,
-            client={"bootstrap.servers": self.broker.address}, on_event=self._say,
+            spool, own, PLATFORM.public_der, edge=EDGE, kafka=self.broker.address, ca=None, on_event=self._say,
         )  # fmt: skip
         publisher.start()
         self._stack.callback(publisher.stop)
@@ -164,16 +162,15 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def put(spool: Spool, *reports: Report) -> None:
     told: SimpleQueue[Kept] = SimpleQueue()
-    spool.put(reports or [report(at_us=now_us())], frame=b"f", sender="", connection=-1, done=told.put)
+    spool.put(reports or [report(at_us=now_us())], done=told.put)
     assert told.get(timeout=10) is Kept.KEPT
 
 
 def put_batches(spool: Spool, count: int) -> None:
     """Each in a batch of its own."""
     for _ in range(count):
-        cut = spool.figures.last_no[Lane.LIVE]
         put(spool)
-        until(lambda cut=cut: spool.figures.last_no[Lane.LIVE] > cut, "a batch is cut")  # type: ignore[misc]
+        until(lambda: spool.figures.reports == 0, "a batch is cut")
 
 
 def test_a_report_reaches_the_hospital_and_its_receipt_releases_it(bench: Bench) -> None:
@@ -275,11 +272,31 @@ def test_receipts_of_others_release_nothing_and_are_counted(bench: Bench) -> Non
     hospital.answer(sealed, key=Key())
     hospital.answer(sealed, edge=b"F" * 16)
     hospital._producer.produce(topics.RECEIPTS, b"rubbish", EDGE)
-    until(lambda: publisher._receipts.counts.total() == 2, "both are read")
-    assert publisher._receipts.counts == {"signature": 1, "magic": 1}
+    until(lambda: publisher.counts["receipt signature"] and publisher.counts["receipt magic"], "both are read")
+    assert not publisher.counts["receipt stored"]
     assert spool.figures.open_batches == 1
     hospital.answer(sealed)
     until(lambda: spool.figures.open_batches == 0, "receipt")
+
+
+@pytest.mark.parametrize("error", [BufferError("full"), KafkaException(KafkaError(KafkaError._FATAL))])
+def test_a_client_that_takes_nothing_is_built_anew(bench: Bench, error: Exception) -> None:
+    """A producer in its fatal state raises for ever, and tells it only to who polls."""
+
+    class Broken:
+        def produce(self, *_: object, **__: object) -> None:
+            raise error
+
+        def __getattr__(self, name: str) -> Callable[..., object]:
+            return lambda *_, **__: 0
+
+    bench.broker.start()
+    _, (spool, publisher) = bench.hospital(), bench.edge()
+    until(lambda: publisher.broker, "the broker is reached")
+    publisher._producer = Broken()  # type: ignore[assignment]
+    put(spool)
+    until(lambda: publisher.counts["released"] == 1, "receipt")
+    assert publisher.counts["rebuilt"] == 1
 
 
 def test_after_the_store_was_restored_all_that_is_held_comes_again(bench: Bench) -> None:

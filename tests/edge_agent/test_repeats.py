@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.driver import Source
 from edge_agent import repeats
+from edge_agent.delivery import Delivery
 from edge_agent.repeats import WINDOW_US, Repeats, Sending
 
 NOW_US = 1_790_000_000_000_000
 TIMED, BARE = True, False
+BED = frozenset({"bed"})
 
 
 @pytest.fixture
@@ -29,10 +34,21 @@ def seen(db: sqlite3.Connection) -> Repeats:
     return Repeats(db)
 
 
-def sent(frame: bytes, connection: int, own_time: bool = BARE, **more: object) -> Sending:
-    return Sending(
-        **{"sender": "gw", "claims": frozenset({"bed"}), **more}, connection=connection, frame=frame, own_time=own_time
-    )  # type: ignore[arg-type]
+def sent(frame: bytes, connection: int, own_time: bool = BARE, claims: frozenset[str] = BED, **more: Any) -> Sending:
+    given = Delivery(frame, Source("gw"), NOW_US, lambda *_: None, connection=connection, **{"sender": "gw"} | more)
+    return Sending(given, own_time, claims)
+
+
+class Line:
+    """A connection over MLLP: frames in their order, `unanswered` of them under way to their answers."""
+
+    def __init__(self, seen: Repeats, connection: int) -> None:
+        self._seen, self._connection, self._slots = seen, connection, count()
+
+    def repeat(self, frame: bytes, unanswered: int = 0, **more: Any) -> bool:
+        slot = next(self._slots)
+        told = {"slot": slot, "proves": range(slot - unanswered)} | more
+        return repeat(self._seen, sent(frame, self._connection, **told))
 
 
 def repeat(seen: Repeats, sending: Sending, now_us: int = NOW_US) -> bool:
@@ -52,49 +68,62 @@ def test_bytes_with_a_time_of_their_own_are_the_same_thing_for_an_hour(seen: Rep
 
 
 def test_without_a_time_identical_bytes_on_a_connection_are_two_measurements(seen: Repeats) -> None:
-    assert [repeat(seen, sent(b"x", 1)) for _ in range(3)] == [False] * 3
+    line = Line(seen, 1)
+    assert [line.repeat(b"x") for _ in range(3)] == [False] * 3
 
 
 def test_a_resend_after_a_cut_connection_is_a_repeat_and_then_the_new_one_stands_for_it(seen: Repeats) -> None:
-    assert not repeat(seen, sent(b"x", 1))
-    assert repeat(seen, sent(b"x", 2))
-    assert repeat(seen, sent(b"x", 3))
-    assert not repeat(seen, sent(b"x", 3))  # it went on: a measurement
+    assert not Line(seen, 1).repeat(b"x")
+    assert Line(seen, 2).repeat(b"x")
+    third = Line(seen, 3)
+    assert third.repeat(b"x")
+    assert not third.repeat(b"x")  # it went on: a measurement
 
 
 def test_a_frame_whose_sender_went_on_was_answered(seen: Repeats) -> None:
-    repeat(seen, sent(b"x", 1))
-    repeat(seen, sent(b"y", 1))
-    assert not repeat(seen, sent(b"x", 2))
-    repeat(seen, sent(b"z", 3))
-    repeat(seen, sent(b"timed", 3, TIMED))  # proves what came before it as well
-    assert not repeat(seen, sent(b"z", 4))
+    line = Line(seen, 1)
+    line.repeat(b"x")
+    line.repeat(b"y")
+    assert not Line(seen, 2).repeat(b"x")
+    third = Line(seen, 3)
+    third.repeat(b"z")
+    third.repeat(b"timed", own_time=TIMED)  # proves what came before it as well
+    assert not Line(seen, 4).repeat(b"z")
+
+
+def test_of_frames_sent_without_waiting_all_that_were_not_answered_are_known_again(seen: Repeats) -> None:
+    line = Line(seen, 1)
+    assert [line.repeat(b"answered"), line.repeat(b"a"), line.repeat(b"b", 1), line.repeat(b"c", 2)] == [False] * 4
+    assert not Line(seen, 2).repeat(b"answered")
+    third = Line(seen, 3)
+    assert [third.repeat(b"b"), third.repeat(b"c", 1)] == [True] * 2
+    assert not Line(seen, 4).repeat(b"a")  # they come again in their order: its answer had arrived
+    fifth = Line(seen, 5)
+    assert [fifth.repeat(b"b"), fifth.repeat(b"c", 1), fifth.repeat(b"d", 2)] == [True, True, False]
 
 
 def test_after_a_restart_the_same_connection_number_is_another_connection(db: sqlite3.Connection) -> None:
-    assert not repeat(Repeats(db), sent(b"x", 1))
-    assert repeat(Repeats(db), sent(b"x", 1))
-
-
-def test_what_is_redelivered_is_a_repeat_on_its_own_connection_too(seen: Repeats) -> None:
-    repeat(seen, sent(b"x", 1))
-    assert repeat(seen, sent(b"x", 1, redelivered=True))
-    assert not repeat(seen, sent(b"new", 1, redelivered=True))  # the first copy never came
+    assert not Line(Repeats(db), 1).repeat(b"x")
+    assert Line(Repeats(db), 1).repeat(b"x")
 
 
 def test_mqtt_tells_by_packet_id_and_flag(seen: Repeats) -> None:
-    for packet_id in (1, 2, 3):
-        assert not repeat(seen, sent(b"x", 1, packet_id=packet_id))
-    assert not repeat(seen, sent(b"x", 2, packet_id=1))  # a new message: no flag
-    assert repeat(seen, sent(b"x", 2, packet_id=2, redelivered=True))
-    assert repeat(seen, sent(b"x", 2, packet_id=3, redelivered=True))
-    assert not repeat(seen, sent(b"x", 2, packet_id=4, redelivered=True))  # kept no copy of this one
+    def come(frame: bytes, connection: int, slot: int, redelivered: bool = False) -> bool:
+        more = {"slot": slot, "proves": range(slot, slot + 1), "redelivered": redelivered}
+        return repeat(seen, sent(frame, connection, **more))
+
+    for slot in (1, 2, 3):
+        assert not come(b"x", 1, slot)
+    assert come(b"x", 1, 1, redelivered=True)  # on its own connection too
+    assert not come(b"x", 2, 1)  # a new message: no flag
+    assert come(b"x", 2, 2, redelivered=True)
+    assert come(b"x", 2, 3, redelivered=True)
+    assert not come(b"x", 2, 4, redelivered=True)  # kept no copy of this one
 
 
 def test_who_cannot_send_again_never_repeats(seen: Repeats) -> None:
-    for own_time in (TIMED, BARE):
-        assert not any(repeat(seen, sent(b"x", 1, own_time, sender="", redelivered=True)) for _ in range(3))
-        assert not any(repeat(seen, sent(b"x", -1, own_time)) for _ in range(3))
+    """MQTT at QoS 0, also on the next connection."""
+    assert not any(repeat(seen, sent(b"x", connection, redelivered=False)) for connection in (1, 1, 2))
 
 
 def test_keys_are_bounded(seen: Repeats, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +131,10 @@ def test_keys_are_bounded(seen: Repeats, db: sqlite3.Connection, monkeypatch: py
     monkeypatch.setattr(repeats, "UNPROVEN_MAX", 10)
     for i in range(30):
         repeat(seen, sent(b"%d" % i, i, TIMED), NOW_US + i * 60_000_000)
-        repeat(seen, sent(b"%d" % i, i), NOW_US + i * 60_000_000)
+        repeat(seen, sent(b"%d" % i, i, slot=0), NOW_US + i * 60_000_000)
     seen.tidy(NOW_US + 1_800_000_000)
     assert repeat(seen, sent(b"29", 99, TIMED), NOW_US + 1_800_000_000)
-    assert repeat(seen, sent(b"29", 99), NOW_US + 1_800_000_000)
+    assert repeat(seen, sent(b"29", 99, slot=0), NOW_US + 1_800_000_000)
     assert not seen.is_repeat(sent(b"0", 99, TIMED), NOW_US + 1_800_000_000)
     seen.tidy(NOW_US + 3 * WINDOW_US)
     assert [db.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("seen", "unproven")] == [(0,), (0,)]
@@ -118,11 +147,27 @@ def test_a_sender_that_repeats_until_it_is_answered_is_kept_exactly_once_a_measu
     """Each measurement is sent, on a new connection whenever an answer was lost, until one arrives."""
     db = sqlite3.connect(":memory:", isolation_level=None)
     db.executescript(repeats.SCHEMA)
-    seen, connection, kept = Repeats(db), 0, 0
+    seen, connections, kept = Repeats(db), count(), 0
+    line = Line(seen, next(connections))
     for value, first_answer in measurements:
-        kept += not repeat(seen, sent(bytes([value]), connection))
+        kept += not line.repeat(bytes([value]))
         if first_answer == "lost":
-            connection += 1
-            kept += not repeat(seen, sent(bytes([value]), connection))
+            line = Line(seen, next(connections))
+            kept += not line.repeat(bytes([value]))
     db.close()
     assert kept == len(measurements)
+
+
+@given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), max_size=20))
+def test_a_sender_that_does_not_wait_is_kept_exactly_once_a_measurement_too(rounds: list[tuple[int, int]]) -> None:
+    """In each round, up to `window` frames are sent at once; of some of their answers all were lost, and it is cut."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    db.executescript(repeats.SCHEMA)
+    seen, kept, numbers = Repeats(db), 0, count()
+    unanswered: list[bytes] = []
+    for connection, (window, lost) in enumerate(rounds):
+        line, lot = Line(seen, connection), [*unanswered, *(b"%d" % next(numbers) for _ in range(window))]
+        kept += sum(not line.repeat(frame, under_way) for under_way, frame in enumerate(lot))
+        unanswered = lot[len(lot) - min(lost, len(lot)) :]
+    db.close()
+    assert kept == next(numbers)

@@ -16,6 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.driver import Source
+from edge_agent.delivery import Delivery
 from edge_agent.spool import LEVELS, Kept, Spool
 from evidence.seal import FIRST_PREVIOUS, batch_id, open_sealed, seal, signed_by
 from evidence.statements import Receipt, ReceiptOutcome
@@ -68,7 +70,8 @@ def make(tmp_path: Path, clock: Clock, events: list[str]) -> Iterator[Callable[.
 
 def put(spool: Spool, *reports: Report, frame: bytes = b"frame", sender: str = "", connection: int = 1) -> Kept:
     told: SimpleQueue[Kept] = SimpleQueue()
-    spool.put(reports, frame=frame, sender=sender, connection=connection, done=told.put)
+    delivery = Delivery(frame, Source("bed"), T0_US, lambda *_: None, sender=sender, connection=connection)
+    spool.put(reports, delivery, told.put)
     return told.get(timeout=10)
 
 
@@ -142,7 +145,7 @@ def test_whatever_happens_sequences_have_no_gap_and_nothing_kept_is_lost(
             told: SimpleQueue[Kept] = SimpleQueue()
             frames = 1 if step == "put" else 20
             for _ in range(frames):
-                spool.put([report(c, now_us) for c in claims], frame=b"f", sender="", connection=1, done=told.put)
+                spool.put([report(c, now_us) for c in claims], done=told.put)
             assert [told.get(timeout=10) for _ in range(frames)] == [Kept.KEPT] * frames
             for claim in claims:
                 kept[report(claim).device.bytes] += frames
@@ -241,7 +244,7 @@ def test_damage_that_shows_while_running_is_set_aside_too(
     assert events == ["spool-damaged"]
     assert put(spool, report()) is Kept.KEPT
     assert spool.spool_id != first
-    assert spool.figures.last_no[Lane.LIVE] == 0
+    assert spool.figures.open_batches == 0
 
 
 def test_one_agent_at_a_time_and_no_newer_file(make: Callable[..., Spool], tmp_path: Path) -> None:
@@ -309,6 +312,28 @@ def test_at_quota_batches_with_a_receipt_go_first_and_nothing_else(
     spool.receipted([receipt(spool, Lane.LIVE, number, sealed)])
     assert put(spool, report()) is Kept.KEPT
     assert events[-1] == "spool-keeps-again"
+
+
+def test_a_spool_knows_when_its_agent_was_last_at_work(make: Callable[..., Spool], clock: Clock) -> None:
+    def opened_at() -> int | None:
+        spool = make()
+        spool.close()
+        return spool.last_at_work_us
+
+    assert opened_at() is None
+    spool = make()
+    put(spool, report(at_us=T0_US))
+    put(spool, report(at_us=T0_US - SECOND_US))
+    spool.close()
+    assert opened_at() == report(at_us=T0_US).received_at_us
+    spool = make()
+    cut_all(spool, T0_US + 7 * SECOND_US)
+    spool.close()
+    assert opened_at() == T0_US + 7 * SECOND_US
+    spool = make()
+    put(spool, report(at_us=T0_US + 8 * SECOND_US, kind=Kind.WAVEFORM))
+    spool.close()
+    assert opened_at() == report(at_us=T0_US + 8 * SECOND_US).received_at_us
 
 
 def test_a_full_disk_refuses_and_keeps_nothing_of_the_group(make: Callable[..., Spool], events: list[str]) -> None:

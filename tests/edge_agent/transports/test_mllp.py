@@ -47,6 +47,10 @@ def test_each_sender_gets_its_own_answers_in_order() -> None:
                 agent_.answer(delivery)
             for n, (reader, _) in enumerate(senders):
                 assert [outcome(await answer(reader)) for _ in range(5)] == [("AA", f"{n}.{i}") for i in range(5)]
+            assert {d.proves for d in agent_.came} == {range(0)}  # no answer was under way before the last of them came
+            senders[0][1].write(wrap(message("more")))
+            await agent_.until(lambda: len(agent_.came) == 101)
+            assert agent_.came[100].proves == range(agent_.came[100].slot or 0) == range(5)
             assert len({d.connection for d in agent_.came}) == 20
             assert {d.sender for d in agent_.came} == {"bed@127.0.0.1"}
             for _, writer in senders:

@@ -64,7 +64,7 @@ def test_a_message_is_acknowledged_after_its_commit_and_not_before(ward: Ward) -
             await eventually(lambda: third)
         assert [*second.said(), *third.said()] == [b'{"hr": 72}', b'{"hr": 73}', b'{"hr": 74}']
         assert second[0].sender == f"ward/{ward.topic}/1"
-        assert second[0].packet_id is not None
+        assert second[0].slot is not None
 
     asyncio.run(run())
 

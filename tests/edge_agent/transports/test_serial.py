@@ -9,15 +9,16 @@ import socket
 import tty
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from itertools import count
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import structlog
 
 from adapters.devices import nonin
-from adapters.driver import DeviceDriver, SerialSettings, Source
+from adapters.driver import DeviceDriver, SerialFramer, SerialSettings, Source
 from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
@@ -70,14 +71,14 @@ class Bed:
         self.clock_us = T0_US
         self.opened = 0
         self.source = Source("bed")
-        self._transport = SerialTransport(
-            config, driver, self.source, self._now_us, cast("count[int]", self), self._event
-        )
+        driver = replace(driver, framer=partial(self._framer, driver))
+        self._transport = SerialTransport(config, driver, self.source, self._now_us, self._event)
 
-    def __next__(self) -> int:
-        """The number of a connection that is new: the port is open, and what was said before is flushed."""
+    def _framer(self, driver: DeviceDriver) -> SerialFramer:
+        """The port is open, and what was said before is flushed."""
         self.opened += 1
-        return self.opened
+        assert driver.framer is not None
+        return driver.framer()
 
     def _event(self, code: str, text: str) -> None:
         self.events.append((code, text))
@@ -122,7 +123,7 @@ def test_frames_come_whole_however_they_arrive(line: Line) -> None:
                     await asyncio.sleep(0)
             await eventually(lambda: len(bed.came) == len(LINES))
         assert bed.frames() == [(line, "") for line in LINES]
-        assert {(d.connection, d.sender) for d in bed.came} == {(1, "")}  # nobody who could send again
+        assert {d.sender for d in bed.came} == {""}  # nobody who could send again
         times = [d.received_at_us for d in bed.came]
         assert times == sorted(set(times))
         bed.came[0].ack(Outcome.CANNOT_KEEP, "")  # there is nobody to tell
@@ -146,7 +147,7 @@ def test_noise_is_kept_as_such_and_the_next_frame_is_found(line: Line) -> None:
     asyncio.run(run())
 
 
-def test_a_port_that_was_gone_is_a_gap_with_its_times_and_a_new_connection(line: Line) -> None:
+def test_a_port_that_was_gone_is_a_gap_with_its_times(line: Line) -> None:
     async def run() -> None:
         bed = bed_at(line.path)
         async with bed.running():
@@ -160,7 +161,6 @@ def test_a_port_that_was_gone_is_a_gap_with_its_times_and_a_new_connection(line:
             line.say(b" of it\n" + LINES[1] + b"\n")
             await eventually(lambda: len(bed.came) == 3)
         assert bed.frames() == [(LINES[0], ""), (b" of it", ""), (LINES[1], "")]  # never half and half
-        assert [d.connection for d in bed.came] == [1, 2, 2]
         assert bed.source.memory == {}
         ((code, text),) = bed.events
         before, after = (int(word) for word in text.split() if word.isdecimal())
@@ -261,7 +261,7 @@ def test_a_terminal_server_is_read_and_reached_again() -> None:
                         await eventually(lambda n=n: bed.opened == n)  # type: ignore[misc]
                         await loop.sock_sendall(connection, LINES[n] + b"\r\n")
                         await eventually(lambda n=n: len(bed.came) == n)  # type: ignore[misc]
-            assert [(d.frame, d.connection) for d in bed.came] == [(LINES[1], 1), (LINES[2], 2)]
+            assert bed.frames() == [(LINES[1], ""), (LINES[2], "")]
             assert [code for code, _ in bed.events] == ["gap"]
 
     asyncio.run(run())

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
@@ -20,7 +19,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from adapters.driver import DeviceDriver, Source
-from adapters.formats.hl7v2 import NULL, Message, Segment, Syntax, unescape
+from adapters.formats.hl7v2 import NULL, Message, Syntax, unescape
 from adapters.formats.instants import DTM_CHARS_MAX, parse_dtm
 from adapters.site import Mapped, SiteMapping, scaled
 from schemas.errors import FrameError
@@ -32,12 +31,15 @@ DEVICES_MAX = 100  # in one message; each gets its context
 CLAIM_CHARS_MAX = 250
 CACHED_BYTES_MAX = 16 * 1024  # what OBX of a longer message mean is not remembered: bounds the cache's memory
 _VERSION = re.compile(r"(?:2\.[1-8](?:\.\d)?)?")  # empty: some senders leave it out
-_FIELD = re.compile(r"([A-Z][A-Z0-9]{2})-(\d{1,3})(?:\.(\d{1,3}))?")
+_field = lru_cache(64)(re.compile(r"([A-Z][A-Z0-9]{2})-(\d{1,3})(?:\.(\d{1,3}))?").fullmatch)
 _EUI64 = re.compile(r"[0-9A-Fa-f]{16}")
 _TO_THE_SECOND = re.compile(r"[0-9]{14}")
-_CONTEXT = (("PID", (3, 5)), ("PV1", (2, 3, 19, 44)))
+_CONTEXT = (
+    ("PID", 3, "PID-3"), ("PID", 5, "PID-5"),
+    ("PV1", 2, "PV1-2"), ("PV1", 3, "PV1-3"), ("PV1", 19, "PV1-19"), ("PV1", 44, "PV1-44"),
+)  # fmt: skip
 _UNMAPPED = Mapped(0, 0)
-_EMPTY = [""] * 19
+_NOT_SENT = [""] * 19  # OBX-1 to 19, where a sender leaves off
 # OBX-11, table 0085: cannot be obtained, wrong, deleted, not asked, order only, pending.
 _NO_RESULT = frozenset("XWDNOI")
 # OBX-8: IHE PCD TF-2 table B.8 (IEEE 11073-10201 MeasurementStatus), and table 0078 for off-scale values.
@@ -91,7 +93,8 @@ def _meaning(
 
 
 def _components(text: str, syntax: Syntax) -> list[str]:
-    return [unescape(part, syntax) for part in text.split(syntax.repetition)[0].split(syntax.component)]
+    parts = text.partition(syntax.repetition)[0].split(syntax.component)
+    return [unescape(part, syntax) for part in parts] if syntax.escape in text else parts
 
 
 def _mdc_code(code: str, text: str, system: str) -> int:
@@ -118,12 +121,12 @@ def _instance(sub_id: str, whole: bool = False) -> int:
     return crc32(place.encode("utf-8", "replace")) & 0xFFFF if sub_id else 0
 
 
-def _record(obx: Segment, kind: str, sent: str, meaning: _Meaning) -> Record | None:
+def _record(kind: str, sent: str, syntax: Syntax, meaning: _Meaning) -> Record | None:
     """The record of an OBX; None for a node of the containment tree."""
     code, unit, instance, numeric, validity, shift, missing, as_sent, is_node = meaning
     if numeric and sent not in missing and (parts := scaled(sent, shift)):
         return Record(code, unit, instance, RecordKind.NUMERIC, validity, *parts, None, as_sent)
-    text = None if sent in ("", NULL) else obx.field(5)
+    text = None if sent in ("", NULL) else unescape(sent, syntax)
     if text is None and is_node:
         return None
     if text is None or kind == "NM" or (numeric and sent in missing):  # "None", "---", "-100"
@@ -142,7 +145,7 @@ def _equipment(source: Source, syntax: Syntax, sent: str) -> str:
 def _claim(message: Message, source: Source, bare: bool) -> str:
     """The device by the sender's rule; where that is OBX-18, of what has none: by its bed."""
     rule = (source.device_field or "OBX-18").replace("OBX-18", "PV1-3")
-    named = _FIELD.fullmatch(rule)
+    named = _field(rule)
     if named is None:
         return source.claim()
     value = message.field(named[1], int(named[2]), int(named[3] or 0)).rstrip(message.syntax.component)
@@ -151,24 +154,25 @@ def _claim(message: Message, source: Source, bare: bool) -> str:
     return f"{source.name}/{rule}={value[:CLAIM_CHARS_MAX]}" if value not in ("", NULL) else source.claim()
 
 
-def _text(name: str, text: str) -> Record:
-    return Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("HL7", name))
+def _text(name: str, text: str, system: str = "HL7") -> Record:
+    return Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent(system, name))
 
 
 class _Clock:
-    """The times of one message, in its own zone or the source's."""
+    """The times of one message: in the zone that its MSH-7 states, else in the source's."""
 
     def __init__(self, message_time: str, source: Source) -> None:
-        self.message_time = message_time
-        stated = parse_dtm(message_time[:DTM_CHARS_MAX], None)  # MSH-7's offset counts for times that state none
-        self._zone: tzinfo | None = stated.offset if stated else source.time_zone
-        self._received_at_us = source.received_at_us
+        self._message_time, self._received_at_us = message_time, source.received_at_us
+        self._said = said = parse_dtm(message_time[:DTM_CHARS_MAX], source.time_zone)
+        self._zone = (said and said.offset) or source.time_zone
+        self._own = _TO_THE_SECOND.match(message_time) is not None
 
     def report(self, kind: Kind, claim: str, records: list[Record], name: str, sent: str) -> Report:
         """A report at the time `sent` in field `name`; where that is no instant, as received, and as it was sent."""
         received = self._received_at_us
-        own = any(_TO_THE_SECOND.match(text) for text in (sent, self.message_time))
-        instant = parse_dtm(sent[:DTM_CHARS_MAX], self._zone)
+        own = self._own or _TO_THE_SECOND.match(sent) is not None
+        same = sent == self._message_time
+        instant = self._said if same else parse_dtm(sent[:DTM_CHARS_MAX], self._zone)
         if instant is None:
             records = [*records, _text(name, sent)] if sent else records
             return Report(kind, claim, received, received, ClockQuality.RECEIVED, tuple(records), own_time=own)
@@ -180,50 +184,44 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
     """One message: its context, then its observations."""
     message = Message(frame, source.charset)
     msh = message.segments[0]
-    kind, event = msh.field(9, 1), msh.field(9, 2)
+    kind, event, message_time = msh.field(9, 1), msh.field(9, 2), msh.field(7, 1)
     if kind not in TYPES:
         raise FrameError("unsupported-type", f"not one of {', '.join(TYPES)}")
     if not _VERSION.fullmatch(msh.field(12, 1)):
         raise FrameError("unsupported-version", "not 2.1 to 2.8")
-    clock = _Clock(msh.field(7, 1), source)
-    claim = _claim(message, source, bare=not clock.message_time)
-    context = [
-        _text(f"{name}-{n}", text)
-        for name, numbers in _CONTEXT
-        if (segment := message.first(name))
-        for n in numbers
-        if (text := segment.field(n)) not in ("", NULL)
-    ]
-    context += _flags(message)
+    clock = _Clock(message_time, source)
+    claim = _claim(message, source, bare=not message_time)
+    context = _context(message)
     if kind != "ORU":
         context.insert(0, _text("MSH-9", msh.field(9)))
-        return (replace(clock.report(Kind.CONTEXT, claim, context, "MSH-7", clock.message_time), frame=frame),)
+        return (replace(clock.report(Kind.CONTEXT, claim, context, "MSH-7", message_time), frame=frame),)
     meaning = _meaning if len(frame) <= CACHED_BYTES_MAX else _meaning.__wrapped__
-    groups = _observed(message, source, claim, clock.message_time, meaning)
+    groups = _observed(message, source, claim, message_time, meaning)
     claims = dict.fromkeys(device for _, device, _ in groups) or {claim: None}
     if len(claims) > DEVICES_MAX:
         raise FrameError("too-many-devices", f"more than {DEVICES_MAX}")
-    reports = [clock.report(Kind.CONTEXT, c, context, "MSH-7", clock.message_time) for c in claims if context]
+    reports = [clock.report(Kind.CONTEXT, c, context, "MSH-7", message_time) for c in claims if context]
     about = Kind.ALERT if event == "R40" else Kind.METRIC  # IHE PCD-04: alarms of the device
     reports += [clock.report(about, device, g.records, g.time_field, at) for (_, device, at), g in groups.items()]
     return reports
 
 
-def _flags(message: Message) -> list[Record]:
-    """What is wrong with a well-formed message: said beside its context, and never a reason to refuse it."""
-    found = []
-    patient, order, request = message.first("PID"), message.first("ORC"), message.first("OBR")
-    for r in range(1, patient.repetitions(3) + 1) if patient else ():
-        number, *named = (patient.field(3, c, 0, r) for c in (1, 4, 5)) if patient else ("",)
-        if "NHSNMBR" in named and not is_nhs_number(number):
-            found.append(_flag("invalid-nhs-number", "the check digit of the NHS number in PID-3 is wrong"))
-    if order and request and not any(s.field(n) for s in (order, request) for n in (2, 3)):
-        found.append(_flag("no-order-number", "an order with neither placer nor filler number: ORC-2, -3, OBR-2, -3"))
+def _context(message: Message) -> list[Record]:
+    """Patient and place as claimed; beside them what is wrong with a well-formed message, which refuses nothing."""
+    first = message.first
+    found = [
+        _text(name, text) for segment, n, name in _CONTEXT if (text := message.field(segment, n)) not in ("", NULL)
+    ]
+    if (patient := first("PID")) and "NHSNMBR" in patient.field(3):
+        for r in range(1, patient.repetitions(3) + 1):
+            number, *named = (patient.field(3, c, 0, r) for c in (1, 4, 5))
+            if "NHSNMBR" in named and not is_nhs_number(number):
+                text = "the check digit of the NHS number in PID-3 is wrong"
+                found.append(_text("invalid-nhs-number", text, "vitalwire"))
+    if (order := first("ORC")) and (obr := first("OBR")) and not any(s.field(n) for s in (order, obr) for n in (2, 3)):
+        text = "an order with neither placer nor filler number: ORC-2, -3, OBR-2, -3"
+        found.append(_text("no-order-number", text, "vitalwire"))
     return found
-
-
-def _flag(reason: str, text: str) -> Record:
-    return Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("vitalwire", reason))
 
 
 def is_nhs_number(text: str) -> bool:
@@ -242,32 +240,39 @@ class _Group(NamedTuple):
     channels: set[tuple[int, int]]
 
 
+def _equipment_of_mds(message: Message) -> dict[str, str]:
+    """OBX-18 as sent by the first facet of OBX-4: some senders say it in the MDS node alone, some in most metrics."""
+    said: dict[str, str] = {}
+    for segment in message.segments:
+        fields = segment.fields
+        if segment.name == "OBX" and len(fields) > 18 and fields[18] not in ("", NULL):
+            said.setdefault(fields[4].partition(".")[0], fields[18])
+    return said
+
+
 def _observed(
     message: Message, source: Source, claim: str, message_time: str, meaning: Callable[..., _Meaning]
 ) -> dict[tuple[int, str, str], _Group]:
     """Groups by OBR, device and time as sent."""
-    syntax = message.syntax
-    obxs: list[tuple[Segment, tuple[str, ...], int, tuple[str, str]]] = []
-    of_mds: dict[str, str] = {}  # OBX-18: some senders say it in the MDS node alone, some in most metrics
+    syntax, site = message.syntax, source.site
+    of_mds = _equipment_of_mds(message) if source.device_field in (None, "OBX-18") else {}
+    equipment: dict[str, str] = {}
+    groups: dict[tuple[int, str, str], _Group] = {}
     obr, obr_time = 0, ("MSH-7", message_time)
     for segment in message.segments:
-        if segment.name == "OBX":
-            fields = (*segment._fields, *_EMPTY)[:19]
-            if fields[18] not in ("", NULL) and source.device_field in (None, "OBX-18"):
-                of_mds.setdefault(fields[4].partition(".")[0], fields[18])
-            obxs.append((segment, fields, obr, obr_time))
-        elif segment.name == "OBR":
+        if segment.name == "OBR":
             sent = segment.field(7, 1)
             obr, obr_time = obr + 1, ("OBR-7", sent) if sent else ("MSH-7", message_time)
-    groups: dict[tuple[int, str, str], _Group] = {}
-    for obx, fields, obr, obr_time in obxs:
-        _, _, kind, names, sub_id, value, units, _, flags, _, _, status, _, _, at, _, _, _, owner = fields
-        record = _record(obx, kind, value, meaning(source.site, syntax, kind, names, sub_id, units, flags, status))
+        if segment.name != "OBX":
+            continue
+        fields = (segment.fields + _NOT_SENT)[2:19]
+        kind, names, sub_id, value, units, _, flags, _, _, status, _, _, at, _, _, _, owner = fields
+        record = _record(kind, value, syntax, meaning(site, syntax, kind, names, sub_id, units, flags, status))
         if record is None:
             continue
         device = claim
         if of_mds and (owner := owner or of_mds.get(sub_id.partition(".")[0], "")):
-            device = _equipment(source, syntax, owner)
+            device = equipment.get(owner) or equipment.setdefault(owner, _equipment(source, syntax, owner))
         field, at = ("OBX-14", at.partition(syntax.component)[0]) if at else obr_time
         group = groups.get((obr, device, at))
         if group is None:

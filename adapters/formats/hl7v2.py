@@ -18,6 +18,8 @@ from functools import lru_cache
 from string import punctuation
 from typing import NamedTuple
 
+import msgspec
+
 from schemas.errors import FrameError
 
 NULL = '""'  # 2.5.1 §2.5.3: "delete what you have"; neither empty (nothing said) nor a text
@@ -69,7 +71,8 @@ def header(payload: bytes) -> Header | None:
     first codec under which MSH-12 stands in its place is taken.
     """
     start = payload.find(b"MSH")
-    line = _LINE_END.split(payload[start : start + HEADER_BYTES_MAX], maxsplit=1)[0]
+    end = _LINE_END.search(payload, start, start + HEADER_BYTES_MAX) if start >= 0 else None
+    line = payload[start : end.start() if end else start + HEADER_BYTES_MAX]
     if start < 0 or len(line) < 4 or chr(line[3]) not in punctuation:
         return None
     for codec in ("utf-8", "gb18030", "latin-1"):
@@ -143,27 +146,21 @@ def _lines(text: str, field: str) -> list[str]:
     return [line for line in text.split("\r") if line and not line.isspace()]
 
 
-class Segment:
-    """One segment. Numbers are HL7's, from 1; 0 is "all of it". What was not sent is ""."""
+class Segment(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One segment. Numbers are HL7's, from 1; 0 is "all of it".
 
-    __slots__ = ("_fields", "_syntax", "name")
+    `fields[n]` is field n as it was sent, escapes and all, up to the last that was sent; fields[0] is the name.
+    """
 
-    def __init__(self, line: str, syntax: Syntax) -> None:
-        self._syntax = syntax
-        self._fields = fields = line.split(syntax.field)
-        self.name = fields[0]
-        if self.name == "MSH":
-            fields.insert(1, syntax.field)  # MSH-1 is the separator itself
-
-    def __len__(self) -> int:
-        """The number of the last field that was sent."""
-        return len(self._fields) - 1
+    fields: list[str]
+    name: str
+    syntax: Syntax
 
     def field(self, n: int, component: int = 0, subcomponent: int = 0, repetition: int = 0) -> str:
-        """What was sent there, unescaped. A component without a repetition is the first repetition's."""
-        if n >= len(self._fields):
+        """What was sent there, unescaped, or "". A component without a repetition is the first repetition's."""
+        if n >= len(self.fields):
             return ""
-        text, syntax = self._fields[n], self._syntax
+        text, syntax = self.fields[n], self.syntax
         if component or repetition:
             text = _nth(text, syntax.repetition, repetition or 1)
             if component:
@@ -172,23 +169,10 @@ class Segment:
                     text = _nth(text, syntax.subcomponent, subcomponent)
         return unescape(text, syntax) if syntax.escape in text else text
 
-    def components(self, n: int, repetition: int = 1) -> list[str]:
-        """All components of one repetition, unescaped; none of an empty one."""
-        text, syntax = self._fields[n] if n < len(self._fields) else "", self._syntax
-        text = _nth(text, syntax.repetition, repetition)
-        parts = text.split(syntax.component) if text else []
-        return [unescape(part, syntax) for part in parts] if syntax.escape in text else parts
-
     def repetitions(self, n: int) -> int:
         """How many repetitions a field has; 0 for an empty one."""
-        text = self._fields[n] if n < len(self._fields) else ""
-        return text.count(self._syntax.repetition) + 1 if text else 0
-
-    def check_repetitions(self) -> None:
-        """Raise FrameError where a field has more than REPETITIONS_MAX."""
-        for n, text in enumerate(self._fields):
-            if text.count(self._syntax.repetition) >= REPETITIONS_MAX:
-                raise FrameError("too-many-repetitions", f"{self.name[:3]}-{n} has over {REPETITIONS_MAX}")
+        text = self.fields[n] if n < len(self.fields) else ""
+        return text.count(self.syntax.repetition) + 1 if text else 0
 
 
 def _nth(text: str, separator: str, n: int) -> str:
@@ -204,7 +188,7 @@ class Message:
     `charset` is the sender's configured one, a name in CHARSETS.
     """
 
-    __slots__ = ("segments", "syntax")
+    __slots__ = ("_first", "segments", "syntax")
 
     def __init__(self, payload: bytes, charset: str | None = None) -> None:
         payload = payload.lstrip().rstrip(b"\r\n")
@@ -218,20 +202,24 @@ class Message:
         codec = codec_of(charset or fields[18], repetition)
         text = _decode(payload, codec, bool(charset))
         self.syntax = marks = syntax(fields[1], fields[2], codec)
-        self.segments = [Segment(line, marks) for line in _lines(text, marks.field)]
         if not fields[10].strip():
             raise FrameError("no-msh-10")
+        split = [line.split(marks.field) for line in _lines(text, marks.field)]
+        split[0].insert(1, marks.field)  # MSH-1 is the separator itself
         if text.count(repetition) >= REPETITIONS_MAX:
-            for segment in self.segments:
-                segment.check_repetitions()
+            for name, n, count in ((f[0], n, sent.count(repetition)) for f in split for n, sent in enumerate(f)):
+                if count >= REPETITIONS_MAX:
+                    raise FrameError("too-many-repetitions", f"{name[:3]}-{n} has over {REPETITIONS_MAX}")
+        self.segments = [Segment(f, f[0], marks) for f in split]
+        self._first = {segment.name: segment for segment in reversed(self.segments)}
 
     def first(self, name: str) -> Segment | None:
         """The first segment of that name."""
-        return next((segment for segment in self.segments if segment.name == name), None)
+        return self._first.get(name)
 
     def field(self, name: str, n: int, component: int = 0, subcomponent: int = 0, repetition: int = 0) -> str:
         """A field of the first segment of that name, as Segment.field; "" where there is no such segment."""
-        segment = self.first(name)
+        segment = self._first.get(name)
         return segment.field(n, component, subcomponent, repetition) if segment else ""
 
 

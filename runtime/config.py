@@ -28,7 +28,9 @@ def load(path: Path, kind: type[T]) -> T:
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: make one with `vitalwire config sample`") from None
+        raise UserError(
+            f"{path} does not exist: name it with --config, or begin with `vitalwire config sample`"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', 'it is not UTF-8')}") from None
     return decode(text, kind, str(path), path.parent)

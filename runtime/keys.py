@@ -54,17 +54,18 @@ def generate(path: Path, *, demo: bool = False) -> SigningKey:
 
 def load(path: Path, *, allow_demo: bool = False) -> SigningKey:
     """Read a key file. Raises UserError: missing, readable by others, not P-256, or a demo's outside the demo."""
+    mend = "make one with `vitalwire edge keygen` or `vitalwire processors keygen`"
+    if not os.path.exists(path):
+        raise UserError(f"{path} does not exist: {mend}")
     text = read_secret(path)
     if DEMO_MARK in text and not allow_demo:
-        raise UserError(f"{path} was made for the demo: make your own with `vitalwire edge keygen`")
+        raise UserError(f"{path} was made for the demo: {mend}")
     try:
         key = serialization.load_pem_private_key(text[text.index("-----BEGIN") :].encode(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise UserError(
-            f"{path} holds no private key in PEM without a password: make one with `vitalwire edge keygen`"
-        ) from None
+        raise UserError(f"{path} holds no private key in PEM without a password: {mend}") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise UserError(f"{path} is not a P-256 key: make one with `vitalwire edge keygen`")
+        raise UserError(f"{path} is not a P-256 key: {mend}")
     return SigningKey(key)
 
 

@@ -20,10 +20,11 @@ WORDS_MAX = 1000  # remembered
 
 def printable(data: bytes, limit: int = 256) -> str:
     """Raw bytes for people: control bytes and what is not UTF-8 as \\xNN; cut at `limit` bytes."""
-    return _escaped(data[:limit].decode("utf-8", "backslashreplace")) + ("…" if len(data) > limit else "")
+    return escaped(data[:limit].decode("utf-8", "backslashreplace")) + ("…" if len(data) > limit else "")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text for people: control characters shown and not obeyed."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -35,7 +36,7 @@ def redact(logger: Any, method: str, event: Any) -> Any:
         return [redact(logger, method, v) for v in event]
     if isinstance(event, (bytes, bytearray)):
         return f"[{len(event)} bytes]"
-    return event if isinstance(event, (int, float, type(None))) else _escaped(str(event))
+    return event if isinstance(event, (int, float, type(None))) else escaped(str(event))
 
 
 def _where(_: Any, __: str, event: Any) -> Any:
@@ -90,7 +91,7 @@ QUIET: dict[str, Any] = {
 }
 
 
-def set_up(level: int = logging.INFO) -> None:
+def set_up() -> None:
     """Send our logs and those of libraries to standard error: JSON, or coloured lines on a terminal."""
     json = structlog.processors.JSONRenderer(ensure_ascii=False)
     structlog.configure(
@@ -102,7 +103,7 @@ def set_up(level: int = logging.INFO) -> None:
             redact,
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else json,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=_Named,
     )
     logging.config.dictConfig(QUIET)

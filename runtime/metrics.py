@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Callable, Iterable
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Thread
@@ -13,7 +12,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import make_wsgi_app
 
 from runtime.errors import UserError
-from runtime.tls import check_listener
+from runtime.tls import is_loopback
 
 
 class _Handler(WSGIRequestHandler):
@@ -43,26 +42,24 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         self.server_close()
 
 
-def serve(
-    host: str, port: int, ready: Callable[[], list[str]], tls: ssl.SSLContext | None = None, *, insecure: bool = False
-) -> MetricsServer:
+def serve(host: str, port: int, ready: Callable[[], list[str]]) -> MetricsServer:
     """Serve until `stop`; `ready` gives the reasons why data does not flow, none where it does.
 
-    Raises UserError for a port in use, and beyond loopback without TLS unless `insecure`.
+    Raises UserError for a port in use, and beyond loopback: it has no TLS.
     """
-    check_listener(host, tls=tls is not None, insecure=insecure)
+    if not is_loopback(host):
+        raise UserError(f"metrics and health are served on this machine's loopback alone, not on {host}")
     metrics = make_wsgi_app()
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        status, reasons = "200 OK", list[str]()
         match environ.get("PATH_INFO"):
             case "/metrics":
                 return list(metrics(environ, start_response))
+            case "/healthz":
+                status, reasons = "200 OK", []
             case "/readyz":
                 reasons = _reasons(ready)
-                status = "503 Service Unavailable" if reasons else status
-            case "/healthz":
-                pass
+                status = "503 Service Unavailable" if reasons else "200 OK"
             case _:
                 status, reasons = "404 Not Found", ["there are /metrics, /healthz and /readyz"]
         start_response(status, [("Content-Type", "application/json")])
@@ -72,8 +69,6 @@ def serve(
         server = MetricsServer((host, port), _Handler)
     except OSError as error:
         raise UserError(f"metrics cannot be served on {host}:{port}: {error.strerror}; set metrics_port") from None
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.set_app(application)
     Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
     return server

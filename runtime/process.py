@@ -1,4 +1,4 @@
-"""How a process ends when it is asked to, and what it tells systemd."""
+"""How a process ends: when it is asked to, and with its parent."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import asyncio
 import ctypes
 import os
 import signal
-import socket
-from contextlib import suppress
+from collections.abc import Callable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
-_PID = os.getpid()  # in a child that was forked: its parent's
 _prctl = ctypes.CDLL(None).prctl
 
 
@@ -29,16 +27,13 @@ def stop_event() -> asyncio.Event:
     return stop
 
 
-def notify(state: str) -> None:
-    """Tell systemd READY=1, WATCHDOG=1 or STOPPING=1 (sd_notify(3)); nothing where it did not start us."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:  # it will find out by itself
-        if address:
-            unix.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+def end_with_parent(by: signal.Signals = signal.SIGKILL) -> Callable[[], None]:
+    """A `preexec_fn`: this signal when the parent's *thread* that started the child is gone (prctl(2); Linux)."""
+    parent = os.getpid()
 
+    def before_exec() -> None:
+        _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(by))  # here: a change of user clears it
+        if os.getppid() != parent:  # which was gone before it could be asked for
+            os._exit(1)
 
-def end_with_parent() -> None:
-    """For `preexec_fn`: SIGKILL when the parent's thread that started us is gone (prctl(2); Linux)."""
-    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-    if os.getppid() == 1 != _PID:  # it had gone before we could ask (as a container's first process it is 1 itself)
-        os._exit(1)
+    return before_exec

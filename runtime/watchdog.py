@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Thread
 
 import structlog
 
@@ -21,7 +21,6 @@ class AttemptsWatchdog:
     ) -> None:
         self._limit_s, self._on_stall, self._monotonic_s = limit_s, on_stall, monotonic_s
         self._attempted_s: dict[object, float] = {}
-        self._ending = Event()
 
     @contextmanager
     def work(self) -> Iterator[Callable[[], None]]:
@@ -37,10 +36,6 @@ class AttemptsWatchdog:
         finally:
             del self._attempted_s[piece]
 
-    def __call__(self) -> None:
-        """An attempt of a worker whose work has no end."""
-        self._attempted_s[self] = self._monotonic_s()
-
     def check(self) -> None:
         """Look once. The pieces are looked at one by one: others that go well do not hide the one that hangs."""
         now_s = self._monotonic_s()
@@ -53,10 +48,7 @@ class AttemptsWatchdog:
         """Look each second, in a thread of its own: the event loop may be what is stuck."""
         Thread(target=self._run, name="watchdog", daemon=True).start()
 
-    def stop(self) -> None:
-        """Look no more."""
-        self._ending.set()
-
     def _run(self) -> None:
-        while not self._ending.wait(CHECK_S):
+        while True:
+            time.sleep(CHECK_S)
             self.check()

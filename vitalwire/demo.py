@@ -183,7 +183,7 @@ async def start_edge(data: Path) -> asyncio.subprocess.Process:
     """The edge agent, as a box would run it."""
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "vitalwire", "edge", "run", "--config", str(data / "edge.toml"),
-        stderr=(data / "edge.log").open("ab"), start_new_session=True, preexec_fn=end_with_parent,
+        stderr=(data / "edge.log").open("ab"), start_new_session=True, preexec_fn=end_with_parent(),
     )  # fmt: skip
 
 

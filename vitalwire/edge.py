@@ -26,7 +26,7 @@ from emr_store import read, registry
 from runtime import config as configuration
 from runtime import keys, logs, metrics
 from runtime.errors import UserError
-from runtime.process import notify, stop_event
+from runtime.process import stop_event
 from schemas import topics
 from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Lane, device_id
@@ -90,7 +90,6 @@ def run(config: Config = Path("edge.toml")) -> None:
 async def _run(edge: Edge) -> None:
     stop = stop_event()
     console.print(f"edge {edge.id} runs; metrics and health on port {edge.config.metrics_port}; Ctrl-C ends it")
-    notify("READY=1")
     await edge.run(stop)
 
 

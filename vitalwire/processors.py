@@ -68,7 +68,7 @@ async def _keep(name: str, config: Path, lanes: list[str], ending: asyncio.Event
         with log.open("ab") if log else contextlib.nullcontext() as output:
             worker = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "stream_processors", name, str(config), *lanes,
-                start_new_session=True, preexec_fn=end_with_parent, stdout=output, stderr=output,
+                start_new_session=True, preexec_fn=end_with_parent(), stdout=output, stderr=output,
             )  # fmt: skip
         waiting = asyncio.ensure_future(ending.wait())
         ended = asyncio.ensure_future(worker.wait())

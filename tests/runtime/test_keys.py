@@ -51,7 +51,9 @@ def test_a_demo_key_says_so_and_is_refused_outside_the_demo(tmp_path: Path) -> N
     assert load(tmp_path / "demo.key", allow_demo=True).public_der == made.public_der
 
 
-def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+def test_a_key_that_is_missing_or_that_others_can_read_is_refused_with_its_mend(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"edge\.key does not exist: make one with `vitalwire edge keygen` or "):
+        load(tmp_path / "edge.key")
     generate(tmp_path / "edge.key")
     (tmp_path / "edge.key").chmod(0o644)
     with pytest.raises(UserError, match="chmod 600"):

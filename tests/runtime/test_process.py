@@ -1,14 +1,13 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from runtime.process import end_with_parent, notify, stop_event
+from runtime.process import end_with_parent, stop_event
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -26,28 +25,11 @@ def test_a_signal_asks_for_the_end_and_a_second_one_ends(number: signal.Signals)
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("name", ["notify", "@vitalwire-test"])
-def test_systemd_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    address = f"{name}-{os.getpid()}" if name.startswith("@") else str(tmp_path / name)
-    monkeypatch.setenv("NOTIFY_SOCKET", address)
-    notify("READY=1")  # nobody is there: no matter
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(address.replace("@", "\0"))
-        systemd.settimeout(10)
-        notify("READY=1")
-        assert systemd.recv(100) == b"READY=1"
-        monkeypatch.delenv("NOTIFY_SOCKET")
-        notify("WATCHDOG=1")
-        systemd.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            systemd.recv(100)
-
-
 def test_a_child_ends_with_its_parent() -> None:
     inner = "import signal; print('up', flush=True); signal.pause()"
     outer = (
         "import subprocess, sys; from runtime.process import end_with_parent;"
-        f"c = subprocess.Popen([sys.executable, '-c', {inner!r}], preexec_fn=end_with_parent); c.wait()"
+        f"c = subprocess.Popen([sys.executable, '-c', {inner!r}], preexec_fn=end_with_parent()); c.wait()"
     )
     # The child holds the pipe: its end is seen when both have gone.
     parent = subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
@@ -57,14 +39,14 @@ def test_a_child_ends_with_its_parent() -> None:
     assert parent.communicate(timeout=20)[0] == b""
 
 
-@pytest.mark.parametrize(("ours", "ended"), [(1, False), (4711, True)])
+@pytest.mark.parametrize(("now", "ended"), [(1, False), (4711, True)])
 def test_a_parent_that_is_gone_already_is_seen_and_number_one_may_be_the_parent(
-    ours: int, ended: bool, monkeypatch: pytest.MonkeyPatch
+    now: int, ended: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes: list[int] = []
     monkeypatch.setattr("runtime.process._prctl", lambda *_: 0)
-    monkeypatch.setattr("runtime.process._PID", ours)
     monkeypatch.setattr("runtime.process.os._exit", codes.append)
-    monkeypatch.setattr("runtime.process.os.getppid", lambda: 1)
-    end_with_parent()
+    monkeypatch.setattr("runtime.process.os.getpid", lambda: 1)
+    monkeypatch.setattr("runtime.process.os.getppid", lambda: now)
+    end_with_parent()()
     assert codes == ([1] if ended else [])

@@ -55,17 +55,9 @@ def test_what_goes_well_does_not_hide_what_hangs() -> None:
         assert scene.after(0.1) == 1
 
 
-def test_a_worker_whose_work_has_no_end() -> None:
-    scene = Scene()
-    scene.watchdog()
-    assert scene.after(60) == 0
-    assert scene.after(0.1) == 1
-
-
 def test_it_looks_from_a_thread_of_its_own() -> None:
     ended = Event()
     watchdog = AttemptsWatchdog(0, ended.set)
-    watchdog()
-    watchdog.start()
-    assert ended.wait(20)
-    watchdog.stop()
+    with watchdog.work():
+        watchdog.start()
+        assert ended.wait(20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import platform
@@ -14,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from runtime.process import end_with_parent
 from schemas.errors import VitalwireError
 
-PR_SET_PDEATHSIG = 1  # prctl(2)
 TCP_LISTEN = "0A"  # proc_pid_net(5), column `st`
 ENDING_GRACE_S = 8.0  # after each signal, before the next harder one
 POLL_S = 0.02
@@ -25,8 +24,6 @@ ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "NO_COLOR": "1"}
 
 Account = tuple[int, int]  # uid, gid
 Endings = Sequence[signal.Signals]  # each harder than the one before
-
-_prctl = ctypes.CDLL(None).prctl
 
 
 class Child:
@@ -46,13 +43,6 @@ class Child:
     ) -> None:
         self.log = log
         self._endings = endings
-        parent = os.getpid()
-
-        def before_exec() -> None:
-            _prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(endings[0]))  # here, since a change of user clears it
-            if os.getppid() != parent:  # which died before it could be asked for
-                os._exit(1)
-
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 argv,
@@ -66,7 +56,7 @@ class Child:
                 user=account and account[0],
                 group=account and account[1],
                 extra_groups=[] if account else None,
-                preexec_fn=before_exec,
+                preexec_fn=end_with_parent(endings[0]),
             )
 
     @property

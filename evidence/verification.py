@@ -38,6 +38,11 @@ class KeptSeal(NamedTuple):
     judgement: bytes
     chain_hash: bytes
 
+    @property
+    def ids(self) -> list[bytes]:
+        """The ids of its batches, in order."""
+        return [self.batch_ids[i : i + 32] for i in range(0, len(self.batch_ids), 32)]
+
 
 class KeptBatch(NamedTuple):
     """A batch as the store keeps it; `first_report` and `first_record` say where its judgement begins."""
@@ -88,8 +93,7 @@ def check_seal(kept: KeptSeal, previous_chain: bytes, previous_position: int, ke
             found.append(Finding(where, "no platform key signed it"))
     except LayoutError as error:
         return [*found, Finding(where, str(error))]
-    ids = [kept.batch_ids[i : i + 32] for i in range(0, len(kept.batch_ids), 32)]
-    if statement.block_id != block_id(ids):
+    if statement.block_id != block_id(kept.ids):
         found.append(Finding(where, "it was signed over other batches"))
     if statement.judgement_hash != sha256(kept.judgement).digest():
         found.append(Finding(where, "the kept verdicts are not those that were signed"))
@@ -109,40 +113,36 @@ def check_batch(
         flags, verdicts, values = judgement_arrays(seal.judgement, *totals)
     except LayoutError as error:
         return [Finding(where, f"its bytes are damaged ({error})")]
+    first_report, first_record = kept.first_report, kept.first_record
+    if not (0 <= first_report <= len(flags) - len(table) and 0 <= first_record <= len(verdicts) - len(table.cells)):
+        return [Finding(where, "its place among the signed verdicts is not one")]
     found: list[Finding] = []
     ident = batch_id(kept.sealed)
-    if ident != kept.batch_id or ident not in [seal.batch_ids[i : i + 32] for i in range(0, len(seal.batch_ids), 32)]:
+    if ident != kept.batch_id or ident not in seal.ids:
         found.append(Finding(where, "its seal does not speak of it"))
     public = keys.edges.get(header.key_id)
     if public is None or not signed_by(kept.sealed, public):
         found.append(Finding(where, "no registered edge key signed it"))
-    expected = np.flatnonzero(table.kind != Kind.WAVEFORM).tolist()
-    by_leaf: dict[int, KeptRow] = {}
+    expected = set(np.flatnonzero(table.kind != Kind.WAVEFORM).tolist())
+    seen: set[int] = set()
     for row in report_rows:
-        if row.leaf in by_leaf or row.leaf not in expected:
-            found.append(Finding(f"{where} leaf {row.leaf}", "a row that no report is behind"))
-        by_leaf[row.leaf] = row
-    first, record = kept.first_report, kept.first_record
-    for leaf in expected:
-        if leaf not in by_leaf:
-            found.append(Finding(f"{where} leaf {leaf}", "the row is gone"))
+        leaf, there = row.leaf, f"{where} leaf {row.leaf}"
+        if leaf in seen or leaf not in expected:
+            found.append(Finding(there, "a row that no report is behind"))
             continue
-        start, end = int(table.record_start[leaf]), int(table.record_start[leaf + 1])
-        judged = (
-            int(flags[first + leaf]),
-            verdicts[record + start : record + end],
-            values[record + start : record + end],
-        )
-        found += [Finding(f"{where} leaf {leaf}", w) for w in _differences(table, leaf, by_leaf[leaf], judged)]
-    return found
+        seen.add(leaf)
+        records = slice(*table.record_start[leaf : leaf + 2].tolist())
+        judged = slice(first_record + records.start, first_record + records.stop)
+        flag = int(flags[first_report + leaf])
+        found += [Finding(there, w) for w in _differences(table, records, row, flag, verdicts[judged], values[judged])]
+    return found + [Finding(f"{where} leaf {leaf}", "the row is gone") for leaf in sorted(expected - seen)]
 
 
-def _differences(table: Table, leaf: int, row: KeptRow, judged: tuple[int, np.ndarray, np.ndarray]) -> list[str]:
+def _differences(
+    table: Table, records: slice, row: KeptRow, flags: int, verdicts: np.ndarray, values: np.ndarray
+) -> list[str]:
     """What differs between a row and the report that it is an index over."""
-    start, end = int(table.record_start[leaf]), int(table.record_start[leaf + 1])
-    flags, verdicts, values = judged
-    nulls = [None if np.isnan(v) else float(v) for v in values]
-    validity = table.validity[start:end].tolist()
+    leaf, validity = row.leaf, table.validity[records].tolist()
     observed, received = int(table.observed_at_us[leaf]), int(table.received_at_us[leaf])
     # The store keeps an absurd moment under the time of receipt (emr_store.writer.ABSURD_FUTURE_US).
     moments = (observed, received) if observed > received else (observed,)
@@ -152,8 +152,8 @@ def _differences(table: Table, leaf: int, row: KeptRow, judged: tuple[int, np.nd
         ("sequence", row.sequence == int(table.sequence[leaf])),
         ("kind", row.kind == int(table.kind[leaf])),
         ("flags", row.flags == flags),
-        ("channels", row.channels == table.channel_bytes[start:end].tobytes()),
-        ("value", list(row.value) == nulls),
+        ("channels", row.channels == table.channel_bytes[records].tobytes()),
+        ("value", list(row.value) == [None if np.isnan(v) else float(v) for v in values]),
         ("validity", list(row.validity or [0] * len(validity)) == validity),
         ("verdict", list(row.verdict or [0] * len(validity)) == verdicts.tolist()),
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from schemas import layout
 from schemas.errors import LayoutError
 from schemas.layout import RECORD, REPORT_ROW, TailKind
-from schemas.report import AsSent, ClockQuality, Kind, Lane, RecordKind, Report, Samples, Validity
+from schemas.report import AsSent, ClockQuality, Kind, Lane, RecordKind, Report, Validity
 
 _Array = NDArray[Any]
 
@@ -95,6 +95,17 @@ def plain_body(leaves: Sequence[bytes]) -> tuple[bytes, int, int]:
 # --- hospital: tables of reports ------------------------------------------------------------------------------------
 
 
+class _Column:
+    """A field of the rows (a report each) or of the cells (a record each) as an array of its own."""
+
+    def __init__(self, part: str, field: str) -> None:
+        self._part, self._field = part, field
+
+    def __get__(self, table: Table, owner: object) -> _Array:
+        column: _Array = getattr(table, self._part)[self._field]
+        return column
+
+
 @dataclass(frozen=True)
 class Table:
     """Reports and their records as arrays, in the order of their leaves; also of several batches, one after another."""
@@ -102,6 +113,24 @@ class Table:
     rows: _Array
     cells: _Array
     tails: bytes
+
+    # A report each.
+    device = _Column("rows", "device")  # V16
+    observed_at_us = _Column("rows", "observed_at")  # i64
+    device_at_us = _Column("rows", "device_at")  # i64; ABSENT_TIME where the message carries none
+    received_at_us = _Column("rows", "received_at")  # i64
+    sequence = _Column("rows", "sequence")  # u64
+    uncertainty_ms = _Column("rows", "uncertainty_ms")  # u32
+    clock_quality = _Column("rows", "clock_quality")  # u8, ClockQuality
+    kind = _Column("rows", "kind")  # u8, Kind
+    # A record each.
+    code = _Column("cells", "code")  # u32
+    unit = _Column("cells", "unit")  # u32
+    instance = _Column("cells", "instance")  # u16
+    record_kind = _Column("cells", "kind")  # u8, RecordKind
+    validity = _Column("cells", "validity")  # u8, Validity
+    exponent = _Column("cells", "exponent")  # i8
+    mantissa = _Column("cells", "mantissa")  # i64
 
     @staticmethod
     def join(tables: Sequence[Table]) -> Table:
@@ -119,46 +148,6 @@ class Table:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def device(self) -> _Array:
-        """V16, a report each."""
-        return self.rows["device"]
-
-    @property
-    def observed_at_us(self) -> _Array:
-        """i64."""
-        return self.rows["observed_at"]
-
-    @property
-    def device_at_us(self) -> _Array:
-        """i64; ABSENT_TIME where the message carries none."""
-        return self.rows["device_at"]
-
-    @property
-    def received_at_us(self) -> _Array:
-        """i64."""
-        return self.rows["received_at"]
-
-    @property
-    def sequence(self) -> _Array:
-        """u64."""
-        return self.rows["sequence"]
-
-    @property
-    def uncertainty_ms(self) -> _Array:
-        """u32."""
-        return self.rows["uncertainty_ms"]
-
-    @property
-    def clock_quality(self) -> _Array:
-        """u8, ClockQuality."""
-        return self.rows["clock_quality"]
-
-    @property
-    def kind(self) -> _Array:
-        """u8, Kind."""
-        return self.rows["kind"]
 
     @property
     def record_count(self) -> _Array:
@@ -179,41 +168,6 @@ class Table:
     def report_of_record(self) -> _Array:
         """i64, a record each: the index of its report."""
         return np.repeat(np.arange(len(self)), self.record_count)
-
-    @property
-    def code(self) -> _Array:
-        """u32, a record each."""
-        return self.cells["code"]
-
-    @property
-    def unit(self) -> _Array:
-        """u32, a record each."""
-        return self.cells["unit"]
-
-    @property
-    def instance(self) -> _Array:
-        """u16, a record each."""
-        return self.cells["instance"]
-
-    @property
-    def record_kind(self) -> _Array:
-        """u8, RecordKind."""
-        return self.cells["kind"]
-
-    @property
-    def validity(self) -> _Array:
-        """u8, Validity."""
-        return self.cells["validity"]
-
-    @property
-    def exponent(self) -> _Array:
-        """i8."""
-        return self.cells["exponent"]
-
-    @property
-    def mantissa(self) -> _Array:
-        """i64."""
-        return self.cells["mantissa"]
 
     @property
     def channel_bytes(self) -> _Array:
@@ -244,13 +198,6 @@ def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
         last = (index, kind)
         yield index, TailKind(kind), tail[at : at + length]
         at += length
-
-
-def samples_of(data: bytes) -> Samples:
-    """A SAMPLES tail entry, read."""
-    period_us, scale, offset, exponent = layout.SAMPLES_HEAD.unpack_from(data)
-    raw = np.frombuffer(data, "<i2", offset=layout.SAMPLES_HEAD.size)
-    return Samples(period_us, scale, offset, exponent, tuple(raw.tolist()))
 
 
 def as_sent_of(data: bytes) -> AsSent:
@@ -342,17 +289,12 @@ _TAIL_KINDS = frozenset(TailKind)
 _BOUNDS = {kind: (int(min(kind)), int(max(kind))) for kind in (Kind, ClockQuality, RecordKind, Validity)}
 
 
-def _within(values: _Array, kind: type[Kind | ClockQuality | RecordKind | Validity]) -> bool:
-    low, high = _BOUNDS[kind]
-    return not len(values) or (values.min() >= low and values.max() <= high)
-
-
 def check(table: Table) -> None:
     """Raise LayoutError where a table, also a joined one, holds anything that is not canonical."""
-    if not _within(table.kind, Kind) or not _within(table.clock_quality, ClockQuality):
-        raise LayoutError("unknown-enum", "report row")
-    if not _within(table.record_kind, RecordKind) or not _within(table.validity, Validity):
-        raise LayoutError("unknown-enum", "record")
+    columns = (table.kind, table.clock_quality, table.record_kind, table.validity)
+    for column, (kind, (low, high)) in zip(columns, _BOUNDS.items(), strict=True):
+        if len(column) and (column.min() < low or column.max() > high):
+            raise LayoutError("unknown-enum", kind.__name__)
     if table.cells["zeros"].any():
         raise LayoutError("padding", "record")
     empty = (table.record_kind != RecordKind.NUMERIC) | (table.validity == Validity.NOT_AVAILABLE)

@@ -1,5 +1,6 @@
 from hashlib import sha256
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,9 @@ from evidence.statements import (
     sign_seal,
 )
 from evidence.tree import leaf_hash, merkle_root, node_hash, table_leaves
+from evidence.verification import KeptBatch, KeptRow, KeptSeal, Keys, check_batch
 from schemas import layout
+from schemas.block import Block
 from schemas.errors import LayoutError
 from tests.making import Key, leaves, report, sealed
 
@@ -113,3 +116,38 @@ def test_seal_round_trip_and_changes() -> None:
 def test_chain_depends_on_everything_before() -> None:
     assert chain_hash(bytes(32), b"a") != chain_hash(b"\x01" * 32, b"a")
     assert chain_hash(bytes(32), b"a") != chain_hash(bytes(32), b"b")
+
+
+def _kept() -> tuple[KeptBatch, KeptSeal, KeptRow]:
+    """A batch of one report with two values in the middle of its block, and its row."""
+    message = sealed([report()], KEY)
+    _, table = open_sealed(message)
+    block = Block(bytes(32), 0, (message,), np.zeros(3, "<u2"), np.zeros(6, "u1"), np.arange(6, dtype="<f8"))
+    seal = KeptSeal(1, b"", b"X" * 32 + batch_id(message), block.judgement, b"")
+    moments = int(table.observed_at_us[0]), int(table.received_at_us[0])
+    channels, device = table.channel_bytes.tobytes(), table.device[0].tobytes()
+    row = KeptRow(0, device, *moments, int(table.sequence[0]), int(table.kind[0]), 0, channels, [2.0, 3.0], None, None)
+    return KeptBatch(7, batch_id(message), 1, 2, message), seal, row
+
+
+def _found(batch: KeptBatch, seal: KeptSeal, *rows: KeptRow) -> list[str]:
+    keys = Keys({KEY.key_id: KEY.public_der}, {})
+    return [finding.what for finding in check_batch(batch, seal, rows, (3, 6), keys)]
+
+
+def test_a_row_that_equals_its_report_is_proved_and_a_changed_one_is_named() -> None:
+    batch, seal, row = _kept()
+    assert _found(batch, seal, row) == []
+    assert _found(batch, seal, row._replace(value=[2.0, 3.5], flags=1)) == [
+        "the row's flags is not what was sealed", "the row's value is not what was sealed",
+    ]  # fmt: skip
+    assert _found(batch, seal) == ["the row is gone"]
+    assert _found(batch, seal, row, row, row._replace(leaf=1)) == ["a row that no report is behind"] * 2
+
+
+@pytest.mark.parametrize(
+    "changed", [{"first_report": -1}, {"first_report": 3}, {"first_record": 5}, {"first_record": -1}]
+)
+def test_a_changed_place_in_the_verdicts_is_named(changed: dict[str, int]) -> None:
+    batch, seal, row = _kept()
+    assert _found(batch._replace(**changed), seal, row) == ["its place among the signed verdicts is not one"]

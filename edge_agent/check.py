@@ -11,21 +11,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
 from edge_agent.holders import listener_on
-from edge_agent.process import driver_of, make_source, site_mappings
-from edge_agent.transports.mllp import split_address
-from edge_agent.transports.serial import url_problem
-from edge_agent.watch import Watcher, transport_and_place, verdict, watch
+from edge_agent.process import driver_of, site_mappings
+from edge_agent.process import sources as sources
+from edge_agent.watch import Watcher, verdict, watch
 from runtime import keys
 from runtime.errors import UserError
-from schemas.errors import VitalwireError
+from schemas.errors import ConfigError, VitalwireError
 
 OPEN_LIMIT_S = 5.0  # for the other side of a socket to answer
 LOOK_S = 0.05
 MENDS = {"ModemManager": "systemctl disable --now ModemManager", "brltty": "apt remove brltty"}
+Source = AnySource
 ROOM_BYTES = 1 << 30  # less than this on the spool's disk is soon full
-Source = SerialConfig | MllpConfig | MqttConfig
 
 
 class Finding(NamedTuple):
@@ -48,11 +47,6 @@ def _problem(where: str, text: str) -> Finding:
     return Finding(where, what, mend or "see `vitalwire config sample edge`")
 
 
-def sources(config: EdgeConfig) -> tuple[Source, ...]:
-    """Every source, serial first."""
-    return *config.serial, *config.mllp, *config.mqtt
-
-
 def settings(config: EdgeConfig) -> Iterator[Finding]:
     """What the agent cannot start with, whatever the sockets say."""
     try:
@@ -68,18 +62,10 @@ def settings(config: EdgeConfig) -> Iterator[Finding]:
 
 def source_settings(source: Source) -> Iterator[Finding]:
     """What a source cannot be opened with."""
-    transport, place = transport_and_place(source)
     try:
-        driver_of(source, transport)
-        make_source(source, {}, "")
-        if transport == "serial" and (text := url_problem(place)):
-            yield _problem(source.name, text)
-        elif transport != "serial":
-            split_address(place)
-    except VitalwireError as error:
+        driver_of(source)
+    except ConfigError as error:
         yield _problem(source.name, str(error))
-    except ValueError:
-        yield Finding(source.name, f"{place!r} is no address", "write host:port")
 
 
 def files(config: EdgeConfig) -> Iterator[Finding]:

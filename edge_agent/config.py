@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -24,15 +24,22 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SerialConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     """A serial device, also behind a terminal server."""
 
+    transport: ClassVar = "serial"
     port: Annotated[str, Meta(description="/dev/serial/by-id/..., socket://host:port or rfc2217://host:port")] = ""
     baud: Annotated[int | None, Meta(description="as the driver says when left out")] = None
     parity: Annotated[Literal["N", "E", "O"] | None, Meta(description="as the driver says when left out")] = None
     stop_bits: Annotated[float | None, Meta(description="as the driver says when left out")] = None
 
+    @property
+    def place(self) -> str:
+        """Where it is reached."""
+        return self.port
+
 
 class MllpConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     """HL7 v2 over MLLP: we listen, or we dial a gateway that sends to whoever connects."""
 
+    transport: ClassVar = "mllp"
     listen: Annotated[str | None, Meta(description="host:port to listen on")] = None
     dial: Annotated[str | None, Meta(description="host:port of a gateway to connect to")] = None
     charset: Annotated[str | None, Meta(description="the senders' charset where MSH-18 is absent or wrong")] = None
@@ -43,10 +50,16 @@ class MllpConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     connections_max: Annotated[int, Meta(ge=1, description="senders at one time")] = 500
     idle_s: Annotated[float, Meta(gt=0, description="a sender silent for so long is disconnected")] = 3600.0
 
+    @property
+    def place(self) -> str:
+        """Where we listen, or dial."""
+        return self.dial or self.listen or "127.0.0.1:2575"
+
 
 class MqttConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     """An MQTT broker on the ward."""
 
+    transport: ClassVar = "mqtt"
     broker: Annotated[str, Meta(description="host:port")] = "127.0.0.1:1883"
     topics: Annotated[tuple[str, ...], Meta(description="topic filters")] = ("ward/#",)
     version: Annotated[Literal["5.0", "3.1.1"], Meta(description="of the protocol")] = "5.0"
@@ -55,6 +68,14 @@ class MqttConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     password_file: Annotated[Path | None, Meta(description="file with the password, readable by us alone")] = None
     tls_ca: Annotated[Path | None, Meta(description="CA file: TLS when set")] = None
     time_field: Annotated[str | None, Meta(description="JSON field with the moment: ISO 8601 or epoch ms")] = "ts"
+
+    @property
+    def place(self) -> str:
+        """Where it is reached."""
+        return self.broker
+
+
+AnySource = SerialConfig | MllpConfig | MqttConfig
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,12 +22,12 @@ from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import DeviceDriver, Source
 from adapters.site import SiteMapping, read_site
 from edge_agent import agent
-from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig, SourceConfig
+from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.events import Voice
 from edge_agent.publisher import Publisher
 from edge_agent.spool import Spool
-from edge_agent.transports.mllp import MllpTransport
+from edge_agent.transports.mllp import MllpTransport, split_address
 from edge_agent.transports.mqtt import MqttTransport, topic_problem
 from edge_agent.transports.serial import SerialTransport, url_problem
 from evidence.seal import seal
@@ -56,6 +56,11 @@ def config_hash(config: EdgeConfig) -> bytes:
     return sha256(msgspec.json.encode([config, drivers], enc_hook=str, order="sorted")).digest()
 
 
+def sources(config: EdgeConfig) -> tuple[AnySource, ...]:
+    """Every source, serial first."""
+    return *config.serial, *config.mllp, *config.mqtt
+
+
 def site_mappings(path: Path | None) -> dict[str, SiteMapping]:
     """The site's mapping file by source; raises ConfigError."""
     if path is None:
@@ -66,30 +71,41 @@ def site_mappings(path: Path | None) -> dict[str, SiteMapping]:
         raise ConfigError(f"mapping file {path} cannot be read: {error.strerror}") from None
 
 
-def make_source(config: SourceConfig, sites: dict[str, SiteMapping], peer: str) -> Source:
+def make_source(config: AnySource, sites: dict[str, SiteMapping], peer: str) -> Source:
     """What the driver is told of where a frame came from; raises ConfigError for a zone that is none."""
     try:
         zone = ZoneInfo(config.time_zone) if config.time_zone else None
     except (KeyError, ValueError, OSError):  # OSError: "Europe" is a folder
         raise ConfigError(f"{config.name}: {config.time_zone!r} is no time zone: write it like Europe/Berlin") from None
-    return Source(
-        config.name,
-        sites.get(config.name, sites.get("", SiteMapping())),
-        zone,
-        charset=config.charset if isinstance(config, MllpConfig) else None,
-        device_claim=config.device if isinstance(config, SerialConfig) else None,
-        device_field=None if isinstance(config, SerialConfig) else config.device,
-        time_field=config.time_field if isinstance(config, MqttConfig) else None,
-        peer=peer,
-    )
+    source = Source(config.name, sites.get(config.name, sites.get("", SiteMapping())), zone, peer=peer)
+    match config:
+        case SerialConfig():
+            source.device_claim = config.device
+        case MllpConfig():
+            source.device_field, source.charset = config.device, config.charset
+        case MqttConfig():
+            source.device_field, source.time_field = config.device, config.time_field
+    return source
 
 
-def driver_of(config: SourceConfig, transport: str) -> DeviceDriver:
-    """The configured driver; raises ConfigError where there is none or it speaks over another transport."""
-    driver = DRIVER_BY_NAME.get(config.driver)
-    if driver is None or driver.transport != transport:
-        names = ", ".join(d.name for d in DRIVER_BY_NAME.values() if d.transport == transport)
-        raise ConfigError(f"{config.name}: driver {config.driver!r} does not speak over {transport}: choose {names}")
+def driver_of(config: AnySource) -> DeviceDriver:
+    """The driver of a source that can be opened, as far as its configuration says; raises ConfigError."""
+    driver, wanted, problem = DRIVER_BY_NAME.get(config.driver), config.transport, ""
+    if driver is None or driver.transport != wanted:
+        names = ", ".join(d.name for d in DRIVER_BY_NAME.values() if d.transport == wanted)
+        raise ConfigError(f"{config.name}: driver {config.driver!r} does not speak over {wanted}: choose {names}")
+    make_source(config, {}, "")
+    if isinstance(config, SerialConfig):
+        problem = url_problem(config.port)
+    else:
+        try:
+            split_address(config.place)
+        except ValueError:
+            problem = f"{config.place!r} is no address: write host:port"
+    if isinstance(config, MqttConfig):
+        problem = problem or next(filter(None, map(topic_problem, config.topics)), "")
+    if problem:
+        raise ConfigError(f"{config.name}: {problem}")
     return driver
 
 
@@ -102,7 +118,10 @@ class Edge:
         self.voice = Voice(f"edge:{self.id}", now_us)
         self._unsaid: list[Report] | None = []  # before the spool can keep them; None: it can
         self._frames: Counter[str] = Counter()
-        self._sources = self._transports()  # what is wrong with a source is said before anything is opened
+        self._sites, self._connections = site_mappings(config.mapping), itertools.count(1)
+        # What is wrong with a source is said before anything is opened.
+        drivers = [(each, driver_of(each)) for each in sources(config)]
+        self._sources = [(each.name, driver, self._run_of(each, driver)) for each, driver in drivers]
         self.spool = Spool(
             config.spool,
             bytes_max=config.spool_bytes_max,
@@ -129,27 +148,15 @@ class Edge:
         else:
             self._unsaid.append(report)
 
-    def _transports(self) -> list[tuple[str, DeviceDriver, Run]]:
-        """Each configured source's name, its driver, and its transport's `run`; raises ConfigError."""
-        sites, c, connections = site_mappings(self.config.mapping), self.config, itertools.count(1)
-        found: list[tuple[str, DeviceDriver, Run]] = []
-        for s in c.serial:
-            if problem := url_problem(s.port):
-                raise ConfigError(f"{s.name}: {problem}")
-            driver = driver_of(s, "serial")
-            port = SerialTransport(s, driver, make_source(s, sites, s.port), now_us, self._say)
-            found.append((s.name, driver, port.run))
-        for m in c.mllp:
-            make_source(m, sites, "")
-            mllp = MllpTransport(m, partial(make_source, m, sites), now_us, connections)
-            found.append((m.name, driver_of(m, "mllp"), mllp.run))
-        for q in c.mqtt:
-            make_source(q, sites, "")
-            if problem := next(filter(None, map(topic_problem, q.topics)), ""):
-                raise ConfigError(f"{q.name}: {problem}")
-            mqtt = MqttTransport(q, c.edge, partial(make_source, q, sites), now_us, connections)
-            found.append((q.name, driver_of(q, "mqtt"), mqtt.run))
-        return found
+    def _run_of(self, config: AnySource, driver: DeviceDriver) -> Run:
+        source = partial(make_source, config, self._sites)
+        match config:
+            case SerialConfig():
+                return SerialTransport(config, driver, source(config.port), now_us, self._say).run
+            case MllpConfig():
+                return MllpTransport(config, source, now_us, self._connections).run
+            case MqttConfig():
+                return MqttTransport(config, self.config.edge, source, now_us, self._connections).run
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. Raises what a source cannot start with (OSError: a port in use)."""

@@ -24,7 +24,7 @@ from adapters.driver import SerialSettings, Source
 from adapters.formats.mllp import MllpFramer
 from adapters.site import SiteMapping
 from edge_agent import agent
-from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
+from edge_agent.config import AnySource, MllpConfig, SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.holders import holder_of, listener_on, runs
 from edge_agent.process import driver_of, make_source
@@ -72,15 +72,6 @@ class Observation:
     last_stored: str | None = None  # age of the newest value of these in the store; "" none, None: nobody asked
     unregistered: str = ""  # one of these that is stored and that nobody has adopted
     why_not_stored: str = ""
-
-
-def transport_and_place(source: SerialConfig | MllpConfig | MqttConfig) -> tuple[str, str]:
-    """How and where a source is reached."""
-    if isinstance(source, SerialConfig):
-        return "serial", source.port
-    if isinstance(source, MllpConfig):
-        return "mllp", source.dial or source.listen or "127.0.0.1:2575"
-    return "mqtt", source.broker
 
 
 class Verdict(NamedTuple):
@@ -176,17 +167,13 @@ class Watcher:
 
     def __init__(
         self,
-        config: SerialConfig | MllpConfig | MqttConfig,
+        config: AnySource,
         sites: dict[str, SiteMapping],
         say: Callable[[str, str], None] = lambda _, __: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        transport, place = transport_and_place(config)
-        self.config, self.driver, self.o = (
-            config,
-            driver_of(config, transport),
-            Observation(config.name, transport, place),
-        )
+        self.config, self.driver = config, driver_of(config)
+        self.o = Observation(config.name, config.transport, config.place)
         self.source, self._say, self._monotonic_s = partial(make_source, config, sites), say, monotonic_s
         self._began_s, self._last_s = monotonic_s(), 0.0
 

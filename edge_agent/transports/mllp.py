@@ -51,34 +51,33 @@ class MllpTransport:
                  connections: itertools.count[int]) -> None:  # fmt: skip
         self._config, self._make_source = config, make_source
         self._now_us, self._connections = now_us, connections
-        self._open = 0
-        self._talks: set[asyncio.Task[object]] = set()
+        self._talks: set[asyncio.Task[bool]] = set()
         self.address = ""
 
     async def run(self, deliver: Callable[[Delivery], None]) -> None:
         """Serve for ever. Raises OSError where the port cannot be listened on, UserError for TLS that cannot be."""
-        c = self._config
-        if c.dial is not None:
-            await self._dial(c.dial, deliver)
-        place = c.listen or "127.0.0.1:2575"
-        host, port = split_address(place)
-        tls = server_tls(c)
-        check_listener(host, tls=tls is not None, insecure=c.insecure)
-        more: dict[str, Any] = {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_S} if tls else {}
+        await (self._dial if self._config.dial else self._listen)(deliver)
 
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._talks.add(task)
-            task.add_done_callback(self._talks.discard)
-            with suppress(asyncio.CancelledError):  # the agent ends; asyncio 3.11 prints a handler that was cancelled
-                await self._serve(reader, writer, deliver)
+    async def _listen(self, deliver: Callable[[Delivery], None]) -> None:
+        c, tls = self._config, server_tls(self._config)
+        host, port = split_address(c.place)
+        check_listener(host, tls=tls is not None, insecure=c.insecure)
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if len(self._talks) >= c.connections_max:
+                _log.warning("too many senders", source=c.name, limit=c.connections_max)
+                writer.close()
+                return
+            talk = asyncio.ensure_future(self._serve(reader, writer, deliver))
+            self._talks.add(talk)
+            talk.add_done_callback(self._talks.discard)
 
         try:
-            server = await asyncio.start_server(serve, host, port, limit=READ_BYTES, **more)
+            limit_s = HANDSHAKE_S if tls else None
+            server = await asyncio.start_server(connected, host, port, ssl=tls, ssl_handshake_timeout=limit_s)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise OSError(error.errno, f"{c.name}: {place} cannot be listened on ({why})") from None
+            raise OSError(error.errno, f"{c.name}: {c.place} cannot be listened on ({why})") from None
         self.address = "{}:{}".format(*server.sockets[0].getsockname()[:2])
         try:
             await asyncio.get_running_loop().create_future()
@@ -88,19 +87,17 @@ class MllpTransport:
                 talk.cancel()
             await asyncio.gather(*self._talks, return_exceptions=True)
 
-    async def _dial(self, address: str, deliver: Callable[[Delivery], None]) -> None:
-        host, port = split_address(address)
+    async def _dial(self, deliver: Callable[[Delivery], None]) -> None:
+        host, port = split_address(self._config.place)
         tls, delay_s = client_tls(self._config), REDIAL_FIRST_S
         while True:
-            heard = False
             try:
                 async with asyncio.timeout(DIAL_LIMIT_S):
-                    reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=READ_BYTES)
-                heard = await self._serve(reader, writer, deliver)
-            except OSError as error:
+                    streams = await asyncio.open_connection(host, port, ssl=tls)
+                if await self._serve(*streams, deliver):  # one that accepts and closes is not dialled in a storm
+                    delay_s = REDIAL_FIRST_S
+            except OSError as error:  # TimeoutError is one
                 _log.info("gateway not reached", source=self._config.name, error=str(error) or type(error).__name__)
-            if heard:  # one that accepts and closes at once is not dialled in a storm
-                delay_s = REDIAL_FIRST_S
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, REDIAL_MAX_S)
 
@@ -109,30 +106,24 @@ class MllpTransport:
     ) -> bool:
         """One connection to its end; whatever it sends, only this connection ends. True where anything came."""
         name, heard = self._config.name, False
-        if self._open >= self._config.connections_max:
-            _log.warning("too many senders", source=name, limit=self._config.connections_max)
-            writer.close()
-            return heard
-        self._open += 1
-        _connected.labels(name).set(self._open)
         peer = (writer.get_extra_info("peername") or ("?",))[0]
         talk = _Conversation(self._make_source(peer), f"{name}@{peer}", next(self._connections), writer, self._now_us,
                              deliver)  # fmt: skip
-        try:
-            keep_alive(writer.get_extra_info("socket"))
-            while data := await talk.hear(reader, self._config.idle_s):
-                heard = True
-                await talk.take(data)
-        except OSError as error:  # TimeoutError is one
-            _log.info("sender gone", source=name, error=type(error).__name__)
-        finally:
-            self._open -= 1
-            _connected.labels(name).set(self._open)
-            await talk.end()
-            if not writer.is_closing() and writer.transport.get_write_buffer_size():
-                # It closes when these are read, and maybe nobody reads them.
-                asyncio.get_running_loop().call_later(CLOSE_S, writer.transport.abort)
-            writer.close()
+        with _connected.labels(name).track_inprogress():
+            try:
+                keep_alive(writer.get_extra_info("socket"))
+                while (pieces := await talk.hear(reader, self._config.idle_s)) is not None:
+                    heard = True
+                    for piece in pieces:
+                        await talk.take(piece)
+            except OSError as error:  # TimeoutError is one
+                _log.info("sender gone", source=name, error=type(error).__name__)
+            finally:
+                await talk.end()
+                if not writer.is_closing() and writer.transport.get_write_buffer_size():
+                    # It closes when these are read, and maybe nobody reads them.
+                    asyncio.get_running_loop().call_later(CLOSE_S, writer.transport.abort)
+                writer.close()
         return heard
 
 
@@ -148,47 +139,38 @@ class _Conversation:
         self._slots = itertools.count()
         self._unanswered: dict[int, None] = {}  # in order
 
-    async def hear(self, reader: asyncio.StreamReader, idle_s: float) -> bytes:
-        """The next bytes, b"" at the end; a frame that stands still is answered meanwhile. Raises TimeoutError."""
-        while True:
-            begun = self._framer.pending
-            try:
-                async with asyncio.timeout(min(STALL_S, idle_s) if begun else idle_s):
-                    return await reader.read(READ_BYTES)
-            except TimeoutError:
-                if not begun:
-                    raise
-            if rest := self._framer.close():
-                await self._hand_on(rest)
+    async def hear(self, reader: asyncio.StreamReader, idle_s: float) -> list[Piece] | None:
+        """What is complete with the next bytes, or stands still; None at the end. Raises TimeoutError."""
+        begun = self._framer.pending
+        try:
+            async with asyncio.timeout(min(STALL_S, idle_s) if begun else idle_s):
+                data = await reader.read(READ_BYTES)
+        except TimeoutError:
+            if not begun:
+                raise
+            return list(filter(None, [self._framer.close()]))
+        return self._framer.feed(data) if data else None
 
-    async def take(self, data: bytes) -> None:
-        """Bytes as they came. Raises TimeoutError where the answers are not read."""
-        for piece in self._framer.feed(data):
-            async with asyncio.timeout(UNREAD_S):
-                await self._writer.drain()
-            await self._hand_on(piece)
-
-    async def end(self) -> None:
-        """The connection is over: what was left of a frame is kept too, and all that can be is answered."""
-        unanswered = UNANSWERED_MAX
-        if rest := self._framer.close():
-            self._give(rest)
-            unanswered += 1
-        with suppress(TimeoutError):  # a sender may have closed only its own direction, and waits
-            async with asyncio.timeout(LAST_ANSWERS_S):
-                for _ in range(unanswered):
-                    await self._room.acquire()
-
-    async def _hand_on(self, piece: Piece) -> None:
+    async def take(self, piece: Piece) -> None:
+        """Hand on what came. Raises TimeoutError where the answers are not read."""
+        async with asyncio.timeout(UNREAD_S):
+            await self._writer.drain()
         await self._room.acquire()
         self._give(piece)
 
+    async def end(self) -> None:
+        """The connection is over: what was left of a frame is kept too, and all that can be is answered."""
+        if rest := self._framer.close():
+            self._give(rest)
+        with suppress(TimeoutError):  # a sender may have closed only its own direction, and waits
+            async with asyncio.timeout(LAST_ANSWERS_S):
+                for _ in range(UNANSWERED_MAX + bool(rest)):
+                    await self._room.acquire()
+
     def _give(self, piece: Piece) -> None:
-        frame, head = piece.data, header(piece.data)
+        frame, head, slot = piece.data, header(piece.data), next(self._slots)
         # An acknowledgement is never acknowledged (HL7 2.5.1 section 2.9): two who did would never end.
         is_ack = head is not None and head.fields[9].strip().upper().startswith("ACK")
-
-        slot = next(self._slots)
         proves = range(next(iter(self._unanswered), slot))
         self._unanswered[slot] = None
 

@@ -195,7 +195,7 @@ def test_one_sender_too_many_is_turned_away_and_a_place_becomes_free() -> None:
             assert await asyncio.wait_for(reader.read(), LIMIT_S) == b""
             writer.close()
             senders[0][1].close()
-            await eventually(lambda: transport._open == 1)
+            await eventually(lambda: len(transport._talks) == 1)
             again = await connect(transport)
             assert (await ask(again, message(2)))[0] == "AA"
             for _, writer in (*senders, again):
@@ -237,11 +237,11 @@ def test_a_sender_that_reads_no_answer_holds_up_nobody_and_is_disconnected(monke
             sent = 0
             with suppress(ConnectionError):
                 async with asyncio.timeout(LIMIT_S):
-                    while transport._open == 2 or not sent:
+                    while len(transport._talks) == 2 or not sent:
                         with suppress(BlockingIOError):
                             sent += deaf.send(lot)
                         assert await ask(streams, message("other")) == ("AA", "other")
-            await eventually(lambda: transport._open == 1)
+            await eventually(lambda: len(transport._talks) == 1)
             assert sent < 20 << 20
             streams[1].close()
             deaf.close()

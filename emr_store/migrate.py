@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from importlib.resources import files
 
@@ -12,8 +13,10 @@ from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 _LOCK = 0x76_77_73_63  # one runner at a time
-# A chunk of a week: at 1,000 devices and a report a second its index is some 20 GB; smaller sites lose nothing by it.
+# A chunk of a week: of its index only the last leaf of each device is written (docs/adr/0006-retention.md).
 CHUNK_INTERVAL = "7 days"
+# Name and column of each table that a migration makes with partitions.
+_PARTITIONED = re.compile(r"^CREATE TABLE (\w+) \(\n(?:[^)].*\n)*\) PARTITION BY RANGE \((\w+)\);", re.MULTILINE)
 
 
 def migrations() -> list[tuple[int, str]]:
@@ -52,16 +55,17 @@ def has_timescaledb(conn: psycopg.Connection) -> bool:
 
 
 def _apply(conn: psycopg.Connection, number: int, sql: str) -> None:
-    hypertable = has_timescaledb(conn)
-    if number == 1 and hypertable:
+    hypertables: list[tuple[str, str]] = []
+    if has_timescaledb(conn):
         conn.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-        sql = sql.replace(") PARTITION BY RANGE (observed_at);", ");")
+        hypertables = _PARTITIONED.findall(sql)
+        sql = re.sub(r"^\) PARTITION BY .*;", ");", sql, flags=re.MULTILINE)
     conn.execute(sql.encode())
-    if number == 1 and hypertable:
+    for table, column in hypertables:
         conn.execute(
-            "SELECT create_hypertable('report', by_range('observed_at', %s::interval),"
-            " create_default_indexes => false)",
-            (CHUNK_INTERVAL,),
+            "SELECT create_hypertable(%s::regclass, by_range(%s, %s::interval), create_default_indexes => false,"
+            " migrate_data => true)",
+            (table, column, CHUNK_INTERVAL),
         )
     if number == 1:
         conn.execute("CREATE INDEX report_device ON report (device, observed_at)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,9 +11,11 @@ import psycopg
 import zstandard
 
 from emr_store.read import one_moment
-from emr_store.writer import CHAIN_START
-from evidence.seal import open_body
+from emr_store.retention import HEAD_BYTES
+from emr_store.writer import ABSURD_FUTURE_US, CHAIN_START
+from evidence.seal import batch_id, open_body, signed_by
 from evidence.verification import Finding, KeptBatch, KeptRow, KeptSeal, Keys, check_batch, check_seal
+from schemas.batch import Table, read_header
 from schemas.errors import LayoutError
 
 FINDINGS_MAX = 1000  # a store that is wrong everywhere is wrong enough
@@ -22,12 +24,20 @@ JUDGEMENT_BYTES_MAX = 64 * 1024 * 1024
 
 @dataclass
 class Verification:
-    """What was looked at, and what does not hold."""
+    """What was looked at, and what does not hold.
+
+    `dropped` reports have no rows any more because retention took them: their originals were checked, and are among
+    the batches. The record begins at `begins`: of the `emptied` batches from before it, header, signature and place in
+    the chain were checked, and that is all there is; None: nothing was emptied.
+    """
 
     seals: int = 0
     batches: int = 0
     reports: int = 0
     values: int = 0
+    dropped: int = 0
+    emptied: int = 0
+    begins: datetime | None = None
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -40,8 +50,10 @@ def verify(
 
 
 def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[int, int], None]) -> Verification:
-    result = Verification()
-    keys = _keys(conn)
+    result, keys = Verification(), _keys(conn)
+    row = conn.execute("SELECT until FROM dropped WHERE what = 'batch'").fetchone()
+    result.begins = row[0] if row else None
+    gone = conn.execute(_DROPPED_SQL).fetchall()
     row = conn.execute("SELECT min(position), count(*) FROM seal WHERE stored_at >= %s", (since,)).fetchone()
     first, total = row or (None, 0)
     if first is None:
@@ -49,19 +61,24 @@ def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[in
     before = conn.execute("SELECT position, chain_hash FROM seal WHERE position < %s ORDER BY position DESC LIMIT 1",
                           (first,)).fetchone()  # fmt: skip
     position, chain = (before[0], bytes(before[1])) if before else (0, CHAIN_START)
+    first_batch: int | None = None
     last = first - 1
-    while len(result.findings) < FINDINGS_MAX:
-        seal = _next_seal(conn, last)
-        if seal is None:
-            break
-        result.findings += check_seal(seal, chain, position, keys)
-        _check_batches(conn, seal, keys, result)
+    while len(result.findings) < FINDINGS_MAX and (found := _next_seal(conn, last)):
+        seal, stored_at = found
+        emptied = result.begins is not None and stored_at < result.begins
+        findings = check_seal(seal, chain, position, keys)
+        result.findings += [f for f in findings if not (emptied and f.what == _VERDICTS_GONE)]
+        batches = _batches(conn, seal, result)
+        first_batch = min([b.number for b in batches] + ([first_batch] if first_batch else []), default=None)
+        if emptied:
+            result.emptied += len(batches)
+            result.findings += [f for b in batches for f in _check_head(b, seal, keys)]
+        else:
+            _check_batches(conn, seal, batches, keys, gone, result)
         position, chain, last = seal.position, seal.chain_hash, seal.position
         result.seals += 1
         on_progress(result.seals, total)
-    row = conn.execute(
-        "SELECT count(*) FROM report r WHERE r.batch >= (SELECT min(batch) FROM batch WHERE position >= %s)", (first,)
-    ).fetchone()
+    row = conn.execute("SELECT count(*) FROM report WHERE batch >= %s", (first_batch or 0,)).fetchone()
     if row and row[0] != result.reports:
         result.findings.append(Finding("report", f"{row[0]} rows, a kept batch behind {result.reports} of them"))
     return result
@@ -74,9 +91,9 @@ def _keys(conn: psycopg.Connection) -> Keys:
     )
 
 
-def _next_seal(conn: psycopg.Connection, after: int) -> KeptSeal | None:
+def _next_seal(conn: psycopg.Connection, after: int) -> tuple[KeptSeal, datetime] | None:
     row = conn.execute(
-        "SELECT position, seal, batch_ids, judgement, chain_hash FROM seal WHERE position > %s"
+        "SELECT position, seal, batch_ids, judgement, chain_hash, stored_at FROM seal WHERE position > %s"
         " ORDER BY position LIMIT 1",
         (after,),
     ).fetchone()
@@ -86,38 +103,91 @@ def _next_seal(conn: psycopg.Connection, after: int) -> KeptSeal | None:
         judgement = zstandard.ZstdDecompressor().decompress(bytes(row[3]), JUDGEMENT_BYTES_MAX)
     except zstandard.ZstdError:
         judgement = b""  # its hash will not be the signed one
-    return KeptSeal(row[0], bytes(row[1]), bytes(row[2]), judgement, bytes(row[4]))
+    return KeptSeal(row[0], bytes(row[1]), bytes(row[2]), judgement, bytes(row[4])), row[5]
 
 
-def _check_batches(conn: psycopg.Connection, seal: KeptSeal, keys: Keys, result: Verification) -> None:
+def _batches(conn: psycopg.Connection, seal: KeptSeal, result: Verification) -> list[KeptBatch]:
+    """The batches that this seal is the first to speak of; one that is nowhere is a finding."""
     rows = conn.execute(
         "SELECT batch, batch_id, first_report, first_record, sealed FROM batch WHERE position = %s ORDER BY batch",
         (seal.position,),
     ).fetchall()
     batches = [KeptBatch(r[0], bytes(r[1]), r[2], r[3], bytes(r[4])) for r in rows]
-    totals = _totals(conn, seal, batches)
     kept = {b.batch_id for b in batches}
-    for ident in (seal.batch_ids[i : i + 32] for i in range(0, len(seal.batch_ids), 32)):
+    for ident in _idents(seal):
         if ident not in kept and conn.execute("SELECT 1 FROM batch WHERE batch_id = %s", (ident,)).fetchone() is None:
             result.findings.append(Finding(f"seal {seal.position}", f"its batch {ident.hex()[:16]} is gone"))
+    return batches
+
+
+def _idents(seal: KeptSeal) -> list[bytes]:
+    return [seal.batch_ids[i : i + 32] for i in range(0, len(seal.batch_ids), 32)]
+
+
+def _check_head(batch: KeptBatch, seal: KeptSeal, keys: Keys) -> list[Finding]:
+    """What is left of an emptied batch: the header that the edge signed, under the id that the seal speaks of."""
+    try:
+        public = keys.edges.get(read_header(batch.sealed).key_id)
+    except LayoutError as error:
+        return [Finding(f"batch {batch.number}", f"its bytes are damaged ({error})")]
+    found = []
+    if not batch_id(batch.sealed) == batch.batch_id in _idents(seal):
+        found.append(Finding(f"batch {batch.number}", "its seal does not speak of it"))
+    if public is None or not signed_by(batch.sealed, public):
+        found.append(Finding(f"batch {batch.number}", "no registered edge key signed it"))
+    return found
+
+
+def _check_batches(
+    conn: psycopg.Connection, seal: KeptSeal, batches: list[KeptBatch], keys: Keys,
+    gone: Sequence[tuple[int, int, int]], result: Verification,
+) -> None:  # fmt: skip
+    totals = _totals(conn, seal, batches)
     for batch in batches:
-        report_rows = _rows(conn, batch)
-        result.findings += check_batch(batch, seal, report_rows, totals, keys)
+        try:
+            table = open_body(batch.sealed)[1]
+        except LayoutError:
+            table = None  # which is a finding of check_batch
+        rows = [] if table is None else _rows(conn, batch, table)
+        dropped = set() if table is None else _dropped(batch, table, gone)
+        findings = check_batch(batch, seal, rows, totals, keys)
+        result.findings += [f for f in findings if f not in dropped]
+        result.dropped += len(dropped.intersection(findings))
         result.batches += 1
-        result.reports += len(report_rows)
-        result.values += sum(len(r.value) for r in report_rows if r.kind == 1)
+        result.reports += len(rows)
+        result.values += sum(len(r.value) for r in rows if r.kind == 1)
+
+
+# What `check_batch` and `check_seal` say of what retention may have taken.
+_ROW_GONE, _VERDICTS_GONE = "the row is gone", "the kept verdicts are not those that were signed"
+_DROPPED_SQL = """
+SELECT (extract(epoch FROM since) * 1000000)::int8, (extract(epoch FROM until) * 1000000)::int8, last_batch
+FROM dropped WHERE what = 'report'
+"""
+
+
+def _dropped(batch: KeptBatch, table: Table, gone: Sequence[tuple[int, int, int]]) -> set[Finding]:
+    """What may be said of rows that retention took: they lay in a dropped partition when it was dropped."""
+    observed, received = table.observed_at_us, table.received_at_us
+    at_us = np.where(observed > received + ABSURD_FUTURE_US, received, observed)  # as the writer has it
+    taken = np.zeros(len(table), bool)
+    for since_us, until_us, last_batch in gone:
+        if batch.number <= last_batch:
+            taken |= (at_us >= since_us) & (at_us < until_us)
+    return {Finding(f"batch {batch.number} leaf {leaf}", _ROW_GONE) for leaf in np.flatnonzero(taken).tolist()}
 
 
 def _totals(conn: psycopg.Connection, seal: KeptSeal, batches: list[KeptBatch]) -> tuple[int, int]:
     """Reports and records of the seal's whole block: its judgement is 2 bytes a report and 9 a record."""
     reports = records = 0
-    for ident in (seal.batch_ids[i : i + 32] for i in range(0, len(seal.batch_ids), 32)):
+    for ident in _idents(seal):
         sealed = next((b.sealed for b in batches if b.batch_id == ident), None)
         if sealed is None:  # it was kept under an earlier seal already
-            row = conn.execute("SELECT sealed FROM batch WHERE batch_id = %s", (ident,)).fetchone()
+            sql = "SELECT substr(sealed, 1, %s) FROM batch WHERE batch_id = %s"
+            row = conn.execute(sql, (HEAD_BYTES, ident)).fetchone()
             sealed = bytes(row[0]) if row else b""
         try:
-            header, _ = open_body(sealed)
+            header = read_header(sealed)
         except LayoutError:
             continue
         reports += header.report_count
@@ -135,12 +205,8 @@ WHERE r.observed_at BETWEEN to_timestamp(%s / 1e6) AND to_timestamp(%s / 1e6)
 """
 
 
-def _rows(conn: psycopg.Connection, batch: KeptBatch) -> list[KeptRow]:
+def _rows(conn: psycopg.Connection, batch: KeptBatch, table: Table) -> list[KeptRow]:
     """The rows that name this batch, found by the moments and devices that its bytes speak of."""
-    try:
-        _, table = open_body(batch.sealed)
-    except LayoutError:
-        return []
     moments = np.concatenate([table.observed_at_us, table.received_at_us])
     devices = {table.device[i].tobytes().hex() for i in range(len(table))}
     rows = conn.execute(

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Meta
 
 APPS = ("judge", "store", "alert")  # the worker processes
+# Fewer are a slip; an edge that was away for a week still finds the rows of before.
+KEEP_DAYS_MIN = {"keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_days": 30}
 
 
 class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,4 +43,19 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, le=65530, description="metrics and health: judge here, store and alert on the two next; 0: none"),
     ] = 9464
+    keep_reports_days: Annotated[
+        int, Meta(ge=0, description="rows of reports and waveforms, from when they were stored; 0: for ever")
+    ] = 0
+    keep_minutes_days: Annotated[int, Meta(ge=0, description="summaries of minutes, likewise; 0: for ever")] = 0
+    keep_batches_days: Annotated[
+        int, Meta(ge=0, description="the signed originals, once their rows are gone: as the law says; 0: for ever")
+    ] = 0
     limits: Annotated[tuple[LimitConfig, ...], Meta(description="alarm limits")] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a slip that would cost a record."""
+        for name, least in KEEP_DAYS_MIN.items():
+            if 0 < getattr(self, name) < least:
+                raise ValueError(f"{name} is below {least}: 0 keeps for ever")
+        if self.keep_batches_days and not 0 < self.keep_reports_days <= self.keep_batches_days:
+            raise ValueError("keep_batches_days: originals go after their rows: set keep_reports_days, and no higher")

@@ -6,13 +6,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import structlog
 from prometheus_client import Counter
 
-from emr_store import alerts, minutes, outbox, registry
+from emr_store import alerts, minutes, outbox, registry, retention
 from emr_store.connect import StoreError, is_poison, open_store, open_store_async
+from emr_store.retention import Keep
 from emr_store.writer import SignedBlock, Writer
 from runtime.clock import now_us
 from runtime.keys import SigningKey
@@ -233,8 +235,6 @@ async def deliver_receipts(
                         await outbox.delivered(conn, [i for i, _, _ in found])
                     if len(found) < outbox.LOT:
                         await _either(committed, 1.0)
-        except asyncio.CancelledError:
-            raise
         except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
             _log.warning("receipts wait", error=type(error).__name__)
             await asyncio.sleep(1.0)
@@ -250,14 +250,30 @@ async def _either(event: asyncio.Event, timeout_s: float) -> None:
 
 async def summarise_minutes(conninfo: str) -> None:
     """Background: minute summaries, every five seconds."""
+
+    async def all_closed(conn: Any) -> None:
+        while await minutes.summarise(conn):
+            pass
+
+    await _every(5.0, conninfo, "minutes", all_closed)
+
+
+async def drop_old(conninfo: str, keep: Keep) -> None:
+    """Background: what is kept no longer, every hour."""
+
+    async def all_old(conn: Any) -> None:
+        for part in await retention.drop_old(conn, keep):
+            _log.info("dropped", **part._asdict())
+
+    await _every(3600.0, conninfo, "old rows", all_old)
+
+
+async def _every(seconds: float, conninfo: str, what: str, work: Callable[[Any], Awaitable[None]]) -> None:
     while True:
-        await asyncio.sleep(5.0)
         try:
             conn = await open_store_async(conninfo)
             async with conn:
-                while await minutes.summarise(conn):
-                    pass
-        except asyncio.CancelledError:
-            raise
+                await work(conn)
         except Exception as error:  # noqa: BLE001  as above
-            _log.warning("minutes wait", error=type(error).__name__)
+            _log.warning(f"{what} wait", error=type(error).__name__)
+        await asyncio.sleep(seconds)

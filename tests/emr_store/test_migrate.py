@@ -60,6 +60,33 @@ def test_a_migration_that_fails_leaves_nothing(database: str, monkeypatch: pytes
     assert migrate(database) == []
 
 
+@pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
+def test_what_was_stored_before_retention_is_kept(parts: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = migrations()[:1]
+    with monkeypatch.context() as patched:
+        patched.setattr("emr_store.migrate.migrations", lambda: first)
+        assert migrate(database) == [1]
+    with open_store(database) as conn:
+        if not has_timescaledb(conn):
+            conn.execute("CREATE TABLE report_2026_09 PARTITION OF report FOR VALUES FROM ('2026-09-01T00:00Z')"
+                         " TO ('2026-10-01T00:00Z')")  # fmt: skip
+        conn.execute("INSERT INTO report SELECT t, t, 1, 1, 1, 0, 1, 1, 0, '{97}' FROM to_timestamp(%s) AS t",
+                     [T0_US // 10**6])  # fmt: skip
+        conn.execute("INSERT INTO waveform SELECT 1, observed_at, 150452, 0, 1, 0, 0 FROM report")
+        conn.execute("INSERT INTO report_minute SELECT 1, date_trunc('minute', observed_at), 1, 1, value, value, value,"
+                     " value FROM report")  # fmt: skip
+    assert migrate(database) == NUMBERS[1:]
+    with open_store(database) as conn:
+        assert conn.execute("SELECT code FROM waveform").fetchall() == [(150452,)]
+        assert conn.execute("SELECT minute FROM minute_touched").fetchall() == conn.execute(
+            "SELECT date_trunc('minute', observed_at) FROM report"
+        ).fetchall()  # fmt: skip
+        assert conn.execute("SELECT first_stored_at = 'epoch', last_stored_at > now() - interval '1 min'"
+                            " FROM day_stored").fetchall() == [(True, True)]  # fmt: skip
+        conn.execute("INSERT INTO report_minute SELECT device, minute, 1, '{1}', '{97}', '{97}', '{97}', '{97}'"
+                     " FROM minute_touched")  # fmt: skip
+
+
 @pytest.mark.integration
 def test_reports_are_a_hypertable_with_timescaledb(database: str) -> None:
     store = Store(database)

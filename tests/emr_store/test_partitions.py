@@ -20,7 +20,7 @@ def store(database: str) -> Store:
 
 
 def us(year: int, month: int, day: int = 1, hour: int = 0, **rest: int) -> int:
-    moment = datetime(year, month, day, hour, tzinfo=UTC, **rest)  # type: ignore[arg-type, misc]
+    moment = datetime(year, month, day, hour, tzinfo=UTC, **rest)
     return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()) * 1_000_000
 
 

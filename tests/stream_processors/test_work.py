@@ -9,13 +9,17 @@ import psycopg
 import pytest
 
 from emr_store import alerts, proof, read, registry
+from emr_store.retention import Keep
 from evidence.statements import ReceiptOutcome, read_receipt
+from runtime import config as configuration
 from runtime import keys
+from runtime.errors import UserError
 from schemas.block import Quarantine, ReportFlag, read_block, read_quarantine
 from schemas.errors import LayoutError
 from schemas.report import Lane, Record
 from schemas.transition import Transition
 from stream_processors import alert, work
+from stream_processors.config import ProcessorsConfig
 from stream_processors.sign import sign
 from stream_processors.stage import Message, Output
 from stream_processors.work import Alert, Judge, deliver_receipts, file_alerts
@@ -330,3 +334,29 @@ def test_of_a_block_that_the_database_refuses_only_what_is_refused_is_dead(store
     outcomes = [read_receipt(bytes(r), key.public_der) for (r,) in store.rows("SELECT receipt FROM outbox ORDER BY id")]
     told = [(r.batch_no, r.outcome) for r in outcomes]
     assert told == [(1, ReceiptOutcome.STORED), (2, ReceiptOutcome.QUARANTINED), (3, ReceiptOutcome.STORED)] * 2
+
+
+def test_what_is_kept_no_longer_is_dropped(store: Store) -> None:
+    store.say(report())
+    store.rows("UPDATE day_stored SET last_stored_at = now() - interval '9 days' RETURNING 1")
+
+    async def run() -> None:
+        dropping = asyncio.ensure_future(work.drop_old(store.address, Keep(reports=7)))
+        while store.rows("SELECT what FROM dropped") != [("report",)]:
+            await asyncio.sleep(0.01)
+        dropping.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("keep_reports_days = 1", "below 7"), ("keep_minutes_days = 1", "below 30"), ("keep_batches_days = 3", "below 30"),
+     ("keep_batches_days = 365", "set keep_reports_days"),
+     ("keep_batches_days = 365\nkeep_reports_days = 366", "and no higher")],
+)  # fmt: skip
+def test_how_long_to_keep_is_refused_where_it_is_a_slip(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        configuration.decode(text, ProcessorsConfig, "processors.toml")
+    kept = configuration.decode("keep_batches_days = 366\nkeep_reports_days = 366", ProcessorsConfig, "processors.toml")
+    assert (kept.keep_batches_days, kept.keep_minutes_days) == (366, 0)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo
 
-from adapters.site import SiteMapping
-from schemas.report import Report
+from adapters.site import SiteMapping, scaled
+from schemas.errors import FrameError
+from schemas.report import ClockQuality, Kind, Record, RecordKind, Report, Validity
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,14 @@ class Channel:
     name: str
     code: int
     unit: int
+
+    def record(self, value: str | int | None, validity: Validity = Validity.VALID) -> Record:
+        """The value as the device writes it, None where it has no reading; FrameError where it is no number."""
+        if value is None:
+            return Record(self.code, self.unit, validity=Validity.NOT_AVAILABLE)
+        if (parts := scaled(str(value))) is None:
+            raise FrameError("not-a-number", self.name)
+        return Record(self.code, self.unit, 0, RecordKind.NUMERIC, validity, *parts)
 
 
 @dataclass
@@ -45,6 +54,12 @@ class Source:
     def claim(self, rule: str = "connection") -> str:
         """The identity of the device where nothing in the bytes gives one: as declared, else by the peer."""
         return self.device_claim or f"{self.name}/{rule}={self.peer}"
+
+    def report(self, kind: Kind, records: Sequence[Record], *, began_us: int = 0, own_time: bool = False) -> Report:
+        """What a device without a clock says, once a second: as received, or where it began `began_us` before that."""
+        at = self.received_at_us
+        received = ClockQuality.RECEIVED
+        return Report(kind, self.claim(), at - began_us, at, received, tuple(records), None, 1000, own_time)
 
 
 @dataclass(frozen=True)

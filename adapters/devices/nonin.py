@@ -21,14 +21,14 @@ import re
 from collections.abc import Sequence
 
 from adapters.driver import Channel, DeviceDriver, Piece, SerialSettings, Source
+from adapters.formats.lines import LineFramer
 from schemas.errors import FrameError
-from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report, Samples, Validity
+from schemas.report import AsSent, Kind, Record, RecordKind, Report, Samples, Validity
 
 SPO2 = Channel("SPO2", 150456, 262688)  # MDC_PULS_OXIM_SAT_O2, MDC_DIM_PERCENT
 PULSE_RATE = Channel("HR", 149530, 264864)  # MDC_PULS_OXIM_PULS_RATE, MDC_DIM_BEAT_PER_MIN
 PLETH = Channel("PLETH", 150452, 262656)  # MDC_PULS_OXIM_PLETH, MDC_DIM_DIMLESS
 
-LINE_BYTES_MAX = 256  # the longest line there is has 32
 _NUMBER = rb"( {2}\d| \d\d|\d{3}|---)"
 _LINE = re.compile(rb"(?:(\d\d:\d\d:\d\d) +)?SPO2=" + _NUMBER + rb" +HR=" + _NUMBER + rb" *F? *([*B ]{0,4})")
 _HEADER = re.compile(rb"(?i:NONIN|TIME|DATE)[ -~]*")
@@ -44,32 +44,21 @@ _STATUS = (
 _PERFUSION, _RED = 0x06, 0x04  # red alone is low signal quality; with green it is yellow
 
 
-def _value(channel: Channel, value: int | None, validity: Validity = Validity.VALID) -> Record:
-    if value is None:
-        return Record(channel.code, channel.unit, validity=Validity.NOT_AVAILABLE)
-    return Record(channel.code, channel.unit, validity=validity, mantissa=value)
-
-
-def _report(kind: Kind, source: Source, records: Sequence[Record], span_us: int = 0, own_time: bool = False) -> Report:
-    at = source.received_at_us  # both formats speak in real time
-    return Report(kind, source.claim(), at - span_us, at, ClockQuality.RECEIVED, tuple(records), None, 1000, own_time)
-
-
 def read_ascii(frame: bytes, source: Source) -> Sequence[Report]:
     """One line, without its end."""
     line = frame.strip(b"\r\n")
     if _HEADER.fullmatch(line):
         said = Record(kind=RecordKind.TEXT, text=line.decode(), as_sent=AsSent("Nonin", "header"))
-        return (_report(Kind.EVENT, source, (said,)),)
+        return (source.report(Kind.EVENT, (said,)),)
     match = _LINE.fullmatch(line)
     if match is None:
         raise FrameError("not-a-reading", f"{len(frame)} bytes")
     clock, spo2, rate, flags = match.groups()
-    records = [_value(c, None if v == b"---" else int(v)) for c, v in ((SPO2, spo2), (PULSE_RATE, rate))]
+    records = [c.record(None if v == b"---" else v.decode()) for c, v in ((SPO2, spo2), (PULSE_RATE, rate))]
     if flags.strip():
         records.append(Record(kind=RecordKind.TEXT, text=flags.decode().strip(), as_sent=AsSent("Nonin", "mark")))
     # A time of day without its day is no instant, but with it the same bytes say the same thing twice.
-    return (_report(Kind.METRIC, source, records, own_time=clock is not None),)
+    return (source.report(Kind.METRIC, records, own_time=clock is not None),)
 
 
 def read_df2(frame: bytes, source: Source) -> Sequence[Report]:
@@ -85,14 +74,14 @@ def read_df2(frame: bytes, source: Source) -> Sequence[Report]:
     validity = max((row[2] for row in raised), default=Validity.QUESTIONABLE if low else Validity.VALID)
     rate, spo2 = (extra[0] & 0x03) << 7 | extra[1] & 0x7F, extra[2]
     values = (
-        _value(SPO2, None if spo2 == _SPO2_MISSING else spo2, validity),
-        _value(PULSE_RATE, None if rate == _HR_MISSING else rate, validity),
+        SPO2.record(None if spo2 == _SPO2_MISSING else spo2, validity),
+        PULSE_RATE.record(None if rate == _HR_MISSING else rate, validity),
     )
     samples = Samples(1_000_000 // len(pleth), 1, 0, 0, tuple(pleth))
     wave = Record(PLETH.code, PLETH.unit, kind=RecordKind.SAMPLES, validity=validity, samples=samples)
     reports = [
-        _report(Kind.METRIC, source, values),
-        _report(Kind.WAVEFORM, source, (wave,), span_us=1_000_000),  # at its first sample
+        source.report(Kind.METRIC, values),
+        source.report(Kind.WAVEFORM, (wave,), began_us=1_000_000),  # at its first sample
     ]
     alarms = {row[1]: row[3] for row in raised if row[3]}
     before: dict[str, str] = source.memory.get("alarms", {})
@@ -100,7 +89,7 @@ def read_df2(frame: bytes, source: Source) -> Sequence[Report]:
         source.memory["alarms"] = alarms
         texts = alarms | {name: f"{text}: over" for name, text in before.items() if name not in alarms}
         records = [Record(kind=RecordKind.TEXT, text=t, as_sent=AsSent("Nonin", name)) for name, t in texts.items()]
-        reports.append(_report(Kind.ALERT, source, records))
+        reports.append(source.report(Kind.ALERT, records))
     return reports
 
 
@@ -108,25 +97,6 @@ def _begins_packet(part: bytes) -> bool:
     """Whether a packet can begin with these bytes, up to 125: each frame's 01, bit 7 set, SYNC in the first alone."""
     starts, status = part[0::FRAME], part[1::FRAME]
     return starts == b"\x01" * len(starts) and all(s & 0x81 == (0x80 if i else 0x81) for i, s in enumerate(status))
-
-
-class LineFramer:
-    """Lines ended by CR, LF or both; empty ones are nothing."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> list[Piece]:
-        """Pieces that are complete with these bytes."""
-        self._buffer += data
-        pieces = []
-        while (end := re.search(rb"[\r\n]", self._buffer[:LINE_BYTES_MAX])) or len(self._buffer) >= LINE_BYTES_MAX:
-            if end is None:
-                pieces.append(Piece(self._buffer[:LINE_BYTES_MAX], "line-too-long"))
-            elif end.start():
-                pieces.append(Piece(self._buffer[: end.start()]))
-            self._buffer = self._buffer[end.end() if end else LINE_BYTES_MAX :]
-        return pieces
 
 
 class SecondFramer:

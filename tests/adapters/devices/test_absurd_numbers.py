@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.devices.registry import DRIVER_BY_NAME
-from adapters.driver import Source
+from adapters.driver import Channel, Source
 from adapters.site import read_site
 from schemas.errors import FrameError
 from schemas.report import Kind, Report, Validity
@@ -36,3 +36,9 @@ def test_or_the_frame_is_refused(driver: str, frame: str, text: str) -> None:
     except FrameError:
         return
     assert [r.validity for r in reports[0].records if r.code] == [Validity.NOT_AVAILABLE]
+
+
+@pytest.mark.parametrize("text", ["", *TEXTS], ids=lambda text: text[:9])
+def test_a_channel_takes_numbers_alone(text: str) -> None:
+    with pytest.raises(FrameError, match="not-a-number: HR"):
+        Channel("HR", 147842, 264864).record(text)

@@ -10,6 +10,7 @@ import pytest
 
 from adapters.devices import hl7_oru, mqtt_json, nonin
 from adapters.driver import Source
+from adapters.formats.lines import LineFramer
 from adapters.site import read_site
 from schemas.nomenclature import METRIC_BY_CODE
 from schemas.report import ClockQuality, Kind, Record, RecordKind, Report, Validity
@@ -68,7 +69,7 @@ def test_a_monitor_is_understood_in_each_dialect(dialect: str) -> None:
 
 
 def test_an_oximeter_is_understood_line_by_line() -> None:
-    patient, at, framer = Patient(7, "finger_off"), source(), nonin.LineFramer()
+    patient, at, framer = Patient(7, "finger_off"), source(), LineFramer()
     stream = b"".join(oximeter.ascii_line(patient, t) for t in MINUTE)
     found = [metrics(nonin.read_ascii(piece.data, at)) for piece in framer.feed(stream)]
     expected = [[None if v is None else str(int(v)) for v in oximeter.shown(patient, t).values()] for t in MINUTE]

@@ -20,6 +20,7 @@ import structlog
 from adapters.devices import nonin
 from adapters.driver import DeviceDriver, SerialFramer, SerialSettings, Source
 from adapters.formats.hl7_ack import Outcome
+from adapters.formats.lines import LINE_BYTES_MAX
 from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports import serial
@@ -136,7 +137,7 @@ def test_noise_is_kept_as_such_and_the_next_frame_is_found(line: Line) -> None:
         bed = bed_at(line.path)
         async with bed.running():
             await eventually(lambda: bed.opened)
-            noise = b"\xff\x00\x1b" * nonin.LINE_BYTES_MAX
+            noise = b"\xff\x00\x1b" * LINE_BYTES_MAX
             line.say(noise)
             await eventually(lambda: len(bed.came) == 3)
             line.say(LINES[0] + b"\n")

@@ -1,6 +1,6 @@
 """Lines behind noise: found at once, however the bytes come."""
 
-from adapters.devices.nonin import LINE_BYTES_MAX, LineFramer
+from adapters.formats.lines import LINE_BYTES_MAX, LineFramer
 
 NOISE, LINE = b"x" * LINE_BYTES_MAX, b"SPO2=097 HR=072"
 

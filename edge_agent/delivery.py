@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from adapters.driver import Source
 from adapters.formats.hl7_ack import Outcome
+
+connections = count(1)
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Delivery:
     retained: bool = False  # MQTT: an old value, never charted as new
     # What tells a resend (repeats.py):
     sender: str = ""  # "": nobody who could send again
-    connection: int = 0  # a number of its own for each that a transport accepts or opens
+    connection: int = 0  # the next of `connections` for each that a transport accepts or opens
     slot: int | None = None  # MLLP: which frame of its connection; MQTT: packet id. None: it is never sent again
     proves: range = range(0)  # slots of its connection whose answers have arrived, for their sender has gone on
     redelivered: bool | None = None  # MQTT's DUP; None: the protocol does not say

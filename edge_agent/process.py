@@ -7,10 +7,11 @@ import itertools
 import json
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -39,7 +40,7 @@ from schemas.report import Report
 HOUSEKEEPING_S = 1.0
 COUNTS_EVERY = 10  # of these
 LATE_S = 30  # a report that has waited longer says that data does not flow
-Run = Callable[[Callable[[Delivery], None]], Awaitable[None]]
+Run = Callable[[Callable[[Delivery], None]], Coroutine[Any, Any, None]]
 _log = structlog.get_logger("edge")
 _own = prometheus_client.Counter("vitalwire_edge_events", "Events of the edge itself", ["code"])
 _gauges = {
@@ -118,7 +119,7 @@ class Edge:
         self.voice = Voice(f"edge:{self.id}", now_us)
         self._unsaid: list[Report] | None = []  # before the spool can keep them; None: it can
         self._frames: Counter[str] = Counter()
-        self._sites, self._connections = site_mappings(config.mapping), itertools.count(1)
+        self._sites = site_mappings(config.mapping)
         # What is wrong with a source is said before anything is opened.
         drivers = [(each, driver_of(each)) for each in sources(config)]
         self._sources = [(each.name, driver, self._run_of(each, driver)) for each, driver in drivers]
@@ -152,11 +153,11 @@ class Edge:
         source = partial(make_source, config, self._sites)
         match config:
             case SerialConfig():
-                return SerialTransport(config, driver, source(config.port), now_us, self._say).run
+                return SerialTransport(config, driver, source(config.port), self._say).run
             case MllpConfig():
-                return MllpTransport(config, source, now_us, self._connections).run
+                return MllpTransport(config, source).run
             case MqttConfig():
-                return MqttTransport(config, self.config.edge, source, now_us, self._connections).run
+                return MqttTransport(config, self.config.edge, source).run
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. Raises what a source cannot start with (OSError: a port in use)."""
@@ -166,18 +167,17 @@ class Edge:
             self._say("gap", f"the agent was not at work from {last_us} to {at_us}")
         for report in unsaid:
             self.spool.put([report])
-        tasks = [asyncio.ensure_future(run(partial(self._carry, driver))) for _, driver, run in self._sources]
-        tasks += [asyncio.ensure_future(self._housekeeping())]
-        waiting = asyncio.ensure_future(stop.wait())
+        work = [run(partial(self._carry, driver)) for _, driver, run in self._sources]
+        tasks = [asyncio.ensure_future(each) for each in (*work, self._housekeeping(), stop.wait())]
         self.publisher.start()
         try:
-            done, _ = await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {waiting}:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
                 task.result()
         finally:
-            for task in [*tasks, waiting]:
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, waiting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._put_counts()
             await asyncio.to_thread(self.publisher.stop)
             await asyncio.to_thread(self.spool.close)

@@ -13,7 +13,7 @@ import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -24,12 +24,12 @@ from adapters.driver import SerialSettings, Source
 from adapters.formats.mllp import MllpFramer
 from adapters.site import SiteMapping
 from edge_agent import agent
-from edge_agent.config import AnySource, MllpConfig, SerialConfig
+from edge_agent.config import AnySource, MllpConfig, MqttConfig, SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.holders import holder_of, listener_on, runs
 from edge_agent.process import driver_of, make_source
 from edge_agent.transports.mllp import READ_BYTES, client_tls, server_tls, split_address
-from edge_agent.transports.mqtt import KEEPALIVE_S, MqttTransport
+from edge_agent.transports.mqtt import Client, client_id
 from edge_agent.transports.serial import open_port
 from runtime.clock import now_us
 from runtime.errors import UserError
@@ -83,79 +83,81 @@ class Verdict(NamedTuple):
 
 def verdict(o: Observation) -> Verdict:
     """The nearest thing that is wrong on the way from the socket to the record."""
-    found = next(filter(None, (look(o) for look in (_at_the_port, _at_the_bytes, _at_the_frames))), None)
-    slug, text = found or _at_the_store(o)
+    slug, text = next(itertools.chain(_at_the_port(o), _on_the_wire(o), _in_the_frames(o), _at_the_store(o)))
     if o.frames and o.bad:
         text += f" ({sum(o.bad.values())} beside {o.frames} good frames cannot be read: {_reasons(o)})"
     return Verdict(slug, text)
 
 
-def _at_the_port(o: Observation) -> tuple[str, str] | None:
-    if o.held_by:
-        if o.last_stored is None:
-            return (
-                "held",
-                f"{o.held_by} holds {o.place}: end it to watch here, or name --database to see what it stores",
-            )
-        return _at_the_store(o)
+Found = Iterator[tuple[str, str]]
+
+
+def _at_the_port(o: Observation) -> Found:
+    if o.held_by and o.last_stored is None:
+        yield "held", f"{o.held_by} holds {o.place}: end it to watch here, or name --database to see what it stores"
+    elif o.held_by:
+        yield from _at_the_store(o)
     if o.refused:
         known = any(word in o.refused.lower() for word in ("authori", "password", "user"))
-        return "refused", f"the broker refuses: {'user or password' if known else o.refused}"
+        yield "refused", f"the broker refuses: {'user or password' if known else o.refused}"
     if o.trouble:
-        return "not-open", o.trouble
+        yield "not-open", o.trouble
     if not o.opened:
-        return "not-reached", f"no answer from {o.place} in {o.seconds:.0f} s: address, or a firewall between"
+        yield "not-reached", f"no answer from {o.place} in {o.seconds:.0f} s: address, or a firewall between"
     if o.transport == "mllp" and not o.connections:
-        return "nobody", f"nobody has connected: is the sender set to {o.place}, and no firewall between?"
-    return None
+        yield "nobody", f"nobody has connected: is the sender set to {o.place}, and no firewall between?"
 
 
-def _at_the_bytes(o: Observation) -> tuple[str, str] | None:
-    if not o.bytes and not o.frames:
-        return "no-bytes", {
-            "serial": f"port opens, 0 bytes in {o.seconds:.0f} s: cable or null-modem",
-            "mllp": f"a sender is connected, 0 bytes in {o.seconds:.0f} s: is its export switched on?",
-        }.get(o.transport, "connected, but nothing on this topic")
+def _on_the_wire(o: Observation) -> Found:
     if o.frames:
-        return None
-    if o.transport == "mllp" and o.head.startswith(TLS_HANDSHAKE):
-        return "tls", "the sender speaks TLS and this port does not: set tls_cert and tls_key"
-    if o.transport == "mllp" and ("no-start-block" in o.bad or not o.head.startswith(START_BLOCK)):
-        return "not-mllp", "bytes come, but they are not MLLP (no start block): is it another protocol?"
-    if o.transport == "mllp" and (o.pending or "no-end-block" in o.bad):
-        return "no-end-block", "a sender is connected, no end block: it does not speak MLLP, or breaks off"
-    if o.transport == "serial" and "checksum" in o.bad:
-        return "checksum", "bytes come, checksums fail: baud rate or parity"
+        return
+    if not o.bytes:
+        yield (
+            "no-bytes",
+            {
+                "serial": f"port opens, 0 bytes in {o.seconds:.0f} s: cable or null-modem",
+                "mllp": f"a sender is connected, 0 bytes in {o.seconds:.0f} s: is its export switched on?",
+            }.get(o.transport, "connected, but nothing on this topic"),
+        )
+    if o.transport == "mllp":
+        if o.head.startswith(TLS_HANDSHAKE):
+            yield "tls", "the sender speaks TLS and this port does not: set tls_cert and tls_key"
+        if "no-start-block" in o.bad or not o.head.startswith(START_BLOCK):
+            yield "not-mllp", "bytes come, but they are not MLLP (no start block): is it another protocol?"
+        if o.pending or "no-end-block" in o.bad:
+            yield "no-end-block", "a sender is connected, no end block: it does not speak MLLP, or breaks off"
     if o.transport == "serial":
+        if "checksum" in o.bad:
+            yield "checksum", "bytes come, checksums fail: baud rate or parity"
         why = "baud rate or parity, or the device is set to another format"
-        return "no-frame", f"bytes come, but no whole frame in {o.seconds:.0f} s: {why}"
-    return "unreadable", f"frames come, but none can be read: {_reasons(o)}"
+        yield "no-frame", f"bytes come, but no whole frame in {o.seconds:.0f} s: {why}"
+    yield "unreadable", f"frames come, but none can be read: {_reasons(o)}"
 
 
-def _at_the_frames(o: Observation) -> tuple[str, str] | None:
+def _in_the_frames(o: Observation) -> Found:
     if o.retained == o.frames:
-        return "retained", "only retained messages, said some time ago: nobody is sending now"
+        yield "retained", "only retained messages, said some time ago: nobody is sending now"
     if not o.values:
-        return "no-values", "frames come, but no values in them: patients and events only"
+        yield "no-values", "frames come, but no values in them: patients and events only"
     if not o.coded:
-        return "no-code", "connected, frames come, but no value has a code: see `vitalwire mapping unmapped`"
+        yield "no-code", "connected, frames come, but no value has a code: see `vitalwire mapping unmapped`"
     if o.silent_s is not None and o.silent_s > SILENT_S:
-        return "silent", f"values came, and then nothing for {o.silent_s:.0f} s: unplugged, or switched off?"
+        yield "silent", f"values came, and then nothing for {o.silent_s:.0f} s: unplugged, or switched off?"
     if not o.readings:
-        return "no-reading", "the device speaks and says that it has no reading: sensor, lead or finger off"
-    return None
+        yield "no-reading", "the device speaks and says that it has no reading: sensor, lead or finger off"
 
 
-def _at_the_store(o: Observation) -> tuple[str, str]:
+def _at_the_store(o: Observation) -> Found:
     if o.last_stored is None:
         why = o.why_not_stored or "watching stores nothing, `vitalwire edge run` does"
-        return "read", f"values are read here; not stored: {why}"
-    if not o.last_stored:
-        return "not-stored", f"values are {'not' if o.held_by else 'read here; not'} stored: {o.why_not_stored}"
-    if o.unregistered:
+        yield "read", f"values are read here; not stored: {why}"
+    elif not o.last_stored:
+        yield "not-stored", f"values are {'not' if o.held_by else 'read here; not'} stored: {o.why_not_stored}"
+    elif o.unregistered:
         mend = f"vitalwire devices adopt '{o.unregistered}' --bed 'ICU-07'"
-        return "unregistered", f"values stored, device not registered: {mend}"
-    return "stored", f"values are stored, the last {o.last_stored} ago, and the device is registered"
+        yield "unregistered", f"values stored, device not registered: {mend}"
+    else:
+        yield "stored", f"values are stored, the last {o.last_stored} ago, and the device is registered"
 
 
 def _reasons(o: Observation) -> str:
@@ -234,7 +236,7 @@ async def watch(w: Watcher, stop: asyncio.Event) -> None:
         elif isinstance(w.config, MllpConfig):
             await (_dial if w.config.dial else _listen)(w, w.config, stop)
         else:
-            await _Listener(w.config, "watch", w.source, now_us, itertools.count()).listen(w, stop)
+            await _subscribe(w, w.config, stop)
     except (UserError, OSError) as error:  # OSError: a CA file of the MQTT broker
         w.o.trouble = str(error)
 
@@ -295,21 +297,18 @@ async def _converse(w: Watcher, reader: asyncio.StreamReader, writer: asyncio.St
 
 
 async def _listen(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
-    host, port = split_address(w.o.place)
+    host, port = split_address(c.place)
     check_listener(host, tls=c.tls_cert is not None, insecure=c.insecure)
-    tls = server_tls(c)
     talks: dict[asyncio.StreamWriter, asyncio.Future[None]] = {}
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         talks[writer] = asyncio.ensure_future(_converse(w, reader, writer))
-        await talks[writer]
-        del talks[writer]
 
     try:
-        server = await asyncio.start_server(serve, host, port, ssl=tls)
+        server = await asyncio.start_server(connected, host, port, ssl=server_tls(c))
     except OSError as error:
         w.o.held_by = str(listener_on(port) or "") if error.errno == errno.EADDRINUSE else ""
-        w.o.trouble = f"{w.o.place} is not to be had ({os.strerror(error.errno or 0)}): choose another address or port"
+        w.o.trouble = f"{c.place} is not to be had ({os.strerror(error.errno or 0)}): choose another address or port"
         return
     w.o.opened = True
     await stop.wait()
@@ -323,10 +322,9 @@ async def _dial(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
     tls = client_tls(c)
     try:
         async with asyncio.timeout(DIAL_LIMIT_S):
-            reader, writer = await asyncio.open_connection(*split_address(w.o.place), ssl=tls)
+            reader, writer = await asyncio.open_connection(*split_address(c.place), ssl=tls)
     except OSError as error:  # TimeoutError is one
-        why = str(error) or "no answer"
-        w.o.trouble = f"{w.o.place} is not reached ({why}): is the gateway on, and no firewall between?"
+        w.o.trouble = f"{c.place} is not reached ({str(error) or 'no answer'}): is the gateway on, no firewall between?"
         return
     w.o.opened = True
     talk = asyncio.ensure_future(_converse(w, reader, writer))
@@ -335,38 +333,31 @@ async def _dial(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
     await talk
 
 
-class _Listener(MqttTransport):
-    """Set up as the agent's, but listening only: QoS 0, a client id and a session of its own."""
+async def _subscribe(w: Watcher, c: MqttConfig, stop: asyncio.Event) -> None:
+    """At QoS 0, in a session of its own. paho calls back on a thread of its own."""
+    loop, client = asyncio.get_running_loop(), Client(c, client_id("watch", c.name), lasting=False)
 
-    async def listen(self, w: Watcher, stop: asyncio.Event) -> None:
-        """Until `stop`. paho calls back on a thread of its own."""
-        loop, c = asyncio.get_running_loop(), self.client
-        self._set_up(loop)
+    def on_connect(_: object, __: object, ___: object, reason: Any, *____: object) -> None:
+        w.o.trouble, w.o.refused, w.o.opened = "", str(reason) if reason.is_failure else "", not reason.is_failure
+        if w.o.opened:
+            client.subscribe([(topic, 0) for topic in c.topics])
 
-        def on_connect(_: Any, __: Any, ___: Any, reason: Any, ____: Any = None) -> None:
-            w.o.trouble, w.o.refused = "", str(reason) if reason.is_failure else ""
-            w.o.opened = not reason.is_failure
-            if w.o.opened:
-                c.subscribe([(topic, 0) for topic in self._config.topics])
+    def on_subscribe(_: object, __: object, ___: object, reasons: Any, *____: object) -> None:
+        if any(reason.is_failure for reason in reasons):
+            w.o.trouble = f"connected, but the broker allows us none of {c.topics}: its access list"
 
-        def on_subscribe(_: Any, __: Any, ___: Any, reasons: Any, ____: Any = None) -> None:
-            if any(reason.is_failure for reason in reasons):
-                w.o.trouble = f"connected, but the broker allows us none of {self._config.topics}: its access list"
+    def on_connect_fail(*_: object) -> None:
+        w.o.trouble = f"{w.o.place} is not reached: is the broker on, the port right, no firewall between?"
 
-        def on_connect_fail(_: Any, __: Any) -> None:
-            w.o.trouble = f"{w.o.place} is not reached: is the broker on, the port right, no firewall between?"
+    def on_message(_: object, __: object, message: Any) -> None:
+        loop.call_soon_threadsafe(came, message.topic, message)
 
-        def on_message(_: Any, __: Any, message: Any) -> None:
-            def came() -> None:
-                w.take(message.payload)
-                w.frame(message.payload, w.source(message.topic), retained=message.retain)
+    def came(topic: str, message: Any) -> None:
+        w.take(message.payload)
+        w.frame(message.payload, w.source(topic), retained=message.retain)
 
-            loop.call_soon_threadsafe(came)
-
-        c.on_connect, c.on_subscribe, c.on_message = on_connect, on_subscribe, on_message
-        c.on_connect_fail, c.on_disconnect = on_connect_fail, None
-        c.connect_async(*split_address(w.o.place), KEEPALIVE_S)
-        c.loop_start()
-        await stop.wait()
-        c.unsubscribe(list(self._config.topics))  # in 3.1.1 the session outlives us
-        await asyncio.to_thread(self._stop)
+    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
+    client.on_connect_fail = on_connect_fail
+    client.loop_start()
+    await stop.wait()
+    await asyncio.to_thread(client.end)

@@ -25,7 +25,8 @@ from adapters.formats.hl7_ack import Outcome, acknowledgement
 from adapters.formats.hl7v2 import header
 from adapters.formats.mllp import MllpFramer, wrap
 from edge_agent.config import MllpConfig
-from edge_agent.delivery import Delivery
+from edge_agent.delivery import Delivery, connections
+from runtime.clock import now_us
 from runtime.errors import UserError
 from runtime.tls import check_listener, client_context, server_context
 
@@ -47,10 +48,8 @@ _control_ids = itertools.count(1)
 class MllpTransport:
     """One port, many senders; or one gateway that we dial."""
 
-    def __init__(self, config: MllpConfig, make_source: Callable[[str], Source], now_us: Callable[[], int],
-                 connections: itertools.count[int]) -> None:  # fmt: skip
+    def __init__(self, config: MllpConfig, make_source: Callable[[str], Source]) -> None:
         self._config, self._make_source = config, make_source
-        self._now_us, self._connections = now_us, connections
         self._talks: set[asyncio.Task[bool]] = set()
         self.address = ""
 
@@ -107,8 +106,7 @@ class MllpTransport:
         """One connection to its end; whatever it sends, only this connection ends. True where anything came."""
         name, heard = self._config.name, False
         peer = (writer.get_extra_info("peername") or ("?",))[0]
-        talk = _Conversation(self._make_source(peer), f"{name}@{peer}", next(self._connections), writer, self._now_us,
-                             deliver)  # fmt: skip
+        talk = _Conversation(self._make_source(peer), f"{name}@{peer}", writer, deliver)
         with _connected.labels(name).track_inprogress():
             try:
                 keep_alive(writer.get_extra_info("socket"))
@@ -130,10 +128,11 @@ class MllpTransport:
 class _Conversation:
     """One sender's frames and our answers, first come first answered."""
 
-    def __init__(self, source: Source, sender: str, connection: int, writer: asyncio.StreamWriter,
-                 now_us: Callable[[], int], deliver: Callable[[Delivery], None]) -> None:  # fmt: skip
-        self._source, self._sender, self._connection = source, sender, connection
-        self._writer, self._now_us, self._deliver = writer, now_us, deliver
+    def __init__(
+        self, source: Source, sender: str, writer: asyncio.StreamWriter, deliver: Callable[[Delivery], None]
+    ) -> None:
+        self._source, self._sender, self._connection = source, sender, next(connections)
+        self._writer, self._deliver = writer, deliver
         self._framer = MllpFramer()
         self._room = asyncio.Semaphore(UNANSWERED_MAX)
         self._slots = itertools.count()
@@ -185,7 +184,7 @@ class _Conversation:
 
         reason = piece.reason or ("acknowledgement" if is_ack else "")
         self._deliver(
-            Delivery(frame, self._source, self._now_us(), ack, reason,
+            Delivery(frame, self._source, now_us(), ack, reason,
                      sender=self._sender, connection=self._connection, slot=slot, proves=proves)
         )  # fmt: skip
 

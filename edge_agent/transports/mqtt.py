@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
-from itertools import count
 from threading import Event
 from typing import Any
 
@@ -24,8 +23,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from adapters.driver import Source
 from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import MqttConfig
-from edge_agent.delivery import Delivery
+from edge_agent.delivery import Delivery, connections
 from edge_agent.transports.mllp import split_address
+from runtime.clock import now_us
 from runtime.config import read_secret
 from runtime.tls import client_context
 
@@ -39,105 +39,107 @@ SOURCES_MAX = 10_000  # topics whose source is remembered
 _log = structlog.get_logger("mqtt")
 
 
-class _Client(paho.Client):
-    """paho, whose thread goes on until `ended`, whatever a broker sends and also after our own disconnect."""
+class Client(paho.Client):
+    """paho, set up as configured; its thread goes on until `end`, whatever a broker sends.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(CallbackAPIVersion.VERSION2, **options)
-        self.ended = Event()
+    `lasting`: the broker keeps what comes for this id while we are away.
+    """
+
+    def __init__(self, config: MqttConfig, client_id: str, *, lasting: bool) -> None:
+        protocol, clean = (paho.MQTTv5, None) if config.version == "5.0" else (paho.MQTTv311, not lasting)
+        super().__init__(CallbackAPIVersion.VERSION2, client_id, clean, protocol=protocol, manual_ack=lasting)
+        self._ended = Event()
         self.suppress_exceptions = True
+        self.reconnect_delay_set(1, 5)
+        if config.username is not None:
+            self.username_pw_set(config.username, read_secret(config.password_file) if config.password_file else None)
+        if config.tls_ca is not None:
+            self.tls_set_context(client_context(config.tls_ca))
+        options: dict[str, Any] = {}
+        if protocol == paho.MQTTv5 and lasting:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = SESSION_EXPIRY_S
+            properties.ReceiveMaximum = RECEIVE_MAX
+            options = {"clean_start": False, "properties": properties}
+        self.connect_async(*split_address(config.broker), KEEPALIVE_S, **options)
+
+    @property
+    def ended(self) -> bool:
+        """Whether `end` was called."""
+        return self._ended.is_set()
 
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
-        """Called by paho, on its thread."""
-        while not self.ended.is_set():
+        """Called by paho, on its thread; goes on also after our own disconnect."""
+        while not self.ended:
             try:
                 super().loop_forever(timeout, retry_first_connection)
             except Exception as error:  # noqa: BLE001 - what paho raises on bytes that are no packet is nowhere said
                 _log.warning("not MQTT", error=type(error).__name__)
-            if not self.ended.wait(AGAIN_S):
+            if not self._ended.wait(AGAIN_S):
                 with suppress(OSError):
                     self.reconnect()
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def end(self) -> None:
+        """Disconnect, and wait for the thread."""
+        self._ended.set()
+        self.disconnect()
+        self.loop_stop()
 
 
 class MqttTransport:
     """One broker. paho's network thread hands on to the event loop; nothing that it calls ever raises."""
 
-    def __init__(self, config: MqttConfig, edge: str, make_source: Callable[[str], Source], now_us: Callable[[], int],
-                 connections: count[int]) -> None:  # fmt: skip
+    def __init__(self, config: MqttConfig, edge: str, make_source: Callable[[str], Source]) -> None:
         self._config, self._make_source = config, make_source
-        self._now_us, self._connections = now_us, connections
         self._connection = next(connections)
         self._given_up = -1  # the connection that is about to be ended, because something could not be kept
         self._sources: dict[str, Source] = {}
         self._incoming: asyncio.Queue[tuple[paho.MQTTMessage, int]] = asyncio.Queue(RECEIVE_MAX * 2)
-        self._v5 = config.version == "5.0"
-        # 22 letters and digits, which every broker has to accept (3.1.1 section 3.1.3.1); some refuse other characters.
-        named = f"vw{edge[:8]}{sha256(config.name.encode()).hexdigest()[:12]}"
-        self.client = _Client(
-            client_id=config.client_id or named,
-            clean_session=None if self._v5 else False,
-            protocol=paho.MQTTv5 if self._v5 else paho.MQTTv311,
-            manual_ack=True,
-        )
-        self.client.reconnect_delay_set(1, 5)
+        self.client = Client(config, config.client_id or client_id(edge, config.name), lasting=True)
 
     async def run(self, deliver: Callable[[Delivery], None]) -> None:
-        """Deliver for ever; paho connects again by itself. Raises UserError for a secret or CA that cannot be used."""
-        loop = asyncio.get_running_loop()
-        self._set_up(loop)
-        host, port = split_address(self._config.broker)
-        options: dict[str, Any] = {}
-        if self._v5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = SESSION_EXPIRY_S
-            properties.ReceiveMaximum = RECEIVE_MAX
-            options = {"clean_start": False, "properties": properties}
-        self.client.connect_async(host, port, KEEPALIVE_S, **options)
+        """Deliver for ever; paho connects again by itself."""
+        self._set_up(asyncio.get_running_loop())
         self.client.loop_start()
         try:
             while True:
-                message, connection = await self._incoming.get()
-                deliver(self._delivery(message, connection))
+                deliver(self._delivery(*await self._incoming.get()))
         finally:
-            await asyncio.to_thread(self._stop)
+            await asyncio.to_thread(self.client.end)
 
     def _set_up(self, loop: asyncio.AbstractEventLoop) -> None:
         config, client = self._config, self.client
-        if config.username is not None:
-            client.username_pw_set(config.username, read_secret(config.password_file) if config.password_file else None)
-        if config.tls_ca is not None:
-            client.tls_set_context(client_context(config.tls_ca))
 
-        def on_pre_connect(_: paho.Client, __: Any) -> None:
-            self._connection = next(self._connections)  # what came before is not acknowledged here: it comes again
+        def on_pre_connect(*_: object) -> None:
+            self._connection = next(connections)  # what came before is not acknowledged here: it comes again
 
-        def on_connect(c: paho.Client, _: Any, flags: Any, reason: Any, __: Any = None) -> None:
+        def on_connect(_: object, __: object, flags: Any, reason: Any, *___: object) -> None:
             if reason.is_failure:
                 _log.warning("broker refused", source=config.name, reason=str(reason))
                 return
-            if self._v5:
+            if config.version == "5.0":
                 once = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB  # not all retained messages at each connection
-                c.subscribe([(t, SubscribeOptions(1, retainHandling=once)) for t in config.topics])
+                client.subscribe([(t, SubscribeOptions(1, retainHandling=once)) for t in config.topics])
             else:
-                c.subscribe([(t, 1) for t in config.topics])
+                client.subscribe([(t, 1) for t in config.topics])
             _log.info("connected", source=config.name, session_present=bool(flags.session_present))
 
-        def on_subscribe(_: paho.Client, __: Any, ___: Any, reasons: Any, ____: Any = None) -> None:
+        def on_subscribe(_: object, __: object, ___: object, reasons: Any, *____: object) -> None:
             if refused := [f"{t}: {r}" for t, r in zip(config.topics, reasons, strict=False) if r.is_failure]:
                 _log.error("broker refused topics", source=config.name, topics=refused)
 
-        def on_connect_fail(_: paho.Client, __: Any) -> None:
+        def on_connect_fail(*_: object) -> None:
             _log.info("broker not reached", source=config.name, broker=config.broker)
 
-        def on_disconnect(c: paho.Client, _: Any, __: Any, reason: Any, ___: Any = None) -> None:
+        def on_disconnect(_: object, __: object, ___: object, reason: object, *____: object) -> None:
             _log.info("broker gone", source=config.name, reason=str(reason))
 
-        def on_message(c: paho.Client, _: Any, message: paho.MQTTMessage) -> None:
+        def on_message(_: object, __: object, message: paho.MQTTMessage) -> None:
             put = None
             with suppress(RuntimeError):  # the loop has ended: not acknowledged, so the broker sends it again
                 put = asyncio.run_coroutine_threadsafe(self._incoming.put((message, self._connection)), loop)
-            while put is not None and not client.ended.is_set():
+            while put is not None and not client.ended:
                 with suppress(TimeoutError):  # waits while the agent is behind: Receive Maximum holds the broker back
                     put.result(FULL_LOOK_S)
                     return
@@ -164,7 +166,7 @@ class MqttTransport:
 
         slot = message.mid if message.qos else None
         return Delivery(
-            bytes(message.payload), self._sources[topic], self._now_us(), ack, reason, retained=message.retain,
+            bytes(message.payload), self._sources[topic], now_us(), ack, reason, retained=message.retain,
             sender=f"{self._config.name}/{topic}", connection=connection, slot=slot,
             proves=range(slot, slot + 1) if slot else range(0), redelivered=message.dup,
         )  # fmt: skip
@@ -174,10 +176,10 @@ class MqttTransport:
             self._given_up = connection
             self.client.disconnect()
 
-    def _stop(self) -> None:
-        self.client.ended.set()
-        self.client.disconnect()
-        self.client.loop_stop()
+
+def client_id(edge: str, source: str) -> str:
+    """22 letters and digits, which every broker has to accept (3.1.1 section 3.1.3.1); some refuse other characters."""
+    return f"vw{edge[:8]}{sha256(source.encode()).hexdigest()[:12]}"
 
 
 def topic_problem(topic: str) -> str:

@@ -20,6 +20,7 @@ from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.holders import holder_of
 from edge_agent.transports.mllp import keep_alive
+from runtime.clock import now_us
 
 REOPEN_FIRST_S = 0.5
 REOPEN_MAX_S = 5.0  # back in five seconds after a cable is plugged in again
@@ -72,10 +73,12 @@ def _why(path: str, error: Exception) -> str:
 class SerialTransport:
     """One port. Reading waits in a thread of its own: pyserial's terminal servers know no event loop."""
 
-    def __init__(self, config: SerialConfig, driver: DeviceDriver, source: Source, now_us: Callable[[], int],
-                 on_event: Callable[[str, str], None]) -> None:  # fmt: skip
+    def __init__(
+        self, config: SerialConfig, driver: DeviceDriver, source: Source, on_event: Callable[[str, str], None],
+        now_us: Callable[[], int] = now_us,
+    ) -> None:  # fmt: skip
         self._config, self._driver, self._source = config, driver, source
-        self._now_us, self._on_event = now_us, on_event
+        self._on_event, self._now_us = on_event, now_us
 
     async def run(self, deliver: Callable[[Delivery], None]) -> None:
         """Deliver for ever; a port that is gone is tried again."""

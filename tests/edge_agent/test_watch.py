@@ -13,7 +13,7 @@ import threading
 import tty
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
 from edge_agent.holders import holder_of
 from edge_agent.watch import Observation, Watcher, in_words, serial_trouble, verdict, watch
 from schemas.report import AsSent, Record, Validity
+from tests.edge_agent.transports.mqtt_scene import CONNACK, Scripted
 from vitalwire.embedded import Addresses
 
 LIMIT_S = 10.0
@@ -300,3 +301,11 @@ def test_a_broker_that_refuses_and_one_that_is_not_there() -> None:
     assert verdict(o) == ("refused", "the broker refuses: user or password")
     o = seen_at(config, place, lambda o: o.trouble)
     assert verdict(o).text.startswith(f"{place} is not reached")
+
+
+def test_a_session_of_the_agent_is_not_taken_from_it() -> None:
+    with closing(Scripted(CONNACK)) as broker:
+        config = MqttConfig("bed", "mqtt_json", broker=broker.place, version="3.1.1", client_id="box-7")
+        seen_at(config, broker.place, lambda o: o.opened)
+    assert b"box-7" not in broker.got[0]
+    assert broker.got[0][9] & 0x02  # clean session: MQTT 3.1.1 section 3.1.2.4

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from itertools import count
 from typing import Any, Literal, cast
 
 import paho.mqtt.client as paho
@@ -20,7 +19,6 @@ from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import MqttConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports.mqtt import MqttTransport
-from tests.making import T0_US
 from vitalwire.embedded import Addresses
 
 LIMIT_S = 10.0
@@ -94,7 +92,6 @@ class Ward:
             assert time.monotonic() < give_up, "the sender is connected"
             time.sleep(0.005)
         self.edge = secrets.token_hex(16)  # a session of its own
-        self.numbers = count(1)
 
     def config(self, **more: Any) -> MqttConfig:
         topics = (f"{self.topic}/#",)
@@ -102,7 +99,7 @@ class Ward:
                           **{"broker": self.proxy.place, "topics": topics} | more)  # fmt: skip
 
     def transport(self, **more: Any) -> MqttTransport:
-        return transport(self.config(**more), self.edge, self.numbers)
+        return transport(self.config(**more), self.edge)
 
     async def say(self, payload: bytes, bed: str = "1", **more: Any) -> None:
         sent = self._sender.publish(f"{self.topic}/{bed}", payload, **{"qos": 1} | more)
@@ -114,10 +111,8 @@ class Ward:
         self.proxy.close()
 
 
-def transport(config: MqttConfig, edge: str = "e" * 32, numbers: count[int] | None = None) -> MqttTransport:
-    return MqttTransport(
-        config, edge, lambda topic: Source("ward", time_field="ts", peer=topic), lambda: T0_US, numbers or count(1)
-    )
+def transport(config: MqttConfig, edge: str = "e" * 32) -> MqttTransport:
+    return MqttTransport(config, edge, lambda topic: Source("ward", time_field="ts", peer=topic))
 
 
 async def eventually(holds: Callable[[], object]) -> None:

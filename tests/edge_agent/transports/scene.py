@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from itertools import count
 from typing import Any
 
 from adapters.driver import Source
@@ -14,7 +13,6 @@ from adapters.formats.mllp import wrap
 from edge_agent.config import MllpConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports.mllp import MllpTransport, split_address
-from tests.making import T0_US
 
 LIMIT_S = 10.0
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -57,7 +55,7 @@ class Agent:
 @asynccontextmanager
 async def running(config: MllpConfig, deliver: Callable[[Delivery], None]) -> AsyncIterator[MllpTransport]:
     """A transport at work. When it ends, no task of its own is left."""
-    transport = MllpTransport(config, lambda peer: Source("bed", peer=peer), lambda: T0_US, count(1))
+    transport = MllpTransport(config, lambda peer: Source("bed", peer=peer))
     before = asyncio.all_tasks()
     task = asyncio.ensure_future(transport.run(deliver))
     try:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 import ssl
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from tests.edge_agent.transports.scene import (
     message,
     running,
 )
-from tests.making import T0_US
 from tests.runtime.conftest import Certified, certify
 
 
@@ -106,7 +104,7 @@ def test_half_a_client_certificate_never_dials(ours: Certified) -> None:
 
 
 async def start(config: MllpConfig) -> None:
-    transport = MllpTransport(config, Source, lambda: T0_US, count(1))
+    transport = MllpTransport(config, Source)
     async with asyncio.timeout(LIMIT_S):
         await transport.run(Agent())
 

@@ -73,7 +73,7 @@ class Bed:
         self.opened = 0
         self.source = Source("bed")
         driver = replace(driver, framer=partial(self._framer, driver))
-        self._transport = SerialTransport(config, driver, self.source, self._now_us, self._event)
+        self._transport = SerialTransport(config, driver, self.source, self._event, self._now_us)
 
     def _framer(self, driver: DeviceDriver) -> SerialFramer:
         """The port is open, and what was said before is flushed."""

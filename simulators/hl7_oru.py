@@ -11,7 +11,6 @@ r"""A bedside monitor that sends HL7 v2 ORU^R01 over MLLP and waits for each ack
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -22,9 +21,9 @@ from simulators.acked_log import Said
 from simulators.faults import FaultyWire
 from simulators.patient import Patient
 
-DIALECTS = ("pcd01", "plain", "mindray")
 ZONE = timezone(timedelta(hours=8))  # of the devices' clocks; Mindray's times do not say so
-CHARSETS = {"UNICODE UTF-8": "utf-8", "GB 18030-2000": "gb18030"}  # MSH-18, table 0211
+CODECS = {"pcd01": "utf-8", "plain": "gb18030", "mindray": "utf-8"}
+DIALECTS = tuple(CODECS)
 ACK_LIMIT_S = 10.0
 RETRY_FIRST_S, RETRY_MAX_S = 0.2, 5.0
 HEARTBEAT_S = 10.0
@@ -99,12 +98,11 @@ def _row(name: str) -> tuple[_Row, int, int]:
 class Monitor:
     """One monitor at one bed: from a patient and a time to messages."""
 
-    def __init__(self, dialect: str, bed: str, patient: Patient, values: int, charset: str = "") -> None:
+    def __init__(self, dialect: str, bed: str, patient: Patient, values: int) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"no dialect {dialect!r}: one of {', '.join(DIALECTS)}")
         self.dialect, self._bed, self._patient, self._values = dialect, bed, patient, values
-        self._charset = charset or ("GB 18030-2000" if dialect == "plain" else "UNICODE UTF-8")
-        self._codec = CHARSETS[self._charset]
+        self._codec = CODECS[dialect]
         self._eui64 = f"02{patient.seed // 1000 & 0xFFFF:04X}FFFE{patient.seed % 1000:06X}"  # ward and bed
         self._place = f"^^ICU&{bed}&3232237756&4601&&1" if dialect == "mindray" else f"ICU^^{bed}"
         self.device = self._eui64.lower() if dialect == "pcd01" else self._place
@@ -151,7 +149,7 @@ class Monitor:
     def _pcd01(self, id_: str, at: str, values: dict[str, str | None], own_times: dict[str, str]) -> list[str]:
         equipment = f"{self._bed}^VWSIM^{self._eui64}^EUI-64"
         lines = [
-            rf"MSH|^~\&|VWSIM^{self._eui64}^EUI-64|ICU|||{at}||ORU^R01^ORU_R01|{id_}|P|2.6|||AL|NE||{self._charset}|||"
+            rf"MSH|^~\&|VWSIM^{self._eui64}^EUI-64|ICU|||{at}||ORU^R01^ORU_R01|{id_}|P|2.6|||AL|NE||UNICODE UTF-8|||"
             "IHE_PCD_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.1.1^ISO",
             "PID|||{}^^^SIM^MR||{}^^^^^L".format(*self._person),
             f"PV1||I|{self._place}",
@@ -170,7 +168,7 @@ class Monitor:
 
     def _plain(self, id_: str, at: str, values: dict[str, str | None], own_times: dict[str, str]) -> list[str]:
         lines = [
-            rf"MSH|^~\&|BEDSIDE|ICU|||{at}||ORU^R01|{id_}|P|2.3.1||||||{self._charset}",
+            rf"MSH|^~\&|BEDSIDE|ICU|||{at}||ORU^R01|{id_}|P|2.3.1||||||GB 18030-2000",
             "PID|1||{}||{}".format(*self._person),
             f"PV1|1|I|{self._place}",
             f"OBR|1||{id_}|VITALS^Vital signs^99SIM|||{at}",
@@ -271,19 +269,17 @@ def _acknowledgement(frame: bytes) -> tuple[str, str]:
     return "", ""
 
 
-def dialler(host: str, port: int, tls: ssl.SSLContext | None = None) -> Callable[[], Awaitable[Streams]]:
+def dialler(host: str, port: int) -> Callable[[], Awaitable[Streams]]:
     """Connects to a listening interface."""
 
     async def connect() -> Streams:
-        return await asyncio.open_connection(host, port, ssl=tls)
+        return await asyncio.open_connection(host, port)
 
     return connect
 
 
 @asynccontextmanager
-async def listener(
-    host: str, port: int, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[tuple[Callable[[], Awaitable[Streams]], tuple[str, int]]]:
+async def listener(host: str, port: int) -> AsyncIterator[tuple[Callable[[], Awaitable[Streams]], tuple[str, int]]]:
     """Waits for whoever dials, as Mindray's gateway does; gives that wait, and the address (`port` 0: a free one)."""
     dialled: asyncio.Queue[Streams] = asyncio.Queue()
 
@@ -297,5 +293,5 @@ async def listener(
             streams = dialled.get_nowait()
         return streams
 
-    async with await asyncio.start_server(accept, host, port, ssl=tls) as server:
+    async with await asyncio.start_server(accept, host, port) as server:
         yield connect, server.sockets[0].getsockname()[:2]

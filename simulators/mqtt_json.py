@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,8 +51,7 @@ class Publisher:
     paho sends again what was not acknowledged when a connection ended; what a 5.0 broker refuses is published again.
     """
 
-    def __init__(self, host: str, port: int, *, version: str = "5.0", username: str | None = None,
-                 password: str | None = None, tls: ssl.SSLContext | None = None) -> None:  # fmt: skip
+    def __init__(self, host: str, port: int, version: str = "5.0") -> None:
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Semaphore(UNACKED_MAX)
         self._connected = asyncio.Event()
@@ -63,10 +61,6 @@ class Publisher:
             CallbackAPIVersion.VERSION2, client_id=f"simulator-{secrets.token_hex(6)}", protocol=VERSIONS[version],
             clean_session=None if v5 else False,
         )  # fmt: skip
-        if username is not None:
-            client.username_pw_set(username, password)
-        if tls is not None:
-            client.tls_set_context(tls)
         client.max_inflight_messages_set(INFLIGHT_MAX)
         client.reconnect_delay_set(*RECONNECT_S)
         # Called by paho's thread; the loop does the work.

@@ -63,42 +63,28 @@ def df2_packet(patient: Patient, number: int) -> bytes:
 
 
 class Port:
-    """A serial line with a name that stays: a link to the pseudo-terminal of the moment."""
+    """A serial line, by the name of a link. One that a killed run left is replaced, a file is not (FileExistsError)."""
 
     def __init__(self, link: Path) -> None:
         self._link = link
-        self._master: int | None = None
 
     def __enter__(self) -> Port:
-        self.plug()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.unplug()
-
-    def plug(self) -> None:
-        """The device is there. A link that a killed run left is replaced, a file is not (FileExistsError)."""
-        master, slave = os.openpty()
+        self._master, slave = os.openpty()
         tty.setraw(slave)
-        os.set_blocking(master, False)
+        os.set_blocking(self._master, False)
         if self._link.is_symlink():
             self._link.unlink()
         self._link.parent.mkdir(parents=True, exist_ok=True)
         self._link.symlink_to(os.ttyname(slave))
         os.close(slave)  # so that the line hangs up where nobody has it open
-        self._master = master
+        return self
 
-    def unplug(self) -> None:
-        """The cable is pulled: who has it open gets an error."""
-        if self._master is not None:
-            self._link.unlink(missing_ok=True)
-            os.close(self._master)
-            self._master = None
+    def __exit__(self, *_: object) -> None:
+        self._link.unlink(missing_ok=True)
+        os.close(self._master)
 
     def write(self, data: bytes) -> bool:
         """Send; False where nobody has the line open or its buffer is full: then bytes are lost, as on a real one."""
-        if self._master is None:
-            return False
         line = select.poll()
         line.register(self._master, select.POLLOUT)
         if any(event & select.POLLHUP for _, event in line.poll(0)):

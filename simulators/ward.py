@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -39,12 +38,7 @@ class WardPlan:
     scenario: str = "healthy"
     serial_dir: Path | None = None
     mllp: Address | None = None
-    mllp_tls: ssl.SSLContext | None = None
     mqtt: Address | None = None
-    mqtt_version: str = "5.0"
-    mqtt_username: str | None = None
-    mqtt_password: str | None = None
-    mqtt_tls: ssl.SSLContext | None = None
     acked_log: Path | None = None
     duration_s: float | None = None
     faults: tuple[str, ...] = ()  # of faults.FAULTS; where the format cannot show a fault, it is left out
@@ -81,12 +75,10 @@ def serial_links(plan: WardPlan) -> tuple[SerialLink, ...]:
     return tuple(SerialLink(b, drivers[i % 2], (plan.serial_dir or Path()) / b) for i, b in enumerate(beds))
 
 
-async def run_ward(
-    plan: WardPlan, stop: asyncio.Event, on_progress: Callable[[WardTotals], None] | None = None
-) -> WardTotals:
+async def run_ward(plan: WardPlan, stop: asyncio.Event) -> WardTotals:
     """Speak until `stop` or the plan's end, wait for the last acknowledgements, and say what was sent and acked.
 
-    The serial ports are there before anything is sent. `on_progress` is called once a second.
+    The serial ports are there before anything is sent.
     """
     log = AckedLog(plan.acked_log)
     links = {link.bed: link for link in serial_links(plan)}
@@ -94,10 +86,7 @@ async def run_ward(
         held.callback(log.close)
         publisher = None
         if plan.mqtt is not None:
-            publisher = mqtt_json.Publisher(
-                *plan.mqtt, version=plan.mqtt_version, username=plan.mqtt_username, password=plan.mqtt_password,
-                tls=plan.mqtt_tls,
-            )  # fmt: skip
+            publisher = mqtt_json.Publisher(*plan.mqtt)
             held.push_async_callback(publisher.close, DRAIN_S)
         work: list[Coroutine[Any, Any, None]] = []
         for n, (bed, transport) in enumerate(transport_of_beds(plan).items()):
@@ -107,10 +96,10 @@ async def run_ward(
                 work.append(device.serial(port, links[bed].driver))
             elif transport == "mllp" and plan.mllp is not None:
                 dialect = hl7_oru.DIALECTS[n % len(hl7_oru.DIALECTS)]
-                work.append(device.mllp(dialect, hl7_oru.dialler(*plan.mllp, plan.mllp_tls)))
+                work.append(device.mllp(dialect, hl7_oru.dialler(*plan.mllp)))
             elif publisher is not None:
                 work.append(device.mqtt(publisher))
-        await _run(work, plan.duration_s, stop, lambda: on_progress(log.totals) if on_progress else None)
+        await _run(work, plan.duration_s, stop)
     return log.totals
 
 
@@ -133,7 +122,7 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
             publisher = mqtt_json.Publisher(host, int(number))
             held.push_async_callback(publisher.close, DRAIN_S)
             work = device.mqtt(publisher)
-        await _run([work], None, stop, lambda: None)
+        await _run([work], None, stop)
 
 
 class _Device:
@@ -216,19 +205,13 @@ class _Device:
                 due_s = now_s
 
 
-async def _run(
-    work: Collection[Coroutine[Any, Any, None]], duration_s: float | None, stop: asyncio.Event, tick: Callable[[], None]
-) -> None:
+async def _run(work: Collection[Coroutine[Any, Any, None]], duration_s: float | None, stop: asyncio.Event) -> None:
     """Until the end, and then until the last message is acknowledged; an error in a device ends all and is raised."""
-    end_s = time.monotonic() + duration_s if duration_s is not None else float("inf")
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(w) for w in work]
-        while not stop.is_set() and (left_s := end_s - time.monotonic()) > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), min(left_s, 1.0))
-            tick()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), duration_s)
         stop.set()
         await asyncio.wait(running, timeout=DRAIN_S)
         for task in running:
             task.cancel()
-    tick()

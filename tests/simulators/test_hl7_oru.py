@@ -21,8 +21,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hl7_oru, "RETRY_FIRST_S", 0.01)
 
 
-def monitor(dialect: str, scenario: str = "healthy", values: int = 12, charset: str = "") -> Monitor:
-    return Monitor(dialect, "bed-05", Patient(1005, scenario), values, charset)
+def monitor(dialect: str, scenario: str = "healthy", values: int = 12) -> Monitor:
+    return Monitor(dialect, "bed-05", Patient(1005, scenario), values)
 
 
 def segments(message: Message, codec: str = "utf-8") -> list[list[str]]:
@@ -76,10 +76,11 @@ def test_plain_is_of_version_2_3_1_in_original_mode() -> None:
     assert pid[5]
 
 
-@pytest.mark.parametrize(("charset", "codec"), [("UNICODE UTF-8", "utf-8"), ("GB 18030-2000", "gb18030")])
-@pytest.mark.parametrize("dialect", ["pcd01", "plain"])
+@pytest.mark.parametrize(
+    ("dialect", "charset", "codec"), [("pcd01", "UNICODE UTF-8", "utf-8"), ("plain", "GB 18030-2000", "gb18030")]
+)
 def test_a_chinese_name_in_both_charsets(dialect: str, charset: str, codec: str) -> None:
-    (message,) = Monitor(dialect, "bed-01", Patient(1000), 12, charset).messages(1.0, AT_US)
+    (message,) = Monitor(dialect, "bed-01", Patient(1000), 12).messages(1.0, AT_US)
     assert f"|{charset}" in message.payload.decode(codec)
     assert "张^三".encode(codec) in message.payload
 

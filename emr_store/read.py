@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
 import psycopg
-from psycopg.rows import class_row, namedtuple_row
+from psycopg.rows import class_row
 
 from evidence.statements import read_seal
 from schemas.report import Lane
@@ -143,20 +145,64 @@ def sequences(conn: psycopg.Connection) -> list[Sequence]:
     return conn.cursor(row_factory=class_row(Sequence)).execute(sql).fetchall()
 
 
-def conservation(conn: psycopg.Connection) -> dict[str, int]:
-    """The two equations in numbers: said = stored + quarantined + on the way or lost; values by what became of them.
+class _EdgeWaits(msgspec.Struct):
+    waiting_reports: int = 0
+    unreceipted_batches: int = 0
 
-    A quarantined batch says how many reports it holds and not whose: where no later report of its devices has come,
-    their own counts do not speak of it yet.
+
+def conservation(conn: psycopg.Connection) -> dict[str, int]:
+    """The two equations in numbers: said = stored + quarantined + on_the_way + lost + unexplained; values by class.
+
+    `said` counts up to the newest report of each device that has come. Of those missing before it, `on_the_way` are as
+    many as may lie in the spool that their edge has now, by its own newest counts; `lost` went with a spool that it has
+    no longer. A quarantined batch says how many reports it holds and not whose: where no later report of its devices
+    has come, their own counts do not speak of it yet. `gaps` and `gap_s` are of the last 24 h: how often and how long
+    edges say that they could not listen, which no count of reports can tell.
     """
-    found, counts = streams(conn), sequences(conn)
-    stored, quarantined = sum(s.stored for s in counts), sum(s.quarantined_reports for s in found)
-    return {
-        "said": max(sum(s.last for s in counts), stored + quarantined),
-        "stored": stored,
-        "quarantined": quarantined,
-        **{name: sum(getattr(s, name) for s in found) for name in ("charted", "doubtful", "unmapped", "missing")},
-    }
+    found = streams(conn)
+    total = dict.fromkeys(("said", "stored", "quarantined", "on_the_way", "lost", "unexplained"), 0)
+    current = {s.edge: s.spool for s in sorted(found, key=lambda s: s.updated_at)}
+    edge_of = {s.spool: s.edge for s in found}
+    said, stored, quarantined = Counter[UUID](), Counter[UUID](), Counter[UUID]()
+    for q in sequences(conn):
+        said[q.spool] += q.last
+        stored[q.spool] += q.stored
+    for s in found:
+        quarantined[s.spool] += s.quarantined_reports
+    waits = {edge: _waits(text) for edge, _, text in edge_counts(conn)}
+    for spool, edge in edge_of.items():
+        kept = stored[spool] + quarantined[spool]
+        missing = max(said[spool] - kept, 0)
+        total["said"] += kept + missing
+        total["stored"] += stored[spool]
+        total["quarantined"] += quarantined[spool]
+        says = waits.get(edge, _EdgeWaits())
+        on_the_way = missing if says.unreceipted_batches else min(missing, says.waiting_reports)
+        if spool != current[edge]:
+            total["lost"] += missing
+        else:
+            total["on_the_way"] += on_the_way
+            total["unexplained"] += missing - on_the_way
+    gaps, gap_s = conn.execute(_GAPS_SQL).fetchone() or (0, 0)
+    values = {name: sum(getattr(s, name) for s in found) for name in ("charted", "doubtful", "unmapped", "missing")}
+    return total | values | {"gaps": gaps, "gap_s": gap_s}
+
+
+def _waits(text: str) -> _EdgeWaits:
+    try:
+        return msgspec.json.decode(text, type=_EdgeWaits)
+    except msgspec.MsgspecError:
+        return _EdgeWaits()
+
+
+# The condition of the index report_words: what is said in words, but for the edges' own counts.
+_WORDS = """r.texts IS NOT NULL AND NOT r.texts @> '[{"system": "vitalwire", "code": "counts"}]'"""
+_GAPS_SQL = rf"""
+SELECT count(*), coalesce(sum(greatest(us[2]::int8 - us[1]::int8, 0)) / 1000000, 0)::int8
+FROM report r CROSS JOIN LATERAL regexp_match(r.texts -> 0 ->> 'text', ' from (\d{{1,18}}) to (\d{{1,18}})$') AS us
+WHERE r.kind = 4 AND {_WORDS} AND r.observed_at > now() - interval '1 day'
+    AND r.texts @> '[{{"system": "vitalwire", "code": "gap"}}]'
+"""
 
 
 def dead(conn: psycopg.Connection, limit: int = 100) -> list[Dead]:
@@ -182,12 +228,14 @@ def mark_replayed(conn: psycopg.Connection, number: int) -> None:
     conn.execute("UPDATE dead SET replayed_at = now() WHERE id = %s", (number,))
 
 
-_UNMAPPED_SQL = """
+UNMAPPED_OF = 100_000  # newest reports that say anything in words
+_UNMAPPED_SQL = f"""
 SELECT d.uuid AS device, d.claim, coalesce(t ->> 'system', '') AS system, t ->> 'code' AS code,
     coalesce(t ->> 'unit', '') AS unit, count(*) AS times,
     coalesce(min(t ->> 'text'), min(r.value[(t ->> 'record')::int + 1]::text), '') AS example
-FROM report r JOIN device d USING (device) CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t
-WHERE r.kind = 1 AND t ? 'code' AND r.verdict[(t ->> 'record')::int + 1] IN (20, 21)
+FROM (SELECT * FROM report r WHERE r.kind = 1 AND {_WORDS} ORDER BY r.observed_at DESC LIMIT {UNMAPPED_OF}) AS r
+JOIN device d USING (device) CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t
+WHERE t ? 'code' AND r.verdict[(t ->> 'record')::int + 1] IN (20, 21)
 GROUP BY 1, 2, 3, 4, 5 ORDER BY count(*) DESC, 3, 4 LIMIT %s
 """
 
@@ -198,7 +246,7 @@ def unmapped(conn: psycopg.Connection, limit: int = 500) -> list[Unmapped]:
 
 
 class EdgeSays(NamedTuple):
-    """The newest event of each edge's devices: what the edge itself reports of them."""
+    """What an edge reports of itself or of one of its devices."""
 
     device: UUID
     claim: str | None
@@ -207,13 +255,15 @@ class EdgeSays(NamedTuple):
     texts: list[dict[str, object]]
 
 
+_EVENTS_SQL = f"""
+SELECT d.uuid AS device, d.claim, d.edge, r.observed_at, r.texts FROM report r JOIN device d USING (device)
+WHERE r.kind = 4 AND {_WORDS} ORDER BY r.observed_at DESC LIMIT %s
+"""
+
+
 def events(conn: psycopg.Connection, limit: int = 50) -> list[EdgeSays]:
-    """The newest events."""
-    sql = (
-        "SELECT d.uuid AS device, d.claim, d.edge, r.observed_at, r.texts FROM report r JOIN device d USING (device)"
-        " WHERE r.kind = 4 AND r.texts IS NOT NULL ORDER BY r.observed_at DESC LIMIT %s"
-    )
-    return conn.cursor(row_factory=class_row(EdgeSays)).execute(sql, (limit,)).fetchall()
+    """The newest events; the edges' counts are not among them."""
+    return conn.cursor(row_factory=class_row(EdgeSays)).execute(_EVENTS_SQL, (limit,)).fetchall()
 
 
 class Path(NamedTuple):
@@ -245,14 +295,19 @@ def newest_path(conn: psycopg.Connection) -> Path | None:
     return conn.cursor(row_factory=class_row(Path)).execute(sql).fetchone()
 
 
+# An edge speaks of itself as the device edge:<id>, and rarely of anything but its counts.
+_COUNTS_SQL = """
+SELECT d.edge, r.observed_at, r.texts -> 0 ->> 'text' FROM device d CROSS JOIN LATERAL (
+    SELECT r.observed_at, r.texts FROM report r
+    WHERE r.device = d.device AND r.kind = 4 AND r.texts @> '[{"system": "vitalwire", "code": "counts"}]'
+    ORDER BY r.observed_at DESC LIMIT 1) AS r
+WHERE d.claim = 'edge:' || d.edge ORDER BY d.edge
+"""
+
+
 def edge_counts(conn: psycopg.Connection) -> list[tuple[UUID, datetime, str]]:
-    """The newest counts that each edge reported of itself: edge, when, text."""
-    sql = (
-        "SELECT DISTINCT ON (d.edge) d.edge, r.observed_at, t ->> 'text' FROM report r JOIN device d USING (device)"
-        " CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t"
-        " WHERE r.kind = 4 AND t ->> 'code' = 'counts' ORDER BY d.edge, r.observed_at DESC"
-    )
-    return [(r[0], r[1], r[2]) for r in conn.cursor(row_factory=namedtuple_row).execute(sql)]
+    """The newest counts that each edge reported of itself: edge, when, JSON."""
+    return [(edge, at, text) for edge, at, text in conn.execute(_COUNTS_SQL)]
 
 
 def origin(conn: psycopg.Connection, batch: int) -> dict[str, object] | None:

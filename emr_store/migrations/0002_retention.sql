@@ -63,7 +63,7 @@ CREATE INDEX waveform_device ON waveform (device, second);
 
 -- What reports say in words; the many metric reports without any, and the edges' own counts, are not in it.
 CREATE INDEX report_words ON report (kind, observed_at)
-    WHERE texts IS NOT NULL AND NOT texts @> '[{"code": "counts"}]';
+    WHERE texts IS NOT NULL AND NOT texts @> '[{"system": "vitalwire", "code": "counts"}]';
 CREATE INDEX batch_position ON batch (position);
 CREATE INDEX batch_ident ON batch USING hash (batch_id);
 CREATE INDEX seal_stored_at ON seal (stored_at);

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -145,12 +146,91 @@ def test_the_newest_report_has_a_way(store: Store) -> None:
     assert path.received_at < path.stored_at
 
 
+EDGE_CLAIM = f"edge:{UUID(bytes=EDGE)}"
+
+
 def test_events_and_counts_are_the_newest_each(store: Store) -> None:
-    store.say(event("edge", "counts", '{"frames:a": 1}'), event("edge", "counts", '{"frames:a": 7}', T0_US + SECOND),
-              event("a", "silent", "30 s", T0_US + 2 * SECOND), report(kind=Kind.METRIC))  # fmt: skip
+    store.say(event(EDGE_CLAIM, "counts", '{"frames:a": 1}'), event(EDGE_CLAIM, "counts", '{"a": 7}', T0_US + SECOND),
+              event("a", "silent", "30 s", T0_US + 2 * SECOND), event("a", "counts", "its own", T0_US + 3 * SECOND),
+              event(EDGE_CLAIM, "started", "", T0_US), report(kind=Kind.METRIC))  # fmt: skip
     with store.open() as conn:
-        assert [(e.claim, e.texts[0]["code"]) for e in read.events(conn, 2)] == [("a", "silent"), ("edge", "counts")]
-        assert [(edge, text) for edge, _, text in read.edge_counts(conn)] == [(UUID(bytes=EDGE), '{"frames:a": 7}')]
+        assert [(e.claim, e.texts[0]["code"]) for e in read.events(conn, 2)] == [
+            ("a", "silent"), (EDGE_CLAIM, "started")
+        ]  # fmt: skip
+        assert [(edge, text) for edge, _, text in read.edge_counts(conn)] == [(UUID(bytes=EDGE), '{"a": 7}')]
+
+
+def equation(store: Store) -> list[int]:
+    with store.open() as conn:
+        total = read.conservation(conn)
+    names = ("said", "stored", "quarantined", "on_the_way", "lost", "unexplained")
+    assert total["said"] == sum(total[name] for name in names[1:])
+    return [total[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("counts", "on_the_way", "unexplained"),
+    [
+        (None, 0, 3),
+        ('{"unreceipted_batches": 1, "waiting_reports": 0}', 3, 0),  # any of them may lie in it
+        ('{"unreceipted_batches": 0, "waiting_reports": 2}', 2, 1),
+        ('{"unreceipted_batches": 0, "waiting_reports": 9}', 3, 0),
+        ('{"unreceipted_batches": "many"}', 0, 3),
+        ("no JSON", 0, 3),
+        ("{}", 0, 3),
+    ],
+)
+def test_what_is_missing_is_on_the_way_as_far_as_its_edge_says(
+    store: Store, counts: str | None, on_the_way: int, unexplained: int
+) -> None:
+    store.seal(report("a"), report("a"), report("b"))  # and never comes
+    told = [] if counts is None else [event(EDGE_CLAIM, "counts", counts)]
+    store.say(report("a"), report("b"), *told)
+    stored = 2 + len(told)
+    assert equation(store) == [stored + 3, stored, 0, on_the_way, 0, unexplained]
+
+
+def test_what_went_with_a_spool_that_its_edge_has_no_longer_is_lost(store: Store) -> None:
+    store.seal(report("a"))
+    store.say(report("a"), event(EDGE_CLAIM, "counts", '{"unreceipted_batches": 1}'))
+    with store.open() as conn:
+        for table in ("sequence", "ledger"):
+            conn.execute(f"UPDATE {table} SET spool = %s".encode(), [UUID(int=1)])
+    assert equation(store) == [3, 2, 0, 1, 0, 0]
+    store.said.clear()
+    store.say(report("a"))
+    assert equation(store) == [4, 3, 0, 0, 1, 0]
+
+
+def test_gaps_of_the_last_day_are_told(store: Store) -> None:
+    now_us = int(datetime.now(UTC).timestamp()) * SECOND
+    store.say(
+        *(event(EDGE_CLAIM, "gap", f"{who} from {now_us} to {now_us + 90 * SECOND}", now_us) for who in ("a was", "b")),
+        event(EDGE_CLAIM, "gap", f"c was gone from {now_us} to {now_us + SECOND}", now_us - 25 * 3600 * SECOND),
+        event("x", "silent", f"y from {now_us} to {now_us + SECOND}", now_us),
+        event(EDGE_CLAIM, "gap", "since long ago", now_us),
+    )
+    with store.open() as conn:
+        total = read.conservation(conn)
+    assert (total["gaps"], total["gap_s"]) == (3, 180)  # one does not say how long
+
+
+WORDS = "report_words|kind_observed_at_idx"  # as a partition's is called
+
+
+@pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
+def test_no_question_of_words_scans_what_has_none(parts: str, store: Store) -> None:
+    now_us = int(datetime.now(UTC).timestamp()) * SECOND
+    store.say(report(), report(at_us=now_us), event(EDGE_CLAIM, "counts", "{}", now_us))
+    with store.open() as conn:
+        conn.execute("SET enable_seqscan = off")
+        for sql, parameters, index in (
+            (read._EVENTS_SQL, [1], WORDS), (read._UNMAPPED_SQL, [1], WORDS), (read._GAPS_SQL, None, WORDS),
+            (read._COUNTS_SQL, None, "report_device|device_observed_at_idx"),
+        ):  # fmt: skip
+            plan = "\n".join(line for (line,) in conn.execute(f"EXPLAIN {sql}".encode(), parameters))
+            assert re.search(index, plan), plan
+            assert not re.search("Seq Scan on (report|_hyper)", plan), plan
 
 
 def test_what_is_stored_while_verify_runs_is_no_finding(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -136,8 +136,6 @@ async def socket(source: Source) -> Finding:
         return Finding(o.source, f"{o.place} is in use by {o.held_by}")
     if o.held_by:
         return Finding(o.source, f"{o.place} is held by {o.held_by}", MENDS.get(o.held_by.split()[0], "end it"))
-    return (
-        _problem(o.source, verdict(w.look()).text)
-        if o.trouble or not o.opened
-        else Finding(o.source, f"{o.place} opens")
-    )
+    if o.trouble or not o.opened:
+        return _problem(o.source, verdict(w.look()).text)
+    return Finding(o.source, f"{o.place} opens")

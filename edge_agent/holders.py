@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+PROC = Path("/proc")
 _LISTEN = "0A"  # TCP_LISTEN of the kernel's include/net/tcp_states.h
 
 
@@ -30,7 +31,7 @@ def holder_of(device: str) -> Holder | None:
 
 def listener_on(port: int) -> Holder | None:
     """Who else listens on this TCP port."""
-    rows = [line.split() for t in ("tcp", "tcp6") for line in Path("/proc/net", t).read_text().splitlines()[1:]]
+    rows = [line.split() for table in PROC.glob("net/tcp*") for line in table.read_text().splitlines()[1:]]
     inodes = {row[9] for row in rows if row[3] == _LISTEN and int(row[1].rpartition(":")[2], 16) == port}
     return next((holder for inode in inodes for holder in _having(f"socket:[{inode}]")), None)
 
@@ -41,20 +42,21 @@ def runs(name: str) -> bool:
 
 
 def _processes() -> Iterator[Holder]:
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in PROC.glob("[0-9]*"):
         with suppress(OSError):
             arguments = (process / "cmdline").read_bytes().split(b"\0")
             is_agent = {b"edge", b"run"} < set(arguments) and any(b"vitalwire" in a for a in arguments)
             yield Holder(int(process.name), (process / "comm").read_text().strip(), is_agent)
 
 
-def _having(link: str) -> list[Holder]:
-    others = (holder for holder in _processes() if holder.pid != os.getpid())
-    return [holder for holder in others if link in _links(holder.pid)]
+def _having(link: str) -> Iterator[Holder]:
+    for holder in _processes():
+        with suppress(OSError):  # another user's, or it has ended
+            if holder.pid != os.getpid() and link in map(_target, PROC.glob(f"{holder.pid}/fd/*")):
+                yield holder
 
 
-def _links(pid: int) -> Iterator[str]:
-    with suppress(OSError):
-        for file in Path(f"/proc/{pid}/fd").iterdir():
-            with suppress(OSError):  # closed meanwhile
-                yield os.readlink(file)
+def _target(file: Path) -> str:
+    with suppress(OSError):  # closed meanwhile
+        return os.readlink(file)
+    return ""

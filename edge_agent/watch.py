@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import grp
 import itertools
 import os
 import time
@@ -20,17 +19,17 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
-from adapters.driver import SerialSettings, Source
+from adapters.driver import SerialFramer, SerialSettings, Source
 from adapters.formats.mllp import MllpFramer
 from adapters.site import SiteMapping
 from edge_agent import agent
 from edge_agent.config import AnySource, MllpConfig, MqttConfig, SerialConfig
 from edge_agent.delivery import Delivery
-from edge_agent.holders import holder_of, listener_on, runs
+from edge_agent.holders import holder_of, listener_on
 from edge_agent.process import driver_of, make_source
 from edge_agent.transports.mllp import READ_BYTES, client_tls, server_tls, split_address
 from edge_agent.transports.mqtt import Client, client_id
-from edge_agent.transports.serial import open_port
+from edge_agent.transports.serial import open_port, trouble
 from runtime.clock import now_us
 from runtime.errors import UserError
 from runtime.logs import printable
@@ -168,29 +167,31 @@ class Watcher:
     """Counts what comes at a source; `say` gets a kind (bytes, frame, values) and a line for people."""
 
     def __init__(
-        self,
-        config: AnySource,
-        sites: dict[str, SiteMapping],
-        say: Callable[[str, str], None] = lambda _, __: None,
-        monotonic_s: Callable[[], float] = time.monotonic,
+        self, config: AnySource, sites: dict[str, SiteMapping], say: Callable[[str, str], None] = lambda _, __: None
     ) -> None:
         self.config, self.driver = config, driver_of(config)
         self.o = Observation(config.name, config.transport, config.place)
-        self.source, self._say, self._monotonic_s = partial(make_source, config, sites), say, monotonic_s
-        self._began_s, self._last_s = monotonic_s(), 0.0
+        self.source, self._say = partial(make_source, config, sites), say
+        self._began_s, self._last_s = time.monotonic(), 0.0
 
     def look(self) -> Observation:
         """What was seen so far."""
-        self.o.seconds = self._monotonic_s() - self._began_s
-        self.o.silent_s = self._monotonic_s() - self._last_s if self.o.bytes else None
+        now_s = time.monotonic()
+        self.o.seconds, self.o.silent_s = now_s - self._began_s, now_s - self._last_s if self.o.bytes else None
         return self.o
 
     def take(self, data: bytes) -> None:
         """Bytes as they came."""
         self.o.head = self.o.head or data[:16].hex(" ")
         self.o.bytes += len(data)
-        self._last_s = self._monotonic_s()
+        self._last_s = time.monotonic()
         self._say("bytes", data[:24].hex(" ") + (" …" if len(data) > 24 else ""))
+
+    def hear(self, data: bytes, framer: SerialFramer, source: Source) -> None:
+        """Bytes as they came, and the pieces that are complete with them."""
+        self.take(data)
+        for piece in framer.feed(data):
+            self.frame(piece.data, source, piece.reason)
 
     def frame(self, data: bytes, source: Source, reason: str = "", *, retained: bool = False) -> None:
         """A piece that a framer cut."""
@@ -248,38 +249,19 @@ async def _serial(w: Watcher, config: SerialConfig, stop: asyncio.Event) -> None
         return
     try:
         port = await asyncio.to_thread(open_port, config, w.driver.serial or SerialSettings())
-    except (OSError, ValueError) as error:
-        w.o.trouble = serial_trouble(config.port, error)
+    except Exception as error:  # noqa: BLE001 - see open_port
+        w.o.trouble = trouble(config.port, error)
         return
     w.o.opened, framer, source = True, w.driver.framer(), w.source(config.port)
     try:
         while not stop.is_set():
             if data := await asyncio.to_thread(port.read, READ_BYTES):  # what came until its time-out
-                w.take(data)
-                for piece in framer.feed(data):
-                    w.frame(piece.data, source, piece.reason)
-    except OSError as error:
+                w.hear(data, framer, source)
+    except Exception as error:  # noqa: BLE001 - as in the agent, when a port goes under a read
         w.o.trouble = f"{config.port} was lost while it was read ({error}): plug, adapter or hub"
     finally:
         with suppress(OSError):
             port.close()
-
-
-def serial_trouble(path: str, error: Exception) -> str:
-    """Why a port does not open, and what to do."""
-    match getattr(error, "errno", None):
-        case _ if "://" in path:
-            return f"{path} is not reached: is the terminal server on, and its port free? ({error})"
-        case errno.ENOENT if runs("brltty"):
-            return f"{path} does not exist, and brltty runs, which takes USB adapters away: apt remove brltty"
-        case errno.ENOENT:
-            return f"{path} does not exist: plug it in, and see ls /dev/serial/by-id"
-        case errno.EACCES:
-            group = grp.getgrgid(os.stat(path).st_gid).gr_name
-            return f"{path} may be opened by the group {group} alone: sudo usermod -aG {group} $USER, then log in again"
-        case errno.EAGAIN | errno.EBUSY:
-            return f"{path} is held by another user's program: sudo fuser -v {path} names it"
-    return f"{path} cannot be opened: {error}"
 
 
 async def _converse(w: Watcher, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -287,9 +269,7 @@ async def _converse(w: Watcher, reader: asyncio.StreamReader, writer: asyncio.St
     source, framer = w.source((writer.get_extra_info("peername") or ("?",))[0]), MllpFramer()
     with suppress(OSError):
         while data := await reader.read(READ_BYTES):
-            w.take(data)
-            for piece in framer.feed(data):
-                w.frame(piece.data, source, piece.reason)
+            w.hear(data, framer, source)
             w.o.pending = framer.pending
     if rest := framer.close():
         w.frame(rest.data, source, rest.reason)

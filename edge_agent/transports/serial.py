@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import grp
+import os
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
@@ -18,7 +20,7 @@ from adapters.driver import DeviceDriver, SerialSettings, Source
 from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
-from edge_agent.holders import holder_of
+from edge_agent.holders import holder_of, runs
 from edge_agent.transports.mllp import keep_alive
 from runtime.clock import now_us
 
@@ -63,11 +65,24 @@ def open_port(config: SerialConfig, settings: SerialSettings) -> serial.SerialBa
     return port
 
 
-def _why(path: str, error: Exception) -> str:
-    """An error of a port in plain words."""
-    if getattr(error, "errno", None) not in (errno.EAGAIN, errno.EBUSY):
-        return str(error)
-    return f"{path} is held by {holder_of(path) or 'another program'}"
+def trouble(path: str, error: Exception) -> str:
+    """Why a port does not open, and what to do."""
+    match getattr(error, "errno", None):
+        case _ if "://" in path:
+            return f"{path} is not reached: is the terminal server on, and its port free? ({error})"
+        case errno.ENOENT if runs("brltty"):
+            return f"{path} does not exist, and brltty runs, which takes USB adapters away: apt remove brltty"
+        case errno.ENOENT:
+            return f"{path} does not exist: plug it in, and see ls /dev/serial/by-id"
+        case errno.EACCES:
+            with contextlib.suppress(OSError, KeyError):  # a group without a name
+                group = grp.getgrgid(os.stat(path).st_gid).gr_name
+                return (
+                    f"{path} may be opened by the group {group} alone: sudo usermod -aG {group} $USER, and log in again"
+                )
+        case errno.EAGAIN | errno.EBUSY:
+            return f"{path} is held by {holder_of(path) or 'another program'}: sudo fuser -v {path} names it"
+    return f"{path} cannot be opened: {error}"
 
 
 class SerialTransport:
@@ -91,7 +106,7 @@ class SerialTransport:
             except Exception as error:  # noqa: BLE001 - see open_port; it is tried again, whatever it was
                 if gone_since_us is None:
                     gone_since_us = self._now_us()
-                if (why := await asyncio.to_thread(_why, self._config.port, error)) != said:
+                if (why := await asyncio.to_thread(trouble, self._config.port, error)) != said:
                     said = why
                     _log.warning("port not open", source=self._source.name, error=why)
                 await asyncio.sleep(delay_s)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_agent import check
+from edge_agent import check, holders
 from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig
 from runtime import keys
 
@@ -133,3 +133,17 @@ def test_sockets_are_opened_once_and_what_hinders_it_is_named() -> None:
     assert (
         opened(SerialConfig("a", "nonin_df2", port="/dev/ttyNONE")).mend == "plug it in, and see ls /dev/serial/by-id"
     )
+
+
+def test_who_listens_is_found_on_a_machine_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holders, "PROC", tmp_path)
+    (tmp_path / "net").mkdir()
+    row = "0: 0100007F:0A0F 00000000:0000 0A 0:0 0:0 0 0 0 4711"  # 2575
+    (tmp_path / "net" / "tcp").write_text(f"sl local_address ...\n{row}\n")
+    process = tmp_path / "99999999"
+    (process / "fd").mkdir(parents=True)
+    (process / "fd" / "3").symlink_to("socket:[4711]")
+    (process / "comm").write_text("mirth\n")
+    (process / "cmdline").write_bytes(b"java\0-jar\0")
+    assert str(holders.listener_on(2575)) == "mirth (pid 99999999)"
+    assert holders.listener_on(2576) is None

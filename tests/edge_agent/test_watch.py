@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import tty
 from collections import Counter
@@ -24,7 +25,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from adapters.formats.mllp import wrap
 from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
 from edge_agent.holders import holder_of
-from edge_agent.watch import Observation, Watcher, in_words, serial_trouble, verdict, watch
+from edge_agent.transports.serial import trouble
+from edge_agent.watch import Observation, Watcher, in_words, verdict, watch
 from schemas.report import AsSent, Record, Validity
 from tests.edge_agent.transports.mqtt_scene import CONNACK, Scripted
 from vitalwire.embedded import Addresses
@@ -174,6 +176,17 @@ def test_a_port_that_is_not_there_says_so() -> None:
     assert verdict(o) == ("not-open", "/dev/ttyNONE does not exist: plug it in, and see ls /dev/serial/by-id")
 
 
+@pytest.mark.parametrize("broken", ["open", "read"])
+def test_whatever_pyserial_raises_is_said(pty: tuple[int, str], broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise termios.error(5, "Input/output error")
+
+    monkeypatch.setattr(f"serial.Serial.{broken}", fail)
+    o = seen_at(SerialConfig("bed", "nonin_df2", port=pty[1]), pty[1], lambda o: o.trouble)
+    assert verdict(o).slug == "not-open"
+    assert "Input/output error" in o.trouble
+
+
 @contextmanager
 def opened_by(*command: str, path: str) -> Iterator[int]:
     """The id of a process that has this file open, without a lock."""
@@ -203,12 +216,14 @@ def test_a_port_of_the_running_agent_is_left_to_it_and_one_that_its_simulator_ha
 
 def test_what_hinders_a_port_from_opening_is_named_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     group = grp.getgrgid(os.stat("/dev/null").st_gid).gr_name
-    denied = serial_trouble("/dev/null", PermissionError(errno.EACCES, "denied"))
+    denied = trouble("/dev/null", PermissionError(errno.EACCES, "denied"))
     assert f"sudo usermod -aG {group} $USER" in denied
-    assert "fuser" in serial_trouble("/dev/null", BlockingIOError(errno.EAGAIN, "locked"))
-    assert "terminal server" in serial_trouble("socket://ts:4001", OSError(errno.ECONNREFUSED, "refused"))
-    monkeypatch.setattr("edge_agent.watch.runs", lambda name: name == "brltty")
-    assert "apt remove brltty" in serial_trouble("/dev/ttyUSB0", FileNotFoundError(errno.ENOENT, "none"))
+    nobody = trouble("/nowhere/x", PermissionError(errno.EACCES, "denied"))
+    assert nobody.startswith("/nowhere/x cannot be opened")
+    assert "fuser" in trouble("/dev/null", BlockingIOError(errno.EAGAIN, "locked"))
+    assert "terminal server" in trouble("socket://ts:4001", OSError(errno.ECONNREFUSED, "refused"))
+    monkeypatch.setattr("edge_agent.transports.serial.runs", lambda name: name == "brltty")
+    assert "apt remove brltty" in trouble("/dev/ttyUSB0", FileNotFoundError(errno.ENOENT, "none"))
 
 
 async def send(address: str, data: bytes, answers: list[bytes] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import socket
@@ -24,7 +25,7 @@ from adapters.formats.lines import LINE_BYTES_MAX
 from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports import serial
-from edge_agent.transports.serial import SerialTransport, open_port, url_problem
+from edge_agent.transports.serial import SerialTransport, open_port, trouble, url_problem
 from tests.making import T0_US
 
 LIMIT_S = 10.0
@@ -194,7 +195,7 @@ def test_a_port_that_comes_late_is_a_gap_from_the_start(tmp_path: Path, monkeypa
             line.unplug()
         assert [code for code, _ in bed.events] == ["gap"]
         assert len([entry for entry in logs if entry["event"] == "port not open"]) == 1  # not once an attempt
-        assert "No such file" in logs[0]["error"]
+        assert "does not exist" in logs[0]["error"]
 
     asyncio.run(run())
 
@@ -207,7 +208,11 @@ def test_a_port_that_another_program_holds_is_said_to_be_held(line: Line) -> Non
             with structlog.testing.capture_logs() as logs:
                 async with bed.running():
                     await eventually(lambda: logs)
-                    assert logs[0]["error"] == f"{line.path} is held by another program"
+                    assert (
+                        logs[0]["error"]
+                        == trouble(str(line.path), BlockingIOError(errno.EAGAIN, ""))
+                    assert "held by another program" in logs[0]["error"]
+                    )
                     fcntl.flock(other, fcntl.LOCK_UN)
                     await eventually(lambda: bed.events)
                     with line.path.open("rb", buffering=0) as third, pytest.raises(BlockingIOError):

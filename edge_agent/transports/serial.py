@@ -77,9 +77,7 @@ def trouble(path: str, error: Exception) -> str:
         case errno.EACCES:
             with contextlib.suppress(OSError, KeyError):  # a group without a name
                 group = grp.getgrgid(os.stat(path).st_gid).gr_name
-                return (
-                    f"{path} may be opened by the group {group} alone: sudo usermod -aG {group} $USER, and log in again"
-                )
+                return f"{path} may be opened by the group {group} alone: sudo usermod -aG {group} $USER, then log in"
         case errno.EAGAIN | errno.EBUSY:
             return f"{path} is held by {holder_of(path) or 'another program'}: sudo fuser -v {path} names it"
     return f"{path} cannot be opened: {error}"

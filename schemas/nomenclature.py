@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import NamedTuple
 
-VERSION = "1"
+VERSION = "2"
 
 
 class Unit(NamedTuple):
@@ -116,7 +116,7 @@ UNITS: tuple[Unit, ...] = (
     Unit("MDC_DIM_X_OHM", 266432, "Ohm", "electric resistance", 1.0, 0.0),
     Unit("MDC_DIM_MILLI_L_PER_CM_H2O", 268050, "mL/cm[H2O]", "compliance", 1.0, 0.0),
     Unit("MDC_DIM_CM_H2O_PER_L_PER_SEC", 268064, "cm[H2O].s/L", "airway resistance", 1.0, 0.0),
-    Unit("MDC_DIM_KG_PER_M_SQ", 264099, "kg/m2", "mass per area", 1.0, 0.0),
+    Unit("MDC_DIM_KG_PER_M_SQ", 264096, "kg/m2", "mass per area", 1.0, 0.0),
 )
 
 METRICS: tuple[Metric, ...] = (

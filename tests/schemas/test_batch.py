@@ -1,3 +1,7 @@
+import math
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +11,7 @@ from evidence.seal import open_sealed
 from schemas import batch, layout
 from schemas.batch import as_sent_of, encode_report, read_header
 from schemas.errors import LayoutError
-from schemas.layout import TailKind
+from schemas.layout import RECORD, REPORT_ROW, TailKind
 from schemas.report import (
     AsSent,
     ClockQuality,
@@ -166,9 +170,31 @@ def test_missing_is_not_zero_and_zero_is_not_missing() -> None:
     assert table.validity.tolist() == [Validity.VALID, Validity.NOT_AVAILABLE]
 
 
+ENUMS = {
+    "lane": Lane, "clock quality": ClockQuality, "kind of a report": Kind, "kind of a record": RecordKind,
+    "validity": Validity,
+}  # fmt: skip
+
+
 def test_enums_are_runs_without_gaps() -> None:
-    for kind in (Kind, RecordKind, Validity, ClockQuality, Lane):
+    for kind in ENUMS.values():
         assert [int(k) for k in kind] == list(range(min(kind), max(kind) + 1))
+
+
+def test_the_page_says_the_same_to_the_byte() -> None:
+    page = (Path(__file__).parents[2] / "docs/batch.md").read_text("utf-8")
+    at = 0
+    for start, size in re.findall(r"^\| (\d+) \| ([\d ×]+) \|", page, re.M):
+        assert int(start) == at
+        at += math.prod(map(int, size.split("×")))
+    assert at == layout.HEADER_BYTES
+    for name, kind in ENUMS.items():
+        values = re.search(rf"^\| {name} \| (.*) \|$", page, re.M)
+        assert values is not None
+        said = [value.partition(":")[0].strip() for value in values[1].split("·")]
+        assert said == [f"{int(k)} {k.name.lower().replace('_', ' ')}" for k in kind]
+    for row in (REPORT_ROW, RECORD):
+        assert f"{row.itemsize} bytes" in page
 
 
 def test_a_report_that_is_too_large_is_refused() -> None:

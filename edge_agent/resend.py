@@ -18,7 +18,7 @@ IN_FLIGHT_BATCHES_MAX = 512
 @dataclass
 class _Sent:
     size: int
-    sends: int
+    doublings: int  # of the wait
     due: float  # when to send it again
 
 
@@ -45,9 +45,9 @@ class Stream:
     def sent(self, number: int, size: int, now: float) -> None:
         """A batch was given to the broker's client, for the first time or again."""
         before = self._in_flight.get(number)
-        sends = before.sends + 1 if before else 1
-        wait = min(RESEND_MIN_S * _doubled(sends) * (1 + self._jitter()), RESEND_MAX_S)
-        self._in_flight[number] = _Sent(size, sends, now + wait)
+        doublings = min(before.doublings + 1, DOUBLINGS_MAX) if before else 0
+        wait = min(RESEND_MIN_S * 2**doublings * (1 + self._jitter()), RESEND_MAX_S)
+        self._in_flight[number] = _Sent(size, doublings, now + wait)
         self.after = max(self.after, number)
 
     def receipt(self, number: int, now: float) -> None:
@@ -60,7 +60,7 @@ class Stream:
     def doubt(self, number: int, now: float) -> None:
         """Something says that the batch did not arrive: it is sent again soon, and each time less soon."""
         if out := self._in_flight.get(number):
-            out.due = min(out.due, now + min(OVERTAKEN_S * _doubled(out.sends), RESEND_MAX_S))
+            out.due = min(out.due, now + min(OVERTAKEN_S * 2**out.doublings, RESEND_MAX_S))
 
     def due(self, now: float) -> list[int]:
         """The batches to send again now, in order."""
@@ -74,7 +74,3 @@ class Stream:
         """Nothing that was sent counts any more: another broker, a wiped one, or another store."""
         self.after, self.behind = 0, True
         self._in_flight.clear()
-
-
-def _doubled(sends: int) -> int:
-    return 1 << min(sends - 1, DOUBLINGS_MAX)

@@ -327,7 +327,7 @@ class Spool:
             with suppress(sqlite3.Error):
                 if db.in_transaction:
                     db.execute("ROLLBACK")
-            if isinstance(error, sqlite3.DatabaseError) and _is_damage(error):
+            if _is_damage(error):
                 db.close()
                 self._db = None
                 self._set_aside(error)
@@ -411,10 +411,9 @@ class Spool:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             # EXCLUSIVE keeps the index of the WAL out of a file, and other programs' hands off the spool.
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            for pragma in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = FULL",
+                           f"cache_size = -{CACHE_KIB}"):  # fmt: skip
+                db.execute(f"PRAGMA {pragma}")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise VitalwireError(f"{self._path} was written by a newer vitalwire: install that one again")
@@ -429,7 +428,7 @@ class Spool:
         self._repeats = Repeats(db)
         return db
 
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
+    def _set_aside(self, error: BaseException) -> None:
         at = datetime.fromtimestamp(self._now_us() / 1e6, UTC)
         aside = self._path.with_name(f"spool-damaged-{at:%Y%m%dT%H%M%SZ}-{os.urandom(2).hex()}.db")
         for suffix in ("", "-wal", "-shm"):
@@ -438,8 +437,8 @@ class Spool:
         self._on_event("spool-damaged", f"the spool is damaged ({error}): kept as {aside.name}, a fresh one begins")
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return error.sqlite_errorcode & 0xFF in DAMAGE
+def _is_damage(error: BaseException) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
 
 
 def _last_sequence(db: sqlite3.Connection, device: bytes) -> int:

@@ -35,7 +35,6 @@ KEEPALIVE_S = 20
 RETRY_S = 5.0  # after a message that could not be kept
 AGAIN_S = 0.5  # after a connection that ended by our own doing
 FULL_LOOK_S = 0.5  # how soon paho's thread, held back, sees that we end
-SOURCES_MAX = 10_000  # topics whose source is remembered
 _log = structlog.get_logger("mqtt")
 
 
@@ -94,7 +93,6 @@ class MqttTransport:
         self._config, self._make_source = config, make_source
         self._connection = next(connections)
         self._given_up = -1  # the connection that is about to be ended, because something could not be kept
-        self._sources: dict[str, Source] = {}
         self._incoming: asyncio.Queue[tuple[paho.MQTTMessage, int]] = asyncio.Queue(RECEIVE_MAX * 2)
         self.client = Client(config, config.client_id or client_id(edge, config.name), lasting=True)
 
@@ -153,10 +151,6 @@ class MqttTransport:
             topic = message.topic
         except UnicodeDecodeError:
             topic, reason = "?", "topic-not-utf-8"
-        if topic not in self._sources:
-            if len(self._sources) >= SOURCES_MAX:
-                self._sources.clear()
-            self._sources[topic] = self._make_source(topic)
 
         def ack(outcome: Outcome, reason: str) -> None:
             if outcome is Outcome.CANNOT_KEEP:  # comes again on a new connection, and only there
@@ -166,7 +160,7 @@ class MqttTransport:
 
         slot = message.mid if message.qos else None
         return Delivery(
-            bytes(message.payload), self._sources[topic], now_us(), ack, reason, retained=message.retain,
+            bytes(message.payload), self._make_source(topic), now_us(), ack, reason, retained=message.retain,
             sender=f"{self._config.name}/{topic}", connection=connection, slot=slot,
             proves=range(slot, slot + 1) if slot else range(0), redelivered=message.dup,
         )  # fmt: skip

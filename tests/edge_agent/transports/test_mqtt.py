@@ -169,14 +169,6 @@ def test_a_topic_that_is_no_text_is_kept_as_unreadable(version: Version) -> None
     assert (found.reason, found.frame) == ("topic-not-utf-8", b'{"hr": 1}')
 
 
-def test_the_memory_of_topics_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt, "SOURCES_MAX", 3)
-    made = transport(MqttConfig("ward", "mqtt_json"))
-    for n in range(10):
-        made._delivery(paho.MQTTMessage(n, b"ward/%d" % n), 1)
-    assert len(made._sources) <= 3
-
-
 def test_the_session_is_the_same_after_each_start() -> None:
     a, b = (transport(MqttConfig("ward 7", "mqtt_json"), "e1b2c3d4" + "0" * 24) for _ in range(2))
     other = transport(MqttConfig("病房/7", "mqtt_json"), "e1b2c3d4" + "0" * 24)

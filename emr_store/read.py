@@ -122,6 +122,26 @@ def latest(conn: psycopg.Connection) -> list[LatestValue]:
     return conn.cursor(row_factory=class_row(LatestValue)).execute(_LATEST_SQL).fetchall()
 
 
+# From minute to minute, by the values in the earlier one; of each channel's six newest minutes within a day.
+_INTERVALS_SQL = """
+SELECT d.uuid, s.code[i], s.instance[i], percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
+FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
+CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
+CROSS JOIN LATERAL (
+    SELECT extract(epoch FROM lead(minute) OVER (ORDER BY minute) - minute) * 1000 / count AS every_ms
+    FROM (SELECT m.minute, m.count[i] AS count FROM report_minute m
+          WHERE m.device = l.device AND m.channel_set = l.channel_set AND m.count[i] > 0
+              AND m.minute > l.observed_at - interval '1 day' AND m.minute <= l.observed_at
+          ORDER BY m.minute DESC LIMIT 6) AS newest) AS gaps
+WHERE s.code[i] <> 0 AND every_ms IS NOT NULL GROUP BY 1, 2, 3
+"""
+
+
+def intervals(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], int]:
+    """How often each channel (device, code, instance) has spoken of late, in ms, as far as two minutes tell it."""
+    return {(device, code, instance): ms for device, code, instance, ms in conn.execute(_INTERVALS_SQL)}
+
+
 _STREAMS_SQL = """
 SELECT g.edge, e.label, g.spool, g.lane, g.kept::text AS kept,
     coalesce(upper(g.kept + g.quarantined), 1) - 1 AS last_batch_no,

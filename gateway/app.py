@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -50,22 +50,24 @@ _HEADERS = {
 _HOSTS = ["127.0.0.1", "localhost"]
 _KINDS = {"html": "text/html", "mjs": "text/javascript", "css": "text/css"}
 _VERDICTS = {int(v): v.name.lower() for v in Verdict}
+Channel = tuple[UUID, int, int]  # device, code, instance
 _log = structlog.get_logger("page")
 
 
 class Cadence:
-    """How often each channel speaks, learned from what was seen of it; as large as `latest`."""
+    """How often each channel speaks: by what was seen of it, and until then as `known`; as large as `latest`."""
 
-    def __init__(self) -> None:
-        self._seen: dict[tuple[UUID, int, int], tuple[int, list[int]]] = {}
+    def __init__(self, known: Mapping[Channel, int]) -> None:
+        self._known = known
+        self._seen: dict[Channel, tuple[int, list[int]]] = {}
 
-    def every_ms(self, channel: tuple[UUID, int, int], observed_ms: int) -> int | None:
-        """The expected interval; None until two values were seen."""
+    def every_ms(self, channel: Channel, observed_ms: int) -> int | None:
+        """The expected interval; None while nobody knows."""
         last, gaps = self._seen.get(channel, (observed_ms, []))
         if observed_ms > last:
             gaps = [*gaps, observed_ms - last][-GAPS:]
         self._seen[channel] = (max(last, observed_ms), gaps)
-        return int(median(gaps)) if gaps else None
+        return int(median(gaps)) if gaps else self._known.get(channel)
 
 
 def picture(conn: Any, cadence: Cadence) -> bytes:
@@ -135,10 +137,11 @@ class Feed:
         self._turn.set()
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        cadence, away = Cadence(), False
+        cadence, away = None, False
         while not self._ended.is_set():
             try:
                 with open_store(self._conninfo) as conn:
+                    cadence = cadence or Cadence(read.intervals(conn))
                     while not self._ended.wait(EVERY_S):
                         now = picture(conn, cadence)
                         if not self._ended.is_set():

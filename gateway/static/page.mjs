@@ -173,15 +173,15 @@ const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?"
 
 function drawLedger() {
   const l = { ...picture.ledger };
-  l.way = l.said - l.stored - l.quarantined;
   l.total = l.charted + l.doubtful + l.unmapped + l.missing;
   const summand = parts => (key, i) => [l[key], words.counted[key] + (parts[i + 1] ? " +" : "")];
   const sum = (title, total, of, parts) => [title, l[total], `${of} =`, ...parts.flatMap(summand(parts))];
   const lines = [
-    ["reports", sum(words.reports, "said", words.said, ["stored", "quarantined", "way"])],
+    ["reports", sum(words.reports, "said", words.said, ["stored", "quarantined", "on_the_way", "lost", "unexplained"])],
     ["values", sum(words.values, "total", words.counted.stored, ["charted", "doubtful", "unmapped", "missing"])],
   ];
-  $("ledger").classList.toggle("off", l.way !== 0);
+  if (l.gaps) lines.push(["gaps", [words.gaps(l.gaps, age(l.gap_s * 1000))]]);
+  $("ledger").classList.toggle("off", l.lost + l.unexplained > 0);
   reconcile($("ledger"), lines, () => make("p"), (line, items) =>
     reconcile(line, items.map((item, i) => [i, item]), item => make(typeof item === "number" ? "b" : "span"), set));
 }

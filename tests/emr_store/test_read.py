@@ -1,10 +1,12 @@
+import asyncio
 import re
 from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
 
-from emr_store import proof, read, registry
+from emr_store import minutes, proof, read, registry
+from emr_store.connect import open_store_async
 from schemas.block import Quarantine, Verdict
 from schemas.report import AsSent, Kind, Record, RecordKind, device_id
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, report
@@ -104,6 +106,25 @@ def test_each_devices_own_count_stands_beside_what_is_kept(store: Store) -> None
     store.write([store.judge(two)])
     with store.open() as conn:
         assert [read.conservation(conn)[k] for k in ("stored", "charted")] == [4, 8]
+
+
+def test_how_often_a_channel_speaks_is_known_from_its_minutes(store: Store) -> None:
+    minute_us = T0_US // (60 * SECOND) * 60 * SECOND
+    often = [report(at_us=minute_us + i * 10 * SECOND, records=[numeric(PULSE, PER_MIN, 70), numeric(SPO2, PERCENT,
+             97 if i % 6 else 250)]) for i in (*range(18), *range(360, 372))]  # fmt: skip
+    seldom = [report("cuff", minute_us + i * 900 * SECOND, [numeric(PULSE, PER_MIN, 70)]) for i in range(4)]
+    store.say(*often, *seldom, report("once"))
+
+    async def summarise() -> None:
+        async with await open_store_async(store.address) as conn:
+            await minutes.summarise(conn)
+
+    asyncio.run(summarise())
+    ours, cuff = device_id("demo:nonin:1"), device_id("cuff")
+    with store.open() as conn:  # a silence of an hour between, and of SpO2 one value a minute is not charted
+        assert read.intervals(conn) == {
+            (ours, PULSE, 0): 10_000, (ours, SPO2, 0): 12_000, (cuff, PULSE, 0): 900_000
+        }  # fmt: skip
 
 
 def test_what_is_dead_is_listed_shown_and_marked(store: Store) -> None:

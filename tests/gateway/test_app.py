@@ -168,13 +168,26 @@ def test_a_store_that_hangs_stops_neither_the_beat_nor_the_end(
 
 
 def test_the_expected_interval_is_the_median_of_the_last_gaps() -> None:
-    cadence, channel = app.Cadence(), (uuid.UUID(int=1), 150456, 0)
+    channel, known = (uuid.UUID(int=1), 150456, 0), (uuid.UUID(int=3), 150456, 0)
+    cadence = app.Cadence({known: 900_000})
     moments = [0, 0, 1000, 2000, 2000, 3_600_000, 3_601_000, 3_602_000, 3_500_000, 3_603_000]
     assert [cadence.every_ms(channel, m) for m in moments] == [
         None, None, 1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000,
     ]  # fmt: skip
     assert cadence.every_ms((uuid.UUID(int=2), 150456, 0), 5) is None
+    assert [cadence.every_ms(known, m) for m in (5, 5, 7)] == [900_000, 900_000, 2]
     assert [cadence.every_ms(channel, 3_603_000 + 60_000 * i) for i in range(1, 7)][-1] == 60_000
+
+
+def test_a_page_that_has_just_started_knows_how_often_a_cuff_measures(ward: Ward, page: Page) -> None:
+    for ago_s in (2700, 1800, 900):
+        ward.say("monitor-1", ago_s=ago_s, NIBP_S="120")
+        ward.store()
+    ward.summarise()
+    page.stop()
+    page.start()
+    (device,) = next_picture(events(page))["devices"]
+    assert device["values"][0]["every"] == 900_000
 
 
 def test_beyond_loopback_it_refuses_and_a_port_in_use_is_one_line() -> None:

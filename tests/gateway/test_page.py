@@ -164,7 +164,7 @@ def test_a_ward_at_one_glance(ward: Ward, look: Look) -> None:
     expect(tab.locator('[data-bed="ICU-09"] .warning')).to_have_text(re.compile(r"^silent since \d\d:\d\d:\d\d$"))
     expect(tab.locator(".bed.stranger .warning")).to_have_text("⚠ not registered")
     expect(tab.locator("#ledger")).to_contain_text(
-        "Reports24said by devices =24stored +0quarantined +0on the way or lost"
+        "Reports24said by devices =24stored +0quarantined +0on the way +0lost +0unexplained"
     )
 
     looks = tab.evaluate(LOOKS)
@@ -190,7 +190,9 @@ def test_a_ward_at_one_glance(ward: Ward, look: Look) -> None:
     ward.adopt("oximeter:1", "ICU-10", "血氧仪")
     expect(value(tab, "ICU-10", "SpO2")).to_have_count(2)
     expect(tab.locator('[data-bed="ICU-10"] .device > p')).to_have_text(["监护仪10", "血氧仪"])
-    expect(tab.locator("#ledger.off p").first).to_have_text("报告28设备发出 =27已存储 +0已隔离 +1在途或丢失")
+    expect(tab.locator("#ledger.off p").first).to_have_text(
+        "报告28设备发出 =27已存储 +0已隔离 +0在途 +0丢失 +1去向不明"
+    )
     ward.alarm("n10:2", "SpO2", "SpO2 85 < 90", "high", opened=False)
     expect(tab.locator(".bed.high")).to_have_count(0)
 

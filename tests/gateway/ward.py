@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from emr_store import alerts, registry
+from emr_store import alerts, minutes, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.migrate import migrate
 from emr_store.writer import SignedBlock, Writer
@@ -137,6 +137,15 @@ class Ward:
         async def run() -> None:
             async with await open_store_async(self.database) as conn:
                 await Writer(conn, platform.key_id, platform.sign).store([signed], [], time.time_ns() // 1000)
+
+        _complete(run())
+
+    def summarise(self) -> None:
+        """Of the minutes that are closed."""
+
+        async def run() -> None:
+            async with await open_store_async(self.database) as conn:
+                await minutes.summarise(conn)
 
         _complete(run())
 

@@ -35,7 +35,6 @@ from evidence.seal import seal
 from runtime import keys
 from runtime.clock import ClockWatch, now_us
 from schemas.errors import ConfigError, VitalwireError
-from schemas.report import Report
 
 HOUSEKEEPING_S = 1.0
 COUNTS_EVERY = 10  # of these
@@ -117,7 +116,6 @@ class Edge:
         key = keys.load(config.key_file, allow_demo=config.demo)
         self.config, self.id = config, uuid.UUID(config.edge)
         self.voice = Voice(f"edge:{self.id}", now_us)
-        self._unsaid: list[Report] | None = []  # before the spool can keep them; None: it can
         self._frames: Counter[str] = Counter()
         self._sites = site_mappings(config.mapping)
         # What is wrong with a source is said before anything is opened.
@@ -143,11 +141,7 @@ class Edge:
         """An event of the edge: logged, counted, and a report like any other. On any thread."""
         _own.labels(code).inc()
         _log.info(code, detail=text)
-        report = self.voice.say(code, text)
-        if self._unsaid is None:
-            self.spool.put([report])
-        else:
-            self._unsaid.append(report)
+        self.spool.put([self.voice.say(code, text)])
 
     def _run_of(self, config: AnySource, driver: DeviceDriver) -> Run:
         source = partial(make_source, config, self._sites)
@@ -161,12 +155,9 @@ class Edge:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. Raises what a source cannot start with (OSError: a port in use)."""
-        unsaid, self._unsaid = self._unsaid or [], None
         self._say("started", f"{len(self._sources)} sources")
         if (last_us := self.spool.last_at_work_us) is not None and last_us < (at_us := now_us()):
             self._say("gap", f"the agent was not at work from {last_us} to {at_us}")
-        for report in unsaid:
-            self.spool.put([report])
         work = [run(partial(self._carry, driver)) for _, driver, run in self._sources]
         tasks = [asyncio.ensure_future(each) for each in (*work, self._housekeeping(), stop.wait())]
         self.publisher.start()

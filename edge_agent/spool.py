@@ -143,7 +143,8 @@ class Spool:
     """Opens the spool in `folder`, or begins one; raises VitalwireError where another agent uses it or it cannot be.
 
     A damaged file is set aside under a new name, and a fresh spool with an id of its own begins, also while running.
-    `on_event` gets a slug and a line for people, on any thread. All methods are thread-safe; all but `put` wait.
+    `on_event` gets a slug and a line for people after a `put`, on the spool's thread. All methods are thread-safe; all
+    but `put` wait.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class Spool:
         self._waiting: list[_Frame] = []
         self._waiting_bytes = 0
         self._waiting_lock = Lock()
-        self._level, self._refused, self._tidied_us = 0, 0, 0
+        self._level, self._refused, self._tidied_us, self._damage = 0, 0, 0, ""
         self.figures = Figures()
         try:
             folder.mkdir(0o700, parents=True, exist_ok=True)
@@ -384,6 +385,9 @@ class Spool:
         return bool(held)
 
     def _report(self, refused: int, reason: str) -> None:
+        if self._damage:
+            self._on_event("spool-damaged", self._damage)
+            self._damage = ""
         if refused and not self._refused:
             self._on_event("spool-full", f"the spool keeps nothing more and nothing is acknowledged: {reason}")
         if self._refused and not refused:
@@ -434,7 +438,7 @@ class Spool:
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 os.rename(f"{self._path}{suffix}", f"{aside}{suffix}")
-        self._on_event("spool-damaged", f"the spool is damaged ({error}): kept as {aside.name}, a fresh one begins")
+        self._damage = f"the spool is damaged ({error}): kept as {aside.name}, a fresh one begins"
 
 
 def _is_damage(error: BaseException) -> bool:

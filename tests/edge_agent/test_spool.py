@@ -214,12 +214,13 @@ def test_a_damaged_file_is_set_aside_and_a_fresh_spool_begins(
     damage(tmp_path / "spool" / "spool.db")
     before = (tmp_path / "spool" / "spool.db").read_bytes()
     fresh = make()
-    assert events == ["spool-damaged"]
     (aside,) = (tmp_path / "spool").glob("spool-damaged-*.db")
     assert aside.read_bytes() == before
     assert fresh.spool_id != spool.spool_id
     assert put(fresh, report()) is Kept.KEPT
     assert fresh.figures.reports == 1
+    fresh.close()
+    assert events == ["spool-damaged"]
 
 
 def test_damage_that_shows_while_running_is_set_aside_too(
@@ -241,10 +242,11 @@ def test_damage_that_shows_while_running_is_set_aside_too(
     assert events == []
     with pytest.raises(VitalwireError, match="malformed"):
         spool.wanted(Lane.LIVE, 0, MIB)
-    assert events == ["spool-damaged"]
     assert put(spool, report()) is Kept.KEPT
     assert spool.spool_id != first
     assert spool.figures.open_batches == 0
+    spool.close()
+    assert events == ["spool-damaged"]
 
 
 def test_one_agent_at_a_time_and_no_newer_file(make: Callable[..., Spool], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PR_SET_PDEATHSIG = 1
@@ -25,6 +26,13 @@ def stop_event() -> asyncio.Event:
     for number in SIGNALS:
         loop.add_signal_handler(number, asked)
     return stop
+
+
+async def stops_within(stop: asyncio.Event, limit_s: float) -> bool:
+    """Wait for so long; whether it was asked to stop meanwhile, which ends the waiting."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), limit_s)
+    return stop.is_set()
 
 
 def end_with_parent(by: signal.Signals = signal.SIGKILL) -> Callable[[], None]:

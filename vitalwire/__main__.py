@@ -12,9 +12,11 @@ from vitalwire import edge, processors, record, simulate
 from vitalwire.demo import demo
 from vitalwire.output import console
 from vitalwire.page import page
+from vitalwire.status import status
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     help="From the socket of a bedside device into the record. First: vitalwire demo (or make run).",
 )
@@ -22,7 +24,7 @@ app.command()(demo)
 app.add_typer(edge.app, name="edge")
 app.add_typer(processors.app, name="processors")
 app.command()(page)
-for command in (record.status, record.latest, record.ledger, record.verify, record.migrate):
+for command in (status, record.latest, record.ledger, record.verify, record.migrate):
     app.command()(command)
 app.add_typer(record.devices, name="devices")
 app.add_typer(record.mapping, name="mapping")
@@ -42,6 +44,8 @@ def main() -> None:
         _fail(str(error), error.exit_code)
     except VitalwireError as error:
         _fail(str(error), 2)
+    except OSError as error:
+        _fail(": ".join(map(str, filter(None, (error.filename, error.strerror or str(error))))), 1)
     except KeyboardInterrupt:
         _fail("stopped", 130)
 

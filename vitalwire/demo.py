@@ -5,49 +5,47 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
-import signal
-import socket
 import sys
 import time
 import urllib.request
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.live import Live
+from rich.text import Text
 
 from emr_store import registry
 from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate
 from runtime import keys, logs
-from runtime.process import end_with_parent, stop_event
-from schemas.errors import VitalwireError
+from runtime.errors import EXIT_DOES_NOT_HOLD
+from runtime.process import end_with_parent, stop_event, stops_within
 from simulators.ward import WardPlan, run_ward, serial_links
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses, EmbeddedServices
-from vitalwire.flow import Flow, balance, flow, transports_with_values
+from vitalwire.embedded.services import free_port
+from vitalwire.flow import balance, flow, transports_with_values
 from vitalwire.output import console
 from vitalwire.page import serve
 from vitalwire.processors import supervise
 
 FIRST_VALUE_S = 60.0
 DRAIN_S = 60.0  # what was read is stored by then, or it does not balance
-EXIT_DOES_NOT_BALANCE = 4
+END_S = 15.0
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where this run listens, all on loopback."""
+    """Where this run listens, all on loopback: the usual ones, or the next that are free."""
 
     page: int
     mllp: int
     edge_metrics: int
-    processors_metrics: int
+    processors_metrics: int  # and the two after it
 
 
 def demo(
@@ -57,16 +55,17 @@ def demo(
 ) -> None:
     """A simulated ward with everything around it, until Ctrl-C: vitalwire demo --seconds 60."""
     data = data.resolve()
-    data.mkdir(parents=True, exist_ok=True)
-    sys.stderr = (data / "demo.log").open("a", encoding="utf-8", buffering=1)  # the terminal shows the flow
-    logs.set_up()
     services = EmbeddedServices(data)
+    addresses = services.start(step)
     try:
-        addresses = services.start(step)
-        sys.exit(asyncio.run(_run(data, beds, seconds, addresses, services)))
+        # The terminal shows the flow; what is logged lies beside the data.
+        with (data / "demo.log").open("a", encoding="utf-8", buffering=1) as log, contextlib.redirect_stderr(log):
+            logs.set_up()
+            code = asyncio.run(_run(data, beds, seconds, addresses, services))
     finally:
         step("stopping the servers")
         services.stop()
+    raise typer.Exit(code)
 
 
 def step(text: str) -> None:
@@ -75,87 +74,63 @@ def step(text: str) -> None:
 
 
 async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, services: EmbeddedServices) -> int:
-    stop = stop_event()
-    ports = await asyncio.to_thread(choose_ports, data)
+    stop, ending = stop_event(), asyncio.Event()
+    ports = Ports(
+        free_port(*range(8420, 8440)), free_port(*range(12575, 12595)), free_port(*range(9463, 9470)),
+        free_port(*range(9470, 9500, 3), span=3),
+    )  # fmt: skip
     plan = WardPlan(
         beds=beds, serial_dir=data / "serial", mllp=("127.0.0.1", ports.mllp), mqtt=at.mqtt5, rate_hz=1.0, values=12
     )
     await asyncio.to_thread(prepare, data, at, ports, plan)
-    ward_stop, ending = asyncio.Event(), asyncio.Event()
-    async with contextlib.AsyncExitStack() as running:
-        for name, work in (
-            ("processors", supervise(data / "processors.toml", [], ending, data / "processors.log")),
-            ("page", serve(at.database, ports.page, ending)),
-            ("beds", ward_site.adopt_beds(at.database)),
-            ("servers", watch(services)),
-        ):
-            await running.enter_async_context(task(name, work))
-        ward = asyncio.create_task(run_ward(plan, ward_stop))
-        edge = await start_edge(data)
-        step("the ward speaks; waiting for the first value")
-        ended = await show(data, at, ports, stop, seconds)
-        ward_stop.set()
-        step("the ward falls silent; waiting until what was read is stored")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(ward), DRAIN_S)
-        balanced = await drained(at.database, ports.edge_metrics)
-        if edge.returncode is None:
-            edge.send_signal(signal.SIGTERM)
-        await edge.wait()
-        ending.set()
-        found = await asyncio.to_thread(flow, at.database)
-        console.print(found.ledger(), markup=False)
-        missing = {"serial", "MLLP", "MQTT"} - await asyncio.to_thread(transports_with_values, at.database)
-        if seconds is None:
-            return 0
-        problems = [f"no value came over {m}" for m in sorted(missing)] + ["it does not balance"] * (not balanced)
-        for problem in problems:
-            console.print(f"vitalwire: {problem}", markup=False)
-        return 0 if balanced and not missing and ended else EXIT_DOES_NOT_BALANCE
-
-
-@asynccontextmanager
-async def task(name: str, work: object) -> AsyncIterator[None]:
-    """Run beside, and end with the block; what it raises is said and does not end the others."""
-    running = asyncio.ensure_future(work)  # type: ignore[call-overload]  # all are coroutines
-    running.add_done_callback(
-        lambda t: None if t.cancelled() or t.exception() is None else step(f"{name} failed: {t.exception()}")
-    )
+    works: dict[str, Coroutine[Any, Any, None]] = {
+        "processors": supervise(data / "processors.toml", [], ending, data / "processors.log"),
+        "page": serve(at.database, ports.page, ending),
+        "beds": ward_site.adopt_beds(at.database, ending),
+        "servers": watch(services, ending),
+    }
+    beside = [asyncio.create_task(_told(name, work)) for name, work in works.items()]
     try:
-        yield
+        return await _live(data, at, ports, plan, stop, seconds)
     finally:
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError, Exception):
-            await asyncio.wait_for(running, 15.0 if name in ("processors", "page") else 0.01)
+        ending.set()
+        await asyncio.wait(beside, timeout=END_S)
 
 
-def choose_ports(data: Path) -> Ports:
-    """The ports of the last run where they are still free, else others; kept for the next."""
-    file = data / "ports.json"
-    wished_before: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    taken: set[int] = set()
-
-    def free(name: str, first: int, span: int) -> int:
-        candidates: list[int] = [wished_before.get(name, first), *range(first, first + 1000, span)]
-        for port in candidates:
-            if not taken & set(range(port, port + span)) and all(map(_is_free, range(port, port + span))):
-                taken.update(range(port, port + span))
-                return port
-        raise VitalwireError(f"no free port from {first} on for {name}")
-
-    wished = (("page", 8420, 1), ("mllp", 12575, 1), ("edge_metrics", 9463, 1), ("processors_metrics", 9470, 3))
-    ports = Ports(*(free(*wish) for wish in wished))
-    file.write_text(json.dumps(vars(ports)))
-    return ports
+async def _told(name: str, work: Coroutine[Any, Any, object]) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001  said, whatever it is; the others go on
+        step(f"{name} failed: {error}")
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+async def _live(
+    data: Path, at: Addresses, ports: Ports, plan: WardPlan, stop: asyncio.Event, seconds: float | None
+) -> int:
+    """The ward and its edge agent until they are told to end; the exit code."""
+    ward_stop = asyncio.Event()
+    ward = asyncio.create_task(_told("ward", run_ward(plan, ward_stop)))
+    with (data / "edge.log").open("ab") as log:  # as a box would run it
+        edge = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "vitalwire", "edge", "run", "--config", str(data / "edge.toml"),
+            stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent(),
+        )  # fmt: skip
+    step("the ward speaks; waiting for the first value")
+    ended = await show(data, at, ports, stop, seconds)
+    ward_stop.set()
+    step("the ward falls silent; waiting until what was read is stored")
+    await asyncio.wait([ward], timeout=DRAIN_S)
+    balanced = await drained(at.database, ports.edge_metrics)
+    if edge.returncode is None:
+        edge.terminate()
+    await edge.wait()
+    console.print((await asyncio.to_thread(flow, at.database)).ledger(), markup=False)
+    if seconds is None:
+        return 0
+    missing = {"serial", "MLLP", "MQTT"} - await asyncio.to_thread(transports_with_values, at.database)
+    for problem in (*(f"no value came over {m}" for m in sorted(missing)), *["it does not balance"] * (not balanced)):
+        console.print(f"vitalwire: {problem}", markup=False)
+    return 0 if balanced and not missing and ended else EXIT_DOES_NOT_HOLD
 
 
 def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
@@ -172,52 +147,42 @@ def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
     with open_store(at.database) as conn:
         registry.add_edge(conn, uuid.UUID(edge), "demo box", keys.read_public(data / "edge.pub"))
     (data / "serial").mkdir(exist_ok=True)
-    (data / "site.toml").write_text(ward_site.site_toml(), encoding="utf-8")
-    (data / "processors.toml").write_text(ward_site.processors_toml(at, ports.processors_metrics), encoding="utf-8")
-    (data / "edge.toml").write_text(
-        ward_site.edge_toml(edge, at, ports.mllp, ports.edge_metrics, serial_links(plan)), encoding="utf-8"
-    )
+    for name, text in (
+        ("site.toml", ward_site.site_toml()),
+        ("processors.toml", ward_site.processors_toml(at, ports.processors_metrics)),
+        ("edge.toml", ward_site.edge_toml(edge, at, ports.mllp, ports.edge_metrics, serial_links(plan))),
+    ):
+        (data / name).write_text(text, encoding="utf-8")
 
 
-async def start_edge(data: Path) -> asyncio.subprocess.Process:
-    """The edge agent, as a box would run it."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "vitalwire", "edge", "run", "--config", str(data / "edge.toml"),
-        stderr=(data / "edge.log").open("ab"), start_new_session=True, preexec_fn=end_with_parent(),
-    )  # fmt: skip
-
-
-async def watch(services: EmbeddedServices) -> None:
+async def watch(services: EmbeddedServices, ending: asyncio.Event) -> None:
     """Servers that died are started again; the broker too when it has grown (it never frees memory)."""
-    while True:
-        await asyncio.sleep(5.0)
+    while not await stops_within(ending, 5.0):
         for line in await asyncio.to_thread(services.check):
             step(line)
 
 
 async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, seconds: float | None) -> bool:
     """The flow on the terminal until it is told to end; whether a value came at all."""
-    began = time.monotonic()
-    seen = False
-    live = Live(console=console, refresh_per_second=2, transient=False) if console.is_terminal else None
+    began, seen = time.monotonic(), False
+    live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
     with live or contextlib.nullcontext():
         for tick in itertools.count():
-            if stop.is_set() or (seconds is not None and time.monotonic() - began > seconds):
-                return seen
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 1.0)
-            found: Flow | None = None
+            if await stops_within(stop, 1.0) or (seconds is not None and time.monotonic() - began > seconds):
+                break
+            found = None
             with contextlib.suppress(StoreError):
                 found = await asyncio.to_thread(flow, at.database)
             if found is None or found.path is None:
                 if time.monotonic() - began > FIRST_VALUE_S and tick % 30 == 0:
-                    step(f"no value yet: see {data}/demo.log and edge.log")
+                    step(f"no value yet: see demo.log, edge.log and processors.log in {data}")
                 continue
-            text = f"{found.way()}\n\n{found.ledger()}\n\n{where(at, ports)}"
+            if not seen:  # above what changes, and not wrapped: lines to copy
+                console.print(f"{where(at, ports)}\n", markup=False, soft_wrap=True)
             if live is not None:
-                live.update(text)
+                live.update(Text(f"{found.way()}\n\n{found.ledger()}"))
             elif not seen:
-                console.print(text, markup=False)
+                console.print(f"{found.way()}\n\n{found.ledger()}", markup=False)
             elif tick % 10 == 0:
                 console.print(found.ledger(), markup=False)
             seen = True
@@ -226,16 +191,14 @@ async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, sec
 
 def where(at: Addresses, ports: Ports) -> str:
     """The addresses of this run."""
-    return "\n".join(
-        (
-            f"page      http://127.0.0.1:{ports.page}/",
-            f"metrics   http://127.0.0.1:{ports.edge_metrics}/metrics (edge), :{ports.processors_metrics} to +2",
-            f"MLLP      127.0.0.1:{ports.mllp}",
-            f"MQTT      {at.mqtt5[0]}:{at.mqtt5[1]} (5.0), {at.mqtt311[0]}:{at.mqtt311[1]} (3.1.1)",
-            f"Kafka     {at.kafka}",
-            f"store     export VITALWIRE_DATABASE='{at.database}'",
-        )
-    )
+    judge = ports.processors_metrics
+    return f"""\
+page      http://127.0.0.1:{ports.page}/
+metrics   http://127.0.0.1:{ports.edge_metrics}/metrics of the edge; {judge}, {judge + 1}, {judge + 2} of the processors
+MLLP      127.0.0.1:{ports.mllp}
+MQTT      {at.mqtt5[0]}:{at.mqtt5[1]} (5.0), {at.mqtt311[0]}:{at.mqtt311[1]} (3.1.1)
+Kafka     {at.kafka}
+store     export VITALWIRE_DATABASE='{at.database}'"""
 
 
 async def drained(database: str, metrics_port: int) -> bool:

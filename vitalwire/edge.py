@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from rich.live import Live
 from rich.text import Text
 
@@ -25,28 +23,22 @@ from edge_agent.watch import watch as watch_source
 from emr_store import read, registry
 from runtime import config as configuration
 from runtime import keys, logs, metrics
-from runtime.errors import UserError
+from runtime.errors import EXIT_UNREACHABLE, EXIT_USAGE, UserError
 from runtime.process import stop_event
 from schemas import topics
 from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Lane, device_id
 from stream_processors.config import ProcessorsConfig
+from vitalwire.broker import topics_of
 from vitalwire.output import age, as_json, cell, console
 from vitalwire.record import Database, Json, connect
-from vitalwire.replay import EXIT_UNREACHABLE
 
-BROKER_LIMIT_S = 5.0
 DRAW_S = 0.25
 LINES_A_DRAW = 3  # of each kind, where they are printed one below the other
 LAST_LINES = {"bytes": 4, "frame": 4, "values": 8}
 app = typer.Typer(help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True)
 config_app = typer.Typer(help="Configuration files.", no_args_is_help=True)
 Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample edge")]
-
-
-@config_app.callback()
-def _config() -> None:
-    """Configuration files."""
 
 
 @config_app.command()
@@ -58,7 +50,7 @@ def sample(process: Annotated[Literal["edge", "processors"], typer.Argument(help
 
 @app.command()
 def keygen(path: Annotated[Path, typer.Argument(help="file to make; .pub goes beside it")] = Path("edge.key")) -> None:
-    """Make this box's signing key and id; a person registers them at the hospital's side."""
+    """Make this box's signing key and id, which a person registers: vitalwire edge keygen edge.key."""
     key, edge, public = keys.generate(path), uuid.uuid4(), path.with_suffix(".pub")
     console.print(f"{path} and {public} are made. In this box's edge.toml:\n", markup=False)
     console.print(f'edge = "{edge}"\nkey_file = "{path}"\n', markup=False)
@@ -69,7 +61,7 @@ def keygen(path: Annotated[Path, typer.Argument(help="file to make; .pub goes be
 
 @app.command()
 def run(config: Config = Path("edge.toml")) -> None:
-    """Run the agent until Ctrl-C."""
+    """Run the agent until Ctrl-C: vitalwire edge run --config edge.toml."""
     settings = configuration.load(config, EdgeConfig)
     for finding in checks.settings(settings):
         raise ConfigError(f"{config}: {finding.where}: {finding.what}: {finding.mend}")
@@ -98,7 +90,7 @@ async def _run(edge: Edge) -> None:
 
 @app.command()
 def check(config: Config = Path("edge.toml"), json: Json = False) -> None:
-    """Try the configuration against the real files, sockets and broker. Exit 2 where something is wrong."""
+    """Try a configuration's files, sockets and broker: vitalwire edge check. Exit 2 where something is wrong."""
     settings = configuration.load(config, EdgeConfig)
     found: list[checks.Finding] = []
 
@@ -112,7 +104,7 @@ def check(config: Config = Path("edge.toml"), json: Json = False) -> None:
     if json:
         as_json([{**f._asdict(), "wrong": f.wrong} for f in found])
     if any(f.wrong for f in found):
-        raise typer.Exit(2)
+        raise typer.Exit(EXIT_USAGE)
 
 
 async def _check(settings: EdgeConfig, say: Callable[[checks.Finding], None]) -> None:
@@ -136,12 +128,10 @@ async def _check(settings: EdgeConfig, say: Callable[[checks.Finding], None]) ->
 
 def _broker(settings: EdgeConfig) -> checks.Finding:
     """Whether the broker answers, and has the topics that the processors create."""
-    tls = {"security.protocol": "ssl", "ssl.ca.location": str(settings.kafka_ca)} if settings.kafka_ca else {}
     try:
-        admin = AdminClient({"bootstrap.servers": settings.kafka, "log_level": 0, **tls})
-        known = admin.list_topics(timeout=BROKER_LIMIT_S).topics
-    except KafkaException:
-        return checks.Finding("kafka", f"{settings.kafka} is not reached", "is it started, and no firewall between?")
+        known = topics_of(settings.kafka, settings.kafka_ca)
+    except UserError as error:
+        return checks.Finding("kafka", str(error), "is it started, and no firewall between?")
     missing = ", ".join(name for name in (*map(topics.raw, Lane), topics.RECEIPTS) if name not in known)
     if missing:
         mend = "start the processors, which create them: vitalwire processors run"
@@ -163,7 +153,7 @@ def watch(
     database: Database = "",
     json: Json = False,
 ) -> None:  # fmt: skip
-    """Show bytes, frames and values as they come, then one verdict. Exit 3 unless values are read."""
+    """Show bytes, frames and values, then one verdict: vitalwire edge watch 'ICU-07 oximeter'. Exit 3 if none."""
     ad_hoc = _ad_hoc(source, driver, topic)
     settings = configuration.load(config, EdgeConfig) if ad_hoc is None else None
     wanted = ad_hoc or _configured(settings, source)

@@ -29,10 +29,10 @@ class Flow:
         lines = [f"one report of {p.bed or p.claim or p.device}"]
         for name, moment, note in (
             ("measured", p.observed_at, "by the device's clock"),
-            ("received", start, "by the edge, then kept in its spool"),
-            ("cut and signed", cut_at, f"batch {p.batch_no}, leaf {p.leaf}, id {p.batch_id.hex()[:16]}"),
+            ("received", start, "by the edge, kept in its spool"),
+            ("cut and signed", cut_at, f"batch {p.batch_no}, leaf {p.leaf}, id {p.batch_id.hex()[:8]}"),
             ("judged, sealed", signed_at, f"place {p.position} in the chain"),
-            ("stored", p.stored_at, "rows, sealed bytes, ledger and receipt in one transaction"),
+            ("stored", p.stored_at, "one transaction, receipt included"),
         ):
             ms = (moment - start).total_seconds() * 1000
             lines.append(f"  {name:15} {moment.astimezone():%H:%M:%S.%f}"[:-3] + f"  {ms:+8.0f} ms  {note}")
@@ -40,14 +40,20 @@ class Flow:
 
     def ledger(self) -> str:
         """The two equations."""
-        t = self.total
-        way = t["said"] - t["stored"] - t["quarantined"]
-        classes = ("charted", "doubtful", "unmapped", "missing")
-        values = " + ".join(f"{t[c]} {c}" for c in classes)
-        return (
-            f"reports  {t['said']} said by devices = {t['stored']} stored + {t['quarantined']} quarantined"
-            f" + {way} on the way\nvalues   {sum(t[c] for c in classes)} stored = {values}"
-        )
+        return equations(self.total)
+
+
+def equations(total: dict[str, int]) -> str:
+    """Conservation in words: of reports, and of the values in those that are stored; what the edges did not hear."""
+    ways = ("stored", "quarantined", "on_the_way", "lost", "unexplained")
+    classes = ("charted", "doubtful", "unmapped", "missing")
+    reports, values = (
+        " + ".join(f"{total[name]} {name.replace('_', ' ')}" for name in names if total[name] or name != "unexplained")
+        for names in (ways, classes)
+    )
+    said = f"reports  {total['said']} said by devices = {reports}\n"
+    gaps = f"\nnot heard in 24 h: {total['gap_s']} s in {total['gaps']} gaps" if total["gaps"] else ""
+    return f"{said}values   {sum(total[name] for name in classes)} stored = {values}{gaps}"
 
 
 def flow(database: str) -> Flow:

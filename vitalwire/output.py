@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,9 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from runtime.logs import escaped
+from schemas.report import Lane
 
 # UTF-8 whatever the locale says: a bed's label in Chinese is also read over SSH into a C locale.
 for _stream in (sys.stdout, sys.stderr):
@@ -20,41 +23,51 @@ for _stream in (sys.stdout, sys.stderr):
 WIDE = 10_000
 _screen = sys.stdout.isatty()
 console = Console(highlight=False, soft_wrap=not _screen, width=None if _screen else WIDE)
-LANES = {1: "live", 2: "backfill", 3: "waveform"}
+LANES = {int(lane): lane.name.lower() for lane in Lane}
 
 
 def as_json(value: Any) -> None:
     """For scripts, on standard output."""
-    sys.stdout.write(msgspec.json.encode(value, enc_hook=_plain).decode() + "\n")
+    sys.stdout.write(
+        msgspec.json.encode(value, enc_hook=lambda v: v.hex() if isinstance(v, bytes) else str(v)).decode() + "\n"
+    )
 
 
-def _plain(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else str(value)
+def listed(
+    json: bool, title: str, columns: Sequence[str], found: Iterable[Any], row: Callable[[Any], Sequence[Any]],
+    empty: str = "nothing yet",
+) -> None:  # fmt: skip
+    """Named tuples: for scripts all that is known of each, for people a row of it."""
+    if json:
+        as_json([each._asdict() for each in found])
+    else:
+        table(title, columns, map(row, found), empty)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "nothing yet") -> None:
-    """For people. Whatever a device sent is printed as text, never as markup."""
-    drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    count = 0
-    for row in rows:
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], empty: str = "nothing yet", *,
+    most: int | None = None, gap: int = 2,
+) -> None:  # fmt: skip
+    """For people: `most` rows, `gap` spaces between cells. What a device sent is printed as text, never as markup."""
+    rows = list(rows)
+    drawn = Table(
+        title=title, title_justify="left", header_style="bold", box=None, padding=(0, gap, 0, 0), pad_edge=False
+    )
+    for at, column in enumerate(columns):
+        numbers = all(isinstance(row[at], int) for row in rows)
+        drawn.add_column(column, overflow="fold", min_width=len(column), justify="right" if numbers else "left")
+    for row in rows[:most]:
         drawn.add_row(*(Text(cell(c)) for c in row))
-        count += 1
-    console.print(drawn if count else f"{title}: {empty}", markup=False)
+    console.print(drawn if rows else f"{title}: {empty}", markup=False)
+    if most is not None and len(rows) > most:
+        console.print(f"and {len(rows) - most} more")
 
 
 def cell(value: Any) -> str:
     """One cell: instants in the local zone, control bytes shown and not obeyed."""
     if value is None:
         return "-"
-    if isinstance(value, datetime):
-        return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return "".join(c if c.isprintable() else _escaped(ord(c)) for c in str(value))
-
-
-def _escaped(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if isinstance(value, datetime) else escaped(str(value))
 
 
 def age(moment: datetime) -> str:

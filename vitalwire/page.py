@@ -17,7 +17,7 @@ from runtime import logs
 from runtime.errors import UserError
 from runtime.process import stop_event
 from vitalwire.output import console
-from vitalwire.record import Database
+from vitalwire.record import Database, explained
 
 LOOPBACK = "127.0.0.1"
 CONNECTIONS_MAX = 200  # a page that is open holds one
@@ -31,7 +31,8 @@ def page(
 ) -> None:
     """What each bed shows now and how old it is, in a browser, until Ctrl-C: vitalwire page."""
     logs.set_up()
-    asyncio.run(_until_told(database, host, port))
+    with explained(database):
+        asyncio.run(_until_told(database, host, port))
 
 
 async def _until_told(database: str, host: str, port: int) -> None:

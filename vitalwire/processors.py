@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,8 @@ from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys, logs
 from runtime.errors import UserError
-from runtime.process import end_with_parent, stop_event
+from runtime.process import end_with_parent, stop_event, stops_within
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo, reachable
 from vitalwire.output import LANES, console
@@ -35,16 +37,22 @@ def run(
     config: Config = Path("processors.toml"),
     lanes: Annotated[str, typer.Option(help="only these, comma between: live,backfill,waveform")] = "",
 ) -> None:
-    """Run the workers until Ctrl-C; one that ends is started again."""
+    """Run the workers until Ctrl-C; one that ends is started again: vitalwire processors run."""
     settings = configuration.load(config, ProcessorsConfig)
     wanted = [name.strip().lower() for name in lanes.split(",") if name.strip()]
     if unknown := sorted(set(wanted) - set(LANES.values())):
         raise UserError(f"--lanes {unknown[0]!r} is none of {', '.join(LANES.values())}")
+    for limit in settings.limits:
+        if limit.metric not in METRIC_BY_REFERENCE_ID:
+            near = get_close_matches(limit.metric, METRIC_BY_REFERENCE_ID, 1)
+            mend = f"did you mean {near[0]!r}?" if near else "see docs/nomenclature.md"
+            raise UserError(f"{config}: limits: {limit.metric!r} is no metric of the nomenclature: {mend}")
     logs.set_up()
     keys.load(settings.key_file, allow_demo=settings.demo)
     if reachable(conninfo(settings)):  # otherwise the workers wait for it; an older schema is found then
-        with explained():
+        with explained(conninfo(settings)):
             migrate(conninfo(settings))
+    console.print(f"{', '.join(APPS)} run; Ctrl-C ends them", markup=False)
     asyncio.run(supervise(config, wanted))
 
 
@@ -80,8 +88,7 @@ async def _keep(name: str, config: Path, lanes: list[str], ending: asyncio.Event
         if time.monotonic() - began_s > QUICK_S:
             delay_s = RESTART_FIRST_S
         _log.error("worker ended", worker=name, code=worker.returncode, again_in_s=delay_s)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ending.wait(), delay_s)
+        await stops_within(ending, delay_s)
         delay_s = min(delay_s * 2, RESTART_MAX_S)
 
 
@@ -90,7 +97,5 @@ async def _end(worker: asyncio.subprocess.Process) -> None:
     for ask in (worker.terminate, worker.kill):
         if worker.returncode is None:
             ask()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(worker.wait(), STOP_S)
-            except TimeoutError:
-                continue

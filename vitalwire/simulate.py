@@ -21,7 +21,9 @@ Scenario = Annotated[str, typer.Option(help="healthy, desaturation, finger_off, 
 
 def _address(text: str) -> tuple[str, int] | None:
     host, _, port = text.rpartition(":")
-    return (host, int(port)) if port.isdigit() else None
+    if text and not port.isdecimal():
+        raise VitalwireError(f"{text!r} is no address: write host:port")
+    return (host, int(port)) if text else None
 
 
 @app.command()
@@ -43,7 +45,8 @@ def ward(
         mllp=_address(mllp), mqtt=_address(mqtt), acked_log=acked_log, duration_s=seconds,
     )  # fmt: skip
     totals = asyncio.run(_until_stopped(lambda stop: run_ward(plan, stop)))
-    console.print(f"sent and acknowledged: {totals}", markup=False)
+    for name, sent in sorted(totals.sent.items()):
+        console.print(f"{name}: {sent} sent, {totals.acked[name]} acknowledged", markup=False)
 
 
 @app.command()

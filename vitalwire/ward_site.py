@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from emr_store import registry
 from emr_store.connect import StoreError, open_store
+from runtime.process import stops_within
 from simulators.ward import SerialLink
 from vitalwire.embedded import Addresses
+from vitalwire.record import devices_that_measure
 
 # metric, unit, name over MQTT, plain HL7 code, Mindray code
 _CHANNELS = (
@@ -80,26 +82,21 @@ def edge_toml(edge: str, at: Addresses, mllp: int, metrics: int, links: Sequence
     return "\n".join(text) + "\n"
 
 
-async def adopt_beds(database: str) -> None:
+async def adopt_beds(database: str, ending: asyncio.Event) -> None:
     """What a nurse does by hand on a real ward: give each new device its bed. The last bed's is left to be adopted."""
-    while True:
-        await asyncio.sleep(1.0)
+    while not await stops_within(ending, 1.0):
         with contextlib.suppress(StoreError):
             await asyncio.to_thread(_adopt, database)
 
 
 def _adopt(database: str) -> None:
     with open_store(database) as conn:
-        strangers = [d for d in registry.devices(conn) if d.adopted_at is None and d.claim]
-        for device in strangers:
+        for device in devices_that_measure(conn):
             claim = device.claim or ""
             found = _BED.search(claim)
-            if found is None and not claim.startswith("eui64:"):
-                continue  # the edge itself, a source
-            number = int(found[1]) if found else int(claim[-6:], 16)
-            if number == 12:
+            if device.adopted_at or not (found or claim.startswith("eui64:")):
                 continue
-            kind = (
-                "监护仪" if claim.startswith(("mllp", "eui64")) else "血氧仪" if claim.startswith("demo") else "传感器"
-            )
-            registry.adopt(conn, str(device.uuid), f"ICU-{number:02}", f"{kind}{number}")
+            number = int(found[1]) if found else int(claim[-6:], 16)
+            if number != 12:
+                kind = {"demo": "血氧仪", "mqtt": "传感器"}.get(claim[:4], "监护仪")
+                registry.adopt(conn, str(device.uuid), f"ICU-{number:02}", f"{kind}{number}")

@@ -143,7 +143,7 @@ def source(port: str, **more: str) -> str:
 def test_check_tries_everything_and_says_what_is_wrong_with_its_mend(
     write: Write, oximeter: str, kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitalwire.edge.BROKER_LIMIT_S", 2.0)
+    monkeypatch.setattr("vitalwire.broker.LOOK_LIMIT_S", 2.0)
     monkeypatch.setattr(topics, "raw", lambda lane: f"{topic_prefix}{lane.name}")
     monkeypatch.setattr(topics, "RECEIPTS", f"{topic_prefix}receipts")
     path = write(source(oximeter))

@@ -185,26 +185,21 @@ def test_a_leftover_server_is_ended_but_nobody_else(tmp_path: Path) -> None:
         assert other.alive
 
 
-def test_the_broker_begins_afresh_on_its_port(services: EmbeddedServices) -> None:
-    kafka = services.start().kafka
-    producer = Producer({"bootstrap.servers": kafka})
-    producer.produce("live.raw", b"x" * 900_000)
-    assert producer.flush(PATIENCE_S) == 0
-    before, size = (
-        AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=PATIENCE_S),
-        services.broker_rss_bytes(),
-    )
-    assert "live.raw" in before.topics
-    assert services.restart_broker() == kafka
-    after = AdminClient({"bootstrap.servers": kafka}).list_topics(timeout=PATIENCE_S)
-    assert not after.topics
-    assert after.cluster_id != before.cluster_id
-    assert services.broker_rss_bytes() < size
-
-
-def test_check_starts_again_what_died_and_a_grown_broker(tmp_path: Path) -> None:
-    services = EmbeddedServices(tmp_path, broker_rss_limit_bytes=1 << 20)
+def test_check_starts_again_what_died_and_a_grown_broker_empty_on_its_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = EmbeddedServices(tmp_path)
     with services as addresses:
+        producer, admin = (
+            Producer({"bootstrap.servers": addresses.kafka}),
+            AdminClient({"bootstrap.servers": addresses.kafka}),
+        )
+        producer.produce("live.raw", b"x" * 900_000)
+        assert producer.flush(PATIENCE_S) == 0
+        assert services.check() == []
+        before = admin.list_topics(timeout=PATIENCE_S)
+        assert "live.raw" in before.topics
+        monkeypatch.setattr("vitalwire.embedded.services.BROKER_RSS_LIMIT_BYTES", 1 << 20)
         keep(addresses.database, 1)
         server = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
         os.kill(server, signal.SIGKILL)
@@ -213,6 +208,9 @@ def test_check_starts_again_what_died_and_a_grown_broker(tmp_path: Path) -> None
         while not services._children["database"].alive:  # its orphans held the shared memory for a moment
             said += services.check()
         assert any("broker: had grown to" in line for line in said)
+        after = AdminClient({"bootstrap.servers": addresses.kafka}).list_topics(timeout=PATIENCE_S)
+        assert not after.topics
+        assert after.cluster_id != before.cluster_id
         assert any("database: had ended by itself" in line and "exit code -9" in line for line in said)
         assert kept(addresses.database) == [1]
 
@@ -249,3 +247,5 @@ def test_a_port_is_kept_only_while_it_is_free() -> None:
     assert free_port(port) == port
     with socket.create_server((HOST, port)):
         assert free_port(port) != port
+        assert free_port(port - 1, span=2) != port - 1
+        assert free_port(port, port + 1) == port + 1

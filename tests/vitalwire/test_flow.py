@@ -8,7 +8,7 @@ from schemas.block import Quarantine
 from schemas.report import Record
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import Store, event
-from vitalwire.flow import balance, flow, transports_with_values
+from vitalwire.flow import balance, equations, flow, transports_with_values
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def store(database: str) -> Store:
 def test_of_an_empty_store_there_is_nothing_to_show(store: Store) -> None:
     found = flow(store.address)
     assert found.way() == "no value yet"
-    assert "0 said by devices = 0 stored + 0 quarantined + 0 on the way" in found.ledger()
+    assert "0 said by devices = 0 stored + 0 quarantined + 0 on the way + 0 lost" in found.ledger()
     assert balance(store.address)
 
 
@@ -40,16 +40,26 @@ def test_the_ledger_names_every_class(store: Store) -> None:
     store.say(report(), report(at_us=T0_US + 1, records=[Record(SPO2, PERCENT, mantissa=250), Record(mantissa=1)]))
     store.write([], [Quarantine("root", "live.raw", True, store.seal(report()))])
     assert flow(store.address).ledger() == (
-        "reports  3 said by devices = 2 stored + 1 quarantined + 0 on the way\n"
+        "reports  3 said by devices = 2 stored + 1 quarantined + 0 on the way + 0 lost\n"
         "values   4 stored = 2 charted + 1 doubtful + 1 unmapped + 0 missing"
     )
     assert balance(store.address)
 
 
+def test_what_was_not_heard_is_said_beside_it() -> None:
+    total = dict.fromkeys(("said", "stored", "quarantined", "on_the_way", "lost", "unexplained"), 0)
+    total |= dict.fromkeys(("charted", "doubtful", "unmapped", "missing"), 0)
+    assert equations(total | {"gaps": 0, "gap_s": 0}).count("\n") == 1
+    assert equations(total | {"gaps": 2, "gap_s": 35}).endswith("\nnot heard in 24 h: 35 s in 2 gaps")
+
+
 def test_what_is_on_the_way_does_not_balance(store: Store) -> None:
     first, second, third = (store.seal(report(at_us=T0_US + i)) for i in range(3))
     store.write([store.judge(m) for m in (first, third)])
-    assert "3 said by devices = 2 stored + 0 quarantined + 1 on the way" in flow(store.address).ledger()
+    assert (
+        "3 said by devices = 2 stored + 0 quarantined + 0 on the way + 0 lost + 1 unexplained"
+        in flow(store.address).ledger()
+    )
     assert not balance(store.address)
     store.write([store.judge(second)])
     assert balance(store.address)

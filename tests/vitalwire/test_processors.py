@@ -115,6 +115,14 @@ def test_a_lane_that_is_none_is_refused(tmp_path: Path) -> None:
     assert str(result.exception) == "--lanes 'bakfill' is none of live, backfill, waveform"
 
 
+def test_a_limit_on_no_metric_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    config = tmp_path / "processors.toml"
+    config.write_text('[[limits]]\nmetric = "MDC_PULS_OXIM_SAT_02"\nlow = 90\n')
+    result = CliRunner().invoke(app, ["processors", "run", "--config", str(config)])
+    assert isinstance(result.exception, UserError)
+    assert str(result.exception).endswith("is no metric of the nomenclature: did you mean 'MDC_PULS_OXIM_SAT_O2'?")
+
+
 def test_a_key_is_made_once(tmp_path: Path) -> None:
     path = tmp_path / "platform.key"
     result = CliRunner().invoke(app, ["processors", "keygen", str(path)])

@@ -64,6 +64,11 @@ class Child:
         """False once it has ended, for whatever reason."""
         return self.process.poll() is None
 
+    def rss_bytes(self) -> int:
+        """Resident memory, proc_pid_statm(5)."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def listens(self, ports: Iterable[int]) -> bool:
         """True if this very process, and not somebody who was faster, listens on 127.0.0.1 at all of `ports`."""
         proc = Path(f"/proc/{self.process.pid}")

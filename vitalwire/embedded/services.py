@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import random
 import secrets
 import socket
@@ -75,22 +74,14 @@ class EmbeddedServices:
     What the broker and the MQTT broker hold is in memory only.
     """
 
-    def __init__(self, data_dir: Path, *, broker_rss_limit_bytes: int = BROKER_RSS_LIMIT_BYTES) -> None:
+    def __init__(self, data_dir: Path) -> None:
         self._dir = data_dir.resolve()
-        self._broker_rss_limit_bytes = broker_rss_limit_bytes
         self._undo = ExitStack()
         self._children: dict[str, Child] = {}
         self._starts = {"broker": self._broker, "database": self._database, "MQTT broker": self._mqtt}
 
-    def __enter__(self) -> Addresses:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self, on_progress: Callable[[str], None] | None = None) -> Addresses:
+    def start(self, say: Callable[[str], None] = lambda _: None) -> Addresses:
         """Start all three and return when they answer; `VitalwireError` says in one line what is in the way."""
-        say = on_progress or (lambda _: None)
         try:
             self._take_folder()
             self._spawner = self._undo.enter_context(ThreadPoolExecutor(1, "embedded-services"))
@@ -107,6 +98,11 @@ class EmbeddedServices:
         mqtt5, mqtt311 = (HOST, self._ports["mqtt5"]), (HOST, self._ports["mqtt311"])
         return Addresses(f"{HOST}:{self._ports['kafka']}", self._server.conninfo(), mqtt5, mqtt311)
 
+    __enter__ = start
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def stop(self) -> None:
         """End all that runs, the last begun first, and let go of the folder; may be called again."""
         self._undo.close()
@@ -122,7 +118,7 @@ class EmbeddedServices:
             child = self._children[name]
             if not child.alive:
                 lines.append(f"{name}: had ended by itself and is started again: {child.last_words()}")
-            elif name == "broker" and (size := self.broker_rss_bytes()) > self._broker_rss_limit_bytes:
+            elif name == "broker" and (size := child.rss_bytes()) > BROKER_RSS_LIMIT_BYTES:
                 lines.append(f"{name}: had grown to {size >> 20} MiB, which it never frees; is started afresh")
                 child.end()
             else:
@@ -132,17 +128,6 @@ class EmbeddedServices:
             except VitalwireError as error:
                 lines.append(str(error))
         return lines
-
-    def broker_rss_bytes(self) -> int:
-        """Resident memory of the broker, proc_pid_statm(5)."""
-        statm = Path(f"/proc/{self._children['broker'].process.pid}/statm").read_text()
-        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def restart_broker(self) -> str:
-        """Start the broker afresh, empty and under a new cluster id, on the same port; its address."""
-        self._children["broker"].end()
-        self._broker()
-        return f"{HOST}:{self._ports['kafka']}"
 
     def _take_folder(self) -> None:
         self._dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -154,7 +139,7 @@ class EmbeddedServices:
         kept: dict[str, int] = {}
         with suppress(FileNotFoundError, msgspec.MsgspecError):
             kept = msgspec.json.decode((self._dir / "ports.json").read_bytes(), type=dict[str, Port])
-        self._ports = {key: free_port(kept.get(key)) for key in ("kafka", "mqtt5", "mqtt311")}
+        self._ports = {key: free_port(*filter(None, [kept.get(key)])) for key in ("kafka", "mqtt5", "mqtt311")}
 
     def _spawn(self, name: str, start: Callable[[], Child]) -> Child:
         # By one thread that lives until `stop`: when the thread ends, the kernel takes the child's parent for dead.
@@ -200,12 +185,14 @@ class EmbeddedServices:
             raise VitalwireError(f"the embedded database does not start: {child.last_words()}")
 
 
-def free_port(wanted: int | None = None) -> int:
-    """`wanted` if it is free on loopback, else another of `PORT_RANGE`."""
-    for port in (*([wanted] if wanted else []), *random.sample(PORT_RANGE, 100)):
-        with socket.socket() as probe, suppress(OSError):
-            # As the services do it: what is left of ended connections (TIME_WAIT) is no obstacle, a listener is.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HOST, port))
-            return port
+def free_port(*wanted: int, span: int = 1) -> int:
+    """The first of `wanted`, else another of `PORT_RANGE`, that is free on loopback with the `span - 1` after it."""
+    for first in (*wanted, *random.sample(PORT_RANGE, 100)):
+        with ExitStack() as probes, suppress(OSError):
+            for port in range(first, first + span):
+                probe = probes.enter_context(socket.socket())
+                # As servers do it: what is left of ended connections (TIME_WAIT) is no obstacle, a listener is.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((HOST, port))
+            return first
     raise VitalwireError(f"no free port on {HOST} between {PORT_RANGE.start} and {PORT_RANGE.stop}")

@@ -1,17 +1,30 @@
-"""A dead message back to the topic it came from."""
+"""What commands ask of the broker themselves: which topics it has, and to take a dead message back."""
 
 from __future__ import annotations
 
-from confluent_kafka import KafkaException, Producer
+from pathlib import Path
 
-from runtime.errors import UserError
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from runtime.errors import EXIT_UNREACHABLE, UserError
 from schemas import topics
 from schemas.batch import read_header
 from schemas.errors import LayoutError
 from schemas.report import Lane
 
-TIMEOUT_S = 10.0
-EXIT_UNREACHABLE = 3
+LOOK_LIMIT_S = 5.0
+TAKE_LIMIT_S = 10.0
+
+
+def topics_of(kafka: str, ca: Path | None) -> set[str]:
+    """The topics that a broker has. Raises UserError where it does not answer."""
+    tls = {"security.protocol": "ssl", "ssl.ca.location": str(ca)} if ca else {}
+    try:
+        admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0, **tls})
+        return set(admin.list_topics(timeout=LOOK_LIMIT_S).topics)
+    except KafkaException:
+        raise UserError(f"{kafka} is not reached", EXIT_UNREACHABLE) from None
 
 
 def publish_again(kafka: str, topic: str, message: bytes) -> str:
@@ -27,15 +40,14 @@ def publish_again(kafka: str, topic: str, message: bytes) -> str:
     failed: list[str] = []
     try:
         producer = Producer({"bootstrap.servers": kafka, "acks": "all", "message.max.bytes": topics.MESSAGE_BYTES_MAX,
-                             "message.timeout.ms": int(TIMEOUT_S * 1000), "log_level": 0})  # fmt: skip
+                             "message.timeout.ms": int(TAKE_LIMIT_S * 1000), "log_level": 0})  # fmt: skip
         producer.produce(
             target, message, key, on_delivery=lambda error, _: failed.append(str(error)) if error else None
         )
-        if producer.flush(TIMEOUT_S) or failed:
-            raise UserError(
-                f"the broker at {kafka} did not take it: {failed[0] if failed else 'no answer'} (is it started?"
-                " --kafka, VITALWIRE_KAFKA)", EXIT_UNREACHABLE,
-            )  # fmt: skip
+        if producer.flush(TAKE_LIMIT_S) or failed:
+            why = failed[0] if failed else "no answer"
+            mend = "is it started? --kafka, VITALWIRE_KAFKA"
+            raise UserError(f"the broker at {kafka} did not take it: {why} ({mend})", EXIT_UNREACHABLE)
     except KafkaException as error:
         raise UserError(f"the broker at {kafka} cannot be used: {error.args[0].str()}", EXIT_UNREACHABLE) from None
     return target

@@ -8,8 +8,8 @@ from schemas.report import Lane
 from schemas.topics import Topic
 from tests.making import Key, report, sealed
 from tests.storing import EDGE
-from vitalwire import replay
-from vitalwire.replay import publish_again
+from vitalwire import broker
+from vitalwire.broker import publish_again
 
 BATCH = sealed([report()], Key(), lane=Lane.BACKFILL)
 
@@ -53,7 +53,7 @@ def test_a_dead_message_goes_back(
 
 
 def test_a_broker_that_is_away_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replay, "TIMEOUT_S", 0.3)
+    monkeypatch.setattr(broker, "TAKE_LIMIT_S", 0.3)
     with pytest.raises(UserError, match=r"^the broker at 127.0.0.1:1 did not take it: ") as caught:
         publish_again("127.0.0.1:1", "live.raw", b"x")
     assert caught.value.exit_code == 3
@@ -67,6 +67,6 @@ def test_an_address_that_is_none_is_said_in_a_line(monkeypatch: pytest.MonkeyPat
         def str(self) -> str:
             return "No such configuration property"
 
-    monkeypatch.setattr(replay, "Producer", refuse)
+    monkeypatch.setattr(broker, "Producer", refuse)
     with pytest.raises(UserError, match=r"^the broker at :: cannot be used: No such configuration property$"):
         publish_again("::", "live.raw", b"x")

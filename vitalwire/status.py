@@ -1,0 +1,123 @@
+"""`vitalwire status`: one page over SSH, 80 columns and 24 lines for a ward in order."""
+
+from __future__ import annotations
+
+import json as text_json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from emr_store import alerts, read, registry
+from schemas.report import device_id
+from vitalwire.output import age, as_json, cell, console, table
+from vitalwire.record import Database, Json, connect, devices_that_measure
+
+SILENT_AFTER_S = 30.0
+NEVER = datetime.min.replace(tzinfo=UTC)
+NAMES_MAX, ROWS_MAX = 20, 4  # of those who speak; of each table
+
+
+class DeviceNow(NamedTuple):
+    """A device; `heard_at` is when its edge received its newest value, None before the first that has a code."""
+
+    device: UUID
+    name: str
+    edge: UUID
+    heard_at: datetime | None
+    lag_s: float | None  # from the edge to the store
+    silent: bool
+
+
+class EdgeNow(NamedTuple):
+    """An edge: when the store last heard of it, and what it then said of its spool."""
+
+    edge: UUID
+    label: str
+    heard_at: datetime | None
+    lag_s: float | None
+    waiting_reports: int | None
+    unreceipted_batches: int | None
+    oldest_waiting_s: float | None
+    gaps: int
+
+
+def status(database: Database = "", json: Json = False) -> None:
+    """One page over SSH: what is connected, what is silent and since when, what waits, what alarms."""
+    with connect(database) as conn, read.one_moment(conn):
+        devices = _devices(read.latest(conn), devices_that_measure(conn))
+        edges = _edges(read.streams(conn), registry.edges(conn), read.edge_counts(conn), devices)
+        names = {d.device: d.name for d in devices} | {device_id(f"edge:{e.edge}"): e.label for e in edges}
+        open_alerts, streams = alerts.open_now(conn), read.streams(conn)
+        events = read.events(conn, ROWS_MAX)
+    if json:
+        tables: dict[str, Sequence[Any]] = {
+            "devices": devices,
+            "edges": edges,
+            "streams": streams,
+            "alerts": open_alerts,
+        }
+        return as_json({name: [each._asdict() for each in found] for name, found in tables.items()})
+    speak = [d.name for d in devices if not d.silent]
+    more = [f"and {len(speak) - NAMES_MAX} more"] if len(speak) > NAMES_MAX else []
+    named = ": " + ", ".join([*speak[:NAMES_MAX], *more]) if speak else ""
+    console.print(cell(f"{len(speak)} of {len(devices)} devices speak{named}"), markup=False)
+    table("Silent", ("device", "since", "ago"), [
+        (d.name, d.heard_at or "never a value with a code", d.heard_at and age(d.heard_at)) for d in devices if d.silent
+    ], empty="none", most=ROWS_MAX)  # fmt: skip
+    table("Edges", ("edge", "heard", "lag", "waiting", "no receipt", "oldest", "gaps"), [
+        (e.label, age(e.heard_at) if e.heard_at else "never", _seconds(e.lag_s), e.waiting_reports,
+         e.unreceipted_batches, _seconds(e.oldest_waiting_s), e.gaps) for e in edges
+    ], most=ROWS_MAX)  # fmt: skip
+    table("Open alerts", ("priority", "device", "alert", "since"), [
+        (a.priority, names.get(a.device, a.device), a.message, age(a.opened_at)) for a in open_alerts
+    ], empty="none", most=ROWS_MAX)  # fmt: skip
+    return table("Events", ("ago", "of", "event"), [
+        (age(e.observed_at), names.get(e.device, e.claim), _words(e.texts)) for e in events
+    ])  # fmt: skip
+
+
+def _devices(values: list[read.LatestValue], known: list[registry.DeviceRow]) -> list[DeviceNow]:
+    """Those that have said a value, and those that somebody has adopted; who fell silent last comes first."""
+    newest = {v.device: v for v in sorted(values, key=lambda v: v.received_at)}
+    old, found = datetime.now(UTC) - timedelta(seconds=SILENT_AFTER_S), []
+    for d in known:
+        v = newest.get(d.uuid)
+        if v or d.adopted_at:
+            name = " ".join(filter(None, (d.bed, d.name))) if d.adopted_at else d.claim or str(d.uuid)
+            lag_s = (v.stored_at - v.received_at).total_seconds() if v else None
+            silent = v is None or v.received_at < old
+            found.append(DeviceNow(d.uuid, name, d.edge, v and v.received_at, lag_s, silent))
+    return sorted(found, key=lambda d: d.heard_at if d.heard_at and d.silent else NEVER, reverse=True)
+
+
+def _edges(
+    streams: list[read.Stream], registered: list[registry.EdgeRow], counts: list[tuple[UUID, datetime, str]],
+    devices: list[DeviceNow],
+) -> list[EdgeNow]:  # fmt: skip
+    """Those that are registered, and those that were once."""
+    labels = {s.edge: s.label or str(s.edge) for s in streams} | {
+        e.edge: e.label for e in registered if not e.revoked_at
+    }
+    said = {edge: text_json.loads(text) for edge, _, text in counts}
+    found = []
+    for edge, label in labels.items():
+        of, its = [s for s in streams if s.edge == edge], said.get(edge, {})
+        newest = max((d for d in devices if d.edge == edge and d.heard_at), key=lambda d: d.heard_at or 0, default=None)
+        found.append(EdgeNow(
+            edge, label, max((s.updated_at for s in of), default=None), newest and newest.lag_s,
+            its.get("waiting_reports"), its.get("unreceipted_batches"), its.get("oldest_waiting_s"),
+            sum(s.gaps for s in of),
+        ))  # fmt: skip
+    return found
+
+
+def _seconds(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.1f} s"
+
+
+def _words(texts: list[dict[str, object]]) -> str:
+    said = "; ".join(f"{t.get('code', '')} {t.get('text', '')}".strip() for t in texts if "code" in t)
+    # The edge says instants in microseconds.
+    return re.sub(r"since (\d{16})$", lambda m: f"since {cell(datetime.fromtimestamp(int(m[1]) / 1e6, UTC))}", said)

@@ -11,8 +11,11 @@ from typing import Any, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 from adapters.site import SiteMapping, scaled
-from schemas.errors import FrameError
+from schemas.batch import encode_report
+from schemas.errors import FrameError, LayoutError
 from schemas.report import ClockQuality, Kind, Record, RecordKind, Report, Validity
+
+LARGE_FRAME_BYTES = 64 * 1024  # what a smaller frame says fits a batch, whatever it says
 
 
 @dataclass(frozen=True)
@@ -106,3 +109,14 @@ class DeviceDriver:
     read: Callable[[bytes, Source], Sequence[Report]]
     framer: Callable[[], SerialFramer] | None = None
     serial: SerialSettings | None = None
+
+
+def fitting(reports: Sequence[Report], frame: bytes) -> Sequence[Report]:
+    """The reports of a frame that may be a large one; FrameError where one is larger than a batch takes."""
+    if len(frame) > LARGE_FRAME_BYTES:
+        try:
+            for report in reports:
+                encode_report(report, bytes(16), bytes(32))
+        except LayoutError as error:
+            raise FrameError(error.reason, error.detail) from None
+    return reports

@@ -18,7 +18,7 @@ from zlib import crc32
 
 from msgspec.structs import replace
 
-from adapters.driver import DeviceDriver, Source
+from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.hl7v2 import NULL, Message, Syntax, unescape
 from adapters.formats.instants import DTM_CHARS_MAX, parse_dtm
 from adapters.site import Mapped, SiteMapping, scaled
@@ -194,7 +194,8 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
     context = _context(message)
     if kind != "ORU":
         context.insert(0, _text("MSH-9", msh.field(9)))
-        return (replace(clock.report(Kind.CONTEXT, claim, context, "MSH-7", message_time), frame=frame),)
+        kept = replace(clock.report(Kind.CONTEXT, claim, context, "MSH-7", message_time), frame=frame)
+        return fitting((kept,), frame)
     meaning = _meaning if len(frame) <= CACHED_BYTES_MAX else _meaning.__wrapped__
     groups = _observed(message, source, claim, message_time, meaning)
     claims = dict.fromkeys(device for _, device, _ in groups) or {claim: None}
@@ -203,7 +204,7 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
     reports = [clock.report(Kind.CONTEXT, c, context, "MSH-7", message_time) for c in claims if context]
     about = Kind.ALERT if event == "R40" else Kind.METRIC  # IHE PCD-04: alarms of the device
     reports += [clock.report(about, device, g.records, g.time_field, at) for (_, device, at), g in groups.items()]
-    return reports
+    return fitting(reports, frame)
 
 
 def _context(message: Message) -> list[Record]:

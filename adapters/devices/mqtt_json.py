@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from adapters.driver import DeviceDriver, Source
+from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.instants import Instant, parse_iso
 from adapters.site import Mapped, scaled
 from schemas.errors import FrameError
@@ -18,7 +18,7 @@ from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Repor
 
 SYSTEM = "JSON"
 VALUES_MAX = 1000  # in one payload
-PATH_CHARS_MAX = 256
+PATH_BYTES_MAX = 256
 # Epoch milliseconds of the years 2000 to 9999; a smaller number counts something else (seconds, time since boot).
 _EPOCH_MS_MIN, _EPOCH_MS_MAX = 946_684_800_000, 253_402_300_799_999
 _UNMAPPED = Mapped(0, 0)
@@ -41,15 +41,15 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str | bool | None]]:
     """Every value with its path; a text is one that UTF-8 can hold."""
-    if len(path) > PATH_CHARS_MAX:
+    if len(named := path.encode("utf-8", "replace")) > PATH_BYTES_MAX:
         raise FrameError("path-too-long")
     if isinstance(node, dict | list):
         for key, child in node.items() if isinstance(node, dict) else enumerate(node):
             yield from _leaves(child, f"{path}.{key}" if path else str(key))
     elif isinstance(node, str) and not isinstance(node, _Numeral):
-        yield path.encode("utf-8", "replace").decode(), node.encode("utf-8", "replace").decode()
+        yield named.decode(), node.encode("utf-8", "replace").decode()
     else:
-        yield path.encode("utf-8", "replace").decode(), node
+        yield named.decode(), node
 
 
 def _record(path: str, leaf: str | bool | None, source: Source) -> Record:
@@ -99,12 +99,12 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
     claim = f"{source.name}/{source.device_field}={serial}" if serial else source.claim("topic")
     received = source.received_at_us
     if at is None:
-        return (Report(Kind.METRIC, claim, received, received, ClockQuality.RECEIVED, tuple(records)),)
-    return (
-        Report(
+        report = Report(Kind.METRIC, claim, received, received, ClockQuality.RECEIVED, tuple(records))
+    else:
+        report = Report(
             Kind.METRIC, claim, at.us, received, ClockQuality.DEVICE, tuple(records), at.us, at.uncertainty_ms, True
-        ),
-    )
+        )
+    return fitting((report,), frame)
 
 
 DRIVER = DeviceDriver(

@@ -41,10 +41,7 @@ def test_a_good_configuration_has_nothing_wrong() -> None:
     [
         (changed(edge="EDGE"), "edge", "is no edge id", "vitalwire edge keygen"),
         (changed(serial=GOOD.serial * 2), "spo2", "two sources have this name", "its own"),
-        (changed(serial=serial(driver="hl7_oru")), "spo2", "does not speak over serial", "choose nonin_ascii"),
         (changed(serial=serial(time_zone="Berlin")), "spo2", "'Berlin' is no time zone", "Europe/Berlin"),
-        (changed(serial=serial(port="")), "spo2", "no port is named", "/dev/serial/by-id/..."),
-        (changed(serial=serial(port="spy:///dev/x")), "spo2", "spy:// is not supported", "rfc2217://host:port"),
         (changed(mllp=(MllpConfig("hl7", "hl7_oru", listen="2575x"),)), "hl7", "'2575x' is no address", "host:port"),
     ],
 )  # fmt: skip

@@ -22,12 +22,12 @@ from runtime import keys
 from runtime.clock import now_us
 from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Kind, Report
+from tests.edge_agent.transports.scene import LIMIT_S, eventually
 from tests.making import report
 from tests.wire import MllpSender
 from vitalwire.embedded import Addresses
 from vitalwire.embedded.services import free_port
 
-LIMIT_S = 20.0
 NOWHERE = "127.0.0.1:1"
 MESSAGE = b"MSH|^~\\&|MON||||20261124101500+0000||ORU^R01|7|P|2.6\rOBR|1||||||20261124101500+0000\rOBX|1|NM|x||97|\r"
 
@@ -62,12 +62,6 @@ kept: list[Report] = []  # in the order in which they were put into the spool
 
 def codes() -> list[str]:
     return [r.records[0].as_sent.code for r in kept if r.kind is Kind.EVENT and r.records[0].as_sent]
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 async def run_until(edge: Edge, holds: Callable[[], object]) -> None:

@@ -29,9 +29,10 @@ from edge_agent.transports.serial import trouble
 from edge_agent.watch import Observation, Watcher, in_words, verdict, watch
 from schemas.report import AsSent, Record, Validity
 from tests.edge_agent.transports.mqtt_scene import CONNACK, Scripted
+from tests.edge_agent.transports.scene import LIMIT_S
 from vitalwire.embedded import Addresses
+from vitalwire.embedded.services import free_port
 
-LIMIT_S = 10.0
 LINE = b"SPO2=097 HR=072\r\n"
 ORU = (
     b"MSH|^~\\&|MON||||20261124101500+0000||ORU^R01|7|P|2.6\rPID|||1\rOBR|1||||||20261124101500+0000\r"
@@ -132,13 +133,6 @@ def seen_at(
 
     asyncio.run(run())
     return w.look()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

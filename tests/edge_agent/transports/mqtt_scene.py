@@ -19,61 +19,11 @@ from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import MqttConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports.mqtt import MqttTransport
+from tests.edge_agent.transports.scene import LIMIT_S, eventually
 from vitalwire.embedded import Addresses
 
-LIMIT_S = 10.0
 Version = Literal["5.0", "3.1.1"]
 VERSIONS: tuple[Version, ...] = ("5.0", "3.1.1")
-
-
-class Proxy:
-    """Stands between us and a broker, and can cut."""
-
-    def __init__(self, to: tuple[str, int]) -> None:
-        self._to = to
-        self._sockets: list[socket.socket] = []
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.place = f"127.0.0.1:{self._server.getsockname()[1]}"
-        self.connections = 0
-        self.junk = b""  # what the next connection gets, instead of the broker's answer
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                ours = self._server.accept()[0]
-                self.connections += 1
-                self._sockets.append(ours)
-                if self.junk:
-                    ours.recv(4096)
-                    ours.sendall(self.junk)
-                    self.junk = b""
-                    continue
-                theirs = socket.create_connection(self._to)
-                self._sockets.append(theirs)
-                for a, b in ((ours, theirs), (theirs, ours)):
-                    threading.Thread(target=self._copy, args=(a, b), daemon=True).start()
-
-    @staticmethod
-    def _copy(a: socket.socket, b: socket.socket) -> None:
-        with suppress(OSError):
-            while data := a.recv(65536):
-                b.sendall(data)
-        for each in (a, b):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def cut(self) -> None:
-        sockets, self._sockets = self._sockets, []
-        for each in sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-
-    def close(self) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self.cut()
 
 
 class Ward:
@@ -82,7 +32,7 @@ class Ward:
     def __init__(self, addresses: Addresses, version: Version) -> None:
         self.topic, self.version = f"ward/{secrets.token_hex(6)}", version
         at = addresses.mqtt5 if version == "5.0" else addresses.mqtt311
-        self.proxy = Proxy(at)
+        self._place = f"{at[0]}:{at[1]}"
         protocol = paho.MQTTv5 if version == "5.0" else paho.MQTTv311
         self._sender = paho.Client(CallbackAPIVersion.VERSION2, self.topic.replace("/", "-"), protocol=protocol)
         self._sender.connect(*at)
@@ -95,8 +45,8 @@ class Ward:
 
     def config(self, **more: Any) -> MqttConfig:
         topics = (f"{self.topic}/#",)
-        return MqttConfig("ward", "mqtt_json", version=self.version,
-                          **{"broker": self.proxy.place, "topics": topics} | more)  # fmt: skip
+        options: dict[str, Any] = {"broker": self._place, "topics": topics, "version": self.version} | more
+        return MqttConfig("ward", "mqtt_json", **options)
 
     def transport(self, **more: Any) -> MqttTransport:
         return transport(self.config(**more), self.edge)
@@ -108,21 +58,20 @@ class Ward:
     def close(self) -> None:
         self._sender.disconnect()
         self._sender.loop_stop()
-        self.proxy.close()
 
 
 def transport(config: MqttConfig, edge: str = "e" * 32) -> MqttTransport:
     return MqttTransport(config, edge, lambda topic: Source("ward", time_field="ts", peer=topic))
 
 
-async def eventually(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
 CONNACK = b"\x20\x02\x00\x00"  # 3.1.1 section 3.2
 CONNACK5 = b"\x20\x03\x00\x00\x00"
+
+
+def publish(first_byte: int, packet_id: int, payload: bytes, properties: bytes) -> bytes:
+    """A PUBLISH of topic ward/1 at QoS 1; `properties` is empty in 3.1.1."""
+    body = b"\x00\x06ward/1" + packet_id.to_bytes(2) + properties + payload
+    return bytes((first_byte, len(body))) + body
 
 
 class Scripted:

@@ -95,10 +95,6 @@ async def ask(streams: Streams, payload: bytes) -> tuple[str, str]:
     return outcome(await answer(streams[0]))
 
 
-def agent_driver() -> Any:
-    return None  # the driver is not asked about what has a reason already
-
-
 @asynccontextmanager
 async def gateway_or_listener(deliver: Callable[[Delivery], None], dialled: bool) -> AsyncIterator[Streams]:
     """A connection to a transport, whichever of the two has opened it."""

@@ -12,7 +12,6 @@ import pytest
 
 from adapters.formats.hl7_ack import Outcome
 from adapters.formats.mllp import wrap
-from edge_agent import agent
 from edge_agent.delivery import Delivery
 from edge_agent.transports import mllp
 from edge_agent.transports.mllp import split_address
@@ -21,7 +20,6 @@ from tests.edge_agent.transports.scene import (
     LIMIT_S,
     Agent,
     Streams,
-    agent_driver,
     answer,
     ask,
     connect,
@@ -148,7 +146,6 @@ def test_an_acknowledgement_is_kept_and_never_acknowledged(dialled: bool, kind: 
             assert outcome(await answer(streams[0])) == ("AA", "m")  # and nothing before it
             reasons = [d.reason for d in agent_.came]
             assert reasons == ["acknowledgement", "nested-start-block", "end-block-without-cr", ""]
-            assert agent.read(agent_driver(), agent_.came[0])[1] == "acknowledgement"
 
     asyncio.run(run())
 
@@ -329,9 +326,6 @@ def test_a_gateway_is_dialled_again_after_each_end_with_longer_waits(monkeypatch
 
     monkeypatch.setattr("edge_agent.transports.mllp.asyncio.sleep", sleep)
     asyncio.run(run())
-
-
-# --- TLS --------------------------------------------------------------------------------------------------------------
 
 
 def test_the_kernel_asks_a_sender_that_is_silent_whether_it_is_still_there() -> None:

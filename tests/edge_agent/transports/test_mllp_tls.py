@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
 from pathlib import Path
 from typing import Any
@@ -121,10 +120,6 @@ def test_beyond_loopback_it_listens_only_with_tls_or_by_name() -> None:
     asyncio.run(run())
 
 
-def test_a_port_in_use_names_the_source_the_place_and_the_reason() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        place = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(OSError, match=rf"bed: {place} cannot be listened on \(Address already in use\)"):
-            asyncio.run(start(MllpConfig("bed", "hl7_oru", listen=place)))
+def test_a_place_that_is_not_ours_names_the_source_and_the_place() -> None:
     with pytest.raises(OSError, match=r"bed: nowhere\.invalid:1 cannot be listened on"):
         asyncio.run(start(MllpConfig("bed", "hl7_oru", listen="nowhere.invalid:1", insecure=True)))

@@ -28,9 +28,10 @@ from tests.edge_agent.transports.mqtt_scene import (
     Came,
     Scripted,
     Version,
-    eventually,
+    publish,
     transport,
 )
+from tests.edge_agent.transports.scene import eventually
 from tests.making import T0_US
 
 
@@ -48,16 +49,13 @@ def test_a_message_whose_acknowledgement_was_lost_comes_again_and_is_a_repeat(
 ) -> None:
     """Not before the embedded broker: it sends again without DUP, now and then (MQTT-3.3.1-1 asks for it)."""
 
-    def publish(first_byte: int, packet_id: int, hr: int) -> bytes:
-        body = b"\x00\x06ward/1" + packet_id.to_bytes(2) + properties + b'{"hr": %d}' % hr
-        return bytes((first_byte, len(body))) + body
+    def say(first_byte: int, packet_id: int, hr: int) -> bytes:
+        return publish(first_byte, packet_id, b'{"hr": %d}' % hr, properties)
 
     spool = Spool(tmp_path, bytes_max=1 << 20, receipt_hold_s=1)
     voice = Voice("edge:1", lambda: T0_US)
     came: list[Delivery] = []
-    broker = Scripted(
-        connack + publish(0x32, 7, 72), connack + publish(0x3A, 7, 72) + publish(0x32, 7, 72) + publish(0x32, 8, 73)
-    )
+    broker = Scripted(connack + say(0x32, 7, 72), connack + say(0x3A, 7, 72) + say(0x32, 7, 72) + say(0x32, 8, 73))
 
     def lose_the_first_answer(delivery: Delivery) -> None:
         came.append(delivery)
@@ -81,6 +79,32 @@ def test_a_message_whose_acknowledgement_was_lost_comes_again_and_is_a_repeat(
     # The second is a repeat; the third says the same again, and means it. One more introduces the device.
     assert spool.figures.reports == 1 + 3
     spool.close()
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n" + b"x" * 100,
+        b"\xff" * 64,
+        CONNACK5 + b"\x90\x00",  # an empty SUBACK
+        CONNACK5 + b"\x30\x02\xff\xff",  # a PUBLISH whose topic is longer than itself
+        CONNACK5 + b"\x32\x05\x00\x01a\x00\x01",  # a PUBLISH without its properties
+        b"\x20\x0a\x00\x00\x07\x99abcdef",  # a CONNACK with a property that there is not
+    ],
+)
+def test_what_is_no_mqtt_ends_neither_the_thread_nor_the_feed(junk: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    came = Came()
+
+    async def run() -> None:
+        task = asyncio.ensure_future(transport(MqttConfig("w", "mqtt_json", broker=broker.place)).run(came))
+        await eventually(lambda: came or task.done())
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with closing(Scripted(junk, CONNACK5 + publish(0x32, 7, b"{}", b"\x00"))) as broker:
+        asyncio.run(run())
+    assert came.said() == [b"{}"]
+    assert "Traceback" not in capsys.readouterr().err
 
 
 async def until_logged(config: MqttConfig, event: str) -> dict[str, Any]:

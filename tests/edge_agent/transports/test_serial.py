@@ -7,7 +7,7 @@ import fcntl
 import os
 import socket
 import tty
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,9 +25,9 @@ from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.transports import serial
 from edge_agent.transports.serial import SerialTransport, open_port, url_problem
+from tests.edge_agent.transports.scene import LIMIT_S, eventually
 from tests.making import T0_US
 
-LIMIT_S = 10.0
 LINES = [b"SPO2=%03d HR=072" % n for n in range(90, 100)]
 
 
@@ -100,12 +100,6 @@ class Bed:
 
     def frames(self) -> list[tuple[bytes, str]]:
         return [(d.frame, d.reason) for d in self.came]
-
-
-async def eventually(holds: Callable[[], object]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not holds():
-            await asyncio.sleep(0.005)
 
 
 def bed_at(port: object, driver: DeviceDriver = nonin.ASCII) -> Bed:

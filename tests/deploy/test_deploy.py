@@ -1,0 +1,53 @@
+"""What `deploy/` says twice, for containers and for `services`, is the same; units start commands that there are."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+
+from vitalwire.__main__ import app
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+COMPOSE = (DEPLOY / "compose.yaml").read_text("utf-8")
+SERVICES = (DEPLOY / "services" / "services").read_text("utf-8")
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+def test_containers_listen_on_loopback_on_the_ports_of_services() -> None:
+    ports = re.findall(r"ports: \[\"(.*)\"\]", COMPOSE)
+    assert [port.rpartition(":")[0] for port in ports] == ["127.0.0.1:19092", "127.0.0.1:15432", "127.0.0.1:11883"]
+    assert all(f":-{port.split(':')[1]}}}" in SERVICES for port in ports)
+
+
+def test_limits_are_the_same_in_containers_and_in_services() -> None:
+    properties = (DEPLOY / "services" / "kafka.properties").read_text("utf-8")
+    for key in ("message.max.bytes", "auto.create.topics.enable", "offsets.topic.replication.factor"):
+        (value,) = re.findall(rf"(?m)^{re.escape(key)}=(.*)$", properties)
+        assert re.search(rf'KAFKA_{key.replace(".", "_").upper()}: "?{value}"?\n', COMPOSE), key
+    mosquitto = (DEPLOY / "services" / "mosquitto.conf").read_text("utf-8").splitlines()
+    for line in ("max_queued_messages 0", "max_inflight_messages 0", "persistence true", "autosave_interval 1",
+                 "allow_anonymous false"):  # fmt: skip
+        assert line in mosquitto
+        assert f"'{line}'" in COMPOSE
+    postgres = (DEPLOY / "services" / "timescaledb.conf").read_text("utf-8")
+    for key, value in re.findall(r"-c, ([\w.]+)=(\w+)", COMPOSE):
+        assert f"\n{key} = {value}\n" in postgres
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_starts_a_command_that_there_is_and_is_well_formed(unit: Path, tmp_path: Path) -> None:
+    text = unit.read_text("utf-8")
+    (words,) = re.findall(r"(?m)^ExecStart=/opt/vitalwire/bin/vitalwire (.*)$", text)
+    command = typer.main.get_command(app)
+    group, name, *rest = words.split()
+    command.commands[group].commands[name].make_context(name, rest)  # type: ignore[attr-defined]
+    if shutil.which("systemd-analyze"):
+        here = text.replace("/opt/vitalwire/bin/vitalwire", "/bin/true").replace("User=vitalwire", "User=root")
+        (tmp_path / unit.name).write_text(here)
+        found = subprocess.run(["systemd-analyze", "verify", tmp_path / unit.name], capture_output=True, text=True)
+        assert unit.name not in found.stderr, found.stderr

@@ -4,6 +4,8 @@ One OBR group is one report; an OBX with a time of its own (OBX-14: cuff pressur
 are a `context` report. What is no observation (ADT, MDM) is kept whole as a `context` report, not used yet.
 
 - IHE PCD TF-2 appendix B: OBX-4 is the path MDS.VMD.channel.metric; OBX without values are its nodes; OBX-8 the status.
+- IHE PCD Waveform Content Module, and Mindray's gateway: a wave is an OBX of type NA; the level below it in OBX-4 says
+  how to read it. One that samples of 16 bits would not hold exactly, or without a rate, stays the text that it is.
 - Mindray PDS Programmer's Guide: MSH-10 is a message kind (106: heartbeat), no MSH-7, patient and bed in an earlier
   message of the same connection.
 """
@@ -11,7 +13,8 @@ are a `context` report. What is no observation (ADT, MDM) is kept whole as a `co
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 from zlib import crc32
@@ -24,7 +27,7 @@ from adapters.formats.instants import DTM_CHARS_MAX, parse_dtm
 from adapters.site import Mapped, SiteMapping, scaled
 from schemas.errors import FrameError
 from schemas.nomenclature import METRIC_BY_CODE, METRIC_BY_REFERENCE_ID, unit_from_text
-from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report, Validity
+from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report, Samples, Validity
 
 TYPES = ("ORU", "ADT", "MDM")
 DEVICES_MAX = 100  # in one message; each gets its context
@@ -39,6 +42,9 @@ _CONTEXT = (
     ("PV1", 2, "PV1-2"), ("PV1", 3, "PV1-3"), ("PV1", 19, "PV1-19"), ("PV1", 44, "PV1-44"),
 )  # fmt: skip
 _UNMAPPED = Mapped(0, 0)
+# Facets of a wave: its rate, the worth of a count, and which count is no sample. MDC_DIM_PER_SEC, MDC_DIM_HZ.
+_FACETS = ("MDC_ATTR_SAMP_RATE", "MDC_ATTR_NU_MSMT_RES", "MDC_EVT_INOP")
+_A_SECOND = ("264608", "264640", "")
 _NOT_SENT = [""] * 19  # OBX-1 to 19, where a sender leaves off
 # OBX-11, table 0085: cannot be obtained, wrong, deleted, not asked, order only, pending.
 _NO_RESULT = frozenset("XWDNOI")
@@ -121,9 +127,12 @@ def _instance(sub_id: str, whole: bool = False) -> int:
     return crc32(place.encode("utf-8", "replace")) & 0xFFFF if sub_id else 0
 
 
-def _record(kind: str, sent: str, syntax: Syntax, meaning: _Meaning) -> Record | None:
+def _record(kind: str, sent: str, syntax: Syntax, meaning: _Meaning, wave: _Wave | None) -> Record | None:
     """The record of an OBX; None for a node of the containment tree."""
     code, unit, instance, numeric, validity, shift, missing, as_sent, is_node = meaning
+    if wave:
+        validity = max(validity, wave[2])
+        return Record(code, unit, instance, RecordKind.SAMPLES, validity, as_sent=as_sent, samples=wave[0])
     if numeric and sent not in missing and (parts := scaled(sent, shift)):
         return Record(code, unit, instance, RecordKind.NUMERIC, validity, *parts, None, as_sent)
     text = None if sent in ("", NULL) else unescape(sent, syntax)
@@ -133,6 +142,43 @@ def _record(kind: str, sent: str, syntax: Syntax, meaning: _Meaning) -> Record |
         record_kind = RecordKind.NUMERIC if numeric or not kind else RecordKind.TEXT
         return Record(code, unit, instance, record_kind, Validity.NOT_AVAILABLE, text=text, as_sent=as_sent)
     return Record(code, unit, instance, RecordKind.TEXT, validity, text=text, as_sent=as_sent)
+
+
+_Wave = tuple[Samples, str, Validity]  # an OBX of type NA, read; its units as OBX-6 or its resolution says them
+
+
+def _waves(message: Message) -> dict[tuple[int, str], _Wave]:
+    """The waves by OBR and OBX-4; facets follow their wave."""
+    component, obr = message.syntax.component, 0
+    found: dict[tuple[int, str], dict[str, list[str]]] = {}
+    for segment in message.segments:
+        fields = segment.fields + _NOT_SENT
+        if segment.name == "OBR":
+            obr += 1
+        elif segment.name == "OBX" and fields[2] == "NA":
+            found[obr, fields[4]] = {"": fields}
+        elif segment.name == "OBX" and (facets := found.get((obr, fields[4].rpartition(".")[0]))):
+            facets[(fields[3].split(component) + _NOT_SENT)[1]] = fields
+    return {where: wave for where, facets in found.items() if (wave := _wave(facets, component))}
+
+
+def _wave(facets: dict[str, list[str]], component: str) -> _Wave | None:
+    """Count x resolution, or without a resolution each sample as it is written; None where that is not exact."""
+    wave, rate, resolution, mark = (facets.get(name, _NOT_SENT) for name in ("", *_FACETS))
+    sent = wave[5].split(component)
+    parts = [part for text in sent if (part := scaled(text))]
+    hz, worth = scaled(rate[5]), scaled(resolution[5] or "1")
+    if hz is None or worth is None or len(parts) < len(sent) or rate[6].partition(component)[0] not in _A_SECOND:
+        return None
+    lowest, highest = min(exponent for _, exponent in parts), max(exponent for _, exponent in parts)
+    a_second = float(Decimal(hz[0]).scaleb(hz[1]))
+    if not (1 <= a_second <= 1e6 and 0 < worth[0] < 2**31 and -99 < worth[1] < 99 and -9 <= lowest <= highest <= 9):
+        return None
+    raw = tuple(mantissa * 10 ** (exponent - lowest) for mantissa, exponent in parts)
+    if min(raw) < -(2**15) or max(raw) >= 2**15 or (lowest and resolution[5]):  # a resolution is that of counts
+        return None
+    samples = Samples(round(1e6 / a_second), worth[0], 0, worth[1] + lowest, raw)
+    return samples, wave[6] or resolution[6], Validity.QUESTIONABLE if mark[5] in sent else Validity.VALID
 
 
 def _equipment(source: Source, syntax: Syntax, sent: str) -> str:
@@ -184,26 +230,26 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
     """One message: its context, then its observations."""
     message = Message(frame, source.charset)
     msh = message.segments[0]
-    kind, event, message_time = msh.field(9, 1), msh.field(9, 2), msh.field(7, 1)
-    if kind not in TYPES:
+    what, event, message_time = msh.field(9, 1), msh.field(9, 2), msh.field(7, 1)
+    if what not in TYPES:
         raise FrameError("unsupported-type", f"not one of {', '.join(TYPES)}")
     if not _VERSION.fullmatch(msh.field(12, 1)):
         raise FrameError("unsupported-version", "not 2.1 to 2.8")
     clock = _Clock(message_time, source)
     claim = _claim(message, source, bare=not message_time)
     context = _context(message)
-    if kind != "ORU":
+    if what != "ORU":
         context.insert(0, _text("MSH-9", msh.field(9)))
         kept = replace(clock.report(Kind.CONTEXT, claim, context, "MSH-7", message_time), frame=frame)
         return fitting((kept,), frame)
-    meaning = _meaning if len(frame) <= CACHED_BYTES_MAX else _meaning.__wrapped__
-    groups = _observed(message, source, claim, message_time, meaning)
-    claims = dict.fromkeys(device for _, device, _ in groups) or {claim: None}
+    about = Kind.ALERT if event == "R40" else Kind.METRIC  # IHE PCD-04: alarms of the device
+    waves = _waves(message) if b"NA" in frame else {}
+    groups = _observed(message, source, claim, about, waves, len(frame) <= CACHED_BYTES_MAX)
+    claims = dict.fromkeys(device for _, _, device, _ in groups) or {claim: None}
     if len(claims) > DEVICES_MAX:
         raise FrameError("too-many-devices", f"more than {DEVICES_MAX}")
     reports = [clock.report(Kind.CONTEXT, c, context, "MSH-7", message_time) for c in claims if context]
-    about = Kind.ALERT if event == "R40" else Kind.METRIC  # IHE PCD-04: alarms of the device
-    reports += [clock.report(about, device, g.records, g.time_field, at) for (_, device, at), g in groups.items()]
+    reports += [clock.report(kind, device, g.records, g.time_field, at) for (_, kind, device, at), g in groups.items()]
     return fitting(reports, frame)
 
 
@@ -241,6 +287,9 @@ class _Group(NamedTuple):
     channels: set[tuple[int, int]]
 
 
+_Key = tuple[int, Kind, str, str]  # OBR, kind, device, time as sent
+
+
 def _equipment_of_mds(message: Message) -> dict[str, str]:
     """OBX-18 as sent by the first facet of OBX-4: some senders say it in the MDS node alone, some in most metrics."""
     said: dict[str, str] = {}
@@ -252,32 +301,39 @@ def _equipment_of_mds(message: Message) -> dict[str, str]:
 
 
 def _observed(
-    message: Message, source: Source, claim: str, message_time: str, meaning: Callable[..., _Meaning]
-) -> dict[tuple[int, str, str], _Group]:
-    """Groups by OBR, device and time as sent."""
-    syntax, site = message.syntax, source.site
+    message: Message, source: Source, claim: str, about: Kind, waves: dict[tuple[int, str], _Wave], cached: bool
+) -> dict[_Key, _Group]:
+    """The observations in groups, each of them a report."""
+    syntax, site, meaning = message.syntax, source.site, _meaning if cached else _meaning.__wrapped__
     of_mds = _equipment_of_mds(message) if source.device_field in (None, "OBX-18") else {}
     equipment: dict[str, str] = {}
-    groups: dict[tuple[int, str, str], _Group] = {}
-    obr, obr_time = 0, ("MSH-7", message_time)
+    groups: dict[_Key, _Group] = {}
+    obr, obr_time = 0, ("MSH-7", message.field("MSH", 7, 1))
+    message_time = obr_time
     for segment in message.segments:
         if segment.name == "OBR":
             sent = segment.field(7, 1)
-            obr, obr_time = obr + 1, ("OBR-7", sent) if sent else ("MSH-7", message_time)
+            obr, obr_time = obr + 1, ("OBR-7", sent) if sent else message_time
         if segment.name != "OBX":
             continue
         fields = (segment.fields + _NOT_SENT)[2:19]
         kind, names, sub_id, value, units, _, flags, _, _, status, _, _, at, _, _, _, owner = fields
-        record = _record(kind, value, syntax, meaning(site, syntax, kind, names, sub_id, units, flags, status))
+        wave = waves.get((obr, sub_id)) if kind == "NA" else None
+        if waves and (obr, sub_id.rpartition(".")[0]) in waves and any(name in names for name in _FACETS):
+            continue  # said with its wave
+        units = wave[1] if wave else units
+        what = meaning(site, syntax, kind, names, sub_id, units, flags, status)
+        record = _record(kind, value, syntax, what, wave)
         if record is None:
             continue
         device = claim
         if of_mds and (owner := owner or of_mds.get(sub_id.partition(".")[0], "")):
             device = equipment.get(owner) or equipment.setdefault(owner, _equipment(source, syntax, owner))
         field, at = ("OBX-14", at.partition(syntax.component)[0]) if at else obr_time
-        group = groups.get((obr, device, at))
+        key = obr, Kind.WAVEFORM if wave else about, device, at
+        group = groups.get(key)
         if group is None:
-            group = groups[obr, device, at] = _Group(field, [], set())
+            group = groups[key] = _Group(field, [], set())
         channel = (record.code, record.instance)
         if record.code and channel in group.channels:
             record = replace(record, instance=_instance(sub_id, whole=True))

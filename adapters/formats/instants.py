@@ -12,9 +12,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 DTM_CHARS_MAX = 32  # callers cut a longer text, which is none: bounds the cache's memory
-# YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]
+# YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]; Mindray's gateway writes milliseconds without the point.
 _DTM = re.compile(
-    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-](?:0\d|1[0-4])[0-5]\d)?",
+    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)((?:\.\d{1,6}|\d{3})?))?)?)?)?)?"
+    r"([+-](?:0\d|1[0-4])[0-5]\d)?",
     re.ASCII,
 )
 _EPOCH, _US, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1), timedelta(milliseconds=1)
@@ -39,13 +40,13 @@ def parse_dtm(text: str, zone: tzinfo | None) -> Instant | None:
     match = _DTM.fullmatch(text)
     if match is None:
         return None
-    *parts, fraction, offset = match.groups()
-    numbers = [int(part) for part in parts if part]
+    *parts, fraction, offset = match.groups("")
+    numbers, fraction = [int(part) for part in parts if part], fraction.lstrip(".")
     uncertainty_ms = 1_000 // 10 ** len(fraction) if fraction else _LEFT_OPEN_MS[len(numbers) - 1]
     year, month, day, hour, minute, second = numbers + [0, 1, 1, 0, 0, 0][len(numbers) :]
     stated = _offset(offset) if offset else None
     try:
-        local = datetime(year, month, day, hour, minute, second, int((fraction or "").ljust(6, "0")), stated or zone)
+        local = datetime(year, month, day, hour, minute, second, int(fraction.ljust(6, "0")), stated or zone)
     except ValueError:
         return None
     return _instant(local, uncertainty_ms, stated)

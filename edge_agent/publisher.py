@@ -186,7 +186,7 @@ class Publisher:
                 self._send(lane, stream, *found[0])
             else:
                 stream.forget(number)
-        while not self._distrust and (room := min(stream.room, UNACKNOWLEDGED_BYTES_MAX - self._unacknowledged)):
+        while not self._distrust and (room := min(stream.room, UNACKNOWLEDGED_BYTES_MAX - self._unacknowledged)) > 0:
             batches = self._spool.wanted(lane, stream.after, room) if stream.behind else []
             if not batches:
                 stream.behind = False

@@ -18,13 +18,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from edge_agent import resend
-from edge_agent.publisher import Publisher
+from edge_agent.events import event
+from edge_agent.publisher import IN_FLIGHT_BYTES_MAX, Publisher
 from edge_agent.spool import Kept, Spool
 from evidence.seal import batch_id, open_sealed, seal
 from evidence.statements import Receipt, ReceiptOutcome
 from runtime.clock import now_us
 from schemas import topics
-from schemas.report import Lane, Report
+from schemas.report import Kind, Lane, Report
 from tests.making import Key, report
 from vitalwire.embedded.child import Child, wheel_file
 from vitalwire.embedded.services import free_port
@@ -327,6 +328,17 @@ def test_while_receipts_are_missing_what_is_in_flight_has_a_limit(
     for _, _, sealed in hospital.came[:2]:
         hospital.answer(sealed)
     until(lambda: publisher.counts["released"] == 3, "receipts")
+
+
+def test_a_backlog_beyond_all_limits_gets_through(bench: Bench) -> None:
+    spool, publisher = bench.edge()
+    for n in range(60):  # 12 MiB that cannot be compressed
+        put(spool, event("bed", "noise", str(n), now_us(), Kind.REJECTED, secrets.token_bytes(200_000)))
+    bench.broker.start()
+    hospital = bench.hospital()
+    until(lambda: spool.figures.reports == spool.figures.open_batches == 0, "all is sent and has its receipt")
+    assert sum(len(sealed) for _, _, sealed in hospital.came) > 2 * IN_FLIGHT_BYTES_MAX[Lane.LIVE]
+    assert publisher.counts["rebuilt"] == 0
 
 
 class Answer:

@@ -28,7 +28,7 @@ _QUARANTINE = struct.Struct("<8sBHH3x")  # magic · receipted · lengths of reas
 
 
 class Verdict(IntEnum):
-    """What became of a record; the tens are the class that the ledger counts (see `verdict_class`)."""
+    """What became of a record; the tens are the class that the ledger counts (see `verdict_class_counts`)."""
 
     CHARTED = 0
     CHARTED_TEXT = 1  # an enumeration with a known code
@@ -41,15 +41,6 @@ class Verdict(IntEnum):
     DOUBTFUL_VALIDITY = 32  # the device itself doubts it
     DOUBTFUL_CLOCK = 33  # its moment lies in the future
     NOT_A_VALUE = 90  # a record of an event, context, alert or rejected report
-
-
-class VerdictClass(IntEnum):
-    """The four that the values of stored reports add up to."""
-
-    CHARTED = 0
-    MISSING = 1
-    UNMAPPED = 2
-    DOUBTFUL = 3
 
 
 class ReportFlag(IntFlag):
@@ -116,7 +107,7 @@ def read_block(message: bytes) -> Block:
 
 
 def verdict_class_counts(verdicts: NDArray[Any]) -> NDArray[Any]:
-    """i64[4]: how many verdicts of each VerdictClass; NOT_A_VALUE is in none."""
+    """i64[4]: charted, missing, unmapped, doubtful, which a stored report's values add up to; NOT_A_VALUE is none."""
     counts: NDArray[Any] = np.bincount(verdicts // 10, minlength=10)[:4]
     return counts
 

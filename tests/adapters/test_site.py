@@ -76,22 +76,8 @@ def test_a_number_is_shifted_without_rounding(value: Decimal) -> None:
     assert Decimal(parts[0]).scaleb(parts[1]) == value.scaleb(-2)
 
 
-def test_zeros_at_the_end_are_kept() -> None:
-    assert scaled("37.0") == (370, -1)
-    assert scaled(" 0.00 ") == (0, -2)
-    assert scaled("5.") == (5, 0)
-    assert scaled("1E3", 2) == (1, 5)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "-", "None", "NaN", "inf", "1_000", "９８", "1 2", "0x1F", "9" * 20, "9" * 5000, "1e200", "5,2"]
-)
-def test_what_is_no_numeral_of_a_record_is_none(text: str) -> None:
-    assert scaled(text) is None
-
-
 def test_a_shift_beyond_the_exponents_range_is_none() -> None:
-    assert scaled("1e120", 7) == (1, 127)
+    assert scaled(" 1E120 ", 7) == (1, 127)
     assert scaled("1e120", 8) is None
 
 

@@ -160,42 +160,28 @@ def test_conversion_of_values_known_by_heart(value, start, end, expected):
     assert value * pair[0] + pair[1] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("MDC_DIM_MMHG", "MDC_DIM_MMHG"),
-        ("266016", "MDC_DIM_MMHG"),
-        ("mm[Hg]", "MDC_DIM_MMHG"),
-        (" mmHg ", "MDC_DIM_MMHG"),
-        ("MMHG", "MDC_DIM_MMHG"),
-        ("MDC_DIM_L_PER_MIN", "MDC_DIM_X_L_PER_MIN"),
-        ("MDC_DIM_X_L_PER_MIN", "MDC_DIM_X_L_PER_MIN"),
-        ("L/min", "MDC_DIM_X_L_PER_MIN"),
-        ("l/min", "MDC_DIM_X_L_PER_MIN"),
-        ("1", "MDC_DIM_DIMLESS"),
-        ("%", "MDC_DIM_PERCENT"),
-        ("/min", "MDC_DIM_PER_MIN"),
-        ("{beats}/min", "MDC_DIM_BEAT_PER_MIN"),
-        ("bpm", "MDC_DIM_BEAT_PER_MIN"),
-        ("rpm", "MDC_DIM_RESP_PER_MIN"),
-        ("Cel", "MDC_DIM_DEGC"),
-        ("°C", "MDC_DIM_DEGC"),
-        ("℃", "MDC_DIM_DEGC"),
-        ("C", "MDC_DIM_DEGC"),
-        ("degF", "MDC_DIM_FAHR"),
-        ("F", "MDC_DIM_FAHR"),
-        ("kPa", "MDC_DIM_KILO_PASCAL"),
-        ("cmH2O", "MDC_DIM_CM_H2O"),
-        ("mL/hr", "MDC_DIM_MILLI_L_PER_HR"),
-        ("ml/h", "MDC_DIM_MILLI_L_PER_HR"),
-        ("h", "MDC_DIM_HR"),
-        ("m", "MDC_DIM_X_M"),
-        ("mV", "MDC_DIM_MILLI_VOLT"),
-        ("\u00b5V", "MDC_DIM_MICRO_VOLT"),  # micro sign
-        ("\u03bcV", "MDC_DIM_MICRO_VOLT"),  # Greek mu
-    ],
-)
-def test_unit_from_text(text, name):
+WRITTEN = {
+    "MDC_DIM_DIMLESS": ["1"],
+    "MDC_DIM_PERCENT": ["%"],
+    "MDC_DIM_PER_MIN": ["/min"],
+    "MDC_DIM_BEAT_PER_MIN": ["{beats}/min", "bpm"],
+    "MDC_DIM_RESP_PER_MIN": ["rpm"],
+    "MDC_DIM_X_M": ["m"],
+    "MDC_DIM_HR": ["h"],
+    "MDC_DIM_X_L_PER_MIN": ["MDC_DIM_L_PER_MIN", "MDC_DIM_X_L_PER_MIN", "L/min", "l/min"],
+    "MDC_DIM_MILLI_L_PER_HR": ["mL/hr", "ml/h"],
+    "MDC_DIM_KILO_PASCAL": ["kPa"],
+    "MDC_DIM_MMHG": ["MDC_DIM_MMHG", "266016", "mm[Hg]", " mmHg ", "MMHG"],
+    "MDC_DIM_CM_H2O": ["cmH2O"],
+    "MDC_DIM_DEGC": ["Cel", "°C", "℃", "C"],
+    "MDC_DIM_FAHR": ["degF", "F"],
+    "MDC_DIM_MILLI_VOLT": ["mV"],
+    "MDC_DIM_MICRO_VOLT": ["\u00b5V", "\u03bcV"],  # micro sign, Greek mu
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRITTEN.items() for text in texts])
+def test_unit_from_text(name, text):
     unit = unit_from_text(text)
     assert unit is not None
     assert unit.reference_id == name

@@ -105,13 +105,6 @@ def test_the_cuff_comes_once_with_its_own_time() -> None:
     assert set(beds_reports) == {1, 2}
 
 
-def test_200_values_are_told_apart_by_their_containment() -> None:
-    for dialect in hl7_oru.DIALECTS:
-        message = monitor(dialect, values=200).messages(1.0, AT_US)[0]
-        metrics = [fields for fields in segments(message, "latin-1") if fields[0] == "OBX" and fields[2] == "NM"]
-        assert len({(fields[3], fields[4]) for fields in metrics}) == 200
-
-
 def test_the_same_seed_is_the_same_bytes() -> None:
     for dialect in hl7_oru.DIALECTS:
         assert monitor(dialect).messages(5.0, AT_US) == monitor(dialect).messages(5.0, AT_US)

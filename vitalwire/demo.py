@@ -10,9 +10,8 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.live import Live
@@ -38,8 +37,7 @@ DRAIN_S = 60.0  # what was read is stored by then, or it does not balance
 END_S = 15.0
 
 
-@dataclass(frozen=True)
-class Ports:
+class Ports(NamedTuple):
     """Where this run listens, all on loopback: the usual ones, or the next that are free."""
 
     page: int
@@ -179,12 +177,11 @@ async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, sec
                 continue
             if not seen:  # above what changes, and not wrapped: lines to copy
                 console.print(f"{where(at, ports)}\n", markup=False, soft_wrap=True)
+            text = f"{found.way()}\n\n{found.ledger()}"
             if live is not None:
-                live.update(Text(f"{found.way()}\n\n{found.ledger()}"))
-            elif not seen:
-                console.print(f"{found.way()}\n\n{found.ledger()}", markup=False)
-            elif tick % 10 == 0:
-                console.print(found.ledger(), markup=False)
+                live.update(Text(text))
+            elif not seen or tick % 10 == 0:
+                console.print(found.ledger() if seen else text, markup=False)
             seen = True
     return seen
 
@@ -206,8 +203,7 @@ async def drained(database: str, metrics_port: int) -> bool:
     limit = time.monotonic() + DRAIN_S
     while time.monotonic() < limit:
         with contextlib.suppress(OSError, StoreError):
-            empty = await asyncio.to_thread(_spool_is_empty, metrics_port)
-            if empty and await asyncio.to_thread(balance, database):
+            if await asyncio.to_thread(lambda: _spool_is_empty(metrics_port) and balance(database)):
                 return True
         await asyncio.sleep(0.3)
     return False

@@ -19,32 +19,31 @@ from runtime.process import stop_event
 from vitalwire.output import console
 from vitalwire.record import Database, explained
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"  # alone, as long as the page has no access control
 CONNECTIONS_MAX = 200  # a page that is open holds one
 NOT_READING_MS = 30_000  # a looker that takes nothing for so long is cut off
 
 
 def page(
     database: Database = "",
-    host: Annotated[str, typer.Option(help="an address of this machine's loopback")] = LOOPBACK,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 8420,
 ) -> None:
-    """What each bed shows now and how old it is, in a browser, until Ctrl-C: vitalwire page."""
+    """What each bed shows now and how old it is, in a browser of this machine, until Ctrl-C: vitalwire page."""
     logs.set_up()
     with explained(database):
-        asyncio.run(_until_told(database, host, port))
+        asyncio.run(_until_told(database, port))
 
 
-async def _until_told(database: str, host: str, port: int) -> None:
+async def _until_told(database: str, port: int) -> None:
     stop = stop_event()
-    listener = _listen(host, port)
+    listener = _listen(port)
     console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     await _serve(database, listener, stop)
 
 
 async def serve(conninfo: str, port: int, stop: asyncio.Event) -> None:
     """Serve on loopback until `stop`, in a loop whose signals are the caller's; UserError for a port in use."""
-    await _serve(conninfo, _listen(LOOPBACK, port), stop)
+    await _serve(conninfo, _listen(port), stop)
 
 
 class _Server(uvicorn.Server):
@@ -74,15 +73,12 @@ async def _serve(conninfo: str, listener: socket.socket, stop: asyncio.Event) ->
         ending.cancel()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    if host not in (LOOPBACK, "localhost"):
-        raise UserError(f"the page has no access control yet: it listens on {LOOPBACK} only, not on {host}")
+def _listen(port: int) -> socket.socket:
     try:
         listener = socket.create_server((LOOPBACK, port))
     except OSError as error:
-        raise UserError(
-            f"the page cannot listen on {LOOPBACK}:{port}: {os.strerror(error.errno or 0)}; choose another --port"
-        ) from None
+        why = os.strerror(error.errno or 0)
+        raise UserError(f"the page cannot listen on {LOOPBACK}:{port}: {why}; choose another --port") from None
     # Inherited by each connection (tcp(7)).
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, NOT_READING_MS)
     return listener

@@ -34,52 +34,51 @@ _CHANNELS = (
 _BED = re.compile(r"bed-(\d+)")
 
 
+ZONE = 'time_zone = "Asia/Shanghai"\n'
+LIMITS = """
+[[limits]]
+metric = "MDC_PULS_OXIM_SAT_O2"
+low = 90
+priority = "high"
+[[limits]]
+metric = "MDC_ECG_HEART_RATE"
+low = 50
+high = 120
+[[limits]]
+metric = "MDC_RESP_RATE"
+low = 8
+high = 30
+"""
+
+
 def site_toml() -> str:
     """The mapping file: two channels are left out on purpose, so that `mapping unmapped` has something to show."""
-    rows = ["# What this ward's devices call things. `vitalwire mapping unmapped` prints what is missing here."]
+    rows = ["# What this ward's devices call things. `vitalwire mapping unmapped` prints what is missing here.\n"]
     for metric, unit, mqtt, plain, mindray in _CHANNELS:
-        for sender, code, extra in (
-            ("mqtt", mqtt, ""), ("mllp", plain, ""), ("mllp", mindray, 'missing = ["-100"]\n'),
-        ):  # fmt: skip
-            rows.append(
-                f'[[mapping]]\nsender = "{sender}"\ncode = "{code}"\nmetric = "{metric}"\nunit = "{unit}"\n{extra}'
-            )
-    return "\n".join(rows)
+        for sender, code, extra in (("mqtt", mqtt, ""), ("mllp", plain, ""), ("mllp", mindray, 'missing = ["-100"]\n')):
+            names = f'sender = "{sender}"\ncode = "{code}"\nmetric = "{metric}"\nunit = "{unit}"\n'
+            rows.append(f"[[mapping]]\n{names}{extra}")
+    return "".join(rows)
 
 
 def processors_toml(at: Addresses, metrics_port: int) -> str:
     """The processors' file, with a few alarm limits."""
-    limits = (
-        ("MDC_PULS_OXIM_SAT_O2", "low = 90", "high"),
-        ("MDC_ECG_HEART_RATE", "low = 50\nhigh = 120", "medium"),
-        ("MDC_PULS_OXIM_PULS_RATE", "low = 50\nhigh = 120", "medium"),
-        ("MDC_RESP_RATE", "low = 8\nhigh = 30", "medium"),
+    return (
+        f'kafka = "{at.kafka}"\ndatabase = "{at.database}"\nkey_file = "platform.key"\ndemo = true\n'
+        f"metrics_port = {metrics_port}\n{LIMITS}"
     )
-    text = [
-        f'kafka = "{at.kafka}"', f'database = "{at.database}"', 'key_file = "platform.key"', "demo = true",
-        f"metrics_port = {metrics_port}",
-    ]  # fmt: skip
-    text += [f'[[limits]]\nmetric = "{m}"\n{bounds}\npriority = "{p}"' for m, bounds, p in limits]
-    return "\n".join(text) + "\n"
 
 
 def edge_toml(edge: str, at: Addresses, mllp: int, metrics: int, links: Sequence[SerialLink]) -> str:
     """The edge's file: every serial port, the MLLP listener, the MQTT broker."""
-    text = [
-        f'edge = "{edge}"', f'kafka = "{at.kafka}"', "demo = true", 'key_file = "edge.key"',
-        'platform_key_file = "platform.pub"', 'spool = "spool"', 'mapping = "site.toml"', f"metrics_port = {metrics}",
-    ]  # fmt: skip
-    for link in links:
-        text.append(
-            f'[[serial]]\nname = "{link.bed}"\ndriver = "{link.driver}"\nport = "{link.path}"\n'
-            f'device = "demo:nonin:{link.bed}"\ntime_zone = "Asia/Shanghai"'
-        )
-    text.append(
-        f'[[mllp]]\nname = "mllp"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\ntime_zone = "Asia/Shanghai"'
-    )
     host, port = at.mqtt5
-    text.append(f'[[mqtt]]\nname = "mqtt"\ndriver = "mqtt_json"\nbroker = "{host}:{port}"\ntime_zone = "Asia/Shanghai"')
-    return "\n".join(text) + "\n"
+    text = [f'edge = "{edge}"\nkafka = "{at.kafka}"\ndemo = true\nmapping = "site.toml"\nmetrics_port = {metrics}\n']
+    for link in links:
+        names = f'name = "{link.bed}"\ndriver = "{link.driver}"\ndevice = "demo:nonin:{link.bed}"\n'
+        text.append(f'[[serial]]\n{names}port = "{link.path}"\n')
+    text.append(f'[[mllp]]\nname = "mllp"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\n')
+    text.append(f'[[mqtt]]\nname = "mqtt"\ndriver = "mqtt_json"\nbroker = "{host}:{port}"\n')
+    return text[0] + "".join(each + ZONE for each in text[1:])
 
 
 async def adopt_beds(database: str, ending: asyncio.Event) -> None:

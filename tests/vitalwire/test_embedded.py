@@ -13,9 +13,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from psycopg.conninfo import conninfo_to_dict
@@ -76,21 +75,6 @@ def services(tmp_path: Path) -> Iterator[EmbeddedServices]:
     embedded.stop()
 
 
-def test_a_message_goes_through_the_broker(kafka: str, topic_prefix: str) -> None:
-    topic = f"{topic_prefix}live.raw"
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(PATIENCE_S)
-    producer = Producer({"bootstrap.servers": kafka, "acks": "all", "enable.idempotence": True})
-    producer.produce(topic, b"batch", b"edge")
-    assert producer.flush(PATIENCE_S) == 0
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": topic_prefix})
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    message = consumer.poll(PATIENCE_S)
-    consumer.close()
-    assert message is not None
-    assert (message.key(), message.value()) == (b"edge", b"batch")
-
-
 def test_mqtt_passes_between_both_versions(embedded: Addresses) -> None:
     arrived: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     ready: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -121,11 +105,6 @@ def test_the_database_is_durable_and_asks_for_its_password(embedded: Addresses, 
     assert database != embedded.database
     with pytest.raises(psycopg.OperationalError, match="no password supplied"):
         psycopg.connect(embedded.database.split("&passfile=")[0] + "&passfile=/dev/null")
-
-
-def test_each_test_has_a_database_of_its_own(database: str) -> None:
-    keep(database, 1)
-    assert kept(database) == [1]
 
 
 def test_data_and_addresses_stay_and_no_process_does(services: EmbeddedServices, embedded: Addresses) -> None:
@@ -190,10 +169,8 @@ def test_check_starts_again_what_died_and_a_grown_broker_empty_on_its_port(
 ) -> None:
     services = EmbeddedServices(tmp_path)
     with services as addresses:
-        producer, admin = (
-            Producer({"bootstrap.servers": addresses.kafka}),
-            AdminClient({"bootstrap.servers": addresses.kafka}),
-        )
+        producer = Producer({"bootstrap.servers": addresses.kafka, "acks": "all", "enable.idempotence": True})
+        admin = AdminClient({"bootstrap.servers": addresses.kafka})
         producer.produce("live.raw", b"x" * 900_000)
         assert producer.flush(PATIENCE_S) == 0
         assert services.check() == []

@@ -33,31 +33,17 @@ class Child:
     """
 
     def __init__(
-        self,
-        argv: Sequence[str | Path],
-        log: Path,
-        cwd: Path | None = None,
-        account: Account | None = None,
-        endings: Endings = (signal.SIGKILL,),
-        stdin: int = subprocess.DEVNULL,
-    ) -> None:
-        self.log = log
-        self._endings = endings
+        self, argv: Sequence[str | Path], log: Path, cwd: Path | None = None, account: Account | None = None,
+        endings: Endings = (signal.SIGKILL,), stdin: int = subprocess.DEVNULL,
+    ) -> None:  # fmt: skip
+        self.log, self._endings = log, endings
+        uid, gid = account or (None, None)
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                argv,
-                cwd=cwd,
-                env=ENVIRONMENT,
-                stdin=stdin,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                umask=0o077,
-                user=account and account[0],
-                group=account and account[1],
-                extra_groups=[] if account else None,
+                argv, cwd=cwd, env=ENVIRONMENT, stdin=stdin, stdout=output, stderr=output, start_new_session=True,
+                umask=0o077, user=uid, group=gid, extra_groups=[] if account else None,
                 preexec_fn=end_with_parent(endings[0]),
-            )
+            )  # fmt: skip
 
     @property
     def alive(self) -> bool:

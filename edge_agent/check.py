@@ -18,6 +18,7 @@ from edge_agent.process import sources as sources
 from edge_agent.watch import Watcher, verdict, watch
 from runtime import keys
 from runtime.errors import UserError
+from runtime.tls import client_context
 from schemas.errors import ConfigError, VitalwireError
 
 OPEN_LIMIT_S = 5.0  # for the other side of a socket to answer
@@ -73,6 +74,7 @@ def files(config: EdgeConfig) -> Iterator[Finding]:
     looks: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("key_file", "vitalwire edge keygen", lambda p: keys.load(p, allow_demo=config.demo)),
         ("platform_key_file", "copy it from the hospital's side", keys.read_public),
+        ("kafka_ca", "copy the certificate of the broker's CA", client_context),
         ("mapping", "leave the key out, or write the file", site_mappings),
     )
     for name, mend, look in looks:

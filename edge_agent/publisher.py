@@ -79,7 +79,10 @@ class Publisher:
         self.broker: Broker | None = None
         self._streams = {lane: Stream(limit) for lane, limit in IN_FLIGHT_BYTES_MAX.items()}
         self._released: SimpleQueue[Receipt | None] = SimpleQueue()  # None: the store has changed
-        self._producer = self._new_producer()
+        try:
+            self._producer = self._new_producer()
+        except KafkaException as error:
+            raise VitalwireError(f"kafka or kafka_ca cannot be used: {error.args[0].str()}") from None
         self._unacknowledged = 0  # bytes in the client
         self._offsets: dict[tuple[str | None, int | None], int] = {}
         self._distrust = False

@@ -75,6 +75,7 @@ def test_keys_mapping_and_spool_are_looked_at(tmp_path: Path) -> None:
     here: dict[str, Any] = {
         "key_file": tmp_path / "edge.key",
         "platform_key_file": tmp_path / "platform.pub",
+        "kafka_ca": tmp_path / "ca.pem",
         "mapping": tmp_path / "site.toml",
         "spool": tmp_path / "new" / "spool",
         "spool_bytes_max": 1_000_000,
@@ -83,6 +84,7 @@ def test_keys_mapping_and_spool_are_looked_at(tmp_path: Path) -> None:
     assert [(f.where, f.mend) for f in check.files(good)] == [
         ("key_file", ""),
         ("platform_key_file", ""),
+        ("kafka_ca", "copy the certificate of the broker's CA"),
         ("mapping", ""),
         ("spool", ""),
     ]

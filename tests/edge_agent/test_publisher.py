@@ -25,6 +25,7 @@ from evidence.seal import batch_id, open_sealed, seal
 from evidence.statements import Receipt, ReceiptOutcome
 from runtime.clock import now_us
 from schemas import topics
+from schemas.errors import VitalwireError
 from schemas.report import Kind, Lane, Report
 from tests.making import Key, report
 from vitalwire.embedded.child import Child, wheel_file
@@ -138,14 +139,14 @@ class Bench:
         self._stack.callback(hospital.stop)
         return hospital
 
-    def edge(self, folder: str = "spool") -> tuple[Spool, Publisher]:
+    def edge(self, folder: str = "spool", ca: Path | None = None) -> tuple[Spool, Publisher]:
         spool = Spool(
             self._folder / folder, bytes_max=1 << 26, receipt_hold_s=1000, cut_after_s=0.05, on_event=self._say
         )
         self._stack.callback(spool.close)
         own = partial(seal, edge=EDGE, config_hash=bytes(32), key_id=EDGE_KEY.key_id, sign=EDGE_KEY.sign)
         publisher = Publisher(
-            spool, own, PLATFORM.public_der, edge=EDGE, kafka=self.broker.address, ca=None, on_event=self._say,
+            spool, own, PLATFORM.public_der, edge=EDGE, kafka=self.broker.address, ca=ca, on_event=self._say,
         )  # fmt: skip
         publisher.start()
         self._stack.callback(publisher.stop)
@@ -331,14 +332,18 @@ def test_while_receipts_are_missing_what_is_in_flight_has_a_limit(
 
 
 def test_a_backlog_beyond_all_limits_gets_through(bench: Bench) -> None:
-    spool, publisher = bench.edge()
+    spool, _ = bench.edge()
     for n in range(60):  # 12 MiB that cannot be compressed
         put(spool, event("bed", "noise", str(n), now_us(), Kind.REJECTED, secrets.token_bytes(200_000)))
     bench.broker.start()
     hospital = bench.hospital()
     until(lambda: spool.figures.reports == spool.figures.open_batches == 0, "all is sent and has its receipt")
     assert sum(len(sealed) for _, _, sealed in hospital.came) > 2 * IN_FLIGHT_BYTES_MAX[Lane.LIVE]
-    assert publisher.counts["rebuilt"] == 0
+
+
+def test_a_ca_that_is_none_is_said_in_one_line(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(VitalwireError, match=r"kafka_ca cannot be used: .*ssl\.ca\.location"):
+        bench.edge(ca=tmp_path / "ca.pem")
 
 
 class Answer:

@@ -131,8 +131,8 @@ def _record(kind: str, sent: str, syntax: Syntax, meaning: _Meaning, wave: _Wave
     """The record of an OBX; None for a node of the containment tree."""
     code, unit, instance, numeric, validity, shift, missing, as_sent, is_node = meaning
     if wave:
-        validity = max(validity, wave[2])
-        return Record(code, unit, instance, RecordKind.SAMPLES, validity, as_sent=as_sent, samples=wave[0])
+        samples = replace(wave[0], exponent=wave[0].exponent + shift)
+        return Record(code, unit, instance, RecordKind.SAMPLES, max(validity, wave[2]), 0, 0, None, as_sent, samples)
     if numeric and sent not in missing and (parts := scaled(sent, shift)):
         return Record(code, unit, instance, RecordKind.NUMERIC, validity, *parts, None, as_sent)
     text = None if sent in ("", NULL) else unescape(sent, syntax)

@@ -17,7 +17,6 @@ import serial
 import structlog
 
 from adapters.driver import DeviceDriver, SerialSettings, Source
-from adapters.formats.hl7_ack import Outcome
 from edge_agent.config import SerialConfig
 from edge_agent.delivery import Delivery
 from edge_agent.holders import holder_of, runs
@@ -95,32 +94,29 @@ class SerialTransport:
 
     async def run(self, deliver: Callable[[Delivery], None]) -> None:
         """Deliver for ever; a port that is gone is tried again."""
-        delay_s = REOPEN_FIRST_S
-        gone_since_us: int | None = None
-        said = ""
+        name, settings = self._source.name, self._driver.serial or SerialSettings()
+        delay_s, gone_since_us, said = REOPEN_FIRST_S, 0, ""
         while True:
+            port = None
             try:
-                port = await asyncio.to_thread(open_port, self._config, self._driver.serial or SerialSettings())
-            except Exception as error:  # noqa: BLE001 - see open_port; it is tried again, whatever it was
-                if gone_since_us is None:
-                    gone_since_us = self._now_us()
-                if (why := await asyncio.to_thread(trouble, self._config.port, error)) != said:
+                port = await asyncio.to_thread(open_port, self._config, settings)
+                if gone_since_us:
+                    self._on_event("gap", f"{name} was gone from {gone_since_us} to {self._now_us()}")
+                delay_s, gone_since_us, said = REOPEN_FIRST_S, 0, ""
+                await self._read(port, deliver)
+            except Exception as error:  # noqa: BLE001 - see open_port; a port that goes under a read raises as much
+                gone_since_us = gone_since_us or self._now_us()
+                why = str(error) if port else await asyncio.to_thread(trouble, self._config.port, error)
+                if why != said:
                     said = why
-                    _log.warning("port not open", source=self._source.name, error=why)
+                    _log.warning("port lost" if port else "port not open", source=name, error=why)
+            finally:
+                if port is not None:
+                    with contextlib.suppress(OSError):
+                        port.close()
+            if port is None:
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, REOPEN_MAX_S)
-                continue
-            if gone_since_us is not None:
-                self._on_event("gap", f"{self._source.name} was gone from {gone_since_us} to {self._now_us()}")
-            delay_s, gone_since_us, said = REOPEN_FIRST_S, None, ""
-            try:
-                await self._read(port, deliver)
-            except Exception as error:  # noqa: BLE001 - also TypeError and termios.error, when a port goes under a read
-                gone_since_us = self._now_us()
-                _log.warning("port lost", source=self._source.name, error=str(error))
-            finally:
-                with contextlib.suppress(OSError):
-                    port.close()
 
     async def _read(self, port: serial.SerialBase, deliver: Callable[[Delivery], None]) -> None:
         assert self._driver.framer is not None
@@ -128,15 +124,11 @@ class SerialTransport:
         self._source.memory.clear()
         while True:
             data = await asyncio.to_thread(_some, port)
-            for piece in framer.feed(data) if data else ():
-                deliver(Delivery(piece.data, self._source, self._now_us(), _no_ack, piece.reason))
+            for piece in framer.feed(data):
+                deliver(Delivery(piece.data, self._source, self._now_us(), lambda _, __: None, piece.reason))
 
 
 def _some(port: serial.SerialBase) -> bytes:
     data: bytes = port.read(1)
     waiting = min(port.in_waiting, READ_BYTES) if data else 0
     return data + port.read(waiting) if waiting else data
-
-
-def _no_ack(outcome: Outcome, reason: str) -> None:
-    """A serial device is told nothing."""

@@ -46,14 +46,14 @@ def rejected(wire: Wire) -> list[str]:
 
 
 def test_broken_messages_are_answered_kept_and_counted(tmp_path: Path, kafka: str, database: str) -> None:
-    no_id = good("").replace(b"||AL", b"||AL")
     repetitions = GOOD.format(id="R", value="~".join(["1"] * 10_000), more="").encode()
     gbk = good("G", more="|||UNICODE UTF-8").replace(b"ICU^^07", "ICU^^张三".encode("gb18030"))
     broken = [
         (good("N") + b"OBX|2|NM|x||\x00|\r", "N", "nul"),
         (repetitions, "R", "too-many-repetitions"),
         (gbk, "G", "charset"),
-        (no_id, "", "no-msh-10"),
+        (good(""), "", "no-msh-10"),
+        (good("L") + b"OBX||ST|ABCDEFG||HIJKL\r" * 9_900, "L", "report-too-large"),
         (good("T").replace(b"ORU^R01", b"QRY^A19"), "T", "unsupported-type"),
         (good("V").replace(b"|2.6|", b"|9.9|"), "V", "unsupported-version"),
     ]

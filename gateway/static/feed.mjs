@@ -1,6 +1,6 @@
 // The pictures as they come, and whether what is shown is still live.
 
-const LOST_MS = 7000;   // a picture comes each second: after seven without one nothing here is live
+const LOST_MS = 6000;   // a picture comes each second: after six without one nothing here is live
 const RETRY_MS = 5000;
 let source, asked = -Infinity, beaten = -Infinity, came = 0, offset = 0, fresh = true, build = null;
 const began = performance.now();

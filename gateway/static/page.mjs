@@ -51,6 +51,7 @@ function drawPicture() {
   const focused = document.activeElement;
   reconcile($("beds"), order, makeBed, drawBed);
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+  drawElsewhere();
   set($("empty"), order.length ? "" : words.empty);
   set($("clock"), stamp(now()));
   const off = Math.abs(Date.now() - now());
@@ -171,6 +172,27 @@ const digits = v => v.value === null ? "--" : v.value.toFixed(v.decimals);
 const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?"
   : metric(v).unit.replace("Cel", "°C").replace(/[[\]]|^1$/g, "");
 
+// Beds that alarm outside of what the window shows, the worst first: one step away.
+function drawElsewhere() {
+  const rank = tile => PRIORITIES.findIndex(priority => tile.classList.contains(priority));
+  const tiles = [...$("beds").children].filter(tile => {
+    const { top, bottom } = tile.getBoundingClientRect();
+    return rank(tile) >= 0 && (bottom < 40 || top > innerHeight - 40);
+  }).sort((a, b) => rank(a) - rank(b));
+  reconcile($("elsewhere"), tiles.map(tile => [tile.dataset.key, tile]), tile => {
+    const button = make("button");
+    button.addEventListener("click", () => {
+      tile.scrollIntoView({ block: "center" });
+      tile.querySelector(".value")?.focus({ preventScroll: true });
+      draw();
+    });
+    return button;
+  }, (button, tile) => {
+    button.className = `alert ${PRIORITIES[rank(tile)]}`;
+    set(button, `${tile.dataset.bed} ${tile.querySelector(".alert b").textContent}`);
+  });
+}
+
 function drawLedger() {
   const l = { ...picture.ledger };
   l.total = l.charted + l.doubtful + l.unmapped + l.missing;
@@ -279,7 +301,7 @@ function speak(chosen) {
   document.documentElement.lang = words.locale;
   for (const id of ["notice", "language"]) set($(id), words[id]);
   $("language").lang = words.otherLocale;
-  for (const id of ["beds", "ledger"]) $(id).setAttribute("aria-label", words[id]);
+  for (const id of ["beds", "elsewhere", "ledger"]) $(id).setAttribute("aria-label", words[id]);
   draw();
 }
 

@@ -2,6 +2,7 @@
 export const WORDS = {
   en: {
     locale: "en", language: "中文", otherLocale: "zh-CN", beds: "Beds", bed: "bed", ledger: "Ledger",
+    elsewhere: "Alarms out of sight",
     notice: "Not a medical device: a second pair of eyes. What the bedside monitor shows and sounds comes first.",
     clockOff: by => `This computer's clock is off by ${by}; ages go by the server's.`,
     age: (n, unit) => `${n} ${unit}`,
@@ -34,6 +35,7 @@ export const WORDS = {
   },
   zh: {
     locale: "zh-CN", language: "English", otherLocale: "en", beds: "床位", bed: "床位", ledger: "账目",
+    elsewhere: "画面外的报警",
     notice: "非医疗器械，仅供辅助查看。以床旁监护仪的显示和报警为准。",
     clockOff: by => `本机时钟偏差 ${by}，时长按服务器时钟计算。`,
     age: (n, unit) => `${n} ${{ s: "秒", min: "分", h: "小时", d: "天" }[unit]}`,

@@ -197,6 +197,27 @@ def test_a_ward_at_one_glance(ward: Ward, look: Look) -> None:
     expect(tab.locator(".bed.high")).to_have_count(0)
 
 
+@pytest.mark.parametrize("width", [1920, 390])
+def test_an_alarm_below_the_window_is_one_step_away(ward: Ward, look: Look, width: int) -> None:
+    for i in range(1, 41):
+        ward.say(f"n10:{i}", HR="70", SpO2="97", T="36.8")
+    ward.store()
+    for i in range(1, 41):
+        ward.adopt(f"n10:{i}", f"ICU-{i:02}", "")
+    ward.alarm("n10:1", "T", "T 38.4 > 38", "low")
+    ward.alarm("n10:39", "HR", "HR 134 > 120", "medium")
+    ward.alarm("n10:40", "SpO2", "SpO2 85 < 90", "high")
+    tab = look(viewport={"width": width, "height": 844}, reduced_motion="reduce")
+    jumps = tab.locator("#elsewhere button")
+    expect(jumps).to_have_text(["ICU-40 *** SpO2 85 < 90", "ICU-39 ** HR 134 > 120"])
+    assert tab.evaluate(SMALL) == []
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    jumps.first.click()
+    expect(tab.locator('[data-bed="ICU-40"]')).to_be_in_viewport(ratio=0.8)
+    expect(value(tab, "ICU-40", "HR")).to_be_focused()
+    expect(jumps).to_have_text(["ICU-01 * T 38.4 > 38"])
+
+
 def test_a_value_is_followed_to_its_batch_by_keyboard(ward: Ward, look: Look) -> None:
     ward.say("n10:1", HR="70", NIBP_S="120", NIBP_D="80", NIBP_M="93")
     ward.say("n10:2", clock_s=-90, HR="450")

@@ -51,9 +51,9 @@ def equations(total: dict[str, int]) -> str:
         " + ".join(f"{total[name]} {name.replace('_', ' ')}" for name in names if total[name] or name != "unexplained")
         for names in (ways, classes)
     )
-    said = f"reports  {total['said']} said by devices = {reports}\n"
+    said = f"reports  {total['said']} said = {reports}\n"
     gaps = f"\nnot heard in 24 h: {total['gap_s']} s in {total['gaps']} gaps" if total["gaps"] else ""
-    return f"{said}values   {sum(total[name] for name in classes)} stored = {values}{gaps}"
+    return f"{said}values   {sum(total[name] for name in classes)} = {values}{gaps}"
 
 
 def flow(database: str) -> Flow:

@@ -28,9 +28,8 @@ LANES = {int(lane): lane.name.lower() for lane in Lane}
 
 def as_json(value: Any) -> None:
     """For scripts, on standard output."""
-    sys.stdout.write(
-        msgspec.json.encode(value, enc_hook=lambda v: v.hex() if isinstance(v, bytes) else str(v)).decode() + "\n"
-    )
+    text = msgspec.json.encode(value, enc_hook=lambda v: v.hex() if isinstance(v, bytes) else str(v)).decode()
+    sys.stdout.write(f"{text}\n")
 
 
 def listed(
@@ -50,9 +49,8 @@ def table(
 ) -> None:  # fmt: skip
     """For people: `most` rows, `gap` spaces between cells. What a device sent is printed as text, never as markup."""
     rows = list(rows)
-    drawn = Table(
-        title=title, title_justify="left", header_style="bold", box=None, padding=(0, gap, 0, 0), pad_edge=False
-    )
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    drawn.padding = (0, gap, 0, 0)
     for at, column in enumerate(columns):
         numbers = all(isinstance(row[at], int) for row in rows)
         drawn.add_column(column, overflow="fold", min_width=len(column), justify="right" if numbers else "left")

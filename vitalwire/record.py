@@ -19,7 +19,7 @@ from adapters.site import unmapped_line
 from emr_store import proof, read, registry
 from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate as run_migrations
-from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, UserError
+from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
 from runtime.keys import fingerprint, read_public
 from schemas.block import Verdict
 from schemas.errors import VitalwireError
@@ -56,12 +56,10 @@ def explained(database: str) -> Iterator[None]:
         # libpq's own question on a line of its own is ours below.
         lines = [line.strip() for line in str(error).splitlines() if "Is the server running" not in line]
         reason = " ".join(lines) or type(error).__name__
-        if isinstance(error, psycopg.OperationalError):
-            raise UserError(
-                f"the store cannot be reached: {reason} (is it started? --database, VITALWIRE_DATABASE)",
-                EXIT_UNREACHABLE,
-            ) from None
-        raise UserError(f"the store refuses: {reason} (--database, VITALWIRE_DATABASE)") from None
+        away = isinstance(error, psycopg.OperationalError)
+        what, ask = ("cannot be reached", "is it started? ") if away else ("refuses", "")
+        text = f"the store {what}: {reason} ({ask}--database, VITALWIRE_DATABASE)"
+        raise UserError(text, EXIT_UNREACHABLE if away else EXIT_USAGE) from None
 
 
 def latest(database: Database = "", json: Json = False) -> None:
@@ -140,7 +138,9 @@ def verify(
         for f in result.findings:
             console.print(cell(f"WRONG  {f.where}: {f.what}"), markup=False)
         console.print(SEEN.format(**vars(result)), markup=False)
-        console.print(NOT_PROVED if result.findings else f"{PROVED}\n{NOT_PROVED}", markup=False)
+        if result.seals and not result.findings:
+            console.print(PROVED, markup=False)
+        console.print(NOT_PROVED, markup=False)
     if result.findings:
         raise typer.Exit(EXIT_DOES_NOT_HOLD)
 

@@ -40,11 +40,10 @@ def ward(
     acked_log: Annotated[Path | None, typer.Option(help="write what was acknowledged, a JSON object a line")] = None,
 ) -> None:
     """A ward: vitalwire simulate ward --beds 12 --mllp 127.0.0.1:2575."""
-    plan = WardPlan(
+    totals = asyncio.run(_until_stopped(lambda stop: run_ward(WardPlan(
         beds=beds, rate_hz=rate, values=values, seed=seed, scenario=scenario, serial_dir=serial_dir,
         mllp=_address(mllp), mqtt=_address(mqtt), acked_log=acked_log, duration_s=seconds,
-    )  # fmt: skip
-    totals = asyncio.run(_until_stopped(lambda stop: run_ward(plan, stop)))
+    ), stop)))  # fmt: skip
     for name, sent in sorted(totals.sent.items()):
         console.print(f"{name}: {sent} sent, {totals.acked[name]} acknowledged", markup=False)
 

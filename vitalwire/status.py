@@ -52,13 +52,8 @@ def status(database: Database = "", json: Json = False) -> None:
         open_alerts, streams = alerts.open_now(conn), read.streams(conn)
         events = read.events(conn, ROWS_MAX)
     if json:
-        tables: dict[str, Sequence[Any]] = {
-            "devices": devices,
-            "edges": edges,
-            "streams": streams,
-            "alerts": open_alerts,
-        }
-        return as_json({name: [each._asdict() for each in found] for name, found in tables.items()})
+        tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
+        return as_json({name: [e._asdict() for e in found] for name, found in (*tables, ("alerts", open_alerts))})
     speak = [d.name for d in devices if not d.silent]
     more = [f"and {len(speak) - NAMES_MAX} more"] if len(speak) > NAMES_MAX else []
     named = ": " + ", ".join([*speak[:NAMES_MAX], *more]) if speak else ""
@@ -97,9 +92,8 @@ def _edges(
     devices: list[DeviceNow],
 ) -> list[EdgeNow]:  # fmt: skip
     """Those that are registered, and those that were once."""
-    labels = {s.edge: s.label or str(s.edge) for s in streams} | {
-        e.edge: e.label for e in registered if not e.revoked_at
-    }
+    labels = {s.edge: s.label or str(s.edge) for s in streams}
+    labels |= {e.edge: e.label for e in registered if not e.revoked_at}
     said = {edge: text_json.loads(text) for edge, _, text in counts}
     found = []
     for edge, label in labels.items():

@@ -1,0 +1,25 @@
+"""`vitalwire simulate`: what cannot be simulated is one line."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from schemas.errors import VitalwireError
+from vitalwire.__main__ import app
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("ward", "no transport: give serial_dir, mllp or mqtt"),
+        ("ward --beds 0 --mllp 127.0.0.1:1", "beds from 1, rate above 0"),
+        ("ward --mllp ward-3", "'ward-3' is no address: write host:port"),
+        ("ward --mllp 127.0.0.1:1 --scenario worse", "no scenario 'worse'"),
+        ("device toaster /tmp/x", "give nonin_ascii or nonin_df2 and a path"),
+    ],
+)
+def test_what_cannot_be_simulated_is_one_line(words: str, said: str) -> None:
+    result = CliRunner().invoke(app, ["simulate", *words.split()])
+    assert isinstance(result.exception, VitalwireError)
+    assert str(result.exception).startswith(said)

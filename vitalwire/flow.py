@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from emr_store import read
@@ -11,36 +10,22 @@ from evidence.statements import read_seal
 from schemas.batch import read_header
 
 
-@dataclass(frozen=True)
-class Flow:
-    """What the store knows now."""
-
-    path: read.Path | None
-    total: dict[str, int]
-
-    def way(self) -> str:
-        """The newest live report and its times, stage by stage."""
-        p = self.path
-        if p is None:
-            return "no value yet"
-        start = p.received_at
-        cut_at = datetime.fromtimestamp(read_header(p.sealed_head).created_at_us / 1e6, UTC)
-        signed_at = datetime.fromtimestamp(read_seal(p.signed).signed_at_us / 1e6, UTC)
-        lines = [f"one report of {p.bed or p.claim or p.device}"]
-        for name, moment, note in (
-            ("measured", p.observed_at, "by the device's clock"),
-            ("received", start, "by the edge, kept in its spool"),
-            ("cut and signed", cut_at, f"batch {p.batch_no}, leaf {p.leaf}, id {p.batch_id.hex()[:8]}"),
-            ("judged, sealed", signed_at, f"place {p.position} in the chain"),
-            ("stored", p.stored_at, "one transaction, receipt included"),
-        ):
-            ms = (moment - start).total_seconds() * 1000
-            lines.append(f"  {name:15} {moment.astimezone():%H:%M:%S.%f}"[:-3] + f"  {ms:+8.0f} ms  {note}")
-        return "\n".join(lines)
-
-    def ledger(self) -> str:
-        """The two equations."""
-        return equations(self.total)
+def way(p: read.Path) -> str:
+    """A report's times, stage by stage."""
+    start = p.received_at
+    cut_at = datetime.fromtimestamp(read_header(p.sealed_head).created_at_us / 1e6, UTC)
+    signed_at = datetime.fromtimestamp(read_seal(p.signed).signed_at_us / 1e6, UTC)
+    lines = [f"one report of {p.bed or p.claim or p.device}"]
+    for name, moment, note in (
+        ("measured", p.observed_at, "by the device's clock"),
+        ("received", start, "by the edge, kept in its spool"),
+        ("cut and signed", cut_at, f"batch {p.batch_no}, leaf {p.leaf}, id {p.batch_id.hex()[:8]}"),
+        ("judged, sealed", signed_at, f"place {p.position} in the chain"),
+        ("stored", p.stored_at, "one transaction, receipt included"),
+    ):
+        ms = (moment - start).total_seconds() * 1000
+        lines.append(f"  {name:15} {moment.astimezone():%H:%M:%S.%f}"[:-3] + f"  {ms:+8.0f} ms  {note}")
+    return "\n".join(lines)
 
 
 def equations(total: dict[str, int]) -> str:
@@ -56,10 +41,10 @@ def equations(total: dict[str, int]) -> str:
     return f"{said}values   {sum(total[name] for name in classes)} = {values}{gaps}"
 
 
-def flow(database: str) -> Flow:
-    """Read it; raises StoreError."""
+def flow(database: str) -> tuple[read.Path | None, dict[str, int]]:
+    """The newest live report's way, and the counts of both equations; raises StoreError."""
     with open_store(database) as conn:
-        return Flow(read.newest_path(conn), read.conservation(conn))
+        return read.newest_path(conn), read.conservation(conn)
 
 
 def balance(database: str) -> bool:

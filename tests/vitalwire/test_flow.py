@@ -8,7 +8,7 @@ from schemas.block import Quarantine
 from schemas.report import Record
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import Store, event
-from vitalwire.flow import balance, equations, flow, transports_with_values
+from vitalwire.flow import balance, equations, flow, transports_with_values, way
 
 
 @pytest.fixture
@@ -17,16 +17,18 @@ def store(database: str) -> Store:
 
 
 def test_of_an_empty_store_there_is_nothing_to_show(store: Store) -> None:
-    found = flow(store.address)
-    assert found.way() == "no value yet"
-    assert "0 said = 0 stored + 0 quarantined + 0 on the way + 0 lost" in found.ledger()
+    path, total = flow(store.address)
+    assert path is None
+    assert "0 said = 0 stored + 0 quarantined + 0 on the way + 0 lost" in equations(total)
     assert balance(store.address)
 
 
 def test_a_report_is_followed_through_every_stage(store: Store) -> None:
     store.say(event("demo:nonin:1", "connected", ""))
     store.say(report())
-    lines = flow(store.address).way().splitlines()
+    path, _ = flow(store.address)
+    assert path
+    lines = way(path).splitlines()
     assert lines[0] == "one report of demo:nonin:1"
     assert [line.split("  ")[1] for line in lines[1:]] == ["measured", "received", "cut and signed", "judged, sealed",
                                                            "stored"]  # fmt: skip
@@ -39,7 +41,7 @@ def test_a_report_is_followed_through_every_stage(store: Store) -> None:
 def test_the_ledger_names_every_class(store: Store) -> None:
     store.say(report(), report(at_us=T0_US + 1, records=[Record(SPO2, PERCENT, mantissa=250), Record(mantissa=1)]))
     store.write([], [Quarantine("root", "live.raw", True, store.seal(report()))])
-    assert flow(store.address).ledger() == (
+    assert equations(flow(store.address)[1]) == (
         "reports  3 said = 2 stored + 1 quarantined + 0 on the way + 0 lost\n"
         "values   4 = 2 charted + 1 doubtful + 1 unmapped + 0 missing"
     )
@@ -56,7 +58,9 @@ def test_what_was_not_heard_is_said_beside_it() -> None:
 def test_what_is_on_the_way_does_not_balance(store: Store) -> None:
     first, second, third = (store.seal(report(at_us=T0_US + i)) for i in range(3))
     store.write([store.judge(m) for m in (first, third)])
-    assert "3 said = 2 stored + 0 quarantined + 0 on the way + 0 lost + 1 unexplained" in flow(store.address).ledger()
+    assert "3 said = 2 stored + 0 quarantined + 0 on the way + 0 lost + 1 unexplained" in equations(
+        flow(store.address)[1]
+    )
     assert not balance(store.address)
     store.write([store.judge(second)])
     assert balance(store.address)

@@ -127,9 +127,6 @@ class MqttTransport:
             if refused := [f"{t}: {r}" for t, r in zip(config.topics, reasons, strict=False) if r.is_failure]:
                 _log.error("broker refused topics", source=config.name, topics=refused)
 
-        def on_connect_fail(*_: object) -> None:
-            _log.info("broker not reached", source=config.name, broker=config.broker)
-
         def on_disconnect(_: object, __: object, ___: object, reason: object, *____: object) -> None:
             _log.info("broker gone", source=config.name, reason=str(reason))
 
@@ -143,7 +140,8 @@ class MqttTransport:
                     return
 
         client.on_pre_connect, client.on_connect, client.on_subscribe = on_pre_connect, on_connect, on_subscribe
-        client.on_connect_fail, client.on_disconnect, client.on_message = on_connect_fail, on_disconnect, on_message
+        client.on_disconnect, client.on_message = on_disconnect, on_message
+        client.on_connect_fail = lambda *_: _log.info("broker not reached", source=config.name, broker=config.broker)
 
     def _delivery(self, message: paho.MQTTMessage, connection: int) -> Delivery:
         reason = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -137,27 +136,6 @@ def test_a_port_in_use_ends_the_start_and_lets_go_of_the_spool(make: Callable[..
         with pytest.raises(OSError, match=rf"bed: {place} cannot be listened on \(Address already in use\)"):
             asyncio.run(run_until(make(mllp=(source,)), lambda: False))
     Spool(tmp_path / "spool", bytes_max=1 << 20, receipt_hold_s=1).close()  # free again
-
-
-def test_it_ends_while_a_gateway_is_connected(make: Callable[..., Edge]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gateway:
-        place = f"127.0.0.1:{gateway.getsockname()[1]}"
-        edge = make(mllp=(MllpConfig("bed", "hl7_oru", dial=place, time_zone="UTC"),))
-        gateway.settimeout(0)
-        came: list[socket.socket] = []
-
-        def accepted() -> bool:
-            try:
-                came.append(gateway.accept()[0])
-            except BlockingIOError:
-                return False
-            return True
-
-        began = time.monotonic()
-        asyncio.run(run_until(edge, accepted))
-        assert time.monotonic() - began < LIMIT_S
-        assert came[0].recv(1) == b""
-        came[0].close()
 
 
 def test_a_spool_found_damaged_at_the_start_is_told_after_started(make: Callable[..., Edge], tmp_path: Path) -> None:

@@ -69,20 +69,6 @@ def test_a_message_is_acknowledged_after_its_commit_and_not_before(ward: Ward) -
 
 
 @both
-def test_what_is_said_while_we_are_away_is_there_when_we_come_back(ward: Ward) -> None:
-    async def run() -> None:
-        async with running(ward.transport(), Came()):
-            pass
-        await ward.say(b'{"hr": 1}')
-        came = Came()
-        async with running(ward.transport(), came):
-            await eventually(lambda: came)
-        assert came.said() == [b'{"hr": 1}']
-
-    asyncio.run(run())
-
-
-@both
 def test_a_bad_payload_is_acknowledged_like_any_other(ward: Ward) -> None:
     async def run() -> None:
         came = Came(then=Outcome.MALFORMED)

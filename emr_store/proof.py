@@ -46,6 +46,7 @@ def verify(
 ) -> Verification:
     """Check everything stored since then. The chain is followed from the link before."""
     with one_moment(conn):
+        conn.execute("LOCK TABLE report IN ACCESS SHARE MODE")  # what is dropped now is gone from every snapshot
         return _verify(conn, since, on_progress)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -11,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
 from evidence.statements import read_seal
 from schemas.report import Lane
@@ -179,33 +178,17 @@ def conservation(conn: psycopg.Connection) -> dict[str, int]:
     has come, their own counts do not speak of it yet. `gaps` and `gap_s` are of the last 24 h: how often and how long
     edges say that they could not listen, which no count of reports can tell.
     """
-    found = streams(conn)
-    total = dict.fromkeys(("said", "stored", "quarantined", "on_the_way", "lost", "unexplained"), 0)
-    current = {s.edge: s.spool for s in sorted(found, key=lambda s: s.updated_at)}
-    edge_of = {s.spool: s.edge for s in found}
-    said, stored, quarantined = Counter[UUID](), Counter[UUID](), Counter[UUID]()
-    for q in sequences(conn):
-        said[q.spool] += q.last
-        stored[q.spool] += q.stored
-    for s in found:
-        quarantined[s.spool] += s.quarantined_reports
+    names = ("said", "stored", "quarantined", "on_the_way", "lost", "unexplained")
+    total = dict.fromkeys(names, 0)
     waits = {edge: _waits(text) for edge, _, text in edge_counts(conn)}
-    for spool, edge in edge_of.items():
-        kept = stored[spool] + quarantined[spool]
-        missing = max(said[spool] - kept, 0)
-        total["said"] += kept + missing
-        total["stored"] += stored[spool]
-        total["quarantined"] += quarantined[spool]
-        says = waits.get(edge, _EdgeWaits())
+    for edge, current, stored, quarantined, missing in conn.execute(_SPOOLS_SQL):
+        says = waits.get(edge, _EdgeWaits()) if current else _EdgeWaits()
         on_the_way = missing if says.unreceipted_batches else min(missing, says.waiting_reports)
-        if spool != current[edge]:
-            total["lost"] += missing
-        else:
-            total["on_the_way"] += on_the_way
-            total["unexplained"] += missing - on_the_way
-    gaps, gap_s = conn.execute(_GAPS_SQL).fetchone() or (0, 0)
-    values = {name: sum(getattr(s, name) for s in found) for name in ("charted", "doubtful", "unmapped", "missing")}
-    return total | values | {"gaps": gaps, "gap_s": gap_s}
+        lost = 0 if current else missing
+        amounts = (stored + quarantined + missing, stored, quarantined, on_the_way, lost, missing - on_the_way - lost)
+        for name, amount in zip(names, amounts, strict=True):
+            total[name] += amount
+    return total | conn.cursor(row_factory=dict_row).execute(_CLASSES_SQL).fetchall()[0]
 
 
 def _waits(text: str) -> _EdgeWaits:
@@ -217,11 +200,24 @@ def _waits(text: str) -> _EdgeWaits:
 
 # The condition of the index report_words: what is said in words, but for the edges' own counts.
 _WORDS = """r.texts IS NOT NULL AND NOT r.texts @> '[{"system": "vitalwire", "code": "counts"}]'"""
+_SPOOLS_SQL = """
+SELECT edge, updated_at = max(updated_at) OVER (PARTITION BY edge), stored, quarantined,
+    greatest(said - stored - quarantined, 0)
+FROM (SELECT spool, min(edge::text)::uuid AS edge, sum(quarantined_reports)::int8 AS quarantined,
+          max(updated_at) AS updated_at FROM ledger GROUP BY spool) AS g
+LEFT JOIN LATERAL (SELECT coalesce(sum(last), 0)::int8 AS said, coalesce(sum(stored), 0)::int8 AS stored
+                   FROM sequence q WHERE q.spool = g.spool) AS q ON true
+"""
 _GAPS_SQL = rf"""
-SELECT count(*), coalesce(sum(greatest(us[2]::int8 - us[1]::int8, 0)) / 1000000, 0)::int8
+SELECT count(*) AS gaps, coalesce(sum(greatest(us[2]::int8 - us[1]::int8, 0)) / 1000000, 0)::int8 AS gap_s
 FROM report r CROSS JOIN LATERAL regexp_match(r.texts -> 0 ->> 'text', ' from (\d{{1,18}}) to (\d{{1,18}})$') AS us
 WHERE r.kind = 4 AND {_WORDS} AND r.observed_at > now() - interval '1 day'
     AND r.texts @> '[{{"system": "vitalwire", "code": "gap"}}]'
+"""
+_CLASSES_SQL = f"""
+SELECT * FROM (SELECT coalesce(sum(charted), 0)::int8 AS charted, coalesce(sum(doubtful), 0)::int8 AS doubtful,
+    coalesce(sum(unmapped), 0)::int8 AS unmapped, coalesce(sum(missing), 0)::int8 AS missing FROM ledger) AS v,
+    ({_GAPS_SQL}) AS g
 """
 
 

@@ -87,6 +87,16 @@ def test_what_was_stored_before_retention_is_kept(parts: str, database: str, mon
                      " FROM minute_touched")  # fmt: skip
 
 
+def test_an_extension_that_comes_later_changes_nothing(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, every = migrations()[:1], migrations()
+    monkeypatch.setattr("emr_store.migrate.migrations", lambda: first)
+    migrate(database)
+    monkeypatch.setattr("emr_store.migrate.migrations", lambda: every)
+    monkeypatch.setattr("emr_store.migrate.has_timescaledb", lambda conn: True)
+    migrate(database)
+    assert Store(database).say(report()).reports == 1  # partitions beside partitions
+
+
 @pytest.mark.integration
 def test_reports_are_a_hypertable_with_timescaledb(database: str) -> None:
     store = Store(database)

@@ -173,6 +173,22 @@ def test_who_reads_for_long_is_not_waited_for_and_blocks_nobody(store: Store, mo
     assert drop(store, reports=30) == ["report"]
 
 
+def test_nothing_is_dropped_from_under_verify(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "_LOCK_TIMEOUT", "100ms")
+    store.say(spo2(97, SUMMER_US))
+    age(store, 31)
+    keys = proof._keys
+
+    def keys_and_drop(conn: psycopg.Connection) -> Any:
+        found = keys(conn)
+        with contextlib.suppress(psycopg.errors.LockNotAvailable):
+            drop(store, reports=30)
+        return found
+
+    monkeypatch.setattr(proof, "_keys", keys_and_drop)
+    assert verify(store).findings == []
+
+
 def test_a_writer_at_work_keeps_what_it_writes_into(store: Store) -> None:
     store.say(spo2(97, SUMMER_US))
     age(store, 31)

@@ -242,14 +242,16 @@ def read(frame: bytes, source: Source) -> Sequence[Report]:
         context.insert(0, _text("MSH-9", msh.field(9)))
         kept = replace(clock.report(Kind.CONTEXT, claim, context, "MSH-7", message_time), frame=frame)
         return fitting((kept,), frame)
-    about = Kind.ALERT if event == "R40" else Kind.METRIC  # IHE PCD-04: alarms of the device
-    waves = _waves(message) if b"NA" in frame else {}
-    groups = _observed(message, source, claim, about, waves, len(frame) <= CACHED_BYTES_MAX)
+    field = message.syntax.field
+    waves = _waves(message) if f"{field}NA{field}".encode() in frame else {}
+    groups = _observed(message, source, claim, waves, len(frame) <= CACHED_BYTES_MAX)
     claims = dict.fromkeys(device for _, _, device, _ in groups) or {claim: None}
     if len(claims) > DEVICES_MAX:
         raise FrameError("too-many-devices", f"more than {DEVICES_MAX}")
     reports = [clock.report(Kind.CONTEXT, c, context, "MSH-7", message_time) for c in claims if context]
-    reports += [clock.report(kind, device, g.records, g.time_field, at) for (_, kind, device, at), g in groups.items()]
+    about = Kind.ALERT if event == "R40" else Kind.METRIC  # IHE PCD-04: alarms of the device
+    for (_, of_waves, device, at), (time_field, records, _) in groups.items():
+        reports.append(clock.report(Kind.WAVEFORM if of_waves else about, device, records, time_field, at))
     return fitting(reports, frame)
 
 
@@ -287,7 +289,7 @@ class _Group(NamedTuple):
     channels: set[tuple[int, int]]
 
 
-_Key = tuple[int, Kind, str, str]  # OBR, kind, device, time as sent
+_Key = tuple[int, bool, str, str]  # OBR, whether waves, device, time as sent
 
 
 def _equipment_of_mds(message: Message) -> dict[str, str]:
@@ -301,7 +303,7 @@ def _equipment_of_mds(message: Message) -> dict[str, str]:
 
 
 def _observed(
-    message: Message, source: Source, claim: str, about: Kind, waves: dict[tuple[int, str], _Wave], cached: bool
+    message: Message, source: Source, claim: str, waves: dict[tuple[int, str], _Wave], cached: bool
 ) -> dict[_Key, _Group]:
     """The observations in groups, each of them a report."""
     syntax, site, meaning = message.syntax, source.site, _meaning if cached else _meaning.__wrapped__
@@ -318,10 +320,12 @@ def _observed(
             continue
         fields = (segment.fields + _NOT_SENT)[2:19]
         kind, names, sub_id, value, units, _, flags, _, _, status, _, _, at, _, _, _, owner = fields
-        wave = waves.get((obr, sub_id)) if kind == "NA" else None
-        if waves and (obr, sub_id.rpartition(".")[0]) in waves and any(name in names for name in _FACETS):
-            continue  # said with its wave
-        units = wave[1] if wave else units
+        wave = None
+        if waves:
+            if (obr, sub_id.rpartition(".")[0]) in waves and any(name in names for name in _FACETS):
+                continue  # said with its wave
+            if kind == "NA" and (wave := waves.get((obr, sub_id))):
+                units = wave[1]
         what = meaning(site, syntax, kind, names, sub_id, units, flags, status)
         record = _record(kind, value, syntax, what, wave)
         if record is None:
@@ -330,7 +334,7 @@ def _observed(
         if of_mds and (owner := owner or of_mds.get(sub_id.partition(".")[0], "")):
             device = equipment.get(owner) or equipment.setdefault(owner, _equipment(source, syntax, owner))
         field, at = ("OBX-14", at.partition(syntax.component)[0]) if at else obr_time
-        key = obr, Kind.WAVEFORM if wave else about, device, at
+        key = obr, wave is not None, device, at
         group = groups.get(key)
         if group is None:
             group = groups[key] = _Group(field, [], set())

@@ -39,17 +39,20 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _sendable(text: str) -> str:
+    """JSON's escapes can spell half a surrogate pair, which UTF-8 cannot hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str | bool | None]]:
-    """Every value with its path; a text is one that UTF-8 can hold."""
-    if len(named := path.encode("utf-8", "replace")) > PATH_BYTES_MAX:
+    """Every value with its path."""
+    if len(path) > PATH_BYTES_MAX or (not path.isascii() and len(path.encode("utf-8", "replace")) > PATH_BYTES_MAX):
         raise FrameError("path-too-long")
     if isinstance(node, dict | list):
         for key, child in node.items() if isinstance(node, dict) else enumerate(node):
             yield from _leaves(child, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, str) and not isinstance(node, _Numeral):
-        yield named.decode(), node.encode("utf-8", "replace").decode()
     else:
-        yield named.decode(), node
+        yield _sendable(path), _sendable(node) if type(node) is str else node
 
 
 def _record(path: str, leaf: str | bool | None, source: Source) -> Record:

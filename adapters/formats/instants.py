@@ -18,7 +18,7 @@ _DTM = re.compile(
     r"([+-](?:0\d|1[0-4])[0-5]\d)?",
     re.ASCII,
 )
-_EPOCH, _US, _MS = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1), timedelta(milliseconds=1)
+_EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 # What a text leaves open that ends with the year, month, ..., second; a year is more than fits a report's u32.
 _LEFT_OPEN_MS = (2**32 - 1, 31 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1_000)
 
@@ -65,8 +65,11 @@ def parse_iso(text: str, zone: tzinfo | None) -> Instant | None:
 def _instant(local: datetime, uncertainty_ms: int, stated: tzinfo | None) -> Instant | None:
     if local.tzinfo is None:
         return None
-    first, last = sorted((local - _EPOCH, local.replace(fold=1) - _EPOCH))
-    return Instant(first // _US, max(uncertainty_ms, (last - first) // _MS), stated)
+    us = (local - _EPOCH) // _US
+    if stated:
+        return Instant(us, uncertainty_ms, stated)
+    again_us = (local.replace(fold=1) - _EPOCH) // _US
+    return Instant(min(us, again_us), max(uncertainty_ms, abs(again_us - us) // 1000))
 
 
 @lru_cache(64)

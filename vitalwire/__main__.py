@@ -10,7 +10,7 @@ from runtime.errors import UserError
 from schemas.errors import VitalwireError
 from vitalwire import edge, processors, record, simulate
 from vitalwire.demo import demo
-from vitalwire.output import console
+from vitalwire.output import cell
 from vitalwire.page import page
 from vitalwire.status import status
 
@@ -46,13 +46,10 @@ def main() -> None:
         _fail(str(error), 2)
     except OSError as error:
         _fail(": ".join(map(str, filter(None, (error.filename, error.strerror or str(error))))), 1)
-    except KeyboardInterrupt:
-        _fail("stopped", 130)
 
 
 def _fail(text: str, code: int) -> None:
-    console.file = sys.stderr
-    console.print(f"vitalwire: {text}", markup=False)
+    typer.echo(f"vitalwire: {cell(text)}", err=True)
     sys.exit(code)
 
 

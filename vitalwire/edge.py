@@ -67,21 +67,19 @@ def run(config: Config = Path("edge.toml")) -> None:
         raise ConfigError(f"{config}: {finding.where}: {finding.what}: {finding.mend}")
     logs.set_up()
     edge = Edge(settings)
-    server = None
     try:
-        if settings.metrics_port:
-            server = metrics.serve("127.0.0.1", settings.metrics_port, edge.not_ready)
-        asyncio.run(_run(edge))
+        with contextlib.ExitStack() as at_end:
+            if settings.metrics_port:
+                at_end.callback(metrics.serve("127.0.0.1", settings.metrics_port, edge.not_ready).stop)
+            asyncio.run(_run(edge))
     except OSError as error:
         raise VitalwireError(f"{error.strerror or error}: `vitalwire edge check` says who has it") from None
-    finally:
-        if server is not None:
-            server.stop()
 
 
 async def _run(edge: Edge) -> None:
     stop = stop_event()
-    console.print(f"edge {edge.id} runs; metrics and health on port {edge.config.metrics_port}; Ctrl-C ends it")
+    port = edge.config.metrics_port
+    console.print(f"edge {edge.id} runs{f'; metrics and health on port {port}' if port else ''}; Ctrl-C ends it")
     await edge.run(stop)
 
 
@@ -109,12 +107,8 @@ def check(config: Config = Path("edge.toml"), json: Json = False) -> None:
 
 async def _check(settings: EdgeConfig, say: Callable[[checks.Finding], None]) -> None:
     unusable = list(checks.settings(settings))
-    for finding in (
-        *unusable,
-        *checks.files(settings),
-        checks.metrics(settings),
-        await asyncio.to_thread(_broker, settings),
-    ):
+    broker = await asyncio.to_thread(_broker, settings)
+    for finding in (*unusable, *checks.files(settings), checks.metrics(settings), broker):
         say(finding)
     for source in checks.sources(settings):
         for maybe in (checks.time_zone(source), checks.steady(source)):

@@ -86,7 +86,8 @@ _NAMED = "SELECT id, size, receipted_at IS NULL FROM batch WHERE lane = ? AND ba
 _RECEIPTED = "UPDATE batch SET wanted = ?, receipted_at = ?, incarnation = ?, chain_position = ? WHERE id = ?"
 _HELD = "SELECT id, size FROM batch WHERE receipted_at IS NOT NULL AND receipted_at < ? ORDER BY receipted_at LIMIT ?"
 # The newest traces of work: what is let go is always older.
-_AT_WORK = f"SELECT max(at) FROM ({_NEWEST} UNION ALL SELECT max(cut_at) FROM stream JOIN batch USING (lane, batch_no))"
+_LAST_CUT = "SELECT max(cut_at) FROM stream CROSS JOIN batch USING (lane, batch_no)"  # CROSS: by the index of batches
+_AT_WORK = f"SELECT max(at) FROM ({_NEWEST} UNION ALL {_LAST_CUT})"
 
 _T = TypeVar("_T")
 _P = ParamSpec("_P")

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.driver import Source
@@ -140,6 +140,7 @@ def test_keys_are_bounded(seen: Repeats, db: sqlite3.Connection, monkeypatch: py
     assert [db.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("seen", "unproven")] == [(0,), (0,)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(b"ab"), st.sampled_from(["lost", "answered"])), max_size=30))
 def test_a_sender_that_repeats_until_it_is_answered_is_kept_exactly_once_a_measurement(
     measurements: list[tuple[int, str]],
@@ -158,6 +159,7 @@ def test_a_sender_that_repeats_until_it_is_answered_is_kept_exactly_once_a_measu
     assert kept == len(measurements)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), max_size=20))
 def test_a_sender_that_does_not_wait_is_kept_exactly_once_a_measurement_too(rounds: list[tuple[int, int]]) -> None:
     """In each round, up to `window` frames are sent at once; of some of their answers all were lost, and it is cut."""

@@ -49,6 +49,7 @@ def test_each_sender_gets_its_own_answers_in_order() -> None:
             senders[0][1].write(wrap(message("more")))
             await agent_.until(lambda: len(agent_.came) == 101)
             assert agent_.came[100].proves == range(agent_.came[100].slot or 0) == range(5)
+            agent_.answer(agent_.came[100])
             assert len({d.connection for d in agent_.came}) == 20
             assert {d.sender for d in agent_.came} == {"bed@127.0.0.1"}
             for _, writer in senders:

@@ -31,19 +31,7 @@ def page(
     """What each bed shows now and how old it is, in a browser of this machine, until Ctrl-C: vitalwire page."""
     logs.set_up()
     with explained(database):
-        asyncio.run(_until_told(database, port))
-
-
-async def _until_told(database: str, port: int) -> None:
-    stop = stop_event()
-    listener = _listen(port)
-    console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
-    await _serve(database, listener, stop)
-
-
-async def serve(conninfo: str, port: int, stop: asyncio.Event) -> None:
-    """Serve on loopback until `stop`, in a loop whose signals are the caller's; UserError for a port in use."""
-    await _serve(conninfo, _listen(port), stop)
+        asyncio.run(serve(database, port))
 
 
 class _Server(uvicorn.Server):
@@ -53,7 +41,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _serve(conninfo: str, listener: socket.socket, stop: asyncio.Event) -> None:
+async def serve(conninfo: str, port: int, told: asyncio.Event | None = None) -> None:
+    """Serve on loopback until `told`, or until a signal where that is None; UserError for a port in use."""
+    stop, listener = told or stop_event(), _listen(port)
+    if told is None:
+        console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
     settings = uvicorn.Config(
         create(conninfo, feed), log_config=None, access_log=False, server_header=False,

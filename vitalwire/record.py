@@ -132,12 +132,16 @@ def verify(
         bar = progress.add_task("seals", total=None)
         result = proof.verify(conn, moment, lambda done, of: progress.update(bar, completed=done, total=of))
     if json:
-        as_json({"seals": result.seals, "batches": result.batches, "reports": result.reports, "values": result.values,
-                 "findings": [f._asdict() for f in result.findings]})  # fmt: skip
+        as_json({**vars(result), "findings": [f._asdict() for f in result.findings]})
     else:
         for f in result.findings:
             console.print(cell(f"WRONG  {f.where}: {f.what}"), markup=False)
         console.print(SEEN.format(**vars(result)), markup=False)
+        if result.dropped:
+            console.print(f"{result.dropped} reports have no rows any more (retention): their originals were checked")
+        if result.begins:
+            what = f"of {result.emptied} batches before it only header, signature and place in the chain are left"
+            console.print(f"the record begins at {cell(result.begins)}: {what}")
         if result.seals and not result.findings:
             console.print(PROVED, markup=False)
         console.print(NOT_PROVED, markup=False)

@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
-from emr_store import read, registry
+from emr_store import proof, read, registry
 from emr_store.connect import open_store
 from runtime import keys
 from runtime.errors import UserError
@@ -252,6 +252,16 @@ def test_verify_says_what_is_proved_and_what_is_not(store: Store) -> None:
         True,
         False,
     )  # nothing is since then
+
+
+def test_verify_says_what_retention_took(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    begins = datetime(2026, 11, 1, tzinfo=UTC)
+    found = proof.Verification(seals=9, dropped=2, emptied=3, begins=begins)
+    monkeypatch.setattr(proof, "verify", lambda *_: found)
+    text = vitalwire("verify")[1]
+    assert "\n2 reports have no rows any more (retention): their originals were checked\n" in text
+    assert f"\nthe record begins at {cell(begins)}: of 3 batches before it only header" in text
+    assert {"dropped": 2, "emptied": 3}.items() <= as_json("verify").items()
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,9 @@ class DeviceDriver:
     """A device family: its rows and its one function.
 
     `read` gives the reports of one frame, none where the frame says nothing that is kept apart from being received,
-    or raises FrameError. It never raises anything else, whatever the bytes. `framer` makes the state machine that cuts
-    a serial stream (None: the transport frames by itself, as MLLP and MQTT do). `channels` is empty where the sender
-    or the site says what comes.
+    or raises FrameError. It never raises anything else, whatever the bytes; what a large frame says is `fitting`.
+    `framer` makes the state machine that cuts a serial stream (None: the transport frames by itself, as MLLP and MQTT
+    do). `channels` is empty where the sender or the site says what comes.
     """
 
     name: str

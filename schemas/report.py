@@ -74,7 +74,10 @@ class AsSent(msgspec.Struct, frozen=True):
 
 
 class Samples(msgspec.Struct, frozen=True):
-    """A stretch of a waveform: (raw x scale_mantissa + offset_mantissa) x 10^exponent, in the record's unit."""
+    """A stretch of a waveform: (raw x scale_mantissa + offset_mantissa) x 10^exponent, in the record's unit.
+
+    `period_us` is rounded (75 Hz, 256 Hz): a stretch is short, and the next has a time of its own.
+    """
 
     period_us: int
     scale_mantissa: int

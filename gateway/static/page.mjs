@@ -16,7 +16,7 @@ const PRESSURE = /^(NIBP|ABP|ART|PAP|P)-([SDM])$/;
 const BY_LABEL = new Intl.Collator("en", { numeric: true });  // the same in both languages: a bed keeps its place
 
 const $ = id => document.getElementById(id);
-let language, words, broken = false;
+let language, words, asked, broken = false;
 let announced = new Set();
 
 // A page that stands still because its script failed would look live: it is covered instead.
@@ -217,10 +217,11 @@ function announce(beds) {
   if (fresh.length) $("said").textContent = fresh.map(a => `${label(a.device)}: ${a.message}`).join("; ");
 }
 
-async function detail({ device, cell }) {
-  const [first] = cell.parts;
+async function detail(shown) {
+  const { device, cell } = asked = shown, [first] = cell.parts;
   const answer = await fetch(`/batch/${first.batch}`).catch(() => null);
   const origin = answer?.ok ? await answer.json().catch(() => null) : null;
+  if (asked !== shown) return;  // another value was clicked meanwhile
   const after = ms => `${stamp(ms, true)} (${ms < first.received ? "−" : "+"}${Math.abs(ms - first.received)} ms)`;
   const rows = [[words.device, [device.name, device.claim, device.id]]];
   for (const v of cell.parts) {

@@ -91,6 +91,29 @@ def test_a_month_of_a_rolled_back_transaction_is_made_again(store: Store) -> Non
     ensure(store, work)
 
 
+def test_a_day_is_noted_once_an_hour_and_a_rolled_back_note_again(store: Store) -> None:
+    def ages() -> list[tuple[object, ...]]:
+        return store.rows("SELECT day::text, last_stored_at > now() - interval '1 min' FROM day_stored ORDER BY day")
+
+    async def work(conn: psycopg.AsyncConnection, of: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        async with conn.transaction():
+            await of(0)
+            raise psycopg.Rollback
+        assert ages() == []
+        for _ in range(2):
+            await of(0, us(2026, 11, 24, 23))
+        await conn.execute("UPDATE day_stored SET last_stored_at = now() - interval '2 hours'")
+        await of(0)  # it is known to be noted of late
+        assert ages() == [("1970-01-01", False), ("2026-11-24", False)]
+
+    async def another(conn: psycopg.AsyncConnection, of: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        await of(0)
+        assert ages() == [("1970-01-01", True), ("2026-11-24", False)]
+
+    ensure(store, work)
+    ensure(store, another)
+
+
 def test_two_writers_may_need_one_new_month(store: Store) -> None:
     async def run() -> None:
         async def one() -> None:

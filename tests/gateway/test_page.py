@@ -261,6 +261,22 @@ def test_a_value_is_followed_to_its_batch_by_keyboard(ward: Ward, look: Look) ->
     )  # fmt: skip
 
 
+def test_of_two_values_asked_for_the_last_is_shown(ward: Ward, look: Look) -> None:
+    ward.say("n10:1", HR="70", SpO2="97")
+    ward.store()
+    tab = look()
+    slow: list[Any] = []
+    tab.route("**/batch/*", lambda route: route.continue_() if slow else slow.append(route))
+    value(tab, "n10:1", "HR").click()
+    value(tab, "n10:1", "SpO2").click()
+    title = tab.locator("dialog[open] h2")
+    expect(title).to_have_text("n10:1 · SpO2")
+    with tab.expect_response("**/batch/*"):
+        slow[0].continue_()
+    tab.wait_for_function("new Promise(done => setTimeout(() => done(true), 100))")
+    expect(title).to_have_text("n10:1 · SpO2")
+
+
 def test_what_is_stale_looks_stale_and_what_a_device_calls_itself_is_only_text(ward: Ward, look: Look) -> None:
     nasty = "<img src=x onerror=alert(1)>"
     for ago in (70, 60):  # a value each ten seconds

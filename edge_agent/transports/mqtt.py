@@ -47,7 +47,7 @@ class Client(paho.Client):
     def __init__(self, config: MqttConfig, client_id: str, *, lasting: bool) -> None:
         protocol, clean = (paho.MQTTv5, None) if config.version == "5.0" else (paho.MQTTv311, not lasting)
         super().__init__(CallbackAPIVersion.VERSION2, client_id, clean, protocol=protocol, manual_ack=lasting)
-        self._ended = Event()
+        self.ended = Event()
         self.suppress_exceptions = True
         self.reconnect_delay_set(1, 5)
         if config.username is not None:
@@ -62,26 +62,21 @@ class Client(paho.Client):
             options = {"clean_start": False, "properties": properties}
         self.connect_async(*split_address(config.broker), KEEPALIVE_S, **options)
 
-    @property
-    def ended(self) -> bool:
-        """Whether `end` was called."""
-        return self._ended.is_set()
-
     def loop_forever(self, timeout: float = 1.0, retry_first_connection: bool = False) -> MQTTErrorCode:
         """Called by paho, on its thread; goes on also after our own disconnect."""
-        while not self.ended:
+        while not self.ended.is_set():
             try:
                 super().loop_forever(timeout, retry_first_connection)
             except Exception as error:  # noqa: BLE001 - what paho raises on bytes that are no packet is nowhere said
                 _log.warning("not MQTT", error=type(error).__name__)
-            if not self._ended.wait(AGAIN_S):
+            if not self.ended.wait(AGAIN_S):
                 with suppress(OSError):
                     self.reconnect()
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def end(self) -> None:
         """Disconnect, and wait for the thread."""
-        self._ended.set()
+        self.ended.set()
         self.disconnect()
         self.loop_stop()
 
@@ -134,7 +129,7 @@ class MqttTransport:
             put = None
             with suppress(RuntimeError):  # the loop has ended: not acknowledged, so the broker sends it again
                 put = asyncio.run_coroutine_threadsafe(self._incoming.put((message, self._connection)), loop)
-            while put is not None and not client.ended:
+            while put is not None and not client.ended.is_set():
                 with suppress(TimeoutError):  # waits while the agent is behind: Receive Maximum holds the broker back
                     put.result(FULL_LOOK_S)
                     return

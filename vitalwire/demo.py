@@ -10,6 +10,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -106,7 +107,7 @@ async def _live(
     data: Path, at: Addresses, ports: Ports, plan: WardPlan, stop: asyncio.Event, seconds: float | None
 ) -> int:
     """The ward and its edge agent until they are told to end; the exit code."""
-    ward_stop = asyncio.Event()
+    ward_stop, began = asyncio.Event(), datetime.now(UTC)
     ward = asyncio.create_task(_told("ward", run_ward(plan, ward_stop)))
     with (data / "edge.log").open("ab") as log:  # as a box would run it
         edge = await asyncio.create_subprocess_exec(
@@ -114,7 +115,7 @@ async def _live(
             stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent(),
         )  # fmt: skip
     step("the ward speaks; waiting for the first value")
-    ended = await show(data, at, ports, stop, seconds)
+    await show(data, at, ports, stop, seconds)
     ward_stop.set()
     step("the ward falls silent; waiting until what was read is stored")
     await asyncio.wait([ward], timeout=DRAIN_S)
@@ -125,10 +126,10 @@ async def _live(
     console.print(equations((await asyncio.to_thread(flow, at.database))[1]), markup=False)
     if seconds is None:
         return 0
-    missing = {"serial", "MLLP", "MQTT"} - await asyncio.to_thread(transports_with_values, at.database)
+    missing = {"serial", "MLLP", "MQTT"} - await asyncio.to_thread(transports_with_values, at.database, began)
     for problem in (*(f"no value came over {m}" for m in sorted(missing)), *["it does not balance"] * (not balanced)):
         console.print(f"vitalwire: {problem}", markup=False)
-    return 0 if balanced and not missing and ended else EXIT_DOES_NOT_HOLD
+    return 0 if balanced and not missing else EXIT_DOES_NOT_HOLD
 
 
 def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
@@ -160,19 +161,19 @@ async def watch(services: EmbeddedServices, ending: asyncio.Event) -> None:
             step(line)
 
 
-async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, seconds: float | None) -> bool:
-    """The flow on the terminal until it is told to end; whether a value came at all."""
-    began, seen = time.monotonic(), False
+async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, seconds: float | None) -> None:
+    """The flow on the terminal until it is told to end."""
+    began_s, began, seen = time.monotonic(), datetime.now(UTC), False
     live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
     with live or contextlib.nullcontext():
         for tick in itertools.count():
-            if await stops_within(stop, 1.0) or (seconds is not None and time.monotonic() - began > seconds):
-                break
+            if await stops_within(stop, 1.0) or (seconds is not None and time.monotonic() - began_s > seconds):
+                return
             path = None
             with contextlib.suppress(StoreError):
                 path, total = await asyncio.to_thread(flow, at.database)
-            if path is None:
-                if time.monotonic() - began > FIRST_VALUE_S and tick % 30 == 0:
+            if path is None or path.received_at < began:  # an earlier run's
+                if time.monotonic() - began_s > FIRST_VALUE_S and tick % 30 == 0:
                     step(f"no value yet: see demo.log, edge.log and processors.log in {data}")
                 continue
             if not seen:  # above what changes, and not wrapped: lines to copy
@@ -183,7 +184,6 @@ async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, sec
             elif not seen or tick % 10 == 0:
                 console.print(equations(total) if seen else text, markup=False)
             seen = True
-    return seen
 
 
 def where(at: Addresses, ports: Ports) -> str:

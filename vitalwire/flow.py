@@ -54,9 +54,9 @@ def balance(database: str) -> bool:
         return total["said"] == total["stored"] + total["quarantined"] and all(s.gaps == 0 for s in read.streams(conn))
 
 
-def transports_with_values(database: str) -> set[str]:
-    """Over which of the demo's transports charted values have come."""
+def transports_with_values(database: str, since: datetime) -> set[str]:
+    """Over which of the demo's transports values have come since then."""
     names = {"demo": "serial", "mllp": "MLLP", "eui64": "MLLP", "mqtt": "MQTT"}
     with open_store(database) as conn:
-        claims = [v.claim or "" for v in read.latest(conn)]
+        claims = [v.claim or "" for v in read.latest(conn) if v.received_at >= since]
     return {t for claim in claims for start, t in names.items() if claim.startswith(start)}

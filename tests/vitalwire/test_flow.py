@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -69,8 +70,10 @@ def test_what_is_on_the_way_does_not_balance(store: Store) -> None:
 def test_each_transport_is_known_by_what_its_devices_claim(store: Store) -> None:
     claims = ("demo:nonin:1", "mllp:x", "eui64:00-1", "mqtt/ward", "other")
     store.say(*(event(claim, "connected", "") for claim in claims))
-    assert transports_with_values(store.address) == set()
+    before = datetime.fromtimestamp(T0_US / 1e6, UTC) - timedelta(hours=1)
+    assert transports_with_values(store.address, before) == set()
     store.say(report("mqtt/ward"), report("other"))
-    assert transports_with_values(store.address) == {"MQTT"}
+    assert transports_with_values(store.address, before) == {"MQTT"}
     store.say(report("eui64:00-1"), report("demo:nonin:1"))
-    assert transports_with_values(store.address) == {"MQTT", "MLLP", "serial"}
+    assert transports_with_values(store.address, before) == {"MQTT", "MLLP", "serial"}
+    assert transports_with_values(store.address, datetime.now(UTC)) == set()  # an earlier run's prove nothing

@@ -20,6 +20,7 @@ from schemas.errors import LayoutError
 
 FINDINGS_MAX = 1000  # a store that is wrong everywhere is wrong enough
 JUDGEMENT_BYTES_MAX = 64 * 1024 * 1024
+_NUMBER_MAX = 2**63 - 1
 
 
 @dataclass
@@ -62,24 +63,23 @@ def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[in
     before = conn.execute("SELECT position, chain_hash FROM seal WHERE position < %s ORDER BY position DESC LIMIT 1",
                           (first,)).fetchone()  # fmt: skip
     position, chain = (before[0], bytes(before[1])) if before else (0, CHAIN_START)
-    first_batch: int | None = None
-    last = first - 1
-    while len(result.findings) < FINDINGS_MAX and (found := _next_seal(conn, last)):
+    first_batch = _NUMBER_MAX
+    while len(result.findings) < FINDINGS_MAX and (found := _next_seal(conn, position)):
         seal, stored_at = found
         emptied = result.begins is not None and stored_at < result.begins
         findings = check_seal(seal, chain, position, keys)
         result.findings += [f for f in findings if not (emptied and f.what == _VERDICTS_GONE)]
         batches = _batches(conn, seal, result)
-        first_batch = min([b.number for b in batches] + ([first_batch] if first_batch else []), default=None)
+        first_batch = min(first_batch, *(b.number for b in batches), _NUMBER_MAX)
         if emptied:
             result.emptied += len(batches)
             result.findings += [f for b in batches for f in _check_head(b, seal, keys)]
         else:
             _check_batches(conn, seal, batches, keys, gone, result)
-        position, chain, last = seal.position, seal.chain_hash, seal.position
+        position, chain = seal.position, seal.chain_hash
         result.seals += 1
         on_progress(result.seals, total)
-    row = conn.execute("SELECT count(*) FROM report WHERE batch >= %s", (first_batch or 0,)).fetchone()
+    row = conn.execute("SELECT count(*) FROM report WHERE batch >= %s", (first_batch,)).fetchone()
     if row and row[0] != result.reports:
         result.findings.append(Finding("report", f"{row[0]} rows, a kept batch behind {result.reports} of them"))
     return result

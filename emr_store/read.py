@@ -12,6 +12,7 @@ import msgspec
 import psycopg
 from psycopg.rows import class_row, dict_row
 
+from emr_store.retention import HEAD_BYTES
 from evidence.statements import read_seal
 from schemas.report import Lane
 
@@ -304,11 +305,11 @@ def newest_path(conn: psycopg.Connection) -> Path | None:
     """The way of the newest report that came live; None while there is none."""
     sql = (
         "SELECT d.uuid AS device, d.claim, d.bed, l.observed_at, l.received_at, s.seal AS signed, b.position,"
-        " b.batch_no, b.batch_id, b.lane, l.leaf, l.stored_at, substr(b.sealed, 1, 321) AS sealed_head"
+        " b.batch_no, b.batch_id, b.lane, l.leaf, l.stored_at, substr(b.sealed, 1, %s) AS sealed_head"
         " FROM latest l JOIN device d USING (device) JOIN batch b USING (batch) JOIN seal s USING (position)"
         " WHERE b.lane = 1 ORDER BY l.stored_at DESC LIMIT 1"
     )
-    return conn.cursor(row_factory=class_row(Path)).execute(sql).fetchone()
+    return conn.cursor(row_factory=class_row(Path)).execute(sql, (HEAD_BYTES,)).fetchone()
 
 
 # An edge speaks of itself as the device edge:<id>, and rarely of anything but its counts.

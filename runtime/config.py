@@ -143,17 +143,12 @@ def sample(kind: type[Struct], title: str) -> str:
 
     `#key` without a space is a key, or a table, that is left out: without its # it is in use.
     """
-    head = [
-        f"# {title}",
-        "# Every key with its default. What begins with # and no space is left out: take the # away.",
-        "",
-    ]
-    return "\n".join(head + _sample(kind, "", "")) + "\n"
+    head = f"# {title}\n# Every key with its default. What begins with # and no space is left out: take the # away.\n\n"
+    return head + "\n".join(_sample(kind, "", "")) + "\n"
 
 
 def _sample(kind: type[Struct], parents: str, mark: str) -> list[str]:
-    keys: list[str] = []
-    tables: list[str] = []
+    keys, tables = list[str](), list[str]()
     for field in structs.fields(kind):
         about = next((m.description for m in get_args(field.type)[1:] if isinstance(m, msgspec.Meta)), "")
         name = parents + field.encode_name
@@ -163,8 +158,9 @@ def _sample(kind: type[Struct], parents: str, mark: str) -> list[str]:
             continue
         value = None if field.required else field.default
         left_out = mark or ("#" if value is None and not field.required else "")
-        shown = _toml(_example(field.type, field.encode_name) if value is None else value)
-        keys.append(f"{left_out}{field.encode_name} = {shown}  # {about}")
+        shown = _example(field.type, field.encode_name) if value is None else value
+        toml = json.dumps(shown, default=str, ensure_ascii=False)  # of these types TOML's notation is JSON's
+        keys.append(f"{left_out}{field.encode_name} = {toml}  # {about}")
     return keys + tables
 
 
@@ -177,12 +173,6 @@ def _example(kind: Any, name: str) -> Any:
             continue
         return value
     raise TypeError(f"no example for {name}")
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
 
 
 def read_secret(path: Path) -> str:

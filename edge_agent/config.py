@@ -30,17 +30,12 @@ class SerialConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     parity: Annotated[Literal["N", "E", "O"] | None, Meta(description="as the driver says when left out")] = None
     stop_bits: Annotated[float | None, Meta(description="as the driver says when left out")] = None
 
-    @property
-    def place(self) -> str:
-        """Where it is reached."""
-        return self.port
-
 
 class MllpConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     """HL7 v2 over MLLP: we listen, or we dial a gateway that sends to whoever connects."""
 
     transport: ClassVar = "mllp"
-    listen: Annotated[str | None, Meta(description="host:port to listen on")] = None
+    listen: Annotated[str, Meta(description="host:port to listen on")] = "127.0.0.1:2575"
     dial: Annotated[str | None, Meta(description="host:port of a gateway to connect to")] = None
     charset: Annotated[str | None, Meta(description="the senders' charset where MSH-18 is absent or wrong")] = None
     tls_cert: Annotated[Path | None, Meta(description="our certificate, or client certificate (dial)")] = None
@@ -49,11 +44,6 @@ class MllpConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     insecure: Annotated[bool, Meta(description="listen beyond loopback without TLS")] = False
     connections_max: Annotated[int, Meta(ge=1, description="senders at one time")] = 500
     idle_s: Annotated[float, Meta(gt=0, description="a sender silent for so long is disconnected")] = 3600.0
-
-    @property
-    def place(self) -> str:
-        """Where we listen, or dial."""
-        return self.dial or self.listen or "127.0.0.1:2575"
 
 
 class MqttConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
@@ -69,13 +59,15 @@ class MqttConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     tls_ca: Annotated[Path | None, Meta(description="CA file: TLS when set")] = None
     time_field: Annotated[str | None, Meta(description="JSON field with the moment: ISO 8601 or epoch ms")] = "ts"
 
-    @property
-    def place(self) -> str:
-        """Where it is reached."""
-        return self.broker
-
 
 AnySource = SerialConfig | MllpConfig | MqttConfig
+
+
+def place_of(source: AnySource) -> str:
+    """Where a source is reached: a serial port, or host:port."""
+    if isinstance(source, SerialConfig):
+        return source.port
+    return source.broker if isinstance(source, MqttConfig) else source.dial or source.listen
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import DeviceDriver, Source
 from adapters.site import SiteMapping, read_site
 from edge_agent import agent
-from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig, place_of
 from edge_agent.delivery import Delivery
 from edge_agent.events import Voice
 from edge_agent.publisher import Publisher
@@ -99,9 +99,9 @@ def driver_of(config: AnySource) -> DeviceDriver:
         problem = url_problem(config.port)
     else:
         try:
-            split_address(config.place)
+            split_address(place_of(config))
         except ValueError:
-            problem = f"{config.place!r} is no address: write host:port"
+            problem = f"{place_of(config)!r} is no address: write host:port"
     if isinstance(config, MqttConfig):
         problem = problem or next(filter(None, map(topic_problem, config.topics)), "")
     if problem:

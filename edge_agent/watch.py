@@ -23,7 +23,7 @@ from adapters.driver import SerialFramer, SerialSettings, Source
 from adapters.formats.mllp import MllpFramer
 from adapters.site import SiteMapping
 from edge_agent import agent
-from edge_agent.config import AnySource, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.config import AnySource, MllpConfig, MqttConfig, SerialConfig, place_of
 from edge_agent.delivery import Delivery
 from edge_agent.holders import holder_of, listener_on
 from edge_agent.process import driver_of, make_source
@@ -170,7 +170,7 @@ class Watcher:
         self, config: AnySource, sites: dict[str, SiteMapping], say: Callable[[str, str], None] = lambda _, __: None
     ) -> None:
         self.config, self.driver = config, driver_of(config)
-        self.o = Observation(config.name, config.transport, config.place)
+        self.o = Observation(config.name, config.transport, place_of(config))
         self.source, self._say = partial(make_source, config, sites), say
         self._began_s, self._last_s = time.monotonic(), 0.0
 
@@ -277,7 +277,7 @@ async def _converse(w: Watcher, reader: asyncio.StreamReader, writer: asyncio.St
 
 
 async def _listen(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
-    host, port = split_address(c.place)
+    host, port = split_address(w.o.place)
     check_listener(host, tls=c.tls_cert is not None, insecure=c.insecure)
     talks: dict[asyncio.StreamWriter, asyncio.Future[None]] = {}
 
@@ -288,7 +288,7 @@ async def _listen(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
         server = await asyncio.start_server(connected, host, port, ssl=server_tls(c))
     except OSError as error:
         w.o.held_by = str(listener_on(port) or "") if error.errno == errno.EADDRINUSE else ""
-        w.o.trouble = f"{c.place} is not to be had ({os.strerror(error.errno or 0)}): choose another address or port"
+        w.o.trouble = f"{w.o.place} is not to be had ({os.strerror(error.errno or 0)}): choose another address or port"
         return
     w.o.opened = True
     await stop.wait()
@@ -302,9 +302,11 @@ async def _dial(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
     tls = client_tls(c)
     try:
         async with asyncio.timeout(DIAL_LIMIT_S):
-            reader, writer = await asyncio.open_connection(*split_address(c.place), ssl=tls)
+            reader, writer = await asyncio.open_connection(*split_address(w.o.place), ssl=tls)
     except OSError as error:  # TimeoutError is one
-        w.o.trouble = f"{c.place} is not reached ({str(error) or 'no answer'}): is the gateway on, no firewall between?"
+        w.o.trouble = (
+            f"{w.o.place} is not reached ({str(error) or 'no answer'}): is the gateway on, no firewall between?"
+        )
         return
     w.o.opened = True
     talk = asyncio.ensure_future(_converse(w, reader, writer))

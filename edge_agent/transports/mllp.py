@@ -55,11 +55,13 @@ class MllpTransport:
 
     async def run(self, deliver: Callable[[Delivery], None]) -> None:
         """Serve for ever. Raises OSError where the port cannot be listened on, UserError for TLS that cannot be."""
-        await (self._dial if self._config.dial else self._listen)(deliver)
+        if self._config.dial:
+            await self._dial(self._config.dial, deliver)
+        await self._listen(deliver)
 
     async def _listen(self, deliver: Callable[[Delivery], None]) -> None:
         c, tls = self._config, server_tls(self._config)
-        host, port = split_address(c.place)
+        host, port = split_address(c.listen)
         check_listener(host, tls=tls is not None, insecure=c.insecure)
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +78,7 @@ class MllpTransport:
             server = await asyncio.start_server(connected, host, port, ssl=tls, ssl_handshake_timeout=limit_s)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise OSError(error.errno, f"{c.name}: {c.place} cannot be listened on ({why})") from None
+            raise OSError(error.errno, f"{c.name}: {c.listen} cannot be listened on ({why})") from None
         self.address = "{}:{}".format(*server.sockets[0].getsockname()[:2])
         try:
             await asyncio.get_running_loop().create_future()
@@ -86,8 +88,8 @@ class MllpTransport:
                 talk.cancel()
             await asyncio.gather(*self._talks, return_exceptions=True)
 
-    async def _dial(self, deliver: Callable[[Delivery], None]) -> None:
-        host, port = split_address(self._config.place)
+    async def _dial(self, address: str, deliver: Callable[[Delivery], None]) -> None:
+        host, port = split_address(address)
         tls, delay_s = client_tls(self._config), REDIAL_FIRST_S
         while True:
             try:

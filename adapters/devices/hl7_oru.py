@@ -115,7 +115,8 @@ def _mdc_code(code: str, text: str, system: str) -> int:
 def _instance(sub_id: str, whole: bool = False) -> int:
     """OBX-4 as a number: 1.13.2.x is 1302, its VMD and channel; to PCD-01 the metric's own is a mere sequence number.
 
-    Paths that do not fit, and with `whole` two metrics of one code in one channel, are told apart by a checksum.
+    Paths that do not fit, and with `whole` two metrics of one code in one channel, are told apart by a checksum
+    (without OBX-4 by their place in the message).
     """
     facets = sub_id.split(".")
     if not whole and all(facet.isdecimal() and len(facet) < 5 for facet in facets[:3]):
@@ -340,7 +341,8 @@ def _observed(
             group = groups[key] = _Group(field, [], set())
         channel = (record.code, record.instance)
         if record.code and channel in group.channels:
-            record = replace(record, instance=_instance(sub_id, whole=True))
+            instance = _instance(sub_id, whole=True) if sub_id else len(group.records)
+            record = replace(record, instance=instance)
         group.channels.add(channel)
         group.records.append(record)
     return groups

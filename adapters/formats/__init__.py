@@ -1,1 +1,1 @@
-"""Formats that several devices share: MLLP, HL7 v2, checksums."""
+"""Formats that several devices share: lines, MLLP, HL7 v2, points in time."""

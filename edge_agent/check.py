@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
 from edge_agent.holders import listener_on
-from edge_agent.process import driver_of, site_mappings
-from edge_agent.process import sources as sources
+from edge_agent.process import driver_of, site_mappings, sources
 from edge_agent.watch import Watcher, verdict, watch
 from runtime import keys
 from runtime.errors import UserError
@@ -24,7 +23,6 @@ from schemas.errors import ConfigError, VitalwireError
 OPEN_LIMIT_S = 5.0  # for the other side of a socket to answer
 LOOK_S = 0.05
 MENDS = {"ModemManager": "systemctl disable --now ModemManager", "brltty": "apt remove brltty"}
-Source = AnySource
 ROOM_BYTES = 1 << 30  # less than this on the spool's disk is soon full
 
 
@@ -61,7 +59,7 @@ def settings(config: EdgeConfig) -> Iterator[Finding]:
         yield from source_settings(source)
 
 
-def source_settings(source: Source) -> Iterator[Finding]:
+def source_settings(source: AnySource) -> Iterator[Finding]:
     """What a source cannot be opened with."""
     try:
         driver_of(source)
@@ -107,7 +105,7 @@ def metrics(config: EdgeConfig) -> Finding:
     return Finding("metrics_port", f"{place} is taken by {holder}", "choose another, or 0 for none")
 
 
-def time_zone(source: Source) -> Finding | None:
+def time_zone(source: AnySource) -> Finding | None:
     """Refuses a source whose messages may carry a time without its zone: a zone is never guessed."""
     needs = isinstance(source, MllpConfig) or (isinstance(source, MqttConfig) and source.time_field is not None)
     if source.time_zone or not needs:
@@ -115,7 +113,7 @@ def time_zone(source: Source) -> Finding | None:
     return Finding(source.name, "no time zone for times that come without one", 'time_zone = "Europe/Berlin"')
 
 
-def steady(source: Source, devices: Path = Path("/dev/serial")) -> Finding | None:
+def steady(source: AnySource, devices: Path = Path("/dev/serial")) -> Finding | None:
     """A port's name that another plug may get after the next start."""
     if not isinstance(source, SerialConfig) or not source.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
         return None
@@ -124,7 +122,7 @@ def steady(source: Source, devices: Path = Path("/dev/serial")) -> Finding | Non
     return Finding(source.name, f"{source.port} may be another device after a restart", f'port = "{better}"', note=True)
 
 
-async def socket(source: Source) -> Finding:
+async def socket(source: AnySource) -> Finding:
     """Open a source once, as the agent would."""
     w, stop = Watcher(source, {}), asyncio.Event()
     o, task = w.o, asyncio.ensure_future(watch(w, stop))

@@ -180,7 +180,10 @@ class Edge:
     def _put_counts(self) -> None:
         """The edge's own counts, which travel as it counted them: one side of the equation for frames."""
         figures = self.spool.figures
-        waiting = {"waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches}
+        waiting = {
+            "waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches,
+            "oldest_waiting_s": round(self._oldest_s(), 1),
+        }  # fmt: skip
         counts = json.dumps({**self._frames, **waiting, **self.publisher.counts}, sort_keys=True)
         self.spool.put([self.voice.say("counts", counts)])
 

@@ -12,7 +12,6 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from prometheus_client import make_wsgi_app
 
 from runtime.errors import UserError
-from runtime.tls import is_loopback
 
 
 class _Handler(WSGIRequestHandler):
@@ -42,13 +41,11 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         self.server_close()
 
 
-def serve(host: str, port: int, ready: Callable[[], list[str]]) -> MetricsServer:
-    """Serve until `stop`; `ready` gives the reasons why data does not flow, none where it does.
+def serve(port: int, ready: Callable[[], list[str]]) -> MetricsServer:
+    """Serve on loopback until `stop`: there is no TLS here. `ready` gives the reasons why data does not flow, if any.
 
-    Raises UserError for a port in use, and beyond loopback: it has no TLS.
+    Raises UserError for a port in use.
     """
-    if not is_loopback(host):
-        raise UserError(f"metrics and health are served on this machine's loopback alone, not on {host}")
     metrics = make_wsgi_app()
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -66,9 +63,9 @@ def serve(host: str, port: int, ready: Callable[[], list[str]]) -> MetricsServer
         return [json.dumps({"ok": not reasons, "reasons": reasons}, ensure_ascii=False).encode()]
 
     try:
-        server = MetricsServer((host, port), _Handler)
+        server = MetricsServer(("127.0.0.1", port), _Handler)
     except OSError as error:
-        raise UserError(f"metrics cannot be served on {host}:{port}: {error.strerror}; set metrics_port") from None
+        raise UserError(f"metrics cannot be served on port {port}: {error.strerror}; set metrics_port") from None
     server.set_app(application)
     Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
     return server

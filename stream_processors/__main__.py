@@ -98,7 +98,7 @@ def main(arguments: Sequence[str]) -> None:
     config = configuration.load(Path(path), ProcessorsConfig)
     logs.set_up()
     if config.metrics_port:
-        metrics.serve("127.0.0.1", config.metrics_port + APPS.index(name), ready=lambda: list(stage.waits.values()))
+        metrics.serve(config.metrics_port + APPS.index(name), ready=lambda: list(stage.waits.values()))
     built = worker(name, config, [Lane[n.upper()] for n in lanes] or list(Lane))
     faust.Worker(built, loglevel="info", logging_config=logs.QUIET, redirect_stdouts=False).execute_from_commandline()
 

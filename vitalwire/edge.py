@@ -16,8 +16,8 @@ from rich.text import Text
 
 from adapters.devices.registry import DRIVER_BY_NAME
 from edge_agent import check as checks
-from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig
-from edge_agent.process import Edge, site_mappings
+from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.process import Edge, site_mappings, sources
 from edge_agent.watch import Observation, Watcher, verdict
 from edge_agent.watch import watch as watch_source
 from emr_store import read, registry
@@ -70,7 +70,7 @@ def run(config: Config = Path("edge.toml")) -> None:
     try:
         with contextlib.ExitStack() as at_end:
             if settings.metrics_port:
-                at_end.callback(metrics.serve("127.0.0.1", settings.metrics_port, edge.not_ready).stop)
+                at_end.callback(metrics.serve(settings.metrics_port, edge.not_ready).stop)
             asyncio.run(_run(edge))
     except OSError as error:
         raise VitalwireError(f"{error.strerror or error}: `vitalwire edge check` says who has it") from None
@@ -110,13 +110,13 @@ async def _check(settings: EdgeConfig, say: Callable[[checks.Finding], None]) ->
     broker = await asyncio.to_thread(_broker, settings)
     for finding in (*unusable, *checks.files(settings), checks.metrics(settings), broker):
         say(finding)
-    for source in checks.sources(settings):
+    for source in sources(settings):
         for maybe in (checks.time_zone(source), checks.steady(source)):
             if maybe is not None:
                 say(maybe)
         if source.name not in {finding.where for finding in unusable}:
             say(await checks.socket(source))
-    if not checks.sources(settings):
+    if not sources(settings):
         say(checks.Finding("sources", "none is configured", "write a [[serial]], [[mllp]] or [[mqtt]]"))
 
 
@@ -167,7 +167,7 @@ def watch(
         raise typer.Exit(EXIT_UNREACHABLE)
 
 
-def _ad_hoc(name: str, driver: str, topic: str) -> checks.Source | None:
+def _ad_hoc(name: str, driver: str, topic: str) -> AnySource | None:
     """A source without a configuration: serial:/dev/ttyUSB0; None where it is a name."""
     match name.partition(":"):
         case "serial", _, place:
@@ -181,8 +181,8 @@ def _ad_hoc(name: str, driver: str, topic: str) -> checks.Source | None:
     return None
 
 
-def _configured(settings: EdgeConfig | None, name: str) -> checks.Source:
-    by_name = {source.name: source for source in (checks.sources(settings) if settings else ())}
+def _configured(settings: EdgeConfig | None, name: str) -> AnySource:
+    by_name = {source.name: source for source in (sources(settings) if settings else ())}
     if name not in by_name:
         names = ", ".join(map(repr, by_name)) or "none"
         raise ConfigError(f"no source {name!r} in the configuration: there are {names}; or give a port, serial:/dev/…")
@@ -228,7 +228,7 @@ class _Screen:
         self.live.update(Text("\n".join((head, *came, "", verdict(o).text))), refresh=True)
 
 
-def ask_store(database: str, edge: str, source: checks.Source, o: Observation) -> None:
+def ask_store(database: str, edge: str, source: AnySource, o: Observation) -> None:
     """Whether the store has values of the devices that were heard, or of this source; why not, where it has none."""
     ids = {device_id(claim) for claim in (*o.claims, *filter(None, [source.device]))}
     try:

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from edge_agent import check, holders
-from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.process import sources
 from runtime import keys
 
 EDGE = "3f2a8c1e-0000-4000-8000-000000000001"
@@ -33,7 +34,7 @@ def serial(**fields: Any) -> tuple[SerialConfig, ...]:
 
 def test_a_good_configuration_has_nothing_wrong() -> None:
     assert list(check.settings(GOOD)) == []
-    assert [check.time_zone(source) for source in check.sources(GOOD)] == [None] * 3
+    assert [check.time_zone(source) for source in sources(GOOD)] == [None] * 3
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_what_an_agent_cannot_start_with_is_found_without_a_socket(
         (SerialConfig("a", "nonin_df2"), False),
     ],
 )
-def test_a_source_whose_times_may_lack_their_zone_is_refused_without_one(source: check.Source, refused: bool) -> None:
+def test_a_source_whose_times_may_lack_their_zone_is_refused_without_one(source: AnySource, refused: bool) -> None:
     found = check.time_zone(source)
     assert (found is not None and found.wrong) == refused
 
@@ -116,7 +117,7 @@ def test_a_port_that_another_plug_may_get_is_a_note_with_the_steady_name(tmp_pat
 
 
 def test_sockets_are_opened_once_and_what_hinders_it_is_named() -> None:
-    def opened(source: check.Source) -> check.Finding:
+    def opened(source: AnySource) -> check.Finding:
         return asyncio.run(check.socket(source))
 
     with socket.create_server(("127.0.0.1", 0)) as taken:

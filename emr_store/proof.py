@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -69,13 +70,17 @@ def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[in
         emptied = result.begins is not None and stored_at < result.begins
         findings = check_seal(seal, chain, position, keys)
         result.findings += [f for f in findings if not (emptied and f.what == _VERDICTS_GONE)]
-        batches = _batches(conn, seal, result)
+        batches, heads = _batches(conn, seal)
+        result.findings += [Finding(f"seal {seal.position}", f"its batch {ident.hex()[:16]} is gone")
+                            for ident in _idents(seal) if ident not in heads]  # fmt: skip
         first_batch = min(first_batch, *(b.number for b in batches), _NUMBER_MAX)
         if emptied:
             result.emptied += len(batches)
             result.findings += [f for b in batches for f in _check_head(b, seal, keys)]
         else:
-            _check_batches(conn, seal, batches, keys, gone, result)
+            totals = _totals([heads.get(ident, b"") for ident in _idents(seal)])
+            for batch in batches:
+                _check_batch(conn, seal, batch, totals, keys, gone, result)
         position, chain = seal.position, seal.chain_hash
         result.seals += 1
         on_progress(result.seals, total)
@@ -107,18 +112,19 @@ def _next_seal(conn: psycopg.Connection, after: int) -> tuple[KeptSeal, datetime
     return KeptSeal(row[0], bytes(row[1]), bytes(row[2]), judgement, bytes(row[4])), row[5]
 
 
-def _batches(conn: psycopg.Connection, seal: KeptSeal, result: Verification) -> list[KeptBatch]:
-    """The batches that this seal is the first to speak of; one that is nowhere is a finding."""
-    rows = conn.execute(
-        "SELECT batch, batch_id, first_report, first_record, sealed FROM batch WHERE position = %s ORDER BY batch",
-        (seal.position,),
-    ).fetchall()
-    batches = [KeptBatch(r[0], bytes(r[1]), r[2], r[3], bytes(r[4])) for r in rows]
-    kept = {b.batch_id for b in batches}
-    for ident in _idents(seal):
-        if ident not in kept and conn.execute("SELECT 1 FROM batch WHERE batch_id = %s", (ident,)).fetchone() is None:
-            result.findings.append(Finding(f"seal {seal.position}", f"its batch {ident.hex()[:16]} is gone"))
-    return batches
+_BATCHES_SQL = """
+SELECT batch, batch_id, first_report, first_record, position,
+    CASE position WHEN %(position)s THEN sealed ELSE substr(sealed, 1, %(head)s) END
+FROM batch WHERE position = %(position)s OR batch_id = ANY(%(idents)s) ORDER BY batch
+"""
+
+
+def _batches(conn: psycopg.Connection, seal: KeptSeal) -> tuple[list[KeptBatch], dict[bytes, bytes]]:
+    """The batches that this seal was the first to speak of; and by id at least the head of each that it speaks of."""
+    named = {"position": seal.position, "head": HEAD_BYTES, "idents": _idents(seal)}
+    rows = conn.execute(_BATCHES_SQL, named).fetchall()
+    own = [KeptBatch(r[0], bytes(r[1]), r[2], r[3], bytes(r[5])) for r in rows if r[4] == seal.position]
+    return own, {bytes(r[1]): bytes(r[5]) for r in rows}
 
 
 def _idents(seal: KeptSeal) -> list[bytes]:
@@ -139,24 +145,21 @@ def _check_head(batch: KeptBatch, seal: KeptSeal, keys: Keys) -> list[Finding]:
     return found
 
 
-def _check_batches(
-    conn: psycopg.Connection, seal: KeptSeal, batches: list[KeptBatch], keys: Keys,
+def _check_batch(
+    conn: psycopg.Connection, seal: KeptSeal, batch: KeptBatch, totals: tuple[int, int], keys: Keys,
     gone: Sequence[tuple[int, int, int]], result: Verification,
 ) -> None:  # fmt: skip
-    totals = _totals(conn, seal, batches)
-    for batch in batches:
-        try:
-            table = open_body(batch.sealed)[1]
-        except LayoutError:
-            table = None  # which is a finding of check_batch
-        rows = [] if table is None else _rows(conn, batch, table)
-        dropped = set() if table is None else _dropped(batch, table, gone)
-        findings = check_batch(batch, seal, rows, totals, keys)
-        result.findings += [f for f in findings if f not in dropped]
-        result.dropped += len(dropped.intersection(findings))
-        result.batches += 1
-        result.reports += len(rows)
-        result.values += sum(len(r.value) for r in rows if r.kind == 1)
+    rows: list[KeptRow] = []
+    dropped: set[Finding] = set()
+    with suppress(LayoutError):  # which is a finding of check_batch
+        table = open_body(batch.sealed)[1]
+        rows, dropped = _rows(conn, batch, table), _dropped(batch, table, gone)
+    findings = check_batch(batch, seal, rows, totals, keys)
+    result.findings += [f for f in findings if f not in dropped]
+    result.dropped += len(dropped.intersection(findings))
+    result.batches += 1
+    result.reports += len(rows)
+    result.values += sum(len(r.value) for r in rows if r.kind == 1)
 
 
 # What `check_batch` and `check_seal` say of what retention may have taken.
@@ -178,21 +181,13 @@ def _dropped(batch: KeptBatch, table: Table, gone: Sequence[tuple[int, int, int]
     return {Finding(f"batch {batch.number} leaf {leaf}", _ROW_GONE) for leaf in np.flatnonzero(taken).tolist()}
 
 
-def _totals(conn: psycopg.Connection, seal: KeptSeal, batches: list[KeptBatch]) -> tuple[int, int]:
-    """Reports and records of the seal's whole block: its judgement is 2 bytes a report and 9 a record."""
+def _totals(heads: Sequence[bytes]) -> tuple[int, int]:
+    """Reports and records of a seal's whole block: its judgement is 2 bytes a report and 9 a record."""
     reports = records = 0
-    for ident in _idents(seal):
-        sealed = next((b.sealed for b in batches if b.batch_id == ident), None)
-        if sealed is None:  # it was kept under an earlier seal already
-            sql = "SELECT substr(sealed, 1, %s) FROM batch WHERE batch_id = %s"
-            row = conn.execute(sql, (HEAD_BYTES, ident)).fetchone()
-            sealed = bytes(row[0]) if row else b""
-        try:
-            header = read_header(sealed)
-        except LayoutError:
-            continue
-        reports += header.report_count
-        records += header.record_count
+    for head in heads:
+        with suppress(LayoutError):
+            header = read_header(head)
+            reports, records = reports + header.report_count, records + header.record_count
     return reports, records
 
 

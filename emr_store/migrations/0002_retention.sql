@@ -21,13 +21,7 @@ INSERT INTO day_stored SELECT (observed_at AT TIME ZONE 'UTC')::date, 'epoch', n
 
 ALTER TABLE waveform RENAME TO waveform_before;
 CREATE TABLE waveform (
-    device   int NOT NULL,
-    second   timestamptz NOT NULL,              -- of the stretch's first sample
-    code     int8 NOT NULL,
-    instance int4 NOT NULL,
-    batch    bigint NOT NULL,
-    leaf     int4 NOT NULL,
-    record   int4 NOT NULL
+    LIKE waveform_before
 ) PARTITION BY RANGE (second);
 
 -- Each minute that had a summary is computed again: the old ones held doubtful values too.

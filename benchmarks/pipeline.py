@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,14 +29,15 @@ from emr_store.rows import Lot
 from evidence.seal import FIRST_PREVIOUS, batch_id, open_body, seal
 from runtime import keys
 from schemas import topics
-from schemas.batch import Table, encode_report, set_sequence
+from schemas.batch import Table, encode_report
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 from schemas.report import ClockQuality, Kind, Lane, Record, Report
 from stream_processors.validate import judge
 
 VALUES = 12
-EDGES = 4
+EDGES = 4  # as many as a topic has partitions
 LIMIT_S = 300.0
+_SAID = struct.Struct("<48sqqqQ")  # of a report row, from the salt to the sequence (docs/batch.md)
 
 
 class Bench:
@@ -53,6 +53,7 @@ class Bench:
         self.ids = [uuid.uuid4() for _ in range(EDGES)]
         self._next = [1] * EDGES
         self._previous = [FIRST_PREVIOUS] * EDGES
+        self._monitors = [monitors(edge, 1000) for edge in range(EDGES)]
         keys.generate(folder / "platform.key")
 
     @contextmanager
@@ -88,30 +89,31 @@ class Bench:
         while names & set(admin.list_topics(timeout=10).topics):
             time.sleep(0.1)
 
-    def batches(self, count: int, reports: int) -> list[tuple[bytes, bytes]]:
-        """Sealed batches in turns from all edges: key, bytes."""
+    def batches(self, count: int, reports: int) -> list[tuple[int, bytes]]:
+        """Sealed batches in turns from all edges, each edge in a partition of its own: partition, bytes."""
         out = []
         for i in range(count):
             edge = i % EDGES
             sealed = seal(
-                leaves(reports, edge, self._next[edge]), lane=Lane.LIVE, edge=self.ids[edge].bytes, spool=b"S" * 16,
-                batch_no=self._next[edge], previous=self._previous[edge], created_at_us=time.time_ns() // 1000,
-                config_hash=bytes(32), key_id=self.edges[edge].key_id, sign=self.edges[edge].sign,
+                leaves(self._monitors[edge][:reports], self._next[edge]), lane=Lane.LIVE, edge=self.ids[edge].bytes,
+                spool=b"S" * 16, batch_no=self._next[edge], previous=self._previous[edge],
+                created_at_us=time.time_ns() // 1000, config_hash=bytes(32), key_id=self.edges[edge].key_id,
+                sign=self.edges[edge].sign,
             )  # fmt: skip
             self._next[edge] += 1
             self._previous[edge] = batch_id(sealed)
-            out.append((self.ids[edge].bytes, sealed))
+            out.append((edge, sealed))
         return out
 
-    def through(self, batches: Sequence[tuple[bytes, bytes]], reports: int) -> float:
+    def through(self, batches: Sequence[tuple[int, bytes]], reports: int) -> float:
         """Seconds from the first batch's sending to the last one's commit."""
         limits = {"queue.buffering.max.kbytes": 1 << 20, "message.max.bytes": topics.MESSAGE_BYTES_MAX}
         producer = Producer({"bootstrap.servers": self.kafka, "acks": "all", "linger.ms": 5, **limits})
         with open_store(self.database) as conn:
             before = stored(conn)
             began = time.perf_counter()
-            for key, sealed in batches:
-                producer.produce(topics.raw(Lane.LIVE), sealed, key)
+            for partition, sealed in batches:
+                producer.produce(topics.raw(Lane.LIVE), sealed, partition=partition)
                 producer.poll(0)
             producer.flush(60)
             while stored(conn) < before + len(batches) * reports:
@@ -139,27 +141,35 @@ def stored(conn: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def leaves(count: int, edge: int, batch_no: int) -> list[bytes]:
-    """Encoded reports of as many devices, 12 values each, as a monitor sends them."""
-    random = np.random.default_rng(batch_no * 10 + edge)
+def monitors(edge: int, count: int) -> list[bytes]:
+    """Encoded reports of as many devices, 12 values each, as a monitor sends them; `leaves` gives them their moment."""
+    random = np.random.default_rng(edge)
     metrics = [m for m in METRICS if m.short][:VALUES]
-    now_us = time.time_ns() // 1000
     out = []
     for i in range(count):
         records = tuple(
             Record(m.code, UNIT_BY_REFERENCE_ID[m.unit].code, mantissa=int(random.integers(10, 100)), exponent=-(j % 2))
             for j, m in enumerate(metrics)
         )
-        report = Report(Kind.METRIC, f"bench:{edge}:{i}", now_us + i, now_us + i + 1000, ClockQuality.DEVICE, records,
-                        device_at_us=now_us + i, own_time=True)  # fmt: skip
-        salt = random.bytes(16)
-        leaf = encode_report(report, salt, sha256(salt).digest())
-        set_sequence(leaf, batch_no)
+        report = Report(Kind.METRIC, f"bench:{edge}:{i}", 0, 0, ClockQuality.DEVICE, records, device_at_us=0,
+                        own_time=True)  # fmt: skip
+        out.append(bytes(encode_report(report, bytes(16), bytes(32))))
+    return out
+
+
+def leaves(of: Sequence[bytes], sequence: int) -> list[bytes]:
+    """What these devices say next: now, with salts and hashes of frames that no compression makes smaller."""
+    now_us = time.time_ns() // 1000
+    unique = np.random.default_rng(sequence).bytes(48 * len(of))
+    out = []
+    for i, said in enumerate(of):
+        leaf, at_us = bytearray(said), now_us + i
+        _SAID.pack_into(leaf, 16, unique[48 * i : 48 * i + 48], at_us, at_us, at_us + 1000, sequence)
         out.append(bytes(leaf))
     return out
 
 
-def bare_copies(database: str, batches: Sequence[tuple[bytes, bytes]]) -> dict[str, float]:
+def bare_copies(database: str, batches: Sequence[tuple[int, bytes]]) -> dict[str, float]:
     """Seconds for binary COPY of the same values, the bytes ready made: as narrow rows, and as report rows."""
     table = Table.join([open_body(b)[1] for _, b in batches])
     judged = judge(table, np.zeros(len(table), bool))

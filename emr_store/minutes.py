@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import psycopg
 
-LOT = 2000
+NOTES = 500  # of touched minutes, taken at once
+LOT = 2000  # summaries, computed at once
 CLOSED_AFTER = "15 seconds"
+_LOCK = 0x76_77_6D_69
 
 
 async def summarise(conn: psycopg.AsyncConnection) -> int:
-    """Compute a lot of touched, closed minutes; how many. By position in the array: unnest costs five times as much."""
+    """Compute some touched, closed minutes; how many. By position in the array: unnest costs five times as much.
+
+    A note commits with its reports, so whoever takes it sees them; a report that comes later brings its own.
+    """
     async with conn.transaction():
-        cursor = await conn.execute(
-            "DELETE FROM minute_touched WHERE (minute, device) IN (SELECT minute, device FROM minute_touched"
-            " WHERE minute < date_trunc('minute', now() - %s::interval) ORDER BY minute, device LIMIT %s"
-            " FOR UPDATE SKIP LOCKED) RETURNING minute, device",
-            (CLOSED_AFTER, LOT),
-        )
+        # One at a time: of two, the one that saw less might write last.
+        cursor = await conn.execute(_TAKE_SQL, {"lock": _LOCK, "closed_after": CLOSED_AFTER, "notes": NOTES})
         touched = await cursor.fetchall()
-        if not touched:
-            return 0
-        minutes, devices = [m for m, _ in touched], [d for _, d in touched]
-        named = {"minutes": minutes, "devices": devices, "first": min(minutes), "last": max(minutes)}
-        cursor = await conn.execute(f"SELECT DISTINCT cardinality(s.code) {_OF}".encode(), named)
-        for (width,) in await cursor.fetchall():
-            await conn.execute(_sql(width).encode(), named | {"width": width})
+        for i in range(0, len(touched), LOT):
+            minutes, devices = zip(*touched[i : i + LOT], strict=True)
+            named = {"minutes": [*minutes], "devices": [*devices], "first": minutes[0], "last": minutes[-1]}
+            cursor = await conn.execute(f"SELECT DISTINCT cardinality(s.code) {_OF}".encode(), named)
+            for (width,) in await cursor.fetchall():
+                await conn.execute(_sql(width).encode(), named | {"width": width})
         return len(touched)
 
+
+_TAKE_SQL = """
+WITH one AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(%(lock)s) AS alone), taken AS (
+    DELETE FROM minute_touched WHERE (SELECT alone FROM one) AND ctid = ANY (ARRAY(
+        SELECT ctid FROM minute_touched WHERE minute < date_trunc('minute', now() - %(closed_after)s::interval)
+        ORDER BY minute LIMIT %(notes)s))
+    RETURNING minute, devices)
+SELECT DISTINCT minute, unnest(devices) AS device FROM taken ORDER BY 1, 2
+"""
 
 # `first` and `last` say the same again, so that the planner opens the partitions of these moments alone.
 _OF = """

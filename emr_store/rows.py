@@ -25,7 +25,8 @@ _Array = NDArray[Any]
 COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_END = b"\xff\xff"
 POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01 in microseconds since 1970
-_FLOAT8_OID, _INT2_OID = 701, 21
+MINUTE_US = 60_000_000
+_FLOAT8_OID, _INT2_OID, _INT4_OID, _INT8_OID = 701, 21, 23, 20
 _NULL = b"\xff\xff\xff\xff"
 _json = msgspec.json.Encoder()
 # A fixed odd multiplier a word: equal keys give equal sums; unequal ones are told apart by a full comparison.
@@ -129,30 +130,26 @@ def alike(key: _Array) -> Iterator[_Array]:
 
 
 class _Rows:
-    """Rows of one width as a byte matrix; each call appends a column."""
+    """Rows of one width; each call appends a column, and `matrix` writes them all, a value once."""
 
     def __init__(self, count: int, fields: int) -> None:
         self.count = count
-        self.parts: list[_Array] = []
+        self._columns: list[tuple[np.dtype[Any], tuple[int, ...], Any]] = []
         self._raw(struct.pack(">h", fields))
 
     def _raw(self, data: bytes) -> None:
-        self.parts.append(np.broadcast_to(np.frombuffer(data, np.uint8), (self.count, len(data))))
+        kind = np.dtype(f"V{len(data)}")
+        self._columns.append((kind, (), np.frombuffer(data, kind)))
 
-    def number(self, values: _Array, dtype: str) -> None:
-        self._raw(struct.pack(">i", np.dtype(dtype).itemsize))
-        self.parts.append(np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(self.count, -1))
+    def number(self, values: Any, dtype: str, shape: tuple[int, ...] = ()) -> None:
+        self._columns.append((np.dtype([("size", ">i4"), ("value", dtype)]), shape, values))
 
     def instant(self, us: _Array) -> None:
         self.number(us - POSTGRES_EPOCH_US, ">i8")
 
-    def constant(self, value: int, dtype: str) -> None:
-        data = np.array([value], dtype).tobytes()
-        self._raw(struct.pack(">i", len(data)) + data)
-
     def octets(self, values: _Array) -> None:
-        self._raw(struct.pack(">i", values.shape[1]))
-        self.parts.append(values)
+        width = values.shape[1]
+        self.number(np.ascontiguousarray(values).view(f"V{width}")[:, 0], f"V{width}")
 
     def null(self) -> None:
         self._raw(_NULL)
@@ -164,20 +161,25 @@ class _Rows:
             return
         length = 20 + 4 * channels + size * int((~nulls).sum())
         self._raw(struct.pack(">iiiiii", length, 1, int(nulls.any()), oid, channels, 1))
-        if nulls.any():
-            for i in range(channels):
-                if nulls[i]:
-                    self._raw(_NULL)
-                else:
-                    self.number(values[:, i], dtype)
+        if not nulls.any():
+            self.number(values, dtype, (channels,))
             return
-        cells = np.empty((self.count, channels, 4 + size), np.uint8)
-        cells[:, :, :4] = np.frombuffer(struct.pack(">i", size), np.uint8)
-        cells[:, :, 4:] = np.ascontiguousarray(values.astype(dtype)).view(np.uint8).reshape(self.count, channels, size)
-        self.parts.append(cells.reshape(self.count, -1))
+        for i in range(channels):
+            if nulls[i]:
+                self.null()
+            else:
+                self.number(values[:, i], dtype)
 
     def matrix(self) -> _Array:
-        return np.concatenate(self.parts, axis=1)
+        """(count, width) u8."""
+        out = np.empty(self.count, [(f"{i}", kind, shape) for i, (kind, shape, _) in enumerate(self._columns)])
+        for i, (kind, _, values) in enumerate(self._columns):
+            column = out[f"{i}"]
+            if kind.names:
+                column["size"], column["value"] = kind["value"].itemsize, values
+            else:
+                column[...] = values
+        return out.view(np.uint8).reshape(self.count, out.itemsize)
 
 
 def _values(rows: _Rows, lot: Lot, group: Group) -> None:
@@ -208,19 +210,19 @@ def report_rows(lot: Lot) -> bytes:
         rows.instant(lot.observed_at_us[i])
         rows.instant(lot.table.received_at_us[i])
         rows.number(lot.device[i], ">i4")
-        rows.constant(lot.channel_set_of(group.channels), ">i4")
+        rows.number(lot.channel_set_of(group.channels), ">i4")
         rows.number(lot.table.kind[i], ">i2")
         rows.number(lot.flags[i], ">i2")
         rows.number(lot.table.sequence[i], ">i8")
         rows.number(lot.batch[i], ">i8")
         rows.number(lot.leaf[i], ">i4")
         _values(rows, lot, group)
+        rows.null()  # texts; a row that has some is written again, up to there
         matrix, tailed = rows.matrix(), with_tail[i]
-        plain = matrix[~tailed] if tailed.any() else matrix
-        out.append(np.concatenate([plain, np.full((len(plain), 4), 0xFF, np.uint8)], axis=1).tobytes())
+        out.append(matrix[~tailed].tobytes() if tailed.any() else matrix.tobytes())
         for row, report in zip(matrix[tailed], i[tailed].tolist(), strict=True):
             texts = b"\x01" + texts_json(lot.table, report)
-            out.append(row.tobytes() + struct.pack(">i", len(texts)) + texts)
+            out.append(row[: -len(_NULL)].tobytes() + struct.pack(">i", len(texts)) + texts)
     out.append(COPY_END)
     return b"".join(out)
 
@@ -228,14 +230,17 @@ def report_rows(lot: Lot) -> bytes:
 def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
     """Binary COPY of these reports in the shape of `latest`."""
     out: list[bytes] = [COPY_HEAD]
-    for group in groups(lot.table, lot.values, lot.verdicts, reports):
+    others = np.ones(len(lot.table), bool)
+    others[reports] = False
+    for whole in lot.groups:
+        group = whole.without(others)
         i = group.reports
         rows = _Rows(len(i), 12)
         rows.number(lot.device[i], ">i4")
-        rows.constant(lot.channel_set_of(group.channels), ">i4")
+        rows.number(lot.channel_set_of(group.channels), ">i4")
         rows.instant(lot.observed_at_us[i])
         rows.instant(lot.table.received_at_us[i])
-        rows.constant(stored_at_us - POSTGRES_EPOCH_US, ">i8")
+        rows.number(stored_at_us - POSTGRES_EPOCH_US, ">i8")
         rows.number(lot.flags[i], ">i2")
         rows.number(lot.batch[i], ">i8")
         rows.number(lot.leaf[i], ">i4")
@@ -259,6 +264,40 @@ def waveform_rows(lot: Lot, reports: _Array) -> bytes:
     rows.number(lot.leaf[of], ">i4")
     rows.number(records - lot.table.record_start[of], ">i4")
     return COPY_HEAD + rows.matrix().tobytes() + COPY_END
+
+
+def touched_rows(lot: Lot) -> bytes:
+    """Binary COPY into `minute_touched`: the minutes that these reports change, each with its devices."""
+    metric = np.flatnonzero(lot.table.kind == Kind.METRIC)
+    pairs = np.unique(lot.observed_at_us[metric] // MINUTE_US << 32 | lot.device[metric])
+    minutes, first = np.unique(pairs >> 32, return_index=True)
+    out: list[bytes] = [COPY_HEAD]
+    for minute, devices in zip(minutes, np.split(pairs & 0xFFFFFFFF, first[1:]), strict=False):
+        row = _Rows(1, 2)
+        row.instant(minute[None] * MINUTE_US)
+        row.array(devices[None], ">i4", _INT4_OID, np.zeros(len(devices), bool))
+        out.append(row.matrix().tobytes())
+    out.append(COPY_END)
+    return b"".join(out)
+
+
+def sequence_rows(lot: Lot, spool: _Array) -> bytes:
+    """Binary COPY into `sequence_noted`: how far each device has counted in each spool (V16, a report each)."""
+    names, of = np.unique(spool, return_inverse=True)
+    pairs, which, counts = np.unique(of << 32 | lot.device, return_inverse=True, return_counts=True)
+    last = np.zeros(len(pairs), np.int64)
+    np.maximum.at(last, which, lot.table.sequence.astype(np.int64))
+    out: list[bytes] = [COPY_HEAD]
+    for i in range(len(names)):
+        mine = pairs >> 32 == i
+        row, no_nulls = _Rows(1, 4), np.zeros(np.count_nonzero(mine), bool)
+        row.octets(names[i : i + 1].view(np.uint8).reshape(1, 16))
+        row.array((pairs[mine] & 0xFFFFFFFF)[None], ">i4", _INT4_OID, no_nulls)
+        row.array(last[mine][None], ">i8", _INT8_OID, no_nulls)
+        row.array(counts[mine][None], ">i8", _INT8_OID, no_nulls)
+        out.append(row.matrix().tobytes())
+    out.append(COPY_END)
+    return b"".join(out)
 
 
 def texts_json(table: Table, report: int) -> bytes:

@@ -80,7 +80,7 @@ class _Kept:
 class Writer:
     """Stores signed blocks over one connection; its caches are of rows that never change."""
 
-    def __init__(self, conn: psycopg.AsyncConnection, key_id: bytes, sign: Callable[[bytes], bytes]) -> None:
+    def __init__(self, conn: psycopg.Connection, key_id: bytes, sign: Callable[[bytes], bytes]) -> None:
         self._conn = conn
         self._key_id = key_id
         self._sign = sign
@@ -89,34 +89,38 @@ class Writer:
         self._partitions: Partitions | None = None
         self._incarnation = b""
 
-    async def store(self, blocks: Sequence[SignedBlock], quarantined: Sequence[Quarantine], now_us: int) -> Written:
+    def close(self) -> None:
+        """End its connection."""
+        self._conn.close()
+
+    def store(self, blocks: Sequence[SignedBlock], quarantined: Sequence[Quarantine], now_us: int) -> Written:
         """Store a lot in one transaction. Nothing is kept where it raises (psycopg.Error)."""
         if self._partitions is None:
-            self._partitions = await Partitions.of(self._conn)
-            row = await (await self._conn.execute(INCARNATION_SQL)).fetchone()
+            self._partitions = Partitions.of(self._conn)
+            row = self._conn.execute(INCARNATION_SQL).fetchone()
             self._incarnation = incarnation(row[0] if row else "")
-            await self._conn.execute("SET synchronous_commit = on")
-            await self._conn.execute("CREATE TEMPORARY TABLE latest_in (LIKE latest) ON COMMIT DELETE ROWS")
+            self._conn.execute("SET synchronous_commit = on")
+            self._conn.execute("CREATE TEMPORARY TABLE latest_in (LIKE latest) ON COMMIT DELETE ROWS")
         written = Written()
         devices, channel_sets = dict(self._devices), dict(self._channel_sets)
         try:
-            async with self._conn.transaction():
-                kept, repeated = await self._sift(blocks, written)
+            with self._conn.transaction():
+                kept, repeated = self._sift(blocks, written)
                 if kept:
-                    await self._insert(kept, written, now_us)
+                    self._insert(kept, written, now_us)
                 if repeated:
                     streams = Counter((h.spool, int(h.lane), h.edge) for h, _, _ in repeated)
                     names = [list(c) for c in zip(*streams, strict=True)]
-                    await self._conn.execute(_REPEATS_SQL, [*names, list(streams.values())])
-                await self._receipts(kept, repeated, now_us)
+                    self._conn.execute(_REPEATS_SQL, [*names, list(streams.values())])
+                self._receipts(kept, repeated, now_us)
                 for item in quarantined:
-                    await self._quarantine(item, written, now_us)
+                    self._quarantine(item, written, now_us)
         except BaseException:
             self._devices, self._channel_sets = devices, channel_sets  # ids of a rolled-back transaction are none
             raise
         return written
 
-    async def _sift(
+    def _sift(
         self, blocks: Sequence[SignedBlock], written: Written
     ) -> tuple[list[_Kept], list[tuple[Header, bytes, int]]]:
         """Which batches are new. The streams' ledger rows are locked until COMMIT: two writers never both store one."""
@@ -125,18 +129,18 @@ class Writer:
             return [], []
         streams = sorted({(h.spool, int(h.lane), h.edge) for _, _, h in flat})
         columns = [list(c) for c in zip(*streams, strict=True)]
-        await self._conn.execute(
+        self._conn.execute(
             "INSERT INTO ledger (spool, lane, edge) SELECT encode(s, 'hex')::uuid, l, encode(e, 'hex')::uuid"
             " FROM unnest(%b::bytea[], %b::int2[], %b::bytea[]) AS u(s, l, e) ON CONFLICT DO NOTHING",
             columns,
         )
-        await self._conn.execute(
+        self._conn.execute(
             "SELECT 1 FROM ledger WHERE (spool, lane, edge) IN"
             " (SELECT encode(s, 'hex')::uuid, l, encode(e, 'hex')::uuid"
             " FROM unnest(%b::bytea[], %b::int2[], %b::bytea[]) AS u(s, l, e)) ORDER BY spool, lane, edge FOR UPDATE",
             columns,
         )
-        known = await self._known([header for _, _, header in flat])
+        known = self._known([header for _, _, header in flat])
         kept: list[_Kept] = []
         repeated: list[tuple[Header, bytes, int]] = []
         offsets = {id(s): (np.cumsum([0] + [h.report_count for h in s.headers]).tolist(),
@@ -153,11 +157,11 @@ class Writer:
             known.setdefault(name, {})[ident] = 0
             reports, records = offsets[id(signed)]
             kept.append(_Kept(0, signed, i, reports[i], records[i]))
-        return await self._numbered(kept), repeated
+        return self._numbered(kept), repeated
 
-    async def _known(self, headers: Sequence[Header]) -> dict[tuple[bytes, int, bytes, int], dict[bytes, int]]:
+    def _known(self, headers: Sequence[Header]) -> dict[tuple[bytes, int, bytes, int], dict[bytes, int]]:
         """Of these batch numbers the ones kept already: their batches' ids and chain positions."""
-        cursor = await self._conn.execute(
+        cursor = self._conn.execute(
             "SELECT uuid_send(b.spool), b.lane, uuid_send(b.edge), b.batch_no, b.batch_id, b.position"
             " FROM unnest(%b::bytea[], %b::int2[], %b::bytea[], %b::int8[]) AS u(s, l, e, n)"
             " JOIN ledger g ON g.spool = encode(s, 'hex')::uuid AND g.lane = l AND g.edge = encode(e, 'hex')::uuid"
@@ -167,37 +171,38 @@ class Writer:
              [h.batch_no for h in headers]], binary=True,
         )  # fmt: skip
         known: dict[tuple[bytes, int, bytes, int], dict[bytes, int]] = {}
-        async for spool, lane, edge, number, ident, position in cursor:
+        for spool, lane, edge, number, ident, position in cursor:
             known.setdefault((bytes(spool), lane, bytes(edge), number), {})[bytes(ident)] = position
         return known
 
-    async def _numbered(self, kept: list[_Kept]) -> list[_Kept]:
-        cursor = await self._conn.execute("SELECT nextval('batch_number') FROM generate_series(1, %s)", [len(kept)])
-        numbers = [row[0] for row in await cursor.fetchall()]
+    def _numbered(self, kept: list[_Kept]) -> list[_Kept]:
+        cursor = self._conn.execute("SELECT nextval('batch_number') FROM generate_series(1, %s)", [len(kept)])
+        numbers = [row[0] for row in cursor.fetchall()]
         return [_Kept(n, k.signed, k.index, k.first_report, k.first_record) for n, k in zip(numbers, kept, strict=True)]
 
-    async def _insert(self, kept: list[_Kept], written: Written, now_us: int) -> None:
-        lot = await self._lot(kept)
-        await self._channel_set_ids(lot)
+    def _insert(self, kept: list[_Kept], written: Written, now_us: int) -> None:
+        lot = self._lot(kept)
+        self._channel_set_ids(lot)
         assert self._partitions is not None
-        await self._partitions.ensure(self._conn, lot.observed_at_us)
+        self._partitions.ensure(self._conn, lot.observed_at_us)
         waveform = lot.table.kind == Kind.WAVEFORM
-        await self._copy("report", rows.report_rows(lot))
+        self._copy("report", rows.report_rows(lot))
         if waveform.any():
-            await self._copy("waveform", rows.waveform_rows(lot, np.flatnonzero(waveform)))
+            self._copy("waveform", rows.waveform_rows(lot, np.flatnonzero(waveform)))
         newest = rows.newest(lot, rows.chartable(lot))
         if len(newest):
-            await self._copy("latest_in", rows.latest_rows(lot, newest, now_us))
-            await self._conn.execute(_LATEST_SQL)
-        await self._touch(lot)
-        await self._sequences(kept, lot)
-        await self._claims(lot, np.flatnonzero((lot.table.kind == Kind.EVENT) | (lot.table.kind == Kind.REJECTED)))
-        await self._ledger(kept, lot)
+            self._copy("latest_in", rows.latest_rows(lot, newest, now_us))
+            self._conn.execute(_LATEST_SQL)
+        self._copy("minute_touched", rows.touched_rows(lot))
+        spool = np.frombuffer(b"".join(k.header.spool for k in kept), "V16")
+        self._copy("sequence_noted", rows.sequence_rows(lot, np.repeat(spool, [k.header.report_count for k in kept])))
+        self._claims(lot, np.flatnonzero((lot.table.kind == Kind.EVENT) | (lot.table.kind == Kind.REJECTED)))
+        self._ledger(kept, lot)
         written.reports += len(lot.table)
         written.values += len(lot.verdicts)
         written.batches += len(kept)
 
-    async def _lot(self, kept: list[_Kept]) -> Lot:
+    def _lot(self, kept: list[_Kept]) -> Lot:
         tables = [k.signed.tables[k.index] for k in kept]
         table = Table.join(tables)
         flags = np.concatenate(
@@ -211,21 +216,21 @@ class Writer:
         edges = np.repeat(np.frombuffer(b"".join(k.header.edge for k in kept), "V16"), counts)
         return Lot(
             table, flags, verdicts, values,
-            device=await self._device_ids(table.device, edges),
+            device=self._device_ids(table.device, edges),
             batch=np.repeat([k.number for k in kept], counts),
             leaf=np.concatenate([np.arange(n) for n in counts]),
             observed_at_us=np.where(absurd, table.received_at_us, table.observed_at_us),
             channel_set_of=self._channel_sets.__getitem__,
         )  # fmt: skip
 
-    async def _device_ids(self, device: _Array, edge: _Array) -> _Array:
+    def _device_ids(self, device: _Array, edge: _Array) -> _Array:
         """The store's number of each report's device; new ones get a row."""
         words = np.ascontiguousarray(device).view(np.uint8).reshape(len(device), 16)
         first, which = rows.distinct(words)
         names = [words[i].tobytes() for i in first.tolist()]
         new = [(name, edge[i].tobytes()) for name, i in zip(names, first, strict=True) if name not in self._devices]
         if new:
-            cursor = await self._conn.execute(
+            cursor = self._conn.execute(
                 "WITH u AS (SELECT encode(d, 'hex')::uuid AS uuid, encode(e, 'hex')::uuid AS edge"
                 " FROM unnest(%b::bytea[], %b::bytea[]) AS t(d, e)),"
                 " i AS (INSERT INTO device (uuid, edge) SELECT uuid, edge FROM u ORDER BY uuid"
@@ -233,62 +238,31 @@ class Writer:
                 " SELECT uuid_send(uuid), device FROM i",
                 [[n for n, _ in new], [e for _, e in new]], binary=True,
             )  # fmt: skip
-            async for name, number in cursor:
+            for name, number in cursor:
                 self._devices[bytes(name)] = number
         return np.array([self._devices[name] for name in names])[which]
 
-    async def _channel_set_ids(self, lot: Lot) -> None:
+    def _channel_set_ids(self, lot: Lot) -> None:
         """Give each channel list that is new a row."""
         for group in lot.groups:
             channels = group.channels
             if channels in self._channel_sets:
                 continue
             first = group.records[0]
-            row = await (
-                await self._conn.execute(
-                    "INSERT INTO channel_set (channels, digest, code, unit, instance) VALUES (%s, %s, %s, %s, %s)"
-                    " ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING channel_set",
-                    [channels, sha256(channels).digest(),
-                     *(column[first].tolist() for column in (lot.table.code, lot.table.unit, lot.table.instance))],
-                )
+            row = self._conn.execute(
+                "INSERT INTO channel_set (channels, digest, code, unit, instance) VALUES (%s, %s, %s, %s, %s)"
+                " ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING channel_set",
+                [channels, sha256(channels).digest(),
+                 *(column[first].tolist() for column in (lot.table.code, lot.table.unit, lot.table.instance))],
             ).fetchone()  # fmt: skip
             assert row is not None
             self._channel_sets[channels] = row[0]
 
-    async def _copy(self, table: str, data: bytes) -> None:
-        async with self._conn.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
-            await copy.write(data)
+    def _copy(self, table: str, data: bytes) -> None:
+        with self._conn.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
+            copy.write(data)
 
-    async def _touch(self, lot: Lot) -> None:
-        """Note the minutes whose summary is to be computed."""
-        metric = np.flatnonzero(lot.table.kind == Kind.METRIC)
-        minute = lot.observed_at_us[metric] // 60_000_000
-        pairs = np.unique(minute << 32 | lot.device[metric])
-        await self._conn.execute(
-            "INSERT INTO minute_touched SELECT to_timestamp(m * 60), d FROM unnest(%b::int8[], %b::int4[]) AS u(m, d)"
-            # Locked until COMMIT, and not changed: it is not computed while these reports are on their way into it.
-            " ON CONFLICT (minute, device) DO UPDATE SET device = excluded.device WHERE false",
-            [(pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist()],
-        )
-
-    async def _sequences(self, kept: list[_Kept], lot: Lot) -> None:
-        """Advance what each device has said, by its own count."""
-        spools: dict[bytes, int] = {}
-        of_batch = [spools.setdefault(k.header.spool, len(spools)) for k in kept]
-        spool = np.repeat(of_batch, [k.header.report_count for k in kept])
-        pairs, inverse, counts = np.unique(spool << 32 | lot.device, return_inverse=True, return_counts=True)
-        last = np.zeros(len(pairs), np.int64)
-        np.maximum.at(last, inverse, lot.table.sequence.astype(np.int64))
-        names = list(spools)
-        await self._conn.execute(
-            "INSERT INTO sequence AS q SELECT encode((%b::bytea[])[s + 1], 'hex')::uuid, d, l, c"
-            " FROM unnest(%b::int4[], %b::int4[], %b::int8[], %b::int8[]) AS u(s, d, l, c) ORDER BY 1, 2"
-            " ON CONFLICT (spool, device) DO UPDATE SET last = greatest(q.last, excluded.last),"
-            " stored = q.stored + excluded.stored",
-            [names, (pairs >> 32).tolist(), (pairs & 0xFFFFFFFF).tolist(), last.tolist(), counts.tolist()],
-        )
-
-    async def _claims(self, lot: Lot, reports: _Array) -> None:
+    def _claims(self, lot: Lot, reports: _Array) -> None:
         """Events tell what a device claims to be; the first claim stays."""
         claims: dict[int, str] = {}
         for report in reports.tolist():
@@ -296,13 +270,13 @@ class Writer:
                 if "claim" in entry:
                     claims[int(lot.device[report])] = entry["claim"]
         if claims:
-            await self._conn.execute(
+            self._conn.execute(
                 "UPDATE device SET claim = u.c FROM unnest(%b::int4[], %b::text[]) AS u(d, c)"
                 " WHERE device.device = u.d AND device.claim IS NULL",
                 [list(claims), list(claims.values())],
             )
 
-    async def _ledger(self, kept: list[_Kept], lot: Lot) -> None:
+    def _ledger(self, kept: list[_Kept], lot: Lot) -> None:
         """One UPDATE for all streams of the transaction: many updates of one row chain up at 0.3 ms each."""
         streams: dict[tuple[bytes, int, bytes], list[Any]] = {}
         record = 0
@@ -314,42 +288,42 @@ class Writer:
             total[2] = total[2] + verdict_class_counts(lot.verdicts[record : record + h.record_count])
             record += h.record_count
         batches = [k.header for k in kept]
-        await self._conn.execute(_RELEASED_SQL, [
+        self._conn.execute(_RELEASED_SQL, [
             [h.spool for h in batches], [int(h.lane) for h in batches], [h.edge for h in batches],
             [h.batch_no for h in batches], [h.report_count for h in batches],
         ])  # fmt: skip
         names = [list(c) for c in zip(*streams, strict=True)]
         ranges = ["{" + ",".join(f"[{n},{n}]" for n in numbers) + "}" for numbers, _, _ in streams.values()]
         counts = [[int(t[2][c]) for t in streams.values()] for c in range(4)]
-        await self._conn.execute(_LEDGER_SQL, [*names, ranges, [t[1] for t in streams.values()], *counts])
+        self._conn.execute(_LEDGER_SQL, [*names, ranges, [t[1] for t in streams.values()], *counts])
 
-    async def _receipts(self, kept: list[_Kept], repeated: list[tuple[Header, bytes, int]], now_us: int) -> None:
+    def _receipts(self, kept: list[_Kept], repeated: list[tuple[Header, bytes, int]], now_us: int) -> None:
         """Seal the blocks into the chain, keep the sealed bytes, and put the receipts into the outbox.
 
         Last before COMMIT, since the chain has one head: whoever holds its lock is followed by nobody.
         """
         position_of: dict[int, int] = {}
         if kept:
-            await self._conn.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
-            cursor = await self._conn.execute("SELECT position, chain_hash FROM seal ORDER BY position DESC LIMIT 1")
-            position, chain = await cursor.fetchone() or (0, CHAIN_START)
+            self._conn.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
+            cursor = self._conn.execute("SELECT position, chain_hash FROM seal ORDER BY position DESC LIMIT 1")
+            position, chain = cursor.fetchone() or (0, CHAIN_START)
             for signed in {id(k.signed): k.signed for k in kept}.values():
                 position, chain = position + 1, chain_hash(bytes(chain), signed.seal)
                 position_of[id(signed)] = position
                 ids = b"".join(batch_id(b) for b in signed.block.batches)
                 judgement = zstandard.ZstdCompressor(level=1).compress(signed.block.judgement)
-                await self._conn.execute(
+                self._conn.execute(
                     "INSERT INTO seal (position, seal, batch_ids, judgement, chain_hash) VALUES (%b, %b, %b, %b, %b)",
                     [position, signed.seal, ids, judgement, chain],
                 )
-            async with self._conn.cursor().copy(
+            with self._conn.cursor().copy(
                 "COPY batch (batch, edge, spool, lane, batch_no, batch_id, position, first_report, first_record,"
                 " sealed) FROM STDIN (FORMAT BINARY)"
             ) as copy:
                 copy.set_types(["int8", "uuid", "uuid", "int2", "int8", "bytea", "int8", "int4", "int4", "bytea"])
                 for k in kept:
                     h = k.header
-                    await copy.write_row(
+                    copy.write_row(
                         (k.number, _uuid(h.edge), _uuid(h.spool), int(h.lane), h.batch_no, batch_id(k.sealed),
                          position_of[id(k.signed)], k.first_report, k.first_record, k.sealed)
                     )  # fmt: skip
@@ -358,7 +332,7 @@ class Writer:
             self._receipt(ReceiptOutcome.STORED, k.header, ident, position, now_us)
             for k, (ident, position) in zip(kept, stored.items(), strict=True)
         ] + [self._receipt(ReceiptOutcome.STORED, h, i, stored.get(i, position), now_us) for h, i, position in repeated]
-        await self._outbox(receipts)
+        self._outbox(receipts)
 
     def _receipt(
         self, outcome: ReceiptOutcome, h: Header, ident: bytes, position: int, now_us: int, reason: str = ""
@@ -368,29 +342,29 @@ class Writer:
         )
         return h.edge, receipt.encode(self._key_id, self._sign)
 
-    async def _outbox(self, receipts: list[tuple[bytes, bytes]]) -> None:
+    def _outbox(self, receipts: list[tuple[bytes, bytes]]) -> None:
         if receipts:
-            await self._conn.execute(
+            self._conn.execute(
                 "INSERT INTO outbox (edge, receipt) SELECT encode(e, 'hex')::uuid, r"
                 " FROM unnest(%b::bytea[], %b::bytea[]) AS u(e, r)",
                 [[e for e, _ in receipts], [r for _, r in receipts]],
             )
 
-    async def _quarantine(self, item: Quarantine, written: Written, now_us: int) -> None:
+    def _quarantine(self, item: Quarantine, written: Written, now_us: int) -> None:
         """Keep a message that could not be judged, tell its edge so, and let the ledger count its reports."""
         written.quarantined += 1
         digest = sha256(item.message).digest()
-        cursor = await self._conn.execute(_DEAD_SQL, [
+        cursor = self._conn.execute(_DEAD_SQL, [
             item.reason, item.topic, item.receipted, digest, item.message, item.receipted, DEAD_REFUSED_MAX
         ])  # fmt: skip
-        new = await cursor.fetchone() is not None
+        new = cursor.fetchone() is not None
         header = _header_or_none(item.message)
         if not item.receipted or header is None:
             return
         ident = batch_id(item.message)
-        await self._outbox([self._receipt(ReceiptOutcome.QUARANTINED, header, ident, 0, now_us, item.reason)])
+        self._outbox([self._receipt(ReceiptOutcome.QUARANTINED, header, ident, 0, now_us, item.reason)])
         if new:
-            await self._conn.execute(_QUARANTINE_SQL, [
+            self._conn.execute(_QUARANTINE_SQL, [
                 _uuid(header.edge), _uuid(header.spool), int(header.lane), header.batch_no, header.batch_no,
                 header.report_count
             ])  # fmt: skip

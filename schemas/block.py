@@ -7,7 +7,7 @@ hospital's topics: a quarantined message, which travels on as bytes with a reaso
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any
@@ -148,15 +148,13 @@ def read_quarantine(message: bytes) -> Quarantine:
     return Quarantine(*words, bool(receipted), message[end:])
 
 
-def split_batches(sizes: Sequence[int]) -> list[slice]:
-    """How to part sealed batches of these sizes into blocks of at most BLOCK_BYTES each (one batch at the least)."""
-    slices: list[slice] = []
+def parted(sizes: Sequence[int], bytes_max: int) -> Iterator[slice]:
+    """Consecutive messages of these sizes, parted at so many bytes or BLOCK_BATCHES_MAX; one message at the least."""
     start = total = 0
     for i, size in enumerate(sizes):
-        if i > start and (total + size > BLOCK_BYTES or i - start >= BLOCK_BATCHES_MAX):
-            slices.append(slice(start, i))
+        if i > start and (total + size > bytes_max or i - start >= BLOCK_BATCHES_MAX):
+            yield slice(start, i)
             start, total = i, 0
         total += size
     if start < len(sizes):
-        slices.append(slice(start, len(sizes)))
-    return slices
+        yield slice(start, len(sizes))

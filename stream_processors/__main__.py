@@ -23,7 +23,7 @@ from stream_processors import alert, app, broker, stage
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
 from stream_processors.stage import Output, Stage
-from stream_processors.work import Alert, Judge, Store, deliver_receipts, drop_old, summarise_minutes
+from stream_processors.work import Alert, Judge, Store, deliver_receipts, drop_old, summarise
 
 BROKER_WAIT_S = 1.0
 EXIT_STALLED = 70
@@ -82,10 +82,10 @@ def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.
         note_key(where, key)
         committed = asyncio.Event()
         stores = {lane: Store(where, key, committed.set) for lane in lanes}
-        stages = app.store_stages(stores, where, lanes)
+        stages = app.store_stages(stores, Store(where, key, committed.set), where)
         keep = Keep(config.keep_reports_days, config.keep_minutes_days, config.keep_batches_days)
         background = lambda send: [  # noqa: E731
-            deliver_receipts(where, committed, send), summarise_minutes(where), drop_old(where, keep)
+            deliver_receipts(where, committed, send), summarise(where), drop_old(where, keep)
         ]  # fmt: skip
     else:
         stages, background = app.alert_stages(Alert(limits(config), episodes)), lambda send: []

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import faust
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 
 from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
@@ -23,10 +22,11 @@ from schemas.report import Lane
 from stream_processors import stage
 from stream_processors.broker import SESSION_TIMEOUT_S, security, watch_topics
 from stream_processors.config import ProcessorsConfig
+from stream_processors.fetch import fetch_promptly
 from stream_processors.stage import Output, Stage
-from stream_processors.work import Alert, Judge, Store, file_alerts
+from stream_processors.work import WRITERS, Alert, Judge, Store, file_alerts
 
-FETCH_WAIT_MS = 100
+STORE_BYTES = 4 * 1024 * 1024  # a transaction
 METADATA_AGE_MS = 5000  # a topic that was made a moment ago is seen this soon; the default is five minutes
 
 
@@ -41,12 +41,13 @@ def judge_stages(judge: Judge, lanes: Sequence[Lane]) -> list[Stage]:
     return stages
 
 
-def store_stages(stores: dict[Lane, Store], conninfo: str, lanes: Sequence[Lane]) -> list[Stage]:
+def store_stages(stores: Mapping[Lane, Store], filing: Store, conninfo: str) -> list[Stage]:
     """store, and the filing of alerts."""
     return [
-        *(Stage("store", topics.signed(n), 20, 0.05, stores[n].store, stores[n].poison) for n in lanes),
-        Stage("file", topics.ALERTS, 100, 0.05, partial(file_alerts, conninfo), stores[lanes[0]].poison),
-    ]
+        *(Stage("store", topics.signed(n), 50, 0.02, s.store, s.poison, bytes_max=STORE_BYTES, ways=WRITERS, way=way)
+          for n, s in stores.items() for way in range(WRITERS)),
+        Stage("file", topics.ALERTS, 100, 0.05, partial(file_alerts, conninfo), filing.poison),
+    ]  # fmt: skip
 
 
 def alert_stages(alert: Alert) -> list[Stage]:
@@ -59,7 +60,6 @@ def build(
     background: Callable[[Callable[[Sequence[Output]], Awaitable[None]]], Sequence[Awaitable[None]]],
 ) -> faust.App:  # fmt: skip
     """A faust app of these stages; the settings are those whose behaviour was measured (docs/adr/0004)."""
-    fetch_soon()
     app = faust.App(
         f"vitalwire-{name}",
         broker=f"kafka://{config.kafka.replace(',', ';')}",
@@ -68,7 +68,7 @@ def build(
         broker_heartbeat_interval=SESSION_TIMEOUT_S / 5,
         broker_rebalance_timeout=SESSION_TIMEOUT_S,
         broker_commit_interval=0.5,
-        stream_buffer_maxsize=16,
+        stream_buffer_maxsize=64,  # a full one holds up the app's other topics: more than a fetch brings
         stream_wait_empty=False,
         topic_disable_leader=True,
         consumer_auto_offset_reset="earliest",
@@ -82,6 +82,7 @@ def build(
         datadir=tempfile.gettempdir(),  # faust wants a folder though no table is kept
         web_enabled=False,
     )
+    fetch_promptly(app)
     known: dict[str, Any] = {}
 
     def topic(of: str) -> Any:
@@ -96,7 +97,7 @@ def build(
         async def body(stream: Any, each: Stage = each) -> None:
             await stage.run(each, stream, send, watchdog)
 
-        app.agent(topic(each.source), name=f"{each.name}:{each.source}")(body)
+        app.agent(topic(each.source), name=f"{each.name}:{each.source}:{each.way}")(body)
 
     @app.task  # type: ignore[untyped-decorator]  # faust's own
     async def begin() -> None:
@@ -104,21 +105,3 @@ def build(
         await asyncio.gather(*tasks)
 
     return app
-
-
-def fetch_soon() -> None:
-    """Have a fetch wait 0.1 s at the broker.
-
-    faust fixes it at 1.5 s, and the embedded broker looks for new messages only every third of that: half a second a
-    stage. Kafka answers at once either way.
-    """
-    made = AIOKafkaConsumerThread._create_worker_consumer
-    if made.__name__ == "create":
-        return
-
-    def create(self: Any, transport: Any) -> Any:
-        consumer = made(self, transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
-        return consumer
-
-    AIOKafkaConsumerThread._create_worker_consumer = create

@@ -18,6 +18,7 @@ from prometheus_client import Counter, Histogram
 
 from emr_store.connect import StoreError, is_poison
 from runtime.watchdog import AttemptsWatchdog
+from schemas.block import BLOCK_BYTES, parted
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 5.0
@@ -57,8 +58,10 @@ class Work(Protocol):
 class Stage:
     """A stage between topics.
 
-    `poison` says what becomes of one message that the work cannot take, with its reason; it is retried like work.
-    `done` is called when the outputs of a lot are with the broker: only then may the work remember the lot.
+    A lot is what comes within `within_s`, at most `take` messages; it is worked in parts of `bytes_max`. Where a stage
+    is there several times, each is one `way` of as many `ways`, and has its share of the partitions. `poison` says what
+    becomes of one message that the work cannot take, with its reason; it is retried like work. `done` is called when
+    the outputs of a part are with the broker: only then may the work remember it.
     """
 
     name: str
@@ -68,6 +71,9 @@ class Stage:
     work: Work
     poison: Callable[[Message, str], Awaitable[Sequence[Output]]]
     done: Callable[[], None] = lambda: None
+    bytes_max: int = BLOCK_BYTES
+    ways: int = 1
+    way: int = 0
 
 
 # Why a stage waits now, by stage and topic: what /readyz says.
@@ -79,17 +85,24 @@ Send = Callable[[Sequence[Output]], Awaitable[None]]
 async def run(stage: Stage, stream: Any, send: Send, watchdog: AttemptsWatchdog) -> None:
     """The body of a stage's agent. `stream` is faust's; its types lack noack_take."""
     async for events in stream.noack_take(stage.take, within=stage.within_s):
-        lot = [Message(e.message.topic, e.message.partition, e.value) for e in events]
-        with _seconds.labels(stage.name).time(), watchdog.work() as attempted:
-            await attempt(stage, lot, send, attempted)
+        mine = []
         for event in events:
-            event.ack()
-        _messages.labels(stage.name).inc(len(lot))
+            if event.message.partition % stage.ways == stage.way:
+                mine.append(event)
+            else:
+                event.ack()  # of a message that several ways see, faust takes the last one's
+        for part in parted([len(e.value) for e in mine], stage.bytes_max):
+            lot = [Message(e.message.topic, e.message.partition, e.value) for e in mine[part]]
+            with _seconds.labels(stage.name).time(), watchdog.work() as attempted:
+                await attempt(stage, lot, send, attempted)
+            for event in mine[part]:
+                event.ack()
+            _messages.labels(stage.name).inc(len(lot))
 
 
 async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: Callable[[], None]) -> None:
     """Work a lot until it is done: with back-off while a service is away; one by one where a message is poison."""
-    delay_s, name = BACKOFF_FIRST_S, f"{stage.name} of {stage.source}"
+    delay_s, name = BACKOFF_FIRST_S, f"{stage.name}{stage.way or ''} of {stage.source}"
     while True:
         attempted()
         try:

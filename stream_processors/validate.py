@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evidence.seal import open_sealed, signed_by
 from schemas import layout
 from schemas.batch import Header, Table, check, read_header
-from schemas.block import Block, Quarantine, ReportFlag, Verdict, split_batches
+from schemas.block import BLOCK_BYTES, Block, Quarantine, ReportFlag, Verdict, parted
 from schemas.errors import LayoutError
 from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_REFERENCE_ID, UNITS, conversion
 from schemas.report import ClockQuality, Kind, RecordKind, Validity
@@ -74,7 +74,7 @@ def validate(topic: str, messages: Sequence[bytes], memory: Memory, now_us: int)
             out.append(Quarantine(reason, topic, receipted, message))
     good, bad = _canonical(good)
     out += [Quarantine(reason, topic, True, message) for message, reason in bad]
-    for part in split_batches([len(message) for message, _, _ in good]):
+    for part in parted([len(message) for message, _, _ in good], BLOCK_BYTES):
         chosen = good[part]
         table = Table.join([t for _, _, t in chosen])
         gaps = np.repeat([_gap(memory, h) for _, h, _ in chosen], [h.report_count for _, h, _ in chosen])
@@ -176,10 +176,14 @@ def judge(table: Table, gaps: _Array) -> Judgement:
     return Judgement(flags, verdicts, np.where(numeric, np.where(comparable, canonical, values), np.nan))
 
 
+_POWER = np.array([10.0**n for n in range(129)])  # an exponent is an i8
+
+
 def to_float(mantissa: _Array, exponent: _Array) -> _Array:
     """mantissa x 10^exponent, correctly rounded for mantissas below 2^53 and |exponent| <= 22."""
-    power = 10.0 ** np.minimum(np.abs(exponent.astype(np.int16)), 300)
-    return np.where(exponent < 0, mantissa / power, mantissa * power)
+    power = _POWER[np.abs(exponent.astype(np.int16))]
+    value: _Array = np.where(exponent < 0, mantissa / power, mantissa * power)
+    return value
 
 
 def _flags(table: Table, gaps: _Array) -> _Array:

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from emr_store import alerts, minutes, outbox, registry, retention
+from emr_store import alerts, minutes, outbox, registry, retention, sequences
 from emr_store.connect import StoreError, is_poison, open_store, open_store_async
 from emr_store.retention import Keep
 from emr_store.writer import SignedBlock, Writer
@@ -27,6 +27,7 @@ from stream_processors import alert, sign, store, validate
 from stream_processors.stage import Message, Output
 from stream_processors.validate import EdgeKey, Memory, Seen
 
+WRITERS = 2  # of a lane
 UNKNOWN_EDGE_WAIT_S = 1.0  # an edge that a person registers now is known this soon
 _log = structlog.get_logger("work")
 _quarantined = Counter("vitalwire_quarantined_batches", "Batches that were not judged", ["reason"])
@@ -144,66 +145,74 @@ def _block(message: bytes) -> Block | None:
 
 
 class Store:
-    """One connection and writer for a lane; opened again after it broke."""
+    """A lane's writers, each with a connection and, while it works, a thread.
+
+    The rows of one are built while the database takes those of the other. A stream keeps to one partition, and that to
+    one writer, which is never given two lots at once.
+    """
 
     def __init__(self, conninfo: str, key: SigningKey, committed: Callable[[], None]) -> None:
         self._conninfo, self._key, self._committed = conninfo, key, committed
-        self._writer: Writer | None = None
-        self._close: Callable[[], Awaitable[None]] | None = None
+        self._writers: dict[int, Writer] = {}
 
     async def store(self, lot: Sequence[Message]) -> list[Output]:
-        """A lot into one transaction."""
-        blocks, quarantined = store.sort_messages([m.value for m in lot], lot[0].topic, self._key.public_der)
-        await self._write(blocks, quarantined)
+        """A lot of one writer's partitions into one transaction."""
+        await asyncio.to_thread(self._store, lot)
+        self._committed()
         return []
 
     async def poison(self, message: Message, reason: str) -> list[Output]:
         """Of a block that the database refuses each batch alone: what is refused even then is kept as bytes."""
+        await asyncio.to_thread(self._one_by_one, message, reason)
+        self._committed()
+        return []
+
+    def _store(self, lot: Sequence[Message]) -> None:
+        sorted_ = store.sort_messages([m.value for m in lot], lot[0].topic, self._key.public_der)
+        self._write(lot[0].partition % WRITERS, *sorted_)
+
+    def _one_by_one(self, message: Message, reason: str) -> None:
+        writer = message.partition % WRITERS
         try:
             signed = store.open_message(message.value, self._key.public_der)
         except LayoutError:
-            await self._write([], [Quarantine(reason, message.topic, False, message.value)])
-            return []
+            signed = Quarantine(reason, message.topic, False, message.value)
         if isinstance(signed, Quarantine):
-            await self._write([], [signed])
-            return []
+            return self._write(writer, [], [signed])
         for block in store.apart(signed):
             sealed = sign.sign(block.encode(), self._key.key_id, self._key.sign, now_us())
             alone, _ = store.sort_messages([sealed], message.topic, self._key.public_der)
             try:
-                await self._write(alone, [])
+                self._write(writer, alone, [])
             except Exception as error:
                 if isinstance(error, StoreError) and not is_poison(error):
                     raise
                 reason, topic = f"store:{type(error).__name__}", topics.raw(alone[0].headers[0].lane)
-                await self._write([], [Quarantine(reason, topic, True, block.batches[0])])
-        return []
+                self._write(writer, [], [Quarantine(reason, topic, True, block.batches[0])])
+        return None
 
-    async def _write(self, blocks: Sequence[SignedBlock], quarantined: Sequence[Quarantine]) -> None:
-        """One transaction."""
+    def _write(self, writer: int, blocks: Sequence[SignedBlock], quarantined: Sequence[Quarantine]) -> None:
+        """One transaction; a connection that broke is opened again by the next."""
         try:
-            written = await (await self._open()).store(blocks, quarantined, now_us())
+            if writer not in self._writers:
+                self._writers[writer] = Writer(open_store(self._conninfo), self._key.key_id, self._key.sign)
+            written = self._writers[writer].store(blocks, quarantined, now_us())
         except StoreError:
-            await self.close()
+            self._close(writer)
             raise
         for what, n in (("reports", written.reports), ("values", written.values), ("batches", written.batches)):
             _written.labels(what).inc(n)
         for ident in written.conflicts:
             _log.error("two batches with one number, both kept", batch=ident.hex())
-        self._committed()
 
-    async def _open(self) -> Writer:
-        if self._writer is None:
-            conn = await open_store_async(self._conninfo)
-            self._close = conn.close
-            self._writer = Writer(conn, self._key.key_id, self._key.sign)
-        return self._writer
+    def _close(self, writer: int) -> None:
+        if (gone := self._writers.pop(writer, None)) is not None:
+            gone.close()
 
-    async def close(self) -> None:
-        """Let the connection go."""
-        self._writer, close, self._close = None, self._close, None
-        if close is not None:
-            await close()
+    def close(self) -> None:
+        """Let the connections go."""
+        for writer in list(self._writers):
+            self._close(writer)
 
 
 async def file_alerts(conninfo: str, lot: Sequence[Message]) -> list[Output]:
@@ -248,14 +257,15 @@ async def _either(event: asyncio.Event, timeout_s: float) -> None:
     event.clear()
 
 
-async def summarise_minutes(conninfo: str) -> None:
-    """Background: minute summaries, every five seconds."""
+async def summarise(conninfo: str) -> None:
+    """Background: the devices' own counts, and the minutes that are closed, every five seconds."""
 
     async def all_closed(conn: Any) -> None:
+        await sequences.fold(conn)
         while await minutes.summarise(conn):
             pass
 
-    await _every(5.0, conninfo, "minutes", all_closed)
+    await _every(5.0, conninfo, "summaries", all_closed)
 
 
 async def drop_old(conninfo: str, keep: Keep) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import sha256
@@ -11,7 +10,7 @@ from uuid import UUID
 import psycopg
 
 from emr_store import registry
-from emr_store.connect import open_store, open_store_async
+from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from emr_store.writer import SignedBlock, Writer, Written
 from evidence.seal import FIRST_PREVIOUS, seal
@@ -73,11 +72,8 @@ class Store:
         return self.write([self.judge(self.seal(*reports))])
 
     def write(self, blocks: Sequence[SignedBlock], dead: Sequence[Quarantine] = ()) -> Written:
-        async def run() -> Written:
-            async with await open_store_async(self.address) as conn:
-                return await Writer(conn, self.platform.key_id, self.platform.sign).store(blocks, dead, NOW_US)
-
-        return asyncio.run(run())
+        with self.open() as conn:
+            return Writer(conn, self.platform.key_id, self.platform.sign).store(blocks, dead, NOW_US)
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         with self.open() as conn:

@@ -83,7 +83,7 @@ def test_faust_is_known_in_three_files() -> None:
         for imported in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""])
         if imported.partition(".")[0] in {"faust", "mode"}
     }
-    assert found <= {f"stream_processors/{name}.py" for name in ("app", "stage", "__main__")}
+    assert found <= {f"stream_processors/{name}.py" for name in ("app", "fetch", "__main__")}
 
 
 ADDRESSES = re.compile(

@@ -24,8 +24,16 @@ CREATE TABLE waveform (
     LIKE waveform_before
 ) PARTITION BY RANGE (second);
 
+-- A row a minute and transaction instead of a row a minute and device: COPY appends it, nobody waits for anybody.
 -- Each minute that had a summary is computed again: the old ones held doubtful values too.
-INSERT INTO minute_touched SELECT DISTINCT minute, device FROM report_minute ON CONFLICT DO NOTHING;
+ALTER TABLE minute_touched RENAME TO minute_touched_before;
+CREATE TABLE minute_touched (
+    minute  timestamptz NOT NULL,
+    devices int4[] NOT NULL
+);
+INSERT INTO minute_touched SELECT minute, array_agg(device)
+    FROM (SELECT minute, device FROM report_minute UNION SELECT minute, device FROM minute_touched_before) AS t GROUP BY 1;
+DROP TABLE minute_touched_before;
 DROP TABLE report_minute;
 CREATE TABLE report_minute (
     device      int NOT NULL,
@@ -39,6 +47,21 @@ CREATE TABLE report_minute (
     computed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (device, minute, channel_set)
 ) PARTITION BY RANGE (minute);
+
+-- What each device said is appended by the writers, a row a spool and transaction, and folded by and by: no transaction
+-- updates a row a device. The view is what it always was.
+ALTER TABLE sequence RENAME TO sequence_folded;
+CREATE TABLE sequence_noted (
+    spool  uuid NOT NULL,
+    device int4[] NOT NULL,
+    last   int8[] NOT NULL,
+    stored int8[] NOT NULL
+);
+CREATE VIEW sequence AS
+SELECT spool, device, max(last) AS last, sum(stored)::int8 AS stored
+FROM (SELECT * FROM sequence_folded
+      UNION ALL SELECT n.spool, u.* FROM sequence_noted n, unnest(n.device, n.last, n.stored) AS u) AS s
+GROUP BY spool, device;
 
 -- The months that `report` has (none with TimescaleDB, which makes its chunks itself).
 DO $$

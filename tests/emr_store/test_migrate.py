@@ -83,7 +83,7 @@ def test_what_was_stored_before_retention_is_kept(parts: str, database: str, mon
         ).fetchall()  # fmt: skip
         assert conn.execute("SELECT first_stored_at = 'epoch', last_stored_at > now() - interval '1 min'"
                             " FROM day_stored").fetchall() == [(True, True)]  # fmt: skip
-        conn.execute("INSERT INTO report_minute SELECT device, minute, 1, '{1}', '{97}', '{97}', '{97}', '{97}'"
+        conn.execute("INSERT INTO report_minute SELECT devices[1], minute, 1, '{1}', '{97}', '{97}', '{97}', '{97}'"
                      " FROM minute_touched")  # fmt: skip
 
 

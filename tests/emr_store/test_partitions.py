@@ -1,13 +1,12 @@
-import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import psycopg
 import pytest
 
-from emr_store.connect import open_store_async
 from emr_store.partitions import Partitions
 from schemas.report import ClockQuality, Kind, Record, Report
 from tests.making import PERCENT, SPO2, T0_US, report
@@ -31,19 +30,12 @@ def made(store: Store) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def ensure(
-    store: Store, work: Callable[[psycopg.AsyncConnection, Callable[..., Coroutine[Any, Any, None]]], Any]
-) -> None:
-    async def run() -> None:
-        async with await open_store_async(store.address) as conn:
-            parts = await Partitions.of(conn)
-
-            async def of(*moments: int) -> None:
-                await parts.ensure(conn, np.array(moments, np.int64))
-
-            await work(conn, of)
-
-    asyncio.run(run())
+@contextmanager
+def partitions(store: Store) -> Iterator[tuple[psycopg.Connection, Callable[..., None]]]:
+    """A connection, and what ensures that its moments have their partitions."""
+    with store.open() as conn:
+        parts = Partitions.of(conn)
+        yield conn, lambda *moments: parts.ensure(conn, np.array(moments, np.int64))
 
 
 def test_months_are_made_as_their_moments_come(store: Store) -> None:
@@ -78,51 +70,41 @@ def test_far_ahead_of_its_reception_a_moment_makes_no_month_of_its_own(store: St
 
 
 def test_a_month_of_a_rolled_back_transaction_is_made_again(store: Store) -> None:
-    async def work(conn: psycopg.AsyncConnection, of: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        async with conn.transaction():
-            await of(0)
+    with partitions(store) as (conn, ensure):
+        with conn.transaction():
+            ensure(0)
             raise psycopg.Rollback
         assert made(store) == []
         for _ in range(3):  # made, seen, known
-            async with conn.transaction():
-                await of(0, 1)
+            with conn.transaction():
+                ensure(0, 1)
         assert made(store) == ["report_1970_01"]
-
-    ensure(store, work)
 
 
 def test_a_day_is_noted_once_an_hour_and_a_rolled_back_note_again(store: Store) -> None:
     def ages() -> list[tuple[object, ...]]:
         return store.rows("SELECT day::text, last_stored_at > now() - interval '1 min' FROM day_stored ORDER BY day")
 
-    async def work(conn: psycopg.AsyncConnection, of: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        async with conn.transaction():
-            await of(0)
+    with partitions(store) as (conn, ensure):
+        with conn.transaction():
+            ensure(0)
             raise psycopg.Rollback
         assert ages() == []
         for _ in range(2):
-            await of(0, us(2026, 11, 24, 23))
-        await conn.execute("UPDATE day_stored SET last_stored_at = now() - interval '2 hours'")
-        await of(0)  # it is known to be noted of late
+            ensure(0, us(2026, 11, 24, 23))
+        conn.execute("UPDATE day_stored SET last_stored_at = now() - interval '2 hours'")
+        ensure(0)  # it is known to be noted of late
         assert ages() == [("1970-01-01", False), ("2026-11-24", False)]
-
-    async def another(conn: psycopg.AsyncConnection, of: Callable[..., Coroutine[Any, Any, None]]) -> None:
-        await of(0)
+    with partitions(store) as (_, ensure):
+        ensure(0)
         assert ages() == [("1970-01-01", True), ("2026-11-24", False)]
-
-    ensure(store, work)
-    ensure(store, another)
 
 
 def test_two_writers_may_need_one_new_month(store: Store) -> None:
-    async def run() -> None:
-        async def one() -> None:
-            async with await open_store_async(store.address) as conn:
-                parts = await Partitions.of(conn)
-                async with conn.transaction():
-                    await parts.ensure(conn, np.array([us(2030, 5)]))
+    def one(_: int) -> None:
+        with partitions(store) as (conn, ensure), conn.transaction():
+            ensure(us(2030, 5))
 
-        await asyncio.gather(*(one() for _ in range(4)))
-
-    asyncio.run(run())
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(one, range(4)))
     assert made(store) == ["report_2030_05"]

@@ -215,7 +215,7 @@ def test_what_went_with_a_spool_that_its_edge_has_no_longer_is_lost(store: Store
     store.seal(report("a"))
     store.say(report("a"), event(EDGE_CLAIM, "counts", '{"unreceipted_batches": 1}'))
     with store.open() as conn:
-        for table in ("sequence", "ledger"):
+        for table in ("sequence_noted", "ledger"):
             conn.execute(f"UPDATE {table} SET spool = %s".encode(), [UUID(int=1)])
     assert equation(store) == [3, 2, 0, 1, 0, 0]
     store.said.clear()

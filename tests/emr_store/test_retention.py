@@ -195,10 +195,9 @@ def test_a_writer_at_work_keeps_what_it_writes_into(store: Store) -> None:
     second = store.judge(store.seal(spo2(96, SUMMER_US)))
 
     async def run() -> list[retention.Dropped]:
-        async with await open_store_async(store.address) as writing, await open_store_async(store.address) as dropping:
-            async with contextlib.AsyncExitStack() as stack:
-                await stack.enter_async_context(writing.transaction())
-                await Writer(writing, store.platform.key_id, store.platform.sign).store([second], [], T0_US)
+        async with await open_store_async(store.address) as dropping:
+            with store.open() as writing, writing.transaction():
+                Writer(writing, store.platform.key_id, store.platform.sign).store([second], [], T0_US)
                 task = asyncio.ensure_future(retention.drop_old(dropping, Keep(reports=30)))
                 while not await waits(store):
                     await asyncio.sleep(0.01)

@@ -47,11 +47,8 @@ def judged(*messages: bytes) -> list[SignedBlock]:
 
 
 def write(store: str, blocks: Sequence[SignedBlock], dead: Sequence[Quarantine] = ()) -> Written:
-    async def run() -> Written:
-        async with await open_store_async(store) as conn:
-            return await Writer(conn, PLATFORM.key_id, PLATFORM.sign).store(blocks, dead, NOW_US)
-
-    return asyncio.run(run())
+    with open_store(store) as conn:
+        return Writer(conn, PLATFORM.key_id, PLATFORM.sign).store(blocks, dead, NOW_US)
 
 
 def receipts(store: str) -> list[tuple[bytes, ReceiptOutcome]]:
@@ -205,15 +202,12 @@ def test_what_fails_leaves_nothing(store: str) -> None:
     def refuse(message: bytes) -> bytes:
         raise SabotageError
 
-    async def run() -> None:
-        async with await open_store_async(store) as conn:
-            writer = Writer(conn, PLATFORM.key_id, refuse)
-            with pytest.raises(SabotageError):
-                await writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
-            writer._sign = PLATFORM.sign
-            await writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
-
-    asyncio.run(run())
+    with open_store(store) as conn:
+        writer = Writer(conn, PLATFORM.key_id, refuse)
+        with pytest.raises(SabotageError):
+            writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
+        writer._sign = PLATFORM.sign
+        writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
     for table in ("report", "batch", "seal", "latest", "outbox", "device"):
         assert rows(store, f"SELECT count(*) FROM {table}") == [(1,)], table
 

@@ -133,12 +133,8 @@ class Ward:
         platform = self._platform
         signed = open_message(sign(block.encode(), platform.key_id, platform.sign, now), platform.public_der)
         assert isinstance(signed, SignedBlock)
-
-        async def run() -> None:
-            async with await open_store_async(self.database) as conn:
-                await Writer(conn, platform.key_id, platform.sign).store([signed], [], time.time_ns() // 1000)
-
-        _complete(run())
+        with open_store(self.database) as conn:
+            Writer(conn, platform.key_id, platform.sign).store([signed], [], time.time_ns() // 1000)
 
     def summarise(self) -> None:
         """Of the minutes that are closed."""

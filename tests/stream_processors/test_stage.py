@@ -1,9 +1,10 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import psycopg
 import pytest
 
+from runtime.watchdog import AttemptsWatchdog
 from stream_processors import stage as stages
 from stream_processors.stage import Message, Output, Stage, attempt
 
@@ -81,3 +82,42 @@ def test_where_the_dead_cannot_be_kept_the_lot_waits() -> None:
     scene = Scene({2: [ValueError("poison")]})
     scene.poison_failures = [psycopg.OperationalError("down")] * 3
     assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:ValueError"), GOOD[3]]
+
+
+class Event:
+    """What faust hands over."""
+
+    def __init__(self, partition: int, value: bytes) -> None:
+        self.message, self.value, self.acked = self, value, False
+        self.topic, self.partition = "live.signed", partition
+
+    def ack(self) -> None:
+        self.acked = True
+
+
+class Stream:
+    """One lot."""
+
+    def __init__(self, *events: Event) -> None:
+        self.events = events
+
+    async def noack_take(self, take: int, within: float) -> AsyncIterator[Sequence[Event]]:
+        yield self.events
+
+
+def test_a_way_works_its_partitions_in_parts_and_acknowledges_what_it_has_done() -> None:
+    events = [Event(n % 2, bytes([n]) * 10) for n in range(8)]
+    scene, lots = Scene({}), []
+
+    async def work(lot: Sequence[Message]) -> list[Output]:
+        lots.append([m.value[0] for m in lot])
+        assert [e.value[0] for e in events if e.partition and e.acked] == [n for done in lots[:-1] for n in done]
+        return []
+
+    def run(way: int) -> None:
+        each = Stage("s", "live.signed", 50, 0.05, work, scene.poison, bytes_max=25, ways=2, way=way)
+        asyncio.run(stages.run(each, Stream(*events), scene.send, AttemptsWatchdog(60.0, lambda: None)))
+
+    run(1)
+    assert lots == [[1, 3], [5, 7]]
+    assert all(e.acked for e in events)  # the other way's too: faust waits for its word as well

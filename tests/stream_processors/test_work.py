@@ -200,7 +200,7 @@ def stored_by(store: Store, run: Callable[[work.Store], Coroutine[Any, Any, None
         try:
             await run(stage)
         finally:
-            await stage.close()
+            stage.close()
 
     asyncio.run(go())
     return len(committed)
@@ -325,7 +325,7 @@ def test_of_a_block_that_the_database_refuses_only_what_is_refused_is_dead(store
         for _ in range(2):  # said twice, it is the same
             await stored.poison(message, "store:ValueError")
             await stored.poison(Message("live.signed", 0, b"noise"), "store:LayoutError")
-        await stored.close()
+        stored.close()
 
     asyncio.run(run())
     assert store.rows("SELECT sealed FROM batch ORDER BY batch_no") == [(before,), (after,)]

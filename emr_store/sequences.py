@@ -1,0 +1,22 @@
+"""How far each device has counted: noted by the writers a row a transaction, folded into a row a device.
+
+The view `sequence` adds up both, so that what it says never waits for this.
+"""
+
+from __future__ import annotations
+
+import psycopg
+
+
+async def fold(conn: psycopg.AsyncConnection) -> None:
+    """Fold what was noted since the last time."""
+    await conn.execute(_FOLD_SQL)
+
+
+_FOLD_SQL = """
+WITH noted AS (DELETE FROM sequence_noted RETURNING *)
+INSERT INTO sequence_folded AS f
+SELECT n.spool, u.device, max(u.last), sum(u.stored)
+FROM noted n, unnest(n.device, n.last, n.stored) AS u(device, last, stored) GROUP BY 1, 2 ORDER BY 1, 2
+ON CONFLICT (spool, device) DO UPDATE SET last = greatest(f.last, excluded.last), stored = f.stored + excluded.stored
+"""

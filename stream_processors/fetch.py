@@ -1,0 +1,43 @@
+"""faust's Kafka consumer, made prompt: what waits at the broker or behind a full buffer is taken up within 50 ms.
+
+Measured on faust-streaming 0.15.3: a fetch is fixed to wait 1.5 s at the broker (Tansu looks for new messages only
+every third of that), and a partition whose buffer was full and has drained is looked at again only when the running
+wait of up to 1 s ends, so that a stage under load stands still for most of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import faust
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+
+FETCH_WAIT_MS = 100
+RESUME_WAIT_S = 0.05
+
+
+class _Thread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust's own have no types
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+
+class _Consumer(Consumer):  # type: ignore[misc]  # as above
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        while self.flow_active and not self.should_stop and not self._get_active_partitions():
+            await asyncio.sleep(RESUME_WAIT_S)
+        return await super()._wait_next_records(RESUME_WAIT_S)
+
+
+class _Transport(Transport):  # type: ignore[misc]  # as above
+    Consumer = _Consumer
+
+
+def fetch_promptly(app: faust.App) -> None:
+    """Have this app fetch so."""
+    app.transport = _Transport(app.conf.broker_consumer, app)

@@ -219,7 +219,7 @@ def _narrow_rows(lot: Lot) -> bytes:
 
 def measure(quick: bool) -> dict[str, float]:
     """The pipeline's figures; it and the bare copies take the same batches in turns, so that all share the weather."""
-    rounds, big, small = (2, 40, 2000) if quick else (4, 100, 12000)
+    rounds, big, small = (2, 100, 4000) if quick else (6, 100, 12000)
     seconds = {"pipeline": 0.0, "narrow": 0.0, "wide": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder))

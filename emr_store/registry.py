@@ -11,6 +11,8 @@ import psycopg
 from evidence.signature import key_id
 from schemas.errors import VitalwireError
 
+ID_CHARS_MIN = 4  # of an id that is not written out: fewer are a slip of the finger
+
 
 class KeyRow(NamedTuple):
     """A key of a registered edge; instants in microseconds."""
@@ -113,9 +115,9 @@ def adopt(conn: psycopg.Connection, device: str, bed: str, name: str) -> DeviceR
 
     Raises VitalwireError where none or several fit.
     """
+    beginning = device.lower() if len(device) >= ID_CHARS_MIN else None
     rows = conn.execute(
-        "SELECT uuid FROM device WHERE %s <> '' AND starts_with(uuid::text, %s) OR claim = %s LIMIT 2",
-        (device, device.lower(), device),
+        "SELECT uuid FROM device WHERE starts_with(uuid::text, %s) OR claim = %s LIMIT 2", (beginning, device)
     ).fetchall()
     if len(rows) != 1:
         found = "no device" if not rows else "several devices"

@@ -103,6 +103,14 @@ def test_what_names_no_device_adopts_none(store: Store, argument: str) -> None:
         assert [d.bed for d in registry.devices(conn)] == [None]
 
 
+def test_three_characters_of_an_id_name_no_device(store: Store) -> None:
+    (one,) = claimed(store, "a/1")
+    with store.open() as conn:
+        with pytest.raises(VitalwireError, match="no device named"):
+            registry.adopt(conn, one[:3], "ICU-01", "")
+        assert registry.adopt(conn, one[:4], "ICU-01", "").bed == "ICU-01"
+
+
 def test_what_fits_several_adopts_none(store: Store) -> None:
     one, _ = claimed(store, "a/1", "a/2")
     claimed(store, one[:6])  # whose claim is the beginning of another's id

@@ -93,7 +93,8 @@ Found = Iterator[tuple[str, str]]
 
 def _at_the_port(o: Observation) -> Found:
     if o.held_by and o.last_stored is None:
-        yield "held", f"{o.held_by} holds {o.place}: end it to watch here, or name --database to see what it stores"
+        why = o.why_not_stored or "end it to watch here, or name --database to see what it stores"
+        yield "held", f"{o.held_by} holds {o.place}: {why}"
     elif o.held_by:
         yield from _at_the_store(o)
     if o.refused:

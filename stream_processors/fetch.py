@@ -29,8 +29,9 @@ class _Consumer(Consumer):  # type: ignore[misc]  # as above
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
     async def _wait_next_records(self, timeout: float) -> Any:
-        while self.flow_active and not self.should_stop and not self._get_active_partitions():
+        if self.flow_active and not self._get_active_partitions():
             await asyncio.sleep(RESUME_WAIT_S)
+            return {}, set()
         return await super()._wait_next_records(RESUME_WAIT_S)
 
 

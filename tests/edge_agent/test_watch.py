@@ -55,6 +55,8 @@ CASES: list[tuple[str, Observation, str, str]] = [
     ("a trickle", observed("serial", bytes=9), "no-frame", "no whole frame"),
     ("not there", observed("serial", opened=False, trouble="x does not exist: plug it in"), "not-open", "plug it in"),
     ("ours", observed("serial", held_by="the running agent (pid 7)"), "held", "agent (pid 7) holds the port"),
+    ("ours, no store", observed("serial", held_by="the agent", why_not_stored="no database answers"), "held",
+     "holds the port: no database answers"),
     ("nobody", observed("mllp"), "nobody", "nobody has connected"),
     ("mute", observed("mllp", connections=1), "no-bytes", "a sender is connected, 0 bytes in 30 s"),
     ("no EB", observed("mllp", **TALK, pending=True), "no-end-block", "a sender is connected, no end block"),

@@ -72,13 +72,13 @@ def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[in
         result.findings += [f for f in findings if not (emptied and f.what == _VERDICTS_GONE)]
         batches, heads = _batches(conn, seal)
         result.findings += [Finding(f"seal {seal.position}", f"its batch {ident.hex()[:16]} is gone")
-                            for ident in _idents(seal) if ident not in heads]  # fmt: skip
+                            for ident in seal.ids if ident not in heads]  # fmt: skip
         first_batch = min(first_batch, *(b.number for b in batches), _NUMBER_MAX)
         if emptied:
             result.emptied += len(batches)
             result.findings += [f for b in batches for f in _check_head(b, seal, keys)]
         else:
-            totals = _totals([heads.get(ident, b"") for ident in _idents(seal)])
+            totals = _totals([heads.get(ident, b"") for ident in seal.ids])
             for batch in batches:
                 _check_batch(conn, seal, batch, totals, keys, gone, result)
         position, chain = seal.position, seal.chain_hash
@@ -121,14 +121,10 @@ FROM batch WHERE position = %(position)s OR batch_id = ANY(%(idents)s) ORDER BY 
 
 def _batches(conn: psycopg.Connection, seal: KeptSeal) -> tuple[list[KeptBatch], dict[bytes, bytes]]:
     """The batches that this seal was the first to speak of; and by id at least the head of each that it speaks of."""
-    named = {"position": seal.position, "head": HEAD_BYTES, "idents": _idents(seal)}
+    named = {"position": seal.position, "head": HEAD_BYTES, "idents": seal.ids}
     rows = conn.execute(_BATCHES_SQL, named).fetchall()
     own = [KeptBatch(r[0], bytes(r[1]), r[2], r[3], bytes(r[5])) for r in rows if r[4] == seal.position]
     return own, {bytes(r[1]): bytes(r[5]) for r in rows}
-
-
-def _idents(seal: KeptSeal) -> list[bytes]:
-    return [seal.batch_ids[i : i + 32] for i in range(0, len(seal.batch_ids), 32)]
 
 
 def _check_head(batch: KeptBatch, seal: KeptSeal, keys: Keys) -> list[Finding]:
@@ -138,7 +134,7 @@ def _check_head(batch: KeptBatch, seal: KeptSeal, keys: Keys) -> list[Finding]:
     except LayoutError as error:
         return [Finding(f"batch {batch.number}", f"its bytes are damaged ({error})")]
     found = []
-    if not batch_id(batch.sealed) == batch.batch_id in _idents(seal):
+    if not batch_id(batch.sealed) == batch.batch_id in seal.ids:
         found.append(Finding(f"batch {batch.number}", "its seal does not speak of it"))
     if public is None or not signed_by(batch.sealed, public):
         found.append(Finding(f"batch {batch.number}", "no registered edge key signed it"))

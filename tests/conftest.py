@@ -27,6 +27,10 @@ KAFKA_LIMIT_S = 10
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     """The embedded services, started once for the session."""
     with EmbeddedServices(tmp_path_factory.mktemp("embedded")) as addresses:
+        with psycopg.connect(addresses.database, autocommit=True) as connection:
+            # Hundreds of tests make a database each, and none is to outlive the machine: that halves their time.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
         yield addresses
 
 

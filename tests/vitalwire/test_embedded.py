@@ -99,7 +99,7 @@ def test_mqtt_passes_between_both_versions(embedded: Addresses) -> None:
 
 def test_the_database_is_durable_and_asks_for_its_password(embedded: Addresses, database: str) -> None:
     with psycopg.connect(database) as connection:
-        settings = "fsync", "synchronous_commit", "listen_addresses", "server_encoding"
+        settings = "synchronous_commit", "full_page_writes", "listen_addresses", "server_encoding"
         shown = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in settings]
         assert shown == [("on",), ("on",), ("",), ("UTF8",)]
     assert database != embedded.database
@@ -110,6 +110,8 @@ def test_the_database_is_durable_and_asks_for_its_password(embedded: Addresses, 
 def test_data_and_addresses_stay_and_no_process_does(services: EmbeddedServices, embedded: Addresses) -> None:
     before = children(os.getpid())
     first = services.start()
+    with psycopg.connect(first.database) as connection:  # the session's server goes without, for speed
+        assert connection.execute("SHOW fsync").fetchone() == ("on",)
     assert {first.kafka, first.mqtt5, first.mqtt311}.isdisjoint({embedded.kafka, embedded.mqtt5, embedded.mqtt311})
     started = children(os.getpid()) - before
     assert len(started) == 3

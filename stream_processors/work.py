@@ -168,8 +168,8 @@ class Store:
         return []
 
     def _store(self, lot: Sequence[Message]) -> None:
-        sorted_ = store.sort_messages([m.value for m in lot], lot[0].topic, self._key.public_der)
-        self._write(lot[0].partition % WRITERS, *sorted_)
+        blocks, quarantined = store.sort_messages([m.value for m in lot], lot[0].topic, self._key.public_der)
+        self._write(lot[0].partition % WRITERS, blocks, quarantined)
 
     def _one_by_one(self, message: Message, reason: str) -> None:
         writer = message.partition % WRITERS

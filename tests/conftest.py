@@ -18,6 +18,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from benchmarks.pipeline import drop_database
+from tests.runtime.conftest import Certified, certify
 from vitalwire.embedded import Addresses, EmbeddedServices
 
 KAFKA_LIMIT_S = 10
@@ -32,6 +33,16 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
         yield addresses
+
+
+@pytest.fixture(scope="session")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Certified:
+    return certify(tmp_path_factory.mktemp("ours"), "ours")
+
+
+@pytest.fixture(scope="session")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Certified:
+    return certify(tmp_path_factory.mktemp("theirs"), "theirs")
 
 
 @pytest.fixture

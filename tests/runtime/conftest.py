@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -40,13 +39,3 @@ def certify(folder: Path, name: str) -> Certified:
     made.key.touch(0o600)
     made.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return made
-
-
-@pytest.fixture(scope="session")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Certified:
-    return certify(tmp_path_factory.mktemp("ours"), "ours")
-
-
-@pytest.fixture(scope="session")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Certified:
-    return certify(tmp_path_factory.mktemp("theirs"), "theirs")

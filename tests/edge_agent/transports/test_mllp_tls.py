@@ -29,16 +29,6 @@ from tests.edge_agent.transports.scene import (
 from tests.runtime.conftest import Certified, certify
 
 
-@pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> Certified:
-    return certify(tmp_path_factory.mktemp("ours"), "ours")
-
-
-@pytest.fixture(scope="module")
-def theirs(tmp_path_factory: pytest.TempPathFactory) -> Certified:
-    return certify(tmp_path_factory.mktemp("theirs"), "theirs")
-
-
 def test_a_listener_takes_only_senders_whose_certificate_it_knows(
     ours: Certified, theirs: Certified, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

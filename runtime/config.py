@@ -150,7 +150,8 @@ def sample(kind: type[Struct], title: str) -> str:
 def _sample(kind: type[Struct], parents: str, mark: str) -> list[str]:
     keys, tables = list[str](), list[str]()
     for field in structs.fields(kind):
-        about = next((m.description for m in get_args(field.type)[1:] if isinstance(m, msgspec.Meta)), "")
+        meta = next((m for m in get_args(field.type)[1:] if isinstance(m, msgspec.Meta)), msgspec.Meta())
+        about = meta.description or ""
         name = parents + field.encode_name
         if found := _struct_of(field.type):
             head = f"[[{name}]]" if found[1] else f"[{name}]"
@@ -158,7 +159,7 @@ def _sample(kind: type[Struct], parents: str, mark: str) -> list[str]:
             continue
         value = None if field.required else field.default
         left_out = mark or ("#" if value is None and not field.required else "")
-        shown = _example(field.type, field.encode_name) if value is None else value
+        shown = (meta.examples or [_example(field.type, field.encode_name)])[0] if value is None else value
         toml = json.dumps(shown, default=str, ensure_ascii=False)  # of these types TOML's notation is JSON's
         keys.append(f"{left_out}{field.encode_name} = {toml}  # {about}")
     return keys + tables

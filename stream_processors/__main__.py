@@ -16,7 +16,6 @@ from emr_store.retention import Keep
 from runtime import config as configuration
 from runtime import keys, logs, metrics
 from runtime.watchdog import AttemptsWatchdog
-from schemas.errors import ConfigError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
 from stream_processors import alert, app, broker, stage
@@ -31,14 +30,11 @@ _log = structlog.get_logger("processors")
 
 
 def limits(config: ProcessorsConfig) -> list[alert.Limit]:
-    """The configured limits with their codes; raises ConfigError for a metric that is none."""
-    found = []
-    for limit in config.limits:
-        metric = METRIC_BY_REFERENCE_ID.get(limit.metric)
-        if metric is None:
-            raise ConfigError(f"limits: {limit.metric!r} is no metric of the nomenclature: see docs/nomenclature.md")
-        found.append(alert.Limit(metric.code, limit.low, limit.high, limit.priority))
-    return found
+    """The configured limits with their metrics' codes."""
+    return [
+        alert.Limit(METRIC_BY_REFERENCE_ID[limit.metric].code, limit.low, limit.high, limit.priority)
+        for limit in config.limits
+    ]
 
 
 async def prepare(name: str, config: ProcessorsConfig) -> dict[alert.Key, alert.Episode]:

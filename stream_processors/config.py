@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 
 APPS = ("judge", "store", "alert")  # the worker processes
 # Fewer are a slip; an edge that was away for a week still finds the rows of before.
@@ -16,10 +19,17 @@ KEEP_DAYS_MIN = {"keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_
 class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An alarm limit."""
 
-    metric: Annotated[str, Meta(description="MDC reference id, e.g. MDC_PULS_OXIM_SAT_O2")]
+    metric: Annotated[str, Meta(description="MDC reference id", examples=["MDC_PULS_OXIM_SAT_O2"])]
     low: Annotated[float | None, Meta(description="alert below it, in the metric's canonical unit")] = None
     high: Annotated[float | None, Meta(description="alert above it")] = None
     priority: Annotated[Literal["low", "medium", "high"], Meta(description="as IEC 60601-1-8 ranks alarms")] = "medium"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a metric that is none: a limit that never rings would be worse than none."""
+        if self.metric not in METRIC_BY_REFERENCE_ID:
+            near = get_close_matches(self.metric, METRIC_BY_REFERENCE_ID, 1)
+            mend = f"did you mean {near[0]!r}?" if near else "see docs/nomenclature.md"
+            raise ValueError(f"{self.metric!r} is no metric of the nomenclature: {mend}")
 
 
 class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 import time
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,6 @@ from runtime import config as configuration
 from runtime import keys, logs
 from runtime.errors import UserError
 from runtime.process import end_with_parent, stop_event, stops_within
-from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo, reachable
 from vitalwire.output import LANES, console
@@ -42,11 +40,6 @@ def run(
     wanted = [name.strip().lower() for name in lanes.split(",") if name.strip()]
     if unknown := sorted(set(wanted) - set(LANES.values())):
         raise UserError(f"--lanes {unknown[0]!r} is none of {', '.join(LANES.values())}")
-    for limit in settings.limits:
-        if limit.metric not in METRIC_BY_REFERENCE_ID:
-            near = get_close_matches(limit.metric, METRIC_BY_REFERENCE_ID, 1)
-            mend = f"did you mean {near[0]!r}?" if near else "see docs/nomenclature.md"
-            raise UserError(f"{config}: limits: {limit.metric!r} is no metric of the nomenclature: {mend}")
     logs.set_up()
     keys.load(settings.key_file, allow_demo=settings.demo)
     if reachable(conninfo(settings)):  # otherwise the workers wait for it; an older schema is found then

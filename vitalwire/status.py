@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as text_json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,7 +14,7 @@ from schemas.report import device_id
 from vitalwire.output import age, as_json, cell, console, table
 from vitalwire.record import Database, Json, connect, devices_that_measure
 
-SILENT_AFTER_S = 30.0
+SILENT_AFTER_S, SILENT_PAUSES = 30.0, 5  # as the page: after five of its usual pauses, and no sooner than this
 NEVER = datetime.min.replace(tzinfo=UTC)
 NAMES_MAX, ROWS_MAX = 20, 4  # of those who speak; of each table
 
@@ -46,10 +46,11 @@ class EdgeNow(NamedTuple):
 def status(database: Database = "", json: Json = False) -> None:
     """One page over SSH: what is connected, what is silent and since when, what waits, what alarms."""
     with connect(database) as conn, read.one_moment(conn):
-        devices = _devices(read.latest(conn), devices_that_measure(conn))
-        edges = _edges(read.streams(conn), registry.edges(conn), read.edge_counts(conn), devices)
+        devices = _devices(read.latest(conn), devices_that_measure(conn), read.intervals(conn))
+        streams = read.streams(conn)
+        edges = _edges(streams, registry.edges(conn), read.edge_counts(conn), devices)
         names = {d.device: d.name for d in devices} | {device_id(f"edge:{e.edge}"): e.label for e in edges}
-        open_alerts, streams = alerts.open_now(conn), read.streams(conn)
+        open_alerts = alerts.open_now(conn)
         events = read.events(conn, ROWS_MAX)
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
@@ -73,16 +74,22 @@ def status(database: Database = "", json: Json = False) -> None:
     ])  # fmt: skip
 
 
-def _devices(values: list[read.LatestValue], known: list[registry.DeviceRow]) -> list[DeviceNow]:
+def _devices(
+    values: list[read.LatestValue], known: list[registry.DeviceRow], intervals: dict[tuple[UUID, int, int], int]
+) -> list[DeviceNow]:
     """Those that have said a value, and those that somebody has adopted; who fell silent last comes first."""
     newest = {v.device: v for v in sorted(values, key=lambda v: v.received_at)}
-    old, found = datetime.now(UTC) - timedelta(seconds=SILENT_AFTER_S), []
+    usual_ms: dict[UUID, int] = {}
+    for (device, _, _), ms in intervals.items():
+        usual_ms[device] = min(ms, usual_ms.get(device, ms))
+    now, found = datetime.now(UTC), []
     for d in known:
         v = newest.get(d.uuid)
         if v or d.adopted_at:
             name = " ".join(filter(None, (d.bed, d.name))) if d.adopted_at else d.claim or str(d.uuid)
             lag_s = (v.stored_at - v.received_at).total_seconds() if v else None
-            silent = v is None or v.received_at < old
+            patience_s = max(SILENT_AFTER_S, SILENT_PAUSES * usual_ms.get(d.uuid, 0) / 1000)
+            silent = v is None or (now - v.received_at).total_seconds() > patience_s
             found.append(DeviceNow(d.uuid, name, d.edge, v and v.received_at, lag_s, silent))
     return sorted(found, key=lambda d: d.heard_at if d.heard_at and d.silent else NEVER, reverse=True)
 

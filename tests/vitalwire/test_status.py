@@ -41,6 +41,17 @@ def speak(store: Store, *claims: str) -> None:
     store.say(*(event(claim, "connected", "") for claim in claims), *(report(claim) for claim in claims))
 
 
+def test_who_speaks_once_a_minute_is_not_silent_between(store: Store) -> None:
+    speak(store, "once a second", "once a minute")
+    store.rows("UPDATE latest SET received_at = now() - interval '100 seconds' RETURNING 1")
+    store.rows(
+        "INSERT INTO report_minute SELECT l.device, date_trunc('minute', l.observed_at) - m * interval '1 minute',"
+        " l.channel_set, ARRAY[CASE d.claim WHEN 'once a minute' THEN 1 ELSE 60 END], '{1}', '{1}', '{1}', '{1}'"
+        " FROM latest l JOIN device d USING (device), generate_series(0, 3) AS m RETURNING 1"
+    )
+    assert status().startswith("1 of 2 devices speak: once a minute\n")
+
+
 def test_who_speaks_who_is_silent_and_since_when(store: Store) -> None:
     speak(store, "a", "b", "c")
     store.say(

@@ -14,8 +14,19 @@ import zstandard
 from emr_store.read import one_moment
 from emr_store.retention import HEAD_BYTES
 from emr_store.writer import ABSURD_FUTURE_US, CHAIN_START
-from evidence.seal import batch_id, open_body, signed_by
-from evidence.verification import Finding, KeptBatch, KeptRow, KeptSeal, Keys, check_batch, check_seal
+from evidence.seal import open_body
+from evidence.verification import (
+    ROW_GONE,
+    VERDICTS_CHANGED,
+    Finding,
+    KeptBatch,
+    KeptRow,
+    KeptSeal,
+    Keys,
+    check_batch,
+    check_head,
+    check_seal,
+)
 from schemas.batch import Table, read_header
 from schemas.errors import LayoutError
 
@@ -69,14 +80,14 @@ def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[in
         seal, stored_at = found
         emptied = result.begins is not None and stored_at < result.begins
         findings = check_seal(seal, chain, position, keys)
-        result.findings += [f for f in findings if not (emptied and f.what == _VERDICTS_GONE)]
+        result.findings += [f for f in findings if not (emptied and f.what == VERDICTS_CHANGED)]
         batches, heads = _batches(conn, seal)
         result.findings += [Finding(f"seal {seal.position}", f"its batch {ident.hex()[:16]} is gone")
                             for ident in seal.ids if ident not in heads]  # fmt: skip
         first_batch = min(first_batch, *(b.number for b in batches), _NUMBER_MAX)
         if emptied:
             result.emptied += len(batches)
-            result.findings += [f for b in batches for f in _check_head(b, seal, keys)]
+            result.findings += [f for b in batches for f in check_head(b, seal, keys)]
         else:
             totals = _totals([heads.get(ident, b"") for ident in seal.ids])
             for batch in batches:
@@ -127,20 +138,6 @@ def _batches(conn: psycopg.Connection, seal: KeptSeal) -> tuple[list[KeptBatch],
     return own, {bytes(r[1]): bytes(r[5]) for r in rows}
 
 
-def _check_head(batch: KeptBatch, seal: KeptSeal, keys: Keys) -> list[Finding]:
-    """What is left of an emptied batch: the header that the edge signed, under the id that the seal speaks of."""
-    try:
-        public = keys.edges.get(read_header(batch.sealed).key_id)
-    except LayoutError as error:
-        return [Finding(f"batch {batch.number}", f"its bytes are damaged ({error})")]
-    found = []
-    if not batch_id(batch.sealed) == batch.batch_id in seal.ids:
-        found.append(Finding(f"batch {batch.number}", "its seal does not speak of it"))
-    if public is None or not signed_by(batch.sealed, public):
-        found.append(Finding(f"batch {batch.number}", "no registered edge key signed it"))
-    return found
-
-
 def _check_batch(
     conn: psycopg.Connection, seal: KeptSeal, batch: KeptBatch, totals: tuple[int, int], keys: Keys,
     gone: Sequence[tuple[int, int, int]], result: Verification,
@@ -158,8 +155,6 @@ def _check_batch(
     result.values += sum(len(r.value) for r in rows if r.kind == 1)
 
 
-# What `check_batch` and `check_seal` say of what retention may have taken.
-_ROW_GONE, _VERDICTS_GONE = "the row is gone", "the kept verdicts are not those that were signed"
 _DROPPED_SQL = """
 SELECT (extract(epoch FROM since) * 1000000)::int8, (extract(epoch FROM until) * 1000000)::int8, last_batch
 FROM dropped WHERE what = 'report'
@@ -174,7 +169,7 @@ def _dropped(batch: KeptBatch, table: Table, gone: Sequence[tuple[int, int, int]
     for since_us, until_us, last_batch in gone:
         if batch.number <= last_batch:
             taken |= (at_us >= since_us) & (at_us < until_us)
-    return {Finding(f"batch {batch.number} leaf {leaf}", _ROW_GONE) for leaf in np.flatnonzero(taken).tolist()}
+    return {Finding(f"batch {batch.number} leaf {leaf}", ROW_GONE) for leaf in np.flatnonzero(taken).tolist()}
 
 
 def _totals(heads: Sequence[bytes]) -> tuple[int, int]:

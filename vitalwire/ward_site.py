@@ -45,6 +45,10 @@ metric = "MDC_ECG_HEART_RATE"
 low = 50
 high = 120
 [[limits]]
+metric = "MDC_PULS_OXIM_PULS_RATE"
+low = 50
+high = 120
+[[limits]]
 metric = "MDC_RESP_RATE"
 low = 8
 high = 30

@@ -1,21 +1,29 @@
-"""What a device driver is: rows, and one pure `read`.
+"""What a device driver is: rows, settings, and one pure `read`.
 
 It stands outside `devices/`, so that the contract "drivers never import each other" can name that folder whole.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
+import msgspec
+
+from adapters.session import Session
 from adapters.site import SiteMapping, scaled
 from schemas.batch import encode_report
 from schemas.errors import FrameError, LayoutError
-from schemas.report import ClockQuality, Kind, Record, RecordKind, Report, Validity
+from schemas.report import ClockQuality, Kind, Lane, Record, RecordKind, Report, Validity
 
 LARGE_FRAME_BYTES = 64 * 1024  # what a smaller frame says fits a batch, whatever it says
+_LANE_OF_KIND = {Kind.WAVEFORM: Lane.WAVEFORM}
+_ABSENT = object()
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)
@@ -36,79 +44,108 @@ class Channel:
 
 
 @dataclass
-class Source:
-    """Where a frame came from, as its driver sees it: the source's settings, and the memory of one connection.
+class Emitted:
+    """What a driver remembers of what it emitted with one frame: key, the value before, the value now."""
 
-    `time_zone` is None where the config names none. `received_at_us` is set for each frame. `memory` lives as long as
-    the connection: some monitors name the patient and the bed in an earlier message.
+    changes: list[tuple[str, Any, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Source(Generic[S]):
+    """Where a frame came from, as its driver sees it: the source's settings, and what is remembered of it.
+
+    `time_zone` is None where the configuration names none. `received_at_us` is set for each frame. `memory` lives as
+    long as the connection (some monitors name patient and bed in an earlier message), `lasting` as long as the agent,
+    for all connections of the source. `counts` holds what the driver counts by name ("segment:ZXX"); the agent adds
+    them up and empties it.
     """
 
     name: str
+    settings: S
     site: SiteMapping = field(default_factory=SiteMapping)
     time_zone: ZoneInfo | None = None
-    charset: str | None = None
-    device_claim: str | None = None  # "site:vendor:serial", where the source is one device and declared as such
-    device_field: str | None = None  # which field names the device: "OBX-18", "PV1-3", "topic", "connection", a path
-    time_field: str | None = None  # MQTT JSON: path of the time, ISO 8601 or epoch milliseconds
-    peer: str = ""  # "10.0.0.7" on MLLP, the topic on MQTT, the path on serial
+    peer: str = ""  # "10.0.0.7" on TCP, the topic on MQTT, the path on a serial port
     received_at_us: int = 0
     memory: dict[str, Any] = field(default_factory=dict)
+    lasting: dict[str, Any] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    _emitted: list[tuple[str, Any, Any]] = field(default_factory=list)
 
-    def claim(self, rule: str = "connection") -> str:
+    def claim(self, declared: str | None = None, rule: str = "connection") -> str:
         """The identity of the device where nothing in the bytes gives one: as declared, else by the peer."""
-        return self.device_claim or f"{self.name}/{rule}={self.peer}"
+        return declared or f"{self.name}/{rule}={self.peer}"
 
-    def report(self, kind: Kind, records: Sequence[Record], *, began_us: int = 0, own_time: bool = False) -> Report:
+    def report(
+        self, kind: Kind, records: Sequence[Record], *, claim: str, began_us: int = 0, own_time: bool = False
+    ) -> Report:
         """What a device without a clock says, once a second: as received, or where it began `began_us` before that."""
         at = self.received_at_us
-        received = ClockQuality.RECEIVED
-        return Report(kind, self.claim(), at - began_us, at, received, tuple(records), None, 1000, own_time)
+        lane = _LANE_OF_KIND.get(kind, Lane.LIVE)
+        return Report(
+            kind, claim, at - began_us, at, ClockQuality.RECEIVED, tuple(records),
+            uncertainty_ms=1000, own_time=own_time, lane=lane,
+        )  # fmt: skip
+
+    def remember_emitted(self, key: str, value: object) -> None:
+        """Keep in `memory` what a report of this frame tells; it is taken back where the frame could not be kept."""
+        self._emitted.append((key, self.memory.get(key, _ABSENT), value))
+        self.memory[key] = value
+
+    def take_emitted(self) -> Emitted:
+        """What the frame just read changed in `memory`; the agent keeps it until the frame is kept."""
+        emitted, self._emitted = Emitted(self._emitted), []
+        return emitted
+
+    def retract(self, emitted: Emitted) -> None:
+        """The frame could not be kept: what it told is told again, unless a later frame has changed it since."""
+        for key, before, now in reversed(emitted.changes):
+            if self.memory.get(key, _ABSENT) is not now:
+                continue
+            if before is _ABSENT:
+                del self.memory[key]
+            else:
+                self.memory[key] = before
 
 
 @dataclass(frozen=True)
 class SerialSettings:
-    """How a family's port is set unless the config says otherwise."""
+    """How a family's port is set unless the configuration says otherwise."""
 
     baud: int = 9600
-    byte_size: int = 8
+    data_bits: int = 8
     parity: str = "N"
     stop_bits: float = 1
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What a framer cut from a stream: a frame, or with `reason` set bytes that are none (kept all the same)."""
-
-    data: bytes
-    reason: str = ""
-
-
-class SerialFramer(Protocol):
-    """Cuts a serial stream into frames; without I/O and without a clock. Any chunking gives the same pieces."""
-
-    def feed(self, data: bytes) -> list[Piece]:
-        """Pieces that are complete with these bytes."""
-        ...
+class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of a driver that needs none."""
 
 
 @dataclass(frozen=True)
-class DeviceDriver:
+class DeviceDriver(Generic[S]):
     """A device family: its rows and its one function.
 
     `read` gives the reports of one frame, none where the frame says nothing that is kept apart from being received,
     or raises FrameError. It never raises anything else, whatever the bytes; what a large frame says is `fitting`.
-    `framer` makes the state machine that cuts a serial stream (None: the transport frames by itself, as MLLP and MQTT
-    do). `channels` is empty where the sender or the site says what comes.
+    `session` makes the protocol of one connection (None: its messages come whole, over MQTT). `settings` is the struct
+    that `[source.settings]` is decoded into. `channels` is empty where the sender or the site says what comes.
     """
 
     name: str
     title: str
     manual: str
-    transport: Literal["serial", "mllp", "mqtt"]
-    channels: tuple[Channel, ...]
-    read: Callable[[bytes, Source], Sequence[Report]]
-    framer: Callable[[], SerialFramer] | None = None
-    serial: SerialSettings | None = None
+    settings: type[S]
+    read: Callable[[bytes, Source[S]], Sequence[Report]]
+    session: Callable[[S], Session] | None = None
+    channels: tuple[Channel, ...] = ()
+    serial: SerialSettings | None = None  # set where the family speaks on a serial port
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The links that can carry it."""
+        if self.session is None:
+            return ("mqtt",)
+        return ("serial", "tcp") if self.serial else ("tcp",)
 
 
 def fitting(reports: Sequence[Report], frame: bytes) -> Sequence[Report]:

@@ -3,53 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 
-class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What every source has."""
+class SerialLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="serial"):
+    """A serial port, also behind a terminal server."""
 
-    name: Annotated[str, Meta(description="label of this source, e.g. ICU-07 oximeter", min_length=1)]
-    driver: Annotated[str, Meta(description="nonin_ascii, nonin_df2, hl7_oru or mqtt_json")]
-    time_zone: Annotated[str | None, Meta(description="zone of the device's clock, e.g. Asia/Shanghai")] = None
-    device: Annotated[
-        str | None,
-        Meta(description="serial: site:vendor:serial; otherwise the field that names the device: OBX-18, PV1-3, topic"),
-    ] = None
-
-
-class SerialConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
-    """A serial device, also behind a terminal server."""
-
-    transport: ClassVar = "serial"
-    port: Annotated[str, Meta(description="/dev/serial/by-id/..., socket://host:port or rfc2217://host:port")] = ""
+    port: Annotated[str, Meta(description="/dev/serial/by-id/..., socket://host:port or rfc2217://host:port")]
     baud: Annotated[int | None, Meta(description="as the driver says when left out")] = None
+    data_bits: Annotated[Literal[5, 6, 7, 8] | None, Meta(description="as the driver says when left out")] = None
     parity: Annotated[Literal["N", "E", "O"] | None, Meta(description="as the driver says when left out")] = None
     stop_bits: Annotated[float | None, Meta(description="as the driver says when left out")] = None
+    flow_control: Annotated[
+        Literal["none", "rts-cts", "xon-xoff", "dsr-dtr"], Meta(description="as the device is set")
+    ] = "none"
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return self.port
 
 
-class MllpConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
-    """HL7 v2 over MLLP: we listen, or we dial a gateway that sends to whoever connects."""
+class TcpLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="tcp"):
+    """TCP: we listen, or we dial a gateway that sends to whoever connects."""
 
-    transport: ClassVar = "mllp"
     listen: Annotated[str, Meta(description="host:port to listen on")] = "127.0.0.1:2575"
-    dial: Annotated[str | None, Meta(description="host:port of a gateway to connect to")] = None
-    charset: Annotated[str | None, Meta(description="the senders' charset where MSH-18 is absent or wrong")] = None
+    dial: Annotated[str | None, Meta(description="host:port of a gateway to connect to, instead")] = None
     tls_cert: Annotated[Path | None, Meta(description="our certificate, or client certificate (dial)")] = None
     tls_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
     tls_ca: Annotated[Path | None, Meta(description="whose certificates we accept")] = None
-    insecure: Annotated[bool, Meta(description="listen beyond loopback without TLS")] = False
-    connections_max: Annotated[int, Meta(ge=1, description="senders at one time")] = 500
+    insecure: Annotated[bool, Meta(description="plaintext beyond loopback")] = False
+    connections_max: Annotated[int, Meta(ge=1, description="connections at one time")] = 500
+    connections_per_address_max: Annotated[int, Meta(ge=1, description="of them from one address")] = 250
     idle_s: Annotated[float, Meta(gt=0, description="a sender silent for so long is disconnected")] = 3600.0
 
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return self.dial or self.listen
 
-class MqttConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
+
+class MqttLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="mqtt"):
     """An MQTT broker on the ward."""
 
-    transport: ClassVar = "mqtt"
     broker: Annotated[str, Meta(description="host:port")] = "127.0.0.1:1883"
     topics: Annotated[tuple[str, ...], Meta(description="topic filters")] = ("ward/#",)
     version: Annotated[Literal["5.0", "3.1.1"], Meta(description="of the protocol")] = "5.0"
@@ -57,17 +56,30 @@ class MqttConfig(SourceConfig, frozen=True, forbid_unknown_fields=True):
     username: Annotated[str | None, Meta(description="for the broker")] = None
     password_file: Annotated[Path | None, Meta(description="file with the password, readable by us alone")] = None
     tls_ca: Annotated[Path | None, Meta(description="CA file: TLS when set")] = None
-    time_field: Annotated[str | None, Meta(description="JSON field with the moment: ISO 8601 or epoch ms")] = "ts"
+    tls_cert: Annotated[Path | None, Meta(description="our client certificate")] = None
+    tls_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
+    insecure: Annotated[bool, Meta(description="plaintext beyond loopback")] = False
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return self.broker
 
 
-AnySource = SerialConfig | MllpConfig | MqttConfig
+Link = SerialLink | TcpLink | MqttLink
 
 
-def place_of(source: AnySource) -> str:
-    """Where a source is reached: a serial port, or host:port."""
-    if isinstance(source, SerialConfig):
-        return source.port
-    return source.broker if isinstance(source, MqttConfig) else source.dial or source.listen
+class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One device, gateway or broker; `settings` are decoded into the driver's own struct."""
+
+    name: Annotated[str, Meta(description="label of this source, e.g. ICU-07 oximeter", min_length=1)]
+    driver: Annotated[str, Meta(description="what reads it; `vitalwire edge drivers` lists them")]
+    link: Annotated[Link, Meta(description="how its bytes come")]
+    settings: Annotated[dict[str, Any], Meta(description="the driver's own")] = {}
+    time_zone: Annotated[str | None, Meta(description="zone of the device's clock, e.g. Asia/Shanghai")] = None
+    drivers_by_msh9: Annotated[
+        dict[str, str], Meta(description="HL7: other drivers for some message types, by MSH-9.1")
+    ] = {}
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,12 +93,19 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     demo: Annotated[bool, Meta(description="accept keys that were made for the demo")] = False
     kafka: Annotated[str, Meta(description="bootstrap servers, host:port, comma between")] = "127.0.0.1:9092"
     kafka_ca: Annotated[Path | None, Meta(description="CA file: TLS to the broker when set")] = None
+    kafka_cert: Annotated[Path | None, Meta(description="our client certificate for the broker")] = None
+    kafka_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
+    insecure: Annotated[bool, Meta(description="plaintext to a broker beyond loopback")] = False
     spool: Annotated[Path, Meta(description="folder of the spool, on a disk that survives a power cut")] = Path("spool")
     spool_bytes_max: Annotated[int, Meta(ge=1_000_000, description="the spool's quota")] = 8_000_000_000
+    wave_share: Annotated[
+        float, Meta(gt=0, le=1, description="of the quota, what waves may fill; beyond it they become a counted gap")
+    ] = 0.5
     receipt_hold_h: Annotated[float, Meta(ge=0, description="batches with a receipt stay this long")] = 24.0
     cut_after_s: Annotated[float, Meta(gt=0, description="a batch is cut when its oldest report waited so long")] = 0.4
     mapping: Annotated[Path | None, Meta(description="the site's mapping file")] = None
     metrics_port: Annotated[int, Meta(ge=0, le=65535, description="metrics and health; 0: none")] = 9463
-    serial: Annotated[tuple[SerialConfig, ...], Meta(description="serial devices")] = ()
-    mllp: Annotated[tuple[MllpConfig, ...], Meta(description="HL7 senders")] = ()
-    mqtt: Annotated[tuple[MqttConfig, ...], Meta(description="MQTT brokers")] = ()
+    control_socket: Annotated[
+        Path | None, Meta(description="for `edge record`; in the spool's folder when left out")
+    ] = None
+    source: Annotated[tuple[SourceConfig, ...], Meta(description="devices, gateways and brokers")] = ()

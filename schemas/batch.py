@@ -18,10 +18,27 @@ from numpy.typing import NDArray
 
 from schemas import layout
 from schemas.errors import LayoutError
-from schemas.layout import RECORD, REPORT_ROW, TailKind
-from schemas.report import AsSent, ClockQuality, Kind, Lane, RecordKind, Report, Validity
+from schemas.layout import RECORD, REPORT_ROW, AlarmBit, TailKind
+from schemas.report import (
+    COMPARATOR_BITS,
+    COMPARATORS,
+    Alarm,
+    AlarmKind,
+    AlarmPriority,
+    AlarmState,
+    AsSent,
+    ClockQuality,
+    Kind,
+    Lane,
+    RecordKind,
+    Report,
+    Samples,
+    Validity,
+)
 
 _Array = NDArray[Any]
+_WITH_EXPONENT = frozenset({RecordKind.NUMERIC, RecordKind.BOUND})
+_WITH_MANTISSA = _WITH_EXPONENT | {RecordKind.CODE, RecordKind.ALARM}
 
 
 # --- edge: one report to bytes --------------------------------------------------------------------------------------
@@ -43,9 +60,12 @@ def encode_report(report: Report, salt: bytes, frame_hash: bytes) -> bytearray:
         )
     )  # fmt: skip
     for r in report.records:
-        numeric = r.kind == RecordKind.NUMERIC and r.validity != Validity.NOT_AVAILABLE
-        mantissa, exponent = (r.mantissa, r.exponent) if numeric else (0, 0)
-        out += layout.RECORD_STRUCT.pack(r.code, r.unit, r.instance, r.kind, r.validity, exponent, mantissa)
+        there = r.validity != Validity.NOT_AVAILABLE
+        mantissa = r.mantissa if there and r.kind in _WITH_MANTISSA else 0
+        exponent = r.exponent if there and r.kind in _WITH_EXPONENT else 0
+        out += layout.RECORD_STRUCT.pack(
+            r.code, r.unit, r.channel, r.kind, r.validity, exponent, r.marks, mantissa
+        )  # fmt: skip
     out += tail
     if len(out) > layout.FRAME_BYTES_MAX + layout.CUT_BYTES // 2:
         raise LayoutError("report-too-large", f"{len(out)} bytes")
@@ -62,20 +82,49 @@ def _tail_entries(report: Report) -> Iterator[bytes]:
         return layout.TAIL_ENTRY.pack(index, kind, 0, len(data)) + data
 
     for i, r in enumerate(report.records):
-        if r.text is not None:
+        if isinstance(r.text, str):
             yield entry(i, TailKind.TEXT, r.text.encode("utf-8", "replace"))
+        elif r.text is not None:
+            yield entry(i, TailKind.BYTES, r.text)
+        if r.note is not None:
+            yield entry(i, TailKind.NOTE, r.note.encode("utf-8", "replace"))
         if r.as_sent is not None:
-            parts = (r.as_sent.system, r.as_sent.code, r.as_sent.unit)
-            data = "\x1f".join(p.replace("\x1f", " ") for p in parts).encode("utf-8", "replace")
-            yield entry(i, TailKind.AS_SENT, data)
+            yield entry(i, TailKind.AS_SENT, _joined(r.as_sent.system, r.as_sent.code, r.as_sent.unit))
         if r.samples is not None:
-            s = r.samples
-            head = layout.SAMPLES_HEAD.pack(s.period_us, s.scale_mantissa, s.offset_mantissa, s.exponent)
-            yield entry(i, TailKind.SAMPLES, head + np.array(s.raw, "<i2").tobytes())
+            yield entry(i, TailKind.SAMPLES, _samples_bytes(r.samples))
+        if r.alarm is not None:
+            yield entry(i, TailKind.ALARM, _alarm_bytes(r.alarm))
     if report.frame is not None:
         yield entry(layout.REPORT_LEVEL, TailKind.FRAME, report.frame[: layout.FRAME_BYTES_MAX])
     if report.kind in (Kind.EVENT, Kind.REJECTED):  # what the hospital learns a device's claim from
         yield entry(layout.REPORT_LEVEL, TailKind.CLAIM, report.claim.encode("utf-8", "replace"))
+
+
+def _joined(*texts: str) -> bytes:
+    return "\x1f".join(text.replace("\x1f", " ") for text in texts).encode("utf-8", "replace")
+
+
+def _samples_bytes(s: Samples) -> bytes:
+    head = layout.SAMPLES_HEAD.pack(
+        s.rate_numerator, s.rate_denominator, s.first_sample,
+        s.scale_mantissa, s.offset_mantissa, s.exponent, 0, len(s.invalid),
+    )  # fmt: skip
+    return b"".join((head, *(layout.STRETCH.pack(begin, end) for begin, end in s.invalid), s.raw))
+
+
+def _alarm_bytes(a: Alarm) -> bytes:
+    bits = (
+        AlarmBit.LATCHED * a.latched
+        | AlarmBit.AUDIO_PAUSED * a.audio_paused
+        | AlarmBit.HAS_LOW * (a.low is not None)
+        | AlarmBit.HAS_HIGH * (a.high is not None)
+    )
+    since_us = layout.ABSENT_TIME if a.since_us is None else a.since_us
+    (low, low_exponent), (high, high_exponent) = a.low or (0, 0), a.high or (0, 0)
+    head = layout.ALARM_HEAD.pack(
+        a.state, a.priority, a.kind, bits, since_us, low, high, low_exponent, high_exponent
+    )  # fmt: skip
+    return head + _joined(a.condition, a.text)
 
 
 def plain_body(leaves: Sequence[bytes]) -> tuple[bytes, int, int]:
@@ -126,10 +175,11 @@ class Table:
     # A record each.
     code = _Column("cells", "code")  # u32
     unit = _Column("cells", "unit")  # u32
-    instance = _Column("cells", "instance")  # u16
+    channel = _Column("cells", "channel")  # u32
     record_kind = _Column("cells", "kind")  # u8, RecordKind
     validity = _Column("cells", "validity")  # u8, Validity
     exponent = _Column("cells", "exponent")  # i8
+    marks = _Column("cells", "marks")  # u8, Mark
     mantissa = _Column("cells", "mantissa")  # i64
 
     @staticmethod
@@ -171,8 +221,8 @@ class Table:
 
     @property
     def channel_bytes(self) -> _Array:
-        """(records, 10) u8: code, unit, instance as sent; equal bytes are the same channel."""
-        return self.cells.view(np.uint8).reshape(-1, RECORD.itemsize)[:, :10]
+        """(records, CHANNEL_BYTES) u8: code, unit, channel as sent; equal bytes are the same channel."""
+        return self.cells.view(np.uint8).reshape(-1, RECORD.itemsize)[:, : layout.CHANNEL_BYTES]
 
     def tail(self, report: int) -> list[tuple[int, TailKind, bytes]]:
         """The tail entries of a report: record index (REPORT_LEVEL for the report itself), kind, data."""
@@ -203,6 +253,51 @@ def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
 def as_sent_of(data: bytes) -> AsSent:
     """An AS_SENT tail entry, read."""
     return AsSent(*data.decode().split("\x1f"))
+
+
+def samples_of(data: bytes) -> Samples:
+    """A SAMPLES tail entry, read; raises LayoutError."""
+    if len(data) < layout.SAMPLES_HEAD.size:
+        raise LayoutError("tail", "samples")
+    numerator, denominator, first, scale, offset, exponent, zero, count = layout.SAMPLES_HEAD.unpack_from(data)
+    begin = layout.SAMPLES_HEAD.size
+    end = begin + count * layout.STRETCH.size
+    raw = data[end:]
+    if zero or end > len(data) or len(raw) % 2 or not numerator or not denominator:
+        raise LayoutError("tail", "samples")
+    invalid = tuple(layout.STRETCH.iter_unpack(data[begin:end]))
+    last = 0
+    for first_bad, end_bad in invalid:
+        if not last <= first_bad < end_bad <= len(raw) // 2:
+            raise LayoutError("tail", "invalid stretch of samples")
+        last = end_bad
+    return Samples(numerator, denominator, scale, offset, exponent, raw, first, invalid)
+
+
+def alarm_of(data: bytes) -> Alarm:
+    """An ALARM tail entry, read; raises LayoutError."""
+    if len(data) < layout.ALARM_HEAD.size:
+        raise LayoutError("tail", "alarm")
+    state, priority, kind, bits, since_us, low, high, low_exponent, high_exponent = layout.ALARM_HEAD.unpack_from(data)
+    try:
+        condition, text = data[layout.ALARM_HEAD.size :].decode().split("\x1f")
+        alarm = Alarm(
+            condition=condition,
+            state=AlarmState(state),
+            priority=AlarmPriority(priority),
+            kind=AlarmKind(kind),
+            since_us=None if since_us == layout.ABSENT_TIME else since_us,
+            low=(low, low_exponent) if bits & AlarmBit.HAS_LOW else None,
+            high=(high, high_exponent) if bits & AlarmBit.HAS_HIGH else None,
+            latched=bool(bits & AlarmBit.LATCHED),
+            audio_paused=bool(bits & AlarmBit.AUDIO_PAUSED),
+            text=text,
+        )
+    except ValueError:
+        raise LayoutError("tail", "alarm") from None
+    if _alarm_bytes(alarm) != data:
+        raise LayoutError("tail", "alarm is not canonical")
+    return alarm
 
 
 @dataclass(frozen=True)
@@ -284,6 +379,7 @@ def read_body(header: Header, sealed: bytes | memoryview, *, checked: bool = Fal
 
 
 _LANES = frozenset(Lane)
+_COMPARATORS = [int(marks) for marks in COMPARATORS.values()]
 _TAIL_KINDS = frozenset(TailKind)
 # Members are runs without gaps (a test holds that), so two comparisons say whether all bytes are members.
 _BOUNDS = {kind: (int(min(kind)), int(max(kind))) for kind in (Kind, ClockQuality, RecordKind, Validity)}
@@ -292,14 +388,19 @@ _BOUNDS = {kind: (int(min(kind)), int(max(kind))) for kind in (Kind, ClockQualit
 def check(table: Table) -> None:
     """Raise LayoutError where a table, also a joined one, holds anything that is not canonical."""
     columns = (table.kind, table.clock_quality, table.record_kind, table.validity)
-    for column, (kind, (low, high)) in zip(columns, _BOUNDS.items(), strict=True):
+    for column, (enum, (low, high)) in zip(columns, _BOUNDS.items(), strict=True):
         if len(column) and (column.min() < low or column.max() > high):
-            raise LayoutError("unknown-enum", kind.__name__)
-    if table.cells["zeros"].any():
-        raise LayoutError("padding", "record")
-    empty = (table.record_kind != RecordKind.NUMERIC) | (table.validity == Validity.NOT_AVAILABLE)
-    if empty.any() and (table.mantissa[empty].any() or table.exponent[empty].any()):
+            raise LayoutError("unknown-enum", enum.__name__)
+    kind, marks, missing = table.record_kind, table.marks, table.validity == Validity.NOT_AVAILABLE
+    empty = missing | np.isin(kind, (RecordKind.TEXT, RecordKind.SAMPLES))
+    if empty.any() and table.mantissa[empty].any():
         raise LayoutError("not-canonical", "a value where there is none")
+    whole = missing | (kind > RecordKind.BOUND)
+    if whole.any() and table.exponent[whole].any():
+        raise LayoutError("not-canonical", "a power of ten where there is none")
+    comparator, bound = marks & COMPARATOR_BITS, kind == RecordKind.BOUND
+    if (comparator[~bound] != 0).any() or (bound.any() and not np.isin(comparator[bound], _COMPARATORS).all()):
+        raise LayoutError("not-canonical", "comparator")
     if len(table.tails):
         for report in np.flatnonzero(table.rows["tail_len"]).tolist():
             _check_tail(table, report)
@@ -311,9 +412,10 @@ def _check_tail(table: Table, report: int) -> None:
         if index >= count and index != layout.REPORT_LEVEL:
             raise LayoutError("tail", "record index")
         if kind == TailKind.SAMPLES:
-            if len(data) < layout.SAMPLES_HEAD.size or len(data) % 2 or any(data[13:16]):
-                raise LayoutError("tail", "samples")
-        elif kind != TailKind.FRAME:
+            samples_of(data)
+        elif kind == TailKind.ALARM:
+            alarm_of(data)
+        elif kind not in (TailKind.FRAME, TailKind.BYTES):
             try:
                 text = data.decode()
             except UnicodeDecodeError:

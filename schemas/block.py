@@ -30,27 +30,38 @@ _QUARANTINE = struct.Struct("<8sBHH3x")  # magic · receipted · lengths of reas
 class Verdict(IntEnum):
     """What became of a record; the tens are the class that the ledger counts (see `verdict_class_counts`)."""
 
-    CHARTED = 0
-    CHARTED_TEXT = 1  # an enumeration with a known code
-    CHARTED_SAMPLES = 2
+    ACCEPTED = 0
+    ACCEPTED_TEXT = 1  # a text with a known code, of a metric that is no number
+    ACCEPTED_SAMPLES = 2
+    ACCEPTED_BOUND = 3  # below or above a number: never in a mean
+    ACCEPTED_CODE = 4  # an enumeration with a known code
     MISSING = 10  # the device gave no reading
     UNMAPPED_CODE = 20
     UNMAPPED_TEXT = 21  # a text without a known code
-    DOUBTFUL_UNIT = 30  # unit unknown, or of another dimension than the metric
+    DOUBTFUL_UNIT = 30  # unit unknown, of another dimension than the metric, or in contradiction
     DOUBTFUL_RANGE = 31  # outside what is physically possible
     DOUBTFUL_VALIDITY = 32  # the device itself doubts it
-    DOUBTFUL_CLOCK = 33  # its moment lies in the future
-    NOT_A_VALUE = 90  # a record of an event, context, alert or rejected report
+    DOUBTFUL_CLOCK = 33  # its moment lies in the future, or a stated time cannot be read
+    DOUBTFUL_TEXT = 34  # a text where the metric is a number, or one that could not be decoded
+    DOUBTFUL_TRAINING = 35  # a training or test system said it
+    WITHDRAWN = 36  # it takes back what was sent of this moment
+    NOT_A_VALUE = 90  # a record of an event, context, setting, alarm, description or rejected report
+
+    @property
+    def slug(self) -> str:
+        """As scripts and people read it: `doubtful-unit`."""
+        return self.name.lower().replace("_", "-")
 
 
 class ReportFlag(IntFlag):
     """What is odd about a report's moment or order; a flag never keeps it out."""
 
-    LATE = 1  # observed more than 10 minutes before it was received: charted as late
+    LATE = 1  # observed more than 10 minutes before it was received
     FUTURE = 2  # observed more than 1 minute after it was received
     DRIFT = 4  # device clock and edge clock differ by more than 5 s
     NO_TIME = 8  # the message carried none: observed_at = received_at
     GAP = 16  # an earlier report of this device and spool has not come on this lane yet
+    DOUBTFUL_TIME = 32  # a stated time could not be read: observed_at is the next readable one
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ def read_block(message: bytes) -> Block:
 
 
 def verdict_class_counts(verdicts: NDArray[Any]) -> NDArray[Any]:
-    """i64[4]: charted, missing, unmapped, doubtful, which a stored report's values add up to; NOT_A_VALUE is none."""
+    """i64[4]: accepted, missing, unmapped, doubtful, which a stored report's values add up to; NOT_A_VALUE is none."""
     counts: NDArray[Any] = np.bincount(verdicts // 10, minlength=10)[:4]
     return counts
 

@@ -4,11 +4,11 @@ Little-endian and packed; offsets are derived, never stored.
 """
 
 import struct
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 import numpy as np
 
-BATCH_MAGIC = b"VWBATCH\x01"
+BATCH_MAGIC = b"VWBATCH\x02"
 SUITE_P256_SHA256 = 1
 CODEC_ZSTD = 1
 SIGNATURE_BYTES = 64
@@ -50,29 +50,48 @@ RECORD = np.dtype(
     [
         ("code", "<u4"),
         ("unit", "<u4"),
-        ("instance", "<u2"),
+        ("channel", "<u4"),
         ("kind", "u1"),
         ("validity", "u1"),
         ("exponent", "i1"),
-        ("zeros", "u1", (3,)),
+        ("marks", "u1"),
         ("mantissa", "<i8"),
     ]
 )
-RECORD_STRUCT = struct.Struct("<IIHBBb3xq")
+RECORD_STRUCT = struct.Struct("<IIIBBbBq")
+CHANNEL_BYTES = 12  # code, unit, channel: what tells one channel of a report from another
 
 TAIL_ENTRY = struct.Struct("<HBBI")  # record index, tail kind, zero, length of what follows
-SAMPLES_HEAD = struct.Struct("<Iiib3x")  # period_us, scale and offset mantissa, exponent; then int16 samples
+# rate numerator and denominator, first sample, scale and offset mantissa, exponent, zero, invalid stretches; then begin
+# and end of each of these stretches, then int16 samples
+SAMPLES_HEAD = struct.Struct("<IIQiibBH")
+STRETCH = struct.Struct("<II")
+# state, priority, kind, bits (AlarmBit), since, low and high mantissa, their exponents; then condition and text: UTF-8,
+# U+001F between
+ALARM_HEAD = struct.Struct("<BBBBqqqbb")
 REPORT_LEVEL = 0xFFFF  # the entry belongs to the report, not to one of its records
+
+
+class AlarmBit(IntFlag):
+    """What an alarm's bits say."""
+
+    LATCHED = 1
+    AUDIO_PAUSED = 2
+    HAS_LOW = 4
+    HAS_HIGH = 8
 
 
 class TailKind(IntEnum):
     """What a tail entry holds."""
 
     TEXT = 1  # UTF-8
-    AS_SENT = 2  # code system, code, unit: three UTF-8 texts parted by U+001F
-    SAMPLES = 3
-    FRAME = 4  # the bytes of a frame that could not be read
-    CLAIM = 5  # the identity as the sender states it: UTF-8
+    BYTES = 2  # a text that could not be decoded, as it came
+    NOTE = 3  # a remark beside the value: UTF-8
+    AS_SENT = 4  # code system, code, unit: three UTF-8 texts parted by U+001F
+    SAMPLES = 5
+    ALARM = 6
+    FRAME = 7  # the bytes of a frame that could not be read
+    CLAIM = 8  # the identity as the sender states it: UTF-8
 
 
 assert REPORT_ROW.itemsize == REPORT_STRUCT.size == 108

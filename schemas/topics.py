@@ -1,12 +1,13 @@
 """Topic names and their settings: the one table that processes meet on."""
 
+from hashlib import sha256
 from typing import NamedTuple
 
 from schemas.report import Lane
 
 
 class Topic(NamedTuple):
-    """A topic's name and what the broker is told of it; partitions are equal for all, so order holds throughout."""
+    """A topic's name and what the broker is told of it; lanes have equal partitions, so order holds throughout."""
 
     name: str
     retention_ms: int
@@ -18,6 +19,7 @@ HOUR_MS = 3_600_000
 # Downstream of validate a message is a block: the sealed batches beside their verdicts.
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 RECEIPTS = "receipts"
+RECEIPT_PARTITIONS = 64  # an edge reads one of them
 ALERTS = "alerts"
 
 
@@ -36,12 +38,17 @@ def signed(lane: Lane) -> str:
     return f"{lane.name.lower()}.signed"
 
 
+def receipt_partition(edge: bytes, partitions: int = RECEIPT_PARTITIONS) -> int:
+    """The partition of `receipts` that this edge reads: the same for whoever sends, whatever its client."""
+    return int.from_bytes(sha256(edge).digest()[:4], "big") % partitions
+
+
 TOPICS: tuple[Topic, ...] = (
     *(
         Topic(name(lane), 24 * HOUR_MS, MESSAGE_BYTES_MAX)
-        for lane in (Lane.LIVE, Lane.BACKFILL, Lane.WAVEFORM)
+        for lane in Lane
         for name in (raw, valid, signed)
     ),
-    Topic(RECEIPTS, 24 * HOUR_MS, 64 * 1024),
+    Topic(RECEIPTS, 24 * HOUR_MS, 64 * 1024, partitions=RECEIPT_PARTITIONS),
     Topic(ALERTS, 7 * 24 * HOUR_MS, 256 * 1024),
 )

@@ -49,7 +49,7 @@ def evaluate(blocks: Sequence[Block], limits: Sequence[Limit], open_episodes: di
     out: list[Transition] = []
     for block in blocks if limits else ():
         table = Table.join([open_body(b)[1] for b in block.batches])
-        believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & (block.verdicts == Verdict.CHARTED)
+        believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & (block.verdicts == Verdict.ACCEPTED)
         for limit in limits:
             for side, bound, sign in (("low", limit.low, -1), ("high", limit.high, 1)):
                 if bound is None:

@@ -161,8 +161,8 @@ def judge(table: Table, gaps: _Array) -> Judgement:
         [
             Verdict.NOT_A_VALUE,
             Verdict.MISSING,
-            np.where(known, Verdict.CHARTED_SAMPLES, Verdict.UNMAPPED_CODE),
-            Verdict.CHARTED_TEXT,
+            np.where(known, Verdict.ACCEPTED_SAMPLES, Verdict.UNMAPPED_CODE),
+            Verdict.ACCEPTED_TEXT,
             Verdict.UNMAPPED_TEXT,
             Verdict.UNMAPPED_CODE,
             Verdict.DOUBTFUL_UNIT,
@@ -170,7 +170,7 @@ def judge(table: Table, gaps: _Array) -> Judgement:
             Verdict.DOUBTFUL_CLOCK,
             Verdict.DOUBTFUL_RANGE,
         ],
-        Verdict.CHARTED,
+        Verdict.ACCEPTED,
     ).astype(np.uint8)
     numeric = (kind == RecordKind.NUMERIC) & ~missing
     return Judgement(flags, verdicts, np.where(numeric, np.where(comparable, canonical, values), np.nan))

@@ -74,7 +74,7 @@ def _latest_row(v: read.LatestValue) -> tuple[object, ...]:
     metric = METRIC_BY_CODE.get(v.code)
     unit = UNIT_BY_REFERENCE_ID[metric.unit].ucum if metric else str(v.unit)
     value = "--" if v.value is None else f"{v.value:.{max(0, -v.decimals)}f}"
-    note = "" if v.verdict == Verdict.CHARTED else Verdict(v.verdict).name.lower().replace("_", " ")
+    note = "" if v.verdict == Verdict.ACCEPTED else Verdict(v.verdict).name.lower().replace("_", " ")
     name = v.bed if v.adopted else f"(not registered) {v.claim or v.device}"
     return name, metric.short if metric else str(v.code), value, unit, age(v.observed_at), note
 

@@ -77,7 +77,7 @@ def _check(wire: Wire, naive: Naive) -> None:
     assert charted == dict(naive.charted)
     assert sorted(charted.values()) == [30] * 5
     verdicts = dict(wire.rows("SELECT verdict, count(*) FROM observation GROUP BY 1"))
-    assert verdicts[Verdict.CHARTED] == naive.obx["known number"] == 150
+    assert verdicts[Verdict.ACCEPTED] == naive.obx["known number"] == 150
     empty = wire.rows("SELECT metric, count(*) FROM observation WHERE verdict = 10 AND value IS NULL GROUP BY 1")
     assert dict(empty)["MDC_RESP_RATE"] == naive.obx["known no reading"] == 30  # no-readings, not zeros
     assert verdicts[Verdict.MISSING] == sum(n for _, n in empty) == 30 + naive.obx["unknown no reading"]

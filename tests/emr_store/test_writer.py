@@ -143,7 +143,7 @@ def test_missing_doubtful_and_unmapped_keep_their_words(store: str) -> None:
     write(store, judged(sealed([report(records=records)], EDGE_KEY)))
     found = rows(store, "SELECT value, verdict, texts FROM report")
     assert found[0][0] == [None, 250.0, 0.0, 5.0, None]
-    assert found[0][1] == [Verdict.MISSING, Verdict.DOUBTFUL_RANGE, Verdict.CHARTED, Verdict.UNMAPPED_CODE,
+    assert found[0][1] == [Verdict.MISSING, Verdict.DOUBTFUL_RANGE, Verdict.ACCEPTED, Verdict.UNMAPPED_CODE,
                            Verdict.UNMAPPED_TEXT]  # fmt: skip
     assert found[0][2] == [
         {"record": 3, "system": "99LOCAL", "code": "␀weird", "unit": "furlong"},

@@ -30,8 +30,8 @@ def verdict_of(record: Record, kind: Kind = Kind.METRIC) -> tuple[Verdict, float
 @pytest.mark.parametrize(
     ("record", "verdict", "value"),
     [
-        (Record(SPO2, PERCENT, mantissa=97), Verdict.CHARTED, 97.0),
-        (Record(SPO2, PERCENT, mantissa=0), Verdict.CHARTED, 0.0),  # zero is not missing
+        (Record(SPO2, PERCENT, mantissa=97), Verdict.ACCEPTED, 97.0),
+        (Record(SPO2, PERCENT, mantissa=0), Verdict.ACCEPTED, 0.0),  # zero is not missing
         (Record(SPO2, PERCENT, validity=Validity.NOT_AVAILABLE), Verdict.MISSING, np.nan),
         (Record(SPO2, PERCENT, mantissa=101), Verdict.DOUBTFUL_RANGE, 101.0),
         (Record(SPO2, PERCENT, mantissa=-1), Verdict.DOUBTFUL_RANGE, -1.0),
@@ -41,9 +41,9 @@ def verdict_of(record: Record, kind: Kind = Kind.METRIC) -> tuple[Verdict, float
         (Record(12345, PERCENT, mantissa=97), Verdict.UNMAPPED_CODE, 97.0),
         (Record(0, 0, mantissa=97), Verdict.UNMAPPED_CODE, 97.0),
         (Record(0, kind=RecordKind.TEXT, text="x"), Verdict.UNMAPPED_TEXT, np.nan),
-        (Record(SPO2, kind=RecordKind.TEXT, text="x"), Verdict.CHARTED_TEXT, np.nan),
-        (Record(TEMP, DEGC, mantissa=370, exponent=-1), Verdict.CHARTED, 37.0),
-        (Record(TEMP, FAHR, mantissa=986, exponent=-1), Verdict.CHARTED, 37.0),
+        (Record(SPO2, kind=RecordKind.TEXT, text="x"), Verdict.ACCEPTED_TEXT, np.nan),
+        (Record(TEMP, DEGC, mantissa=370, exponent=-1), Verdict.ACCEPTED, 37.0),
+        (Record(TEMP, FAHR, mantissa=986, exponent=-1), Verdict.ACCEPTED, 37.0),
     ],
 )
 def test_each_record_has_its_verdict(record: Record, verdict: Verdict, value: float) -> None:
@@ -54,7 +54,7 @@ def test_each_record_has_its_verdict(record: Record, verdict: Verdict, value: fl
 
 def test_waveforms_are_charted_and_events_are_no_values() -> None:
     samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(13333, 1, 0, 0, (1, 2)))
-    assert verdict_of(samples, Kind.WAVEFORM)[0] == Verdict.CHARTED_SAMPLES
+    assert verdict_of(samples, Kind.WAVEFORM)[0] == Verdict.ACCEPTED_SAMPLES
     for kind in (Kind.EVENT, Kind.CONTEXT, Kind.REJECTED, Kind.ALERT):
         assert verdict_of(Record(SPO2, PERCENT, mantissa=97), kind)[0] == Verdict.NOT_A_VALUE
 
@@ -67,7 +67,7 @@ def test_clocks_are_flags(behind_us: int, flags: int) -> None:
     said = Report(Kind.METRIC, "c", T0_US, T0_US + behind_us, ClockQuality.DEVICE, report().records)
     block = judged([said])
     assert block.flags.tolist() == [flags]
-    future = Verdict.DOUBTFUL_CLOCK if flags & ReportFlag.FUTURE else Verdict.CHARTED
+    future = Verdict.DOUBTFUL_CLOCK if flags & ReportFlag.FUTURE else Verdict.ACCEPTED
     assert block.verdicts.tolist() == [future] * 2  # late is charted as late, the future is not believed
 
 

@@ -41,8 +41,8 @@ integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto 
 faults: $(VENV)/.installed-dev ## break the real parts and count what is lost; writes faults.json
 	@$(REAL) $(BIN)/python -m pytest -m faults tests/faults
 
-bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json
-	@$(REAL) $(BIN)/python -m benchmarks
+bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json; PART=edge measures one part
+	@$(REAL) $(BIN)/python -m benchmarks $(PART)
 
 bench-quick: $(VENV)/.installed-dev ## the same on less data
 	@$(REAL) $(BIN)/python -m benchmarks --quick

@@ -28,12 +28,11 @@ run: $(VENV)/.installed ## a ward of 12 beds on this machine; SECONDS=60 ends by
 test: $(VENV)/.installed-dev ## everything that needs no server beyond the embedded ones
 	$(BIN)/python -m pytest -m "not integration and not faults"
 
-check: $(VENV)/.installed-dev ## format, lint, types, imports, lines by room
+check: $(VENV)/.installed-dev ## format, lint, types, imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(BIN)/python tests/lines.py
 
 integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto (deploy/services/services up)
 	@$(REAL) $(BIN)/python -m pytest -m integration

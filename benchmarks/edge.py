@@ -187,7 +187,11 @@ class _BareClient:
         self._address, self._edge = address, edge
         self._client = load.mqtt_client(f"bare-{uuid.uuid4().hex[:10]}", edge.username, edge.password, lasting=True)
         subscribed = Event()
-        self._client.on_connect = lambda *_: self._client.subscribe(f"{edge.topic}/#", 1)
+
+        def on_connect(client: paho.Client, *_: object) -> None:
+            client.subscribe(f"{edge.topic}/#", 1)
+
+        self._client.on_connect = on_connect
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.connect(*address)
         self._client.loop_start()

@@ -45,7 +45,7 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "platform.key"
     )
     demo: Annotated[bool, Meta(description="accept keys that were made for the demo")] = False
-    partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create")] = 4
+    partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create, but receipts")] = 4
     replication: Annotated[int, Meta(ge=1, le=9, description="replicas of every topic we create")] = 1
     registry_every_s: Annotated[float, Meta(gt=0, description="how often the registry is read again")] = 5.0
     stall_s: Annotated[float, Meta(gt=0, description="a worker that has work and makes no attempt is ended")] = 60.0

@@ -17,7 +17,7 @@ from tests.storing import Store
 DAY_US = 86_400_000_000
 AUTUMN_US, SUMMER_US = T0_US, T0_US - 90 * DAY_US  # different months, and different chunks
 MINUTE_US = 60_000_000
-PLETH = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(13333, 1, 0, 0, tuple(range(75))))
+PLETH = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(75, 1, 1, 0, 0, bytes(150)))
 on_both_parts = pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
 
 

@@ -110,7 +110,8 @@ def test_waveforms_are_accepted_and_events_are_no_values() -> None:
 
 
 def test_a_setting_is_in_the_canonical_unit_too() -> None:
-    assert verdict_of(Record(TEMP, FAHR, mantissa=1004, exponent=-1), Kind.SETTING) == (
+    verdict, value = verdict_of(Record(TEMP, FAHR, mantissa=1004, exponent=-1), Kind.SETTING)
+    assert (verdict, value) == (
         Verdict.NOT_A_VALUE, pytest.approx(38.0)
     )  # fmt: skip
 

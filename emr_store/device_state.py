@@ -22,8 +22,8 @@ from schemas.layout import TailKind
 from schemas.report import Alarm, ChannelWords, Kind, RecordKind
 
 _T = TypeVar("_T")
-# What a timestamptz holds (PostgreSQL documentation, "Date/Time Types"): 4713 BC to 294276 AD.
-_INSTANTS_US = range(-210_866_803_200_000_000, 9_224_318_016_000_000_000)
+# The years 1 to 9999: what every reader's calendar has.
+_INSTANTS_US = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 
 
 class AlarmSaid(NamedTuple):

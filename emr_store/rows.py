@@ -269,29 +269,32 @@ def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
     return b"".join(out)
 
 
+def stretches(table: Table, reports: _Array) -> Iterator[tuple[int, int, Samples]]:
+    """The stretches of samples in these reports: report, record, samples."""
+    for report in reports.tolist():
+        for index, kind, data in table.tail(report):
+            if kind == TailKind.SAMPLES:
+                yield report, index, samples_of(data)
+
+
 def waveform_rows(lot: Lot, reports: _Array) -> bytes:
     """Binary COPY of the stretches of samples in these reports into `waveform`."""
-    records: list[int] = []
-    stretches: list[Samples] = []
-    for report in reports.tolist():
-        first = int(lot.table.record_start[report])
-        for index, kind, data in lot.table.tail(report):
-            if kind == TailKind.SAMPLES:
-                records.append(first + index)
-                stretches.append(samples_of(data))
-    of = lot.table.report_of_record[records]
-    rows = _Rows(len(records), 11)
+    found = list(stretches(lot.table, reports))
+    of = np.array([report for report, _, _ in found], np.int64)
+    index = np.array([record for _, record, _ in found], np.int64)
+    records, samples = lot.table.record_start[of] + index, [s for _, _, s in found]
+    rows = _Rows(len(found), 11)
     rows.number(lot.device[of], ">i4")
     rows.instant(lot.observed_at_us[of])
     rows.number(lot.table.code[records], ">i8")
     rows.number(lot.batch[of], ">i8")
     rows.number(lot.leaf[of], ">i4")
-    rows.number(records - lot.table.record_start[of], ">i4")
+    rows.number(index, ">i4")
     rows.number(lot.table.channel[records], ">i8")
-    rows.number([s.rate_numerator for s in stretches], ">i8")
-    rows.number([s.rate_denominator for s in stretches], ">i8")
-    rows.number([s.first_sample for s in stretches], ">i8")
-    rows.number([s.count for s in stretches], ">i4")
+    rows.number([s.rate_numerator for s in samples], ">i8")
+    rows.number([s.rate_denominator for s in samples], ">i8")
+    rows.number([s.first_sample for s in samples], ">i8")
+    rows.number([s.count for s in samples], ">i4")
     return COPY_HEAD + rows.matrix().tobytes() + COPY_END
 
 

@@ -19,7 +19,7 @@ from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, Lot
 from emr_store.texts import escaped, number, storable
 from schemas.batch import Table, alarm_of, as_sent_of
 from schemas.layout import TailKind
-from schemas.report import Alarm, ChannelWords, Kind, RecordKind
+from schemas.report import Alarm, ChannelWords, Kind, RecordKind, Validity
 
 _T = TypeVar("_T")
 # The years 1 to 9999: what every reader's calendar has.
@@ -86,13 +86,17 @@ def _storable_alarm(a: Alarm) -> Alarm:
 
 
 def settings(table: Table, values: NDArray[Any]) -> list[SettingSaid]:
-    """Every setting that these reports speak of; `values` are the judged ones, a record each."""
+    """Every setting that these reports speak of; `values` are the judged ones, a record each.
+
+    The value of an enumeration (a mode) is its code.
+    """
     found = []
     for report in np.flatnonzero(table.kind == Kind.SETTING).tolist():
         first, tail = int(table.record_start[report]), _tail(table, report)
         for record in range(int(table.record_count[report])):
             cell = first + record
-            value = float(values[cell])
+            code = table.record_kind[cell] == RecordKind.CODE and table.validity[cell] != Validity.NOT_AVAILABLE
+            value = float(table.mantissa[cell] if code else values[cell])
             found.append(SettingSaid(
                 report, record, *_channel(table, cell), _sent_code(tail, record),
                 None if np.isnan(value) else value, _text(tail, record),

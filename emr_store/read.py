@@ -116,7 +116,7 @@ SELECT DISTINCT ON (d.device, s.code[i], s.channel[i])
     d.uuid AS device, d.claim, d.name, d.bed, d.adopted_at IS NOT NULL AS adopted, s.code[i] AS code, s.unit[i] AS unit,
     s.channel[i] AS channel, l.value[i] AS value,
     CASE l.validity[i] >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
-    CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes')
+    CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
         FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
     coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals, coalesce(l.validity[i] & 15, 0) AS validity,
     coalesce(l.validity[i] & 128 <> 0, false) AS ambiguous, coalesce(l.verdict[i], 0) AS verdict, l.flags,
@@ -131,6 +131,67 @@ ORDER BY d.device, s.code[i], s.channel[i], l.observed_at DESC, l.received_at DE
 def latest(conn: psycopg.Connection) -> list[LatestValue]:
     """The newest value of each channel that has a code, device by device."""
     return conn.cursor(row_factory=class_row(LatestValue)).execute(_LATEST_SQL).fetchall()
+
+
+_LABELS_SQL = """
+SELECT d.uuid, c.code, c.channel, min(coalesce(nullif(c.label, ''), nullif(c.words ->> 'label', ''),
+    nullif(c.words ->> 'body_site', ''), nullif(c.words ->> 'handle', ''), nullif(c.words ->> 'ordinals', '')))
+FROM channel c JOIN device d USING (device) GROUP BY 1, 2, 3 HAVING count(*) = 1
+"""
+
+
+def channel_labels(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], str]:
+    """What people or the sender call each channel (device, code, number); none where two word lists share a number."""
+    return {(device, code, channel): label for device, code, channel, label in conn.execute(_LABELS_SQL) if label}
+
+
+class Channel(NamedTuple):
+    """A channel of a device as its sender describes it; `label` is what people call it."""
+
+    device: UUID
+    claim: str | None
+    bed: str | None
+    channel: int
+    code: int
+    words: dict[str, object]
+    label: str | None
+    since: datetime
+
+
+def channels(conn: psycopg.Connection) -> list[Channel]:
+    """Every channel that was described, device by device."""
+    sql = (
+        "SELECT d.uuid AS device, d.claim, d.bed, c.channel, c.code, c.words, c.label, c.since"
+        " FROM channel c JOIN device d USING (device) ORDER BY d.bed, d.claim, d.uuid, c.code, c.since"
+    )
+    return conn.cursor(row_factory=class_row(Channel)).execute(sql).fetchall()
+
+
+class DeviceAlarm(NamedTuple):
+    """An alarm of the device itself that is active, as it said last."""
+
+    code: int
+    channel: int
+    condition: str
+    text: str
+    priority: int
+    since: datetime
+    audio_paused: bool
+
+
+# Of what was said of each condition within a day the newest: a device repeats what is active.
+_DEVICE_ALARMS_SQL = """
+SELECT code, channel, condition, text, priority, coalesce(since, observed_at) AS since, audio_paused
+FROM (SELECT DISTINCT ON (a.code, a.channel, a.condition) a.* FROM device_alarm a JOIN device d USING (device)
+      WHERE d.uuid = %s AND a.observed_at > now() - interval '1 day' AND a.validity & 1024 = 0
+      ORDER BY a.code, a.channel, a.condition, a.observed_at DESC, a.batch DESC, a.leaf DESC, a.record DESC) AS newest
+WHERE state = 1 ORDER BY priority DESC, since
+"""
+
+
+def device_alarms(conn: psycopg.Connection, device: UUID) -> list[DeviceAlarm]:
+    """The alarms that this device itself says are active."""
+    return conn.cursor(row_factory=class_row(DeviceAlarm)).execute(_DEVICE_ALARMS_SQL, (device,)).fetchall()
 
 
 # From minute to minute, by the values in the earlier one; of each channel's six newest minutes within a day.
@@ -337,6 +398,11 @@ WHERE d.claim = 'edge:' || d.edge ORDER BY d.edge
 def edge_counts(conn: psycopg.Connection) -> list[tuple[UUID, datetime, str]]:
     """The newest counts that each edge reported of itself: edge, when, JSON."""
     return [(edge, at, text) for edge, at, text in conn.execute(_COUNTS_SQL)]
+
+
+def edge_clocks(conn: psycopg.Connection) -> dict[UUID, float]:
+    """How far each edge's clock is from the broker's, in ms, as it said last."""
+    return dict(conn.execute("SELECT edge, offset_ms FROM edge_clock").fetchall())
 
 
 def origin(conn: psycopg.Connection, batch: int) -> dict[str, object] | None:

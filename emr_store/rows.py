@@ -61,11 +61,19 @@ class Lot:
         return self.table.marks.astype(np.int16) << 4 | self.table.validity
 
     @cached_property
+    def texted(self) -> _Array:
+        """bool, a report each: whether it says anything that is no number."""
+        return self._have(self.table.record_kind == RecordKind.CODE) | (np.diff(self.table.tail_start) > 0)
+
+    @cached_property
     def worded(self) -> _Array:
         """bool, a report each: whether it has a text or a code under a known code, whose words people read."""
-        table, found = self.table, np.zeros(len(self.table), bool)
-        words = ((table.record_kind == RecordKind.TEXT) | (table.record_kind == RecordKind.CODE)) & (table.code != 0)
-        found[table.report_of_record[words]] = True
+        kind = self.table.record_kind
+        return self._have(((kind == RecordKind.TEXT) | (kind == RecordKind.CODE)) & (self.table.code != 0))
+
+    def _have(self, records: _Array) -> _Array:
+        found = np.zeros(len(self.table), bool)
+        found[self.table.report_of_record[records]] = True
         return found
 
     @cached_property
@@ -214,7 +222,6 @@ def _values(rows: _Rows, lot: Lot, group: Group) -> None:
 def report_rows(lot: Lot) -> bytes:
     """Binary COPY of all but the waveforms into `report`, columns in the table's order."""
     out: list[bytes] = [COPY_HEAD]
-    with_tail = np.diff(lot.table.tail_start) > 0
     for whole in lot.groups:
         group = whole.without(lot.table.kind == Kind.WAVEFORM)
         i = group.reports
@@ -231,7 +238,7 @@ def report_rows(lot: Lot) -> bytes:
         rows.number(lot.batch[i], ">i8")
         rows.number(lot.leaf[i], ">i4")
         _values(rows, lot, group)
-        _append_with_texts(out, rows, lot.table, i, with_tail[i])
+        _append_with_texts(out, rows, lot.table, i, lot.texted[i])
     out.append(COPY_END)
     return b"".join(out)
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from schemas.batch import Table, alarm_of, as_sent_of, samples_of
 from schemas.layout import REPORT_LEVEL, TailKind
-from schemas.report import Alarm, Samples
+from schemas.report import Alarm, RecordKind, Samples
 
 _json = msgspec.json.Encoder()
 
 
 def texts_json(table: Table, report: int) -> bytes:
-    """A list of {record, text, bytes, note, system, code, unit, samples, alarm}; of the report itself {claim, frame}.
+    """A list of {record, text, bytes, note, system, code, unit, value, samples, alarm}; of the report {claim, frame}.
 
-    `bytes` is a text that could not be decoded, escaped. Samples and the bytes of rejected frames stay in the batch: of
-    the former are here only rate and count, of the latter the length.
+    `value` is the number of an enumeration. `bytes` is a text that could not be decoded, escaped. Samples and the bytes
+    of rejected frames stay in the batch: of the former are here only rate and count, of the latter the length.
     """
     found: dict[int, dict[str, Any]] = {}
+    cells = slice(*table.record_start[report : report + 2].tolist())
+    for record in np.flatnonzero(table.record_kind[cells] == RecordKind.CODE).tolist():
+        found[record] = {"record": record, "value": int(table.mantissa[cells][record])}
     for index, kind, data in table.tail(report):
         entry = found.setdefault(index, {} if index == REPORT_LEVEL else {"record": index})
         match kind:

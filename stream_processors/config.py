@@ -54,7 +54,10 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=0, le=65530, description="metrics and health: judge here, store and alert on the two next; 0: none"),
     ] = 9464
     keep_reports_days: Annotated[
-        int, Meta(ge=0, description="rows of reports and waveforms, from when they were stored; 0: for ever")
+        int,
+        Meta(
+            ge=0, description="rows of reports, waveforms, alarms and settings, from when they were stored; 0: for ever"
+        ),
     ] = 0
     keep_minutes_days: Annotated[int, Meta(ge=0, description="summaries of minutes, likewise; 0: for ever")] = 0
     keep_batches_days: Annotated[

@@ -137,7 +137,7 @@ def _gap(memory: Memory, header: Header) -> bool:
 def judge(table: Table, gaps: _Array) -> Judgement:
     """Flags, verdicts and values in the canonical unit for every report and record of a table.
 
-    A bound's value is its number, a code's is the code; a number whose unit is not its metric's stays as sent.
+    A bound's value is its number; a number whose unit is not its metric's stays as sent; a code is no number.
     """
     flags = _flags(table, gaps)
     kind, missing = table.record_kind, table.validity == Validity.NOT_AVAILABLE
@@ -147,7 +147,7 @@ def judge(table: Table, gaps: _Array) -> Judgement:
     canonical = np.where(units.factor == 1.0, sent, sent * units.factor) + units.offset
     values = np.where(number & units.comparable, canonical, sent)
     verdicts = _verdicts(table, flags, units, values)
-    return Judgement(flags, verdicts, np.where((number | (kind == RecordKind.CODE)) & ~missing, values, np.nan))
+    return Judgement(flags, verdicts, np.where(number & ~missing, values, np.nan))
 
 
 def _verdicts(table: Table, flags: _Array, units: _Conversions, values: _Array) -> _Array:

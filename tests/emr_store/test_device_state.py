@@ -134,6 +134,7 @@ def test_a_value_says_its_bound_its_marks_and_its_words(store: Store) -> None:
         Record(SPO2, PERCENT, 4, mantissa=95, marks=Mark.TRAINING),
         Record(SPO2, 0, 5, RecordKind.CODE, mantissa=3, text="searching"),
         Record(TEMP, FAHR, 6, RecordKind.BOUND, mantissa=95, marks=Mark.GREATER),
+        Record(SPO2, 0, 7, RecordKind.CODE, mantissa=4),
     ]  # fmt: skip
     store.say(report(records=records))
     found = store.rows(
@@ -145,14 +146,16 @@ def test_a_value_says_its_bound_its_marks_and_its_words(store: Store) -> None:
         (2, 97.0, None, "%", 0, False, True, False, False, Verdict.ACCEPTED, None, "finger"),
         (3, 96.0, None, "%", 0, False, False, True, False, Verdict.WITHDRAWN, None, None),
         (4, 95.0, None, "%", 0, False, False, False, True, Verdict.DOUBTFUL_TRAINING, None, None),
-        (5, 3.0, None, None, 0, False, False, False, False, Verdict.ACCEPTED_CODE, "searching", None),
+        (5, None, None, None, 0, False, False, False, False, Verdict.ACCEPTED_CODE, "searching", None),
         (6, 35.0, ">", "Cel", 0, False, False, False, False, Verdict.ACCEPTED_BOUND, None, None),
+        (7, None, None, None, 0, False, False, False, False, Verdict.ACCEPTED_CODE, "4", None),
     ]
     with store.open() as conn:
         latest = {v.channel: (v.value, v.bound, v.text, v.validity, v.ambiguous) for v in read.latest(conn)}
     assert latest == {
         1: (70.0, "<=", None, 1, True), 2: (97.0, None, None, 0, False), 3: (96.0, None, None, 0, False),
-        4: (95.0, None, None, 0, False), 5: (3.0, None, "searching", 0, False), 6: (35.0, ">", None, 0, False),
+        4: (95.0, None, None, 0, False), 5: (None, None, "searching", 0, False), 6: (35.0, ">", None, 0, False),
+        7: (None, None, "4", 0, False),
     }  # fmt: skip
 
 

@@ -33,13 +33,15 @@ def test_every_tail_is_said_in_words() -> None:
                   latched=True, text="HR 40 < 50")  # fmt: skip
     records = [
         Record(150456, mantissa=97),
-        Record(kind=RecordKind.CODE, text="SIMV", note="set by Müller\x00", as_sent=AsSent("99L", "mode", "")),
+        Record(
+            kind=RecordKind.CODE, mantissa=2, text="SIMV", note="set by Müller\x00", as_sent=AsSent("99L", "mode", "")
+        ),
         Record(kind=RecordKind.TEXT, text=b"36\xb0C\\", marks=Mark.UNDECODED),
         Record(kind=RecordKind.SAMPLES, samples=Samples(125, 2, 1, 0, 0, bytes(8), 5)),
         Record(kind=RecordKind.ALARM, alarm=alarm),
     ]
     assert of(report(records=records)) == [
-        {"record": 1, "text": "SIMV", "note": "set by Müller␀", "system": "99L", "code": "mode"},
+        {"record": 1, "value": 2, "text": "SIMV", "note": "set by Müller␀", "system": "99L", "code": "mode"},
         {"record": 2, "bytes": "36\\xb0C\\x5c"},
         {"record": 3, "samples": {"rate_numerator": 125, "rate_denominator": 2, "first_sample": 5, "count": 4}},
         {"record": 4, "alarm": {

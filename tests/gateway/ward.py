@@ -65,6 +65,10 @@ class Ward:
         records = [_record(name.replace("_", "-"), text) for name, text in values.items()]
         self._add(claim, Kind.METRIC, records, received + clock_s, received)
 
+    def tell(self, claim: str, kind: Kind, *records: Record) -> None:
+        """A report of another kind, or with records that have no name."""
+        self._add(claim, kind, list(records), time.time(), time.time())
+
     def adopt(self, claim: str, bed: str, name: str) -> None:
         """As a person does with `vitalwire devices adopt`; the device must be stored."""
         with open_store(self.database) as conn:
@@ -73,7 +77,7 @@ class Ward:
     def alarm(self, claim: str, short: str, message: str, priority: str, *, opened: bool = True) -> None:
         """Open or resolve an episode."""
         now, episode = time.time_ns() // 1000, str(uuid.uuid5(EDGE, f"{claim}/{short}"))
-        condition = f"{METRIC[short].code}-{'low' if '<' in message else 'high'}"
+        condition = f"{METRIC[short].code}-0-{'low' if '<' in message else 'high'}"
         filed = Transition(
             f"{episode}/{opened}",
             episode,

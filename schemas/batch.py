@@ -272,7 +272,7 @@ def samples_of(data: bytes) -> Samples:
     begin = layout.SAMPLES_HEAD.size
     end = begin + count * layout.STRETCH.size
     raw = data[end:]
-    if zero or end > len(data) or len(raw) % 2 or not numerator or not denominator:
+    if zero or end > len(data) or len(raw) % 2 or not numerator or not denominator or first >= 2**63:
         raise LayoutError("tail", "samples")
     invalid = tuple(layout.STRETCH.iter_unpack(data[begin:end]))
     last = 0

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from schemas.topics import ALERTS, TOPICS
+from schemas.topics import ALERTS, RECEIPTS, TOPICS
 from schemas.transition import Transition
 from stream_processors.config import ProcessorsConfig
 
@@ -41,7 +41,7 @@ async def ensure_topics(config: ProcessorsConfig) -> list[str]:
         missing = [
             NewTopic(
                 t.name,
-                config.partitions,
+                t.partitions if t.name == RECEIPTS else config.partitions,  # an edge knows its partition of receipts
                 config.replication,
                 topic_configs={
                     "retention.ms": str(t.retention_ms),

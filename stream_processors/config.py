@@ -20,7 +20,7 @@ class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An alarm limit."""
 
     metric: Annotated[str, Meta(description="MDC reference id", examples=["MDC_PULS_OXIM_SAT_O2"])]
-    low: Annotated[float | None, Meta(description="alert below it, in the metric's canonical unit")] = None
+    low: Annotated[float | None, Meta(description="alert below it, in the metric's (first) canonical unit")] = None
     high: Annotated[float | None, Meta(description="alert above it")] = None
     priority: Annotated[Literal["low", "medium", "high"], Meta(description="as IEC 60601-1-8 ranks alarms")] = "medium"
 
@@ -45,7 +45,7 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "platform.key"
     )
     demo: Annotated[bool, Meta(description="accept keys that were made for the demo")] = False
-    partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create")] = 4
+    partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create, but receipts")] = 4
     replication: Annotated[int, Meta(ge=1, le=9, description="replicas of every topic we create")] = 1
     registry_every_s: Annotated[float, Meta(gt=0, description="how often the registry is read again")] = 5.0
     stall_s: Annotated[float, Meta(gt=0, description="a worker that has work and makes no attempt is ended")] = 60.0
@@ -54,7 +54,10 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=0, le=65530, description="metrics and health: judge here, store and alert on the two next; 0: none"),
     ] = 9464
     keep_reports_days: Annotated[
-        int, Meta(ge=0, description="rows of reports and waveforms, from when they were stored; 0: for ever")
+        int,
+        Meta(
+            ge=0, description="rows of reports, waveforms, alarms and settings, from when they were stored; 0: for ever"
+        ),
     ] = 0
     keep_minutes_days: Annotated[int, Meta(ge=0, description="summaries of minutes, likewise; 0: for ever")] = 0
     keep_batches_days: Annotated[

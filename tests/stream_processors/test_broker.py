@@ -40,6 +40,16 @@ def test_only_what_is_missing_is_made(kafka: str, table: list[str]) -> None:
     assert ensure(kafka) == table[1:2]
 
 
+def test_receipts_have_the_partitions_that_edges_count_on(
+    kafka: str, table: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "RECEIPTS", table[0])
+    monkeypatch.setattr(broker, "TOPICS", [Topic(n, HOUR_MS, 100_000, partitions=9) for n in table])
+    ensure(kafka, partitions=3)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    assert [len(admin.list_topics(timeout=10).topics[n].partitions) for n in table] == [9, 3, 3]
+
+
 def test_topics_have_their_settings(kafka: str, table: list[str]) -> None:
     ensure(kafka)
     resource = ConfigResource(ConfigResource.Type.TOPIC, table[1])

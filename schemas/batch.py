@@ -39,6 +39,7 @@ from schemas.report import (
 
 _Array = NDArray[Any]
 _WITH_MANTISSA = (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.ALARM)
+_SEQUENCE = struct.Struct("<Q")
 # As plain numbers: compared for every record that an edge keeps.
 _BOUND, _NOT_AVAILABLE = int(RecordKind.BOUND), int(Validity.NOT_AVAILABLE)
 _WITH_CLAIM = (Kind.EVENT, Kind.REJECTED)  # what the hospital learns a device's claim from
@@ -93,7 +94,7 @@ def _records_struct(count: int) -> struct.Struct:
 
 def set_sequence(leaf: bytearray, sequence: int) -> None:
     """Write the report's number in its device and spool; the spool assigns it as it commits."""
-    struct.pack_into("<Q", leaf, layout.SEQUENCE_OFFSET, sequence)
+    _SEQUENCE.pack_into(leaf, layout.SEQUENCE_OFFSET, sequence)
 
 
 def _tail_entries(report: Report) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge_agent.delivery import Delivery
-from edge_agent.repeats import Repeats
+from edge_agent.repeats import Repeats, Sending
 from edge_agent.spool import cut, receipts, schema
 from edge_agent.spool.group import GroupWriter
 from edge_agent.spool.leaves import LeafEncoder
@@ -216,10 +216,16 @@ class Spool:
         now_us = self._now_us()
         sequences = self._sequences = self._sequences or Sequences(db)
         group = GroupWriter(db, self.figures, self._quota, self._encoder, self._repeats, sequences, now_us)
+        sendings = []
+        for entry in entries:
+            if isinstance(entry, Frame) and entry.delivery is not None and entry.delivery.sender:
+                entry.sending = Sending.of(entry.delivery, entry.reports)
+                sendings.append(entry.sending)
+        self._repeats.begin(sendings, now_us)
         if abs(now_us - self._tidied_us) > TIDY_US:
             self._tidied_us = now_us
             self._repeats.tidy(now_us)
-            sequences.evict()
+            sequences.fold(now_us)
             receipts.evict(db, self.figures, now_us - self._hold_us, TIDY_BATCHES, tuple(Lane))
             group.tell_gaps()
         outcomes = group.keep(entries)

@@ -26,7 +26,10 @@ _Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class _Run:
-    """Keys in the order of their first halves, the newest first among equal ones."""
+    """Keys in the order of their first halves, the newest first among equal ones.
+
+    They are hashes: two keys with one first half are one key.
+    """
 
     head: _Array
     rest: _Array
@@ -51,7 +54,7 @@ class _Run:
     def contains(self, head: _Array, rest: _Array, since_us: int) -> _Array:
         """Which of these keys are in it, and not from before `since_us`."""
         place = np.minimum(self.head.searchsorted(head), len(self.head) - 1)
-        found = self.head[place] == head
+        found: _Array = self.head[place] == head
         if found.any():
             found &= (self.rest[place] == rest) & (self.at_us[place] >= since_us)
         return found
@@ -90,7 +93,7 @@ class SeenKeys:
             halves = np.frombuffer(b"".join(keys), "<u8").reshape(-1, 2)
             for run in self._runs:
                 in_run = run.contains(halves[:, 0], halves[:, 1], since_us)
-                found.update(keys[i] for i in np.flatnonzero(in_run))
+                found.update(keys[i] for i in np.flatnonzero(in_run).tolist())
         return found
 
     def add(self, key: bytes, now_us: int) -> None:

@@ -100,10 +100,14 @@ class Spool:
             folder.mkdir(0o700, parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("a")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._db: sqlite3.Connection | None = self._open()
         except BlockingIOError:
             raise VitalwireError(f"the spool {folder} is in use by another agent: end that one first") from None
+        except OSError as error:
+            raise VitalwireError(f"the spool {folder} cannot be opened: {error}") from error
+        try:
+            self._db: sqlite3.Connection | None = self._open()
         except (OSError, sqlite3.Error, VitalwireError) as error:
+            self._lock.close()
             raise VitalwireError(f"the spool {folder} cannot be opened: {error}") from error
         self._waves_lost = self.figures.waves_lost
         self._writer = ThreadPoolExecutor(1, "spool")

@@ -11,45 +11,53 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from hashlib import sha256
 
+from edge_agent import seen
 from edge_agent.delivery import Delivery
+from edge_agent.seen import SeenKeys
+from schemas.report import Report
 
 WINDOW_US = 3_600_000_000
-# Keys lie in buckets of ten minutes: what is written lies together, and what is old goes as whole pages.
-BUCKET_US = 600_000_000
-BUCKETS = WINDOW_US // BUCKET_US + 1
-SEEN_MAX = 1_000_000  # keys with a time of their own, some 40 MB; beyond it the oldest bucket goes
 UNPROVEN_MAX = 100_000
 
-SCHEMA = """
-CREATE TABLE seen (bucket INTEGER, key BLOB, at INTEGER, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
-CREATE TABLE unproven (
+SCHEMA = f"""
+{seen.SCHEMA}CREATE TABLE unproven (
     connection BLOB, slot INTEGER, key BLOB, at INTEGER, PRIMARY KEY (connection, slot)
 ) WITHOUT ROWID;
 CREATE INDEX unproven_key ON unproven (key);
 """
-_SEEN = f"SELECT 1 FROM seen WHERE bucket IN ({', '.join('?' * BUCKETS)}) AND key = ? AND at >= ?"
 _ELSEWHERE = (
     "SELECT connection, slot FROM unproven WHERE key = ? AND connection <> ? AND at >= ? ORDER BY at DESC, slot DESC"
 )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sending:
-    """A delivery whose sender could send it again, and what its reports say."""
+    """A delivery whose sender could send it again, and what its reports say.
+
+    `key` is what two frames have in common that say the same.
+    """
 
     delivery: Delivery
     own_time: bool
-    claims: frozenset[str]  # one gateway may send the same bytes for two beds over two connections
+    key: bytes
 
-    @cached_property
-    def key(self) -> bytes:
-        """What two frames have in common that say the same."""
-        who = "\x1f".join([self.delivery.sender, *sorted(self.claims)]).encode("utf-8", "replace")
-        return sha256(sha256(who).digest() + self.delivery.frame).digest()[:16]
+    @staticmethod
+    def of(delivery: Delivery, reports: Sequence[Report]) -> Sending:
+        """Of a delivery and the reports of its frame."""
+        own_time = any(r.own_time for r in reports)
+        # One gateway may send the same bytes for two beds over two connections.
+        claims = (reports[0].claim,) if len(reports) == 1 else tuple(sorted({r.claim for r in reports}))
+        return Sending(delivery, own_time, sha256(_who(delivery.sender, claims) + delivery.frame).digest()[:16])
+
+
+@lru_cache(16_384)
+def _who(sender: str, claims: tuple[str, ...]) -> bytes:
+    return sha256("\x1f".join([sender, *claims]).encode("utf-8", "replace")).digest()
 
 
 class Repeats:
@@ -58,38 +66,48 @@ class Repeats:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._run = os.urandom(8)  # connections are counted anew after a restart
+        self._seen, self._found = SeenKeys(db), set[bytes]()
+
+    def begin(self, sendings: Sequence[Sending], now_us: int) -> None:
+        """At the beginning of a transaction: look up all that it is about."""
+        self._found = self._seen.begin([s.key for s in sendings if s.own_time], now_us - WINDOW_US)
+
+    def write(self, now_us: int) -> None:
+        """At the end of a transaction."""
+        self._seen.write(now_us)
 
     def is_repeat(self, sending: Sending, now_us: int) -> bool:
         """Whether the frame was kept before; what it proves is forgotten."""
-        since_us, proves = now_us - WINDOW_US, sending.delivery.proves
+        proves = sending.delivery.proves
         if sending.own_time:
-            buckets = range(now_us // BUCKET_US - BUCKETS + 1, now_us // BUCKET_US + 1)
-            found = self._db.execute(_SEEN, (*buckets, sending.key, since_us)).fetchone() is not None
+            found = sending.key in self._found or sending.key in self._seen.added
         else:
-            found = self._find_unproven(sending, since_us)
+            found = self._find_unproven(sending, now_us - WINDOW_US)
         if proves:
-            span = (self._connection(sending), proves.start, proves.stop)
-            self._db.execute("DELETE FROM unproven WHERE connection = ? AND slot >= ? AND slot < ?", span)
+            self.prove(sending.delivery.connection, proves)
         return found
 
     def remember(self, sending: Sending, now_us: int) -> None:
         """The frame is kept, now or before; its acknowledgement may yet be lost."""
         if sending.own_time:
-            seen = (now_us // BUCKET_US, sending.key, now_us)
-            self._db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", seen)
+            self._seen.add(sending.key, now_us)
         elif sending.delivery.slot is not None:
-            unproven = (self._connection(sending), sending.delivery.slot, sending.key, now_us)
+            unproven = (self._connection(sending.delivery.connection), sending.delivery.slot, sending.key, now_us)
             self._db.execute("INSERT OR REPLACE INTO unproven VALUES (?, ?, ?, ?)", unproven)
 
+    def prove(self, connection: int, tokens: range) -> None:
+        """The answers to these frames of a connection have arrived."""
+        span = (self._connection(connection), tokens.start, tokens.stop)
+        self._db.execute("DELETE FROM unproven WHERE connection = ? AND slot >= ? AND slot < ?", span)
+
     def tidy(self, now_us: int) -> None:
-        """Forget what is older than the window or over the limits."""
-        self._db.execute("DELETE FROM seen WHERE bucket <= ?", (now_us // BUCKET_US - BUCKETS,))
-        if self._count("seen") > SEEN_MAX:
-            self._db.execute("DELETE FROM seen WHERE bucket = (SELECT min(bucket) FROM seen)")
+        """After `begin`: forget what is older than the window or over the limits."""
+        self._seen.tidy(now_us - WINDOW_US)
         self._db.execute("DELETE FROM unproven WHERE at < ?", (now_us - WINDOW_US,))
-        if (excess := self._count("unproven") - UNPROVEN_MAX) > 0:
+        (count,) = self._db.execute("SELECT count(*) FROM unproven").fetchone()
+        if count > UNPROVEN_MAX:
             oldest = "SELECT key FROM unproven ORDER BY at LIMIT ?"
-            self._db.execute(f"DELETE FROM unproven WHERE key IN ({oldest})", (excess,))
+            self._db.execute(f"DELETE FROM unproven WHERE key IN ({oldest})", (count - UNPROVEN_MAX,))
 
     def _find_unproven(self, sending: Sending, since_us: int) -> bool:
         """Whether this is a resend; the copy that is sent now stands for the earlier one."""
@@ -99,14 +117,10 @@ class Repeats:
             return self._db.execute(named, (key, slot, since_us)).rowcount > 0
         if slot is None or sending.delivery.redelivered is not None:
             return False
-        earlier = self._db.execute(_ELSEWHERE, (key, self._connection(sending), since_us)).fetchone()
-        if earlier is not None:  # frames come again in their order: those before it were answered
-            self._db.execute("DELETE FROM unproven WHERE connection = ? AND slot <= ?", earlier)
-        return earlier is not None
+        earlier = self._db.execute(_ELSEWHERE, (key, self._connection(sending.delivery.connection), since_us))
+        if found := earlier.fetchone():  # frames come again in their order: those before it were answered
+            self._db.execute("DELETE FROM unproven WHERE connection = ? AND slot <= ?", found)
+        return found is not None
 
-    def _count(self, table: str) -> int:
-        (count,) = self._db.execute(f"SELECT count(*) FROM {table}").fetchone()
-        return int(count)
-
-    def _connection(self, sending: Sending) -> bytes:
-        return self._run + sending.delivery.connection.to_bytes(8)
+    def _connection(self, number: int) -> bytes:
+        return self._run + number.to_bytes(8)

@@ -58,6 +58,7 @@ class Step:
     phase: str = ""
     proven: range = range(0)
     close: bool = False
+    counts: tuple[str, ...] = ()
 
 
 class Session(Protocol):

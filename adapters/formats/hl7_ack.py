@@ -6,22 +6,15 @@ They are made of bytes that may be anything, so they lean on `header` alone, nev
 from __future__ import annotations
 
 import re
-from datetime import datetime
-from enum import Enum
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Literal
 
 from adapters.formats.hl7v2 import NULL, Header, Syntax, header, syntax
+from adapters.session import Outcome
 from schemas.errors import FrameError
 
-
-class Outcome(Enum):
-    """What became of a message."""
-
-    KEPT = "kept"
-    MALFORMED = "malformed"  # kept too, as a rejected report
-    UNSUPPORTED = "unsupported"  # kept too; its type or version is not read here
-    CANNOT_KEEP = "cannot keep"  # not now: it is to be sent again
-
-
+Answers = Literal["accept", "application", "both"]
 # Table 0008: as an application acknowledgement (original mode, or asked for in MSH-16), as an accept acknowledgement.
 _MSA_1 = {
     Outcome.KEPT: ("AA", "CA"),
@@ -31,6 +24,7 @@ _MSA_1 = {
 }
 # Table 0357 and the field of MSH that is meant ("" for none), by reason, else by outcome.
 _ERRORS = {
+    "two-messages": ("100", "Segment sequence error", ""),
     "no-msh-10": ("101", "Required field missing", "10"),
     "charset": ("103", "Table value not found", "18"),
     "unsupported-type": ("200", "Unsupported message type", "9"),
@@ -43,11 +37,20 @@ _UNSAID = [*("MSH", "|", r"^~\&"), *[""] * 8, "P", "2.5", *[""] * 13]  # MSH whe
 _CONTROLS = re.compile(r"[\x00-\x1a\x1c-\x1f\x7f]")  # would break the frame or the segment; ESC shifts a charset
 
 
-def acknowledgement(payload: bytes, outcome: Outcome, now: datetime, control_id: str, reason: str = "") -> bytes | None:
-    """The answer to any bytes, unwrapped; None where the sender wants none. Never raises.
+def is_acknowledgement(payload: bytes) -> bool:
+    """Whether any bytes are a message that answers one (MSH-9 is ACK): it is never answered itself."""
+    head = header(payload)
+    return head is not None and head.fields[9].strip().upper().startswith("ACK")
 
-    `now` is aware; `control_id` is the answer's own MSH-10; `reason` is a FrameError's slug or a few plain words.
-    MSA-2 is the message's MSH-10, as far as one can be found.
+
+def acknowledgements(
+    payload: bytes, outcome: Outcome, utc_us: int, control_ids: Iterator[int], reason: str = "",
+    answers: Answers = "accept",
+) -> list[bytes]:  # fmt: skip
+    """The answers to any bytes, unwrapped, in order; none where the sender wants none. Never raises.
+
+    `control_ids` number the answers' own MSH-10; `reason` is a FrameError's slug or a few plain words. MSA-2 is the
+    message's MSH-10, as far as one can be found.
     """
     head = header(payload) or Header(_UNSAID, "ascii")
     msh = head.fields
@@ -56,33 +59,35 @@ def acknowledgement(payload: bytes, outcome: Outcome, now: datetime, control_id:
     except FrameError:
         msh = ["MSH", *_UNSAID[1:3], *msh[3:]]
         marks = syntax(msh[1], msh[2], "")
-    as_accept = _asked(msh[15], msh[16], outcome)
-    if as_accept is None:
-        return None
-    code = _MSA_1[outcome][as_accept]
-    version, why = msh[12] or "2.5", _escaped(reason, marks) if reason else ""
-    segments = [_msh(msh, marks, version, now, control_id)]
-    segments.append(["MSA", code, msh[10], why if version < "2.5" else ""])
-    if outcome is not Outcome.KEPT:
-        segments.append(_err(_ERRORS.get(reason) or _ERRORS[outcome], why, marks, version))
-    lines = [marks.field.join(segment).rstrip(marks.field) for segment in segments]
-    text = "".join(_CONTROLS.sub("", line) + "\r" for line in lines)
-    return text.encode(head.codec, "replace")
+    now = datetime.fromtimestamp(utc_us // 1_000_000, UTC)
+    version = msh[12].strip() or "2.5"
+    why = _escaped(reason, marks) if reason else ""
+    texts = []
+    for as_accept in _wanted(msh[15], msh[16], outcome, answers):
+        segments = [_msh(msh, marks, version, now, f"VW{next(control_ids)}")]
+        segments.append(["MSA", _MSA_1[outcome][as_accept], msh[10], why if version < "2.5" else ""])
+        if outcome is not Outcome.KEPT:
+            segments.append(_err(_ERRORS.get(reason) or _ERRORS[outcome], why, marks, version))
+        lines = [marks.field.join(segment).rstrip(marks.field) for segment in segments]
+        text = "".join(_CONTROLS.sub("", line) + "\r" for line in lines)
+        texts.append(text.encode(head.codec, "replace"))
+    return texts
 
 
-def _asked(accept: str, application: str, outcome: Outcome) -> bool | None:
-    """Whether an accept (True) or an application acknowledgement is wanted, None for neither (table 0155).
+def _wanted(accept: str, application: str, outcome: Outcome, answers: Answers) -> list[bool]:
+    """Which acknowledgements to send: accept (True) or application (table 0155).
 
     Many senders of IHE PCD-01 say NE in MSH-15 and AL in MSH-16: they wait for AA.
     """
     conditions = [condition.strip().upper().replace(NULL, "") for condition in (accept, application)]
     if not any(conditions):
-        return False
+        return [False]
     wanted = {"": False, "NE": False, "SU": outcome is Outcome.KEPT, "ER": outcome is not Outcome.KEPT}
-    for condition, as_accept in zip(conditions, (True, False), strict=True):
-        if wanted.get(condition, True):
-            return as_accept
-    return None
+    kinds = zip((True, False), conditions, strict=True)
+    asked = [as_accept for as_accept, condition in kinds if wanted.get(condition, True)]
+    if answers == "both":
+        return asked
+    return asked[-1:] if answers == "application" else asked[:1]
 
 
 def _msh(msh: list[str], marks: Syntax, version: str, now: datetime, control_id: str) -> list[str]:

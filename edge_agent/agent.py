@@ -40,7 +40,7 @@ class Chain:
         self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object]
     ) -> None:  # fmt: skip
         self._plan, self._spool, self._emitter = plan, spool, emitter
-        self.session_failed = on_failure
+        self._on_failure = on_failure
         self.frames = 0
         self._counters: dict[str, Counter] = {}
 
@@ -89,6 +89,10 @@ class Chain:
     def prove(self, connection: int, tokens: range) -> None:
         """The answers to these tokens have arrived: their frames will not be sent again."""
         self._spool.prove(connection, tokens)
+
+    def session_failed(self, error: Exception) -> None:
+        """A session raised, which is a bug: its connection ends."""
+        self._on_failure(error)
 
     def _count(self, label: str) -> None:
         if label not in self._counters:

@@ -21,7 +21,6 @@ from edge_agent.links.serial import url_problem
 from edge_agent.links.tcp import split_address
 from runtime import config as configuration
 from runtime.errors import UserError
-
 from schemas.errors import ConfigError
 
 Routes = Mapping[str, tuple[DeviceDriver[Any], msgspec.Struct]]
@@ -209,8 +208,6 @@ def _sample_source(link: type[msgspec.Struct], driver: DeviceDriver[Any], *, who
     else:
         link_lines = ["", "#[source.link]", f'#type = "{tag}"']
         link_lines += [f"#{key} = {configuration.to_toml(value)}" for key, value in EXAMPLES[link].items()]
-    settings = configuration.sample_table(
-        driver.settings, "[source.settings]", f"of the driver {driver.name}", {}, {}
-    )
+    settings = configuration.sample_table(driver.settings, "[source.settings]", f"of the driver {driver.name}", {}, {})
     inner = {"link": link_lines, "settings": settings}
     return configuration.sample_table(SourceConfig, "[[source]]", driver.title, shown, inner)

@@ -62,4 +62,4 @@ def check_listener(host: str, *, tls: bool, insecure: bool) -> None:
 def check_client(host: str, *, tls: bool, insecure: bool, mend: str = "set tls_ca") -> None:
     """Raise UserError for plaintext to a host beyond loopback, unless it is asked for by name; `mend` gives it TLS."""
     if not (is_loopback(host) or tls or insecure):
-        raise UserError(f"plaintext to {host} can be read and changed on the way: {mend} (or, knowingly, insecure = true)")
+        raise UserError(f"plaintext to {host} can be read on the way: {mend} (or, knowingly, insecure = true)")

@@ -90,7 +90,9 @@ def _entry(line: str, where: str) -> Entry:
     try:
         return Entry(at_us, int(connection), direction, bytes.fromhex(rest))
     except ValueError:
-        raise ConfigError(f"{where}: the bytes are no hex: two digits a byte, blanks between them as you like") from None
+        raise ConfigError(
+            f"{where}: the bytes are no hex: two digits a byte, blanks between them as you like"
+        ) from None
 
 
 def text_of(entries: Iterable[Entry]) -> str:

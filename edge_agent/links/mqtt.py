@@ -14,7 +14,6 @@ from hashlib import sha256
 from threading import BoundedSemaphore
 from typing import Any
 
-import paho.mqtt.client as paho
 import structlog
 from paho.mqtt.subscribeoptions import SubscribeOptions
 

@@ -225,9 +225,14 @@ class MqttClient(paho.Client):
         payload = bytes(message.payload)
         self._messages.append(
             MqttMessage(
-                bytes(message._topic), payload[:FRAME_BYTES_MAX], message.mid, message.retain, message.dup,
-                message.qos, len(payload) > FRAME_BYTES_MAX,
-            )  # fmt: skip
+                bytes(message._topic),
+                payload[:FRAME_BYTES_MAX],
+                message.mid,
+                message.retain,
+                message.dup,
+                message.qos,
+                len(payload) > FRAME_BYTES_MAX,
+            )
         )
 
 

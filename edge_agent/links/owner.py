@@ -9,7 +9,7 @@ from edge_agent.conversation import Conversation, Keeper, Line
 from edge_agent.recording import Tap
 
 
-class LinkTrouble(Exception):
+class LinkError(Exception):
     """A link cannot be had, or is lost; its text says why and what to do, for people. It is tried again."""
 
 

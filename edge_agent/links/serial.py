@@ -23,7 +23,7 @@ from adapters.driver import SerialSettings
 from edge_agent.config import SerialLink
 from edge_agent.conversation import Conversation
 from edge_agent.holders import holder_of, runs
-from edge_agent.links.owner import LinkOwner, LinkTrouble
+from edge_agent.links.owner import LinkError, LinkOwner
 from edge_agent.links.tcp import TcpDialler, keep_alive
 from edge_agent.links.threads import in_own_thread
 from runtime.tls import check_client
@@ -98,13 +98,11 @@ class SerialPort:
         self._config, self._settings = config, settings
 
     async def run(self, owner: LinkOwner) -> None:
-        """From opening the port until it is lost, which raises LinkTrouble."""
+        """From opening the port until it is lost, which raises LinkError."""
         path = self._config.port
         if path.startswith("socket://"):
             address = urlsplit(path).netloc
-            dialler = TcpDialler(
-                address, "terminal server", insecure=self._config.insecure, may_end=False, mend=NO_TLS
-            )
+            dialler = TcpDialler(address, "terminal server", insecure=self._config.insecure, may_end=False, mend=NO_TLS)
             await dialler.run(owner)
             return
         if path.startswith("rfc2217://"):
@@ -121,13 +119,13 @@ class SerialPort:
             line.stop()
             conversation.closed(orderly=False)
             await _settled(conversation)
-        raise LinkTrouble(f"{path} was lost while it was read ({error}): plug, adapter or hub")
+        raise LinkError(f"{path} was lost while it was read ({error}): plug, adapter or hub")
 
     def _open(self) -> serial.SerialBase:
         try:
             return open_port(self._config, self._settings)
         except Exception as error:
-            raise LinkTrouble(trouble(self._config.port, error)) from error
+            raise LinkError(trouble(self._config.port, error)) from error
 
 
 def _close(port: serial.SerialBase) -> None:

@@ -18,7 +18,7 @@ from prometheus_client import Gauge
 
 from edge_agent.config import TcpLink
 from edge_agent.conversation import Conversation
-from edge_agent.links.owner import LinkOwner, LinkTrouble
+from edge_agent.links.owner import LinkError, LinkOwner
 from edge_agent.links.threads import in_own_thread
 from runtime.errors import UserError
 from runtime.tls import check_client, check_listener, client_context, server_context
@@ -62,8 +62,14 @@ class Connection(asyncio.BufferedProtocol):
             return
         peer = (transport.get_extra_info("peername") or ("?",))[0]
         keep_alive(transport.get_extra_info("socket"))
+        try:
+            conversation = self._owner.converse(self, peer)
+        except Exception as error:  # noqa: BLE001 - a session that cannot even begin
+            self._owner.keeper.session_failed(error)
+            self._transport.abort()
+            return
+        self.conversation = conversation
         _connected.labels(self._owner.name).inc()
-        self.conversation = self._owner.converse(self, peer)
         self.conversation.opened()
         if self._early:
             self.conversation.received(bytes(self._early))
@@ -195,7 +201,7 @@ class TcpListener:
         self.address = ""
 
     async def run(self, owner: LinkOwner) -> None:
-        """Serve until cancelled. Raises LinkTrouble, or UserError for TLS that cannot be."""
+        """Serve until cancelled. Raises LinkError, or UserError for TLS that cannot be."""
         config, loop = self._config, asyncio.get_running_loop()
         host, port = split_address(config.listen)
         tls = server_tls(config)
@@ -204,7 +210,7 @@ class TcpListener:
             server = await loop.create_server(lambda: _Door(self, owner, tls), host, port, backlog=BACKLOG)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise LinkTrouble(
+            raise LinkError(
                 f"{config.listen} cannot be listened on ({why}): choose another address or port,"
                 " or see `vitalwire edge check`, which says who has it"
             ) from error
@@ -306,7 +312,7 @@ class TcpDialler:
         self._may_end, self._mend, self._tls = may_end, mend, tls
 
     async def run(self, owner: LinkOwner) -> None:
-        """One connection to its end, which returns if it was of use. Raises LinkTrouble, UserError."""
+        """One connection to its end, which returns if it was of use. Raises LinkError, UserError."""
         host, port = split_address(self.address)
         tls = self._tls()
         check_client(host, tls=tls is not None, insecure=self._insecure, mend=self._mend)
@@ -317,7 +323,7 @@ class TcpDialler:
                 await _connect(loop, connection, host, port, tls)
         except OSError as error:  # TimeoutError is one
             why = str(error) or "no answer"
-            raise LinkTrouble(
+            raise LinkError(
                 f"{self.address} is not reached ({why}): is the {self._what} on, its port free, no firewall between?"
             ) from error
         owner.stands()
@@ -326,11 +332,11 @@ class TcpDialler:
         finally:
             await _end([connection])
         if error is not None:
-            raise LinkTrouble(f"{self.address} was lost ({error}): the {self._what} or the network between")
+            raise LinkError(f"{self.address} was lost ({error}): the {self._what} or the network between")
         if not self._may_end:
-            raise LinkTrouble(f"{self.address} was closed by the {self._what}: was it restarted?")
+            raise LinkError(f"{self.address} was closed by the {self._what}: was it restarted?")
         if not connection.heard:
-            raise LinkTrouble(f"{self.address} closes the connection without a word: is the {self._what} set up for us?")
+            raise LinkError(f"{self.address} closes the connection without a word: is the {self._what} set up for us?")
 
 
 async def _connect(
@@ -342,9 +348,7 @@ async def _connect(
     failure: OSError | None = None
     for *_, place in found:
         try:
-            await loop.create_connection(
-                lambda: connection, place[0], place[1], ssl=tls, server_hostname=server_name
-            )
+            await loop.create_connection(lambda: connection, place[0], place[1], ssl=tls, server_hostname=server_name)
         except OSError as error:
             failure = error
         else:

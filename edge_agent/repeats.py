@@ -81,6 +81,11 @@ class Repeats:
             unproven = (self._connection(sending), sending.delivery.slot, sending.key, now_us)
             self._db.execute("INSERT OR REPLACE INTO unproven VALUES (?, ?, ?, ?)", unproven)
 
+    def prove(self, connection: int, tokens: range) -> None:
+        """The answers to these frames of a connection have arrived."""
+        span = (self._run + connection.to_bytes(8), tokens.start, tokens.stop)
+        self._db.execute("DELETE FROM unproven WHERE connection = ? AND slot >= ? AND slot < ?", span)
+
     def tidy(self, now_us: int) -> None:
         """Forget what is older than the window or over the limits."""
         self._db.execute("DELETE FROM seen WHERE bucket <= ?", (now_us // BUCKET_US - BUCKETS,))

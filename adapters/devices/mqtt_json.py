@@ -1,26 +1,36 @@
 """JSON over MQTT by a declared mapping: the site's rows name each value's path (`vitals.hr`, `leads.0.st`).
 
 The payload is read exactly (37.0 stays 370e-1); NaN, Infinity and a name given twice in one object are refused. A
-sender's payloads differ in their values alone: what one of them means is remembered as a plan (`_Plan`), and the next
-is taken apart by it. A plan gives what reading the payload afresh gives, or does not fit.
+sender's payloads differ in their values alone: what the values of one shape are is remembered as a plan, and the next
+payload is read by it. A plan gives what reading the payload afresh gives, or does not fit.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
 from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.instants import Instant, parse_iso
+from adapters.formats.json_values import (
+    NUMERAL,
+    SHAPE_VALUES_MAX,
+    Leaf,
+    NoValueError,
+    Numeral,
+    Shape,
+    plain_text,
+    read_leaves,
+    read_value,
+    split,
+)
 from adapters.site import Mapped, SiteMapping, scaled
-from schemas.errors import FrameError
 from schemas.report import (
     COMPARATORS,
     AsSent,
@@ -35,27 +45,15 @@ from schemas.report import (
 )
 
 SYSTEM = "JSON"
-VALUES_MAX = 1000  # in one payload
-PATH_BYTES_MAX = 256
 # A number is a time where it lies in these years: in no other unit of the four is a time of theirs there.
 _SINCE_S, _UNTIL_S = 946_684_800, 4_102_444_800  # 2000-01-01, 2100-01-01
 _TIME_CHARS_MAX = 40
 _BOUND = re.compile(r" *([<>]=?) *([^<>=]*)")
 _NO_READING = re.compile(r"[-. ]*")  # "---", "--.-", ""
-# Of plans, for each source: how many, how large a payload may be, and for how many topics it is known which to try.
-PLANS_MAX, PLAN_CHARS_MAX, PLAN_VALUES_MAX, TOPICS_MAX, PLANS_PER_TOPIC_MAX = 256, 8192, 100, 10_000, 4
+# For each source: how many plans, for how many topics it is known which to try, and how many of them.
+PLANS_MAX, TOPICS_MAX, PLANS_PER_TOPIC_MAX = 256, 10_000, 4
 _UNMAPPED = Mapped(0, 0)
 
-_NUMERAL = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?"
-_STRING = r'"(?:[^"\\\x00-\x1f]++|\\.)*+"'
-_NUMBER = re.compile(_NUMERAL)
-_VALUE = re.compile(f"{_NUMERAL}|{_STRING}|true|false|null")
-# What a JSON text is made of; group 1 is a name in an object.
-_LEXEME = re.compile(f"({_STRING}[ \t\r\n]*+:)|{_VALUE.pattern}|[][{{}},: \t\r\n]")
-# What may stand in a plan's gap: what is no value is seen when it is read.
-_GAP, _GAP_OF_STRINGS = r'(["\-0-9tfn][^,}\]]*)', rf"({_STRING}|[\-0-9tfn][^,}}\]]*)"
-
-_Leaf = str | bool | None
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -68,10 +66,6 @@ class MqttJsonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: str | None = None
     time_field: str | None = "ts"
     time_format: Literal["iso", "epoch-ms", "epoch-s", "epoch-us", "auto"] = "auto"
-
-
-class _Numeral(str):
-    """A JSON number as it is written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +82,13 @@ class _Slot:
 def read(frame: bytes, source: Source[MqttJsonSettings]) -> Sequence[Report]:
     """One payload: one report."""
     plans = _plans(source)
-    text = _plain_text(frame)
+    text = plain_text(frame)
     if text:
         for plan in plans.by_topic.get(source.peer, ()):
             found = plan.read(text, source)
             if found is not None:
                 return (found,)
-    leaves = _read_leaves(frame)
+    leaves = read_leaves(frame)
     if text:
         plans.learn(text, leaves, source)
     settings = source.settings
@@ -106,7 +100,7 @@ def read(frame: bytes, source: Source[MqttJsonSettings]) -> Sequence[Report]:
     return fitting((_report(records, time, device, source),), frame)
 
 
-def _report(records: tuple[Record, ...], time: _Leaf, device: _Leaf, source: Source[MqttJsonSettings]) -> Report:
+def _report(records: tuple[Record, ...], time: Leaf, device: Leaf, source: Source[MqttJsonSettings]) -> Report:
     settings = source.settings
     received_us = source.received_at_us
     claim = f"{source.name}/{settings.device}={device}" if device else source.claim(rule="topic")
@@ -114,19 +108,19 @@ def _report(records: tuple[Record, ...], time: _Leaf, device: _Leaf, source: Sou
         return Report(Kind.METRIC, claim, received_us, received_us, ClockQuality.RECEIVED, records)
     at = _instant(time, source)
     if at is None:
-        sent = Record(kind=RecordKind.TEXT, text=str(time), as_sent=AsSent(SYSTEM, settings.time_field or ""))
+        sent = Record(kind=RecordKind.TEXT, text=_text(time), as_sent=AsSent(SYSTEM, settings.time_field or ""))
         return Report(Kind.METRIC, claim, received_us, received_us, ClockQuality.DOUBTFUL, (*records, sent))
     return Report(
         Kind.METRIC, claim, at.us, received_us, ClockQuality.DEVICE, records, at.us, at.uncertainty_ms, True
     )  # fmt: skip
 
 
-def _instant(time: _Leaf, source: Source[MqttJsonSettings]) -> Instant | None:
+def _instant(time: Leaf, source: Source[MqttJsonSettings]) -> Instant | None:
     """The time as sent; None if it is none in the form declared, or if its zone is known to nobody."""
     if not isinstance(time, str) or len(time) > _TIME_CHARS_MAX:
         return None
     form = source.settings.time_format
-    if _NUMBER.fullmatch(time) is None:
+    if NUMERAL.fullmatch(time) is None:
         return parse_iso(time, source.time_zone) if form in ("iso", "auto") else None
     return None if form == "iso" else _instant_of_number(time, {"epoch-s": 6, "epoch-us": 0}.get(form, 3))
 
@@ -150,16 +144,14 @@ def _slot(path: str, source: Source[MqttJsonSettings]) -> _Slot:
     return _Slot(_UNMAPPED, AsSent(SYSTEM, path)) if found is None else _Slot(found, None)
 
 
-def _record(slot: _Slot, leaf: _Leaf) -> Record:
+def _record(slot: _Slot, leaf: Leaf) -> Record:
     """The value as its slot has it: a number, a bound, a text, or no reading."""
     mapped, as_sent = slot.mapped, slot.as_sent
     code, unit = mapped.code, mapped.unit
     if leaf is None or leaf in mapped.missing:
-        text = None if leaf is None else str(leaf)
+        text = None if leaf is None else _text(leaf)
         return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=text, as_sent=as_sent)
-    if isinstance(leaf, bool):
-        return Record(code, unit, 0, RecordKind.TEXT, text="true" if leaf else "false", as_sent=as_sent)
-    if as_sent is None or isinstance(leaf, _Numeral):
+    if isinstance(leaf, str) and (as_sent is None or isinstance(leaf, Numeral)):
         parts = scaled(leaf, mapped.exponent_shift)
         if parts is not None:
             return Record(code, unit, 0, RecordKind.NUMERIC, Validity.VALID, *parts, Mark(0), None, None, as_sent)
@@ -170,60 +162,14 @@ def _record(slot: _Slot, leaf: _Leaf) -> Record:
         if bound and parts is not None:
             marks = COMPARATORS[bound[1]]
             return Record(code, unit, 0, RecordKind.BOUND, Validity.VALID, *parts, marks, None, None, as_sent)
-    return Record(code, unit, 0, RecordKind.TEXT, text=str(leaf), as_sent=as_sent)
+    return Record(code, unit, 0, RecordKind.TEXT, text=_text(leaf), as_sent=as_sent)
 
 
-def _read_leaves(frame: bytes) -> dict[str, _Leaf]:
-    """Every value by its path, in their order; raises FrameError."""
-    try:
-        payload = json.loads(
-            frame, parse_int=_Numeral, parse_float=_Numeral, parse_constant=_refuse, object_pairs_hook=_object
-        )
-        if not isinstance(payload, dict):
-            raise FrameError("json", "not an object")
-        leaves = list(islice(_leaves(payload), VALUES_MAX + 1))
-    except (ValueError, RecursionError) as error:
-        raise FrameError("json", type(error).__name__) from None
-    if len(leaves) > VALUES_MAX:
-        raise FrameError("too-many-values", f"more than {VALUES_MAX}")
-    values = dict(leaves)
-    if len(values) < len(leaves):  # {"a.b": 1, "a": {"b": 2}}
-        raise FrameError("path-twice")
-    return values
-
-
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, _Leaf]]:
-    """Every value with its path."""
-    if len(path) > PATH_BYTES_MAX or (not path.isascii() and len(path.encode("utf-8", "replace")) > PATH_BYTES_MAX):
-        raise FrameError("path-too-long")
-    if isinstance(node, dict | list):
-        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves(child, f"{path}.{key}" if path else str(key))
-    else:
-        yield _sendable(path), _sendable(node) if type(node) is str else node
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a name twice in one object")
-    return members
-
-
-def _sendable(text: str) -> str:
-    """JSON's escapes can spell half a surrogate pair, which UTF-8 cannot hold."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+def _text(leaf: str | bool) -> str:
+    return str(leaf) if isinstance(leaf, str) else json.dumps(leaf)
 
 
 # --- plans ----------------------------------------------------------------------------------------------------------
-
-
-class _NoValueError(ValueError):
-    """What stands in a plan's gap is no JSON value."""
 
 
 class _Gap(NamedTuple):
@@ -234,60 +180,36 @@ class _Gap(NamedTuple):
 
 
 class _Plan:
-    """How payloads are read that have the same text between their values.
+    """How payloads of one shape are read: what their values are."""
 
-    Such a payload has the same names at the same places, for the text between is the same and whatever stands in a gap
-    is one whole value: nothing but the values can differ.
-    """
-
-    def __init__(self, between: Sequence[str], gaps: Sequence[_Gap], of_strings: Sequence[bool]) -> None:
-        patterns = [_GAP_OF_STRINGS if strings else _GAP for strings in of_strings]
-        pieces = [re.escape(text) for text in between]
-        self._match = re.compile("".join([a + b for a, b in zip(pieces, [*patterns, ""], strict=True)])).fullmatch
+    def __init__(self, shape: Shape, gaps: Sequence[_Gap]) -> None:
+        self._shape = shape
         self._slots = tuple([gap.slot for gap in gaps if gap.role == "record"])
         roles = [gap.role for gap in gaps]
         self._time_at = roles.index("time") if "time" in roles else None
         self._device_at = roles.index("device") if "device" in roles else None
-        # Popped from behind, so that each place still holds.
+        # Deleted from behind, so that each place still holds.
         self._others_at = sorted((at for at in (self._time_at, self._device_at) if at is not None), reverse=True)
 
     def read(self, text: str, source: Source[MqttJsonSettings]) -> Report | None:
         """The report of a payload, None where it does not fit."""
-        match = self._match(text)
-        if match is None:
+        values = self._shape.values(text)
+        if values is None:
             return None
-        values = list(match.groups())
         try:
-            time = None if self._time_at is None else _leaf(values[self._time_at])
-            device = None if self._device_at is None else _leaf(values[self._device_at])
+            time = None if self._time_at is None else read_value(values[self._time_at])
+            device = None if self._device_at is None else read_value(values[self._device_at])
             for at in self._others_at:
                 del values[at]
             records = tuple(map(_record_of_value, self._slots, values))
-        except _NoValueError:
+        except NoValueError:
             return None
         return _report(records, time, device, source)
 
 
 @lru_cache(16_384)  # a record is some 200 bytes; what devices say repeats itself
 def _record_of_value(slot: _Slot, value: str) -> Record:
-    return _record(slot, _leaf(value))
-
-
-def _leaf(value: str) -> _Leaf:
-    """A JSON value as it stands in the payload; raises _NoValueError."""
-    if _VALUE.fullmatch(value) is None:
-        raise _NoValueError
-    first = value[0]
-    if first == '"':
-        if "\\" not in value:
-            return value[1:-1]
-        try:
-            return _sendable(json.loads(value))
-        except ValueError:
-            raise _NoValueError from None
-    if first == "n":
-        return None
-    return value == "true" if first in "tf" else _Numeral(value)
+    return _record(slot, read_value(value))
 
 
 @dataclass
@@ -300,10 +222,10 @@ class _Plans:
     by_topic: dict[str, list[_Plan]] = field(default_factory=dict)
     seen_once: dict[int, None] = field(default_factory=dict)  # hashes of texts: a plan is made for the second payload
 
-    def learn(self, text: str, leaves: dict[str, _Leaf], source: Source[MqttJsonSettings]) -> None:
+    def learn(self, text: str, leaves: dict[str, Leaf], source: Source[MqttJsonSettings]) -> None:
         """Remember how this payload is read, and that its topic sends such."""
-        between, values = _split(text)
-        if len(values) != len(leaves) or len(values) > PLAN_VALUES_MAX:
+        between, values = split(text)
+        if len(values) != len(leaves) or len(values) > SHAPE_VALUES_MAX:
             return
         plan = self.by_text.pop(between, None) or self._make(between, values, leaves, source)
         if plan is None:
@@ -317,7 +239,7 @@ class _Plans:
             del of_topic[PLANS_PER_TOPIC_MAX:]
 
     def _make(
-        self, between: tuple[str, ...], values: list[str], leaves: dict[str, _Leaf], source: Source[MqttJsonSettings]
+        self, between: tuple[str, ...], values: list[str], leaves: dict[str, Leaf], source: Source[MqttJsonSettings]
     ) -> _Plan | None:
         if hash(between) not in self.seen_once:
             _with_space(self.seen_once, PLANS_MAX)[hash(between)] = None
@@ -325,7 +247,7 @@ class _Plans:
         gaps = [_gap(path, source) for path in leaves]
         if all(gap.role != "record" for gap in gaps):
             return None
-        return _Plan(between, gaps, [value.startswith('"') for value in values])
+        return _Plan(Shape(between, values), gaps)
 
 
 def _plans(source: Source[MqttJsonSettings]) -> _Plans:
@@ -342,27 +264,6 @@ def _gap(path: str, source: Source[MqttJsonSettings]) -> _Gap:
     if settings.device and path == settings.device:
         return _Gap("device", _slot(path, source))
     return _Gap("record", _slot(path, source))
-
-
-def _plain_text(frame: bytes) -> str:
-    """A payload that a plan may read: an object in UTF-8, not a large one; "" for another."""
-    if len(frame) > PLAN_CHARS_MAX or not frame.startswith(b"{") or frame.startswith(b"{\0"):
-        return ""
-    try:
-        return frame.decode()
-    except UnicodeDecodeError:
-        return ""
-
-
-def _split(text: str) -> tuple[tuple[str, ...], list[str]]:
-    """A JSON text as what stands between the values, and the values as they stand there."""
-    between, values, end = [], [], 0
-    for lexeme in _LEXEME.finditer(text):
-        if lexeme[1] is None and lexeme[0][0] in '"-0123456789tfn':
-            between.append(text[end : lexeme.start()])
-            values.append(lexeme[0])
-            end = lexeme.end()
-    return (*between, text[end:]), values
 
 
 def _with_space(table: dict[K, V], limit: int) -> dict[K, V]:

@@ -163,7 +163,7 @@ def _alarms(status: bytes, source: Source[NoninSettings]) -> list[Record]:
         return []
     source.remember_emitted("alarms", states)
     alarms = [Alarm(name, state=states[name], kind=AlarmKind.TECHNICAL, text=text) for _, name, text in _CONDITIONS]
-    return [Record(SPO2.code, kind=RecordKind.ALARM, alarm=alarm) for alarm in alarms]
+    return [Record(SPO2.code, SPO2.unit, kind=RecordKind.ALARM, alarm=alarm) for alarm in alarms]
 
 
 ASCII = DeviceDriver(

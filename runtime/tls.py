@@ -88,7 +88,7 @@ def database_problem(hosts: Sequence[str], ssl_mode: str, *, insecure: bool) -> 
     beyond = next((host for host in hosts if not (host[:1] in ("", "/", "@") or is_loopback(host))), None)
     if ssl_mode in VERIFYING_SSL_MODES or insecure or beyond is None:
         return None
-    what = "says not who answers" if ssl_mode == "require" else "allows plaintext"
+    what = "does not check who answers" if ssl_mode == "require" else "allows plaintext"
     return (
         f"sslmode={ssl_mode} to the database at {beyond} {what}: what is sent can be read and changed on the way: "
         f"{_remedy('sslmode=verify-full and sslrootcert=<CA file>')}"

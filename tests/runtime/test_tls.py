@@ -147,7 +147,7 @@ def test_a_database_beyond_needs_tls_that_knows_the_server(hosts: tuple[str, ...
         assert "give sslmode=verify-full" in problem
         assert "insecure = true" in problem
         assert database_problem(hosts, mode, insecure=True) is None
-    assert "says not who answers" in (database_problem(hosts, "require", insecure=False) or "")
+    assert "does not check who answers" in (database_problem(hosts, "require", insecure=False) or "")
     for mode in ("verify-full", "verify-ca"):
         assert database_problem(hosts, mode, insecure=False) is None
 

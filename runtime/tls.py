@@ -1,4 +1,4 @@
-"""TLS contexts, and the rule that a listener beyond loopback needs one."""
+"""TLS contexts, and the rule that nothing beyond loopback goes without one unless it is asked for by name."""
 
 from __future__ import annotations
 
@@ -57,3 +57,9 @@ def check_listener(host: str, *, tls: bool, insecure: bool) -> None:
         raise UserError(
             f"a listener on {host or 'all addresses'} needs tls_cert and tls_key (or, knowingly, insecure = true)"
         )
+
+
+def check_client(host: str, *, tls: bool, insecure: bool, mend: str = "set tls_ca") -> None:
+    """Raise UserError for plaintext to a host beyond loopback, unless it is asked for by name; `mend` gives it TLS."""
+    if not (is_loopback(host) or tls or insecure):
+        raise UserError(f"plaintext to {host} can be read on the way: {mend} (or, knowingly, insecure = true)")

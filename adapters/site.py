@@ -127,6 +127,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 class _Named(NamedTuple):
     """A row with its name for people, "mapping 3 (code '0002')"."""
 
+    number: int
     name: str
     row: _Row
 
@@ -140,7 +141,7 @@ def read_site(text: str, where: str) -> dict[str, SiteMapping]:
         rows = msgspec.toml.decode(text, type=_File).mapping
     except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigError(f"{where}: {error}") from None
-    named = [_Named(_name(number, row), row) for number, row in enumerate(rows, 1)]
+    named = [_Named(number, _name(number, row), row) for number, row in enumerate(rows, 1)]
     mapped = [(each, _mapped(each, where)) for each in named]
     _refuse_overlaps(named, where)
     return {
@@ -163,11 +164,11 @@ def _table(rows: Iterable[tuple[_Key, Mapped]]) -> SiteMapping:
 
 def _refuse_overlaps(rows: list[_Named], where: str) -> None:
     """No thing of one sender may match two rows: which of them counts would be chance."""
-    for first, second in _comparable(rows):
+    for first, second in map(sorted, _comparable(rows)):
         senders = {first.row.sender, second.row.sender}
         if (len(senders) == 1 or "" in senders) and first.row.key.overlaps(second.row.key):
             raise ConfigError(
-                f"{where}: {first.name} and {second.name} could both match one value of {max(senders) or 'a sender'!r};"
+                f"{where}: {first.name} and {second.name} could both match one value;"
                 " tell them apart by code, text or system"
             )
 
@@ -184,7 +185,7 @@ def _comparable(rows: list[_Named]) -> Iterator[tuple[_Named, _Named]]:
 
 
 def _mapped(named: _Named, where: str) -> Mapped:
-    name, row = named
+    _, name, row = named
     where = f"{where}: {name}"
     if not row.key.code and not row.key.text:
         raise ConfigError(f"{where}: it would match everything; give a code or a text")

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from adapters.formats.hl7_charset import printable
-from adapters.formats.hl7_observation import NOTHING, Observation, code_of_triplets, triplets_of
+from adapters.formats.hl7_observation import NOTHING, Observation, code_of_triplets, label_of, triplets_of
 from adapters.formats.hl7v2 import Segment, Syntax
 from adapters.site import scaled
 from schemas.report import Alarm, AlarmKind, AlarmPriority, AlarmState
@@ -70,7 +70,8 @@ class DeviceAlarm:
     condition_code: int
     metric: int
     facets: Facets
-    about: Observation  # whose words are the alarm's channel
+    about: Observation  # where it stands in the tree
+    label: str  # the sender's own words for what it is about
 
 
 def alarm_of(segments: Sequence[Segment], observations: Sequence[Observation], at_us: int | None) -> DeviceAlarm | None:
@@ -97,7 +98,8 @@ def alarm_of(segments: Sequence[Segment], observations: Sequence[Observation], a
         audio_paused=not _SILENT.isdisjoint(_words(facets, "inactivation")),
         text=_text(said_text) if said_text is not None else text,
     )
-    return DeviceAlarm(alarm, condition_code, _metric(facets, about), facets, about)
+    metric, label = _metric(facets, about)
+    return DeviceAlarm(alarm, condition_code, metric, facets, about, label)
 
 
 def _facets(segments: Sequence[Segment], observations: Sequence[Observation]) -> Facets:
@@ -179,12 +181,16 @@ def _word(facets: Facets, name: str) -> str:
     return next(iter(_words(facets, name)), "").lower()
 
 
-def _metric(facets: Facets, about: Observation) -> int:
-    """The metric that the alarm is about: the code of its source's OBX, else the one that its source names."""
-    named = facets.words.get("source")
+def _metric(facets: Facets, about: Observation) -> tuple[int, str]:
+    """The metric that the alarm is about, and the sender's words: of its source's OBX, else what its source names."""
     if facets.source is not None:
-        return about.code
-    return code_of_triplets(triplets_of(_sent(named, 5), named.syntax)) if named is not None else 0
+        return about.code, about.label
+    named = facets.words.get("source")
+    if named is None:
+        return 0, ""
+    triplets = triplets_of(_sent(named, 5), named.syntax)
+    metric = code_of_triplets(triplets)
+    return metric, printable(label_of(triplets, metric))
 
 
 _Limit = tuple[int, int] | None

@@ -38,6 +38,7 @@ class Entry:
 
     what: Observation
     kind: Kind
+    code: int  # of the metric
     words: ChannelWords
     ambiguous: bool = False
     condition: str = ""  # of an alarm: two conditions of one thing are no twins
@@ -113,7 +114,7 @@ class Channels:
         """The channel of each of the entries, which are all that the device says at one moment."""
         if len(self.words) + len(self.twins) > WORDS_MAX:
             self._forget()
-        alike = [(e.kind, e.what.code, e.condition, e.words) for e in entries]
+        alike = [(e.kind, e.code, e.condition, e.words) for e in entries]
         counts = Counter(alike)
         twins = {key for key, count in counts.items() if count > 1} - self.twins
         self._learn(bool(twins))
@@ -141,7 +142,7 @@ class Channels:
         """Whether what an alarm is about has a twin; alarms mostly come without the nodes above."""
         words = alarm.words
         return any(
-            code == alarm.what.code and twin.label == words.label and twin.body_site == words.body_site
+            code == alarm.code and twin.label == words.label and twin.body_site == words.body_site
             for kind, code, _, twin in self.twins
             if kind is Kind.METRIC
         )
@@ -157,7 +158,7 @@ class Channels:
     def _path_is_doubtful(self, entry: Entry) -> bool:
         """Whether it stands under fewer or more nodes than the same thing did: which of them it is, nobody can tell."""
         words = entry.words
-        known = self.paths.setdefault((entry.kind, entry.what.code, words.label, words.body_site, words.ordinals), [])
+        known = self.paths.setdefault((entry.kind, entry.code, words.label, words.body_site, words.ordinals), [])
         if words.path in known:
             return False
         if len(known) >= PATHS_MAX or any(_part_of_the_other(words.path, other) for other in known):

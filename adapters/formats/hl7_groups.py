@@ -123,14 +123,16 @@ class Walk:
     unread: Counter[str] = field(default_factory=Counter)
     malformed: str = ""
 
+    def __post_init__(self) -> None:
+        self._patient, self._is_said, self._is_placed = Patient(dict(self.remembered)), False, False
+        self._rule_line, self._obr_7 = "", ""
+        self._after_obx = False
+        self._order: Order | None = None
+
     def run(self) -> None:
         """Fill `orders`, `patients`, `unread` (segments by name, "?" for none) and `malformed`."""
         separator = self.message.syntax.field
         obx = f"OBX{separator}"
-        self._patient, self._is_said, self._is_placed = Patient(dict(self.remembered)), False, False
-        self._rule_line = ""
-        self._obr_7, self._after_obx = "", False
-        self._order: Order | None = None
         for line in self.message.lines[1:]:
             if line.startswith(obx):
                 order = self._order if self._order is not None else self._begin_order()
@@ -290,7 +292,7 @@ def plan_of(
         if place in waves:
             its_kind = Kind.WAVEFORM
         words, doubtful = tree.words_of(what, stable_ordinals=stable_ordinals)
-        entries[place] = Entry(what, its_kind, words, doubtful)
+        entries[place] = Entry(what, its_kind, what.code, words, doubtful)
         sent = tree.equipment_of(what) if by_equipment else ""
         equipment = equipment_claim(by_equipment, sent, what.syntax) if sent else ""
         grouped.setdefault((its_kind, equipment, slots[place] if slots else 0), []).append(place)

@@ -146,7 +146,7 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
         as_sent=as_sent,
         sub_id=_first(fields[4], syntax, whole=True),
         path=node_path(_first(fields[4], syntax, whole=True)),
-        label=printable(_label(triplets, code)),
+        label=printable(label_of(triplets, code)),
         body_site=printable(_words(fields[20], syntax)),
         equipment=_trimmed(fields[18].partition(syntax.repetition)[0], syntax) if fields[18] not in NOTHING else "",
         unit_field=fields[6],
@@ -271,7 +271,7 @@ def _mdc_code(code: str, text: str, system: str) -> int | None:
     return by_number.code if by_text in (None, by_number) else 0
 
 
-def _label(triplets: list[tuple[str, str, str]], code: int) -> str:
+def label_of(triplets: list[tuple[str, str, str]], code: int) -> str:
     """The sender's own words in OBX-3: what the metric's number and reference id do not say already."""
     words = []
     for identifier, text, system in triplets:

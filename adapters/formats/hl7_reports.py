@@ -213,12 +213,13 @@ class Reader:
             return
         tree = Tree(order.observations)
         words, doubtful = tree.words_of(alarm.about, stable_ordinals=self.memory.dialect.stable_ordinals)
-        entries = [Entry(alarm.about, Kind.ALERT, words, doubtful, alarm.alarm.condition)]
+        words = replace(words, label=alarm.label)
+        entries = [Entry(alarm.about, Kind.ALERT, alarm.metric, words, doubtful, alarm.alarm.condition)]
         places = [_ALARM]
         for place, what in enumerate(order.observations):
             if place not in alarm.facets.places and not what.is_bare_node:
                 own_words, own_doubt = tree.words_of(what, stable_ordinals=self.memory.dialect.stable_ordinals)
-                entries.append(Entry(what, Kind.ALERT, own_words, own_doubt))
+                entries.append(Entry(what, Kind.ALERT, what.code, own_words, own_doubt))
                 places.append(place)
         name = self.memory.by_equipment
         sent = tree.equipment_of(alarm.about) if name else ""
@@ -328,12 +329,12 @@ class Reader:
         """A report of the words of each channel that has not been described; whether there is one."""
         new: dict[tuple[int, int], Record] = {}
         for entry, channel in zip(entries, channels, strict=True):
-            key = (entry.what.code, channel.number)
+            key = (entry.code, channel.number)
             if channel.number and key not in known and key not in new:
                 text = msgspec.json.encode(channel.words).decode()
                 marks = MARKS[channel.marks | self.marks]
                 new[key] = Record(
-                    entry.what.code, entry.what.unit, channel.number, RecordKind.TEXT, marks=marks, text=text,
+                    entry.code, entry.what.unit, channel.number, RecordKind.TEXT, marks=marks, text=text,
                     as_sent=entry.what.as_sent,
                 )  # fmt: skip
             if len(new) >= DESCRIBED_AT_ONCE_MAX:

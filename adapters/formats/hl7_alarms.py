@@ -71,15 +71,19 @@ class DeviceAlarm:
     metric: int
     facets: Facets
     about: Observation  # where it stands in the tree
+    event_place: int
     label: str  # the sender's own words for what it is about
 
 
-def alarm_of(segments: Sequence[Segment], observations: Sequence[Observation], at_us: int | None) -> DeviceAlarm | None:
-    """The alarm of one OBR; None where no OBX names an event. `at_us` is when the OBR says that it was."""
+def alarm_of(
+    segments: Sequence[Segment], observations: Sequence[Observation], device_at_us: Sequence[int | None]
+) -> DeviceAlarm | None:
+    """The alarm of one OBR; None where no OBX names an event. `device_at_us` is when each of the OBX says that it was."""
     facets = _facets(segments, observations)
     if facets.event is None:
         return None
     event_place = segments.index(facets.event)
+    at_us = device_at_us[event_place]
     condition_code, condition, text = _condition(facets.event)
     about = observations[event_place if facets.source_place is None else facets.source_place]
     flags = _flags(facets)
@@ -99,7 +103,7 @@ def alarm_of(segments: Sequence[Segment], observations: Sequence[Observation], a
         text=_text(said_text) if said_text is not None else text,
     )
     metric, label = _metric(facets, about)
-    return DeviceAlarm(alarm, condition_code, metric, facets, about, label)
+    return DeviceAlarm(alarm, condition_code, metric, facets, about, event_place, label)
 
 
 def _facets(segments: Sequence[Segment], observations: Sequence[Observation]) -> Facets:

@@ -204,12 +204,12 @@ class Reader:
 
     def _alert_parts(self, order: Order, slots: tuple[int, ...]) -> Iterator[Part]:
         """IHE PCD-04: the OBX of an OBR are one alarm. What is none of its facets is a record beside it."""
-        at = self._clock.moment(order.obr_7, "")
         segments = [self.message.segment(line) for line in order.lines]
-        alarm = alarm_of(segments, order.observations, at.device_at_us)
+        moments = [self._clock.moment(order.obr_7, time) for time in order.times]
+        alarm = alarm_of(segments, order.observations, [moment.device_at_us for moment in moments])
         if alarm is None:
             for group in self._plan(order.observations, slots, kind=Kind.ALERT).groups:
-                yield Part(order, group, self._clock.moment(order.obr_7, order.times[group.places[0]]), {})
+                yield Part(order, group, moments[group.places[0]], {})
             return
         tree = Tree(order.observations)
         words, doubtful = tree.words_of(alarm.about, stable_ordinals=self.memory.dialect.stable_ordinals)
@@ -224,9 +224,9 @@ class Reader:
         name = self.memory.by_equipment
         sent = tree.equipment_of(alarm.about) if name else ""
         equipment = equipment_claim(name, sent, self.message.syntax) if sent else ""
-        event = segments.index(alarm.facets.event) if alarm.facets.event is not None else 0
-        moment = self._clock.moment(order.obr_7, order.times[event])
-        yield Part(order, Group(Kind.ALERT, equipment, tuple(entries), tuple(places)), moment, {}, alarm)
+        yield Part(
+            order, Group(Kind.ALERT, equipment, tuple(entries), tuple(places)), moments[alarm.event_place], {}, alarm
+        )
 
     def _moments(self, parts: list[Part]) -> dict[tuple[Kind, str, int], list[Part]]:
         """What one device says of one kind at one moment, under whatever OBR and patient."""

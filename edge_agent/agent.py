@@ -1,90 +1,100 @@
 """One source's chain, as it flows.
 
-    transport -> (frame, ack) -> driver -> reports -> spool -> ack
+    link -> bytes -> session -> frame -> driver -> reports -> spool -> outcome -> session -> answer -> link
 
-What follows after the spool (cut, publish, receipt) runs beside it in threads of its own: see publisher.py.
+Link and session meet in conversation.py; what follows after the spool (cut, publish, receipt) runs beside it in threads
+of its own: see publisher.py.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-import msgspec
 import structlog
 from prometheus_client import Counter
 
-from adapters.driver import DeviceDriver
-from adapters.formats.hl7_ack import Outcome
-from edge_agent.delivery import Delivery
-from edge_agent.events import Voice, event
+from adapters.session import Outcome
+from edge_agent.delivery import Answer, Delivery
+from edge_agent.events import EventEmitter, as_old, rejection
+from edge_agent.sources import SourcePlan, message_type
 from edge_agent.spool import Kept, Spool
 from schemas.errors import FrameError
-from schemas.report import AsSent, Kind, Record, RecordKind, Report
+from schemas.report import Report
 
 _log = structlog.get_logger("agent")
 frames = Counter("vitalwire_frames", "Frames by what became of them", ["source", "outcome"])
 NOT_UNDERSTOOD = {"unsupported-type": Outcome.UNSUPPORTED, "unsupported-version": Outcome.UNSUPPORTED}
+CANNOT_KEEP = "the edge cannot keep it now; send it again"
 
 
-def carry(delivery: Delivery, driver: DeviceDriver, spool: Spool, voice: Voice) -> None:
-    """Carry a delivery into the spool; its sender is answered when it is there. Runs on the event loop."""
-    loop = asyncio.get_running_loop()
-    outcome, reason, reports = read(driver, delivery)
-    if not reports:  # a heartbeat: received, and nothing to keep; it may overtake frames that wait for the disk
-        answer(delivery, outcome, reason, Kept.KEPT)
-        return
-    if delivery.retained:
-        reports = [as_old(r) for r in reports]
-    tell(voice.introduce(reports, delivery), spool, voice)  # apart, for they are none of what a repeat repeats
-    spool.put(reports, delivery, lambda kept: loop.call_soon_threadsafe(answer, delivery, outcome, reason, kept))
-
-
-def tell(events: Sequence[Report], spool: Spool, voice: Voice) -> None:
-    """Keep what the voice has said; what cannot be kept now it has not said."""
-    loop = asyncio.get_running_loop()
-
-    def settle(kept: Kept) -> None:
-        if kept is Kept.FULL:
-            loop.call_soon_threadsafe(voice.unsay, events)
-
+def keep_events(events: Sequence[Report], emitter: EventEmitter, spool: Spool) -> None:
+    """Keep events, apart from frames: a resend does not repeat them. What cannot be kept now is emitted again."""
     if events:
-        spool.put(events, done=settle)
+        spool.put(events, None, lambda kept: emitter.retract(events) if kept is Kept.FULL else None)
 
 
-def read(driver: DeviceDriver, delivery: Delivery) -> tuple[Outcome, str, Sequence[Report]]:
-    """A frame's reports and how its sender is to be answered; what cannot be read is a `rejected` report."""
-    source, at_us = delivery.source, delivery.received_at_us
-    source.received_at_us = at_us
-    reason, detail = delivery.reason, ""
-    if not reason:
-        try:
-            return Outcome.KEPT, "", driver.read(delivery.frame, source)
-        except FrameError as error:
-            reason, detail = error.reason, error.detail
-        except Exception as error:  # noqa: BLE001 - a driver's bug costs its frame's meaning, not its bytes or the feed
-            reason, detail = "driver-error", type(error).__name__
-            # Its text may hold what the device sent; runtime.logs shows its type and place alone.
-            _log.error("driver failed", source=source.name, driver=driver.name, exc_info=error)
-    rejected = event(f"{source.name}/rejected", reason, detail, at_us, Kind.REJECTED, delivery.frame)
-    return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejected]
+class Chain:
+    """What keeps the frames of one source. All calls are on the event loop."""
 
+    def __init__(
+        self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object]
+    ) -> None:  # fmt: skip
+        self._plan, self._spool, self._emitter = plan, spool, emitter
+        self._on_failure = on_failure
+        self.frames = 0
+        self._counters: dict[str, Counter] = {}
 
-def as_old(report: Report) -> Report:
-    """A retained MQTT message is what somebody once said: kept, marked, and never charted as new."""
-    if report.kind is Kind.REJECTED:
-        return report
-    mark = Record(kind=RecordKind.TEXT, text="retained", as_sent=AsSent("MQTT", "retain"))
-    return msgspec.structs.replace(report, kind=Kind.CONTEXT, records=(*report.records, mark))
+    def carry(self, delivery: Delivery, answer: Answer) -> None:
+        """Carry a frame into the spool; its sender is answered when it is there, and not before."""
+        self.frames += 1
+        outcome, reason, reports = self.read(delivery)
+        emitted = delivery.source.take_emitted()
+        if not reports:  # a heartbeat: received, and nothing to keep; it may overtake frames that wait for the disk
+            self._count(reason or "kept")
+            answer(outcome, reason)
+            return
+        if delivery.retained:
+            reports = [as_old(report) for report in reports]
+        keep_events(self._emitter.heard(reports, delivery), self._emitter, self._spool)
 
+        def settled(kept: Kept) -> None:
+            if kept is Kept.FULL:
+                delivery.source.retract(emitted)
+                self._count("full")
+                answer(Outcome.CANNOT_KEEP, CANNOT_KEEP)
+            else:  # a duplicate was kept before: it gets what the first one should have got
+                self._count(reason or "kept" if kept is Kept.KEPT else "duplicate")
+                answer(outcome, reason)
 
-def answer(delivery: Delivery, outcome: Outcome, reason: str, kept: Kept) -> None:
-    """Answer the sender, after the COMMIT. A repeat was kept before: it gets what the first one should have got."""
-    label = reason or "kept" if kept is Kept.KEPT else kept.value
-    if kept is Kept.FULL:
-        outcome, reason = Outcome.CANNOT_KEEP, "the edge cannot keep it now; send it again"
-    frames.labels(delivery.source.name, label).inc()
-    try:
-        delivery.ack(outcome, reason)
-    except OSError as error:  # the sender has gone: it will send again, and be a repeat
-        _log.info("not answered", source=delivery.source.name, error=type(error).__name__)
+        self._spool.put(reports, delivery, settled)
+
+    def read(self, delivery: Delivery) -> tuple[Outcome, str, Sequence[Report]]:
+        """A frame's reports, and how its sender is to be answered; what cannot be read is a `rejected` report."""
+        source, reason, detail = delivery.source, delivery.reason, ""
+        source.received_at_us = delivery.received_at_us
+        if not reason:
+            driver = self._plan.driver
+            if self._plan.routes:
+                driver, source = self._plan.routed(source, message_type(delivery.frame))
+            try:
+                return Outcome.KEPT, "", driver.read(delivery.frame, source)
+            except FrameError as error:
+                reason, detail = error.reason, error.detail
+            except Exception as error:  # noqa: BLE001 - a driver's bug costs its frame's meaning, not its bytes or the feed
+                reason, detail = "driver-error", type(error).__name__
+                # Its text may hold what the device sent; runtime.logs shows its type and place alone.
+                _log.error("driver failed", source=source.name, driver=driver.name, exc_info=error)
+        return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejection(delivery, reason, detail)]
+
+    def prove(self, connection: int, tokens: range) -> None:
+        """The answers to these tokens have arrived: their frames will not be sent again."""
+        self._spool.prove(connection, tokens)
+
+    def session_failed(self, error: Exception) -> None:
+        """A session raised, which is a bug: its connection ends."""
+        self._on_failure(error)
+
+    def _count(self, label: str) -> None:
+        if label not in self._counters:
+            self._counters[label] = frames.labels(self._plan.name, label)
+        self._counters[label].inc()

@@ -20,6 +20,9 @@ class SerialLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     flow_control: Annotated[
         Literal["none", "rts-cts", "xon-xoff", "dsr-dtr"], Meta(description="as the device is set")
     ] = "none"
+    insecure: Annotated[bool, Meta(description="socket:// and rfc2217:// have no TLS: plaintext beyond loopback")] = (
+        False
+    )
 
     @property
     def address(self) -> str:

@@ -1,35 +1,31 @@
-"""The delivery: a frame and its acknowledgement, which travel together."""
+"""The delivery: one frame from a link, and what tells a resend of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 from adapters.driver import Source
-from adapters.formats.hl7_ack import Outcome
+from adapters.session import Outcome
 
 connections = count(1)
+Answer = Callable[[Outcome, str], object]  # called once a frame is kept, or refused: how its sender is answered
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One frame from a port, and how its sender is answered.
-
-    `ack` is called exactly once, on the event loop, after the spool has committed the frame's reports to disk (or has
-    refused to): the transport answers in its protocol's own words. `reason` is set where the transport could not cut a
-    frame ("no-end-block"): `frame` then holds the bytes to keep.
-    """
+    """One frame from a link. `reason` is set where it could not be cut ("no-end-block"): `frame` then has the bytes."""
 
     frame: bytes
-    source: Source
+    source: Source[Any]
     received_at_us: int
-    ack: Callable[[Outcome, str], object]
     reason: str = ""
     retained: bool = False  # MQTT: an old value, never charted as new
     # What tells a resend (repeats.py):
     sender: str = ""  # "": nobody who could send again
-    connection: int = 0  # the next of `connections` for each that a transport accepts or opens
-    slot: int | None = None  # MLLP: which frame of its connection; MQTT: packet id. None: it is never sent again
-    proves: range = range(0)  # slots of its connection whose answers have arrived, for their sender has gone on
+    connection: int = 0  # the next of `connections` for each that a link accepts or opens
+    token: int | None = None  # which frame of its connection; MQTT: packet id. None: it is never sent again
+    answered: range = range(0)  # tokens of its connection whose answers have arrived, for their sender has gone on
     redelivered: bool | None = None  # MQTT's DUP; None: the protocol does not say

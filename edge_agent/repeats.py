@@ -1,55 +1,69 @@
-"""Repeats: a frame is dropped only when it says the same thing twice (DESIGN, "What must hold" 2).
+"""Repeats: a frame is dropped only when it says the same thing twice (DESIGN, "What must hold" 2; docs/adr/0008).
 
 Bytes that carry a time of their own are the same thing within an hour. Without one, identical bytes are two
-measurements, unless the earlier copy's acknowledgement may have been lost. It has not been lost where its sender went
-on: a frame on a connection proves those whose answers were on the wire before it came (in MQTT, the one with the same
-packet identifier: MQTT 5.0 section 2.2.1). So each connection's unproven frames are remembered, and a resend is known
-by them.
+measurements, unless the second is a resend: the answer to the first may have been lost, and the sender begins a new
+connection with it. An answer has not been lost where its sender went on (a frame on a connection proves those whose
+answers were on the wire before it came; in MQTT the one with the same packet identifier, MQTT 5.0 section 2.2.1), or
+where it ended its connection in order after it. So each connection's unproven frames are remembered, and a resend is
+known by them.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from hashlib import sha256
 
+from edge_agent import seen
 from edge_agent.delivery import Delivery
+from edge_agent.seen import SeenKeys
+from schemas.report import Report
 
 WINDOW_US = 3_600_000_000
-# Keys lie in buckets of ten minutes: what is written lies together, and what is old goes as whole pages.
-BUCKET_US = 600_000_000
-BUCKETS = WINDOW_US // BUCKET_US + 1
-SEEN_MAX = 1_000_000  # keys with a time of their own, some 40 MB; beyond it the oldest bucket goes
+RESEND_WINDOW_S = 300  # since the first copy: a sender that was not answered does not wait for so long
 UNPROVEN_MAX = 100_000
+CONNECTIONS_MAX = 20_000  # of which it is known that their sender went on
 
-SCHEMA = """
-CREATE TABLE seen (bucket INTEGER, key BLOB, at INTEGER, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
-CREATE TABLE unproven (
-    connection BLOB, slot INTEGER, key BLOB, at INTEGER, PRIMARY KEY (connection, slot)
+SCHEMA = f"""
+{seen.SCHEMA}CREATE TABLE unproven (
+    connection BLOB, token INTEGER, key BLOB, at INTEGER, PRIMARY KEY (connection, token)
 ) WITHOUT ROWID;
 CREATE INDEX unproven_key ON unproven (key);
 """
-_SEEN = f"SELECT 1 FROM seen WHERE bucket IN ({', '.join('?' * BUCKETS)}) AND key = ? AND at >= ?"
 _ELSEWHERE = (
-    "SELECT connection, slot FROM unproven WHERE key = ? AND connection <> ? AND at >= ? ORDER BY at DESC, slot DESC"
+    "SELECT connection, token, at FROM unproven WHERE key = ? AND connection <> ? AND at >= ?"
+    " ORDER BY at DESC, token DESC"
 )
+_FORGET = "DELETE FROM unproven WHERE connection = ? AND token >= ? AND token < ?"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sending:
-    """A delivery whose sender could send it again, and what its reports say."""
+    """A delivery whose sender could send it again, and what its reports say.
+
+    `key` is what two frames have in common that say the same.
+    """
 
     delivery: Delivery
     own_time: bool
-    claims: frozenset[str]  # one gateway may send the same bytes for two beds over two connections
+    key: bytes
 
-    @cached_property
-    def key(self) -> bytes:
-        """What two frames have in common that say the same."""
-        who = "\x1f".join([self.delivery.sender, *sorted(self.claims)]).encode("utf-8", "replace")
-        return sha256(sha256(who).digest() + self.delivery.frame).digest()[:16]
+    @staticmethod
+    def of(delivery: Delivery, reports: Sequence[Report]) -> Sending:
+        """Of a delivery and the reports of its frame."""
+        own_time = any(r.own_time for r in reports)
+        # One gateway may send the same bytes for two beds over two connections.
+        claims = (reports[0].claim,) if len(reports) == 1 else tuple(sorted({r.claim for r in reports}))
+        return Sending(delivery, own_time, sha256(_who(delivery.sender, claims) + delivery.frame).digest()[:16])
+
+
+@lru_cache(16_384)
+def _who(sender: str, claims: tuple[str, ...]) -> bytes:
+    return sha256("\x1f".join([sender, *claims]).encode("utf-8", "replace")).digest()
 
 
 class Repeats:
@@ -58,55 +72,87 @@ class Repeats:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._run = os.urandom(8)  # connections are counted anew after a restart
+        self._seen, self._found = SeenKeys(db), set[bytes]()
+        # Connections of this run whose sender sent something new: nothing on them is a resend any more.
+        self._went_on: OrderedDict[int, None] = OrderedDict()
+        self._first_at_us: tuple[Sending, int] | None = None  # of the resend just found: when its first copy came
+
+    def begin(self, sendings: Sequence[Sending], now_us: int) -> None:
+        """At the beginning of a transaction: look up all that it is about."""
+        self._found = self._seen.begin([s.key for s in sendings if s.own_time], now_us - WINDOW_US)
+
+    def write(self, now_us: int) -> None:
+        """At the end of a transaction."""
+        self._seen.write(now_us)
 
     def is_repeat(self, sending: Sending, now_us: int) -> bool:
         """Whether the frame was kept before; what it proves is forgotten."""
-        since_us, proves = now_us - WINDOW_US, sending.delivery.proves
+        delivery = sending.delivery
+        self._first_at_us = None
         if sending.own_time:
-            buckets = range(now_us // BUCKET_US - BUCKETS + 1, now_us // BUCKET_US + 1)
-            found = self._db.execute(_SEEN, (*buckets, sending.key, since_us)).fetchone() is not None
+            found = sending.key in self._found or sending.key in self._seen.added
+        elif delivery.redelivered is not None:
+            found = delivery.redelivered and self._take_redelivered(sending, now_us)
         else:
-            found = self._find_unproven(sending, since_us)
-        if proves:
-            span = (self._connection(sending), proves.start, proves.stop)
-            self._db.execute("DELETE FROM unproven WHERE connection = ? AND slot >= ? AND slot < ?", span)
+            found = self._take_resend(sending, now_us)
+        if not found:
+            self._went_on[delivery.connection] = None
+            self._went_on.move_to_end(delivery.connection)
+            if len(self._went_on) > CONNECTIONS_MAX:
+                self._went_on.popitem(last=False)
+        if delivery.answered:
+            self.prove(delivery.connection, delivery.answered)
         return found
 
     def remember(self, sending: Sending, now_us: int) -> None:
         """The frame is kept, now or before; its acknowledgement may yet be lost."""
         if sending.own_time:
-            seen = (now_us // BUCKET_US, sending.key, now_us)
-            self._db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", seen)
-        elif sending.delivery.slot is not None:
-            unproven = (self._connection(sending), sending.delivery.slot, sending.key, now_us)
+            self._seen.add(sending.key, now_us)
+        elif sending.delivery.token is not None:
+            at_us = now_us
+            if self._first_at_us is not None and self._first_at_us[0] is sending:
+                at_us = self._first_at_us[1]  # or resends of resends would go on for ever
+            connection = self._connection(sending.delivery.connection)
+            unproven = (connection, sending.delivery.token, sending.key, at_us)
             self._db.execute("INSERT OR REPLACE INTO unproven VALUES (?, ?, ?, ?)", unproven)
 
+    def prove(self, connection: int, tokens: range) -> None:
+        """The answers to these frames of a connection have arrived: they are not sent again."""
+        self._db.execute(_FORGET, (self._connection(connection), tokens.start, tokens.stop))
+
     def tidy(self, now_us: int) -> None:
-        """Forget what is older than the window or over the limits."""
-        self._db.execute("DELETE FROM seen WHERE bucket <= ?", (now_us // BUCKET_US - BUCKETS,))
-        if self._count("seen") > SEEN_MAX:
-            self._db.execute("DELETE FROM seen WHERE bucket = (SELECT min(bucket) FROM seen)")
+        """After `begin`: forget what is older than the window or over the limits."""
+        self._seen.tidy(now_us - WINDOW_US)
         self._db.execute("DELETE FROM unproven WHERE at < ?", (now_us - WINDOW_US,))
-        if (excess := self._count("unproven") - UNPROVEN_MAX) > 0:
+        excess = self._count_unproven() - UNPROVEN_MAX
+        if excess > 0:
             oldest = "SELECT key FROM unproven ORDER BY at LIMIT ?"
             self._db.execute(f"DELETE FROM unproven WHERE key IN ({oldest})", (excess,))
 
-    def _find_unproven(self, sending: Sending, since_us: int) -> bool:
-        """Whether this is a resend; the copy that is sent now stands for the earlier one."""
-        slot, key = sending.delivery.slot, sending.key
-        if sending.delivery.redelivered:
-            named = "DELETE FROM unproven WHERE key = ? AND slot = ? AND at >= ?"
-            return self._db.execute(named, (key, slot, since_us)).rowcount > 0
-        if slot is None or sending.delivery.redelivered is not None:
-            return False
-        earlier = self._db.execute(_ELSEWHERE, (key, self._connection(sending), since_us)).fetchone()
-        if earlier is not None:  # frames come again in their order: those before it were answered
-            self._db.execute("DELETE FROM unproven WHERE connection = ? AND slot <= ?", earlier)
-        return earlier is not None
+    def _take_redelivered(self, sending: Sending, now_us: int) -> bool:
+        """Whether a frame that says of itself that it is sent again was kept: the copy of now stands for it."""
+        named = "DELETE FROM unproven WHERE key = ? AND token = ? AND at >= ?"
+        copy = (sending.key, sending.delivery.token, now_us - WINDOW_US)
+        return self._db.execute(named, copy).rowcount > 0
 
-    def _count(self, table: str) -> int:
-        (count,) = self._db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    def _take_resend(self, sending: Sending, now_us: int) -> bool:
+        """Whether this is a resend, with which its connection begins: the copy of now stands for the earlier one."""
+        delivery = sending.delivery
+        if delivery.token is None or delivery.connection in self._went_on:
+            return False
+        since_us = now_us - RESEND_WINDOW_S * 1_000_000
+        here = self._connection(delivery.connection)
+        earlier = self._db.execute(_ELSEWHERE, (sending.key, here, since_us)).fetchone()
+        if earlier is None:
+            return False
+        connection, token, at_us = earlier
+        self._db.execute(_FORGET, (connection, 0, token + 1))  # they come again in order: those before were answered
+        self._first_at_us = (sending, at_us)
+        return True
+
+    def _count_unproven(self) -> int:
+        (count,) = self._db.execute("SELECT count(*) FROM unproven").fetchone()
         return int(count)
 
-    def _connection(self, sending: Sending) -> bytes:
-        return self._run + sending.delivery.connection.to_bytes(8)
+    def _connection(self, connection: int) -> bytes:
+        return self._run + connection.to_bytes(8)

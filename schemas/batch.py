@@ -9,11 +9,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import zstandard
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from schemas import layout
@@ -37,8 +38,11 @@ from schemas.report import (
 )
 
 _Array = NDArray[Any]
-_WITH_EXPONENT = frozenset({RecordKind.NUMERIC, RecordKind.BOUND})
-_WITH_MANTISSA = _WITH_EXPONENT | {RecordKind.CODE, RecordKind.ALARM}
+_WITH_MANTISSA = (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.ALARM)
+_SEQUENCE = struct.Struct("<Q")
+# As plain numbers: compared for every record that an edge keeps.
+_BOUND, _NOT_AVAILABLE = int(RecordKind.BOUND), int(Validity.NOT_AVAILABLE)
+_WITH_CLAIM = (Kind.EVENT, Kind.REJECTED)  # what the hospital learns a device's claim from
 
 
 # --- edge: one report to bytes --------------------------------------------------------------------------------------
@@ -49,32 +53,48 @@ def encode_report(report: Report, salt: bytes, frame_hash: bytes) -> bytearray:
 
     Raises LayoutError where the report is larger than the layout allows.
     """
-    if len(report.records) > layout.RECORDS_PER_REPORT_MAX:
-        raise LayoutError("too-many-records", str(len(report.records)))
-    tail = b"".join(_tail_entries(report))
+    records = report.records
+    if len(records) > layout.RECORDS_PER_REPORT_MAX:
+        raise LayoutError("too-many-records", str(len(records)))
+    fields: list[int] = []
+    with_tail = report.frame is not None or report.kind in _WITH_CLAIM
+    # `astuple` and one `pack` for all records: half the time of a field and a record at a time.
+    for (
+        code, unit, channel, kind, validity, mantissa, exponent, marks, text, note, as_sent, samples, alarm
+    ) in map(astuple, records):  # fmt: skip
+        if validity == _NOT_AVAILABLE or kind > _BOUND:
+            exponent = 0
+            if validity == _NOT_AVAILABLE or kind not in _WITH_MANTISSA:
+                mantissa = 0
+        fields += (code, unit, channel, kind, validity, exponent, marks, mantissa)
+        if (
+            text is not None
+            or note is not None
+            or as_sent is not None
+            or samples is not None
+            or alarm is not None
+        ):  # fmt: skip
+            with_tail = True
+    tail = b"".join(_tail_entries(report)) if with_tail else b""
     device_at = layout.ABSENT_TIME if report.device_at_us is None else report.device_at_us
-    out = bytearray(
-        layout.REPORT_STRUCT.pack(
-            report.device.bytes, salt, frame_hash, report.observed_at_us, device_at, report.received_at_us, 0,
-            min(report.uncertainty_ms, 0xFFFFFFFF), report.clock_quality, report.kind, len(report.records), len(tail),
-        )
+    row = layout.REPORT_STRUCT.pack(
+        report.device.bytes, salt, frame_hash, report.observed_at_us, device_at, report.received_at_us, 0,
+        min(report.uncertainty_ms, 0xFFFFFFFF), report.clock_quality, report.kind, len(records), len(tail),
     )  # fmt: skip
-    for r in report.records:
-        there = r.validity != Validity.NOT_AVAILABLE
-        mantissa = r.mantissa if there and r.kind in _WITH_MANTISSA else 0
-        exponent = r.exponent if there and r.kind in _WITH_EXPONENT else 0
-        out += layout.RECORD_STRUCT.pack(
-            r.code, r.unit, r.channel, r.kind, r.validity, exponent, r.marks, mantissa
-        )  # fmt: skip
-    out += tail
+    out = bytearray(row + _records_struct(len(records)).pack(*fields) + tail)
     if len(out) > layout.FRAME_BYTES_MAX + layout.CUT_BYTES // 2:
         raise LayoutError("report-too-large", f"{len(out)} bytes")
     return out
 
 
+@lru_cache(256)
+def _records_struct(count: int) -> struct.Struct:
+    return struct.Struct("<" + layout.RECORD_STRUCT.format.removeprefix("<") * count)
+
+
 def set_sequence(leaf: bytearray, sequence: int) -> None:
     """Write the report's number in its device and spool; the spool assigns it as it commits."""
-    struct.pack_into("<Q", leaf, layout.SEQUENCE_OFFSET, sequence)
+    _SEQUENCE.pack_into(leaf, layout.SEQUENCE_OFFSET, sequence)
 
 
 def _tail_entries(report: Report) -> Iterator[bytes]:
@@ -96,7 +116,7 @@ def _tail_entries(report: Report) -> Iterator[bytes]:
             yield entry(i, TailKind.ALARM, _alarm_bytes(r.alarm))
     if report.frame is not None:
         yield entry(layout.REPORT_LEVEL, TailKind.FRAME, report.frame[: layout.FRAME_BYTES_MAX])
-    if report.kind in (Kind.EVENT, Kind.REJECTED):  # what the hospital learns a device's claim from
+    if report.kind in _WITH_CLAIM:
         yield entry(layout.REPORT_LEVEL, TailKind.CLAIM, report.claim.encode("utf-8", "replace"))
 
 
@@ -233,6 +253,15 @@ class Table:
         first, last = self.record_start[report], self.record_start[report + 1]
         tail = self.tails[self.tail_start[report] : self.tail_start[report + 1]]
         return bytes(self.rows[report].tobytes() + self.cells[first:last].tobytes() + tail)
+
+
+def table_of(encoded_reports: Sequence[bytes]) -> Table:
+    """The table of reports that `encode_report` made, without a batch around them."""
+    body, records, _ = plain_body(encoded_reports)
+    rows_end = len(encoded_reports) * REPORT_ROW.itemsize
+    rows = np.frombuffer(body, REPORT_ROW, len(encoded_reports))
+    cells = np.frombuffer(body, RECORD, records, rows_end)
+    return Table(rows, cells, body[rows_end + records * RECORD.itemsize :])
 
 
 def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:

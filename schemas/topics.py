@@ -44,11 +44,7 @@ def receipt_partition(edge: bytes, partitions: int = RECEIPT_PARTITIONS) -> int:
 
 
 TOPICS: tuple[Topic, ...] = (
-    *(
-        Topic(name(lane), 24 * HOUR_MS, MESSAGE_BYTES_MAX)
-        for lane in Lane
-        for name in (raw, valid, signed)
-    ),
+    *(Topic(name(lane), 24 * HOUR_MS, MESSAGE_BYTES_MAX) for lane in Lane for name in (raw, valid, signed)),
     Topic(RECEIPTS, 24 * HOUR_MS, 64 * 1024, partitions=RECEIPT_PARTITIONS),
     Topic(ALERTS, 7 * 24 * HOUR_MS, 256 * 1024),
 )

@@ -37,6 +37,9 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kafka: Annotated[str, Meta(description="bootstrap servers, host:port, comma between")] = "127.0.0.1:9092"
     kafka_ca: Annotated[Path | None, Meta(description="CA file: TLS to the broker when set")] = None
+    kafka_cert: Annotated[Path | None, Meta(description="our client certificate for the broker")] = None
+    kafka_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
+    insecure: Annotated[bool, Meta(description="plaintext to a broker or a database beyond loopback")] = False
     database: Annotated[str, Meta(description="PostgreSQL conninfo without a password")] = "dbname=vitalwire"
     database_password_file: Annotated[Path | None, Meta(description="file with the password, readable by us alone")] = (
         None
@@ -66,7 +69,11 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Annotated[tuple[LimitConfig, ...], Meta(description="alarm limits")] = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a slip that would cost a record."""
+        """Raises ValueError for a slip that would cost a record, or TLS."""
+        if (self.kafka_cert is None) != (self.kafka_key is None):
+            raise ValueError("kafka_cert and kafka_key need each other")
+        if self.kafka_cert and not self.kafka_ca:
+            raise ValueError("kafka_cert is of no use without kafka_ca, the CA file of the broker: name it too")
         for name, least in KEEP_DAYS_MIN.items():
             if 0 < getattr(self, name) < least:
                 raise ValueError(f"{name} is below {least}: 0 keeps for ever")

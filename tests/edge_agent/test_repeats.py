@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.driver import Source
+from adapters.driver import NoSettings, Source
 from edge_agent import repeats
+from edge_agent import seen as seen_keys
 from edge_agent.delivery import Delivery
-from edge_agent.repeats import WINDOW_US, Repeats, Sending
+from edge_agent.repeats import RESEND_WINDOW_S, WINDOW_US, Repeats, Sending
+from tests.making import report
 
 NOW_US = 1_790_000_000_000_000
 TIMED, BARE = True, False
 BED = frozenset({"bed"})
+S = 1_000_000
 
 
 @pytest.fixture
@@ -35,25 +40,32 @@ def seen(db: sqlite3.Connection) -> Repeats:
 
 
 def sent(frame: bytes, connection: int, own_time: bool = BARE, claims: frozenset[str] = BED, **more: Any) -> Sending:
-    given = Delivery(frame, Source("gw"), NOW_US, lambda *_: None, connection=connection, **{"sender": "gw"} | more)
-    return Sending(given, own_time, claims)
+    given = Delivery(frame, Source("gw", NoSettings()), NOW_US, connection=connection, **{"sender": "gw"} | more)
+    said = [msgspec.structs.replace(report(claim), own_time=own_time) for claim in sorted(claims)]
+    return Sending.of(given, said)
 
 
 class Line:
     """A connection over MLLP: frames in their order, `unanswered` of them under way to their answers."""
 
     def __init__(self, seen: Repeats, connection: int) -> None:
-        self._seen, self._connection, self._slots = seen, connection, count()
+        self._seen, self._connection, self._tokens = seen, connection, count()
 
-    def repeat(self, frame: bytes, unanswered: int = 0, **more: Any) -> bool:
-        slot = next(self._slots)
-        told = {"slot": slot, "proves": range(slot - unanswered)} | more
-        return repeat(self._seen, sent(frame, self._connection, **told))
+    def repeat(self, frame: bytes, unanswered: int = 0, now_us: int = NOW_US, **more: Any) -> bool:
+        token = next(self._tokens)
+        told: dict[str, Any] = {"token": token, "answered": range(token - unanswered)} | more
+        return repeat(self._seen, sent(frame, self._connection, **told), now_us)
+
+    def end_in_order(self) -> None:
+        """All that was sent was answered before."""
+        self._seen.prove(self._connection, range(next(self._tokens)))
 
 
 def repeat(seen: Repeats, sending: Sending, now_us: int = NOW_US) -> bool:
+    seen.begin([sending], now_us)
     found = seen.is_repeat(sending, now_us)
     seen.remember(sending, now_us)
+    seen.write(now_us)
     return found
 
 
@@ -78,6 +90,40 @@ def test_a_resend_after_a_cut_connection_is_a_repeat_and_then_the_new_one_stands
     third = Line(seen, 3)
     assert third.repeat(b"x")
     assert not third.repeat(b"x")  # it went on: a measurement
+
+
+def test_who_ends_in_order_after_each_message_has_its_answer(seen: Repeats) -> None:
+    """Senders that open a connection a message: an unchanged value is a measurement each time."""
+    for connection in range(1, 6):
+        line = Line(seen, connection)
+        assert not line.repeat(b"x", now_us=NOW_US + connection * S)
+        line.end_in_order()
+    lost = Line(seen, 6)
+    assert not lost.repeat(b"x", now_us=NOW_US + 6 * S)  # its answer is lost
+    assert Line(seen, 7).repeat(b"x", now_us=NOW_US + 8 * S)
+
+
+def test_who_never_ends_in_order_is_kept_again_after_the_window(seen: Repeats) -> None:
+    """An unchanged value, a connection a message, each reset as soon as it is answered: nobody can tell."""
+    window = RESEND_WINDOW_S
+    kept = [t for t in range(3 * window) if not Line(seen, t + 1).repeat(b"x", now_us=NOW_US + t * S)]
+    assert kept == [0, window + 1, 2 * window + 2]
+
+
+def test_a_resend_is_what_a_connection_begins_with(seen: Repeats) -> None:
+    """Two connections at the same time, in turns: what comes on one that has gone on is a measurement."""
+    first, second = Line(seen, 1), Line(seen, 2)
+    assert [first.repeat(b"a"), second.repeat(b"b")] == [False, False]
+    assert not any(line.repeat(b"x") for _ in range(5) for line in (first, second))
+    third = Line(seen, 3)
+    assert [third.repeat(b"x") for _ in range(3)] == [True, True, False]  # both may have been unanswered
+
+
+def test_another_sender_and_another_bed_do_not_repeat(seen: Repeats) -> None:
+    assert not Line(seen, 1).repeat(b"x")
+    assert not Line(seen, 2).repeat(b"x", sender="other")
+    assert not Line(seen, 3).repeat(b"x", claims=frozenset({"another bed"}))
+    assert Line(seen, 4).repeat(b"x")
 
 
 def test_a_frame_whose_sender_went_on_was_answered(seen: Repeats) -> None:
@@ -108,12 +154,12 @@ def test_after_a_restart_the_same_connection_number_is_another_connection(db: sq
 
 
 def test_mqtt_tells_by_packet_id_and_flag(seen: Repeats) -> None:
-    def come(frame: bytes, connection: int, slot: int, redelivered: bool = False) -> bool:
-        more = {"slot": slot, "proves": range(slot, slot + 1), "redelivered": redelivered}
+    def come(frame: bytes, connection: int, token: int, redelivered: bool = False) -> bool:
+        more: dict[str, Any] = {"token": token, "answered": range(token, token + 1), "redelivered": redelivered}
         return repeat(seen, sent(frame, connection, **more))
 
-    for slot in (1, 2, 3):
-        assert not come(b"x", 1, slot)
+    for token in (1, 2, 3):
+        assert not come(b"x", 1, token)
     assert come(b"x", 1, 1, redelivered=True)  # on its own connection too
     assert not come(b"x", 2, 1)  # a new message: no flag
     assert come(b"x", 2, 2, redelivered=True)
@@ -127,35 +173,53 @@ def test_who_cannot_send_again_never_repeats(seen: Repeats) -> None:
 
 
 def test_keys_are_bounded(seen: Repeats, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeats, "SEEN_MAX", 10)
+    monkeypatch.setattr(seen_keys, "KEYS_MAX", 10)
+    monkeypatch.setattr(seen_keys, "KEYS_LEFT", 9)
     monkeypatch.setattr(repeats, "UNPROVEN_MAX", 10)
     for i in range(30):
         repeat(seen, sent(b"%d" % i, i, TIMED), NOW_US + i * 60_000_000)
-        repeat(seen, sent(b"%d" % i, i, slot=0), NOW_US + i * 60_000_000)
+        repeat(seen, sent(b"%d" % i, i, token=0), NOW_US + i * 60_000_000)
     seen.tidy(NOW_US + 1_800_000_000)
     assert repeat(seen, sent(b"29", 99, TIMED), NOW_US + 1_800_000_000)
-    assert repeat(seen, sent(b"29", 99, slot=0), NOW_US + 1_800_000_000)
-    assert not seen.is_repeat(sent(b"0", 99, TIMED), NOW_US + 1_800_000_000)
+    assert repeat(seen, sent(b"29", 99, token=0), NOW_US + 1_800_000_000)
+    first = sent(b"0", 99, TIMED)
+    seen.begin([first], NOW_US + 1_800_000_000)
+    assert not seen.is_repeat(first, NOW_US + 1_800_000_000)
     seen.tidy(NOW_US + 3 * WINDOW_US)
     assert [db.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("seen", "unproven")] == [(0,), (0,)]
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(b"ab"), st.sampled_from(["lost", "answered"])), max_size=30))
-def test_a_sender_that_repeats_until_it_is_answered_is_kept_exactly_once_a_measurement(
-    measurements: list[tuple[int, str]],
-) -> None:
-    """Each measurement is sent, on a new connection whenever an answer was lost, until one arrives."""
+def fresh() -> Repeats:
     db = sqlite3.connect(":memory:", isolation_level=None)
     db.executescript(repeats.SCHEMA)
-    seen, connections, kept = Repeats(db), count(), 0
+    return Repeats(db)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(b"ab"),
+            st.sampled_from(["answered", "lost", "lost twice"]),
+            st.sampled_from(["stays", "ends in order"]),
+        ),
+        max_size=30,
+    )
+)
+def test_a_sender_that_repeats_until_it_is_answered_is_kept_exactly_once_a_measurement(
+    measurements: list[tuple[int, str, str]],
+) -> None:
+    """Each is sent, on a new connection whenever its answer was lost, until one arrives; unchanged values too."""
+    seen, connections, kept = fresh(), count(1), 0
     line = Line(seen, next(connections))
-    for value, first_answer in measurements:
-        kept += not line.repeat(bytes([value]))
-        if first_answer == "lost":
-            line = Line(seen, next(connections))
+    for value, answer, then in measurements:
+        for lost in range(("answered", "lost", "lost twice").index(answer) + 1):
+            if lost:
+                line = Line(seen, next(connections))
             kept += not line.repeat(bytes([value]))
-    db.close()
+        if then == "ends in order":
+            line.end_in_order()
+            line = Line(seen, next(connections))
     assert kept == len(measurements)
 
 
@@ -163,13 +227,42 @@ def test_a_sender_that_repeats_until_it_is_answered_is_kept_exactly_once_a_measu
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9)), max_size=20))
 def test_a_sender_that_does_not_wait_is_kept_exactly_once_a_measurement_too(rounds: list[tuple[int, int]]) -> None:
     """In each round, up to `window` frames are sent at once; of some of their answers all were lost, and it is cut."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    db.executescript(repeats.SCHEMA)
-    seen, kept, numbers = Repeats(db), 0, count()
+    seen, kept, numbers = fresh(), 0, count()
     unanswered: list[bytes] = []
     for connection, (window, lost) in enumerate(rounds):
-        line, lot = Line(seen, connection), [*unanswered, *(b"%d" % next(numbers) for _ in range(window))]
-        kept += sum(not line.repeat(frame, under_way) for under_way, frame in enumerate(lot))
-        unanswered = lot[len(lot) - min(lost, len(lot)) :]
-    db.close()
+        line, frames = Line(seen, connection), [*unanswered, *(b"%d" % next(numbers) for _ in range(window))]
+        kept += sum(not line.repeat(frame, under_way) for under_way, frame in enumerate(frames))
+        unanswered = frames[len(frames) - min(lost, len(frames)) :]
     assert kept == next(numbers)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([1, 20, 299, 301, 2000]), st.sampled_from(["goes on", "reset", "in order"]))))
+def test_a_measurement_is_lost_for_no_longer_than_the_window(steps: list[tuple[int, str]]) -> None:
+    """A sender that was always answered, whatever it does with its connections; its value does not change."""
+    seen, connections = fresh(), count(1)
+    line, now_us, kept_us, lost_since_opened = Line(seen, next(connections)), NOW_US, 0, 0
+    for wait_s, then in steps:
+        now_us += wait_s * S
+        if line.repeat(b"x", now_us=now_us):
+            lost_since_opened += 1
+            assert now_us - kept_us <= RESEND_WINDOW_S * S
+        else:
+            kept_us = now_us
+        assert lost_since_opened <= 1
+        if then != "goes on":
+            if then == "in order":
+                line.end_in_order()
+            line, lost_since_opened = Line(seen, next(connections)), 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 400), max_size=20))
+def test_a_resend_is_kept_twice_only_after_the_window(waits_s: list[int]) -> None:
+    """One measurement whose answers are all lost, sent again and again on new connections."""
+    seen, now_us, kept_us = fresh(), NOW_US, list[int]()
+    for connection, wait_s in enumerate(waits_s, 1):
+        now_us += wait_s * S
+        if not Line(seen, connection).repeat(b"x", now_us=now_us):
+            kept_us.append(now_us)
+    assert all(later - earlier > RESEND_WINDOW_S * S for earlier, later in itertools.pairwise(kept_us))

@@ -1,4 +1,5 @@
 import asyncio
+from ssl import SSLError
 
 import msgspec
 import pytest
@@ -6,12 +7,38 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource
 
+from runtime.errors import UserError
+from runtime.tls import server_context
 from schemas.topics import Topic
 from schemas.transition import Transition
 from stream_processors import broker
 from stream_processors.config import ProcessorsConfig
+from tests.runtime.conftest import Certified
+from tests.runtime.test_tls import handshake
 
 HOUR_MS = 3_600_000
+
+
+def test_without_a_ca_a_broker_on_this_machine_is_spoken_to_in_plaintext() -> None:
+    assert broker.security(ProcessorsConfig(kafka="127.0.0.1:1,localhost:2")) == {}
+
+
+def test_plaintext_to_a_broker_beyond_is_refused_unless_asked_for() -> None:
+    with pytest.raises(UserError, match=r"the broker at broker .*give kafka_ca"):
+        broker.security(ProcessorsConfig(kafka="127.0.0.1:1,broker:9092"))
+    assert broker.security(ProcessorsConfig(kafka="broker:9092", insecure=True)) == {}
+
+
+def test_our_certificate_is_shown_to_a_broker_that_asks(ours: Certified, theirs: Certified) -> None:
+    server = server_context(ours.cert, ours.key, client_ca=theirs.cert)
+    known = broker.security(
+        ProcessorsConfig(kafka="broker:9092", kafka_ca=ours.cert, kafka_cert=theirs.cert, kafka_key=theirs.key)
+    )
+    assert known["security_protocol"] == "SSL"
+    assert handshake(server, known["ssl_context"]) == "TLSv1.3"
+    nobody = broker.security(ProcessorsConfig(kafka="broker:9092", kafka_ca=ours.cert))
+    with pytest.raises(SSLError):
+        handshake(server, nobody["ssl_context"])
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Protocols' state machines, one file each: bytes to frames and answers, without I/O and without a clock."""

@@ -1,0 +1,157 @@
+"""The control socket of a running agent: how its sources stand, and what goes over them, for this machine's users.
+
+A Unix socket of mode 600. A client sends one line of JSON and gets lines until the end:
+
+    {"ask": "sources"}                          one line of JSON: a list of states
+    {"ask": "record", "source": "ICU-07"}       a recording (docs/recording.md) until the client closes
+
+What cannot be done is one line {"error": "..."}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from adapters.formats.recording import HEADER, write
+from edge_agent.supervisor import Supervisor
+
+REQUEST_BYTES_MAX = 4096
+REQUEST_S = 5.0
+CLIENTS_MAX = 8
+RETRY_S = 30.0
+_log = structlog.get_logger("control")
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a client asks."""
+
+    ask: str
+    source: str = ""
+
+
+class ControlServer:
+    """Serves at `path` as long as the agent runs; where it cannot, the agent does without."""
+
+    def __init__(self, path: Path, supervisors: Sequence[Supervisor]) -> None:
+        self.path = path
+        self._supervisors = {supervisor.name: supervisor for supervisor in supervisors}
+        self._clients = 0
+
+    async def run(self, emit: Callable[[str, str], object]) -> None:
+        """Until cancelled; what hinders it is said once."""
+        said = ""
+        while True:
+            try:
+                await self._serve()
+            except OSError as error:
+                why = f"{self.path} cannot be listened on ({error.strerror or error}): set control_socket"
+                if why != said:
+                    said = why
+                    emit("control-trouble", why)
+            await asyncio.sleep(RETRY_S)
+
+    async def _serve(self) -> None:
+        listening = listen(self.path)
+        try:
+            server = await asyncio.start_unix_server(self._client, sock=listening, limit=REQUEST_BYTES_MAX)
+            async with server:
+                await server.serve_forever()
+        finally:
+            listening.close()
+            with suppress(OSError):
+                self.path.unlink()
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients += 1
+        try:
+            if self._clients > CLIENTS_MAX:
+                writer.write(_error("too many clients at one time"))
+                return
+            async with asyncio.timeout(REQUEST_S):
+                line = await reader.readline()
+            gone = asyncio.ensure_future(reader.read())  # ends with the client
+            answer = asyncio.ensure_future(self._answer(line, writer))
+            await asyncio.wait([gone, answer], return_when=asyncio.FIRST_COMPLETED)
+            for task in (gone, answer):
+                task.cancel()
+            await asyncio.gather(gone, answer, return_exceptions=True)
+        except (OSError, ValueError) as error:  # TimeoutError is one; ValueError: a line too long
+            _log.info("control client gone", error=type(error).__name__)
+        finally:
+            self._clients -= 1
+            writer.close()
+
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        async for text in self._lines(line):
+            writer.write(text)
+            await writer.drain()
+
+    async def _lines(self, line: bytes) -> AsyncIterator[bytes]:
+        try:
+            request = msgspec.json.decode(line, type=Request)
+        except msgspec.DecodeError:
+            yield _error("not understood")
+            return
+        match request.ask:
+            case "sources":
+                yield msgspec.json.encode([asdict(s.state) for s in self._supervisors.values()]) + b"\n"
+            case "record" if request.source in self._supervisors:
+                async for text in self._record(self._supervisors[request.source]):
+                    yield text
+            case "record":
+                names = ", ".join(map(repr, self._supervisors)) or "none"
+                yield _error(f"no source {request.source!r}: there are {names}")
+            case other:
+                yield _error(f"{other!r} is nothing that can be asked")
+
+    async def _record(self, supervisor: Supervisor) -> AsyncIterator[bytes]:
+        recorder = supervisor.tap.attach()
+        try:
+            begun = datetime.now(UTC).isoformat(timespec="milliseconds")
+            state = supervisor.state
+            yield f"{HEADER}\n# {state.link}, driver {state.driver}, begun {begun}\n".encode()
+            while True:
+                for entry in await recorder.take():
+                    yield write(entry).encode()
+        finally:
+            supervisor.tap.detach(recorder)
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening Unix socket that its owner alone may use. Raises OSError, also where another agent listens there."""
+    _remove_stale(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)  # from the first moment on
+    try:
+        listening.bind(str(path))
+    except OSError:
+        listening.close()
+        raise
+    finally:
+        os.umask(mask)
+    return listening
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of an agent that has died; of a living one it is left, and cannot be had."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(str(path)) != 0:
+                path.unlink()
+
+
+def _error(text: str) -> bytes:
+    return msgspec.json.encode({"error": text}) + b"\n"

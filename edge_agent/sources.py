@@ -1,0 +1,213 @@
+"""What is decided of a source before it is opened: its driver, the driver's settings, its mapping and time zone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from adapters.devices.registry import DRIVER_BY_NAME
+from adapters.driver import DeviceDriver, Source
+from adapters.formats.hl7v2 import header
+from adapters.site import SiteMapping, read_site
+from edge_agent.config import EdgeConfig, Link, MqttLink, SerialLink, SourceConfig, TcpLink
+from edge_agent.links.mqtt import topic_problem
+from edge_agent.links.serial import url_problem
+from edge_agent.links.tcp import split_address
+from runtime import config as configuration
+from runtime.errors import UserError
+from schemas.errors import ConfigError
+
+Routes = Mapping[str, tuple[DeviceDriver[Any], msgspec.Struct]]
+
+
+@dataclass(frozen=True)
+class SourcePlan:
+    """A source as configured, checked; nothing is opened yet.
+
+    `routes` are the drivers for some message types, with their settings, by MSH-9.1.
+    """
+
+    config: SourceConfig
+    driver: DeviceDriver[Any]
+    settings: msgspec.Struct
+    site: SiteMapping = field(default_factory=SiteMapping)
+    time_zone: ZoneInfo | None = None
+    routes: Routes = field(default_factory=dict)
+    lasting: dict[str, Any] = field(default_factory=dict)  # of all connections, as long as the agent
+    counts: Counter[str] = field(default_factory=Counter)  # by the drivers' and sessions' own names
+
+    @property
+    def name(self) -> str:
+        """The source's name."""
+        return self.config.name
+
+    @property
+    def link(self) -> Link:
+        """How its bytes come."""
+        return self.config.link
+
+    def source(self, peer: str) -> Source[Any]:
+        """What the driver is told of where frames come from: one for each connection or topic."""
+        return Source(
+            self.name, self.settings, self.site, self.time_zone, peer, lasting=self.lasting, counts=self.counts
+        )
+
+    def routed(self, source: Source[Any], message_type: str) -> tuple[DeviceDriver[Any], Source[Any]]:
+        """The driver for an HL7 message of this type, and what it is told; what is remembered is shared."""
+        if message_type not in self.routes:
+            return self.driver, source
+        driver, settings = self.routes[message_type]
+        return driver, replace(source, settings=settings)
+
+
+def plan_source(config: SourceConfig, sites: Mapping[str, SiteMapping]) -> SourcePlan:
+    """Decide all of a source that its configuration says; raises ConfigError with the remedy."""
+    driver = driver_named(config, config.driver)
+    problem = address_problem(config.link)
+    if problem:
+        raise ConfigError(f"{config.name}: {problem}")
+    try:
+        zone = ZoneInfo(config.time_zone) if config.time_zone else None
+    except (OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
+        zone = None
+    except KeyError:
+        zone = None
+    if config.time_zone and zone is None:
+        raise ConfigError(f"{config.name}: no time zone {config.time_zone!r}: write one such as Asia/Shanghai")
+    return SourcePlan(
+        config=config,
+        driver=driver,
+        settings=settings_of(config, driver),
+        site=sites.get(config.name) or sites.get("") or SiteMapping(),
+        time_zone=zone,
+        routes={name: _route(config, driver, other) for name, other in config.drivers_by_msh9.items()},
+    )
+
+
+def driver_named(config: SourceConfig, name: str) -> DeviceDriver[Any]:
+    """The driver, if it can be reached over this source's link; raises ConfigError."""
+    wanted = link_type(config.link)
+    driver = DRIVER_BY_NAME.get(name)
+    if driver is None or wanted not in driver.links:
+        names = ", ".join(d.name for d in DRIVER_BY_NAME.values() if wanted in d.links)
+        raise ConfigError(f"{config.name}: driver {name!r} does not speak over {wanted}: choose {names}")
+    return driver
+
+
+def link_type(link: Link) -> str:
+    """The word for a link's kind: serial, tcp, mqtt."""
+    return str(link.__struct_config__.tag)
+
+
+def settings_of(config: SourceConfig, driver: DeviceDriver[Any]) -> msgspec.Struct:
+    """`[source.settings]` as its driver understands it; raises ConfigError."""
+    try:
+        settings: msgspec.Struct = configuration.convert(config.settings, driver.settings)
+    except UserError as error:
+        raise ConfigError(f"{config.name}: [source.settings]: {error}") from None
+    return settings
+
+
+def _route(
+    config: SourceConfig, driver: DeviceDriver[Any], name: str
+) -> tuple[DeviceDriver[Any], msgspec.Struct]:  # fmt: skip
+    """Another driver of the same source: it has the source's settings where it understands them, else its defaults."""
+    other = driver_named(config, name)
+    if other.settings is driver.settings:
+        return other, settings_of(config, driver)
+    try:
+        return other, configuration.convert({}, other.settings)
+    except UserError as error:
+        raise ConfigError(f"{config.name}: driver {name!r} cannot be one of drivers_by_msh9: {error}") from None
+
+
+def message_type(frame: bytes) -> str:
+    """MSH-9.1 of an HL7 message, "" where there is none."""
+    head = header(frame)
+    if head is None or len(head.fields) < 10:
+        return ""
+    component = head.fields[2][:1]
+    message = head.fields[9]
+    return (message.split(component)[0] if component else message).strip().upper()
+
+
+def address_problem(link: Link) -> str:
+    """Why a link's address cannot be used, in plain words; "" where it can."""
+    match link:
+        case SerialLink():
+            return url_problem(link.port)
+        case TcpLink() | MqttLink():
+            try:
+                split_address(link.address)
+            except ValueError:
+                return f"{link.address!r} is no address: write host:port"
+    if isinstance(link, MqttLink):
+        return next(filter(None, map(topic_problem, link.topics)), "")
+    return ""
+
+
+def site_mappings(path: Path | None) -> dict[str, SiteMapping]:
+    """The site's mapping file by source; raises ConfigError."""
+    if path is None:
+        return {}
+    try:
+        return read_site(path.read_text("utf-8"), str(path))
+    except OSError as error:
+        raise ConfigError(f"mapping file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"mapping file {path} cannot be read: it is not UTF-8") from None
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def load_edge(path: Path) -> EdgeConfig:
+    """The agent's configuration; the drivers' settings in it are checked too, with their lines. Raises UserError."""
+    text = configuration.read_text(path)
+    config = configuration.decode(text, EdgeConfig, str(path), path.parent)
+    for number, source in enumerate(config.source):
+        driver = DRIVER_BY_NAME.get(source.driver)
+        if driver is not None:  # an unknown one is said with the source's name
+            configuration.decode_table(text, ("source", number, "settings"), driver.settings, str(path), path.parent)
+    return config
+
+
+EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
+    SerialLink: {"port": "/dev/serial/by-id/usb-FTDI_FT232R_A50285BI-if00-port0"},
+    TcpLink: {},
+    MqttLink: {},
+}
+
+
+def sample_edge() -> str:
+    """The agent's configuration file with every key: one [[source]] a link and driver, all of them left out."""
+    tables: list[str] = []
+    shown_links: set[type[msgspec.Struct]] = set()
+    for link in (SerialLink, TcpLink, MqttLink):
+        for driver in DRIVER_BY_NAME.values():
+            if link.__struct_config__.tag in driver.links:
+                tables += _sample_source(link, driver, whole=link not in shown_links)
+                shown_links.add(link)
+    return configuration.sample(EdgeConfig, str(EdgeConfig.__doc__), {"source": tables})
+
+
+def _sample_source(link: type[msgspec.Struct], driver: DeviceDriver[Any], *, whole: bool) -> list[str]:
+    """A [[source]] of this link and driver; the link's keys stand in the first of each link alone."""
+    tag = str(link.__struct_config__.tag)
+    shown = {"name": f"{driver.name} over {tag}", "driver": driver.name, "time_zone": "Asia/Shanghai",
+             "drivers_by_msh9": {"ORU": driver.name}}  # fmt: skip
+    if whole:
+        about = f"{link.__doc__} (every key of this link; other sources of it have the same)"
+        link_lines = configuration.sample_table(link, "[source.link]", about, EXAMPLES[link], {})
+    else:
+        link_lines = ["", "#[source.link]", f'#type = "{tag}"']
+        link_lines += [f"#{key} = {configuration.to_toml(value)}" for key, value in EXAMPLES[link].items()]
+    settings = configuration.sample_table(driver.settings, "[source.settings]", f"of the driver {driver.name}", {}, {})
+    inner = {"link": link_lines, "settings": settings}
+    return configuration.sample_table(SourceConfig, "[[source]]", driver.title, shown, inner)

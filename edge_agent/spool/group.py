@@ -1,0 +1,119 @@
+"""A group: the frames of one commit, and what becomes of each."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_agent.events import event
+from edge_agent.repeats import Repeats
+from edge_agent.spool import gaps
+from edge_agent.spool.chunks import ChunkWriter
+from edge_agent.spool.gaps import WaveGaps
+from edge_agent.spool.leaves import Leaf, LeafEncoder
+from edge_agent.spool.queue import Frame, Kept, Proof
+from edge_agent.spool.quota import Figures, Quota
+from edge_agent.spool.receipts import evict
+from edge_agent.spool.sequences import Sequences
+from schemas.batch import set_sequence
+from schemas.report import Lane
+
+_NUMBERS = tuple(lane for lane in Lane if lane is not Lane.WAVEFORM)
+_EVER = 2**63 - 1
+
+
+@dataclass
+class GroupWriter:
+    """Keeps the frames of one transaction; `figures` are changed as they are kept."""
+
+    db: sqlite3.Connection
+    figures: Figures
+    quota: Quota
+    encoder: LeafEncoder
+    duplicates: Repeats
+    sequences: Sequences
+    now_us: int
+
+    def __post_init__(self) -> None:
+        self._chunks, self._gaps = ChunkWriter(), WaveGaps()
+
+    def keep(self, entries: Sequence[Frame | Proof]) -> list[Kept]:
+        """What became of each frame, in order."""
+        outcomes = []
+        for entry in entries:
+            if isinstance(entry, Proof):
+                self.duplicates.prove(entry.connection, entry.tokens)
+            else:
+                outcomes.append(self._keep_frame(entry))
+        return outcomes
+
+    def tell_gaps(self) -> None:
+        """The waves that were lost, as events of their devices, as far as there is capacity for them."""
+        for device, report in gaps.waiting_events(self.db, self.now_us):
+            leaves = self.encoder.encode([report], b"")
+            size = len(leaves[0].content)
+            if not self.quota.has_capacity(self.figures, size):
+                return
+            self._append(leaves, size, 0)
+            gaps.told(self.db, device)
+
+    def write(self) -> None:
+        """What was gathered, at the end of the transaction."""
+        self._chunks.write(self.db)
+        self._gaps.write(self.db)
+        self.sequences.write()
+        self.duplicates.write(self.now_us)
+
+    def _keep_frame(self, frame: Frame) -> Kept:
+        sending = frame.sending
+        if sending is not None and self.duplicates.is_repeat(sending, self.now_us):
+            self.duplicates.remember(sending, self.now_us)
+            return Kept.DUPLICATE
+        leaves = self.encoder.encode(frame.reports, frame.delivery.frame if frame.delivery else b"")
+        size = wave_size = 0
+        for leaf in leaves:
+            if leaf.lane is Lane.WAVEFORM:
+                wave_size += len(leaf.content)
+            else:
+                size += len(leaf.content)
+        if not self.quota.has_capacity(self.figures, size):
+            return Kept.FULL
+        if wave_size and not self.quota.has_wave_capacity(self.figures, size, wave_size):
+            leaves, wave_size = self._without_waves(leaves), 0
+        if sending is not None:
+            self.duplicates.remember(sending, self.now_us)
+        self._append(leaves, size + wave_size, wave_size)
+        return Kept.KEPT
+
+    def _without_waves(self, leaves: Sequence[Leaf]) -> list[Leaf]:
+        waves = [leaf for leaf in leaves if leaf.lane is Lane.WAVEFORM]
+        self._gaps.add(waves)
+        self.figures.waves_lost += len(waves)
+        return [leaf for leaf in leaves if leaf.lane is not Lane.WAVEFORM]
+
+    def _append(self, leaves: Sequence[Leaf], size: int, wave_size: int) -> None:
+        """Leaves of `size` bytes, of which `wave_size` are waves'. Batches with a receipt go for them, waves first."""
+        figures, sequences = self.figures, self.sequences
+        while self.quota.is_exceeded(figures, size):
+            if not evict(self.db, figures, _EVER, 1, [Lane.WAVEFORM]) and not evict(
+                self.db, figures, _EVER, 1, _NUMBERS
+            ):
+                break
+        for leaf in leaves:
+            if sequences.floor and sequences.is_new(leaf.device):
+                self._tell_floor(leaf)
+            set_sequence(leaf.content, sequences.next(leaf.device))
+            self._chunks.add(leaf)
+        figures.reports += len(leaves)
+        figures.report_bytes += size
+        figures.wave_bytes += wave_size
+
+    def _tell_floor(self, leaf: Leaf) -> None:
+        """The hospital would count the numbers up to the floor as lost."""
+        text = f"numbers up to {self.sequences.floor} were not given to it by this spool"
+        (said,) = self.encoder.encode([event(leaf.claim, "sequence-floor", text, leaf.received_at_us)], b"")
+        set_sequence(said.content, self.sequences.next(said.device))
+        self._chunks.add(said)
+        self.figures.reports += 1
+        self.figures.report_bytes += len(said.content)

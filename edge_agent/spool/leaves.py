@@ -1,0 +1,64 @@
+"""Reports as leaves: the bytes that are kept, hashed and sealed."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from edge_agent.events import event
+from schemas.batch import encode_report
+from schemas.errors import VitalwireError
+from schemas.report import Kind, Lane, Report
+
+SALT_BYTES, SALTS = 16, 256  # drawn at one time: a system call each would cost more than the hash
+CLAIM_CHARS_MAX = 1000  # of a report that does not fit
+
+
+@dataclass(slots=True)
+class Leaf:
+    """A report's bytes; its sequence is not set yet."""
+
+    lane: Lane
+    received_at_us: int
+    claim: str
+    device: bytes
+    content: bytearray
+
+
+class LeafEncoder:
+    """Makes leaves, each with a salt of its own."""
+
+    def __init__(self) -> None:
+        self._salts, self._at = b"", 0
+
+    def encode(self, reports: Sequence[Report], frame: bytes) -> list[Leaf]:
+        """Each report as its leaf; those that do not fit the layout become one `rejected` report together."""
+        leaves: list[Leaf] = []
+        failed: list[tuple[Report, str]] = []
+        for report in reports:
+            try:
+                leaves.append(self._leaf(report, frame))
+            except (VitalwireError, struct.error, ValueError, OverflowError) as error:
+                failed.append((report, str(getattr(error, "reason", "does-not-fit"))))
+        if failed:
+            first, reason = failed[0]
+            text = f"{len(failed)} of {len(reports)} reports do not fit the layout"
+            claim = first.claim.encode("utf-8", "replace").decode()[:CLAIM_CHARS_MAX]
+            leaves.append(self._leaf(event(claim, reason, text, first.received_at_us, Kind.REJECTED, frame), frame))
+        return leaves
+
+    def _leaf(self, report: Report, frame: bytes) -> Leaf:
+        salt = self._salt()
+        content = encode_report(report, salt, sha256(salt + frame).digest())
+        # LIVE becomes BACKFILL as it is cut, and nothing before.
+        lane = Lane.LIVE if report.lane is Lane.BACKFILL else report.lane
+        return Leaf(lane, report.received_at_us, report.claim, bytes(content[:16]), content)
+
+    def _salt(self) -> bytes:
+        if self._at == len(self._salts):
+            self._salts, self._at = os.urandom(SALT_BYTES * SALTS), 0
+        self._at += SALT_BYTES
+        return self._salts[self._at - SALT_BYTES : self._at]

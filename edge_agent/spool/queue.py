@@ -1,0 +1,98 @@
+"""The queue: frames that wait for a commit, in the order in which they came; bounded in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from threading import Lock
+
+from edge_agent.delivery import Delivery
+from edge_agent.repeats import Sending
+from schemas.report import Report
+
+QUEUE_BYTES_MAX = 32 * 1024 * 1024  # beyond it frames are refused
+PROOFS_MAX = 1_000  # wait for the next frame, and no longer than until there are so many
+REPORT_BYTES, RECORD_BYTES = 300, 150  # about what they take in memory
+
+
+class Kept(Enum):
+    """What became of a frame."""
+
+    KEPT = "kept"
+    DUPLICATE = "duplicate"  # kept before
+    FULL = "full"  # cannot be kept now; it must not be acknowledged
+
+
+Done = Callable[[Kept], object]
+
+
+@dataclass(slots=True)
+class Frame:
+    """What a frame says, and who is to be told what became of it."""
+
+    reports: Sequence[Report]
+    delivery: Delivery | None  # None: the edge's own words
+    done: Done
+    sending: Sending | None = None  # set by the spool's thread, where it could be a duplicate
+
+    @property
+    def size(self) -> int:
+        """About what it takes in memory, in bytes."""
+        size = len(self.delivery.frame) if self.delivery else 0
+        for report in self.reports:
+            size += REPORT_BYTES + RECORD_BYTES * len(report.records)
+            if report.frame is not None:
+                size += len(report.frame)
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The answers to these tokens of a connection are known to have arrived."""
+
+    connection: int
+    tokens: range
+
+
+class Queue:
+    """Frames and proofs in their order. `schedule` has `take` called soon; it raises RuntimeError once that ended."""
+
+    def __init__(self, schedule: Callable[[], object]) -> None:
+        self._schedule, self._lock = schedule, Lock()
+        self._entries: list[Frame | Proof] = []
+        self._bytes, self._scheduled = 0, False
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, frame: Frame) -> bool:
+        """False: it is full or has ended."""
+        size = frame.size
+        with self._lock:
+            if self._bytes + size > QUEUE_BYTES_MAX or not self._is_scheduled():
+                return False
+            self._entries.append(frame)
+            self._bytes += size
+        return True
+
+    def prove(self, proof: Proof) -> None:
+        """A proof is not worth a commit of its own: it goes with the next frame."""
+        with self._lock:
+            if len(self._entries) < PROOFS_MAX or self._is_scheduled():
+                self._entries.append(proof)
+
+    def take(self) -> list[Frame | Proof]:
+        """All that waits."""
+        with self._lock:
+            taken, self._entries, self._bytes, self._scheduled = self._entries, [], 0, False
+        return taken
+
+    def _is_scheduled(self) -> bool:
+        if not self._scheduled:
+            try:
+                self._schedule()
+            except RuntimeError:
+                return False
+            self._scheduled = True
+        return True

@@ -1,1 +1,0 @@
-"""How bytes come in: serial, MLLP, MQTT. Each gives (frame, ack)."""

@@ -1,0 +1,123 @@
+"""Every session, before anyone writes a test for it: any bytes, any chunking, any order of calls."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.devices.registry import DRIVERS
+from adapters.driver import DeviceDriver
+from adapters.session import Moment, Outcome, Piece, Session, Step
+from adapters.sessions.mllp import MllpSession, wrap
+
+SESSIONS: dict[str, Callable[[], Session]] = {
+    "mllp, both answers": lambda: MllpSession("both"),
+    "mllp, short frames": lambda: MllpSession(max_frame_bytes=8),
+}
+
+
+def _of(driver: DeviceDriver[Any]) -> Callable[[], Session]:
+    def make() -> Session:
+        assert driver.session is not None
+        return driver.session(driver.settings())
+
+    return make
+
+
+SESSIONS |= {driver.name: _of(driver) for driver in DRIVERS if driver.session is not None}
+each_session = pytest.mark.parametrize("make", SESSIONS.values(), ids=SESSIONS.keys())
+
+# Bytes of all protocols: what one of them begins, another ends.
+_WORDS = (
+    b"\x0b", b"\x1c", b"\x1c\r", b"\r", b"\n", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05", b"\x06", b"\x15", b"\x17",
+    wrap(b"MSH|^~\\&|A||||1||ORU^R01|7|P|2.6\r"), wrap(b"MSH|^~\\&|A||||1||ACK|7|P|2.6\r"), b"SPO2=097 HR=072\r\n",
+    b"\x01\x81\x80\x01\x03", b"\x01\x80\x80\x01\x02" * 24, b"1H|\\^&\r\x03", b"x" * 300,
+)  # fmt: skip
+streams = st.lists(st.sampled_from(_WORDS) | st.binary(max_size=9), max_size=20).map(b"".join)
+moments = st.floats(0, 1e6, allow_nan=False)
+
+
+def at(steady_s: float) -> Moment:
+    return Moment(steady_s, 1_790_000_000_000_000 + int(steady_s * 1e6))
+
+
+def fed(session: Session, stream: bytes, cuts: list[int]) -> tuple[list[Piece], bytes, list[str]]:
+    """Pieces, what was sent and what was counted, where the stream is fed in chunks at one moment and then ends."""
+    pieces, sent, counts = list[Piece](), b"", list[str]()
+    places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
+    steps = [session.opened(at(0))]
+    steps += [session.feed(stream[a:b], at(0)) for a, b in itertools.pairwise(places)]
+    steps.append(session.closed(True, at(0)))
+    for step in steps:
+        pieces += step.pieces
+        sent += step.send
+        counts += step.counts
+    return pieces, sent, counts
+
+
+@each_session
+@given(stream=streams, cuts=st.lists(st.integers(0, 2000), max_size=20))
+def test_any_chunking_gives_the_same_pieces(make: Callable[[], Session], stream: bytes, cuts: list[int]) -> None:
+    assert fed(make(), stream, cuts) == fed(make(), stream, [])
+    assert fed(make(), stream, list(range(len(stream)))) == fed(make(), stream, [])
+
+
+@each_session
+@given(data=st.data())
+def test_it_never_raises_whatever_comes_in_any_order(make: Callable[[], Session], data: st.DataObject) -> None:
+    session, now_s, tokens, last = make(), 0.0, [0], -1
+    for _ in range(data.draw(st.integers(1, 12))):
+        now_s += data.draw(st.floats(0, 100))
+        call = data.draw(st.sampled_from(["opened", "feed", "feed", "feed", "tick", "kept", "kept", "closed"]))
+        step: Step
+        if call == "opened":
+            step = session.opened(at(now_s))
+        elif call == "feed":
+            step = session.feed(data.draw(streams), at(now_s))
+        elif call == "tick":
+            step = session.tick(at(now_s))
+        elif call == "closed":
+            step = session.closed(data.draw(st.booleans()), at(now_s))
+        else:
+            outcome = data.draw(st.sampled_from(Outcome))
+            step = session.kept(data.draw(st.sampled_from(tokens)), outcome, data.draw(st.text(max_size=5)), at(now_s))
+        new = [piece.token for piece in step.pieces if piece.token is not None]
+        assert new == sorted(set(new))
+        assert not new or new[0] > last
+        last = max([last, *new])
+        tokens += new
+        for piece in step.pieces:
+            assert piece.token is None or piece.answered.stop <= piece.token  # nothing proves itself
+        assert " " not in step.phase
+
+
+@each_session
+@given(stream=streams)
+def test_it_asks_to_be_woken_no_more_often_than_it_waits(make: Callable[[], Session], stream: bytes) -> None:
+    """Woken whenever it asks, it comes to rest or asks for a later moment each time."""
+    session = make()
+    step = session.feed(stream, at(0))
+    now_s = 0.0
+    for _ in range(50):
+        if step.wake_at_s is None:
+            return
+        assert step.wake_at_s > now_s
+        now_s = step.wake_at_s
+        step = session.tick(at(now_s))
+    assert now_s > 10  # a dialogue that polls, and no loop without a pause
+
+
+@each_session
+@given(stream=streams)
+def test_no_frame_is_answered_before_it_is_kept_and_each_once(make: Callable[[], Session], stream: bytes) -> None:
+    session = make()
+    tokens = [piece.token for piece in session.feed(stream, at(0)).pieces if piece.token is not None]
+    assert len(set(tokens)) == len(tokens)
+    for token in tokens:
+        session.kept(token, Outcome.KEPT, "", at(0))
+        assert session.kept(token, Outcome.KEPT, "", at(0)).send == b""

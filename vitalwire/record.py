@@ -17,7 +17,7 @@ import psycopg
 import typer
 from rich.progress import Progress
 
-from adapters.site import unmapped_line
+from adapters.site import unmapped_lines
 from emr_store import proof, read, registry
 from emr_store.connect import StoreError, open_store, server_of
 from emr_store.migrate import migrate as run_migrations
@@ -309,19 +309,24 @@ mapping = typer.Typer(help="What senders call things by.", no_args_is_help=True)
 
 @mapping.command("unmapped")
 def mapping_unmapped(database: Database = "") -> None:
-    """What has no code yet, as lines to paste into the site's mapping file: vitalwire mapping unmapped >> site.toml."""
+    """What has no code yet, as rows to paste into the site's mapping file: vitalwire mapping unmapped >> site.toml.
+
+    An identifier that comes with several texts is a row for each. No row has a unit that its sender states.
+    """
     with connect(database) as conn:
         found = read.unmapped(conn)
-    alike: dict[tuple[str, str, str], list[read.Unmapped]] = {}
+    rows = unmapped_lines(((u.system, u.code, u.unit) for u in found), "")
+    alike: dict[tuple[str, str], list[read.Unmapped]] = {}
     for u in found:  # a ward's monitors call a thing the same: one entry serves them all
-        alike.setdefault((u.system, u.code, u.unit), []).append(u)
-    for (system, code, unit), of in alike.items():
-        first, more = of[0], f" and {len(of) - 1} more" if len(of) > 1 else ""
-        times, sender = sum(u.times for u in of), f"{first.claim or first.device}{more}"
-        console.print(
-            cell(f"# {times} times, e.g. {first.example[:40]!r}, from {sender}"), markup=False, soft_wrap=True
-        )
-        console.print(unmapped_line(system, code, unit, ""), markup=False, soft_wrap=True)
+        alike.setdefault((u.system, u.code), []).append(u)
+    for thing, of in alike.items():
+        senders = list(dict.fromkeys(str(u.claim or u.device) for u in of))
+        more = f" and {len(senders) - 1} more" if len(senders) > 1 else ""
+        units = ", ".join(dict.fromkeys(u.unit for u in of if u.unit))
+        example = f"{of[0].example[:40]!r}" + (f" in {units}" if units else "")
+        said = f"# {sum(u.times for u in of)} times, e.g. {example}, from {senders[0]}{more}"
+        console.print(cell(said), markup=False, soft_wrap=True)
+        console.print(rows[thing], markup=False, soft_wrap=True)
     if not found:
         console.print("# everything that came has a code")
 

@@ -418,14 +418,23 @@ def test_devices_are_adopted(store: Store) -> None:
     assert vitalwire("devices adopt % --bed x") == (2, "no device named '%': see `vitalwire devices list` for ids")
 
 
-def test_unmapped_names_are_lines_of_a_mapping_file_once_for_all_who_say_them(store: Store) -> None:
+def test_unmapped_names_are_rows_of_a_mapping_file_once_for_all_who_say_them(store: Store) -> None:
     a_ward(store)
     other = Record(mantissa=6, as_sent=AsSent("99L", "HR", "bpm"))
     store.say(report("demo:nonin:2", at_us=T0_US + 2, records=[other]))
     code, text = vitalwire("mapping unmapped")
-    assert (code, text.splitlines()[0]) == (0, f"# 2 times, e.g. '5', from {CLAIM} and 1 more")
+    assert (code, text.splitlines()[0]) == (0, f"# 2 times, e.g. '5' in bpm, from {CLAIM} and 1 more")
     (entry,) = tomllib.loads(text)["mapping"]
     assert (entry["system"], entry["code"]) == ("99L", "HR")
+    assert "unit" not in entry  # the sender's own counts
+
+
+def test_an_identifier_with_several_texts_is_a_row_for_each(store: Store) -> None:
+    texts = ("SpO2", "Pulse", "Pulse")
+    store.say(report(records=[Record(mantissa=5, as_sent=AsSent("99L", f"101^{text}", "")) for text in texts]))
+    text = vitalwire("mapping unmapped")[1]
+    assert [(m["code"], m["text"]) for m in tomllib.loads(text)["mapping"]] == [("101", "Pulse"), ("101", "SpO2")]
+    assert '# unit = ""  # the sender states none' in text
 
 
 def test_edges_are_added_listed_and_revoked(store: Store, tmp_path: Path) -> None:

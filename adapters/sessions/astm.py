@@ -29,6 +29,7 @@ CR, LF = b"\r", b"\n"
 RECEIVER_WAIT_S = 30.0
 SENDER_WAIT_S = 15.0
 ANSWER_WAIT_S = 2.0  # a sender that is silent for so long, with its CR LF or its STX lost, waits for an answer
+CHECKSUM_BYTES = 4  # with CR LF
 NOISE_BYTES_MAX = 1024  # of one piece
 _TOKENS = re.compile(rb"[\x02-\x05\x17]|[^\x02-\x05\x17]+")
 _CHECKSUM = re.compile(rb"[0-9A-Fa-f]{2}\r?\n?")
@@ -72,6 +73,7 @@ class AstmSession:
         self._received = _Received()
         self._before = self._received  # as it was before the last frame, which may be refused
         self._is_too_long = False
+        self._is_nak_due = False  # as soon as the sender is silent
         self._frame_at_s = 0.0  # when the last frame was complete
         self._next_token = 0
         self._tokens = range(0)  # of the messages that the last frame completed
@@ -105,8 +107,9 @@ class AstmSession:
         if self._lacks_line_end:
             self._counts.append("no-line-end")
             self._end_frame()
-        elif self._is_frame_without_start:
+        elif self._is_answer_due:
             self._end_noise()
+            self._is_nak_due = False
             self._send += NAK
         else:
             self._break_off("cut-off")
@@ -143,8 +146,10 @@ class AstmSession:
         return self._state is _State.CHECKSUM and _CHECKSUM.fullmatch(self._checksum) is not None
 
     @property
-    def _is_frame_without_start(self) -> bool:
-        return self._state is _State.BETWEEN and self._noise != b"" and not self._unkept
+    def _is_answer_due(self) -> bool:
+        """Something came that was a frame, and is none: its STX is lost, or it has an ETX too many."""
+        defective = self._is_nak_due or self._noise != b""
+        return self._state is _State.BETWEEN and defective and not self._unkept
 
     def _take(self, token: bytes) -> None:
         """One control character of the dialogue, or bytes without any."""
@@ -164,6 +169,7 @@ class AstmSession:
             self._break_off("no-terminator")
         elif token == STX and self._state is _State.BETWEEN:
             self._end_noise()
+            self._is_nak_due = False
             self._state = _State.TEXT
         else:
             self._take_noise(token)
@@ -182,16 +188,22 @@ class AstmSession:
 
     def _take_checksum(self, token: bytes) -> bytes:
         """A frame is complete with its LF; gives what is not of it any more."""
+        answers = self._send
         if token in (STX, EOT, ENQ):  # the sender has given the frame up, and waits for no answer
-            answers = self._send
             self._end_frame()
             self._send = answers
             return token
-        line, end, rest = token.partition(LF)
-        self._checksum += (line + end)[: NOISE_BYTES_MAX - len(self._checksum)]
-        if end:
-            self._end_frame()
-        return rest
+        sent = self._checksum + token
+        size = sent.find(LF, 0, CHECKSUM_BYTES) + 1
+        if not size and len(sent) < CHECKSUM_BYTES:
+            self._checksum = sent
+            return b""
+        self._checksum = sent[: size or CHECKSUM_BYTES]
+        self._end_frame()
+        if not size:  # an ETX within a text: one NAK, after the rest of that
+            self._send = answers
+            self._is_nak_due = True
+        return sent[size or CHECKSUM_BYTES :]
 
     def _end_frame(self) -> None:
         """A frame is complete: keep its text, or say NAK."""
@@ -299,7 +311,7 @@ class AstmSession:
         self._frame.clear()
         self._end = self._checksum = b""
         self._received = self._before = _Received()
-        self._is_too_long = False
+        self._is_too_long = self._is_nak_due = False
         self._abandon()
         self._acknowledged = range(0)
         self._state = _State.NEUTRAL
@@ -310,7 +322,7 @@ class AstmSession:
 
     def _wait(self) -> None:
         """Until when silence means nothing yet."""
-        if self._lacks_line_end or self._is_frame_without_start:
+        if self._lacks_line_end or self._is_answer_due:
             self._wake_at_s = self._now_s + ANSWER_WAIT_S
         elif self._state is _State.NEUTRAL and not self._noise:
             self._wake_at_s = None

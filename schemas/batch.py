@@ -235,6 +235,15 @@ class Table:
         return bytes(self.rows[report].tobytes() + self.cells[first:last].tobytes() + tail)
 
 
+def table_of(encoded_reports: Sequence[bytes]) -> Table:
+    """The table of reports that `encode_report` made, without a batch around them."""
+    body, records, _ = plain_body(encoded_reports)
+    rows_end = len(encoded_reports) * REPORT_ROW.itemsize
+    rows = np.frombuffer(body, REPORT_ROW, len(encoded_reports))
+    cells = np.frombuffer(body, RECORD, records, rows_end)
+    return Table(rows, cells, body[rows_end + records * RECORD.itemsize :])
+
+
 def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
     """Walk a tail; raises LayoutError where it is not canonical."""
     at, last = 0, (-1, 0)

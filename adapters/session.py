@@ -7,9 +7,10 @@ and so nothing is answered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 
 class Moment(NamedTuple):
@@ -28,8 +29,7 @@ class Outcome(Enum):
     CANNOT_KEEP = "cannot keep"  # not now: it is to be sent again
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """What a session cut from a stream: a frame, or with `reason` set bytes that are none (kept all the same).
 
     `token` comes back with `Session.kept`; None where the protocol knows no acknowledgement, and then the frame is
@@ -43,8 +43,7 @@ class Piece:
     answered: range = range(0)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """What a session answers with whenever it is told something.
 
     `wake_at_s` is when `tick` is to be called (in `Moment.steady_s`), None: not before something comes. `phase` is one

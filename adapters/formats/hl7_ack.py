@@ -1,6 +1,7 @@
 """HL7 v2 acknowledgements (HL7 2.5.1 §2.9, MSA §2.15.8, ERR §2.15.5), built by hand: one for each message.
 
 They are made of bytes that may be anything, so they lean on `header` alone, never on a message that could be read.
+A sender's messages differ in MSH-7 and MSH-10 alone: what their answers have in common is built once.
 """
 
 from __future__ import annotations
@@ -8,13 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Literal
+from functools import lru_cache
+from string import punctuation
+from typing import Literal, NamedTuple
 
 from adapters.formats.hl7v2 import NULL, Header, Syntax, header, syntax
 from adapters.session import Outcome
 from schemas.errors import FrameError
 
 Answers = Literal["accept", "application", "both"]
+CACHED_MSH_BYTES_MAX = 512  # bounds the cache's memory
+_BOM = b"\xef\xbb\xbf"
+_SEPARATORS = frozenset(bytes([ord(mark)]) for mark in punctuation)
 # Table 0008: as an application acknowledgement (original mode, or asked for in MSH-16), as an accept acknowledgement.
 _MSA_1 = {
     Outcome.KEPT: ("AA", "CA"),
@@ -37,41 +43,126 @@ _UNSAID = [*("MSH", "|", r"^~\&"), *[""] * 8, "P", "2.5", *[""] * 13]  # MSH whe
 _CONTROLS = re.compile(r"[\x00-\x1a\x1c-\x1f\x7f]")  # would break the frame or the segment; ESC shifts a charset
 
 
-def is_acknowledgement(payload: bytes) -> bool:
-    """Whether any bytes are a message that answers one (MSH-9 is ACK): it is never answered itself."""
-    head = header(payload)
-    return head is not None and head.fields[9].strip().upper().startswith("ACK")
+class _Template(NamedTuple):
+    """An answer without its time, its own control id, and the control id that it answers."""
+
+    before_time: str
+    before_id: str
+    after_id: str  # up to MSA-2
+    msa_3: str
+    err: str
+    field: str
 
 
-def acknowledgements(
-    payload: bytes, outcome: Outcome, utc_us: int, control_ids: Iterator[int], reason: str = "",
-    answers: Answers = "accept",
-) -> list[bytes]:  # fmt: skip
-    """The answers to any bytes, unwrapped, in order; none where the sender wants none. Never raises.
+class MessageHead:
+    """What the answers to a message need to know of it; made by `read_head`."""
 
-    `control_ids` number the answers' own MSH-10; `reason` is a FrameError's slug or a few plain words. MSA-2 is the
-    message's MSH-10, as far as one can be found.
-    """
-    head = header(payload) or Header(_UNSAID, "ascii")
-    msh = head.fields
-    try:
-        marks = syntax(msh[1], msh[2], "")
-    except FrameError:
-        msh = ["MSH", *_UNSAID[1:3], *msh[3:]]
-        marks = syntax(msh[1], msh[2], "")
-    now = datetime.fromtimestamp(utc_us // 1_000_000, UTC)
-    version = msh[12].strip() or "2.5"
-    why = _escaped(reason, marks) if reason else ""
-    texts = []
-    for as_accept in _wanted(msh[15], msh[16], outcome, answers):
-        segments = [_msh(msh, marks, version, now, f"VW{next(control_ids)}")]
-        segments.append(["MSA", _MSA_1[outcome][as_accept], msh[10], why if version < "2.5" else ""])
+    __slots__ = ("control_id", "shape")
+
+    def __init__(self, shape: _Shape, control_id: str) -> None:
+        self.shape = shape
+        self.control_id = control_id  # MSH-10
+
+    @property
+    def is_acknowledgement(self) -> bool:
+        """Whether it answers a message itself: then it is never answered (HL7 2.5.1 §2.9)."""
+        return self.shape.is_acknowledgement
+
+    def answers(
+        self, outcome: Outcome, utc_us: int, control_ids: Iterator[int], reason: str = "", answers: Answers = "accept"
+    ) -> list[bytes]:
+        """The answers, unwrapped, in order; none where the sender wants none. Never raises.
+
+        `control_ids` number the answers' own MSH-10; `reason` is a FrameError's slug or a few plain words. `answers`
+        says what is sent where an accept and an application acknowledgement are asked for.
+        """
+        now = _time_text(utc_us // 1_000_000)
+        control_id = self.control_id
+        if not control_id.isprintable():
+            control_id = _CONTROLS.sub("", control_id)
+        texts = []
+        for template in self.shape.templates(outcome, reason, answers):
+            msa = f"{template.after_id}{control_id}{template.field}{template.msa_3}".rstrip(template.field)
+            text = f"{template.before_time}{now}{template.before_id}VW{next(control_ids)}{msa}\r{template.err}"
+            texts.append(text.encode(self.shape.codec, "replace"))
+        return texts
+
+
+class _Shape:
+    """What a sender's messages have in common: MSH without its time and its control id."""
+
+    def __init__(self, head: Header) -> None:
+        self.codec = head.codec
+        self._msh = head.fields
+        try:
+            self._syntax = syntax(self._msh[1], self._msh[2], "")
+        except FrameError:
+            self._msh = ["MSH", *_UNSAID[1:3], *self._msh[3:]]
+            self._syntax = syntax(self._msh[1], self._msh[2], "")
+        self.is_acknowledgement = self._msh[9].strip().upper().startswith("ACK")
+        self._without_reason: dict[tuple[Outcome, Answers], list[_Template]] = {}
+
+    def templates(self, outcome: Outcome, reason: str, answers: Answers) -> list[_Template]:
+        """Those of the answers that are wanted."""
+        if reason:
+            return self._build(outcome, reason, answers)
+        key = (outcome, answers)
+        if key not in self._without_reason:
+            self._without_reason[key] = self._build(outcome, "", answers)
+        return self._without_reason[key]
+
+    def _build(self, outcome: Outcome, reason: str, answers: Answers) -> list[_Template]:
+        msh, marks = self._msh, self._syntax
+        version = msh[12].strip() or "2.5"
+        why = _escaped(reason, marks)
+        err = ""
         if outcome is not Outcome.KEPT:
-            segments.append(_err(_ERRORS.get(reason) or _ERRORS[outcome], why, marks, version))
-        lines = [marks.field.join(segment).rstrip(marks.field) for segment in segments]
-        text = "".join(_CONTROLS.sub("", line) + "\r" for line in lines)
-        texts.append(text.encode(head.codec, "replace"))
-    return texts
+            error = _ERRORS.get(reason) or _ERRORS[outcome]
+            err = _line(_err(error, why, marks, version), marks)
+        answer = _msh(msh, marks, version)
+        separator = marks.field
+        templates = []
+        for as_accept in _wanted(msh[15], msh[16], outcome, answers):
+            msa_1 = _MSA_1[outcome][as_accept]
+            templates.append(
+                _Template(
+                    before_time=_clean(separator.join(answer[:6]) + separator),
+                    before_id=_clean(separator + separator.join(answer[7:9]) + separator),
+                    after_id=_line(["", *answer[10:]], marks) + f"MSA{separator}{msa_1}{separator}",
+                    msa_3=_clean(why) if version < "2.5" else "",
+                    err=err,
+                    field=separator,
+                )
+            )
+        return templates
+
+
+def read_head(payload: bytes) -> MessageHead:
+    """The head of any bytes."""
+    if payload.startswith(_BOM):
+        payload = payload[len(_BOM) :]
+    end = payload.find(b"\r", 0, CACHED_MSH_BYTES_MAX)
+    line = payload[: max(end, 0)]
+    separator = line[3:4]
+    if not line.startswith(b"MSH") or separator not in _SEPARATORS or not line.isascii() or b"\n" in line:
+        head = header(payload) or Header(_UNSAID, "ascii")
+        return MessageHead(_Shape(head), head.fields[10])
+    fields = line.split(separator)
+    if len(fields) <= 9:
+        return MessageHead(_shape(line), "")
+    control_id = fields[9].decode("ascii")
+    fields[6] = fields[9] = b""
+    return MessageHead(_shape(separator.join(fields)), control_id)
+
+
+@lru_cache(1024)
+def _shape(line: bytes) -> _Shape:
+    return _Shape(header(line) or Header(_UNSAID, "ascii"))
+
+
+@lru_cache(16)
+def _time_text(utc_s: int) -> str:
+    return datetime.fromtimestamp(utc_s, UTC).strftime("%Y%m%d%H%M%S%z")
 
 
 def _wanted(accept: str, application: str, outcome: Outcome, answers: Answers) -> list[bool]:
@@ -90,14 +181,22 @@ def _wanted(accept: str, application: str, outcome: Outcome, answers: Answers) -
     return asked[-1:] if answers == "application" else asked[:1]
 
 
-def _msh(msh: list[str], marks: Syntax, version: str, now: datetime, control_id: str) -> list[str]:
-    """Sender and receiver change places; version, processing id and charset are theirs."""
-    kind = ["ACK", *msh[9].split(marks.component)[1:2]]
+def _msh(msh: list[str], marks: Syntax, version: str) -> list[str]:
+    """Sender and receiver change places; version, processing id and charset are theirs. MSH-7 and MSH-10 are empty."""
+    kind = ["ACK", *[trigger.strip() for trigger in msh[9].split(marks.component)[1:2]]]
     if len(kind) == 2 and version >= "2.3.1":
         kind.append("ACK")
-    when = now.strftime("%Y%m%d%H%M%S%z")
-    answer = ["MSH", msh[2], msh[5], msh[6], msh[3], msh[4], when, "", marks.component.join(kind), control_id]
-    return [*answer, msh[11] or "P", version, "", "", "", "", "", msh[18]]
+    answer = ["MSH", msh[2], msh[5], msh[6], msh[3], msh[4], "", "", marks.component.join(kind), ""]
+    return [*answer, msh[11].strip() or "P", version, "", "", "", "", "", msh[18]]
+
+
+def _line(fields: list[str], marks: Syntax) -> str:
+    """A segment, without the separators of empty fields at its end."""
+    return _clean(marks.field.join(fields).rstrip(marks.field)) + "\r"
+
+
+def _clean(text: str) -> str:
+    return _CONTROLS.sub("", text)
 
 
 def _err(error: tuple[str, str, str], why: str, marks: Syntax, version: str) -> list[str]:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
-from adapters.formats.hl7_ack import Answers, acknowledgements, is_acknowledgement
+from adapters.formats.hl7_ack import Answers, MessageHead, read_head
 from adapters.session import Moment, Outcome, Piece, Step
 from schemas.layout import FRAME_BYTES_MAX
 
@@ -130,7 +130,7 @@ class MllpSession:
         self._answers: Answers = answers
         self._framing = _Framing(max_frame_bytes)
         self._next_token = 0
-        self._unanswered: dict[int, bytes] = {}  # in order
+        self._unanswered: dict[int, MessageHead] = {}  # in order
         self._wake_at_s: float | None = None
 
     def opened(self, now: Moment) -> Step:
@@ -159,10 +159,10 @@ class MllpSession:
 
     def kept(self, token: int, outcome: Outcome, reason: str, now: Moment) -> Step:
         """The answer that the sender of this frame wants."""
-        payload = self._unanswered.pop(token, None)
-        if payload is None:
+        head = self._unanswered.pop(token, None)
+        if head is None:
             return self._step()
-        answers = acknowledgements(payload, outcome, now.utc_us, _control_ids, reason, self._answers)
+        answers = head.answers(outcome, now.utc_us, _control_ids, reason, self._answers)
         return self._step(send=b"".join([wrap(answer) for answer in answers]))
 
     def closed(self, orderly: bool, now: Moment) -> Step:
@@ -181,14 +181,14 @@ class MllpSession:
         """What the framing has cut, as pieces; an acknowledgement is never acknowledged (HL7 2.5.1 section 2.9)."""
         proved, pieces = self._answered(), []
         for data, reason in self._framing.cuts:
-            incoming_answer = is_acknowledgement(data)
-            if incoming_answer and not reason:
+            head = read_head(data)
+            if head.is_acknowledgement and not reason:
                 self._framing.counts.append("acknowledgement")
-            elif incoming_answer or not answered:
+            elif head.is_acknowledgement or not answered:
                 pieces.append(Piece(data, reason, None, proved))
             else:
                 token, self._next_token = self._next_token, self._next_token + 1
-                self._unanswered[token] = data
+                self._unanswered[token] = head
                 pieces.append(Piece(data, reason, token, proved))
         self._framing.cuts.clear()
         return pieces

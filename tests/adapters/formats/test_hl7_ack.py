@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from itertools import count
 
 import hl7apy.core
 import pytest
@@ -7,12 +7,13 @@ from hl7apy.parser import parse_segments
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats.hl7_ack import Outcome, acknowledgement
-from adapters.formats.hl7v2 import Message
+from adapters.formats.hl7_ack import Answers, MessageHead, _Shape, read_head
+from adapters.formats.hl7v2 import Header, Message, header
+from adapters.session import Outcome
 from schemas.errors import FrameError
 
 STRICT = VALIDATION_LEVEL.STRICT
-NOW = datetime(2026, 5, 1, 2, 15, tzinfo=UTC)
+NOW_US = 1_777_601_700_000_000  # 2026-05-01 02:15 UTC
 KEPT, MALFORMED, UNSUPPORTED, CANNOT_KEEP = Outcome
 
 
@@ -25,9 +26,15 @@ def _message(
     )
 
 
-def _answer(payload: bytes | str, outcome: Outcome, reason: str = "") -> bytes | None:
+def _answers(payload: bytes | str, outcome: Outcome, reason: str = "", answers: Answers = "accept") -> list[bytes]:
     payload = payload.encode() if isinstance(payload, str) else payload
-    return acknowledgement(payload, outcome, NOW, "VW1", reason)
+    return read_head(payload).answers(outcome, NOW_US, count(1), reason, answers)
+
+
+def _answer(payload: bytes | str, outcome: Outcome, reason: str = "") -> bytes | None:
+    found = _answers(payload, outcome, reason)
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
 def _msa_1(payload: str, outcome: Outcome) -> str | None:
@@ -53,11 +60,61 @@ def _msa_1(payload: str, outcome: Outcome) -> str | None:
         ("NE", "ER", [None, "AE", "AR", "AR"]),
         ("ER", "SU", ["AA", "CE", "CR", "CE"]),
         ("??", "", ["CA", "CE", "CR", "CE"]),
+        (" AL ", " ", ["CA", "CE", "CR", "CE"]),  # padding means nothing
+        (" ", "  ", ["AA", "AE", "AR", "AR"]),
     ],
 )  # fmt: skip
 def test_each_is_answered_as_it_asks(accept: str, application: str, codes: list[str | None]) -> None:
     message = _message(accept=accept, application=application)
     assert [_msa_1(message, outcome) for outcome in Outcome] == codes
+
+
+@pytest.mark.parametrize(
+    ("answers", "accept", "application", "kept", "malformed"),
+    [
+        ("accept", "AL", "AL", ["CA"], ["CE"]),
+        ("application", "AL", "AL", ["AA"], ["AE"]),
+        ("both", "AL", "AL", ["CA", "AA"], ["CE", "AE"]),
+        ("both", "AL", "ER", ["CA"], ["CE", "AE"]),
+        ("application", "AL", "ER", ["CA"], ["AE"]),
+        ("application", "AL", "NE", ["CA"], ["CE"]),
+        ("both", "AL", "NE", ["CA"], ["CE"]),
+        ("both", "NE", "AL", ["AA"], ["AE"]),
+        ("both", "", "", ["AA"], ["AE"]),
+        ("application", "", "", ["AA"], ["AE"]),
+        ("both", "NE", "NE", [], []),
+    ],
+)
+def test_who_asks_for_two_gets_what_the_source_says(
+    answers: Answers, accept: str, application: str, kept: list[str], malformed: list[str]
+) -> None:
+    message = _message(accept=accept, application=application)
+    for outcome, codes in ((KEPT, kept), (MALFORMED, malformed)):
+        found = [Message(answer) for answer in _answers(message, outcome, "", answers)]
+        assert [answer.field("MSA", 1) for answer in found] == codes
+        assert [answer.field("MSH", 10) for answer in found] == [f"VW{n + 1}" for n in range(len(codes))]
+
+
+def test_padding_and_a_byte_order_mark_mean_nothing() -> None:
+    plain, padded = _message("2.3", accept="AL"), _message("2.3", accept="AL")
+    padded = padded.replace("|2.3|", "| 2.3 |").replace("|AL|", "| al|").replace("ORU^R01", " ORU ^ R01 ")
+    for outcome in Outcome:
+        assert _answer(padded, outcome, "charset") == _answer(plain, outcome, "charset")
+        assert _answer(b"\xef\xbb\xbf" + plain.encode(), outcome) == _answer(plain, outcome)
+    assert read_head(b"\xef\xbb\xbf" + plain.replace("ORU^R01", " ack ").encode()).is_acknowledgement
+
+
+def test_two_messages_in_a_frame_are_named_as_the_error() -> None:
+    answer = _answer(_message("2.6", accept="AL"), MALFORMED, "two-messages")
+    assert answer is not None
+    assert answer.endswith(b"\rMSA|CE|A17\rERR|||100^Segment sequence error^HL70357|E||||two-messages\r")
+
+
+@pytest.mark.parametrize("kind", ["ACK", " ACK ", "ACK^R01^ACK", "ack"])
+def test_an_acknowledgement_is_told(kind: str) -> None:
+    assert read_head(_message().replace("ORU^R01", kind).encode()).is_acknowledgement
+    assert not read_head(_message().encode()).is_acknowledgement
+    assert not read_head(b"ACK").is_acknowledgement
 
 
 def test_the_whole_answer_before_and_from_2_5() -> None:
@@ -146,3 +203,22 @@ def test_any_bytes_are_answered_in_one_frame(payload: bytes, outcome: Outcome, r
         assert message.field("MSA", 1)[1] == {KEPT: "A", MALFORMED: "E", UNSUPPORTED: "R"}.get(
             outcome, message.field("MSA", 1)[1]
         )
+
+
+_FIELDS = st.lists(st.text("AB^~&\\|1 \x1b\n\x80é", max_size=3), max_size=20)
+
+
+@given(
+    st.binary(max_size=40) | _FIELDS.map(lambda fields: ("MSH|" + "|".join(fields) + "\rPID|1\r").encode()),
+    st.sampled_from(Outcome),
+    st.sampled_from(["", "charset"]),
+)
+def test_an_answer_from_the_cache_is_the_one_built_for_the_message(
+    payload: bytes, outcome: Outcome, reason: str
+) -> None:
+    head = header(payload) or Header(["MSH", "|", "^~\\&", *[""] * 8, "P", "2.5", *[""] * 13], "ascii")
+    built = MessageHead(_Shape(head), head.fields[10])
+    for _ in range(2):
+        found = read_head(payload)
+        assert found.is_acknowledgement == built.is_acknowledgement
+        assert found.answers(outcome, NOW_US, count(1), reason) == built.answers(outcome, NOW_US, count(1), reason)

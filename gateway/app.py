@@ -30,7 +30,7 @@ from starlette.routing import Route
 from emr_store import alerts, read, registry
 from emr_store.connect import StoreError, open_store
 from schemas.block import Verdict
-from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
+from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID, canonical_unit
 
 EVERY_S = 1.0
 BEAT_S = 4.0  # something is sent at least so often, also while the store is away: proxies cut what is silent
@@ -98,9 +98,11 @@ def picture(conn: Any, cadence: Cadence) -> bytes:
 
 def _value(v: read.LatestValue, cadence: Cadence) -> dict[str, Any]:
     observed = _ms(v.observed_at)
+    stored = canonical_unit(v.code, v.unit)
     return {
         "code": v.code, "instance": v.instance, "value": v.value, "decimals": min(max(0, -v.decimals), DECIMALS_MAX),
-        "validity": v.validity, "verdict": _VERDICTS.get(v.verdict, "unknown"), "flags": v.flags,
+        "unit": stored and stored.ucum, "validity": v.validity, "verdict": _VERDICTS.get(v.verdict, "unknown"),
+        "flags": v.flags,
         "observed": observed, "received": _ms(v.received_at), "stored": _ms(v.stored_at),
         "every": cadence.every_ms((v.device, v.code, v.instance), observed), "batch": v.batch, "leaf": v.leaf,
     }  # fmt: skip

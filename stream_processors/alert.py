@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from evidence.seal import open_body
 from schemas.batch import Table
 from schemas.block import Block, ReportFlag, Verdict
-from schemas.nomenclature import METRIC_BY_CODE
+from schemas.nomenclature import METRIC_BY_CODE, comparable_units
 from schemas.transition import Transition
 
 _NAMESPACE = uuid.UUID("4f6f1f1c-5d6b-5a0e-8f0b-616c65727473")
@@ -26,7 +26,10 @@ _UNBELIEVED = int(ReportFlag.LATE | ReportFlag.FUTURE)
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An alarm limit of one metric, in its canonical unit; None on a side is "no limit on that side"."""
+    """An alarm limit of one metric, in its canonical unit; None on a side is "no limit on that side".
+
+    A value that is stored in another canonical unit of the metric (EtCO2 in per cent) is not compared with it.
+    """
 
     code: int
     low: float | None = None
@@ -51,10 +54,11 @@ def evaluate(blocks: Sequence[Block], limits: Sequence[Limit], open_episodes: di
         table = Table.join([open_body(b)[1] for b in block.batches])
         believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & (block.verdicts == Verdict.ACCEPTED)
         for limit in limits:
+            compared = believed & (table.code == limit.code) & np.isin(table.unit, comparable_units(limit.code))
             for side, bound, sign in (("low", limit.low, -1), ("high", limit.high, 1)):
                 if bound is None:
                     continue
-                records = np.flatnonzero(believed & (table.code == limit.code))
+                records = np.flatnonzero(compared)
                 out += _transitions(table, block, records, limit, f"{limit.code}-{side}", bound, sign, open_episodes)
     return out
 

@@ -20,7 +20,7 @@ class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An alarm limit."""
 
     metric: Annotated[str, Meta(description="MDC reference id", examples=["MDC_PULS_OXIM_SAT_O2"])]
-    low: Annotated[float | None, Meta(description="alert below it, in the metric's canonical unit")] = None
+    low: Annotated[float | None, Meta(description="alert below it, in the metric's (first) canonical unit")] = None
     high: Annotated[float | None, Meta(description="alert above it")] = None
     priority: Annotated[Literal["low", "medium", "high"], Meta(description="as IEC 60601-1-8 ranks alarms")] = "medium"
 

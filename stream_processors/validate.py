@@ -18,7 +18,7 @@ from schemas import layout
 from schemas.batch import Header, Table, check, read_header
 from schemas.block import BLOCK_BYTES, Block, Quarantine, ReportFlag, Verdict, parted
 from schemas.errors import LayoutError
-from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_REFERENCE_ID, UNITS, conversion
+from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_CODE, storage
 from schemas.report import ClockQuality, Kind, RecordKind, Validity
 
 _Array = NDArray[Any]
@@ -203,12 +203,14 @@ def _flags(table: Table, gaps: _Array) -> _Array:
     return flags
 
 
-# Every (metric, unit) that can be converted, sorted by code << 32 | unit; the last row stands for "none".
+# Every (metric, unit as sent) that can be stored, sorted by code << 32 | unit; unit 0 is "none stated". Which of the
+# metric's canonical units it is stored in, `nomenclature.canonical_unit` tells readers from the same pair.
 _pairs = sorted(
-    (m.code << 32 | u.code, *pair, m.low, m.high)
-    for m in METRICS
-    for u in UNITS
-    if (pair := conversion(u.code, UNIT_BY_REFERENCE_ID[m.unit].code)) is not None
+    (metric.code << 32 | unit, stored.factor, stored.offset, stored.low, stored.high)
+    for metric in METRICS
+    for unit in (0, *UNIT_BY_CODE)
+    for stored in [storage(metric.code, unit)]
+    if stored is not None
 )
 _PAIR = np.array([p[0] for p in _pairs], np.uint64)
 _FACTOR, _OFFSET, _LOW, _HIGH = (np.array([p[i] for p in _pairs]) for i in (1, 2, 3, 4))
@@ -216,7 +218,7 @@ _CODES = np.array(sorted(METRIC_BY_CODE), np.uint32)
 
 
 def _conversions(table: Table) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array]:
-    """For each record: code known, unit convertible, factor, offset, low and high in the canonical unit."""
+    """For each record: code known, unit convertible, factor, offset, low and high in the unit it is stored in."""
     wanted = table.code.astype(np.uint64) << np.uint64(32) | table.unit
     at = np.minimum(np.searchsorted(_PAIR, wanted), len(_PAIR) - 1)
     comparable = _PAIR[at] == wanted

@@ -23,7 +23,7 @@ from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, Use
 from runtime.keys import fingerprint, read_public
 from schemas.block import Verdict
 from schemas.errors import VitalwireError
-from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_REFERENCE_ID
+from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE, canonical_unit
 from vitalwire.broker import publish_again
 from vitalwire.flow import equations
 from vitalwire.output import LANES, age, as_json, cell, console, listed, table
@@ -72,7 +72,8 @@ def latest(database: Database = "", json: Json = False) -> None:
 
 def _latest_row(v: read.LatestValue) -> tuple[object, ...]:
     metric = METRIC_BY_CODE.get(v.code)
-    unit = UNIT_BY_REFERENCE_ID[metric.unit].ucum if metric else str(v.unit)
+    stored = canonical_unit(v.code, v.unit) or UNIT_BY_CODE.get(v.unit)
+    unit = stored.ucum if stored else "" if v.value is None else "?"
     value = "--" if v.value is None else f"{v.value:.{max(0, -v.decimals)}f}"
     note = "" if v.verdict == Verdict.ACCEPTED else Verdict(v.verdict).name.lower().replace("_", " ")
     name = v.bed if v.adopted else f"(not registered) {v.claim or v.device}"

@@ -170,7 +170,7 @@ function drawValue(button, cell, device, alerts) {
 const digits = v => v.value === null ? "--" : v.value.toFixed(v.decimals);
 // What was not judged is not in the metric's unit.
 const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?"
-  : metric(v).unit.replace("Cel", "°C").replace(/[[\]]|^1$/g, "");
+  : (v.unit ?? metric(v).unit).replace("Cel", "°C").replace(/[[\]]|^1$/g, "");
 
 // Beds that alarm outside of what the window shows, the worst first: one step away.
 function drawElsewhere() {

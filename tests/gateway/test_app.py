@@ -87,6 +87,21 @@ def test_the_picture_shows_beds_values_alerts_and_the_ledger(ward: Ward, page: P
     assert origin["edge"].startswith("box on ward 3 ")
 
 
+def test_a_value_is_shown_in_the_unit_it_is_stored_in(ward: Ward, page: Page) -> None:
+    ward.say("capnograph", EtCO2="5 %")
+    ward.say("monitor-1", EtCO2="5 kPa", T="37.0")
+    ward.say("spare", EtCO2="5 Cel")
+    ward.store()
+    stream = events(page)
+    hello = next(stream)[1]
+    values = {(d["claim"], v["code"]): v for d in next_picture(stream)["devices"] for v in d["values"]}
+    assert hello["metrics"]["151708"]["unit"] == "mm[Hg]"
+    assert values["capnograph", 151708]["unit"] == "%"
+    assert values["monitor-1", 151708]["unit"] == "mm[Hg]"
+    assert values["monitor-1", 151708]["value"] == pytest.approx(37.503084)
+    assert values["spare", 151708]["unit"] is None  # doubtful: as it was sent
+
+
 def test_what_is_not_there_is_not_found(page: Page) -> None:
     for path in ("/batch/999", "/batch/x", "/batch/" + "9" * 30, "/batch/-1", "/static/../app.py", "/app.py", "/docs"):
         assert connect(page, path).status == 404

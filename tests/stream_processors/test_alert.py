@@ -58,6 +58,18 @@ def test_missing_doubted_and_late_values_ring_nobody_up() -> None:
     assert evaluate([block(*reports)], LIMITS, {}) == []
 
 
+def test_a_limit_is_not_compared_with_a_value_in_another_canonical_unit() -> None:
+    etco2, mmhg, kpa = 151708, 266016, 265987
+    limit = [Limit(etco2, low=15.0)]
+
+    def of(unit: int, value: int) -> Block:
+        return block(report("capnograph", T0_US, [Record(etco2, unit, mantissa=value)]))
+
+    assert evaluate([of(PERCENT, 5)], limit, {}) == []
+    assert said(evaluate([of(mmhg, 14)], limit, {})) == [(True, "EtCO2 14 < 15")]
+    assert said(evaluate([of(kpa, 1)], limit, {})) == [(True, "EtCO2 7.50062 < 15")]
+
+
 def test_zero_is_a_value_and_rings() -> None:
     assert said(evaluate([block(spo2(0, 1))], LIMITS, {})) == [(True, "SpO2 0 < 90")]
 

@@ -13,6 +13,8 @@ from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, leaves, repo
 KEY, STRANGER = Key(), Key()
 NOW_US = T0_US + 1_000_000
 TEMP, DEGC, FAHR = 150364, 268192, 266560
+ETCO2, MMHG, KPA = 151708, 266016, 265987
+GLUCOSE, MMOL_PER_L, MG_PER_DL, PH = 160020, 266866, 264274, 160004
 MEMORY = {KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, False)}
 
 
@@ -44,6 +46,16 @@ def verdict_of(record: Record, kind: Kind = Kind.METRIC) -> tuple[Verdict, float
         (Record(SPO2, kind=RecordKind.TEXT, text="x"), Verdict.ACCEPTED_TEXT, np.nan),
         (Record(TEMP, DEGC, mantissa=370, exponent=-1), Verdict.ACCEPTED, 37.0),
         (Record(TEMP, FAHR, mantissa=986, exponent=-1), Verdict.ACCEPTED, 37.0),
+        # Several canonical units: each has its range, and nothing is converted between them.
+        (Record(ETCO2, MMHG, mantissa=38), Verdict.ACCEPTED, 38.0),
+        (Record(ETCO2, KPA, mantissa=5), Verdict.ACCEPTED, 37.503084),
+        (Record(ETCO2, PERCENT, mantissa=5), Verdict.ACCEPTED, 5.0),
+        (Record(ETCO2, PERCENT, mantissa=101), Verdict.DOUBTFUL_RANGE, 101.0),
+        (Record(GLUCOSE, MMOL_PER_L, mantissa=10), Verdict.ACCEPTED, 10.0),
+        (Record(GLUCOSE, MG_PER_DL, mantissa=180), Verdict.ACCEPTED, 180.0),
+        (Record(GLUCOSE, MMOL_PER_L, mantissa=180), Verdict.DOUBTFUL_RANGE, 180.0),
+        (Record(GLUCOSE, 0, mantissa=10), Verdict.DOUBTFUL_UNIT, 10.0),
+        (Record(PH, 0, mantissa=741, exponent=-2), Verdict.ACCEPTED, 7.41),  # a pH is written without one
     ],
 )
 def test_each_record_has_its_verdict(record: Record, verdict: Verdict, value: float) -> None:

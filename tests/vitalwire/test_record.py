@@ -201,6 +201,14 @@ def test_latest_shows_value_unit_and_doubt(store: Store) -> None:
     assert "ICU-07 " in vitalwire("latest")[1]
 
 
+def test_latest_shows_the_unit_that_a_value_is_stored_in(store: Store) -> None:
+    etco2, kpa, degc = 151708, 265987, 268192
+    for claim, unit in (("a", PERCENT), ("b", kpa), ("c", degc), ("d", 0)):
+        store.say(report(claim, records=[Record(etco2, unit, mantissa=5)]))
+    lines = [re.split(r" {2,}", line.strip()) for line in vitalwire("latest")[1].splitlines()[2:]]
+    assert [line[2:4] for line in lines] == [["5", "%"], ["38", "mm[Hg]"], ["5", "Cel"], ["5", "?"]]
+
+
 def test_the_ledger_adds_up(store: Store) -> None:
     a_ward(store)
     found = as_json("ledger")

@@ -9,8 +9,8 @@ The number counts 1 to 7, 0, 1, ... from each ENQ on; one that comes twice is a 
 two hexadecimal digits, is the sum modulo 256 of all bytes from the number to ETX or ETB. ETB ends a frame within a
 record, ETX one at a record's end. A message, from its H record to its L record (LIS02-A2), is one piece, its records
 ended by CR. The frame with which it is complete is answered when it is kept: ACK, or NAK where it cannot be kept, and
-its sender sends it again. An answer is only ever to the frame that came last: who goes on without one gets none late,
-for it would be taken as the answer to something else.
+its sender sends it again. An answer is only ever to the frame that came last, and there is one of each: who goes on
+without it gets none late, for it would be taken as the answer to something else.
 """
 
 from __future__ import annotations
@@ -159,10 +159,15 @@ class AstmSession:
             return
         if self._state is _State.TEXT:
             self._take_in_frame(token)
-        elif token == ENQ:
-            self._break_off("cut-off")
+        elif token == ENQ and self._state is _State.NEUTRAL:
+            self._end_noise()
             self._state = _State.BETWEEN
             self._send += ACK
+        elif token == ENQ:
+            # A sender that begins anew says EOT first, and does so if it gets no answer. To a byte that the line has
+            # made, an ACK would be taken as the answer to a frame.
+            self._counts.append("enquiry-in-transfer")
+            self._break_off("cut-off")
         elif token == EOT:
             if self._now_s < self._frame_at_s + SENDER_WAIT_S:
                 self._prove()

@@ -205,7 +205,7 @@ def test_who_goes_on_gets_no_late_answer(gone_on: bytes) -> None:
     line.hear(ENQ, *frames(MESSAGE))
     line.now_s += 15
     line.hear(gone_on)
-    assert line.counts == ["not-waited-for-answer"]
+    assert "not-waited-for-answer" in line.counts
     assert line.keep() == b""
     assert line.hear(EOT) == b""
     assert line.proven == []
@@ -273,6 +273,16 @@ def test_a_spoilt_byte_that_looks_like_an_enquiry_acknowledges_nothing() -> None
     good = frames(MESSAGE)[0]
     assert line.hear(ENQ, good[:4], ENQ, good[5:]) == ACK + NAK
     assert line.hear(good) == ACK
+
+
+def test_an_enquiry_within_a_transfer_ends_it_and_is_not_answered() -> None:
+    line = Line()
+    *earlier, last = frames(MESSAGE)
+    line.hear(ENQ, *earlier)
+    assert line.hear(ENQ) == b""  # the sender waits for an answer to its last frame, not to this
+    assert line.hear(last) == b""
+    assert line.counts == ["enquiry-in-transfer"]
+    assert line.hear(EOT, ENQ) == ACK
 
 
 def test_noise_outside_of_a_transfer_is_kept_in_chunks() -> None:
@@ -462,6 +472,8 @@ class BadLine:
         fault, place, byte = self._faults.pop() if self._faults else ("", 0, 0)
         if fault == "lost":
             sent = b""
+        elif fault == "noise":
+            sent = bytes([byte]) * (1 + place % 3) + sent
         elif fault == "spoilt":
             place %= len(sent)
             sent = sent[:place] + bytes([byte]) + sent[place + 1 :]
@@ -495,7 +507,7 @@ class BadLine:
 
 
 _fault = st.tuples(
-    st.sampled_from(["", "", "lost", "spoilt", "answer lost", "full disk", "slow disk"]),
+    st.sampled_from(["", "", "lost", "spoilt", "noise", "answer lost", "full disk", "slow disk"]),
     st.integers(0, 100),
     st.integers(0, 255),
 )

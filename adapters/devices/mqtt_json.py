@@ -1,116 +1,282 @@
 """JSON over MQTT by a declared mapping: the site's rows name each value's path (`vitals.hr`, `leads.0.st`).
 
-The payload is read exactly (37.0 stays 370e-1); NaN, Infinity and a name given twice in one object are refused.
+The payload is read exactly (37.0 stays 370e-1); NaN, Infinity and a name given twice in one object are refused. A
+sender's payloads differ in their values alone: what the values of one shape are is remembered as a plan, and the next
+payload is read by it. A plan gives what reading the payload afresh gives, or does not fit.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeVar
+
+import msgspec
 
 from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.instants import Instant, parse_iso
-from adapters.site import Mapped, scaled
-from schemas.errors import FrameError
-from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report, Validity
+from adapters.formats.json_values import (
+    NUMERAL,
+    SHAPE_VALUES_MAX,
+    Leaf,
+    NoValueError,
+    Numeral,
+    Shape,
+    plain_text,
+    read_leaves,
+    read_value,
+    split,
+)
+from adapters.site import Mapped, SiteMapping, scaled
+from schemas.report import (
+    COMPARATORS,
+    AsSent,
+    ClockQuality,
+    Kind,
+    Mark,
+    Record,
+    RecordKind,
+    Report,
+    Validity,
+    decimal_parts,
+)
 
 SYSTEM = "JSON"
-VALUES_MAX = 1000  # in one payload
-PATH_BYTES_MAX = 256
-# Epoch milliseconds of the years 2000 to 9999; a smaller number counts something else (seconds, time since boot).
-_EPOCH_MS_MIN, _EPOCH_MS_MAX = 946_684_800_000, 253_402_300_799_999
+# A number is a time where it lies in these years: in no other unit of the four is a time of theirs there.
+_SINCE_S, _UNTIL_S = 946_684_800, 4_102_444_800  # 2000-01-01, 2100-01-01
+_TIME_CHARS_MAX = 40
+_BOUND = re.compile(r" *([<>]=?) *([^<>=]*)")
+_NO_READING = re.compile(r"[-. ]*")  # "---", "--.-", ""
+# For each source: how many plans, for how many topics it is known which to try, and how many of them.
+PLANS_MAX, TOPICS_MAX, PLANS_PER_TOPIC_MAX = 256, 10_000, 4
 _UNMAPPED = Mapped(0, 0)
 
-
-class _Numeral(str):
-    """A JSON number as it is written."""
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+K = TypeVar("K")
+V = TypeVar("V")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("a name twice in one object")
-    return members
+class MqttJsonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`device` is the path of the value that names the device, None: the topic does. `time_field` is the path of the
+    time, None where there is none; `time_format` its form. "auto" takes ISO 8601, and numbers that are milliseconds.
+    """
+
+    device: str | None = None
+    time_field: str | None = "ts"
+    time_format: Literal["iso", "epoch-ms", "epoch-s", "epoch-us", "auto"] = "auto"
 
 
-def _sendable(text: str) -> str:
-    """JSON's escapes can spell half a surrogate pair, which UTF-8 cannot hold."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+@dataclass(frozen=True, eq=False)
+class _Slot:
+    """A value's place in a payload, and what the site says that it is."""
+
+    mapped: Mapped
+    as_sent: AsSent | None  # where the site says nothing
 
 
-def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str | bool | None]]:
-    """Every value with its path."""
-    if len(path) > PATH_BYTES_MAX or (not path.isascii() and len(path.encode("utf-8", "replace")) > PATH_BYTES_MAX):
-        raise FrameError("path-too-long")
-    if isinstance(node, dict | list):
-        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _leaves(child, f"{path}.{key}" if path else str(key))
-    else:
-        yield _sendable(path), _sendable(node) if type(node) is str else node
+# --- one payload ----------------------------------------------------------------------------------------------------
 
 
-def _record(path: str, leaf: str | bool | None, source: Source) -> Record:
-    found = source.site.find(SYSTEM, path)
-    code, unit, shift, missing = found or _UNMAPPED
-    as_sent = None if found else AsSent(SYSTEM, path)
-    if isinstance(leaf, bool) or (isinstance(leaf, str) and not found and not isinstance(leaf, _Numeral)):
-        text = json.dumps(leaf) if isinstance(leaf, bool) else leaf
-        return Record(code, unit, kind=RecordKind.TEXT, text=text, as_sent=as_sent)
-    parts = scaled(leaf, shift) if leaf is not None and leaf not in missing else None
-    if parts is None:  # null, "---", or a number beyond what a record holds
-        return Record(code, unit, validity=Validity.NOT_AVAILABLE, text=leaf, as_sent=as_sent)
-    return Record(code, unit, mantissa=parts[0], exponent=parts[1], as_sent=as_sent)
-
-
-def _instant(leaf: str, source: Source) -> Instant | None:
-    """The time as sent; None if it is none, or if its zone is known to nobody."""
-    if not isinstance(leaf, _Numeral):
-        return parse_iso(leaf, source.time_zone)
-    ms = float(leaf)
-    return Instant(round(ms * 1000)) if _EPOCH_MS_MIN <= ms <= _EPOCH_MS_MAX else None
-
-
-def read(frame: bytes, source: Source) -> Sequence[Report]:
+def read(frame: bytes, source: Source[MqttJsonSettings]) -> Sequence[Report]:
     """One payload: one report."""
-    try:
-        payload = json.loads(
-            frame, parse_int=_Numeral, parse_float=_Numeral, parse_constant=_refuse, object_pairs_hook=_object
-        )
-        if not isinstance(payload, dict):
-            raise FrameError("json", "not an object")
-        leaves = list(islice(_leaves(payload), VALUES_MAX + 1))
-    except (ValueError, RecursionError) as error:
-        raise FrameError("json", type(error).__name__) from None
-    if len(leaves) > VALUES_MAX:
-        raise FrameError("too-many-values", f"more than {VALUES_MAX}")
-    values = dict(leaves)
-    if len(values) < len(leaves):  # {"a.b": 1, "a": {"b": 2}}
-        raise FrameError("path-twice")
-    sent, serial = (values.pop(path, None) if path else None for path in (source.time_field, source.device_field))
-    if not values:
+    plans = _plans(source)
+    text = plain_text(frame)
+    if text:
+        for plan in plans.by_topic.get(source.peer, ()):
+            found = plan.read(text, source)
+            if found is not None:
+                return (found,)
+    leaves = read_leaves(frame)
+    if text:
+        plans.learn(text, leaves, source)
+    settings = source.settings
+    time = leaves.pop(settings.time_field, None) if settings.time_field else None
+    device = leaves.pop(settings.device, None) if settings.device else None
+    if not leaves:
         return ()
-    records = [_record(path, leaf, source) for path, leaf in values.items()]
-    at = _instant(sent, source) if isinstance(sent, str) else None
-    if at is None and sent is not None:
-        records.append(Record(kind=RecordKind.TEXT, text=str(sent), as_sent=AsSent(SYSTEM, source.time_field or "")))
-    claim = f"{source.name}/{source.device_field}={serial}" if serial else source.claim("topic")
-    received = source.received_at_us
+    records = tuple([_record(_slot(path, source), leaf) for path, leaf in leaves.items()])
+    return fitting((_report(records, time, device, source),), frame)
+
+
+def _report(records: tuple[Record, ...], time: Leaf, device: Leaf, source: Source[MqttJsonSettings]) -> Report:
+    settings = source.settings
+    received_us = source.received_at_us
+    claim = f"{source.name}/{settings.device}={device}" if device else source.claim(rule="topic")
+    if time is None or time == "":
+        return Report(Kind.METRIC, claim, received_us, received_us, ClockQuality.RECEIVED, records)
+    at = _instant(time, source)
     if at is None:
-        report = Report(Kind.METRIC, claim, received, received, ClockQuality.RECEIVED, tuple(records))
-    else:
-        report = Report(
-            Kind.METRIC, claim, at.us, received, ClockQuality.DEVICE, tuple(records), at.us, at.uncertainty_ms, True
-        )
-    return fitting((report,), frame)
+        sent = Record(kind=RecordKind.TEXT, text=_text(time), as_sent=AsSent(SYSTEM, settings.time_field or ""))
+        return Report(Kind.METRIC, claim, received_us, received_us, ClockQuality.DOUBTFUL, (*records, sent))
+    return Report(
+        Kind.METRIC, claim, at.us, received_us, ClockQuality.DEVICE, records, at.us, at.uncertainty_ms, True
+    )  # fmt: skip
+
+
+def _instant(time: Leaf, source: Source[MqttJsonSettings]) -> Instant | None:
+    """The time as sent; None if it is none in the form declared, or if its zone is known to nobody."""
+    if not isinstance(time, str) or len(time) > _TIME_CHARS_MAX:
+        return None
+    form = source.settings.time_format
+    if NUMERAL.fullmatch(time) is None:
+        return parse_iso(time, source.time_zone) if form in ("iso", "auto") else None
+    return None if form == "iso" else _instant_of_number(time, {"epoch-s": 6, "epoch-us": 0}.get(form, 3))
+
+
+def _instant_of_number(time: str, power_to_us: int) -> Instant | None:
+    parts = decimal_parts(time)
+    if parts is None:
+        return None
+    mantissa, exponent = parts
+    power = exponent + power_to_us
+    if not -40 <= power <= 40:
+        return None
+    us = mantissa * 10**power if power >= 0 else mantissa // 10**-power
+    if not _SINCE_S * 1_000_000 <= us < _UNTIL_S * 1_000_000:
+        return None
+    return Instant(us, 1_000 if power_to_us == 6 and exponent >= 0 else 0)
+
+
+def _slot(path: str, source: Source[MqttJsonSettings]) -> _Slot:
+    found = source.site.find(SYSTEM, path)
+    return _Slot(_UNMAPPED, AsSent(SYSTEM, path)) if found is None else _Slot(found, None)
+
+
+def _record(slot: _Slot, leaf: Leaf) -> Record:
+    """The value as its slot has it: a number, a bound, a text, or no reading."""
+    mapped, as_sent = slot.mapped, slot.as_sent
+    code, unit = mapped.code, mapped.unit
+    if leaf is None or leaf in mapped.missing:
+        text = None if leaf is None else _text(leaf)
+        return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=text, as_sent=as_sent)
+    if isinstance(leaf, str) and (as_sent is None or isinstance(leaf, Numeral)):
+        parts = scaled(leaf, mapped.exponent_shift)
+        if parts is not None:
+            return Record(code, unit, 0, RecordKind.NUMERIC, Validity.VALID, *parts, Mark(0), None, None, as_sent)
+        if _NO_READING.fullmatch(leaf):
+            return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=leaf, as_sent=as_sent)
+        bound = _BOUND.fullmatch(leaf)
+        parts = scaled(bound[2], mapped.exponent_shift) if bound else None
+        if bound and parts is not None:
+            marks = COMPARATORS[bound[1]]
+            return Record(code, unit, 0, RecordKind.BOUND, Validity.VALID, *parts, marks, None, None, as_sent)
+    return Record(code, unit, 0, RecordKind.TEXT, text=_text(leaf), as_sent=as_sent)
+
+
+def _text(leaf: str | bool) -> str:
+    return str(leaf) if isinstance(leaf, str) else json.dumps(leaf)
+
+
+# --- plans ----------------------------------------------------------------------------------------------------------
+
+
+class _Gap(NamedTuple):
+    """What becomes of the value in a gap."""
+
+    role: Literal["record", "time", "device"]
+    slot: _Slot
+
+
+class _Plan:
+    """How payloads of one shape are read: what their values are."""
+
+    def __init__(self, shape: Shape, gaps: Sequence[_Gap]) -> None:
+        self._shape = shape
+        self._slots = tuple([gap.slot for gap in gaps if gap.role == "record"])
+        roles = [gap.role for gap in gaps]
+        self._time_at = roles.index("time") if "time" in roles else None
+        self._device_at = roles.index("device") if "device" in roles else None
+        # Deleted from behind, so that each place still holds.
+        self._others_at = sorted((at for at in (self._time_at, self._device_at) if at is not None), reverse=True)
+
+    def read(self, text: str, source: Source[MqttJsonSettings]) -> Report | None:
+        """The report of a payload, None where it does not fit."""
+        values = self._shape.values(text)
+        if values is None:
+            return None
+        try:
+            time = None if self._time_at is None else read_value(values[self._time_at])
+            device = None if self._device_at is None else read_value(values[self._device_at])
+            for at in self._others_at:
+                del values[at]
+            records = tuple(map(_record_of_value, self._slots, values))
+        except NoValueError:
+            return None
+        return _report(records, time, device, source)
+
+
+@lru_cache(16_384)  # a record is some 200 bytes; what devices say repeats itself
+def _record_of_value(slot: _Slot, value: str) -> Record:
+    return _record(slot, read_value(value))
+
+
+@dataclass
+class _Plans:
+    """The plans of a source, by the text between the values, and which of them its topics use, newest first."""
+
+    settings: MqttJsonSettings
+    site: SiteMapping
+    by_text: dict[tuple[str, ...], _Plan] = field(default_factory=dict)
+    by_topic: dict[str, list[_Plan]] = field(default_factory=dict)
+    seen_once: dict[int, None] = field(default_factory=dict)  # hashes of texts: a plan is made for the second payload
+
+    def learn(self, text: str, leaves: dict[str, Leaf], source: Source[MqttJsonSettings]) -> None:
+        """Remember how this payload is read, and that its topic sends such."""
+        between, values = split(text)
+        if len(values) != len(leaves) or len(values) > SHAPE_VALUES_MAX:
+            return
+        plan = self.by_text.pop(between, None) or self._make(between, values, leaves, source)
+        if plan is None:
+            return
+        _with_space(self.by_text, PLANS_MAX)[between] = plan  # last: the first was not used for longest
+        if source.peer not in self.by_topic:
+            _with_space(self.by_topic, TOPICS_MAX)[source.peer] = []
+        of_topic = self.by_topic[source.peer]
+        if plan not in of_topic:
+            of_topic.insert(0, plan)
+            del of_topic[PLANS_PER_TOPIC_MAX:]
+
+    def _make(
+        self, between: tuple[str, ...], values: list[str], leaves: dict[str, Leaf], source: Source[MqttJsonSettings]
+    ) -> _Plan | None:
+        if hash(between) not in self.seen_once:
+            _with_space(self.seen_once, PLANS_MAX)[hash(between)] = None
+            return None
+        gaps = [_gap(path, source) for path in leaves]
+        if all(gap.role != "record" for gap in gaps):
+            return None
+        return _Plan(Shape(between, values), gaps)
+
+
+def _plans(source: Source[MqttJsonSettings]) -> _Plans:
+    plans: _Plans | None = source.lasting.get("plans")
+    if plans is None or plans.settings != source.settings or plans.site is not source.site:
+        plans = source.lasting["plans"] = _Plans(source.settings, source.site)
+    return plans
+
+
+def _gap(path: str, source: Source[MqttJsonSettings]) -> _Gap:
+    settings = source.settings
+    if settings.time_field and path == settings.time_field:
+        return _Gap("time", _slot(path, source))
+    if settings.device and path == settings.device:
+        return _Gap("device", _slot(path, source))
+    return _Gap("record", _slot(path, source))
+
+
+def _with_space(table: dict[K, V], limit: int) -> dict[K, V]:
+    """The table with space for one more: the oldest is evicted."""
+    if len(table) >= limit:
+        del table[next(iter(table))]
+    return table
 
 
 DRIVER = DeviceDriver(
-    "mqtt_json", "JSON over MQTT by a declared mapping", manual="RFC 8259; the site's mapping",
-    transport="mqtt", channels=(), read=read,
-)  # fmt: skip
+    name="mqtt_json",
+    title="JSON over MQTT by a declared mapping",
+    manual="RFC 8259; the site's mapping",
+    settings=MqttJsonSettings,
+    read=read,
+)

@@ -1,9 +1,11 @@
 """The devices that can be read, one line each: what can run must be readable in a diff."""
 
+from typing import Any
+
 from adapters.devices import hl7_oru, mqtt_json, nonin
 from adapters.driver import DeviceDriver
 
-DRIVERS: tuple[DeviceDriver, ...] = (
+DRIVERS: tuple[DeviceDriver[Any], ...] = (
     nonin.ASCII,
     nonin.DF2,
     hl7_oru.DRIVER,

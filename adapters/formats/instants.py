@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
+YEAR_MIN, YEAR_MAX = 1900, 2200  # beyond them nobody meant it: a clock that was never set, zeros
 DTM_CHARS_MAX = 32  # callers cut a longer text, which is none: bounds the cache's memory
 # YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]; Mindray's gateway writes milliseconds without the point.
 _DTM = re.compile(
@@ -19,6 +20,8 @@ _DTM = re.compile(
     re.ASCII,
 )
 _EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+# A date, T or a blank, and a time: Python reads any character between them, and so a long number as a date.
+_ISO = re.compile(r"[\dW-]+[Tt ][\d:.,]+(?:[Zz]|[+-][\d:.]+)?", re.ASCII)
 # What a text leaves open that ends with the year, month, ..., second; a year is more than fits a report's u32.
 _LEFT_OPEN_MS = (2**32 - 1, 31 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1_000)
 
@@ -33,7 +36,8 @@ class Instant(NamedTuple):
 
 @lru_cache(1024)  # the values of a message mostly have one time
 def parse_dtm(text: str, zone: tzinfo | None) -> Instant | None:
-    """The instant of a DTM; None if it is none, and where its zone is known to nobody.
+    """The instant of a DTM; None if it is none (no such day, a year that nobody means), and where its zone is known to
+    nobody.
 
     `zone` counts where the text states no offset; None: it is not known.
     """
@@ -54,22 +58,24 @@ def parse_dtm(text: str, zone: tzinfo | None) -> Instant | None:
 
 def parse_iso(text: str, zone: tzinfo | None) -> Instant | None:
     """The instant of a date with a time in ISO 8601, as `parse_dtm`; a date alone is no moment."""
+    if _ISO.fullmatch(text) is None:
+        return None
     try:
         local = datetime.fromisoformat(text)
     except ValueError:
         return None
     stated = local.tzinfo
-    return _instant(local.replace(tzinfo=stated or zone), 0, stated) if len(text) > len("2026-05-01") else None
+    return _instant(local if stated else local.replace(tzinfo=zone), 0, stated)
 
 
 def _instant(local: datetime, uncertainty_ms: int, stated: tzinfo | None) -> Instant | None:
-    if local.tzinfo is None:
+    if local.tzinfo is None or not YEAR_MIN <= local.year <= YEAR_MAX:
         return None
     us = (local - _EPOCH) // _US
     if stated:
         return Instant(us, uncertainty_ms, stated)
-    again_us = (local.replace(fold=1) - _EPOCH) // _US
-    return Instant(min(us, again_us), max(uncertainty_ms, abs(again_us - us) // 1000))
+    other_us = (local.replace(fold=1) - _EPOCH) // _US  # where a local time comes twice
+    return Instant(min(us, other_us), max(uncertainty_ms, abs(other_us - us) // 1000))
 
 
 @lru_cache(64)

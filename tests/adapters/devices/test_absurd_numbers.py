@@ -6,7 +6,7 @@ from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import Channel, Source
 from adapters.site import read_site
 from schemas.errors import FrameError
-from schemas.report import Kind, Report, Validity
+from schemas.report import Kind, RecordKind, Report
 
 SITE = read_site('[[mapping]]\ncode = "hr"\nmetric = "MDC_ECG_HEART_RATE"', "test")[""]
 HL7 = "MSH|^~\\&|M||||20260501101500+0000||ORU^R01|1|P|2.6||||||UNICODE UTF-8\rOBX|1|NM|hr||{}|/min"
@@ -14,15 +14,16 @@ TEXTS = ["1e999", "1" + "0" * 400, "1" + "0" * 5000, "NaN", "-inf", "+-5", "ï¼™ï
 
 
 def read(driver: str, frame: str) -> list[Report]:
-    reports = DRIVER_BY_NAME[driver].read(frame.encode(), Source("test", SITE, time_field="ts", received_at_us=1))
+    found = DRIVER_BY_NAME[driver]
+    reports = found.read(frame.encode(), Source("test", found.settings(), SITE, received_at_us=1))
     return [r for r in reports if r.kind is Kind.METRIC]
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:9])
 @pytest.mark.parametrize(("driver", "frame"), [("hl7_oru", HL7), ("mqtt_json", '{{"hr": "{}"}}')], ids=["hl7", "json"])
-def test_it_is_a_missing_reading_and_kept_as_text(driver: str, frame: str, text: str) -> None:
+def test_it_is_kept_as_a_text(driver: str, frame: str, text: str) -> None:
     ((record,),) = [r.records for r in read(driver, frame.format(text))]
-    assert (record.code, record.validity, record.mantissa, record.text) == (147842, Validity.NOT_AVAILABLE, 0, text)
+    assert (record.code, record.kind, record.mantissa, record.text) == (147842, RecordKind.TEXT, 0, text)
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text[:9])
@@ -35,7 +36,7 @@ def test_or_the_frame_is_refused(driver: str, frame: str, text: str) -> None:
         reports = read(driver, frame.format(text))
     except FrameError:
         return
-    assert [r.validity for r in reports[0].records if r.code] == [Validity.NOT_AVAILABLE]
+    assert [(r.kind, r.text) for r in reports[0].records if r.code] == [(RecordKind.TEXT, text)]
 
 
 @pytest.mark.parametrize("text", ["", *TEXTS], ids=lambda text: text[:9])

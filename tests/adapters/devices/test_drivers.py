@@ -1,8 +1,8 @@
 """Every registered driver, before anyone writes a test for it: invariants, and folders of bytes with what they mean.
 
 A case is `cases/<driver>/<what it tells>/` with `frame.hex`, `expected.json` ({"reports": [...]} or {"error": reason},
-defaults left out) and, where the source is not a plain one, `source.json`: fields of Source, `mapping` (the site's
-TOML) and `before` (frames of the same connection that came earlier, in hex).
+defaults left out) and, where the source is not a plain one, `source.json`: `settings` (the driver's own), `mapping`
+(the site's TOML), `time_zone`, `peer`, and `before` (frames of the same connection that came earlier, in hex).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.devices.registry import DRIVER_BY_NAME, DRIVERS
-from adapters.driver import DeviceDriver, Piece, Source
-from adapters.formats.lines import LineFramer
+from adapters.driver import DeviceDriver, Source
+from adapters.session import Moment
+from adapters.sessions.mllp import wrap
 from adapters.site import read_site
 from schemas.batch import encode_report, tail_entries
 from schemas.errors import FrameError
@@ -34,29 +36,43 @@ RECEIVED_AT_US = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
 CASES = Path(__file__).parent / "cases"
 FOLDERS = sorted(path.parent for path in CASES.glob("*/*/frame.hex"))
 each_driver = pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.name)
-FRAMED_BY_ITSELF = [d for d in DRIVERS if d.transport != "mllp"]  # a cut HL7 message is MLLP's to refuse
+# A cut HL7 message is MLLP's to refuse.
+FRAMED_BY_ITSELF = [driver for driver in DRIVERS if driver.serial is not None or driver.session is None]
+FRAMES_ON_THE_WIRE: dict[str, Callable[[bytes], bytes]] = {
+    "nonin_ascii": lambda frame: b"\r\n" + frame + b"\r\n",
+    "nonin_df2": bytes,
+    "hl7_oru": wrap,
+}
+NOW = Moment(0, RECEIVED_AT_US)
+AnyDriver = DeviceDriver[Any]
 
 
-def frame_of(driver: DeviceDriver, case: str) -> bytes:
+def frame_of(driver: AnyDriver, case: str) -> bytes:
     return bytes.fromhex((CASES / driver.name / case / "frame.hex").read_text())
 
 
-def source_of(folder: Path) -> Source:
+def given_of(folder: Path) -> dict[str, Any]:
     path = folder / "source.json"
-    given: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    given.pop("before", None)
-    if "time_zone" in given:
-        given["time_zone"] = ZoneInfo(given["time_zone"])
-    if "mapping" in given:
-        given["site"] = read_site(given.pop("mapping"), "source.json")[""]
-    plain_source: dict[str, Any] = {"name": "test", "peer": "10.0.0.7", "received_at_us": RECEIVED_AT_US}
-    return Source(**plain_source | given)
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def source_of(folder: Path) -> Source[Any]:
+    given = given_of(folder)
+    zone = given.get("time_zone")
+    return Source(
+        name="test",
+        settings=msgspec.convert(given.get("settings", {}), DRIVER_BY_NAME[folder.parent.name].settings),
+        site=read_site(given.get("mapping", ""), "source.json")[""],
+        time_zone=ZoneInfo(zone) if zone else None,
+        peer=given.get("peer", "10.0.0.7"),
+        received_at_us=RECEIVED_AT_US,
+    )
 
 
 def read_case(folder: Path) -> list[Report]:
     driver, source = DRIVER_BY_NAME[folder.parent.name], source_of(folder)
-    path = folder / "source.json"
-    for earlier in json.loads(path.read_text()).get("before", ()) if path.exists() else ():
+    for earlier in given_of(folder).get("before", ()):
         driver.read(bytes.fromhex(earlier), source)
     return list(driver.read(bytes.fromhex((folder / "frame.hex").read_text()), source))
 
@@ -86,14 +102,14 @@ def test_a_case_gives_exactly_what_is_expected(folder: Path) -> None:
 
 
 @each_driver
-def test_it_has_its_cases_and_a_simulator_of_its_family(driver: DeviceDriver) -> None:
+def test_it_has_its_cases_and_a_simulator_of_its_family(driver: AnyDriver) -> None:
     assert {"normal", "no_reading", "bad_checksum", "zero"} <= {p.name for p in (CASES / driver.name).iterdir()}
     family = driver.read.__module__.rpartition(".")[2]
     assert importlib.util.find_spec(f"simulators.{family}") is not None
 
 
 @each_driver
-def test_no_reading_is_none_and_zero_is_zero(driver: DeviceDriver) -> None:
+def test_no_reading_is_none_and_zero_is_zero(driver: AnyDriver) -> None:
     missing = [r for report in read_case(CASES / driver.name / "no_reading") for r in report.records]
     numbers = [r for r in missing if r.kind == RecordKind.NUMERIC]
     assert numbers
@@ -103,7 +119,7 @@ def test_no_reading_is_none_and_zero_is_zero(driver: DeviceDriver) -> None:
 
 
 @each_driver
-def test_its_channels_are_in_the_nomenclature_with_units_of_their_dimension(driver: DeviceDriver) -> None:
+def test_its_channels_are_in_the_nomenclature_with_units_of_their_dimension(driver: AnyDriver) -> None:
     cases = [f for f in FOLDERS if f.parent.name == driver.name and "reports" in (f / "expected.json").read_text()]
     records = [r for f in cases for report in read_case(f) for r in report.records if r.code]
     said = {(r.code, r.unit) for r in records if r.as_sent is None and r.validity != Validity.NOT_AVAILABLE}
@@ -113,9 +129,9 @@ def test_its_channels_are_in_the_nomenclature_with_units_of_their_dimension(driv
         assert UNIT_BY_CODE[unit].dimension == canonical.dimension, METRIC_BY_CODE[code].reference_id
 
 
-def held(driver: DeviceDriver, frame: bytes) -> None:
+def held(driver: AnyDriver, frame: bytes) -> None:
     """Read it; what is said is what a batch can hold."""
-    source = Source("test", peer="10.0.0.7", time_field="ts", received_at_us=RECEIVED_AT_US)
+    source = Source("test", driver.settings(), peer="10.0.0.7", received_at_us=RECEIVED_AT_US)
     try:
         reports = driver.read(frame, source)
     except FrameError as error:
@@ -131,7 +147,7 @@ def held(driver: DeviceDriver, frame: bytes) -> None:
 
 @each_driver
 @given(data=st.data())
-def test_any_bytes_give_reports_or_a_reason(driver: DeviceDriver, data: st.DataObject) -> None:
+def test_any_bytes_give_reports_or_a_reason(driver: AnyDriver, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
         held(driver, data.draw(st.binary(max_size=500)))
         return
@@ -143,46 +159,30 @@ def test_any_bytes_give_reports_or_a_reason(driver: DeviceDriver, data: st.DataO
 
 
 @each_driver
-def test_bytes_that_go_deep_are_only_bytes(driver: DeviceDriver) -> None:
+def test_bytes_that_go_deep_are_only_bytes(driver: AnyDriver) -> None:
     held(driver, b'{"a":[' * 40_000)
 
 
 @pytest.mark.parametrize("driver", FRAMED_BY_ITSELF, ids=lambda driver: driver.name)
-def test_a_truncated_frame_is_refused(driver: DeviceDriver) -> None:
+def test_a_truncated_frame_is_refused(driver: AnyDriver) -> None:
     frame, source = frame_of(driver, "normal"), source_of(CASES / driver.name / "normal")
     for length in range(len(frame)):
         with pytest.raises(FrameError):
             driver.read(frame[:length], source)
 
 
-SERIAL = [d for d in DRIVERS if d.framer is not None]
+WITH_SESSION = [driver for driver in DRIVERS if driver.session is not None]
 
 
-@pytest.mark.parametrize("driver", SERIAL, ids=lambda driver: driver.name)
-@given(data=st.data())
-def test_any_chunking_gives_the_same_pieces_and_noise_does_not_stop_them(
-    driver: DeviceDriver, data: st.DataObject
-) -> None:
-    assert driver.framer is not None
-    frame, end = frame_of(driver, "normal"), b"\r\n" if driver.framer is LineFramer else b""
-    stream = data.draw(st.binary(max_size=600)) + (end + frame) * 6 + end
-    whole = driver.framer().feed(stream)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
-    framer, pieces = driver.framer(), list[Piece]()
-    for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        pieces += framer.feed(stream[start:end])
-    assert pieces == whole
-    assert [p.data for p in pieces if not p.reason].count(frame) >= 3
-    kept = b"".join(p.data for p in pieces)
-    assert stream.translate(None, b"\r\n").startswith(kept.translate(None, b"\r\n"))
-
-
-@pytest.mark.parametrize("driver", SERIAL, ids=lambda driver: driver.name)
-def test_noise_is_kept_in_pieces_with_a_reason(driver: DeviceDriver) -> None:
-    assert driver.framer is not None
-    pieces = driver.framer().feed(b"\xff" * 1024)
-    assert sum(len(p.data) for p in pieces) > 1024 - 256
-    assert {p.reason for p in pieces} in ({"line-too-long"}, {"framing"})
+@pytest.mark.parametrize("driver", WITH_SESSION, ids=lambda driver: driver.name)
+def test_what_its_session_cuts_its_driver_reads(driver: AnyDriver) -> None:
+    """Frames behind noise: those of its session are those of its cases."""
+    assert driver.session is not None
+    for case in ("normal", "no_reading", "zero"):
+        frame = frame_of(driver, case)
+        wrapped = FRAMES_ON_THE_WIRE[driver.name](frame)
+        step = driver.session(driver.settings()).feed(b"noise" + wrapped + wrapped, NOW)
+        assert [piece.data for piece in step.pieces if not piece.reason][-1] == frame
 
 
 def test_names_are_unique() -> None:

@@ -24,6 +24,7 @@ def test_it_is_refused(case: str) -> None:
     driver, text = CASES[case]
     frame = text.encode("latin-1")
     assert len(frame) < FRAME_BYTES_MAX
+    found = DRIVER_BY_NAME[driver]
     with pytest.raises(FrameError) as refused:
-        DRIVER_BY_NAME[driver].read(frame, Source("test", received_at_us=1))
+        found.read(frame, Source("test", found.settings(), received_at_us=1))
     assert refused.value.reason in ("report-too-large", "path-too-long")

@@ -27,8 +27,6 @@ ANSWER_LIMIT_S, BUSY_S = 15.0, 10.0
 RETRIES_MAX = 6
 POLL_S = 0.005
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Those of a line, and what a sender may suffer: an ACK that does not arrive, and being interrupted in a transfer.
-FAULTS = (*faults.FAULTS, "lost_ack", "interrupt")
 
 
 class Analyte(NamedTuple):
@@ -138,6 +136,17 @@ def frames(message: bytes, text_max: int = TEXT_MAX) -> list[bytes]:
             summed = b"%d" % ((len(built) + 1) % 8) + text[start : start + text_max] + end
             built.append(STX + summed + b"%02X\r\n" % (sum(summed) % 256))
     return built
+
+
+def bad_checksum(frame: bytes, rng: Random) -> bytes:
+    """The last digit of the sum is another."""
+    wrong = rng.choice([digit for digit in b"0123456789ABCDEF" if digit != frame[-3]])
+    return frame[:-3] + bytes([wrong]) + frame[-2:]
+
+
+_SPOILT = {**faults.FAULTS, "bad_checksum": bad_checksum}
+# Those of a line, and what a sender may suffer: an ACK that does not arrive, and being interrupted in a transfer.
+FAULTS = (*_SPOILT, "lost_ack", "interrupt")
 
 
 class Wire(Protocol):
@@ -283,7 +292,7 @@ class Sender:
             if fault == "interrupt":
                 await self._wire.write(frame[: len(frame) // 2])
                 return False
-            spoil = faults.FAULTS.get(fault)
+            spoil = _SPOILT.get(fault)
             answer = await self._exchange(spoil(frame, self._rng) if spoil else frame)
             if answer == b"":
                 return False

@@ -31,7 +31,7 @@ from adapters.formats.instants import DTM_CHARS_MAX, Instant, parse_dtm
 from adapters.sessions.astm import AstmSession
 from adapters.site import Mapped, scaled
 from schemas.errors import FrameError
-from schemas.nomenclature import METRIC_BY_LOINC, UNIT_BY_CODE, unit_from_text
+from schemas.nomenclature import METRIC_BY_LOINC, conversion, unit_from_text
 from schemas.report import (
     COMPARATORS,
     AsSent,
@@ -49,7 +49,9 @@ RESULTS_MAX = 2000  # of a message
 CLAIM_CHARS_MAX = 250
 _CONTEXT = {"P": (3, 4, 5, 26), "O": (3, 4, 8, 16)}  # fields that say whose a result is, where, and of what
 _COUNTED_NAME = re.compile(r"[A-Z][A-Z0-9]?")
-_VALUE = re.compile(r" *(<=|>=|<|>) *(.*)")
+_BOUND = re.compile(r"(<=|>=|<|>) *(.*)")
+_NO_READING = re.compile(r"[-*?_. ]*")
+_OFF_SCALE = ("<", ">")  # R-7: the value is the end of what the instrument can measure
 # R-9 (LIS02-A2): correction, preliminary, final, previously transmitted, verified, answer to a query, partial, MIC.
 _RESULT_STATUS = frozenset("CPFRVQSM")
 _QUESTIONABLE_STATUS = frozenset("WI")  # validity is questionable; pending in the instrument
@@ -225,8 +227,8 @@ def _reports(order: _Order, header: _Row, source: Source[AstmSettings]) -> list[
         groups[_claim(header, None, source), _moment((), header, source)] = []
     reports = []
     marks = _marks(order, header, source)
+    context = _context(order, marks)
     for (claim, moment), results in groups.items():
-        context = _context(order)
         if context and source.memory.get(f"context:{claim}") != context:
             source.remember_emitted(f"context:{claim}", context)
             reports.append(_report(Kind.CONTEXT, claim, moment, context, header, source))
@@ -285,51 +287,81 @@ def _marks(order: _Order, header: _Row, source: Source[AstmSettings]) -> Mark:
     return Mark(0) if is_live and not is_control else Mark.TRAINING
 
 
-def _context(order: _Order) -> tuple[Record, ...]:
+def _context(order: _Order, marks: Mark) -> tuple[Record, ...]:
     """Whose, where, and of what, as the sender claims it."""
     records = []
     for row in (order.patient, order.order):
-        for number in _CONTEXT[row.letter] if row else ():
-            text = row.text(number) if row else ""
+        if row is None:
+            continue
+        for number in _CONTEXT[row.letter]:
+            text = row.text(number)
             if text:
-                as_sent = AsSent("ASTM", f"{row.letter}-{number}" if row else "")
-                records.append(Record(kind=RecordKind.TEXT, text=text, as_sent=as_sent))
+                as_sent = AsSent("ASTM", f"{row.letter}-{number}")
+                records.append(Record(kind=RecordKind.TEXT, text=text, marks=marks, as_sent=as_sent))
     return tuple(records)
 
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What a result's test and unit are in standard words."""
+    """What a result's test and unit are in standard words, and how its values are written."""
 
     code: int
     unit: int
-    exponent_shift: int
-    missing: tuple[str, ...]
+    row: Mapped
     as_sent: AsSent | None
 
+    def number(self, text: str) -> tuple[int, int] | None:
+        """Mantissa and exponent of a numeral; None if it is none."""
+        if self.row.decimal_comma:
+            text = text.replace(",", ".")
+        return scaled(text, self.row.exponent_shift)
 
-def _meaning(row: _Row, source: Source[AstmSettings]) -> _Meaning:
-    """R-3 and R-5: by the site's row, else by LOINC; a unit that is stated outranks the site's (DESIGN, rule 14)."""
-    universal, name, system, local, *rest = (*row.parts(3, row.delimiters.component), "", "", "", "")
-    own = "^".join(part for part in rest if part)
-    named = " ".join(part for part in (name, own) if part)
+
+def _meaning(result: _Row, source: Source[AstmSettings]) -> _Meaning:
+    """R-3 and R-5: by the site's row, else by LOINC."""
+    parts = [_printable(part) for part in result.parts(3, result.delimiters.component)]
+    universal, name, system, local, *rest = (*parts, "", "", "", "")
     code = local or universal
-    found = source.site.find(system, code) or source.site.find(system, universal) or _UNMAPPED
-    metric = found.code
+    text = " ".join(part for part in (name, *rest) if part)
+    row = _site_row(system, code, text, source)
+    metric = row.code
     if not metric and system.upper() in ("LN", "LOINC"):
         loinc = METRIC_BY_LOINC.get(universal or local)
         metric = loinc.code if loinc else 0
-    sent_unit = row.first(5)
-    stated = unit_from_text(sent_unit) if sent_unit else None
-    unit = found.unit
-    if stated is not None:
-        mapped = UNIT_BY_CODE.get(found.unit)
-        contradicts = mapped is not None and mapped.dimension != stated.dimension
-        unit = 0 if contradicts else stated.code
+    sent_unit = _printable(result.first(5))
+    unit = _unit(sent_unit, row)
     as_sent = None
     if not metric or (sent_unit and not unit):
-        as_sent = AsSent(_printable(system), _printable("^".join(filter(None, (code, named)))), _printable(sent_unit))
-    return _Meaning(metric, unit, found.exponent_shift, found.missing, as_sent)
+        as_sent = AsSent(system, f"{code}^{text}" if text else code, sent_unit)
+    return _Meaning(metric, unit, row, as_sent)
+
+
+def _site_row(system: str, code: str, text: str, source: Source[AstmSettings]) -> Mapped:
+    """The site's row; one that names no text is not applied to a code that comes with several."""
+    row = source.site.find(system, code, text)
+    if row is None:
+        return _UNMAPPED
+    if row.any_text:
+        texts: set[str] = source.lasting.setdefault(f"texts of {row.row}", set())
+        if len(texts) < 2:
+            texts.add(text)
+        if len(texts) > 1:
+            source.counts[f"several-texts:{row.row}"] += 1
+            return _UNMAPPED
+    return row
+
+
+def _unit(sent: str, row: Mapped) -> int:
+    """The unit's code, 0 where none is known: one that is stated is used, and contradicts the row or confirms it."""
+    stated = unit_from_text(sent) if sent else None
+    if stated is None or row.unit_is_wrong:
+        return row.unit
+    if not row.unit or row.unit == stated.code:
+        return stated.code
+    factor, offset = conversion(stated.code, row.unit) or (0.0, 0.0)
+    if offset == 0.0 and abs(factor / 10.0**row.exponent_shift - 1) < 1e-9:  # the row's shift is what turns one into it
+        return row.unit
+    return 0
 
 
 def _record(result: _Result, marks: Mark, source: Source[AstmSettings]) -> Record:
@@ -349,18 +381,18 @@ def _record(result: _Result, marks: Mark, source: Source[AstmSettings]) -> Recor
         meaning.code, meaning.unit,
         validity=validity, marks=marks, note=_note(result, status), as_sent=meaning.as_sent,
     )  # fmt: skip
-    if value == "" or status == "X" or value in meaning.missing:
+    if status == "X" or value in meaning.row.missing or _NO_READING.fullmatch(value):
         text, mark = _text_or_bytes(value, source)
         return replace(record, validity=Validity.NOT_AVAILABLE, text=text or None, marks=marks | mark)
     comparator, numeral = _compared(value)
-    number = scaled(numeral, meaning.exponent_shift)
+    number = meaning.number(numeral)
     if number is None:
         text, mark = _text_or_bytes(value, source)
         return replace(record, kind=RecordKind.TEXT, text=text, marks=marks | mark)
     record = replace(record, mantissa=number[0], exponent=number[1])
-    for flag in row.parts(7, row.delimiters.repeat):  # "<" and ">": off the instrument's scale, whose end is the value
-        if flag in ("<", ">"):
-            if comparator and flag not in comparator:
+    for flag in row.parts(7, row.delimiters.repeat):
+        if flag in _OFF_SCALE:
+            if comparator and flag not in comparator:  # the two contradict each other
                 record = replace(record, validity=Validity.QUESTIONABLE)
             comparator = comparator or flag
     if comparator:
@@ -370,7 +402,7 @@ def _record(result: _Result, marks: Mark, source: Source[AstmSettings]) -> Recor
 
 def _compared(value: str) -> tuple[str, str]:
     """The comparator before a number, "" if none, and the rest."""
-    match = _VALUE.fullmatch(value)
+    match = _BOUND.fullmatch(value)
     return (match[1], match[2]) if match else ("", value)
 
 

@@ -46,7 +46,10 @@ from schemas.report import (
 )
 
 RESULTS_MAX = 2000  # of a message
+REMEMBERED_MAX = 1000  # contexts and channels of a connection's devices; beyond it all are told anew
 CLAIM_CHARS_MAX = 250
+TIME_CHARS_MAX = 80  # of one that cannot be read
+SECOND_MS = 1000
 _CONTEXT = {"P": (3, 4, 5, 26), "O": (3, 4, 8, 16)}  # fields that say whose a result is, where, and of what
 _COUNTED_NAME = re.compile(r"[A-Z][A-Z0-9]?")
 _BOUND = re.compile(r"(<=|>=|<|>) *(.*)")
@@ -56,7 +59,6 @@ _OFF_SCALE = ("<", ">")  # R-7: the value is the end of what the instrument can 
 _RESULT_STATUS = frozenset("CPFRVQSM")
 _QUESTIONABLE_STATUS = frozenset("WI")  # validity is questionable; pending in the instrument
 _UNMAPPED = Mapped(0, 0)
-_TO_THE_SECOND_MS = 1000
 
 
 class AstmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,15 +141,17 @@ class _Order:
 
 @dataclass(frozen=True)
 class _Moment:
-    """When something was measured, None where no time that is there can be read."""
+    """When something was measured, None where no time can be read; `unread` is one that is there and cannot be."""
 
     instant: Instant | None
-    quality: ClockQuality
+    unread: str
 
 
 def read(frame: bytes, source: Source[AstmSettings]) -> Sequence[Report]:
     """One message: for each order its context, where that has changed, and its results."""
     rows = _rows(frame, source.settings.charset)
+    if len(source.memory) > REMEMBERED_MAX:
+        source.memory.clear()
     header = rows[0]
     orders = _orders(rows, source)
     if not orders and len(rows) > 2:  # header and terminator alone are a sign of life
@@ -221,10 +225,10 @@ def _reports(order: _Order, header: _Row, source: Source[AstmSettings]) -> list[
     """An order's results, by device and time; before each device's first the context, where it has changed."""
     groups: dict[tuple[str, _Moment], list[_Result]] = {}
     for result in order.results:
-        key = _claim(header, result.row, source), _moment((result.row.raw(13), result.row.raw(12)), header, source)
+        key = _claim(header, result.row, source), _moment(result.row, header, source)
         groups.setdefault(key, []).append(result)
     if not groups:
-        groups[_claim(header, None, source), _moment((), header, source)] = []
+        groups[_claim(header, None, source), _moment(None, header, source)] = []
     reports = []
     marks = _marks(order, header, source)
     context = _context(order, marks)
@@ -233,9 +237,12 @@ def _reports(order: _Order, header: _Row, source: Source[AstmSettings]) -> list[
             source.remember_emitted(f"context:{claim}", context)
             reports.append(_report(Kind.CONTEXT, claim, moment, context, header, source))
         records, channels = _told_apart([_record(result, marks, source) for result in results])
-        described = _described(claim, channels, source)
+        described = _described(claim, records, channels, source)
         if described:
             reports.append(_report(Kind.DESCRIPTION, claim, moment, described, header, source))
+        if records and moment.unread:
+            note = "\n".join(filter(None, (records[0].note, moment.unread)))
+            records[0] = replace(records[0], note=note)
         if records:
             reports.append(_report(Kind.METRIC, claim, moment, tuple(records), header, source))
     return reports
@@ -251,32 +258,36 @@ def _claim(header: _Row, result: _Row | None, source: Source[AstmSettings]) -> s
     return f"{source.name}/H-5={sender}" if sender else source.claim()
 
 
-def _moment(times: Sequence[str], header: _Row, source: Source[AstmSettings]) -> _Moment:
-    """The first of these times, or of the message's own, that can be read."""
-    quality = ClockQuality.DEVICE
-    for text in (*times, header.raw(14)):
+def _moment(result: _Row | None, header: _Row, source: Source[AstmSettings]) -> _Moment:
+    """When a result was completed, else begun, else sent: the first of these times that can be read."""
+    unread = ""
+    for row, number in ((result, 13), (result, 12), (header, 14)):
+        text = row.raw(number) if row else ""
         if not text:
             continue
         instant = parse_dtm(text[:DTM_CHARS_MAX], source.time_zone)
         if instant is not None:
-            return _Moment(instant, quality)
-        quality = ClockQuality.DOUBTFUL
-    return _Moment(None, quality if quality is ClockQuality.DOUBTFUL else ClockQuality.RECEIVED)
+            return _Moment(instant, unread)
+        letter = "R" if row is result else "H"
+        unread = unread or f"{letter}-{number} as sent: {_printable(text[:TIME_CHARS_MAX])}"
+    return _Moment(None, unread)
 
 
 def _report(
     kind: Kind, claim: str, moment: _Moment, records: tuple[Record, ...], header: _Row, source: Source[AstmSettings]
 ) -> Report:
-    sent_at = _moment((), header, source).instant
-    instants = [instant for instant in (moment.instant, sent_at) if instant is not None]
-    own_time = any(instant.uncertainty_ms <= _TO_THE_SECOND_MS for instant in instants)
     received = source.received_at_us
     if moment.instant is None:
-        return Report(kind, claim, received, received, moment.quality, records, own_time=own_time)
+        quality = ClockQuality.DOUBTFUL if moment.unread else ClockQuality.RECEIVED
+        return Report(kind, claim, received, received, quality, records)
     at, uncertainty_ms, _ = moment.instant
+    sent_at = _moment(None, header, source).instant
+    to_the_second = [
+        instant for instant in (moment.instant, sent_at) if instant and instant.uncertainty_ms <= SECOND_MS
+    ]
     return Report(
-        kind, claim, at, received, moment.quality, records,
-        device_at_us=at, uncertainty_ms=uncertainty_ms, own_time=own_time,
+        kind, claim, at, received, ClockQuality.DOUBTFUL if moment.unread else ClockQuality.DEVICE, records,
+        device_at_us=at, uncertainty_ms=uncertainty_ms, own_time=bool(to_the_second) and not moment.unread,
     )  # fmt: skip
 
 
@@ -344,7 +355,7 @@ def _site_row(system: str, code: str, text: str, source: Source[AstmSettings]) -
     if row.any_text:
         texts: set[str] = source.lasting.setdefault(f"texts of {row.row}", set())
         if len(texts) < 2:
-            texts.add(text)
+            texts.add(text.casefold())
         if len(texts) > 1:
             source.counts[f"several-texts:{row.row}"] += 1
             return _UNMAPPED
@@ -432,16 +443,23 @@ def _told_apart(records: list[Record]) -> tuple[list[Record], dict[int, ChannelW
     return told, channels
 
 
-def _described(claim: str, channels: dict[int, ChannelWords], source: Source[AstmSettings]) -> tuple[Record, ...]:
+def _described(
+    claim: str, records: list[Record], channels: dict[int, ChannelWords], source: Source[AstmSettings]
+) -> tuple[Record, ...]:
     """The words of channels that this device had not had."""
-    known: frozenset[int] = source.memory.get(f"channels:{claim}", frozenset())
-    new = {number: words for number, words in channels.items() if number not in known}
+    known: frozenset[object] = source.memory.get(f"channels:{claim}", frozenset())
+    new: dict[object, Record] = {}
+    for record in records:
+        key = record.code or record.as_sent, record.channel
+        if record.channel and key not in known:
+            text = msgspec.json.encode(channels[record.channel]).decode()
+            new[key] = Record(
+                record.code, record.unit, record.channel, RecordKind.TEXT,
+                marks=record.marks & (Mark.AMBIGUOUS | Mark.TRAINING), text=text, as_sent=record.as_sent,
+            )  # fmt: skip
     if new:
         source.remember_emitted(f"channels:{claim}", known | new.keys())
-    return tuple(
-        Record(channel=number, kind=RecordKind.TEXT, text=msgspec.json.encode(words).decode())
-        for number, words in new.items()
-    )
+    return tuple(new.values())
 
 
 def _printable(text: str) -> str:

@@ -17,9 +17,11 @@ LOOK_LIMIT_S = 5.0
 TAKE_LIMIT_S = 10.0
 
 
-def topics_of(kafka: str, ca: Path | None) -> set[str]:
+def topics_of(kafka: str, ca: Path | None, cert: Path | None = None, key: Path | None = None) -> set[str]:
     """The topics that a broker has. Raises UserError where it does not answer."""
     tls = {"security.protocol": "ssl", "ssl.ca.location": str(ca)} if ca else {}
+    if ca and cert and key:
+        tls |= {"ssl.certificate.location": str(cert), "ssl.key.location": str(key)}
     try:
         admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0, **tls})
         return set(admin.list_topics(timeout=LOOK_LIMIT_S).topics)

@@ -28,12 +28,11 @@ run: $(VENV)/.installed ## a ward of 12 beds on this machine; SECONDS=60 ends by
 test: $(VENV)/.installed-dev ## everything that needs no server beyond the embedded ones
 	$(BIN)/python -m pytest -m "not integration and not faults"
 
-check: $(VENV)/.installed-dev ## format, lint, types, imports, lines by room
+check: $(VENV)/.installed-dev ## format, lint, types, imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@$(BIN)/python tests/lines.py
 
 integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto (deploy/services/services up)
 	@$(REAL) $(BIN)/python -m pytest -m integration
@@ -41,8 +40,8 @@ integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto 
 faults: $(VENV)/.installed-dev ## break the real parts and count what is lost; writes faults.json
 	@$(REAL) $(BIN)/python -m pytest -m faults tests/faults
 
-bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json
-	@$(REAL) $(BIN)/python -m benchmarks
+bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json; PART=edge measures one part
+	@$(REAL) $(BIN)/python -m benchmarks $(PART)
 
 bench-quick: $(VENV)/.installed-dev ## the same on less data
 	@$(REAL) $(BIN)/python -m benchmarks --quick

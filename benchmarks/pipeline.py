@@ -193,7 +193,7 @@ def make_bare_tables(database: str) -> None:
     with open_store(database) as conn:
         conn.execute(
             "CREATE TABLE narrow (observed_at timestamptz, received_at timestamptz, device int, code int,"
-            " instance int2, validity int2, verdict int2, value float8, batch bigint, leaf int)"
+            " channel int8, validity int2, verdict int2, value float8, batch bigint, leaf int)"
         )
         conn.execute("CREATE INDEX ON narrow (device, code, observed_at)")
         conn.execute("CREATE TABLE wide (LIKE report)")
@@ -206,7 +206,7 @@ def _narrow_rows(lot: Lot) -> bytes:
     columns = (
         (lot.observed_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8"),
         (table.received_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8"),
-        (lot.device[of], ">i4"), (table.code, ">i4"), (table.instance, ">i2"), (table.validity, ">i2"),
+        (lot.device[of], ">i4"), (table.code, ">i4"), (table.channel, ">i8"), (table.validity, ">i2"),
         (lot.verdicts, ">i2"), (lot.values, ">f8"), (lot.batch[of], ">i8"), (lot.leaf[of], ">i4"),
     )  # fmt: skip
     parts = [np.broadcast_to(np.frombuffer(struct.pack(">h", len(columns)), np.uint8), (len(of), 2))]

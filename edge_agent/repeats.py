@@ -13,29 +13,27 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from hashlib import sha256
 
+from edge_agent import seen
 from edge_agent.delivery import Delivery
+from edge_agent.seen import SeenKeys
+from schemas.report import Report
 
 WINDOW_US = 3_600_000_000
 RESEND_WINDOW_S = 300  # since the first copy: a sender that was not answered does not wait for so long
-# Keys lie in buckets of ten minutes: what is written lies together, and what is old goes as whole pages.
-BUCKET_US = 600_000_000
-BUCKETS = WINDOW_US // BUCKET_US + 1
-SEEN_MAX = 1_000_000  # keys with a time of their own, some 40 MB; beyond it the oldest bucket goes
 UNPROVEN_MAX = 100_000
 CONNECTIONS_MAX = 20_000  # of which it is known when they began
 
-SCHEMA = """
-CREATE TABLE seen (bucket INTEGER, key BLOB, at INTEGER, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
-CREATE TABLE unproven (
+SCHEMA = f"""
+{seen.SCHEMA}CREATE TABLE unproven (
     connection BLOB, token INTEGER, key BLOB, at INTEGER, first_at INTEGER, PRIMARY KEY (connection, token)
 ) WITHOUT ROWID;
 CREATE INDEX unproven_key ON unproven (key);
 """
-_SEEN = f"SELECT 1 FROM seen WHERE bucket IN ({', '.join('?' * BUCKETS)}) AND key = ? AND at >= ?"
 _ELSEWHERE = (
     "SELECT connection, token, first_at FROM unproven WHERE key = ? AND connection <> ? AND at <= ? AND first_at >= ?"
     " ORDER BY at DESC, token DESC"
@@ -43,19 +41,29 @@ _ELSEWHERE = (
 _FORGET = "DELETE FROM unproven WHERE connection = ? AND token >= ? AND token < ?"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Sending:
-    """A delivery whose sender could send it again, and what its reports say."""
+    """A delivery whose sender could send it again, and what its reports say.
+
+    `key` is what two frames have in common that say the same.
+    """
 
     delivery: Delivery
     own_time: bool
-    claims: frozenset[str]  # one gateway may send the same bytes for two beds over two connections
+    key: bytes
 
-    @cached_property
-    def key(self) -> bytes:
-        """What two frames have in common that say the same."""
-        who = "\x1f".join([self.delivery.sender, *sorted(self.claims)]).encode("utf-8", "replace")
-        return sha256(sha256(who).digest() + self.delivery.frame).digest()[:16]
+    @staticmethod
+    def of(delivery: Delivery, reports: Sequence[Report]) -> Sending:
+        """Of a delivery and the reports of its frame."""
+        own_time = any(r.own_time for r in reports)
+        # One gateway may send the same bytes for two beds over two connections.
+        claims = (reports[0].claim,) if len(reports) == 1 else tuple(sorted({r.claim for r in reports}))
+        return Sending(delivery, own_time, sha256(_who(delivery.sender, claims) + delivery.frame).digest()[:16])
+
+
+@lru_cache(16_384)
+def _who(sender: str, claims: tuple[str, ...]) -> bytes:
+    return sha256("\x1f".join([sender, *claims]).encode("utf-8", "replace")).digest()
 
 
 class Repeats:
@@ -64,18 +72,25 @@ class Repeats:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._run = os.urandom(8)  # connections are counted anew after a restart
+        self._seen, self._found = SeenKeys(db), set[bytes]()
         # When the first frame of a connection of this run came; those that were silent for longest are evicted.
         self._began_us: OrderedDict[int, int] = OrderedDict()
         self._resend: tuple[Sending, int] | None = None  # that was just found, and when its first copy came
+
+    def begin(self, sendings: Sequence[Sending], now_us: int) -> None:
+        """At the beginning of a transaction: look up all that it is about."""
+        self._found = self._seen.begin([s.key for s in sendings if s.own_time], now_us - WINDOW_US)
+
+    def write(self, now_us: int) -> None:
+        """At the end of a transaction."""
+        self._seen.write(now_us)
 
     def is_repeat(self, sending: Sending, now_us: int) -> bool:
         """Whether the frame was kept before; what it proves is forgotten."""
         delivery = sending.delivery
         self._resend = None
         if sending.own_time:
-            buckets = range(now_us // BUCKET_US - BUCKETS + 1, now_us // BUCKET_US + 1)
-            since_us = now_us - WINDOW_US
-            found = self._db.execute(_SEEN, (*buckets, sending.key, since_us)).fetchone() is not None
+            found = sending.key in self._found or sending.key in self._seen.added
             self._note_began(delivery.connection, now_us)
         elif delivery.redelivered is not None:
             found = delivery.redelivered and self._take_redelivered(sending, now_us)
@@ -88,8 +103,7 @@ class Repeats:
     def remember(self, sending: Sending, now_us: int) -> None:
         """The frame is kept, now or before; its acknowledgement may yet be lost."""
         if sending.own_time:
-            seen = (now_us // BUCKET_US, sending.key, now_us)
-            self._db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", seen)
+            self._seen.add(sending.key, now_us)
         elif sending.delivery.token is not None:
             first_at_us = now_us
             if self._resend is not None and self._resend[0] is sending:
@@ -103,12 +117,10 @@ class Repeats:
         self._db.execute(_FORGET, (self._connection(connection), tokens.start, tokens.stop))
 
     def tidy(self, now_us: int) -> None:
-        """Forget what is older than the window or over the limits."""
-        self._db.execute("DELETE FROM seen WHERE bucket <= ?", (now_us // BUCKET_US - BUCKETS,))
-        if self._count("seen") > SEEN_MAX:
-            self._db.execute("DELETE FROM seen WHERE bucket = (SELECT min(bucket) FROM seen)")
+        """After `begin`: forget what is older than the window or over the limits."""
+        self._seen.tidy(now_us - WINDOW_US)
         self._db.execute("DELETE FROM unproven WHERE at < ?", (now_us - WINDOW_US,))
-        excess = self._count("unproven") - UNPROVEN_MAX
+        excess = self._count_unproven() - UNPROVEN_MAX
         if excess > 0:
             oldest = "SELECT key FROM unproven ORDER BY at LIMIT ?"
             self._db.execute(f"DELETE FROM unproven WHERE key IN ({oldest})", (excess,))
@@ -143,8 +155,8 @@ class Repeats:
             self._began_us.popitem(last=False)
         return began_us
 
-    def _count(self, table: str) -> int:
-        (count,) = self._db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    def _count_unproven(self) -> int:
+        (count,) = self._db.execute("SELECT count(*) FROM unproven").fetchone()
         return int(count)
 
     def _connection(self, connection: int) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
+from itertools import zip_longest
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -28,6 +30,31 @@ def open_store(conninfo: str) -> psycopg.Connection:
 def with_password(conninfo: str, password: str) -> str:
     """The same conninfo with this password."""
     return make_conninfo(conninfo, password=password)
+
+
+@dataclass(frozen=True)
+class StoreServer:
+    """Where a conninfo leads: `hosts` as libpq takes them, and its `ssl_mode`."""
+
+    hosts: tuple[str, ...]
+    ssl_mode: str
+
+
+def server_of(conninfo: str) -> StoreServer:
+    """Where this conninfo leads, with what libpq adds from the environment.
+
+    A service is a host of its own: its file, which libpq reads later, may name any. Raises StoreError for a text that
+    is no conninfo.
+    """
+    stated = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
+    if "service" in stated:
+        return StoreServer((f"service {stated['service']}",), stated.get("sslmode", "(of the service)"))
+    defaults = {o.keyword.decode(): (o.val or b"").decode() for o in psycopg.pq.Conninfo.get_defaults()}
+    found = defaults | stated
+    names, addresses = found["host"].split(","), found["hostaddr"].split(",")
+    # libpq dials the address where there is one; the name is then for the certificate alone.
+    hosts = tuple(address or name for name, address in zip_longest(names, addresses, fillvalue=""))
+    return StoreServer(hosts, found["sslmode"])
 
 
 async def open_store_async(conninfo: str) -> psycopg.AsyncConnection:

@@ -10,7 +10,7 @@ import psycopg
 
 from emr_store.connect import open_store
 from schemas.errors import VitalwireError
-from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
+from schemas.nomenclature import METRICS, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID, UNITS, canonical_unit
 
 _LOCK = 0x76_77_73_63  # one runner at a time
 # A chunk of a week: of its index only the last leaf of each device is written (docs/adr/0006-retention.md).
@@ -26,7 +26,10 @@ def migrations() -> list[tuple[int, str]]:
 
 
 def migrate(conninfo: str) -> list[int]:
-    """Bring the schema up to date; the numbers applied. Raises VitalwireError where it is newer than this program."""
+    """Bring the schema up to date; the numbers applied.
+
+    Raises VitalwireError where it is newer than this program, or of an edition that cannot be read.
+    """
     with open_store(conninfo) as conn:
         conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         conn.execute(
@@ -42,10 +45,13 @@ def migrate(conninfo: str) -> list[int]:
         applied = []
         for number, sql in known:
             if number > current:
-                with conn.transaction():
-                    _apply(conn, number, sql)
+                try:
+                    with conn.transaction():
+                        _apply(conn, number, sql)
+                except psycopg.errors.RaiseException as refusal:  # the migration's own words
+                    raise VitalwireError(refusal.diag.message_primary or str(refusal)) from None
                 applied.append(number)
-        _fill_metrics(conn)
+        _fill_names(conn)
         return applied
 
 
@@ -74,8 +80,21 @@ def _apply(conn: psycopg.Connection, number: int, sql: str) -> None:
     conn.execute("INSERT INTO schema_version VALUES (%s, %s)", (number, datetime.now(UTC)))
 
 
-def _fill_metrics(conn: psycopg.Connection) -> None:
-    rows = [(m.code, m.reference_id, m.short, m.en, m.zh, UNIT_BY_REFERENCE_ID[m.unit].ucum, m.loinc) for m in METRICS]
+def _fill_names(conn: psycopg.Connection) -> None:
+    """The nomenclature as tables, for those who read by SQL."""
+    metrics = [
+        (m.code, m.reference_id, m.short, m.en, m.zh, UNIT_BY_REFERENCE_ID[m.unit].ucum, m.loinc) for m in METRICS
+    ]
+    units = [(u.code, u.reference_id, u.ucum) for u in UNITS]
+    stored = [
+        (m.code, unit, canonical.code, canonical.ucum)
+        for m in METRICS
+        for unit in (0, *UNIT_BY_CODE)
+        if (canonical := canonical_unit(m.code, unit)) is not None
+    ]
     with conn.transaction(), conn.cursor() as cursor:
-        cursor.execute("DELETE FROM metric")
-        cursor.executemany("INSERT INTO metric VALUES (%s, %s, %s, %s, %s, %s, %s)", rows)
+        for table, rows in (("metric", metrics), ("unit", units), ("metric_unit", stored)):
+            cursor.execute(f"DELETE FROM {table}".encode())
+            with cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
+                for row in rows:
+                    copy.write_row(row)

@@ -11,7 +11,7 @@ import psycopg
 from numpy.typing import NDArray
 
 _LOCK = 0x76_77_70_61
-PARTITIONED = ("report", "waveform", "report_minute")
+PARTITIONED = ("report", "waveform", "report_minute", "device_alarm", "device_setting")
 DAY_US = 86_400_000_000
 # How often it is noted that rows of a day are stored, here and by other writers: a note is twice as old at most.
 NOTE_EVERY_S = 3600

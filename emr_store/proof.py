@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 import psycopg
 import zstandard
 
+from emr_store.index_proof import TABLES, compare, expected_rows, kept_rows
 from emr_store.read import one_moment
 from emr_store.retention import HEAD_BYTES
 from emr_store.writer import ABSURD_FUTURE_US, CHAIN_START
@@ -28,7 +30,9 @@ from evidence.verification import (
     check_seal,
 )
 from schemas.batch import Table, read_header
+from schemas.block import judgement_arrays
 from schemas.errors import LayoutError
+from schemas.layout import CHANNEL_BYTES
 
 FINDINGS_MAX = 1000  # a store that is wrong everywhere is wrong enough
 JUDGEMENT_BYTES_MAX = 64 * 1024 * 1024
@@ -40,8 +44,9 @@ class Verification:
     """What was looked at, and what does not hold.
 
     `dropped` reports have no rows any more because retention took them: their originals were checked, and are among
-    the batches. The record begins at `begins`: of the `emptied` batches from before it, header, signature and place in
-    the chain were checked, and that is all there is; None: nothing was emptied.
+    the batches. `indexed` are the rows of the other tables over the batches. The record begins at `begins`: of the
+    `emptied` batches from before it, header, signature and place in the chain were checked, and that is all there is;
+    None: nothing was emptied.
     """
 
     seals: int = 0
@@ -49,6 +54,7 @@ class Verification:
     reports: int = 0
     values: int = 0
     dropped: int = 0
+    indexed: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(TABLES, 0)))
     emptied: int = 0
     begins: datetime | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -59,7 +65,9 @@ def verify(
 ) -> Verification:
     """Check everything stored since then. The chain is followed from the link before."""
     with one_moment(conn):
-        conn.execute("LOCK TABLE report IN ACCESS SHARE MODE")  # what is dropped now is gone from every snapshot
+        conn.execute(
+            f"LOCK TABLE report, {', '.join(TABLES)} IN ACCESS SHARE MODE".encode()
+        )  # what is dropped now is gone from every snapshot
         return _verify(conn, since, on_progress)
 
 
@@ -67,7 +75,7 @@ def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[in
     result, keys = Verification(), _keys(conn)
     row = conn.execute("SELECT until FROM dropped WHERE what = 'batch'").fetchone()
     result.begins = row[0] if row else None
-    gone = conn.execute(_DROPPED_SQL).fetchall()
+    gone = _gone(conn)
     row = conn.execute("SELECT min(position), count(*) FROM seal WHERE stored_at >= %s", (since,)).fetchone()
     first, total = row or (None, 0)
     if first is None:
@@ -95,10 +103,22 @@ def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[in
         position, chain = seal.position, seal.chain_hash
         result.seals += 1
         on_progress(result.seals, total)
-    row = conn.execute("SELECT count(*) FROM report WHERE batch >= %s", (first_batch,)).fetchone()
-    if row and row[0] != result.reports:
-        result.findings.append(Finding("report", f"{row[0]} rows, a kept batch behind {result.reports} of them"))
+    result.findings += _channel_sets(conn)
+    for table, behind in (("report", result.reports), *result.indexed.items()):
+        row = conn.execute(f"SELECT count(*) FROM {table} WHERE batch >= %s".encode(), (first_batch,)).fetchone()
+        if row and row[0] != behind:
+            result.findings.append(Finding(table, f"{row[0]} rows, a kept batch behind {behind} of them"))
     return result
+
+
+def _channel_sets(conn: psycopg.Connection) -> list[Finding]:
+    """Rows are held against the bytes of their channel list; people read its arrays."""
+    found = []
+    for number, channels, *arrays in conn.execute("SELECT channel_set, channels, code, unit, channel FROM channel_set"):
+        listed = np.frombuffer(channels, "<u4").reshape(-1, 3).T if len(channels) % CHANNEL_BYTES == 0 else None
+        if listed is None or listed.tolist() != arrays:
+            found.append(Finding(f"channel_set {number}", "its lists are not its bytes"))
+    return found
 
 
 def _keys(conn: psycopg.Connection) -> Keys:
@@ -138,15 +158,21 @@ def _batches(conn: psycopg.Connection, seal: KeptSeal) -> tuple[list[KeptBatch],
     return own, {bytes(r[1]): bytes(r[5]) for r in rows}
 
 
+Gone = dict[str, list[tuple[int, int, int]]]  # of each table since, until, last batch
+
+
 def _check_batch(
-    conn: psycopg.Connection, seal: KeptSeal, batch: KeptBatch, totals: tuple[int, int], keys: Keys,
-    gone: Sequence[tuple[int, int, int]], result: Verification,
+    conn: psycopg.Connection, seal: KeptSeal, batch: KeptBatch, totals: tuple[int, int], keys: Keys, gone: Gone,
+    result: Verification,
 ) -> None:  # fmt: skip
     rows: list[KeptRow] = []
     dropped: set[Finding] = set()
     with suppress(LayoutError):  # which is a finding of check_batch
         table = open_body(batch.sealed)[1]
-        rows, dropped = _rows(conn, batch, table), _dropped(batch, table, gone)
+        taken = _taken(batch, table, gone["report"])
+        rows = _rows(conn, batch, table)
+        dropped = {Finding(f"batch {batch.number} leaf {leaf}", ROW_GONE) for leaf in np.flatnonzero(taken).tolist()}
+        result.findings += _check_index(conn, batch, table, _values(seal, batch, table, totals), gone, result)
     findings = check_batch(batch, seal, rows, totals, keys)
     result.findings += [f for f in findings if f not in dropped]
     result.dropped += len(dropped.intersection(findings))
@@ -155,21 +181,54 @@ def _check_batch(
     result.values += sum(len(r.value) for r in rows if r.kind == 1)
 
 
+def _values(seal: KeptSeal, batch: KeptBatch, table: Table, totals: tuple[int, int]) -> np.ndarray:
+    """The judged values of a batch's records; raises LayoutError where the judgement does not hold them."""
+    values = judgement_arrays(seal.judgement, *totals)[2][batch.first_record :][: len(table.cells)]
+    if len(values) != len(table.cells):
+        raise LayoutError("counts", "judgement")
+    return values
+
+
+def _check_index(
+    conn: psycopg.Connection, batch: KeptBatch, table: Table, values: np.ndarray, gone: Gone, result: Verification
+) -> list[Finding]:
+    """What the other tables have of a batch: only asked where it has any such records."""
+    at_us = _instants(table)
+    expected = expected_rows(table, at_us, values)
+    kept = {what: kept_rows(conn, what, batch.number, at_us) for what in TABLES if expected[what]}
+    for what, found in kept.items():
+        result.indexed[what] += len(found)
+    return compare(batch.number, expected, kept, {what: _taken(batch, table, gone[what]) for what in kept})
+
+
+def _gone(conn: psycopg.Connection) -> Gone:
+    """What retention took of each table's rows."""
+    gone: Gone = {what: [] for what in ("report", *TABLES)}
+    for what, since_us, until_us, last_batch in conn.execute(_DROPPED_SQL):
+        gone.setdefault(what, []).append((since_us, until_us, last_batch))
+    return gone
+
+
 _DROPPED_SQL = """
-SELECT (extract(epoch FROM since) * 1000000)::int8, (extract(epoch FROM until) * 1000000)::int8, last_batch
-FROM dropped WHERE what = 'report'
+SELECT what, (extract(epoch FROM since) * 1000000)::int8, (extract(epoch FROM until) * 1000000)::int8, last_batch
+FROM dropped WHERE what IN ('report', 'waveform', 'device_alarm', 'device_setting')
 """
 
 
-def _dropped(batch: KeptBatch, table: Table, gone: Sequence[tuple[int, int, int]]) -> set[Finding]:
-    """What may be said of rows that retention took: they lay in a dropped partition when it was dropped."""
+def _instants(table: Table) -> np.ndarray:
+    """The moment of each report, as the writer has it."""
     observed, received = table.observed_at_us, table.received_at_us
-    at_us = np.where(observed > received + ABSURD_FUTURE_US, received, observed)  # as the writer has it
-    taken = np.zeros(len(table), bool)
+    at_us: np.ndarray = np.where(observed > received + ABSURD_FUTURE_US, received, observed)
+    return at_us
+
+
+def _taken(batch: KeptBatch, table: Table, gone: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """Whether each report's rows lay in a dropped partition when it was dropped."""
+    at_us, taken = _instants(table), np.zeros(len(table), bool)
     for since_us, until_us, last_batch in gone:
         if batch.number <= last_batch:
             taken |= (at_us >= since_us) & (at_us < until_us)
-    return {Finding(f"batch {batch.number} leaf {leaf}", ROW_GONE) for leaf in np.flatnonzero(taken).tolist()}
+    return taken
 
 
 def _totals(heads: Sequence[bytes]) -> tuple[int, int]:

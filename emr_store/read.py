@@ -14,11 +14,15 @@ from psycopg.rows import class_row, dict_row
 
 from emr_store.retention import HEAD_BYTES
 from evidence.statements import read_seal
-from schemas.report import Lane
+from schemas.report import Kind, Lane
 
 
 class LatestValue(NamedTuple):
-    """The newest value of one channel of one device."""
+    """The newest value of one channel of one device.
+
+    `unit` is as sent; the value is in `nomenclature.canonical_unit` of it. `bound` is "<", "<=", ">" or ">=" where the
+    device says no more than that. `text` is of a code or a text.
+    """
 
     device: UUID
     claim: str | None
@@ -27,10 +31,13 @@ class LatestValue(NamedTuple):
     adopted: bool
     code: int
     unit: int
-    instance: int
+    channel: int
     value: float | None
+    bound: str | None
+    text: str | None
     decimals: int
     validity: int
+    ambiguous: bool
     verdict: int
     flags: int
     observed_at: datetime
@@ -55,7 +62,7 @@ class Stream(NamedTuple):
     gaps: int
     reports: int
     quarantined_reports: int
-    charted: int
+    accepted: int
     missing: int
     unmapped: int
     doubtful: int
@@ -105,15 +112,19 @@ def one_moment(conn: psycopg.Connection) -> Iterator[None]:
 
 
 _LATEST_SQL = """
-SELECT DISTINCT ON (d.device, s.code[i], s.instance[i])
+SELECT DISTINCT ON (d.device, s.code[i], s.channel[i])
     d.uuid AS device, d.claim, d.name, d.bed, d.adopted_at IS NOT NULL AS adopted, s.code[i] AS code, s.unit[i] AS unit,
-    s.instance[i] AS instance, l.value[i] AS value, coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals,
-    coalesce(l.validity[i], 0) AS validity, coalesce(l.verdict[i], 0) AS verdict, l.flags, l.observed_at, l.received_at,
-    l.stored_at, l.batch, l.leaf
+    s.channel[i] AS channel, l.value[i] AS value,
+    CASE l.validity[i] >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
+    CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
+        FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
+    coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals, coalesce(l.validity[i] & 15, 0) AS validity,
+    coalesce(l.validity[i] & 128 <> 0, false) AS ambiguous, coalesce(l.verdict[i], 0) AS verdict, l.flags,
+    l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
 FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
 CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
 WHERE s.code[i] <> 0
-ORDER BY d.device, s.code[i], s.instance[i], l.observed_at DESC
+ORDER BY d.device, s.code[i], s.channel[i], l.observed_at DESC, l.received_at DESC
 """
 
 
@@ -122,9 +133,70 @@ def latest(conn: psycopg.Connection) -> list[LatestValue]:
     return conn.cursor(row_factory=class_row(LatestValue)).execute(_LATEST_SQL).fetchall()
 
 
+_LABELS_SQL = """
+SELECT d.uuid, c.code, c.channel, min(coalesce(nullif(c.label, ''), nullif(c.words ->> 'label', ''),
+    nullif(c.words ->> 'body_site', ''), nullif(c.words ->> 'handle', ''), nullif(c.words ->> 'ordinals', '')))
+FROM channel c JOIN device d USING (device) GROUP BY 1, 2, 3 HAVING count(*) = 1
+"""
+
+
+def channel_labels(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], str]:
+    """What people or the sender call each channel (device, code, number); none where two word lists share a number."""
+    return {(device, code, channel): label for device, code, channel, label in conn.execute(_LABELS_SQL) if label}
+
+
+class Channel(NamedTuple):
+    """A channel of a device as its sender describes it; `label` is what people call it."""
+
+    device: UUID
+    claim: str | None
+    bed: str | None
+    channel: int
+    code: int
+    words: dict[str, object]
+    label: str | None
+    since: datetime
+
+
+def channels(conn: psycopg.Connection) -> list[Channel]:
+    """Every channel that was described, device by device."""
+    sql = (
+        "SELECT d.uuid AS device, d.claim, d.bed, c.channel, c.code, c.words, c.label, c.since"
+        " FROM channel c JOIN device d USING (device) ORDER BY d.bed, d.claim, d.uuid, c.code, c.since"
+    )
+    return conn.cursor(row_factory=class_row(Channel)).execute(sql).fetchall()
+
+
+class DeviceAlarm(NamedTuple):
+    """An alarm of the device itself that is active, as it said last."""
+
+    code: int
+    channel: int
+    condition: str
+    text: str
+    priority: int
+    since: datetime
+    audio_paused: bool
+
+
+# Of what was said of each condition within a day the newest: a device repeats what is active.
+_DEVICE_ALARMS_SQL = """
+SELECT code, channel, condition, text, priority, coalesce(since, observed_at) AS since, audio_paused
+FROM (SELECT DISTINCT ON (a.code, a.channel, a.condition) a.* FROM device_alarm a JOIN device d USING (device)
+      WHERE d.uuid = %s AND a.observed_at > now() - interval '1 day' AND a.validity & 1024 = 0
+      ORDER BY a.code, a.channel, a.condition, a.observed_at DESC, a.batch DESC, a.leaf DESC, a.record DESC) AS newest
+WHERE state = 1 ORDER BY priority DESC, since
+"""
+
+
+def device_alarms(conn: psycopg.Connection, device: UUID) -> list[DeviceAlarm]:
+    """The alarms that this device itself says are active."""
+    return conn.cursor(row_factory=class_row(DeviceAlarm)).execute(_DEVICE_ALARMS_SQL, (device,)).fetchall()
+
+
 # From minute to minute, by the values in the earlier one; of each channel's six newest minutes within a day.
 _INTERVALS_SQL = """
-SELECT d.uuid, s.code[i], s.instance[i], percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
+SELECT d.uuid, s.code[i], s.channel[i], percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
 FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
 CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
 CROSS JOIN LATERAL (
@@ -138,8 +210,8 @@ WHERE s.code[i] <> 0 AND every_ms IS NOT NULL GROUP BY 1, 2, 3
 
 
 def intervals(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], int]:
-    """How often each channel (device, code, instance) has spoken of late, in ms, as far as two minutes tell it."""
-    return {(device, code, instance): ms for device, code, instance, ms in conn.execute(_INTERVALS_SQL)}
+    """How often each channel (device, code, number) has spoken of late, in ms, as far as two minutes tell it."""
+    return {(device, code, channel): ms for device, code, channel, ms in conn.execute(_INTERVALS_SQL)}
 
 
 _STREAMS_SQL = """
@@ -147,7 +219,7 @@ SELECT g.edge, e.label, g.spool, g.lane, g.kept::text AS kept,
     coalesce(upper(g.kept + g.quarantined), 1) - 1 AS last_batch_no,
     (coalesce(upper(g.kept + g.quarantined), 1) - 1
         - coalesce((SELECT sum(upper(r) - lower(r)) FROM unnest(g.kept + g.quarantined) AS r), 0))::int8 AS gaps,
-    g.reports, g.quarantined_reports, g.charted, g.missing, g.unmapped, g.doubtful, g.duplicates, g.updated_at
+    g.reports, g.quarantined_reports, g.accepted, g.missing, g.unmapped, g.doubtful, g.duplicates, g.updated_at
 FROM ledger g LEFT JOIN edge e USING (edge) ORDER BY e.label, g.spool, g.lane
 """
 
@@ -212,11 +284,11 @@ LEFT JOIN LATERAL (SELECT coalesce(sum(last), 0)::int8 AS said, coalesce(sum(sto
 _GAPS_SQL = rf"""
 SELECT count(*) AS gaps, coalesce(sum(greatest(us[2]::int8 - us[1]::int8, 0)) / 1000000, 0)::int8 AS gap_s
 FROM report r CROSS JOIN LATERAL regexp_match(r.texts -> 0 ->> 'text', ' from (\d{{1,18}}) to (\d{{1,18}})$') AS us
-WHERE r.kind = 4 AND {_WORDS} AND r.observed_at > now() - interval '1 day'
+WHERE r.kind = {int(Kind.EVENT)} AND {_WORDS} AND r.observed_at > now() - interval '1 day'
     AND r.texts @> '[{{"system": "vitalwire", "code": "gap"}}]'
 """
 _CLASSES_SQL = f"""
-SELECT * FROM (SELECT coalesce(sum(charted), 0)::int8 AS charted, coalesce(sum(doubtful), 0)::int8 AS doubtful,
+SELECT * FROM (SELECT coalesce(sum(accepted), 0)::int8 AS accepted, coalesce(sum(doubtful), 0)::int8 AS doubtful,
     coalesce(sum(unmapped), 0)::int8 AS unmapped, coalesce(sum(missing), 0)::int8 AS missing FROM ledger) AS v,
     ({_GAPS_SQL}) AS g
 """
@@ -274,7 +346,7 @@ class EdgeSays(NamedTuple):
 
 _EVENTS_SQL = f"""
 SELECT d.uuid AS device, d.claim, d.edge, r.observed_at, r.texts FROM report r JOIN device d USING (device)
-WHERE r.kind = 4 AND {_WORDS} ORDER BY r.observed_at DESC LIMIT %s
+WHERE r.kind = {int(Kind.EVENT)} AND {_WORDS} ORDER BY r.observed_at DESC LIMIT %s
 """
 
 
@@ -313,10 +385,11 @@ def newest_path(conn: psycopg.Connection) -> Path | None:
 
 
 # An edge speaks of itself as the device edge:<id>, and rarely of anything but its counts.
-_COUNTS_SQL = """
+_COUNTS_SQL = f"""
 SELECT d.edge, r.observed_at, r.texts -> 0 ->> 'text' FROM device d CROSS JOIN LATERAL (
     SELECT r.observed_at, r.texts FROM report r
-    WHERE r.device = d.device AND r.kind = 4 AND r.texts @> '[{"system": "vitalwire", "code": "counts"}]'
+    WHERE r.device = d.device AND r.kind = {int(Kind.EVENT)}
+        AND r.texts @> '[{{"system": "vitalwire", "code": "counts"}}]'
     ORDER BY r.observed_at DESC LIMIT 1) AS r
 WHERE d.claim = 'edge:' || d.edge ORDER BY d.edge
 """
@@ -325,6 +398,11 @@ WHERE d.claim = 'edge:' || d.edge ORDER BY d.edge
 def edge_counts(conn: psycopg.Connection) -> list[tuple[UUID, datetime, str]]:
     """The newest counts that each edge reported of itself: edge, when, JSON."""
     return [(edge, at, text) for edge, at, text in conn.execute(_COUNTS_SQL)]
+
+
+def edge_clocks(conn: psycopg.Connection) -> dict[UUID, float]:
+    """How far each edge's clock is from the broker's, in ms, as it said last."""
+    return dict(conn.execute("SELECT edge, offset_ms FROM edge_clock").fetchall())
 
 
 def origin(conn: psycopg.Connection, batch: int) -> dict[str, object] | None:

@@ -42,8 +42,9 @@ async def drop_old(conn: psycopg.AsyncConnection, keep: Keep) -> list[Dropped]:
     if not await _is(conn, "SELECT pg_try_advisory_lock(%(lock)s)", {"lock": _LOCK}):
         return []
     out = []
-    # Stretches of waveforms before the reports of their days: no body goes that one points into.
-    for table, days in (("waveform", keep.reports), ("report", keep.reports), ("report_minute", keep.minutes)):
+    # What points into bodies of batches before the reports of its days, by which it is known that a body may go.
+    of_reports = [(table, keep.reports) for table in ("waveform", "device_alarm", "device_setting", "report")]
+    for table, days in (*of_reports, ("report_minute", keep.minutes)):
         if days:
             out += [
                 part for name, take, part in await _partitions(conn, table) if await _drop(conn, name, take, part, days)

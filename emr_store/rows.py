@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batch import Table, as_sent_of
+from emr_store.texts import texts_json
+from schemas.batch import Table, samples_of
 from schemas.block import ReportFlag
-from schemas.layout import REPORT_LEVEL, TailKind
-from schemas.report import Kind, RecordKind
+from schemas.layout import CHANNEL_BYTES, TailKind
+from schemas.report import Kind, RecordKind, Samples
 
 _Array = NDArray[Any]
 COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
@@ -28,7 +28,6 @@ POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01 in microseconds since 1970
 MINUTE_US = 60_000_000
 _FLOAT8_OID, _INT2_OID, _INT4_OID, _INT8_OID = 701, 21, 23, 20
 _NULL = b"\xff\xff\xff\xff"
-_json = msgspec.json.Encoder()
 # A fixed odd multiplier a word: equal keys give equal sums; unequal ones are told apart by a full comparison.
 _MIX = np.random.default_rng().integers(1, 2**63, size=16_384, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
@@ -38,7 +37,7 @@ class Lot:
     """All the reports of one transaction: the joined tables, their judgement, and the numbers that the store gave them.
 
     `device`, `batch`, `leaf`, `observed_at_us` have one element a report; `channel_set_of` gives the id of a channel
-    list (10 bytes a channel).
+    list (12 bytes a channel).
     """
 
     table: Table
@@ -54,7 +53,28 @@ class Lot:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """All reports, parted into those that are written alike."""
-        return tuple(groups(self.table, self.values, self.verdicts, np.arange(len(self.table))))
+        return tuple(groups(self.table, self.values, self.verdicts, self.validity, np.arange(len(self.table))))
+
+    @cached_property
+    def validity(self) -> _Array:
+        """What rows say of each record: 16 x marks + validity."""
+        return self.table.marks.astype(np.int16) << 4 | self.table.validity
+
+    @cached_property
+    def texted(self) -> _Array:
+        """bool, a report each: whether it says anything that is no number."""
+        return self._have(self.table.record_kind == RecordKind.CODE) | (np.diff(self.table.tail_start) > 0)
+
+    @cached_property
+    def worded(self) -> _Array:
+        """bool, a report each: whether it has a text or a code under a known code, whose words people read."""
+        kind = self.table.record_kind
+        return self._have(((kind == RecordKind.TEXT) | (kind == RecordKind.CODE)) & (self.table.code != 0))
+
+    def _have(self, records: _Array) -> _Array:
+        found = np.zeros(len(self.table), bool)
+        found[self.table.report_of_record[records]] = True
+        return found
 
     @cached_property
     def channel_set(self) -> _Array:
@@ -83,7 +103,7 @@ class Group:
         return self if stays.all() else replace(self, reports=self.reports[stays], records=self.records[stays])
 
 
-def groups(table: Table, values: _Array, verdicts: _Array, reports: _Array) -> Iterator[Group]:
+def groups(table: Table, values: _Array, verdicts: _Array, validity: _Array, reports: _Array) -> Iterator[Group]:
     """Part these reports into groups."""
     counts = table.record_count[reports]
     nulls = np.isnan(values)
@@ -93,17 +113,19 @@ def groups(table: Table, values: _Array, verdicts: _Array, reports: _Array) -> I
         if count == 0:
             yield Group(chosen, records, b"", np.zeros(0, bool), False, False, False)
             continue
-        key = np.zeros((len(chosen), -(-(11 * count + 3) // 8) * 8), np.uint8)
-        key[:, : 10 * count] = table.channel_bytes[records].reshape(len(chosen), -1)
-        key[:, 10 * count : 11 * count] = nulls[records]
-        key[:, 11 * count] = (table.exponent[records] != 0).any(axis=1)
-        key[:, 11 * count + 1] = (table.validity[records] != 0).any(axis=1)
-        key[:, 11 * count + 2] = (verdicts[records] != 0).any(axis=1)
+        listed = CHANNEL_BYTES * count
+        nulled = listed + count
+        key = np.zeros((len(chosen), -(-(nulled + 3) // 8) * 8), np.uint8)
+        key[:, :listed] = table.channel_bytes[records].reshape(len(chosen), -1)
+        key[:, listed:nulled] = nulls[records]
+        key[:, nulled] = (table.exponent[records] != 0).any(axis=1)
+        key[:, nulled + 1] = (validity[records] != 0).any(axis=1)
+        key[:, nulled + 2] = (verdicts[records] != 0).any(axis=1)
         for members in alike(key):
             first = key[members[0]]
             yield Group(
-                chosen[members], records[members], first[: 10 * count].tobytes(),
-                first[10 * count : 11 * count].astype(bool), *(bool(x) for x in first[11 * count : 11 * count + 3]),
+                chosen[members], records[members], first[:listed].tobytes(),
+                first[listed:nulled].astype(bool), *(bool(x) for x in first[nulled : nulled + 3]),
             )  # fmt: skip
 
 
@@ -190,7 +212,7 @@ def _values(rows: _Rows, lot: Lot, group: Group) -> None:
         rows.octets((lot.table.exponent[group.records].astype(np.int16) + 128).astype(np.uint8))
     else:
         rows.null()
-    for kept, column in ((group.validity, lot.table.validity), (group.verdict, lot.verdicts)):
+    for kept, column in ((group.validity, lot.validity), (group.verdict, lot.verdicts)):
         if kept:
             rows.array(column[group.records], ">i2", _INT2_OID, no_nulls)
         else:
@@ -200,7 +222,6 @@ def _values(rows: _Rows, lot: Lot, group: Group) -> None:
 def report_rows(lot: Lot) -> bytes:
     """Binary COPY of all but the waveforms into `report`, columns in the table's order."""
     out: list[bytes] = [COPY_HEAD]
-    with_tail = np.diff(lot.table.tail_start) > 0
     for whole in lot.groups:
         group = whole.without(lot.table.kind == Kind.WAVEFORM)
         i = group.reports
@@ -217,14 +238,19 @@ def report_rows(lot: Lot) -> bytes:
         rows.number(lot.batch[i], ">i8")
         rows.number(lot.leaf[i], ">i4")
         _values(rows, lot, group)
-        rows.null()  # texts; a row that has some is written again, up to there
-        matrix, tailed = rows.matrix(), with_tail[i]
-        out.append(matrix[~tailed].tobytes() if tailed.any() else matrix.tobytes())
-        for row, report in zip(matrix[tailed], i[tailed].tolist(), strict=True):
-            texts = b"\x01" + texts_json(lot.table, report)
-            out.append(row[: -len(_NULL)].tobytes() + struct.pack(">i", len(texts)) + texts)
+        _append_with_texts(out, rows, lot.table, i, lot.texted[i])
     out.append(COPY_END)
     return b"".join(out)
+
+
+def _append_with_texts(out: list[bytes], rows: _Rows, table: Table, reports: _Array, texted: _Array) -> None:
+    """Append these rows and their last column, `texts`: null, or of those that are texted what their tails say."""
+    rows.null()
+    matrix = rows.matrix()
+    out.append(matrix[~texted].tobytes() if texted.any() else matrix.tobytes())
+    for row, report in zip(matrix[texted], reports[texted].tolist(), strict=True):
+        texts = b"\x01" + texts_json(table, report)
+        out.append(row[: -len(_NULL)].tobytes() + struct.pack(">i", len(texts)) + texts)
 
 
 def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
@@ -235,7 +261,7 @@ def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
     for whole in lot.groups:
         group = whole.without(others)
         i = group.reports
-        rows = _Rows(len(i), 12)
+        rows = _Rows(len(i), 13)
         rows.number(lot.device[i], ">i4")
         rows.number(lot.channel_set_of(group.channels), ">i4")
         rows.instant(lot.observed_at_us[i])
@@ -245,24 +271,37 @@ def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
         rows.number(lot.batch[i], ">i8")
         rows.number(lot.leaf[i], ">i4")
         _values(rows, lot, group)
-        out.append(rows.matrix().tobytes())
+        _append_with_texts(out, rows, lot.table, i, lot.worded[i])
     out.append(COPY_END)
     return b"".join(out)
 
 
+def stretches(table: Table, reports: _Array) -> Iterator[tuple[int, int, Samples]]:
+    """The stretches of samples in these reports: report, record, samples."""
+    for report in reports.tolist():
+        for index, kind, data in table.tail(report):
+            if kind == TailKind.SAMPLES:
+                yield report, index, samples_of(data)
+
+
 def waveform_rows(lot: Lot, reports: _Array) -> bytes:
-    """Binary COPY of the SAMPLES records of these reports into `waveform`."""
-    picked = np.isin(lot.table.report_of_record, reports) & (lot.table.record_kind == RecordKind.SAMPLES)
-    records = np.flatnonzero(picked)
-    of = lot.table.report_of_record[records]
-    rows = _Rows(len(records), 7)
+    """Binary COPY of the stretches of samples in these reports into `waveform`."""
+    found = list(stretches(lot.table, reports))
+    of = np.array([report for report, _, _ in found], np.int64)
+    index = np.array([record for _, record, _ in found], np.int64)
+    records, samples = lot.table.record_start[of] + index, [s for _, _, s in found]
+    rows = _Rows(len(found), 11)
     rows.number(lot.device[of], ">i4")
     rows.instant(lot.observed_at_us[of])
     rows.number(lot.table.code[records], ">i8")
-    rows.number(lot.table.instance[records], ">i4")
     rows.number(lot.batch[of], ">i8")
     rows.number(lot.leaf[of], ">i4")
-    rows.number(records - lot.table.record_start[of], ">i4")
+    rows.number(index, ">i4")
+    rows.number(lot.table.channel[records], ">i8")
+    rows.number([s.rate_numerator for s in samples], ">i8")
+    rows.number([s.rate_denominator for s in samples], ">i8")
+    rows.number([s.first_sample for s in samples], ">i8")
+    rows.number([s.count for s in samples], ">i4")
     return COPY_HEAD + rows.matrix().tobytes() + COPY_END
 
 
@@ -298,29 +337,6 @@ def sequence_rows(lot: Lot, spool: _Array) -> bytes:
         out.append(row.matrix().tobytes())
     out.append(COPY_END)
     return b"".join(out)
-
-
-def texts_json(table: Table, report: int) -> bytes:
-    """What a report's tail says in words: a list of {record, text, system, code, unit, bytes} for `report.texts`.
-
-    Samples and the bytes of rejected frames stay in the batch; of the latter only the number is here.
-    """
-    found: dict[int, dict[str, Any]] = {}
-    for index, kind, data in table.tail(report):
-        entry = found.setdefault(index, {} if index == REPORT_LEVEL else {"record": index})
-        match kind:
-            case TailKind.TEXT:
-                entry["text"] = data.decode().replace("\x00", "␀")  # PostgreSQL's text holds no NUL
-            case TailKind.AS_SENT:
-                sent = as_sent_of(data)
-                entry |= {k: v.replace("\x00", "␀") for k, v in msgspec.to_builtins(sent).items() if v}
-            case TailKind.CLAIM:
-                entry["claim"] = data.decode().replace("\x00", "␀")
-            case TailKind.FRAME:
-                entry["bytes"] = len(data)
-            case TailKind.SAMPLES:
-                entry["samples"] = True
-    return _json.encode(list(found.values()))
 
 
 def chartable(lot: Lot) -> _Array:

@@ -19,10 +19,11 @@ import psycopg
 import zstandard
 from numpy.typing import NDArray
 
-from emr_store import rows
+from emr_store import device_state, rows
 from emr_store.connect import INCARNATION_SQL, incarnation
 from emr_store.partitions import Partitions
 from emr_store.rows import Lot
+from emr_store.texts import texts_json
 from evidence.seal import batch_id
 from evidence.statements import Receipt, ReceiptOutcome, chain_hash
 from schemas.batch import Header, Table, read_header
@@ -71,6 +72,10 @@ class _Kept:
     @property
     def header(self) -> Header:
         return self.signed.headers[self.index]
+
+    @property
+    def table(self) -> Table:
+        return self.signed.tables[self.index]
 
     @property
     def sealed(self) -> bytes:
@@ -196,14 +201,16 @@ class Writer:
         self._copy("minute_touched", rows.touched_rows(lot))
         spool = np.frombuffer(b"".join(k.header.spool for k in kept), "V16")
         self._copy("sequence_noted", rows.sequence_rows(lot, np.repeat(spool, [k.header.report_count for k in kept])))
-        self._claims(lot, np.flatnonzero((lot.table.kind == Kind.EVENT) | (lot.table.kind == Kind.REJECTED)))
+        device_state.write(self._conn, lot)
+        edges = np.repeat(np.frombuffer(b"".join(k.header.edge for k in kept), "V16"), [len(k.table) for k in kept])
+        self._events(lot, edges)
         self._ledger(kept, lot)
         written.reports += len(lot.table)
         written.values += len(lot.verdicts)
         written.batches += len(kept)
 
     def _lot(self, kept: list[_Kept]) -> Lot:
-        tables = [k.signed.tables[k.index] for k in kept]
+        tables = [k.table for k in kept]
         table = Table.join(tables)
         flags = np.concatenate(
             [k.signed.block.flags[k.first_report :][: len(t)] for k, t in zip(kept, tables, strict=True)]
@@ -250,10 +257,10 @@ class Writer:
                 continue
             first = group.records[0]
             row = self._conn.execute(
-                "INSERT INTO channel_set (channels, digest, code, unit, instance) VALUES (%s, %s, %s, %s, %s)"
+                "INSERT INTO channel_set (channels, digest, code, unit, channel) VALUES (%s, %s, %s, %s, %s)"
                 " ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING channel_set",
                 [channels, sha256(channels).digest(),
-                 *(column[first].tolist() for column in (lot.table.code, lot.table.unit, lot.table.instance))],
+                 *(column[first].tolist() for column in (lot.table.code, lot.table.unit, lot.table.channel))],
             ).fetchone()  # fmt: skip
             assert row is not None
             self._channel_sets[channels] = row[0]
@@ -262,13 +269,18 @@ class Writer:
         with self._conn.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
             copy.write(data)
 
-    def _claims(self, lot: Lot, reports: _Array) -> None:
-        """Events tell what a device claims to be; the first claim stays."""
+    def _events(self, lot: Lot, edges: _Array) -> None:
+        """Events tell what a device claims to be, the first claim stays; and how far an edge's clock is off."""
         claims: dict[int, str] = {}
-        for report in reports.tolist():
-            for entry in msgspec.json.decode(rows.texts_json(lot.table, report)):
+        for report in np.flatnonzero((lot.table.kind == Kind.EVENT) | (lot.table.kind == Kind.REJECTED)).tolist():
+            for entry in msgspec.json.decode(texts_json(lot.table, report)):
                 if "claim" in entry:
                     claims[int(lot.device[report])] = entry["claim"]
+                if entry.get("system") == "vitalwire" and entry.get("code") == "counts":
+                    offset_ms = device_state.clock_offset_ms(entry.get("text", ""))
+                    if offset_ms is not None:
+                        at_us = int(lot.table.received_at_us[report])
+                        device_state.note_clock(self._conn, edges[report].tobytes(), at_us, offset_ms)
         if claims:
             self._conn.execute(
                 "UPDATE device SET claim = u.c FROM unnest(%b::int4[], %b::text[]) AS u(d, c)"
@@ -389,7 +401,7 @@ INSERT INTO latest AS l SELECT * FROM latest_in ORDER BY device, channel_set
 ON CONFLICT (device, channel_set) DO UPDATE SET
     observed_at = excluded.observed_at, received_at = excluded.received_at, stored_at = excluded.stored_at,
     flags = excluded.flags, batch = excluded.batch, leaf = excluded.leaf, value = excluded.value,
-    decimals = excluded.decimals, validity = excluded.validity, verdict = excluded.verdict
+    decimals = excluded.decimals, validity = excluded.validity, verdict = excluded.verdict, texts = excluded.texts
 WHERE excluded.observed_at >= l.observed_at
 """
 
@@ -407,7 +419,7 @@ WHERE (g.spool, g.lane, g.edge) = (q.spool, q.lane, q.edge)
 _LEDGER_SQL = """
 UPDATE ledger g SET
     kept = g.kept + u.k::int8multirange, quarantined = g.quarantined - u.k::int8multirange,
-    reports = g.reports + u.r, charted = g.charted + u.c, missing = g.missing + u.m, unmapped = g.unmapped + u.u,
+    reports = g.reports + u.r, accepted = g.accepted + u.c, missing = g.missing + u.m, unmapped = g.unmapped + u.u,
     doubtful = g.doubtful + u.d, updated_at = now()
 FROM unnest(%b::bytea[], %b::int2[], %b::bytea[], %b::text[], %b::int8[], %b::int8[], %b::int8[], %b::int8[],
     %b::int8[]) AS u(s, l, e, k, r, c, m, u, d)

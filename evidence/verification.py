@@ -59,7 +59,7 @@ class KeptBatch(NamedTuple):
 
 
 class KeptRow(NamedTuple):
-    """A row of `report`, instants in microseconds; None in `value` is a null."""
+    """A row of `report`, instants in microseconds; None in `value` is a null; `validity` is 16 x marks + validity."""
 
     leaf: int
     device: bytes
@@ -155,7 +155,8 @@ def _differences(
     table: Table, records: slice, row: KeptRow, flags: int, verdicts: np.ndarray, values: np.ndarray
 ) -> list[str]:
     """What differs between a row and the report that it is an index over."""
-    leaf, validity = row.leaf, table.validity[records].tolist()
+    leaf = row.leaf
+    validity = (table.marks[records].astype(np.int16) << 4 | table.validity[records]).tolist()
     observed, received = int(table.observed_at_us[leaf]), int(table.received_at_us[leaf])
     # The store keeps an absurd moment under the time of receipt (emr_store.writer.ABSURD_FUTURE_US).
     moments = (observed, received) if observed > received else (observed,)

@@ -30,11 +30,12 @@ from starlette.routing import Route
 from emr_store import alerts, read, registry
 from emr_store.connect import StoreError, open_store
 from schemas.block import Verdict
-from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
+from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID, canonical_unit
 
 EVERY_S = 1.0
 BEAT_S = 4.0  # something is sent at least so often, also while the store is away: proxies cut what is silent
 END_S = 2.0
+LABELS_EVERY_S = 10.0
 GAPS = 5  # of a channel, that its expected interval is the median of
 DECIMALS_MAX = 6  # on a screen
 BATCH_DIGITS_MAX = 18  # int8
@@ -50,7 +51,7 @@ _HEADERS = {
 _HOSTS = ["127.0.0.1", "localhost"]
 _KINDS = {"html": "text/html", "mjs": "text/javascript", "css": "text/css"}
 _VERDICTS = {int(v): v.name.lower() for v in Verdict}
-Channel = tuple[UUID, int, int]  # device, code, instance
+Channel = tuple[UUID, int, int]  # device, code, number
 _log = structlog.get_logger("page")
 
 
@@ -70,12 +71,26 @@ class Cadence:
         return int(median(gaps)) if gaps else self._known.get(channel)
 
 
-def picture(conn: Any, cadence: Cadence) -> bytes:
+class Labels:
+    """What channels are called, read again now and then: it changes rarely, and has a row a channel."""
+
+    def __init__(self) -> None:
+        self._found: dict[Channel, str] = {}
+        self._read_at_s = -LABELS_EVERY_S
+
+    def of(self, conn: Any) -> dict[Channel, str]:
+        """As it was some seconds ago; raises StoreError."""
+        if time.monotonic() - self._read_at_s >= LABELS_EVERY_S:
+            self._found, self._read_at_s = read.channel_labels(conn), time.monotonic()
+        return self._found
+
+
+def picture(conn: Any, cadence: Cadence, labels: Labels) -> bytes:
     """Everything the page shows, as JSON; raises StoreError."""
     known = {d.uuid: d for d in registry.devices(conn)}
     values: dict[UUID, list[dict[str, Any]]] = {d.uuid: [] for d in known.values() if d.adopted_at}
     for v in read.latest(conn):
-        values.setdefault(v.device, []).append(_value(v, cadence))
+        values.setdefault(v.device, []).append(_value(v, cadence, labels.of(conn)))
     open_alerts = alerts.open_now(conn)
     for a in open_alerts:
         values.setdefault(a.device, [])
@@ -96,13 +111,15 @@ def picture(conn: Any, cadence: Cadence) -> bytes:
     )
 
 
-def _value(v: read.LatestValue, cadence: Cadence) -> dict[str, Any]:
-    observed = _ms(v.observed_at)
+def _value(v: read.LatestValue, cadence: Cadence, labels: Mapping[Channel, str]) -> dict[str, Any]:
+    observed, channel = _ms(v.observed_at), (v.device, v.code, v.channel)
+    stored = canonical_unit(v.code, v.unit)
     return {
-        "code": v.code, "instance": v.instance, "value": v.value, "decimals": min(max(0, -v.decimals), DECIMALS_MAX),
-        "validity": v.validity, "verdict": _VERDICTS.get(v.verdict, "unknown"), "flags": v.flags,
-        "observed": observed, "received": _ms(v.received_at), "stored": _ms(v.stored_at),
-        "every": cadence.every_ms((v.device, v.code, v.instance), observed), "batch": v.batch, "leaf": v.leaf,
+        "code": v.code, "channel": v.channel, "label": labels.get(channel), "ambiguous": v.ambiguous,
+        "value": v.value, "decimals": min(max(0, -v.decimals), DECIMALS_MAX), "bound": v.bound, "text": v.text,
+        "unit": stored and stored.ucum, "validity": v.validity, "verdict": _VERDICTS.get(v.verdict, "unknown"),
+        "flags": v.flags, "observed": observed, "received": _ms(v.received_at), "stored": _ms(v.stored_at),
+        "every": cadence.every_ms(channel, observed), "batch": v.batch, "leaf": v.leaf,
     }  # fmt: skip
 
 
@@ -137,13 +154,13 @@ class Feed:
         self._turn.set()
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        cadence, away = None, False
+        cadence, labels, away = None, Labels(), False
         while not self._ended.is_set():
             try:
                 with open_store(self._conninfo) as conn:
                     cadence = cadence or Cadence(read.intervals(conn))
                     while not self._ended.wait(EVERY_S):
-                        now = picture(conn, cadence)
+                        now = picture(conn, cadence, labels)
                         if not self._ended.is_set():
                             loop.call_soon_threadsafe(self._show, now)
                         if away:
@@ -190,17 +207,27 @@ def create(conninfo: str, feed: Feed) -> Starlette:
     async def events(request: Request) -> Response:
         return StreamingResponse(feed.events(hello), media_type="text/event-stream", headers=_HEADERS)
 
+    def answer(ask: Callable[[Any], Any]) -> Response:
+        """What the store says, as JSON: 404 for nothing, 503 while it is away."""
+        try:
+            with open_store(conninfo) as conn:
+                found = ask(conn)
+        except StoreError:
+            found, status = None, 503
+        else:
+            status = 404 if found is None else 200
+        return Response(msgspec.json.encode(found or {}), status, media_type="application/json", headers=_HEADERS)
+
     def batch(request: Request) -> Response:
         number: str = request.path_params["batch"]
-        found, status = None, 404
-        if number.isdecimal() and len(number) <= BATCH_DIGITS_MAX:
-            try:
-                with open_store(conninfo) as conn:
-                    found = read.origin(conn, int(number))
-            except StoreError:
-                status = 503
-        body = msgspec.json.encode(found or {})
-        return Response(body, 200 if found else status, media_type="application/json", headers=_HEADERS)
+        whole = number.isdecimal() and len(number) <= BATCH_DIGITS_MAX
+        return answer(lambda conn: read.origin(conn, int(number)) if whole else None)
+
+    def device_alarms(request: Request) -> Response:
+        device: UUID = request.path_params["device"]
+        return answer(lambda conn: {"alarms": [
+            {**a._asdict(), "since": _ms(a.since)} for a in read.device_alarms(conn, device)
+        ]})  # fmt: skip
 
     return Starlette(
         routes=[
@@ -208,6 +235,7 @@ def create(conninfo: str, feed: Feed) -> Starlette:
             *(Route(f"/{name}", file(name)) for name in static),
             Route("/events", events),
             Route("/batch/{batch}", batch),
+            Route("/alarms/{device:uuid}", device_alarms),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)],
         lifespan=lambda app: feed.running(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.config import read_secret
@@ -63,3 +64,65 @@ def check_client(host: str, *, tls: bool, insecure: bool, mend: str = "set tls_c
     """Raise UserError for plaintext to a host beyond loopback, unless it is asked for by name; `mend` gives it TLS."""
     if not (is_loopback(host) or tls or insecure):
         raise UserError(f"plaintext to {host} can be read on the way: {mend} (or, knowingly, insecure = true)")
+
+
+# --- clients of Kafka and of the database -----------------------------------------------------------------------------
+
+# What libpq verifies the server's certificate under (PostgreSQL's manual, libpq, "SSL Support", table of SSL modes).
+# `require` encrypts for whoever answers: somebody in the middle reads as much as without it.
+VERIFYING_SSL_MODES = ("verify-full", "verify-ca")
+
+
+def kafka_problem(servers: str, *, tls: bool, insecure: bool) -> str | None:
+    """Why these bootstrap servers ("host:port,host:port") must not be spoken to, with the remedy; None: they may be.
+
+    Loopback is what is so by its very name: what a hostname resolves to may change after the look at it.
+    """
+    beyond = next((host for host in map(_kafka_host, servers.split(",")) if not is_loopback(host)), None)
+    if tls or insecure or beyond is None:
+        return None
+    return (
+        f"plaintext to the broker at {beyond or '(no host)'} can be read and changed on the way: {_remedy('kafka_ca')}"
+    )
+
+
+def database_problem(hosts: Sequence[str], ssl_mode: str, *, insecure: bool) -> str | None:
+    """Why a database must not be spoken to, with the remedy; None: it may be.
+
+    `hosts` as libpq takes them: none, an empty one, a path and a name that begins with @ are Unix sockets.
+    """
+    beyond = next((host for host in hosts if not (host[:1] in ("", "/", "@") or is_loopback(host))), None)
+    if ssl_mode in VERIFYING_SSL_MODES or insecure or beyond is None:
+        return None
+    what = "does not check who answers" if ssl_mode == "require" else "allows plaintext"
+    return (
+        f"sslmode={ssl_mode} to the database at {beyond} {what}: what is sent can be read and changed on the way: "
+        f"{_remedy('sslmode=verify-full and sslrootcert=<CA file>')}"
+    )
+
+
+def librdkafka_tls(ca: Path | None, cert: Path | None = None, key: Path | None = None) -> dict[str, str]:
+    """Settings of a librdkafka client that speaks TLS, where `ca` is given, with our client certificate, if any.
+
+    Raises UserError for files that cannot be used: librdkafka itself says less, and takes a key that others can read.
+    """
+    if (cert is None) != (key is None):
+        raise UserError(f"{cert or key} stands alone: a client certificate and its key need each other")
+    if ca is None:
+        if cert:
+            raise UserError(f"{cert} is of no use without the CA file of the broker: name it too")
+        return {}
+    client_context(ca, cert, key)
+    files = {"ssl.ca.location": ca, "ssl.certificate.location": cert, "ssl.key.location": key}
+    return {"security.protocol": "ssl"} | {name: str(file) for name, file in files.items() if file}
+
+
+def _kafka_host(server: str) -> str:
+    """The host of "host:port", "[host]:port" or a bare host; the whole where it is none of them, which is no host."""
+    server = server.strip()
+    host, colon, port = server.rpartition(":")
+    return host.removeprefix("[").removesuffix("]") if colon and port.isdigit() and not is_loopback(server) else server
+
+
+def _remedy(tls: str) -> str:
+    return f"give {tls}, or, knowingly, set insecure = true"

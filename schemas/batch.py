@@ -39,6 +39,7 @@ from schemas.report import (
 
 _Array = NDArray[Any]
 _WITH_MANTISSA = (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.ALARM)
+_SEQUENCE = struct.Struct("<Q")
 # As plain numbers: compared for every record that an edge keeps.
 _BOUND, _NOT_AVAILABLE = int(RecordKind.BOUND), int(Validity.NOT_AVAILABLE)
 _WITH_CLAIM = (Kind.EVENT, Kind.REJECTED)  # what the hospital learns a device's claim from
@@ -93,7 +94,7 @@ def _records_struct(count: int) -> struct.Struct:
 
 def set_sequence(leaf: bytearray, sequence: int) -> None:
     """Write the report's number in its device and spool; the spool assigns it as it commits."""
-    struct.pack_into("<Q", leaf, layout.SEQUENCE_OFFSET, sequence)
+    _SEQUENCE.pack_into(leaf, layout.SEQUENCE_OFFSET, sequence)
 
 
 def _tail_entries(report: Report) -> Iterator[bytes]:
@@ -254,6 +255,15 @@ class Table:
         return bytes(self.rows[report].tobytes() + self.cells[first:last].tobytes() + tail)
 
 
+def table_of(encoded_reports: Sequence[bytes]) -> Table:
+    """The table of reports that `encode_report` made, without a batch around them."""
+    body, records, _ = plain_body(encoded_reports)
+    rows_end = len(encoded_reports) * REPORT_ROW.itemsize
+    rows = np.frombuffer(body, REPORT_ROW, len(encoded_reports))
+    cells = np.frombuffer(body, RECORD, records, rows_end)
+    return Table(rows, cells, body[rows_end + records * RECORD.itemsize :])
+
+
 def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
     """Walk a tail; raises LayoutError where it is not canonical."""
     at, last = 0, (-1, 0)
@@ -282,7 +292,7 @@ def samples_of(data: bytes) -> Samples:
     begin = layout.SAMPLES_HEAD.size
     end = begin + count * layout.STRETCH.size
     raw = data[end:]
-    if zero or end > len(data) or len(raw) % 2 or not numerator or not denominator:
+    if zero or end > len(data) or len(raw) % 2 or not numerator or not denominator or first >= 2**63:
         raise LayoutError("tail", "samples")
     invalid = tuple(layout.STRETCH.iter_unpack(data[begin:end]))
     last = 0

@@ -65,6 +65,7 @@ Send = Callable[[Sequence[Output]], Awaitable[None]]
 
 def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.App:
     """The faust app of one of the three, ready to run."""
+    broker.security(config)  # what is wrong with it is said at once; the wait for the broker would not end
     where, key = conninfo(config), keys.load(config.key_file, allow_demo=config.demo)
     watchdog = AttemptsWatchdog(config.stall_s, lambda: broker.end_at_once(EXIT_STALLED))
     watchdog.start()

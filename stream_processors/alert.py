@@ -1,4 +1,4 @@
-"""Alert: limits per metric on live blocks; one open episode per device and condition, opened and resolved.
+"""Alert: limits per metric on live blocks; one open episode per device, channel and side, opened and resolved.
 
 Pure: blocks and the open episodes in, transitions out. A transition goes to the topic `alerts` before it goes into the
 database, and its id follows from what caused it: said twice, it is the same transition.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,16 +17,23 @@ from numpy.typing import NDArray
 from evidence.seal import open_body
 from schemas.batch import Table
 from schemas.block import Block, ReportFlag, Verdict
-from schemas.nomenclature import METRIC_BY_CODE
+from schemas.nomenclature import METRIC_BY_CODE, comparable_units
+from schemas.report import COMPARATOR_BITS, COMPARATORS, Mark, RecordKind
 from schemas.transition import Transition
 
 _NAMESPACE = uuid.UUID("4f6f1f1c-5d6b-5a0e-8f0b-616c65727473")
 EPISODES_MAX = 100_000
 _UNBELIEVED = int(ReportFlag.LATE | ReportFlag.FUTURE)
+_CHANNEL = np.dtype([("device", "V16"), ("channel", "<u4")])
+_SIGNS = {int(marks): sign for sign, marks in COMPARATORS.items()}
+_Array = NDArray[Any]
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An alarm limit of one metric, in its canonical unit; None on a side is "no limit on that side"."""
+    """An alarm limit of one metric, in its canonical unit; None on a side is "no limit on that side".
+
+    A value that is stored in another canonical unit of the metric (EtCO2 in per cent) is not compared with it.
+    """
 
     code: int
     low: float | None = None
@@ -41,7 +48,26 @@ class Episode(msgspec.Struct, frozen=True):
     opened_at_us: int
 
 
-Key = tuple[bytes, str]  # device, condition
+Key = tuple[bytes, str]  # device, condition: code-channel-side
+
+
+class Side(NamedTuple):
+    """One side of a limit; `sign` turns it so that beyond is above."""
+
+    limit: Limit
+    name: str
+    bound: float
+    sign: int
+
+    def condition(self, channel: int) -> str:
+        """What an episode of this channel is called: `150456-0-low`."""
+        return f"{self.limit.code}-{channel}-{self.name}"
+
+    def channel(self, condition: str) -> int | None:
+        """The channel of such an episode; None where it is of another side or limit."""
+        code, _, rest = condition.partition("-")
+        channel, _, name = rest.partition("-")
+        return int(channel) if (code, name) == (str(self.limit.code), self.name) and channel.isdecimal() else None
 
 
 def evaluate(blocks: Sequence[Block], limits: Sequence[Limit], open_episodes: dict[Key, Episode]) -> list[Transition]:
@@ -49,55 +75,101 @@ def evaluate(blocks: Sequence[Block], limits: Sequence[Limit], open_episodes: di
     out: list[Transition] = []
     for block in blocks if limits else ():
         table = Table.join([open_body(b)[1] for b in block.batches])
-        believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & (block.verdicts == Verdict.ACCEPTED)
+        accepted = (block.verdicts == Verdict.ACCEPTED) | (block.verdicts == Verdict.ACCEPTED_BOUND)
+        believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & accepted
         for limit in limits:
-            for side, bound, sign in (("low", limit.low, -1), ("high", limit.high, 1)):
-                if bound is None:
-                    continue
-                records = np.flatnonzero(believed & (table.code == limit.code))
-                out += _transitions(table, block, records, limit, f"{limit.code}-{side}", bound, sign, open_episodes)
+            compared = believed & (table.code == limit.code) & np.isin(table.unit, comparable_units(limit.code))
+            for name, bound, sign in (("low", limit.low, -1), ("high", limit.high, 1)):
+                if bound is not None:
+                    side = Side(limit, name, bound, sign)
+                    out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes)
     return out
+
+
+def _beyond_and_within(table: Table, values: NDArray[Any], records: NDArray[Any], side: Side) -> tuple[_Array, _Array]:
+    """Whether each value is surely beyond this side of the limit, and whether it is surely within.
+
+    "Below 70" is beyond a low limit of 70 or more and within a high limit of 70 or more; of others it says nothing.
+    """
+    turned, limit = values * side.sign, side.bound * side.sign
+    beyond = turned > limit
+    within = ~beyond
+    bounds = table.record_kind[records] == RecordKind.BOUND
+    if bounds.any():
+        marks = table.marks[records]
+        outward = (marks & (Mark.GREATER if side.sign > 0 else Mark.LESS)) != 0
+        sure = np.where(marks & Mark.OR_EQUAL, beyond, turned >= limit)
+        beyond = np.where(bounds, outward & sure, beyond)
+        within = np.where(bounds, ~outward & (turned <= limit), within)
+    return beyond, within
 
 
 def _transitions(
-    table: Table, block: Block, records: NDArray[Any], limit: Limit, condition: str, bound: float, sign: int,
-    open_episodes: dict[Key, Episode],
-) -> list[Transition]:  # fmt: skip
-    """One condition over one block: values are looked at singly only where a limit is crossed or an episode open."""
+    table: Table, block: Block, records: NDArray[Any], side: Side, open_episodes: dict[Key, Episode]
+) -> list[Transition]:
+    """One side over one block: values are looked at singly only where the limit is crossed or an episode open."""
     values = block.values[records]
-    beyond = values * sign > bound * sign
-    waiting = [device for device, name in open_episodes if name == condition]
+    beyond, within = _beyond_and_within(table, values, records, side)
+    waiting = [(device, channel) for device, name in open_episodes if (channel := side.channel(name)) is not None]
     if not beyond.any() and not waiting:
         return []
-    devices = table.device[table.report_of_record[records]]
-    concerned = np.isin(devices, np.concatenate([devices[beyond], np.array(waiting, "V16")]))
-    moments = table.observed_at_us[table.report_of_record[records]]
+    reports = table.report_of_record[records]
+    channels = np.empty(len(records), _CHANNEL)
+    channels["device"], channels["channel"] = table.device[reports], table.channel[records]
+    names, moments = channels.view(f"V{_CHANNEL.itemsize}"), table.observed_at_us[reports]
+    wanted = np.concatenate([names[beyond], np.array(waiting, _CHANNEL).view(names.dtype)])
+    concerned = np.isin(names, wanted) & (beyond | within)
     out: list[Transition] = []
     for i in np.flatnonzero(concerned)[np.argsort(moments[concerned], kind="stable")].tolist():
-        key = (devices[i].tobytes(), condition)
-        episode = open_episodes.get(key)
-        if bool(beyond[i]) == (episode is not None):
-            continue
-        at_us, device = int(moments[i]), uuid.UUID(bytes=key[0])
-        if episode is None:
-            if len(open_episodes) >= EPISODES_MAX:
-                continue
-            episode = Episode(str(uuid.uuid5(_NAMESPACE, f"{device}/{condition}/{at_us}")), at_us)
-            open_episodes[key] = episode
-        elif at_us < episode.opened_at_us:
-            continue  # a value from before the episode does not end it
-        else:
-            del open_episodes[key]
-        opened = bool(beyond[i])
-        short = METRIC_BY_CODE[limit.code].short
-        text = f"{short} {values[i]:g} {'>' if sign > 0 else '<'} {bound:g}" if opened else f"{short} back in limits"
-        out.append(
-            Transition(
-                str(uuid.uuid5(_NAMESPACE, f"{episode.id}/{opened}/{at_us}")), episode.id, str(device), condition,
-                limit.priority, opened, at_us, episode.opened_at_us, text,
-            )
-        )  # fmt: skip
+        device, condition = table.device[reports[i]].tobytes(), side.condition(int(table.channel[records[i]]))
+        crossing = _cross(open_episodes, (device, condition), bool(beyond[i]), int(moments[i]))
+        if crossing is not None:
+            said = _said(table, records[i], float(values[i]), side, crossing.opened)
+            out.append(_transition(crossing, side.limit.priority, said))
     return out
+
+
+class _Crossing(NamedTuple):
+    """An episode that opens or ends."""
+
+    device: uuid.UUID
+    condition: str
+    episode: Episode
+    opened: bool
+    at_us: int
+
+
+def _cross(open_episodes: dict[Key, Episode], key: Key, beyond: bool, at_us: int) -> _Crossing | None:
+    """What a value beyond its limit or within it changes; None: nothing."""
+    episode = open_episodes.get(key)
+    device = uuid.UUID(bytes=key[0])
+    if beyond == (episode is not None):
+        return None
+    if episode is None:
+        if len(open_episodes) >= EPISODES_MAX:
+            return None
+        episode = Episode(str(uuid.uuid5(_NAMESPACE, f"{device}/{key[1]}/{at_us}")), at_us)
+        open_episodes[key] = episode
+    elif at_us < episode.opened_at_us:
+        return None  # a value from before the episode does not end it
+    else:
+        del open_episodes[key]
+    return _Crossing(device, key[1], episode, beyond, at_us)
+
+
+def _said(table: Table, record: int, value: float, side: Side, opened: bool) -> str:
+    short = METRIC_BY_CODE[side.limit.code].short
+    sign = _SIGNS.get(int(table.marks[record] & COMPARATOR_BITS), "")
+    beyond = ">" if side.sign > 0 else "<"
+    return f"{short} {sign}{value:g} {beyond} {side.bound:g}" if opened else f"{short} back in limits"
+
+
+def _transition(crossing: _Crossing, priority: str, message: str) -> Transition:
+    _, condition, episode, opened, at_us = crossing
+    return Transition(
+        str(uuid.uuid5(_NAMESPACE, f"{episode.id}/{opened}/{at_us}")), episode.id, str(crossing.device), condition,
+        priority, opened, at_us, episode.opened_at_us, message,
+    )  # fmt: skip
 
 
 def replay(transitions: Sequence[Transition], open_episodes: dict[Key, Episode]) -> None:

@@ -12,7 +12,9 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from schemas.topics import ALERTS, TOPICS
+from runtime.errors import UserError
+from runtime.tls import client_context, kafka_problem
+from schemas.topics import ALERTS, RECEIPTS, TOPICS
 from schemas.transition import Transition
 from stream_processors.config import ProcessorsConfig
 
@@ -24,12 +26,16 @@ _log = structlog.get_logger("broker")
 
 
 def security(config: ProcessorsConfig) -> dict[str, Any]:
-    """What a client needs to speak TLS to the broker; nothing where the config names no CA."""
+    """What a client needs to speak TLS to the broker; nothing where the config names no CA.
+
+    Raises UserError where plaintext would leave this machine, and for files that cannot be used.
+    """
+    if problem := kafka_problem(config.kafka, tls=config.kafka_ca is not None, insecure=config.insecure):
+        raise UserError(problem)
     if config.kafka_ca is None:
         return {}
-    from ssl import create_default_context
-
-    return {"security_protocol": "SSL", "ssl_context": create_default_context(cafile=str(config.kafka_ca))}
+    context = client_context(config.kafka_ca, config.kafka_cert, config.kafka_key)
+    return {"security_protocol": "SSL", "ssl_context": context}
 
 
 async def ensure_topics(config: ProcessorsConfig) -> list[str]:
@@ -41,7 +47,7 @@ async def ensure_topics(config: ProcessorsConfig) -> list[str]:
         missing = [
             NewTopic(
                 t.name,
-                config.partitions,
+                t.partitions if t.name == RECEIPTS else config.partitions,  # an edge knows its partition of receipts
                 config.replication,
                 topic_configs={
                     "retention.ms": str(t.retention_ms),

@@ -20,7 +20,7 @@ class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An alarm limit."""
 
     metric: Annotated[str, Meta(description="MDC reference id", examples=["MDC_PULS_OXIM_SAT_O2"])]
-    low: Annotated[float | None, Meta(description="alert below it, in the metric's canonical unit")] = None
+    low: Annotated[float | None, Meta(description="alert below it, in the metric's (first) canonical unit")] = None
     high: Annotated[float | None, Meta(description="alert above it")] = None
     priority: Annotated[Literal["low", "medium", "high"], Meta(description="as IEC 60601-1-8 ranks alarms")] = "medium"
 
@@ -37,6 +37,9 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kafka: Annotated[str, Meta(description="bootstrap servers, host:port, comma between")] = "127.0.0.1:9092"
     kafka_ca: Annotated[Path | None, Meta(description="CA file: TLS to the broker when set")] = None
+    kafka_cert: Annotated[Path | None, Meta(description="our client certificate for the broker")] = None
+    kafka_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
+    insecure: Annotated[bool, Meta(description="plaintext to a broker or a database beyond loopback")] = False
     database: Annotated[str, Meta(description="PostgreSQL conninfo without a password")] = "dbname=vitalwire"
     database_password_file: Annotated[Path | None, Meta(description="file with the password, readable by us alone")] = (
         None
@@ -45,7 +48,7 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "platform.key"
     )
     demo: Annotated[bool, Meta(description="accept keys that were made for the demo")] = False
-    partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create")] = 4
+    partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create, but receipts")] = 4
     replication: Annotated[int, Meta(ge=1, le=9, description="replicas of every topic we create")] = 1
     registry_every_s: Annotated[float, Meta(gt=0, description="how often the registry is read again")] = 5.0
     stall_s: Annotated[float, Meta(gt=0, description="a worker that has work and makes no attempt is ended")] = 60.0
@@ -54,7 +57,10 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=0, le=65530, description="metrics and health: judge here, store and alert on the two next; 0: none"),
     ] = 9464
     keep_reports_days: Annotated[
-        int, Meta(ge=0, description="rows of reports and waveforms, from when they were stored; 0: for ever")
+        int,
+        Meta(
+            ge=0, description="rows of reports, waveforms, alarms and settings, from when they were stored; 0: for ever"
+        ),
     ] = 0
     keep_minutes_days: Annotated[int, Meta(ge=0, description="summaries of minutes, likewise; 0: for ever")] = 0
     keep_batches_days: Annotated[
@@ -63,7 +69,11 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Annotated[tuple[LimitConfig, ...], Meta(description="alarm limits")] = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a slip that would cost a record."""
+        """Raises ValueError for a slip that would cost a record, or TLS."""
+        if (self.kafka_cert is None) != (self.kafka_key is None):
+            raise ValueError("kafka_cert and kafka_key need each other")
+        if self.kafka_cert and not self.kafka_ca:
+            raise ValueError("kafka_cert is of no use without kafka_ca, the CA file of the broker: name it too")
         for name, least in KEEP_DAYS_MIN.items():
             if 0 < getattr(self, name) < least:
                 raise ValueError(f"{name} is below {least}: 0 keeps for ever")

@@ -18,14 +18,14 @@ from schemas import layout
 from schemas.batch import Header, Table, check, read_header
 from schemas.block import BLOCK_BYTES, Block, Quarantine, ReportFlag, Verdict, parted
 from schemas.errors import LayoutError
-from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_REFERENCE_ID, UNITS, conversion
-from schemas.report import ClockQuality, Kind, RecordKind, Validity
+from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_CODE, storage
+from schemas.report import ClockQuality, Kind, Mark, RecordKind, Validity
 
 _Array = NDArray[Any]
-LATE_US = 10 * 60 * 1_000_000  # observed this long before it was received: charted as late
+LATE_US = 10 * 60 * 1_000_000  # observed this long before it was received: kept as late
 FUTURE_US = 60 * 1_000_000  # observed this long after it was received: its moment is not believed
 DRIFT_US = 5 * 1_000_000  # device clock and edge clock apart
-STREAMS_MAX = 10_000  # remembered for gaps; an edge has three
+STREAMS_MAX = 10_000  # remembered for gaps; an edge has a few
 
 
 Seen = dict[tuple[bytes, bytes, int], int]  # (edge, spool, lane) -> last batch number
@@ -135,45 +135,59 @@ def _gap(memory: Memory, header: Header) -> bool:
 
 
 def judge(table: Table, gaps: _Array) -> Judgement:
-    """Flags, verdicts and values in the canonical unit for every report and record of a table."""
+    """Flags, verdicts and values in the canonical unit for every report and record of a table.
+
+    A bound's value is its number; a number whose unit is not its metric's stays as sent; a code is no number.
+    """
     flags = _flags(table, gaps)
-    values = to_float(table.mantissa, table.exponent)
-    known, comparable, factor, offset, low, high = _conversions(table)
-    canonical = np.where(factor == 1.0, values, values * factor) + offset
-    kind = table.record_kind
-    missing = table.validity == Validity.NOT_AVAILABLE
-    future = ((flags & ReportFlag.FUTURE) != 0)[table.report_of_record]
+    kind, missing = table.record_kind, table.validity == Validity.NOT_AVAILABLE
+    units = _conversions(table)
+    sent = to_float(table.mantissa, table.exponent)
+    number = kind <= RecordKind.BOUND
+    canonical = np.where(units.factor == 1.0, sent, sent * units.factor) + units.offset
+    values = np.where(number & units.comparable, canonical, sent)
+    verdicts = _verdicts(table, flags, units, values)
+    return Judgement(flags, verdicts, np.where(number & ~missing, values, np.nan))
+
+
+def _verdicts(table: Table, flags: _Array, units: _Conversions, values: _Array) -> _Array:
+    """The verdict of each record: the first that holds, in this order.
+
+    What is no value; what was never meant as a patient's, or is taken back; no reading; texts; what has no known code;
+    what is known and doubted for its unit, by its device, for its moment, for its size; and the rest is accepted.
+    """
+    kind, marks, known = table.record_kind, table.marks, units.known
     measured = np.isin(table.kind, (Kind.METRIC, Kind.WAVEFORM))[table.report_of_record]
-    # Judged in this order: the first that holds is the verdict.
-    verdicts = np.select(
-        [
-            ~measured,
-            missing,
-            kind == RecordKind.SAMPLES,
-            (kind == RecordKind.TEXT) & known,
-            kind == RecordKind.TEXT,
-            ~known,
-            ~comparable,
-            table.validity != Validity.VALID,
-            future,
-            (canonical < low) | (canonical > high),
-        ],
-        [
-            Verdict.NOT_A_VALUE,
-            Verdict.MISSING,
-            np.where(known, Verdict.ACCEPTED_SAMPLES, Verdict.UNMAPPED_CODE),
-            Verdict.ACCEPTED_TEXT,
-            Verdict.UNMAPPED_TEXT,
-            Verdict.UNMAPPED_CODE,
-            Verdict.DOUBTFUL_UNIT,
-            Verdict.DOUBTFUL_VALIDITY,
-            Verdict.DOUBTFUL_CLOCK,
-            Verdict.DOUBTFUL_RANGE,
-        ],
-        Verdict.ACCEPTED,
-    ).astype(np.uint8)
-    numeric = (kind == RecordKind.NUMERIC) & ~missing
-    return Judgement(flags, verdicts, np.where(numeric, np.where(comparable, canonical, values), np.nan))
+    doubtful_moment = ((flags & (ReportFlag.FUTURE | ReportFlag.DOUBTFUL_TIME)) != 0)[table.report_of_record]
+    text, number = kind == RecordKind.TEXT, kind <= RecordKind.BOUND
+    # Of a bound only what no possible value can be: below the lowest, above the highest.
+    below = (values < units.low) & ((marks & Mark.GREATER) == 0)
+    above = (values > units.high) & ((marks & Mark.LESS) == 0)
+    rules = (
+        (~measured | (kind == RecordKind.ALARM), Verdict.NOT_A_VALUE),
+        ((marks & Mark.TRAINING) != 0, Verdict.DOUBTFUL_TRAINING),
+        ((marks & Mark.WITHDRAWAL) != 0, Verdict.WITHDRAWN),
+        (table.validity == Validity.NOT_AVAILABLE, Verdict.MISSING),
+        # All metrics of the nomenclature are numbers.
+        (text & (known | ((marks & Mark.UNDECODED) != 0)), Verdict.DOUBTFUL_TEXT),
+        (text | ((kind == RecordKind.CODE) & ~known), Verdict.UNMAPPED_TEXT),
+        (~known, Verdict.UNMAPPED_CODE),
+        (number & ~units.comparable, Verdict.DOUBTFUL_UNIT),
+        (table.validity != Validity.VALID, Verdict.DOUBTFUL_VALIDITY),
+        (doubtful_moment, Verdict.DOUBTFUL_CLOCK),
+        (number & (below | above), Verdict.DOUBTFUL_RANGE),
+    )
+    verdicts = _ACCEPTED_AS[kind]
+    for holds, verdict in reversed(rules):
+        verdicts[holds] = verdict
+    return verdicts
+
+
+# Of each kind of record what an accepted one is.
+_ACCEPTED_AS = np.zeros(max(RecordKind) + 1, np.uint8)
+_ACCEPTED_AS[[RecordKind.BOUND, RecordKind.CODE, RecordKind.TEXT, RecordKind.SAMPLES]] = (
+    Verdict.ACCEPTED_BOUND, Verdict.ACCEPTED_CODE, Verdict.ACCEPTED_TEXT, Verdict.ACCEPTED_SAMPLES
+)  # fmt: skip
 
 
 _POWER = np.array([10.0**n for n in range(129)])  # an exponent is an i8
@@ -197,30 +211,43 @@ def _flags(table: Table, gaps: _Array) -> _Array:
         (behind < -FUTURE_US, ReportFlag.FUTURE),
         (drift, ReportFlag.DRIFT),
         (no_time, ReportFlag.NO_TIME),
+        (table.clock_quality == ClockQuality.DOUBTFUL, ReportFlag.DOUBTFUL_TIME),
         (gaps.astype(bool), ReportFlag.GAP),
     ):
         flags |= np.where(holds, int(flag), 0).astype(np.uint16)
     return flags
 
 
-# Every (metric, unit) that can be converted, sorted by code << 32 | unit; the last row stands for "none".
+# Every (metric, unit as sent) that can be stored, sorted by code << 32 | unit; unit 0 is "none stated". Which of the
+# metric's canonical units it is stored in, `nomenclature.canonical_unit` tells readers from the same pair.
 _pairs = sorted(
-    (m.code << 32 | u.code, *pair, m.low, m.high)
-    for m in METRICS
-    for u in UNITS
-    if (pair := conversion(u.code, UNIT_BY_REFERENCE_ID[m.unit].code)) is not None
+    (metric.code << 32 | unit, stored.factor, stored.offset, stored.low, stored.high)
+    for metric in METRICS
+    for unit in (0, *UNIT_BY_CODE)
+    for stored in [storage(metric.code, unit)]
+    if stored is not None
 )
 _PAIR = np.array([p[0] for p in _pairs], np.uint64)
 _FACTOR, _OFFSET, _LOW, _HIGH = (np.array([p[i] for p in _pairs]) for i in (1, 2, 3, 4))
 _CODES = np.array(sorted(METRIC_BY_CODE), np.uint32)
 
 
-def _conversions(table: Table) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array]:
-    """For each record: code known, unit convertible, factor, offset, low and high in the canonical unit."""
+class _Conversions(NamedTuple):
+    """For each record: is its code known, its unit convertible; how; what is possible, in the unit it is stored in."""
+
+    known: _Array
+    comparable: _Array
+    factor: _Array
+    offset: _Array
+    low: _Array
+    high: _Array
+
+
+def _conversions(table: Table) -> _Conversions:
     wanted = table.code.astype(np.uint64) << np.uint64(32) | table.unit
     at = np.minimum(np.searchsorted(_PAIR, wanted), len(_PAIR) - 1)
     comparable = _PAIR[at] == wanted
     known = comparable.copy()
     rest = np.flatnonzero(~comparable)
     known[rest] = _CODES[np.minimum(np.searchsorted(_CODES, table.code[rest]), len(_CODES) - 1)] == table.code[rest]
-    return known, comparable, _FACTOR[at], _OFFSET[at], _LOW[at], _HIGH[at]
+    return _Conversions(known, comparable, _FACTOR[at], _OFFSET[at], _LOW[at], _HIGH[at])

@@ -43,9 +43,14 @@ def forget_topics(kafka: str) -> None:
 
 
 class Wire:
-    """Programs started, and ended with the block. `sources` is the TOML of the edge's sources."""
+    """Programs started, and ended with the block. `sources` is the TOML of the edge's sources.
 
-    def __init__(self, folder: Path, kafka: str, database: str, sources: str, limits: str = "") -> None:
+    `broker` is the TOML by which the programs reach the broker, where that is not plain `kafka`.
+    """
+
+    def __init__(
+        self, folder: Path, kafka: str, database: str, sources: str, limits: str = "", broker: str = ""
+    ) -> None:
         self.folder, self.kafka, self.database = folder, kafka, database
         self.mllp, self.metrics = free_port(), free_port()
         self.edge_id = uuid.uuid4()
@@ -55,7 +60,8 @@ class Wire:
         migrate(database)
         with open_store(database) as conn:
             registry.add_edge(conn, self.edge_id, "test", edge.public_der)
-        common = f'kafka = "{kafka}"\ndemo = true\n'
+        reach = broker or f'kafka = "{kafka}"\n'
+        common = f"{reach}demo = true\n"
         (folder / "processors.toml").write_text(
             f'{common}database = "{database}"\nkey_file = "platform.key"\nmetrics_port = 0\n{limits}', "utf-8"
         )

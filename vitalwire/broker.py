@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from runtime.errors import EXIT_UNREACHABLE, UserError
+from runtime.tls import kafka_problem, librdkafka_tls
 from schemas import topics
 from schemas.batch import read_header
 from schemas.errors import LayoutError
@@ -17,37 +21,72 @@ LOOK_LIMIT_S = 5.0
 TAKE_LIMIT_S = 10.0
 
 
-def topics_of(kafka: str, ca: Path | None) -> set[str]:
-    """The topics that a broker has. Raises UserError where it does not answer."""
-    tls = {"security.protocol": "ssl", "ssl.ca.location": str(ca)} if ca else {}
+def topics_of(
+    kafka: str, ca: Path | None = None, cert: Path | None = None, key: Path | None = None, *, insecure: bool = False
+) -> set[str]:
+    """The topics that a broker has. Raises UserError where it is not reached, or would be in plaintext."""
+    errors: list[str] = []
+    settings = _settings(kafka, ca, cert, key, insecure=insecure, errors=errors)
+    with _usable(kafka):
+        admin = AdminClient(settings)
     try:
-        admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0, **tls})
         return set(admin.list_topics(timeout=LOOK_LIMIT_S).topics)
     except KafkaException:
-        raise UserError(f"{kafka} is not reached", EXIT_UNREACHABLE) from None
+        admin.poll(0)  # has the client say what it met: a certificate that is refused is no broker that is away
+        why = f": {errors[0]}" if errors else ""
+        raise UserError(f"{kafka} is not reached{why}", EXIT_UNREACHABLE) from None
 
 
-def publish_again(kafka: str, topic: str, message: bytes) -> str:
+def publish_again(
+    kafka: str, topic: str, message: bytes,
+    ca: Path | None = None, cert: Path | None = None, key: Path | None = None, *, insecure: bool = False,
+) -> str:  # fmt: skip
     """Publish a batch to its lane's raw topic, keyed by its edge, anything else where it was; the topic.
 
     Raises UserError.
     """
     try:
         header = read_header(message)
-        key, target = header.edge, topics.raw(header.lane)
+        message_key, target = header.edge, topics.raw(header.lane)
     except LayoutError:
-        key, target = b"", topic if topic in {t.name for t in topics.TOPICS} else topics.raw(Lane.LIVE)
+        message_key, target = b"", topic if topic in {t.name for t in topics.TOPICS} else topics.raw(Lane.LIVE)
     failed: list[str] = []
-    try:
-        producer = Producer({"bootstrap.servers": kafka, "acks": "all", "message.max.bytes": topics.MESSAGE_BYTES_MAX,
-                             "message.timeout.ms": int(TAKE_LIMIT_S * 1000), "log_level": 0})  # fmt: skip
+    errors: list[str] = []
+    settings = _settings(kafka, ca, cert, key, insecure=insecure, errors=errors) | {
+        "acks": "all",
+        "message.max.bytes": topics.MESSAGE_BYTES_MAX,
+        "message.timeout.ms": int(TAKE_LIMIT_S * 1000),
+    }
+    with _usable(kafka):
+        producer = Producer(settings)
         producer.produce(
-            target, message, key, on_delivery=lambda error, _: failed.append(str(error)) if error else None
+            target, message, message_key, on_delivery=lambda error, _: failed.append(str(error)) if error else None
         )
         if producer.flush(TAKE_LIMIT_S) or failed:
-            why = failed[0] if failed else "no answer"
+            why = "; ".join([*failed[:1], *errors[:1]]) or "no answer"
             mend = "is it started? --kafka, VITALWIRE_KAFKA"
             raise UserError(f"the broker at {kafka} did not take it: {why} ({mend})", EXIT_UNREACHABLE)
+    return target
+
+
+def _settings(
+    kafka: str, ca: Path | None, cert: Path | None, key: Path | None, *, insecure: bool, errors: list[str]
+) -> dict[str, Any]:
+    """Of a client; `errors` takes what it meets, in words. Raises UserError."""
+    if problem := kafka_problem(kafka, tls=ca is not None, insecure=insecure):
+        raise UserError(problem)
+    return {
+        "bootstrap.servers": kafka,
+        "log_level": 0,
+        "error_cb": lambda error: errors.append(error.str().partition(" (after ")[0]),
+        **librdkafka_tls(ca, cert, key),
+    }
+
+
+@contextmanager
+def _usable(kafka: str) -> Iterator[None]:
+    """What the client itself refuses, in a line. Raises UserError."""
+    try:
+        yield
     except KafkaException as error:
         raise UserError(f"the broker at {kafka} cannot be used: {error.args[0].str()}", EXIT_UNREACHABLE) from None
-    return target

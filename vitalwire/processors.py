@@ -17,6 +17,7 @@ from runtime import config as configuration
 from runtime import keys, logs
 from runtime.errors import UserError
 from runtime.process import end_with_parent, stop_event, stops_within
+from stream_processors.broker import security
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo, reachable
 from vitalwire.output import LANES, console
@@ -42,8 +43,9 @@ def run(
         raise UserError(f"--lanes {unknown[0]!r} is none of {', '.join(LANES.values())}")
     logs.set_up()
     keys.load(settings.key_file, allow_demo=settings.demo)
+    security(settings)
     if reachable(conninfo(settings)):  # otherwise the workers wait for it; an older schema is found then
-        with explained(conninfo(settings)):
+        with explained(conninfo(settings), insecure=settings.insecure):
             migrate(conninfo(settings))
     console.print(f"{', '.join(APPS)} run; Ctrl-C ends them", markup=False)
     asyncio.run(supervise(config, wanted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as text_json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +18,14 @@ from rich.progress import Progress
 
 from adapters.site import unmapped_line
 from emr_store import proof, read, registry
-from emr_store.connect import StoreError, open_store
+from emr_store.connect import StoreError, open_store, server_of
 from emr_store.migrate import migrate as run_migrations
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
 from runtime.keys import fingerprint, read_public
+from runtime.tls import database_problem
 from schemas.block import Verdict
 from schemas.errors import VitalwireError
-from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_REFERENCE_ID
+from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE, canonical_unit
 from vitalwire.broker import publish_again
 from vitalwire.flow import equations
 from vitalwire.output import LANES, age, as_json, cell, console, listed, table
@@ -32,6 +34,7 @@ Database = Annotated[
     str,
     typer.Option(envvar="VITALWIRE_DATABASE", help="the store's conninfo; `make run` prints it", show_default=False),
 ]
+INSECURE = "VITALWIRE_INSECURE"  # "true": plaintext beyond loopback, for commands without a configuration
 Json = Annotated[bool, typer.Option("--json", help="for scripts")]
 EdgeId = Annotated[UUID, typer.Argument(help="the id that `vitalwire edge keygen` printed")]
 
@@ -44,11 +47,19 @@ def connect(database: str) -> Iterator[psycopg.Connection]:
 
 
 @contextmanager
-def explained(database: str) -> Iterator[None]:
-    """What the store answers, as one line with its mend; a store that nobody names, too."""
+def explained(database: str, *, insecure: bool | None = None) -> Iterator[None]:
+    """What the store answers, as one line with its mend; a store that nobody names, and one that is not safe to reach.
+
+    `insecure` allows plaintext beyond loopback; None: as the variable VITALWIRE_INSECURE says.
+    """
     if not database:
         raise UserError("no store is named: export VITALWIRE_DATABASE='...' or --database (`make run` prints it)")
+    if insecure is None:
+        insecure = os.environ.get(INSECURE, "").lower() in ("1", "true")
     try:
+        where = server_of(database)
+        if problem := database_problem(where.hosts, where.ssl_mode, insecure=insecure):
+            raise UserError(f"{problem} (of a command: {INSECURE}=true)")
         yield
     except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
         raise UserError("this database lacks tables of vitalwire: `vitalwire migrate` makes them") from None
@@ -72,7 +83,8 @@ def latest(database: Database = "", json: Json = False) -> None:
 
 def _latest_row(v: read.LatestValue) -> tuple[object, ...]:
     metric = METRIC_BY_CODE.get(v.code)
-    unit = UNIT_BY_REFERENCE_ID[metric.unit].ucum if metric else str(v.unit)
+    stored = canonical_unit(v.code, v.unit) or UNIT_BY_CODE.get(v.unit)
+    unit = stored.ucum if stored else "" if v.value is None else "?"
     value = "--" if v.value is None else f"{v.value:.{max(0, -v.decimals)}f}"
     note = "" if v.verdict == Verdict.ACCEPTED else Verdict(v.verdict).name.lower().replace("_", " ")
     name = v.bed if v.adopted else f"(not registered) {v.claim or v.device}"
@@ -197,11 +209,15 @@ def dead_replay(
     number: Number,
     database: Database = "",
     kafka: Annotated[str, typer.Option(envvar="VITALWIRE_KAFKA", help="bootstrap servers")] = "127.0.0.1:9092",
+    kafka_ca: Annotated[Path | None, typer.Option(help="CA file: TLS to the broker when given")] = None,
+    kafka_cert: Annotated[Path | None, typer.Option(help="our client certificate for the broker")] = None,
+    kafka_key: Annotated[Path | None, typer.Option(help="its key, readable by us alone")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", envvar=INSECURE, help="plaintext beyond loopback")] = False,
 ) -> None:
     """Have its bytes judged again; the ledger stays as it is until they are stored: vitalwire dead replay 7."""
     with connect(database) as conn:
         item, message = _dead(conn, number)
-        topic = publish_again(kafka, item.topic, message)
+        topic = publish_again(kafka, item.topic, message, kafka_ca, kafka_cert, kafka_key, insecure=insecure)
         read.mark_replayed(conn, number)
     console.print(f"given to {topic} again; see `vitalwire ledger`")
 

@@ -26,7 +26,7 @@ from adapters.formats.hl7v2 import NULL, Message, Syntax, unescape
 from adapters.formats.instants import DTM_CHARS_MAX, parse_dtm
 from adapters.site import Mapped, SiteMapping, scaled
 from schemas.errors import FrameError
-from schemas.nomenclature import METRIC_BY_CODE, METRIC_BY_REFERENCE_ID, unit_from_text
+from schemas.nomenclature import METRIC_BY_CODE, METRIC_BY_REFERENCE_ID, is_private, unit_from_text
 from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report, Samples, Validity
 
 TYPES = ("ORU", "ADT", "MDM")
@@ -108,7 +108,7 @@ def _mdc_code(code: str, text: str, system: str) -> int:
     by_text = METRIC_BY_REFERENCE_ID.get(text) or METRIC_BY_REFERENCE_ID.get(code)
     if system != "MDC" or not code.isdecimal():
         return by_text.code if by_text else 0
-    by_number = METRIC_BY_CODE.get(int(code)) if len(code) < 10 else None
+    by_number = METRIC_BY_CODE.get(int(code)) if len(code) < 10 and not is_private(int(code)) else None
     return by_number.code if by_number and by_text in (None, by_number) else 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_agent.events import event
-from edge_agent.repeats import Repeats, Sending
+from edge_agent.repeats import Repeats
 from edge_agent.spool import gaps
 from edge_agent.spool.chunks import ChunkWriter
 from edge_agent.spool.gaps import WaveGaps
@@ -51,77 +51,69 @@ class GroupWriter:
     def tell_gaps(self) -> None:
         """The waves that were lost, as events of their devices, as far as there is capacity for them."""
         for device, report in gaps.waiting_events(self.db, self.now_us):
-            (leaf,) = self.encoder.encode([report], b"")
-            if not self._ensure_capacity(len(leaf.content)):
+            leaves = self.encoder.encode([report], b"")
+            size = len(leaves[0].content)
+            if not self.quota.has_capacity(self.figures, size):
                 return
-            self._append(leaf)
+            self._append(leaves, size, 0)
             gaps.told(self.db, device)
 
     def write(self) -> None:
         """What was gathered, at the end of the transaction."""
         self._chunks.write(self.db)
         self._gaps.write(self.db)
-        self.sequences.write(self.now_us)
+        self.sequences.write()
+        self.duplicates.write(self.now_us)
 
     def _keep_frame(self, frame: Frame) -> Kept:
-        delivery, content = frame.delivery, b""
-        sending = None
-        if delivery is not None:
-            content = delivery.frame
-            if delivery.sender:
-                own_time, claims = any(r.own_time for r in frame.reports), frozenset(r.claim for r in frame.reports)
-                sending = Sending(delivery, own_time, claims)
+        sending = frame.sending
         if sending is not None and self.duplicates.is_repeat(sending, self.now_us):
             self.duplicates.remember(sending, self.now_us)
             return Kept.DUPLICATE
-        leaves = self.encoder.encode(frame.reports, content)
-        waves = [leaf for leaf in leaves if leaf.lane is Lane.WAVEFORM]
-        if waves:
-            leaves = [leaf for leaf in leaves if leaf.lane is not Lane.WAVEFORM]
-        size = sum(len(leaf.content) for leaf in leaves)
+        leaves = self.encoder.encode(frame.reports, frame.delivery.frame if frame.delivery else b"")
+        size = wave_size = 0
+        for leaf in leaves:
+            if leaf.lane is Lane.WAVEFORM:
+                wave_size += len(leaf.content)
+            else:
+                size += len(leaf.content)
         if not self.quota.has_capacity(self.figures, size):
             return Kept.FULL
-        wave_size = sum(len(leaf.content) for leaf in waves)
-        if waves and self.quota.has_wave_capacity(self.figures, size, wave_size):
-            leaves, size = leaves + waves, size + wave_size
-        elif waves:
-            self._gaps.add(waves)
-            self.figures.waves_lost += len(waves)
-        self._ensure_capacity(size)
+        if wave_size and not self.quota.has_wave_capacity(self.figures, size, wave_size):
+            leaves, wave_size = self._without_waves(leaves), 0
         if sending is not None:
             self.duplicates.remember(sending, self.now_us)
-        for leaf in leaves:
-            self._append(leaf)
+        self._append(leaves, size + wave_size, wave_size)
         return Kept.KEPT
 
-    def _ensure_capacity(self, size: int) -> bool:
-        """Capacity for so many bytes within the quota: batches with a receipt go, waves first, and nothing else."""
-        if not self.quota.has_capacity(self.figures, size):
-            return False
-        while self.quota.is_exceeded(self.figures, size):
-            if not evict(self.db, self.figures, _EVER, 1, [Lane.WAVEFORM]) and not evict(
-                self.db, self.figures, _EVER, 1, _NUMBERS
+    def _without_waves(self, leaves: Sequence[Leaf]) -> list[Leaf]:
+        waves = [leaf for leaf in leaves if leaf.lane is Lane.WAVEFORM]
+        self._gaps.add(waves)
+        self.figures.waves_lost += len(waves)
+        return [leaf for leaf in leaves if leaf.lane is not Lane.WAVEFORM]
+
+    def _append(self, leaves: Sequence[Leaf], size: int, wave_size: int) -> None:
+        """Leaves of `size` bytes, of which `wave_size` are waves'. Batches with a receipt go for them, waves first."""
+        figures, sequences = self.figures, self.sequences
+        while self.quota.is_exceeded(figures, size):
+            if not evict(self.db, figures, _EVER, 1, [Lane.WAVEFORM]) and not evict(
+                self.db, figures, _EVER, 1, _NUMBERS
             ):
                 break
-        return True
+        for leaf in leaves:
+            if sequences.floor and sequences.is_new(leaf.device):
+                self._tell_floor(leaf)
+            set_sequence(leaf.content, sequences.next(leaf.device))
+            self._chunks.add(leaf)
+        figures.reports += len(leaves)
+        figures.report_bytes += size
+        figures.wave_bytes += wave_size
 
-    def _append(self, leaf: Leaf) -> None:
-        device = leaf.device
-        if self.sequences.floor and self.sequences.is_new(device):
-            self._tell_floor(leaf, device)
-        self._append_as(leaf, device)
-
-    def _tell_floor(self, leaf: Leaf, device: bytes) -> None:
+    def _tell_floor(self, leaf: Leaf) -> None:
         """The hospital would count the numbers up to the floor as lost."""
         text = f"numbers up to {self.sequences.floor} were not given to it by this spool"
         (said,) = self.encoder.encode([event(leaf.claim, "sequence-floor", text, leaf.received_at_us)], b"")
-        self._append_as(said, device)
-
-    def _append_as(self, leaf: Leaf, device: bytes) -> None:
-        set_sequence(leaf.content, self.sequences.next(device))
-        self._chunks.add(leaf)
-        size = len(leaf.content)
+        set_sequence(said.content, self.sequences.next(said.device))
+        self._chunks.add(said)
         self.figures.reports += 1
-        self.figures.report_bytes += size
-        if leaf.lane is Lane.WAVEFORM:
-            self.figures.wave_bytes += size
+        self.figures.report_bytes += len(said.content)

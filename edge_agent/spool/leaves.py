@@ -24,12 +24,8 @@ class Leaf:
     lane: Lane
     received_at_us: int
     claim: str
+    device: bytes
     content: bytearray
-
-    @property
-    def device(self) -> bytes:
-        """The device's id."""
-        return bytes(self.content[:16])
 
 
 class LeafEncoder:
@@ -59,7 +55,7 @@ class LeafEncoder:
         content = encode_report(report, salt, sha256(salt + frame).digest())
         # LIVE becomes BACKFILL as it is cut, and nothing before.
         lane = Lane.LIVE if report.lane is Lane.BACKFILL else report.lane
-        return Leaf(lane, report.received_at_us, report.claim, content)
+        return Leaf(lane, report.received_at_us, report.claim, bytes(content[:16]), content)
 
     def _salt(self) -> bytes:
         if self._at == len(self._salts):

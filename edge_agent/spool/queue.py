@@ -8,6 +8,7 @@ from enum import Enum
 from threading import Lock
 
 from edge_agent.delivery import Delivery
+from edge_agent.repeats import Sending
 from schemas.report import Report
 
 QUEUE_BYTES_MAX = 32 * 1024 * 1024  # beyond it frames are refused
@@ -26,13 +27,14 @@ class Kept(Enum):
 Done = Callable[[Kept], object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Frame:
     """What a frame says, and who is to be told what became of it."""
 
     reports: Sequence[Report]
     delivery: Delivery | None  # None: the edge's own words
     done: Done
+    sending: Sending | None = None  # set by the spool's thread, where it could be a duplicate
 
     @property
     def size(self) -> int:

@@ -24,6 +24,7 @@ CREATE TABLE meta (
 CREATE TABLE chunk (id INTEGER PRIMARY KEY, lane INTEGER, received_at INTEGER, reports INTEGER, leaves BLOB);
 CREATE INDEX chunk_waiting ON chunk (lane, received_at);
 CREATE TABLE device (device BLOB PRIMARY KEY, sequence INTEGER, used_at INTEGER) WITHOUT ROWID;
+CREATE TABLE sequence_given (id INTEGER PRIMARY KEY, given BLOB);
 CREATE TABLE wave_gap (
     device BLOB PRIMARY KEY, claim TEXT, reports INTEGER, begin_at INTEGER, end_at INTEGER
 ) WITHOUT ROWID;

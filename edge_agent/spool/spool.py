@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from edge_agent.delivery import Delivery
-from edge_agent.repeats import Repeats
+from edge_agent.repeats import Repeats, Sending
 from edge_agent.spool import cut, receipts, schema
 from edge_agent.spool.group import GroupWriter
 from edge_agent.spool.leaves import LeafEncoder
@@ -100,10 +100,14 @@ class Spool:
             folder.mkdir(0o700, parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("a")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._db: sqlite3.Connection | None = self._open()
         except BlockingIOError:
             raise VitalwireError(f"the spool {folder} is in use by another agent: end that one first") from None
+        except OSError as error:
+            raise VitalwireError(f"the spool {folder} cannot be opened: {error}") from error
+        try:
+            self._db: sqlite3.Connection | None = self._open()
         except (OSError, sqlite3.Error, VitalwireError) as error:
+            self._lock.close()
             raise VitalwireError(f"the spool {folder} cannot be opened: {error}") from error
         self._waves_lost = self.figures.waves_lost
         self._writer = ThreadPoolExecutor(1, "spool")
@@ -216,10 +220,16 @@ class Spool:
         now_us = self._now_us()
         sequences = self._sequences = self._sequences or Sequences(db)
         group = GroupWriter(db, self.figures, self._quota, self._encoder, self._repeats, sequences, now_us)
+        sendings = []
+        for entry in entries:
+            if isinstance(entry, Frame) and entry.delivery is not None and entry.delivery.sender:
+                entry.sending = Sending.of(entry.delivery, entry.reports)
+                sendings.append(entry.sending)
+        self._repeats.begin(sendings, now_us)
         if abs(now_us - self._tidied_us) > TIDY_US:
             self._tidied_us = now_us
             self._repeats.tidy(now_us)
-            sequences.evict()
+            sequences.fold(now_us)
             receipts.evict(db, self.figures, now_us - self._hold_us, TIDY_BATCHES, tuple(Lane))
             group.tell_gaps()
         outcomes = group.keep(entries)

@@ -105,7 +105,7 @@ function cells(device) {
   const found = new Map();
   for (const v of device.values) {
     const [, base, part] = metric(v).short.match(PRESSURE) ?? [];
-    const key = base ? `${base} ${v.instance} ${v.observed}` : `${v.code} ${v.instance}`;
+    const key = base ? `${base} ${v.channel} ${v.observed}` : `${v.code} ${v.channel}`;
     if (!found.has(key)) found.set(key, { base, parts: {} });
     found.get(key).parts[part ?? v.code] = v;
   }
@@ -114,12 +114,19 @@ function cells(device) {
     const { S, D, M } = parts;
     const whole = S && D ? [[base, S, D, M]] : Object.values(parts).map(v => [metric(v).short, v]);
     for (const [name, ...of] of whole) {
-      out.push({ key: `${name} ${of[0].code} ${of[0].instance}`, name, parts: of.filter(Boolean) });
+      out.push({ key: `${name} ${of[0].code} ${of[0].channel}`, name, title: name, parts: of.filter(Boolean) });
     }
   }
-  const rank = cell => [look(cell), cell.parts[0].code, cell.parts[0].instance];
-  return out.sort((a, b) => rank(a).map((n, i) => n - rank(b)[i]).find(Boolean) ?? 0);
+  for (const cell of out) {  // like channels are told apart by what they are called
+    const alike = out.filter(other => other.name === cell.name);
+    if (alike[1]) cell.title = `${cell.name} ${channelOf(cell.parts[0])}`;
+  }
+  const rank = cell => [look(cell), cell.parts[0].code];
+  return out.sort((a, b) => (rank(a).map((n, i) => n - rank(b)[i]).find(Boolean) ?? BY_LABEL.compare(a.title, b.title))
+    || a.parts[0].channel - b.parts[0].channel);
 }
+
+const channelOf = v => (v.label ?? `#${(v.channel % 4096).toString(16)}`) + (v.ambiguous ? "?" : "");
 
 const look = cell => LOOKS.findIndex(([pattern]) => pattern.test(cell.name));
 
@@ -127,14 +134,15 @@ const look = cell => LOOKS.findIndex(([pattern]) => pattern.test(cell.name));
 function judge({ name, parts }) {
   const old = Math.max(...parts.map(v => now() - (v.flags & LATE ? observedAt(v) : heardAt(v))));
   const usual = Math.max(...parts.map(expected)), observed = Math.min(...parts.map(observedAt));
-  const verdict = parts.map(v => v.verdict).find(word => !word.startsWith("charted"));
+  const verdict = parts.map(v => v.verdict).find(word => !word.startsWith("accepted"));
   const is = {
     stale: old > Math.max(STALE_MIN_MS, 5 * usual),
-    missing: verdict === "missing", doubtful: verdict && verdict !== "missing",
+    missing: verdict === "missing", withdrawn: verdict === "withdrawn", training: verdict === "doubtful_training",
+    doubtful: verdict && verdict !== "missing",
     clock: parts.some(v => heardAt(v) - observedAt(v) > Math.max(LATE_BY_MS, usual)),
   };
   is.dim = is.clock || old > Math.max(DIM_MIN_MS, 2 * usual);
-  is.state = words[["stale", "missing", "doubtful", "clock"].find(key => is[key])] ?? "";
+  is.state = words[["stale", "missing", "withdrawn", "training", "doubtful", "clock"].find(key => is[key])] ?? "";
   is.aged = (name.startsWith("NIBP") ? `${moment(observed, 5)} ` : "") + age(now() - observed);
   return is;
 }
@@ -147,16 +155,16 @@ function makeValue() {
 
 function drawValue(button, cell, device, alerts) {
   const [name, number, unit, aged, state] = button.children, [first, , third] = cell.parts;
-  const is = judge(cell), hidden = is.stale || is.missing, about = metric(first)[language] || cell.name;
-  const worst = alerts.find(a => a.device === device.id && cell.parts.some(v => a.condition.startsWith(`${v.code}-`)));
+  const is = judge(cell), hidden = is.stale || is.missing || is.withdrawn, about = metric(first)[language] || cell.name;
+  const worst = alerts.find(a => a.device === device.id && cell.parts.some(v => isOf(a, v)));
   const stars = worst ? `${STARS[worst.priority]} ` : "";
   const text = hidden ? "--" : cell.parts.slice(0, 2).map(digits).join("/") + (is.doubtful ? "?" : "");
-  const classes = [worst?.priority, (cell.parts[1] || text.length > 4) && "wide",
+  const classes = [worst?.priority, (cell.parts[1] || text.length > 5 || cell.title.length > 12) && "wide",
     ...["dim", "stale", "doubtful", "missing"].filter(key => is[key])];
   button.className = ["value", ...classes].filter(Boolean).join(" ");
   button.dataset.name = cell.name;
   button.style.setProperty("--colour", `var(--${LOOKS[look(cell)][1]})`);
-  set(name, stars + cell.name);
+  set(name, stars + cell.title);
   set(number, text);
   set(unit, hidden ? "" : (third ? `(${digits(third)}) ` : "") + unitOf(first));
   set(aged, is.aged);
@@ -167,10 +175,12 @@ function drawValue(button, cell, device, alerts) {
   button.shown = { device, cell };
 }
 
-const digits = v => v.value === null ? "--" : v.value.toFixed(v.decimals);
+const isOf = (alert, v) => alert.condition.startsWith(`${v.code}-${v.channel}-`);  // code-channel-side
+// A bound has its sign, a code its words.
+const digits = v => v.value === null ? v.text ?? "--" : (v.bound ?? "") + v.value.toFixed(v.decimals);
 // What was not judged is not in the metric's unit.
 const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?"
-  : metric(v).unit.replace("Cel", "°C").replace(/[[\]]|^1$/g, "");
+  : (v.unit ?? metric(v).unit).replace("Cel", "°C").replace(/[[\]]|^1$/g, "");
 
 // Beds that alarm outside of what the window shows, the worst first: one step away.
 function drawElsewhere() {
@@ -195,12 +205,12 @@ function drawElsewhere() {
 
 function drawLedger() {
   const l = { ...picture.ledger };
-  l.total = l.charted + l.doubtful + l.unmapped + l.missing;
+  l.total = l.accepted + l.doubtful + l.unmapped + l.missing;
   const summand = parts => (key, i) => [l[key], words.counted[key] + (parts[i + 1] ? " +" : "")];
   const sum = (title, total, of, parts) => [title, l[total], `${of} =`, ...parts.flatMap(summand(parts))];
   const lines = [
     ["reports", sum(words.reports, "said", words.said, ["stored", "quarantined", "on_the_way", "lost", "unexplained"])],
-    ["values", sum(words.values, "total", words.counted.stored, ["charted", "doubtful", "unmapped", "missing"])],
+    ["values", sum(words.values, "total", words.counted.stored, ["accepted", "doubtful", "unmapped", "missing"])],
   ];
   if (l.gaps) lines.push(["gaps", [words.gaps(l.gaps, age(l.gap_s * 1000))]]);
   $("ledger").classList.toggle("off", l.lost + l.unexplained > 0);
@@ -219,18 +229,20 @@ function announce(beds) {
 
 async function detail(shown) {
   const { device, cell } = asked = shown, [first] = cell.parts;
-  const answer = await fetch(`/batch/${first.batch}`).catch(() => null);
-  const origin = answer?.ok ? await answer.json().catch(() => null) : null;
+  const [origin, said] = await Promise.all([ask(`/batch/${first.batch}`), ask(`/alarms/${device.id}`)]);
   if (asked !== shown) return;  // another value was clicked meanwhile
   const after = ms => `${stamp(ms, true)} (${ms < first.received ? "−" : "+"}${Math.abs(ms - first.received)} ms)`;
   const rows = [[words.device, [device.name, device.claim, device.id]]];
   for (const v of cell.parts) {
     const m = metric(v);
     const validity = v.validity && words.validities[v.validity];
+    const channel = [words.channel, v.label, `#${v.channel}`, v.ambiguous && `(${words.ambiguous})`];
     rows.push([m.short, [`${digits(v)} ${unitOf(v)}`, words.verdicts[v.verdict], validity]],
-      [words.code, [m.reference, v.code, v.instance && `#${v.instance}`, m.loinc && `LOINC ${m.loinc}`]]);
+      [words.code, [m.reference, v.code, v.channel && channel.filter(Boolean).join(" "), m.loinc && `LOINC ${m.loinc}`]]);
   }
   rows.push(
+    [words.deviceAlarms, (said?.alarms ?? []).map(a =>
+      `${["", "*", "**", "***"][a.priority]} ${a.text || a.condition} ${words.since} ${moment(a.since)}`)],
     [words.flags, words.flagWords.filter((_, i) => first.flags & 1 << i)],
     [words.observed, [after(first.observed)]],
     [words.received, [stamp(first.received, true)]],
@@ -249,6 +261,11 @@ async function detail(shown) {
   close.addEventListener("click", () => $("detail").close());
   $("detail").replaceChildren(title, make("p", "", cell.parts.map(v => metric(v)[language]).join(" · ")), list, close);
   if (!isLost() && !$("detail").open) $("detail").showModal();
+}
+
+async function ask(path) {
+  const answer = await fetch(path).catch(() => null);
+  return answer?.ok ? answer.json().catch(() => null) : null;
 }
 
 // Children by key: what stays is the same element, so that focus, hover and a half-done click outlive the redraw.

@@ -20,7 +20,14 @@ from emr_store.connect import open_store
 from tests.wire import MllpSender, Wire, eventually
 from vitalwire.embedded import Addresses
 
-SOURCES = '[[mllp]]\nname = "hospital"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\ntime_zone = "Europe/London"\n'
+SOURCES = """
+[[source]]
+name = "hospital"
+driver = "hl7_oru"
+time_zone = "Europe/London"
+link.type = "tcp"
+link.listen = "127.0.0.1:{mllp}"
+"""
 INVALID = Path(__file__).parents[2].parent / "shared" / "data" / "simhospital" / "invalid_messages.yml"
 FUZZ_S = float(os.environ.get("VITALWIRE_FUZZ_S", "10"))  # CI: a minute; by hand: ten
 HEAD = "MSH|^~\\&|MON|ICU|||20261124101500+0000||ORU^R01|{id}|P|2.6|||AL|NE|{more}"
@@ -40,7 +47,7 @@ def outcome(answer: bytes) -> tuple[str, str]:
 def rejected(wire: Wire) -> list[str]:
     rows = wire.rows(
         "SELECT t ->> 'code' FROM report, jsonb_array_elements(texts) AS t"
-        " WHERE kind = 6 AND t ->> 'system' = 'vitalwire' ORDER BY sequence"
+        " WHERE kind = 8 AND t ->> 'system' = 'vitalwire' ORDER BY sequence"
     )
     return [str(r[0]) for r in rows]
 
@@ -80,7 +87,7 @@ def test_broken_messages_are_answered_kept_and_counted(tmp_path: Path, kafka: st
         assert {r for _, _, r in broken} | {"nested-start-block", "no-start-block", "no-end-block"} <= set(reasons)
         values = wire.rows("SELECT count(*), min(value), max(value) FROM observation")
         assert values == [(len(broken) + 2, 97.0, 97.0)]  # never a wrong value
-        kept = wire.rows("SELECT count(*) FROM report, jsonb_array_elements(texts) AS t WHERE kind = 6 AND t ? 'bytes'")
+        kept = wire.rows("SELECT count(*) FROM report, jsonb_array_elements(texts) AS t WHERE kind = 8 AND t ? 'bytes'")
         assert kept == [(len(reasons),)]
         _balances(wire)
 
@@ -104,7 +111,7 @@ def test_well_formed_but_wrong_messages_are_accepted(tmp_path: Path, kafka: str,
         assert wire.rows("SELECT verdict, count(*) FROM observation GROUP BY 1 ORDER BY 1") == [(10, 1), (20, 4)]
         flags = wire.rows(
             "SELECT DISTINCT t ->> 'code' FROM report, jsonb_array_elements(texts) AS t"
-            " WHERE kind = 5 AND t ->> 'system' = 'vitalwire' ORDER BY 1"
+            " WHERE kind = 7 AND t ->> 'system' = 'vitalwire' ORDER BY 1"
         )
         assert flags == [("invalid-nhs-number",), ("no-order-number",)]
         late = wire.rows("SELECT count(*) FROM report WHERE kind = 1 AND flags & 1 = 0")
@@ -114,8 +121,21 @@ def test_well_formed_but_wrong_messages_are_accepted(tmp_path: Path, kafka: str,
 
 EVERY_PORT = (
     SOURCES
-    + '[[serial]]\nname = "oximeter"\ndriver = "nonin_df2"\nport = "{folder}/port"\ndevice = "t:nonin:1"\n'
-    + '[[mqtt]]\nname = "sensors"\ndriver = "mqtt_json"\nbroker = "BROKER"\ntopics = ["fuzz/#"]\n'
+    + """
+[[source]]
+name = "oximeter"
+driver = "nonin_df2"
+settings.device = "t:nonin:1"
+link.type = "serial"
+link.port = "{folder}/port"
+[[source]]
+name = "sensors"
+driver = "mqtt_json"
+time_zone = "UTC"
+link.type = "mqtt"
+link.broker = "BROKER"
+link.topics = ["fuzz/#"]
+"""
 )
 
 
@@ -170,7 +190,7 @@ def test_random_bytes_on_every_port_end_as_rejected_reports_and_nothing_else(
         assert wire.rows("SELECT DISTINCT value FROM observation WHERE verdict = 0") == [(97.0,)]
         counted = dict(
             wire.rows("SELECT split_part(claim, '/', 1), count(*) FROM report JOIN device USING (device)"
-                      " WHERE report.kind = 6 GROUP BY 1")
+                      " WHERE report.kind = 8 GROUP BY 1")
         )  # fmt: skip
         assert set(counted) == {"hospital", "oximeter", "sensors"}
         assert min(counted.values()) > sent // 3

@@ -16,7 +16,15 @@ from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from tests.wire import MllpSender, Wire, eventually
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "simhospital"
-SOURCES = '[[mllp]]\nname = "hospital"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\ntime_zone = "Europe/London"\n'
+SOURCES = """
+[[source]]
+name = "hospital"
+driver = "hl7_oru"
+time_zone = "Europe/London"
+link.type = "tcp"
+link.listen = "127.0.0.1:{mllp}"
+settings.processing_ids_live = ["P", "T"]  # the simulated hospital says T everywhere
+"""
 pytestmark = [
     pytest.mark.skipif(not DATA.exists(), reason="../shared/data is not beside this checkout"),
     pytest.mark.timeout(240),
@@ -87,7 +95,7 @@ def _check(wire: Wire, naive: Naive) -> None:
     others = dict(
         wire.rows(
             "SELECT t ->> 'text', count(*) FROM report, jsonb_array_elements(texts) AS t"
-            " WHERE kind = 5 AND t ->> 'code' = 'MSH-9' GROUP BY 1"
+            " WHERE kind = 7 AND t ->> 'code' = 'MSH-9' GROUP BY 1"
         )
     )
     assert others == {k: n for k, n in naive.types.items() if k != "ORU^R01"}

@@ -24,6 +24,31 @@ def test_containers_listen_on_loopback_on_the_ports_of_services() -> None:
     assert all(f":-{port.split(':')[1]}}}" in SERVICES for port in ports)
 
 
+def test_every_port_of_services_is_another_one_in_ci_and_stands_in_the_readme() -> None:
+    ports = dict(re.findall(r"\$\{(VITALWIRE_\w+_PORT):-(\d+)\}", SERVICES))
+    ci, readme = (DEPLOY.parent / ".ci" / "run").read_text("utf-8"), (DEPLOY.parent / "README.md").read_text("utf-8")
+    chosen = dict(re.findall(r"(VITALWIRE_\w+_PORT)=(\d+)", ci))
+    assert chosen.keys() == ports.keys()
+    assert len({*chosen.values(), *ports.values()}) == 2 * len(ports)
+    for name, port in ports.items():
+        assert f"{name.removeprefix('VITALWIRE')} {port}" in SERVICES, "the head of the script"
+        assert port in readme or "CONTROLLER" in name
+
+
+def test_listeners_of_services_are_on_loopback_and_those_for_certificates_ask_for_one() -> None:
+    properties = (DEPLOY / "services" / "kafka.properties").read_text("utf-8")
+    (listeners,) = re.findall(r"(?m)^listeners=(.*)$", properties)
+    assert [listener.partition("://")[0] for listener in listeners.split(",")] == ["PLAINTEXT", "SSL", "CONTROLLER"]
+    assert all("://127.0.0.1:" in listener for listener in listeners.split(","))
+    assert "\nlistener.name.ssl.ssl.client.auth=required\n" in properties
+    mosquitto = (DEPLOY / "services" / "mosquitto.conf").read_text("utf-8")
+    plain, tls, mutual = re.findall(r"(?ms)^listener (@\w+@ 127\.0\.0\.1\n.*?)(?=^listener |\Z)", mosquitto)
+    assert "certfile" not in plain
+    assert "require_certificate" not in tls
+    assert "require_certificate true\n" in mutual
+    assert "cafile /mnt/ca.crt\n" in mutual
+
+
 def test_limits_are_the_same_in_containers_and_in_services() -> None:
     properties = (DEPLOY / "services" / "kafka.properties").read_text("utf-8")
     for key in ("message.max.bytes", "auto.create.topics.enable", "offsets.topic.replication.factor"):

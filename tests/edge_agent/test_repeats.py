@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.driver import NoSettings, Source
 from edge_agent import repeats
+from edge_agent import seen as seen_keys
 from edge_agent.delivery import Delivery
 from edge_agent.repeats import RESEND_WINDOW_S, WINDOW_US, Repeats, Sending
+from tests.making import report
 
 NOW_US = 1_790_000_000_000_000
 TIMED, BARE = True, False
@@ -38,7 +41,8 @@ def seen(db: sqlite3.Connection) -> Repeats:
 
 def sent(frame: bytes, connection: int, own_time: bool = BARE, claims: frozenset[str] = BED, **more: Any) -> Sending:
     given = Delivery(frame, Source("gw", NoSettings()), NOW_US, connection=connection, **{"sender": "gw"} | more)
-    return Sending(given, own_time, claims)
+    said = [msgspec.structs.replace(report(claim), own_time=own_time) for claim in sorted(claims)]
+    return Sending.of(given, said)
 
 
 class Line:
@@ -58,8 +62,10 @@ class Line:
 
 
 def repeat(seen: Repeats, sending: Sending, now_us: int = NOW_US) -> bool:
+    seen.begin([sending], now_us)
     found = seen.is_repeat(sending, now_us)
     seen.remember(sending, now_us)
+    seen.write(now_us)
     return found
 
 
@@ -175,7 +181,8 @@ def test_who_cannot_send_again_never_repeats(seen: Repeats) -> None:
 
 
 def test_keys_are_bounded(seen: Repeats, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(repeats, "SEEN_MAX", 10)
+    monkeypatch.setattr(seen_keys, "KEYS_MAX", 10)
+    monkeypatch.setattr(seen_keys, "KEYS_LEFT", 9)
     monkeypatch.setattr(repeats, "UNPROVEN_MAX", 10)
     for i in range(30):
         repeat(seen, sent(b"%d" % i, i, TIMED), NOW_US + i * 60_000_000)
@@ -183,7 +190,9 @@ def test_keys_are_bounded(seen: Repeats, db: sqlite3.Connection, monkeypatch: py
     seen.tidy(NOW_US + 1_800_000_000)
     assert repeat(seen, sent(b"29", 99, TIMED), NOW_US + 1_800_000_000)
     assert repeat(seen, sent(b"29", 99, token=0), NOW_US + 1_800_000_000)
-    assert not seen.is_repeat(sent(b"0", 99, TIMED), NOW_US + 1_800_000_000)
+    first = sent(b"0", 99, TIMED)
+    seen.begin([first], NOW_US + 1_800_000_000)
+    assert not seen.is_repeat(first, NOW_US + 1_800_000_000)
     seen.tidy(NOW_US + 3 * WINDOW_US)
     assert [db.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("seen", "unproven")] == [(0,), (0,)]
 

@@ -14,7 +14,7 @@ from tests.making import T0_US, report
 from tests.storing import EDGE, Store
 
 EPISODE, DEVICE = str(uuid4()), str(uuid4())
-OPENED = Transition(str(uuid4()), EPISODE, DEVICE, "150456-low", "high", True, T0_US, T0_US, "SpO2 89 < 90")
+OPENED = Transition(str(uuid4()), EPISODE, DEVICE, "150456-0-low", "high", True, T0_US, T0_US, "SpO2 89 < 90")
 RESOLVED = replace(OPENED, id=str(uuid4()), opened=False, at_us=T0_US + 5_000_001, message="SpO2 back in limits")
 
 
@@ -43,7 +43,7 @@ def moment(us: int) -> datetime:
 def test_an_episode_opens_and_resolves(store: Store) -> None:
     file(store, OPENED)
     assert open_now(store) == [
-        (UUID(EPISODE), UUID(DEVICE), "150456-low", "high", moment(T0_US), "SpO2 89 < 90")
+        (UUID(EPISODE), UUID(DEVICE), "150456-0-low", "high", moment(T0_US), "SpO2 89 < 90")
     ]  # fmt: skip
     file(store, RESOLVED)
     assert open_now(store) == []

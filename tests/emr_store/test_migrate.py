@@ -5,9 +5,10 @@ import psycopg
 import pytest
 
 from emr_store.connect import open_store
-from emr_store.migrate import CHUNK_INTERVAL, has_timescaledb, migrate, migrations
+from emr_store.migrate import CHUNK_INTERVAL, _apply, has_timescaledb, migrate, migrations
 from schemas.errors import VitalwireError
-from schemas.nomenclature import METRICS
+from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
+from schemas.report import Alarm, Kind, Record, RecordKind, Samples
 from tests.making import T0_US, report
 from tests.storing import Store
 
@@ -29,7 +30,12 @@ def test_the_names_of_metrics_are_this_programs(database: str) -> None:
     migrate(database)
     with open_store(database) as conn:
         found = conn.execute("SELECT code, short, zh FROM metric").fetchall()
+        etco2 = conn.execute("SELECT unit, stored, ucum FROM metric_unit WHERE code = 151708 ORDER BY 1").fetchall()
     assert sorted(found) == sorted((m.code, m.short, m.zh) for m in METRICS)
+    code = {name: UNIT_BY_REFERENCE_ID[f"MDC_DIM_{name}"].code for name in ("MMHG", "KILO_PASCAL", "PERCENT")}
+    stored = {unit: (canonical, ucum) for unit, canonical, ucum in etco2}
+    assert stored[code["KILO_PASCAL"]] == stored[code["MMHG"]] == (code["MMHG"], "mm[Hg]")
+    assert stored[code["PERCENT"]] == (code["PERCENT"], "%")
 
 
 def test_a_newer_schema_is_refused_and_left_alone(database: str) -> None:
@@ -60,38 +66,44 @@ def test_a_migration_that_fails_leaves_nothing(database: str, monkeypatch: pytes
     assert migrate(database) == []
 
 
+def apply_only(database: str, *numbers: int) -> None:
+    """As an older program left it."""
+    with open_store(database) as conn:
+        conn.execute("CREATE TABLE schema_version (version int PRIMARY KEY, applied_at timestamptz NOT NULL)")
+        for number, sql in migrations():
+            if number in numbers:
+                _apply(conn, number, sql)
+
+
+def test_a_database_of_the_first_edition_is_refused_in_words_and_left_alone(database: str) -> None:
+    apply_only(database, 1, 2)
+    with open_store(database) as conn:
+        conn.execute("INSERT INTO batch VALUES (1, gen_random_uuid(), gen_random_uuid(), 1, 1, '', 1, 0, 0, now(), '')")
+    with pytest.raises(VitalwireError, match=r"holds batches of the first edition.* name a new, empty database$"):
+        migrate(database)
+    with open_store(database) as conn:
+        assert conn.execute("SELECT max(version) FROM schema_version").fetchone() == (2,)
+        conn.execute("SELECT instance FROM waveform")
+
+
 @pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
-def test_what_was_stored_before_retention_is_kept(parts: str, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = migrations()[:1]
-    with monkeypatch.context() as patched:
-        patched.setattr("emr_store.migrate.migrations", lambda: first)
-        assert migrate(database) == [1]
+def test_a_database_that_stored_nothing_yet_is_brought_up_to_date(parts: str, database: str) -> None:
+    apply_only(database, 1, 2)
     with open_store(database) as conn:
-        if not has_timescaledb(conn):
-            conn.execute("CREATE TABLE report_2026_09 PARTITION OF report FOR VALUES FROM ('2026-09-01T00:00Z')"
-                         " TO ('2026-10-01T00:00Z')")  # fmt: skip
-        conn.execute("INSERT INTO report SELECT t, t, 1, 1, 1, 0, 1, 1, 0, '{97}' FROM to_timestamp(%s) AS t",
-                     [T0_US // 10**6])  # fmt: skip
-        conn.execute("INSERT INTO waveform SELECT 1, observed_at, 150452, 0, 1, 0, 0 FROM report")
-        conn.execute("INSERT INTO report_minute SELECT 1, date_trunc('minute', observed_at), 1, 1, value, value, value,"
-                     " value FROM report")  # fmt: skip
-    assert migrate(database) == NUMBERS[1:]
-    with open_store(database) as conn:
-        assert conn.execute("SELECT code FROM waveform").fetchall() == [(150452,)]
-        assert conn.execute("SELECT minute FROM minute_touched").fetchall() == conn.execute(
-            "SELECT date_trunc('minute', observed_at) FROM report"
-        ).fetchall()  # fmt: skip
-        assert conn.execute("SELECT first_stored_at = 'epoch', last_stored_at > now() - interval '1 min'"
-                            " FROM day_stored").fetchall() == [(True, True)]  # fmt: skip
-        conn.execute("INSERT INTO report_minute SELECT devices[1], minute, 1, '{1}', '{97}', '{97}', '{97}', '{97}'"
-                     " FROM minute_touched")  # fmt: skip
+        if not has_timescaledb(conn):  # a month that a transaction made and did not use
+            for table in ("report", "waveform", "report_minute"):
+                conn.execute(f"CREATE TABLE {table}_2026_09 PARTITION OF {table}"
+                             " FOR VALUES FROM ('2026-09-01T00:00Z') TO ('2026-10-01T00:00Z')".encode())  # fmt: skip
+    assert migrate(database) == NUMBERS[2:]
+    samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(256, 1, 1, 0, 0, b"ab"))
+    alarm = Record(150456, kind=RecordKind.ALARM, alarm=Alarm("low"))
+    store = Store(database)
+    assert store.say(report(), report(kind=Kind.WAVEFORM, records=[samples]), report(kind=Kind.ALERT, records=[alarm]))
+    assert store.rows("SELECT (SELECT count(*) FROM waveform), (SELECT count(*) FROM device_alarm)") == [(1, 1)]
 
 
 def test_an_extension_that_comes_later_changes_nothing(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, every = migrations()[:1], migrations()
-    monkeypatch.setattr("emr_store.migrate.migrations", lambda: first)
-    migrate(database)
-    monkeypatch.setattr("emr_store.migrate.migrations", lambda: every)
+    apply_only(database, 1)
     monkeypatch.setattr("emr_store.migrate.has_timescaledb", lambda conn: True)
     migrate(database)
     assert Store(database).say(report()).reports == 1  # partitions beside partitions

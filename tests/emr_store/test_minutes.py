@@ -114,7 +114,7 @@ def test_a_plain_computation_says_the_same(store: Store) -> None:
             code, unit = ((SPO2, PERCENT), (PULSE, PER_MIN))[channel % 2]
             if code == PULSE and odd == 2:
                 tenths = 9999
-            records.append(Record(code, unit, instance=channel, mantissa=tenths, exponent=-1, validity=validity))
+            records.append(Record(code, unit, channel=channel, mantissa=tenths, exponent=-1, validity=validity))
             good.append(tenths / 10 if odd > 2 else None)
         lots[i % 2].append(report(claim, at_us, records))
         expected[claim, at_us // MINUTE_US, width].append((at_us, good))

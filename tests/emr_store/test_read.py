@@ -21,8 +21,8 @@ def store(database: str) -> Store:
     return Store(database)
 
 
-def numeric(code: int, unit: int, value: int, instance: int = 0) -> Record:
-    return Record(code, unit, instance=instance, mantissa=value)
+def numeric(code: int, unit: int, value: int, channel: int = 0) -> Record:
+    return Record(code, unit, channel=channel, mantissa=value)
 
 
 def test_of_each_channel_the_newest_value_in_whichever_list_it_came(store: Store) -> None:
@@ -37,7 +37,7 @@ def test_of_each_channel_the_newest_value_in_whichever_list_it_came(store: Store
     store.say(report(records=both[::-1], at_us=T0_US - SECOND))  # late: it was never the newest
     ours = device_id("demo:nonin:1")
     with store.open() as conn:
-        found = {(v.device, v.code, v.instance): v.value for v in read.latest(conn)}
+        found = {(v.device, v.code, v.channel): v.value for v in read.latest(conn)}
     assert found == {
         (ours, SPO2, 0): 91.0, (ours, PULSE, 0): 71.0, (ours, PULSE, 1): 80.0,
         (device_id("another"), SPO2, 0): 97.0, (device_id("another"), PULSE, 0): 70.0,
@@ -105,7 +105,7 @@ def test_each_devices_own_count_stands_beside_what_is_kept(store: Store) -> None
         assert (total["said"], total["stored"], total["quarantined"]) == (4, 3, 0)
     store.write([store.judge(two)])
     with store.open() as conn:
-        assert [read.conservation(conn)[k] for k in ("stored", "charted")] == [4, 8]
+        assert [read.conservation(conn)[k] for k in ("stored", "accepted")] == [4, 8]
 
 
 def test_how_often_a_channel_speaks_is_known_from_its_minutes(store: Store) -> None:

@@ -10,14 +10,14 @@ from emr_store import minutes, proof, retention
 from emr_store.connect import open_store_async
 from emr_store.retention import Keep
 from emr_store.writer import Writer
-from schemas.report import Kind, Record, RecordKind, Report, Samples
+from schemas.report import Alarm, Kind, Record, RecordKind, Report, Samples
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import Store
 
 DAY_US = 86_400_000_000
 AUTUMN_US, SUMMER_US = T0_US, T0_US - 90 * DAY_US  # different months, and different chunks
 MINUTE_US = 60_000_000
-PLETH = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(13333, 1, 0, 0, tuple(range(75))))
+PLETH = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(75, 1, 1, 0, 0, bytes(150)))
 on_both_parts = pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
 
 
@@ -80,6 +80,25 @@ def test_rows_go_when_nothing_was_stored_beside_them_for_so_long(parts: str, sto
     assert row == (True, True, 3)
     store.say(spo2(94, SUMMER_US + 1))  # and what comes for that month now has its place
     assert count(store, "report") == 3
+
+
+@on_both_parts
+def test_alarms_and_settings_go_with_the_reports_of_their_time(parts: str, store: Store) -> None:
+    alarm = Record(SPO2, kind=RecordKind.ALARM, alarm=Alarm("low"))
+    for at_us in (SUMMER_US, AUTUMN_US):
+        store.say(report(at_us=at_us, kind=Kind.ALERT, records=[alarm]), report(at_us=at_us, kind=Kind.SETTING),
+                  report(at_us=at_us, kind=Kind.WAVEFORM, records=[PLETH]))  # fmt: skip
+    age(store, 31)
+    store.say(report(at_us=AUTUMN_US, kind=Kind.ALERT, records=[alarm]))
+    assert drop(store, reports=30) == ["waveform", "device_alarm", "device_setting", "report"]
+    assert [count(store, table) for table in ("device_alarm", "device_setting", "waveform")] == [2, 2, 1]
+    assert (verify(store).findings, verify(store).dropped) == ([], 2)
+    store.say(report(at_us=SUMMER_US + 1, kind=Kind.ALERT, records=[alarm]))
+    assert verify(store).findings == []
+    store.rows("DELETE FROM device_alarm RETURNING 1")
+    assert {f.where for f in verify(store).findings} == {
+        "batch 2 leaf 0 record 0", "batch 3 leaf 0 record 0", "batch 4 leaf 0 record 0"
+    }  # fmt: skip
 
 
 def test_old_data_that_came_today_stays(store: Store) -> None:

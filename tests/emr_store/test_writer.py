@@ -79,7 +79,7 @@ def test_a_batch_becomes_rows_and_a_receipt(store: str) -> None:
         latest = read.latest(conn)
         assert [(v.code, v.value, v.decimals) for v in latest] == [(149530, 72.0, -1), (150456, 97.0, 0)]
         (stream,) = read.streams(conn)
-        assert (stream.reports, stream.charted, stream.gaps, stream.kept) == (2, 4, 0, "{[1,2)}")
+        assert (stream.reports, stream.accepted, stream.gaps, stream.kept) == (2, 4, 0, "{[1,2)}")
         assert [(s.last, s.stored) for s in read.sequences(conn)] == [(2, 2)]
 
 
@@ -135,8 +135,8 @@ def test_latest_never_goes_back(store: str) -> None:
 def test_missing_doubtful_and_unmapped_keep_their_words(store: str) -> None:
     records = [
         Record(SPO2, PERCENT, validity=Validity.NOT_AVAILABLE),
-        Record(SPO2, PERCENT, mantissa=250, instance=1),
-        Record(SPO2, PERCENT, mantissa=0, instance=2),
+        Record(SPO2, PERCENT, mantissa=250, channel=1),
+        Record(SPO2, PERCENT, mantissa=0, channel=2),
         Record(mantissa=5, as_sent=AsSent("99LOCAL", "\x00weird", "furlong")),
         Record(kind=RecordKind.TEXT, text="坐位\x00", as_sent=AsSent("", "POS")),
     ]
@@ -151,12 +151,12 @@ def test_missing_doubtful_and_unmapped_keep_their_words(store: str) -> None:
     ]
     with open_store(store) as conn:
         (stream,) = read.streams(conn)
-        assert (stream.charted, stream.missing, stream.unmapped, stream.doubtful) == (1, 1, 2, 1)
+        assert (stream.accepted, stream.missing, stream.unmapped, stream.doubtful) == (1, 1, 2, 1)
         assert [(u.code, u.times) for u in read.unmapped(conn)] == [("POS", 1), ("␀weird", 1)]
 
 
 def test_events_waveforms_and_empty_reports_are_kept(store: str) -> None:
-    samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(13333, 1, 0, 0, tuple(range(75))))
+    samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(75, 1, 1, 0, 0, bytes(150), 7500))
     reports = [
         report(
             kind=Kind.EVENT, records=[Record(kind=RecordKind.TEXT, text="x", as_sent=AsSent("vitalwire", "connected"))]
@@ -164,12 +164,14 @@ def test_events_waveforms_and_empty_reports_are_kept(store: str) -> None:
         report(kind=Kind.WAVEFORM, records=[samples]),
     ]
     write(store, judged(sealed(reports, EDGE_KEY, lane=Lane.WAVEFORM)))
-    assert rows(store, "SELECT code, leaf, record FROM waveform") == [(150452, 1, 0)]
-    assert rows(store, "SELECT kind, claim FROM report JOIN device USING (device)") == [(4, "demo:nonin:1")]
+    assert rows(store, "SELECT code, leaf, record, rate_numerator, first_sample, count FROM waveform") == [
+        (150452, 1, 0, 75, 7500, 75)
+    ]
+    assert rows(store, "SELECT kind, claim FROM report JOIN device USING (device)") == [(Kind.EVENT, "demo:nonin:1")]
     with open_store(store) as conn:
         assert proof.verify(conn, _long_ago()).findings == []
         (stream,) = read.streams(conn)
-        assert (stream.reports, stream.charted) == (2, 1)
+        assert (stream.reports, stream.accepted) == (2, 1)
 
 
 def test_a_quarantined_batch_is_kept_once_and_its_edge_is_told(store: str) -> None:
@@ -251,7 +253,7 @@ def test_many_shapes_come_out_as_they_went_in(store: str) -> None:
             value = int(random.integers(0, 1000))
             exponent = int(random.integers(-1, 1))
             records.append(
-                Record(SPO2, PERCENT, instance=j, mantissa=value, exponent=exponent,
+                Record(SPO2, PERCENT, channel=j, mantissa=value, exponent=exponent,
                        validity=Validity.NOT_AVAILABLE if missing else Validity.VALID)
             )  # fmt: skip
         reports.append(report(f"device {i % 7}", T0_US + i, records or [Record(SPO2, PERCENT, mantissa=i % 100)]))

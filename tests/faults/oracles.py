@@ -157,7 +157,7 @@ def check_sequences(system: System) -> None:
 def events(system: System, code: str) -> int:
     """O6: how many events of this code the agent has told of itself."""
     sql = "SELECT count(*) FROM report r CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t"
-    return count(system, sql + f" WHERE r.kind = 4 AND t ->> 'code' = '{code}'")
+    return count(system, sql + f" WHERE r.kind = 6 AND t ->> 'code' = '{code}'")
 
 
 def count(system: System, sql: str) -> int:

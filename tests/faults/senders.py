@@ -30,6 +30,8 @@ SPO2 = "150456^MDC_PULS_OXIM_SAT_O2^MDC||{:.1f}|262688^MDC_DIM_PERCENT^MDC"
 NO_SUBSCRIBER = 0x10  # MQTT 5.0 section 3.4.2.1: taken by the broker, and nobody is there to have it
 ANSWER_S = 5.0
 AGAIN_S = 0.02
+BEHIND_S = 0.1
+IN_FLIGHT_MAX = 1000
 Record = tuple[uuid.UUID, int]  # device, moment in microseconds
 
 
@@ -51,8 +53,12 @@ class Sender(Thread):
         assert not self.is_alive(), f"{self.claim} still waits for an acknowledgement"
 
     def _values(self) -> Iterator[float]:
+        """At an even pace; what a slow turn missed is made up for, up to BEHIND_S."""
+        due_s = time.monotonic()
         for number in itertools.count():
-            if self._ending.wait(self._pause_s):
+            now_s = time.monotonic()
+            due_s = max(due_s + self._pause_s, now_s - BEHIND_S)
+            if self._ending.wait(max(0.0, due_s - now_s)):
                 return
             yield 40 + number % 1000 / 10
 
@@ -172,6 +178,7 @@ class SerialSender(Sender):
 def mqtt_client(username: str | None = None, password: str | None = None) -> paho.Client:
     """A device's client with a name of its own."""
     client = paho.Client(CallbackAPIVersion.VERSION2, f"device-{uuid.uuid4().hex[:12]}", protocol=paho.MQTTv5)
+    client.max_inflight_messages_set(IN_FLIGHT_MAX)
     if username is not None:
         client.username_pw_set(username, password)
     return client

@@ -15,6 +15,7 @@ from tests.faults.topics import ends
 
 KILLS = 200
 ROUNDS = 10
+MQTT_KILLS, MQTT_HZ = 5, 1500
 WAIT_S = 20
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
@@ -31,6 +32,19 @@ def test_f01_edge_killed(tmp_path: Path, kafka: str, database: str, outcome: Out
         assert sum(len(s.acked) for s in senders) > before + KILLS
         settle(system, senders, outcome)
         assert events(system, "started") > KILLS / 2  # the others did not live so long
+
+
+def test_f01_mqtt_load(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
+    """SIGKILL five times in the middle of 1,500 MQTT messages a second."""
+    with ward.running(tmp_path, kafka, database, mqtt_rate_hz=MQTT_HZ) as (system, senders):
+        before, began = sum(len(s.acked) for s in senders), time.monotonic()
+        for _ in range(MQTT_KILLS):
+            time.sleep(random.uniform(1.5, 3.0))
+            system.stop("edge", signal.SIGKILL)
+            system.start("edge")
+        spent_s = time.monotonic() - began
+        assert sum(len(s.acked) for s in senders) - before > 0.8 * MQTT_HZ * spent_s
+        settle(system, senders, outcome)
 
 
 def test_f03_edge_killed_before_receipt(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:

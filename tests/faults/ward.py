@@ -19,30 +19,33 @@ LIMITS = '[[limits]]\nmetric = "MDC_PULS_OXIM_SAT_O2"\nlow = 60\n'
 MAPPING = '[[mapping]]\nsender = "ward"\ncode = "hr"\nmetric = "MDC_ECG_HEART_RATE"\nunit = "MDC_DIM_BEAT_PER_MIN"\n'
 EDGE = """
 mapping = "site.toml"
-[[serial]]
+[[source]]
 name = "oximeter"
 driver = "nonin_ascii"
-port = "{port}"
-device = "faults:nonin:1"
-[[mllp]]
+settings.device = "faults:nonin:1"
+link.type = "serial"
+link.port = "{port}"
+[[source]]
 name = "icu"
 driver = "hl7_oru"
-listen = "127.0.0.1:{{mllp}}"
-device = "PV1-3"
 time_zone = "UTC"
-[[mqtt]]
+settings.device = "PV1-3"
+link.type = "tcp"
+link.listen = "127.0.0.1:{{mllp}}"
+[[source]]
 name = "ward"
 driver = "mqtt_json"
-broker = "{mqtt}"
-topics = ["{topic}/#"]
 time_zone = "UTC"
-username = "{username}"
-password_file = "{password}"
+link.type = "mqtt"
+link.broker = "{mqtt}"
+link.topics = ["{topic}/#"]
+link.username = "{username}"
+link.password_file = "{password}"
 """
 
 
 @contextmanager
-def running(folder: Path, kafka: str, database: str) -> Iterator[tuple[System, list[Sender]]]:
+def running(folder: Path, kafka: str, database: str, mqtt_rate_hz: float = 40) -> Iterator[tuple[System, list[Sender]]]:
     """The system and its ward at work: what each sender sends is being stored."""
     topic = f"ward-{uuid.uuid4().hex[:8]}"
     mqtt, username = os.environ["VITALWIRE_MQTT"], os.environ["VITALWIRE_MQTT_USERNAME"]
@@ -58,7 +61,7 @@ def running(folder: Path, kafka: str, database: str) -> Iterator[tuple[System, l
         senders = [
             MllpSender(icu, "icu", "01"),
             MllpSender(icu, "icu", "02", enhanced=True),
-            MqttSender(client, (host, int(port)), "ward", f"{topic}/bed3"),
+            MqttSender(client, (host, int(port)), "ward", f"{topic}/bed3", mqtt_rate_hz),
             serial,
         ]
         for sender in senders:

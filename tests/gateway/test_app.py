@@ -9,11 +9,23 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from emr_store.connect import open_store
 from gateway import app
 from runtime.errors import UserError
+from schemas.report import (
+    Alarm,
+    AlarmPriority,
+    AlarmState,
+    ChannelWords,
+    Kind,
+    Mark,
+    Record,
+    RecordKind,
+    device_id,
+)
 from tests.gateway.ward import Page, Ward
 from vitalwire.page import _listen
 
@@ -72,19 +84,76 @@ def test_the_picture_shows_beds_values_alerts_and_the_ledger(ward: Ward, page: P
     }
     shown = {v["code"]: (v["value"], v["decimals"], v["verdict"], v["every"]) for v in devices["monitor-1"]["values"]}
     assert shown == {
-        147842: (72.5, 1, "charted", None), 150344: (37.0, 1, "charted", None), 150456: (97.0, 0, "charted", None),
+        147842: (72.5, 1, "accepted", None), 150344: (37.0, 1, "accepted", None), 150456: (97.0, 0, "accepted", None),
     }  # fmt: skip
     assert devices["stranger"]["values"][0]["value"] is None
     assert [(a["message"], a["priority"]) for a in picture["alerts"]] == [
         ("SpO2 85 < 90", "high"), ("HR 134 > 120", "medium"),
     ]  # fmt: skip
     assert picture["ledger"]["said"] == picture["ledger"]["stored"] == 6  # an event and a report each
-    assert picture["ledger"]["charted"] == 3
+    assert picture["ledger"]["accepted"] == 3
     assert picture["ledger"]["missing"] == 1
     assert abs(picture["now"] - time.time() * 1000) < 5000
     origin = json.loads(connect(page, f"/batch/{devices['monitor-1']['values'][0]['batch']}").read())
     assert (origin["batch_no"], origin["lane"], origin["position"]) == (1, "live", 1)
     assert origin["edge"].startswith("box on ward 3 ")
+
+
+def test_a_value_is_shown_in_the_unit_it_is_stored_in(ward: Ward, page: Page) -> None:
+    ward.say("capnograph", EtCO2="5 %")
+    ward.say("monitor-1", EtCO2="5 kPa", T="37.0")
+    ward.say("spare", EtCO2="5 Cel")
+    ward.store()
+    stream = events(page)
+    hello = next(stream)[1]
+    values = {(d["claim"], v["code"]): v for d in next_picture(stream)["devices"] for v in d["values"]}
+    assert hello["metrics"]["151708"]["unit"] == "mm[Hg]"
+    assert values["capnograph", 151708]["unit"] == "%"
+    assert values["monitor-1", 151708]["unit"] == "mm[Hg]"
+    assert values["monitor-1", 151708]["value"] == pytest.approx(37.503084)
+    assert values["spare", 151708]["unit"] is None  # doubtful: as it was sent
+
+
+NO_MARK = Mark(0)
+T1, T2 = ChannelWords(label="T1"), ChannelWords(label="T2")
+TEMP, DEGC, SPO2, PERCENT = 150344, 268192, 150456, 262688
+
+
+def test_channels_have_their_names_bounds_their_signs_and_codes_their_words(ward: Ward, page: Page) -> None:
+    ward.tell("monitor-1", Kind.DESCRIPTION, *(
+        Record(TEMP, channel=t.number, kind=RecordKind.TEXT, text=msgspec.json.encode(t).decode()) for t in (T1, T2)
+    ))  # fmt: skip
+    ward.tell(
+        "monitor-1", Kind.METRIC, Record(TEMP, DEGC, T1.number, RecordKind.BOUND, mantissa=34, marks=Mark.LESS),
+        Record(TEMP, DEGC, T2.number, mantissa=368, exponent=-1, marks=Mark.AMBIGUOUS),
+        Record(SPO2, PERCENT, kind=RecordKind.CODE, mantissa=3, text="searching"),
+    )  # fmt: skip
+    ward.store()
+    stream = events(page)
+    next(stream)
+    (device,) = next_picture(stream)["devices"]
+    shown = {(v["code"], v["label"]): (v["value"], v["bound"], v["text"], v["ambiguous"]) for v in device["values"]}
+    assert shown == {
+        (TEMP, "T1"): (34.0, "<", None, False), (TEMP, "T2"): (36.8, None, None, True),
+        (SPO2, None): (None, None, "searching", False),
+    }  # fmt: skip
+
+
+def test_the_devices_own_alarms_that_are_active_are_told(ward: Ward, page: Page) -> None:
+    def alarm(condition: str, state: AlarmState, marks: Mark = NO_MARK) -> Record:
+        said = Alarm(condition, state, AlarmPriority.HIGH, text=f"{condition} {state.name}")
+        return Record(SPO2, PERCENT, kind=RecordKind.ALARM, alarm=said, marks=marks)
+
+    ward.tell("monitor-1", Kind.ALERT, alarm("low", AlarmState.ACTIVE), alarm("probe", AlarmState.ACTIVE))
+    ward.tell("monitor-1", Kind.ALERT, alarm("probe", AlarmState.INACTIVE))
+    ward.tell("monitor-1", Kind.ALERT, alarm("drill", AlarmState.ACTIVE, Mark.TRAINING))
+    ward.tell("another", Kind.ALERT, alarm("high", AlarmState.ACTIVE))
+    ward.store()
+    found = json.loads(connect(page, f"/alarms/{device_id('monitor-1')}").read())["alarms"]
+    assert [(a["condition"], a["text"], a["priority"], a["code"]) for a in found] == [("low", "low ACTIVE", 3, SPO2)]
+    assert abs(found[0]["since"] - time.time() * 1000) < 5000
+    assert json.loads(connect(page, f"/alarms/{uuid.uuid4()}").read()) == {"alarms": []}
+    assert connect(page, "/alarms/x").status == 404
 
 
 def test_what_is_not_there_is_not_found(page: Page) -> None:

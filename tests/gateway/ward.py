@@ -24,7 +24,7 @@ from evidence.seal import FIRST_PREVIOUS, seal
 from schemas import report as reports
 from schemas.batch import encode_report, set_sequence
 from schemas.block import Block
-from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
+from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID, UNIT_BY_UCUM
 from schemas.report import Kind, Record, Report
 from schemas.transition import Transition
 from stream_processors.sign import sign
@@ -54,13 +54,20 @@ class Ward:
             registry.add_edge(conn, EDGE, "box on ward 3", self._edge.public_der)
 
     def say(self, claim: str, *, ago_s: float = 0.0, clock_s: float = 0.0, **values: str | None) -> None:
-        """One report of `ago_s` ago by a device whose clock is `clock_s` ahead; None is no reading; names as NIBP_S."""
+        """One report of `ago_s` ago by a device whose clock is `clock_s` ahead; None is no reading; names as NIBP_S.
+
+        A value is in the metric's canonical unit where it states none ("5 %").
+        """
         if not self._said[claim]:
             told = Record(kind=reports.RecordKind.TEXT, text="", as_sent=reports.AsSent("vitalwire", "connected"))
             self._add(claim, Kind.EVENT, [told], time.time(), time.time())
         received = time.time() - ago_s
         records = [_record(name.replace("_", "-"), text) for name, text in values.items()]
         self._add(claim, Kind.METRIC, records, received + clock_s, received)
+
+    def tell(self, claim: str, kind: Kind, *records: Record) -> None:
+        """A report of another kind, or with records that have no name."""
+        self._add(claim, kind, list(records), time.time(), time.time())
 
     def adopt(self, claim: str, bed: str, name: str) -> None:
         """As a person does with `vitalwire devices adopt`; the device must be stored."""
@@ -70,7 +77,7 @@ class Ward:
     def alarm(self, claim: str, short: str, message: str, priority: str, *, opened: bool = True) -> None:
         """Open or resolve an episode."""
         now, episode = time.time_ns() // 1000, str(uuid.uuid5(EDGE, f"{claim}/{short}"))
-        condition = f"{METRIC[short].code}-{'low' if '<' in message else 'high'}"
+        condition = f"{METRIC[short].code}-0-{'low' if '<' in message else 'high'}"
         filed = Transition(
             f"{episode}/{opened}",
             episode,
@@ -157,8 +164,10 @@ def _record(short: str, text: str | None) -> Record:
     unit = UNIT_BY_REFERENCE_ID[metric.unit].code
     if text is None:
         return Record(metric.code, unit, validity=reports.Validity.NOT_AVAILABLE)
-    parts = reports.decimal_parts(text)
+    numeral, _, ucum = text.partition(" ")
+    parts = reports.decimal_parts(numeral)
     assert parts is not None
+    unit = UNIT_BY_UCUM[ucum].code if ucum else unit
     return Record(metric.code, unit, mantissa=parts[0], exponent=parts[1])
 
 

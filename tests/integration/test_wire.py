@@ -23,9 +23,26 @@ from tests.wire import Wire, eventually
 from vitalwire.embedded import Addresses
 
 LIMIT_S = 20
-ICU = '[[mllp]]\nname = "icu"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\ntime_zone = "UTC"\ndevice = "PV1-3"\n'
-SECURE = ICU.replace("icu", "secure") + 'tls_cert = "ours.crt"\ntls_key = "ours.key"\ntls_ca = "monitor.crt"\n'
-WARD = '[[mqtt]]\nname = "ward"\ndriver = "mqtt_json"\ntopics = ["wire/#"]\ntime_zone = "UTC"\n'
+ICU = """
+[[source]]
+name = "icu"
+driver = "hl7_oru"
+time_zone = "UTC"
+settings.device = "PV1-3"
+link.type = "tcp"
+link.listen = "127.0.0.1:{mllp}"
+"""
+SECURE = ICU.replace("icu", "secure") + (
+    'link.tls_cert = "ours.crt"\nlink.tls_key = "ours.key"\nlink.tls_ca = "monitor.crt"\n'
+)
+WARD = """
+[[source]]
+name = "ward"
+driver = "mqtt_json"
+time_zone = "UTC"
+link.type = "mqtt"
+link.topics = ["wire/#"]
+"""
 SITE = '[[mapping]]\ncode = "hr"\nmetric = "MDC_ECG_HEART_RATE"\nunit = "MDC_DIM_BEAT_PER_MIN"\n'
 on_both_parts = pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
 
@@ -69,11 +86,11 @@ def mqtt(request: pytest.FixtureRequest, parts: str, tmp_path: Path) -> Iterator
         host, _, port = os.environ["VITALWIRE_MQTT_TLS"].rpartition(":")
         username, password = os.environ["VITALWIRE_MQTT_USERNAME"], os.environ["VITALWIRE_MQTT_PASSWORD_FILE"]
         address, ca = (host, int(port)), os.environ["VITALWIRE_MQTT_CA"]
-        settings = f'tls_ca = "{ca}"\nusername = "{username}"\npassword_file = "{password}"\n'
+        settings = f'link.tls_ca = "{ca}"\nlink.username = "{username}"\nlink.password_file = "{password}"\n'
         client = mqtt_client(username, Path(password).read_text())
         client.tls_set(ca)
     sender = MqttSender(client, address, "ward", f"wire/{tmp_path.name}", rate_hz=5)
-    yield f'{WARD}broker = "{address[0]}:{address[1]}"\n{settings}', sender
+    yield f'{WARD}link.broker = "{address[0]}:{address[1]}"\n{settings}', sender
     sender.stop()
 
 

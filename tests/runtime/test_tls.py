@@ -1,4 +1,5 @@
 import ssl
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,18 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from runtime.errors import UserError
-from runtime.tls import check_listener, client_context, server_context
+from runtime.tls import (
+    check_listener,
+    client_context,
+    database_problem,
+    kafka_problem,
+    librdkafka_tls,
+    server_context,
+)
 
 
 def handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str | None:
@@ -88,3 +98,74 @@ def test_beyond_loopback_needs_tls_or_insecure(host: str) -> None:
         check_listener(host, tls=False, insecure=False)
     check_listener(host, tls=True, insecure=False)
     check_listener(host, tls=False, insecure=True)
+
+
+HERE = ("127.0.0.1:9092", "localhost:9092", "127.3.2.1:1", "[::1]:9092", "::1", "localhost", " 127.0.0.1:9092 ")
+BEYOND = (
+    "10.0.0.7:9092", "broker:9092", "[fe80::1]:9092", "fe80::1", "", ":9092", "127.0.0.1.example.org:9092",
+    "127.0.0.1:9092;broker", "127.0.0.1@broker:9092", "PLAINTEXT://broker:9092", "0.0.0.0:9092",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from((*HERE, *BEYOND)), min_size=1))
+def test_one_broker_beyond_loopback_is_enough_to_refuse(servers: list[str]) -> None:
+    refused = kafka_problem(",".join(servers), tls=False, insecure=False)
+    assert (refused is not None) == any(server in BEYOND for server in servers)
+    assert kafka_problem(",".join(servers), tls=True, insecure=False) is None
+    assert kafka_problem(",".join(servers), tls=False, insecure=True) is None
+
+
+@given(st.text(), st.integers(0, 65535))
+def test_a_host_that_is_not_loopback_by_name_is_refused(host: str, port: int) -> None:
+    try:
+        by_name = host.strip() == "localhost" or ip_address(host.strip()).is_loopback
+    except ValueError:
+        by_name = False
+    if not by_name:
+        assert kafka_problem(f"{host}:{port}", tls=False, insecure=False) is not None
+
+
+def test_what_is_wrong_with_a_broker_is_said_with_the_remedy() -> None:
+    assert kafka_problem("127.0.0.1:1,broker:9092", tls=False, insecure=False) == (
+        "plaintext to the broker at broker can be read and changed on the way: "
+        "give kafka_ca, or, knowingly, set insecure = true"
+    )
+
+
+@pytest.mark.parametrize("hosts", [(), ("",), ("/run/postgresql",), ("@abstract",), ("127.0.0.1", "::1", "localhost")])
+def test_a_database_on_this_machine_needs_no_tls(hosts: tuple[str, ...]) -> None:
+    for mode in ("disable", "prefer", "require", "verify-full"):
+        assert database_problem(hosts, mode, insecure=False) is None
+
+
+@pytest.mark.parametrize("hosts", [("10.0.0.7",), ("store",), ("127.0.0.1", "store"), ("service store",)])
+def test_a_database_beyond_needs_tls_that_knows_the_server(hosts: tuple[str, ...]) -> None:
+    for mode in ("disable", "allow", "prefer", "require", "", "(of the service)"):
+        problem = database_problem(hosts, mode, insecure=False)
+        assert problem is not None
+        assert f"sslmode={mode} to the database at {hosts[-1]}" in problem
+        assert "give sslmode=verify-full" in problem
+        assert "insecure = true" in problem
+        assert database_problem(hosts, mode, insecure=True) is None
+    assert "does not check who answers" in (database_problem(hosts, "require", insecure=False) or "")
+    for mode in ("verify-full", "verify-ca"):
+        assert database_problem(hosts, mode, insecure=False) is None
+
+
+def test_settings_of_librdkafka(ours: Any, theirs: Any) -> None:
+    assert librdkafka_tls(None) == {}
+    assert librdkafka_tls(theirs.cert) == {"security.protocol": "ssl", "ssl.ca.location": str(theirs.cert)}
+    assert librdkafka_tls(theirs.cert, ours.cert, ours.key) == {
+        "security.protocol": "ssl",
+        "ssl.ca.location": str(theirs.cert),
+        "ssl.certificate.location": str(ours.cert),
+        "ssl.key.location": str(ours.key),
+    }
+    for files, said in [
+        ((None, ours.cert, ours.key), "no use without the CA file"),
+        ((theirs.cert, ours.cert, None), "need each other"),
+        ((theirs.cert, None, ours.key), "need each other"),
+        ((theirs.cert, ours.cert, theirs.key), "key values mismatch"),
+    ]:
+        with pytest.raises(UserError, match=said):
+            librdkafka_tls(*files)

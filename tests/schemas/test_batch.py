@@ -1,6 +1,8 @@
 import math
 import re
+from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,14 +11,21 @@ from hypothesis import strategies as st
 
 from evidence.seal import open_sealed
 from schemas import batch, layout
-from schemas.batch import as_sent_of, encode_report, read_header
+from schemas.batch import alarm_of, as_sent_of, encode_report, read_header, samples_of
 from schemas.errors import LayoutError
 from schemas.layout import RECORD, REPORT_ROW, TailKind
 from schemas.report import (
+    COMPARATOR_BITS,
+    COMPARATORS,
+    Alarm,
+    AlarmKind,
+    AlarmPriority,
+    AlarmState,
     AsSent,
     ClockQuality,
     Kind,
     Lane,
+    Mark,
     Record,
     RecordKind,
     Report,
@@ -27,33 +36,62 @@ from schemas.report import (
 from tests.making import T0_US, Key, leaves, report, sealed
 
 KEY = Key()
-_text = st.text(st.characters(codec="utf-8"), max_size=20)
-_records = st.one_of(
-    st.builds(
-        Record,
-        code=st.integers(0, 2**32 - 1),
-        unit=st.integers(0, 2**32 - 1),
-        instance=st.integers(0, 2**16 - 1),
-        validity=st.sampled_from(Validity),
-        mantissa=st.integers(-(2**63), 2**63 - 1),
-        exponent=st.integers(-128, 127),
-        as_sent=st.none() | st.builds(AsSent, _text, _text, _text),
-    ),
-    st.builds(Record, kind=st.just(RecordKind.TEXT), text=_text, as_sent=st.none() | st.builds(AsSent, _text, _text)),
-    st.builds(
-        Record,
-        code=st.just(150452),
-        kind=st.just(RecordKind.SAMPLES),
-        samples=st.builds(
-            Samples,
-            period_us=st.integers(1, 2**32 - 1),
-            scale_mantissa=st.integers(-(2**31), 2**31 - 1),
-            offset_mantissa=st.integers(-(2**31), 2**31 - 1),
-            exponent=st.integers(-128, 127),
-            raw=st.lists(st.integers(-(2**15), 2**15 - 1), max_size=20).map(tuple),
-        ),
-    ),
+_text = st.text(st.characters(codec="utf-8", exclude_characters="\x1f"), max_size=20)
+_i64 = st.integers(-(2**63) + 1, 2**63 - 1)
+_i8 = st.integers(-128, 127)
+_limit = st.none() | st.tuples(_i64, _i8)
+_any_record: dict[str, Any] = {
+    "code": st.integers(0, 2**32 - 1),
+    "unit": st.integers(0, 2**32 - 1),
+    "channel": st.integers(0, 2**32 - 1),
+    "validity": st.sampled_from(Validity),
+    "marks": st.integers(0, 255).map(lambda marks: Mark(marks & ~COMPARATOR_BITS)),
+    "text": st.none() | _text | st.binary(max_size=10),
+    "note": st.none() | _text,
+    "as_sent": st.none() | st.builds(AsSent, _text, _text, _text),
+}
+
+
+@st.composite
+def _samples(draw: st.DrawFn) -> Samples:
+    count = draw(st.integers(0, 20))
+    edges = sorted(draw(st.sets(st.integers(0, count), max_size=6)))
+    return Samples(
+        rate_numerator=draw(st.integers(1, 2**32 - 1)),
+        rate_denominator=draw(st.integers(1, 2**32 - 1)),
+        scale_mantissa=draw(st.integers(-(2**31), 2**31 - 1)),
+        offset_mantissa=draw(st.integers(-(2**31), 2**31 - 1)),
+        exponent=draw(_i8),
+        raw=draw(st.binary(min_size=2 * count, max_size=2 * count)),
+        first_sample=draw(st.integers(0, 2**63 - 1)),
+        invalid=tuple(zip(edges[::2], edges[1::2], strict=False)),
+    )
+
+
+_alarms = st.builds(
+    Alarm,
+    condition=_text,
+    state=st.sampled_from(AlarmState),
+    priority=st.sampled_from(AlarmPriority),
+    kind=st.sampled_from(AlarmKind),
+    since_us=st.none() | _i64,
+    low=_limit,
+    high=_limit,
+    latched=st.booleans(),
+    audio_paused=st.booleans(),
+    text=_text,
 )
+_records = st.one_of(
+    st.builds(Record, **_any_record, kind=st.just(RecordKind.NUMERIC), mantissa=_i64, exponent=_i8),
+    st.builds(
+        Record, **_any_record | {"marks": st.sampled_from([*COMPARATORS.values()])}, kind=st.just(RecordKind.BOUND),
+        mantissa=_i64, exponent=_i8,
+    ),
+    st.builds(Record, **_any_record, kind=st.just(RecordKind.CODE), mantissa=_i64),
+    st.builds(Record, **_any_record, kind=st.just(RecordKind.TEXT)),
+    st.builds(Record, **_any_record, kind=st.just(RecordKind.SAMPLES), samples=st.none() | _samples()),
+    st.builds(Record, **_any_record, kind=st.just(RecordKind.ALARM), mantissa=_i64, alarm=_alarms),
+)  # fmt: skip
 _reports = st.builds(
     Report,
     kind=st.sampled_from(Kind),
@@ -68,7 +106,7 @@ _reports = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(_reports, min_size=1, max_size=6))
 def test_what_an_edge_says_is_what_the_hospital_reads(reports: list[Report]) -> None:
     message = sealed(reports, KEY)
@@ -84,21 +122,64 @@ def test_what_an_edge_says_is_what_the_hospital_reads(reports: list[Report]) -> 
         assert table.device_at_us[i] == absent
         tail = {(index, kind): data for index, kind, data in table.tail(i)}
         for j, r in enumerate(said.records):
-            numeric = r.kind == RecordKind.NUMERIC and r.validity != Validity.NOT_AVAILABLE
-            assert (table.mantissa[record], table.exponent[record]) == ((r.mantissa, r.exponent) if numeric else (0, 0))
-            if r.text is not None:
-                assert tail[j, TailKind.TEXT].decode() == r.text
-            if r.as_sent is not None and "\x1f" not in "".join((r.as_sent.system, r.as_sent.code, r.as_sent.unit)):
-                assert as_sent_of(tail[j, TailKind.AS_SENT]) == r.as_sent
-            if r.samples is not None:
-                data = tail[j, TailKind.SAMPLES]
-                head, raw = layout.SAMPLES_HEAD.unpack_from(data), np.frombuffer(data, "<i2", offset=16)
-                assert Samples(*head, tuple(raw.tolist())) == r.samples
+            _is_said(table, record, r)
+            assert _tail_of(tail, j) == (r.text, r.note, r.as_sent, r.samples, r.alarm)
             record += 1
+        assert tail.get((layout.REPORT_LEVEL, TailKind.FRAME)) == said.frame
+        claim = tail.get((layout.REPORT_LEVEL, TailKind.CLAIM))
+        assert claim == (said.claim.encode() if said.kind in (Kind.EVENT, Kind.REJECTED) else None)
+    assert record == len(table.cells)
+
+
+def _is_said(table: batch.Table, at: int, r: Record) -> None:
+    assert (table.code[at], table.unit[at], table.channel[at]) == (r.code, r.unit, r.channel)
+    assert (table.record_kind[at], table.validity[at], table.marks[at]) == (r.kind, r.validity, r.marks)
+    there = r.validity != Validity.NOT_AVAILABLE
+    whole = there and r.kind in (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.ALARM)
+    assert table.mantissa[at] == (r.mantissa if whole else 0)
+    assert table.exponent[at] == (r.exponent if there and r.kind in (RecordKind.NUMERIC, RecordKind.BOUND) else 0)
+
+
+def _tail_of(tail: dict[tuple[int, TailKind], bytes], record: int) -> tuple[object, ...]:
+    def read(kind: TailKind, decode: Any) -> Any:
+        data = tail.get((record, kind))
+        return None if data is None else decode(data)
+
+    text, undecoded = read(TailKind.TEXT, bytes.decode), read(TailKind.BYTES, bytes)
+    return (
+        undecoded if text is None else text, read(TailKind.NOTE, bytes.decode), read(TailKind.AS_SENT, as_sent_of),
+        read(TailKind.SAMPLES, samples_of), read(TailKind.ALARM, alarm_of),
+    )  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.one_of(_samples(), _alarms))
+def test_no_two_tails_mean_the_same_samples_or_alarm(data: st.DataObject, said: Samples | Alarm) -> None:
+    """One byte changed: refused, or read as something else that is written back as these bytes."""
+    encode: Any = batch._samples_bytes if isinstance(said, Samples) else batch._alarm_bytes
+    decode: Any = samples_of if isinstance(said, Samples) else alarm_of
+    written = encode(said)
+    at, change = data.draw(st.integers(0, len(written) - 1)), data.draw(st.integers(1, 255))
+    changed = written[:at] + bytes([written[at] ^ change]) + written[at + 1 :]
+    try:
+        found = decode(changed)
+    except LayoutError:
+        return
+    assert found != said
+    assert encode(found) == changed
+
+
+_LIMITED = Alarm("high", low=(36, 0), high=(385, -1), since_us=T0_US)
+_EVERY_TAIL = (
+    Record(150364, 268192, 7, RecordKind.BOUND, mantissa=34, marks=Mark.LESS, text="<34", note="probe off?"),
+    Record(kind=RecordKind.CODE, mantissa=3, text=b"\xb0C", marks=Mark.UNDECODED, as_sent=AsSent("99L", "mode", "")),
+    Record(150452, kind=RecordKind.SAMPLES, samples=Samples(256, 1, 1, 0, -3, bytes(range(8)), 512, ((1, 3),))),
+    Record(150364, kind=RecordKind.ALARM, mantissa=196616, alarm=_LIMITED),
+)
 
 
 def test_every_one_byte_change_of_header_or_body_is_refused() -> None:
-    message = sealed([report(), report(at_us=T0_US + 1)], KEY)
+    message = sealed([report(), report(at_us=T0_US + 1, records=_EVERY_TAIL, kind=Kind.EVENT)], KEY)
     for at in range(len(message)):
         if layout.HEADER_BYTES <= at < layout.BODY_START:
             continue  # the signature is held by evidence's test
@@ -170,9 +251,30 @@ def test_missing_is_not_zero_and_zero_is_not_missing() -> None:
     assert table.validity.tolist() == [Validity.VALID, Validity.NOT_AVAILABLE]
 
 
-ENUMS = {
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (Record(150364, kind=RecordKind.BOUND, mantissa=1), "comparator"),
+        (Record(150364, kind=RecordKind.BOUND, mantissa=1, marks=Mark.LESS | Mark.GREATER), "comparator"),
+        (Record(150364, kind=RecordKind.BOUND, mantissa=1, marks=Mark.OR_EQUAL), "comparator"),
+        (Record(150364, mantissa=1, marks=Mark.LESS), "comparator"),
+        (Record(kind=RecordKind.SAMPLES, samples=Samples(0, 1, 1, 0, 0, b"")), "samples"),
+        (Record(kind=RecordKind.SAMPLES, samples=Samples(1, 0, 1, 0, 0, b"")), "samples"),
+        (Record(kind=RecordKind.SAMPLES, samples=Samples(1, 1, 1, 0, 0, b"x")), "samples"),
+        (Record(kind=RecordKind.SAMPLES, samples=Samples(1, 1, 1, 0, 0, b"", 2**63)), "samples"),
+        (Record(kind=RecordKind.SAMPLES, samples=Samples(1, 1, 1, 0, 0, b"abcd", 0, ((1, 1),))), "stretch"),
+        (Record(kind=RecordKind.SAMPLES, samples=Samples(1, 1, 1, 0, 0, b"abcd", 0, ((0, 3),))), "stretch"),
+        (Record(kind=RecordKind.SAMPLES, samples=Samples(1, 1, 1, 0, 0, b"abcd", 0, ((1, 2), (0, 1)))), "stretch"),
+    ],
+)
+def test_what_means_nothing_is_refused_by_name(record: Record, reason: str) -> None:
+    with pytest.raises(LayoutError, match=reason):
+        open_sealed(sealed([report(records=[record])], KEY))
+
+
+ENUMS: dict[str, type[IntEnum]] = {
     "lane": Lane, "clock quality": ClockQuality, "kind of a report": Kind, "kind of a record": RecordKind,
-    "validity": Validity,
+    "validity": Validity, "alarm state": AlarmState, "alarm priority": AlarmPriority, "alarm kind": AlarmKind,
 }  # fmt: skip
 
 
@@ -188,7 +290,8 @@ def test_the_page_says_the_same_to_the_byte() -> None:
         assert int(start) == at
         at += math.prod(map(int, size.split("×")))
     assert at == layout.HEADER_BYTES
-    for name, kind in ENUMS.items():
+    tables: dict[str, Any] = {**ENUMS, "marks": Mark, "kind of a tail entry": TailKind}
+    for name, kind in tables.items():
         values = re.search(rf"^\| {name} \| (.*) \|$", page, re.M)
         assert values is not None
         said = [value.partition(":")[0].strip() for value in values[1].split("·")]

@@ -6,9 +6,11 @@ import pytest
 from ucumvert import PintUcumRegistry
 
 from schemas.nomenclature import (
-    _UNIT_BY_FOLDED,
-    _UNIT_BY_TEXT,
+    _LOINC_CHOICES,
+    _LOINC_SYNONYMS,
+    _LOINC_UNSURE,
     METRIC_BY_CODE,
+    METRIC_BY_LOINC,
     METRIC_BY_REFERENCE_ID,
     METRICS,
     NOMENCLATURE_HASH,
@@ -19,12 +21,14 @@ from schemas.nomenclature import (
     UNITS,
     VERSION,
     Unit,
+    canonical_unit,
+    comparable_units,
     conversion,
-    unit_from_text,
+    storage,
 )
 
 PREFIXES = {"HECTO": (2, 1e2), "KILO": (3, 1e3), "CENTI": (17, 1e-2), "MILLI": (18, 1e-3), "MICRO": (19, 1e-6)}
-PREFIXES |= {"NANO": (20, 1e-9)}
+PREFIXES |= {"NANO": (20, 1e-9), "PICO": (21, 1e-12)}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,11 @@ def test_there_are_at_least_80_metrics_each_code_and_name_once():
 def test_each_metric_is_whole(m):
     assert m.unit in {u.reference_id for u in UNITS}
     assert m.low < m.high
+    for other in m.also:
+        assert other.low < other.high
+    # A value must be stored in one unit: no two canonical units of a metric are of one dimension.
+    dimensions = [UNIT_BY_REFERENCE_ID[name].dimension for name in (m.unit, *(other.unit for other in m.also))]
+    assert len(set(dimensions)) == len(dimensions)
     assert m.short
     assert m.en.isascii()
     assert any("\u4e00" <= c <= "\u9fff" for c in m.zh)
@@ -65,6 +74,10 @@ def test_a_metrics_code_lies_in_the_partition_of_its_name(m):
         measured = METRIC_BY_REFERENCE_ID.get(m.reference_id.removesuffix("_SETTING"))
         assert partition == 256 + 2
         assert measured is None or term == measured.code % 65536
+    elif m.reference_id.startswith("VITALWIRE_"):
+        assert partition == 1024
+        assert term < 0x8000
+        assert m.loinc  # a private row is keyed by it
     else:
         assert partition == (1 if m.reference_id.startswith("MDC_ATTR_") else 2)
     assert term
@@ -86,6 +99,10 @@ def test_the_parts_of_a_pulsatile_pressure_follow_its_wave():
 @pytest.mark.parametrize("u", UNITS, ids=lambda u: u.reference_id)
 def test_a_units_code_and_factor_follow_its_prefix(u: Unit):
     partition, term = divmod(u.code, 65536)
+    if u.reference_id.startswith("VITALWIRE_DIM_"):
+        assert partition == 1024
+        assert term > 0x8000
+        return
     name = u.reference_id.removeprefix("MDC_DIM_")
     prefix, _, rest = name.partition("_")
     step, size = PREFIXES.get(prefix, (0, 1.0))
@@ -97,7 +114,9 @@ def test_a_units_code_and_factor_follow_its_prefix(u: Unit):
         assert (u.dimension, u.factor) == (base.dimension, pytest.approx(base.factor * size))
 
 
-@pytest.mark.parametrize("loinc", sorted({m.loinc for m in METRICS if m.loinc}))
+@pytest.mark.parametrize(
+    "loinc", sorted({m.loinc for m in METRICS if m.loinc} | {*_LOINC_SYNONYMS, *_LOINC_CHOICES, *_LOINC_UNSURE})
+)
 def test_loinc_check_digit(loinc):
     # Mod 10 (LOINC Users' Guide, appendix C): from the right, every other digit doubled, digits added up.
     number, _, check = loinc.partition("-")
@@ -110,7 +129,11 @@ def test_each_dimension_has_a_base_unit_of_one_size():
         assert [u for u in UNITS if u.dimension == dimension and (u.factor, u.offset) == (1.0, 0.0)], dimension
 
 
-@pytest.mark.parametrize("u", UNITS, ids=lambda u: u.reference_id)
+# Of the acidity of a solution there is one unit, a logarithm, which ucumvert does not have.
+NOT_IN_UCUMVERT = "[pH]"
+
+
+@pytest.mark.parametrize("u", [u for u in UNITS if u.ucum != NOT_IN_UCUMVERT], ids=lambda u: u.reference_id)
 def test_factor_and_offset_are_ucums(u: Unit, ucum):
     base = next(b for b in UNITS if b.dimension == u.dimension and (b.factor, b.offset) == (1.0, 0.0))
     mine, theirs = (ucum.from_ucum(x.ucum).units for x in (u, base))
@@ -119,7 +142,9 @@ def test_factor_and_offset_are_ucums(u: Unit, ucum):
         assert value * u.factor + u.offset == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.parametrize("text", [t for t in sorted(UNIT_BY_UCUM) if not t.startswith("{") or "/" in t])
+@pytest.mark.parametrize(
+    "text", [t for t in sorted(UNIT_BY_UCUM) if t != NOT_IN_UCUMVERT and (not t.startswith("{") or "/" in t)]
+)
 def test_each_ucum_form_is_ucum(text, ucum):
     unit = UNIT_BY_UCUM[text]
     mine, canonical = ucum.from_ucum(text), ucum.from_ucum(unit.ucum)
@@ -160,44 +185,6 @@ def test_conversion_of_values_known_by_heart(value, start, end, expected):
     assert value * pair[0] + pair[1] == pytest.approx(expected)
 
 
-WRITTEN = {
-    "MDC_DIM_DIMLESS": ["1"],
-    "MDC_DIM_PERCENT": ["%"],
-    "MDC_DIM_PER_MIN": ["/min"],
-    "MDC_DIM_BEAT_PER_MIN": ["{beats}/min", "bpm"],
-    "MDC_DIM_RESP_PER_MIN": ["rpm"],
-    "MDC_DIM_X_M": ["m"],
-    "MDC_DIM_HR": ["h"],
-    "MDC_DIM_X_L_PER_MIN": ["MDC_DIM_L_PER_MIN", "MDC_DIM_X_L_PER_MIN", "L/min", "l/min"],
-    "MDC_DIM_MILLI_L_PER_HR": ["mL/hr", "ml/h"],
-    "MDC_DIM_KILO_PASCAL": ["kPa"],
-    "MDC_DIM_MMHG": ["MDC_DIM_MMHG", "266016", "mm[Hg]", " mmHg ", "MMHG"],
-    "MDC_DIM_CM_H2O": ["cmH2O"],
-    "MDC_DIM_DEGC": ["Cel", "°C", "℃", "C"],
-    "MDC_DIM_FAHR": ["degF", "F"],
-    "MDC_DIM_MILLI_VOLT": ["mV"],
-    "MDC_DIM_MICRO_VOLT": ["\u00b5V", "\u03bcV"],  # micro sign, Greek mu
-}
-
-
-@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in WRITTEN.items() for text in texts])
-def test_unit_from_text(name, text):
-    unit = unit_from_text(text)
-    assert unit is not None
-    assert unit.reference_id == name
-
-
-@pytest.mark.parametrize("text", ["", " ", "M", "H", "furlong", "0", "150456", "MDC_DIM_", "mmHg/min", "²"])
-def test_unit_from_text_does_not_guess(text):
-    assert unit_from_text(text) is None
-
-
-def test_in_any_case_a_text_means_one_unit():
-    for text, unit in _UNIT_BY_TEXT.items():
-        assert unit_from_text(text) is unit
-        assert len(text) == 1 or _UNIT_BY_FOLDED[text.casefold()] is unit
-
-
 # Typed a second time, from the term numbers of other documents: (reference id, partition, term, unit).
 FACTS = [
     ("MDC_PULS_OXIM_SAT_O2", 2, 19384, "MDC_DIM_PERCENT"),  # 0x4BB8, IEEE 11073-10404
@@ -214,6 +201,31 @@ FACTS = [
     ("MDC_VENT_PRESS_AWAY_END_EXP_POS", 2, 20904, "MDC_DIM_CM_H2O"),  # 0x51A8
     ("MDC_MASS_BODY_ACTUAL", 2, 57664, "MDC_DIM_KILO_G"),
     ("MDC_ATTR_VAL_BATT_CHARGE", 1, 2460, "MDC_DIM_PERCENT"),
+    ("MDC_CONC_AWAY_CO2_EXP", 2, 20640, "MDC_DIM_MMHG"),
+    ("MDC_PRESS_AWAY_INSP_MEAN", 2, 20747, "MDC_DIM_CM_H2O"),
+    ("MDC_CONC_PH_ART", 2, 0x7004, "MDC_DIM_PH"),
+    ("MDC_CONC_PCO2_ART", 2, 0x7008, "MDC_DIM_MMHG"),
+    ("MDC_CONC_PO2_ART", 2, 0x700C, "MDC_DIM_MMHG"),
+    ("MDC_CONC_HB_ART", 2, 0x7014, "MDC_DIM_X_G_PER_DL"),
+    ("MDC_CONC_PH_VEN", 2, 0x7034, "MDC_DIM_PH"),
+    ("MDC_CONC_PCO2_VEN", 2, 0x7038, "MDC_DIM_MMHG"),
+    ("MDC_CONC_PO2_VEN", 2, 0x703C, "MDC_DIM_MMHG"),
+    ("MDC_CONC_PH_GEN", 2, 0x7104, "MDC_DIM_PH"),
+    ("MDC_CONC_HCO3_GEN", 2, 0x7108, "MDC_DIM_MILLI_MOLE_PER_L"),
+    ("MDC_CONC_NA_GEN", 2, 0x710C, "MDC_DIM_MILLI_MOLE_PER_L"),
+    ("MDC_CONC_K_GEN", 2, 0x7110, "MDC_DIM_MILLI_MOLE_PER_L"),
+    ("MDC_CONC_GLU_GEN", 2, 0x7114, "MDC_DIM_MILLI_MOLE_PER_L"),
+    ("MDC_CONC_CA_GEN", 2, 0x7118, "MDC_DIM_MILLI_MOLE_PER_L"),
+    ("MDC_CONC_PCO2_GEN", 2, 0x7140, "MDC_DIM_MMHG"),
+    ("MDC_CONC_CHLORIDE_GEN", 2, 0x7168, "MDC_DIM_MILLI_MOLE_PER_L"),
+    ("MDC_BASE_EXCESS_BLD_ART", 2, 0x716C, "MDC_DIM_MILLI_MOLE_PER_L"),
+    ("MDC_CONC_PO2_GEN", 2, 0x7174, "MDC_DIM_MMHG"),
+    ("MDC_CONC_HB_MET_GEN", 2, 0x717C, "MDC_DIM_PERCENT"),
+    ("MDC_CONC_HB_CO_GEN", 2, 0x7180, "MDC_DIM_PERCENT"),
+    ("MDC_CONC_HCT_GEN", 2, 0x7184, "MDC_DIM_PERCENT"),
+    ("MDC_CONC_GLU_CAPILLARY_WHOLEBLOOD", 2, 0x71B8, "MDC_DIM_MILLI_MOLE_PER_L"),  # IEEE 11073-10417
+    ("MDC_CONC_GLU_UNDETERMINED_PLASMA", 2, 29296, "MDC_DIM_MILLI_MOLE_PER_L"),
+    ("MDC_RATE_DOSE", 2, 26852, "MDC_DIM_MICRO_G_PER_KG_PER_MIN"),
 ]
 
 
@@ -237,6 +249,26 @@ def test_known_terms(name, partition, term, unit):
         ("MDC_DIM_FAHR", 4416),
         ("MDC_DIM_DEGC", 6048),
         ("MDC_DIM_MILLI_L_PER_HR", 3122),
+        ("MDC_DIM_PH", 0x03E0),
+        ("MDC_DIM_X_G_PER_L", 0x0800),
+        ("MDC_DIM_X_G_PER_DL", 0x0840),
+        ("MDC_DIM_MILLI_G_PER_DL", 2130),  # IEEE 11073-10417
+        ("MDC_DIM_MILLI_G_PER_ML", 0x0872),
+        ("MDC_DIM_NANO_G_PER_ML", 0x0874),
+        ("MDC_DIM_MICRO_G_PER_MIN", 0x0D13),
+        ("MDC_DIM_MILLI_G_PER_HR", 3378),
+        ("MDC_DIM_MICRO_G_PER_KG_PER_MIN", 0x0D93),
+        ("MDC_DIM_MILLI_G_PER_KG_PER_HR", 0x0DB2),
+        ("MDC_DIM_MILLI_MOLE", 0x11D2),
+        ("MDC_DIM_MILLI_MOLE_PER_L", 4722),  # IEEE 11073-10417
+        ("MDC_DIM_MICRO_MOLE_PER_L", 0x1273),
+        ("MDC_DIM_MILLI_EQUIV_PER_L", 0x12F2),
+        ("MDC_DIM_X_INTL_UNIT", 5472),
+        ("MDC_DIM_X_INTL_UNIT_PER_ML", 0x15E0),
+        ("MDC_DIM_MILLI_INTL_UNIT_PER_MIN", 0x1632),
+        ("MDC_DIM_X_INTL_UNIT_PER_HR", 5696),
+        ("MDC_DIM_MILLI_INTL_UNIT_PER_KG_PER_MIN", 0x16B2),
+        ("MDC_DIM_X_INTL_UNIT_PER_KG_PER_HR", 0x16C0),
         ("MDC_DIM_KG_PER_M_SQ", 1952),  # 0x07A0, IEEE 11073-10415: its name has no prefix
     ],
 )
@@ -266,10 +298,107 @@ def test_ranges_hold_the_sick_and_not_the_impossible():
     assert not holds("MDC_TEMP", 98.6)  # Fahrenheit under the wrong unit
     assert not holds("MDC_PULS_OXIM_SAT_O2", 127)  # Nonin's "no reading"
     assert holds("MDC_PRESS_BLD_VEN_CENT", -5)
+    assert holds("MDC_CONC_PH_ART", 6.8)
+    assert not holds("MDC_CONC_PH_ART", 40)  # a pCO2 in its place
+    assert holds("MDC_CONC_GLU_GEN", 60)
+    assert not holds("MDC_CONC_GLU_GEN", 180)  # mg/dL under the wrong unit
+
+
+# A metric, the unit as sent, 1 in it as it is stored, and in which unit.
+STORED = [
+    ("MDC_CONC_AWAY_CO2_ET", "mm[Hg]", 1.0, "mm[Hg]"),
+    ("MDC_CONC_AWAY_CO2_ET", "kPa", 7.50061683, "mm[Hg]"),
+    ("MDC_CONC_AWAY_CO2_ET", "%", 1.0, "%"),
+    ("MDC_CONC_AWAY_O2_INSP", "kPa", 7.50061683, "mm[Hg]"),
+    ("MDC_AWAY_CO2_ET", "%", None, None),  # a partial pressure by its name
+    ("MDC_ECG_AMPL_ST_II", "uV", 0.001, "mV"),
+    ("MDC_ECG_AMPL_ST_II", "mm", 1.0, "mm"),
+    ("MDC_CONC_GLU_GEN", "mmol/L", 1.0, "mmol/L"),
+    ("MDC_CONC_GLU_GEN", "umol/L", 0.001, "mmol/L"),
+    ("MDC_CONC_GLU_GEN", "mg/dL", 1.0, "mg/dL"),
+    ("MDC_CONC_GLU_GEN", "g/L", 100.0, "mg/dL"),
+    ("MDC_CONC_HB_ART", "g/L", 0.1, "g/dL"),
+    ("MDC_CONC_HB_ART", "mmol/L", 1.0, "mmol/L"),
+    ("MDC_CONC_CA_GEN", "meq/L", 1.0, "meq/L"),  # half a mmol/L
+    ("MDC_CONC_PCO2_ART", "kPa", 7.50061683, "mm[Hg]"),
+    ("MDC_RATE_DOSE", "mg/kg/h", 16.6666667, "ug/kg/min"),
+    ("MDC_RATE_DOSE", "ug/min", 0.06, "mg/h"),
+    ("MDC_RATE_DOSE", "[iU]/h", 1.0, "[iU]/h"),
+    ("MDC_RATE_DOSE", "mL/h", None, None),
+    ("VITALWIRE_CONC_CREATININE_BLD", "mmol/L", 1000.0, "umol/L"),
+    ("MDC_PULS_OXIM_SAT_O2", "mm[Hg]", None, None),
+]
+
+
+@pytest.mark.parametrize(("metric", "sent", "value", "unit"), STORED)
+def test_a_value_is_stored_in_the_canonical_unit_of_its_dimension(metric, sent, value, unit):
+    code, unit_code = METRIC_BY_REFERENCE_ID[metric].code, UNIT_BY_UCUM[sent].code
+    stored, canonical = storage(code, unit_code), canonical_unit(code, unit_code)
+    if value is None:
+        assert stored is canonical is None
+    else:
+        assert stored.factor + stored.offset == pytest.approx(value)
+        assert stored.unit is canonical
+        assert canonical.ucum == unit
+
+
+def test_each_canonical_unit_has_its_own_range():
+    glucose = METRIC_BY_REFERENCE_ID["MDC_CONC_GLU_GEN"].code
+    assert storage(glucose, UNIT_BY_UCUM["mg/dL"].code).high == 2700.0
+    assert storage(glucose, UNIT_BY_UCUM["mmol/L"].code).high == 150.0
+
+
+def test_a_ph_is_written_without_a_unit_and_nothing_else_is():
+    for m in METRICS:
+        assert (canonical_unit(m.code, 0) is not None) == (m.unit == "MDC_DIM_PH")
+    ph = METRIC_BY_REFERENCE_ID["MDC_CONC_PH_ART"].code
+    for none_stated in (0, UNIT_BY_REFERENCE_ID["MDC_DIM_DIMLESS"].code, UNIT_BY_REFERENCE_ID["MDC_DIM_PH"].code):
+        assert canonical_unit(ph, none_stated).ucum == "[pH]"
+    assert canonical_unit(ph, UNIT_BY_UCUM["%"].code) is None
+
+
+def test_unknown_metrics_and_units_are_stored_as_sent():
+    assert canonical_unit(0, UNIT_BY_UCUM["%"].code) is None
+    assert canonical_unit(METRICS[0].code, 1) is None
+
+
+def test_comparable_units_are_those_of_the_first_canonical_unit():
+    etco2 = METRIC_BY_REFERENCE_ID["MDC_CONC_AWAY_CO2_ET"].code
+    assert set(comparable_units(etco2)) == {u.code for u in UNITS if u.dimension == "pressure"}
+    assert 0 in comparable_units(METRIC_BY_REFERENCE_ID["MDC_CONC_PH_ART"].code)
+
+
+def test_a_bare_loinc_code_means_one_metric_or_none():
+    for loinc, name in {
+        "8867-4": "MDC_ECG_HEART_RATE",
+        "59408-5": "MDC_PULS_OXIM_SAT_O2",
+        "9279-1": "MDC_RESP_RATE",
+        "8310-5": "MDC_TEMP_BODY",
+        "2744-1": "MDC_CONC_PH_ART",
+        "2339-0": "MDC_CONC_GLU_GEN",
+        "15074-8": "MDC_CONC_GLU_GEN",
+        "41653-7": "MDC_CONC_GLU_CAPILLARY_WHOLEBLOOD",
+        "718-7": "VITALWIRE_CONC_HB_BLD",
+        "32693-4": "VITALWIRE_CONC_LACTATE_BLD",
+    }.items():
+        assert METRIC_BY_LOINC[loinc].reference_id == name
+    # Cuff or catheter, finger or sample: the code does not say.
+    for loinc in ("8480-6", "8462-4", "8478-0", "2708-6", "76215-3", "61006-3"):
+        assert loinc not in METRIC_BY_LOINC
+
+
+def test_each_loinc_code_that_rows_share_is_chosen_for_or_left_out():
+    counts = Counter(m.loinc for m in METRICS if m.loinc)
+    for loinc, n in counts.items():
+        assert (loinc in METRIC_BY_LOINC) == (loinc in _LOINC_CHOICES or (n == 1 and loinc not in _LOINC_UNSURE))
+    for loinc, name in _LOINC_CHOICES.items():
+        assert counts[loinc] > 1
+        assert METRIC_BY_REFERENCE_ID[name].loinc == loinc
+    assert not set(_LOINC_SYNONYMS) & set(counts)
 
 
 def test_hash_is_over_both_tables_and_pinned_to_the_version():
     rows = [[list(row) for row in table] for table in (UNITS, METRICS)]
     assert hashlib.sha256(json.dumps(rows, separators=(",", ":")).encode()).digest() == NOMENCLATURE_HASH
     # A changed table is a new version: seals name this hash.
-    assert (VERSION, NOMENCLATURE_HASH.hex()[:16]) == ("2", "1b9266188d4c1430")
+    assert (VERSION, NOMENCLATURE_HASH.hex()[:16]) == ("3", "bad0a4ff79d0b816")

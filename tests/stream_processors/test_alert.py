@@ -1,5 +1,7 @@
+import pytest
+
 from schemas.block import Block
-from schemas.report import Record, Report, Validity
+from schemas.report import COMPARATORS, ClockQuality, Mark, Record, RecordKind, Report, Validity
 from schemas.transition import Transition
 from stream_processors.alert import Episode, Key, Limit, evaluate, replay
 from stream_processors.validate import EdgeKey, Memory, validate
@@ -56,6 +58,69 @@ def test_missing_doubted_and_late_values_ring_nobody_up() -> None:
     late = Report(**{**_fields(spo2(80, 0)), "received_at_us": T0_US + 3600 * SECOND})
     reports = [spo2(0, 1, validity=Validity.NOT_AVAILABLE), spo2(80, 1, validity=Validity.QUESTIONABLE), late]
     assert evaluate([block(*reports)], LIMITS, {}) == []
+
+
+T1, T2, TEMP, DEGC = 11, 2**32 - 1, 150344, 268192
+
+
+def test_like_channels_are_apart() -> None:
+    def both(second: int, t1: int, t2: int) -> Report:
+        records = [Record(TEMP, DEGC, channel, mantissa=value) for channel, value in ((T1, t1), (T2, t2))]
+        return report("monitor", T0_US + second * SECOND, records)
+
+    episodes: dict[Key, Episode] = {}
+    limit = [Limit(TEMP, high=39.0)]
+    found = [evaluate([block(both(*said))], limit, episodes) for said in ((1, 40, 36), (2, 40, 41), (3, 37, 41))]
+    assert [[(t.condition, t.opened) for t in turn] for turn in found] == [
+        [("150344-11-high", True)], [("150344-4294967295-high", True)], [("150344-11-high", False)]
+    ]  # fmt: skip
+    assert [condition for _, condition in episodes] == ["150344-4294967295-high"]
+
+
+@pytest.mark.parametrize(
+    ("sign", "number", "low", "high"),
+    [  # what a low limit of 90 and a high limit of 98 make of it: True opens, False resolves, None says nothing
+        ("<", 70, True, False), ("<", 90, True, False), ("<", 91, None, False), ("<", 98, None, False),
+        ("<", 99, None, None), ("<=", 89, True, False), ("<=", 90, None, False), ("<=", 98, None, False),
+        (">", 70, None, None), (">", 89, None, None), (">", 90, False, None), (">", 97, False, None),
+        (">", 98, False, True), (">=", 89, None, None), (">=", 90, False, None), (">=", 98, False, None),
+        (">=", 99, False, True),
+    ],
+)  # fmt: skip
+def test_a_bound_rings_where_it_is_sure(sign: str, number: int, low: bool | None, high: bool | None) -> None:
+    bound = Record(SPO2, PERCENT, kind=RecordKind.BOUND, mantissa=number, marks=COMPARATORS[sign])
+    for limit, outside, wanted in ((Limit(SPO2, low=90.0), 80, low), (Limit(SPO2, high=98.0), 100, high)):
+        opened = evaluate([block(report("bed", T0_US, [bound]))], [limit], {})
+        assert [t.opened for t in opened] == ([True] if wanted else [])
+        episodes: dict[Key, Episode] = {}
+        evaluate([block(spo2(outside, -1, "bed"))], [limit], episodes)
+        resolved = evaluate([block(report("bed", T0_US, [bound]))], [limit], episodes)
+        assert [t.opened for t in resolved] == ([False] if wanted is False else [])
+
+
+def test_a_bound_is_said_with_its_sign() -> None:
+    bound = Record(SPO2, PERCENT, kind=RecordKind.BOUND, mantissa=70, marks=Mark.LESS)
+    assert said(evaluate([block(report(records=[bound]))], LIMITS, {})) == [(True, "SpO2 <70 < 90")]
+
+
+def test_what_is_of_a_training_or_withdrawn_or_of_a_doubtful_moment_rings_nobody_up() -> None:
+    low = [Record(SPO2, PERCENT, mantissa=70, marks=marks) for marks in (Mark.TRAINING, Mark.WITHDRAWAL)]
+    doubtful = Report(**{**_fields(spo2(70, 2)), "clock_quality": ClockQuality.DOUBTFUL})
+    assert evaluate([block(report(records=low[:1]), report(records=low[1:]), doubtful)], LIMITS, {}) == []
+    ambiguous = Record(SPO2, PERCENT, 5, mantissa=70, marks=Mark.AMBIGUOUS)
+    assert said(evaluate([block(report(records=[ambiguous]))], LIMITS, {})) == [(True, "SpO2 70 < 90")]
+
+
+def test_a_limit_is_not_compared_with_a_value_in_another_canonical_unit() -> None:
+    etco2, mmhg, kpa = 151708, 266016, 265987
+    limit = [Limit(etco2, low=15.0)]
+
+    def of(unit: int, value: int) -> Block:
+        return block(report("capnograph", T0_US, [Record(etco2, unit, mantissa=value)]))
+
+    assert evaluate([of(PERCENT, 5)], limit, {}) == []
+    assert said(evaluate([of(mmhg, 14)], limit, {})) == [(True, "EtCO2 14 < 15")]
+    assert said(evaluate([of(kpa, 1)], limit, {})) == [(True, "EtCO2 7.50062 < 15")]
 
 
 def test_zero_is_a_value_and_rings() -> None:

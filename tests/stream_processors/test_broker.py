@@ -1,4 +1,5 @@
 import asyncio
+from ssl import SSLError
 
 import msgspec
 import pytest
@@ -6,12 +7,38 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, ConfigResource
 
+from runtime.errors import UserError
+from runtime.tls import server_context
 from schemas.topics import Topic
 from schemas.transition import Transition
 from stream_processors import broker
 from stream_processors.config import ProcessorsConfig
+from tests.runtime.conftest import Certified
+from tests.runtime.test_tls import handshake
 
 HOUR_MS = 3_600_000
+
+
+def test_without_a_ca_a_broker_on_this_machine_is_spoken_to_in_plaintext() -> None:
+    assert broker.security(ProcessorsConfig(kafka="127.0.0.1:1,localhost:2")) == {}
+
+
+def test_plaintext_to_a_broker_beyond_is_refused_unless_asked_for() -> None:
+    with pytest.raises(UserError, match=r"the broker at broker .*give kafka_ca"):
+        broker.security(ProcessorsConfig(kafka="127.0.0.1:1,broker:9092"))
+    assert broker.security(ProcessorsConfig(kafka="broker:9092", insecure=True)) == {}
+
+
+def test_our_certificate_is_shown_to_a_broker_that_asks(ours: Certified, theirs: Certified) -> None:
+    server = server_context(ours.cert, ours.key, client_ca=theirs.cert)
+    known = broker.security(
+        ProcessorsConfig(kafka="broker:9092", kafka_ca=ours.cert, kafka_cert=theirs.cert, kafka_key=theirs.key)
+    )
+    assert known["security_protocol"] == "SSL"
+    assert handshake(server, known["ssl_context"]) == "TLSv1.3"
+    nobody = broker.security(ProcessorsConfig(kafka="broker:9092", kafka_ca=ours.cert))
+    with pytest.raises(SSLError):
+        handshake(server, nobody["ssl_context"])
 
 
 @pytest.fixture
@@ -38,6 +65,16 @@ def test_only_what_is_missing_is_made(kafka: str, table: list[str]) -> None:
     assert [len(admin.list_topics(timeout=10).topics[n].partitions) for n in table] == [3, 3, 3]
     admin.delete_topics(table[1:2])[table[1]].result(10)
     assert ensure(kafka) == table[1:2]
+
+
+def test_receipts_have_the_partitions_that_edges_count_on(
+    kafka: str, table: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "RECEIPTS", table[0])
+    monkeypatch.setattr(broker, "TOPICS", [Topic(n, HOUR_MS, 100_000, partitions=9) for n in table])
+    ensure(kafka, partitions=3)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    assert [len(admin.list_topics(timeout=10).topics[n].partitions) for n in table] == [9, 3, 3]
 
 
 def test_topics_have_their_settings(kafka: str, table: list[str]) -> None:

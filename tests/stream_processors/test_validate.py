@@ -1,18 +1,33 @@
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from evidence.seal import seal
 from schemas.block import Block, Quarantine, ReportFlag, Verdict, read_block, read_quarantine
 from schemas.errors import LayoutError
 from schemas.layout import REPORT_ROW
 from schemas.nomenclature import NOMENCLATURE_HASH
-from schemas.report import ClockQuality, Kind, Lane, Record, RecordKind, Report, Samples, Validity
+from schemas.report import (
+    COMPARATORS,
+    Alarm,
+    ClockQuality,
+    Kind,
+    Lane,
+    Mark,
+    Record,
+    RecordKind,
+    Report,
+    Samples,
+    Validity,
+)
 from stream_processors.validate import DRIFT_US, FUTURE_US, LATE_US, EdgeKey, Memory, to_float, validate
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, leaves, report, sealed
 
 KEY, STRANGER = Key(), Key()
 NOW_US = T0_US + 1_000_000
 TEMP, DEGC, FAHR = 150364, 268192, 266560
+ETCO2, MMHG, KPA = 151708, 266016, 265987
+GLUCOSE, MMOL_PER_L, MG_PER_DL, PH = 160020, 266866, 264274, 160004
 MEMORY = {KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, False)}
 
 
@@ -25,6 +40,10 @@ def judged(reports: list[Report]) -> Block:
 def verdict_of(record: Record, kind: Kind = Kind.METRIC) -> tuple[Verdict, float]:
     block = judged([report(records=[record], kind=kind)])
     return Verdict(block.verdicts[0]), float(block.values[0])
+
+
+def bound(sign: str, number: int, code: int = SPO2, unit: int = PERCENT) -> Record:
+    return Record(code, unit, kind=RecordKind.BOUND, mantissa=number, marks=COMPARATORS[sign])
 
 
 @pytest.mark.parametrize(
@@ -41,9 +60,38 @@ def verdict_of(record: Record, kind: Kind = Kind.METRIC) -> tuple[Verdict, float
         (Record(12345, PERCENT, mantissa=97), Verdict.UNMAPPED_CODE, 97.0),
         (Record(0, 0, mantissa=97), Verdict.UNMAPPED_CODE, 97.0),
         (Record(0, kind=RecordKind.TEXT, text="x"), Verdict.UNMAPPED_TEXT, np.nan),
-        (Record(SPO2, kind=RecordKind.TEXT, text="x"), Verdict.ACCEPTED_TEXT, np.nan),
+        (Record(0, kind=RecordKind.TEXT, text=b"\xb0", marks=Mark.UNDECODED), Verdict.DOUBTFUL_TEXT, np.nan),
+        (Record(SPO2, kind=RecordKind.TEXT, text="82 (low)"), Verdict.DOUBTFUL_TEXT, np.nan),  # SpO2 is a number
+        (Record(SPO2, PERCENT, mantissa=97, marks=Mark.UNDECODED), Verdict.ACCEPTED, 97.0),  # its remark alone is not
+        (Record(SPO2, PERCENT, mantissa=97, marks=Mark.AMBIGUOUS), Verdict.ACCEPTED, 97.0),
+        (Record(SPO2, PERCENT, mantissa=97, marks=Mark.CORRECTION), Verdict.ACCEPTED, 97.0),
+        (Record(SPO2, PERCENT, mantissa=97, marks=Mark.TRAINING), Verdict.DOUBTFUL_TRAINING, 97.0),
+        (Record(SPO2, PERCENT, mantissa=97, marks=Mark.WITHDRAWAL), Verdict.WITHDRAWN, 97.0),
+        (Record(SPO2, PERCENT, validity=Validity.NOT_AVAILABLE, marks=Mark.WITHDRAWAL), Verdict.WITHDRAWN, np.nan),
+        (bound("<", 70), Verdict.ACCEPTED_BOUND, 70.0),
+        (bound(">=", 100), Verdict.ACCEPTED_BOUND, 100.0),
+        (bound(">", 101), Verdict.DOUBTFUL_RANGE, 101.0),  # nothing is
+        (bound("<", 101), Verdict.ACCEPTED_BOUND, 101.0),  # everything is
+        (bound("<", -1), Verdict.DOUBTFUL_RANGE, -1.0),
+        (bound(">", -1), Verdict.ACCEPTED_BOUND, -1.0),
+        (bound("<", 93, TEMP, FAHR), Verdict.ACCEPTED_BOUND, 33.888888888888886),
+        (bound("<", 70, SPO2, DEGC), Verdict.DOUBTFUL_UNIT, 70.0),
+        (bound("<", 70, 12345), Verdict.UNMAPPED_CODE, 70.0),
+        (Record(SPO2, kind=RecordKind.CODE, mantissa=3, text="searching"), Verdict.ACCEPTED_CODE, np.nan),
+        (Record(0, kind=RecordKind.CODE, mantissa=3, text="SIMV"), Verdict.UNMAPPED_TEXT, np.nan),
+        (Record(SPO2, kind=RecordKind.ALARM, mantissa=3, alarm=Alarm("low")), Verdict.NOT_A_VALUE, np.nan),
         (Record(TEMP, DEGC, mantissa=370, exponent=-1), Verdict.ACCEPTED, 37.0),
         (Record(TEMP, FAHR, mantissa=986, exponent=-1), Verdict.ACCEPTED, 37.0),
+        # Several canonical units: each has its range, and nothing is converted between them.
+        (Record(ETCO2, MMHG, mantissa=38), Verdict.ACCEPTED, 38.0),
+        (Record(ETCO2, KPA, mantissa=5), Verdict.ACCEPTED, 37.503084),
+        (Record(ETCO2, PERCENT, mantissa=5), Verdict.ACCEPTED, 5.0),
+        (Record(ETCO2, PERCENT, mantissa=101), Verdict.DOUBTFUL_RANGE, 101.0),
+        (Record(GLUCOSE, MMOL_PER_L, mantissa=10), Verdict.ACCEPTED, 10.0),
+        (Record(GLUCOSE, MG_PER_DL, mantissa=180), Verdict.ACCEPTED, 180.0),
+        (Record(GLUCOSE, MMOL_PER_L, mantissa=180), Verdict.DOUBTFUL_RANGE, 180.0),
+        (Record(GLUCOSE, 0, mantissa=10), Verdict.DOUBTFUL_UNIT, 10.0),
+        (Record(PH, 0, mantissa=741, exponent=-2), Verdict.ACCEPTED, 7.41),  # a pH is written without one
     ],
 )
 def test_each_record_has_its_verdict(record: Record, verdict: Verdict, value: float) -> None:
@@ -52,11 +100,20 @@ def test_each_record_has_its_verdict(record: Record, verdict: Verdict, value: fl
     assert canonical == pytest.approx(value, nan_ok=True)
 
 
-def test_waveforms_are_charted_and_events_are_no_values() -> None:
-    samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(13333, 1, 0, 0, (1, 2)))
-    assert verdict_of(samples, Kind.WAVEFORM)[0] == Verdict.ACCEPTED_SAMPLES
-    for kind in (Kind.EVENT, Kind.CONTEXT, Kind.REJECTED, Kind.ALERT):
+def test_waveforms_are_accepted_and_events_are_no_values() -> None:
+    wave = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(75, 1, 1, 0, 0, b"abcd"))
+    assert verdict_of(wave, Kind.WAVEFORM)[0] == Verdict.ACCEPTED_SAMPLES
+    assert verdict_of(replace(wave, code=0), Kind.WAVEFORM)[0] == Verdict.UNMAPPED_CODE
+    assert verdict_of(replace(wave, validity=Validity.QUESTIONABLE), Kind.WAVEFORM)[0] == Verdict.DOUBTFUL_VALIDITY
+    for kind in set(Kind) - {Kind.METRIC, Kind.WAVEFORM}:
         assert verdict_of(Record(SPO2, PERCENT, mantissa=97), kind)[0] == Verdict.NOT_A_VALUE
+
+
+def test_a_setting_is_in_the_canonical_unit_too() -> None:
+    verdict, value = verdict_of(Record(TEMP, FAHR, mantissa=1004, exponent=-1), Kind.SETTING)
+    assert (verdict, value) == (
+        Verdict.NOT_A_VALUE, pytest.approx(38.0)
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -68,7 +125,7 @@ def test_clocks_are_flags(behind_us: int, flags: int) -> None:
     block = judged([said])
     assert block.flags.tolist() == [flags]
     future = Verdict.DOUBTFUL_CLOCK if flags & ReportFlag.FUTURE else Verdict.ACCEPTED
-    assert block.verdicts.tolist() == [future] * 2  # late is charted as late, the future is not believed
+    assert block.verdicts.tolist() == [future] * 2  # late is accepted as late, the future is not believed
 
 
 def test_drift_and_missing_time_are_flagged() -> None:
@@ -76,6 +133,13 @@ def test_drift_and_missing_time_are_flagged() -> None:
     drift = Report(Kind.METRIC, "c", T0_US, T0_US, ClockQuality.DEVICE, records, device_at_us=T0_US - DRIFT_US - 1)
     none = Report(Kind.METRIC, "c", T0_US, T0_US, ClockQuality.RECEIVED, records)
     assert judged([drift, none]).flags.tolist() == [ReportFlag.DRIFT, ReportFlag.NO_TIME]
+
+
+def test_a_stated_time_that_cannot_be_read_is_doubtful() -> None:
+    said = Report(Kind.METRIC, "c", T0_US, T0_US, ClockQuality.DOUBTFUL, report().records)
+    block = judged([said])
+    assert block.flags.tolist() == [ReportFlag.DOUBTFUL_TIME]
+    assert block.verdicts.tolist() == [Verdict.DOUBTFUL_CLOCK] * 2
 
 
 @pytest.mark.parametrize(
@@ -142,6 +206,10 @@ def test_blocks_and_quarantined_messages_read_as_written() -> None:
         read_quarantine(item.encode().replace(b"root", b"\xff\xffot"))
 
 
+KINDS = [RecordKind.NUMERIC, RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.TEXT]
+OTHER_MARKS = [Mark(0), Mark(0), Mark.AMBIGUOUS, Mark.TRAINING, Mark.WITHDRAWAL, Mark.UNDECODED]
+
+
 def test_verdict_over_a_block_is_the_verdict_one_by_one() -> None:
     """The numpy of a whole block against each record alone."""
     random = np.random.default_rng(3)
@@ -151,11 +219,13 @@ def test_verdict_over_a_block_is_the_verdict_one_by_one() -> None:
             int(random.choice([PERCENT, PER_MIN, DEGC, FAHR, 0])),
             mantissa=int(random.integers(-50, 500)),
             exponent=int(random.integers(-2, 2)),
+            kind=(kind := random.choice(KINDS)),
+            marks=random.choice(list(COMPARATORS.values())) if kind == RecordKind.BOUND else random.choice(OTHER_MARKS),
             validity=Validity(int(random.choice([0, 0, 0, 1, 6]))),
         )
-        for _ in range(200)
+        for _ in range(400)
     ]
-    block = judged([report(records=records[i : i + 10]) for i in range(0, 200, 10)])
+    block = judged([report(records=records[i : i + 10]) for i in range(0, 400, 10)])
     alone = [verdict_of(r) for r in records]
     assert block.verdicts.tolist() == [v for v, _ in alone]
     assert np.array_equal(block.values, np.array([x for _, x in alone]), equal_nan=True)

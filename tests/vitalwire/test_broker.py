@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -7,9 +9,10 @@ from schemas import topics
 from schemas.report import Lane
 from schemas.topics import Topic
 from tests.making import Key, report, sealed
+from tests.runtime.conftest import Certified
 from tests.storing import EDGE
 from vitalwire import broker
-from vitalwire.broker import publish_again
+from vitalwire.broker import publish_again, topics_of
 
 BATCH = sealed([report()], Key(), lane=Lane.BACKFILL)
 
@@ -69,4 +72,32 @@ def test_an_address_that_is_none_is_said_in_a_line(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(broker, "Producer", refuse)
     with pytest.raises(UserError, match=r"^the broker at :: cannot be used: No such configuration property$"):
-        publish_again("::", "live.raw", b"x")
+        publish_again("::", "live.raw", b"x", insecure=True)
+
+
+def test_what_the_client_met_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "LOOK_LIMIT_S", 1.0)
+    with pytest.raises(UserError, match=r"^127.0.0.1:1 is not reached: .*Connection refused") as caught:
+        topics_of("127.0.0.1:1")
+    assert caught.value.exit_code == 3
+
+
+def test_topics_are_seen(kafka: str, prefix: str) -> None:
+    assert {f"{prefix}live.raw", f"{prefix}live.signed"} <= topics_of(kafka)
+
+
+@pytest.mark.parametrize("ask", [topics_of, lambda kafka, **more: publish_again(kafka, "live.raw", b"x", **more)])
+def test_plaintext_stays_on_this_machine(ask: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "LOOK_LIMIT_S", 0.1)
+    monkeypatch.setattr(broker, "TAKE_LIMIT_S", 0.1)
+    with pytest.raises(UserError, match="give kafka_ca, or, knowingly, set insecure = true") as caught:
+        ask("127.0.0.1:1,broker.invalid:9092")
+    assert caught.value.exit_code == 2
+    with pytest.raises(UserError) as caught:
+        ask("127.0.0.1:1,broker.invalid:9092", insecure=True)
+    assert caught.value.exit_code == 3
+
+
+def test_a_certificate_that_cannot_be_used_is_named(ours: Certified, theirs: Certified) -> None:
+    with pytest.raises(UserError, match=f"certificate {ours.cert} with key {theirs.key} cannot be used"):
+        topics_of("127.0.0.1:1", ours.cert, ours.cert, theirs.key)

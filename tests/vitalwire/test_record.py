@@ -201,6 +201,14 @@ def test_latest_shows_value_unit_and_doubt(store: Store) -> None:
     assert "ICU-07 " in vitalwire("latest")[1]
 
 
+def test_latest_shows_the_unit_that_a_value_is_stored_in(store: Store) -> None:
+    etco2, kpa, degc = 151708, 265987, 268192
+    for claim, unit in (("a", PERCENT), ("b", kpa), ("c", degc), ("d", 0)):
+        store.say(report(claim, records=[Record(etco2, unit, mantissa=5)]))
+    lines = [re.split(r" {2,}", line.strip()) for line in vitalwire("latest")[1].splitlines()[2:]]
+    assert [line[2:4] for line in lines] == [["5", "%"], ["38", "mm[Hg]"], ["5", "Cel"], ["5", "?"]]
+
+
 def test_the_ledger_adds_up(store: Store) -> None:
     a_ward(store)
     found = as_json("ledger")
@@ -313,13 +321,32 @@ def test_a_broker_that_is_away_leaves_the_message_unmarked(store: Store, monkeyp
 def test_what_is_replayed_is_marked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     a_ward(store)
     given: list[tuple[object, ...]] = []
-    monkeypatch.setattr("vitalwire.record.publish_again", lambda *what: given.append(what) or "live.raw")
+    monkeypatch.setattr("vitalwire.record.publish_again", lambda *what, **_: given.append(what) or "live.raw")
     assert vitalwire("dead replay 1", "--kafka", "k:1") == (0, "given to live.raw again; see `vitalwire ledger`\n")
-    ((kafka, topic, message),) = given
+    ((kafka, topic, message, *tls),) = given
+    assert tls == [None, None, None]
     assert (kafka, topic, bytes(message)[:7]) == ("k:1", "live.raw", b"VWBATCH")  # type: ignore[call-overload]
     assert as_json("dead list")[0]["replayed_at"] is not None
     with store.open() as conn:
         assert [s.quarantined_reports for s in read.streams(conn)] == [1]  # the ledger waits until it is stored
+
+
+@pytest.mark.parametrize("command", [*READING, "migrate", "page"])
+def test_a_store_beyond_loopback_is_not_spoken_to_in_plaintext(command: str) -> None:
+    for mode in ("", " sslmode=prefer", " sslmode=require"):
+        code, text = vitalwire(command, "--database", f"host=store.example dbname=x connect_timeout=1{mode}")
+        assert code == 2
+        assert "give sslmode=verify-full" in text
+        assert "VITALWIRE_INSECURE=true" in text
+
+
+def test_plaintext_to_a_store_may_be_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ("--database", "host=store.invalid dbname=x")
+    monkeypatch.setenv("VITALWIRE_INSECURE", "true")
+    code, text = vitalwire("latest", *store)
+    assert (code, "cannot be reached" in text) == (3, True)
+    monkeypatch.setenv("VITALWIRE_INSECURE", "false")
+    assert vitalwire("latest", *store)[0] == 2
 
 
 def test_devices_are_adopted(store: Store) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from threading import Event
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_agent.spool import Spool
 from evidence.seal import open_sealed
 from schemas import layout
+from schemas.errors import VitalwireError
 from schemas.report import Lane, Record
 from tests.edge_agent.spool.keeping import MIB, SEAL, SECOND_US, cut_all, in_lane, put, sequences
 from tests.making import T0_US, report
@@ -40,3 +47,55 @@ def test_a_batch_is_cut_when_its_oldest_has_waited_or_it_is_large(make: Callable
     assert header.report_count == 5
     assert layout.CUT_BYTES <= header.plain_bytes <= layout.PLAIN_BYTES_MAX
     assert not spool.cut(Lane.LIVE, SEAL, r.received_at_us)
+
+
+def test_adt_has_a_stream_of_its_own_and_no_backfill(make: Callable[..., Spool]) -> None:
+    spool = make()
+    now_us = T0_US + 60 * SECOND_US
+    put(spool, in_lane(Lane.ADT, "ward", now_us - 30 * SECOND_US), in_lane(Lane.ADT, "ward", now_us - SECOND_US))
+    put(spool, in_lane(Lane.BACKFILL, "fresh", now_us - SECOND_US))  # a lane that only the spool gives
+    cut_all(spool, now_us)
+    assert sequences(spool.unreceipted(Lane.ADT, 0, MIB)) == {report("ward").device.bytes: [1, 2]}
+    assert list(sequences(spool.unreceipted(Lane.LIVE, 0, MIB))) == [report("fresh").device.bytes]
+    assert spool.unreceipted(Lane.BACKFILL, 0, MIB) == spool.unreceipted(Lane.WAVEFORM, 0, MIB) == []
+    header, _ = open_sealed(spool.unreceipted(Lane.ADT, 0, MIB)[0][1])
+    assert (header.lane, header.batch_no) == (Lane.ADT, 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    groups=st.lists(
+        st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3_000_000), st.integers(1, 9000)), max_size=8), max_size=5
+    )
+)
+def test_whatever_their_sizes_no_batch_is_too_large_and_none_is_lost(
+    groups: list[list[tuple[int, int, int]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    told = Event()
+    spool = Spool(tmp_path_factory.mktemp("spool"), bytes_max=1 << 30, receipt_hold_s=1)
+    counts: Counter[str] = Counter()
+    for group in groups:
+        for device, later_us, records in group:
+            many = [Record(150456, mantissa=i) for i in range(records)]
+            spool.put([report(str(device), T0_US + later_us, many)])
+            counts[str(device)] += 1
+        told.clear()
+        spool.put([], done=lambda _: told.set())
+        assert told.wait(10)
+    cut_all(spool, T0_US + 60 * SECOND_US)
+    batches = spool.unreceipted(Lane.BACKFILL, 0, 1 << 30)
+    assert all(open_sealed(sealed)[0].plain_bytes <= layout.PLAIN_BYTES_MAX for _, sealed in batches)
+    found = {device: sorted(numbers) for device, numbers in sequences(batches).items()}
+    assert found == {report(claim).device.bytes: list(range(1, n + 1)) for claim, n in counts.items()}
+    assert spool.figures.reports == spool.figures.report_bytes == 0
+    spool.close()
+
+
+def test_where_nothing_is_due_the_spools_thread_is_not_asked(make: Callable[..., Spool]) -> None:
+    """The publisher asks for each lane twenty times a second."""
+    spool = make()
+    put(spool, r := report())
+    spool._writer.shutdown()
+    assert spool.cut(Lane.LIVE, SEAL, r.received_at_us + 1) is None
+    with pytest.raises(VitalwireError, match="cannot write"):
+        spool.cut(Lane.LIVE, SEAL, r.received_at_us + SECOND_US)

@@ -7,10 +7,12 @@ import sqlite3
 import struct
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from edge_agent.spool import Kept, Spool
 from evidence.seal import FIRST_PREVIOUS, batch_id, open_sealed, signed_by
 from schemas.errors import VitalwireError
 from schemas.report import Lane
-from tests.edge_agent.spool.keeping import KEY, MIB, SEAL, SECOND_US, cut_all, in_lane, put, sequences
+from tests.edge_agent.spool.keeping import KEY, MIB, SEAL, SECOND_US, cut_all, delivery, in_lane, put, sequences
 from tests.making import T0_US, report
 
 
@@ -183,3 +185,42 @@ def test_what_comes_after_the_end_is_not_acknowledged(make: Callable[..., Spool]
     put(spool, report())
     spool.close()
     assert put(spool, report()) is Kept.FULL
+
+
+def test_all_outcomes_of_a_commit_are_told_at_one_time(make: Callable[..., Spool]) -> None:
+    told: SimpleQueue[list[tuple[object, Kept]]] = SimpleQueue()
+    spool = make(on_settled=told.put)
+
+    def unused(kept: Kept) -> None:
+        raise AssertionError
+
+    others = [lambda _, n=n: n for n in range(20)]
+    for done in others:
+        spool.put([report()], delivery(b"same", "sender"), done)
+    settled = told.get(timeout=10)
+    while len(settled) < len(others):
+        settled += told.get(timeout=10)
+    assert settled == [(done, Kept.DUPLICATE if n else Kept.KEPT) for n, done in enumerate(others)]
+    spool.close()
+    spool.put([report()], done=unused)
+    assert told.get(timeout=10) == [(unused, Kept.FULL)]
+
+
+def test_what_is_proved_is_no_resend(make: Callable[..., Spool]) -> None:
+    """Two connections, the same bytes without a time of their own."""
+
+    def send(connection: int) -> Kept:
+        told: SimpleQueue[Kept] = SimpleQueue()
+        timeless = msgspec.structs.replace(report(), own_time=False)
+        spool.put([timeless], replace(delivery(b"x", "sender", connection), slot=0), told.put)
+        return told.get(timeout=10)
+
+    spool = make()
+    assert send(1) is Kept.KEPT
+    assert send(2) is Kept.DUPLICATE  # the answer to the first may have been lost
+    spool.prove(2, range(1))
+    assert send(3) is Kept.KEPT
+    spool.prove(3, range(1))
+    spool.close()  # a proof that waits for no frame is kept too
+    spool = make()
+    assert send(4) is Kept.KEPT

@@ -1,0 +1,286 @@
+"""What devices say of themselves beside values: alarms, settings, words for channels; and the edges' clocks.
+
+Such reports are few. A transaction that has none pays for three comparisons.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, Lot
+from emr_store.texts import escaped, number, storable
+from schemas.batch import Table, alarm_of, as_sent_of
+from schemas.layout import TailKind
+from schemas.report import Alarm, ChannelWords, Kind, RecordKind, Validity
+
+_T = TypeVar("_T")
+# The years 1 to 9999: what every reader's calendar has.
+_INSTANTS_US = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+
+
+class AlarmSaid(NamedTuple):
+    """An alarm record of a report, as `device_alarm` holds it: `alarm.since_us` None where no instant is said."""
+
+    report: int
+    record: int
+    code: int
+    unit: int
+    channel: int
+    validity: int
+    sent_code: str | None
+    condition_code: int
+    alarm: Alarm
+
+
+class SettingSaid(NamedTuple):
+    """A record of a setting report, as `device_setting` holds it."""
+
+    report: int
+    record: int
+    code: int
+    unit: int
+    channel: int
+    validity: int
+    sent_code: str | None
+    value: float | None
+    text: str | None
+
+
+class ChannelSaid(NamedTuple):
+    """A channel's words in a description report, as `channel` holds them: JSON, and its digest as sent."""
+
+    report: int
+    code: int
+    channel: int
+    words: bytes
+    digest: bytes
+
+
+def alarms(table: Table) -> list[AlarmSaid]:
+    """Every alarm that these reports speak of."""
+    found = []
+    for report in _reports_with(table, table.record_kind == RecordKind.ALARM):
+        first, tail = int(table.record_start[report]), _tail(table, report)
+        for record in range(int(table.record_count[report])):
+            if (data := tail.get((record, TailKind.ALARM))) is None:
+                continue
+            cell = first + record
+            found.append(AlarmSaid(
+                report, record, *_channel(table, cell), _sent_code(tail, record), int(table.mantissa[cell]),
+                _storable_alarm(alarm_of(data)),
+            ))  # fmt: skip
+    return found
+
+
+def _storable_alarm(a: Alarm) -> Alarm:
+    since_us = a.since_us if a.since_us is not None and a.since_us in _INSTANTS_US else None
+    return msgspec.structs.replace(a, condition=storable(a.condition), text=storable(a.text), since_us=since_us)
+
+
+def settings(table: Table, values: NDArray[Any]) -> list[SettingSaid]:
+    """Every setting that these reports speak of; `values` are the judged ones, a record each.
+
+    The value of an enumeration (a mode) is its code.
+    """
+    found = []
+    for report in np.flatnonzero(table.kind == Kind.SETTING).tolist():
+        first, tail = int(table.record_start[report]), _tail(table, report)
+        for record in range(int(table.record_count[report])):
+            cell = first + record
+            code = table.record_kind[cell] == RecordKind.CODE and table.validity[cell] != Validity.NOT_AVAILABLE
+            value = float(table.mantissa[cell] if code else values[cell])
+            found.append(SettingSaid(
+                report, record, *_channel(table, cell), _sent_code(tail, record),
+                None if np.isnan(value) else value, _text(tail, record),
+            ))  # fmt: skip
+    return found
+
+
+def channels(table: Table) -> list[ChannelSaid]:
+    """The words of every channel that is described; what is no list of words stays in the report's texts alone."""
+    found = []
+    for report in np.flatnonzero(table.kind == Kind.DESCRIPTION).tolist():
+        first = int(table.record_start[report])
+        for record, kind, data in table.tail(report):
+            if kind != TailKind.TEXT or record >= int(table.record_count[report]):
+                continue
+            try:
+                words = msgspec.json.decode(data, type=ChannelWords)
+            except msgspec.MsgspecError:
+                continue
+            code, _, channel, _ = _channel(table, first + record)
+            found.append(ChannelSaid(report, code, channel, _storable_words(words), sha256(data).digest()))
+    return found
+
+
+def _storable_words(words: ChannelWords) -> bytes:
+    fields = {
+        name: [storable(w) for w in value] if isinstance(value, tuple) else storable(value)
+        for name, value in msgspec.structs.asdict(words).items()
+        if value
+    }
+    return msgspec.json.encode(fields)
+
+
+def _reports_with(table: Table, records: NDArray[Any]) -> list[int]:
+    chosen: list[int] = np.unique(table.report_of_record[records]).tolist() if records.any() else []
+    return chosen
+
+
+def _tail(table: Table, report: int) -> dict[tuple[int, TailKind], bytes]:
+    return {(index, kind): data for index, kind, data in table.tail(report)}
+
+
+def _channel(table: Table, cell: int) -> tuple[int, int, int, int]:
+    """code, unit, channel, 16 x marks + validity."""
+    validity = int(table.marks[cell]) << 4 | int(table.validity[cell])
+    return int(table.code[cell]), int(table.unit[cell]), int(table.channel[cell]), validity
+
+
+def _sent_code(tail: dict[tuple[int, TailKind], bytes], record: int) -> str | None:
+    data = tail.get((record, TailKind.AS_SENT))
+    return None if data is None else storable(as_sent_of(data).code)
+
+
+def _text(tail: dict[tuple[int, TailKind], bytes], record: int) -> str | None:
+    if (text := tail.get((record, TailKind.TEXT))) is not None:
+        return storable(text.decode())
+    undecoded = tail.get((record, TailKind.BYTES))
+    return None if undecoded is None else escaped(undecoded)
+
+
+# --- into the tables -------------------------------------------------------------------------------------------------
+
+
+def write(conn: psycopg.Connection, lot: Lot) -> None:
+    """Store what these reports say of alarms, settings and channels; inside the caller's transaction."""
+    if said := alarms(lot.table):
+        _copy(conn, "device_alarm", (_alarm_row(lot, a) for a in said))
+    if changed := settings(lot.table, lot.values):
+        _copy(conn, "device_setting", (_setting_row(lot, s) for s in changed))
+    if described := channels(lot.table):
+        _describe(conn, lot, described)
+
+
+def _alarm_row(lot: Lot, said: AlarmSaid) -> list[bytes | None]:
+    a = said.alarm
+    return [
+        *_head(lot, said.report), _i8(said.code), _i8(said.unit), _i8(said.channel), _i2(said.validity),
+        _maybe(_text_of, said.sent_code), _i8(said.condition_code), _text_of(a.condition), _i2(a.state),
+        _i2(a.priority), _i2(a.kind), _maybe(_instant, a.since_us), _maybe(_f8, number(a.low)),
+        _maybe(_f8, number(a.high)), _bool(a.latched), _bool(a.audio_paused), _text_of(a.text),
+        *_place(lot, said.report, said.record),
+    ]  # fmt: skip
+
+
+def _setting_row(lot: Lot, s: SettingSaid) -> list[bytes | None]:
+    return [
+        *_head(lot, s.report), _i8(s.code), _i8(s.unit), _i8(s.channel), _i2(s.validity), _maybe(_text_of, s.sent_code),
+        _maybe(_f8, s.value), _maybe(_text_of, s.text), *_place(lot, s.report, s.record),
+    ]  # fmt: skip
+
+
+def _head(lot: Lot, report: int) -> tuple[bytes, bytes, bytes]:
+    """device, observed_at, received_at."""
+    return (
+        struct.pack(">i", int(lot.device[report])),
+        _instant(int(lot.observed_at_us[report])),
+        _instant(int(lot.table.received_at_us[report])),
+    )
+
+
+def _place(lot: Lot, report: int, record: int) -> tuple[bytes, bytes, bytes]:
+    """batch, leaf, record."""
+    return _i8(int(lot.batch[report])), struct.pack(">i", int(lot.leaf[report])), struct.pack(">i", record)
+
+
+def _i2(value: int) -> bytes:
+    return struct.pack(">h", value)
+
+
+def _i8(value: int) -> bytes:
+    return struct.pack(">q", value)
+
+
+def _f8(value: float) -> bytes:
+    return struct.pack(">d", value)
+
+
+def _bool(value: bool) -> bytes:
+    return b"\x01" if value else b"\x00"
+
+
+def _instant(us: int) -> bytes:
+    return _i8(us - POSTGRES_EPOCH_US)
+
+
+def _text_of(text: str) -> bytes:
+    return text.encode()
+
+
+def _maybe(encode: Callable[[_T], bytes], value: _T | None) -> bytes | None:
+    return None if value is None else encode(value)
+
+
+def _copy(conn: psycopg.Connection, table: str, rows: Iterable[list[bytes | None]]) -> None:
+    out = [COPY_HEAD]
+    for row in rows:
+        out.append(struct.pack(">h", len(row)))
+        out += [b"\xff\xff\xff\xff" if field is None else struct.pack(">i", len(field)) + field for field in row]
+    with conn.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
+        copy.write(b"".join([*out, COPY_END]))
+
+
+_CHANNEL_SQL = """
+INSERT INTO channel AS known (device, channel, code, words, digest, since, batch, leaf)
+SELECT DISTINCT ON (d, n, c, g) d, n, c, w::jsonb, g, timestamptz '2000-01-01Z' + s * interval '1 microsecond', b, l
+FROM unnest(%b::int4[], %b::int8[], %b::int8[], %b::text[], %b::bytea[], %b::int8[], %b::int8[], %b::int4[])
+    AS u(d, n, c, w, g, s, b, l)
+ORDER BY d, n, c, g, s
+ON CONFLICT (device, channel, code, digest) DO UPDATE SET
+    since = excluded.since, batch = excluded.batch, leaf = excluded.leaf
+WHERE excluded.since < known.since
+"""
+
+
+def _describe(conn: psycopg.Connection, lot: Lot, described: Sequence[ChannelSaid]) -> None:
+    reports = [c.report for c in described]
+    conn.execute(_CHANNEL_SQL, [
+        lot.device[reports].tolist(), [c.channel for c in described], [c.code for c in described],
+        [c.words.decode() for c in described], [c.digest for c in described],
+        (lot.observed_at_us[reports] - POSTGRES_EPOCH_US).tolist(), lot.batch[reports].tolist(),
+        lot.leaf[reports].tolist(),
+    ])  # fmt: skip
+
+
+class _EdgeCounts(msgspec.Struct):
+    clock_offset_ms: float | None = None
+
+
+def clock_offset_ms(counts: str) -> float | None:
+    """How far the edge says that its clock is from the broker's; None where it does not say."""
+    try:
+        return msgspec.json.decode(counts, type=_EdgeCounts).clock_offset_ms
+    except msgspec.MsgspecError:
+        return None
+
+
+def note_clock(conn: psycopg.Connection, edge: bytes, at_us: int, offset_ms: float) -> None:
+    """Keep the newest that this edge said."""
+    if at_us in _INSTANTS_US:
+        conn.execute(_CLOCK_SQL, [edge, at_us - POSTGRES_EPOCH_US, offset_ms])
+
+
+_CLOCK_SQL = """
+INSERT INTO edge_clock AS known
+VALUES (encode(%b, 'hex')::uuid, timestamptz '2000-01-01Z' + %b::int8 * interval '1 microsecond', %b::float8)
+ON CONFLICT (edge) DO UPDATE SET at = excluded.at, offset_ms = excluded.offset_ms WHERE excluded.at >= known.at
+"""

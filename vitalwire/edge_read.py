@@ -1,0 +1,285 @@
+"""`vitalwire edge read`: what stored frames would say, and what their sender would be answered. Nothing is sent or kept.
+
+The same session, driver, mapping and validation as on the wire: the way to try a mapping before it goes live.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+import typer
+
+from adapters.devices.registry import DRIVER_BY_NAME
+from adapters.driver import DeviceDriver, Source
+from adapters.session import Moment, Outcome, Piece, Session
+from adapters.sessions.mllp import wrap
+from edge_agent import agent, repeats
+from edge_agent.config import EdgeConfig, SourceConfig
+from edge_agent.delivery import Delivery
+from edge_agent.process import make_source, site_mappings
+from edge_agent.repeats import Repeats, Sending
+from runtime import config as configuration
+from schemas.batch import encode_report, table_of
+from schemas.block import Verdict
+from schemas.errors import ConfigError
+from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
+from schemas.report import (
+    COMPARATOR_BITS,
+    COMPARATORS,
+    ChannelWords,
+    ClockQuality,
+    Kind,
+    Mark,
+    Record,
+    RecordKind,
+    Report,
+    Validity,
+)
+from stream_processors.validate import judge
+from vitalwire.output import console, table
+
+NAME = "read"  # of the source, where none is named: claims of devices begin with it
+_CLOCKS = {ClockQuality.DEVICE: "device", ClockQuality.RECEIVED: "received", ClockQuality.DOUBTFUL: "doubtful"}
+_BOUNDS = {int(marks): sign for sign, marks in COMPARATORS.items()}
+_MSA_1 = re.compile(rb"MSA.([A-Z]{2})")
+_CONTROLS = {b"\x06": "ACK", b"\x15": "NAK"}
+
+
+class ReadRecord(msgspec.Struct, frozen=True):
+    """One value as it would be read; `value` and `unit` are as sent, null where there is none."""
+
+    metric: str | None
+    code: str
+    channel: int
+    value: int | float | None
+    bound: str | None
+    unit: str | None
+    validity: str
+    verdict: str
+    text: str | None
+    marks: tuple[str, ...] = ()
+
+
+class ReadReport(msgspec.Struct, frozen=True):
+    """One report; `observed_at` is null where the frame gives no time that can be read."""
+
+    kind: str
+    device: str
+    observed_at: str | None
+    clock: str
+    repeat: bool
+    records: tuple[ReadRecord, ...]
+
+
+class ReadFrame(msgspec.Struct, frozen=True):
+    """One frame: what its sender would be answered ("" for nothing), and why it would be rejected ("" if it is not)."""
+
+    frame: str
+    answer: str
+    reason: str
+    reports: tuple[ReadReport, ...]
+
+
+@dataclass
+class Reader:
+    """One connection: its session, what its driver remembers, and the frames that came before."""
+
+    driver: DeviceDriver[Any]
+    source: Source[Any]
+    session: Session | None
+    by_msh9: dict[str, str]
+
+    def __post_init__(self) -> None:
+        """Nothing is kept: what tells a repeat lies in memory."""
+        db = sqlite3.connect(":memory:", isolation_level=None)
+        db.executescript(repeats.SCHEMA)
+        self._repeats = Repeats(db)
+        self._count = 0
+        if self.session is not None:
+            self.session.opened(_now())
+
+    def frames(self, name: str, data: bytes) -> Iterator[ReadFrame]:
+        """The frames that a file holds: a stream as the session cuts it, or one frame."""
+        for piece in self._pieces(data):
+            yield self._frame(name, piece)
+
+    def _pieces(self, data: bytes) -> Sequence[Piece]:
+        if self.session is None:
+            self._count += 1
+            return [Piece(data, token=self._count)]
+        if self.driver.name.startswith("hl7") and b"\x0b" not in data:
+            data = wrap(data.rstrip(b"\x1c\r\n"))
+        step = self.session.feed(data, _now())
+        if any(not piece.reason for piece in step.pieces):
+            return step.pieces
+        left = self.session.closed(True, _now())
+        self.session.opened(_now())
+        return [piece for piece in (*step.pieces, *left.pieces) if not piece.reason] or [Piece(data)]
+
+    def _frame(self, name: str, piece: Piece) -> ReadFrame:
+        now_us = _now().utc_us
+        delivery = Delivery(
+            piece.data, self.source, now_us, lambda _, __: None, piece.reason,
+            sender=self.source.name, connection=1, token=piece.token, answered=piece.answered,
+        )  # fmt: skip
+        driver = agent.driver_of_frame(self.driver, self.by_msh9, piece.data)
+        outcome, reason, reports = agent.read(driver, delivery)
+        repeat = False
+        if not reason and reports:
+            sending = Sending(delivery, any(r.own_time for r in reports), frozenset(r.claim for r in reports))
+            repeat = self._repeats.is_repeat(sending, now_us)
+            self._repeats.remember(sending, now_us)
+        self.source.take_emitted()
+        found = () if reason else tuple(_reports(reports, repeat, self.source))
+        return ReadFrame(name, self._answer(piece, outcome, reason), reason, found)
+
+    def _answer(self, piece: Piece, outcome: Outcome, reason: str) -> str:
+        if self.session is None or piece.token is None:
+            return "PUBACK" if self.session is None else ""
+        sent = self.session.kept(piece.token, outcome, reason, _now()).send
+        codes = [code.decode() for code in _MSA_1.findall(sent)]
+        return " ".join(codes) or _CONTROLS.get(sent, sent.hex(" "))
+
+
+def _now() -> Moment:
+    return Moment(time.monotonic(), time.time_ns() // 1000)
+
+
+def _reports(reports: Sequence[Report], repeat: bool, source: Source[Any]) -> Iterator[ReadReport]:
+    """As `judge` would see them."""
+    if not reports:
+        return
+    judged = judge(table_of([bytes(encode_report(r, bytes(16), bytes(32))) for r in reports]), np.zeros(len(reports)))
+    verdicts = iter(judged.verdicts.tolist())
+    labels: dict[tuple[int, int], str] = source.lasting.setdefault("read labels", {})
+    for report in reports:
+        if report.kind is Kind.DESCRIPTION:
+            labels |= {
+                (r.code, r.channel): msgspec.json.decode(r.text, type=ChannelWords).label
+                for r in report.records
+                if isinstance(r.text, str)
+            }
+    for report in reports:
+        timed = report.clock_quality is ClockQuality.DEVICE or report.observed_at_us != report.received_at_us
+        at = datetime.fromtimestamp(report.observed_at_us / 1e6, UTC).isoformat() if timed else None
+        records = tuple(_record(r, Verdict(next(verdicts)), labels) for r in report.records)
+        yield ReadReport(report.kind.name.lower(), report.claim, at, _CLOCKS[report.clock_quality], repeat, records)
+
+
+def _record(r: Record, verdict: Verdict, labels: dict[tuple[int, int], str]) -> ReadRecord:
+    metric, unit = METRIC_BY_CODE.get(r.code), UNIT_BY_CODE.get(r.unit)
+    there = r.kind in (RecordKind.NUMERIC, RecordKind.BOUND) and r.validity is not Validity.NOT_AVAILABLE
+    if isinstance(r.text, bytes):
+        text: str | None = r.text.decode("utf-8", "backslashreplace")
+    elif r.alarm is not None:
+        text = f"{r.alarm.condition} {r.alarm.state.name.lower()} {r.alarm.text}".strip()
+    elif r.samples is not None:
+        text = f"{r.samples.count} samples at {r.samples.rate_numerator / r.samples.rate_denominator:g} Hz"
+    else:
+        text = r.text if r.note is None else "; ".join(filter(None, (r.text, r.note)))
+    return ReadRecord(
+        metric=metric.reference_id if metric else None,
+        code=r.as_sent.code if r.as_sent else labels.get((r.code, r.channel), "") or (str(r.code) if r.code else ""),
+        channel=r.channel,
+        value=_number(r.mantissa, r.exponent) if there else None,
+        bound=_BOUNDS.get(int(r.marks & COMPARATOR_BITS)),
+        unit=unit.ucum if unit else None,
+        validity=r.validity.name.lower().replace("_", "-"),
+        verdict=verdict.slug,
+        text=text,
+        marks=tuple(mark.name.lower() for mark in Mark if mark & r.marks & ~COMPARATOR_BITS and mark.name),
+    )
+
+
+def _number(mantissa: int, exponent: int) -> int | float:
+    """As JSON writes it; exact where the number has no fraction."""
+    return mantissa * 10**exponent if 0 <= exponent < 19 else float(Decimal(mantissa).scaleb(exponent))
+
+
+def read(
+    files: Annotated[list[Path], typer.Argument(help="stored frames, in the order in which they came")],
+    driver: Annotated[str, typer.Option(help="one of " + ", ".join(DRIVER_BY_NAME))] = "",
+    mapping: Annotated[Path | None, typer.Option(help="the site's mapping file, also one that is not in use yet")] = None,
+    settings: Annotated[list[str], typer.Option(help="the driver's settings as TOML: 'dialect = \"mindray-pds\"'")] = [],  # noqa: B006 - typer's way
+    config: Annotated[Path | None, typer.Option(help="an edge's configuration, with --source")] = None,
+    source: Annotated[str, typer.Option(help="the source in it; alone: the sender that the mapping's rows name")] = "",
+    time_zone: Annotated[str, typer.Option(help="zone of times that state none: Asia/Shanghai")] = "",
+    json: Annotated[bool, typer.Option("--json", help="one object a frame, a line each")] = False,
+) -> None:  # fmt: skip
+    """What stored frames would say: vitalwire edge read *.hl7 --driver hl7_oru --mapping site.toml.
+
+    Shows device, channel, value, unit, verdict, and the answer that the sender would get. Nothing is sent or kept; the
+    frames of one call are one connection, in order.
+    """
+    reader = _reader(driver, mapping, settings, config, source, time_zone)
+    for path in files:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        for frame in reader.frames(str(path), data):
+            if json:
+                sys.stdout.write(f"{msgspec.json.encode(frame).decode()}\n")
+            else:
+                _show(frame)
+
+
+def _reader(
+    driver: str, mapping: Path | None, settings: list[str], config: Path | None, source: str, time_zone: str
+) -> Reader:
+    configured: SourceConfig | None = None
+    if config is not None:
+        edge = configuration.load(config, EdgeConfig)
+        names = {each.name: each for each in edge.source}
+        if source not in names:
+            raise ConfigError(
+                f"--source {source!r} is none of {', '.join(map(repr, names)) or 'no sources'} in {config}"
+            )
+        configured, mapping = names[source], mapping or edge.mapping
+    found = DRIVER_BY_NAME.get(driver or (configured.driver if configured else ""))
+    if found is None:
+        raise ConfigError(f"--driver {driver!r} is none of {', '.join(DRIVER_BY_NAME)}; or name --config and --source")
+    own = (
+        msgspec.to_builtins(configuration.decode("\n".join(settings), found.settings, "--settings")) if settings else {}
+    )
+    sites = site_mappings(mapping)
+    senders = [name for name in sites if name]
+    name = source or (senders[0] if len(senders) == 1 else NAME)
+    chosen = SourceConfig(
+        name, found.name, configured.link if configured else None,  # type: ignore[arg-type]  # nothing is opened
+        {**(configured.settings if configured else {}), **own},
+        time_zone or (configured.time_zone if configured else None),
+        configured.drivers_by_msh9 if configured else {},
+    )  # fmt: skip
+    made = make_source(chosen, sites, "file")
+    return Reader(found, made, found.session(made.settings) if found.session else None, chosen.drivers_by_msh9)
+
+
+def _show(frame: ReadFrame) -> None:
+    answer = f"answered {frame.answer}" if frame.answer else "not answered"
+    why = f"; rejected: {frame.reason}" if frame.reason else ""
+    console.print(f"\n{frame.frame}: {answer}{why}", markup=False, style="bold")
+    for report in frame.reports:
+        at = report.observed_at or "no time of its own"
+        repeat = ", a repeat: dropped" if report.repeat else ""
+        rows = [
+            (r.metric or f"? {r.code}", f"{r.channel:08x}" if r.channel else "-", _shown(r), r.unit or "-", r.verdict,
+             ", ".join(filter(None, (*r.marks, r.text if r.value is not None else "")))) for r in report.records
+        ]  # fmt: skip
+        title = f"{report.kind} of {report.device} at {at} ({report.clock} clock{repeat})"
+        table(title, ("metric", "channel", "value", "unit", "verdict", ""), rows)
+
+
+def _shown(r: ReadRecord) -> str:
+    return f"{r.bound or ''}{r.value}" if r.value is not None else r.text or "--"

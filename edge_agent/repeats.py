@@ -1,11 +1,11 @@
 """Repeats: a frame is dropped only when it says the same thing twice (DESIGN, "What must hold" 2; docs/adr/0008).
 
 Bytes that carry a time of their own are the same thing within an hour. Without one, identical bytes are two
-measurements, unless the second is a resend: the answer to the first may have been lost, and the sender begins a new
-connection with it. An answer has not been lost where its sender went on (a frame on a connection proves those whose
-answers were on the wire before it came; in MQTT the one with the same packet identifier, MQTT 5.0 section 2.2.1), or
-where it ended its connection in order after it. So each connection's unproven frames are remembered, and a resend is
-known by them.
+measurements, unless the second is a resend: the answer to the first may have been lost, and the sender sends it again
+over a connection that it made since. An answer has not been lost where its sender went on (a frame on a connection
+proves those whose answers were on the wire before it came; in MQTT the one with the same packet identifier, MQTT 5.0
+section 2.2.1), or where it ended its connection in order after it. So each connection's unproven frames are remembered,
+and a resend is known by them.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from schemas.report import Report
 WINDOW_US = 3_600_000_000
 RESEND_WINDOW_S = 300  # since the first copy: a sender that was not answered does not wait for so long
 UNPROVEN_MAX = 100_000
-CONNECTIONS_MAX = 20_000  # of which it is known that their sender went on
+CONNECTIONS_MAX = 20_000  # of which it is known when they began
 
 SCHEMA = f"""
 {seen.SCHEMA}CREATE TABLE unproven (
-    connection BLOB, token INTEGER, key BLOB, at INTEGER, PRIMARY KEY (connection, token)
+    connection BLOB, token INTEGER, key BLOB, at INTEGER, first_at INTEGER, PRIMARY KEY (connection, token)
 ) WITHOUT ROWID;
 CREATE INDEX unproven_key ON unproven (key);
 """
 _ELSEWHERE = (
-    "SELECT connection, token, at FROM unproven WHERE key = ? AND connection <> ? AND at >= ?"
+    "SELECT connection, token, first_at FROM unproven WHERE key = ? AND connection <> ? AND at <= ? AND first_at >= ?"
     " ORDER BY at DESC, token DESC"
 )
 _FORGET = "DELETE FROM unproven WHERE connection = ? AND token >= ? AND token < ?"
@@ -73,9 +73,9 @@ class Repeats:
         self._db = db
         self._run = os.urandom(8)  # connections are counted anew after a restart
         self._seen, self._found = SeenKeys(db), set[bytes]()
-        # Connections of this run whose sender sent something new: nothing on them is a resend any more.
-        self._went_on: OrderedDict[int, None] = OrderedDict()
-        self._first_at_us: tuple[Sending, int] | None = None  # of the resend just found: when its first copy came
+        # When the first frame of a connection of this run came; those that were silent for longest are evicted.
+        self._began_us: OrderedDict[int, int] = OrderedDict()
+        self._resend: tuple[Sending, int] | None = None  # that was just found, and when its first copy came
 
     def begin(self, sendings: Sequence[Sending], now_us: int) -> None:
         """At the beginning of a transaction: look up all that it is about."""
@@ -88,18 +88,14 @@ class Repeats:
     def is_repeat(self, sending: Sending, now_us: int) -> bool:
         """Whether the frame was kept before; what it proves is forgotten."""
         delivery = sending.delivery
-        self._first_at_us = None
+        self._resend = None
         if sending.own_time:
             found = sending.key in self._found or sending.key in self._seen.added
+            self._note_began(delivery.connection, now_us)
         elif delivery.redelivered is not None:
             found = delivery.redelivered and self._take_redelivered(sending, now_us)
         else:
             found = self._take_resend(sending, now_us)
-        if not found:
-            self._went_on[delivery.connection] = None
-            self._went_on.move_to_end(delivery.connection)
-            if len(self._went_on) > CONNECTIONS_MAX:
-                self._went_on.popitem(last=False)
         if delivery.answered:
             self.prove(delivery.connection, delivery.answered)
         return found
@@ -109,12 +105,12 @@ class Repeats:
         if sending.own_time:
             self._seen.add(sending.key, now_us)
         elif sending.delivery.token is not None:
-            at_us = now_us
-            if self._first_at_us is not None and self._first_at_us[0] is sending:
-                at_us = self._first_at_us[1]  # or resends of resends would go on for ever
+            first_at_us = now_us
+            if self._resend is not None and self._resend[0] is sending:
+                first_at_us = self._resend[1]  # or resends of resends would go on for ever
             connection = self._connection(sending.delivery.connection)
-            unproven = (connection, sending.delivery.token, sending.key, at_us)
-            self._db.execute("INSERT OR REPLACE INTO unproven VALUES (?, ?, ?, ?)", unproven)
+            unproven = (connection, sending.delivery.token, sending.key, now_us, first_at_us)
+            self._db.execute("INSERT OR REPLACE INTO unproven VALUES (?, ?, ?, ?, ?)", unproven)
 
     def prove(self, connection: int, tokens: range) -> None:
         """The answers to these frames of a connection have arrived: they are not sent again."""
@@ -136,19 +132,28 @@ class Repeats:
         return self._db.execute(named, copy).rowcount > 0
 
     def _take_resend(self, sending: Sending, now_us: int) -> bool:
-        """Whether this is a resend, with which its connection begins: the copy of now stands for the earlier one."""
+        """Whether this is a resend, on a connection that began after a copy came: the copy of now stands for that."""
         delivery = sending.delivery
-        if delivery.token is None or delivery.connection in self._went_on:
+        began_us = self._note_began(delivery.connection, now_us)
+        if delivery.token is None:
             return False
         since_us = now_us - RESEND_WINDOW_S * 1_000_000
         here = self._connection(delivery.connection)
-        earlier = self._db.execute(_ELSEWHERE, (sending.key, here, since_us)).fetchone()
+        earlier = self._db.execute(_ELSEWHERE, (sending.key, here, began_us, since_us)).fetchone()
         if earlier is None:
             return False
-        connection, token, at_us = earlier
+        connection, token, first_at_us = earlier
         self._db.execute(_FORGET, (connection, 0, token + 1))  # they come again in order: those before were answered
-        self._first_at_us = (sending, at_us)
+        self._resend = (sending, first_at_us)
         return True
+
+    def _note_began(self, connection: int, now_us: int) -> int:
+        """When the connection's first frame came."""
+        began_us = self._began_us.setdefault(connection, now_us)
+        self._began_us.move_to_end(connection)
+        if len(self._began_us) > CONNECTIONS_MAX:
+            self._began_us.popitem(last=False)
+        return began_us
 
     def _count_unproven(self) -> int:
         (count,) = self._db.execute("SELECT count(*) FROM unproven").fetchone()

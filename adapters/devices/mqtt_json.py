@@ -12,9 +12,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.instants import Instant, parse_iso
@@ -48,8 +49,12 @@ SYSTEM = "JSON"
 # A number is a time where it lies in these years: in no other unit of the four is a time of theirs there.
 _SINCE_S, _UNTIL_S = 946_684_800, 4_102_444_800  # 2000-01-01, 2100-01-01
 _TIME_CHARS_MAX = 40
-_BOUND = re.compile(r" *([<>]=?) *([^<>=]*)")
-_NO_READING = re.compile(r"[-. ]*")  # "---", "--.-", ""
+_BOUND = re.compile(r" *(<=|>=|[<>≤≥]) *([^<>=]*)")
+_COMPARATORS = {"≤": "<=", "≥": ">="}
+# Where a number is expected, these say that there is none: "---", "--.-", "" and words, as in HL7.
+_NO_READING = re.compile(
+    r"[-–—*?_. ]*|none|null|nil|nan|na|n/a|n\.a\.|n/m|inv|invalid|not available|no reading", re.IGNORECASE
+)
 # For each source: how many plans, for how many topics it is known which to try, and how many of them.
 PLANS_MAX, TOPICS_MAX, PLANS_PER_TOPIC_MAX = 256, 10_000, 4
 _UNMAPPED = Mapped(0, 0)
@@ -59,13 +64,16 @@ V = TypeVar("V")
 
 
 class MqttJsonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`device` is the path of the value that names the device, None: the topic does. `time_field` is the path of the
-    time, None where there is none; `time_format` its form. "auto" takes ISO 8601, and numbers that are milliseconds.
-    """
+    """How one sender's payloads are read. A path is "name" or "name.name", and "name.0" in a list."""
 
-    device: str | None = None
-    time_field: str | None = "ts"
-    time_format: Literal["iso", "epoch-ms", "epoch-s", "epoch-us", "auto"] = "auto"
+    device: Annotated[
+        str | None, Meta(description="path of the value that names the device; the topic does when left out")
+    ] = None
+    time_field: Annotated[str | None, Meta(description="path of the time")] = "ts"
+    time_format: Annotated[
+        Literal["iso", "epoch-ms", "epoch-s", "epoch-us", "auto"],
+        Meta(description='of the time; "auto": ISO 8601, or a number that is milliseconds of 2000 to 2100'),
+    ] = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +168,7 @@ def _record(slot: _Slot, leaf: Leaf) -> Record:
         bound = _BOUND.fullmatch(leaf)
         parts = scaled(bound[2], mapped.exponent_shift) if bound else None
         if bound and parts is not None:
-            marks = COMPARATORS[bound[1]]
+            marks = COMPARATORS[_COMPARATORS.get(bound[1], bound[1])]
             return Record(code, unit, 0, RecordKind.BOUND, Validity.VALID, *parts, marks, None, None, as_sent)
     return Record(code, unit, 0, RecordKind.TEXT, text=_text(leaf), as_sent=as_sent)
 

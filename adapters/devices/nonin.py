@@ -27,8 +27,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.sessions.lines import LineSession
@@ -65,9 +67,11 @@ _CONDITIONS = ((_SNSD, "SNSD", "sensor disconnected"), (_SNSA, "SNSA", "sensor o
 
 
 class NoninSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`device` is the identity as declared ("site:nonin:serial"); None: the port stands for it."""
+    """Of one oximeter."""
 
-    device: str | None = None
+    device: Annotated[
+        str | None, Meta(description="its identity, site:nonin:serial; the port stands for it when left out")
+    ] = None
 
 
 def read_ascii(frame: bytes, source: Source[NoninSettings]) -> Sequence[Report]:

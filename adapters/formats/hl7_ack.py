@@ -64,6 +64,11 @@ class MessageHead:
         self.control_id = control_id  # MSH-10
 
     @property
+    def is_there(self) -> bool:
+        """Whether there is an MSH in these bytes at all."""
+        return self.shape.is_there
+
+    @property
     def is_acknowledgement(self) -> bool:
         """Whether it answers a message itself: then it is never answered (HL7 2.5.1 §2.9)."""
         return self.shape.is_acknowledgement
@@ -91,7 +96,9 @@ class MessageHead:
 class _Shape:
     """What a sender's messages have in common: MSH without its time and its control id."""
 
-    def __init__(self, head: Header) -> None:
+    def __init__(self, found: Header | None) -> None:
+        self.is_there = found is not None
+        head = found or Header(_UNSAID, "ascii")
         self.codec = head.codec
         self._msh = head.fields
         try:
@@ -145,8 +152,8 @@ def read_head(payload: bytes) -> MessageHead:
     line = payload[: max(end, 0)]
     separator = line[3:4]
     if not line.startswith(b"MSH") or separator not in _SEPARATORS or not line.isascii() or b"\n" in line:
-        head = header(payload) or Header(_UNSAID, "ascii")
-        return MessageHead(_Shape(head), head.fields[10])
+        head = header(payload)
+        return MessageHead(_Shape(head), head.fields[10] if head else "")
     fields = line.split(separator)
     if len(fields) <= 9:
         return MessageHead(_shape(line), "")
@@ -157,7 +164,7 @@ def read_head(payload: bytes) -> MessageHead:
 
 @lru_cache(1024)
 def _shape(line: bytes) -> _Shape:
-    return _Shape(header(line) or Header(_UNSAID, "ascii"))
+    return _Shape(header(line))
 
 
 @lru_cache(16)

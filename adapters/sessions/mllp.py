@@ -123,7 +123,8 @@ class MllpSession:
 
     `answers` says which of two is sent where a message asks for an accept and for an application acknowledgement.
     What comes in as an acknowledgement is counted and is no piece. A frame without its end is never answered: its
-    sender sends it again.
+    sender sends it again. Nor is noise between frames without a message in it: nobody waits for that, and its answer
+    would be taken for the next message's.
     """
 
     def __init__(self, answers: Answers = "accept", max_frame_bytes: int = FRAME_BYTES_MAX) -> None:
@@ -184,7 +185,7 @@ class MllpSession:
             head = read_head(data)
             if head.is_acknowledgement and not reason:
                 self._framing.counts.append("acknowledgement")
-            elif head.is_acknowledgement or not answered:
+            elif head.is_acknowledgement or not answered or (reason == "no-start-block" and not head.is_there):
                 pieces.append(Piece(data, reason, None, proved))
             else:
                 token, self._next_token = self._next_token, self._next_token + 1

@@ -110,13 +110,21 @@ def test_who_never_ends_in_order_is_kept_again_after_the_window(seen: Repeats) -
     assert kept == [0, window + 1, 2 * window + 2]
 
 
-def test_a_resend_is_what_a_connection_begins_with(seen: Repeats) -> None:
-    """Two connections at the same time, in turns: what comes on one that has gone on is a measurement."""
-    first, second = Line(seen, 1), Line(seen, 2)
-    assert [first.repeat(b"a"), second.repeat(b"b")] == [False, False]
-    assert not any(line.repeat(b"x") for _ in range(5) for line in (first, second))
-    third = Line(seen, 3)
-    assert [third.repeat(b"x") for _ in range(3)] == [True, True, False]  # both may have been unanswered
+def test_a_connection_that_stood_before_brings_no_resend(seen: Repeats) -> None:
+    """Two connections at the same time, in turns."""
+    lines = [Line(seen, 1), Line(seen, 2)]
+    assert not any(line.repeat(b"first %d" % n) for n, line in enumerate(lines))
+    times = range(NOW_US + S, NOW_US + 11 * S, S)
+    assert not any(lines[n % 2].repeat(b"x", now_us=now_us) for n, now_us in enumerate(times))
+    third = Line(seen, 3)  # the last answers of both may have been lost
+    assert [third.repeat(b"x", now_us=NOW_US + 12 * S) for _ in range(3)] == [True, True, False]
+
+
+def test_a_sender_may_greet_before_it_sends_again(seen: Repeats) -> None:
+    first = Line(seen, 1)
+    assert [first.repeat(b"bed 7"), first.repeat(b"x")] == [False, False]
+    second = Line(seen, 2)
+    assert [second.repeat(b"bed 7", now_us=NOW_US + S), second.repeat(b"x", now_us=NOW_US + S)] == [False, True]
 
 
 def test_another_sender_and_another_bed_do_not_repeat(seen: Repeats) -> None:

@@ -4,51 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import Source
-from adapters.formats.hl7_ack import Outcome, acknowledgement
-from adapters.formats.mllp import MllpFramer, wrap
+from adapters.session import Moment, Outcome
+from adapters.sessions.mllp import MllpSession
 from schemas.errors import FrameError
 from simulators import hl7_oru
 from simulators.faults import FAULTS
 from simulators.ward import WardPlan, run_ward
 
+DRIVER = DRIVER_BY_NAME["hl7_oru"]
+NOW = Moment(0, 1_790_000_000_000_000)
+
 
 class Interface:
-    """Reads with the product's own framer and driver, and acknowledges as it does."""
+    """Reads with the product's own session and driver, and so acknowledges as it does."""
 
     def __init__(self) -> None:
         self.kept, self.refused = list[bytes](), 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        framer, source = MllpFramer(), Source("ward", received_at_us=1)
+        session, source = MllpSession(), Source("ward", DRIVER.settings(), received_at_us=1)
         try:
             while data := await reader.read(4096):
-                for piece in framer.feed(data):
-                    writer.write(wrap(self._answer(piece.data, piece.reason, source)))
+                for piece in session.feed(data, NOW).pieces:
+                    outcome, reason = self._take(piece.data, piece.reason, source)
+                    if piece.token is not None:
+                        writer.write(session.kept(piece.token, outcome, reason, NOW).send)
         except OSError:
             pass
         finally:
             writer.close()
 
-    def _answer(self, frame: bytes, reason: str, source: Source) -> bytes:
+    def _take(self, frame: bytes, reason: str, source: Source[Any]) -> tuple[Outcome, str]:
         try:
             if reason:
                 raise FrameError(reason)
-            DRIVER_BY_NAME["hl7_oru"].read(frame, source)
-            self.kept.append(frame)
-            outcome = Outcome.KEPT
+            DRIVER.read(frame, source)
         except FrameError as error:
             self.refused += 1
-            outcome, reason = Outcome.MALFORMED, error.reason
-        answer = acknowledgement(frame, outcome, datetime.now(UTC), "1", reason)
-        assert answer is not None
-        return answer
+            return Outcome.MALFORMED, error.reason
+        self.kept.append(frame)
+        return Outcome.KEPT, ""
 
 
 def test_every_message_is_acknowledged_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,20 @@ from schemas.report import Kind, RecordKind, Report, Validity
 
 SITE = read_site('[[mapping]]\ncode = "hr"\nmetric = "MDC_ECG_HEART_RATE"', "test")[""]
 HL7 = "MSH|^~\\&|M||||20260501101500+0000||ORU^R01|1|P|2.6||||||UNICODE UTF-8\rOBX|1|NM|hr||{}|/min"
-TEXTS = ["1e999", "1" + "0" * 400, "1" + "0" * 5000, "NaN", "-inf", "+-5", "９８", "٥", "1_000", "0x10", "1 2", "5,2"]
+TEXTS = [
+    "1e999",
+    "1" + "0" * 400,
+    "1" + "0" * 5000,
+    "infinity",
+    "-inf",
+    "+-5",
+    "９８",
+    "٥",
+    "1_000",
+    "0x10",
+    "1 2",
+    "5,2",
+]
 
 
 def read(driver: str, frame: str) -> list[Report]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.devices import mqtt_json
@@ -53,6 +53,7 @@ def learned(*payloads: bytes, **settings: Any) -> Source[MqttJsonSettings]:
     return of
 
 
+@settings(deadline=None)  # the first of its shape compiles
 @given(st.data())
 def test_a_payload_with_other_values_says_the_same_by_its_plan(data: st.DataObject) -> None:
     between, values = json_values.split(PAYLOAD)
@@ -62,6 +63,7 @@ def test_a_payload_with_other_values_says_the_same_by_its_plan(data: st.DataObje
     assert outcome(payload, learned(PAYLOAD.encode(), device="id")) == outcome(payload, source(device="id"))
 
 
+@settings(deadline=None)  # the first of its shape compiles
 @given(st.data())
 def test_a_payload_with_other_bytes_says_the_same_by_its_plan(data: st.DataObject) -> None:
     payload = bytearray(PAYLOAD.encode())
@@ -81,6 +83,7 @@ _payloads = st.dictionaries(
 )
 
 
+@settings(deadline=None)  # the first of its shape compiles
 @given(_payloads, st.sampled_from([None, 1]), st.booleans())
 def test_any_payload_says_the_same_by_its_plan(payload: dict[str, Any], indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(payload, indent=indent, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")

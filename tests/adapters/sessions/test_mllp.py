@@ -167,6 +167,15 @@ def test_an_acknowledgement_is_counted_and_is_no_piece() -> None:
     assert [(p.reason, p.token) for p in broken.pieces] == [("nested-start-block", None)]
 
 
+def test_noise_is_kept_and_answered_only_where_there_is_a_message_in_it() -> None:
+    session = MllpSession()
+    step = session.feed(b"\xff" + wrap(message("A1")) + message("A2") + b"\x1c\r" + b"\x0bhello\x1c\r", at(0))
+    assert [(piece.reason, piece.token) for piece in step.pieces] == [
+        ("no-start-block", None), ("", 0), ("no-start-block", 1), ("", 2),
+    ]  # fmt: skip
+    assert msa(session.kept(1, Outcome.MALFORMED, "no-start-block", at(0))) == [("AE", "A2")]
+
+
 def test_a_source_may_ask_for_both_acknowledgements() -> None:
     session = MllpSession("both")
     session.feed(wrap(message("A0", accept="AL", application="AL")), at(0))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.devices.registry import DRIVERS
@@ -61,6 +61,7 @@ def fed(session: Session, stream: bytes, cuts: list[int]) -> tuple[list[Piece], 
 
 
 @each_session
+@settings(deadline=None)
 @given(stream=streams, cuts=st.lists(st.integers(0, 2000), max_size=20))
 def test_any_chunking_gives_the_same_pieces(make: Callable[[], Session], stream: bytes, cuts: list[int]) -> None:
     assert fed(make(), stream, cuts) == fed(make(), stream, [])
@@ -68,6 +69,7 @@ def test_any_chunking_gives_the_same_pieces(make: Callable[[], Session], stream:
 
 
 @each_session
+@settings(deadline=None)
 @given(data=st.data())
 def test_it_never_raises_whatever_comes_in_any_order(make: Callable[[], Session], data: st.DataObject) -> None:
     session, now_s, tokens, last = make(), 0.0, [0], -1
@@ -97,6 +99,7 @@ def test_it_never_raises_whatever_comes_in_any_order(make: Callable[[], Session]
 
 
 @each_session
+@settings(deadline=None)
 @given(stream=streams)
 def test_it_asks_to_be_woken_no_more_often_than_it_waits(make: Callable[[], Session], stream: bytes) -> None:
     """Woken whenever it asks, it comes to rest or asks for a later moment each time."""
@@ -113,6 +116,7 @@ def test_it_asks_to_be_woken_no_more_often_than_it_waits(make: Callable[[], Sess
 
 
 @each_session
+@settings(deadline=None)
 @given(stream=streams)
 def test_no_frame_is_answered_before_it_is_kept_and_each_once(make: Callable[[], Session], stream: bytes) -> None:
     session = make()

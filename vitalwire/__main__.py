@@ -10,6 +10,7 @@ from runtime.errors import UserError
 from schemas.errors import VitalwireError
 from vitalwire import edge, processors, record, simulate
 from vitalwire.demo import demo
+from vitalwire.edge_read import read
 from vitalwire.output import cell
 from vitalwire.page import page
 from vitalwire.status import status
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="From the socket of a bedside device into the record. First: vitalwire demo (or make run).",
 )
 app.command()(demo)
+edge.app.command()(read)
 app.add_typer(edge.app, name="edge")
 app.add_typer(processors.app, name="processors")
 app.command()(page)

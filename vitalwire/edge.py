@@ -126,7 +126,9 @@ async def _check(settings: EdgeConfig, say: Callable[[checks.Finding], None]) ->
 def _broker(settings: EdgeConfig) -> checks.Finding:
     """Whether the broker answers, and has the topics that the processors create."""
     try:
-        known = topics_of(settings.kafka, settings.kafka_ca, settings.kafka_cert, settings.kafka_key)
+        known = topics_of(
+            settings.kafka, settings.kafka_ca, settings.kafka_cert, settings.kafka_key, insecure=settings.insecure
+        )
     except UserError as error:
         return checks.Finding("kafka", str(error), "is it started, and no firewall between?")
     missing = ", ".join(name for name in (*map(topics.raw, Lane), topics.RECEIPTS) if name not in known)

@@ -1,4 +1,4 @@
-"""`vitalwire edge read`: what stored frames would say, and what their sender would be answered. Nothing is sent or kept.
+"""`vitalwire edge read`: what stored frames would say, and what their sender would get. Nothing is sent or kept.
 
 The same session, driver, mapping and validation as on the wire: the way to try a mapping before it goes live.
 """
@@ -9,6 +9,7 @@ import re
 import sqlite3
 import sys
 import time
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,15 +22,15 @@ import numpy as np
 import typer
 
 from adapters.devices.registry import DRIVER_BY_NAME
-from adapters.driver import DeviceDriver, Source
+from adapters.driver import Source
 from adapters.session import Moment, Outcome, Piece, Session
 from adapters.sessions.mllp import wrap
-from edge_agent import agent, repeats
-from edge_agent.config import EdgeConfig, SourceConfig
+from edge_agent import repeats
+from edge_agent.agent import read_frame
+from edge_agent.config import Link, MqttLink, SerialLink, SourceConfig, TcpLink
 from edge_agent.delivery import Delivery
-from edge_agent.process import make_source, site_mappings
 from edge_agent.repeats import Repeats, Sending
-from runtime import config as configuration
+from edge_agent.sources import SourcePlan, load_edge, plan_source, site_mappings
 from schemas.batch import encode_report, table_of
 from schemas.block import Verdict
 from schemas.errors import ConfigError
@@ -95,13 +96,13 @@ class ReadFrame(msgspec.Struct, frozen=True):
 class Reader:
     """One connection: its session, what its driver remembers, and the frames that came before."""
 
-    driver: DeviceDriver[Any]
-    source: Source[Any]
-    session: Session | None
-    by_msh9: dict[str, str]
+    plan: SourcePlan
 
     def __post_init__(self) -> None:
         """Nothing is kept: what tells a repeat lies in memory."""
+        make_session = self.plan.driver.session
+        self.source: Source[Any] = self.plan.source("file")
+        self.session: Session | None = make_session(self.plan.settings) if make_session else None
         db = sqlite3.connect(":memory:", isolation_level=None)
         db.executescript(repeats.SCHEMA)
         self._repeats = Repeats(db)
@@ -118,7 +119,7 @@ class Reader:
         if self.session is None:
             self._count += 1
             return [Piece(data, token=self._count)]
-        if self.driver.name.startswith("hl7") and b"\x0b" not in data:
+        if self.plan.driver.name.startswith("hl7") and b"\x0b" not in data:
             data = wrap(data.rstrip(b"\x1c\r\n"))
         step = self.session.feed(data, _now())
         if any(not piece.reason for piece in step.pieces):
@@ -130,19 +131,21 @@ class Reader:
     def _frame(self, name: str, piece: Piece) -> ReadFrame:
         now_us = _now().utc_us
         delivery = Delivery(
-            piece.data, self.source, now_us, lambda _, __: None, piece.reason,
+            piece.data, self.source, now_us, piece.reason,
             sender=self.source.name, connection=1, token=piece.token, answered=piece.answered,
         )  # fmt: skip
-        driver = agent.driver_of_frame(self.driver, self.by_msh9, piece.data)
-        outcome, reason, reports = agent.read(driver, delivery)
-        repeat = False
-        if not reason and reports:
-            sending = Sending(delivery, any(r.own_time for r in reports), frozenset(r.claim for r in reports))
-            repeat = self._repeats.is_repeat(sending, now_us)
-            self._repeats.remember(sending, now_us)
+        outcome, reason, reports = read_frame(self.plan, delivery)
+        repeat = not reason and bool(reports) and self._is_repeat(Sending.of(delivery, reports), now_us)
         self.source.take_emitted()
         found = () if reason else tuple(_reports(reports, repeat, self.source))
         return ReadFrame(name, self._answer(piece, outcome, reason), reason, found)
+
+    def _is_repeat(self, sending: Sending, now_us: int) -> bool:
+        self._repeats.begin([sending], now_us)
+        found = self._repeats.is_repeat(sending, now_us)
+        self._repeats.remember(sending, now_us)
+        self._repeats.write(now_us)
+        return found
 
     def _answer(self, piece: Piece, outcome: Outcome, reason: str) -> str:
         if self.session is None or piece.token is None:
@@ -207,22 +210,34 @@ def _number(mantissa: int, exponent: int) -> int | float:
     return mantissa * 10**exponent if 0 <= exponent < 19 else float(Decimal(mantissa).scaleb(exponent))
 
 
+Files = Annotated[list[Path], typer.Argument(help="stored frames, in the order in which they came")]
+Driver = Annotated[str, typer.Option(help="one of " + ", ".join(DRIVER_BY_NAME))]
+Mapping = Annotated[Path | None, typer.Option(help="the site's mapping file, also one that is not in use yet")]
+Settings = Annotated[
+    list[str] | None, typer.Option(help="the driver's settings as TOML, one or more: 'dialect = \"mindray-pds\"'")
+]
+Config = Annotated[Path | None, typer.Option(help="an edge's configuration, with --source")]
+SourceName = Annotated[str, typer.Option("--source", help="a source in it; alone: the sender that the rows name")]
+Zone = Annotated[str, typer.Option(help="zone of times that state none: Asia/Shanghai")]
+JsonLines = Annotated[bool, typer.Option("--json", help="one object a frame, a line each")]
+
+
 def read(
-    files: Annotated[list[Path], typer.Argument(help="stored frames, in the order in which they came")],
-    driver: Annotated[str, typer.Option(help="one of " + ", ".join(DRIVER_BY_NAME))] = "",
-    mapping: Annotated[Path | None, typer.Option(help="the site's mapping file, also one that is not in use yet")] = None,
-    settings: Annotated[list[str], typer.Option(help="the driver's settings as TOML: 'dialect = \"mindray-pds\"'")] = [],  # noqa: B006 - typer's way
-    config: Annotated[Path | None, typer.Option(help="an edge's configuration, with --source")] = None,
-    source: Annotated[str, typer.Option(help="the source in it; alone: the sender that the mapping's rows name")] = "",
-    time_zone: Annotated[str, typer.Option(help="zone of times that state none: Asia/Shanghai")] = "",
-    json: Annotated[bool, typer.Option("--json", help="one object a frame, a line each")] = False,
-) -> None:  # fmt: skip
+    files: Files,
+    driver: Driver = "",
+    mapping: Mapping = None,
+    settings: Settings = None,
+    config: Config = None,
+    source: SourceName = "",
+    time_zone: Zone = "",
+    json: JsonLines = False,
+) -> None:
     """What stored frames would say: vitalwire edge read *.hl7 --driver hl7_oru --mapping site.toml.
 
     Shows device, channel, value, unit, verdict, and the answer that the sender would get. Nothing is sent or kept; the
     frames of one call are one connection, in order.
     """
-    reader = _reader(driver, mapping, settings, config, source, time_zone)
+    reader = Reader(_plan(driver, mapping, settings or [], config, source, time_zone))
     for path in files:
         try:
             data = path.read_bytes()
@@ -235,35 +250,53 @@ def read(
                 _show(frame)
 
 
-def _reader(
+def _plan(
     driver: str, mapping: Path | None, settings: list[str], config: Path | None, source: str, time_zone: str
-) -> Reader:
-    configured: SourceConfig | None = None
-    if config is not None:
-        edge = configuration.load(config, EdgeConfig)
-        names = {each.name: each for each in edge.source}
-        if source not in names:
-            raise ConfigError(
-                f"--source {source!r} is none of {', '.join(map(repr, names)) or 'no sources'} in {config}"
-            )
-        configured, mapping = names[source], mapping or edge.mapping
-    found = DRIVER_BY_NAME.get(driver or (configured.driver if configured else ""))
+) -> SourcePlan:
+    """The source that the options describe; raises ConfigError."""
+    base = _configured(config, source)
+    if base is not None:
+        configured, mapping = base[0], mapping or base[1]
+        driver = driver or configured.driver
+    found = DRIVER_BY_NAME.get(driver)
     if found is None:
         raise ConfigError(f"--driver {driver!r} is none of {', '.join(DRIVER_BY_NAME)}; or name --config and --source")
-    own = (
-        msgspec.to_builtins(configuration.decode("\n".join(settings), found.settings, "--settings")) if settings else {}
-    )
     sites = site_mappings(mapping)
     senders = [name for name in sites if name]
     name = source or (senders[0] if len(senders) == 1 else NAME)
-    chosen = SourceConfig(
-        name, found.name, configured.link if configured else None,  # type: ignore[arg-type]  # nothing is opened
-        {**(configured.settings if configured else {}), **own},
-        time_zone or (configured.time_zone if configured else None),
-        configured.drivers_by_msh9 if configured else {},
+    own = _toml(settings)
+    if base is None:
+        return plan_source(SourceConfig(name, driver, _LINKS[found.links[0]], own, time_zone or None), sites)
+    merged = {**(configured.settings if configured.driver == driver else {}), **own}
+    return plan_source(
+        msgspec.structs.replace(
+            configured, driver=driver, settings=merged, time_zone=time_zone or configured.time_zone
+        ),
+        sites,
     )  # fmt: skip
-    made = make_source(chosen, sites, "file")
-    return Reader(found, made, found.session(made.settings) if found.session else None, chosen.drivers_by_msh9)
+
+
+def _toml(settings: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads("\n".join(settings))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--settings is not TOML ({error}): write it like 'dialect = \"mindray-pds\"'") from None
+
+
+# Nothing is opened: a link that the driver can come over.
+_LINKS: dict[str, Link] = {"serial": SerialLink("/dev/null"), "tcp": TcpLink(), "mqtt": MqttLink()}
+
+
+def _configured(config: Path | None, name: str) -> tuple[SourceConfig, Path | None] | None:
+    """A source of a configuration and the mapping in use there; None without a configuration."""
+    if config is None:
+        return None
+    edge = load_edge(config)
+    for each in edge.source:
+        if each.name == name:
+            return each, edge.mapping
+    known = ", ".join(repr(each.name) for each in edge.source) or "no sources"
+    raise ConfigError(f"--source {name!r} is none of {known} in {config}")
 
 
 def _show(frame: ReadFrame) -> None:

@@ -139,6 +139,8 @@ class DeviceDriver(Generic[S]):
     session: Callable[[S], Session] | None = None
     channels: tuple[Channel, ...] = ()
     serial: SerialSettings | None = None  # set where the family speaks on a serial port
+    # Whether its messages may carry times without their zone: then the source has to name one.
+    has_local_times: Callable[[S], bool] = lambda _: False
 
     @property
     def links(self) -> tuple[str, ...]:

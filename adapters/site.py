@@ -3,11 +3,18 @@
     [[mapping]]
     sender = "icu-monitors"        # the source's name; absent: every source
     system = "99MNDRY"             # absent: whatever the system
-    code = "101"                   # OBX-3.1, or the path in a JSON payload
+    code = "101"                   # OBX-3.1, or the path in a JSON payload; absent: whatever the identifier
+    text = "HR"                    # OBX-3.2, in any case; absent: whatever the text. One of code and text must be there
     metric = "MDC_ECG_HEART_RATE"
-    unit = "MDC_DIM_BEAT_PER_MIN"  # or UCUM; absent: as sent
+    unit = "MDC_DIM_BEAT_PER_MIN"  # or UCUM, where the sender states none; absent: as sent
+    unit_is_wrong = false          # true: `unit` holds, whatever unit the sender states
     power_of_ten = 0               # the value as sent is multiplied by 10^this
+    decimal_comma = false          # true: "36,5" is 36.5
     missing = ["-100"]             # values as sent that mean "no reading"
+
+What the sender states outranks what a row assumes: a known unit that is not the row's makes the value doubtful. Two
+rows that could both match one thing are refused. A row without a text is not applied to a sender that writes several
+texts beside its code: nobody can say which of them was meant.
 
 `vitalwire mapping unmapped` prints such rows for what has none.
 """
@@ -15,9 +22,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from functools import lru_cache
+from itertools import combinations
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -31,44 +39,97 @@ _parts = lru_cache(8192)(decimal_parts)
 
 
 class Mapped(NamedTuple):
-    """A thing in standard words; unit 0 is "as sent"; the value as sent is multiplied by 10^exponent_shift (exact)."""
+    """A thing in standard words; unit 0 is "as sent"; the value as sent is multiplied by 10^exponent_shift (exact).
+
+    `row` names the row for people, "" where there is none; `any_text` says that it matched whatever the text.
+    """
 
     code: int
     unit: int
     exponent_shift: int = 0
     missing: tuple[str, ...] = ()
+    unit_is_wrong: bool = False
+    decimal_comma: bool = False
+    any_text: bool = False
+    row: str = ""
+
+
+class _Key(NamedTuple):
+    """What a row matches; "" is anything. The text is folded."""
+
+    system: str
+    code: str
+    text: str
+
+    def matches(self, system: str, code: str, text: str) -> bool:
+        return (
+            self.system in ("", system)
+            and self.code in ("", code)
+            and (not self.text or self.text == text)
+        )  # fmt: skip
+
+    def overlaps(self, other: _Key) -> bool:
+        """Whether one thing could match both."""
+        return all("" in (mine, theirs) or mine == theirs for mine, theirs in zip(self, other, strict=True))
 
 
 class SiteMapping(msgspec.Struct, frozen=True, eq=False):
-    """The table of one source: (code system or "", code) to standard words, with the unit as the sender means it."""
+    """The rows of one source: by code, and under "" those that name a text alone."""
 
-    rows: dict[tuple[str, str], Mapped] = {}
+    rows: dict[str, tuple[tuple[_Key, Mapped], ...]] = {}
 
-    def find(self, system: str, code: str) -> Mapped | None:
-        """By system and code, else by code alone."""
-        return self.rows.get((system, code)) or self.rows.get(("", code))
+    def find(self, system: str, code: str, text: str = "") -> Mapped | None:
+        """The row that matches, if any; the texts are as sent. There is never more than one."""
+        system, code, text = system.strip(), code.strip(), _folded(text)
+        for table in (code, "") if code else ("",):
+            for key, mapped in self.rows.get(table, ()):
+                if key.matches(system, code, text):
+                    return mapped
+        return None
+
+
+def _folded(text: str) -> str:
+    """As texts are compared: blanks and case mean nothing."""
+    return " ".join(text.split()).casefold()
 
 
 def scaled(text: str, exponent_shift: int = 0) -> tuple[int, int] | None:
     """Mantissa and exponent of a numeral as sent, shifted; None if it is none or a record cannot hold it."""
     parts = _parts(text) if len(text) <= NUMERAL_CHARS_MAX else None
-    if parts is None or not -128 <= parts[1] + exponent_shift <= 127:
+    if parts is None or not exponent_shift:
+        return parts
+    if not -128 <= parts[1] + exponent_shift <= 127:
         return None
     return parts[0], parts[1] + exponent_shift
 
 
 class _Row(msgspec.Struct, forbid_unknown_fields=True):
-    code: str
     metric: str
+    code: str = ""
+    text: str = ""
     sender: str = ""
     system: str = ""
     unit: str = ""
+    unit_is_wrong: bool = False
     power_of_ten: Annotated[int, msgspec.Meta(ge=-12, le=12)] = 0
+    decimal_comma: bool = False
     missing: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> _Key:
+        return _Key(self.system.strip(), self.code.strip(), _folded(self.text))
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     mapping: tuple[_Row, ...] = ()
+
+
+class _Named(NamedTuple):
+    """A row with its name for people, "mapping 3 (code '0002')"."""
+
+    number: int
+    name: str
+    row: _Row
 
 
 def read_site(text: str, where: str) -> dict[str, SiteMapping]:
@@ -80,23 +141,72 @@ def read_site(text: str, where: str) -> dict[str, SiteMapping]:
         rows = msgspec.toml.decode(text, type=_File).mapping
     except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigError(f"{where}: {error}") from None
-    tables: dict[str, dict[tuple[str, str], Mapped]] = {"": {}}
-    for number, row in enumerate(rows, 1):
-        table = tables.setdefault(row.sender, {})
-        if (row.system, row.code) in table:
-            raise ConfigError(f"{where}: mapping {number}: {row.code!r} is there twice for sender {row.sender!r}")
-        table[row.system, row.code] = _mapped(row, f"{where}: mapping {number} (code {row.code!r})")
-    return {sender: SiteMapping(tables[""] | table) for sender, table in tables.items()}
+    named = [_Named(number, _name(number, row), row) for number, row in enumerate(rows, 1)]
+    mapped = [(each, _mapped(each, where)) for each in named]
+    _refuse_overlaps(named, where)
+    return {
+        sender: _table([(each.row.key, m) for each, m in mapped if each.row.sender in ("", sender)])
+        for sender in dict.fromkeys(["", *(row.sender for row in rows)])
+    }
 
 
-def _mapped(row: _Row, where: str) -> Mapped:
+def _name(number: int, row: _Row) -> str:
+    words = [f"{name} {value!r}" for name, value in (("code", row.code), ("text", row.text)) if value]
+    return f"mapping {number} ({', '.join(words)})"
+
+
+def _table(rows: Iterable[tuple[_Key, Mapped]]) -> SiteMapping:
+    table: dict[str, list[tuple[_Key, Mapped]]] = {}
+    for key, mapped in rows:
+        table.setdefault(key.code, []).append((key, mapped))
+    return SiteMapping({code: tuple(group) for code, group in table.items()})
+
+
+def _refuse_overlaps(rows: list[_Named], where: str) -> None:
+    """No thing of one sender may match two rows: which of them counts would be chance."""
+    for first, second in map(sorted, _comparable(rows)):
+        senders = {first.row.sender, second.row.sender}
+        if (len(senders) == 1 or "" in senders) and first.row.key.overlaps(second.row.key):
+            raise ConfigError(
+                f"{where}: {first.name} and {second.name} could both match one value;"
+                " tell them apart by code, text or system"
+            )
+
+
+def _comparable(rows: list[_Named]) -> Iterator[tuple[_Named, _Named]]:
+    """The pairs of rows that are not told apart by their codes at sight."""
+    by_code: dict[str, list[_Named]] = {}
+    for each in rows:
+        by_code.setdefault(each.row.key.code, []).append(each)
+    for group in by_code.values():
+        yield from combinations(group, 2)
+    for any_code in by_code.get("", ()):
+        yield from ((any_code, each) for each in rows if each.row.key.code)
+
+
+def _mapped(named: _Named, where: str) -> Mapped:
+    _, name, row = named
+    where = f"{where}: {name}"
+    if not row.key.code and not row.key.text:
+        raise ConfigError(f"{where}: it would match everything; give a code or a text")
     metric = nomenclature.METRIC_BY_REFERENCE_ID.get(row.metric)
     if metric is None:
         raise ConfigError(f"{where}: no metric {row.metric!r}{_like(row.metric, nomenclature.METRIC_BY_REFERENCE_ID)}")
     unit = nomenclature.unit_from_text(row.unit) if row.unit else None
     if row.unit and unit is None:
         raise ConfigError(f"{where}: no unit {row.unit!r}{_like(row.unit, nomenclature.UNIT_BY_REFERENCE_ID)}")
-    return Mapped(metric.code, unit.code if unit else 0, row.power_of_ten, row.missing)
+    if row.unit_is_wrong and unit is None:
+        raise ConfigError(f"{where}: unit_is_wrong needs the unit that is right")
+    return Mapped(
+        code=metric.code,
+        unit=unit.code if unit else 0,
+        exponent_shift=row.power_of_ten,
+        missing=row.missing,
+        unit_is_wrong=row.unit_is_wrong,
+        decimal_comma=row.decimal_comma,
+        any_text=not row.key.text,
+        row=name,
+    )
 
 
 def _like(word: str, known: Iterable[str]) -> str:
@@ -105,16 +215,51 @@ def _like(word: str, known: Iterable[str]) -> str:
 
 
 def unmapped_line(system: str, code: str, unit: str, name: str) -> str:
-    """TOML to paste into the site's file for what the source `name` calls `code` (OBX-3 as `code^its name`)."""
-    code, _, called = code.partition("^")
-    known = nomenclature.unit_from_text(unit)
-    lines = ["[[mapping]]" + (f"  # {called}" if called.isprintable() and called else "")]
-    lines += [f"{key} = {_quoted(value)}" for key, value in (("sender", name), ("system", system), ("code", code))]
+    """TOML to paste into the site's file for what the source `name` calls `code` (OBX-3 as `code^its text`).
+
+    It carries no unit: where the sender states one, that one counts. Where it states none, a comment asks for it.
+    """
+    code, _, text = code.partition("^")
+    named = (("sender", name), ("system", system), ("code", code), ("text", text))
+    lines = ["[[mapping]]", *(f"{key} = {_quoted(value)}" for key, value in named if value or key == "sender")]
     lines.append('metric = "MDC_"')
-    lines.append(f"unit = {_quoted(known.reference_id if known else unit)}")
+    known = nomenclature.unit_from_text(unit) if unit else None
+    if not unit:
+        lines.append('# unit = ""  # the sender states none')
+    elif known is None:
+        lines.append(f'# unit = ""  # the sender\'s {_commented(unit)} is not known')
     return "\n".join(lines)
+
+
+def unmapped_lines(things: Iterable[tuple[str, str, str]], name: str) -> dict[tuple[str, str], str]:
+    """`unmapped_line` of each (system, code, unit), by system and code, such that `read_site` takes them together.
+
+    Of things that one row would match, the one that is told best is a row, and the others are comments.
+    """
+    units: dict[tuple[str, str], str] = {}
+    for system, code, unit in things:
+        units[system, code] = units.get((system, code)) or unit
+    kept: list[_Key] = []
+    lines = {}
+    for system, code in sorted(units, key=lambda thing: -sum(map(bool, _key_of(*thing)))):
+        key, line = _key_of(system, code), unmapped_line(system, code, units[system, code], name)
+        if not (key.code or key.text) or any(key.overlaps(other) for other in kept):
+            line = "\n".join(f"# {part}" for part in line.splitlines())
+        else:
+            kept.append(key)
+        lines[system, code] = line
+    return lines
+
+
+def _key_of(system: str, code: str) -> _Key:
+    code, _, text = code.partition("^")
+    return _Key(system.strip(), code.strip(), _folded(text))
 
 
 def _quoted(text: str) -> str:
     # TOML's basic strings are JSON's, but for DEL.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _commented(text: str) -> str:
+    return _quoted(text).encode("ascii", "backslashreplace").decode()

@@ -129,7 +129,7 @@ class EdgeBench:
 
     def accepted(self) -> int:
         """Values of committed reports that were accepted."""
-        return self._count("SELECT coalesce(sum(charted), 0)::int8 FROM ledger")
+        return self._count("SELECT coalesce(sum(accepted), 0)::int8 FROM ledger")
 
     def waves(self) -> int:
         """Committed stretches of waves."""

@@ -36,18 +36,20 @@ def keep_events(events: Sequence[Report], emitter: EventEmitter, spool: Spool) -
 class Chain:
     """What keeps the frames of one source. All calls are on the event loop."""
 
+    keeps = True
+
     def __init__(
         self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object]
     ) -> None:  # fmt: skip
         self._plan, self._spool, self._emitter = plan, spool, emitter
-        self._on_failure = on_failure
+        self.session_failed = on_failure
         self.frames = 0
         self._counters: dict[str, Counter] = {}
 
     def carry(self, delivery: Delivery, answer: Answer) -> None:
         """Carry a frame into the spool; its sender is answered when it is there, and not before."""
         self.frames += 1
-        outcome, reason, reports = self.read(delivery)
+        outcome, reason, reports = read_frame(self._plan, delivery)
         emitted = delivery.source.take_emitted()
         if not reports:  # a heartbeat: received, and nothing to keep; it may overtake frames that wait for the disk
             self._count(reason or "kept")
@@ -68,33 +70,30 @@ class Chain:
 
         self._spool.put(reports, delivery, settled)
 
-    def read(self, delivery: Delivery) -> tuple[Outcome, str, Sequence[Report]]:
-        """A frame's reports, and how its sender is to be answered; what cannot be read is a `rejected` report."""
-        source, reason, detail = delivery.source, delivery.reason, ""
-        source.received_at_us = delivery.received_at_us
-        if not reason:
-            driver = self._plan.driver
-            if self._plan.routes:
-                driver, source = self._plan.routed(source, message_type(delivery.frame))
-            try:
-                return Outcome.KEPT, "", driver.read(delivery.frame, source)
-            except FrameError as error:
-                reason, detail = error.reason, error.detail
-            except Exception as error:  # noqa: BLE001 - a driver's bug costs its frame's meaning, not its bytes or the feed
-                reason, detail = "driver-error", type(error).__name__
-                # Its text may hold what the device sent; runtime.logs shows its type and place alone.
-                _log.error("driver failed", source=source.name, driver=driver.name, exc_info=error)
-        return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejection(delivery, reason, detail)]
-
     def prove(self, connection: int, tokens: range) -> None:
         """The answers to these tokens have arrived: their frames will not be sent again."""
         self._spool.prove(connection, tokens)
-
-    def session_failed(self, error: Exception) -> None:
-        """A session raised, which is a bug: its connection ends."""
-        self._on_failure(error)
 
     def _count(self, label: str) -> None:
         if label not in self._counters:
             self._counters[label] = frames.labels(self._plan.name, label)
         self._counters[label].inc()
+
+
+def read_frame(plan: SourcePlan, delivery: Delivery) -> tuple[Outcome, str, Sequence[Report]]:
+    """A frame's reports, and how its sender is to be answered; what cannot be read is a `rejected` report."""
+    source, reason, detail = delivery.source, delivery.reason, ""
+    source.received_at_us = delivery.received_at_us
+    if not reason:
+        driver = plan.driver
+        if plan.routes:
+            driver, source = plan.routed(source, message_type(delivery.frame))
+        try:
+            return Outcome.KEPT, "", driver.read(delivery.frame, source)
+        except FrameError as error:
+            reason, detail = error.reason, error.detail
+        except Exception as error:  # noqa: BLE001 - a driver's bug costs its frame's meaning, not its bytes or the feed
+            reason, detail = "driver-error", type(error).__name__
+            # Its text may hold what the device sent; runtime.logs shows its type and place alone.
+            _log.error("driver failed", source=source.name, driver=driver.name, exc_info=error)
+    return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejection(delivery, reason, detail)]

@@ -8,14 +8,17 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
+from edge_agent.config import EdgeConfig, SerialLink, SourceConfig
 from edge_agent.holders import listener_on
-from edge_agent.process import driver_of, site_mappings, sources
+from edge_agent.process import check_brokers
+from edge_agent.sources import plan_source, site_mappings
 from edge_agent.watch import Watcher, verdict, watch
 from runtime import keys
+from runtime.config import read_secret
 from runtime.errors import UserError
 from runtime.tls import client_context
 from schemas.errors import ConfigError, VitalwireError
@@ -52,19 +55,37 @@ def settings(config: EdgeConfig) -> Iterator[Finding]:
         uuid.UUID(config.edge)
     except ValueError:
         yield Finding("edge", f"{config.edge!r} is no edge id", "take the one that `vitalwire edge keygen` printed")
-    names = [source.name for source in sources(config)]
+    try:
+        check_brokers(config)
+    except UserError as error:
+        yield _problem("kafka", str(error))
+    names = [source.name for source in config.source]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield Finding(name, "two sources have this name", "give each its own")
-    for source in sources(config):
+    for source in config.source:
         yield from source_settings(source)
 
 
-def source_settings(source: AnySource) -> Iterator[Finding]:
+def source_settings(source: SourceConfig) -> Iterator[Finding]:
     """What a source cannot be opened with."""
     try:
-        driver_of(source)
+        plan_source(source, {})
     except ConfigError as error:
         yield _problem(source.name, str(error))
+
+
+def senders(config: EdgeConfig) -> Iterator[Finding]:
+    """Senders of the mapping that are no source: their rows would never be used."""
+    names = [source.name for source in config.source]
+    try:
+        mappings = site_mappings(config.mapping)
+    except (ConfigError, OSError):  # said where the file is looked at
+        return
+    for sender in mappings:
+        if sender and sender not in names:
+            near = get_close_matches(sender, names, 1)
+            mend = f"did you mean {near[0]!r}?" if near else f"sources are {', '.join(map(repr, names)) or 'none'}"
+            yield Finding("mapping", f"the sender {sender!r} is no source: its rows are never used", mend)
 
 
 def files(config: EdgeConfig) -> Iterator[Finding]:
@@ -73,6 +94,8 @@ def files(config: EdgeConfig) -> Iterator[Finding]:
         ("key_file", "vitalwire edge keygen", lambda p: keys.load(p, allow_demo=config.demo)),
         ("platform_key_file", "copy it from the hospital's side", keys.read_public),
         ("kafka_ca", "copy the certificate of the broker's CA", client_context),
+        ("kafka_cert", "copy the certificate that the broker's CA gave this box", lambda _: _kafka_client(config)),
+        ("kafka_key", "copy the key of kafka_cert", read_secret),
         ("mapping", "leave the key out, or write the file", site_mappings),
     )
     for name, mend, look in looks:
@@ -97,6 +120,12 @@ def files(config: EdgeConfig) -> Iterator[Finding]:
     yield Finding("spool", text, mend, note=free > ROOM_BYTES)
 
 
+def _kafka_client(config: EdgeConfig) -> object:
+    if config.kafka_key is None:
+        raise UserError("kafka_cert stands alone: set kafka_key too")
+    return client_context(config.kafka_ca, config.kafka_cert, config.kafka_key)
+
+
 def metrics(config: EdgeConfig) -> Finding:
     """The port on which the agent is looked at."""
     holder, place = listener_on(config.metrics_port), f"port {config.metrics_port}"
@@ -105,26 +134,32 @@ def metrics(config: EdgeConfig) -> Finding:
     return Finding("metrics_port", f"{place} is taken by {holder}", "choose another, or 0 for none")
 
 
-def time_zone(source: AnySource) -> Finding | None:
+def time_zone(source: SourceConfig) -> Finding | None:
     """Refuses a source whose messages may carry a time without its zone: a zone is never guessed."""
-    needs = isinstance(source, MllpConfig) or (isinstance(source, MqttConfig) and source.time_field is not None)
-    if source.time_zone or not needs:
+    if source.time_zone:
+        return None
+    try:
+        plan = plan_source(source, {})
+    except ConfigError:  # said where it is looked at
+        return None
+    if not plan.driver.has_local_times(plan.settings):
         return None
     return Finding(source.name, "no time zone for times that come without one", 'time_zone = "Europe/Berlin"')
 
 
-def steady(source: AnySource, devices: Path = Path("/dev/serial")) -> Finding | None:
+def steady(source: SourceConfig, devices: Path = Path("/dev/serial")) -> Finding | None:
     """A port's name that another plug may get after the next start."""
-    if not isinstance(source, SerialConfig) or not source.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
+    link = source.link
+    if not isinstance(link, SerialLink) or not link.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
         return None
-    same = (link for link in sorted(devices.glob("by-*/*")) if os.path.realpath(link) == os.path.realpath(source.port))
+    same = (each for each in sorted(devices.glob("by-*/*")) if os.path.realpath(each) == os.path.realpath(link.port))
     better = next(same, devices / "by-id/...")
-    return Finding(source.name, f"{source.port} may be another device after a restart", f'port = "{better}"', note=True)
+    return Finding(source.name, f"{link.port} may be another device after a restart", f'port = "{better}"', note=True)
 
 
-async def socket(source: AnySource) -> Finding:
+async def socket(source: SourceConfig) -> Finding:
     """Open a source once, as the agent would."""
-    w, stop = Watcher(source, {}), asyncio.Event()
+    w, stop = Watcher(plan_source(source, {})), asyncio.Event()
     o, task = w.o, asyncio.ensure_future(watch(w, stop))
     for _ in range(int(OPEN_LIMIT_S / LOOK_S)):
         if task.done() or o.opened or o.trouble or o.held_by or o.refused:

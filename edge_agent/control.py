@@ -1,6 +1,6 @@
-"""The control socket of a running agent: how its sources stand, and what goes over them, for this machine's users.
+"""The control socket of a running agent, both its ends: how sources stand, and what goes over them.
 
-A Unix socket of mode 600. A client sends one line of JSON and gets lines until the end:
+A Unix socket of mode 600, so for the agent's own user. A client sends one line of JSON and gets lines until the end:
 
     {"ask": "sources"}                          one line of JSON: a list of states
     {"ask": "record", "source": "ICU-07"}       a recording (docs/recording.md) until the client closes
@@ -15,21 +15,24 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TextIO
 
 import msgspec
 import structlog
 
-from adapters.formats.recording import HEADER, write
+from adapters.formats.recording import HEADER, LINE_BYTES_MAX, write
 from edge_agent.supervisor import Supervisor
+from runtime.errors import EXIT_UNREACHABLE, UserError
 
 REQUEST_BYTES_MAX = 4096
 REQUEST_S = 5.0
 CLIENTS_MAX = 8
 RETRY_S = 30.0
+LINE_LIMIT = 4 * LINE_BYTES_MAX  # of a recording: hex, and what can be read of it
 _log = structlog.get_logger("control")
 
 
@@ -141,6 +144,56 @@ def listen(path: Path) -> socket.socket:
     finally:
         os.umask(mask)
     return listening
+
+
+async def states(path: Path) -> list[dict[str, Any]]:
+    """How the sources of the agent at this socket stand; raises UserError."""
+    async with _asking(path, {"ask": "sources"}) as reader:
+        answer = await _first_line(reader)
+    found: list[dict[str, Any]] = msgspec.json.decode(answer)
+    return found
+
+
+async def record(path: Path, source: str, out: TextIO, stop: asyncio.Event) -> int:
+    """Write a recording of a source until `stop`, or until the agent ends; the number of lines. Raises UserError."""
+    count = 0
+    async with _asking(path, {"ask": "record", "source": source}) as reader:
+        line = await _first_line(reader)
+        stopped = asyncio.ensure_future(stop.wait())
+        while line:
+            out.write(line.decode())
+            count += 1
+            reading = asyncio.ensure_future(reader.readline())
+            await asyncio.wait([reading, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done():
+                reading.cancel()
+                break
+            line = await reading
+        stopped.cancel()
+    return count
+
+
+@asynccontextmanager
+async def _asking(path: Path, request: dict[str, str]) -> AsyncIterator[asyncio.StreamReader]:
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=LINE_LIMIT)
+    except OSError as error:
+        raise UserError(
+            f"no agent answers at {path} ({error.strerror}): does `vitalwire edge run` run with this configuration?",
+            EXIT_UNREACHABLE,
+        ) from None
+    try:
+        writer.write(msgspec.json.encode(request) + b"\n")
+        yield reader
+    finally:
+        writer.close()
+
+
+async def _first_line(reader: asyncio.StreamReader) -> bytes:
+    line = await reader.readline()
+    if line.startswith(b'{"error"'):
+        raise UserError(str(msgspec.json.decode(line)["error"]))
+    return line
 
 
 def _remove_stale(path: Path) -> None:

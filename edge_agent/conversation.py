@@ -39,7 +39,12 @@ class Line(Protocol):
 
 
 class Keeper(Protocol):
-    """What keeps frames: the agent's chain, or in `edge watch` one that only looks."""
+    """What keeps frames: the agent's chain, or in `edge watch` one that only looks.
+
+    `keeps`: False where it only looks; then nothing is ever answered, and nothing waits.
+    """
+
+    keeps: bool
 
     def carry(self, delivery: Delivery, answer: Answer) -> None:
         """A frame came; `answer` is called when it is kept or refused."""
@@ -49,7 +54,7 @@ class Keeper(Protocol):
         """The answers to these tokens have arrived."""
         ...
 
-    def session_failed(self, error: Exception) -> None:
+    def session_failed(self, error: Exception, /) -> object:
         """The session raised, which is a bug: its connection ends."""
         ...
 
@@ -178,7 +183,8 @@ class Conversation:
         self._settle()
 
     def _carry(self, piece: Piece, at_us: int) -> None:
-        self.unanswered += 1
+        if self._keeper.keeps:
+            self.unanswered += 1
         sender = "" if piece.token is None else self._sender
         delivery = Delivery(
             piece.data, self._source, at_us, piece.reason, False, sender,

@@ -10,6 +10,7 @@ from collections import Counter
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 
 import msgspec
 import prometheus_client
@@ -83,7 +84,7 @@ class Edge:
         self.supervisors = [
             Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
         ]
-        self._control = ControlServer(config.control_socket or config.spool / "control.sock", self.supervisors)
+        self._control = ControlServer(control_path(config), self.supervisors)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
@@ -166,8 +167,17 @@ class Edge:
         return reasons
 
     def states(self) -> list[SourceState]:
-        """How each source stands (/readyz, `vitalwire edge sources`)."""
+        """How each source stands (`vitalwire edge sources`)."""
         return [supervisor.state for supervisor in self.supervisors]
+
+    def notes(self) -> list[str]:
+        """Sources in trouble: the others flow, and so it is ready (/readyz)."""
+        return [f"{state.name}: {state.why}" for state in self.states() if state.state == "trouble"]
+
+
+def control_path(config: EdgeConfig) -> Path:
+    """Where the running agent can be asked."""
+    return config.control_socket or config.spool / "control.sock"
 
 
 def check_brokers(config: EdgeConfig) -> None:

@@ -1,6 +1,6 @@
 """When a batch is sent again: a state machine without I/O and without a clock of its own (DESIGN, "What must hold" 5).
 
-Sending is free of doubt only when the receipt has come: a broker may lose everything that it has acknowledged.
+Sending is certain only when the receipt has come: a broker may lose everything that it has acknowledged.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class _Sent:
 class Stream:
     """What was sent of one stream and has no receipt; instants in seconds of any steady clock.
 
-    `after` is the number up to which everything was sent since the last `again`; `behind` says that the spool may hold
-    more. What is in flight stays within `bytes_max` and IN_FLIGHT_BATCHES_MAX, sent again or not: never a storm.
+    `after` is the number up to which everything was sent since the last `resend_all`; `behind` says that the spool may
+    hold more. What is in flight stays within `bytes_max` and IN_FLIGHT_BATCHES_MAX, sent again or not: never a storm.
     """
 
     def __init__(self, bytes_max: int, jitter: Callable[[], float] = random.random) -> None:
@@ -35,7 +35,7 @@ class Stream:
         self.after, self.behind = 0, True
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """Bytes that may be sent now; 0 when receipts must come first. One batch always may, however large."""
         if not self._in_flight:
             return self._bytes_max
@@ -55,9 +55,9 @@ class Stream:
         self.forget(number)
         for earlier in self._in_flight:
             if earlier < number:
-                self.doubt(earlier, now)
+                self.schedule_resend(earlier, now)
 
-    def doubt(self, number: int, now: float) -> None:
+    def schedule_resend(self, number: int, now: float) -> None:
         """Something says that the batch did not arrive: it is sent again soon, and each time less soon."""
         if out := self._in_flight.get(number):
             out.due = min(out.due, now + min(OVERTAKEN_S * 2**out.doublings, RESEND_MAX_S))
@@ -70,7 +70,7 @@ class Stream:
         """The batch need not be sent again."""
         self._in_flight.pop(number, None)
 
-    def again(self) -> None:
+    def resend_all(self) -> None:
         """Nothing that was sent counts any more: another broker, a wiped one, or another store."""
         self.after, self.behind = 0, True
         self._in_flight.clear()

@@ -178,36 +178,41 @@ def load_edge(path: Path) -> EdgeConfig:
     return config
 
 
-EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
-    SerialLink: {"port": "/dev/serial/by-id/usb-FTDI_FT232R_A50285BI-if00-port0"},
-    TcpLink: {},
-    MqttLink: {},
-}
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "serial": {
+        "port": "/dev/serial/by-id/usb-FTDI_FT232R_A50285BI-if00-port0", "baud": 9600, "data_bits": 8, "stop_bits": 1,
+    },
+    "tcp": {"dial": "10.0.0.7:2575"},
+}  # fmt: skip
 
 
 def sample_edge() -> str:
-    """The agent's configuration file with every key: one [[source]] a link and driver, all of them left out."""
+    """The agent's configuration file with every key: a [[source]] a driver, under the first link that carries it.
+
+    All are left out; the first of each link shows every key of that link.
+    """
     tables: list[str] = []
-    shown_links: set[type[msgspec.Struct]] = set()
     for link in (SerialLink, TcpLink, MqttLink):
-        for driver in DRIVER_BY_NAME.values():
-            if link.__struct_config__.tag in driver.links:
-                tables += _sample_source(link, driver, whole=link not in shown_links)
-                shown_links.add(link)
+        tag = str(link.__struct_config__.tag)
+        drivers = [driver for driver in DRIVER_BY_NAME.values() if driver.links[0] == tag]
+        for driver in drivers:
+            tables += _sample_source(link, driver, whole=driver is drivers[0])
     return configuration.sample(EdgeConfig, str(EdgeConfig.__doc__), {"source": tables})
 
 
 def _sample_source(link: type[msgspec.Struct], driver: DeviceDriver[Any], *, whole: bool) -> list[str]:
-    """A [[source]] of this link and driver; the link's keys stand in the first of each link alone."""
+    """A [[source]] of this link and driver; with `whole` every key of the link."""
     tag = str(link.__struct_config__.tag)
-    shown = {"name": f"{driver.name} over {tag}", "driver": driver.name, "time_zone": "Asia/Shanghai",
-             "drivers_by_msh9": {"ORU": driver.name}}  # fmt: skip
+    shown = {"name": f"{driver.name} over {tag}", "driver": driver.name, "time_zone": "Asia/Shanghai"}
+    examples = _EXAMPLES.get(tag, {})
     if whole:
-        about = f"{link.__doc__} (every key of this link; other sources of it have the same)"
-        link_lines = configuration.sample_table(link, "[source.link]", about, EXAMPLES[link], {})
+        link_lines = configuration.sample_table(link, "[source.link]", str(link.__doc__), examples, {})
     else:
-        link_lines = ["", "#[source.link]", f'#type = "{tag}"']
-        link_lines += [f"#{key} = {configuration.to_toml(value)}" for key, value in EXAMPLES[link].items()]
-    settings = configuration.sample_table(driver.settings, "[source.settings]", f"of the driver {driver.name}", {}, {})
+        link_lines = ["", f"# its other keys are those of the first {tag} link above", "#[source.link]"]
+        link_lines.append(f'#type = "{tag}"')
+        required = [field.name for field in msgspec.structs.fields(link) if field.required]
+        link_lines += [f"#{name} = {configuration.to_toml(examples[name])}" for name in required]
+    about = f"of the driver {driver.name}"
+    settings = configuration.sample_table(driver.settings, "[source.settings]", about, {}, {})
     inner = {"link": link_lines, "settings": settings}
     return configuration.sample_table(SourceConfig, "[[source]]", driver.title, shown, inner)

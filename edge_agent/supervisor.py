@@ -116,7 +116,7 @@ class Supervisor:
             self._gone_since_us = 0
         self._set_state("stands", "")
 
-    def troubled(self, why: str) -> None:
+    def troubled(self, why: str, refused: str = "") -> None:
         """It does not stand; each reason is said once."""
         self._gone_since_us = self._gone_since_us or self._now_us()
         if why != self._state.why:

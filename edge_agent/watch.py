@@ -1,7 +1,8 @@
 """Why nothing arrives: what is seen at one source, and one verdict in plain words.
 
-`verdict` is pure; `Watcher` counts what `watch` sees. Nothing is kept, and so nothing is acknowledged: an MLLP
-sender keeps its message. MQTT is listened to in a session of its own, beside the agent's.
+`verdict` is pure; `Watcher` counts what comes over the real link and out of the real session, which polls and does what
+else a link needs to stand. Nothing is kept, and so no message is acknowledged: its sender keeps it. MQTT is listened to
+in a session of its own, beside the agent's.
 """
 
 from __future__ import annotations
@@ -9,36 +10,33 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from typing import Any, NamedTuple
 
-from adapters.driver import SerialFramer, SerialSettings, Source
-from adapters.formats.mllp import MllpFramer
-from adapters.site import SiteMapping
-from edge_agent import agent
-from edge_agent.config import AnySource, MllpConfig, MqttConfig, SerialConfig, place_of
-from edge_agent.delivery import Delivery
+from adapters.driver import Source
+from adapters.sessions.mllp import MllpSession
+from edge_agent.agent import read_frame
+from edge_agent.config import MqttLink, SerialLink, TcpLink
+from edge_agent.conversation import Conversation, Keeper, Line
+from edge_agent.delivery import Answer, Delivery
 from edge_agent.holders import holder_of, listener_on
-from edge_agent.process import driver_of, make_source
-from edge_agent.transports.mllp import READ_BYTES, client_tls, server_tls, split_address
-from edge_agent.transports.mqtt import Client, client_id
-from edge_agent.transports.serial import open_port, trouble
-from runtime.clock import now_us
+from edge_agent.links.mqtt import MqttBroker, client_id
+from edge_agent.links.owner import LinkError
+from edge_agent.links.tcp import split_address
+from edge_agent.recording import Tap
+from edge_agent.sources import SourcePlan, link_type
+from edge_agent.supervisor import Link, link_of
 from runtime.errors import UserError
 from runtime.logs import printable
-from runtime.tls import check_listener
 from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
 from schemas.report import Kind, Record, RecordKind, Validity
 
 SILENT_S = 10.0  # after values: longer than any monitor waits between two
-DIAL_LIMIT_S = 5.0
+AGAIN_S = 0.5  # after a gateway ended its connection in good order
 CLAIMS_MAX = 500
 START_BLOCK = "0b"
 TLS_HANDSHAKE = "16 03"  # RFC 8446 section 5.1: a record's type and version
@@ -56,7 +54,8 @@ class Observation:
     trouble: str = ""
     held_by: str = ""
     refused: str = ""  # by the MQTT broker, in its words
-    connections: int = 0  # MLLP senders that came, or the gateway that we reached
+    is_mllp: bool = False
+    connections: int = 0  # senders that came, or the gateway that we reached
     bytes: int = 0
     head: str = ""  # the first bytes, in hex
     silent_s: float | None = None  # age of the last byte
@@ -104,7 +103,7 @@ def _at_the_port(o: Observation) -> Found:
         yield "not-open", o.trouble
     if not o.opened:
         yield "not-reached", f"no answer from {o.place} in {o.seconds:.0f} s: address, or a firewall between"
-    if o.transport == "mllp" and not o.connections:
+    if o.transport == "tcp" and not o.connections:
         yield "nobody", f"nobody has connected: is the sender set to {o.place}, and no firewall between?"
 
 
@@ -116,10 +115,10 @@ def _on_the_wire(o: Observation) -> Found:
             "no-bytes",
             {
                 "serial": f"port opens, 0 bytes in {o.seconds:.0f} s: cable or null-modem",
-                "mllp": f"a sender is connected, 0 bytes in {o.seconds:.0f} s: is its export switched on?",
+                "tcp": f"a sender is connected, 0 bytes in {o.seconds:.0f} s: is its export switched on?",
             }.get(o.transport, "connected, but nothing on this topic"),
         )
-    if o.transport == "mllp":
+    if o.is_mllp:
         if o.head.startswith(TLS_HANDSHAKE):
             yield "tls", "the sender speaks TLS and this port does not: set tls_cert and tls_key"
         if "no-start-block" in o.bad or not o.head.startswith(START_BLOCK):
@@ -164,47 +163,86 @@ def _reasons(o: Observation) -> str:
     return ", ".join(f"{reason} {count}x" for reason, count in o.bad.most_common(3))
 
 
-class Watcher:
-    """Counts what comes at a source; `say` gets a kind (bytes, frame, values) and a line for people."""
+class _LookingTap(Tap):
+    """Shows bytes as they come, and passes them on to nobody."""
 
-    def __init__(
-        self, config: AnySource, sites: dict[str, SiteMapping], say: Callable[[str, str], None] = lambda _, __: None
-    ) -> None:
-        self.config, self.driver = config, driver_of(config)
-        self.o = Observation(config.name, config.transport, place_of(config))
-        self.source, self._say = partial(make_source, config, sites), say
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._take, self.is_used = take, True
+
+    def incoming(self, connection: int, data: bytes) -> None:
+        self._take(data)
+
+
+class Watcher:
+    """The owner of a source's link that only looks; `say` gets a kind (bytes, frame, values) and a line for people."""
+
+    keeps = False
+
+    def __init__(self, plan: SourcePlan, say: Callable[[str, str], None] = lambda _, __: None) -> None:
+        self.name, self.plan = plan.name, plan
+        self.tap: Tap = _LookingTap(self._take_bytes)
+        self.keeper: Keeper = self
+        kind = link_type(plan.link)
+        self.o = Observation(plan.name, kind, plan.link.address)
+        make_session = plan.driver.session
+        self.o.is_mllp = make_session is not None and isinstance(make_session(plan.settings), MllpSession)
+        self._say = say
+        self._conversations: list[Conversation] = []
         self._began_s, self._last_s = time.monotonic(), 0.0
 
     def look(self) -> Observation:
         """What was seen so far."""
         now_s = time.monotonic()
         self.o.seconds, self.o.silent_s = now_s - self._began_s, now_s - self._last_s if self.o.bytes else None
+        self.o.pending = any(conversation.phase == "receiving" for conversation in self._conversations)
         return self.o
 
-    def take(self, data: bytes) -> None:
-        """Bytes as they came."""
-        self.o.head = self.o.head or data[:16].hex(" ")
-        self.o.bytes += len(data)
-        self._last_s = time.monotonic()
-        self._say("bytes", data[:24].hex(" ") + (" …" if len(data) > 24 else ""))
+    # --- as the owner of its link -------------------------------------------------------------------------------------
 
-    def hear(self, data: bytes, framer: SerialFramer, source: Source) -> None:
-        """Bytes as they came, and the pieces that are complete with them."""
-        self.take(data)
-        for piece in framer.feed(data):
-            self.frame(piece.data, source, piece.reason)
+    def stands(self) -> None:
+        """The port is open, we listen, or the other side has answered."""
+        self.o.opened, self.o.trouble, self.o.refused = True, "", ""
 
-    def frame(self, data: bytes, source: Source, reason: str = "", *, retained: bool = False) -> None:
-        """A piece that a framer cut."""
-        delivery = Delivery(data, source, now_us(), lambda _, __: None, reason, retained)
-        _, why, reports = agent.read(self.driver, delivery)
+    def troubled(self, why: str, refused: str = "") -> None:
+        """It does not stand."""
+        self.o.opened, self.o.trouble, self.o.refused = False, why, refused
+
+    def emit(self, code: str, text: str) -> None:
+        """Nothing is kept."""
+
+    def count(self, name: str) -> None:
+        """Something to be counted with the source's counts."""
+        self.plan.counts[name] += 1
+
+    def source(self, peer: str) -> Source[Any]:
+        """What the driver is told of a connection or a topic."""
+        return self.plan.source(peer)
+
+    def converse(self, line: Line, peer: str) -> Conversation:
+        """A connection's conversation, in the protocol of the source's driver."""
+        make_session = self.plan.driver.session
+        if make_session is None:
+            raise LinkError(f"driver {self.plan.driver.name} has no session for {self.o.transport}")
+        self.o.connections += 1
+        made = Conversation(make_session(self.plan.settings), line, self.source(peer), self.keeper, self.tap)
+        self._conversations.append(made)
+        return made
+
+    # --- as the keeper of its conversations ---------------------------------------------------------------------------
+
+    def carry(self, delivery: Delivery, answer: Answer) -> None:
+        """A frame, or bytes that are none; nobody is answered."""
+        _, why, reports = read_frame(self.plan, delivery)
+        delivery.source.take_emitted()
+        data = delivery.frame
         shown = f"{len(data)} bytes" if b"\0" in data else printable(data, 120)  # binary ones were shown in hex
         self._say("frame", f"{shown}  ← {why}" if why else shown)
         if why:
             self.o.bad[why] += 1
             return
         self.o.frames += 1
-        self.o.retained += retained
+        self.o.retained += delivery.retained
         for report in reports:
             if len(self.o.claims) < CLAIMS_MAX and report.kind is not Kind.CONTEXT:
                 self.o.claims[report.claim] = None
@@ -214,6 +252,19 @@ class Watcher:
             self.o.readings += sum(r.validity is not Validity.NOT_AVAILABLE for r in numbers)
             if numbers:
                 self._say("values", f"{', '.join(map(in_words, numbers))}  from {report.claim}")
+
+    def prove(self, connection: int, tokens: range) -> None:
+        """Nothing is kept."""
+
+    def session_failed(self, error: Exception) -> None:
+        """The session raised, which is a bug: its connection ends."""
+        self.o.bad[f"session-error {type(error).__name__}"] += 1
+
+    def _take_bytes(self, data: bytes) -> None:
+        self.o.head = self.o.head or data[:16].hex(" ")
+        self.o.bytes += len(data)
+        self._last_s = time.monotonic()
+        self._say("bytes", data[:24].hex(" ") + (" …" if len(data) > 24 else ""))
 
 
 def in_words(record: Record) -> str:
@@ -227,120 +278,36 @@ def in_words(record: Record) -> str:
     return f"{name} {number:f} {unit.ucum if unit else sent.unit if sent else ''}".rstrip()
 
 
-# --- at the ports: each waits until `stop` is set -------------------------------------------------------------------
-
-
 async def watch(w: Watcher, stop: asyncio.Event) -> None:
-    """Watch until `stop`; what hinders it stands in the observation."""
-    try:
-        if isinstance(w.config, SerialConfig):
-            await _serial(w, w.config, stop)
-        elif isinstance(w.config, MllpConfig):
-            await (_dial if w.config.dial else _listen)(w, w.config, stop)
-        else:
-            await _subscribe(w, w.config, stop)
-    except (UserError, OSError) as error:  # OSError: a CA file of the MQTT broker
-        w.o.trouble = str(error)
-
-
-async def _serial(w: Watcher, config: SerialConfig, stop: asyncio.Event) -> None:
-    assert w.driver.framer is not None
-    if "://" not in config.port and (holder := holder_of(config.port)):
+    """Watch until `stop`, or until the link cannot be had; what hinders it stands in the observation."""
+    link = w.plan.link
+    if isinstance(link, SerialLink) and "://" not in link.port and (holder := holder_of(link.port)):
         w.o.held_by = str(holder)  # also without a lock: each of two readers gets half of the bytes
         return
+    work = asyncio.ensure_future(_run(w, _link_to_watch(w.plan)))
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
+    for task in (work, stopped):
+        task.cancel()
+    await asyncio.gather(work, stopped, return_exceptions=True)
+
+
+def _link_to_watch(plan: SourcePlan) -> Link:
+    """The link as the agent has it; a broker in a session of its own, at QoS 0."""
+    if isinstance(plan.link, MqttLink):
+        return MqttBroker(plan.link, client_id("watch", plan.name), lasting=False)
+    return link_of(plan, "")
+
+
+async def _run(w: Watcher, link: Link) -> None:
     try:
-        port = await asyncio.to_thread(open_port, config, w.driver.serial or SerialSettings())
-    except Exception as error:  # noqa: BLE001 - see open_port
-        w.o.trouble = trouble(config.port, error)
-        return
-    w.o.opened, framer, source = True, w.driver.framer(), w.source(config.port)
-    try:
-        while not stop.is_set():
-            if data := await asyncio.to_thread(port.read, READ_BYTES):  # what came until its time-out
-                w.hear(data, framer, source)
-    except Exception as error:  # noqa: BLE001 - as in the agent, when a port goes under a read
-        w.o.trouble = f"{config.port} was lost while it was read ({error}): plug, adapter or hub"
-    finally:
-        with suppress(OSError):
-            port.close()
-
-
-async def _converse(w: Watcher, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    w.o.connections += 1
-    source, framer = w.source((writer.get_extra_info("peername") or ("?",))[0]), MllpFramer()
-    with suppress(OSError):
-        while data := await reader.read(READ_BYTES):
-            w.hear(data, framer, source)
-            w.o.pending = framer.pending
-    if rest := framer.close():
-        w.frame(rest.data, source, rest.reason)
-    writer.close()
-
-
-async def _listen(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
-    host, port = split_address(w.o.place)
-    check_listener(host, tls=c.tls_cert is not None, insecure=c.insecure)
-    talks: dict[asyncio.StreamWriter, asyncio.Future[None]] = {}
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talks[writer] = asyncio.ensure_future(_converse(w, reader, writer))
-
-    try:
-        server = await asyncio.start_server(connected, host, port, ssl=server_tls(c))
-    except OSError as error:
-        w.o.held_by = str(listener_on(port) or "") if error.errno == errno.EADDRINUSE else ""
-        w.o.trouble = f"{w.o.place} is not to be had ({os.strerror(error.errno or 0)}): choose another address or port"
-        return
-    w.o.opened = True
-    await stop.wait()
-    server.close()
-    for writer in talks:
-        writer.close()
-    await asyncio.gather(*talks.values())
-
-
-async def _dial(w: Watcher, c: MllpConfig, stop: asyncio.Event) -> None:
-    tls = client_tls(c)
-    try:
-        async with asyncio.timeout(DIAL_LIMIT_S):
-            reader, writer = await asyncio.open_connection(*split_address(w.o.place), ssl=tls)
-    except OSError as error:  # TimeoutError is one
-        w.o.trouble = (
-            f"{w.o.place} is not reached ({str(error) or 'no answer'}): is the gateway on, no firewall between?"
-        )
-        return
-    w.o.opened = True
-    talk = asyncio.ensure_future(_converse(w, reader, writer))
-    await stop.wait()
-    writer.close()
-    await talk
-
-
-async def _subscribe(w: Watcher, c: MqttConfig, stop: asyncio.Event) -> None:
-    """At QoS 0, in a session of its own. paho calls back on a thread of its own."""
-    loop, client = asyncio.get_running_loop(), Client(c, client_id("watch", c.name), lasting=False)
-
-    def on_connect(_: object, __: object, ___: object, reason: Any, *____: object) -> None:
-        w.o.trouble, w.o.refused, w.o.opened = "", str(reason) if reason.is_failure else "", not reason.is_failure
-        if w.o.opened:
-            client.subscribe([(topic, 0) for topic in c.topics])
-
-    def on_subscribe(_: object, __: object, ___: object, reasons: Any, *____: object) -> None:
-        if any(reason.is_failure for reason in reasons):
-            w.o.trouble = f"connected, but the broker allows us none of {c.topics}: its access list"
-
-    def on_connect_fail(*_: object) -> None:
-        w.o.trouble = f"{w.o.place} is not reached: is the broker on, the port right, no firewall between?"
-
-    def on_message(_: object, __: object, message: Any) -> None:
-        loop.call_soon_threadsafe(came, message.topic, message)
-
-    def came(topic: str, message: Any) -> None:
-        w.take(message.payload)
-        w.frame(message.payload, w.source(topic), retained=message.retain)
-
-    client.on_connect, client.on_subscribe, client.on_message = on_connect, on_subscribe, on_message
-    client.on_connect_fail = on_connect_fail
-    client.loop_start()
-    await stop.wait()
-    await asyncio.to_thread(client.end)
+        while True:
+            await link.run(w)
+            await asyncio.sleep(AGAIN_S)
+    except LinkError as error:
+        cause = error.__cause__
+        if isinstance(w.plan.link, TcpLink) and isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:
+            w.o.held_by = str(listener_on(split_address(w.o.place)[1]) or "")
+        w.troubled(str(error))
+    except (UserError, OSError) as error:
+        w.troubled(str(error))

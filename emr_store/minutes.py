@@ -1,4 +1,4 @@
-"""Minute summaries of charted values: computed once when a minute is closed, again when late data comes."""
+"""Minute summaries of accepted values: computed once when a minute is closed, again when late data comes."""
 
 from __future__ import annotations
 

@@ -400,6 +400,51 @@ def edge_counts(conn: psycopg.Connection) -> list[tuple[UUID, datetime, str]]:
     return [(edge, at, text) for edge, at, text in conn.execute(_COUNTS_SQL)]
 
 
+class SourceTrouble(NamedTuple):
+    """A source of an edge that does not stand, and why, as its edge said last."""
+
+    edge: UUID
+    source: str
+    why: str
+    since: datetime | None
+
+
+_TROUBLES_SQL = f"""
+SELECT DISTINCT ON (d.edge, split_part(t ->> 'text', ': ', 1)) d.edge, t ->> 'text', r.observed_at
+FROM report r JOIN device d USING (device) CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t
+WHERE r.kind = {int(Kind.EVENT)} AND {_WORDS} AND d.claim = 'edge:' || d.edge AND t ->> 'code' = 'source-trouble'
+    AND r.observed_at > now() - interval '30 days'
+ORDER BY d.edge, split_part(t ->> 'text', ': ', 1), r.observed_at DESC, r.batch DESC, r.leaf DESC
+"""
+
+
+def sources_in_trouble(conn: psycopg.Connection) -> list[SourceTrouble]:
+    """Those that stand in trouble by their edges' newest counts; why, their newest event of it says."""
+    in_trouble = [
+        (edge, name.removeprefix(_STATE))
+        for edge, _, text in edge_counts(conn)
+        for name, state in sorted(_object(text).items())
+        if name.startswith(_STATE) and state == "trouble"
+    ]
+    if not in_trouble:
+        return []
+    why: dict[tuple[UUID, str], tuple[str, datetime]] = {}
+    for edge, text, at in conn.execute(_TROUBLES_SQL):
+        source, _, words = text.partition(": ")
+        why[edge, source] = (words, at)
+    return [SourceTrouble(edge, source, *why.get((edge, source), ("", None))) for edge, source in in_trouble]
+
+
+_STATE = "state:"  # a source's state in the counts of its edge
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except msgspec.MsgspecError:
+        return {}
+
+
 def edge_clocks(conn: psycopg.Connection) -> dict[UUID, float]:
     """How far each edge's clock is from the broker's, in ms, as it said last."""
     return dict(conn.execute("SELECT edge, offset_ms FROM edge_clock").fetchall())

@@ -115,6 +115,16 @@ def adopt(conn: psycopg.Connection, device: str, bed: str, name: str) -> DeviceR
 
     Raises VitalwireError where none or several fit.
     """
+    uuid = find_device(conn, device)
+    conn.execute(
+        "UPDATE device SET bed = %s, name = coalesce(nullif(%s, ''), name), adopted_at = now() WHERE uuid = %s",
+        (bed, name, uuid),
+    )
+    return next(d for d in devices(conn) if d.uuid == uuid)
+
+
+def find_device(conn: psycopg.Connection, device: str) -> UUID:
+    """The device of this id, beginning of an id, or claim; raises VitalwireError where none or several fit."""
     beginning = device.lower() if len(device) >= ID_CHARS_MIN else None
     rows = conn.execute(
         "SELECT uuid FROM device WHERE starts_with(uuid::text, %s) OR claim = %s LIMIT 2", (beginning, device)
@@ -122,8 +132,17 @@ def adopt(conn: psycopg.Connection, device: str, bed: str, name: str) -> DeviceR
     if len(rows) != 1:
         found = "no device" if not rows else "several devices"
         raise VitalwireError(f"{found} named {device!r}: see `vitalwire devices list` for ids")
-    conn.execute(
-        "UPDATE device SET bed = %s, name = coalesce(nullif(%s, ''), name), adopted_at = now() WHERE uuid = %s",
-        (bed, name, rows[0][0]),
-    )
-    return next(d for d in devices(conn) if d.uuid == rows[0][0])
+    uuid: UUID = rows[0][0]
+    return uuid
+
+
+def label_channel(conn: psycopg.Connection, device: str, channel: int, label: str) -> int:
+    """Call a channel of a device so ("": as its sender does); how many rows of it there are.
+
+    Raises VitalwireError where no or several devices fit.
+    """
+    return conn.execute(
+        "UPDATE channel c SET label = nullif(%s, '') FROM device d"
+        " WHERE d.device = c.device AND d.uuid = %s AND c.channel = %s",
+        (label, find_device(conn, device), channel),
+    ).rowcount

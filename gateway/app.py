@@ -224,7 +224,7 @@ def create(conninfo: str, feed: Feed) -> Starlette:
         return answer(lambda conn: read.origin(conn, int(number)) if whole else None)
 
     def device_alarms(request: Request) -> Response:
-        device: UUID = request.path_params["device"]
+        device: UUID = request.path_params["uuid"]
         return answer(lambda conn: {"alarms": [
             {**a._asdict(), "since": _ms(a.since)} for a in read.device_alarms(conn, device)
         ]})  # fmt: skip
@@ -235,7 +235,7 @@ def create(conninfo: str, feed: Feed) -> Starlette:
             *(Route(f"/{name}", file(name)) for name in static),
             Route("/events", events),
             Route("/batch/{batch}", batch),
-            Route("/alarms/{device:uuid}", device_alarms),
+            Route("/alarms/{uuid:uuid}", device_alarms),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)],
         lifespan=lambda app: feed.running(),

@@ -41,10 +41,13 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         self.server_close()
 
 
-def serve(port: int, ready: Callable[[], list[str]]) -> MetricsServer:
+def serve(
+    port: int, ready: Callable[[], list[str]], notes: Callable[[], list[str]] = list
+) -> MetricsServer:  # fmt: skip
     """Serve on loopback until `stop`: there is no TLS here. `ready` gives the reasons why data does not flow, if any.
 
-    Raises UserError for a port in use.
+    `notes` are what /readyz says beside them: a part in trouble, while the rest flows. Raises UserError for a port in
+    use.
     """
     metrics = make_wsgi_app()
 
@@ -60,7 +63,10 @@ def serve(port: int, ready: Callable[[], list[str]]) -> MetricsServer:
             case _:
                 status, reasons = "404 Not Found", ["there are /metrics, /healthz and /readyz"]
         start_response(status, [("Content-Type", "application/json")])
-        return [json.dumps({"ok": not reasons, "reasons": reasons}, ensure_ascii=False).encode()]
+        answer = {"ok": not reasons, "reasons": reasons}
+        if environ.get("PATH_INFO") == "/readyz" and (told := _reasons(notes)):
+            answer["notes"] = told
+        return [json.dumps(answer, ensure_ascii=False).encode()]
 
     try:
         server = MetricsServer(("127.0.0.1", port), _Handler)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,9 +25,12 @@ from schemas.transition import Transition
 _NAMESPACE = uuid.UUID("4f6f1f1c-5d6b-5a0e-8f0b-616c65727473")
 EPISODES_MAX = 100_000
 _UNBELIEVED = int(ReportFlag.LATE | ReportFlag.FUTURE)
-_CHANNEL = np.dtype([("device", "V16"), ("channel", "<u4")])
+NAME_BYTES = 20  # of a device and one of its channels
 _SIGNS = {int(marks): sign for sign, marks in COMPARATORS.items()}
 _Array = NDArray[Any]
+
+
+_compared = lru_cache(comparable_units)
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +82,7 @@ def evaluate(blocks: Sequence[Block], limits: Sequence[Limit], open_episodes: di
         accepted = (block.verdicts == Verdict.ACCEPTED) | (block.verdicts == Verdict.ACCEPTED_BOUND)
         believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & accepted
         for limit in limits:
-            compared = believed & (table.code == limit.code) & np.isin(table.unit, comparable_units(limit.code))
+            compared = believed & (table.code == limit.code) & np.isin(table.unit, _compared(limit.code))
             for name, bound, sign in (("low", limit.low, -1), ("high", limit.high, 1)):
                 if bound is not None:
                     side = Side(limit, name, bound, sign)
@@ -114,10 +118,10 @@ def _transitions(
     if not beyond.any() and not waiting:
         return []
     reports = table.report_of_record[records]
-    channels = np.empty(len(records), _CHANNEL)
-    channels["device"], channels["channel"] = table.device[reports], table.channel[records]
-    names, moments = channels.view(f"V{_CHANNEL.itemsize}"), table.observed_at_us[reports]
-    wanted = np.concatenate([names[beyond], np.array(waiting, _CHANNEL).view(names.dtype)])
+    names = np.concatenate([_octets(table.device[reports], 16), _octets(table.channel[records], 4)], axis=1)
+    names, moments = names.view(f"V{NAME_BYTES}")[:, 0], table.observed_at_us[reports]
+    open_now = [device + channel.to_bytes(4, "little") for device, channel in waiting]
+    wanted = np.concatenate([names[beyond], np.frombuffer(b"".join(open_now), names.dtype)])
     concerned = np.isin(names, wanted) & (beyond | within)
     out: list[Transition] = []
     for i in np.flatnonzero(concerned)[np.argsort(moments[concerned], kind="stable")].tolist():
@@ -127,6 +131,10 @@ def _transitions(
             said = _said(table, records[i], float(values[i]), side, crossing.opened)
             out.append(_transition(crossing, side.limit.priority, said))
     return out
+
+
+def _octets(column: _Array, width: int) -> _Array:
+    return np.ascontiguousarray(column).view(np.uint8).reshape(-1, width)
 
 
 class _Crossing(NamedTuple):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import uuid
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,17 +18,19 @@ from rich.text import Text
 
 from adapters.devices.registry import DRIVER_BY_NAME
 from edge_agent import check as checks
-from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
-from edge_agent.process import Edge, site_mappings, sources
+from edge_agent import control
+from edge_agent.config import EdgeConfig, MqttLink, SerialLink, SourceConfig, TcpLink
+from edge_agent.process import Edge, control_path
+from edge_agent.sources import SourcePlan, load_edge, plan_source, sample_edge, site_mappings
 from edge_agent.watch import Observation, Watcher, verdict
 from edge_agent.watch import watch as watch_source
 from emr_store import read, registry
 from runtime import config as configuration
 from runtime import keys, logs, metrics
-from runtime.errors import EXIT_UNREACHABLE, EXIT_USAGE, UserError
+from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
 from runtime.process import stop_event
 from schemas import topics
-from schemas.errors import ConfigError, VitalwireError
+from schemas.errors import ConfigError
 from schemas.report import Lane, device_id
 from stream_processors.config import ProcessorsConfig
 from vitalwire.broker import topics_of
@@ -44,8 +48,10 @@ Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample e
 @config_app.command()
 def sample(process: Annotated[Literal["edge", "processors"], typer.Argument(help="whose")]) -> None:
     """A file with every key, its default and what it is for: vitalwire config sample edge > edge.toml."""
-    kind = EdgeConfig if process == "edge" else ProcessorsConfig
-    typer.echo(configuration.sample(kind, str(kind.__doc__)), nl=False)
+    if process == "edge":
+        typer.echo(sample_edge(), nl=False)
+    else:
+        typer.echo(configuration.sample(ProcessorsConfig, str(ProcessorsConfig.__doc__)), nl=False)
 
 
 @app.command()
@@ -62,18 +68,15 @@ def keygen(path: Annotated[Path, typer.Argument(help="file to make; .pub goes be
 @app.command()
 def run(config: Config = Path("edge.toml")) -> None:
     """Run the agent until Ctrl-C: vitalwire edge run --config edge.toml."""
-    settings = configuration.load(config, EdgeConfig)
+    settings = load_edge(config)
     for finding in checks.settings(settings):
         raise ConfigError(f"{config}: {finding.where}: {finding.what}: {finding.mend}")
     logs.set_up()
     edge = Edge(settings)
-    try:
-        with contextlib.ExitStack() as at_end:
-            if settings.metrics_port:
-                at_end.callback(metrics.serve(settings.metrics_port, edge.not_ready).stop)
-            asyncio.run(_run(edge))
-    except OSError as error:
-        raise VitalwireError(f"{error.strerror or error}: `vitalwire edge check` says who has it") from None
+    with contextlib.ExitStack() as at_end:
+        if settings.metrics_port:
+            at_end.callback(metrics.serve(settings.metrics_port, edge.not_ready, edge.notes).stop)
+        asyncio.run(_run(edge))
 
 
 async def _run(edge: Edge) -> None:
@@ -89,7 +92,7 @@ async def _run(edge: Edge) -> None:
 @app.command()
 def check(config: Config = Path("edge.toml"), json: Json = False) -> None:
     """Try a configuration's files, sockets and broker: vitalwire edge check. Exit 2 where something is wrong."""
-    settings = configuration.load(config, EdgeConfig)
+    settings = load_edge(config)
     found: list[checks.Finding] = []
 
     def say(finding: checks.Finding) -> None:
@@ -108,22 +111,22 @@ def check(config: Config = Path("edge.toml"), json: Json = False) -> None:
 async def _check(settings: EdgeConfig, say: Callable[[checks.Finding], None]) -> None:
     unusable = list(checks.settings(settings))
     broker = await asyncio.to_thread(_broker, settings)
-    for finding in (*unusable, *checks.files(settings), checks.metrics(settings), broker):
+    for finding in (*unusable, *checks.files(settings), *checks.senders(settings), checks.metrics(settings), broker):
         say(finding)
-    for source in sources(settings):
+    for source in settings.source:
         for maybe in (checks.time_zone(source), checks.steady(source)):
             if maybe is not None:
                 say(maybe)
         if source.name not in {finding.where for finding in unusable}:
             say(await checks.socket(source))
-    if not sources(settings):
-        say(checks.Finding("sources", "none is configured", "write a [[serial]], [[mllp]] or [[mqtt]]"))
+    if not settings.source:
+        say(checks.Finding("source", "none is configured", "write a [[source]]: `vitalwire config sample edge`"))
 
 
 def _broker(settings: EdgeConfig) -> checks.Finding:
     """Whether the broker answers, and has the topics that the processors create."""
     try:
-        known = topics_of(settings.kafka, settings.kafka_ca)
+        known = topics_of(settings.kafka, settings.kafka_ca, settings.kafka_cert, settings.kafka_key)
     except UserError as error:
         return checks.Finding("kafka", str(error), "is it started, and no firewall between?")
     missing = ", ".join(name for name in (*map(topics.raw, Lane), topics.RECEIPTS) if name not in known)
@@ -133,31 +136,76 @@ def _broker(settings: EdgeConfig) -> checks.Finding:
     return checks.Finding("kafka", f"{settings.kafka} answers, and has the topics")
 
 
+# --- record and sources ---------------------------------------------------------------------------------------------
+
+
+@app.command()
+def record(
+    source: Annotated[str, typer.Argument(help="a source's name in the config of the running agent")],
+    file: Annotated[Path, typer.Argument(help="file to write; a new one")],
+    seconds: Annotated[float, typer.Option(min=0.1, help="then it ends; Ctrl-C ends it before")] = 60.0,
+    config: Config = Path("edge.toml"),
+) -> None:
+    """Write a source's bytes with their times, while the agent works: vitalwire edge record 'ICU-07' icu07.rec."""
+    settings = load_edge(config)
+    _configured(settings, source)
+    count = asyncio.run(_record(settings, source, file, seconds))
+    console.print(f"{count} lines in {file}: it holds what the device said of patients too", markup=False)
+
+
+async def _record(settings: EdgeConfig, source: str, file: Path, seconds: float) -> int:
+    stop = stop_event()
+    asyncio.get_running_loop().call_later(seconds, stop.set)
+    try:
+        with open(file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+            return await control.record(control_path(settings), source, out, stop)
+    except FileExistsError:
+        raise UserError(f"{file} is there already: name another file") from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}") from None
+
+
+@app.command("sources")
+def show_sources(config: Config = Path("edge.toml"), json: Json = False) -> None:
+    """How each source of the running agent stands: vitalwire edge sources. Exit 4 where one does not."""
+    states = asyncio.run(control.states(control_path(load_edge(config))))
+    if json:
+        as_json(states)
+    for state in () if json else states:
+        since = age(datetime.fromtimestamp(state["since_us"] / 1e6, UTC))
+        line = f"{state['name']}: {state['state']} since {since}, {state['frames']} frames, {state['address']}"
+        console.print(f"{line}{': ' + state['why'] if state['why'] else ''}", markup=False, soft_wrap=True)
+    if any(state["state"] == "trouble" for state in states):
+        raise typer.Exit(EXIT_DOES_NOT_HOLD)
+
+
 # --- watch ----------------------------------------------------------------------------------------------------------
 
 
 @app.command()
 def watch(
-    source: Annotated[str, typer.Argument(help="a source's name in the config, or serial:/dev/…, mllp:host:port,"
+    source: Annotated[str, typer.Argument(help="a source's name in the config, or serial:/dev/…, tcp:host:port,"
                                                " dial:host:port, mqtt:host:port")],
     config: Config = Path("edge.toml"),
     seconds: Annotated[float, typer.Option(min=0.1, help="then say why nothing arrives, or that it does")] = 30.0,
     driver: Annotated[str, typer.Option(help="without a config: " + ", ".join(DRIVER_BY_NAME))] = "",
     topic: Annotated[str, typer.Option(help="without a config: MQTT topic filter")] = "#",
+    insecure: Annotated[bool, typer.Option("--insecure", help="without a config: plaintext beyond loopback")] = False,
     database: Database = "",
     json: Json = False,
 ) -> None:  # fmt: skip
     """Show bytes, frames and values, then one verdict: vitalwire edge watch 'ICU-07 oximeter'. Exit 3 if none."""
-    ad_hoc = _ad_hoc(source, driver, topic)
-    settings = configuration.load(config, EdgeConfig) if ad_hoc is None else None
+    ad_hoc = _ad_hoc(source, driver, topic, insecure)
+    settings = load_edge(config) if ad_hoc is None else None
     wanted = ad_hoc or _configured(settings, source)
     for finding in checks.source_settings(wanted):
         raise ConfigError(f"{finding.where}: {finding.what}: {finding.mend}")
     screen = _Screen(json)
-    w = Watcher(wanted, site_mappings(settings.mapping) if settings else {}, screen.say)
+    plan = plan_source(wanted, site_mappings(settings.mapping) if settings else {})
+    w = Watcher(plan, screen.say)
     asyncio.run(_watch(w, seconds, screen))
     if database and settings:  # without a configuration nobody can say what the agent calls it
-        ask_store(database, settings.edge, wanted, w.o)
+        ask_store(database, settings.edge, plan, w.o)
     slug, text = verdict(w.o)
     if json:
         as_json({**vars(w.o), "verdict": slug, "text": text})
@@ -167,22 +215,22 @@ def watch(
         raise typer.Exit(EXIT_UNREACHABLE)
 
 
-def _ad_hoc(name: str, driver: str, topic: str) -> AnySource | None:
+def _ad_hoc(name: str, driver: str, topic: str, insecure: bool) -> SourceConfig | None:
     """A source without a configuration: serial:/dev/ttyUSB0; None where it is a name."""
     match name.partition(":"):
         case "serial", _, place:
-            return SerialConfig(name, driver, port=place)
-        case "mllp", _, place:
-            return MllpConfig(name, driver or "hl7_oru", listen=place)
+            return SourceConfig(name, driver, SerialLink(port=place, insecure=insecure))
+        case "tcp", _, place:
+            return SourceConfig(name, driver or "hl7_oru", TcpLink(listen=place, insecure=insecure))
         case "dial", _, place:
-            return MllpConfig(name, driver or "hl7_oru", dial=place)
+            return SourceConfig(name, driver or "hl7_oru", TcpLink(dial=place, insecure=insecure))
         case "mqtt", _, place:
-            return MqttConfig(name, driver or "mqtt_json", broker=place, topics=(topic,))
+            return SourceConfig(name, driver or "mqtt_json", MqttLink(place, (topic,), insecure=insecure))
     return None
 
 
-def _configured(settings: EdgeConfig | None, name: str) -> AnySource:
-    by_name = {source.name: source for source in (sources(settings) if settings else ())}
+def _configured(settings: EdgeConfig | None, name: str) -> SourceConfig:
+    by_name = {source.name: source for source in (settings.source if settings else ())}
     if name not in by_name:
         names = ", ".join(map(repr, by_name)) or "none"
         raise ConfigError(f"no source {name!r} in the configuration: there are {names}; or give a port, serial:/dev/…")
@@ -228,9 +276,10 @@ class _Screen:
         self.live.update(Text("\n".join((head, *came, "", verdict(o).text))), refresh=True)
 
 
-def ask_store(database: str, edge: str, source: AnySource, o: Observation) -> None:
+def ask_store(database: str, edge: str, source: SourcePlan, o: Observation) -> None:
     """Whether the store has values of the devices that were heard, or of this source; why not, where it has none."""
-    ids = {device_id(claim) for claim in (*o.claims, *filter(None, [source.device]))}
+    declared = getattr(source.settings, "device", None)  # a claim, or a field that has one
+    ids = {device_id(claim) for claim in (*o.claims, *filter(None, [declared]))}
     try:
         with connect(database) as conn:
             found = [v for v in read.latest(conn) if v.device in ids or (v.claim or "").startswith(f"{source.name}/")]

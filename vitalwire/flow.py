@@ -31,7 +31,7 @@ def way(p: read.Path) -> str:
 def equations(total: dict[str, int]) -> str:
     """Conservation in words: of reports, and of the values in those that are stored; what the edges did not hear."""
     ways = ("stored", "quarantined", "on_the_way", "lost", "unexplained")
-    classes = ("charted", "doubtful", "unmapped", "missing")
+    classes = ("accepted", "doubtful", "unmapped", "missing")
     reports, values = (
         " + ".join(f"{total[name]} {name.replace('_', ' ')}" for name in names if total[name] or name != "unexplained")
         for names in (ways, classes)

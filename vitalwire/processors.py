@@ -34,7 +34,7 @@ Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample p
 @app.command()
 def run(
     config: Config = Path("processors.toml"),
-    lanes: Annotated[str, typer.Option(help="only these, comma between: live,backfill,waveform")] = "",
+    lanes: Annotated[str, typer.Option(help="only these, comma between: live,backfill,waveform,adt")] = "",
 ) -> None:
     """Run the workers until Ctrl-C; one that ends is started again: vitalwire processors run."""
     settings = configuration.load(config, ProcessorsConfig)

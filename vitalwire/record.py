@@ -5,18 +5,19 @@ from __future__ import annotations
 import json as text_json
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import psycopg
 import typer
 from rich.progress import Progress
 
-from adapters.site import unmapped_line
+from adapters.site import unmapped_lines
 from emr_store import proof, read, registry
 from emr_store.connect import StoreError, open_store, server_of
 from emr_store.migrate import migrate as run_migrations
@@ -77,18 +78,25 @@ def latest(database: Database = "", json: Json = False) -> None:
     """What each bed shows now, and how old it is: vitalwire latest."""
     with connect(database) as conn:
         values = sorted(read.latest(conn), key=lambda v: (not v.adopted, v.bed or "", v.claim or ""))
+        labels = read.channel_labels(conn)
+    alike = Counter((v.device, v.code) for v in values)
     columns = ("bed", "metric", "value", "unit", "age", "")
-    listed(json, "Latest values", columns, values, _latest_row)
+    listed(json, "Latest values", columns, values, lambda v: _latest_row(
+        v, labels.get((v.device, v.code, v.channel), f"#{v.channel}") if alike[v.device, v.code] > 1 else ""
+    ))  # fmt: skip
 
 
-def _latest_row(v: read.LatestValue) -> tuple[object, ...]:
+def _latest_row(v: read.LatestValue, channel: str) -> tuple[object, ...]:
+    """`channel` is what tells it from the device's like values, "" where there are none."""
     metric = METRIC_BY_CODE.get(v.code)
     stored = canonical_unit(v.code, v.unit) or UNIT_BY_CODE.get(v.unit)
     unit = stored.ucum if stored else "" if v.value is None else "?"
-    value = "--" if v.value is None else f"{v.value:.{max(0, -v.decimals)}f}"
-    note = "" if v.verdict == Verdict.ACCEPTED else Verdict(v.verdict).name.lower().replace("_", " ")
+    value = (v.text or "--") if v.value is None else f"{v.bound or ''}{v.value:.{max(0, -v.decimals)}f}"
+    notes = [Verdict(v.verdict).slug.replace("-", " ")] if v.verdict != Verdict.ACCEPTED else []
+    notes += ["ambiguous channel"] if v.ambiguous else []
     name = v.bed if v.adopted else f"(not registered) {v.claim or v.device}"
-    return name, metric.short if metric else str(v.code), value, unit, age(v.observed_at), note
+    short = metric.short if metric else str(v.code)
+    return name, f"{short} {channel}".strip(), value, unit, age(v.observed_at), ", ".join(notes)
 
 
 def ledger(database: Database = "", json: Json = False) -> None:
@@ -103,10 +111,10 @@ def ledger(database: Database = "", json: Json = False) -> None:
                  "edges": [{"edge": e, "at": t, "counts": c} for e, t, c in counts],
                  "streams": [s._asdict() for s in streams], "devices": [s._asdict() for s in said]})  # fmt: skip
     else:
-        columns = ("edge", "lane", "batches", "gaps", "again", "reports", "charted", "doubtful", "unmapped", "missing")
+        columns = ("edge", "lane", "batches", "gaps", "again", "reports", "accepted", "doubtful", "unmapped", "missing")
         table("Ledger", columns, [
             (f"{s.label or s.edge} {str(s.spool)[:4]}", LANES[s.lane], s.last_batch_no, s.gaps, s.duplicates,
-             s.reports, s.charted, s.doubtful, s.unmapped, s.missing) for s in streams
+             s.reports, s.accepted, s.doubtful, s.unmapped, s.missing) for s in streams
         ], gap=1)  # fmt: skip
         for edge, at, said_now in counts:
             words = ", ".join(f"{name} {count}" for name, count in text_json.loads(said_now).items())
@@ -255,24 +263,70 @@ def devices_adopt(
     console.print(cell(f"{row.uuid} is {row.name or row.claim} at {row.bed}"), markup=False)
 
 
+@devices.command("channels")
+def devices_channels(
+    device: Annotated[
+        str, typer.Argument(help="its id, the beginning of it, or its claim; all devices if left out")
+    ] = "",
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Which of a device's like values is which, in its own words: vitalwire devices channels 3f2a."""
+    with connect(database) as conn:
+        only = registry.find_device(conn, device) if device else None
+        found = [c for c in read.channels(conn) if only is None or c.device == only]
+    columns = ("device", "channel", "metric", "label", "its words", "since")
+    short = {code: metric.short for code, metric in METRIC_BY_CODE.items()}
+    listed(json, "Channels", columns, found, lambda c: (
+        c.bed or c.claim or c.device, str(c.channel), short.get(c.code, c.code), c.label, _words(c.words), c.since
+    ))  # fmt: skip
+
+
+def _words(words: dict[str, Any]) -> str:
+    """A channel's words in one line."""
+    path = "/".join(words.get("path", ()))
+    return ", ".join(
+        filter(None, [path, *(str(words.get(k, "")) for k in ("label", "body_site", "handle", "ordinals"))])
+    )
+
+
+@devices.command("label")
+def devices_label(
+    device: Annotated[str, typer.Argument(help="its id, the beginning of it, or its claim")],
+    channel: Annotated[int, typer.Argument(min=1, help="its number in `vitalwire devices channels`")],
+    label: Annotated[str, typer.Argument(help="what people call it, e.g. 'T axilla'; empty: as its sender does")],
+    database: Database = "",
+) -> None:
+    """Say what people call a channel: vitalwire devices label 3f2a 2790145613 'T axilla'."""
+    with connect(database) as conn:
+        if not registry.label_channel(conn, device, channel, label.strip()):
+            raise VitalwireError(f"{device!r} has described no channel {channel}: see `vitalwire devices channels`")
+    console.print(cell(f"channel {channel} is {label.strip() or 'what its sender calls it'}"), markup=False)
+
+
 mapping = typer.Typer(help="What senders call things by.", no_args_is_help=True)
 
 
 @mapping.command("unmapped")
 def mapping_unmapped(database: Database = "") -> None:
-    """What has no code yet, as lines to paste into the site's mapping file: vitalwire mapping unmapped >> site.toml."""
+    """What has no code yet, as rows to paste into the site's mapping file: vitalwire mapping unmapped >> site.toml.
+
+    An identifier that comes with several texts is a row for each. No row has a unit that its sender states.
+    """
     with connect(database) as conn:
         found = read.unmapped(conn)
-    alike: dict[tuple[str, str, str], list[read.Unmapped]] = {}
+    rows = unmapped_lines(((u.system, u.code, u.unit) for u in found), "")
+    alike: dict[tuple[str, str], list[read.Unmapped]] = {}
     for u in found:  # a ward's monitors call a thing the same: one entry serves them all
-        alike.setdefault((u.system, u.code, u.unit), []).append(u)
-    for (system, code, unit), of in alike.items():
-        first, more = of[0], f" and {len(of) - 1} more" if len(of) > 1 else ""
-        times, sender = sum(u.times for u in of), f"{first.claim or first.device}{more}"
-        console.print(
-            cell(f"# {times} times, e.g. {first.example[:40]!r}, from {sender}"), markup=False, soft_wrap=True
-        )
-        console.print(unmapped_line(system, code, unit, ""), markup=False, soft_wrap=True)
+        alike.setdefault((u.system, u.code), []).append(u)
+    for thing, of in alike.items():
+        senders = list(dict.fromkeys(str(u.claim or u.device) for u in of))
+        more = f" and {len(senders) - 1} more" if len(senders) > 1 else ""
+        units = ", ".join(dict.fromkeys(u.unit for u in of if u.unit))
+        example = f"{of[0].example[:40]!r}" + (f" in {units}" if units else "")
+        said = f"# {sum(u.times for u in of)} times, e.g. {example}, from {senders[0]}{more}"
+        console.print(cell(said), markup=False, soft_wrap=True)
+        console.print(rows[thing], markup=False, soft_wrap=True)
     if not found:
         console.print("# everything that came has a code")
 

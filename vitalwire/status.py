@@ -16,6 +16,7 @@ from vitalwire.record import Database, Json, connect, devices_that_measure
 
 SILENT_AFTER_S, SILENT_PAUSES = 30.0, 5  # as the page: after five of its usual pauses, and no sooner than this
 NEVER = datetime.min.replace(tzinfo=UTC)
+SECOND_MS = 1000.0
 NAMES_MAX, ROWS_MAX = 20, 4  # of those who speak; of each table
 
 
@@ -41,6 +42,7 @@ class EdgeNow(NamedTuple):
     unreceipted_batches: int | None
     oldest_waiting_s: float | None
     gaps: int
+    clock_offset_ms: float | None  # against the broker's
 
 
 def status(database: Database = "", json: Json = False) -> None:
@@ -48,13 +50,15 @@ def status(database: Database = "", json: Json = False) -> None:
     with connect(database) as conn, read.one_moment(conn):
         devices = _devices(read.latest(conn), devices_that_measure(conn), read.intervals(conn))
         streams = read.streams(conn)
-        edges = _edges(streams, registry.edges(conn), read.edge_counts(conn), devices)
+        edges = _edges(streams, registry.edges(conn), read.edge_counts(conn), devices, read.edge_clocks(conn))
+        troubles = read.sources_in_trouble(conn)
         names = {d.device: d.name for d in devices} | {device_id(f"edge:{e.edge}"): e.label for e in edges}
         open_alerts = alerts.open_now(conn)
         events = read.events(conn, ROWS_MAX)
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
-        return as_json({name: [e._asdict() for e in found] for name, found in (*tables, ("alerts", open_alerts))})
+        tables += [("alerts", open_alerts), ("sources_in_trouble", troubles)]
+        return as_json({name: [e._asdict() for e in found] for name, found in tables})
     speak = [d.name for d in devices if not d.silent]
     more = [f"and {len(speak) - NAMES_MAX} more"] if len(speak) > NAMES_MAX else []
     named = ": " + ", ".join([*speak[:NAMES_MAX], *more]) if speak else ""
@@ -62,10 +66,15 @@ def status(database: Database = "", json: Json = False) -> None:
     table("Silent", ("device", "since", "ago"), [
         (d.name, d.heard_at or "never a value with a code", d.heard_at and age(d.heard_at)) for d in devices if d.silent
     ], empty="none", most=ROWS_MAX)  # fmt: skip
-    table("Edges", ("edge", "heard", "lag", "waiting", "no receipt", "oldest", "gaps"), [
+    table("Edges", ("edge", "heard", "lag", "waiting", "no receipt", "oldest", "gaps", "clock"), [
         (e.label, age(e.heard_at) if e.heard_at else "never", _seconds(e.lag_s), e.waiting_reports,
-         e.unreceipted_batches, _seconds(e.oldest_waiting_s), e.gaps) for e in edges
+         e.unreceipted_batches, _seconds(e.oldest_waiting_s), e.gaps, _offset(e.clock_offset_ms)) for e in edges
     ], most=ROWS_MAX)  # fmt: skip
+    if troubles:
+        labels = {e.edge: e.label for e in edges}
+        table("Sources in trouble", ("edge", "source", "why", "since"), [
+            (labels.get(t.edge, t.edge), t.source, t.why, t.since and age(t.since)) for t in troubles
+        ], most=ROWS_MAX)  # fmt: skip
     table("Open alerts", ("priority", "device", "alert", "since"), [
         (a.priority, names.get(a.device, a.device), a.message, age(a.opened_at)) for a in open_alerts
     ], empty="none", most=ROWS_MAX)  # fmt: skip
@@ -96,7 +105,7 @@ def _devices(
 
 def _edges(
     streams: list[read.Stream], registered: list[registry.EdgeRow], counts: list[tuple[UUID, datetime, str]],
-    devices: list[DeviceNow],
+    devices: list[DeviceNow], clocks: dict[UUID, float],
 ) -> list[EdgeNow]:  # fmt: skip
     """Those that are registered, and those that were once."""
     labels = {s.edge: s.label or str(s.edge) for s in streams}
@@ -109,7 +118,7 @@ def _edges(
         found.append(EdgeNow(
             edge, label, max((s.updated_at for s in of), default=None), newest and newest.lag_s,
             its.get("waiting_reports"), its.get("unreceipted_batches"), its.get("oldest_waiting_s"),
-            sum(s.gaps for s in of),
+            sum(s.gaps for s in of), clocks.get(edge),
         ))  # fmt: skip
     return found
 
@@ -118,7 +127,17 @@ def _seconds(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds:.1f} s"
 
 
+def _offset(offset_ms: float | None) -> str | None:
+    if offset_ms is None:
+        return None
+    return f"{offset_ms:+.0f} ms" if abs(offset_ms) < SECOND_MS else f"{offset_ms / SECOND_MS:+.1f} s"
+
+
 def _words(texts: list[dict[str, object]]) -> str:
     said = "; ".join(f"{t.get('code', '')} {t.get('text', '')}".strip() for t in texts if "code" in t)
     # The edge says instants in microseconds.
-    return re.sub(r"since (\d{16})$", lambda m: f"since {cell(datetime.fromtimestamp(int(m[1]) / 1e6, UTC))}", said)
+    return re.sub(r"\b(since|from|to) (\d{16})\b", lambda m: f"{m[1]} {cell(_instant(int(m[2])))}", said)
+
+
+def _instant(us: int) -> datetime:
+    return datetime.fromtimestamp(us / 1e6, UTC)

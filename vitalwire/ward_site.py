@@ -33,8 +33,6 @@ _CHANNELS = (
 )
 _BED = re.compile(r"bed-(\d+)")
 
-
-ZONE = 'time_zone = "Asia/Shanghai"\n'
 LIMITS = """
 [[limits]]
 metric = "MDC_PULS_OXIM_SAT_O2"
@@ -73,16 +71,26 @@ def processors_toml(at: Addresses, metrics_port: int) -> str:
     )
 
 
-def edge_toml(edge: str, at: Addresses, mllp: int, metrics: int, links: Sequence[SerialLink]) -> str:
+def edge_toml(edge: str, at: Addresses, mllp: int, metrics: int, ports: Sequence[SerialLink]) -> str:
     """The edge's file: every serial port, the MLLP listener, the MQTT broker."""
     host, port = at.mqtt5
-    text = [f'edge = "{edge}"\nkafka = "{at.kafka}"\ndemo = true\nmapping = "site.toml"\nmetrics_port = {metrics}\n']
-    for link in links:
-        names = f'name = "{link.bed}"\ndriver = "{link.driver}"\ndevice = "demo:nonin:{link.bed}"\n'
-        text.append(f'[[serial]]\n{names}port = "{link.path}"\n')
-    text.append(f'[[mllp]]\nname = "mllp"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{mllp}"\n')
-    text.append(f'[[mqtt]]\nname = "mqtt"\ndriver = "mqtt_json"\nbroker = "{host}:{port}"\n')
-    return text[0] + "".join(each + ZONE for each in text[1:])
+    sources = [
+        _source(bed.bed, bed.driver, f'type = "serial"\nport = "{bed.path}"', f'device = "demo:nonin:{bed.bed}"')
+        for bed in ports
+    ]
+    sources.append(_source("mllp", "hl7_oru", f'type = "tcp"\nlisten = "127.0.0.1:{mllp}"'))
+    sources.append(_source("mqtt", "mqtt_json", f'type = "mqtt"\nbroker = "{host}:{port}"'))
+    return (
+        f'edge = "{edge}"\nkafka = "{at.kafka}"\ndemo = true\nmapping = "site.toml"\nmetrics_port = {metrics}\n'
+        + "".join(sources)
+    )
+
+
+def _source(name: str, driver: str, link: str, settings: str = "") -> str:
+    table = f"[source.settings]\n{settings}\n" if settings else ""
+    return (
+        f'[[source]]\nname = "{name}"\ndriver = "{driver}"\ntime_zone = "Asia/Shanghai"\n[source.link]\n{link}\n{table}'
+    )
 
 
 async def adopt_beds(database: str, ending: asyncio.Event) -> None:

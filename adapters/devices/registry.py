@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapters.devices import hl7_oru, mqtt_json, nonin
+from adapters.devices import astm, hl7_oru, mqtt_json, nonin
 from adapters.driver import DeviceDriver
 
 DRIVERS: tuple[DeviceDriver[Any], ...] = (
@@ -10,5 +10,6 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     nonin.DF2,
     hl7_oru.DRIVER,
     mqtt_json.DRIVER,
+    astm.DRIVER,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

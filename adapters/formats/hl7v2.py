@@ -1,14 +1,7 @@
 r"""HL7 v2 in ER7 encoding (HL7 2.5.1 and 2.7, chapter 2): bytes in, text out, a field split only when asked for.
 
-The whole payload is decoded before it is split: in GB 18030, BIG-5 and ISO 2022 the second byte of a character can be
-`|`, `^`, `\` or `~`.
-
-A charset is never guessed, as little as a time zone:
-- The sender's configured charset is believed. Bytes that do not fit it are refused.
-- Else MSH-18 (table 0211) is believed, where the bytes fit it. Nearly any bytes fit the 8-bit and the other two-byte
-  sets: there, bytes that also read as everyday Chinese in GBK are refused, for many senders write GBK under any name.
-- Else (MSH-18 empty or ASCII) bytes beyond ASCII are taken for UTF-8 where they are that, and not GB 2312 as well.
-Refused is FrameError("charset"): the bytes are kept, and one line in the source's settings mends it.
+Which codec reads the bytes, and what is refused, says `hl7_charset`. A message is one MSH and what follows it: two in
+one frame are refused, for one answer cannot serve both.
 """
 
 from __future__ import annotations
@@ -20,27 +13,16 @@ from typing import NamedTuple
 
 import msgspec
 
+from adapters.formats.hl7_charset import decode
 from schemas.errors import FrameError
 
 NULL = '""'  # 2.5.1 §2.5.3: "delete what you have"; neither empty (nothing said) nor a text
 SEGMENTS_MAX = 10_000  # in a message
 REPETITIONS_MAX = 1_000  # in a field
 HEADER_BYTES_MAX = 4_096  # of MSH, read before its charset is known
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 HEADER_FIELDS = 26  # "MSH" and its 25 fields (2.7)
 
-_SHIFTED = "iso2022_jp_ext"
-# Table 0211 and what senders write instead, to Python's codecs; in names only upper case, letters and digits count.
-CHARSETS = (
-    dict.fromkeys(("ASCII", "USASCII", "ISOIR6"), "ascii")
-    | dict.fromkeys(("UNICODEUTF8", "UNICODE", "UTF8"), "utf-8")
-    | dict.fromkeys(("GB180302000", "GB18030", "GBK", "GB2312", "CP936"), "gb18030")
-    | dict.fromkeys(("ISOIR14", "ISOIR87", "ISOIR159", "JISX0202"), _SHIFTED)
-    | {"BIG5": "cp950", "KSX1001": "euc_kr", "CP1252": "cp1252", "WINDOWS1252": "cp1252"}
-    | {f"{iso}8859{part}": f"iso8859_{part}" for iso in ("", "ISO") for part in (*range(1, 11), 13, 14, 15)}
-)
-_LATIN = {"cp1252", *(f"iso8859_{part}" for part in (1, 2, 3, 4, 9, 10, 13, 14, 15))}
-_NOT_IN_NAMES = re.compile(r"[^A-Z0-9]")
-_C1 = re.compile(r"[\x80-\x9f]")  # printable in no 8859: Windows-1252 or GBK under its name
 _SEGMENT_LIKE = re.compile(rb"[A-Z][A-Z0-9]{2}[^A-Za-z0-9\s]")
 _LINE_END = re.compile(rb"[\r\n]")
 
@@ -82,7 +64,7 @@ def header(payload: bytes) -> Header | None:
             continue
         fields.insert(1, chr(line[3]))
         fields += [""] * (HEADER_FIELDS - len(fields))
-        if fields[12].startswith("2"):
+        if fields[12].lstrip().startswith("2"):
             break
     return Header(fields, codec)
 
@@ -96,53 +78,14 @@ def syntax(field: str, encoding_characters: str, codec: str) -> Syntax:
     return Syntax._make((*marks[:5], marks[5:], codec))
 
 
-@lru_cache(64)
-def codec_of(names: str, repetition: str = "~") -> str:
-    """Python's codec for a charset's name in table 0211, or for MSH-18 with all its repetitions."""
-    codecs = set()
-    for name in filter(None, map(str.strip, names.split(repetition))):
-        codec = CHARSETS.get(_NOT_IN_NAMES.sub("", name.upper()))
-        if codec is None:
-            raise FrameError("charset", f"{name[:40]!r} is not known")
-        codecs.add(codec)
-    codecs.discard("ascii")
-    if len(codecs) > 1:
-        raise FrameError("charset", "more than one; name the one that is used in the source's settings")
-    return codecs.pop() if codecs else "ascii"
-
-
-def _decode(payload: bytes, codec: str, configured: bool) -> str:
-    if b"\x1b" in payload and codec != _SHIFTED:
-        raise FrameError("charset", "ISO 2022 shifts that MSH-18 does not name")
-    if payload.isascii() and codec != _SHIFTED:
-        return payload.decode("ascii")
-    try:
-        text = payload.decode("utf-8" if codec == "ascii" else codec)
-    except UnicodeDecodeError:
-        raise FrameError("charset", f"the bytes are not {codec}; name the source's charset in its settings") from None
-    if configured or codec in ("utf-8", "gb18030"):
-        return text
-    doubtful = _share_of_everyday_chinese(payload) >= (0.5 if codec in _LATIN else 1)
-    if doubtful or (codec.startswith("iso8859") and _C1.search(text)):
-        raise FrameError("charset", f"it may not be {codec}; name the source's charset in its settings")
-    return text
-
-
-def _share_of_everyday_chinese(payload: bytes) -> float:
-    """Of the characters beyond ASCII, read as GB 18030, those in GB 2312; 0 if they cannot be read so."""
-    try:
-        beyond = [c for c in payload.decode("gb18030") if c > "\x7f"]
-    except UnicodeDecodeError:
-        return 0.0
-    return sum(1 for c in beyond if c.encode("gb2312", "ignore")) / max(1, len(beyond))
-
-
 def _lines(text: str, field: str) -> list[str]:
     """Segments end with CR, CRLF or LF; an LF that no segment name follows is part of a text."""
     if "\n" in text:
         text = re.sub(rf"\r\n|\n(?=[A-Z][A-Z0-9]{{2}}{re.escape(field)})", "\r", text)
     if text.count("\r") >= SEGMENTS_MAX:
         raise FrameError("too-many-segments", f"more than {SEGMENTS_MAX}")
+    if f"\rMSH{field}" in text:
+        raise FrameError("two-messages", "a second MSH in the frame")
     return [line for line in text.split("\r") if line and not line.isspace()]
 
 
@@ -183,43 +126,65 @@ def _nth(text: str, separator: str, n: int) -> str:
 
 
 class Message:
-    """One message. Raises FrameError: not-hl7, no-msh, no-msh-10, nul, charset, too-many-segments or -repetitions.
+    """One message. Raises FrameError: not-hl7, no-msh, no-msh-10, nul, charset, two-messages, too-many-segments or
+    -repetitions.
 
-    `charset` is the sender's configured one, a name in CHARSETS.
+    `charset` is the sender's configured one, a name in CHARSETS. `lines` are the segments as text, `msh` the fields of
+    the first.
     """
 
-    __slots__ = ("_first", "segments", "syntax")
+    __slots__ = ("_first", "_segments", "lines", "msh", "syntax")
 
     def __init__(self, payload: bytes, charset: str | None = None) -> None:
-        payload = payload.lstrip().rstrip(b"\r\n")
+        payload = payload.lstrip().removeprefix(BYTE_ORDER_MARK).lstrip().rstrip(b"\r\n")
         if b"\0" in payload:
             raise FrameError("nul")
         head = header(payload) if payload.startswith(b"MSH") else None
         if head is None:
             raise FrameError("no-msh" if _SEGMENT_LIKE.match(payload) else "not-hl7")
         fields = head.fields
-        repetition = syntax(fields[1], fields[2], "").repetition
-        codec = codec_of(charset or fields[18], repetition)
-        text = _decode(payload, codec, bool(charset))
-        self.syntax = marks = syntax(fields[1], fields[2], codec)
+        separators = syntax(fields[1], fields[2], "")
+        text, codec = decode(payload, charset or fields[18], "".join(separators[:6]), bool(charset))
+        self.syntax = syntax(fields[1], fields[2], codec)
         if not fields[10].strip():
             raise FrameError("no-msh-10")
-        split = [line.split(marks.field) for line in _lines(text, marks.field)]
-        split[0].insert(1, marks.field)  # MSH-1 is the separator itself
-        if text.count(repetition) >= REPETITIONS_MAX:
-            for name, n, count in ((f[0], n, sent.count(repetition)) for f in split for n, sent in enumerate(f)):
-                if count >= REPETITIONS_MAX:
-                    raise FrameError("too-many-repetitions", f"{name[:3]}-{n} has over {REPETITIONS_MAX}")
-        self.segments = [Segment(f, f[0], marks) for f in split]
-        self._first = {segment.name: segment for segment in reversed(self.segments)}
+        self.lines = _lines(text, separators.field)
+        if text.count(separators.repetition) >= REPETITIONS_MAX:
+            self._check_repetitions()
+        self.msh = self.lines[0].split(separators.field)
+        self.msh.insert(1, separators.field)  # MSH-1 is the separator itself
+        self._segments: list[Segment] | None = None
+        self._first: dict[str, Segment] | None = None
+
+    def _check_repetitions(self) -> None:
+        field, repetition = self.syntax.field, self.syntax.repetition
+        for line in self.lines:
+            for n, sent in enumerate(line.split(field)):
+                if sent.count(repetition) >= REPETITIONS_MAX:
+                    raise FrameError("too-many-repetitions", f"{line[:3]}-{n} has over {REPETITIONS_MAX}")
+
+    def segment(self, line: str) -> Segment:
+        """One of the lines, split into its fields."""
+        fields = line.split(self.syntax.field)
+        return Segment(fields, fields[0], self.syntax)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """All segments, in order."""
+        if self._segments is None:
+            msh = Segment(self.msh, self.msh[0], self.syntax)
+            self._segments = [msh, *map(self.segment, self.lines[1:])]
+        return self._segments
 
     def first(self, name: str) -> Segment | None:
         """The first segment of that name."""
+        if self._first is None:
+            self._first = {segment.name: segment for segment in reversed(self.segments)}
         return self._first.get(name)
 
     def field(self, name: str, n: int, component: int = 0, subcomponent: int = 0, repetition: int = 0) -> str:
         """A field of the first segment of that name, as Segment.field; "" where there is no such segment."""
-        segment = self._first.get(name)
+        segment = self.first(name)
         return segment.field(n, component, subcomponent, repetition) if segment else ""
 
 

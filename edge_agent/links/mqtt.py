@@ -70,7 +70,7 @@ class MqttBroker:
 
         def on_connect(_: object, __: object, flags: Any, reason: Any, *___: object) -> None:
             if reason.is_failure:
-                tell(owner.troubled, f"the broker {config.broker} refuses us: {reason}")
+                tell(owner.troubled, f"the broker {config.broker} refuses us: {reason}", str(reason))
                 return
             client.subscribe(self._subscriptions())
             tell(self._connected, owner, bool(flags.session_present))

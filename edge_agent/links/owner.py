@@ -24,8 +24,8 @@ class LinkOwner(Protocol):
         """The port is open, we listen, or the other side has answered."""
         ...
 
-    def troubled(self, why: str) -> None:
-        """It does not stand, and the link itself tries again."""
+    def troubled(self, why: str, refused: str = "") -> None:
+        """It does not stand, and the link itself tries again; `refused` has the other side's own words if it did."""
         ...
 
     def emit(self, code: str, text: str) -> None:

@@ -207,7 +207,8 @@ class TcpListener:
         tls = server_tls(config)
         check_listener(host, tls=tls is not None, insecure=config.insecure)
         try:
-            server = await loop.create_server(lambda: _Door(self, owner, tls), host, port, backlog=BACKLOG)
+            places = await _addresses(host, port)
+            server = await loop.create_server(lambda: _Door(self, owner, tls), places, port, backlog=BACKLOG)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise LinkError(
@@ -321,6 +322,9 @@ class TcpDialler:
         try:
             async with asyncio.timeout(DIAL_LIMIT_S):
                 await _connect(loop, connection, host, port, tls)
+        except asyncio.CancelledError:
+            connection.close()
+            raise
         except OSError as error:  # TimeoutError is one
             why = str(error) or "no answer"
             raise LinkError(
@@ -328,11 +332,11 @@ class TcpDialler:
             ) from error
         owner.stands()
         try:
-            error = await asyncio.shield(connection.ended)
+            loss = await asyncio.shield(connection.ended)
         finally:
             await _end([connection])
-        if error is not None:
-            raise LinkError(f"{self.address} was lost ({error}): the {self._what} or the network between")
+        if loss is not None:
+            raise LinkError(f"{self.address} was lost ({loss}): the {self._what} or the network between")
         if not self._may_end:
             raise LinkError(f"{self.address} was closed by the {self._what}: was it restarted?")
         if not connection.heard:
@@ -342,18 +346,24 @@ class TcpDialler:
 async def _connect(
     loop: asyncio.AbstractEventLoop, connection: Connection, host: str, port: int, tls: ssl.SSLContext | None
 ) -> None:
-    """Connect to the first of a host's addresses that answers; the DNS is asked in a thread of its own."""
-    found = await in_own_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    """Connect to the first of a host's addresses that answers."""
     server_name = host if tls else None
     failure: OSError | None = None
-    for *_, place in found:
+    for place in await _addresses(host, port):
         try:
-            await loop.create_connection(lambda: connection, place[0], place[1], ssl=tls, server_hostname=server_name)
+            await loop.create_connection(lambda: connection, place, port, ssl=tls, server_hostname=server_name)
         except OSError as error:
             failure = error
         else:
             return
     raise failure or OSError("the name has no address")
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """What a host's name stands for, "" for all of ours; the DNS is asked in a thread of its own. Raises OSError."""
+    flags = 0 if host else socket.AI_PASSIVE
+    found = await in_own_thread(lambda: socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=flags))
+    return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 
 async def _end(connections: list[Connection]) -> None:

@@ -14,12 +14,13 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from edge_agent import resend
 from edge_agent.events import event
-from edge_agent.publisher import IN_FLIGHT_BYTES_MAX, Publisher
+from edge_agent.publisher import Publisher
+from edge_agent.publisher.sender import IN_FLIGHT_BYTES_MAX
 from edge_agent.spool import Kept, Spool
 from evidence.seal import batch_id, open_sealed, seal
 from evidence.statements import Receipt, ReceiptOutcome
@@ -71,7 +72,8 @@ class TestBroker:
         wanted = {topics.RECEIPTS, *map(topics.raw, Lane)}
         missing = wanted - set(admin.list_topics(timeout=5).topics)
         for name in missing:
-            admin.create_topics([NewTopic(name, 4, 1)])[name].exception()
+            partitions = topics.RECEIPT_PARTITIONS if name == topics.RECEIPTS else 4
+            admin.create_topics([NewTopic(name, partitions, 1)])[name].exception()
         return not missing
 
     def kill(self) -> None:
@@ -111,7 +113,7 @@ class Hospital:
         statement = Receipt(
             ReceiptOutcome.STORED, h.edge, h.spool, h.lane, h.batch_no, batch_id(sealed), 1, self.store, now_us()
         ).encode(key.key_id, key.sign)
-        self._producer.produce(topics.RECEIPTS, statement, edge)
+        self._producer.produce(topics.RECEIPTS, statement, edge, topics.receipt_partition(EDGE))
         self._producer.flush(5)
 
     def stop(self) -> None:
@@ -273,7 +275,7 @@ def test_receipts_of_others_release_nothing_and_are_counted(bench: Bench) -> Non
     sealed = hospital.came[0][2]
     hospital.answer(sealed, key=Key())
     hospital.answer(sealed, edge=b"F" * 16)
-    hospital._producer.produce(topics.RECEIPTS, b"rubbish", EDGE)
+    hospital._producer.produce(topics.RECEIPTS, b"rubbish", EDGE, topics.receipt_partition(EDGE))
     until(lambda: publisher.counts["receipt signature"] and publisher.counts["receipt magic"], "both are read")
     assert not publisher.counts["receipt stored"]
     assert spool.figures.open_batches == 1
@@ -295,7 +297,7 @@ def test_a_client_that_takes_nothing_is_built_anew(bench: Bench, error: Exceptio
     bench.broker.start()
     _, (spool, publisher) = bench.hospital(), bench.edge()
     until(lambda: publisher.broker, "the broker is reached")
-    publisher._producer = Broken()  # type: ignore[assignment]
+    publisher._sender._producer = Broken()  # type: ignore[assignment]
     put(spool)
     until(lambda: publisher.counts["released"] == 1, "receipt")
     assert publisher.counts["rebuilt"] == 1
@@ -361,14 +363,18 @@ class Answer:
     def offset(self) -> int:
         return self._offset
 
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_NOT_AVAILABLE, 0
+
 
 def test_offsets_that_go_back_are_another_log(bench: Bench) -> None:
     bench.broker.start()
     _, publisher = bench.edge()
     until(lambda: publisher.broker, "the broker is reached")
     publisher.stop()
-    stream = publisher._streams[Lane.LIVE]
-    for offset, distrust in ((0, False), (1, False), (-1, False), (7, False), (7, True)):
-        publisher._delivered(publisher._producer, stream, 1, 0, None, Answer(offset))  # type: ignore[arg-type]
-        assert publisher._distrust is distrust
-    assert publisher.broker is None  # a new consumer too
+    stream = publisher._sender._streams[Lane.LIVE]
+    for offset, is_stale in ((0, False), (1, False), (-1, False), (7, False), (7, True)):
+        publisher._sender._delivered(publisher._sender._producer, stream, 1, 0, 0, None, Answer(offset))  # type: ignore[arg-type]
+        assert publisher._watch.is_stale is is_stale
+    assert publisher.broker is None
+    assert publisher._watch._log == 1  # a new consumer too

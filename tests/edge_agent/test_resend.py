@@ -17,7 +17,7 @@ def test_a_receipt_ends_it() -> None:
     s.sent(1, 10, 0)
     s.receipt(1, 1)
     assert s.due(1e9) == []
-    assert s.room == 1000
+    assert s.capacity == 1000
 
 
 def test_overtaken_by_a_later_receipt_it_is_sent_again_after_five_seconds_and_each_time_less_soon() -> None:
@@ -54,11 +54,11 @@ def test_without_any_receipt_it_is_sent_again_after_one_to_ten_minutes() -> None
             assert s.due(now + 1e-6) == [1]
 
 
-def test_what_failed_is_in_doubt() -> None:
+def test_what_failed_is_sent_again_soon() -> None:
     s = stream()
     s.sent(1, 10, 0)
-    s.doubt(1, 0)
-    s.doubt(7, 0)  # long settled
+    s.schedule_resend(1, 0)
+    s.schedule_resend(7, 0)  # long settled
     assert s.due(5) == [1]
 
 
@@ -67,21 +67,21 @@ def test_after_another_broker_or_store_all_is_sent_again_in_order() -> None:
     for n in (1, 2, 3):
         s.sent(n, 10, 0)
     assert s.after == 3
-    s.again()
-    assert (s.after, s.room, s.due(1e9)) == (0, 1000, [])
+    s.resend_all()
+    assert (s.after, s.capacity, s.due(1e9)) == (0, 1000, [])
 
 
-def test_room_is_bounded_in_bytes_and_batches() -> None:
+def test_capacity_is_bounded_in_bytes_and_batches() -> None:
     s = stream(1000)
     s.sent(1, 5000, 0)  # one always may
-    assert s.room == 0
+    assert s.capacity == 0
     s.sent(1, 5000, 1)  # again: not counted twice
     s.receipt(1, 2)
-    assert s.room == 1000
+    assert s.capacity == 1000
     for n in range(IN_FLIGHT_BATCHES_MAX):
-        assert s.room
+        assert s.capacity
         s.sent(n, 1, 0)
-    assert s.room == 0
+    assert s.capacity == 0
 
 
 @settings(deadline=None)
@@ -96,19 +96,19 @@ def test_over_a_broker_that_loses_every_batch_gets_through_and_no_storm_begins(
     open_batches = dict(enumerate(sizes, 1))
     sends: dict[int, list[float]] = {n: [] for n in open_batches}
     while open_batches and now < 24 * 3600:
-        lot = s.due(now)
+        chosen = s.due(now)
         for n in sorted(open_batches):
-            if n > s.after and s.room and n not in lot:
-                lot.append(n)
+            if n > s.after and s.capacity and n not in chosen:
+                chosen.append(n)
                 s.sent(n, open_batches[n], now)
                 sends[n].append(now)
-        for n in lot:
+        for n in chosen:
             if n in s.due(now):
                 s.sent(n, open_batches[n], now)
                 sends[n].append(now)
             fate = next(fates, "kept")
             if fate == "wiped":
-                s.again()
+                s.resend_all()
                 break
             if fate == "kept":
                 open_batches.pop(n, None)

@@ -63,7 +63,7 @@ def test_late_data_computes_its_minute_again(store: Store) -> None:
     assert kept(store) == [([2], [91.0], [97.0], [94.0], [97.0])]  # last by its moment, not by its arrival
 
 
-def test_what_is_not_charted_is_in_no_figure(store: Store) -> None:
+def test_what_is_not_accepted_is_in_no_figure(store: Store) -> None:
     store.say(
         spo2(97, 1), spo2(250, 2), spo2(40, 3, validity=Validity.QUESTIONABLE), spo2(95, 4),
         spo2(0, 5, validity=Validity.NOT_AVAILABLE), spo2(250, 6),

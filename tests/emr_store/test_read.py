@@ -121,7 +121,7 @@ def test_how_often_a_channel_speaks_is_known_from_its_minutes(store: Store) -> N
 
     asyncio.run(summarise())
     ours, cuff = device_id("demo:nonin:1"), device_id("cuff")
-    with store.open() as conn:  # a silence of an hour between, and of SpO2 one value a minute is not charted
+    with store.open() as conn:  # a silence of an hour between, and of SpO2 one value a minute is not accepted
         assert read.intervals(conn) == {
             (ours, PULSE, 0): 10_000, (ours, SPO2, 0): 12_000, (cuff, PULSE, 0): 900_000
         }  # fmt: skip

@@ -44,14 +44,14 @@ def test_the_ledger_names_every_class(store: Store) -> None:
     store.write([], [Quarantine("root", "live.raw", True, store.seal(report()))])
     assert equations(flow(store.address)[1]) == (
         "reports  3 said = 2 stored + 1 quarantined + 0 on the way + 0 lost\n"
-        "values   4 = 2 charted + 1 doubtful + 1 unmapped + 0 missing"
+        "values   4 = 2 accepted + 1 doubtful + 1 unmapped + 0 missing"
     )
     assert balance(store.address)
 
 
 def test_what_was_not_heard_is_said_beside_it() -> None:
     total = dict.fromkeys(("said", "stored", "quarantined", "on_the_way", "lost", "unexplained"), 0)
-    total |= dict.fromkeys(("charted", "doubtful", "unmapped", "missing"), 0)
+    total |= dict.fromkeys(("accepted", "doubtful", "unmapped", "missing"), 0)
     assert equations(total | {"gaps": 0, "gap_s": 0}).count("\n") == 1
     assert equations(total | {"gaps": 2, "gap_s": 35}).endswith("\nnot heard in 24 h: 35 s in 2 gaps")
 

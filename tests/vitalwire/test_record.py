@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -22,7 +23,7 @@ from runtime import keys
 from runtime.errors import UserError
 from schemas.block import Quarantine
 from schemas.errors import VitalwireError
-from schemas.report import AsSent, Record, RecordKind, device_id
+from schemas.report import AsSent, ChannelWords, Kind, Mark, Record, RecordKind, device_id
 from tests.emr_store.test_alerts import OPENED, file
 from tests.making import PERCENT, PULSE, SPO2, T0_US, report
 from tests.storing import EDGE, Store, event
@@ -163,7 +164,7 @@ def test_to_a_pipe_nothing_is_wrapped(store: Store) -> None:
     with store.open() as conn:
         registry.adopt(conn, CLAIM, "bed " + "long " * 60, "")
     found = process("ledger", COLUMNS="40").stdout.decode()
-    assert re.search(r"(?m)^edge +lane +batches +gaps +again +reports +charted +doubtful +unmapped +missing", found)
+    assert re.search(r"(?m)^edge +lane +batches +gaps +again +reports +accepted +doubtful +unmapped +missing", found)
     assert "bed " + "long " * 60 in process("latest", COLUMNS="40").stdout.decode()
 
 
@@ -201,6 +202,60 @@ def test_latest_shows_value_unit_and_doubt(store: Store) -> None:
     assert "ICU-07 " in vitalwire("latest")[1]
 
 
+TEMP, DEGC = 150344, 268192
+T1, T2 = ChannelWords(("MDC_DEV_ANALY", "1"), label="T1", body_site="axilla"), ChannelWords(label="T2")
+
+
+def describe(store: Store) -> None:
+    store.say(event(CLAIM, "connected", ""), report(kind=Kind.DESCRIPTION, records=[
+        Record(TEMP, channel=t.number, kind=RecordKind.TEXT, text=msgspec.json.encode(t).decode()) for t in (T1, T2)
+    ]))  # fmt: skip
+
+
+def test_latest_shows_bounds_with_their_sign_codes_by_their_words_and_like_channels_by_name(store: Store) -> None:
+    describe(store)
+    store.say(report(records=[
+        Record(TEMP, DEGC, T1.number, RecordKind.BOUND, mantissa=34, marks=Mark.LESS),
+        Record(TEMP, DEGC, T2.number, mantissa=368, exponent=-1, marks=Mark.AMBIGUOUS),
+        Record(TEMP, DEGC, 7, mantissa=36, marks=Mark.TRAINING),
+        Record(SPO2, 0, 9, RecordKind.CODE, mantissa=3, text="searching"),
+    ]))  # fmt: skip
+    lines = [re.split(r" {2,}", line.strip()) for line in vitalwire("latest")[1].splitlines()[2:]]
+    found = {line[1]: (line[2:-2], line[-1]) for line in lines}
+    assert found == {
+        "T #7": (["36", "Cel"], "doubtful training"), "T T1": (["<34", "Cel"], "accepted bound"),
+        "T T2": (["36.8", "Cel"], "ambiguous channel"), "SpO2": (["searching"], "accepted code"),
+    }  # fmt: skip
+    assert {v["channel"]: v["bound"] for v in as_json("latest")}[T1.number] == "<"
+
+
+def test_channels_are_listed_and_labelled(store: Store) -> None:
+    assert vitalwire("devices channels") == (0, "Channels: nothing yet\n")
+    describe(store)
+    text = vitalwire("devices channels", CLAIM)[1]
+    assert re.search(rf"(?m)^{CLAIM} +{T1.number} +T +- +MDC_DEV_ANALY/1, T1, axilla +2026-", text)
+    labelled = vitalwire("devices label", CLAIM, str(T1.number), "T 腋下")
+    assert labelled == (0, f"channel {T1.number} is T 腋下\n")
+    assert {c["channel"]: c["label"] for c in as_json("devices channels")} == {T1.number: "T 腋下", T2.number: None}
+    with store.open() as conn:
+        assert read.channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T 腋下"
+        vitalwire("devices label", CLAIM, str(T1.number), "")
+        assert read.channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T1"
+    assert vitalwire("devices label", CLAIM, "5", "x") == (
+        2, f"{CLAIM!r} has described no channel 5: see `vitalwire devices channels`"
+    )  # fmt: skip
+    assert vitalwire("devices channels nobody")[0] == 2
+
+
+def test_of_two_word_lists_with_one_number_neither_names_it(store: Store) -> None:
+    store.say(report(kind=Kind.DESCRIPTION, records=[
+        Record(TEMP, channel=5, kind=RecordKind.TEXT, text=f'{{"label":"{label}"}}') for label in ("T1", "T2")
+    ]))  # fmt: skip
+    with store.open() as conn:
+        assert read.channel_labels(conn) == {}
+    assert len(as_json("devices channels")) == 2
+
+
 def test_latest_shows_the_unit_that_a_value_is_stored_in(store: Store) -> None:
     etco2, kpa, degc = 151708, 265987, 268192
     for claim, unit in (("a", PERCENT), ("b", kpa), ("c", degc), ("d", 0)):
@@ -213,7 +268,7 @@ def test_the_ledger_adds_up(store: Store) -> None:
     a_ward(store)
     found = as_json("ledger")
     assert found["total"] == {
-        "said": 5, "stored": 4, "quarantined": 1, "charted": 2, "doubtful": 2, "unmapped": 1, "missing": 0,
+        "said": 5, "stored": 4, "quarantined": 1, "accepted": 2, "doubtful": 2, "unmapped": 1, "missing": 0,
         "on_the_way": 0, "lost": 0, "unexplained": 0, "gaps": 0, "gap_s": 0,
     }  # fmt: skip
     (stream,) = found["streams"]
@@ -224,7 +279,7 @@ def test_the_ledger_adds_up(store: Store) -> None:
     code, text = vitalwire("ledger")
     assert code == 0
     assert "reports  5 said = 4 stored + 1 quarantined + 0 on the way + 0 lost" in text
-    assert "values   5 = 2 charted + 2 doubtful + 1 unmapped + 0 missing" in text
+    assert "values   5 = 2 accepted + 2 doubtful + 1 unmapped + 0 missing" in text
     assert re.search(r"(?m)^edge 45454545 said .* ago: frames:serial 12$", text)
 
 
@@ -363,14 +418,23 @@ def test_devices_are_adopted(store: Store) -> None:
     assert vitalwire("devices adopt % --bed x") == (2, "no device named '%': see `vitalwire devices list` for ids")
 
 
-def test_unmapped_names_are_lines_of_a_mapping_file_once_for_all_who_say_them(store: Store) -> None:
+def test_unmapped_names_are_rows_of_a_mapping_file_once_for_all_who_say_them(store: Store) -> None:
     a_ward(store)
     other = Record(mantissa=6, as_sent=AsSent("99L", "HR", "bpm"))
     store.say(report("demo:nonin:2", at_us=T0_US + 2, records=[other]))
     code, text = vitalwire("mapping unmapped")
-    assert (code, text.splitlines()[0]) == (0, f"# 2 times, e.g. '5', from {CLAIM} and 1 more")
+    assert (code, text.splitlines()[0]) == (0, f"# 2 times, e.g. '5' in bpm, from {CLAIM} and 1 more")
     (entry,) = tomllib.loads(text)["mapping"]
     assert (entry["system"], entry["code"]) == ("99L", "HR")
+    assert "unit" not in entry  # the sender's own counts
+
+
+def test_an_identifier_with_several_texts_is_a_row_for_each(store: Store) -> None:
+    texts = ("SpO2", "Pulse", "Pulse")
+    store.say(report(records=[Record(mantissa=5, as_sent=AsSent("99L", f"101^{text}", "")) for text in texts]))
+    text = vitalwire("mapping unmapped")[1]
+    assert [(m["code"], m["text"]) for m in tomllib.loads(text)["mapping"]] == [("101", "Pulse"), ("101", "SpO2")]
+    assert '# unit = ""  # the sender states none' in text
 
 
 def test_edges_are_added_listed_and_revoked(store: Store, tmp_path: Path) -> None:

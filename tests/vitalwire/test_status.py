@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +14,13 @@ from typer.testing import CliRunner
 from emr_store import registry
 from schemas.report import Record
 from tests.emr_store.test_alerts import OPENED, file
-from tests.making import PERCENT, SPO2, report
+from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import EDGE, NOW_US, Store, event
 from vitalwire import output
 from vitalwire.__main__ import app
 
-COUNTS = {"frames:serial": 12, "waiting_reports": 7, "unreceipted_batches": 2, "oldest_waiting_s": 61.5}
+COUNTS = {"frames:serial": 12, "waiting_reports": 7, "unreceipted_batches": 2, "oldest_waiting_s": 61.5,
+          "clock_offset_ms": -1500.4, "state:mllp": "stands"}  # fmt: skip
 
 
 @pytest.fixture
@@ -83,10 +85,27 @@ def test_an_edge_with_its_lag_and_what_waits_in_its_spool(store: Store) -> None:
     store.say(event(f"edge:{UUID(bytes=EDGE)}", "counts", json.dumps(COUNTS)))
     store.rows("UPDATE latest SET received_at = stored_at - interval '2.5 seconds' RETURNING 1")
     text = status()
-    assert re.search(r"(?m)^edge +heard +lag +waiting +no receipt +oldest +gaps", text)
-    assert re.search(r"(?m)^box +\d+ s +2\.5 s +7 +2 +61\.5 s +0", text)
-    assert re.search(r"(?m)^box 7 +never +- +- +- +- +0", text)
+    assert re.search(r"(?m)^edge +heard +lag +waiting +no receipt +oldest +gaps +clock", text)
+    assert re.search(r"(?m)^box +\d+ s +2\.5 s +7 +2 +61\.5 s +0 +-1\.5 s", text)
+    assert re.search(r"(?m)^box 7 +never +- +- +- +- +0 +-", text)
     assert "counts" not in text  # said above, in words
+
+
+def test_sources_in_trouble_are_named_with_why_and_since_when(store: Store) -> None:
+    claim = f"edge:{UUID(bytes=EDGE)}"
+    told = [("mllp: the port is in use", 1), ("mllp: its certificate: it cannot be read", 2), ("serial: gone", 3)]
+    now_us = int(datetime.now(UTC).timestamp()) * 1_000_000
+    store.say(event(claim, "connected", ""),
+              *(event(claim, "source-trouble", text, now_us - 60_000_000 + at_us) for text, at_us in told),
+              event(claim, "counts", json.dumps({"state:mllp": "trouble", "state:serial": "stands"})))  # fmt: skip
+    text = status()
+    assert re.search(r"(?m)^edge +source +why +since", text)
+    assert re.search(r"(?m)^box +mllp +its certificate: it cannot be read +6\d s", text)
+    assert [(t["source"], t["why"]) for t in as_json()["sources_in_trouble"]] == [
+        ("mllp", "its certificate: it cannot be read")
+    ]  # fmt: skip
+    store.say(event(claim, "counts", json.dumps({"state:mllp": "stands"}), T0_US + 1))
+    assert "Sources in trouble" not in status()
 
 
 def test_alerts_name_the_bed(store: Store) -> None:

@@ -29,8 +29,9 @@ from adapters.site import read_site
 from schemas.batch import encode_report, tail_entries
 from schemas.errors import FrameError
 from schemas.layout import RECORD, REPORT_ROW
-from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID
+from schemas.nomenclature import METRIC_BY_CODE, canonical_unit
 from schemas.report import RecordKind, Report, Validity
+from simulators.astm import ENQ, EOT, frames
 
 RECEIVED_AT_US = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
 CASES = Path(__file__).parent / "cases"
@@ -43,6 +44,7 @@ FRAMES_ON_THE_WIRE: dict[str, Callable[[bytes], bytes]] = {
     "nonin_ascii": lambda frame: b"\r\n" + frame + b"\r\n",
     "nonin_df2": bytes,
     "hl7_oru": wrap,
+    "astm": lambda message: ENQ + b"".join(frames(message)) + EOT,
 }
 NOW = Moment(0, RECEIVED_AT_US)
 AnyDriver = DeviceDriver[Any]
@@ -126,8 +128,7 @@ def test_its_channels_are_in_the_nomenclature_with_units_of_their_dimension(driv
     said = {(r.code, r.unit) for r in records if r.as_sent is None and r.validity != Validity.NOT_AVAILABLE}
     assert said
     for code, unit in said | {(c.code, c.unit) for c in driver.channels}:
-        canonical = UNIT_BY_REFERENCE_ID[METRIC_BY_CODE[code].unit]
-        assert UNIT_BY_CODE[unit].dimension == canonical.dimension, METRIC_BY_CODE[code].reference_id
+        assert canonical_unit(code, unit) is not None, METRIC_BY_CODE[code].reference_id
 
 
 def held(driver: AnyDriver, frame: bytes) -> None:

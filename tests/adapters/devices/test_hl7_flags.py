@@ -4,13 +4,14 @@ import pytest
 
 from adapters.devices import hl7_oru
 from adapters.driver import Source
+from adapters.formats.hl7_patients import is_nhs_number
 from schemas.report import Kind
 
 HEAD = r"MSH|^~\&|S|F|||20260501101500+0000||ORU^R01|1|P|2.3|||AL"
 
 
 def flags(*segments: str) -> list[str]:
-    reports = hl7_oru.read("\r".join([HEAD, *segments, "OBX|1|NM|x||1|"]).encode(), Source("s"))
+    reports = hl7_oru.read("\r".join([HEAD, *segments, "OBX|1|NM|x||1|"]).encode(), Source("s", hl7_oru.Hl7Settings()))
     (context,) = [r for r in reports if r.kind is Kind.CONTEXT] or [None]
     records = context.records if context else ()
     return [r.as_sent.code for r in records if r.as_sent and r.as_sent.system == "vitalwire"]
@@ -22,7 +23,7 @@ def flags(*segments: str) -> list[str]:
      ("943476591x", False), ("", False)],
 )  # fmt: skip
 def test_the_check_digit_of_an_nhs_number(number: str, holds: bool) -> None:
-    assert hl7_oru.is_nhs_number(number) is holds
+    assert is_nhs_number(number) is holds
 
 
 def test_an_invalid_nhs_number_is_flagged_among_others() -> None:

@@ -12,7 +12,7 @@ HEMOGLOBIN = METRIC_BY_REFERENCE_ID["VITALWIRE_CONC_HB_BLD"].code
 
 def code_of(identifier: str) -> int:
     frame = rf"MSH|^~\&|S|F|||20260501101500+0000||ORU^R01|1|P|2.6{chr(13)}OBX|1|NM|{identifier}|1.1.1|12|g/dL"
-    (report,) = [r for r in hl7_oru.read(frame.encode(), Source("s")) if r.kind is Kind.METRIC]
+    (report,) = [r for r in hl7_oru.read(frame.encode(), Source("s", hl7_oru.Hl7Settings())) if r.kind is Kind.METRIC]
     return report.records[0].code
 
 

@@ -13,7 +13,7 @@ HEAD = "MSH|^~\\&|M||||20260501101500+0000||{}|1|P|2.6||||||{}\r"
 FACE = "\N{GRINNING FACE}"  # four bytes
 CASES = {
     "many texts": ("hl7_oru", HEAD.format("ORU^R01", "") + "OBX||ST|ABCDEFG||HIJKL\r" * 9_990),
-    "letters that UTF-8 doubles": ("hl7_oru", HEAD.format("ADT^A01", "8859/1") + "PID|||1||" + "é " * 109_000),
+    "letters that UTF-8 doubles": ("hl7_oru", HEAD.format("ADT^A01", "8859/1") + "PID|||" + "é " * 109_000),
     "a long name in many paths": ("mqtt_json", json.dumps({FACE * 250: dict.fromkeys(map(str, range(999)), 1)})),
     "a long name and long texts": ("mqtt_json", json.dumps({"n" * 250: ["x" * 250] * 999})),
 }

@@ -1,4 +1,4 @@
-"""A ward's topic at the embedded broker, a scripted broker, and an agent that acknowledges: for the tests of MQTT."""
+"""A ward's topic at the embedded broker, and a broker that says what it is told to: for the tests of MQTT."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from adapters.driver import Source
-from adapters.formats.hl7_ack import Outcome
-from edge_agent.config import MqttConfig
-from edge_agent.delivery import Delivery
-from edge_agent.transports.mqtt import MqttTransport
-from tests.edge_agent.transports.scene import LIMIT_S, eventually
+from adapters.session import Outcome
+from edge_agent.config import MqttLink
+from edge_agent.links.mqtt import MqttBroker, client_id
+from tests.edge_agent.links import scene
+from tests.edge_agent.links.scene import LIMIT_S, Agent, eventually
 from vitalwire.embedded import Addresses
 
 Version = Literal["5.0", "3.1.1"]
@@ -43,13 +42,12 @@ class Ward:
             time.sleep(0.005)
         self.edge = secrets.token_hex(16)  # a session of its own
 
-    def config(self, **more: Any) -> MqttConfig:
-        topics = (f"{self.topic}/#",)
-        options: dict[str, Any] = {"broker": self._place, "topics": topics, "version": self.version} | more
-        return MqttConfig("ward", "mqtt_json", **options)
+    def config(self, **more: Any) -> MqttLink:
+        options: dict[str, Any] = {"broker": self._place, "topics": (f"{self.topic}/#",), "version": self.version}
+        return MqttLink(**options | more)
 
-    def transport(self, **more: Any) -> MqttTransport:
-        return transport(self.config(**more), self.edge)
+    def link(self, **more: Any) -> MqttBroker:
+        return MqttBroker(self.config(**more), client_id(self.edge, "ward"))
 
     async def say(self, payload: bytes, bed: str = "1", **more: Any) -> None:
         sent = self._sender.publish(f"{self.topic}/{bed}", payload, **{"qos": 1} | more)
@@ -60,8 +58,8 @@ class Ward:
         self._sender.loop_stop()
 
 
-def transport(config: MqttConfig, edge: str = "e" * 32) -> MqttTransport:
-    return MqttTransport(config, edge, lambda topic: Source("ward", time_field="ts", peer=topic))
+def link_to(config: MqttLink) -> MqttBroker:
+    return MqttBroker(config, client_id("e" * 32, "ward"))
 
 
 CONNACK = b"\x20\x02\x00\x00"  # 3.1.1 section 3.2
@@ -71,7 +69,10 @@ CONNACK5 = b"\x20\x03\x00\x00\x00"
 def publish(first_byte: int, packet_id: int, payload: bytes, properties: bytes) -> bytes:
     """A PUBLISH of topic ward/1 at QoS 1; `properties` is empty in 3.1.1."""
     body = b"\x00\x06ward/1" + packet_id.to_bytes(2) + properties + payload
-    return bytes((first_byte, len(body))) + body
+    length, rest = b"", len(body)
+    while rest > 127:
+        length, rest = length + bytes((rest & 127 | 128,)), rest >> 7
+    return bytes((first_byte,)) + length + bytes((rest,)) + body
 
 
 class Scripted:
@@ -110,49 +111,21 @@ class Scripted:
             connection.close()
 
 
-class Came(list[Delivery]):
-    """Takes deliveries; acknowledges each at once where it has an outcome."""
+def ward_agent(*outcomes: Outcome | None, then: Outcome | None = Outcome.KEPT) -> Agent:
+    """Gives the first messages these outcomes, and all that follow another; None: no answer yet."""
+    fates = iter(outcomes)
+    return Agent(answers=lambda _: next(fates, then), name="ward")
 
-    def __init__(self, *outcomes: Outcome, then: Outcome | None = Outcome.KEPT) -> None:
-        super().__init__()
-        self._outcomes, self._then = iter(outcomes), then
 
-    def __call__(self, delivery: Delivery) -> None:
-        self.append(delivery)
-        outcome = next(self._outcomes, self._then)
-        if outcome is not None:
-            delivery.ack(outcome, "")
-
-    def said(self) -> list[bytes]:
-        return [d.frame for d in self]
+def said(agent: Agent) -> list[bytes]:
+    return [d.frame for d in agent.came]
 
 
 @asynccontextmanager
-async def running(made: MqttTransport, deliver: Callable[[Delivery], None]) -> AsyncIterator[None]:
-    """The transport at work, subscribed; it never ends by itself, and when it ends its thread has ended."""
-    subscribed = threading.Event()
-    set_up = made._set_up
-
-    def spied(loop: asyncio.AbstractEventLoop) -> None:
-        set_up(loop)
-        told = made.client.on_subscribe
-
-        def on_subscribe(*args: Any) -> None:
-            cast("Callable[..., None]", told)(*args)
-            subscribed.set()
-
-        made.client.on_subscribe = on_subscribe
-
-    made._set_up = spied  # type: ignore[method-assign]
-    task = asyncio.ensure_future(made.run(deliver))
-    try:
-        await eventually(lambda: subscribed.is_set() or task.done())
-        if task.done():
-            task.result()
+async def running(link: MqttBroker, agent: Agent) -> AsyncIterator[None]:
+    """The link at work, connected and subscribed; when it ends, its thread has ended."""
+    async with scene.running(link, agent) as task:
+        await eventually(lambda: agent.stood or task.done())
         yield
         assert not task.done()
-    finally:
-        task.cancel()
-        async with asyncio.timeout(LIMIT_S):
-            await asyncio.gather(task, return_exceptions=True)
     assert not any(t.name.startswith("paho-mqtt-client-vw") for t in threading.enumerate())

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import socket
+import termios
+import threading
 import tty
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
+import serial as pyserial
+from serial import rfc2217
 
-from adapters.devices import nonin
-from adapters.driver import DeviceDriver, SerialFramer, SerialSettings, Source
-from adapters.formats.hl7_ack import Outcome
-from adapters.formats.lines import LINE_BYTES_MAX
-from edge_agent.config import SerialConfig
-from edge_agent.delivery import Delivery
-from edge_agent.transports import serial
-from edge_agent.transports.serial import SerialTransport, open_port, url_problem
-from tests.edge_agent.transports.scene import LIMIT_S, eventually
-from tests.making import T0_US
+from adapters.driver import SerialSettings
+from adapters.session import Moment, Outcome, Step
+from adapters.sessions.lines import LINE_BYTES_MAX, LineSession
+from edge_agent.config import SerialLink
+from edge_agent.links import serial
+from edge_agent.links.owner import LinkError
+from edge_agent.links.serial import SerialPort, open_port, url_problem
+from runtime.errors import UserError
+from tests.edge_agent.links.scene import LIMIT_S, Agent, eventually, running
 
 LINES = [b"SPO2=%03d HR=072" % n for n in range(90, 100)]
 
@@ -54,83 +54,43 @@ class Line:
 
 
 @pytest.fixture
-def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-    monkeypatch.setattr(serial, "REOPEN_FIRST_S", 0.02)
-    monkeypatch.setattr(serial, "READ_TIMEOUT_S", 0.02)
+def line(tmp_path: Path) -> Iterator[Line]:
     found = Line(tmp_path)
     yield found
     if found.path.is_symlink():
         found.unplug()
 
 
-class Bed:
-    """What came of a port."""
-
-    def __init__(self, config: SerialConfig, driver: DeviceDriver) -> None:
-        self.came: list[Delivery] = []
-        self.events: list[tuple[str, str]] = []
-        self.clock_us = T0_US
-        self.opened = 0
-        self.source = Source("bed")
-        driver = replace(driver, framer=partial(self._framer, driver))
-        self._transport = SerialTransport(config, driver, self.source, self._event, self._now_us)
-
-    def _framer(self, driver: DeviceDriver) -> SerialFramer:
-        """The port is open, and what was said before is flushed."""
-        self.opened += 1
-        assert driver.framer is not None
-        return driver.framer()
-
-    def _event(self, code: str, text: str) -> None:
-        self.events.append((code, text))
-
-    def _now_us(self) -> int:
-        self.clock_us += 1
-        return self.clock_us
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[asyncio.Future[None]]:
-        task = asyncio.ensure_future(self._transport.run(self.came.append))
-        try:
-            yield task
-            assert not task.done()  # whatever happened, it goes on
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    def frames(self) -> list[tuple[bytes, str]]:
-        return [(d.frame, d.reason) for d in self.came]
+def at(port: object, **more: Any) -> SerialPort:
+    return SerialPort(SerialLink(port=str(port), **more), SerialSettings())
 
 
-def bed_at(port: object, driver: DeviceDriver = nonin.ASCII) -> Bed:
-    return Bed(SerialConfig("bed", driver.name, port=str(port)), driver)
+def reading(**more: Any) -> Agent:
+    return Agent(make_session=LineSession, **more)
 
 
 def test_frames_come_whole_however_they_arrive(line: Line) -> None:
     async def run() -> None:
-        bed = bed_at(line.path)
-        async with bed.running():
-            await eventually(lambda: bed.opened)
+        bed = reading()
+        async with running(at(line.path), bed):
             stream = b"\r\n".join(LINES) + b"\r\n"
-            for n, at in enumerate(range(0, len(stream), 7)):
-                line.say(stream[at : at + 7])
+            for n, begin in enumerate(range(0, len(stream), 7)):
+                line.say(stream[begin : begin + 7])
                 if n % 4 == 0:  # now and then it is read before the next comes
                     await asyncio.sleep(0)
             await eventually(lambda: len(bed.came) == len(LINES))
-        assert bed.frames() == [(line, "") for line in LINES]
+        assert bed.frames() == [(each, "") for each in LINES]
         assert {d.sender for d in bed.came} == {""}  # nobody who could send again
         times = [d.received_at_us for d in bed.came]
-        assert times == sorted(set(times))
-        bed.came[0].ack(Outcome.CANNOT_KEEP, "")  # there is nobody to tell
+        assert times == sorted(times)
 
     asyncio.run(run())
 
 
 def test_noise_is_kept_as_such_and_the_next_frame_is_found(line: Line) -> None:
     async def run() -> None:
-        bed = bed_at(line.path)
-        async with bed.running():
-            await eventually(lambda: bed.opened)
+        bed = reading()
+        async with running(at(line.path), bed):
             noise = b"\xff\x00\x1b" * LINE_BYTES_MAX
             line.say(noise)
             await eventually(lambda: len(bed.came) == 3)
@@ -142,141 +102,256 @@ def test_noise_is_kept_as_such_and_the_next_frame_is_found(line: Line) -> None:
     asyncio.run(run())
 
 
-def test_a_port_that_was_gone_is_a_gap_with_its_times(line: Line) -> None:
+def test_a_port_that_goes_is_trouble_and_what_was_left_of_a_frame_is_kept(line: Line) -> None:
     async def run() -> None:
-        bed = bed_at(line.path)
-        async with bed.running():
-            await eventually(lambda: bed.opened)
-            line.say(LINES[0] + b"\nhalf")
-            await eventually(lambda: bed.came)
-            bed.source.memory["alarms"] = {"SNSD": "x"}
-            line.unplug()
-            line.plug_in()
-            await eventually(lambda: bed.opened == 2)
-            line.say(b" of it\n" + LINES[1] + b"\n")
-            await eventually(lambda: len(bed.came) == 3)
-        assert bed.frames() == [(LINES[0], ""), (b" of it", ""), (LINES[1], "")]  # never half and half
-        assert bed.source.memory == {}
-        ((code, text),) = bed.events
-        before, after = (int(word) for word in text.split() if word.isdecimal())
-        assert code == "gap"
-        assert bed.came[0].received_at_us < before < after < bed.came[1].received_at_us
+        bed = reading()
+        task = asyncio.create_task(at(line.path).run(bed))
+        await eventually(lambda: bed.stood)
+        line.say(LINES[0] + b"\nhalf")
+        await eventually(lambda: bed.came)
+        await eventually(lambda: bed.conversations[0].phase == "receiving")
+        line.unplug()
+        with pytest.raises(LinkError, match=r"was lost while it was read .*: plug, adapter or hub"):
+            await asyncio.wait_for(task, LIMIT_S)
+        assert bed.frames() == [(LINES[0], ""), (b"half", "cut-off")]
 
     asyncio.run(run())
 
 
-def test_a_port_that_comes_late_is_a_gap_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tries = 0
-
-    def opened(*args: Any) -> Any:
-        nonlocal tries
-        tries += 1
-        return open_port(*args)
-
-    monkeypatch.setattr(serial, "REOPEN_FIRST_S", 0.02)
-    monkeypatch.setattr(serial, "open_port", opened)
-
+def test_a_port_that_is_not_there_or_that_another_program_holds_is_said(line: Line) -> None:
     async def run() -> None:
-        bed = bed_at(tmp_path / "port")
-        with structlog.testing.capture_logs() as logs:
-            async with bed.running():
-                await eventually(lambda: tries > 3)
-                line = Line(tmp_path)
-                await eventually(lambda: bed.opened)
-                line.say(LINES[0] + b"\n")
-                await eventually(lambda: bed.came)
-            line.unplug()
-        assert [code for code, _ in bed.events] == ["gap"]
-        assert len([entry for entry in logs if entry["event"] == "port not open"]) == 1  # not once an attempt
-        assert "does not exist" in logs[0]["error"]
-
-    asyncio.run(run())
-
-
-def test_a_port_that_another_program_holds_is_said_to_be_held(line: Line) -> None:
-    async def run() -> None:
-        bed = bed_at(line.path)
         with line.path.open("rb", buffering=0) as other:
             fcntl.flock(other, fcntl.LOCK_EX)
-            with structlog.testing.capture_logs() as logs:
-                async with bed.running():
-                    await eventually(lambda: logs)
-                    assert "is held by another program: sudo fuser -v" in logs[0]["error"]
-                    fcntl.flock(other, fcntl.LOCK_UN)
-                    await eventually(lambda: bed.events)
-                    with line.path.open("rb", buffering=0) as third, pytest.raises(BlockingIOError):
-                        fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)  # now it is ours alone
+            with pytest.raises(LinkError, match=r"is held by another program: sudo fuser -v"):
+                await at(line.path).run(reading())
+        bed = reading()
+        async with running(at(line.path), bed):
+            with line.path.open("rb", buffering=0) as third, pytest.raises(BlockingIOError):
+                fcntl.flock(third, fcntl.LOCK_EX | fcntl.LOCK_NB)  # now it is ours alone
+        with line.path.open("rb", buffering=0) as fourth:
+            fcntl.flock(fourth, fcntl.LOCK_EX | fcntl.LOCK_NB)  # and is given back
+        with pytest.raises(LinkError, match="/dev/ttyNONE does not exist: plug it in"):
+            await at("/dev/ttyNONE").run(reading())
 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("error", [TypeError("x"), ValueError("x"), OSError("x"), AttributeError("x"), KeyError("x")])
-def test_whatever_pyserial_raises_the_port_is_tried_again(
+@pytest.mark.parametrize(
+    "error", [TypeError("x"), ValueError("x"), OSError("x"), AttributeError("x"), termios.error(errno.EIO, "x")]
+)
+def test_whatever_pyserial_raises_is_the_ports_trouble(
     line: Line, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real_open, real_some = open_port, serial._some
-    failures = iter([error, None])
-    reads = iter([error])
+    def fail(*_: Any) -> None:
+        raise error
 
-    def opened(*args: Any) -> Any:
-        if (failure := next(failures, None)) is not None:
-            raise failure
-        return real_open(*args)
+    monkeypatch.setattr(serial, "open_port", fail)
+    with pytest.raises(LinkError, match="cannot be opened"):
+        asyncio.run(at(line.path).run(reading()))
 
-    def some(port: Any) -> bytes:
-        if (failure := next(reads, None)) is not None:
-            raise failure
-        return real_some(port)
 
-    monkeypatch.setattr(serial, "open_port", opened)
-    monkeypatch.setattr(serial, "_some", some)
+class Polling:
+    """Asks again whenever an answer came."""
 
+    def _step(self, send: bytes) -> Step:
+        return Step(send=send)
+
+    def opened(self, now: Moment) -> Step:
+        return self._step(b"poll\r")
+
+    def feed(self, data: bytes, now: Moment) -> Step:
+        return self._step(b"poll\r" * data.count(b"\r"))
+
+    def tick(self, now: Moment) -> Step:
+        return Step()
+
+    def kept(self, token: int, outcome: Outcome, reason: str, now: Moment) -> Step:
+        return Step()
+
+    def closed(self, orderly: bool, now: Moment) -> Step:
+        return Step()
+
+
+def test_a_session_can_speak_on_a_serial_port(line: Line) -> None:
     async def run() -> None:
-        bed = bed_at(line.path)
-        async with bed.running():
-            await eventually(lambda: bed.opened == 2)
-            line.say(LINES[0] + b"\n")
-            await eventually(lambda: bed.came)
-        assert [code for code, _ in bed.events] == ["gap", "gap"]
+        bed = Agent(make_session=Polling)
+        async with running(at(line.path), bed):
+            for _ in range(3):
+                assert await asyncio.to_thread(os.read, line.theirs, 5) == b"poll\r"
+                line.say(b"72\r")
 
     asyncio.run(run())
 
 
-def test_a_terminal_server_is_read_and_reached_again() -> None:
+class Shouting(Polling):
+    """Says more than a port takes at one time."""
+
+    size = 40_000
+
+    def opened(self, now: Moment) -> Step:
+        return self._step(b"x" * self.size)
+
+
+def test_what_a_device_does_not_take_at_once_is_written_later_and_too_much_is_a_fault(line: Line) -> None:
     async def run() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
-            patch.setattr(serial, "REOPEN_FIRST_S", 0.02)
+        async with running(at(line.path), Agent(make_session=Shouting)):
+            got = 0
+            while got < Shouting.size:
+                got += len(await asyncio.to_thread(os.read, line.theirs, 4096))
+        deaf = Agent(make_session=Shouting)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Shouting, "size", serial.UNWRITTEN_BYTES_MAX + 1)
+            with pytest.raises(LinkError, match="takes nothing: is its flow control as configured"):
+                await asyncio.wait_for(at(line.path).run(deaf), LIMIT_S)
+
+    asyncio.run(run())
+
+
+def test_a_terminal_server_is_read_on_the_event_loop() -> None:
+    async def run() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
             server.setblocking(False)
             loop = asyncio.get_running_loop()
-            bed = bed_at(f"socket://127.0.0.1:{server.getsockname()[1]}")
-            async with bed.running():
-                for n in (1, 2):
-                    connection, _ = await asyncio.wait_for(loop.sock_accept(server), LIMIT_S)
-                    with connection:
-                        await eventually(lambda n=n: bed.opened == n)  # type: ignore[misc]
-                        await loop.sock_sendall(connection, LINES[n] + b"\r\n")
-                        await eventually(lambda n=n: len(bed.came) == n)  # type: ignore[misc]
-            assert bed.frames() == [(LINES[1], ""), (LINES[2], "")]
-            assert [code for code, _ in bed.events] == ["gap"]
+            bed = reading()
+            task = asyncio.create_task(at(f"socket://127.0.0.1:{server.getsockname()[1]}").run(bed))
+            connection, _ = await asyncio.wait_for(loop.sock_accept(server), LIMIT_S)
+            with connection:
+                await eventually(lambda: bed.stood)
+                assert not [t for t in threading.enumerate() if t.name in ("link", "rfc2217")]
+                await loop.sock_sendall(connection, LINES[1] + b"\r\n")
+                await eventually(lambda: bed.came)
+            with pytest.raises(LinkError, match="was closed by the terminal server"):
+                await asyncio.wait_for(task, LIMIT_S)
+            assert bed.frames() == [(LINES[1], "")]
 
     asyncio.run(run())
 
 
-def test_a_terminal_server_without_power_is_noticed_by_the_kernel() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        config = SerialConfig("bed", "nonin_ascii", port=f"socket://127.0.0.1:{server.getsockname()[1]}")
-        port = open_port(config, SerialSettings())
-        assert port._socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        port.close()
+class Rfc2217Server:
+    """A terminal server that agrees to everything (RFC 2217), on a thread of its own; `got` is what it was sent."""
+
+    def __init__(self) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = f"rfc2217://127.0.0.1:{self._server.getsockname()[1]}"
+        self.got = b""
+        self.connection: socket.socket | None = None
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._server.accept()
+        device = pyserial.serial_for_url("loop://", timeout=0)  # has modem lines, which a pseudo-terminal has not
+        self.connection = connection
+        manager = self._manager = rfc2217.PortManager(device, self)
+        try:
+            while data := connection.recv(4096):
+                self.got += b"".join(manager.filter(data))
+        except OSError:
+            pass
+        finally:
+            device.close()
+
+    def write(self, data: bytes) -> None:
+        """Called by the port manager, to negotiate."""
+        assert self.connection is not None
+        self.connection.sendall(data)
+
+    def say(self, data: bytes) -> None:
+        assert self.connection is not None
+        self.connection.sendall(b"".join(self._manager.escape(data)))
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+
+
+def test_an_rfc_2217_server_has_threads_of_its_own() -> None:
+    async def run() -> None:
+        server, bed = Rfc2217Server(), Agent(make_session=Polling)
+        task = asyncio.create_task(at(server.url).run(bed))
+        await eventually(lambda: bed.stood and server.got.endswith(b"poll\r"))
+        server.say(b"72\r")
+        await eventually(lambda: server.got.endswith(b"poll\rpoll\r"))
+        server.close()
+        with pytest.raises(LinkError, match="was lost while it was read"):
+            await asyncio.wait_for(task, LIMIT_S)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("scheme", ["socket", "rfc2217"])
+def test_a_terminal_server_beyond_loopback_is_reached_in_plaintext_by_name_alone(scheme: str) -> None:
+    port = at(f"{scheme}://192.0.2.1:4001")
+    with pytest.raises(UserError, match=r"a terminal server has no TLS: .*insecure = true"):
+        asyncio.run(port.run(reading()))
+
+
+def test_a_port_that_takes_long_to_open_holds_up_nothing(monkeypatch: pytest.MonkeyPatch, line: Line) -> None:
+    """Sixteen dead ones beside a live one: the shared pool has fewer threads than that."""
+    hang = threading.Event()
+    real = open_port
+
+    def opened(config: SerialLink, settings: SerialSettings) -> Any:
+        if config.port == "/dev/dead":
+            hang.wait(LIMIT_S)
+            raise OSError("dead")
+        return real(config, settings)
+
+    monkeypatch.setattr(serial, "open_port", opened)
+
+    async def run() -> None:
+        dead = [asyncio.create_task(at("/dev/dead").run(reading())) for _ in range(16)]
+        await asyncio.sleep(0)
+        bed = reading()
+        async with running(at(line.path), bed):
+            line.say(LINES[0] + b"\n")
+            await eventually(lambda: bed.came)
+            assert not any(task.done() for task in dead)
+        hang.set()
+        assert {type(e) for e in await asyncio.gather(*dead, return_exceptions=True)} == {LinkError}
+
+    asyncio.run(run())
+
+
+def test_a_port_that_opens_when_nobody_waits_any_more_is_closed(monkeypatch: pytest.MonkeyPatch, line: Line) -> None:
+    go, closed = threading.Event(), threading.Event()
+    real = open_port
+
+    def opened(config: SerialLink, settings: SerialSettings) -> Any:
+        go.wait(LIMIT_S)
+        port = real(config, settings)
+        real_close = port.close
+
+        def close() -> None:
+            real_close()
+            closed.set()
+
+        port.close = close
+        return port
+
+    monkeypatch.setattr(serial, "open_port", opened)
+
+    async def run() -> None:
+        task = asyncio.create_task(at(line.path).run(reading()))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        go.set()
+        await eventually(closed.is_set)
+
+    asyncio.run(run())
 
 
 def test_a_port_is_set_as_the_device_says_unless_the_config_does(line: Line) -> None:
     settings = SerialSettings(19200, 7, "E", 2)
-    port = open_port(SerialConfig("bed", "x", port=str(line.path)), settings)
+    port = open_port(SerialLink(port=str(line.path)), settings)
     assert (port.baudrate, port.bytesize, port.parity, port.stopbits) == (19200, 7, "E", 2)
+    assert (port.xonxoff, port.rtscts, port.dsrdtr) == (False, False, False)
     port.close()
-    port = open_port(SerialConfig("bed", "x", port=str(line.path), baud=1200, parity="O", stop_bits=1), settings)
-    assert (port.baudrate, port.bytesize, port.parity, port.stopbits) == (1200, 7, "O", 1)
+    config = SerialLink(port=str(line.path), baud=1200, data_bits=8, parity="O", stop_bits=1, flow_control="xon-xoff")
+    port = open_port(config, settings)
+    assert (port.baudrate, port.bytesize, port.parity, port.stopbits) == (1200, 8, "O", 1)
+    assert (port.xonxoff, port.rtscts, port.dsrdtr) == (True, False, False)
     port.close()
 
 

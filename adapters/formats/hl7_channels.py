@@ -1,0 +1,195 @@
+"""Which of a device's like values a value is: the containment tree of one OBR, and the number of its channel.
+
+A channel is known by the sender's own words: the nodes above it by OBX-4 (IHE PCD TF-2 B.8), its label, its body site.
+Ordinals of OBX-4 are not normative and only part siblings that are otherwise alike. What nobody can tell is marked
+AMBIGUOUS, in the message where it shows and ever after:
+
+- twins: the same device, moment, code and words (where OBX-4 does not part them, their place in the message does);
+- one thing under fewer or more nodes than it was first seen: a node that comes and goes moves no value silently;
+- a place in the tree that two nodes claim;
+- two word lists with one number.
+
+A dialect that declares its ordinals stable has them among the words.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from msgspec.structs import replace
+
+from adapters.formats.hl7_observation import Observation
+from schemas.report import ChannelWords, Kind, Mark
+
+DEVICES_MAX = 10_000  # of a source; the one that was first seen longest ago is forgotten
+WORDS_MAX = 5_000  # of a device; beyond it all are forgotten
+RESOLVED_MAX = 500  # groups of a device whose channels are remembered
+PATHS_MAX = 16  # of one thing
+AMBIGUOUS = int(Mark.AMBIGUOUS)
+_word_number = lru_cache(16_384)(lambda words: words.number)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Entry:
+    """An observation in its OBR: its words, but for ordinals that part it from a twin."""
+
+    what: Observation
+    kind: Kind
+    code: int  # of the metric
+    words: ChannelWords
+    ambiguous: bool = False
+    condition: str = ""  # of an alarm: two conditions of one thing are no twins
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Where an entry belongs; `marks` is AMBIGUOUS or nothing."""
+
+    number: int
+    words: ChannelWords
+    marks: int = 0
+
+
+class Tree:
+    """The nodes of one OBR: their words, and the equipment that they and their values name (OBX-18)."""
+
+    def __init__(self, observations: Sequence[Observation]) -> None:
+        self._words: dict[tuple[str, ...], set[str]] = {}
+        self._equipment: dict[tuple[str, ...], set[str]] = {}
+        self._equipment_of_mds: dict[str, set[str]] = {}
+        for what in observations:
+            if what.node_word:
+                self._words.setdefault(what.path, set()).add(what.node_word)
+                if what.equipment:
+                    self._equipment.setdefault(what.path, set()).add(what.equipment)
+            if what.equipment:
+                self._equipment_of_mds.setdefault(_mds(what), set()).add(what.equipment)
+
+    def words_of(self, what: Observation, *, stable_ordinals: bool) -> tuple[ChannelWords, bool]:
+        """An observation's words; whether a node above it is in doubt."""
+        path, doubtful = [], False
+        for length in range(1, len(what.path) + 1):
+            words = self._words.get(what.path[:length], set())
+            if words and not (length == len(what.path) and what.node_word):  # not the node itself
+                path.append("+".join(sorted(words)))
+                doubtful = doubtful or len(words) > 1
+        ordinals = what.sub_id if stable_ordinals else ""
+        return ChannelWords(tuple(path), what.label, what.body_site, "", ordinals), doubtful
+
+    def equipment_of(self, what: Observation) -> str:
+        """OBX-18 as sent: its own, else that of the nearest node above it, else the only one that its MDS has."""
+        if what.equipment:
+            return what.equipment
+        for length in range(len(what.path), 0, -1):
+            named = self._equipment.get(what.path[:length])
+            if named:
+                return next(iter(named)) if len(named) == 1 else ""
+        named = self._equipment_of_mds.get(_mds(what), set())
+        return next(iter(named)) if len(named) == 1 else ""
+
+
+def _mds(what: Observation) -> str:
+    return what.path[0] if what.path else ""
+
+
+_Alike = tuple[Kind, int, str, ChannelWords]
+
+
+@dataclass
+class Channels:
+    """What is known of one device's channels, from all its messages so far."""
+
+    twins: set[_Alike] = field(default_factory=set)
+    paths: dict[tuple[Kind, int, str, str, str], list[tuple[str, ...]]] = field(default_factory=dict)
+    words: dict[int, ChannelWords] = field(default_factory=dict)  # by their number
+    shared_numbers: set[int] = field(default_factory=set)
+    resolved: dict[object, Sequence[Channel]] = field(default_factory=dict)  # by group, as long as nothing is learned
+    described: frozenset[tuple[int, int]] | None = None  # the codes and channels of which the groups below are part
+    described_groups: set[object] = field(default_factory=set)
+
+    def resolve(self, entries: Sequence[Entry]) -> Sequence[Channel]:
+        """The channel of each of the entries, which are all that the device says at one moment."""
+        if len(self.words) + len(self.twins) > WORDS_MAX:
+            self._forget()
+        alike = [(e.kind, e.code, e.condition, e.words) for e in entries]
+        counts = Counter(alike)
+        twins = {key for key, count in counts.items() if count > 1} - self.twins
+        self._learn(bool(twins))
+        self.twins |= twins
+        ordinals = Counter((key, e.what.sub_id) for key, e in zip(alike, entries, strict=True))
+        seen: Counter[tuple[_Alike, str]] = Counter()
+        found = []
+        for key, entry in zip(alike, entries, strict=True):
+            ambiguous = self._path_is_doubtful(entry) or entry.ambiguous
+            words = entry.words
+            if key in self.twins or (entry.condition and self._is_of_a_twin(entry)):
+                place = (key, entry.what.sub_id)
+                seen[place] += 1
+                alone = ordinals[place] == 1 and entry.what.sub_id != ""
+                number = "" if alone else f"#{seen[place]}"
+                words, ambiguous = replace(words, ordinals=entry.what.sub_id + number), True
+            number = _word_number(words)
+            if not ambiguous:
+                ambiguous = self._number_is_shared(number, words)
+            found.append(Channel(number, words, AMBIGUOUS if ambiguous else 0))
+        # Two word lists may have met in this very group.
+        return [replace_marks(c) if c.number in self.shared_numbers else c for c in found]
+
+    def _is_of_a_twin(self, alarm: Entry) -> bool:
+        """Whether what an alarm is about has a twin; alarms mostly come without the nodes above."""
+        words = alarm.words
+        return any(
+            code == alarm.code and twin.label == words.label and twin.body_site == words.body_site
+            for kind, code, _, twin in self.twins
+            if kind is Kind.METRIC
+        )
+
+    def _forget(self) -> None:
+        for known in (self.twins, self.paths, self.words, self.shared_numbers, self.resolved):
+            known.clear()
+
+    def _learn(self, changed: bool) -> None:
+        if changed or len(self.resolved) >= RESOLVED_MAX:
+            self.resolved.clear()
+
+    def _path_is_doubtful(self, entry: Entry) -> bool:
+        """Whether it stands under fewer or more nodes than the same thing did: which of them it is, nobody can tell."""
+        words = entry.words
+        known = self.paths.setdefault((entry.kind, entry.code, words.label, words.body_site, words.ordinals), [])
+        if words.path in known:
+            return False
+        if len(known) >= PATHS_MAX or any(_part_of_the_other(words.path, other) for other in known):
+            return True
+        known.append(words.path)
+        return False
+
+    def _number_is_shared(self, number: int, words: ChannelWords) -> bool:
+        if self.words.setdefault(number, words) != words:
+            self.shared_numbers.add(number)
+            self._learn(True)
+        return number in self.shared_numbers
+
+
+def replace_marks(channel: Channel) -> Channel:
+    """The same channel, which is ambiguous."""
+    return Channel(channel.number, channel.words, AMBIGUOUS)
+
+
+def _part_of_the_other(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one path is the other with some of its nodes left out."""
+    short, long = sorted((one, other), key=len)
+    rest = iter(long)
+    return all(word in rest for word in short)
+
+
+def channels_of(devices: dict[str, Channels], claim: str) -> Channels:
+    """What is known of a device, as little as nothing."""
+    found = devices.get(claim)
+    if found is None:
+        if len(devices) >= DEVICES_MAX:
+            del devices[next(iter(devices))]
+        found = devices[claim] = Channels()
+    return found

@@ -1,0 +1,72 @@
+"""What senders of HL7 v2 do otherwise than the standard, as data: one row a dialect, which a source names.
+
+Nothing is taken for a dialect by its looks: a message without MSH-7 is one without a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# IEEE 11073-20101 FLOAT (24 bits) and SFLOAT (12 bits): NaN, NRes, +INFINITY, -INFINITY and the reserved value, as the
+# mantissa's bits or with its sign; 32767 is the largest int16, which monitors write beside them.
+_SPECIALS_OF_11073 = (
+    "8388607", "8388608", "-8388608", "8388606", "8388610", "-8388606", "8388609", "-8388607",
+    "2047", "2048", "-2048", "2046", "2050", "-2046", "2049", "-2047",
+    "32767", "-32768",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way to write HL7 v2.
+
+    `clockless`: MSH-7 and OBR-7 are no times; OBX-14 alone is one. `remembers`: segments of an earlier message of the
+    connection that hold until the next PID. `heartbeats`: values of MSH-10 of messages that may say nothing.
+    `sentinels`: numbers that mean "no reading", in any notation, everywhere or only beside the results status (OBX-11)
+    `sentinels_beside`. `stable_ordinals`: the numbers in OBX-4 always mean the same channel, so that they are among a
+    channel's words.
+    """
+
+    name: str
+    source: str
+    clockless: bool = False
+    remembers: tuple[str, ...] = ()
+    heartbeats: tuple[str, ...] = ()
+    sentinels: tuple[str, ...] = ()
+    sentinels_beside: str = ""
+    stable_ordinals: bool = False
+
+
+DIALECTS: dict[str, Dialect] = {
+    row.name: row
+    for row in (
+        Dialect(
+            name="plain",
+            source="HL7 2.1 to 2.8; IEEE 11073-20101 for the sentinels",
+            sentinels=_SPECIALS_OF_11073,
+            sentinels_beside="X",
+        ),
+        Dialect(
+            name="pcd-01",
+            source="IHE PCD TF-2 appendix B: ordinals of OBX-4 may change from one message to the next",
+            sentinels=_SPECIALS_OF_11073,
+            sentinels_beside="X",
+        ),
+        Dialect(
+            name="ge-b40",
+            source="GE B40/B20 HL7 Reference Manual 2062665-001 G: module and channel numbers of OBX-4 are fixed",
+            sentinels=_SPECIALS_OF_11073,
+            sentinels_beside="X",
+            stable_ordinals=True,
+        ),
+        Dialect(
+            name="mindray-pds",
+            source="Mindray Patient Data Share Protocol, Programmer's Guide; 54 and 56 come empty in an idle stream",
+            clockless=True,
+            remembers=("PID", "PV1"),
+            heartbeats=("106", "54", "56"),
+            sentinels=("-100",),
+            stable_ordinals=True,
+        ),
+    )
+}

@@ -1,0 +1,453 @@
+r"""What an OBX says apart from its value and time (`Observation`), and its value as a record (`record_of`).
+
+An OBX of a sender comes again in every message with another value: what the rest of it means is worked out once.
+IHE PCD TF-2 appendix B; HL7 2.8 chapter 7. Blanks around a component mean nothing anywhere; the case of types, statuses
+and flags neither. What a value means is decided in docs/adr/0007.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from adapters.formats.hl7_charset import printable, text_bytes, undecoded
+from adapters.formats.hl7_dialects import Dialect
+from adapters.formats.hl7v2 import NULL, Syntax, unescape
+from adapters.site import Mapped, SiteMapping, scaled
+from schemas.nomenclature import (
+    METRIC_BY_CODE,
+    METRIC_BY_LOINC,
+    METRIC_BY_REFERENCE_ID,
+    Unit,
+    conversion,
+    is_private,
+    unit_from_text,
+)
+from schemas.report import AsSent, Kind, Mark, Record, RecordKind, Validity
+
+OBX_FIELDS = 21  # "OBX" and OBX-1 to 20, where a sender leaves off
+NOTHING = ("", NULL)
+_NUMBER_TYPES = frozenset({"NM", "SN"})
+_NUMBER_OR_TEXT_TYPES = frozenset({"", "ST", "TX", "FT"})  # of a metric that is a number they may hold one
+_CODED_TYPES = frozenset({"CE", "CWE", "CNE"})
+# OBX-11, table 0085: what is no result, and what takes an earlier result back or replaces it.
+_STATUS_VALIDITY = dict.fromkeys("XWNOI", Validity.INVALID)
+_STATUS_MARKS = {"C": Mark.CORRECTION, "D": Mark.WITHDRAWAL, "W": Mark.WITHDRAWAL}
+# OBX-8: IHE PCD TF-2 table B.8 (IEEE 11073-10201 MeasurementStatus), and table 0078 for off-scale values.
+_FLAG_VALIDITY = {
+    "INV": Validity.INVALID, "TEST": Validity.INVALID, "DEMO": Validity.INVALID,
+    "QUES": Validity.QUESTIONABLE, "EARLY": Validity.QUESTIONABLE, "CAL": Validity.CALIBRATING,
+    "NI": Validity.NOT_AVAILABLE, "NAV": Validity.NOT_AVAILABLE, "OFF": Validity.NOT_AVAILABLE,
+    ">": Validity.OVERFLOW, "<": Validity.UNDERFLOW,
+}  # fmt: skip
+_SETTING_METHODS = frozenset({"MSET", "ASET", "RSET"})  # OBX-17: set by hand, by the device, from afar
+_SETTING_ROWS = frozenset({"SETTING", "CONFIGURATION"})  # OBX-13, Philips Efficia Data Export Interface
+# Where a number is expected, these say that there is none; anything else that has content keeps its text.
+NO_READING = frozenset({
+    "none", "null", "nil", "nan", "na", "n/a", "n.a.", "n/m", "inv", "invalid", "not available", "no reading",
+})  # fmt: skip
+_NO_READING_SIGNS = re.compile(r"[-–—*?_. ]+")
+_BOUND = re.compile(r"(<=|>=|<|>|≤|≥) *([^ ].*)")
+_COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "≤": "<=", "≥": ">=", "": "", "=": ""}
+_COMPARATOR_MARKS = {
+    "<": int(Mark.LESS), "<=": int(Mark.LESS | Mark.OR_EQUAL),
+    ">": int(Mark.GREATER), ">=": int(Mark.GREATER | Mark.OR_EQUAL),
+}  # fmt: skip
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
+MARKS = tuple(Mark(bits) for bits in range(256))  # an enumeration's own arithmetic is slow
+
+FindRow = Callable[[str, str, str], Mapped | None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Observation:
+    """What an OBX says apart from its value and its time.
+
+    `path` is OBX-4 without the zeros at its end, `node_word` what the OBX calls the node that it may be. `node` is the
+    same OBX where it has no value and so is a bare node. `equipment` is OBX-18 as sent. `facet` is its name where
+    it may tell how the wave before it is read. `unit_field` is OBX-6 as sent, `row` the site's row that was applied.
+    """
+
+    kind: Kind
+    type: str
+    syntax: Syntax
+    code: int
+    unit: int
+    is_number: bool
+    validity: Validity
+    marks: int
+    exponent_shift: int
+    missing: frozenset[str]
+    sentinels: frozenset[tuple[int, int]]
+    decimal_comma: bool
+    as_sent: AsSent | None
+    sub_id: str
+    path: tuple[str, ...]
+    label: str
+    body_site: str
+    equipment: str
+    unit_field: str
+    row: Mapped | None
+    node_word: str = ""
+    node: Observation | None = None
+    is_bare_node: bool = False
+    facet: str = ""
+    is_wave: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the observations of one source are to be read."""
+
+    dialect: Dialect
+    site: SiteMapping
+    decimal_comma: bool
+    sentinels: frozenset[tuple[int, int]]
+
+
+def reading_of(dialect: Dialect, site: SiteMapping, decimal_comma: bool) -> Reading:
+    """How a source with these settings is read."""
+    return Reading(dialect, site, decimal_comma, frozenset(_reduced(*scaled_exactly(s)) for s in dialect.sentinels))
+
+
+def scaled_exactly(text: str) -> tuple[int, int]:
+    """A numeral of one of our own tables."""
+    parts = scaled(text)
+    if parts is None:
+        raise ValueError(f"{text!r} is no number")
+    return parts
+
+
+def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row: FindRow) -> Observation:
+    """From the fields of an OBX, OBX_FIELDS of them; OBX-5 and 14 are not looked at. `find_row` is the site's rows."""
+    kind = _first(fields[2], syntax).upper()
+    triplets = triplets_of(fields[3], syntax)
+    row = next(filter(None, (find_row(system, code, text) for code, text, system in triplets)), None)
+    code = row.code if row else code_of_triplets(triplets)
+    unit, unit_as_sent = _unit(fields[6], syntax, row)
+    status = _first(fields[11], syntax).upper()
+    as_sent = _as_sent(triplets[0], code, unit, unit_as_sent)
+    beside = reading.dialect.sentinels_beside
+    observation = Observation(
+        kind=Kind.SETTING if _is_setting(fields, syntax) else Kind.METRIC,
+        type=kind,
+        syntax=syntax,
+        code=code,
+        unit=unit,
+        is_number=kind in _NUMBER_TYPES or (code != 0 and kind in _NUMBER_OR_TEXT_TYPES),
+        validity=_validity(fields[8], status, syntax),
+        marks=int(_STATUS_MARKS.get(status, 0)),
+        exponent_shift=row.exponent_shift if row else 0,
+        missing=frozenset(text.strip() for text in row.missing) if row else frozenset(),
+        sentinels=reading.sentinels if not beside or beside == status else frozenset(),
+        decimal_comma=reading.decimal_comma or (row is not None and row.decimal_comma),
+        as_sent=as_sent,
+        sub_id=_first(fields[4], syntax, whole=True),
+        path=node_path(_first(fields[4], syntax, whole=True)),
+        label=printable(label_of(triplets, code)),
+        body_site=printable(_words(fields[20], syntax)),
+        equipment=_trimmed(fields[18].partition(syntax.repetition)[0], syntax) if fields[18] not in NOTHING else "",
+        unit_field=fields[6],
+        row=row,
+        facet=triplets[0][1] or triplets[0][0],
+        is_wave=kind == "NA",
+    )
+    return _with_node(observation, triplets)
+
+
+def with_unit_field(what: Observation, unit_field: str) -> Observation:
+    """The same observation with another OBX-6: a wave whose unit is stated with its resolution."""
+    unit, unit_as_sent = _unit(unit_field, what.syntax, what.row)
+    as_sent = what.as_sent
+    if as_sent is not None or (unit_as_sent and not unit):
+        named = as_sent or AsSent("MDC", str(what.code))
+        as_sent = AsSent(named.system, named.code, printable(unit_as_sent))
+    return replace(what, unit=unit, as_sent=as_sent, unit_field=unit_field)
+
+
+def _as_sent(triplet: tuple[str, str, str], code: int, unit: int, unit_as_sent: str) -> AsSent | None:
+    """The sender's own words, where the code or a stated unit is not known."""
+    if code and (unit or not unit_as_sent):
+        return None
+    identifier, text, system = triplet
+    return AsSent(printable(system), printable("^".join(filter(None, (identifier, text)))), printable(unit_as_sent))
+
+
+def _with_node(observation: Observation, triplets: list[tuple[str, str, str]]) -> Observation:
+    """IHE PCD TF-2 B.8: a node of the containment tree is an OBX without a value. It may be one by its name, and by a
+    path that ends in .0 where what it names is no metric: then it is one only where it has no value."""
+    code, text, _ = triplets[0]
+    named = text.startswith("MDC_DEV_") or code.startswith("MDC_DEV_")
+    if not named and (observation.code or not observation.sub_id.endswith(".0")):
+        return observation
+    word = printable(code if not text or text.startswith("MDC_") else f"{code}^{text}")
+    node = replace(observation, node_word=word, is_bare_node=True)
+    return replace(observation, node_word=word if named else "", node=node)
+
+
+def _is_setting(fields: list[str], syntax: Syntax) -> bool:
+    methods = {_first(method, syntax).upper() for method in fields[17].split(syntax.repetition)}
+    return bool(methods & _SETTING_METHODS) or _first(fields[13], syntax).upper() in _SETTING_ROWS
+
+
+def _validity(flags: str, status: str, syntax: Syntax) -> Validity:
+    found = [
+        _FLAG_VALIDITY.get(_first(flag, syntax).upper(), Validity.VALID) for flag in flags.split(syntax.repetition)
+    ]
+    return max(*found, _STATUS_VALIDITY.get(status, Validity.VALID))
+
+
+def node_path(sub_id: str) -> tuple[str, ...]:
+    """OBX-4 as the path of a node: 1.13.0.0 is (1, 13)."""
+    parts = sub_id.split(".")
+    while len(parts) > 1 and parts[-1].strip("0") == "":
+        parts.pop()
+    return tuple(parts) if parts != [""] else ()
+
+
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+
+def _first(text: str, syntax: Syntax, *, whole: bool = False) -> str:
+    """The first component of the first repetition, or the first repetition, without blanks around it."""
+    text = text.partition(syntax.repetition)[0]
+    return (text if whole else text.partition(syntax.component)[0]).strip()
+
+
+def _components(text: str, syntax: Syntax) -> list[str]:
+    parts = text.partition(syntax.repetition)[0].split(syntax.component)
+    if syntax.escape in text:
+        parts = [unescape(part, syntax) for part in parts]
+    return ["" if part == NULL else part.strip() for part in parts]
+
+
+def triplets_of(text: str, syntax: Syntax) -> list[tuple[str, str, str]]:
+    """Identifier, text and system, and the alternate ones where there are any."""
+    parts = (_components(text, syntax) + [""] * 6)[:6]
+    first, second = (parts[0], parts[1], parts[2]), (parts[3], parts[4], parts[5])
+    return [first, second] if any(second) else [first]
+
+
+def _words(text: str, syntax: Syntax) -> str:
+    """A coded field as words: identifier and text."""
+    return "^".join(filter(None, _components(text, syntax)[:2]))
+
+
+def _trimmed(text: str, syntax: Syntax) -> str:
+    """A field without blanks around its parts, and without empty parts at its end."""
+    parts = [
+        syntax.subcomponent.join(map(str.strip, part.split(syntax.subcomponent)))
+        for part in text.split(syntax.component)
+    ]
+    return syntax.component.join(parts).rstrip(syntax.component)
+
+
+def trimmed(text: str, syntax: Syntax) -> str:
+    """A field as an identity: padding means nothing (ICU^^07 and `ICU ^^07  ` are one bed); "" where it is null."""
+    text = text.strip()
+    return "" if text in NOTHING else _trimmed(text, syntax)
+
+
+def code_of_triplets(triplets: list[tuple[str, str, str]]) -> int:
+    """The metric that the triplets name; 0 if none, if a number and its name contradict each other, or two triplets."""
+    named = {code for triplet in triplets if (code := _mdc_code(*triplet)) is not None}
+    if named:
+        return named.pop() if len(named) == 1 else 0
+    loinc = {m.code for code, _, system in triplets if system.upper() == "LN" and (m := METRIC_BY_LOINC.get(code))}
+    return loinc.pop() if len(loinc) == 1 else 0
+
+
+def _mdc_code(code: str, text: str, system: str) -> int | None:
+    """The metric of a triplet; None if it names none, 0 if it contradicts itself."""
+    by_text = METRIC_BY_REFERENCE_ID.get(text.upper()) or METRIC_BY_REFERENCE_ID.get(code.upper())
+    number = int(code) if code.isascii() and code.isdecimal() and len(code) < 10 else 0
+    if system.upper() != "MDC" or not number:
+        return by_text.code if by_text else None
+    by_number = METRIC_BY_CODE.get(number) if not is_private(number) else None
+    if by_number is None:
+        return 0 if by_text else None
+    return by_number.code if by_text in (None, by_number) else 0
+
+
+def label_of(triplets: list[tuple[str, str, str]], code: int) -> str:
+    """The sender's own words in OBX-3: what the metric's number and reference id do not say already."""
+    words = []
+    for identifier, text, system in triplets:
+        if not code or _mdc_code(identifier, text, system) != code:
+            words += [identifier, text]
+        elif METRIC_BY_REFERENCE_ID.get(text.upper()) is None and not text.startswith("MDC_"):
+            words.append(text)
+    return "^".join(filter(None, words))
+
+
+# --- units ------------------------------------------------------------------------------------------------------------
+
+
+def _unit(text: str, syntax: Syntax, row: Mapped | None) -> tuple[int, str]:
+    """The unit's code (0: none is known, or what is said of it contradicts itself), and the unit as sent.
+
+    A known unit that the sender states is used, and one of the site's row where none is stated that is known. One that
+    contradicts the row makes the unit doubtful, unless the row says that the sender's is wrong.
+    """
+    parts = (_components(text, syntax) + [""] * 5)[:5]
+    stated = [part for part in (*parts[:2], *parts[3:5]) if part]
+    as_sent = "^".join(dict.fromkeys(stated))
+    if row is not None and row.unit_is_wrong:
+        return row.unit, as_sent
+    known = [unit for part in stated if (unit := unit_from_text(part)) is not None]
+    if any(not same_unit(known[0], other) for other in known[1:]):
+        return 0, as_sent
+    if not known:
+        return (row.unit if row else 0), as_sent
+    if row is None or not row.unit:
+        return known[0].code, as_sent
+    pair = conversion(known[0].code, row.unit)
+    if pair == (1.0, 0.0):
+        return known[0].code, as_sent
+    if pair is not None and pair[1] == 0.0 and _is_power_of_ten(pair[0], row.exponent_shift):
+        return row.unit, as_sent
+    return 0, as_sent
+
+
+def same_unit(one: Unit, other: Unit) -> bool:
+    """Whether a number means the same in both."""
+    return one.code == other.code or conversion(one.code, other.code) == (1.0, 0.0)
+
+
+def _is_power_of_ten(factor: float, exponent: int) -> bool:
+    """Whether the row's shift is what turns the stated unit into the row's (uV by 10^-3 into mV)."""
+    return abs(factor / 10.0**exponent - 1) < 1e-9
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def record_of(what: Observation, sent: str, channel: int, marks: int, note: str | None = None) -> Record:
+    """OBX-5 as a record; `marks` are what else is known of it."""
+    if what.is_number and not what.sentinels and not what.missing:
+        parts = scaled(sent, what.exponent_shift)
+        if parts is not None:
+            return Record(
+                what.code, what.unit, channel, RecordKind.NUMERIC, what.validity, parts[0], parts[1],
+                MARKS[marks | what.marks], None, note, what.as_sent,
+            )  # fmt: skip
+    return _Value(what, sent.strip(), channel, marks | what.marks, note).record()
+
+
+@dataclass
+class _Value:
+    """A value that is not at sight a number."""
+
+    what: Observation
+    sent: str
+    channel: int
+    marks: int
+    note: str | None
+
+    def record(self) -> Record:
+        what, sent = self.what, self.sent
+        if sent in NOTHING:
+            return self._missing(None)
+        if sent in what.missing:
+            return self._missing(self._text())
+        if what.is_number:
+            found = self._number()
+            if found is not None:
+                return found
+        if what.type in _CODED_TYPES:
+            found = self._code()
+            if found is not None:
+                return found
+        text = self._text()
+        marks = self.marks | (int(Mark.UNDECODED) if isinstance(text, bytes) else 0)
+        return self._make(RecordKind.TEXT, what.validity, marks=marks, text=text)
+
+    def _make(
+        self, kind: RecordKind, validity: Validity, parts: tuple[int, int] = (0, 0), marks: int = 0,
+        text: str | bytes | None = None,
+    ) -> Record:  # fmt: skip
+        what = self.what
+        return Record(
+            what.code, what.unit, self.channel, kind, validity, parts[0], parts[1],
+            MARKS[marks or self.marks], text, self.note, what.as_sent,
+        )  # fmt: skip
+
+    def _missing(self, text: str | bytes | None) -> Record:
+        kind = RecordKind.NUMERIC if self.what.is_number or not self.what.type else RecordKind.TEXT
+        marks = self.marks | (int(Mark.UNDECODED) if isinstance(text, bytes) else 0)
+        return self._make(kind, Validity.NOT_AVAILABLE, marks=marks, text=text)
+
+    def _text(self) -> str | bytes:
+        syntax = self.what.syntax
+        text = unescape(self.sent, syntax) if syntax.escape in self.sent else self.sent
+        return text_bytes(text, syntax.codec) if undecoded(text) else text
+
+    def _number(self) -> Record | None:
+        """A number, a bound, or no reading; None where it is none of these."""
+        sent = self.sent
+        if self.what.type == "SN":
+            plain = self._structured()
+            if plain is None:
+                return None
+            sent = plain
+        parts = self._parts(sent)
+        if parts is not None:
+            if self.what.sentinels and _reduced(*self._parts_as_sent(sent)) in self.what.sentinels:
+                return self._missing(self._text())
+            return self._make(RecordKind.NUMERIC, self.what.validity, parts)
+        bound = _BOUND.fullmatch(sent)
+        if bound is not None:
+            parts = self._parts(bound[2])
+            if parts is not None:
+                marks = self.marks | _COMPARATOR_MARKS[_COMPARATORS[bound[1]]]
+                return self._make(RecordKind.BOUND, self.what.validity, parts, marks)
+        if sent.casefold() in NO_READING or _NO_READING_SIGNS.fullmatch(sent):
+            return self._missing(self._text())
+        return None
+
+    def _parts(self, text: str) -> tuple[int, int] | None:
+        if self.what.decimal_comma and _DECIMAL_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        return scaled(text, self.what.exponent_shift)
+
+    def _parts_as_sent(self, text: str) -> tuple[int, int]:
+        mantissa, exponent = self._parts(text) or (0, 0)
+        return mantissa, exponent - self.what.exponent_shift
+
+    def _structured(self) -> str | None:
+        """An SN (HL7 2.8 §2A.2.71: comparator, number, separator, number) as a plain text; None where it is a ratio, a
+        range, or none."""
+        parts = [part.strip() for part in self.sent.split(self.what.syntax.component)]
+        while parts and parts[-1] in NOTHING:
+            parts.pop()
+        if len(parts) == 1:  # a number or a bound without its components
+            return parts[0]
+        if len(parts) != 2 or parts[0] not in _COMPARATORS:
+            return None
+        return _COMPARATORS[parts[0]] + parts[1]
+
+    def _code(self) -> Record | None:
+        """An enumeration's code, where one of the triplets is of MDC."""
+        syntax = self.what.syntax
+        if syntax.repetition in self.sent:
+            return None
+        for code, text, system in triplets_of(self.sent, syntax):
+            if system.upper() == "MDC" and code.isascii() and code.isdecimal() and len(code) < 11:
+                words = text or code
+                spoilt = undecoded(words)
+                marks = self.marks | (int(Mark.UNDECODED) if spoilt else 0)
+                shown = text_bytes(words, syntax.codec) if spoilt else words
+                return self._make(RecordKind.CODE, self.what.validity, (int(code), 0), marks, shown)
+        return None
+
+
+@lru_cache(1024)
+def _reduced(mantissa: int, exponent: int) -> tuple[int, int]:
+    """The same number in its shortest notation."""
+    if not mantissa:
+        return 0, 0
+    while mantissa % 10 == 0:
+        mantissa, exponent = mantissa // 10, exponent + 1
+    return mantissa, exponent

@@ -1,0 +1,106 @@
+"""Who the broker is, and which of our topics it has: asked rarely, and of those topics alone.
+
+An edge that asks for everything once a second is a burden when there are a thousand of them. That a broker has gone is
+told by its connections; the question every ten seconds finds the ones that are half open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+
+from confluent_kafka import Consumer, KafkaError, KafkaException
+
+from edge_agent.publisher.security import ClientSettings
+from schemas import topics
+from schemas.report import Lane
+
+PROBE_S = 10.0  # how often a broker that is there is asked
+MISSING_S = 1.0  # while it lacks a topic of ours
+AWAY_S = 0.05  # while nobody answers: each question waits itself
+ANSWER_LIMIT_S = 3.0
+# A consumer, for a producer's question may create the topic: with the broker's defaults, not with ours.
+_WATCHER = {"group.id": "edge-watch", "allow.auto.create.topics": False}
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Whom we reach. `log` counts how often its log turned out to be another one."""
+
+    cluster_id: str
+    receipt_partitions: int  # 0: it has no topic `receipts` yet
+    log: int
+
+
+class BrokerWatch:
+    """`broker` is None while nobody answers. Its methods are called on any thread; `on_lost` is on the one that saw it.
+
+    `is_stale` says that what was given to the broker before may be gone: it may come back empty under the same id, and
+    then an old idempotent producer waits for ever.
+    """
+
+    def __init__(self, client: ClientSettings, on_event: Callable[[str, str], object]) -> None:
+        self._client, self._on_event = client, on_event
+        self._missing = set(map(topics.raw, Lane))
+        self._log = 0
+        self.broker: Broker | None = None
+        self.is_stale = False
+
+    def run(self, ending: Event) -> None:
+        """Ask, for ever."""
+        consumer = Consumer(self._client | _WATCHER)
+        pause_s = AWAY_S
+        while not ending.wait(pause_s):
+            try:
+                self._ask(consumer)
+            except KafkaException as error:
+                self.lost(error.args[0])
+            pause_s = self._pause_s()
+        consumer.close()
+
+    def has(self, topic: str) -> bool:
+        """Whether the broker has this topic of a lane, as far as is known."""
+        return topic not in self._missing
+
+    def forget_topics(self) -> None:
+        """The broker says that one is gone."""
+        self._missing = set(map(topics.raw, Lane))
+
+    def lost(self, error: KafkaError) -> None:
+        """The broker does not answer."""
+        if self.broker is not None:
+            self.broker, self.is_stale = None, True
+            self.forget_topics()
+            self._on_event("broker-lost", str(error))
+
+    def log_changed(self, error: KafkaError) -> None:
+        """The log that was written to is gone."""
+        self._log += 1
+        self.lost(error)
+
+    def on_error(self, error: KafkaError) -> None:
+        """What a client tells of its connections."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self.lost(error)
+        self.is_stale |= error.fatal()
+
+    def _ask(self, consumer: Consumer) -> None:
+        answer = consumer.list_topics(topics.RECEIPTS, ANSWER_LIMIT_S)
+        found = answer.topics.get(topics.RECEIPTS)
+        partitions = len(found.partitions) if found is not None and found.error is None else 0
+        missing = {name for name in self._missing if not _has(consumer, name)}
+        broker = Broker(str(answer.cluster_id), partitions, self._log)
+        if self.broker is None:
+            self._on_event("broker-reached", f"cluster {broker.cluster_id}")
+        self.broker, self._missing = broker, missing
+
+    def _pause_s(self) -> float:
+        if self.broker is None:
+            return AWAY_S
+        return MISSING_S if self._missing or not self.broker.receipt_partitions else PROBE_S
+
+
+def _has(consumer: Consumer, name: str) -> bool:
+    found = consumer.list_topics(name, ANSWER_LIMIT_S).topics.get(name)
+    return found is not None and found.error is None and len(found.partitions) > 0

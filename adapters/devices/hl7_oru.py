@@ -64,7 +64,7 @@ class Hl7Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse what no message could be read by."""
         if self.dialect not in DIALECTS:
             raise ValueError(f"dialect = {self.dialect!r} is none of {', '.join(DIALECTS)}")
-        field_rule(self.device or _PLACE)
+        field_rule(_PLACE if self.device in (None, _EQUIPMENT) else self.device)
         if self.charset is not None:
             try:
                 codec_of(self.charset)

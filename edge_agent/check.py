@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from edge_agent.config import EdgeConfig, SerialLink, SourceConfig
 from edge_agent.holders import listener_on
-from edge_agent.process import check_brokers
+from edge_agent.publisher import kafka_problem
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.watch import Watcher, verdict, watch
 from runtime import keys
@@ -55,10 +55,8 @@ def settings(config: EdgeConfig) -> Iterator[Finding]:
         uuid.UUID(config.edge)
     except ValueError:
         yield Finding("edge", f"{config.edge!r} is no edge id", "take the one that `vitalwire edge keygen` printed")
-    try:
-        check_brokers(config)
-    except UserError as error:
-        yield _problem("kafka", str(error))
+    if wrong := kafka_problem(config):
+        yield _problem("kafka", wrong)
     names = [source.name for source in config.source]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
         yield Finding(name, "two sources have this name", "give each its own")

@@ -22,7 +22,7 @@ from edge_agent.agent import keep_events
 from edge_agent.config import EdgeConfig
 from edge_agent.control import ControlServer
 from edge_agent.events import EventEmitter
-from edge_agent.publisher import Publisher
+from edge_agent.publisher import Publisher, kafka_problem
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.spool import Kept, Spool
 from edge_agent.spool.queue import Done
@@ -30,8 +30,7 @@ from edge_agent.supervisor import SourceState, Supervisor, link_of
 from evidence.seal import seal
 from runtime import keys
 from runtime.clock import ClockWatch, now_us
-from runtime.tls import check_client
-from schemas.errors import VitalwireError
+from schemas.errors import ConfigError, VitalwireError
 
 HOUSEKEEPING_S = 1.0
 COUNTS_EVERY = 10  # of these
@@ -65,12 +64,14 @@ class Edge:
         self._loop: asyncio.AbstractEventLoop | None = None
         sites = site_mappings(config.mapping)
         # What is wrong with the configuration is said before anything is opened.
-        check_brokers(config)
+        if wrong := kafka_problem(config):
+            raise ConfigError(wrong)
         plans = [plan_source(each, sites) for each in config.source]
         self.spool = Spool(
             config.spool,
             bytes_max=config.spool_bytes_max,
             wave_share=config.wave_share,
+            hold_version=config.spool_hold_version,
             receipt_hold_s=config.receipt_hold_h * 3600,
             cut_after_s=config.cut_after_s,
             on_event=self._emit,
@@ -79,7 +80,8 @@ class Edge:
         own = partial(seal, edge=self.id.bytes, config_hash=config_hash(config), key_id=key.key_id, sign=key.sign)
         self.publisher = Publisher(
             self.spool, own, keys.read_public(config.platform_key_file), edge=self.id.bytes,
-            kafka=config.kafka, ca=config.kafka_ca, on_event=self._emit,
+            kafka=config.kafka, ca=config.kafka_ca, cert=config.kafka_cert, key=config.kafka_key,
+            insecure=config.insecure, on_event=self._emit,
         )  # fmt: skip
         self.supervisors = [
             Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
@@ -128,7 +130,8 @@ class Edge:
         figures = self.spool.figures
         counts: dict[str, object] = {
             "waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches,
-            "oldest_waiting_s": round(self._oldest_s(), 1), **self.publisher.counts,
+            "oldest_waiting_s": round(self._oldest_s(), 1), "waves_lost": figures.waves_lost,
+            "clock_offset_ms": self.publisher.clock_offset_ms, **self.publisher.counts,
         }  # fmt: skip
         for supervisor in self.supervisors:
             state = supervisor.state
@@ -178,13 +181,6 @@ class Edge:
 def control_path(config: EdgeConfig) -> Path:
     """Where the running agent can be asked."""
     return config.control_socket or config.spool / "control.sock"
-
-
-def check_brokers(config: EdgeConfig) -> None:
-    """Refuse plaintext to a Kafka broker beyond loopback, unless it is asked for by name; raises UserError."""
-    for server in config.kafka.split(","):
-        host = server.strip().rpartition(":")[0].strip("[]")
-        check_client(host, tls=config.kafka_ca is not None, insecure=config.insecure, mend="set kafka_ca")
 
 
 def _bounded(counts: Counter[str]) -> Counter[str]:

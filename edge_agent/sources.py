@@ -203,7 +203,8 @@ def sample_edge() -> str:
 def _sample_source(link: type[msgspec.Struct], driver: DeviceDriver[Any], *, whole: bool) -> list[str]:
     """A [[source]] of this link and driver; with `whole` every key of the link."""
     tag = str(link.__struct_config__.tag)
-    shown = {"name": f"{driver.name} over {tag}", "driver": driver.name, "time_zone": "Asia/Shanghai"}
+    shown = {"name": f"{driver.name} over {tag}", "driver": driver.name, "time_zone": "Asia/Shanghai",
+             "drivers_by_msh9": {"ADT": driver.name}}  # fmt: skip
     examples = _EXAMPLES.get(tag, {})
     if whole:
         link_lines = configuration.sample_table(link, "[source.link]", str(link.__doc__), examples, {})
@@ -215,4 +216,6 @@ def _sample_source(link: type[msgspec.Struct], driver: DeviceDriver[Any], *, who
     about = f"of the driver {driver.name}"
     settings = configuration.sample_table(driver.settings, "[source.settings]", about, {}, {})
     inner = {"link": link_lines, "settings": settings}
+    if tag != "tcp":  # whose messages have no MSH-9
+        inner["drivers_by_msh9"] = []
     return configuration.sample_table(SourceConfig, "[[source]]", driver.title, shown, inner)

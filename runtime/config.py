@@ -78,7 +78,7 @@ def _decode(text: str, data: dict[str, Any], kind: type[T], at: Place, where: st
         found: T = _convert(data, kind, folder)
         return found
     except msgspec.ValidationError as error:
-        place, what = _blame(data, kind, at, kind) or (at, str(error))
+        place, what = _blame(data, kind, at, kind) or _blame_values(data, kind, at, error)
         raise UserError(f"{where}: line {_line_of(text, place)}: {what}") from None
 
 
@@ -138,6 +138,15 @@ def _blame(data: dict[str, Any], kind: type[Struct], at: Place, top: type[Struct
             return place, f"{name}: {_in_words(str(error), value, fields[name].type)}"
     missing = next((name for name, field in fields.items() if field.required and name not in data), None)
     return (at, f"{_table_name(at) or 'the file'} needs the key {missing!r}") if missing else None
+
+
+def _blame_values(
+    data: dict[str, Any], kind: type[Struct], at: Place, error: msgspec.ValidationError
+) -> tuple[Place, str]:
+    """Of keys that are right, each by itself, what the struct's own look at them says: "key = value is ..."."""
+    what = str(error).split(" - at ")[0]
+    name = what.split(" ")[0]
+    return ((*at, name) if name in data and name in kind.__struct_fields__ else at), what
 
 
 def _blame_tables(value: Any, table: _Table | None, at: Place, top: type[Struct]) -> tuple[Place, str] | None:

@@ -21,9 +21,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 from msgspec.structs import replace
 
 from adapters.driver import DeviceDriver, SerialSettings, Source, fitting
@@ -62,17 +63,23 @@ _UNMAPPED = Mapped(0, 0)
 
 
 class AstmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[source.settings]`.
+    """How one instrument, or the data manager before several, writes its results."""
 
-    `device` is the instrument's identity (`site:vendor:serial`), for a line with one instrument; without it the field
-    that names the device: the sender (H-5), or, behind a data manager, each result's instrument (R-14). Processing ids
-    (H-12) that are not in `processing_ids_live` are training. A text that `charset` cannot decode is kept as bytes.
-    """
-
-    device: str | None = None
-    device_field: Literal["H-5", "R-14"] = "H-5"
-    processing_ids_live: tuple[str, ...] = ("P", "")
-    charset: Literal["utf-8", "iso-8859-1", "windows-1252", "gb18030"] = "utf-8"
+    device: Annotated[
+        str | None,
+        Meta(description="the one instrument on this line, site:vendor:serial; as the field says when left out"),
+    ] = None
+    device_field: Annotated[
+        Literal["H-5", "R-14"],
+        Meta(description="which field names the device: the sender, or each result's instrument behind a data manager"),
+    ] = "H-5"
+    processing_ids_live: Annotated[
+        tuple[str, ...], Meta(description="H-12 of messages that are no training and no test")
+    ] = ("P", "")
+    charset: Annotated[
+        Literal["utf-8", "iso-8859-1", "windows-1252", "gb18030"],
+        Meta(description="of texts; one that cannot be decoded is kept as bytes"),
+    ] = "utf-8"
 
 
 @dataclass(frozen=True)
@@ -478,4 +485,5 @@ DRIVER = DeviceDriver(
     "astm", "Laboratory instruments near the patient: ASTM E1394 / LIS2-A2",
     manual="CLSI LIS01-A2 (ASTM E1381) and LIS02-A2 (ASTM E1394)",
     settings=AstmSettings, read=read, session=lambda settings: AstmSession(), serial=SerialSettings(9600),
+    has_local_times=lambda _: True,
 )  # fmt: skip

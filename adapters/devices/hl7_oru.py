@@ -128,4 +128,5 @@ DRIVER = DeviceDriver(
     settings=Hl7Settings,
     read=read,
     session=lambda settings: MllpSession(settings.answers),
+    has_local_times=lambda _: True,
 )

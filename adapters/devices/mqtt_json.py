@@ -294,4 +294,5 @@ DRIVER = DeviceDriver(
     manual="RFC 8259; the site's mapping",
     settings=MqttJsonSettings,
     read=read,
+    has_local_times=lambda settings: settings.time_field is not None,
 )

@@ -88,7 +88,7 @@ def test_broken_messages_are_answered_kept_and_counted(tmp_path: Path, kafka: st
         assert {r for _, _, r in broken} | {"nested-start-block", "no-start-block", "no-end-block"} <= set(reasons)
         values = wire.rows("SELECT count(*), min(value), max(value) FROM observation")
         assert values == [(len(broken) + 2, 97.0, 97.0)]  # never a wrong value
-        kept = wire.rows("SELECT count(*) FROM report, jsonb_array_elements(texts) AS t WHERE kind = 8 AND t ? 'bytes'")
+        kept = wire.rows("SELECT count(*) FROM report, jsonb_array_elements(texts) AS t WHERE kind = 8 AND t ? 'frame'")
         assert kept == [(len(reasons),)]
         _balances(wire)
 

@@ -19,6 +19,7 @@ from adapters.formats.hl7_dialects import Dialect
 from adapters.formats.hl7_groups import PLANS_MAX, Group, Order, Plan, Rows, Table, Tables, Walk, plan_of, time_slots
 from adapters.formats.hl7_observation import Observation, Reading, with_unit_field
 from adapters.formats.hl7_patients import FieldRule, Patient, equipment_claim
+from adapters.formats.hl7_shapes import Match, Shapes, has_shape
 from adapters.formats.hl7_waves import Sent, Wave, waves_of
 from adapters.formats.hl7v2 import Message
 from schemas.errors import FrameError
@@ -48,10 +49,12 @@ class SourceMemory:
     tables: Tables = field(default_factory=Tables)
     devices: dict[str, Channels] = field(default_factory=dict)
     emitted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    shapes: Shapes = field(default_factory=Shapes)
 
     def forget_meanings(self) -> None:
         """What OBX mean is worked out anew: a row of the site's mapping is not applied any more."""
         self.tables.forget()
+        self.shapes.forget()
         for device in self.devices.values():
             device.resolved.clear()
             device.described_groups.clear()
@@ -206,3 +209,29 @@ class PartsReader:
         yield Part(
             order, Group(Kind.ALERT, equipment, tuple(entries), tuple(places)), moments[alarm.event_place], {}, alarm
         )
+
+
+def parts_of_match(match: Match, clock: Clock, by_connection: str) -> tuple[list[Part], Claims] | None:
+    """What a message of a known shape says; None where its times fall otherwise."""
+    orders = match.shape.orders_of(match.fields, by_connection)
+    if orders is None:
+        return None
+    parts = [
+        Part(order, group, clock.moment(order.obr_7, order.times[group.places[0]]), {})
+        for order, groups in orders
+        for group in groups
+    ]
+    claims = [(patient, by_connection if claim is None else claim) for patient, claim in match.shape.claims]
+    return parts, claims
+
+
+def learn_shape(
+    frame: bytes, message: Message, said: Said, marks: int, memory: SourceMemory, by_connection: str
+) -> None:
+    """Remember the message's shape, where nothing of it depends on what changes."""
+    if not said.parts or memory.dialect.remembers or said.walk.keep_lines or not has_shape(memory.rule):
+        return
+    orders = [
+        (order, tuple(part.group for part in said.parts if part.order is order)) for order in said.walk.orders
+    ]  # fmt: skip
+    memory.shapes.learn(frame, message, marks, orders, said.claims, said.walk.unread, by_connection)

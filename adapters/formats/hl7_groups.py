@@ -136,7 +136,7 @@ class Walk:
         known = self.table.observations
         for line in self.message.lines[1:]:
             if not line.startswith(obx):
-                self._other(line, line.partition(separator)[0].rstrip())
+                self._other(line, line.partition(separator)[0])
                 continue
             parts = line.split(separator, 6)
             if len(parts) < 7:

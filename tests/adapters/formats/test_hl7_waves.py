@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -82,6 +83,32 @@ def test_counts_are_kept_as_they_are(counts: list[int]) -> None:
     found = samples(wave("^".join(map(str, counts))), rate())
     assert raw(found) == counts
     assert (found.count, found.exponent, found.scale_mantissa) == (len(counts), 0, 1)
+
+
+def as_python_reads(text: str) -> list[int | None] | None:
+    """Samples, None for one that is none; None where it is no list of whole numbers."""
+    found: list[int | None] = []
+    for part in text.split("^"):
+        if re.fullmatch(r" *[+-]?[0-9]+ *", part):
+            found.append(int(part))
+        elif part.strip():
+            return None
+        else:
+            found.append(None)
+    return found if all(n is None or -(2**15) <= n < 2**15 for n in found) else None
+
+
+@given(st.text("0127^+- x", max_size=14).filter(str.strip))
+def test_any_text_is_read_as_it_stands_or_not_at_all(text: str) -> None:
+    expected = as_python_reads(text)
+    found = records(measured(wave(text), rate()), None, Kind.WAVEFORM)
+    if expected is None:
+        assert found == []
+        return
+    (record,) = found
+    assert record.samples is not None
+    invalid = {n for begin, end in record.samples.invalid for n in range(begin, end)}
+    assert [None if n in invalid else sample for n, sample in enumerate(raw(record.samples))] == expected
 
 
 @given(st.lists(st.decimals(-3, 3, places=4), min_size=1, max_size=20))

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import structlog
 from prometheus_client import Counter
 
 from adapters.session import Outcome
+from edge_agent.bugs import log_bug
 from edge_agent.delivery import Answer, Delivery
 from edge_agent.events import EventEmitter, as_old, rejection
 from edge_agent.sources import SourcePlan, message_type
@@ -21,7 +21,6 @@ from edge_agent.spool import Kept, Spool
 from schemas.errors import FrameError
 from schemas.report import Report
 
-_log = structlog.get_logger("agent")
 frames = Counter("vitalwire_frames", "Frames by what became of them", ["source", "outcome"])
 NOT_UNDERSTOOD = {"unsupported-type": Outcome.UNSUPPORTED, "unsupported-version": Outcome.UNSUPPORTED}
 CANNOT_KEEP = "the edge cannot keep it now; send it again"
@@ -94,6 +93,5 @@ def read_frame(plan: SourcePlan, delivery: Delivery) -> tuple[Outcome, str, Sequ
             reason, detail = error.reason, error.detail
         except Exception as error:  # noqa: BLE001 - a driver's bug costs its frame's meaning, not its bytes or the feed
             reason, detail = "driver-error", type(error).__name__
-            # Its text may hold what the device sent; runtime.logs shows its type and place alone.
-            _log.error("driver failed", source=source.name, driver=driver.name, exc_info=error)
+            log_bug(f"driver {driver.name} failed", error, source.name)
     return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejection(delivery, reason, detail)]

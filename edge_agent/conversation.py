@@ -15,7 +15,7 @@ from edge_agent.delivery import Answer, Delivery, connections
 from edge_agent.recording import Tap
 
 UNANSWERED_MAX = 256  # frames of one connection that wait for the spool: beyond it, nothing is read from it
-FRAMES_A_TURN = 64  # of one connection, before others have their turn
+FRAMES_A_TURN = 16  # of one connection, before others have their turn: some 2 ms
 
 
 class Line(Protocol):
@@ -82,7 +82,7 @@ class Conversation:
         self._timer: asyncio.TimerHandle | None = None
         self._wake_at_s: float | None = None
         self._held: deque[tuple[Piece, int]] = deque()  # cut, and not yet handed on; with the time they came
-        self._handing_on = self._is_paused = self._is_over = False
+        self._is_handing_on_soon = self._is_paused = self._is_over = False
         self._when_settled: Callable[[], object] | None = None
         self.unanswered, self.phase, self.heard_at_s = 0, "", clock().steady_s
 
@@ -132,7 +132,8 @@ class Conversation:
 
     def _fail(self, error: Exception) -> None:
         self._keeper.session_failed(error)
-        self._hand_on()
+        if not self._is_handing_on_soon:
+            self._hand_on()
         self._wake(None)
         self._line.close()
 
@@ -148,7 +149,8 @@ class Conversation:
             self._wake(step.wake_at_s)
         if step.pieces:
             self._held.extend([(piece, now.utc_us) for piece in step.pieces])
-            self._hand_on()
+            if not self._is_handing_on_soon:
+                self._hand_on()
         if step.proven:
             self._keeper.prove(self.connection, step.proven)
         if step.close:
@@ -162,17 +164,14 @@ class Conversation:
     # --- frames -------------------------------------------------------------------------------------------------------
 
     def _hand_on(self) -> None:
-        """Give the keeper what may wait for the spool; the rest waits here, and nothing more is read meanwhile."""
-        if self._handing_on:
-            return
-        self._handing_on = True
-        turns = FRAMES_A_TURN
-        while self._held and turns and self.unanswered < UNANSWERED_MAX:
-            turns -= 1
+        """Give the keeper some of what may wait for the spool; nothing more is read while there is something left."""
+        self._is_handing_on_soon = False
+        for _ in range(FRAMES_A_TURN):
+            if not self._held or self.unanswered >= UNANSWERED_MAX:
+                break
             self._carry(*self._held.popleft())
-        self._handing_on = False
-        if self._held and not turns:
-            self._loop.call_soon(self._hand_on)
+        if self._held and self.unanswered < UNANSWERED_MAX:
+            self._hand_on_soon()
         is_full = bool(self._held) or self.unanswered >= UNANSWERED_MAX
         if is_full is not self._is_paused and not self._is_over:
             self._is_paused = is_full
@@ -181,6 +180,12 @@ class Conversation:
             else:
                 self._line.resume_reading()
         self._settle()
+
+    def _hand_on_soon(self) -> None:
+        """At the next turn of the event loop: once, however many answers come in this one."""
+        if not self._is_handing_on_soon:
+            self._is_handing_on_soon = True
+            self._loop.call_soon(self._hand_on)
 
     def _carry(self, piece: Piece, at_us: int) -> None:
         if self._keeper.keeps:
@@ -197,8 +202,10 @@ class Conversation:
         self.unanswered -= 1
         if token is not None:
             self._tell(self._session.kept, token, outcome, reason, self._clock())
-        if self._held or self._is_paused or self._when_settled is not None:
-            self._hand_on()
+        if self._held or self._is_paused:
+            self._hand_on_soon()
+        else:
+            self._settle()
 
     def _settle(self) -> None:
         if self._when_settled is not None and not self._held and self.unanswered == 0:

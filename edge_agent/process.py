@@ -19,6 +19,7 @@ from prometheus_client import Gauge
 
 from adapters.devices.registry import DRIVER_BY_NAME
 from edge_agent.agent import keep_events
+from edge_agent.bugs import log_bug
 from edge_agent.config import EdgeConfig
 from edge_agent.control import ControlServer
 from edge_agent.events import EventEmitter
@@ -198,4 +199,4 @@ def _tell_each(settled: list[tuple[Done, Kept]]) -> None:
         try:
             done(kept)
         except Exception as error:  # noqa: BLE001 - a bug with one answer costs no other frame its own
-            _log.error("not answered", exc_info=error)
+            log_bug("an answer failed", error, "")

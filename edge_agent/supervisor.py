@@ -12,6 +12,7 @@ from prometheus_client import Gauge
 
 from adapters.driver import SerialSettings, Source
 from edge_agent.agent import Chain
+from edge_agent.bugs import log_bug
 from edge_agent.config import MqttLink, SerialLink, TcpLink
 from edge_agent.conversation import Conversation, Keeper, Line
 from edge_agent.events import EventEmitter
@@ -102,6 +103,9 @@ class Supervisor:
                 self._set_state("opening", "")
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this source's trouble only
                 self.troubled(self._words(error))
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():  # what failed is the end itself
+                    return
             if self.chain.frames > frames:  # one that opens and closes without a word is not tried in a storm
                 delay_s = RETRY_FIRST_S
             await self._sleep(delay_s)
@@ -159,7 +163,7 @@ class Supervisor:
             return str(error)
         if isinstance(error, OSError) and error.strerror:
             return error.strerror
-        _log.error("bug", source=self.name, exc_info=error)
+        log_bug("a link or a session failed", error, self.name)
         return f"{type(error).__name__}, which is a bug: the agent's log has its place"
 
     def _set_state(self, state: Literal["opening", "stands", "trouble"], why: str) -> None:

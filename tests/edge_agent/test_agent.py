@@ -16,12 +16,16 @@ import pytest
 import structlog
 
 from adapters.devices import hl7_oru
-from adapters.driver import DeviceDriver, Source
-from adapters.formats.hl7_ack import Outcome
-from edge_agent import agent
+from adapters.driver import DeviceDriver, NoSettings, Source
+from adapters.session import Outcome
+from edge_agent import agent, bugs
+from edge_agent.agent import Chain
+from edge_agent.config import SourceConfig, TcpLink
 from edge_agent.delivery import Delivery
-from edge_agent.events import Voice
+from edge_agent.events import EventEmitter
+from edge_agent.sources import SourcePlan, message_type
 from edge_agent.spool import Kept, Spool
+from edge_agent.spool.queue import Done
 from runtime.logs import set_up
 from schemas.errors import FrameError
 from schemas.report import Kind, Report
@@ -31,12 +35,17 @@ Answer = tuple[Outcome, str]
 HEAD = b"MSH|^~\\&|MON||||20261124101500+0000||%s|7|P|2.6\r"
 
 
-def driver(read: Callable[[bytes, Source], Sequence[Report]]) -> DeviceDriver:
-    return DeviceDriver("test", "", "", "mllp", (), read)
+def driver(read: Callable[[bytes, Source[Any]], Sequence[Report]]) -> DeviceDriver[Any]:
+    return DeviceDriver("test", "", "", NoSettings, read)
 
 
-def raising(error: BaseException) -> DeviceDriver:
-    def read(frame: bytes, source: Source) -> Sequence[Report]:
+def plan_of(by: DeviceDriver[Any], **routes: DeviceDriver[Any]) -> SourcePlan:
+    config = SourceConfig("bed 7", "test", TcpLink())
+    return SourcePlan(config, by, NoSettings(), routes={name: (d, NoSettings()) for name, d in routes.items()})
+
+
+def raising(error: BaseException) -> DeviceDriver[Any]:
+    def read(frame: bytes, source: Source[Any]) -> Sequence[Report]:
         raise error
 
     return driver(read)
@@ -46,12 +55,9 @@ DRIVER = driver(lambda frame, source: [report()])
 HEARTBEAT = driver(lambda frame, source: [])
 
 
-def delivery(frame: bytes = b"frame", answers: list[Answer] | None = None, **more: Any) -> Delivery:
-    def ack(outcome: Outcome, reason: str) -> None:
-        if answers is not None:
-            answers.append((outcome, reason))
-
-    return replace(Delivery(frame, Source("bed 7"), T0_US, ack, sender="bed 7@peer", slot=0), **more)
+def delivery(frame: bytes = b"frame", **more: Any) -> Delivery:
+    source = Source("bed 7", NoSettings())
+    return replace(Delivery(frame, source, T0_US, sender="bed 7@peer", token=0), **more)
 
 
 class FakeSpool:
@@ -59,27 +65,34 @@ class FakeSpool:
 
     def __init__(self) -> None:
         self.put_in: list[tuple[Sequence[Report], Delivery | None]] = []
-        self._done: list[Callable[[Kept], object]] = []
+        self.proven: list[tuple[int, range]] = []
+        self._done: list[Done] = []
 
-    def put(self, reports: Sequence[Report], delivery: Delivery | None = None, done: Any = None) -> None:
+    def put(self, reports: Sequence[Report], delivery: Delivery | None, done: Done) -> None:
         self.put_in.append((reports, delivery))
         self._done.append(done)
 
+    def prove(self, connection: int, tokens: range) -> None:
+        self.proven.append((connection, tokens))
+
     def settle(self, kept: Kept = Kept.KEPT) -> None:
-        for done in self._done:
+        waiting, self._done = self._done, []
+        for done in waiting:
             done(kept)
 
 
-def carried(*deliveries: Delivery, by: DeviceDriver = DRIVER, kept: Kept = Kept.KEPT) -> FakeSpool:
+def chain_to(spool: FakeSpool, plan: SourcePlan, emitter: EventEmitter | None = None) -> Chain:
+    return Chain(plan, spool, emitter or EventEmitter("edge:1", lambda: T0_US), lambda _: None)  # type: ignore[arg-type]
+
+
+def carried(
+    *deliveries: Delivery, by: DeviceDriver[Any] = DRIVER, kept: Kept = Kept.KEPT, answers: list[Answer] | None = None
+) -> FakeSpool:
     spool = FakeSpool()
-
-    async def run() -> None:
-        for each in deliveries:
-            agent.carry(each, by, spool, Voice("edge:1", lambda: T0_US))  # type: ignore[arg-type]
-        spool.settle(kept)
-        await asyncio.sleep(0)  # the answers are called soon
-
-    asyncio.run(run())
+    chain = chain_to(spool, plan_of(by))
+    for each in deliveries:
+        chain.carry(each, lambda outcome, reason: (answers if answers is not None else []).append((outcome, reason)))
+    spool.settle(kept)
     return spool
 
 
@@ -94,52 +107,57 @@ def code_of(found: Report) -> str:
 
 def test_a_frame_is_answered_after_its_commit_and_not_before() -> None:
     answers: list[Answer] = []
-
-    async def run() -> None:
-        spool = FakeSpool()
-        agent.carry(delivery(answers=answers), DRIVER, spool, Voice("edge:1", lambda: T0_US))  # type: ignore[arg-type]
-        await asyncio.sleep(0.02)
-        assert answers == []
-        spool.settle()
-        await asyncio.sleep(0)
-
-    asyncio.run(run())
+    spool = FakeSpool()
+    chain_to(spool, plan_of(DRIVER)).carry(delivery(), lambda *answer: answers.append(answer))
+    assert answers == []
+    spool.settle()
     assert answers == [(Outcome.KEPT, "")]
 
 
-def test_events_travel_beside_the_frame_for_a_repeat_does_not_repeat_them() -> None:
+def test_events_travel_beside_the_frame_for_a_resend_does_not_repeat_them() -> None:
     one = delivery()
     (events, nobody), (reports, from_whom) = carried(one).put_in
     assert [[r.kind for r in put] for put in (events, reports)] == [[Kind.EVENT], [Kind.METRIC]]
     assert (nobody, from_whom) == (None, one)
 
 
-def test_an_introduction_that_could_not_be_kept_comes_again() -> None:
-    voice, spool = Voice("edge:1", lambda: T0_US), FakeSpool()
+def test_an_event_that_could_not_be_kept_comes_again() -> None:
+    spool, found = FakeSpool(), []
+    chain = chain_to(spool, plan_of(DRIVER))
+    for kept in (Kept.FULL, Kept.KEPT, Kept.KEPT):
+        spool.put_in.clear()
+        chain.carry(delivery(), lambda *_: None)
+        spool.settle(kept)
+        found.append(len(spool.put_in))
+    assert found == [2, 2, 1]
 
-    async def run() -> list[int]:
-        found = []
-        for kept in (Kept.FULL, Kept.KEPT, Kept.KEPT):
-            spool.put_in.clear()
-            agent.carry(delivery(), DRIVER, spool, voice)  # type: ignore[arg-type]
-            spool.settle(kept)
-            spool._done.clear()
-            await asyncio.sleep(0)
-            found.append(len(spool.put_in))
-        return found
 
-    assert asyncio.run(run()) == [2, 2, 1]
+def test_what_a_driver_has_emitted_with_a_frame_that_could_not_be_kept_is_emitted_again() -> None:
+    source, spool, told = Source("bed 7", NoSettings()), FakeSpool(), []
+
+    def read(frame: bytes, source: Source[Any]) -> Sequence[Report]:
+        """Tells the patient when it changes."""
+        told.append(changed := source.memory.get("patient") != frame)
+        if changed:
+            source.remember_emitted("patient", frame)
+        return [report()]
+
+    chain = chain_to(spool, plan_of(driver(read)))
+    for frame, kept in ((b"a", Kept.FULL), (b"a", Kept.KEPT), (b"a", Kept.KEPT), (b"b", Kept.KEPT)):
+        chain.carry(delivery(frame, source=source), lambda *_: None)
+        spool.settle(kept)
+    assert told == [True, True, False, True]
 
 
 @pytest.mark.parametrize(
     ("kept", "outcome", "label"),
-    [(Kept.KEPT, Outcome.KEPT, "kept"), (Kept.REPEAT, Outcome.KEPT, "repeat"),
+    [(Kept.KEPT, Outcome.KEPT, "kept"), (Kept.DUPLICATE, Outcome.KEPT, "duplicate"),
      (Kept.FULL, Outcome.CANNOT_KEEP, "full")],
 )  # fmt: skip
 def test_each_fate_has_its_answer_and_its_count(kept: Kept, outcome: Outcome, label: str) -> None:
     answers: list[Answer] = []
     before = counted(label)
-    carried(delivery(answers=answers), kept=kept)
+    carried(delivery(), kept=kept, answers=answers)
     assert [a for a, _ in answers] == [outcome]
     assert ("send it again" in answers[0][1]) == (kept is Kept.FULL)
     assert counted(label) == before + 1
@@ -147,7 +165,7 @@ def test_each_fate_has_its_answer_and_its_count(kept: Kept, outcome: Outcome, la
 
 def test_a_heartbeat_is_answered_at_once_also_before_an_earlier_frame() -> None:
     answers: list[Answer] = []
-    spool = carried(delivery(b"1", answers), by=HEARTBEAT, kept=Kept.FULL)
+    spool = carried(delivery(b"1"), by=HEARTBEAT, kept=Kept.FULL, answers=answers)
     assert (spool.put_in, answers) == ([], [(Outcome.KEPT, "")])
 
 
@@ -158,7 +176,7 @@ def test_a_heartbeat_is_answered_at_once_also_before_an_earlier_frame() -> None:
 )  # fmt: skip
 def test_a_frame_that_cannot_be_read_is_kept_with_its_bytes_and_reason(reason: str, outcome: Outcome) -> None:
     answers: list[Answer] = []
-    spool = carried(delivery(b"\x00bytes", answers), by=raising(FrameError(reason, "what is wrong")))
+    spool = carried(delivery(b"\x00bytes"), by=raising(FrameError(reason, "what is wrong")), answers=answers)
     ((found,), _) = spool.put_in[-1]
     assert (found.kind, found.claim, found.frame) == (Kind.REJECTED, "bed 7/rejected", b"\x00bytes")
     assert code_of(found) == reason
@@ -166,19 +184,58 @@ def test_a_frame_that_cannot_be_read_is_kept_with_its_bytes_and_reason(reason: s
     assert answers == [(outcome, reason)]
 
 
-def test_what_the_transport_could_not_cut_is_not_shown_to_the_driver() -> None:
+def test_what_the_session_could_not_cut_is_not_shown_to_the_driver() -> None:
     spool = carried(delivery(b"half", reason="no-end-block"), by=raising(AssertionError()))
     ((found,), _) = spool.put_in[-1]
     assert code_of(found) == "no-end-block"
 
 
 def test_a_type_that_is_not_read_is_answered_as_unsupported() -> None:
-    one = delivery(HEAD % b"QRY^A19")
-    assert agent.read(hl7_oru.DRIVER, one)[:2] == (Outcome.UNSUPPORTED, "unsupported-type")
+    plan = SourcePlan(SourceConfig("a", "hl7_oru", TcpLink()), hl7_oru.DRIVER, hl7_oru.DRIVER.settings())
+    one = delivery(HEAD % b"QRY^A19", source=plan.source("peer"))
+    assert agent.read_frame(plan, one)[:2] == (Outcome.UNSUPPORTED, "unsupported-type")
+
+
+def test_a_message_type_may_have_a_driver_of_its_own() -> None:
+    read: list[str] = []
+
+    def reading(name: str) -> DeviceDriver[Any]:
+        def one(frame: bytes, source: Source[Any]) -> Sequence[Report]:
+            read.append(name)
+            source.memory[name] = frame
+            source.remember_emitted("emitted", name)
+            return [report()]
+
+        return driver(one)
+
+    plan, source = plan_of(reading("oru"), ADT=reading("adt")), Source("bed 7", NoSettings())
+    spool = FakeSpool()
+    chain = chain_to(spool, plan)
+    for kind in (b"ORU^R01", b"adt^A01", b"MDM^T02"):
+        chain.carry(delivery(HEAD % kind, source=source), lambda *_: None)
+    assert read == ["oru", "adt", "oru"]
+    assert set(source.memory) == {"oru", "adt", "emitted"}  # what is remembered is the connection's
+    spool.settle(Kept.FULL)
+    assert "emitted" not in source.memory
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [(HEAD % b"ORU^R01^ORU_R01", "ORU"), (HEAD % b"adt", "ADT"), (b"MSH|^~\\&|a", ""), (b"", ""), (b"\xff" * 9, "")],
+)
+def test_the_type_of_a_message(frame: bytes, kind: str) -> None:
+    assert message_type(frame) == kind
+
+
+def test_what_is_proven_goes_to_the_spool() -> None:
+    spool = FakeSpool()
+    chain_to(spool, plan_of(DRIVER)).prove(7, range(3))
+    assert spool.proven == [(7, range(3))]
 
 
 @pytest.fixture
-def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
+def logged(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    monkeypatch.setattr(bugs, "_logged_at_s", {})
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     set_up()
@@ -191,8 +248,7 @@ def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
 @pytest.mark.parametrize("error", [KeyError("DOE^JANE"), RecursionError("DOE^JANE"), ZeroDivisionError("DOE^JANE")])
 def test_a_bug_in_a_driver_loses_no_frame_and_shows_no_patient(error: Exception, logged: Callable[[], str]) -> None:
     answers: list[Answer] = []
-    first, second = delivery(b"1", answers), delivery(b"2", answers)
-    spool = carried(first, second, by=raising(error))
+    spool = carried(delivery(b"1"), delivery(b"2"), by=raising(error), answers=answers)
     assert [reports[0].frame for reports, _ in spool.put_in] == [b"1", b"2"]
     found = spool.put_in[0][0][0]
     assert found.kind is Kind.REJECTED
@@ -202,15 +258,8 @@ def test_a_bug_in_a_driver_loses_no_frame_and_shows_no_patient(error: Exception,
     text = logged()
     assert "DOE" not in text
     line = json.loads(text.splitlines()[0])
-    assert (line["level"], line["driver"]) == ("error", "test")
+    assert (line["level"], line["event"]) == ("error", "driver test failed")
     assert line["error"].startswith(f"{type(error).__name__} < read ")
-
-
-def test_a_sender_that_has_gone_is_no_error() -> None:
-    def gone(outcome: Outcome, reason: str) -> None:
-        raise ConnectionResetError
-
-    agent.answer(delivery(ack=gone), Outcome.KEPT, "", Kept.KEPT)
 
 
 def test_a_retained_message_is_marked_and_never_a_new_value() -> None:
@@ -222,22 +271,26 @@ def test_a_retained_message_is_marked_and_never_a_new_value() -> None:
         assert marks == (["retained"] if kind is Kind.METRIC else [])
 
 
-def test_a_first_message_that_is_a_repeat_still_introduces_its_device(tmp_path: Path) -> None:
+def test_a_first_message_that_is_a_resend_still_introduces_its_device(tmp_path: Path) -> None:
     """After a start: a sender resends what was kept before, and the introduction must not go with it."""
 
-    async def one_run(spool: Spool, connections: count[int]) -> Kept:
+    async def one_run(connections: count[int]) -> tuple[Kept, int]:
+        loop = asyncio.get_running_loop()
+
+        def settled(outcomes: list[tuple[Done, Kept]]) -> None:
+            loop.call_soon_threadsafe(lambda: [done(kept) for done, kept in outcomes])
+
+        spool = Spool(tmp_path, bytes_max=1 << 20, receipt_hold_s=1, on_settled=settled)
         labels = {kept: counted(kept.value) for kept in Kept}
         answered = asyncio.Event()
-        one = delivery(ack=lambda *_: answered.set(), connection=next(connections))
         own_time = driver(lambda f, s: [msgspec.structs.replace(report(), own_time=True)])
-        agent.carry(one, own_time, spool, Voice("edge:1", lambda: T0_US))
+        chain = Chain(plan_of(own_time), spool, EventEmitter("edge:1", lambda: T0_US), lambda _: None)
+        chain.carry(delivery(connection=next(connections)), lambda *_: answered.set())
         await asyncio.wait_for(answered.wait(), 10)
-        return next(kept for kept in Kept if counted(kept.value) > labels[kept])
+        reports = spool.figures.reports
+        spool.close()
+        return next(kept for kept in Kept if counted(kept.value) > labels[kept]), reports
 
-    spool = Spool(tmp_path, bytes_max=1 << 20, receipt_hold_s=1)
     connections = count(1)
-    assert asyncio.run(one_run(spool, connections)) is Kept.KEPT
-    assert spool.figures.reports == 2
-    assert asyncio.run(one_run(spool, connections)) is Kept.REPEAT
-    assert spool.figures.reports == 3
-    spool.close()
+    assert asyncio.run(one_run(connections)) == (Kept.KEPT, 2)
+    assert asyncio.run(one_run(connections)) == (Kept.DUPLICATE, 3)

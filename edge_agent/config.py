@@ -101,6 +101,9 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wave_share: Annotated[
         float, Meta(gt=0, le=1, description="of the quota, what waves may fill; beyond it they become a counted gap")
     ] = 0.5
+    spool_hold_version: Annotated[
+        bool, Meta(description="go on writing the version of the spool that was found, until an upgrade is known well")
+    ] = False
     receipt_hold_h: Annotated[float, Meta(ge=0, description="batches with a receipt stay this long")] = 24.0
     cut_after_s: Annotated[float, Meta(gt=0, description="a batch is cut when its oldest report waited so long")] = 0.4
     mapping: Annotated[Path | None, Meta(description="the site's mapping file")] = None

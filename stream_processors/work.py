@@ -239,7 +239,12 @@ async def deliver_receipts(
             async with conn:
                 while True:
                     found = await outbox.waiting(conn)
-                    await send([Output(topics.RECEIPTS, receipt, key=edge) for _, edge, receipt in found])
+                    await send(
+                        [
+                            Output(topics.RECEIPTS, receipt, topics.receipt_partition(edge), edge)
+                            for _, edge, receipt in found
+                        ]
+                    )
                     if found:
                         await outbox.delivered(conn, [i for i, _, _ in found])
                     if len(found) < outbox.LOT:

@@ -31,7 +31,6 @@ class Broker:
     """Whom we reach. `log` counts how often its log turned out to be another one."""
 
     cluster_id: str
-    receipt_partitions: int  # 0: it has no topic `receipts` yet
     log: int
 
 
@@ -47,6 +46,7 @@ class BrokerWatch:
         self._missing = set(map(topics.raw, Lane))
         self._log = 0
         self.broker: Broker | None = None
+        self.receipt_partitions = 0
         self.trouble, self._is_refused = "", False
         self.is_stale = False
 
@@ -101,16 +101,16 @@ class BrokerWatch:
         found = answer.topics.get(topics.RECEIPTS)
         partitions = len(found.partitions) if found is not None and found.error is None else 0
         missing = {name for name in self._missing if not _has(consumer, name)}
-        broker = Broker(str(answer.cluster_id), partitions, self._log)
+        broker = Broker(str(answer.cluster_id), self._log)
         if self.broker is None:
             self._on_event("broker-reached", f"cluster {broker.cluster_id}")
-        self.broker, self._missing = broker, missing
+        self.broker, self.receipt_partitions, self._missing = broker, partitions, missing
         self.trouble, self._is_refused = "", False
 
     def _pause_s(self) -> float:
         if self.broker is None:
             return 0.0  # each question waits itself for an answer
-        return MISSING_S if self._missing or not self.broker.receipt_partitions else PROBE_S
+        return MISSING_S if self._missing or self.receipt_partitions < topics.RECEIPT_PARTITIONS else PROBE_S
 
 
 def _has(consumer: Consumer, name: str) -> bool:

@@ -17,6 +17,7 @@ from runtime.errors import UserError
 from schemas.block import Quarantine, ReportFlag, read_block, read_quarantine
 from schemas.errors import LayoutError
 from schemas.report import Lane, Record
+from schemas.topics import receipt_partition
 from schemas.transition import Transition
 from stream_processors import alert, work
 from stream_processors.config import ProcessorsConfig
@@ -309,7 +310,7 @@ def test_receipts_leave_the_outbox_when_the_broker_has_them(store: Store) -> Non
         delivering.cancel()
 
     asyncio.run(asyncio.wait_for(run(), 20))
-    assert [(o.topic, o.key) for o in sent] == [("receipts", EDGE)] * 2
+    assert [(o.topic, o.partition, o.key) for o in sent] == [("receipts", receipt_partition(EDGE), EDGE)] * 2
 
 
 def test_of_a_block_that_the_database_refuses_only_what_is_refused_is_dead(store: Store, key: keys.SigningKey) -> None:

@@ -21,12 +21,13 @@ from hashlib import sha256
 from edge_agent import seen
 from edge_agent.delivery import Delivery
 from edge_agent.seen import SeenKeys
-from schemas.report import Report
+from schemas.report import Kind, Report
 
 WINDOW_US = 3_600_000_000
 RESEND_WINDOW_S = 300  # since the first copy: a sender that was not answered does not wait for so long
 UNPROVEN_MAX = 100_000
 CONNECTIONS_MAX = 20_000  # of which it is known when they began
+_NO_VALUES = frozenset({Kind.CONTEXT, Kind.DESCRIPTION, Kind.EVENT})
 
 SCHEMA = f"""
 {seen.SCHEMA}CREATE TABLE unproven (
@@ -55,7 +56,8 @@ class Sending:
     @staticmethod
     def of(delivery: Delivery, reports: Sequence[Report]) -> Sending:
         """Of a delivery and the reports of its frame."""
-        own_time = any(r.own_time for r in reports)
+        # The time of one value (an old cuff pressure) tells nothing of the values beside it that have none.
+        own_time = all(r.own_time for r in [r for r in reports if r.kind not in _NO_VALUES] or reports)
         # One gateway may send the same bytes for two beds over two connections.
         claims = (reports[0].claim,) if len(reports) == 1 else tuple(sorted({r.claim for r in reports}))
         return Sending(delivery, own_time, sha256(_who(delivery.sender, claims) + delivery.frame).digest()[:16])

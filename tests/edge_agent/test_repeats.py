@@ -18,6 +18,7 @@ from edge_agent import repeats
 from edge_agent import seen as seen_keys
 from edge_agent.delivery import Delivery
 from edge_agent.repeats import RESEND_WINDOW_S, WINDOW_US, Repeats, Sending
+from schemas.report import Kind
 from tests.making import report
 
 NOW_US = 1_790_000_000_000_000
@@ -132,6 +133,21 @@ def test_another_sender_and_another_bed_do_not_repeat(seen: Repeats) -> None:
     assert not Line(seen, 2).repeat(b"x", sender="other")
     assert not Line(seen, 3).repeat(b"x", claims=frozenset({"another bed"}))
     assert Line(seen, 4).repeat(b"x")
+
+
+@pytest.mark.parametrize(
+    ("said", "own_time"),
+    [
+        ([(Kind.METRIC, TIMED), (Kind.METRIC, BARE)], BARE), ([(Kind.METRIC, TIMED), (Kind.WAVEFORM, TIMED)], TIMED),
+        ([(Kind.CONTEXT, BARE), (Kind.DESCRIPTION, BARE), (Kind.METRIC, TIMED)], TIMED),
+        ([(Kind.CONTEXT, TIMED), (Kind.METRIC, BARE)], BARE), ([(Kind.CONTEXT, TIMED)], TIMED),
+        ([(Kind.CONTEXT, BARE)], BARE),
+    ],
+)  # fmt: skip
+def test_a_frame_has_a_time_of_its_own_where_all_its_values_have(said: list[tuple[Kind, bool]], own_time: bool) -> None:
+    given = Delivery(b"a cuff pressure of 14:05, and a pulse", Source("gw", NoSettings()), NOW_US)
+    reports = [msgspec.structs.replace(report(kind=kind), own_time=own) for kind, own in said]
+    assert Sending.of(given, reports).own_time == own_time
 
 
 def test_a_frame_whose_sender_went_on_was_answered(seen: Repeats) -> None:

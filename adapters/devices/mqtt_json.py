@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.driver import DeviceDriver, Source, fitting
-from adapters.formats.instants import Instant, parse_iso
+from adapters.formats.instants import Instant, parse_iso, states_second
 from adapters.formats.json_values import (
     NUMERAL,
     SHAPE_VALUES_MAX,
@@ -52,6 +52,7 @@ _SINCE_S, _UNTIL_S = 946_684_800, 4_102_444_800  # 2000-01-01, 2100-01-01
 _TIME_CHARS_MAX = 40
 _BOUND = re.compile(r" *(<=|>=|[<>≤≥]) *([^<>=]*)")
 _COMPARATORS = {"≤": "<=", "≥": ">="}
+_DECIMAL_COMMA = re.compile(r" *[+-]?[0-9]*,[0-9]+ *")
 # Where a number is expected, these say that there is none: "---", "--.-", "" and words, as in HL7.
 _NO_READING = re.compile(
     r"[-–—*?_. ]*|none|null|nil|nan|na|n/a|n\.a\.|n/m|inv|invalid|not available|no reading", re.IGNORECASE
@@ -120,7 +121,8 @@ def _report(records: tuple[Record, ...], time: Leaf, device: Leaf, source: Sourc
         sent = Record(kind=RecordKind.TEXT, text=_text(time), as_sent=AsSent(SYSTEM, settings.time_field or ""))
         return Report(Kind.METRIC, claim, received_us, received_us, ClockQuality.DOUBTFUL, (*records, sent))
     return Report(
-        Kind.METRIC, claim, at.us, received_us, ClockQuality.DEVICE, records, at.us, at.uncertainty_ms, True
+        Kind.METRIC, claim, at.us, received_us, ClockQuality.DEVICE, records, at.us, at.uncertainty_ms,
+        own_time=NUMERAL.fullmatch(str(time)) is not None or states_second(str(time)),
     )  # fmt: skip
 
 
@@ -161,17 +163,24 @@ def _record(slot: _Slot, leaf: Leaf) -> Record:
         text = None if leaf is None else _text(leaf)
         return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=text, as_sent=as_sent)
     if isinstance(leaf, str) and (as_sent is None or isinstance(leaf, Numeral)):
-        parts = scaled(leaf, mapped.exponent_shift)
+        parts = _number(leaf, mapped)
         if parts is not None:
             return Record(code, unit, 0, RecordKind.NUMERIC, Validity.VALID, *parts, Mark(0), None, None, as_sent)
         if _NO_READING.fullmatch(leaf):
             return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=leaf, as_sent=as_sent)
         bound = _BOUND.fullmatch(leaf)
-        parts = scaled(bound[2], mapped.exponent_shift) if bound else None
+        parts = _number(bound[2], mapped) if bound else None
         if bound and parts is not None:
             marks = COMPARATORS[_COMPARATORS.get(bound[1], bound[1])]
             return Record(code, unit, 0, RecordKind.BOUND, Validity.VALID, *parts, marks, None, None, as_sent)
     return Record(code, unit, 0, RecordKind.TEXT, text=_text(leaf), as_sent=as_sent)
+
+
+def _number(text: str, mapped: Mapped) -> tuple[int, int] | None:
+    """Mantissa and exponent of a numeral, None if it is none; "36,5" is one where the site's row says so."""
+    if mapped.decimal_comma and _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    return scaled(text, mapped.exponent_shift)
 
 
 def _text(leaf: str | bool) -> str:

@@ -20,8 +20,9 @@ _DTM = re.compile(
     re.ASCII,
 )
 _EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_ZERO = datetime(1970, 1, 1)  # noqa: DTZ001  as a clock that was never set shows it, in whatever zone
 # A date, T or a blank, and a time: Python reads any character between them, and so a long number as a date.
-_ISO = re.compile(r"[\dW-]+[Tt ][\d:.,]+(?:[Zz]|[+-][\d:.]+)?", re.ASCII)
+_ISO = re.compile(r"[\dW-]+[Tt ](\d\d):?(\d\d)?:?(\d\d)?(?:[.,]\d+)?(?:[Zz]|[+-][\d:.]+)?", re.ASCII)
 # What a text leaves open that ends with the year, month, ..., second; a year is more than fits a report's u32.
 _LEFT_OPEN_MS = (2**32 - 1, 31 * 86_400_000, 86_400_000, 3_600_000, 60_000, 1_000)
 
@@ -58,20 +59,31 @@ def parse_dtm(text: str, zone: tzinfo | None) -> Instant | None:
 
 def parse_iso(text: str, zone: tzinfo | None) -> Instant | None:
     """The instant of a date with a time in ISO 8601, as `parse_dtm`; a date alone is no moment."""
-    if _ISO.fullmatch(text) is None:
+    match = _ISO.fullmatch(text)
+    if match is None:
         return None
     try:
         local = datetime.fromisoformat(text)
     except ValueError:
         return None
     stated = local.tzinfo
-    return _instant(local if stated else local.replace(tzinfo=zone), 0, stated)
+    _, minute, second = match.groups()
+    uncertainty_ms = 0 if second else _LEFT_OPEN_MS[4 if minute else 3]
+    return _instant(local if stated else local.replace(tzinfo=zone), uncertainty_ms, stated)
+
+
+def states_second(text: str) -> bool:
+    """Whether a time in ISO 8601 is exact to the second: two moments have one time otherwise."""
+    match = _ISO.fullmatch(text)
+    return match is not None and match[3] is not None
 
 
 def _instant(local: datetime, uncertainty_ms: int, stated: tzinfo | None) -> Instant | None:
     if local.tzinfo is None or not YEAR_MIN <= local.year <= YEAR_MAX:
         return None
     us = (local - _EPOCH) // _US
+    if us == 0 or local.replace(tzinfo=None) == _ZERO:
+        return None
     if stated:
         return Instant(us, uncertainty_ms, stated)
     other_us = (local.replace(fold=1) - _EPOCH) // _US  # where a local time comes twice

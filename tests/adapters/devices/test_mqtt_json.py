@@ -141,3 +141,21 @@ def test_the_cases_say_the_same_by_their_plans() -> None:
     for path in (Path(__file__).parent / "cases" / "mqtt_json").glob("*/frame.hex"):
         frame, of = bytes.fromhex(path.read_text()), source()
         assert len({repr(outcome(frame, of)) for _ in range(3)}) == 1, path
+
+
+@pytest.mark.parametrize(
+    ("ts", "own_time"),
+    [("2026-09-21T14:13:19Z", True), ("2026-09-21T14:13Z", False), ("2026-09-21T14Z", False), ("1790000000000", True)],
+)
+def test_a_time_less_exact_than_a_second_is_no_time_of_the_payloads_own(ts: str, own_time: bool) -> None:
+    (found,) = read(f'{{"ts": "{ts}", "hr": 61}}'.encode(), source())
+    assert (found.clock_quality, found.own_time) == (ClockQuality.DEVICE, own_time)
+
+
+def test_a_decimal_comma_where_the_sites_row_says_so() -> None:
+    row = '[[mapping]]\ncode = "t"\nmetric = "MDC_TEMP"\nunit = "Cel"\n'
+    for more, expected in (("decimal_comma = true\n", [(365, -1, None)] * 2), ("", [(0, 0, "36,5"), (0, 0, "<36,5")])):
+        of = source()
+        of.site = read_site(row + more, "test")[""]
+        found = [read(f'{{"t": "{sent}"}}'.encode(), of)[0].records[0] for sent in ("36,5", "<36,5")]
+        assert [(r.mantissa, r.exponent, r.text) for r in found] == expected

@@ -95,6 +95,25 @@ def test_a_date_alone_is_no_moment(text: str) -> None:
     assert parse_iso(text, SHANGHAI) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "uncertainty_ms"),
+    [("2026-05-01T10:15:00Z", 0), ("2026-05-01T10:15Z", 60_000), ("20260501T1015Z", 60_000),
+     ("2026-05-01T10Z", 3_600_000), ("2026-05-01T10+08:00", 3_600_000), ("2026-05-01T10:15:00,5Z", 0)],
+)  # fmt: skip
+def test_what_iso_8601_leaves_open_is_uncertain(text: str, uncertainty_ms: int) -> None:
+    instant = parse_iso(text, None)
+    assert instant is not None
+    assert instant.uncertainty_ms == uncertainty_ms
+
+
+def test_the_zero_of_a_clock_that_was_never_set_is_no_instant() -> None:
+    for text in ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00", "1969-12-31T19:00:00-05:00", "1970-01-01T00:00:00.0Z"):
+        assert parse_iso(text, SHANGHAI) is None
+    for text in ("19700101000000", "19700101", "19700101000000+0000", "19700101000000-0500"):
+        assert parse_dtm(text, SHANGHAI) is None
+    assert parse_dtm("19700101000001+0000", None) is not None
+
+
 @given(st.datetimes(datetime(1900, 1, 1), datetime(2200, 12, 31)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001
 def test_round_trip_to_the_microsecond(when: datetime, minutes: int) -> None:
     aware = when.replace(tzinfo=timezone(timedelta(minutes=minutes)))

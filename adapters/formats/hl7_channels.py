@@ -80,14 +80,22 @@ class Tree:
         return ChannelWords(tuple(path), what.label, what.body_site, "", ordinals), doubtful
 
     def equipment_of(self, what: Observation) -> str:
-        """OBX-18 as sent: its own, else that of the nearest node above it, else the only one that its MDS has."""
-        if what.equipment:
+        """OBX-18 as sent: its own, else that of the nearest node above it, else the only one that its MDS has.
+
+        What stands at no place in the tree is not lent that of its neighbours.
+        """
+        if what.equipment or not what.path:
             return what.equipment
         for length in range(len(what.path), 0, -1):
             named = self._equipment.get(what.path[:length])
             if named:
                 return next(iter(named)) if len(named) == 1 else ""
         named = self._equipment_of_mds.get(_mds(what), set())
+        return next(iter(named)) if len(named) == 1 else ""
+
+    def only_equipment(self) -> str:
+        """OBX-18 as sent, where all of the OBR that name one name the same; else ""."""
+        named = set[str]().union(*self._equipment_of_mds.values())
         return next(iter(named)) if len(named) == 1 else ""
 
 

@@ -48,6 +48,7 @@ _SETTING_ROWS = frozenset({"SETTING", "CONFIGURATION"})  # OBX-13, Philips Effic
 NO_READING = frozenset({
     "none", "null", "nil", "nan", "na", "n/a", "n.a.", "n/m", "inv", "invalid", "not available", "no reading",
 })  # fmt: skip
+_NO_DEVICE = re.compile(r"(?:[0.:-]{8,}|[Ff]{16})?")  # an identifier of OBX-18 that was never set
 _NO_READING_SIGNS = re.compile(r"[-–—*?_. ]+")
 _BOUND = re.compile(r"(<=|>=|<|>|≤|≥) *([^ ].*)")
 _COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "≤": "<=", "≥": ">=", "": "", "=": ""}
@@ -127,8 +128,12 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
     """From the fields of an OBX, OBX_FIELDS of them; OBX-5 and 14 are not looked at. `find_row` is the site's rows."""
     kind = _first(fields[2], syntax).upper()
     triplets = triplets_of(fields[3], syntax)
-    row = next(filter(None, (find_row(system, code, text) for code, text, system in triplets)), None)
-    code = row.code if row else code_of_triplets(triplets)
+    rows = [row for code, text, system in triplets if (row := find_row(system, code, text)) is not None]
+    if len({row.code for row in rows}) > 1:  # which of them counts would be chance
+        row, code = None, 0
+    else:
+        row = rows[0] if rows else None
+        code = row.code if row else code_of_triplets(triplets)
     unit, unit_as_sent = _unit(fields[6], syntax, row)
     status = _first(fields[11], syntax).upper()
     as_sent = _as_sent(triplets[0], code, unit, unit_as_sent)
@@ -155,7 +160,7 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
         path=node_path(_first(fields[4], syntax, whole=True)),
         label=printable(label_of(triplets, code)),
         body_site=printable(_words(fields[20], syntax)),
-        equipment=_trimmed(fields[18].partition(syntax.repetition)[0], syntax) if fields[18] not in NOTHING else "",
+        equipment=_equipment(fields[18], syntax) if fields[18] else "",
         unit_field=fields[6],
         row=row,
         facet=triplets[0][1] or triplets[0][0],
@@ -195,14 +200,13 @@ def _with_node(observation: Observation, triplets: list[tuple[str, str, str]]) -
 
 
 def _is_setting(fields: list[str], syntax: Syntax) -> bool:
-    methods = {_first(method, syntax).upper() for method in fields[17].split(syntax.repetition)}
-    return bool(methods & _SETTING_METHODS) or _first(fields[13], syntax).upper() in _SETTING_ROWS
+    return (
+        bool(_identifiers(fields[17], syntax) & _SETTING_METHODS) or _first(fields[13], syntax).upper() in _SETTING_ROWS
+    )
 
 
 def _validity(flags: str, status: str, syntax: Syntax) -> Validity:
-    found = [
-        _FLAG_VALIDITY.get(_first(flag, syntax).upper(), Validity.VALID) for flag in flags.split(syntax.repetition)
-    ]
+    found = [_FLAG_VALIDITY.get(flag, Validity.VALID) for flag in _identifiers(flags, syntax)]
     return max(*found, _STATUS_VALIDITY.get(status, Validity.VALID))
 
 
@@ -221,6 +225,12 @@ def _first(text: str, syntax: Syntax, *, whole: bool = False) -> str:
     """The first component of the first repetition, or the first repetition, without blanks around it."""
     text = text.partition(syntax.repetition)[0]
     return (text if whole else text.partition(syntax.component)[0]).strip()
+
+
+def _identifiers(text: str, syntax: Syntax) -> set[str]:
+    """The identifiers of a coded field's repetitions, alternate ones too, in capitals."""
+    parts = [repetition.split(syntax.component) for repetition in text.split(syntax.repetition)]
+    return {identifier.strip().upper() for each in parts for identifier in (each[0], *each[3:4])}
 
 
 def _components(text: str, syntax: Syntax) -> list[str]:
@@ -243,12 +253,24 @@ def _words(text: str, syntax: Syntax) -> str:
 
 
 def _trimmed(text: str, syntax: Syntax) -> str:
-    """A field without blanks around its parts, and without empty parts at its end."""
+    """A field without blanks around its parts, null parts, and empty parts at its end."""
     parts = [
-        syntax.subcomponent.join(map(str.strip, part.split(syntax.subcomponent)))
+        syntax.subcomponent.join(map(_unpadded, part.split(syntax.subcomponent))).rstrip(syntax.subcomponent)
         for part in text.split(syntax.component)
     ]
     return syntax.component.join(parts).rstrip(syntax.component)
+
+
+def _unpadded(part: str) -> str:
+    part = part.strip()
+    return "" if part == NULL else part
+
+
+def _equipment(text: str, syntax: Syntax) -> str:
+    """OBX-18 without padding; "" where it names no device: a namespace or a type alone, zeros in the identifier."""
+    sent = _trimmed(text.partition(syntax.repetition)[0], syntax)
+    parts = [*sent.split(syntax.component), "", ""]
+    return "" if _NO_DEVICE.fullmatch(parts[0]) and _NO_DEVICE.fullmatch(parts[2]) else sent
 
 
 def trimmed(text: str, syntax: Syntax) -> str:
@@ -298,8 +320,10 @@ def _unit(text: str, syntax: Syntax, row: Mapped | None) -> tuple[int, str]:
     A known unit that the sender states is used, and one of the site's row where none is stated that is known. One that
     contradicts the row makes the unit doubtful, unless the row says that the sender's is wrong.
     """
-    parts = (_components(text, syntax) + [""] * 5)[:5]
-    stated = [part for part in (*parts[:2], *parts[3:5]) if part]
+    stated = []
+    for repetition in text.split(syntax.repetition):
+        parts = _components(repetition, syntax)
+        stated += [part for part in (*parts[:2], *parts[3:5]) if part]
     as_sent = "^".join(dict.fromkeys(stated))
     if row is not None and row.unit_is_wrong:
         return row.unit, as_sent

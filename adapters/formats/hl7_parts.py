@@ -204,7 +204,7 @@ class PartsReader:
                 entries.append(Entry(what, Kind.ALERT, what.code, own_words, own_doubt))
                 places.append(place)
         name = self.memory.by_equipment
-        sent = tree.equipment_of(alarm.about) if name else ""
+        sent = (tree.equipment_of(alarm.about) or tree.only_equipment()) if name else ""
         equipment = equipment_claim(name, sent, self.message.syntax) if sent else ""
         yield Part(
             order, Group(Kind.ALERT, equipment, tuple(entries), tuple(places)), moments[alarm.event_place], {}, alarm

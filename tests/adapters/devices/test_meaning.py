@@ -142,6 +142,7 @@ def test_mindrays_sentinel_is_one_in_its_dialect_alone(sent: str) -> None:
      ("L~QUES^x^y", "R", Validity.QUESTIONABLE, 0), ("", "X   ", Validity.INVALID, 0), ("", "x^y", Validity.INVALID, 0),
      ("", "C", 0, Mark.CORRECTION), ("", "c ", 0, Mark.CORRECTION), ("", "D", 0, Mark.WITHDRAWAL), ("", "W", 3, 32),
      ("QUES", "D", Validity.QUESTIONABLE, Mark.WITHDRAWAL), ("H", "F", 0, 0), ("cal", "F", Validity.CALIBRATING, 0),
+     ("L^Low^HL70078^INV^Invalid^MDC", "F", Validity.INVALID, 0),
      ("<", "F", Validity.UNDERFLOW, 0), ("", "N", Validity.INVALID, 0), ("", "", Validity.VALID, 0)],
 )  # fmt: skip
 def test_the_first_component_of_a_flag_counts_in_any_case(flags: str, status: str, validity: int, marks: int) -> None:
@@ -149,7 +150,7 @@ def test_the_first_component_of_a_flag_counts_in_any_case(flags: str, status: st
     assert (record.validity, int(record.marks), record.mantissa) == (validity, marks, 82)
 
 
-@pytest.mark.parametrize("method", ["MSET", "ASET^auto-setting^MDC", " rset ", "AMEAS~MSET^x"])
+@pytest.mark.parametrize("method", ["MSET", "ASET^auto-setting^MDC", " rset ", "AMEAS~MSET^x", "1^Set^L^MSET^x^MDC"])
 def test_a_setting_is_no_measurement(method: str) -> None:
     data = measured(obx("18", method=method), obx("97", method="AMEAS"))
     assert [r.mantissa for r in records(data, kind=Kind.SETTING)] == [18]
@@ -192,7 +193,7 @@ def test_a_units_parts_agree(unit: str, code: object) -> None:
 @pytest.mark.parametrize(
     "unit",
     ["266560^MDC_DIM_DEGC^MDC", "268192^MDC_DIM_FAHR^MDC", "mmHg^kPa", "266016^MDC_DIM_KILO_PASCAL", "mmHg^^^kPa",
-     "%^^^mmHg", "266016^MDC_DIM_MMHG^MDC^kPa^kPa^UCUM"],
+     "%^^^mmHg", "266016^MDC_DIM_MMHG^MDC^kPa^kPa^UCUM", "mmHg~kPa", "~mmHg~kPa"],
 )  # fmt: skip
 def test_a_unit_that_contradicts_itself_is_none(unit: str) -> None:
     for of in (source(), source(row("MDC_TEMP", 'unit = "Cel"'))):

@@ -106,8 +106,9 @@ def read_wave(wave: Sent, facets: dict[str, Sent]) -> Wave | None:
     if not -128 <= exponent <= 127 or len(invalid) > STRETCHES_MAX:
         return None
     unit_field = wave.what.unit_field if wave.what.unit_field.strip() not in NOTHING else ""
-    if not unit_field and resolution is not None:
-        unit_field = resolution.what.unit_field
+    if resolution is not None and resolution.what.unit_field.strip() not in (*NOTHING, unit_field.strip()):
+        # Two that contradict each other are none, as the repetitions of one field.
+        unit_field = wave.what.syntax.repetition.join(filter(None, (unit_field, resolution.what.unit_field)))
     samples = Samples(
         rate_numerator=rate.numerator,
         rate_denominator=rate.denominator,
@@ -167,7 +168,9 @@ def _integers(text: str, component: str, marks: set[str]) -> _Counts | None:
             continue
         parts = scaled(sample)
         if parts is None or parts[1] or parts[0] not in _INT16:
-            return None
+            if sample.strip() not in marks:
+                return None
+            parts = (0, 0)
         raw.append(parts[0])
     return _little_endian(raw), _stretches(sent, marks | set(NOTHING))
 

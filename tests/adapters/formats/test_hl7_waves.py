@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.batch import encode_report, samples_of, tail_entries
 from schemas.layout import RECORD, REPORT_ROW, TailKind
+from schemas.nomenclature import unit_from_text
 from schemas.report import Kind, Lane, RecordKind, Report, Samples, Validity
 from tests.hl7 import OBR, PV1, frame, measured, obx, records, reports, source
 
@@ -218,3 +219,20 @@ def samples_in_tail(report: Report) -> Samples:
 def test_a_batch_holds_it() -> None:
     (report,) = reports(measured(wave("1^^3"), rate("62.5")), None, Kind.WAVEFORM)
     assert samples_in_tail(report) == report.records[0].samples
+
+
+@pytest.mark.parametrize(
+    ("unit", "resolution_unit", "expected"),
+    [("mV", "uV", ""), ("mV", "mV", "mV"), ("", "uV", "uV"), ("mV", "", "mV"), ("mV", '""', "mV"),
+     ("266418^MDC_DIM_MILLI_VOLT^MDC", "mV", "mV")],
+)  # fmt: skip
+def test_a_unit_that_the_resolutions_contradicts_is_none(unit: str, resolution_unit: str, expected: str) -> None:
+    resolution = facet("MDC_ATTR_NU_MSMT_RES", "2.5", resolution_unit)
+    (record,) = records(measured(wave("1^2", unit=unit), rate(), resolution), None, Kind.WAVEFORM)
+    found = unit_from_text(expected)
+    assert record.unit == (found.code if found else 0)
+
+
+def test_the_value_of_no_sample_may_be_beyond_16_bits() -> None:
+    found = samples(wave("1^8388607^8388607^4"), rate(), facet("MDC_EVT_INOP", "8388607"))
+    assert (raw(found), found.invalid) == ([1, 0, 0, 4], ((1, 3),))

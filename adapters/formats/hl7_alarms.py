@@ -87,18 +87,18 @@ def alarm_of(
     condition_code, condition, text = _condition(facets.event)
     about = observations[event_place if facets.source_place is None else facets.source_place]
     flags = _flags(facets)
-    phase, state = _word(facets, "phase"), _word(facets, "state")
+    phases, states = _words(facets, "phase"), _words(facets, "state")
     low, high = _limits(facets.source, about.exponent_shift)
     said_text = facets.words.get("text")
     alarm = Alarm(
         condition=condition,
-        state=_STATES.get(state, AlarmState.INACTIVE if phase == "end" else AlarmState.ACTIVE),
+        state=_state(states, phases),
         priority=next((_PRIORITIES[flag] for flag in flags if flag in _PRIORITIES), AlarmPriority.UNKNOWN),
         kind=next((_KINDS[flag] for flag in flags if flag in _KINDS), AlarmKind.UNKNOWN),
-        since_us=at_us if phase == "start" else None,
+        since_us=at_us if "start" in phases else None,
         low=low,
         high=high,
-        latched=state == "latched",
+        latched="latched" in states,
         audio_paused=not _SILENT.isdisjoint(_words(facets, "inactivation")),
         text=_text(said_text) if said_text is not None else text,
     )
@@ -178,11 +178,15 @@ def _words(facets: Facets, name: str) -> set[str]:
     segment = facets.words.get(name)
     if segment is None:
         return set()
-    return {_first(part, segment.syntax) for part in _sent(segment, 5).split(segment.syntax.repetition)}
+    return {_first(part, segment.syntax).lower() for part in _sent(segment, 5).split(segment.syntax.repetition)}
 
 
-def _word(facets: Facets, name: str) -> str:
-    return next(iter(_words(facets, name)), "").lower()
+def _state(states: set[str], phases: set[str]) -> AlarmState:
+    """Active where the device says so, whatever it says beside it; inactive where it says that or the phase `end`."""
+    found = {_STATES[word] for word in states if word in _STATES}
+    if not found:
+        return AlarmState.INACTIVE if phases == {"end"} else AlarmState.ACTIVE
+    return AlarmState.ACTIVE if AlarmState.ACTIVE in found else AlarmState.INACTIVE
 
 
 def _metric(facets: Facets, about: Observation) -> tuple[int, str]:

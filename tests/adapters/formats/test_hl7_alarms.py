@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.report import Alarm, AlarmKind, AlarmPriority, AlarmState, Kind, Mark, RecordKind
-from tests.hl7 import MSH, OBR, PERCENT, PV1, RECEIVED_AT_US, SPO2, frame, measured, obx, records, source
+from tests.hl7 import MSH, OBR, PERCENT, PV1, RECEIVED_AT_US, SPO2, frame, measured, obx, records, reports, source
 
 R40 = MSH.replace("R01^ORU_R01", "R40^ORU_R40")
 EVENT = "196616^MDC_EVT_ALARM^MDC"
@@ -136,3 +136,24 @@ def test_alarms_of_labelled_channels_carry_them() -> None:
 def test_two_conditions_of_one_metric_are_no_twins() -> None:
     data = frame(PV1, OBR, event(), obx("82"), OBR, event(value="196680^MDC_EVT_LEAD_OFF^MDC"), obx(""), msh=R40)
     assert [r.marks for r in records(data, None, Kind.ALERT) if r.kind is RecordKind.ALARM] == [Mark(0), Mark(0)]
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "inactivation", "expected", "silent"),
+    [("", "INACTIVE", "AUDIO-PAUSED", AlarmState.INACTIVE, True), ("", "inactive~active", "", AlarmState.ACTIVE, False),
+     ("", "active~inactive", "", AlarmState.ACTIVE, False), ("END", "", "Alarm-Off", AlarmState.INACTIVE, True),
+     ("end~start", "", "", AlarmState.ACTIVE, False)],
+)  # fmt: skip
+def test_states_in_any_case_and_number(
+    phase: str, state: str, inactivation: str, expected: AlarmState, silent: bool
+) -> None:
+    found = alarm(event(), facet("68481", "", phase), facet("68482", "", state), facet("68483", "", inactivation))
+    assert (found.state, found.audio_paused) == (expected, silent)
+
+
+def test_an_alarm_without_a_place_is_of_the_one_device_that_its_obr_names() -> None:
+    one = obx(LOW, EVENT, "", kind="CWE", status="R", equipment="AAAA000000000001")
+    (found,) = reports(alert(one, obx("82")), None, Kind.ALERT)
+    assert found.claim == "eui64:aaaa000000000001"
+    (found,) = reports(alert(one, obx("82", equipment="AAAA000000000002")), None, Kind.ALERT)
+    assert found.claim == "eui64:aaaa000000000002"

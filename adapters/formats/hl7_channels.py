@@ -146,6 +146,21 @@ class Channels:
         # Two word lists may have met in this very group.
         return [replace_marks(c) if c.number in self.shared_numbers else c for c in found]
 
+    def learn_twins(self, entries: Sequence[Entry]) -> None:
+        """Learn which of the entries are twins, of one OBR but of several moments.
+
+        Two places in the tree are two things, whenever they were measured; without places they may be one thing's
+        values one after another.
+        """
+        places: dict[_Alike, str] = {}
+        twins = set()
+        for e in entries:
+            key = (e.kind, e.code, e.condition, e.words)
+            if "." in e.what.sub_id and places.setdefault(key, e.what.sub_id) != e.what.sub_id:
+                twins.add(key)
+        self._learn(not twins <= self.twins)
+        self.twins |= twins
+
     def _is_of_a_twin(self, alarm: Entry) -> bool:
         """Whether what an alarm is about has a twin; alarms mostly come without the nodes above."""
         words = alarm.words

@@ -19,6 +19,7 @@ from adapters.formats.hl7_observation import (
     Observation,
     Reading,
     observation_of,
+    trimmed,
 )
 from adapters.formats.hl7_patients import FieldRule, Patient, device_claim, equipment_claim
 from adapters.formats.hl7v2 import Message, Segment, Syntax
@@ -30,6 +31,7 @@ CACHED_CHARS_MAX = 1_000  # of an OBX without its value: a longer one is not rem
 PLANS_MAX = 1024
 CLAIMS_MAX = 2048
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+_SECOND_HEADER = re.compile(r"MSH(?![A-Z0-9\s])")  # of another message, perhaps with separators of its own
 _READ = ("OBX", "OBR", "PID", "PV1")
 _TIME, _ANALYSIS_TIME = 14 - 6, 19 - 6  # OBX-14 and 19, counted from OBX-6
 
@@ -206,12 +208,22 @@ class Walk:
     def _place(self, line: str) -> None:
         """The patient's place from here on: what was said before is of no place, or of the one before."""
         lines = {**self._patient.lines, "PV1": line}
+        if not self._is_said and self._is_another_place(line):
+            self._patient.lines.clear()
         if self._is_placed or any(order.patient is self._patient for order in self.orders):
             self._begin_patient(lines, placed=True)
         else:
             self._patient.lines["PV1"] = line
             self._is_said = self._is_placed = True
         self._order = None
+
+    def _is_another_place(self, line: str) -> bool:
+        """Whether an earlier message named another one: whom it named is not known to be here."""
+        before = self._patient.lines.get("PV1")
+        if before is None:
+            return False
+        earlier, now = (trimmed(self.message.segment(each).field(3), self.message.syntax) for each in (before, line))
+        return earlier != now
 
     def _begin_patient(self, lines: dict[str, str], *, placed: bool) -> None:
         self._end_patient()
@@ -221,7 +233,9 @@ class Walk:
         segment = self.message.segment(line)
         text = "\n".join(segment.field(3, 0, 0, n) for n in range(1, segment.repetitions(3) + 1))
         place = len(order.values) - 1
-        if text:
+        if order.observations[place].is_bare_node:
+            self.unread["segment:NTE"] += 1
+        elif text:
             order.notes[place] = f"{order.notes[place]}\n{text}" if place in order.notes else text
 
     def _count(self, line: str, name: str) -> None:
@@ -229,9 +243,11 @@ class Walk:
             self.unread[f"segment:{name}"] += 1
             return
         self.unread["segment:?"] += 1
-        word = name.strip().upper()
+        word = name.strip(" \t\ufeff").upper()
         if word in _READ and word != name and self.message.syntax.field in line:
             self.malformed = self.malformed or word
+        elif _SECOND_HEADER.match(word):
+            self.malformed = self.malformed or "MSH"
 
     def _begin_order(self) -> Order:
         order = self._order = Order(self._patient, self._claim(), self._obr_7)

@@ -94,12 +94,21 @@ class PartsReader:
         """Everything that the message says; raises FrameError where it says nothing that can be read."""
         walk = self.walk()
         parts = [part for order in walk.orders for part in self._parts(order, walk.table)]
+        self._count_notes(walk, parts)
         named = [patient for patient, _ in walk.patients if patient.is_named]
         if walk.malformed and (parts or named):
             raise FrameError("malformed-segment", f"{walk.malformed} is indented, or not in capitals")
         if not parts and not named and self.message.msh[10].strip() not in self.memory.dialect.heartbeats:
             raise FrameError("no-observations", "no segment of it says anything that can be read")
         return Said(walk, parts, self._claims(parts, walk))
+
+    @staticmethod
+    def _count_notes(walk: Walk, parts: list[Part]) -> None:
+        """Notes on what is no record of its own: the facets of a wave or an alarm."""
+        for order in walk.orders:
+            if order.notes:
+                told = {place for part in parts if part.order is order for place in part.group.places}
+                walk.unread["segment:NTE"] += len(order.notes.keys() - told)
 
     def walk(self) -> Walk:
         """The segments in order; once more where that taught that a row of the site's mapping is ambiguous."""

@@ -46,7 +46,10 @@ class Emitter:
         self._bound_memory()
         described: list[Report] = []
         told: list[Report] = []
-        for (_, claim, _), same in self._moments(parts).items():
+        moments = self._moments(parts)
+        if len(moments) > 1:
+            self._learn_twins(parts)
+        for (_, claim, _), same in moments.items():
             channels = self._resolve(claim, same, described)
             told += self._told(claim, same, channels)
         return [*self._contexts(claims), *self._ambiguous_rows(claims), *described, *told]
@@ -77,6 +80,17 @@ class Emitter:
             claim = part.group.equipment or part.order.claim
             moments.setdefault((part.group.kind, claim, part.moment.at_us), []).append(part)
         return moments
+
+    def _learn_twins(self, parts: Sequence[Part]) -> None:
+        """Like values of one OBR that were measured at several moments."""
+        orders: dict[tuple[Kind, str, int], list[Part]] = {}
+        for part in parts:
+            claim = part.group.equipment or part.order.claim
+            orders.setdefault((part.group.kind, claim, id(part.order)), []).append(part)
+        for (_, claim, _), same in orders.items():
+            if len(same) > 1:
+                device = channels_of(self.memory.devices, claim)
+                device.learn_twins([entry for part in same for entry in part.group.entries])
 
     # --- patients and devices
 

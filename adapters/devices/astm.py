@@ -165,6 +165,7 @@ def read(frame: bytes, source: Source[AstmSettings]) -> Sequence[Report]:
         raise FrameError("no-results", f"{len(rows)} records")
     if sum(len(order.results) for order in orders) > RESULTS_MAX:
         raise FrameError("too-many-results", f"more than {RESULTS_MAX}")
+    _learn_texts([result for order in orders for result in order.results], source)
     reports: list[Report] = []
     for order in orders:
         reports += _reports(order, header, source)
@@ -337,14 +338,11 @@ class _Meaning:
 
 def _meaning(result: _Row, source: Source[AstmSettings]) -> _Meaning:
     """R-3 and R-5: by the site's row, else by LOINC."""
-    parts = [_printable(part) for part in result.parts(3, result.delimiters.component)]
-    universal, name, system, local, *rest = (*parts, "", "", "", "")
-    code = local or universal
-    text = " ".join(part for part in (name, *rest) if part)
+    universal, system, code, text = _named(result)
     row = _site_row(system, code, text, source)
     metric = row.code
     if not metric and system.upper() in ("LN", "LOINC"):
-        loinc = METRIC_BY_LOINC.get(universal or local)
+        loinc = METRIC_BY_LOINC.get(universal or code)
         metric = loinc.code if loinc else 0
     sent_unit = _printable(result.first(5))
     unit = _unit(sent_unit, row)
@@ -354,18 +352,31 @@ def _meaning(result: _Row, source: Source[AstmSettings]) -> _Meaning:
     return _Meaning(metric, unit, row, as_sent)
 
 
+def _named(result: _Row) -> tuple[str, str, str, str]:
+    """R-3: universal code, system, the code that counts, and the words beside it."""
+    parts = [_printable(part) for part in result.parts(3, result.delimiters.component)]
+    universal, name, system, local, *rest = (*parts, "", "", "", "")
+    return universal, system, local or universal, " ".join(part for part in (name, *rest) if part)
+
+
+def _learn_texts(results: list[_Result], source: Source[AstmSettings]) -> None:
+    """Which texts come with the codes of rows that name none, before one of them is applied."""
+    for _, system, code, text in [_named(result.row) for result in results]:
+        row = source.site.find(system, code, text)
+        if row is not None and row.any_text:
+            texts: set[str] = source.lasting.setdefault(f"texts of {row.row}", set())
+            if len(texts) < 2:
+                texts.add(text.casefold())
+
+
 def _site_row(system: str, code: str, text: str, source: Source[AstmSettings]) -> Mapped:
     """The site's row; one that names no text is not applied to a code that comes with several."""
     row = source.site.find(system, code, text)
     if row is None:
         return _UNMAPPED
-    if row.any_text:
-        texts: set[str] = source.lasting.setdefault(f"texts of {row.row}", set())
-        if len(texts) < 2:
-            texts.add(text.casefold())
-        if len(texts) > 1:
-            source.counts[f"several-texts:{row.row}"] += 1
-            return _UNMAPPED
+    if row.any_text and len(source.lasting[f"texts of {row.row}"]) > 1:
+        source.counts[f"several-texts:{row.row}"] += 1
+        return _UNMAPPED
     return row
 
 

@@ -104,6 +104,8 @@ def _mds(what: Observation) -> str:
 
 
 _Alike = tuple[Kind, int, str, ChannelWords]
+_Thing = tuple[Kind, int, str, str, str]  # kind, metric, label, body site, ordinals
+_Path = tuple[str, ...]
 
 
 @dataclass
@@ -111,7 +113,8 @@ class Channels:
     """What is known of one device's channels, from all its messages so far."""
 
     twins: set[_Alike] = field(default_factory=set)
-    paths: dict[tuple[Kind, int, str, str, str], list[tuple[str, ...]]] = field(default_factory=dict)
+    paths: dict[_Thing, list[_Path]] = field(default_factory=dict)  # under which a thing is known
+    doubted: dict[_Thing, list[_Path]] = field(default_factory=dict)  # under which it is not
     words: dict[int, ChannelWords] = field(default_factory=dict)  # by their number
     shared_numbers: set[int] = field(default_factory=set)
     resolved: dict[object, Sequence[Channel]] = field(default_factory=dict)  # by group, as long as nothing is learned
@@ -127,6 +130,7 @@ class Channels:
         twins = {key for key, count in counts.items() if count > 1} - self.twins
         self._learn(bool(twins))
         self.twins |= twins
+        self._doubt_paths(entries)
         ordinals = Counter((key, e.what.sub_id) for key, e in zip(alike, entries, strict=True))
         seen: Counter[tuple[_Alike, str]] = Counter()
         found = []
@@ -160,6 +164,7 @@ class Channels:
                 twins.add(key)
         self._learn(not twins <= self.twins)
         self.twins |= twins
+        self._doubt_paths(entries)
 
     def _is_of_a_twin(self, alarm: Entry) -> bool:
         """Whether what an alarm is about has a twin; alarms mostly come without the nodes above."""
@@ -171,7 +176,7 @@ class Channels:
         )
 
     def _forget(self) -> None:
-        for known in (self.twins, self.paths, self.words, self.shared_numbers, self.resolved):
+        for known in (self.twins, self.paths, self.doubted, self.words, self.shared_numbers, self.resolved):
             known.clear()
 
     def _learn(self, changed: bool) -> None:
@@ -180,14 +185,35 @@ class Channels:
 
     def _path_is_doubtful(self, entry: Entry) -> bool:
         """Whether it stands under fewer or more nodes than the same thing did: which of them it is, nobody can tell."""
-        words = entry.words
-        known = self.paths.setdefault((entry.kind, entry.code, words.label, words.body_site, words.ordinals), [])
-        if words.path in known:
+        thing, path = _thing(entry), entry.words.path
+        known, doubted = self.paths.setdefault(thing, []), self.doubted.get(thing, [])
+        if path in known:
             return False
-        if len(known) >= PATHS_MAX or any(_part_of_the_other(words.path, other) for other in known):
+        if path in doubted or len(known) >= PATHS_MAX:
             return True
-        known.append(words.path)
+        if any(_part_of_the_other(path, other) for other in (*known, *doubted)):
+            self._doubt(thing, path)
+            return True
+        known.append(path)
         return False
+
+    def _doubt_paths(self, entries: Sequence[Entry]) -> None:
+        """Two like values, one under some of the other's nodes: when a node is missing the other looks like it."""
+        paths: dict[_Thing, set[_Path]] = {}
+        for entry in entries:
+            paths.setdefault(_thing(entry), set()).add(entry.words.path)
+        for thing, together in paths.items():
+            for path in together if len(together) > 1 else ():
+                if any(len(path) < len(other) and _part_of_the_other(path, other) for other in together):
+                    self._doubt(thing, path)
+
+    def _doubt(self, thing: _Thing, path: _Path) -> None:
+        doubted, known = self.doubted.setdefault(thing, []), self.paths.get(thing, [])
+        if path in known:
+            known.remove(path)
+            self._learn(True)
+        if path not in doubted and len(doubted) < PATHS_MAX:
+            doubted.append(path)
 
     def _number_is_shared(self, number: int, words: ChannelWords) -> bool:
         if self.words.setdefault(number, words) != words:
@@ -201,7 +227,12 @@ def replace_marks(channel: Channel) -> Channel:
     return Channel(channel.number, channel.words, AMBIGUOUS)
 
 
-def _part_of_the_other(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+def _thing(entry: Entry) -> _Thing:
+    words = entry.words
+    return entry.kind, entry.code, words.label, words.body_site, words.ordinals
+
+
+def _part_of_the_other(one: _Path, other: _Path) -> bool:
     """Whether one path is the other with some of its nodes left out."""
     short, long = sorted((one, other), key=len)
     rest = iter(long)

@@ -116,6 +116,16 @@ def test_a_node_that_is_missing_makes_its_values_ambiguous() -> None:
     assert [(r.channel, r.marks) for r in records(measured(*nodes, value), of)] == [(full.channel, Mark(0))]
 
 
+def test_a_value_whose_node_is_missing_is_not_the_one_that_never_had_it() -> None:
+    of = source()
+    mds, art = node(MDS, "1.0.0.0"), node("1^ART^L", "1.13.0.0")
+    bare, under_art = obx("10", ART, "mmHg", sub_id="1.1.1.1"), obx("120", ART, "mmHg", sub_id="1.13.1.1")
+    assert [r.marks for r in records(measured(mds, bare), of)] == [Mark(0)]
+    assert [r.marks for r in records(measured(mds, art, bare, under_art), of)] == [Mark.AMBIGUOUS] * 2
+    for nodes in ((mds,), (art,), (mds, art), ()):
+        assert [r.marks for r in records(measured(*nodes, under_art), of)] == [Mark.AMBIGUOUS]
+
+
 def test_two_nodes_in_one_place_make_their_values_ambiguous() -> None:
     data = measured(
         node("1^ART^L", "1.13.0.0"), node("2^CVP^L", "1.13.0.0"), obx("120", ART, "mmHg", sub_id="1.13.1.1")
@@ -232,6 +242,7 @@ def test_a_value_keeps_its_channel_or_is_called_ambiguous(
 ) -> None:
     nodes, values = monitor
     of, known = source(), dict[int, int]()
+    owners: dict[object, int] = {}  # of each channel, the value that was first there
     for step in range(data.draw(st.integers(1, 4))):
         sent = dict(nodes)
         for path in data.draw(st.lists(st.sampled_from(list(nodes) or [(9,)]), max_size=2)) if step else ():
@@ -252,6 +263,9 @@ def test_a_value_keeps_its_channel_or_is_called_ambiguous(
                 if record.marks & Mark.AMBIGUOUS:
                     continue
                 assert known.setdefault(record.mantissa, record.channel) == record.channel
+                if record.mantissa < 1000:
+                    owner = owners.setdefault((record.code, record.as_sent, record.channel), record.mantissa)
+                    assert owner == record.mantissa
     # Two values with one channel, code and words are never both unmarked.
     for report in reports(frame(PV1, OBR, *lines_of(nodes, values, {}), msh=MSH), of):
         plain = [(r.code, r.as_sent, r.channel) for r in report.records if not r.marks & Mark.AMBIGUOUS]

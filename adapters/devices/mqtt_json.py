@@ -102,12 +102,22 @@ def read(frame: bytes, source: Source[MqttJsonSettings]) -> Sequence[Report]:
     if text:
         plans.learn(text, leaves, source)
     settings = source.settings
+    doubtful = _has_time_in_parts(leaves, settings)
     time = leaves.pop(settings.time_field, None) if settings.time_field else None
     device = leaves.pop(settings.device, None) if settings.device else None
     if not leaves:
         return ()
     records = tuple([_record(_slot(path, source), leaf) for path, leaf in leaves.items()])
-    return fitting((_report(records, time, device, source),), frame)
+    report = _report(records, time, device, source)
+    if doubtful:
+        report = msgspec.structs.replace(report, clock_quality=ClockQuality.DOUBTFUL)
+    return fitting((report,), frame)
+
+
+def _has_time_in_parts(leaves: dict[str, Leaf], settings: MqttJsonSettings) -> bool:
+    """Whether the time is a list or an object ([2026, 9, 21], {"$date": ...}): it is there, and cannot be read."""
+    field = settings.time_field
+    return field is not None and field not in leaves and any(path.startswith(f"{field}.") for path in leaves)
 
 
 def _report(records: tuple[Record, ...], time: Leaf, device: Leaf, source: Source[MqttJsonSettings]) -> Report:
@@ -269,7 +279,7 @@ class _Plans:
             _with_space(self.seen_once, PLANS_MAX)[hash(between)] = None
             return None
         gaps = [_gap(path, source) for path in leaves]
-        if all(gap.role is not _Role.RECORD for gap in gaps):
+        if all(gap.role is not _Role.RECORD for gap in gaps) or _has_time_in_parts(leaves, self.settings):
             return None
         return _Plan(Shape(between, values), gaps)
 

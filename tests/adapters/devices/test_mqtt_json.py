@@ -159,3 +159,12 @@ def test_a_decimal_comma_where_the_sites_row_says_so() -> None:
         of.site = read_site(row + more, "test")[""]
         found = [read(f'{{"t": "{sent}"}}'.encode(), of)[0].records[0] for sent in ("36,5", "<36,5")]
         assert [(r.mantissa, r.exponent, r.text) for r in found] == expected
+
+
+@pytest.mark.parametrize("ts", ["[2026, 9, 21, 14, 13, 19]", '{"$date": "2026-09-21T14:13:19Z"}', '{"s": 1790000000}'])
+def test_a_time_in_parts_is_doubtful_and_never_now(ts: str) -> None:
+    of = source()
+    for _ in range(3):  # by no plan either
+        (found,) = read(f'{{"ts": {ts}, "hr": 61}}'.encode(), of)
+        assert (found.clock_quality, found.own_time) == (ClockQuality.DOUBTFUL, False)
+        assert found.observed_at_us == RECEIVED_AT_US

@@ -57,9 +57,10 @@ class Sending:
     def of(delivery: Delivery, reports: Sequence[Report]) -> Sending:
         """Of a delivery and the reports of its frame."""
         # The time of one value (an old cuff pressure) tells nothing of the values beside it that have none.
-        own_time = all(r.own_time for r in [r for r in reports if r.kind not in _NO_VALUES] or reports)
+        values = [r for r in reports if r.kind not in _NO_VALUES] or reports  # contexts come with the first copy alone
+        own_time = all(r.own_time for r in values)
         # One gateway may send the same bytes for two beds over two connections.
-        claims = (reports[0].claim,) if len(reports) == 1 else tuple(sorted({r.claim for r in reports}))
+        claims = (values[0].claim,) if len(values) == 1 else tuple(sorted({r.claim for r in values}))
         return Sending(delivery, own_time, sha256(_who(delivery.sender, claims) + delivery.frame).digest()[:16])
 
 

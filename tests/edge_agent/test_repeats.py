@@ -150,6 +150,14 @@ def test_a_frame_has_a_time_of_its_own_where_all_its_values_have(said: list[tupl
     assert Sending.of(given, reports).own_time == own_time
 
 
+def test_a_context_of_another_bed_makes_no_other_frame(seen: Repeats) -> None:
+    given = Delivery(b"two beds, one without a value", Source("gw", NoSettings()), NOW_US)
+    first = Sending.of(given, [report("bed 1", kind=Kind.CONTEXT), report("bed 2", kind=Kind.CONTEXT), report("bed 2")])
+    second = Sending.of(given, [report("bed 2")])
+    assert first.own_time
+    assert [repeat(seen, sending, NOW_US) for sending in (first, second)] == [False, True]
+
+
 def test_a_frame_whose_sender_went_on_was_answered(seen: Repeats) -> None:
     line = Line(seen, 1)
     line.repeat(b"x")

@@ -266,7 +266,7 @@ class _EdgeCounts(msgspec.Struct):
 
 
 def clock_offset_ms(counts: str) -> float | None:
-    """How far the edge says that its clock is from the broker's; None where it does not say."""
+    """How far the edge says that its clock is ahead of the broker's; None where it does not say."""
     try:
         return msgspec.json.decode(counts, type=_EdgeCounts).clock_offset_ms
     except msgspec.MsgspecError:

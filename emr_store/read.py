@@ -446,7 +446,7 @@ def _object(text: str) -> dict[str, object]:
 
 
 def edge_clocks(conn: psycopg.Connection) -> dict[UUID, float]:
-    """How far each edge's clock is from the broker's, in ms, as it said last."""
+    """How far each edge's clock is ahead of the broker's, in ms, as it said last."""
     return dict(conn.execute("SELECT edge, offset_ms FROM edge_clock").fetchall())
 
 

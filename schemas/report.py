@@ -96,7 +96,7 @@ class ClockQuality(IntEnum):
     DOUBTFUL = 3  # a time is there and cannot be read or cannot be: observed_at is the next readable one
 
 
-class AsSent(msgspec.Struct, frozen=True):
+class AsSent(msgspec.Struct, frozen=True, gc=False):
     """What the sender called a thing that has no standard code: code system, code and unit in its own words."""
 
     system: str
@@ -104,7 +104,7 @@ class AsSent(msgspec.Struct, frozen=True):
     unit: str = ""
 
 
-class Samples(msgspec.Struct, frozen=True):
+class Samples(msgspec.Struct, frozen=True, gc=False):
     """A stretch of a waveform: (raw x scale_mantissa + offset_mantissa) x 10^exponent, in the record's unit.
 
     The rate is `rate_numerator / rate_denominator` samples a second, so that 256 Hz and 62.5 Hz are exact. `raw` is
@@ -152,7 +152,7 @@ class AlarmKind(IntEnum):
     ADVISORY = 3
 
 
-class Alarm(msgspec.Struct, frozen=True):
+class Alarm(msgspec.Struct, frozen=True, gc=False):
     """An alarm condition as the device states it; the record's code and channel say what it is about.
 
     `condition` is the sender's own word or reference id. `since_us` is None where the device does not say. `low` and
@@ -171,7 +171,7 @@ class Alarm(msgspec.Struct, frozen=True):
     text: str = ""
 
 
-class ChannelWords(msgspec.Struct, frozen=True, omit_defaults=True):
+class ChannelWords(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The sender's own words for a channel, from which its number follows; the text of a `description` record is this
     as JSON.
 
@@ -195,7 +195,7 @@ class ChannelWords(msgspec.Struct, frozen=True, omit_defaults=True):
         return int.from_bytes(digest[:4], "little") or 1
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One value of a report: mantissa x 10^exponent as sent (37.0 is not 37); code 0 is "no standard code known".
 
     `text` is bytes where it could not be decoded. `note` is a remark beside the value (HL7 NTE).
@@ -216,7 +216,7 @@ class Record(msgspec.Struct, frozen=True):
     alarm: Alarm | None = None
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, frozen=True, gc=False):
     """What one device said at one moment.
 
     `claim` is the identity as the sender states it; `device` is derived from it and from nothing else.

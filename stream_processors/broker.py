@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from runtime.errors import UserError
 from runtime.tls import client_context, kafka_problem
-from schemas.topics import ALERTS, RECEIPTS, TOPICS
+from schemas.topics import ALERTS, RECEIPTS, TOPICS, Topic
 from schemas.transition import Transition
 from stream_processors.config import ProcessorsConfig
 
@@ -47,12 +48,14 @@ async def ensure_topics(config: ProcessorsConfig) -> list[str]:
         missing = [
             NewTopic(
                 t.name,
-                t.partitions if t.name == RECEIPTS else config.partitions,  # an edge knows its partition of receipts
+                _partitions(t, config),
                 config.replication,
                 topic_configs={
                     "retention.ms": str(t.retention_ms),
                     "max.message.bytes": str(t.message_bytes_max),
                     "compression.type": "producer",
+                    # So an edge learns how its clock stands against the broker's. The embedded broker does not stamp.
+                    "message.timestamp.type": "LogAppendTime",
                 },
             )
             for t in TOPICS
@@ -64,9 +67,23 @@ async def ensure_topics(config: ProcessorsConfig) -> list[str]:
         for name, error in refused.items():
             if error is not TopicAlreadyExistsError:  # another worker was faster
                 raise error(f"topic {name} cannot be made")
+        await _add_partitions(admin, [t for t in TOPICS if t.name in known and t.name == RECEIPTS])
         return [t.name for t in missing]
     finally:
         await admin.close()
+
+
+def _partitions(topic: Topic, config: ProcessorsConfig) -> int:
+    """As many as configured; of receipts as the edges expect."""
+    return topic.partitions if topic.name == RECEIPTS else config.partitions
+
+
+async def _add_partitions(admin: AIOKafkaAdminClient, known: Sequence[Topic]) -> None:
+    """To topics that have fewer than whoever reads them expects."""
+    for topic in known:
+        (described,) = await admin.describe_topics([topic.name])
+        if 0 < len(described["partitions"]) < topic.partitions:
+            await admin.create_partitions({topic.name: NewPartitions(topic.partitions)})
 
 
 async def kept_transitions(config: ProcessorsConfig) -> list[Transition]:

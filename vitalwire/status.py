@@ -42,7 +42,7 @@ class EdgeNow(NamedTuple):
     unreceipted_batches: int | None
     oldest_waiting_s: float | None
     gaps: int
-    clock_offset_ms: float | None  # against the broker's
+    clock_offset_ms: float | None  # edge minus broker
 
 
 def status(database: Database = "", json: Json = False) -> None:

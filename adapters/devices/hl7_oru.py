@@ -26,11 +26,14 @@ from msgspec import Meta
 
 from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.hl7_charset import codec_of
+from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_dialects import DIALECTS
 from adapters.formats.hl7_groups import Rows
 from adapters.formats.hl7_observation import reading_of
-from adapters.formats.hl7_patients import field_rule
-from adapters.formats.hl7_reports import Reader, SourceMemory
+from adapters.formats.hl7_parts import PartsReader, SourceMemory, learn_shape, parts_of_match
+from adapters.formats.hl7_patients import Patient, field_rule
+from adapters.formats.hl7_reports import Emitter
+from adapters.formats.hl7_shapes import Match
 from adapters.formats.hl7v2 import NULL, Message, Syntax
 from adapters.sessions.mllp import MllpSession
 from schemas.errors import FrameError
@@ -69,7 +72,7 @@ class Hl7Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Refuse what no message could be read by."""
         if self.dialect not in DIALECTS:
             raise ValueError(f"dialect = {self.dialect!r} is none of {', '.join(DIALECTS)}")
-        field_rule(self.device or _PLACE)
+        field_rule(_PLACE if self.device in (None, _EQUIPMENT) else self.device)
         if self.charset is not None:
             try:
                 codec_of(self.charset)
@@ -87,15 +90,46 @@ def read(frame: bytes, source: Source[Hl7Settings]) -> Sequence[Report]:
 
 
 def _reports(frame: bytes, source: Source[Hl7Settings]) -> Sequence[Report]:
+    memory = _memory(source)
+    match = memory.shapes.match(frame)
+    if match is not None:
+        reports = _reports_of_match(match, source, memory)
+        if reports is not None:
+            return reports
+    return _reports_of_message(frame, source, memory)
+
+
+def _reports_of_match(match: Match, source: Source[Hl7Settings], memory: SourceMemory) -> Sequence[Report] | None:
+    shape = match.shape
+    clock = Clock(
+        match.msh_7, shape.syntax, source.time_zone, source.received_at_us, clockless=memory.dialect.clockless
+    )
+    found = parts_of_match(match, clock, source.claim())
+    if found is None:
+        return None
+    emitter = Emitter(source, memory, shape.syntax, clock, shape.marks)
+    emitter.count(shape.unread)
+    return emitter.reports(*found)
+
+
+def _reports_of_message(frame: bytes, source: Source[Hl7Settings], memory: SourceMemory) -> Sequence[Report]:
     settings = source.settings
     message = Message(frame, settings.charset)
     msh = [*message.msh, *[""] * 13]
     what, event, is_live = _head(msh[9], msh[11], msh[12], message.syntax, settings.processing_ids_live)
-    marks = 0 if is_live else int(Mark.TRAINING)
-    reader = Reader(message, source, _memory(source), marks, event)
-    if what == "ORU":
-        return reader.reports()
-    return [reader.whole(msh[9], frame, Lane.ADT if what == "ADT" else Lane.LIVE)]
+    clock = Clock(msh[7], message.syntax, source.time_zone, source.received_at_us, clockless=memory.dialect.clockless)
+    emitter = Emitter(source, memory, message.syntax, clock, 0 if is_live else int(Mark.TRAINING))
+    reader = PartsReader(message, source, memory, clock, event)
+    if what != "ORU":
+        walk = reader.walk()
+        emitter.count(walk.unread)
+        patient, claim = walk.patients[0] if walk.patients else (Patient(), source.claim())
+        return [emitter.whole(msh[9], frame, Lane.ADT if what == "ADT" else Lane.LIVE, patient, claim)]
+    said = reader.read()
+    emitter.count(said.walk.unread)
+    emitter.remember_patient([patient for patient, _ in said.walk.patients])
+    learn_shape(frame, message, said, emitter.marks, memory, source.claim())
+    return emitter.reports(said.parts, said.claims)
 
 
 @lru_cache(256)

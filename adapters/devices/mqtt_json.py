@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import lru_cache
 from typing import Annotated, Literal, NamedTuple, TypeVar
 
@@ -180,10 +181,16 @@ def _text(leaf: str | bool) -> str:
 # --- plans ----------------------------------------------------------------------------------------------------------
 
 
+class _Role(Enum):
+    RECORD = "a value"
+    TIME = "the time"
+    DEVICE = "names the device"
+
+
 class _Gap(NamedTuple):
     """What becomes of the value in a gap."""
 
-    role: Literal["record", "time", "device"]
+    role: _Role
     slot: _Slot
 
 
@@ -192,10 +199,10 @@ class _Plan:
 
     def __init__(self, shape: Shape, gaps: Sequence[_Gap]) -> None:
         self._shape = shape
-        self._slots = tuple([gap.slot for gap in gaps if gap.role == "record"])
+        self._slots = tuple([gap.slot for gap in gaps if gap.role is _Role.RECORD])
         roles = [gap.role for gap in gaps]
-        self._time_at = roles.index("time") if "time" in roles else None
-        self._device_at = roles.index("device") if "device" in roles else None
+        self._time_at = roles.index(_Role.TIME) if _Role.TIME in roles else None
+        self._device_at = roles.index(_Role.DEVICE) if _Role.DEVICE in roles else None
         # Deleted from behind, so that each place still holds.
         self._others_at = sorted((at for at in (self._time_at, self._device_at) if at is not None), reverse=True)
 
@@ -253,7 +260,7 @@ class _Plans:
             _with_space(self.seen_once, PLANS_MAX)[hash(between)] = None
             return None
         gaps = [_gap(path, source) for path in leaves]
-        if all(gap.role != "record" for gap in gaps):
+        if all(gap.role is not _Role.RECORD for gap in gaps):
             return None
         return _Plan(Shape(between, values), gaps)
 
@@ -268,10 +275,10 @@ def _plans(source: Source[MqttJsonSettings]) -> _Plans:
 def _gap(path: str, source: Source[MqttJsonSettings]) -> _Gap:
     settings = source.settings
     if settings.time_field and path == settings.time_field:
-        return _Gap("time", _slot(path, source))
+        return _Gap(_Role.TIME, _slot(path, source))
     if settings.device and path == settings.device:
-        return _Gap("device", _slot(path, source))
-    return _Gap("record", _slot(path, source))
+        return _Gap(_Role.DEVICE, _slot(path, source))
+    return _Gap(_Role.RECORD, _slot(path, source))
 
 
 def _with_space(table: dict[K, V], limit: int) -> dict[K, V]:

@@ -78,7 +78,7 @@ class DeviceAlarm:
 def alarm_of(
     segments: Sequence[Segment], observations: Sequence[Observation], device_at_us: Sequence[int | None]
 ) -> DeviceAlarm | None:
-    """The alarm of one OBR; None where no OBX names an event. `device_at_us` is when each OBX says that it was."""
+    """The alarm of one OBR, None where no OBX names an event; `device_at_us` is the moment that each OBX states."""
     facets = _facets(segments, observations)
     if facets.event is None:
         return None

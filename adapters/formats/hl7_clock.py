@@ -9,20 +9,19 @@ which is the source's; the zone is never guessed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import tzinfo
+from typing import NamedTuple
 
 from adapters.formats.hl7_charset import printable
 from adapters.formats.hl7v2 import NULL, Syntax
 from adapters.formats.instants import DTM_CHARS_MAX, Instant, parse_dtm
 from schemas.report import ClockQuality
 
-EARLIEST_US = -2_208_988_800_000_000  # 1900-01-01: what is earlier is no clock's time
 _TO_THE_SECOND = re.compile(r"[0-9]{14}")
+_PLAIN = re.compile(r"[0-9+\-.]*")  # a time in its one component
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When it was, how that is known, and what could not be read of it ("" for nothing)."""
 
     at_us: int
@@ -37,16 +36,23 @@ class Moment:
 class Clock:
     """The times of one message."""
 
+    __slots__ = ("_clockless", "_instants", "_moments", "_msh_7", "_own", "_received_at_us", "_syntax", "_zone")
+
     def __init__(
         self, msh_7: str, syntax: Syntax, zone: tzinfo | None, received_at_us: int, *, clockless: bool
     ) -> None:
         self._syntax, self._received_at_us, self._clockless = syntax, received_at_us, clockless
         self._moments: dict[tuple[str, str], Moment] = {}
+        self._instants: dict[str, Instant] = {}  # of texts that state their offset
         self._msh_7 = "" if clockless else self._stated(msh_7)
         message = self._instant(self._msh_7, zone)
         self._zone = message.offset if message is not None and message.offset is not None else zone
         self._own = message is not None and _TO_THE_SECOND.match(self._msh_7) is not None
-        self.of_message = self.moment("", "")
+
+    @property
+    def of_message(self) -> Moment:
+        """The moment of the message itself."""
+        return self.moment("", "")
 
     def moment(self, obr_7: str, obx_14: str) -> Moment:
         """The moment of a value under these two fields, as sent."""
@@ -57,37 +63,49 @@ class Clock:
 
     def _stated(self, sent: str) -> str:
         """The first component of the first repetition, without blanks; "" where it says nothing."""
-        if not sent:
-            return ""
+        if _PLAIN.fullmatch(sent):
+            return sent
         text = sent.partition(self._syntax.repetition)[0].partition(self._syntax.component)[0].strip()
         return "" if text == NULL else text
 
     def _find(self, obr_7: str, obx_14: str) -> Moment:
         if self._clockless:
             obr_7 = ""
-        group = self._instant(obr_7, self._zone)
-        zone = group.offset if group is not None and group.offset is not None else self._zone
         unread = ""
-        for field, sent, its_zone in (
-            ("OBX-14", obx_14, zone),
-            ("OBR-7", obr_7, self._zone),
-            ("MSH-7", self._msh_7, self._zone),
-        ):
-            instant = self._instant(sent, its_zone)
+        if obx_14:
+            instant = self._instant(obx_14, self._zone_of(obr_7))
             if instant is not None:
-                own = not unread and (self._own or _TO_THE_SECOND.match(sent) is not None)
-                quality = ClockQuality.DOUBTFUL if unread else ClockQuality.DEVICE
-                return Moment(
-                    instant.us, self._received_at_us, instant.us, instant.uncertainty_ms, quality, own, unread
-                )
-            if sent and not unread:
-                unread = f"{field} as sent: {printable(sent[:80])}"
+                return self._moment(obx_14, instant, unread)
+            unread = _unread("OBX-14", obx_14)
+        for field, sent in (("OBR-7", obr_7), ("MSH-7", self._msh_7)):
+            if sent:
+                instant = self._instant(sent, self._zone)
+                if instant is not None:
+                    return self._moment(sent, instant, unread)
+                unread = unread or _unread(field, sent)
         quality = ClockQuality.DOUBTFUL if unread else ClockQuality.RECEIVED
         return Moment(self._received_at_us, self._received_at_us, None, 0, quality, False, unread)
 
-    @staticmethod
-    def _instant(text: str, zone: tzinfo | None) -> Instant | None:
+    def _moment(self, sent: str, instant: Instant, unread: str) -> Moment:
+        own = not unread and (self._own or _TO_THE_SECOND.match(sent) is not None)
+        quality = ClockQuality.DOUBTFUL if unread else ClockQuality.DEVICE
+        return Moment(instant.us, self._received_at_us, instant.us, instant.uncertainty_ms, quality, own, unread)
+
+    def _zone_of(self, obr_7: str) -> tzinfo | None:
+        """The zone of times below an OBR: the offset that its own time states, else the message's."""
+        group = self._instant(obr_7, self._zone) if obr_7 else None
+        return group.offset if group is not None and group.offset is not None else self._zone
+
+    def _instant(self, text: str, zone: tzinfo | None) -> Instant | None:
         if not text or len(text) > DTM_CHARS_MAX:
             return None
-        instant = parse_dtm(text, zone)
-        return instant if instant is not None and instant.us >= EARLIEST_US else None
+        instant = self._instants.get(text)
+        if instant is None:
+            instant = parse_dtm(text, zone)
+            if instant is not None and instant.offset is not None:
+                self._instants[text] = instant
+        return instant
+
+
+def _unread(field: str, sent: str) -> str:
+    return f"{field} as sent: {printable(sent[:80])}"

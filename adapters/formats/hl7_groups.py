@@ -133,31 +133,31 @@ class Walk:
         """Fill `orders`, `patients`, `unread` (segments by name, "?" for none) and `malformed`."""
         separator = self.message.syntax.field
         obx = f"OBX{separator}"
+        known = self.table.observations
         for line in self.message.lines[1:]:
-            if line.startswith(obx):
-                order = self._order if self._order is not None else self._begin_order()
-                self._add(order, line, separator)
-                self._after_obx = True
-            else:
-                self._other(line, line.partition(separator)[0].rstrip())
+            if not line.startswith(obx):
+                self._other(line, line.partition(separator)[0])
+                continue
+            parts = line.split(separator, 6)
+            if len(parts) < 7:
+                parts += [""] * (7 - len(parts))
+            _, _, kind, names, sub_id, value, rest = parts
+            what = known.get((kind, names, sub_id, rest))
+            time = ""
+            if what is None:
+                what, time = self._look(kind, names, sub_id, rest, separator)
+            if what.node is not None and value.strip() in NOTHING:
+                what = what.node
+            order = self._order
+            if order is None:
+                order = self._begin_order()
+            order.observations.append(what)
+            order.values.append(value)
+            order.times.append(time)
+            if self.keep_lines:
+                order.lines.append(line)
+            self._after_obx = True
         self._end_patient()
-
-    def _add(self, order: Order, line: str, separator: str) -> None:
-        parts = line.split(separator, 6)
-        if len(parts) < 7:
-            parts += [""] * (7 - len(parts))
-        _, _, kind, names, sub_id, value, rest = parts
-        what = self.table.observations.get((kind, names, sub_id, rest))
-        time = ""
-        if what is None:
-            what, time = self._look(kind, names, sub_id, rest, separator)
-        if what.node is not None and value.strip() in NOTHING:
-            what = what.node
-        order.observations.append(what)
-        order.values.append(value)
-        order.times.append(time)
-        if self.keep_lines:
-            order.lines.append(line)
 
     def _look(self, kind: str, names: str, sub_id: str, rest: str, separator: str) -> tuple[Observation, str]:
         """What the OBX says, and its own time, which is not among what is remembered of it."""

@@ -58,6 +58,8 @@ _COMPARATOR_MARKS = {
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 MARKS = tuple(Mark(bits) for bits in range(256))  # an enumeration's own arithmetic is slow
 
+_NUMERIC = RecordKind.NUMERIC
+
 FindRow = Callable[[str, str, str], Mapped | None]
 
 
@@ -76,6 +78,7 @@ class Observation:
     code: int
     unit: int
     is_number: bool
+    is_plain_number: bool
     validity: Validity
     marks: int
     exponent_shift: int
@@ -130,18 +133,22 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
     status = _first(fields[11], syntax).upper()
     as_sent = _as_sent(triplets[0], code, unit, unit_as_sent)
     beside = reading.dialect.sentinels_beside
+    missing = frozenset(text.strip() for text in row.missing) if row else frozenset()
+    sentinels = reading.sentinels if not beside or beside == status else frozenset()
+    is_number = kind in _NUMBER_TYPES or (code != 0 and kind in _NUMBER_OR_TEXT_TYPES)
     observation = Observation(
         kind=Kind.SETTING if _is_setting(fields, syntax) else Kind.METRIC,
         type=kind,
         syntax=syntax,
         code=code,
         unit=unit,
-        is_number=kind in _NUMBER_TYPES or (code != 0 and kind in _NUMBER_OR_TEXT_TYPES),
+        is_number=is_number,
+        is_plain_number=is_number and not missing and not sentinels,
         validity=_validity(fields[8], status, syntax),
         marks=int(_STATUS_MARKS.get(status, 0)),
         exponent_shift=row.exponent_shift if row else 0,
-        missing=frozenset(text.strip() for text in row.missing) if row else frozenset(),
-        sentinels=reading.sentinels if not beside or beside == status else frozenset(),
+        missing=missing,
+        sentinels=sentinels,
         decimal_comma=reading.decimal_comma or (row is not None and row.decimal_comma),
         as_sent=as_sent,
         sub_id=_first(fields[4], syntax, whole=True),
@@ -326,12 +333,12 @@ def _is_power_of_ten(factor: float, exponent: int) -> bool:
 
 def record_of(what: Observation, sent: str, channel: int, marks: int, note: str | None = None) -> Record:
     """OBX-5 as a record; `marks` are what else is known of it."""
-    if what.is_number and not what.sentinels and not what.missing:
+    if what.is_plain_number:
         parts = scaled(sent, what.exponent_shift)
         if parts is not None:
             return Record(
-                what.code, what.unit, channel, RecordKind.NUMERIC, what.validity, parts[0], parts[1],
-                MARKS[marks | what.marks], None, note, what.as_sent,
+                what.code, what.unit, channel, _NUMERIC, what.validity, parts[0], parts[1], MARKS[marks | what.marks],
+                None, note, what.as_sent,
             )  # fmt: skip
     return _Value(what, sent.strip(), channel, marks | what.marks, note).record()
 

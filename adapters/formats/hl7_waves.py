@@ -14,7 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from adapters.formats.hl7_observation import NOTHING, Observation
 from adapters.site import scaled
@@ -24,6 +28,7 @@ from schemas.report import Samples
 SAMPLES_MAX = 100_000  # of a wave in one message
 STRETCHES_MAX = 10_000
 RATE_MAX_HZ = 1_000_000
+CACHED_CHARS_MAX = 200  # of a rate and its unit: bounds the cache's memory
 RATE, PERIOD, RESOLUTION, NO_SAMPLE = (
     "MDC_ATTR_SAMP_RATE", "MDC_ATTR_TIME_PD_SAMP", "MDC_ATTR_NU_MSMT_RES", "MDC_EVT_INOP",
 )  # fmt: skip
@@ -117,17 +122,22 @@ def read_wave(wave: Sent, facets: dict[str, Sent]) -> Wave | None:
 
 def _rate(facet: Sent | None, component: str) -> Fraction | None:
     """Samples a second, from a rate or a period; None where neither is stated in a unit that is known."""
-    if facet is None:
+    if facet is None or len(facet.value) + len(facet.what.unit_field) > CACHED_CHARS_MAX:
         return None
-    parts = scaled(facet.value.strip())
+    return _rate_of(facet.value.strip(), facet.what.unit_field, component, facet.what.facet == PERIOD)
+
+
+@lru_cache(256)
+def _rate_of(value: str, unit_field: str, component: str, is_period: bool) -> Fraction | None:
+    parts = scaled(value)
     if parts is None or parts[0] <= 0 or not -12 <= parts[1] <= 12:
         return None
     number = Fraction(Decimal(parts[0]).scaleb(parts[1]))
-    words = [word for part in facet.what.unit_field.split(component) if (word := part.strip()) not in NOTHING]
+    words = [word for part in unit_field.split(component) if (word := part.strip()) not in NOTHING]
     unit = next((found for word in words if (found := unit_from_text(word))), None)
     if unit is not None and unit.dimension == "time":
         rate = 1 / (number * Fraction(str(unit.factor)))
-    elif facet.what.facet == PERIOD:
+    elif is_period:
         return None
     elif not words or any(word.casefold() in _PER_SECOND or word in _PER_SECOND for word in words):
         rate = number
@@ -144,28 +154,52 @@ _Counts = tuple[bytes, tuple[tuple[int, int], ...]]
 
 def _integers(text: str, component: str, marks: set[str]) -> _Counts | None:
     """Samples that are whole numbers of 16 bits, and the stretches that are none; None where one is neither."""
-    if not text.isascii() or "_" in text:  # Python's int would read more than HL7's NM
-        return None
+    numbers = _plain_integers(text, component)
+    if numbers is not None:
+        return numbers.astype("<i2").tobytes(), _stretches_of(numbers, marks)
     sent = text.split(component)
     if len(sent) > SAMPLES_MAX:
         return None
-    try:
-        raw = array("h", map(int, sent))
-    except (ValueError, OverflowError):
-        raw = array("h")
-        for sample in sent:
-            if sample.strip() in NOTHING:
-                raw.append(0)
-                continue
-            parts = scaled(sample)
-            if parts is None or parts[1] or parts[0] not in _INT16:
-                return None
-            raw.append(parts[0])
-        return _little_endian(raw), _stretches(sent, marks | set(NOTHING))
-    numbers = {parts[0] for mark in marks if (parts := scaled(mark)) is not None and not parts[1]}
-    if not any(number in raw for number in numbers):
-        return _little_endian(raw), ()
-    return _little_endian(raw), _stretches([str(sample) for sample in raw], set(map(str, numbers)))
+    raw = array("h")
+    for sample in sent:
+        if sample.strip() in NOTHING:
+            raw.append(0)
+            continue
+        parts = scaled(sample)
+        if parts is None or parts[1] or parts[0] not in _INT16:
+            return None
+        raw.append(parts[0])
+    return _little_endian(raw), _stretches(sent, marks | set(NOTHING))
+
+
+def _plain_integers(text: str, component: str) -> NDArray[np.int64] | None:
+    """Samples that are digits and signs alone, as numpy reads them; None for all others, which it would misread."""
+    if not text.isascii() or text.encode("ascii").translate(None, b"0123456789+-" + component.encode("ascii")):
+        return None
+    if text[:1] == component or text[-1:] in ("", component, "+", "-") or component * 2 in text:
+        return None
+    for sign in "+-":  # each stands before a number, and no number without a digit
+        if text.count(sign) != text.count(component + sign) + text.startswith(sign) or sign + component in text:
+            return None
+    count = text.count(component) + 1
+    if count > SAMPLES_MAX:
+        return None
+    numbers: NDArray[np.int64] = np.fromstring(text, np.int64, sep=component)
+    fits = len(numbers) == count and (numbers == numbers.astype(np.int16)).all()
+    return numbers if fits else None
+
+
+def _stretches_of(numbers: NDArray[np.int64], marks: set[str]) -> tuple[tuple[int, int], ...]:
+    """The stretches [begin, end) of samples that equal one of the marks."""
+    if not marks:
+        return ()
+    is_none = np.zeros(len(numbers) + 2, np.int8)
+    for mark in marks:
+        parts = scaled(mark)
+        if parts is not None and not parts[1]:
+            is_none[1:-1] |= numbers == parts[0]
+    edges = np.flatnonzero(np.diff(is_none)).tolist()
+    return tuple(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _decimals(text: str, component: str, marks: set[str]) -> tuple[_Counts, int] | None:

@@ -86,7 +86,10 @@ def _lines(text: str, field: str) -> list[str]:
         raise FrameError("too-many-segments", f"more than {SEGMENTS_MAX}")
     if f"\rMSH{field}" in text:
         raise FrameError("two-messages", "a second MSH in the frame")
-    return [line for line in text.split("\r") if line and not line.isspace()]
+    lines = text.split("\r")
+    if "\r\r" in text or "\r " in text or "\r\t" in text:
+        lines = [line for line in lines if line and not line.isspace()]
+    return lines
 
 
 class Segment(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -136,7 +139,9 @@ class Message:
     __slots__ = ("_first", "_segments", "lines", "msh", "syntax")
 
     def __init__(self, payload: bytes, charset: str | None = None) -> None:
-        payload = payload.lstrip().removeprefix(BYTE_ORDER_MARK).lstrip().rstrip(b"\r\n")
+        if not payload.startswith(b"MSH"):
+            payload = payload.lstrip().removeprefix(BYTE_ORDER_MARK).lstrip()
+        payload = payload.rstrip(b"\r\n")
         if b"\0" in payload:
             raise FrameError("nul")
         head = header(payload) if payload.startswith(b"MSH") else None

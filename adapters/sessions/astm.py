@@ -10,7 +10,8 @@ two hexadecimal digits, is the sum modulo 256 of all bytes from the number to ET
 record, ETX one at a record's end. A message, from its H record to its L record (LIS02-A2), is one piece, its records
 ended by CR. The frame with which it is complete is answered when it is kept: ACK, or NAK where it cannot be kept, and
 its sender sends it again. An answer is only ever to the frame that came last, and there is one of each: who goes on
-without it gets none late, for it would be taken as the answer to something else.
+without it gets none late, for it would be taken as the answer to something else. A message that comes again on this
+line, when its ACK is not known to have arrived, is the same message: it is acknowledged again, and is no piece.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import sha256
 
 from adapters.session import Moment, Outcome, Piece, Step
 from schemas.layout import FRAME_BYTES_MAX
@@ -31,6 +33,8 @@ SENDER_WAIT_S = 15.0
 ANSWER_WAIT_S = 2.0  # a sender that is silent for so long, with its CR LF or its STX lost, waits for an answer
 CHECKSUM_BYTES = 4  # with CR LF
 NOISE_BYTES_MAX = 1024  # of one piece
+RESEND_WINDOW_S = 3600.0  # as of repeats (DESIGN, "What must hold" 2)
+HANDED_OVER_MAX = 16  # messages that may come again
 _TOKENS = re.compile(rb"[\x02-\x05\x17]|[^\x02-\x05\x17]+")
 _CHECKSUM = re.compile(rb"[0-9A-Fa-f]{2}\r?\n?")
 _BLANKS = b" \t\r\n\0"
@@ -55,6 +59,15 @@ class _Received:
     text: bytes | None = None  # None before the first frame
 
 
+@dataclass
+class _HandedOver:
+    """A message that may come again, for its ACK is not known to have arrived."""
+
+    token: int
+    at_s: float
+    is_kept: bool = False
+
+
 class AstmSession:
     """The receiver of one line; it never sends an ENQ of its own.
 
@@ -76,10 +89,11 @@ class AstmSession:
         self._is_nak_due = False  # as soon as the sender is silent
         self._frame_at_s = 0.0  # when the last frame was complete
         self._next_token = 0
-        self._tokens = range(0)  # of the messages that the last frame completed
+        self._tokens: list[int] = []  # of the messages that the last frame completed
         self._unkept: set[int] = set()  # those of them that its answer waits for
         self._is_refused = False
-        self._acknowledged = range(0)  # tokens whose ACK is sent and not known to have arrived
+        self._acknowledged: list[int] = []  # tokens whose ACK is sent and not known to have arrived
+        self._handed_over: dict[bytes, _HandedOver] = {}  # by the message's digest, oldest first
         self._now_s = 0.0
         self._wake_at_s: float | None = None
         self._pieces: list[Piece] = []
@@ -110,7 +124,7 @@ class AstmSession:
         elif self._is_answer_due:
             self._end_noise()
             self._is_nak_due = False
-            self._send += NAK
+            self._refuse()
         else:
             self._break_off("cut-off")
         self._wait()
@@ -118,6 +132,7 @@ class AstmSession:
 
     def kept(self, token: int, outcome: Outcome, reason: str, now: Moment) -> Step:
         """The answer to a frame, once all messages that it completed are kept, or one of them cannot be."""
+        self._note_outcome(token, outcome)
         if token not in self._unkept:
             return self._step()
         self._now_s = now.steady_s
@@ -126,7 +141,7 @@ class AstmSession:
         if not self._unkept:
             if self._is_refused:
                 self._received = self._before
-                self._send += NAK
+                self._refuse()
             else:
                 self._acknowledged = self._tokens
                 self._send += ACK
@@ -136,7 +151,7 @@ class AstmSession:
     def closed(self, orderly: bool, now: Moment) -> Step:
         """What was left; who ended in order had read its answers."""
         if orderly:
-            self._proven = self._acknowledged
+            self._prove()
         self._break_off("cut-off")
         self._wait()
         return self._step()
@@ -222,7 +237,7 @@ class AstmSession:
             self._refuse_too_long(sent[1:])
         elif reason:
             self._piece(sent + end + checksum, reason)
-            self._send += NAK
+            self._refuse()
         elif (int(sent[:1]), sent[1:]) == (self._received.number, self._received.text):
             self._counts.append("frame-sent-again")
             if not self._unkept:
@@ -253,12 +268,14 @@ class AstmSession:
             self._piece(held[: self._max], "too-long")
         self._is_too_long = True
         self._counts.append("frame-too-long")
-        self._send += NAK
+        self._refuse()
 
     def _accept(self, text: bytes, end: bytes) -> None:
         """The next frame: it is answered at once, unless it completes a message."""
         self._prove()
         self._abandon()
+        self._tokens = []
+        self._is_refused = False
         before, first_token = self._received, self._next_token
         *records, rest = (before.record + text).split(CR)
         if end == ETX and rest:
@@ -271,21 +288,53 @@ class AstmSession:
                 message = b""
             message += record + CR
             if _is_type(record, b"L"):
-                self._pieces.append(Piece(message, "", self._next_token, self._proven))
-                self._next_token += 1
+                self._complete(message, first_token)
                 message = b""
         self._before = before
         self._received = _Received(message, rest, (before.number + 1) % 8, text)
-        self._tokens = range(first_token, self._next_token)
-        self._unkept = set(self._tokens)
-        self._is_refused = False
         if not self._unkept:
+            self._acknowledged = self._tokens
             self._send += ACK
+
+    def _complete(self, message: bytes, first_token: int) -> None:
+        """A message is whole; one that came before this frame, and may come again, is not handed over again."""
+        digest = sha256(message).digest()
+        earlier = self._handed_over.get(digest)
+        if earlier and earlier.token < first_token and self._now_s < earlier.at_s + RESEND_WINDOW_S:
+            self._counts.append("message-sent-again")
+        else:
+            earlier = _HandedOver(self._next_token, self._now_s)
+            self._next_token += 1
+            self._pieces.append(Piece(message, "", earlier.token, self._proven))
+            self._handed_over.pop(digest, None)
+            self._handed_over[digest] = earlier
+            if len(self._handed_over) > HANDED_OVER_MAX:
+                del self._handed_over[next(iter(self._handed_over))]
+        self._tokens.append(earlier.token)
+        if not earlier.is_kept:
+            self._unkept.add(earlier.token)
+
+    def _note_outcome(self, token: int, outcome: Outcome) -> None:
+        for digest, message in self._handed_over.items():
+            if message.token == token:
+                message.is_kept = True
+                if outcome is Outcome.CANNOT_KEEP:
+                    del self._handed_over[digest]
+                return
+
+    def _refuse(self) -> None:
+        """NAK; an ACK before it, if there was one, has not arrived."""
+        self._acknowledged = []
+        self._send += NAK
 
     def _prove(self) -> None:
         """The sender has gone on as it does after an ACK alone."""
-        if self._acknowledged:
-            self._proven, self._acknowledged = self._acknowledged, range(0)
+        proven, self._acknowledged = self._acknowledged, []
+        if proven:
+            kept = {d: m for d, m in self._handed_over.items() if m.token not in proven}
+            self._handed_over = kept
+            is_run = max(proven) - min(proven) == len(proven) - 1
+            self._proven = range(min(proven) if is_run else max(proven), max(proven) + 1)
 
     def _abandon(self) -> None:
         """The sender has gone on without an answer."""
@@ -318,7 +367,7 @@ class AstmSession:
         self._received = self._before = _Received()
         self._is_too_long = self._is_nak_due = False
         self._abandon()
-        self._acknowledged = range(0)
+        self._acknowledged = []
         self._state = _State.NEUTRAL
 
     def _piece(self, data: bytes, reason: str) -> None:

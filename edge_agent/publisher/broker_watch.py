@@ -6,6 +6,7 @@ told by its connections; the question every ten seconds finds the ones that are 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
@@ -18,8 +19,9 @@ from schemas.report import Lane
 
 PROBE_S = 10.0  # how often a broker that is there is asked
 MISSING_S = 1.0  # while it lacks a topic of ours
-AWAY_S = 0.05  # while nobody answers: each question waits itself
+TICK_S = 0.05
 ANSWER_LIMIT_S = 3.0
+_REFUSED = {KafkaError._SSL, KafkaError._AUTHENTICATION}
 # A consumer, for a producer's question may create the topic: with the broker's defaults, not with ours.
 _WATCHER = {"group.id": "edge-watch", "allow.auto.create.topics": False}
 
@@ -29,15 +31,14 @@ class Broker:
     """Whom we reach. `log` counts how often its log turned out to be another one."""
 
     cluster_id: str
-    receipt_partitions: int  # 0: it has no topic `receipts` yet
     log: int
 
 
 class BrokerWatch:
-    """`broker` is None while nobody answers. Its methods are called on any thread; `on_lost` is on the one that saw it.
+    """`broker` is None while nobody answers; `trouble` is then what a client said of its connection last.
 
     `is_stale` says that what was given to the broker before may be gone: it may come back empty under the same id, and
-    then an old idempotent producer waits for ever.
+    then an old idempotent producer waits for ever. Methods are called on any thread, and `on_event` on the same.
     """
 
     def __init__(self, client: ClientSettings, on_event: Callable[[str, str], object]) -> None:
@@ -45,18 +46,22 @@ class BrokerWatch:
         self._missing = set(map(topics.raw, Lane))
         self._log = 0
         self.broker: Broker | None = None
+        self.receipt_partitions = 0
+        self.trouble, self._is_refused = "", False
         self.is_stale = False
 
     def run(self, ending: Event) -> None:
         """Ask, for ever."""
         consumer = Consumer(self._client | _WATCHER)
-        pause_s = AWAY_S
-        while not ending.wait(pause_s):
+        asked_at_s = 0.0
+        while not ending.wait(TICK_S):
+            if time.monotonic() - asked_at_s < self._pause_s():
+                continue
             try:
                 self._ask(consumer)
             except KafkaException as error:
                 self.lost(error.args[0])
-            pause_s = self._pause_s()
+            asked_at_s = time.monotonic()
         consumer.close()
 
     def has(self, topic: str) -> bool:
@@ -83,6 +88,12 @@ class BrokerWatch:
         """What a client tells of its connections."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self.lost(error)
+            self.trouble = self.trouble or error.str()  # what was said before says more
+        elif self.broker is None:
+            if error.code() in _REFUSED and not self._is_refused:
+                self._is_refused = True
+                self._on_event("broker-refused", error.str())
+            self.trouble = error.str()
         self.is_stale |= error.fatal()
 
     def _ask(self, consumer: Consumer) -> None:
@@ -90,15 +101,16 @@ class BrokerWatch:
         found = answer.topics.get(topics.RECEIPTS)
         partitions = len(found.partitions) if found is not None and found.error is None else 0
         missing = {name for name in self._missing if not _has(consumer, name)}
-        broker = Broker(str(answer.cluster_id), partitions, self._log)
+        broker = Broker(str(answer.cluster_id), self._log)
         if self.broker is None:
             self._on_event("broker-reached", f"cluster {broker.cluster_id}")
-        self.broker, self._missing = broker, missing
+        self.broker, self.receipt_partitions, self._missing = broker, partitions, missing
+        self.trouble, self._is_refused = "", False
 
     def _pause_s(self) -> float:
         if self.broker is None:
-            return AWAY_S
-        return MISSING_S if self._missing or not self.broker.receipt_partitions else PROBE_S
+            return 0.0  # each question waits itself for an answer
+        return MISSING_S if self._missing or self.receipt_partitions < topics.RECEIPT_PARTITIONS else PROBE_S
 
 
 def _has(consumer: Consumer, name: str) -> bool:

@@ -42,9 +42,8 @@ class Publisher:
                 spool, seal, edge=edge, client=client, watch=self._watch, counts=self.counts, on_event=on_event
             )
         except KafkaException as error:
-            raise VitalwireError(
-                f"kafka, kafka_ca, kafka_cert or kafka_key cannot be used: {error.args[0].str()}"
-            ) from None
+            what = f"kafka: a certificate, key or address cannot be used: {error.args[0].str()}"
+            raise VitalwireError(f"{what}: run `vitalwire edge check`") from None
         self._reader = ReceiptReader(
             spool, platform_key_der, edge=edge, client=client, watch=self._watch, counts=self.counts,
             on_event=on_event, released=self._sender.released,
@@ -57,6 +56,11 @@ class Publisher:
     def broker(self) -> Broker | None:
         """Whom we reach; None while nobody answers."""
         return self._watch.broker
+
+    @property
+    def trouble(self) -> str:
+        """While nobody answers, what the client says of its connection: a certificate that is refused, a host."""
+        return self._watch.trouble
 
     @property
     def clock_offset_ms(self) -> float | None:

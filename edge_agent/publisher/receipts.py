@@ -33,7 +33,7 @@ class ReceiptReader:
     ) -> None:  # fmt: skip
         self._spool, self._platform_key_der, self._edge = spool, platform_key_der, edge
         self._client, self._watch, self._counts, self._on_event = client, watch, counts, on_event
-        self._released = released
+        self._partition, self._released = topics.receipt_partition(edge), released
 
     def run(self, ending: Event) -> None:
         """Take receipts, for ever; a new consumer for each log that is found, not for one that was away a while."""
@@ -44,7 +44,7 @@ class ReceiptReader:
             if broker is not None and broker != source:
                 if consumer is not None:
                     consumer.close()  # it waits long for a broker that is away
-                consumer = self._new_consumer(broker.receipt_partitions)
+                consumer = self._new_consumer()
                 source = broker if consumer else None
             if consumer is None:
                 ending.wait(WAIT_S)
@@ -53,13 +53,13 @@ class ReceiptReader:
                 with suppress(KafkaException):
                     consumer.commit(asynchronous=True)
 
-    def _new_consumer(self, partitions: int) -> Consumer | None:
+    def _new_consumer(self) -> Consumer | None:
         """Without a group's rounds: this edge is the only member. None: it cannot be yet."""
-        if not partitions:
+        if self._watch.receipt_partitions <= self._partition:
             return None
         settings = CONSUMER | {"group.id": f"edge-{self._edge.hex()}", "error_cb": self._watch.on_error}
         consumer = Consumer(self._client | settings)
-        place = TopicPartition(topics.RECEIPTS, topics.receipt_partition(self._edge, partitions))
+        place = TopicPartition(topics.RECEIPTS, self._partition)
         try:  # with OFFSET_STORED the client would ask a coordinator that is not ready once, and never again
             (committed,) = consumer.committed([place], ANSWER_LIMIT_S)
         except KafkaException:

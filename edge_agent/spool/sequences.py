@@ -21,6 +21,14 @@ _KEEP = "INSERT OR REPLACE INTO device (device, sequence, used_at) VALUES (?, ?,
 _QUIETEST = "SELECT device FROM device ORDER BY used_at LIMIT ?"
 
 
+def last_numbers(db: sqlite3.Connection) -> dict[bytes, int]:
+    """The last number of every device that the file knows."""
+    found: dict[bytes, int] = dict(db.execute("SELECT device, sequence FROM device"))
+    for (given,) in db.execute("SELECT given FROM sequence_given ORDER BY id"):
+        found.update(_GIVEN.iter_unpack(given))
+    return found
+
+
 class Sequences:
     """The numbers of one spool. After a transaction that failed it is made anew: its memory is ahead of the file."""
 

@@ -98,7 +98,7 @@ CREATE TABLE channel (
     PRIMARY KEY (device, channel, code, digest)
 );
 
--- How far each edge's clock is from the broker's, as its newest counts say.
+-- How far each edge's clock is ahead of the broker's, as its newest counts say.
 CREATE TABLE edge_clock (
     edge      uuid PRIMARY KEY,
     at        timestamptz NOT NULL,

@@ -55,7 +55,8 @@ class Naive:
         if known and number:
             self.charted[code] += 1
         # "None" under NM is no number and no text: the sender's way of saying that there is no reading.
-        what = "number" if number else "no reading" if value == "" or row[2] == "NM" else "text"
+        bound = re.fullmatch(r"[<>]=?[0-9.]+", value) is not None and typed
+        what = "number" if number or bound else "no reading" if value == "" or row[2] == "NM" else "text"
         self.obx[f"{'known' if known else 'unknown'} {what}"] += 1
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_agent.spool.chunks import split
+from edge_agent.spool.sequences import last_numbers
 from emr_store import proof
 from emr_store.connect import StoreError, open_store
 from evidence.seal import open_body
@@ -134,9 +136,11 @@ def check_sequences(system: System) -> None:
     now_us = time.time_ns() // 1000
     with closing(sqlite3.connect(system.folder / "spool" / "spool.db")) as spool:
         (spool_id,) = spool.execute("SELECT spool FROM meta").fetchone()
-        said = Counter({bytes(device): n for device, n in spool.execute("SELECT device, sequence FROM device")})
-        waiting = Counter(bytes(leaf[:16]) for (leaf,) in spool.execute("SELECT leaf FROM report"))
-        batches = spool.execute("SELECT batch_id, wanted, cut_at, bytes FROM batch JOIN sealed USING (id)").fetchall()
+        said = Counter(last_numbers(spool))
+        chunks = [leaves for (leaves,) in spool.execute("SELECT leaves FROM chunk")]
+        waiting = Counter(leaf[:16] for leaves in chunks for leaf in split(leaves))
+        sql = "SELECT batch_id, unreceipted, cut_at, bytes FROM batch JOIN sealed USING (id)"
+        batches = spool.execute(sql).fetchall()
     with open_store(system.database) as conn:
         sql = (
             "SELECT uuid_send(d.uuid), q.last, q.stored FROM sequence q JOIN device d USING (device) WHERE q.spool = %s"
@@ -144,9 +148,9 @@ def check_sequences(system: System) -> None:
         stored = {bytes(device): (last, n) for device, last, n in conn.execute(sql, [uuid.UUID(bytes=spool_id)])}
         rows = conn.execute("SELECT batch_id FROM batch WHERE spool = %s", [uuid.UUID(bytes=spool_id)])
         kept = {bytes(row[0]) for row in rows}
-    for ident, wanted, cut_at_us, sealed in batches:
-        assert not wanted or now_us - cut_at_us < LAST_WORDS_US, "a batch without its receipt"
-        assert wanted or ident in kept, "a receipt for what is not stored"
+    for ident, unreceipted, cut_at_us, sealed in batches:
+        assert not unreceipted or now_us - cut_at_us < LAST_WORDS_US, "a batch without its receipt"
+        assert unreceipted or ident in kept, "a receipt for what is not stored"
         if ident not in kept:
             waiting.update(device.tobytes() for device in open_body(sealed)[1].device)
     assert kept <= {ident for ident, *_ in batches}

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from schemas.report import Alarm, AlarmPriority, ChannelWords, Kind, Mark, Record, RecordKind
 from tests.gateway.ward import Page, Ward
 
 pytestmark = pytest.mark.integration
@@ -197,6 +199,43 @@ def test_a_ward_at_one_glance(ward: Ward, look: Look) -> None:
     )
     ward.alarm("n10:2", "SpO2", "SpO2 85 < 90", "high", opened=False)
     expect(tab.locator(".bed.high")).to_have_count(0)
+
+
+TEMP, DEGC, SPO2, PERCENT = 150344, 268192, 150456, 262688
+T1, T2 = ChannelWords(label="T1"), ChannelWords(label="T2")
+
+
+def test_like_channels_bounds_codes_and_the_devices_own_alarms(ward: Ward, look: Look) -> None:
+    ward.tell("n10:1", Kind.DESCRIPTION, *(
+        Record(TEMP, channel=t.number, kind=RecordKind.TEXT, text=msgspec.json.encode(t).decode()) for t in (T1, T2)
+    ))  # fmt: skip
+    ward.tell(
+        "n10:1", Kind.METRIC, Record(TEMP, DEGC, T2.number, mantissa=395, exponent=-1),
+        Record(TEMP, DEGC, T1.number, RecordKind.BOUND, mantissa=34, marks=Mark.LESS),
+        Record(TEMP, DEGC, 7, mantissa=361, exponent=-1, marks=Mark.AMBIGUOUS),
+        Record(SPO2, PERCENT, kind=RecordKind.CODE, mantissa=3, text="searching"),
+    )  # fmt: skip
+    ward.tell("n10:1", Kind.ALERT, Record(SPO2, kind=RecordKind.ALARM, alarm=Alarm(
+        "probe", priority=AlarmPriority.LOW, text="SpO2 probe off")))  # fmt: skip
+    ward.tell("n10:2", Kind.METRIC, Record(TEMP, DEGC, T1.number, mantissa=37, marks=Mark.TRAINING),
+              Record(SPO2, PERCENT, mantissa=97, marks=Mark.WITHDRAWAL))  # fmt: skip
+    ward.store()
+    for i in (1, 2):
+        ward.adopt(f"n10:{i}", f"ICU-0{i}", "")
+    ward.alarm("n10:1", "T", "T 39.5 > 39", "high", channel=T2.number)
+    tab = look()
+    temperatures = value(tab, "ICU-01", "T")
+    expect(temperatures.locator(".name")).to_have_text(["T #7?", "T T1", "*** T T2"])
+    expect(temperatures.locator(".number")).to_have_text(["36.1", "<34", "39.5"])
+    expect(value(tab, "ICU-01", "SpO2").locator(".number")).to_have_text("searching")
+    for name, number, state in (("T", "37?", "training"), ("SpO2", "--", "withdrawn")):
+        expect(value(tab, "ICU-02", name).locator(".name")).to_have_text(name)
+        expect(value(tab, "ICU-02", name).locator(".number")).to_have_text(number)
+        expect(value(tab, "ICU-02", name).locator(".state")).to_have_text(state)
+    assert tab.evaluate(CUT_OFF) == []
+    temperatures.nth(1).click()
+    for text in ("<34 °C · accepted, a bound", f"channel T1 #{T1.number}", "* SpO2 probe off since"):
+        expect(tab.locator("#detail")).to_contain_text(text)
 
 
 @pytest.mark.parametrize("width", [1920, 390])

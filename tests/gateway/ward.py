@@ -74,10 +74,12 @@ class Ward:
         with open_store(self.database) as conn:
             registry.adopt(conn, str(reports.device_id(claim)), bed, name)
 
-    def alarm(self, claim: str, short: str, message: str, priority: str, *, opened: bool = True) -> None:
+    def alarm(
+        self, claim: str, short: str, message: str, priority: str, *, opened: bool = True, channel: int = 0
+    ) -> None:
         """Open or resolve an episode."""
         now, episode = time.time_ns() // 1000, str(uuid.uuid5(EDGE, f"{claim}/{short}"))
-        condition = f"{METRIC[short].code}-0-{'low' if '<' in message else 'high'}"
+        condition = f"{METRIC[short].code}-{channel}-{'low' if '<' in message else 'high'}"
         filed = Transition(
             f"{episode}/{opened}",
             episode,

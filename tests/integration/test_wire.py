@@ -67,7 +67,7 @@ def test_one_message_goes_all_the_way_and_its_batch_is_released(
         kept: list[tuple[Any, ...]] = wire.rows(sql)
         assert all(UUID(bytes=open_sealed(sealed)[0].edge) == wire.edge_id == edge for sealed, _, edge in kept)
         with closing(sqlite3.connect(tmp_path / "spool" / "spool.db")) as spool:
-            sql = "SELECT batch_id, chain_position FROM batch WHERE NOT wanted ORDER BY lane, batch_no"
+            sql = "SELECT batch_id, chain_position FROM batch WHERE NOT unreceipted ORDER BY lane, batch_no"
             released = spool.execute(sql).fetchall()
         assert released == [(batch_id(sealed), position) for sealed, position, _ in kept][: len(released)]
         assert released

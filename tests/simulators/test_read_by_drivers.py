@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 import pytest
 
 from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import Source
+from adapters.session import Moment
 from adapters.site import read_site
 from schemas.report import Kind, RecordKind, Report, Validity
 from simulators import hl7_oru, mqtt_json, nonin
@@ -18,6 +21,8 @@ from simulators.acked_log import Said
 from simulators.patient import Patient
 
 AT_US = 1_790_000_000_123_000
+NOW = Moment(0.0, AT_US)
+OUR_DIALECTS = {"plain": "plain", "pcd01": "pcd-01", "mindray": "mindray-pds"}
 MINUTE = range(60)  # the finger is out from 20 to 35
 # Outside of PCD-01 codes are the site's: the fewest rows that tell the values apart are none, each keeps its own name.
 OWN_NAMES = {row.local: name for name, row in hl7_oru._ROWS.items()}
@@ -25,11 +30,9 @@ OWN_NAMES |= {row.mindray: name for name, row in hl7_oru._ROWS.items()}
 MDC = {int(row.mdc.partition("^")[0]): name for name, row in hl7_oru._ROWS.items()}
 
 
-def source(site: str = "") -> Source:
-    zone = ZoneInfo("Asia/Shanghai")
-    return Source(
-        "ward", read_site(site, "here")[""], zone, peer="here", time_field="ts", received_at_us=AT_US + 50_000
-    )
+def source(name: str, site: str = "", **settings: object) -> Source[Any]:
+    zone, made = ZoneInfo("Asia/Shanghai"), msgspec.convert(settings, DRIVER_BY_NAME[name].settings)
+    return Source("ward", made, read_site(site, "here")[""], time_zone=zone, peer="here", received_at_us=AT_US + 50_000)
 
 
 def read_values(report: Report) -> dict[str, str | None]:
@@ -58,11 +61,7 @@ def agree(reports: Sequence[Report], said: Sequence[Said]) -> None:
 
 @pytest.mark.parametrize("dialect", hl7_oru.DIALECTS)
 def test_hl7(dialect: str) -> None:
-    # In Mindray's dialect only the site can say that -100 is no reading.
-    missing = [f'[[mapping]]\ncode = "{code}"\nmetric = "{metric}"\nmissing = ["-100"]' for code, metric in (
-        ("160", "MDC_PULS_OXIM_SAT_O2"), ("161", "MDC_PULS_OXIM_PULS_RATE"), ("162", "MDC_PULS_OXIM_PERF_REL"),
-    )]  # fmt: skip
-    at, cuffs = source("\n".join(missing) if dialect == "mindray" else ""), 0
+    at, cuffs = source("hl7_oru", dialect=OUR_DIALECTS[dialect]), 0
     monitor = hl7_oru.Monitor(dialect, "bed-07", Patient(1007, "finger_off"), 12)
     read = DRIVER_BY_NAME["hl7_oru"].read
     for first in monitor.greeting() + monitor.heartbeat():
@@ -77,24 +76,27 @@ def test_hl7(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", hl7_oru.DIALECTS)
 def test_every_value_of_a_large_message_is_a_channel_of_its_own(dialect: str) -> None:
     (message, *_) = hl7_oru.Monitor(dialect, "bed-07", Patient(1007), 200).messages(1.0, AT_US)
-    (report,) = metrics(DRIVER_BY_NAME["hl7_oru"].read(message.payload, source()))
-    assert len({(r.code, r.as_sent, r.instance) for r in report.records}) == 200
+    (report,) = metrics(
+        DRIVER_BY_NAME["hl7_oru"].read(message.payload, source("hl7_oru", dialect=OUR_DIALECTS[dialect]))
+    )
+    assert len({(r.code, r.as_sent, r.channel) for r in report.records}) == 200
 
 
 def test_mqtt() -> None:
     for t in MINUTE:
         body, said = mqtt_json.payload(Patient(1, "finger_off"), "here", t, AT_US + t * 1_000_000, t, 12)
-        agree(metrics(DRIVER_BY_NAME["mqtt_json"].read(body, source())), [said])
+        agree(metrics(DRIVER_BY_NAME["mqtt_json"].read(body, source("mqtt_json"))), [said])
 
 
 @pytest.mark.parametrize("name", ["nonin_ascii", "nonin_df2"])
 def test_nonin(name: str) -> None:
-    driver, patient, at = DRIVER_BY_NAME[name], Patient(3, "finger_off"), source()
-    assert driver.framer is not None
+    driver, patient, at = DRIVER_BY_NAME[name], Patient(3, "finger_off"), source(name)
+    assert driver.session is not None
     df2 = name == "nonin_df2"
     said = (nonin.df2_packet(patient, n) for n in range(180)) if df2 else (nonin.ascii_line(patient, t) for t in MINUTE)
     stream = b"".join(said)
-    noise, *pieces = driver.framer().feed((b"\x01\x81 half a packet" if df2 else b"half a line\n") + stream)
+    session = driver.session(at.settings)
+    noise, *pieces = session.feed((b"\x01\x81 half a packet" if df2 else b"half a line\n") + stream, NOW).pieces
     assert (noise.reason, [p.reason for p in pieces]) == ("framing" if df2 else "", [""] * 60)
     reports = [r for piece in pieces for r in driver.read(piece.data, at)]
     shown = [[None if v is None else int(v) for v in nonin.shown(patient, t).values()] for t in MINUTE]
@@ -103,9 +105,11 @@ def test_nonin(name: str) -> None:
         for report in metrics(reports)
     ] == shown
     if df2:
-        wave = [v for r in reports if r.kind == Kind.WAVEFORM for s in r.records if s.samples for v in s.samples.raw]
-        assert bytes(wave) == stream[2::5]
-        beats = np.count_nonzero((np.array(wave[1:1500]) > 128) & (np.array(wave[:1499]) <= 128))
+        raw = b"".join(s.samples.raw for r in reports if r.kind == Kind.WAVEFORM for s in r.records if s.samples)
+        wave = np.frombuffer(raw, "<i2")
+        assert wave.astype(np.uint8).tobytes() == stream[2::5]
+        beats = np.count_nonzero((wave[1:1500] > 128) & (wave[:1499] <= 128))
         assert beats == pytest.approx(np.mean([patient.numbers(t)["pr"] or 0 for t in range(4, 20)]) / 3, abs=1.5)
-        alerts = [r.records[0].text for r in reports if r.kind == Kind.ALERT]
-        assert alerts == ["sensor off or unusable", "sensor off or unusable: over"]
+        alarms = [s.alarm for r in reports if r.kind == Kind.ALERT for s in r.records if s.alarm]
+        changes = [a.state.name for a in alarms if a.condition == "SNSA"]
+        assert changes == ["INACTIVE", "ACTIVE", "INACTIVE"]  # as it begins, when the finger is out, when it is back

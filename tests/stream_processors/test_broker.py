@@ -1,10 +1,11 @@
 import asyncio
+import time
 from ssl import SSLError
 
 import msgspec
 import pytest
 from aiokafka.errors import KafkaError
-from confluent_kafka import Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from runtime.errors import UserError
@@ -120,3 +121,41 @@ def test_all_partitions_are_read_to_their_ends(kafka: str, table: list[str]) -> 
     assert sorted(t.at_us for t in found) == list(range(500))
     for part in (0, 1):
         assert [t.at_us for t in found if t.at_us % 2 == part] == list(range(part, 500, 2))
+
+
+def test_receipts_have_a_partition_for_each_edge_whatever_is_configured(
+    kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"{topic_prefix}receipts"
+    monkeypatch.setattr(broker, "RECEIPTS", name)
+    monkeypatch.setattr(broker, "TOPICS", [Topic(name, HOUR_MS, 100_000, partitions=8)])
+    ensure(kafka, partitions=3)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    assert len(admin.list_topics(timeout=10).topics[name].partitions) == 8
+
+
+@pytest.mark.integration
+def test_partitions_are_added_where_receipts_have_too_few(
+    kafka: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedded broker begins anew with each start."""
+    name = f"{topic_prefix}receipts"
+    monkeypatch.setattr(broker, "RECEIPTS", name)
+    for partitions in (4, 8):
+        monkeypatch.setattr(broker, "TOPICS", [Topic(name, HOUR_MS, 100_000, partitions=partitions)])
+        ensure(kafka)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    assert len(admin.list_topics(timeout=10).topics[name].partitions) == 8
+
+
+@pytest.mark.integration
+def test_the_broker_stamps_what_it_appends(kafka: str, table: list[str]) -> None:
+    ensure(kafka)
+    stamps: list[tuple[int, int]] = []
+    producer = Producer({"bootstrap.servers": kafka})
+    before_ms = time.time() * 1000
+    producer.produce(table[0], b"x", timestamp=5, on_delivery=lambda _, message: stamps.append(message.timestamp()))
+    assert producer.flush(10) == 0
+    ((kind, at_ms),) = stamps
+    assert kind == TIMESTAMP_LOG_APPEND_TIME
+    assert before_ms - 1 <= at_ms <= time.time() * 1000 + 1

@@ -112,7 +112,7 @@ def test_a_lane_that_is_none_is_refused(tmp_path: Path) -> None:
     config.write_text("")
     result = CliRunner().invoke(app, ["processors", "run", "--config", str(config), "--lanes", "live, bakfill"])
     assert isinstance(result.exception, UserError)
-    assert str(result.exception) == "--lanes 'bakfill' is none of live, backfill, waveform"
+    assert str(result.exception) == "--lanes 'bakfill' is none of live, backfill, waveform, adt"
 
 
 def test_a_limit_on_no_metric_is_refused_before_anything_starts(tmp_path: Path) -> None:

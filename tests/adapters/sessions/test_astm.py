@@ -1,76 +1,12 @@
-"""Dialogues of ASTM E1381 / CLSI LIS01-A2, as its sections describe them, and senders over bad lines."""
+"""Dialogues of ASTM E1381 / CLSI LIS01-A2, as its sections describe them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from adapters.session import Moment, Outcome, Piece, Step
+from adapters.session import Outcome
 from adapters.sessions.astm import ACK, ENQ, EOT, ETB, ETX, NAK, STX, AstmSession
-
-MESSAGE = b"H|\\^&|||ABG^1\rP|1||4711\rO|1|S-9\rR|1|^^^pH|7.412|pH||N||F\rL|1|N\r"
-OTHER = b"H|\\^&|||ABG^1\rP|1||4712\rO|1|S-10\rR|1|^^^pH|7.31|pH||L||F\rL|1|N\r"
-
-
-def frame(number: int, text: bytes, end: bytes = ETX, line_end: bytes = b"\r\n") -> bytes:
-    summed = b"%d" % (number % 8) + text + end
-    return STX + summed + b"%02X" % (sum(summed) % 256) + line_end
-
-
-def frames(message: bytes, first: int = 1) -> list[bytes]:
-    """A record a frame."""
-    records = message.split(b"\r")[:-1]
-    return [frame(number, record + b"\r") for number, record in enumerate(records, first)]
-
-
-def at(seconds: float) -> Moment:
-    return Moment(seconds, int(seconds * 1e6))
-
-
-@dataclass
-class Line:
-    """A session and what it has said."""
-
-    session: AstmSession = field(default_factory=AstmSession)
-    now_s: float = 100.0
-    pieces: list[Piece] = field(default_factory=list)
-    proven: list[int] = field(default_factory=list)
-    counts: list[str] = field(default_factory=list)
-    last: Step = field(default_factory=Step)
-
-    def said(self, step: Step) -> bytes:
-        self.last = step
-        self.pieces += step.pieces
-        self.proven += step.proven
-        self.counts += step.counts
-        return step.send
-
-    def hear(self, *data: bytes) -> bytes:
-        return self.said(self.session.feed(b"".join(data), at(self.now_s)))
-
-    def keep(self, outcome: Outcome = Outcome.KEPT) -> bytes:
-        (token,) = [piece.token for piece in self.pieces[-1:] if piece.token is not None]
-        return self.said(self.session.kept(token, outcome, "", at(self.now_s)))
-
-    def wait(self, seconds: float) -> bytes:
-        """Time passes; the session is woken when it asked for it."""
-        end_s, sent = self.now_s + seconds, b""
-        while self.last.wake_at_s is not None and self.last.wake_at_s <= end_s:
-            self.now_s = self.last.wake_at_s
-            sent += self.said(self.session.tick(at(self.now_s)))
-        self.now_s = end_s
-        return sent
-
-    @property
-    def messages(self) -> list[bytes]:
-        return [piece.data for piece in self.pieces if not piece.reason]
-
-    @property
-    def rejected(self) -> list[tuple[bytes, str]]:
-        return [(piece.data, piece.reason) for piece in self.pieces if piece.reason]
+from tests.adapters.sessions.astm_line import MESSAGE, OTHER, Line, at, frame, frames
 
 
 def test_each_frame_is_answered_and_the_last_when_the_message_is_kept() -> None:
@@ -143,7 +79,10 @@ def test_a_frame_of_several_messages_is_answered_when_all_are_kept() -> None:
     assert line.session.kept(1, Outcome.KEPT, "", at(101)).send == b""
     assert line.session.kept(0, Outcome.CANNOT_KEEP, "", at(101)).send == NAK
     assert line.hear(frame(1, MESSAGE + OTHER)) == b""
-    assert [piece.token for piece in line.pieces] == [0, 1, 2, 3]
+    assert line.messages == [MESSAGE, OTHER, MESSAGE]  # the other is kept
+    assert line.keep() == ACK
+    line.hear(EOT)
+    assert line.proven == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -211,6 +150,36 @@ def test_who_goes_on_gets_no_late_answer(gone_on: bytes) -> None:
     assert line.proven == []
 
 
+def test_a_message_whose_ack_may_be_lost_is_the_same_when_it_comes_again() -> None:
+    line = Line()
+    line.hear(ENQ, *frames(MESSAGE))
+    assert line.keep() == ACK
+    line.wait(15)
+    assert line.hear(EOT, ENQ, *frames(MESSAGE)) == ACK * 6
+    assert line.counts == ["message-sent-again"]
+    assert line.hear(EOT, ENQ, *frames(MESSAGE)) == ACK * 5  # now that has arrived: another message
+    assert line.messages == [MESSAGE, MESSAGE]
+    assert line.proven == [0]
+
+
+def test_a_message_that_comes_again_before_it_is_kept_waits_for_the_same_commit() -> None:
+    line = Line()
+    line.hear(ENQ, *frames(MESSAGE))
+    line.now_s += 15
+    assert line.hear(EOT, ENQ, *frames(MESSAGE)) == ACK * 5
+    assert line.messages == [MESSAGE]
+    assert line.keep() == ACK
+
+
+def test_what_comes_again_after_an_hour_is_another_message() -> None:
+    line = Line()
+    line.hear(ENQ, *frames(MESSAGE))
+    line.keep()
+    line.wait(3601)
+    line.hear(EOT, ENQ, *frames(MESSAGE))
+    assert line.messages == [MESSAGE, MESSAGE]
+
+
 @pytest.mark.parametrize(("seconds", "proven"), [(0.0, [0]), (14.0, [0]), (15.0, []), (29.0, [])])
 def test_eot_proves_the_ack_unless_the_sender_may_have_given_up(seconds: float, proven: list[int]) -> None:
     line = Line()
@@ -219,6 +188,16 @@ def test_eot_proves_the_ack_unless_the_sender_may_have_given_up(seconds: float, 
     line.wait(seconds)
     line.hear(EOT)
     assert line.proven == proven
+
+
+def test_eot_after_a_nak_proves_nothing() -> None:
+    line = Line()
+    *_, last = frames(MESSAGE)
+    line.hear(ENQ, *frames(MESSAGE))
+    line.keep()
+    assert line.hear(STX, b"6" + last[2:]) == NAK  # the ACK was lost, and now the frame is spoilt
+    assert line.hear(EOT, ENQ, *frames(MESSAGE)) == ACK * 6
+    assert (line.messages, line.proven) == ([MESSAGE], [])
 
 
 @pytest.mark.parametrize(("orderly", "proven"), [(True, [0]), (False, [])])
@@ -363,161 +342,3 @@ def test_memory_is_bounded_whatever_comes() -> None:
         session.feed(b"x" * 100_000, at(0))
     assert len(session._checksum) <= 4
     assert len(session._noise) <= 1024
-
-
-# Bytes in which frames, broken frames and noise are likely.
-_sent = st.one_of(
-    st.sampled_from([ENQ, EOT, STX, ETX, ETB, ACK, b"\r", b"\n", b"x", b"x" * 2000, b"1", b"H|\\^&\r", b"L|1\r"]),
-    st.builds(
-        frame,
-        st.integers(0, 7),
-        st.sampled_from([b"H|\\^&|x\r", b"P|x\r", b"L|1\r", b"x", MESSAGE, MESSAGE + OTHER]),
-        st.sampled_from([ETX, ETB]),
-        st.sampled_from([b"\r\n", b"\n", b"\r", b""]),
-    ),
-    st.sampled_from([ENQ + b"".join(frames(MESSAGE)) + EOT, ENQ + frames(OTHER)[0]]),
-    st.binary(max_size=5),
-)
-_streams = st.lists(_sent, max_size=12).map(b"".join)
-
-
-def cut(stream: bytes, sizes: list[int], limit: int) -> tuple[list[Piece], bytes, list[str]]:
-    session = AstmSession(limit)
-    steps = []
-    while stream:
-        size = sizes.pop() if sizes else len(stream)
-        steps.append(session.feed(stream[:size], at(0)))
-        stream = stream[size:]
-    steps.append(session.closed(True, at(0)))
-    pieces = [piece for step in steps for piece in step.pieces]
-    return pieces, b"".join(step.send for step in steps), [count for step in steps for count in step.counts]
-
-
-@given(_streams, st.lists(st.integers(1, 9)), st.sampled_from([40, 100_000]))
-def test_any_chunking_gives_the_same_pieces_and_answers(stream: bytes, sizes: list[int], limit: int) -> None:
-    assert cut(stream, sizes, limit) == cut(stream, [], limit)
-
-
-@given(_streams)
-def test_no_text_is_lost_unless_it_came_before(stream: bytes) -> None:
-    pieces, _, counts = cut(stream, [], 100_000)
-    if "frame-sent-again" not in counts:
-        assert sum(piece.data.count(b"x") for piece in pieces) == stream.count(b"x")
-
-
-_calls = st.one_of(
-    st.tuples(st.just("feed"), _streams | st.binary(max_size=50)),
-    st.tuples(st.just("tick"), st.none()),
-    st.tuples(st.just("kept"), st.tuples(st.integers(0, 5), st.sampled_from(Outcome))),
-    st.tuples(st.just("closed"), st.booleans()),
-)
-
-
-@given(st.lists(st.tuples(_calls, st.floats(0, 40))))
-def test_whatever_comes_it_goes_on(calls: list[tuple[tuple[str, object], float]]) -> None:
-    line = Line()
-    line.said(line.session.opened(at(line.now_s)))
-    for (name, given_), seconds in calls:
-        line.now_s += seconds
-        if isinstance(given_, bytes):
-            line.hear(given_)
-        elif isinstance(given_, tuple):
-            line.said(line.session.kept(given_[0], given_[1], "", at(line.now_s)))
-        elif name == "tick":
-            line.said(line.session.tick(at(line.now_s)))
-            assert line.last.wake_at_s is None or line.last.wake_at_s > line.now_s
-        else:
-            line.said(line.session.closed(bool(given_), at(line.now_s)))
-    assert [piece.token for piece in line.pieces if piece.token is not None] == list(range(len(line.messages)))
-    line.wait(60)
-    line.hear(EOT, ENQ, *frames(MESSAGE))
-    assert line.messages[-1] == MESSAGE
-    assert line.keep() == ACK
-
-
-class BadLine:
-    """A sender by LIS01-A2 (15 s for an answer, six NAK, then EOT and from the start) over a line that spoils things.
-
-    `faults` are what happens to each thing it sends, in turn; after them all goes well. `gives_up` is as the standard
-    has it: a frame that is not answered is not sent again alone.
-    """
-
-    def __init__(self, faults: list[tuple[str, int, int]], gives_up: bool) -> None:
-        self.line = Line()
-        self._gives_up = gives_up
-        self._faults = list(reversed(faults))
-        self._kept: list[tuple[bytes, int]] = []
-
-    def send(self, message: bytes) -> None:
-        """Return when it is acknowledged, as often as it takes."""
-        for _ in range(1000):
-            if self._exchange(ENQ) == ACK and all(self._send_frame(sent) for sent in frames(message)):
-                self._exchange(EOT)
-                return
-            self._exchange(EOT)
-            self.line.wait(10)
-        raise AssertionError("never delivered")
-
-    def _send_frame(self, sent: bytes) -> bool:
-        for _ in range(6):
-            answer = self._exchange(sent)
-            if answer == ACK:
-                return True
-            if answer == b"" and self._gives_up:
-                return False
-        return False
-
-    def _exchange(self, sent: bytes) -> bytes:
-        """What answer arrives within 15 s; one that came late is not it, for a sender empties its input first."""
-        fault, place, byte = self._faults.pop() if self._faults else ("", 0, 0)
-        if fault == "lost":
-            sent = b""
-        elif fault == "noise":
-            sent = bytes([byte]) * (1 + place % 3) + sent
-        elif fault == "spoilt":
-            place %= len(sent)
-            sent = sent[:place] + bytes([byte]) + sent[place + 1 :]
-        token_count = len(self.line.messages)
-        answer = self.line.hear(sent)
-        new_tokens = range(token_count, len(self.line.messages))
-        waited_s = 0.0
-        if fault == "slow disk":
-            answer += self.line.wait(place % 40)
-            waited_s = place % 40
-        for token in new_tokens:
-            outcome = Outcome.CANNOT_KEEP if fault == "full disk" else Outcome.KEPT
-            if waited_s < 15:
-                answer += self.line.said(self.line.session.kept(token, outcome, "", at(self.line.now_s)))
-            else:
-                self.line.hear(EOT)
-                assert self.line.said(self.line.session.kept(token, outcome, "", at(self.line.now_s))) == b""
-            if outcome is Outcome.KEPT:
-                self._kept.append((self.line.messages[token], token))
-        if not answer or fault == "answer lost":
-            answer = self.line.wait(max(0.0, 15 - waited_s))
-        return b"" if fault == "answer lost" else answer[-1:]
-
-    def delivered(self) -> list[bytes]:
-        """What was kept, without what came again before its first answer was known to have arrived."""
-        found: list[tuple[bytes, int]] = []
-        for message, token in self._kept:
-            if not any(message == earlier and known not in self.line.proven for earlier, known in found):
-                found.append((message, token))
-        return [message for message, _ in found]
-
-
-_fault = st.tuples(
-    st.sampled_from(["", "", "lost", "spoilt", "noise", "answer lost", "full disk", "slow disk"]),
-    st.integers(0, 100),
-    st.integers(0, 255),
-)
-
-
-@given(st.lists(_fault, max_size=25), st.booleans())
-def test_an_honest_sender_is_heard_exactly_once_over_any_line(
-    faults: list[tuple[str, int, int]], gives_up: bool
-) -> None:
-    sender = BadLine(faults, gives_up)
-    sender.send(MESSAGE)
-    sender.send(OTHER)
-    assert sender.delivered() == [MESSAGE, OTHER]

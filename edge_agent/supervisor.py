@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import structlog
 from prometheus_client import Gauge
 
 from adapters.driver import SerialSettings, Source
@@ -32,7 +31,6 @@ RETRY_FIRST_S = 0.5
 RETRY_MAX_S = {"serial": 5.0, "tcp": 30.0, "mqtt": 30.0}
 BUGS_MAX = 20  # different ones that are said of a source
 REASONS_MAX = 20  # as well
-_log = structlog.get_logger("source")
 _stands = Gauge("vitalwire_source_stands", "1: the source's link stands, 0: it does not", ["source"])
 
 
@@ -133,7 +131,6 @@ class Supervisor:
         if why not in self._reasons and len(self._reasons) < REASONS_MAX:
             self._reasons.add(why)
             self._is_said = True
-            _log.warning("source in trouble", source=self.name, why=why)
             self.emit("source-trouble", f"{self.name}: {why}")
         self._set_state("trouble", why)
 

@@ -65,7 +65,7 @@ def messages(count: int) -> list[tuple[Report, Delivery]]:
             Kind.METRIC, f"bench:{i % DEVICES}", at_us, at_us, ClockQuality.DEVICE, records, at_us, own_time=True
         )
         frame = json.dumps({"at": at_us, **{m.short: (7 * i + j) % 100 for j, m in enumerate(metrics)}}).encode()
-        out.append((report, Delivery(frame, source, at_us, lambda *_: None, sender="ward", connection=1)))
+        out.append((report, Delivery(frame, source, at_us, sender="ward", connection=1)))
     return out
 
 

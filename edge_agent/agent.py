@@ -59,8 +59,9 @@ class Chain:
         keep_events(self._emitter.heard(reports, delivery), self._emitter, self._spool)
 
         def settled(kept: Kept) -> None:
-            if kept is Kept.FULL:
+            if kept is not Kept.KEPT:  # nothing of this copy is there: neither a context nor a count of samples
                 delivery.source.retract(emitted)
+            if kept is Kept.FULL:
                 self._count("full")
                 answer(Outcome.CANNOT_KEEP, CANNOT_KEEP)
             else:  # a duplicate was kept before: it gets what the first one should have got

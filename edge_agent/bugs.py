@@ -20,7 +20,8 @@ def log_bug(what: str, error: Exception, source: str, now_s: Callable[[], float]
     """
     trace, line = error.__traceback__, 0
     while trace is not None:
-        trace, line = trace.tb_next, trace.tb_lineno
+        line = trace.tb_lineno
+        trace = trace.tb_next
     place = (what, source, type(error), line)
     if now_s() - _logged_at_s.get(place, -AGAIN_S) < AGAIN_S:
         return

@@ -32,6 +32,7 @@ REQUEST_BYTES_MAX = 4096
 REQUEST_S = 5.0
 CLIENTS_MAX = 8
 RETRY_S = 30.0
+TURNS_AT_END = 100  # of the event loop, for clients to end
 LINE_LIMIT = 4 * LINE_BYTES_MAX  # of a recording: hex, and what can be read of it
 _log = structlog.get_logger("control")
 
@@ -50,6 +51,7 @@ class ControlServer:
         self.path = path
         self._supervisors = {supervisor.name: supervisor for supervisor in supervisors}
         self._clients = 0
+        self._work: set[asyncio.Task[Any]] = set()
 
     async def run(self, emit: Callable[[str, str], object]) -> None:
         """Until cancelled; what hinders it is said once."""
@@ -74,6 +76,16 @@ class ControlServer:
             listening.close()
             with suppress(OSError):
                 self.path.unlink()
+            await self._end_clients()
+
+    async def _end_clients(self) -> None:
+        """Let clients go; asyncio's server leaves them be."""
+        for task in self._work:
+            task.cancel()
+        for _ in range(TURNS_AT_END):
+            if not self._clients:
+                return
+            await asyncio.sleep(0)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1
@@ -83,12 +95,14 @@ class ControlServer:
                 return
             async with asyncio.timeout(REQUEST_S):
                 line = await reader.readline()
-            gone = asyncio.ensure_future(reader.read())  # ends with the client
-            answer = asyncio.ensure_future(self._answer(line, writer))
-            await asyncio.wait([gone, answer], return_when=asyncio.FIRST_COMPLETED)
-            for task in (gone, answer):
+            # The second ends with the client.
+            tasks = {asyncio.create_task(self._answer(line, writer)), asyncio.create_task(reader.read())}
+            self._work |= tasks
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(gone, answer, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._work -= tasks
         except (OSError, ValueError) as error:  # TimeoutError is one; ValueError: a line too long
             _log.info("control client gone", error=type(error).__name__)
         finally:
@@ -138,6 +152,7 @@ def listen(path: Path) -> socket.socket:
     mask = os.umask(0o177)  # from the first moment on
     try:
         listening.bind(str(path))
+        listening.listen()
     except OSError:
         listening.close()
         raise

@@ -14,7 +14,7 @@ from adapters.session import Moment, Outcome, Piece, Session, Step
 from edge_agent.delivery import Answer, Delivery, connections
 from edge_agent.recording import Tap
 
-UNANSWERED_MAX = 256  # frames of one connection that wait for the spool: beyond it, nothing is read from it
+UNANSWERED_MAX = 64  # frames of one connection that wait for the spool: beyond it, nothing is read from it
 FRAMES_A_TURN = 16  # of one connection, before others have their turn: some 2 ms
 
 

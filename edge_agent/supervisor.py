@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-import structlog
 from prometheus_client import Gauge
 
 from adapters.driver import SerialSettings, Source
@@ -30,8 +29,8 @@ from schemas.errors import VitalwireError
 RETRY_FIRST_S = 0.5
 # A cable that is plugged in again is back in five seconds; a port in use or a gateway is not asked so often.
 RETRY_MAX_S = {"serial": 5.0, "tcp": 30.0, "mqtt": 30.0}
-BUGS_MAX = 20  # different ones that are told of a source
-_log = structlog.get_logger("source")
+BUGS_MAX = 20  # different ones that are said of a source
+REASONS_MAX = 20  # as well
 _stands = Gauge("vitalwire_source_stands", "1: the source's link stands, 0: it does not", ["source"])
 
 
@@ -85,6 +84,9 @@ class Supervisor:
         self._retry_max_s, self._back_code = RETRY_MAX_S[kind], "gap" if kind == "serial" else "source-restored"
         self._state = SourceState(plan.name, plan.driver.name, kind, plan.link.address, since_us=now_us())
         self._gone_since_us = 0
+        self._reasons: set[str] = set()  # that were said, since frames came last
+        self._is_said = False  # of the trouble that lasts
+        self._frames_then = 0
         self._bugs: set[str] = set()
 
     @property
@@ -115,16 +117,20 @@ class Supervisor:
 
     def stands(self) -> None:
         """The link stands. Since when it did not is an event with both times."""
-        if self._gone_since_us:
+        if self._gone_since_us and (self._is_said or self._back_code == "gap"):
             self.emit(self._back_code, f"{self.name} was gone from {self._gone_since_us} to {self._now_us()}")
-            self._gone_since_us = 0
+        self._gone_since_us, self._is_said = 0, False
         self._set_state("stands", "")
 
     def troubled(self, why: str, refused: str = "") -> None:
-        """It does not stand; each reason is said once."""
+        """It does not stand; each reason is said once, until frames have come again."""
         self._gone_since_us = self._gone_since_us or self._now_us()
-        if why != self._state.why:
-            _log.warning("source in trouble", source=self.name, why=why)
+        if self.chain.frames != self._frames_then:
+            self._frames_then = self.chain.frames
+            self._reasons.clear()
+        if why not in self._reasons and len(self._reasons) < REASONS_MAX:
+            self._reasons.add(why)
+            self._is_said = True
             self.emit("source-trouble", f"{self.name}: {why}")
         self._set_state("trouble", why)
 

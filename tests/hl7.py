@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from adapters.devices.hl7_oru import Hl7Settings, read
 from adapters.driver import Source
 from adapters.site import read_site
@@ -63,8 +65,6 @@ def value_of(record: Record) -> tuple[int, int, int]:
 
 def words_of(number: int, found: list[Report]) -> ChannelWords | None:
     """The words that a description gives for a channel."""
-    import msgspec
-
     for report in found:
         for record in report.records:
             if report.kind is Kind.DESCRIPTION and record.channel == number and isinstance(record.text, str):

@@ -10,7 +10,7 @@ from runtime.errors import UserError
 from schemas.errors import VitalwireError
 from vitalwire import edge, processors, record, simulate
 from vitalwire.demo import demo
-from vitalwire.edge_read import read
+from vitalwire.edge_read import drivers, read
 from vitalwire.output import cell
 from vitalwire.page import page
 from vitalwire.status import status
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 edge.app.command()(read)
+edge.app.command()(drivers)
 app.add_typer(edge.app, name="edge")
 app.add_typer(processors.app, name="processors")
 app.command()(page)

@@ -22,7 +22,7 @@ import numpy as np
 import typer
 
 from adapters.devices.registry import DRIVER_BY_NAME
-from adapters.driver import Source
+from adapters.driver import DeviceDriver, Source
 from adapters.session import Moment, Outcome, Piece, Session
 from adapters.sessions.mllp import wrap
 from edge_agent import repeats
@@ -48,7 +48,8 @@ from schemas.report import (
     Validity,
 )
 from stream_processors.validate import judge
-from vitalwire.output import console, table
+from vitalwire.output import as_json, console, table
+from vitalwire.record import Json
 
 NAME = "read"  # of the source, where none is named: claims of devices begin with it
 _CLOCKS = {ClockQuality.DEVICE: "device", ClockQuality.RECEIVED: "received", ClockQuality.DOUBTFUL: "doubtful"}
@@ -248,6 +249,22 @@ def read(
                 sys.stdout.write(f"{msgspec.json.encode(frame).decode()}\n")
             else:
                 _show(frame)
+
+
+def drivers(json: Json = False) -> None:
+    """What can be read, over which links, and each driver's settings: vitalwire edge drivers."""
+    if json:
+        as_json([
+            {"name": d.name, "title": d.title, "links": d.links, "manual": d.manual, "settings": _settings_of(d)}
+            for d in DRIVER_BY_NAME.values()
+        ])  # fmt: skip
+        return
+    rows = [(d.name, ", ".join(d.links), d.title, ", ".join(_settings_of(d))) for d in DRIVER_BY_NAME.values()]
+    table("Drivers", ("driver", "links", "reads", "settings"), rows)
+
+
+def _settings_of(driver: DeviceDriver[Any]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(driver.settings)]
 
 
 def _plan(

@@ -50,9 +50,14 @@ class Hl7Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     device: Annotated[
         str | None,
-        Meta(description="field that names a device: OBX-18, else PV1-3 (when left out), or connection, ..."),
+        Meta(
+            description="field that names a device: OBX-18, else PV1-3 (when left out), or connection, ...",
+            examples=["PV1-3"],
+        ),
     ] = None
-    charset: Annotated[str | None, Meta(description="as in MSH-18, which it overrides: GB 18030, 8859/1, ...")] = None
+    charset: Annotated[
+        str | None, Meta(description="as in MSH-18, which it overrides: GB 18030, 8859/1, ...", examples=["GB 18030"])
+    ] = None
     dialect: Annotated[str, Meta(description=f"one of {', '.join(DIALECTS)}")] = "plain"
     answers: Annotated[
         Literal["accept", "application", "both"],

@@ -34,20 +34,18 @@ class Moment(NamedTuple):
 
 
 class Clock:
-    """The times of one message."""
+    """The times of one message; each is read when it is needed, and once."""
 
-    __slots__ = ("_clockless", "_instants", "_moments", "_msh_7", "_own", "_received_at_us", "_syntax", "_zone")
+    __slots__ = ("_clockless", "_instants", "_moments", "_msh_7", "_received_at_us", "_source_zone", "_syntax")
 
     def __init__(
         self, msh_7: str, syntax: Syntax, zone: tzinfo | None, received_at_us: int, *, clockless: bool
     ) -> None:
         self._syntax, self._received_at_us, self._clockless = syntax, received_at_us, clockless
+        self._source_zone = zone
         self._moments: dict[tuple[str, str], Moment] = {}
         self._instants: dict[str, Instant] = {}  # of texts that state their offset
         self._msh_7 = "" if clockless else self._stated(msh_7)
-        message = self._instant(self._msh_7, zone)
-        self._zone = message.offset if message is not None and message.offset is not None else zone
-        self._own = message is not None and _TO_THE_SECOND.match(self._msh_7) is not None
 
     @property
     def of_message(self) -> Moment:
@@ -73,13 +71,13 @@ class Clock:
             obr_7 = ""
         unread = ""
         if obx_14:
-            instant = self._instant(obx_14, self._zone_of(obr_7))
+            instant = self._instant(obx_14) or self._instant(obx_14, self._zone_of(obr_7))
             if instant is not None:
                 return self._moment(obx_14, instant, unread)
             unread = _unread("OBX-14", obx_14)
         for field, sent in (("OBR-7", obr_7), ("MSH-7", self._msh_7)):
             if sent:
-                instant = self._instant(sent, self._zone)
+                instant = self._instant(sent) or self._instant(sent, self._zone())
                 if instant is not None:
                     return self._moment(sent, instant, unread)
                 unread = unread or _unread(field, sent)
@@ -87,22 +85,35 @@ class Clock:
         return Moment(self._received_at_us, self._received_at_us, None, 0, quality, False, unread)
 
     def _moment(self, sent: str, instant: Instant, unread: str) -> Moment:
-        own = not unread and (self._own or _TO_THE_SECOND.match(sent) is not None)
+        own = not unread and (_TO_THE_SECOND.match(sent) is not None or self._message_is_timed())
         quality = ClockQuality.DOUBTFUL if unread else ClockQuality.DEVICE
         return Moment(instant.us, self._received_at_us, instant.us, instant.uncertainty_ms, quality, own, unread)
 
+    def _message_is_timed(self) -> bool:
+        """Whether MSH-7 is an instant to the second."""
+        timed = _TO_THE_SECOND.match(self._msh_7) is not None
+        return timed and (self._instant(self._msh_7) or self._instant(self._msh_7, self._source_zone)) is not None
+
+    def _zone(self) -> tzinfo | None:
+        """The zone of times of the message that state none: the offset of MSH-7, else the source's."""
+        message = self._instant(self._msh_7)
+        return self._source_zone if message is None else message.offset
+
     def _zone_of(self, obr_7: str) -> tzinfo | None:
         """The zone of times below an OBR: the offset that its own time states, else the message's."""
-        group = self._instant(obr_7, self._zone) if obr_7 else None
-        return group.offset if group is not None and group.offset is not None else self._zone
+        group = self._instant(obr_7)
+        return self._zone() if group is None else group.offset
 
-    def _instant(self, text: str, zone: tzinfo | None) -> Instant | None:
+    def _instant(self, text: str, zone: tzinfo | None = None) -> Instant | None:
+        """The instant of a text; without a zone only of one that states its offset."""
         if not text or len(text) > DTM_CHARS_MAX:
             return None
+        if zone is not None:
+            return parse_dtm(text, zone)
         instant = self._instants.get(text)
-        if instant is None:
-            instant = parse_dtm(text, zone)
-            if instant is not None and instant.offset is not None:
+        if instant is None and text[-5:-4] in ("+", "-"):
+            instant = parse_dtm(text, None)
+            if instant is not None:
                 self._instants[text] = instant
         return instant
 

@@ -69,8 +69,9 @@ class Observation:
     """What an OBX says apart from its value and its time.
 
     `path` is OBX-4 without the zeros at its end, `node_word` what the OBX calls the node that it may be. `node` is the
-    same OBX where it has no value and so is a bare node. `equipment` is OBX-18 as sent. `facet` is its name where
-    it may tell how the wave before it is read. `unit_field` is OBX-6 as sent, `row` the site's row that was applied.
+    same OBX where it has no value and so is a bare node. `is_plain_number`: a numeral is a number, whatever it is.
+    `equipment` is OBX-18 as sent. `facet` is its name where it may tell how the wave before it is read. `unit_field` is
+    OBX-6 as sent, `row` the site's row that was applied.
     """
 
     kind: Kind

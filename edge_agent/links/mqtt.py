@@ -44,7 +44,7 @@ class MqttBroker:
         self._kept: list[tuple[int, int]] = []  # packet id and QoS, to be acknowledged with the next flush
         self._kept_on = 0  # their connection
         self._given_up = -1  # the connection that is about to be ended, because something could not be kept
-        self._had_session = False
+        self._had_session = self._stood = False
         self._unread = BoundedSemaphore(CHUNKS_MAX)
         self.client: MqttClient | None = None
 
@@ -73,6 +73,7 @@ class MqttBroker:
                 tell(owner.troubled, f"the broker {config.broker} refuses us: {reason}", str(reason))
                 return
             client.subscribe(self._subscriptions())
+            self._stood = True
             tell(self._connected, owner, bool(flags.session_present))
 
         def on_subscribe(_: object, __: object, ___: object, reasons: Any, *____: object) -> None:
@@ -80,7 +81,8 @@ class MqttBroker:
                 tell(owner.troubled, f"the broker {config.broker} refuses topics, see its access list: {refused}")
 
         def on_disconnect(_: object, __: object, ___: object, reason: object, *____: object) -> None:
-            if not client.ended.is_set():
+            stood, self._stood = self._stood, False
+            if stood and not client.ended.is_set():  # otherwise it was said why it does not stand
                 tell(owner.troubled, f"the broker {config.broker} is away: {reason}")
 
         def on_connect_fail(*_: object) -> None:

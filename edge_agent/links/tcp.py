@@ -212,8 +212,7 @@ class TcpListener:
         except OSError as error:
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise LinkError(
-                f"{config.listen} cannot be listened on ({why}): choose another address or port,"
-                " or see `vitalwire edge check`, which says who has it"
+                f"{config.listen} cannot be listened on ({why}): choose another address or port, or end what has it"
             ) from error
         self.address = "{}:{}".format(*server.sockets[0].getsockname()[:2])
         owner.stands()

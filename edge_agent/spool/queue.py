@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from threading import Lock
+from threading import Event, Lock
 
 from edge_agent.delivery import Delivery
 from edge_agent.repeats import Sending
 from schemas.report import Report
 
 QUEUE_BYTES_MAX = 32 * 1024 * 1024  # beyond it frames are refused
+GROUP_FRAMES = 64  # are enough for a commit: it waits for no more
+GROUP_FRAMES_MAX = 1_000  # in one commit: what other frames may have to wait for is bounded
 PROOFS_MAX = 1_000  # wait for the next frame, and no longer than until there are so many
 REPORT_BYTES, RECORD_BYTES = 300, 150  # about what they take in memory
 
@@ -62,6 +64,7 @@ class Queue:
         self._schedule, self._lock = schedule, Lock()
         self._entries: list[Frame | Proof] = []
         self._bytes, self._scheduled = 0, False
+        self._is_enough = Event()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -74,7 +77,13 @@ class Queue:
                 return False
             self._entries.append(frame)
             self._bytes += size
+            if len(self._entries) == GROUP_FRAMES:
+                self._is_enough.set()
         return True
+
+    def wait(self, timeout_s: float) -> None:
+        """Until there are enough for a commit, or for so long."""
+        self._is_enough.wait(timeout_s)
 
     def prove(self, proof: Proof) -> None:
         """A proof is not worth a commit of its own: it goes with the next frame."""
@@ -83,9 +92,15 @@ class Queue:
                 self._entries.append(proof)
 
     def take(self) -> list[Frame | Proof]:
-        """All that waits."""
+        """What waits, GROUP_FRAMES_MAX at the most; the rest is taken soon."""
         with self._lock:
-            taken, self._entries, self._bytes, self._scheduled = self._entries, [], 0, False
+            taken, self._entries = self._entries[:GROUP_FRAMES_MAX], self._entries[GROUP_FRAMES_MAX:]
+            self._bytes = sum(entry.size for entry in self._entries if isinstance(entry, Frame))
+            self._scheduled = False
+            if len(self._entries) < GROUP_FRAMES:
+                self._is_enough.clear()
+            if self._entries:
+                self._is_scheduled()
         return taken
 
     def _is_scheduled(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -28,8 +27,7 @@ from schemas.errors import VitalwireError
 from schemas.layout import CUT_BYTES
 from schemas.report import Lane, Report
 
-GROUP_S = 0.005  # what comes within it is committed together
-GROUP_FRAMES = 500  # or so many frames
+GROUP_S = 0.01  # what comes within it is committed together, unless there is enough before
 TIDY_US = 10_000_000
 TIDY_BATCHES = 500  # evicted at one time
 CACHE_KIB = 16 * 1024
@@ -163,6 +161,8 @@ class Spool:
         with suppress(RuntimeError):  # it was closed before
             self._schedule_flush()  # proofs may wait without a frame
         self._writer.shutdown()
+        while len(self._queue):  # what was more than one commit takes
+            self._flush()
         if self._db is not None:
             self._db.close()
         self._lock.close()
@@ -174,8 +174,7 @@ class Spool:
         self._writer.submit(self._flush).add_done_callback(Future.result)
 
     def _flush(self) -> None:
-        if len(self._queue) < GROUP_FRAMES:
-            time.sleep(GROUP_S)
+        self._queue.wait(GROUP_S)
         entries = self._queue.take()
         if not entries:
             return

@@ -11,39 +11,45 @@ import msgspec
 import pytest
 
 from edge_agent import check, holders
-from edge_agent.config import AnySource, EdgeConfig, MllpConfig, MqttConfig, SerialConfig
-from edge_agent.process import sources
+from edge_agent.config import EdgeConfig, Link, MqttLink, SerialLink, SourceConfig, TcpLink
 from runtime import keys
 
 EDGE = "3f2a8c1e-0000-4000-8000-000000000001"
-GOOD = EdgeConfig(
-    EDGE,
-    serial=(SerialConfig("spo2", "nonin_df2", port="/dev/ttyUSB0"),),
-    mllp=(MllpConfig("monitors", "hl7_oru", "Europe/Berlin"),),
-    mqtt=(MqttConfig("ward", "mqtt_json", "Asia/Shanghai"),),
-)
+
+
+def source(driver: str, link: Link, zone: str | None = None, name: str = "a", **settings: Any) -> SourceConfig:
+    return SourceConfig(name, driver, link, settings, zone)
+
+
+def hl7(zone: str | None = "Europe/Berlin", **link: Any) -> SourceConfig:
+    return source("hl7_oru", TcpLink(**link), zone)
+
+
+SPO2 = source("nonin_df2", SerialLink("/dev/ttyUSB0"), name="spo2")
+MONITORS = source("hl7_oru", TcpLink(), "Europe/Berlin", "monitors")
+WARD = source("mqtt_json", MqttLink(), "Asia/Shanghai", "ward")
+GOOD = EdgeConfig(EDGE, source=(SPO2, MONITORS, WARD))
 
 
 def changed(**fields: Any) -> EdgeConfig:
     return msgspec.structs.replace(GOOD, **fields)
 
 
-def serial(**fields: Any) -> tuple[SerialConfig, ...]:
-    return (msgspec.structs.replace(GOOD.serial[0], **fields),)
-
-
 def test_a_good_configuration_has_nothing_wrong() -> None:
     assert list(check.settings(GOOD)) == []
-    assert [check.time_zone(source) for source in sources(GOOD)] == [None] * 3
+    assert [check.time_zone(each) for each in GOOD.source] == [None] * 3
 
 
 @pytest.mark.parametrize(
     ("config", "where", "what", "mend"),
     [
         (changed(edge="EDGE"), "edge", "is no edge id", "vitalwire edge keygen"),
-        (changed(serial=GOOD.serial * 2), "spo2", "two sources have this name", "its own"),
-        (changed(serial=serial(time_zone="Berlin")), "spo2", "'Berlin' is no time zone", "Europe/Berlin"),
-        (changed(mllp=(MllpConfig("hl7", "hl7_oru", listen="2575x"),)), "hl7", "'2575x' is no address", "host:port"),
+        (changed(source=(SPO2, SPO2)), "spo2", "two sources have this name", "its own"),
+        (changed(source=(hl7("Berlin"),)), "a", "no time zone 'Berlin'", "Asia/Shanghai"),
+        (changed(source=(hl7(listen="2575x"),)), "a", "'2575x' is no address", "host:port"),
+        (changed(source=(source("nonin_df2", SerialLink("/dev/x"), devise="x"),)), "a", "[source.settings]",
+         "did you mean 'device'?"),
+        (changed(kafka="10.0.0.7:9092"), "kafka", "plaintext to 10.0.0.7:9092", "insecure = true"),
     ],
 )  # fmt: skip
 def test_what_an_agent_cannot_start_with_is_found_without_a_socket(
@@ -56,17 +62,47 @@ def test_what_an_agent_cannot_start_with_is_found_without_a_socket(
 
 
 @pytest.mark.parametrize(
-    ("source", "refused"),
+    ("config", "refused"),
     [
-        (MllpConfig("a", "hl7_oru"), True),
-        (MqttConfig("a", "mqtt_json"), True),
-        (MqttConfig("a", "mqtt_json", time_field=None), False),
-        (SerialConfig("a", "nonin_df2"), False),
+        (hl7(None), True),
+        (source("astm", TcpLink()), True),
+        (source("mqtt_json", MqttLink()), True),
+        (source("nonin_df2", SerialLink("/dev/x")), False),
     ],
 )
-def test_a_source_whose_times_may_lack_their_zone_is_refused_without_one(source: AnySource, refused: bool) -> None:
-    found = check.time_zone(source)
+def test_a_source_whose_times_may_lack_their_zone_is_refused_without_one(config: SourceConfig, refused: bool) -> None:
+    found = check.time_zone(config)
     assert (found is not None and found.wrong) == refused
+
+
+def test_senders_of_the_mapping_that_are_no_source_are_found(tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    rows = ('sender = "monitors"\n', 'sender = "monitor"\n', 'sender = "lab"\n', "")
+    site.write_text(
+        "".join(f'[[mapping]]\n{row}code = "{n}"\nmetric = "MDC_ECG_HEART_RATE"\n' for n, row in enumerate(rows))
+    )
+    found = {f.what: f.mend for f in check.senders(changed(mapping=site))}
+    assert found == {
+        "the sender 'monitor' is no source: its rows are never used": "did you mean 'monitors'?",
+        "the sender 'lab' is no source: its rows are never used": "sources are 'spo2', 'monitors', 'ward'",
+    }
+    assert list(check.senders(changed(mapping=tmp_path / "none"))) == []
+    assert list(check.senders(GOOD)) == []
+
+
+def test_the_certificate_for_the_broker_is_looked_at(ours: Any, theirs: Any, tmp_path: Path) -> None:
+    def found(**fields: Any) -> dict[str, check.Finding]:
+        return {f.where: f for f in check.files(changed(**fields)) if f.where.startswith("kafka")}
+
+    good = found(kafka_ca=ours.cert, kafka_cert=theirs.cert, kafka_key=theirs.key)
+    assert [f.wrong for f in good.values()] == [False] * 3
+    assert "kafka_key" in found(kafka_ca=ours.cert, kafka_cert=theirs.cert)["kafka_cert"].mend
+    mixed = found(kafka_ca=ours.cert, kafka_cert=theirs.cert, kafka_key=ours.key)
+    assert mixed["kafka_cert"].wrong
+    readable = tmp_path / "key"
+    readable.write_bytes(theirs.key.read_bytes())
+    readable.chmod(0o644)
+    assert found(kafka_cert=theirs.cert, kafka_key=readable)["kafka_key"].mend == f"chmod 600 {readable}"
 
 
 def test_keys_mapping_and_spool_are_looked_at(tmp_path: Path) -> None:
@@ -109,30 +145,31 @@ def test_a_spool_with_less_room_than_its_quota_is_a_note(tmp_path: Path) -> None
 def test_a_port_that_another_plug_may_get_is_a_note_with_the_steady_name(tmp_path: Path) -> None:
     (tmp_path / "by-id").mkdir()
     (tmp_path / "by-id" / "usb-FTDI").symlink_to("/dev/ttyUSB0")
-    found = check.steady(GOOD.serial[0], tmp_path)
+    found = check.steady(SPO2, tmp_path)
     assert found is not None
     assert (found.mend, found.wrong) == (f'port = "{tmp_path}/by-id/usb-FTDI"', False)
-    assert check.steady(SerialConfig("a", "nonin_df2", port="/dev/serial/by-id/usb-FTDI"), tmp_path) is None
-    assert check.steady(GOOD.mllp[0], tmp_path) is None
+    assert check.steady(source("nonin_df2", SerialLink("/dev/serial/by-id/usb-FTDI")), tmp_path) is None
+    assert check.steady(MONITORS, tmp_path) is None
 
 
 def test_sockets_are_opened_once_and_what_hinders_it_is_named() -> None:
-    def opened(source: AnySource) -> check.Finding:
-        return asyncio.run(check.socket(source))
+    def opened(config: SourceConfig) -> check.Finding:
+        return asyncio.run(check.socket(config))
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert opened(MllpConfig("a", "hl7_oru", listen=place)).wrong
-        assert not opened(MllpConfig("a", "hl7_oru", dial=place)).wrong
-    assert not opened(MllpConfig("a", "hl7_oru", listen=place)).wrong
-    assert "gateway" in opened(MllpConfig("a", "hl7_oru", dial=place)).mend
-    assert "broker" in opened(MqttConfig("a", "mqtt_json", broker=place)).mend
-    tls = MqttConfig("a", "mqtt_json", broker=place, tls_ca=Path("/nowhere/ca.pem"))
-    assert "CA file" in opened(tls).what
-    assert "needs tls_cert" in opened(MllpConfig("a", "hl7_oru", listen="0.0.0.0:0")).what
-    assert (
-        opened(SerialConfig("a", "nonin_df2", port="/dev/ttyNONE")).mend == "plug it in, and see ls /dev/serial/by-id"
-    )
+        assert opened(hl7(listen=place)).wrong
+        assert not opened(hl7(dial=place)).wrong
+    assert not opened(hl7(listen=place)).wrong
+    assert "gateway" in opened(hl7(dial=place)).mend
+    assert "is it on" in opened(source("mqtt_json", MqttLink(place))).mend
+    assert "CA file" in opened(source("mqtt_json", MqttLink(place, tls_ca=Path("/nowhere/ca.pem")))).what
+    assert "needs tls_cert" in opened(hl7(listen="0.0.0.0:0")).what
+    for beyond in (hl7(dial="192.0.2.1:1"), source("mqtt_json", MqttLink("192.0.2.1:1"))):
+        assert "insecure = true" in opened(beyond).mend
+    assert "no TLS" in opened(source("nonin_df2", SerialLink("socket://192.0.2.1:1"))).mend
+    found = opened(source("nonin_df2", SerialLink("/dev/ttyNONE")))
+    assert found.mend == "plug it in, and see ls /dev/serial/by-id"
 
 
 def test_who_listens_is_found_on_a_machine_without_ipv6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,15 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from adapters.devices import nonin
+from adapters.driver import DeviceDriver
 from edge_agent import process
-from edge_agent.config import EdgeConfig, MllpConfig, MqttConfig, SerialConfig
-from edge_agent.process import Edge, config_hash, make_source
-from edge_agent.spool import Spool
+from edge_agent.config import EdgeConfig, SerialLink, SourceConfig, TcpLink
+from edge_agent.process import Edge, config_hash
+from edge_agent.spool import Kept
 from runtime import keys
 from runtime.clock import now_us
 from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Kind, Report
-from tests.edge_agent.transports.scene import LIMIT_S, eventually
+from tests.edge_agent.links.scene import LIMIT_S, eventually
 from tests.making import report
 from tests.wire import MllpSender
 from vitalwire.embedded import Addresses
@@ -29,6 +31,13 @@ from vitalwire.embedded.services import free_port
 
 NOWHERE = "127.0.0.1:1"
 MESSAGE = b"MSH|^~\\&|MON||||20261124101500+0000||ORU^R01|7|P|2.6\rOBR|1||||||20261124101500+0000\rOBX|1|NM|x||97|\r"
+
+
+UNPLUGGED = SourceConfig("bed", "nonin_df2", SerialLink("/dev/ttyNONE"))
+
+
+def hl7(link: TcpLink, name: str = "bed") -> SourceConfig:
+    return SourceConfig(name, "hl7_oru", link, time_zone="Europe/London")
 
 
 @pytest.fixture
@@ -77,7 +86,7 @@ def test_it_starts_keeps_answers_sends_and_ends(make: Callable[..., Edge], embed
     port = free_port()
     edge = make(
         kafka=embedded.kafka,
-        mllp=(MllpConfig("bed", "hl7_oru", listen=f"127.0.0.1:{port}", time_zone="Europe/London"),),
+        source=(hl7(TcpLink(f"127.0.0.1:{port}")),),
     )
 
     async def run() -> None:
@@ -102,7 +111,9 @@ def test_it_starts_keeps_answers_sends_and_ends(make: Callable[..., Edge], embed
     assert codes()[0] == "started"
     assert {"broker-reached", "connected"} <= set(codes())
     assert codes()[-1] == "counts"
-    assert json.loads(kept[-1].records[0].text or "")["frames:bed"] == 1
+    counts = json.loads(kept[-1].records[0].text or "")
+    assert (counts["frames:bed"], counts["state:bed"]) == (1, "stands")
+    assert "clock_offset_ms" in counts
     assert not any(t.is_alive() for t in edge.publisher._threads)
     with pytest.raises(VitalwireError):
         edge.spool.receipted([])  # it is closed
@@ -113,7 +124,7 @@ def test_the_counts_come_by_the_clock_and_a_silent_source_is_said(
 ) -> None:
     monkeypatch.setattr(process, "HOUSEKEEPING_S", 0.01)
     monkeypatch.setattr("edge_agent.events.SILENT_AFTER_S", 0.05)
-    edge = make(serial=(SerialConfig("bed", "nonin_df2", port="/dev/ttyNONE"),))
+    edge = make(source=(UNPLUGGED,))
     asyncio.run(run_until(edge, lambda: codes().count("counts") > 1 and "silent" in codes()))
     assert codes()[0] == "started"
     assert process.COUNTS_EVERY == 10
@@ -129,13 +140,45 @@ def test_an_agent_without_its_publisher_ends(make: Callable[..., Edge], monkeypa
     assert not any(t.is_alive() for t in edge.publisher._threads)
 
 
-def test_a_port_in_use_ends_the_start_and_lets_go_of_the_spool(make: Callable[..., Edge], tmp_path: Path) -> None:
+def test_a_port_in_use_is_that_sources_trouble_and_the_others_flow(make: Callable[..., Edge]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = f"127.0.0.1:{taken.getsockname()[1]}"
-        source = MllpConfig("bed", "hl7_oru", listen=place, time_zone="UTC")
-        with pytest.raises(OSError, match=rf"bed: {place} cannot be listened on \(Address already in use\)"):
-            asyncio.run(run_until(make(mllp=(source,)), lambda: False))
-    Spool(tmp_path / "spool", bytes_max=1 << 20, receipt_hold_s=1).close()  # free again
+        edge = make(source=(hl7(TcpLink(place), "taken"), hl7(TcpLink("127.0.0.1:0"), "free")))
+        asyncio.run(run_until(edge, lambda: "source-trouble" in codes() and edge.states()[1].state == "stands"))
+    taken_state, free_state = edge.states()
+    assert taken_state.state == "trouble"
+    assert taken_state.why.startswith(f"{place} cannot be listened on (Address already in use): choose")
+    assert edge.notes() == [f"taken: {taken_state.why}"]
+    assert free_state.why == ""
+    said = [r.records[0].text for r in kept if r.records[0].as_sent and r.records[0].as_sent.code == "source-trouble"]
+    assert said == [f"taken: {taken_state.why}"]
+
+
+def test_what_sessions_and_drivers_count_travels_with_the_counts_and_has_a_limit(
+    make: Callable[..., Edge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "COUNT_NAMES_MAX", 3)
+    edge = make(source=(UNPLUGGED,))
+    for n, name in enumerate(("rare", "rarer", "often", "oftener", "oftenest")):
+        edge.supervisors[0].plan.counts[name] += n + 1
+    edge.spool.put([], None, lambda _: None)
+    edge._put_counts()
+    counts = json.loads(kept[-1].records[0].text or "")
+    assert {k: v for k, v in counts.items() if k.startswith("bed:")} == {
+        "bed:oftenest": 5, "bed:oftener": 4, "bed:others": 6,
+    }  # fmt: skip
+    assert process._counted.labels("bed", "oftenest")._value.get() == 5
+    edge.spool.close()
+
+
+def test_a_bug_with_one_answer_costs_no_other_frame_its_own() -> None:
+    told: list[Kept] = []
+
+    def fail(_: Kept) -> None:
+        raise ZeroDivisionError
+
+    process._tell_each([(told.append, Kept.KEPT), (fail, Kept.KEPT), (told.append, Kept.FULL)])
+    assert told == [Kept.KEPT, Kept.FULL]
 
 
 def test_a_spool_found_damaged_at_the_start_is_told_after_started(make: Callable[..., Edge], tmp_path: Path) -> None:
@@ -160,7 +203,7 @@ def test_a_step_of_the_clock_is_said_and_makes_nobody_silent(
     make: Callable[..., Edge], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "HOUSEKEEPING_S", 0.01)
-    edge = make(serial=(SerialConfig("bed", "nonin_df2", port="/dev/ttyNONE"),))
+    edge = make(source=(UNPLUGGED,))
     steps, ahead_us = iter([0, 0, 3_600_000]), 0
 
     class Stepping:
@@ -170,62 +213,66 @@ def test_a_step_of_the_clock_is_said_and_makes_nobody_silent(
             ahead_us += step * 1000
             return step
 
-    edge.voice._now_us = lambda: now_us() + ahead_us
+    edge.emitter._now_us = lambda: now_us() + ahead_us
     monkeypatch.setattr(process, "ClockWatch", Stepping)
     asyncio.run(run_until(edge, lambda: "clock-step" in codes() and "counts" in codes()))
     assert "silent" not in codes()
 
 
 @pytest.mark.parametrize(
-    ("sources", "words"),
+    ("wrong", "words"),
     [
-        ({"serial": (SerialConfig("a", "nonin_df2", port="spy://x"),)}, "a: spy:// is not supported"),
-        ({"serial": (SerialConfig("a", "hl7_oru", port="/dev/x"),)}, "does not speak over serial: choose nonin_ascii"),
-        ({"mllp": (MllpConfig("a", "nope"),)}, "driver 'nope' does not speak over mllp: choose hl7_oru"),
-        ({"mllp": (MllpConfig("a", "hl7_oru", time_zone="Europe"),)}, "'Europe' is no time zone"),
-        ({"mllp": (MllpConfig("a", "hl7_oru", time_zone="Mars/Base"),)}, "'Mars/Base' is no time zone"),
-        ({"mqtt": (MqttConfig("a", "mqtt_json", topics=("ward/#/x",)),)}, "a: 'ward/#/x' is no topic filter"),
+        ({"source": (SourceConfig("a", "nonin_df2", SerialLink("spy://x")),)}, "a: spy:// is not supported"),
         ({"mapping": Path("/nowhere/mapping.toml")}, "mapping file /nowhere/mapping.toml cannot be read"),
+        ({"kafka": "192.0.2.1:9092"}, "kafka: plaintext to 192.0.2.1:9092 leaves this machine: set kafka_ca"),
     ],
 )
-def test_what_is_wrong_with_a_source_is_said_before_the_spool_is_touched(
-    make: Callable[..., Edge], tmp_path: Path, sources: dict[str, Any], words: str
+def test_what_is_wrong_is_said_before_the_spool_is_touched(
+    make: Callable[..., Edge], tmp_path: Path, wrong: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError) as told:
-        make(**sources)
+        make(**wrong)
     assert words in str(told.value)
     assert not (tmp_path / "spool").exists()
 
 
-def test_the_hash_of_a_configuration_changes_with_it_and_with_nothing_else() -> None:
-    one = EdgeConfig(edge="e", mllp=(MllpConfig("a", "hl7_oru"),))
-    assert config_hash(one) == config_hash(msgspec.structs.replace(one))
+def test_the_hash_covers_configuration_mapping_version_and_drivers_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapping = tmp_path / "site.toml"
+    mapping.write_text("")
+    one = EdgeConfig(edge="e", source=(hl7(TcpLink()),), mapping=mapping)
+    first = config_hash(one)
+    assert first == config_hash(msgspec.structs.replace(one))
     others = [
         msgspec.structs.replace(one, cut_after_s=1.0),
         msgspec.structs.replace(one, spool=Path("elsewhere")),
-        msgspec.structs.replace(one, mllp=(MllpConfig("a", "hl7_oru", charset="GB18030"),)),
-        msgspec.structs.replace(one, mllp=()),
+        msgspec.structs.replace(one, source=(msgspec.structs.replace(one.source[0], settings={"charset": "GBK"}),)),
+        msgspec.structs.replace(one, source=(hl7(TcpLink(idle_s=1.0)),)),
+        msgspec.structs.replace(one, source=()),
     ]
-    assert len({config_hash(each) for each in (one, *others)}) == 5
-
-
-def test_a_driver_is_told_what_the_source_is_configured_with() -> None:
-    serial = make_source(SerialConfig("a", "nonin_df2", device="ward:nonin:1"), {}, "/dev/x")
-    assert (serial.device_claim, serial.device_field, serial.peer) == ("ward:nonin:1", None, "/dev/x")
-    mllp = make_source(MllpConfig("b", "hl7_oru", device="PV1-3", charset="GBK", time_zone="Asia/Shanghai"), {}, "p")
-    assert (mllp.device_claim, mllp.device_field, mllp.charset) == (None, "PV1-3", "GBK")
-    assert str(mllp.time_zone) == "Asia/Shanghai"
-    assert make_source(MqttConfig("c", "mqtt_json", time_field="at"), {}, "t").time_field == "at"
+    found = {first, *map(config_hash, others)}
+    mapping.write_text("# changed")
+    found.add(config_hash(one))
+    mapping.write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr(process, "version", lambda _: "9.9.9")
+        found.add(config_hash(one))
+    with monkeypatch.context() as patch:
+        more: dict[str, DeviceDriver[Any]] = {**process.DRIVER_BY_NAME, "new": nonin.ASCII}
+        patch.setattr(process, "DRIVER_BY_NAME", more)
+        found.add(config_hash(one))
+    assert len(found) == 9
+    assert config_hash(one) == first
 
 
 def test_it_is_not_ready_while_the_oldest_report_has_waited_long(make: Callable[..., Edge]) -> None:
     edge = make()
-    done: list[object] = []
-    edge.spool.put([report(at_us=1)], done=done.append)
+    edge.spool.put([report(at_us=1)], None, lambda _: None)
 
     async def run() -> None:
-        await eventually(lambda: done)
-        assert edge.not_ready()[-1] == "the oldest report has waited for more than 30 s"
+        edge._loop = asyncio.get_running_loop()
+        await eventually(lambda: edge.not_ready()[-1] == "the oldest report has waited for more than 30 s")
 
     asyncio.run(run())
     edge.spool.close()

@@ -110,12 +110,10 @@ def failing(*errors: Exception) -> Callable[[LinkOwner, int], Any]:
 
 def test_each_reason_is_said_once_and_it_is_tried_again_with_longer_waits() -> None:
     scene = Scene(failing(*[LinkError("in use: choose another")] * 9, LinkError("no such address: see ip a")))
-    with structlog.testing.capture_logs() as logs:
-        scene.run(10)
+    scene.run(10)
     assert scene.sleeps == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30]
     said = [text for code, text in scene.events if code == "source-trouble"]
     assert said == ["bed: in use: choose another", "bed: no such address: see ip a"]
-    assert len([entry for entry in logs if entry["event"] == "source in trouble"]) == 2
     back = scene.events[-1]
     assert back == ("source-restored", f"bed was gone from {T0_US} to {scene.now_us}")
     assert (scene.supervisor.state.state, scene.supervisor.state.why) == ("stands", "")
@@ -190,6 +188,19 @@ def test_who_opens_and_closes_without_a_word_is_not_tried_in_a_storm() -> None:
     with structlog.testing.capture_logs():
         scene.run(4)
     assert scene.sleeps[:4] == [0.5, 1, 2, 4]
+    assert [code for code, _ in scene.events] == ["source-trouble", "source-restored"]  # not once an attempt
+
+
+def test_reasons_that_take_turns_are_said_once_each_and_again_after_frames_have_come() -> None:
+    async def step(owner: LinkOwner, attempt: int) -> None:
+        if attempt == 7:
+            scene.supervisor.chain.frames += 1
+        raise LinkError(f"reason {attempt % 2}")
+
+    scene = Scene(step)
+    with structlog.testing.capture_logs():
+        scene.run(12)
+    assert [text for _, text in scene.events] == [f"bed: reason {n}" for n in (1, 0, 1, 0)]
 
 
 @pytest.mark.parametrize(

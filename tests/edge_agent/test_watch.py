@@ -15,6 +15,7 @@ import tty
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,17 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from adapters.formats.mllp import wrap
-from edge_agent.config import MllpConfig, MqttConfig, SerialConfig
+from adapters.devices.registry import DRIVER_BY_NAME
+from adapters.session import Moment, Outcome, Piece, Step
+from adapters.sessions.mllp import wrap
+from edge_agent.config import Link, MqttLink, SerialLink, SourceConfig, TcpLink
 from edge_agent.holders import holder_of
-from edge_agent.transports.serial import trouble
+from edge_agent.links.serial import trouble
+from edge_agent.sources import plan_source
 from edge_agent.watch import Observation, Watcher, in_words, verdict, watch
 from schemas.report import AsSent, Record, Validity
-from tests.edge_agent.transports.mqtt_scene import CONNACK, Scripted
-from tests.edge_agent.transports.scene import LIMIT_S
+from tests.edge_agent.links.mqtt_scene import CONNACK, Scripted
+from tests.edge_agent.links.scene import LIMIT_S
 from vitalwire.embedded import Addresses
 from vitalwire.embedded.services import free_port
 
@@ -41,7 +45,8 @@ ORU = (
 
 
 def observed(transport: str, **seen: Any) -> Observation:
-    return Observation("bed", transport, "the port", 30.0, **({"opened": True} | seen))
+    is_mllp = transport == "tcp"
+    return Observation("bed", transport, "the port", 30.0, **({"opened": True, "is_mllp": is_mllp} | seen))
 
 
 TALK: dict[str, Any] = {"connections": 1, "bytes": 9, "head": "0b 4d 53 48"}
@@ -57,16 +62,16 @@ CASES: list[tuple[str, Observation, str, str]] = [
     ("ours", observed("serial", held_by="the running agent (pid 7)"), "held", "agent (pid 7) holds the port"),
     ("ours, no store", observed("serial", held_by="the agent", why_not_stored="no database answers"), "held",
      "holds the port: no database answers"),
-    ("nobody", observed("mllp"), "nobody", "nobody has connected"),
-    ("mute", observed("mllp", connections=1), "no-bytes", "a sender is connected, 0 bytes in 30 s"),
-    ("no EB", observed("mllp", **TALK, pending=True), "no-end-block", "a sender is connected, no end block"),
-    ("broken off", observed("mllp", **TALK, bad=Counter({"no-end-block": 1})), "no-end-block", "no end block"),
-    ("no SB", observed("mllp", **TALK, bad=Counter({"no-start-block": 1})), "not-mllp", "not MLLP"),
-    ("TLS", observed("mllp", **TALK | {"head": "16 03 01"}, pending=True), "tls", "the sender speaks TLS"),
-    ("no MSH", observed("mllp", **TALK, bad=Counter({"no-msh": 2})), "unreadable", "no-msh 2x"),
-    ("ADT alone", observed("mllp", **HEARD | {"values": 0, "coded": 0}), "no-values", "no values in them"),
-    ("own codes", observed("mllp", **HEARD | {"coded": 0}), "no-code", "no value has a code: see `vitalwire"),
-    ("dial", observed("mllp", opened=False), "not-reached", "no answer from the port in 30 s"),
+    ("nobody", observed("tcp"), "nobody", "nobody has connected"),
+    ("mute", observed("tcp", connections=1), "no-bytes", "a sender is connected, 0 bytes in 30 s"),
+    ("no EB", observed("tcp", **TALK, pending=True), "no-end-block", "a sender is connected, no end block"),
+    ("broken off", observed("tcp", **TALK, bad=Counter({"no-end-block": 1})), "no-end-block", "no end block"),
+    ("no SB", observed("tcp", **TALK, bad=Counter({"no-start-block": 1})), "not-mllp", "not MLLP"),
+    ("TLS", observed("tcp", **TALK | {"head": "16 03 01"}, pending=True), "tls", "the sender speaks TLS"),
+    ("no MSH", observed("tcp", **TALK, bad=Counter({"no-msh": 2})), "unreadable", "no-msh 2x"),
+    ("ADT alone", observed("tcp", **HEARD | {"values": 0, "coded": 0}), "no-values", "no values in them"),
+    ("own codes", observed("tcp", **HEARD | {"coded": 0}), "no-code", "no value has a code: see `vitalwire"),
+    ("dial", observed("tcp", opened=False), "not-reached", "no answer from the port in 30 s"),
     ("refused", observed("mqtt", opened=False, refused="Not authorized"), "refused", "refuses: user or password"),
     ("full", observed("mqtt", opened=False, refused="Quota exceeded"), "refused", "the broker refuses: Quota exceeded"),
     ("topic", observed("mqtt"), "no-bytes", "connected, but nothing on this topic"),
@@ -107,16 +112,28 @@ def test_a_value_is_said_as_it_was_sent(record: Record, words: str) -> None:
 
 # --- at real sockets --------------------------------------------------------------------------------------------------
 
-Config = SerialConfig | MllpConfig | MqttConfig
+
+def source(driver: str, link: Link) -> SourceConfig:
+    return SourceConfig("bed", driver, link)
+
+
+def serial(port: str, driver: str = "nonin_df2") -> SourceConfig:
+    return source(driver, SerialLink(port))
+
+
+def hl7(**link: Any) -> SourceConfig:
+    return source("hl7_oru", TcpLink(**link))
+
+
 Meanwhile = Callable[[Observation], Awaitable[object]]
 
 
 def seen_at(
-    config: Config, place: str, until: Callable[[Observation], object], meanwhile: Meanwhile | None = None,
+    config: SourceConfig, place: str, until: Callable[[Observation], object], meanwhile: Meanwhile | None = None,
     say: Callable[[str, str], None] = lambda _, __: None,
 ) -> Observation:  # fmt: skip
     """Watch until something was seen, and no longer than `LIMIT_S`."""
-    w = Watcher(config, {}, say)
+    w = Watcher(plan_source(config, {}), say)
     assert w.o.place == place
 
     async def run() -> None:
@@ -153,7 +170,7 @@ def test_an_oximeter_is_read_and_control_bytes_are_shown_not_obeyed(pty: tuple[i
     async def speak(_: Observation) -> None:
         os.write(pty[0], b"\x1b[2J\x07junk\r\n" + LINE)
 
-    config = SerialConfig("bed", "nonin_ascii", port=pty[1])
+    config = serial(pty[1], "nonin_ascii")
     o = seen_at(config, pty[1], lambda o: o.frames, speak, lambda *line: said.append(line))
     assert verdict(o).slug == "read"
     assert o.bad == {"not-a-reading": 1}
@@ -163,24 +180,36 @@ def test_an_oximeter_is_read_and_control_bytes_are_shown_not_obeyed(pty: tuple[i
 
 
 def test_a_port_at_which_nothing_comes_opens(pty: tuple[int, str]) -> None:
-    o = seen_at(SerialConfig("bed", "nonin_df2", port=pty[1]), pty[1], lambda o: o.opened)
+    o = seen_at(serial(pty[1]), pty[1], lambda o: o.opened)
     assert verdict(o).slug == "no-bytes"
 
 
 def test_a_port_that_is_not_there_says_so() -> None:
-    o = seen_at(SerialConfig("bed", "nonin_df2", port="/dev/ttyNONE"), "/dev/ttyNONE", lambda o: False)
+    o = seen_at(serial("/dev/ttyNONE"), "/dev/ttyNONE", lambda o: False)
     assert verdict(o) == ("not-open", "/dev/ttyNONE does not exist: plug it in, and see ls /dev/serial/by-id")
 
 
-@pytest.mark.parametrize("broken", ["open", "read"])
-def test_whatever_pyserial_raises_is_said(pty: tuple[int, str], broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_pyserial_raises_is_said(pty: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise termios.error(5, "Input/output error")
 
-    monkeypatch.setattr(f"serial.Serial.{broken}", fail)
-    o = seen_at(SerialConfig("bed", "nonin_df2", port=pty[1]), pty[1], lambda o: o.trouble)
+    monkeypatch.setattr("serial.Serial.open", fail)
+    o = seen_at(serial(pty[1]), pty[1], lambda o: o.trouble)
     assert verdict(o).slug == "not-open"
     assert "Input/output error" in o.trouble
+
+
+def test_a_port_that_goes_while_it_is_read_is_said() -> None:
+    theirs, ours = os.openpty()
+    tty.setraw(ours)
+
+    async def unplug(_: Observation) -> None:
+        os.close(theirs)
+
+    o = seen_at(serial(os.ttyname(ours)), os.ttyname(ours), lambda o: o.trouble, unplug)
+    os.close(ours)
+    assert verdict(o).slug == "not-open"
+    assert "was lost while it was read" in o.trouble
 
 
 @contextmanager
@@ -198,7 +227,7 @@ def opened_by(*command: str, path: str) -> Iterator[int]:
 def test_a_port_of_the_running_agent_is_left_to_it_and_one_that_its_simulator_has_open_is_read(
     pty: tuple[int, str], tmp_path: Path
 ) -> None:
-    config = SerialConfig("bed", "nonin_df2", port=pty[1])
+    config = serial(pty[1])
     with opened_by("simulator", path=pty[1]):
         assert verdict(seen_at(config, pty[1], lambda o: o.opened)).slug == "no-bytes"
         with opened_by("vitalwire", "edge", "run", path=pty[1]) as agent:
@@ -218,7 +247,7 @@ def test_what_hinders_a_port_from_opening_is_named_with_its_mend(monkeypatch: py
     assert nobody.startswith("/nowhere/x cannot be opened")
     assert "fuser" in trouble("/dev/null", BlockingIOError(errno.EAGAIN, "locked"))
     assert "terminal server" in trouble("socket://ts:4001", OSError(errno.ECONNREFUSED, "refused"))
-    monkeypatch.setattr("edge_agent.transports.serial.runs", lambda name: name == "brltty")
+    monkeypatch.setattr("edge_agent.links.serial.runs", lambda name: name == "brltty")
     assert "apt remove brltty" in trouble("/dev/ttyUSB0", FileNotFoundError(errno.ENOENT, "none"))
 
 
@@ -245,18 +274,57 @@ def test_a_sender_is_heard_and_told_nothing(data: bytes, slug: str) -> None:
     async def sender(_: Observation) -> None:
         await send(place, data, answers)
 
-    o = seen_at(MllpConfig("bed", "hl7_oru", listen=place), place, lambda o: o.bytes >= len(data), sender)
+    o = seen_at(hl7(listen=place), place, lambda o: o.bytes >= len(data), sender)
     assert verdict(o).slug == slug
     assert answers == [b""]
 
 
+class Asking:
+    """A session that asks, as the device wants it, and acknowledges what is kept."""
+
+    def opened(self, now: Moment) -> Step:
+        return Step(send=b"ask ", wake_at_s=now.steady_s + 0.01)
+
+    def feed(self, data: bytes, now: Moment) -> Step:
+        return Step((Piece(data, token=0),), send=b"more ")
+
+    def tick(self, now: Moment) -> Step:
+        return Step(send=b"again ")
+
+    def kept(self, token: int, outcome: Outcome, reason: str, now: Moment) -> Step:
+        raise AssertionError("nothing is kept, and so nothing is acknowledged")
+
+    def closed(self, orderly: bool, now: Moment) -> Step:
+        return Step()
+
+
+def test_a_session_polls_and_does_what_a_link_needs_and_acknowledges_nothing(
+    pty: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = replace(DRIVER_BY_NAME["nonin_ascii"], session=lambda _: Asking())
+    monkeypatch.setitem(DRIVER_BY_NAME, "nonin_ascii", asking)
+    heard = b""
+
+    async def answer(o: Observation) -> None:
+        nonlocal heard
+        while b"again " not in heard:
+            heard += await asyncio.to_thread(os.read, pty[0], 100)
+        os.write(pty[0], LINE.strip())
+        while b"more " not in heard:
+            heard += await asyncio.to_thread(os.read, pty[0], 100)
+
+    o = seen_at(serial(pty[1], "nonin_ascii"), pty[1], lambda o: b"more " in heard, answer)
+    assert heard == b"ask again more "
+    assert (o.frames, o.readings) == (1, 2)
+
+
 def test_nobody_connects_and_a_taken_port_is_told() -> None:
     place = f"127.0.0.1:{free_port()}"
-    assert verdict(seen_at(MllpConfig("bed", "hl7_oru", listen=place), place, lambda o: o.opened)).slug == "nobody"
+    assert verdict(seen_at(hl7(listen=place), place, lambda o: o.opened)).slug == "nobody"
     with socket.create_server(("127.0.0.1", int(place.split(":")[1]))):
-        o = seen_at(MllpConfig("bed", "hl7_oru", listen=place), place, lambda o: False)
-    assert verdict(o).text.startswith(f"{place} is not to be had (Address already in use)")
-    o = seen_at(MllpConfig("bed", "hl7_oru", listen="0.0.0.0:0"), "0.0.0.0:0", lambda o: False)
+        o = seen_at(hl7(listen=place), place, lambda o: False)
+    assert verdict(o).text.startswith(f"{place} cannot be listened on (Address already in use)")
+    o = seen_at(hl7(listen="0.0.0.0:0"), "0.0.0.0:0", lambda o: False)
     assert "needs tls_cert" in verdict(o).text
 
 
@@ -267,9 +335,9 @@ def test_a_gateway_is_dialled() -> None:
         async def speak(_: Observation) -> None:
             gateway.accept()[0].sendall(wrap(ORU))
 
-        o = seen_at(MllpConfig("bed", "hl7_oru", dial=place), place, lambda o: o.frames, speak)
+        o = seen_at(hl7(dial=place), place, lambda o: o.frames, speak)
     assert verdict(o).slug == "read"
-    o = seen_at(MllpConfig("bed", "hl7_oru", dial=place), place, lambda o: False)
+    o = seen_at(hl7(dial=place), place, lambda o: False)
     assert verdict(o).text.startswith(f"{place} is not reached")
 
 
@@ -277,7 +345,7 @@ def test_a_gateway_is_dialled() -> None:
 def test_a_topic_is_listened_to_beside_the_agent(embedded: Addresses, version: Any) -> None:
     host, port = embedded.mqtt5 if version == "5.0" else embedded.mqtt311
     place, topic = f"{host}:{port}", f"ward/{os.urandom(4).hex()}"
-    config = MqttConfig("bed", "mqtt_json", broker=place, topics=(f"{topic}/#",), version=version)
+    config = source("mqtt_json", MqttLink(broker=place, topics=(f"{topic}/#",), version=version))
     assert verdict(seen_at(config, place, lambda o: o.opened)).slug == "no-bytes"
     protocol = paho.MQTTv5 if version == "5.0" else paho.MQTTv311
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
@@ -298,7 +366,7 @@ def test_a_topic_is_listened_to_beside_the_agent(embedded: Addresses, version: A
 def test_a_broker_that_refuses_and_one_that_is_not_there() -> None:
     with socket.create_server(("127.0.0.1", 0)) as broker:
         place = f"127.0.0.1:{broker.getsockname()[1]}"
-        config = MqttConfig("bed", "mqtt_json", broker=place, version="3.1.1")
+        config = source("mqtt_json", MqttLink(broker=place, version="3.1.1"))
 
         def refuse() -> None:
             connection, _ = broker.accept()
@@ -311,12 +379,12 @@ def test_a_broker_that_refuses_and_one_that_is_not_there() -> None:
         thread.join()
     assert verdict(o) == ("refused", "the broker refuses: user or password")
     o = seen_at(config, place, lambda o: o.trouble)
-    assert verdict(o).text.startswith(f"{place} is not reached")
+    assert verdict(o).text.startswith(f"the broker {place} is not reached")
 
 
 def test_a_session_of_the_agent_is_not_taken_from_it() -> None:
     with closing(Scripted(CONNACK)) as broker:
-        config = MqttConfig("bed", "mqtt_json", broker=broker.place, version="3.1.1", client_id="box-7")
+        config = source("mqtt_json", MqttLink(broker=broker.place, version="3.1.1", client_id="box-7"))
         seen_at(config, broker.place, lambda o: o.opened)
     assert b"box-7" not in broker.got[0]
     assert broker.got[0][9] & 0x02  # clean session: MQTT 3.1.1 section 3.1.2.4

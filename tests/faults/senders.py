@@ -79,6 +79,7 @@ class MllpSender(Sender):
     ) -> None:  # fmt: skip
         super().__init__(f"{source}/PV1-3=ICU^^{bed}", rate_hz)
         self._address, self._bed, self._enhanced, self._tls = address, bed, enhanced, tls
+        self.took_s: list[float] = []  # from a message to its acknowledgement
         self._socket: socket.socket | None = None
 
     def run(self) -> None:
@@ -95,8 +96,10 @@ class MllpSender(Sender):
         ])  # fmt: skip
         frame = b"\x0b" + message.encode() + b"\x1c\r"
         wanted = f"MSA|{'CA' if self._enhanced else 'AA'}|{ident}\r".encode()
+        began = time.monotonic()
         while not self.exchange(frame, wanted):
             time.sleep(AGAIN_S)
+        self.took_s.append(time.monotonic() - began)
         self.acked[record] = value
 
     def exchange(self, frame: bytes, wanted: bytes) -> bool:

@@ -45,7 +45,9 @@ link.password_file = "{password}"
 
 
 @contextmanager
-def running(folder: Path, kafka: str, database: str, mqtt_rate_hz: float = 40) -> Iterator[tuple[System, list[Sender]]]:
+def running(
+    folder: Path, kafka: str, database: str, mqtt_rate_hz: float = 40, more_sources: str = ""
+) -> Iterator[tuple[System, list[Sender]]]:
     """The system and its ward at work: what each sender sends is being stored."""
     topic = f"ward-{uuid.uuid4().hex[:8]}"
     mqtt, username = os.environ["VITALWIRE_MQTT"], os.environ["VITALWIRE_MQTT_USERNAME"]
@@ -54,6 +56,7 @@ def running(folder: Path, kafka: str, database: str, mqtt_rate_hz: float = 40) -
     (folder / "site.toml").write_text(MAPPING)
 
     sources = EDGE.format(port=serial.path, mqtt=mqtt, topic=topic, username=username, password=password)
+    sources += more_sources
     host, _, port = mqtt.rpartition(":")
     client = mqtt_client(username, Path(password).read_text())
     with System(folder, kafka, database, sources, LIMITS) as system:

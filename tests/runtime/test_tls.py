@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import UserError
 from runtime.tls import (
+    check_client,
     check_listener,
     client_context,
     database_problem,
@@ -98,6 +99,15 @@ def test_beyond_loopback_needs_tls_or_insecure(host: str) -> None:
         check_listener(host, tls=False, insecure=False)
     check_listener(host, tls=True, insecure=False)
     check_listener(host, tls=False, insecure=True)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "ward-broker", "", "127.0.0.1.example.org"])
+def test_a_client_goes_beyond_loopback_in_plaintext_by_name_alone(host: str) -> None:
+    with pytest.raises(UserError, match=rf"plaintext to {host} .*: buy a lock \(or, knowingly, insecure = true\)"):
+        check_client(host, tls=False, insecure=False, mend="buy a lock")
+    check_client(host, tls=True, insecure=False)
+    check_client(host, tls=False, insecure=True)
+    check_client("127.0.0.1", tls=False, insecure=False)
 
 
 HERE = ("127.0.0.1:9092", "localhost:9092", "127.3.2.1:1", "[::1]:9092", "::1", "localhost", " 127.0.0.1:9092 ")

@@ -29,13 +29,16 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from typer.testing import CliRunner
 
+from adapters.formats import recording
 from edge_agent import check
 from edge_agent.config import EdgeConfig
+from edge_agent.sources import load_edge
 from emr_store import read, registry
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys
+from runtime.errors import UserError
 from schemas import topics
 from schemas.errors import VitalwireError
 from schemas.report import device_id
@@ -123,8 +126,15 @@ def test_keygen_prints_an_id_and_the_line_that_registers_it_and_never_overwrites
 
 
 def source(port: str, **more: str) -> str:
-    keys_and_values = {"name": "bed 7", "driver": "nonin_ascii", "port": port} | more
-    return "[[serial]]\n" + "".join(f'{key} = "{value}"\n' for key, value in keys_and_values.items())
+    settings = "".join(f'{key} = "{value}"\n' for key, value in more.items())
+    return (
+        f'[[source]]\nname = "bed 7"\ndriver = "nonin_ascii"\n[source.link]\ntype = "serial"\nport = "{port}"\n'
+        f"[source.settings]\n{settings}"
+    )
+
+
+def hl7(listen: str) -> str:
+    return f'[[source]]\nname = "hl7"\ndriver = "hl7_oru"\n[source.link]\ntype = "tcp"\nlisten = "{listen}"\n'
 
 
 def test_check_tries_everything_and_says_what_is_wrong_with_its_mend(
@@ -143,7 +153,7 @@ def test_check_tries_everything_and_says_what_is_wrong_with_its_mend(
     _, text = vitalwire("edge", "check", "--config", path)
     assert f"lacks the topics {topic_prefix}LIVE" in text
 
-    wanted = [NewTopic(topic_prefix + n, 1, 1) for n in ("LIVE", "BACKFILL", "WAVEFORM", "receipts")]
+    wanted = [NewTopic(topic_prefix + n, 1, 1) for n in ("LIVE", "BACKFILL", "WAVEFORM", "ADT", "receipts")]
     admin = AdminClient({"bootstrap.servers": kafka})
     for created in admin.create_topics(wanted).values():
         created.result(10)
@@ -151,13 +161,11 @@ def test_check_tries_everything_and_says_what_is_wrong_with_its_mend(
     assert code == 0, text
     assert {f["where"] for f in json.loads(text)} >= {"key_file", "platform_key_file", "spool", "kafka", "bed 7"}
 
-    code, text = vitalwire(
-        "edge", "check", "--config", write('[[mllp]]\nname = "hl7"\ndriver = "hl7_oru"\nlisten = "x"\n')
-    )
+    code, text = vitalwire("edge", "check", "--config", write(hl7("x")))
     assert code == 2
     assert "WRONG hl7: 'x' is no address: write host:port" in text
-    assert "WRONG hl7: no time zone" in text
-    assert "WRONG sources: none is configured" in vitalwire("edge", "check", "--config", write(""))[1]
+    assert "WRONG hl7: no time zone" in vitalwire("edge", "check", "--config", write(hl7("127.0.0.1:0")))[1]
+    assert "WRONG source: none is configured" in vitalwire("edge", "check", "--config", write(""))[1]
 
 
 def test_watch_shows_a_source_and_its_verdict_in_lines_and_in_json(write: Write, oximeter: str) -> None:
@@ -172,7 +180,7 @@ def test_watch_shows_a_source_and_its_verdict_in_lines_and_in_json(write: Write,
     arguments = ("edge", "watch", f"serial:{oximeter}", "--driver", "nonin_ascii", "--seconds", 1, "--json")
     code, text = vitalwire(*arguments)
     assert json.loads(text)["verdict"] == "read"
-    code, text = vitalwire("edge", "watch", f"mllp:127.0.0.1:{free_port()}", "--seconds", 0.3)
+    code, text = vitalwire("edge", "watch", f"tcp:127.0.0.1:{free_port()}", "--seconds", 0.3)
     assert code == 3
     assert "nobody has connected" in text
 
@@ -202,17 +210,22 @@ def test_watch_asks_the_store_whether_it_has_the_values_and_whose_they_are(
         registry.add_edge(conn, UUID(EDGE), "box", keys.read_public(path.with_name("edge.pub")))
     assert "not stored: are `vitalwire edge run` and" in vitalwire(*arguments)[1]
     now = datetime.now(UTC)
-    stored = read.LatestValue(device_id("ICU:nonin:1"), "ICU:nonin:1", None, None, False, 150456, 262688, 0, 97.0, 0, 0,
-                              1, 0, now, now, now, 1, 0)  # fmt: skip
+    stored = read.LatestValue(
+        device=device_id("ICU:nonin:1"), claim="ICU:nonin:1", name=None, bed=None, adopted=False, code=150456,
+        unit=262688, channel=0, value=97.0, bound=None, text=None, decimals=0, validity=0, ambiguous=False, verdict=1,
+        flags=0, observed_at=now, received_at=now, stored_at=now, batch=1, leaf=0,
+    )  # fmt: skip
     monkeypatch.setattr(read, "latest", lambda conn: [stored])
     assert "values stored, device not registered: vitalwire devices adopt 'ICU:nonin:1'" in vitalwire(*arguments)[1]
     monkeypatch.setattr(read, "latest", lambda conn: [stored._replace(adopted=True)])
     assert "values are stored, the last " in vitalwire(*arguments)[1]
 
 
-def test_run_ends_in_good_order_and_a_port_in_use_is_one_line(write: Write, oximeter: str) -> None:
+def test_run_is_asked_and_recorded_ends_in_good_order_and_a_port_in_use_is_one_sources_trouble(
+    write: Write, oximeter: str
+) -> None:
     port, metrics = free_port(), free_port()
-    path = write(f'[[mllp]]\nname = "hl7"\ndriver = "hl7_oru"\nlisten = "127.0.0.1:{port}"\n{source(oximeter)}')
+    path = write(f"{hl7(f'127.0.0.1:{port}')}{source(oximeter)}")
     path.write_text(path.read_text().replace("metrics_port = 0", f"metrics_port = {metrics}"))
     command = [sys.executable, "-m", "vitalwire", "edge", "run", "--config", str(path)]
 
@@ -220,12 +233,6 @@ def test_run_ends_in_good_order_and_a_port_in_use_is_one_line(write: Write, oxim
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     with socket.create_server(("127.0.0.1", port)), start() as agent:
-        _, said = agent.communicate(timeout=60)
-        assert agent.returncode == 2
-        assert said.splitlines()[-1].startswith("vitalwire: ")
-        assert f"{port}" in said.splitlines()[-1]
-        assert "Traceback" not in said
-    with start() as agent:
         while True:  # until what the oximeter says is counted
             with suppress(OSError), urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
                 if b'vitalwire_frames_total{outcome="kept",source="bed 7"}' in answer.read():
@@ -236,11 +243,36 @@ def test_run_ends_in_good_order_and_a_port_in_use_is_one_line(write: Write, oxim
         assert code == 3
         assert text.startswith(f"\nthe running agent (pid {agent.pid}) holds {oximeter}: end it to watch here")
         assert f"is in use by the running agent (pid {agent.pid})" in vitalwire("edge", "check", "--config", path)[1]
+        code, text = vitalwire("edge", "sources", "--config", path)
+        assert code == 4
+        assert re.search(r"(?m)^bed 7: stands since \S+.*, \d+ frames, ", text)
+        assert re.search(rf"(?m)^hl7: trouble since .*: 127.0.0.1:{port} cannot be listened on \(Address already", text)
+        code, text = vitalwire("edge", "sources", "--json", "--config", path)
+        assert {state["name"]: state["state"] for state in json.loads(text)} == {"bed 7": "stands", "hl7": "trouble"}
+        with urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=5) as answer:
+            assert b'vitalwire_source_stands{source="hl7"} 0.0' in answer.read()
+        file = path.with_name("bed7.rec")
+        code, text = vitalwire("edge", "record", "bed 7", file, "--seconds", 1, "--config", path)
+        assert code == 0, text
+        assert LINE in b"".join(entry.data for entry in recording.read(file.read_text()))
+        assert file.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(UserError, match="is there already: name another file"):
+            vitalwire("edge", "record", "bed 7", file, "--config", path)
         agent.send_signal(signal.SIGTERM)
         said, errors = agent.communicate(timeout=30)
         assert agent.returncode == 0
         assert "Traceback" not in errors
         assert f"edge {EDGE} runs" in said
+
+
+def test_without_an_agent_nothing_is_asked_or_recorded(write: Write, tmp_path: Path) -> None:
+    path = write(source("/dev/ttyNONE"))
+    for arguments in (("sources",), ("record", "bed 7", tmp_path / "x.rec")):
+        with pytest.raises(UserError, match=r"no agent answers at .*: does `vitalwire edge run` run") as told:
+            vitalwire("edge", *arguments, "--config", path)
+        assert told.value.exit_code == 3
+    with pytest.raises(VitalwireError, match="no source 'bed 8' in the configuration"):
+        vitalwire("edge", "record", "bed 8", tmp_path / "x.rec", "--config", path)
 
 
 @pytest.mark.parametrize("more", ['edge = "EDGE"\n', f'edge = "{EDGE}"\n{source("spy:///dev/x")}'])
@@ -275,9 +307,11 @@ def test_a_command_in_the_documents_is_one_that_there_is(line: str, words: list[
         command.make_context(command.name, rest)  # raises for what is unknown, missing or too much
 
 
-def test_the_first_device_has_ten_steps_and_its_configuration_decodes() -> None:
+def test_the_first_device_has_ten_steps_and_its_configuration_decodes(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "first-device.md").read_text("utf-8")
     assert [int(n) for n in re.findall(r"(?m)^(\d+)\. \*\*", text)] == list(range(1, 11))
     (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    config = configuration.decode(textwrap.dedent(block), EdgeConfig, "first-device.md")
+    file = tmp_path / "edge.toml"
+    file.write_text(textwrap.dedent(block), "utf-8")
+    config = load_edge(file)
     assert list(check.settings(config)) == []

@@ -39,7 +39,7 @@ def in_lane(lane: Lane, claim: str = "demo:nonin:1", at_us: int = T0_US, records
 
 
 def delivery(frame: bytes = b"frame", sender: str = "", connection: int = 1) -> Delivery:
-    return Delivery(frame, Source("bed", NoSettings()), T0_US, lambda *_: None, sender=sender, connection=connection)
+    return Delivery(frame, Source("bed", NoSettings()), T0_US, sender=sender, connection=connection)
 
 
 def put(spool: Spool, *reports: Report, frame: bytes = b"frame", sender: str = "", connection: int = 1) -> Kept:

@@ -212,7 +212,7 @@ def test_what_is_proved_is_no_resend(make: Callable[..., Spool]) -> None:
     def send(connection: int) -> Kept:
         told: SimpleQueue[Kept] = SimpleQueue()
         timeless = msgspec.structs.replace(report(), own_time=False)
-        spool.put([timeless], replace(delivery(b"x", "sender", connection), slot=0), told.put)
+        spool.put([timeless], replace(delivery(b"x", "sender", connection), token=0), told.put)
         return told.get(timeout=10)
 
     spool = make()

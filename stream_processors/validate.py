@@ -172,7 +172,8 @@ def _verdicts(table: Table, flags: _Array, units: _Conversions, values: _Array) 
         (text & (known | ((marks & Mark.UNDECODED) != 0)), Verdict.DOUBTFUL_TEXT),
         (text | ((kind == RecordKind.CODE) & ~known), Verdict.UNMAPPED_TEXT),
         (~known, Verdict.UNMAPPED_CODE),
-        (number & ~units.comparable, Verdict.DOUBTFUL_UNIT),
+        # Counts of a converter have no unit; a unit that they have is the metric's.
+        ((number | (table.unit != 0)) & ~units.comparable, Verdict.DOUBTFUL_UNIT),
         (table.validity != Validity.VALID, Verdict.DOUBTFUL_VALIDITY),
         (doubtful_moment, Verdict.DOUBTFUL_CLOCK),
         (number & (below | above), Verdict.DOUBTFUL_RANGE),

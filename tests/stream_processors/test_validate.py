@@ -103,6 +103,8 @@ def test_each_record_has_its_verdict(record: Record, verdict: Verdict, value: fl
 def test_waveforms_are_accepted_and_events_are_no_values() -> None:
     wave = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(75, 1, 1, 0, 0, b"abcd"))
     assert verdict_of(wave, Kind.WAVEFORM)[0] == Verdict.ACCEPTED_SAMPLES
+    assert verdict_of(replace(wave, unit=PERCENT), Kind.WAVEFORM)[0] == Verdict.ACCEPTED_SAMPLES
+    assert verdict_of(replace(wave, unit=FAHR), Kind.WAVEFORM)[0] == Verdict.DOUBTFUL_UNIT
     assert verdict_of(replace(wave, code=0), Kind.WAVEFORM)[0] == Verdict.UNMAPPED_CODE
     assert verdict_of(replace(wave, validity=Validity.QUESTIONABLE), Kind.WAVEFORM)[0] == Verdict.DOUBTFUL_VALIDITY
     for kind in set(Kind) - {Kind.METRIC, Kind.WAVEFORM}:

@@ -45,8 +45,8 @@ class _State(Enum):
 
     NEUTRAL = "waiting"
     BETWEEN = "receiving"  # after ENQ, between frames
-    TEXT = "in a frame"  # after STX
-    CHECKSUM = "in a checksum"  # after ETX or ETB
+    TEXT = "in-frame"  # after STX
+    CHECKSUM = "in-checksum"  # after ETX or ETB
 
 
 @dataclass(frozen=True)

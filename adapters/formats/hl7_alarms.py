@@ -47,6 +47,7 @@ _STATES = {
     "active": AlarmState.ACTIVE, "latched": AlarmState.ACTIVE,
     "inactive": AlarmState.INACTIVE, "off": AlarmState.INACTIVE,
 }  # fmt: skip
+_TEST_FLAGS = frozenset({"TEST", "DEMO"})
 _SILENT = frozenset({"audio-paused", "audio-off", "alarm-paused", "alarm-off"})
 _LIMITS = re.compile(r"([+-]?[0-9.]+)?\s*-\s*([+-]?[0-9.]+)?|([<>]=?)\s*([+-]?[0-9.]+)")
 
@@ -73,6 +74,7 @@ class DeviceAlarm:
     about: Observation  # where it stands in the tree
     event_place: int
     label: str  # the sender's own words for what it is about
+    is_test: bool = False  # the device says that it is no patient's (OBX-8)
 
 
 def alarm_of(
@@ -103,7 +105,8 @@ def alarm_of(
         text=_text(said_text) if said_text is not None else text,
     )
     metric, label = _metric(facets, about)
-    return DeviceAlarm(alarm, condition_code, metric, facets, about, event_place, label)
+    is_test = not _TEST_FLAGS.isdisjoint(flags)
+    return DeviceAlarm(alarm, condition_code, metric, facets, about, event_place, label, is_test)
 
 
 def _facets(segments: Sequence[Segment], observations: Sequence[Observation]) -> Facets:

@@ -22,7 +22,7 @@ from adapters.formats.hl7_parts import ALARM, PATIENT, PREFIX, Claims, Part, Sou
 from adapters.formats.hl7_patients import Patient, context_of, text_record
 from adapters.formats.hl7_waves import Wave
 from adapters.formats.hl7v2 import Syntax
-from schemas.report import ClockQuality, Kind, Lane, Record, RecordKind, Report
+from schemas.report import ClockQuality, Kind, Lane, Mark, Record, RecordKind, Report
 
 MEMORY_MAX = 20_000  # things remembered of a connection; beyond it contexts and words are emitted once more
 DESCRIBED_MAX = 2_000  # channels of a device
@@ -221,6 +221,7 @@ class Emitter:
     @staticmethod
     def _alarm_record(alarm: DeviceAlarm, channel: Channel, marks: int) -> Record:
         unit = alarm.about.unit if alarm.facets.source is not None else 0
+        marks |= int(Mark.TRAINING) if alarm.is_test else 0
         return Record(
             alarm.metric, unit, channel.number, RecordKind.ALARM, mantissa=alarm.condition_code, marks=MARKS[marks],
             alarm=alarm.alarm,

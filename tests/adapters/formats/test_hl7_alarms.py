@@ -157,3 +157,9 @@ def test_an_alarm_without_a_place_is_of_the_one_device_that_its_obr_names() -> N
     assert found.claim == "eui64:aaaa000000000001"
     (found,) = reports(alert(one, obx("82", equipment="AAAA000000000002")), None, Kind.ALERT)
     assert found.claim == "eui64:aaaa000000000002"
+
+
+@pytest.mark.parametrize(("flags", "is_test"), [("PH~TEST", True), ("demo^x", True), ("PH~SP", False)])
+def test_an_alarm_of_a_test_is_training(flags: str, is_test: bool) -> None:
+    (record,) = [r for r in records(alert(event(flags)), None, Kind.ALERT) if r.alarm is not None]
+    assert bool(record.marks & Mark.TRAINING) == is_test

@@ -48,7 +48,8 @@ from schemas.report import (
 
 SYSTEM = "JSON"
 # A number is a time where it lies in these years: in no other unit of the four is a time of theirs there.
-_SINCE_S, _UNTIL_S = 946_684_800, 4_102_444_800  # 2000-01-01, 2100-01-01
+# What is earlier is the time of a clock that was reset, as in `instants`.
+_SINCE_S, _UNTIL_S = 978_307_200, 4_102_444_800  # 2001-01-01, 2100-01-01
 _TIME_CHARS_MAX = 40
 _BOUND = re.compile(r" *(<=|>=|[<>≤≥]) *([^<>=]*)")
 _COMPARATORS = {"≤": "<=", "≥": ">="}
@@ -74,7 +75,7 @@ class MqttJsonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_field: Annotated[str | None, Meta(description="path of the time")] = "ts"
     time_format: Annotated[
         Literal["iso", "epoch-ms", "epoch-s", "epoch-us", "auto"],
-        Meta(description='of the time; "auto": ISO 8601, or a number that is milliseconds of 2000 to 2100'),
+        Meta(description='of the time; "auto": ISO 8601, or a number that is milliseconds of 2001 to 2100'),
     ] = "auto"
 
 

@@ -2,6 +2,9 @@
 
 A local time that comes twice when summer time ends is uncertain by the hour between the two; so is one that is left out
 when it begins (a clock that is not set yet shows it).
+
+What lies before 2001 is no instant: no device was in use then that is read here, and clocks that lost their time begin
+again in 1970, 1980 or 2000. Taken for the time of a value, such a time would make every start's values repeats.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
 
-YEAR_MIN, YEAR_MAX = 1900, 2200  # beyond them nobody meant it: a clock that was never set, zeros
+YEAR_MIN, YEAR_MAX = 2001, 2200  # in local time; beyond them nobody meant it: a clock that was never set, zeros
 DTM_CHARS_MAX = 32  # callers cut a longer text, which is none: bounds the cache's memory
 # YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]; Mindray's gateway writes milliseconds without the point.
 _DTM = re.compile(
@@ -20,7 +23,6 @@ _DTM = re.compile(
     re.ASCII,
 )
 _EPOCH, _US = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
-_ZERO = datetime(1970, 1, 1)  # noqa: DTZ001  as a clock that was never set shows it, in whatever zone
 # A date, T or a blank, and a time: Python reads any character between them, and so a long number as a date.
 _ISO = re.compile(r"[\dW-]+[Tt ](\d\d):?(\d\d)?:?(\d\d)?(?:[.,]\d+)?(?:[Zz]|[+-][\d:.]+)?", re.ASCII)
 # What a text leaves open that ends with the year, month, ..., second; a year is more than fits a report's u32.
@@ -82,8 +84,6 @@ def _instant(local: datetime, uncertainty_ms: int, stated: tzinfo | None) -> Ins
     if local.tzinfo is None or not YEAR_MIN <= local.year <= YEAR_MAX:
         return None
     us = (local - _EPOCH) // _US
-    if us == 0 or local.replace(tzinfo=None) == _ZERO:
-        return None
     if stated:
         return Instant(us, uncertainty_ms, stated)
     other_us = (local.replace(fold=1) - _EPOCH) // _US  # where a local time comes twice

@@ -302,7 +302,7 @@ def _report(
 def _marks(order: _Order, header: _Row, source: Source[AstmSettings]) -> Mark:
     """What holds for all results of an order: a control solution is no patient."""
     is_control = order.order is not None and "Q" in order.order.parts(12, header.delimiters.repeat)
-    is_live = header.first(12).upper() in source.settings.processing_ids_live
+    is_live = header.first(12).upper() in [each.strip().upper() for each in source.settings.processing_ids_live]
     return Mark(0) if is_live and not is_control else Mark.TRAINING
 
 

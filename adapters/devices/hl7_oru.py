@@ -141,7 +141,8 @@ def _head(kind: str, processing: str, version: str, syntax: Syntax, live: tuple[
     if not _VERSION.fullmatch(version.partition(syntax.component)[0].strip()):
         raise FrameError("unsupported-version", "not 2.1 to 2.8")
     stated = processing.partition(syntax.component)[0].strip().upper()
-    return what, event, (stated if stated not in ("", NULL) else "P") in live
+    processing_id = stated if stated not in ("", NULL) else "P"
+    return what, event, processing_id in [each.strip().upper() for each in live]
 
 
 def _memory(source: Source[Hl7Settings]) -> SourceMemory:

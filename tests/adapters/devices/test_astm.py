@@ -14,7 +14,7 @@ from adapters.driver import Source
 from adapters.site import read_site
 from edge_agent.config import SourceConfig
 from schemas.errors import FrameError
-from schemas.report import Kind, Validity
+from schemas.report import Kind, Mark, Validity
 
 HEADER = r"H|\^&|||ABG-7|||||||P|LIS2-A2|20260921161000"
 
@@ -103,3 +103,12 @@ def test_the_configuration_in_the_docs_is_one() -> None:
     assert site.find("", "T", "M") is not None
     assert site.find("", "T", "D") is None
     assert all(f"`{name}`" in text for name in AstmSettings.__struct_fields__)
+
+
+@pytest.mark.parametrize(("stated", "marks"), [("t", Mark(0)), ("T", Mark(0)), ("P", Mark.TRAINING)])
+def test_a_processing_id_is_compared_without_its_case(stated: str, marks: Mark) -> None:
+    of = source_of()
+    of.settings = AstmSettings(processing_ids_live=("t",))
+    lines = (rf"H|\^&|||glucometer|||||||{stated}|1|20260921141319", "P|1", "O|1", "R|1|^^^K|4.1|mmol/L||||F", "L|1|N")
+    (report,) = read("".join(f"{line}\r" for line in lines).encode(), of)
+    assert report.records[0].marks == marks

@@ -33,7 +33,11 @@ _NUMBER_TYPES = frozenset({"NM", "SN"})
 _NUMBER_OR_TEXT_TYPES = frozenset({"", "ST", "TX", "FT"})  # of a metric that is a number they may hold one
 _CODED_TYPES = frozenset({"CE", "CWE", "CNE"})
 # OBX-11, table 0085: what is no result, and what takes an earlier result back or replaces it.
-_STATUS_VALIDITY = dict.fromkeys("XWNOI", Validity.INVALID)
+# A status that the table does not have says nothing that could be trusted.
+_STATUS_VALIDITY = {
+    **dict.fromkeys(("", NULL, *"ABCDFPRSUV"), Validity.VALID),
+    **dict.fromkeys("XWNOI", Validity.INVALID),
+}
 _STATUS_MARKS = {"C": Mark.CORRECTION, "D": Mark.WITHDRAWAL, "W": Mark.WITHDRAWAL}
 # OBX-8: IHE PCD TF-2 table B.8 (IEEE 11073-10201 MeasurementStatus), and table 0078 for off-scale values.
 _FLAG_VALIDITY = {
@@ -207,8 +211,11 @@ def _is_setting(fields: list[str], syntax: Syntax) -> bool:
 
 
 def _validity(flags: str, status: str, syntax: Syntax) -> Validity:
-    found = [_FLAG_VALIDITY.get(flag, Validity.VALID) for flag in _identifiers(flags, syntax)]
-    return max(*found, _STATUS_VALIDITY.get(status, Validity.VALID))
+    words = _identifiers(flags, syntax)
+    # Some senders write a list of flags with commas in one repetition: H,INV.
+    words |= {part.strip() for word in words if "," in word for part in word.split(",")}
+    found = [_FLAG_VALIDITY.get(word, Validity.VALID) for word in words]
+    return max(*found, _STATUS_VALIDITY.get(status, Validity.QUESTIONABLE))
 
 
 def node_path(sub_id: str) -> tuple[str, ...]:

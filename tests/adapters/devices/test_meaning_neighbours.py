@@ -6,8 +6,8 @@ import pytest
 
 from schemas.errors import FrameError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
-from schemas.report import ChannelWords, Kind, Mark
-from tests.hl7 import OBR, PV1, frame, measured, obx, records, reports, source, words_of
+from schemas.report import ChannelWords, ClockQuality, Kind, Mark, Validity
+from tests.hl7 import MSH, OBR, PV1, frame, measured, obx, records, reports, source, words_of
 
 TEMP = "150344^MDC_TEMP^MDC"
 ROWS = (("x", "MDC_TEMP"), ("y", "MDC_PULS_OXIM_SAT_O2"), ("z", "MDC_TEMP"))
@@ -112,3 +112,30 @@ def test_a_patient_of_an_earlier_message_is_not_taken_to_another_bed() -> None:
     assert said("PID|||A1", "PV1||I|^^ICU&1") == [("test/PV1-3=^^ICU&1", ["A1", "I", "^^ICU&1"])]
     assert said("PV1||I| ^^ICU&1") == []
     assert said("PV1||I|^^ICU&2") == [("test/PV1-3=^^ICU&2", ["I", "^^ICU&2"])]
+
+
+# --- statuses, and times of clocks that lost theirs ---
+
+
+@pytest.mark.parametrize(
+    ("status", "flags", "validity"),
+    [("Z", "", Validity.QUESTIONABLE), ("FX", "", Validity.QUESTIONABLE), ("", "", Validity.VALID),
+     ('""', "", Validity.VALID), *((status, "", Validity.VALID) for status in "ABCDFPRSUVf"),
+     ("F", "H,INV", Validity.INVALID), ("F", "H, ques", Validity.QUESTIONABLE),
+     ("F", "H~L,OFF", Validity.NOT_AVAILABLE), ("F", "H,L", Validity.VALID), ("Z", "H,INV", Validity.INVALID)],
+)  # fmt: skip
+def test_a_status_that_no_table_has_is_questionable(status: str, flags: str, validity: Validity) -> None:
+    assert records(measured(obx("97", status=status, flags=flags)))[0].validity is validity
+
+
+@pytest.mark.parametrize(("stated", "live"), [("t", ["t"]), ("T", ["t"]), ("t", ["T "]), ("", ["p"])])
+def test_a_processing_id_is_compared_without_its_case(stated: str, live: list[str]) -> None:
+    data = frame(PV1, OBR, obx("97"), msh=MSH.replace("|P|", f"|{stated}|"))
+    assert records(data, source(processing_ids_live=tuple(live)))[0].marks == Mark(0)
+
+
+@pytest.mark.parametrize("reset", ["19800101000000", "20000101000000+0000"])
+def test_the_time_of_a_clock_that_was_reset_is_not_the_devices_own(reset: str) -> None:
+    (report,) = reports(frame(PV1, f"OBR|1|||X|||{reset}", obx("97"), msh=MSH.replace("20260921141319+0000", reset)))
+    assert (report.device_at_us, report.clock_quality, report.own_time) == (None, ClockQuality.DOUBTFUL, False)
+    assert report.records[0].note == f"OBR-7 as sent: {reset}"

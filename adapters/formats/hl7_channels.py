@@ -15,7 +15,7 @@ A dialect that declares its ordinals stable has them among the words.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -28,6 +28,8 @@ DEVICES_MAX = 10_000  # of a source; the one that was first seen longest ago is 
 WORDS_MAX = 5_000  # of a device; beyond it all are forgotten
 RESOLVED_MAX = 500  # groups of a device whose channels are remembered
 PATHS_MAX = 16  # of one thing
+SHARED_MDS_MAX = 64  # of a place; beyond it, all of the place's
+ANY_MDS = "*"
 AMBIGUOUS = int(Mark.AMBIGUOUS)
 _word_number = lru_cache(16_384)(lambda words: words.number)
 
@@ -54,9 +56,14 @@ class Channel:
 
 
 class Tree:
-    """The nodes of one OBR: their words, and the equipment that they and their values name (OBX-18)."""
+    """The nodes of one OBR: their words, and the equipment that they and their values name (OBX-18).
 
-    def __init__(self, observations: Sequence[Observation]) -> None:
+    `shared_mds` are those in which several devices were seen before: their values lend one another nothing.
+    """
+
+    def __init__(self, observations: Sequence[Observation], shared_mds: frozenset[str] = frozenset()) -> None:
+        self._shared_mds = shared_mds
+        self.asks_neighbours = False  # whether a value has the equipment of its neighbours unless their MDS is shared
         self._words: dict[tuple[str, ...], set[str]] = {}
         self._equipment: dict[tuple[str, ...], set[str]] = {}
         self._equipment_of_mds: dict[str, set[str]] = {}
@@ -91,7 +98,14 @@ class Tree:
             if named:
                 return next(iter(named)) if len(named) == 1 else ""
         named = self._equipment_of_mds.get(_mds(what), set())
-        return next(iter(named)) if len(named) == 1 else ""
+        if len(named) != 1:
+            return ""
+        self.asks_neighbours = True
+        return "" if self._shared_mds & {_mds(what), ANY_MDS} else next(iter(named))
+
+    def equipment_by_mds(self) -> list[tuple[str, str]]:
+        """Each MDS that has a place in the tree, with each OBX-18 in it as sent."""
+        return [(mds, sent) for mds, named in self._equipment_of_mds.items() if mds for sent in sorted(named)]
 
     def only_equipment(self) -> str:
         """OBX-18 as sent, where all of the OBR that name one name the same; else ""."""
@@ -101,6 +115,41 @@ class Tree:
 
 def _mds(what: Observation) -> str:
     return what.path[0] if what.path else ""
+
+
+@dataclass
+class KnownEquipment:
+    """Which devices were seen in an MDS of a place (the claim of a bed or a connection), from all messages so far.
+
+    A message may name one of them alone: whose the values are that name none cannot be told from that message.
+    """
+
+    first: dict[tuple[str, str], str] = field(default_factory=dict)  # by place and MDS: the first device
+    shared: dict[str, frozenset[str]] = field(default_factory=dict)  # by place: the MDS in which there was a second
+
+    def shared_mds(self, place: str) -> frozenset[str]:
+        """The MDS of a place in which several devices were seen."""
+        return self.shared.get(place, frozenset())
+
+    def learn(self, place: str, named: Iterable[tuple[str, str]]) -> bool:
+        """Learn the devices of each MDS; whether one that had a single device has several now."""
+        changed = False
+        for mds, device in named:
+            first = self.first.get((place, mds))
+            if first is None:
+                if len(self.first) >= DEVICES_MAX:
+                    del self.first[next(iter(self.first))]
+                self.first[place, mds] = device
+            elif first != device and not self.shared_mds(place) & {mds, ANY_MDS}:
+                self._share(place, mds)
+                changed = True
+        return changed
+
+    def _share(self, place: str, mds: str) -> None:
+        known = self.shared_mds(place)
+        if place not in self.shared and len(self.shared) >= DEVICES_MAX:
+            del self.shared[next(iter(self.shared))]
+        self.shared[place] = known | {mds} if len(known) < SHARED_MDS_MAX else frozenset({ANY_MDS})
 
 
 _Alike = tuple[Kind, int, str, ChannelWords]

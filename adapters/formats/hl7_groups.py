@@ -48,10 +48,16 @@ class Group:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Plan:
-    """How the OBX of one OBR fall into groups; it comes again with every message of the sender."""
+    """How the OBX of one OBR fall into groups; it comes again with every message of the sender.
+
+    `equipment` is each MDS with each device in it, `asks_neighbours` whether a value's is that of its
+    neighbours, as long as they have one.
+    """
 
     groups: tuple[Group, ...]
     has_waves: bool
+    equipment: tuple[tuple[str, str], ...] = ()
+    asks_neighbours: bool = False
 
 
 @dataclass(eq=False, slots=True)
@@ -292,13 +298,14 @@ def plan_of(
     *,
     by_equipment: str,
     stable_ordinals: bool,
+    shared_mds: frozenset[str],
     kind: Kind | None = None,
 ) -> Plan:
     """The groups of one OBR. `slots` tell which OBX have one time (empty: all), `waves` those that are waves, `skipped`
     those that are said elsewhere. `by_equipment` is the source's name where OBX-18 names devices, "" where it does not.
-    `kind` overrides that of metrics.
+    `shared_mds` are those in which no value is lent its neighbour's device. `kind` overrides that of metrics.
     """
-    tree = Tree(observations)
+    tree = Tree(observations, shared_mds)
     grouped: dict[tuple[Kind, str, int], list[int]] = {}
     entries: dict[int, Entry] = {}
     for place, what in enumerate(observations):
@@ -316,7 +323,11 @@ def plan_of(
         Group(its_kind, equipment, tuple(entries[place] for place in places), tuple(places))
         for (its_kind, equipment, _), places in grouped.items()
     )
-    return Plan(groups, any(what.is_wave for what in observations))
+    named = [
+        (mds, equipment_claim(by_equipment, sent, observations[0].syntax))
+        for mds, sent in (tree.equipment_by_mds() if by_equipment else ())
+    ]
+    return Plan(groups, any(what.is_wave for what in observations), tuple(dict.fromkeys(named)), tree.asks_neighbours)
 
 
 def time_slots(times: list[str]) -> tuple[int, ...]:

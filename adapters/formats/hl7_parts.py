@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from adapters.driver import Source
 from adapters.formats.hl7_alarms import DeviceAlarm, alarm_of
-from adapters.formats.hl7_channels import Channels, Entry, Tree
+from adapters.formats.hl7_channels import Channels, Entry, KnownEquipment, Tree
 from adapters.formats.hl7_clock import Clock, Moment
 from adapters.formats.hl7_dialects import Dialect
 from adapters.formats.hl7_groups import PLANS_MAX, Group, Order, Plan, Rows, Table, Tables, Walk, plan_of, time_slots
@@ -48,6 +48,7 @@ class SourceMemory:
     rows: Rows
     tables: Tables = field(default_factory=Tables)
     devices: dict[str, Channels] = field(default_factory=dict)
+    equipment: KnownEquipment = field(default_factory=KnownEquipment)
     emitted: dict[str, dict[str, Any]] = field(default_factory=dict)
     shapes: Shapes = field(default_factory=Shapes)
 
@@ -73,11 +74,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Said:
-    """What a message says: its parts, whose they are, and its segments that are not read, by name."""
+    """What a message says: its parts, whose they are, and its segments that are not read, by name.
+
+    `has_shape` is False where whose they are depends on the connection.
+    """
 
     walk: Walk
     parts: list[Part]
     claims: Claims
+    has_shape: bool = True
 
 
 @dataclass
@@ -89,18 +94,28 @@ class PartsReader:
     memory: SourceMemory
     clock: Clock
     event: str  # MSH-9.2
+    _has_shape: bool = True
+    _learned_equipment: bool = False
 
     def read(self) -> Said:
         """Everything that the message says; raises FrameError where it says nothing that can be read."""
         walk = self.walk()
-        parts = [part for order in walk.orders for part in self._parts(order, walk.table)]
+        parts = self._parts_of(walk)
         self._count_notes(walk, parts)
         named = [patient for patient, _ in walk.patients if patient.is_named]
         if walk.malformed and (parts or named):
             raise FrameError("malformed-segment", f"{walk.malformed} is indented, or not in capitals")
         if not parts and not named and self.message.msh[10].strip() not in self.memory.dialect.heartbeats:
             raise FrameError("no-observations", "no segment of it says anything that can be read")
-        return Said(walk, parts, self._claims(parts, walk))
+        return Said(walk, parts, self._claims(parts, walk), self._has_shape)
+
+    def _parts_of(self, walk: Walk) -> list[Part]:
+        """All parts; once more where they taught that an MDS has several devices."""
+        parts = [part for order in walk.orders for part in self._parts(order, walk.table)]
+        if not self._learned_equipment:
+            return parts
+        self.memory.shapes.forget()
+        return [part for order in walk.orders for part in self._parts(order, walk.table)]
 
     @staticmethod
     def _count_notes(walk: Walk, parts: list[Part]) -> None:
@@ -147,13 +162,19 @@ class PartsReader:
         if self.event == ALERTS:
             yield from self._alert_parts(order, slots)
             return
-        key = (tuple(order.observations), slots)
+        equipment = self.memory.equipment
+        shared_mds = equipment.shared_mds(order.claim)
+        key = (tuple(order.observations), slots, shared_mds)
         plan = table.plans.get(key)
         if plan is None:
-            plan = self._plan(order.observations, slots)
+            plan = self._plan(order.observations, slots, shared_mds)
             if len(table.plans) >= PLANS_MAX:
                 table.plans.clear()
             table.plans[key] = plan
+        if equipment.learn(order.claim, plan.equipment):
+            self._learned_equipment = True
+        if plan.asks_neighbours and order.claim == self.source.claim():  # another connection may have several devices
+            self._has_shape = False
         waves: dict[int, Wave] = {}
         if plan.has_waves:
             plan, waves = self._plan_with_waves(order, slots, table)
@@ -161,8 +182,8 @@ class PartsReader:
             yield Part(order, group, self.clock.moment(order.obr_7, order.times[group.places[0]]), waves)
 
     def _plan(
-        self, observations: Sequence[Observation], slots: Sequence[int], waves: frozenset[int] = frozenset(),
-        skipped: frozenset[int] = frozenset(), kind: Kind | None = None,
+        self, observations: Sequence[Observation], slots: Sequence[int], shared_mds: frozenset[str],
+        waves: frozenset[int] = frozenset(), skipped: frozenset[int] = frozenset(), kind: Kind | None = None,
     ) -> Plan:  # fmt: skip
         memory = self.memory
         return plan_of(
@@ -172,6 +193,7 @@ class PartsReader:
             skipped,
             by_equipment=memory.by_equipment,
             stable_ordinals=memory.dialect.stable_ordinals,
+            shared_mds=shared_mds,
             kind=kind,
         )
 
@@ -186,10 +208,11 @@ class PartsReader:
                 if key not in table.waves:
                     table.waves[key] = with_unit_field(what, wave.unit_field)
                 observations[place] = table.waves[key]
-        plan_key = (tuple(observations), slots, tuple(waves), tuple(sorted(used)))
+        shared_mds = self.memory.equipment.shared_mds(order.claim)
+        plan_key = (tuple(observations), slots, shared_mds, tuple(waves), tuple(sorted(used)))
         plan = table.plans.get(plan_key)
         if plan is None:
-            plan = self._plan(observations, slots, frozenset(waves), frozenset(used))
+            plan = self._plan(observations, slots, shared_mds, frozenset(waves), frozenset(used))
             table.plans[plan_key] = plan
         return plan, waves
 
@@ -199,7 +222,8 @@ class PartsReader:
         moments = [self.clock.moment(order.obr_7, time) for time in order.times]
         alarm = alarm_of(segments, order.observations, [moment.device_at_us for moment in moments])
         if alarm is None:
-            for group in self._plan(order.observations, slots, kind=Kind.ALERT).groups:
+            shared_mds = self.memory.equipment.shared_mds(order.claim)
+            for group in self._plan(order.observations, slots, shared_mds, kind=Kind.ALERT).groups:
                 yield Part(order, group, moments[group.places[0]], {})
             return
         tree = Tree(order.observations)
@@ -238,7 +262,13 @@ def learn_shape(
     frame: bytes, message: Message, said: Said, marks: int, memory: SourceMemory, by_connection: str
 ) -> None:
     """Remember the message's shape, where nothing of it depends on what changes."""
-    if not said.parts or memory.dialect.remembers or said.walk.keep_lines or not has_shape(memory.rule):
+    if (
+        not said.parts
+        or not said.has_shape
+        or memory.dialect.remembers
+        or said.walk.keep_lines
+        or not has_shape(memory.rule)
+    ):
         return
     orders = [
         (order, tuple(part.group for part in said.parts if part.order is order)) for order in said.walk.orders

@@ -3,7 +3,8 @@ r"""HL7 v2 observations, ORU^R01 and R40 of 2.1 to 2.8, in the dialects of `hl7_
 One OBR group is one report; an OBX with a time of its own (OBX-14: cuff pressures) is a report of its own; so is what a
 person set on the device (OBX-17), a wave, and what is said of another device or patient. The identifiers of PID and PV1
 are a `context` report, once and when they change; a channel's words a `description`. What is no observation (ADT, MDM)
-is kept whole as a `context` report, not used yet. What a value means: docs/adr/0007-what-an-hl7-value-means.md.
+is kept whole as a `context` report with its first patient, and one for each further patient (A17), not used yet.
+What a value means: docs/adr/0007-what-an-hl7-value-means.md.
 
     MSH|^~\&|VSP^080019FFFE134535^EUI-64|GE|||20260921141319-0700||ORU^R01^ORU_R01|0800|P|2.6|||NE|AL
     PID|||HED12^^^PID^MR                                                   a patient, to whom the lines below belong
@@ -31,7 +32,7 @@ from adapters.formats.hl7_dialects import DIALECTS
 from adapters.formats.hl7_groups import Rows
 from adapters.formats.hl7_observation import reading_of
 from adapters.formats.hl7_parts import PartsReader, SourceMemory, learn_shape, parts_of_match
-from adapters.formats.hl7_patients import Patient, field_rule
+from adapters.formats.hl7_patients import field_rule
 from adapters.formats.hl7_reports import Emitter
 from adapters.formats.hl7_shapes import Match
 from adapters.formats.hl7v2 import NULL, Message, Syntax
@@ -123,8 +124,7 @@ def _reports_of_message(frame: bytes, source: Source[Hl7Settings], memory: Sourc
     if what != "ORU":
         walk = reader.walk()
         emitter.count(walk.unread)
-        patient, claim = walk.patients[0] if walk.patients else (Patient(), source.claim())
-        return [emitter.whole(msh[9], frame, Lane.ADT if what == "ADT" else Lane.LIVE, patient, claim)]
+        return emitter.whole(msh[9], frame, Lane.ADT if what == "ADT" else Lane.LIVE, walk.patients)
     said = reader.read()
     emitter.count(said.walk.unread)
     emitter.remember_patient([patient for patient, _ in said.walk.patients])

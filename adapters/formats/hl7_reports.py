@@ -18,10 +18,11 @@ from adapters.formats.hl7_channels import Channel, Entry, channels_of
 from adapters.formats.hl7_charset import printable
 from adapters.formats.hl7_clock import Clock, Moment
 from adapters.formats.hl7_observation import MARKS, record_of
-from adapters.formats.hl7_parts import ALARM, PATIENT, PREFIX, Claims, Part, SourceMemory
+from adapters.formats.hl7_parts import ALARM, DEVICES_MAX, PATIENT, PREFIX, Claims, Part, SourceMemory
 from adapters.formats.hl7_patients import Patient, context_of, text_record
 from adapters.formats.hl7_waves import Wave
 from adapters.formats.hl7v2 import Syntax
+from schemas.errors import FrameError
 from schemas.report import ClockQuality, Kind, Lane, Mark, Record, RecordKind, Report
 
 MEMORY_MAX = 20_000  # things remembered of a connection; beyond it contexts and words are emitted once more
@@ -54,11 +55,20 @@ class Emitter:
             told += self._told(claim, same, channels)
         return [*self._contexts(claims), *self._ambiguous_rows(claims), *described, *told]
 
-    def whole(self, msh_9: str, frame: bytes, lane: Lane, patient: Patient, claim: str) -> Report:
-        """A message that is no observation, kept as it is."""
+    def whole(self, msh_9: str, frame: bytes, lane: Lane, patients: Claims) -> list[Report]:
+        """A message that is no observation, kept as it is with its first patient; each further one in a report."""
+        if len(patients) > DEVICES_MAX:
+            raise FrameError("too-many-devices", f"more than {DEVICES_MAX} patients")
+        patient, claim = patients[0] if patients else (Patient(), self.source.claim())
         records = (text_record("MSH-9", printable(msh_9)), *context_of(patient, self.syntax))
         kept = self._report(Kind.CONTEXT, claim, self.clock.of_message, self._marked(records))
-        return replace(kept, frame=frame, lane=lane)
+        reports = [replace(kept, frame=frame, lane=lane)]
+        for patient, claim in patients[1:]:
+            records = context_of(patient, self.syntax)
+            if records:
+                of_patient = self._report(Kind.CONTEXT, claim, self.clock.of_message, self._marked(records))
+                reports.append(replace(of_patient, lane=lane))
+        return reports
 
     def count(self, unread: Mapping[str, int]) -> None:
         """Segments that are not read, by name."""

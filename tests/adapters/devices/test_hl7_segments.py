@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.formats.hl7_parts import DEVICES_MAX
 from schemas.errors import FrameError
-from schemas.report import ClockQuality, Kind, Mark, Validity
+from schemas.report import ClockQuality, Kind, Lane, Mark, Validity
 from tests.hl7 import MSH, OBR, PV1, RECEIVED_AT_US, frame, measured, obx, records, reports, source
 
 NIBP = "150021^MDC_PRESS_BLD_NONINV_SYS^MDC"
@@ -208,3 +209,36 @@ def test_a_node_with_a_value_is_a_reading_too() -> None:
         obx("PUMP 3", "69986^MDC_DEV_PUMP^MDC", "", kind="ST", sub_id="1.0.0.0"), obx("97", sub_id="1.1.1.1")
     )
     assert [(r.text, r.mantissa) for r in records(data)] == [("PUMP 3", 0), (None, 97)]
+
+
+# --- movements of two patients ---
+
+TWO = ("PID|||A1", "PV1||I|ICU^^07", "PID|||B2", "PV1||I|ICU^^08")
+ADT = MSH.replace("ORU^R01^ORU_R01", "ADT^A17")
+
+
+def test_a_movement_of_two_patients_names_both() -> None:
+    data = frame("EVN|A17", *TWO, msh=ADT)
+    first, second = reports(data, kind=None)
+    assert [(r.claim, r.kind, r.lane, r.frame) for r in (first, second)] == [
+        ("test/PV1-3=ICU^^07", Kind.CONTEXT, Lane.ADT, data),
+        ("test/PV1-3=ICU^^08", Kind.CONTEXT, Lane.ADT, None),
+    ]
+    assert [r.text for r in first.records] == ["ADT^A17", "A1", "I", "ICU^^07"]
+    assert [r.text for r in second.records] == ["B2", "I", "ICU^^08"]
+
+
+def test_a_movement_of_two_patients_in_a_test_is_training() -> None:
+    found = reports(frame(*TWO, msh=ADT.replace("|P|", "|T|")), kind=None)
+    assert [{r.marks for r in report.records} for report in found] == [{Mark.TRAINING}] * 2
+
+
+def test_a_second_patient_without_identifiers_is_no_report() -> None:
+    assert len(reports(frame(*TWO[:2], "PID|||", msh=ADT), kind=None)) == 1
+
+
+def test_patients_of_one_movement_are_bounded() -> None:
+    patients = [line for n in range(DEVICES_MAX + 1) for line in (f"PID|||{n}", f"PV1||I|ICU^^{n}")]
+    assert len(reports(frame(*patients[:-2], msh=ADT), kind=None)) == DEVICES_MAX
+    with pytest.raises(FrameError, match="too-many-devices"):
+        reports(frame(*patients, msh=ADT))

@@ -103,6 +103,36 @@ def scaled(text: str, exponent_shift: int = 0) -> tuple[int, int] | None:
     return parts[0], parts[1] + exponent_shift
 
 
+def unit_of(stated: Iterable[str], row: Mapped | None) -> int:
+    """The unit's code; 0: none is known, or what is said of it contradicts itself.
+
+    `stated` are the sender's words for the unit (its number, its name, its symbol). A known unit that the sender states
+    is used, and the row's where none is stated that is known. One that contradicts the row makes the unit doubtful,
+    unless the row says that the sender's is wrong, or shifts the value from the one into the other (uV by 10^-3: mV).
+    """
+    if row is not None and row.unit_is_wrong:
+        return row.unit
+    known = [unit for word in stated if (unit := nomenclature.unit_from_text(word)) is not None]
+    if not known:
+        return row.unit if row else 0
+    first = known[0].code
+    if any(_factor(first, other.code) != 1.0 for other in known[1:]):
+        return 0
+    if row is None or not row.unit or _factor(first, row.unit) == 1.0:
+        return first
+    factor = _factor(first, row.unit)
+    is_shifted = factor is not None and abs(factor / 10.0**row.exponent_shift - 1) < 1e-9
+    return row.unit if is_shifted else 0
+
+
+def _factor(unit: int, other: int) -> float | None:
+    """What a number in `unit` is multiplied by for `other`; None where that does not do."""
+    if unit == other:
+        return 1.0
+    factor, offset = nomenclature.conversion(unit, other) or (None, 0.0)
+    return factor if offset == 0.0 else None
+
+
 class _Row(msgspec.Struct, forbid_unknown_fields=True):
     metric: str
     code: str = ""

@@ -3,6 +3,9 @@
 The payload is read exactly (37.0 stays 370e-1); NaN, Infinity and a name given twice in one object are refused. A
 sender's payloads differ in their values alone: what the values of one shape are is remembered as a plan, and the next
 payload is read by it. A plan gives what reading the payload afresh gives, or does not fit.
+
+A text named `unit` or `units` beside a mapped value is the unit that the sender states: it counts where the row has
+none, and where it contradicts the row's the value has no unit and is doubtful, unless the row says `unit_is_wrong`.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from adapters.formats.json_values import (
     read_value,
     split,
 )
-from adapters.site import Mapped, SiteMapping, scaled
+from adapters.site import Mapped, SiteMapping, scaled, unit_of
 from schemas.report import (
     COMPARATORS,
     AsSent,
@@ -61,6 +64,8 @@ _NO_READING = re.compile(
 # For each source: how many plans, for how many topics it is known which to try, and how many of them.
 PLANS_MAX, TOPICS_MAX, PLANS_PER_TOPIC_MAX = 256, 10_000, 4
 _UNMAPPED = Mapped(0, 0)
+_UNIT_CHARS_MAX = 40  # a longer text is no unit: it would be repeated with each value beside it
+_UNIT_NAMES = ("unit", "units")  # of a value beside another: {"temp": {"value": 98.6, "unit": "degF"}}
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -83,8 +88,8 @@ class MqttJsonSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Slot:
     """A value's place in a payload, and what the site says that it is."""
 
-    mapped: Mapped
-    as_sent: AsSent | None  # where the site says nothing
+    mapped: Mapped  # its unit is the one that counts
+    as_sent: AsSent | None  # where the site says nothing, or the payload states another unit
 
 
 # --- one payload ----------------------------------------------------------------------------------------------------
@@ -104,11 +109,12 @@ def read(frame: bytes, source: Source[MqttJsonSettings]) -> Sequence[Report]:
         plans.learn(text, leaves, source)
     settings = source.settings
     doubtful = _has_time_in_parts(leaves, settings)
-    time = leaves.pop(settings.time_field, None) if settings.time_field else None
-    device = leaves.pop(settings.device, None) if settings.device else None
-    if not leaves:
+    values = dict(leaves)
+    time = values.pop(settings.time_field, None) if settings.time_field else None
+    device = values.pop(settings.device, None) if settings.device else None
+    if not values:
         return ()
-    records = tuple([_record(_slot(path, source), leaf) for path, leaf in leaves.items()])
+    records = tuple([_record(_slot(path, leaves, source), leaf) for path, leaf in values.items()])
     report = _report(records, time, device, source)
     if doubtful:
         report = msgspec.structs.replace(report, clock_quality=ClockQuality.DOUBTFUL)
@@ -161,9 +167,25 @@ def _instant_of_number(time: str, power_to_us: int) -> Instant | None:
     return Instant(us, 1_000 if power_to_us == 6 and exponent >= 0 else 0)
 
 
-def _slot(path: str, source: Source[MqttJsonSettings]) -> _Slot:
+def _slot(path: str, leaves: dict[str, Leaf], source: Source[MqttJsonSettings]) -> _Slot:
     found = source.site.find(SYSTEM, path)
-    return _Slot(_UNMAPPED, AsSent(SYSTEM, path)) if found is None else _Slot(found, None)
+    if found is None:
+        return _Slot(_UNMAPPED, AsSent(SYSTEM, path))
+    texts = [leaves[each] for each in _unit_paths(path, leaves)]
+    stated = [text for text in texts if isinstance(text, str) and not isinstance(text, Numeral)]
+    stated = [text for text in stated if 0 < len(text) <= _UNIT_CHARS_MAX]
+    if not stated:
+        return _Slot(found, None)
+    unit = unit_of(stated, found)
+    return _Slot(found._replace(unit=unit), None if unit else AsSent(SYSTEM, path, "^".join(stated)))
+
+
+def _unit_paths(path: str, leaves: dict[str, Leaf]) -> list[str]:
+    """Where the payload states a value's unit. At the top `unit` is as likely a ward, but beside `value`."""
+    parent, dot, name = path.rpartition(".")
+    if name in _UNIT_NAMES or not (dot or name == "value"):
+        return []
+    return [each for unit in _UNIT_NAMES if (each := f"{parent}{dot}{unit}") in leaves]
 
 
 def _record(slot: _Slot, leaf: Leaf) -> Record:
@@ -173,7 +195,7 @@ def _record(slot: _Slot, leaf: Leaf) -> Record:
     if leaf is None or leaf in mapped.missing:
         text = None if leaf is None else _text(leaf)
         return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=text, as_sent=as_sent)
-    if isinstance(leaf, str) and (as_sent is None or isinstance(leaf, Numeral)):
+    if isinstance(leaf, str) and (code or isinstance(leaf, Numeral)):
         parts = _number(leaf, mapped)
         if parts is not None:
             return Record(code, unit, 0, RecordKind.NUMERIC, Validity.VALID, *parts, Mark(0), None, None, as_sent)
@@ -215,10 +237,11 @@ class _Gap(NamedTuple):
 
 
 class _Plan:
-    """How payloads of one shape are read: what their values are."""
+    """How payloads of one shape are read: what their values are. `units` are the values that stay the same."""
 
-    def __init__(self, shape: Shape, gaps: Sequence[_Gap]) -> None:
+    def __init__(self, shape: Shape, gaps: Sequence[_Gap], units: Sequence[tuple[int, str]]) -> None:
         self._shape = shape
+        self._units = units
         self._slots = tuple([gap.slot for gap in gaps if gap.role is _Role.RECORD])
         roles = [gap.role for gap in gaps]
         self._time_at = roles.index(_Role.TIME) if _Role.TIME in roles else None
@@ -231,6 +254,9 @@ class _Plan:
         values = self._shape.values(text)
         if values is None:
             return None
+        for at, unit in self._units:
+            if values[at] != unit:
+                return None
         try:
             time = None if self._time_at is None else read_value(values[self._time_at])
             device = None if self._device_at is None else read_value(values[self._device_at])
@@ -249,11 +275,11 @@ def _record_of_value(slot: _Slot, value: str) -> Record:
 
 @dataclass
 class _Plans:
-    """The plans of a source, by the text between the values, and which of them its topics use, newest first."""
+    """The plans of a source, by the text between the values and the units, and which its topics use, newest first."""
 
     settings: MqttJsonSettings
     site: SiteMapping
-    by_text: dict[tuple[str, ...], _Plan] = field(default_factory=dict)
+    by_text: dict[object, _Plan] = field(default_factory=dict)
     by_topic: dict[str, list[_Plan]] = field(default_factory=dict)
     seen_once: dict[int, None] = field(default_factory=dict)  # hashes of texts: a plan is made for the second payload
 
@@ -262,10 +288,14 @@ class _Plans:
         between, values = split(text)
         if len(values) != len(leaves) or len(values) > SHAPE_VALUES_MAX:
             return
-        plan = self.by_text.pop(between, None) or self._make(between, values, leaves, source)
+        units = _units(values, leaves, source)
+        key = (between, units)
+        plan = self.by_text.pop(key, None)
+        if plan is None and self._is_second(key):
+            plan = self._make(between, values, units, leaves, source)
         if plan is None:
             return
-        _with_space(self.by_text, PLANS_MAX)[between] = plan  # last: the first was not used for longest
+        _with_space(self.by_text, PLANS_MAX)[key] = plan  # last: the first was not used for longest
         if source.peer not in self.by_topic:
             _with_space(self.by_topic, TOPICS_MAX)[source.peer] = []
         of_topic = self.by_topic[source.peer]
@@ -273,16 +303,20 @@ class _Plans:
             of_topic.insert(0, plan)
             del of_topic[PLANS_PER_TOPIC_MAX:]
 
+    def _is_second(self, key: object) -> bool:
+        if hash(key) in self.seen_once:
+            return True
+        _with_space(self.seen_once, PLANS_MAX)[hash(key)] = None
+        return False
+
     def _make(
-        self, between: tuple[str, ...], values: list[str], leaves: dict[str, Leaf], source: Source[MqttJsonSettings]
-    ) -> _Plan | None:
-        if hash(between) not in self.seen_once:
-            _with_space(self.seen_once, PLANS_MAX)[hash(between)] = None
-            return None
-        gaps = [_gap(path, source) for path in leaves]
+        self, between: tuple[str, ...], values: list[str], units: Sequence[tuple[int, str]], leaves: dict[str, Leaf],
+        source: Source[MqttJsonSettings],
+    ) -> _Plan | None:  # fmt: skip
+        gaps = [_gap(path, leaves, source) for path in leaves]
         if all(gap.role is not _Role.RECORD for gap in gaps) or _has_time_in_parts(leaves, self.settings):
             return None
-        return _Plan(Shape(between, values), gaps)
+        return _Plan(Shape(between, values), gaps, units)
 
 
 def _plans(source: Source[MqttJsonSettings]) -> _Plans:
@@ -292,13 +326,22 @@ def _plans(source: Source[MqttJsonSettings]) -> _Plans:
     return plans
 
 
-def _gap(path: str, source: Source[MqttJsonSettings]) -> _Gap:
+def _units(values: list[str], leaves: dict[str, Leaf], source: Source[MqttJsonSettings]) -> tuple[tuple[int, str], ...]:
+    """The places of a payload's values that state the unit of a mapped one, and what stands there."""
+    if not any(path.endswith(_UNIT_NAMES) for path in leaves):
+        return ()
+    mapped = [path for path in leaves if source.site.find(SYSTEM, path) is not None]
+    paths = {unit for path in mapped for unit in _unit_paths(path, leaves)}
+    return tuple((at, values[at]) for at, path in enumerate(leaves) if path in paths)
+
+
+def _gap(path: str, leaves: dict[str, Leaf], source: Source[MqttJsonSettings]) -> _Gap:
     settings = source.settings
     if settings.time_field and path == settings.time_field:
-        return _Gap(_Role.TIME, _slot(path, source))
+        return _Gap(_Role.TIME, _slot(path, leaves, source))
     if settings.device and path == settings.device:
-        return _Gap(_Role.DEVICE, _slot(path, source))
-    return _Gap(_Role.RECORD, _slot(path, source))
+        return _Gap(_Role.DEVICE, _slot(path, leaves, source))
+    return _Gap(_Role.RECORD, _slot(path, leaves, source))
 
 
 def _with_space(table: dict[K, V], limit: int) -> dict[K, V]:

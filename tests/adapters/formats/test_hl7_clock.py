@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats.hl7_clock import Clock, Moment
+from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7v2 import syntax
+from adapters.formats.moments import Moment
 from schemas.report import ClockQuality
 
 SYNTAX = syntax("|", r"^~\&", "ascii")

@@ -80,12 +80,6 @@ def test_a_message_that_fits_no_batch_has_told_nothing() -> None:
     assert [report.kind for report in read(message(*whose, "R|1|^^^K|4.1"), source)] == [Kind.CONTEXT, Kind.METRIC]
 
 
-def test_a_row_without_a_text_is_not_applied_to_the_first_of_several_texts_in_one_message() -> None:
-    source = source_of('[[mapping]]\ncode = "T"\nmetric = "MDC_TEMP_BODY"')
-    (report,) = read(message("R|1|^^^T^M|36.9|Cel", "R|2|^^^T^D|35.1|Cel"), source)
-    assert [record.code for record in report.records] == [0, 0]
-
-
 def test_what_could_not_be_kept_is_told_again() -> None:
     source, frame = source_of(), message("P|1|4711", "O|1|S-1", "R|1|^^^K|4.1", "R|2|^^^K|4.2")
     everything = [Kind.CONTEXT, Kind.DESCRIPTION, Kind.METRIC]

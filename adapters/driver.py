@@ -13,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from adapters.formats.values import scaled, text_record
 from adapters.session import Session
-from adapters.site import SiteMapping, scaled
+from adapters.site import Rows, SiteMapping
 from schemas.batch import encode_report
 from schemas.errors import FrameError, LayoutError
 from schemas.report import ClockQuality, Kind, Lane, Record, RecordKind, Report, Validity
@@ -22,6 +23,8 @@ from schemas.report import ClockQuality, Kind, Lane, Record, RecordKind, Report,
 LARGE_FRAME_BYTES = 64 * 1024  # what a smaller frame says fits a batch, whatever it says
 _LANE_OF_KIND = {Kind.WAVEFORM: Lane.WAVEFORM}
 _ABSENT = object()
+_ONCE = "emitted once"  # in `lasting`: the connection's memory in which a key stands
+EMITTED_ONCE_MAX = 20_000  # things of a source; beyond it the oldest are told once more
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -86,8 +89,43 @@ class Source(Generic[S]):
             uncertainty_ms=1000, own_time=own_time, lane=lane,
         )  # fmt: skip
 
-    def remember_emitted(self, key: str, value: object) -> None:
-        """Keep in `memory` what a report of this frame tells; it is taken back where the frame could not be kept."""
+    @property
+    def rows(self) -> Rows:
+        """The site's rows as they are applied to this source, on all its connections."""
+        found: Rows | None = self.lasting.get("rows")
+        if found is None or found.site is not self.site:
+            found = self.lasting["rows"] = Rows(self.site)
+        return found
+
+    def ambiguous_rows(self, claim: str) -> list[Report]:
+        """An event `mapping-ambiguous` for each of the site's rows that is not applied any more, once."""
+        reports = []
+        for row, (first, second) in self.rows.ambiguous.items():
+            key = f"ambiguous {row}"
+            if self.emitted_once(key) is None:
+                self.remember_emitted(key, row, once=True)
+                text = f"{row} is not applied: it came as {first!r} and as {second!r}; give each a row with its text"
+                record = text_record("vitalwire", "mapping-ambiguous", text)
+                at_us = self.received_at_us
+                reports.append(Report(Kind.EVENT, claim, at_us, at_us, ClockQuality.RECEIVED, (record,)))
+        return reports
+
+    def emitted_once(self, key: str) -> Any:
+        """What was remembered under the key with `once`, on whatever connection, and not taken back."""
+        memories = self.lasting.get(_ONCE)
+        memory = memories.get(key) if memories else None
+        return memory.get(key) if memory else None
+
+    def remember_emitted(self, key: str, value: object, *, once: bool = False) -> None:
+        """Keep in `memory` what a report of this frame tells; it is taken back where the frame could not be kept.
+
+        `once`: it holds for all connections of the source (`emitted_once`).
+        """
+        if once:
+            memories = self.lasting.setdefault(_ONCE, {})
+            if key not in memories and len(memories) >= EMITTED_ONCE_MAX:
+                del memories[next(iter(memories))]
+            memories[key] = self.memory
         self._emitted.append((key, self.memory.get(key, _ABSENT), value))
         self.memory[key] = value
 
@@ -150,12 +188,16 @@ class DeviceDriver(Generic[S]):
         return ("serial", "tcp") if self.serial else ("tcp",)
 
 
-def fitting(reports: Sequence[Report], frame: bytes) -> Sequence[Report]:
-    """The reports of a frame that may be a large one; FrameError where one is larger than a batch takes."""
+def fitting(reports: Sequence[Report], frame: bytes, source: Source[Any]) -> Sequence[Report]:
+    """The reports of a frame that may be a large one; FrameError where one is larger than a batch takes.
+
+    Then nothing of the frame was emitted.
+    """
     if len(frame) > LARGE_FRAME_BYTES:
         try:
             for report in reports:
                 encode_report(report, bytes(16), bytes(32))
         except LayoutError as error:
+            source.retract(source.take_emitted())
             raise FrameError(error.reason, error.detail) from None
     return reports

@@ -24,7 +24,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from functools import lru_cache
 from itertools import combinations
 from typing import Annotated, NamedTuple
 
@@ -32,10 +31,6 @@ import msgspec
 
 from schemas import nomenclature
 from schemas.errors import ConfigError
-from schemas.report import decimal_parts
-
-NUMERAL_CHARS_MAX = 40  # a record holds 19 digits; bounds the cache's memory
-_parts = lru_cache(8192)(decimal_parts)
 
 
 class Mapped(NamedTuple):
@@ -47,7 +42,7 @@ class Mapped(NamedTuple):
     code: int
     unit: int
     exponent_shift: int = 0
-    missing: tuple[str, ...] = ()
+    missing: frozenset[str] = frozenset()
     unit_is_wrong: bool = False
     decimal_comma: bool = False
     any_text: bool = False
@@ -93,14 +88,25 @@ def _folded(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def scaled(text: str, exponent_shift: int = 0) -> tuple[int, int] | None:
-    """Mantissa and exponent of a numeral as sent, shifted; None if it is none or a record cannot hold it."""
-    parts = _parts(text) if len(text) <= NUMERAL_CHARS_MAX else None
-    if parts is None or not exponent_shift:
-        return parts
-    if not -128 <= parts[1] + exponent_shift <= 127:
-        return None
-    return parts[0], parts[1] + exponent_shift
+class Rows:
+    """A site's rows for one source, whatever its connections: a row that matches whatever the text is not applied any
+    more once it is met with several."""
+
+    def __init__(self, site: SiteMapping) -> None:
+        self.site = site
+        self.ambiguous: dict[str, tuple[str, str]] = {}  # rows with the first two texts that they were met with
+        self._texts: dict[str, str] = {}  # by row
+
+    def find(self, system: str, code: str, text: str) -> Mapped | None:
+        """The row for what the sender calls so."""
+        mapped = self.site.find(system, code, text)
+        if mapped is None or not mapped.any_text:
+            return mapped
+        if text and mapped.row not in self.ambiguous:
+            first = self._texts.setdefault(mapped.row, text)
+            if _folded(first) != _folded(text):
+                self.ambiguous[mapped.row] = (first, text)
+        return None if mapped.row in self.ambiguous else mapped
 
 
 def unit_of(stated: Iterable[str], row: Mapped | None) -> int:
@@ -231,7 +237,7 @@ def _mapped(named: _Named, where: str) -> Mapped:
         code=metric.code,
         unit=unit.code if unit else 0,
         exponent_shift=row.power_of_ten,
-        missing=row.missing,
+        missing=frozenset(text.strip() for text in row.missing),
         unit_is_wrong=row.unit_is_wrong,
         decimal_comma=row.decimal_comma,
         any_text=not row.key.text,

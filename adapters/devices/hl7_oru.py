@@ -29,7 +29,6 @@ from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.hl7_charset import codec_of
 from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_dialects import DIALECTS
-from adapters.formats.hl7_groups import Rows
 from adapters.formats.hl7_observation import reading_of
 from adapters.formats.hl7_parts import PartsReader, SourceMemory, learn_shape, parts_of_match
 from adapters.formats.hl7_patients import field_rule
@@ -83,11 +82,7 @@ class Hl7Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read(frame: bytes, source: Source[Hl7Settings]) -> Sequence[Report]:
     """One message: what it says of patients and channels, where that is new, then its observations."""
-    try:
-        return fitting(_reports(frame, source), frame)
-    except FrameError:
-        source.retract(source.take_emitted())
-        raise
+    return fitting(_reports(frame, source), frame, source)
 
 
 def _reports(frame: bytes, source: Source[Hl7Settings]) -> Sequence[Report]:
@@ -156,7 +151,7 @@ def _memory(source: Source[Hl7Settings]) -> SourceMemory:
         rule=field_rule(_PLACE if by_equipment else settings.device or _PLACE),
         by_equipment=source.name if by_equipment else "",
         reading=reading_of(dialect, source.site, settings.decimal_comma),
-        rows=Rows(source.site),
+        rows=source.rows,
     )
     return made
 

@@ -11,7 +11,6 @@ none, and where it contradicts the row's the value has no unit and is doubtful, 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -35,13 +34,13 @@ from adapters.formats.json_values import (
     read_value,
     split,
 )
-from adapters.site import Mapped, SiteMapping, scaled, unit_of
+from adapters.formats.moments import received, unread_time
+from adapters.formats.values import MARKS, is_no_reading, read_number
+from adapters.site import Mapped, SiteMapping, unit_of
 from schemas.report import (
-    COMPARATORS,
     AsSent,
     ClockQuality,
     Kind,
-    Mark,
     Record,
     RecordKind,
     Report,
@@ -54,13 +53,6 @@ SYSTEM = "JSON"
 # What is earlier is the time of a clock that was reset, as in `instants`.
 _SINCE_S, _UNTIL_S = 978_307_200, 4_102_444_800  # 2001-01-01, 2100-01-01
 _TIME_CHARS_MAX = 40
-_BOUND = re.compile(r" *(<=|>=|[<>≤≥]) *([^<>=]*)")
-_COMPARATORS = {"≤": "<=", "≥": ">="}
-_DECIMAL_COMMA = re.compile(r" *[+-]?[0-9]*,[0-9]+ *")
-# Where a number is expected, these say that there is none: "---", "--.-", "" and words, as in HL7.
-_NO_READING = re.compile(
-    r"[-–—*?_. ]*|none|null|nil|nan|na|n/a|n\.a\.|n/m|inv|invalid|not available|no reading", re.IGNORECASE
-)
 # For each source: how many plans, for how many topics it is known which to try, and how many of them.
 PLANS_MAX, TOPICS_MAX, PLANS_PER_TOPIC_MAX = 256, 10_000, 4
 _UNMAPPED = Mapped(0, 0)
@@ -118,7 +110,7 @@ def read(frame: bytes, source: Source[MqttJsonSettings]) -> Sequence[Report]:
     report = _report(records, time, device, source)
     if doubtful:
         report = msgspec.structs.replace(report, clock_quality=ClockQuality.DOUBTFUL)
-    return fitting((report,), frame)
+    return fitting((report,), frame, source)
 
 
 def _has_time_in_parts(leaves: dict[str, Leaf], settings: MqttJsonSettings) -> bool:
@@ -135,8 +127,8 @@ def _report(records: tuple[Record, ...], time: Leaf, device: Leaf, source: Sourc
         return Report(Kind.METRIC, claim, received_us, received_us, ClockQuality.RECEIVED, records)
     at = _instant(time, source)
     if at is None:
-        sent = Record(kind=RecordKind.TEXT, text=_text(time), as_sent=AsSent(SYSTEM, settings.time_field or ""))
-        return Report(Kind.METRIC, claim, received_us, received_us, ClockQuality.DOUBTFUL, (*records, sent))
+        moment = received(received_us, unread_time(settings.time_field or "", _text(time)))
+        return moment.report(Kind.METRIC, claim, moment.noted(records))
     return Report(
         Kind.METRIC, claim, at.us, received_us, ClockQuality.DEVICE, records, at.us, at.uncertainty_ms,
         own_time=NUMERAL.fullmatch(str(time)) is not None or states_second(str(time)),
@@ -192,28 +184,19 @@ def _record(slot: _Slot, leaf: Leaf) -> Record:
     """The value as its slot has it: a number, a bound, a text, or no reading."""
     mapped, as_sent = slot.mapped, slot.as_sent
     code, unit = mapped.code, mapped.unit
-    if leaf is None or leaf in mapped.missing:
-        text = None if leaf is None else _text(leaf)
-        return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=text, as_sent=as_sent)
+    if leaf is None:
+        return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, as_sent=as_sent)
     if isinstance(leaf, str) and (code or isinstance(leaf, Numeral)):
-        parts = _number(leaf, mapped)
-        if parts is not None:
-            return Record(code, unit, 0, RecordKind.NUMERIC, Validity.VALID, *parts, Mark(0), None, None, as_sent)
-        if _NO_READING.fullmatch(leaf):
-            return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=leaf, as_sent=as_sent)
-        bound = _BOUND.fullmatch(leaf)
-        parts = _number(bound[2], mapped) if bound else None
-        if bound and parts is not None:
-            marks = COMPARATORS[_COMPARATORS.get(bound[1], bound[1])]
-            return Record(code, unit, 0, RecordKind.BOUND, Validity.VALID, *parts, marks, None, None, as_sent)
+        is_missing = leaf.strip() in mapped.missing
+        number = read_number(leaf, mapped.exponent_shift, decimal_comma=mapped.decimal_comma)
+        if is_missing or (number is None and is_no_reading(leaf)):
+            return Record(code, unit, 0, RecordKind.NUMERIC, Validity.NOT_AVAILABLE, text=leaf or None, as_sent=as_sent)
+        if number is not None:
+            mantissa, exponent, marks = number
+            return Record(
+                code, unit, 0, number.kind, Validity.VALID, mantissa, exponent, MARKS[marks], None, None, as_sent
+            )  # fmt: skip
     return Record(code, unit, 0, RecordKind.TEXT, text=_text(leaf), as_sent=as_sent)
-
-
-def _number(text: str, mapped: Mapped) -> tuple[int, int] | None:
-    """Mantissa and exponent of a numeral, None if it is none; "36,5" is one where the site's row says so."""
-    if mapped.decimal_comma and _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    return scaled(text, mapped.exponent_shift)
 
 
 def _text(leaf: str | bool) -> str:

@@ -22,10 +22,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from adapters.formats.hl7_charset import printable
 from adapters.formats.hl7_observation import NOTHING, Observation, code_of_triplets, label_of, triplets_of
 from adapters.formats.hl7v2 import Segment, Syntax
-from adapters.site import scaled
+from adapters.formats.values import printable, scaled
 from schemas.report import Alarm, AlarmKind, AlarmPriority, AlarmState
 
 _EVENT_PARTITION = range(3 << 16, 4 << 16)

@@ -3,8 +3,8 @@ r"""Charsets of HL7 v2 messages (table 0211): which codec reads the bytes, and w
 A charset is never guessed, as little as a time zone.
 
 - ASCII, the ISO 8859 sets, Windows-1252 and UTF-8 leave the separators alone: bytes that do not decode spoil their own
-  text, and numbers, codes and times are read. In the text such a byte is a lone surrogate (PEP 383); `undecoded` finds
-  them and `text_bytes` gives the text's bytes again. The control bytes 80 to 9F are letters in no ISO 8859 set.
+  text, and numbers, codes and times are read. In the text such a byte is a lone surrogate (PEP 383), for which see
+  `adapters/formats/values.py`. The control bytes 80 to 9F are letters in no ISO 8859 set.
 - In GB 18030, Big5, KS X 1001 and ISO 2022 the second byte of a character may be `|`, `^`, `\` or `~`: the message is
   decoded before it is split, and refused where it cannot be.
 - MSH-18 empty or ASCII: bytes that are valid UTF-8 are UTF-8. Others stay bytes, text by text.
@@ -44,8 +44,6 @@ _LATIN = {"cp1252", *(f"iso8859_{part}" for part in (1, 2, 3, 4, 9, 10, 13, 14, 
 _MOSTLY = 0.5  # of the characters beyond ASCII, that read as everyday Chinese
 _NOT_IN_NAMES = re.compile(r"[^A-Z0-9]")
 _C1_AS_BYTES = {c: 0xDC00 + c for c in range(0x80, 0xA0)}
-_UNDECODED = re.compile("[\udc80-\udcff]")
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _HIGH_RUN = re.compile(rb"[\x80-\xff]+")
 
 
@@ -135,23 +133,3 @@ def _separator_may_be_second_byte(payload: bytes, separators: str) -> bool:
                 continue
             return True
     return False
-
-
-def undecoded(text: str) -> bool:
-    """Whether there are bytes in it that could not be decoded."""
-    return not text.isascii() and _UNDECODED.search(text) is not None
-
-
-def text_bytes(text: str, codec: str) -> bytes:
-    """A text's bytes as they came, where some of them could not be decoded."""
-    try:
-        return text.encode(codec, "surrogateescape")
-    except UnicodeEncodeError:  # an escape sequence stood for a character that the charset does not have
-        return text.encode("utf-8", "surrogateescape")
-
-
-def printable(text: str) -> str:
-    """The text with each byte that could not be decoded as `\\udcXX`: what every encoding takes, and no two alike."""
-    if text.isascii() or _SURROGATES.search(text) is None:
-        return text
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -23,7 +23,7 @@ from adapters.formats.hl7_observation import (
 )
 from adapters.formats.hl7_patients import FieldRule, Patient, device_claim, equipment_claim
 from adapters.formats.hl7v2 import Message, Segment, Syntax
-from adapters.site import Mapped, SiteMapping
+from adapters.site import Rows
 from schemas.report import Kind
 
 OBSERVATIONS_MAX = 4096  # of a source remembered; beyond it all are forgotten
@@ -72,28 +72,6 @@ class Order:
     times: list[str] = field(default_factory=list)
     notes: dict[int, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
-
-
-class Rows:
-    """The site's rows for one source. One that matches whatever the text is not applied to several texts."""
-
-    def __init__(self, site: SiteMapping) -> None:
-        self._site = site
-        self._texts: dict[str, str] = {}  # by row
-        self.ambiguous: dict[str, tuple[str, str]] = {}  # rows with the first two texts that they were met with
-        self.changed = False
-
-    def find(self, system: str, code: str, text: str) -> Mapped | None:
-        """The row for what the sender calls so."""
-        mapped = self._site.find(system, code, text)
-        if mapped is None or not mapped.any_text:
-            return mapped
-        if text and mapped.row not in self.ambiguous:
-            first = self._texts.setdefault(mapped.row, text)
-            if " ".join(first.split()).casefold() != " ".join(text.split()).casefold():
-                self.ambiguous[mapped.row] = (first, text)
-                self.changed = True
-        return None if mapped.row in self.ambiguous else mapped
 
 
 @dataclass

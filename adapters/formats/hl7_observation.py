@@ -12,18 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from adapters.formats.hl7_charset import printable, text_bytes, undecoded
 from adapters.formats.hl7_dialects import Dialect
 from adapters.formats.hl7v2 import NULL, Syntax, unescape
-from adapters.site import Mapped, SiteMapping, scaled
+from adapters.formats.values import MARKS, is_no_reading, printable, read_number, scaled, text_or_bytes
+from adapters.site import Mapped, SiteMapping, unit_of
 from schemas.nomenclature import (
     METRIC_BY_CODE,
     METRIC_BY_LOINC,
     METRIC_BY_REFERENCE_ID,
-    Unit,
-    conversion,
     is_private,
-    unit_from_text,
 )
 from schemas.report import AsSent, Kind, Mark, Record, RecordKind, Validity
 
@@ -48,20 +45,8 @@ _FLAG_VALIDITY = {
 }  # fmt: skip
 _SETTING_METHODS = frozenset({"MSET", "ASET", "RSET"})  # OBX-17: set by hand, by the device, from afar
 _SETTING_ROWS = frozenset({"SETTING", "CONFIGURATION"})  # OBX-13, Philips Efficia Data Export Interface
-# Where a number is expected, these say that there is none; anything else that has content keeps its text.
-NO_READING = frozenset({
-    "none", "null", "nil", "nan", "na", "n/a", "n.a.", "n/m", "inv", "invalid", "not available", "no reading",
-})  # fmt: skip
 _NO_DEVICE = re.compile(r"(?:[0.:-]{8,}|[Ff]{16})?")  # an identifier of OBX-18 that was never set
-_NO_READING_SIGNS = re.compile(r"[-–—*?_. ]+")
-_BOUND = re.compile(r"(<=|>=|<|>|≤|≥) *([^ ].*)")
-_COMPARATORS = {"<": "<", ">": ">", "<=": "<=", ">=": ">=", "≤": "<=", "≥": ">=", "": "", "=": ""}
-_COMPARATOR_MARKS = {
-    "<": int(Mark.LESS), "<=": int(Mark.LESS | Mark.OR_EQUAL),
-    ">": int(Mark.GREATER), ">=": int(Mark.GREATER | Mark.OR_EQUAL),
-}  # fmt: skip
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
-MARKS = tuple(Mark(bits) for bits in range(256))  # an enumeration's own arithmetic is slow
+_COMPARATORS = frozenset({"", "=", "<", ">", "<=", ">=", "≤", "≥"})  # of an SN
 
 _NUMERIC = RecordKind.NUMERIC
 
@@ -143,7 +128,7 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
     status = _first(fields[11], syntax).upper()
     as_sent = _as_sent(triplets[0], code, unit, unit_as_sent)
     beside = reading.dialect.sentinels_beside
-    missing = frozenset(text.strip() for text in row.missing) if row else frozenset()
+    missing = row.missing if row else frozenset[str]()
     sentinels = reading.sentinels if not beside or beside == status else frozenset()
     is_number = kind in _NUMBER_TYPES or (code != 0 and kind in _NUMBER_OR_TEXT_TYPES)
     observation = Observation(
@@ -323,41 +308,12 @@ def label_of(triplets: list[tuple[str, str, str]], code: int) -> str:
 
 
 def _unit(text: str, syntax: Syntax, row: Mapped | None) -> tuple[int, str]:
-    """The unit's code (0: none is known, or what is said of it contradicts itself), and the unit as sent.
-
-    A known unit that the sender states is used, and one of the site's row where none is stated that is known. One that
-    contradicts the row makes the unit doubtful, unless the row says that the sender's is wrong.
-    """
+    """The unit's code, and the unit as sent."""
     stated = []
     for repetition in text.split(syntax.repetition):
         parts = _components(repetition, syntax)
         stated += [part for part in (*parts[:2], *parts[3:5]) if part]
-    as_sent = "^".join(dict.fromkeys(stated))
-    if row is not None and row.unit_is_wrong:
-        return row.unit, as_sent
-    known = [unit for part in stated if (unit := unit_from_text(part)) is not None]
-    if any(not same_unit(known[0], other) for other in known[1:]):
-        return 0, as_sent
-    if not known:
-        return (row.unit if row else 0), as_sent
-    if row is None or not row.unit:
-        return known[0].code, as_sent
-    pair = conversion(known[0].code, row.unit)
-    if pair == (1.0, 0.0):
-        return known[0].code, as_sent
-    if pair is not None and pair[1] == 0.0 and _is_power_of_ten(pair[0], row.exponent_shift):
-        return row.unit, as_sent
-    return 0, as_sent
-
-
-def same_unit(one: Unit, other: Unit) -> bool:
-    """Whether a number means the same in both."""
-    return one.code == other.code or conversion(one.code, other.code) == (1.0, 0.0)
-
-
-def _is_power_of_ten(factor: float, exponent: int) -> bool:
-    """Whether the row's shift is what turns the stated unit into the row's (uV by 10^-3 into mV)."""
-    return abs(factor / 10.0**exponent - 1) < 1e-9
+    return unit_of(stated, row), "^".join(dict.fromkeys(stated))
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -421,7 +377,7 @@ class _Value:
     def _text(self) -> str | bytes:
         syntax = self.what.syntax
         text = unescape(self.sent, syntax) if syntax.escape in self.sent else self.sent
-        return text_bytes(text, syntax.codec) if undecoded(text) else text
+        return text_or_bytes(text, syntax.codec)[0]
 
     def _number(self) -> Record | None:
         """A number, a bound, or no reading; None where it is none of these."""
@@ -431,29 +387,14 @@ class _Value:
             if plain is None:
                 return None
             sent = plain
-        parts = self._parts(sent)
-        if parts is not None:
-            if self.what.sentinels and _reduced(*self._parts_as_sent(sent)) in self.what.sentinels:
+        what = self.what
+        number = read_number(sent, what.exponent_shift, decimal_comma=what.decimal_comma)
+        if number is not None:
+            mantissa, exponent, marks = number
+            if what.sentinels and not marks and _reduced(mantissa, exponent - what.exponent_shift) in what.sentinels:
                 return self._missing(self._text())
-            return self._make(RecordKind.NUMERIC, self.what.validity, parts)
-        bound = _BOUND.fullmatch(sent)
-        if bound is not None:
-            parts = self._parts(bound[2])
-            if parts is not None:
-                marks = self.marks | _COMPARATOR_MARKS[_COMPARATORS[bound[1]]]
-                return self._make(RecordKind.BOUND, self.what.validity, parts, marks)
-        if sent.casefold() in NO_READING or _NO_READING_SIGNS.fullmatch(sent):
-            return self._missing(self._text())
-        return None
-
-    def _parts(self, text: str) -> tuple[int, int] | None:
-        if self.what.decimal_comma and _DECIMAL_COMMA.fullmatch(text):
-            text = text.replace(",", ".")
-        return scaled(text, self.what.exponent_shift)
-
-    def _parts_as_sent(self, text: str) -> tuple[int, int]:
-        mantissa, exponent = self._parts(text) or (0, 0)
-        return mantissa, exponent - self.what.exponent_shift
+            return self._make(number.kind, what.validity, (mantissa, exponent), self.marks | marks)
+        return self._missing(self._text()) if is_no_reading(sent) else None
 
     def _structured(self) -> str | None:
         """An SN (HL7 2.8 §2A.2.71: comparator, number, separator, number) as a plain text; None where it is a ratio, a
@@ -465,7 +406,7 @@ class _Value:
             return parts[0]
         if len(parts) != 2 or parts[0] not in _COMPARATORS:
             return None
-        return _COMPARATORS[parts[0]] + parts[1]
+        return parts[0].removeprefix("=") + parts[1]
 
     def _code(self) -> Record | None:
         """An enumeration's code, where one of the triplets is of MDC."""
@@ -474,11 +415,8 @@ class _Value:
             return None
         for code, text, system in triplets_of(self.sent, syntax):
             if system.upper() == "MDC" and code.isascii() and code.isdecimal() and len(code) < 11:
-                words = text or code
-                spoilt = undecoded(words)
-                marks = self.marks | (int(Mark.UNDECODED) if spoilt else 0)
-                shown = text_bytes(words, syntax.codec) if spoilt else words
-                return self._make(RecordKind.CODE, self.what.validity, (int(code), 0), marks, shown)
+                words, mark = text_or_bytes(text or code, syntax.codec)
+                return self._make(RecordKind.CODE, self.what.validity, (int(code), 0), self.marks | int(mark), words)
         return None
 
 

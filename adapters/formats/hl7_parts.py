@@ -14,14 +14,16 @@ from msgspec.structs import replace
 from adapters.driver import Source
 from adapters.formats.hl7_alarms import DeviceAlarm, alarm_of
 from adapters.formats.hl7_channels import Channels, Entry, KnownEquipment, Tree
-from adapters.formats.hl7_clock import Clock, Moment
+from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_dialects import Dialect
-from adapters.formats.hl7_groups import PLANS_MAX, Group, Order, Plan, Rows, Table, Tables, Walk, plan_of, time_slots
+from adapters.formats.hl7_groups import PLANS_MAX, Group, Order, Plan, Table, Tables, Walk, plan_of, time_slots
 from adapters.formats.hl7_observation import Observation, Reading, with_unit_field
 from adapters.formats.hl7_patients import FieldRule, Patient, equipment_claim
 from adapters.formats.hl7_shapes import Match, Shapes, has_shape
 from adapters.formats.hl7_waves import Sent, Wave, waves_of
 from adapters.formats.hl7v2 import Message
+from adapters.formats.moments import Moment
+from adapters.site import Rows
 from schemas.errors import FrameError
 from schemas.report import Kind
 
@@ -36,10 +38,7 @@ Claims = list[tuple[Patient, str]]  # each patient with the devices of their val
 
 @dataclass
 class SourceMemory:
-    """What is remembered of one source as long as the agent runs; every part of it is bounded.
-
-    `emitted` holds, by key, the connection's memory in which it stands that something was emitted.
-    """
+    """What is remembered of one source as long as the agent runs; every part of it is bounded."""
 
     dialect: Dialect
     rule: FieldRule
@@ -49,7 +48,6 @@ class SourceMemory:
     tables: Tables = field(default_factory=Tables)
     devices: dict[str, Channels] = field(default_factory=dict)
     equipment: KnownEquipment = field(default_factory=KnownEquipment)
-    emitted: dict[str, dict[str, Any]] = field(default_factory=dict)
     shapes: Shapes = field(default_factory=Shapes)
 
     def forget_meanings(self) -> None:
@@ -129,7 +127,7 @@ class PartsReader:
         """The segments in order; once more where that taught that a row of the site's mapping is ambiguous."""
         memory, message = self.memory, self.message
         while True:
-            memory.rows.changed = False
+            ambiguous = len(memory.rows.ambiguous)
             walk = Walk(
                 message=message,
                 table=memory.tables.of(message.syntax),
@@ -142,7 +140,7 @@ class PartsReader:
                 keep_lines=self.event == ALERTS,
             )
             walk.run()
-            if not memory.rows.changed:
+            if len(memory.rows.ambiguous) == ambiguous:
                 return walk
             memory.forget_meanings()
 

@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from adapters.formats.hl7_charset import printable, text_bytes, undecoded
 from adapters.formats.hl7_observation import NOTHING, trimmed
 from adapters.formats.hl7v2 import Segment, Syntax
-from schemas.report import AsSent, Mark, Record, RecordKind
+from adapters.formats.values import printable, text_record
+from schemas.report import Record
 
 CLAIM_CHARS_MAX = 250
 CACHED_CHARS_MAX = 1_000  # a longer PID or PV1 is not remembered: bounds the caches' memory
@@ -74,14 +74,6 @@ def equipment_claim(source_name: str, sent: str, syntax: Syntax) -> str:
     return f"{source_name}/OBX-18={printable(sent)[:CLAIM_CHARS_MAX]}"
 
 
-def text_record(name: str, text: str, codec: str = "utf-8", system: str = "HL7") -> Record:
-    """A text under a name of its own."""
-    if undecoded(text):
-        spoilt = text_bytes(text, codec)
-        return Record(kind=RecordKind.TEXT, text=spoilt, marks=Mark.UNDECODED, as_sent=AsSent(system, name))
-    return Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent(system, name))
-
-
 def context_of(patient: Patient, syntax: Syntax) -> tuple[Record, ...]:
     """Patient and place as claimed; beside them what is wrong with a well-formed message, which refuses nothing."""
     lines = patient.lines
@@ -94,7 +86,7 @@ def context_of(patient: Patient, syntax: Syntax) -> tuple[Record, ...]:
         orders = [_segment(lines[name], syntax) for name in ("ORC", "OBR")]
         if not any(order.field(n) for order in orders for n in (2, 3)):
             text = "an order with neither placer nor filler number: ORC-2, -3, OBR-2, -3"
-            found = (*found, text_record("no-order-number", text, system="vitalwire"))
+            found = (*found, text_record("vitalwire", "no-order-number", text))
     return found
 
 
@@ -105,13 +97,13 @@ def _identifiers(pid: str, pv1: str, syntax: Syntax) -> tuple[Record, ...]:
     for name in _IDENTIFIERS:
         text = segments[name[:3]].field(int(name[4:]))
         if text.strip() not in NOTHING:
-            found.append(text_record(name, text.strip(), syntax.codec))
+            found.append(text_record("HL7", name, text.strip(), syntax.codec))
     patient = segments["PID"]
     for repetition in range(1, patient.repetitions(3) + 1):
         number, *named = (patient.field(3, component, 0, repetition) for component in (1, 4, 5))
         if "NHSNMBR" in named and not is_nhs_number(number):
             text = "the check digit of the NHS number in PID-3 is wrong"
-            found.append(text_record("invalid-nhs-number", text, system="vitalwire"))
+            found.append(text_record("vitalwire", "invalid-nhs-number", text))
     return tuple(found)
 
 

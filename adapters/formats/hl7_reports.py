@@ -15,20 +15,20 @@ from msgspec.structs import replace
 from adapters.driver import Source
 from adapters.formats.hl7_alarms import DeviceAlarm
 from adapters.formats.hl7_channels import Channel, Entry, channels_of
-from adapters.formats.hl7_charset import printable
-from adapters.formats.hl7_clock import Clock, Moment
-from adapters.formats.hl7_observation import MARKS, record_of
+from adapters.formats.hl7_clock import Clock
+from adapters.formats.hl7_observation import record_of
 from adapters.formats.hl7_parts import ALARM, DEVICES_MAX, PATIENT, PREFIX, Claims, Part, SourceMemory
-from adapters.formats.hl7_patients import Patient, context_of, text_record
+from adapters.formats.hl7_patients import Patient, context_of
 from adapters.formats.hl7_waves import Wave
 from adapters.formats.hl7v2 import Syntax
+from adapters.formats.moments import Moment
+from adapters.formats.values import MARKS, printable, text_record
 from schemas.errors import FrameError
-from schemas.report import ClockQuality, Kind, Lane, Mark, Record, RecordKind, Report
+from schemas.report import Kind, Lane, Mark, Record, RecordKind, Report
 
 MEMORY_MAX = 20_000  # things remembered of a connection; beyond it contexts and words are emitted once more
 DESCRIBED_MAX = 2_000  # channels of a device
 DESCRIBED_AT_ONCE_MAX = 500
-EMITTED_MAX = 20_000
 COUNTED_NAMES_MAX = 100
 
 
@@ -53,14 +53,17 @@ class Emitter:
         for (_, claim, _), same in moments.items():
             channels = self._resolve(claim, same, described)
             told += self._told(claim, same, channels)
-        return [*self._contexts(claims), *self._ambiguous_rows(claims), *described, *told]
+        ambiguous: list[Report] = []
+        if self.memory.rows.ambiguous:
+            ambiguous = self.source.ambiguous_rows(claims[0][1] if claims else self.source.claim())
+        return [*self._contexts(claims), *ambiguous, *described, *told]
 
     def whole(self, msh_9: str, frame: bytes, lane: Lane, patients: Claims) -> list[Report]:
         """A message that is no observation, kept as it is with its first patient; each further one in a report."""
         if len(patients) > DEVICES_MAX:
             raise FrameError("too-many-devices", f"more than {DEVICES_MAX} patients")
         patient, claim = patients[0] if patients else (Patient(), self.source.claim())
-        records = (text_record("MSH-9", printable(msh_9)), *context_of(patient, self.syntax))
+        records = (text_record("HL7", "MSH-9", printable(msh_9)), *context_of(patient, self.syntax))
         kept = self._report(Kind.CONTEXT, claim, self.clock.of_message, self._marked(records))
         reports = [replace(kept, frame=frame, lane=lane)]
         for patient, claim in patients[1:]:
@@ -121,34 +124,6 @@ class Emitter:
                 reports.append(self._report(Kind.CONTEXT, claim, self.clock.of_message, self._marked(records)))
         return reports
 
-    def _ambiguous_rows(self, claims: Claims) -> list[Report]:
-        """An event for each row of the site's mapping that is not applied any more, once."""
-        reports = []
-        for row, texts in self.memory.rows.ambiguous.items():
-            key = f"{PREFIX}ambiguous {row}"
-            if self._emitted(key) is None:
-                self._emit(key, texts)
-                text = (
-                    f"{row} is not applied: it came as {texts[0]!r} and as {texts[1]!r}; give each a row with its text"
-                )
-                claim = claims[0][1] if claims else self.source.claim()
-                record = text_record("mapping-ambiguous", printable(text), system="vitalwire")
-                at_us = self.source.received_at_us
-                reports.append(Report(Kind.EVENT, claim, at_us, at_us, ClockQuality.RECEIVED, (record,)))
-        return reports
-
-    def _emitted(self, key: str) -> Any:
-        """What was emitted under this key, on whatever connection, and not taken back."""
-        memory = self.memory.emitted.get(key)
-        return memory.get(key) if memory is not None else None
-
-    def _emit(self, key: str, value: object) -> None:
-        emitted = self.memory.emitted
-        if key not in emitted and len(emitted) >= EMITTED_MAX:
-            del emitted[next(iter(emitted))]
-        emitted[key] = self.source.memory
-        self.source.remember_emitted(key, value)
-
     # --- channels and records
 
     def _resolve(self, claim: str, same: list[Part], described: list[Report]) -> Sequence[Channel]:
@@ -160,7 +135,7 @@ class Emitter:
             channels = device.resolve([entry for part in same for entry in part.group.entries])
             device.resolved[key] = channels
         emitted_key = f"{PREFIX}words {claim}"
-        known = self._emitted(emitted_key)
+        known = self.source.emitted_once(emitted_key)
         if device.described is not known:
             device.described = known
             device.described_groups.clear()
@@ -190,7 +165,7 @@ class Emitter:
                 break
         if not new or len(known) + len(new) > DESCRIBED_MAX:
             return False
-        self._emit(emitted_key, known | new.keys())
+        self.source.remember_emitted(emitted_key, known | new.keys(), once=True)
         described.append(self._report(Kind.DESCRIPTION, claim, self.clock.of_message, tuple(new.values())))
         return True
 
@@ -202,11 +177,7 @@ class Emitter:
             end = start + len(group.places)
             records = self._records(claim, part, channels[start:end])
             start = end
-            if part.moment.unread:
-                first = records[0]
-                note = part.moment.unread if first.note is None else f"{first.note}\n{part.moment.unread}"
-                records[0] = replace(first, note=note)
-            yield self._report(group.kind, claim, part.moment, tuple(records))
+            yield self._report(group.kind, claim, part.moment, part.moment.noted(records))
 
     def _records(self, claim: str, part: Part, channels: Sequence[Channel]) -> list[Record]:
         order, base = part.order, self.marks
@@ -256,9 +227,6 @@ class Emitter:
         return tuple(replace(record, marks=MARKS[int(record.marks) | self.marks]) for record in records)
 
     @staticmethod
-    def _report(kind: Kind, claim: str, moment: Moment, records: tuple[Record, ...]) -> Report:
+    def _report(kind: Kind, claim: str, moment: Moment, records: Sequence[Record]) -> Report:
         lane = Lane.WAVEFORM if kind is Kind.WAVEFORM else Lane.LIVE
-        return Report(
-            kind, claim, moment.at_us, moment.received_at_us, moment.quality, records, moment.device_at_us,
-            moment.uncertainty_ms, moment.own_time, None, lane,
-        )  # fmt: skip
+        return moment.report(kind, claim, records, lane)

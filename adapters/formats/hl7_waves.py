@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.formats.hl7_observation import NOTHING, Observation
-from adapters.site import scaled
+from adapters.formats.values import scaled
 from schemas.nomenclature import unit_from_text
 from schemas.report import Samples
 

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import re
 
-from adapters.session import Moment, Outcome, Piece, Step
+from adapters.session import Piece
+from adapters.sessions.one_way import OneWaySession
 
 LINE_BYTES_MAX = 256
 _LINE_END = re.compile(rb"[\r\n]")
 
 
-class LineSession:
+class LineSession(OneWaySession):
     """Lines ended by CR, LF or both; empty ones are nothing."""
 
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def opened(self, now: Moment) -> Step:
-        """The device speaks by itself."""
-        return self._step([])
-
-    def feed(self, data: bytes, now: Moment) -> Step:
-        """The lines that end in these bytes."""
-        self._buffer += data
+    def _take(self) -> list[Piece]:
         pieces = []
         start = 0
         while True:
@@ -38,20 +30,4 @@ class LineSession:
                     pieces.append(Piece(self._buffer[start : end.start()]))
                 start = end.end()
         self._buffer = self._buffer[start:]
-        return self._step(pieces)
-
-    def tick(self, now: Moment) -> Step:
-        """Nothing waits for a moment."""
-        return self._step([])
-
-    def kept(self, token: int, outcome: Outcome, reason: str, now: Moment) -> Step:
-        """No line is answered."""
-        return self._step([])
-
-    def closed(self, orderly: bool, now: Moment) -> Step:
-        """What was left of a line."""
-        rest, self._buffer = self._buffer, b""
-        return self._step([Piece(rest, "cut-off")] if rest else [])
-
-    def _step(self, pieces: list[Piece]) -> Step:
-        return Step(tuple(pieces), phase="receiving" if self._buffer else "waiting")
+        return pieces

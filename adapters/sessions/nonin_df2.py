@@ -6,7 +6,8 @@ The device sends by itself and knows no answer; the bytes are drawn in `adapters
 
 from __future__ import annotations
 
-from adapters.session import Moment, Outcome, Piece, Step
+from adapters.session import Moment, Piece, Step
+from adapters.sessions.one_way import OneWaySession
 
 FRAME, PACKET, SECOND = 5, 125, 375  # bytes
 
@@ -19,20 +20,15 @@ def begins_packet(part: bytes) -> bool:
     return all(s & 0x81 == (0x80 if i else 0x81) for i, s in enumerate(part[1::FRAME]))
 
 
-class NoninDf2Session:
+class NoninDf2Session(OneWaySession):
     """Three packets to a frame, aligned on SYNC; after a lost byte it looks for the next packet."""
 
     def __init__(self) -> None:
-        self._buffer = b""
+        super().__init__()
         self._whole = 0  # bytes at the front that are whole packets
 
-    def opened(self, now: Moment) -> Step:
-        """The device speaks by itself."""
-        return self._step([])
-
-    def feed(self, data: bytes, now: Moment) -> Step:
-        """The seconds that are complete with these bytes, and bytes that fit no packet."""
-        self._buffer += data
+    def _take(self) -> list[Piece]:
+        """The seconds that are whole, and bytes that fit no packet."""
         pieces = []
         start = 0
         while len(self._buffer) >= start + self._whole + PACKET:
@@ -50,20 +46,9 @@ class NoninDf2Session:
             if end > start:
                 start, self._whole = end, 0
         self._buffer = self._buffer[start:]
-        return self._step(pieces)
-
-    def tick(self, now: Moment) -> Step:
-        """Nothing waits for a moment."""
-        return self._step([])
-
-    def kept(self, token: int, outcome: Outcome, reason: str, now: Moment) -> Step:
-        """No frame is answered."""
-        return self._step([])
+        return pieces
 
     def closed(self, orderly: bool, now: Moment) -> Step:
         """What was left of a second."""
-        rest, self._buffer, self._whole = self._buffer, b"", 0
-        return self._step([Piece(rest, "cut-off")] if rest else [])
-
-    def _step(self, pieces: list[Piece]) -> Step:
-        return Step(tuple(pieces), phase="receiving" if self._buffer else "waiting")
+        self._whole = 0
+        return super().closed(orderly, now)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import adapters.site
-from adapters.site import Mapped, read_site, scaled, unmapped_line, unmapped_lines
+from adapters.site import Mapped, Rows, read_site, unit_of, unmapped_line, unmapped_lines
 from schemas.errors import ConfigError
-from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID, unit_from_text
 
 HR = METRIC_BY_REFERENCE_ID["MDC_ECG_HEART_RATE"].code
 PULSE = METRIC_BY_REFERENCE_ID["MDC_PULS_OXIM_PULS_RATE"].code
@@ -51,13 +49,20 @@ def test_the_example_at_the_top_of_the_module_is_a_mapping() -> None:
     example = "\n".join(line for line in adapters.site.__doc__.splitlines() if line.startswith("    "))
     found = read_site(example, "example")["icu-monitors"].find("99MNDRY", "101", "hr")
     assert found is not None
-    assert (found.code, found.missing, found.any_text) == (HR, ("-100",), False)
+    assert (found.code, found.missing, found.any_text) == (HR, {"-100"}, False)
 
 
 def test_a_sender_has_its_own_rows_and_those_of_all() -> None:
     site = read_site(SITE, "site.toml")
     assert site["icu"].find("99LAB", "sat") == Mapped(
-        SPO2, PERCENT, -1, ("-1",), unit_is_wrong=True, decimal_comma=True, any_text=True, row="mapping 2 (code 'sat')"
+        SPO2,
+        PERCENT,
+        -1,
+        frozenset({"-1"}),
+        unit_is_wrong=True,
+        decimal_comma=True,
+        any_text=True,
+        row="mapping 2 (code 'sat')",
     )
     assert site["icu"].find("L", "sat") is None
     assert site[""].find("99LAB", "sat") is None
@@ -147,16 +152,50 @@ def test_a_wrong_row_is_refused_with_its_mend(row: str, says: str) -> None:
     assert says in str(refused.value)
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**12), max_value=10**12))
-def test_a_number_is_shifted_without_rounding(value: Decimal) -> None:
-    parts = scaled(str(value), -2)
-    assert parts is not None
-    assert Decimal(parts[0]).scaleb(parts[1]) == value.scaleb(-2)
+def unit(text: str) -> int:
+    found = unit_from_text(text)
+    assert found is not None
+    return found.code
 
 
-def test_a_shift_beyond_the_exponents_range_is_none() -> None:
-    assert scaled(" 1E120 ", 7) == (1, 127)
-    assert scaled("1e120", 8) is None
+@pytest.mark.parametrize(
+    ("stated", "row", "of_value"),
+    [
+        ((), None, ""), (("furlong",), None, ""), (("kPa",), None, "kPa"), (("furlong", "kPa"), None, "kPa"),
+        (("266016", "MDC_DIM_MMHG", "mm[Hg]"), None, "mmHg"),  # number, name and symbol of one unit
+        (("266560", "MDC_DIM_DEGC"), None, ""), (("mmHg", "kPa"), None, ""),  # they contradict each other
+        (("kPa",), Mapped(1, 0), "kPa"),
+        ((), Mapped(1, unit("mmHg")), "mmHg"), (("furlong",), Mapped(1, unit("mmHg")), "mmHg"),
+        (("mmHg",), Mapped(1, unit("mmHg")), "mmHg"),
+        (("kPa",), Mapped(1, unit("mmHg")), ""),  # never 16.5 mmHg for 16.5 kPa
+        (("Cel",), Mapped(1, unit("mmHg")), ""), (("[degF]",), Mapped(1, unit("Cel")), ""),
+        (("bpm",), Mapped(1, unit("/min")), "bpm"),  # a number means the same in both: the sender's own
+        (("kPa",), Mapped(1, unit("mmHg"), unit_is_wrong=True), "mmHg"),
+        (("kPa", "mmHg"), Mapped(1, unit("mmHg"), unit_is_wrong=True), "mmHg"),
+        (("Pa",), Mapped(1, unit("kPa"), -3), "kPa"), (("Pa",), Mapped(1, unit("mmHg"), -3), ""),
+        (("Pa",), Mapped(1, unit("kPa"), -2), ""),
+    ],
+)  # fmt: skip
+def test_what_the_sender_states_of_a_unit_outranks_the_row(
+    stated: tuple[str, ...], row: Mapped | None, of_value: str
+) -> None:
+    assert unit_of(stated, row) == (unit(of_value) if of_value else 0)
+
+
+def test_a_row_without_a_text_is_not_applied_any_more_once_a_second_text_comes() -> None:
+    rows = Rows(read_site(SITE, "site.toml")[""])
+    assert [rows.find("L", "hr", text) is not None for text in ("", "Heart  rate", " HEART RATE", "", "Pulse")] == [
+        True, True, True, True, False,
+    ]  # fmt: skip
+    assert [rows.find("L", "hr", text) for text in ("", "Heart rate")] == [None, None]
+    assert rows.ambiguous == {"mapping 1 (code 'hr')": ("Heart  rate", "Pulse")}
+
+
+def test_a_row_with_its_text_is_applied_beside_any_other() -> None:
+    rows = Rows(read_site(SITE, "site.toml")["icu"])
+    found = [rows.find("Y", "0002", text) for text in ("SpO2", "pulse rate", "RR", "pulse rate")]
+    assert [each is not None for each in found] == [False, True, False, True]
+    assert rows.ambiguous == {}
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="^"), max_size=20)

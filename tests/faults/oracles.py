@@ -18,6 +18,8 @@ from edge_agent.spool.sequences import last_numbers
 from emr_store import proof
 from emr_store.connect import StoreError, open_store
 from evidence.seal import open_body
+from schemas.report import Lane
+from stream_processors.work import WRITERS
 from tests.faults.senders import Record, Sender, SerialSender
 from tests.faults.system import System
 
@@ -25,7 +27,9 @@ SETTLE_S = 90.0
 RECOVERY_S = 30.0  # O5
 LAST_WORDS_US = 5_000_000
 GROWTH = 1.10  # O7
-SLACK_BYTES, SLACK_DESCRIPTORS = 8 << 20, 3  # an allocator's arenas, a connection that is just being renewed
+SLACK_BYTES = 8 << 20  # an allocator's arenas
+# A connection that is just being renewed, and those that the store's writers open with the first batch of a lane.
+SLACK_DESCRIPTORS = 3 + WRITERS * (len(Lane) - 1)
 
 
 @dataclass

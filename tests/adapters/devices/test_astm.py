@@ -14,7 +14,7 @@ from adapters.driver import Source
 from adapters.site import read_site
 from edge_agent.config import SourceConfig
 from schemas.errors import FrameError
-from schemas.report import Kind, Mark, Validity
+from schemas.report import Kind, Mark, RecordKind, Validity
 
 HEADER = r"H|\^&|||ABG-7|||||||P|LIS2-A2|20260921161000"
 
@@ -43,21 +43,41 @@ def test_an_unknown_status_is_counted_and_doubtful() -> None:
     assert source.counts == {"result-status:other": 1}
 
 
-def test_a_row_without_a_text_is_given_up_where_several_texts_come() -> None:
+def test_a_second_text_takes_a_row_from_the_whole_message() -> None:
     source = source_of('[[mapping]]\ncode = "T"\nmetric = "MDC_TEMP_BODY"')
-    codes = [
-        report.records[0].code
-        for own in ("M", "M", "D", "M")
-        for report in read(message(f"R|1|^^^T^{own}|36.9|Cel"), source)
-    ]
-    assert [code != 0 for code in codes] == [True, True, False, False]
-    assert list(source.counts.values()) == [2]
-
-
-def test_a_row_without_a_text_is_not_applied_to_the_first_of_several_texts_in_one_message() -> None:
-    source = source_of('[[mapping]]\ncode = "T"\nmetric = "MDC_TEMP_BODY"')
-    (report,) = read(message("R|1|^^^T^M|36.9|Cel", "R|2|^^^T^D|35.1|Cel"), source)
+    event, report = read(message("R|1|^^^T^M|36.9|Cel", "R|2|^^^T^D|37.0|Cel"), source)
+    assert (event.kind, event.claim) == (Kind.EVENT, "abg/H-5=ABG-7")
     assert [record.code for record in report.records] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "validity"),
+    [("4.1", RecordKind.NUMERIC, 0), ("<4.1", RecordKind.BOUND, 0), ("none", RecordKind.TEXT, 0),
+     ("---", RecordKind.TEXT, 0), ("", RecordKind.NUMERIC, Validity.NOT_AVAILABLE)],
+)  # fmt: skip
+def test_the_words_of_a_test_that_is_no_known_metric_are_content(sent: str, kind: RecordKind, validity: int) -> None:
+    (report,) = read(message(f"R|1|^^^Bacteria|{sent}"), source_of())
+    assert (report.records[0].kind, report.records[0].validity) == (kind, validity)
+
+
+def test_an_offset_of_the_message_holds_for_its_results() -> None:
+    offset = message("R|1|^^^K|4.1|||||||||20260921141000").replace(b"20260921161000", b"20260921141000+0000")
+    (report,) = read(offset, source_of())
+    assert (report.observed_at_us, report.own_time) == (1_789_999_800_000_000, True)
+
+
+def test_a_text_with_an_escaped_byte_that_its_charset_lacks_is_kept_as_bytes() -> None:
+    source = source_of()
+    source.settings = AstmSettings(charset="windows-1252")
+    (report,) = read(message("R|1|^^^Note|a&X90&?").replace(b"?", b"\x81"), source)
+    assert (report.records[0].text, report.records[0].marks) == (b"a\xc2\x90\x81", Mark.UNDECODED)
+
+
+def test_a_message_that_fits_no_batch_has_told_nothing() -> None:
+    source, whose = source_of(), ("P|1|4711", "O|1|S-1")
+    with pytest.raises(FrameError, match="report-too-large"):
+        read(message(*whose, f"R|1|^^^Note|{'x' * 600_000}"), source)
+    assert [report.kind for report in read(message(*whose, "R|1|^^^K|4.1"), source)] == [Kind.CONTEXT, Kind.METRIC]
 
 
 def test_what_could_not_be_kept_is_told_again() -> None:

@@ -52,8 +52,7 @@ def test_a_number_is_a_number(kind: str, sent: str, mantissa: int, exponent: int
 
 @pytest.mark.parametrize(
     ("kind", "sent", "mantissa", "marks"),
-    [("NM", "<70", 70, Mark.LESS), ("ST", "> 70", 70, Mark.GREATER), ("NM", "<=70", 70, Mark.LESS | Mark.OR_EQUAL),
-     ("TX", ">= 400", 400, Mark.GREATER | Mark.OR_EQUAL), ("SN", "<^70", 70, Mark.LESS), ("NM", "≥70", 70, 6),
+    [("NM", "<70", 70, Mark.LESS), ("ST", "> 70", 70, Mark.GREATER), ("SN", "<^70", 70, Mark.LESS),
      ("SN", ">=^70", 70, Mark.GREATER | Mark.OR_EQUAL), ("SN", "<70", 70, Mark.LESS), ("SN", " < ^ 0", 0, Mark.LESS)],
 )  # fmt: skip
 def test_a_bound_is_a_bound(kind: str, sent: str, mantissa: int, marks: Mark) -> None:
@@ -64,9 +63,8 @@ def test_a_bound_is_a_bound(kind: str, sent: str, mantissa: int, marks: Mark) ->
 
 @pytest.mark.parametrize(
     ("kind", "sent"),
-    [("NM", "36,5"), ("NM", "~97"), ("NM", "97~98"), ("NM", "high"), ("NM", "<"), ("NM", "<<70"), ("NM", "< x"),
-     ("SN", "^1^:^128"), ("SN", "^10^-^20"), ("SN", "~^5"), ("SN", "<>^5"), ("ST", "97 %"), ("NM", "97-98"),
-     ("NM", "error"), ("NM", "9 7"), ("NM", "<70>"), ("TX", "<70 mmHg"), ("NR", "90^100")],
+    [("NM", "~97"), ("NM", "97~98"), ("SN", "^1^:^128"), ("SN", "^10^-^20"), ("SN", "~^5"), ("SN", "<>^5"),
+     ("ST", "97 %"), ("NR", "90^100")],
 )  # fmt: skip
 def test_what_is_neither_keeps_its_text(kind: str, sent: str) -> None:
     (record,) = records(measured(obx(sent, kind=kind)))
@@ -74,11 +72,9 @@ def test_what_is_neither_keeps_its_text(kind: str, sent: str) -> None:
     assert (record.text, record.mantissa) == (sent, 0)
 
 
-@pytest.mark.parametrize(
-    "sent", ["", '""', " ", "-", "---", "--.-", "***", "?", "None", "NULL", "NaN", "n/a", "NA", "nil", "N/A ", "–"]
-)
+@pytest.mark.parametrize("sent", ["", '""', " ", "--.-", "None", "N/A "])
 @pytest.mark.parametrize("kind", ["NM", "SN", "ST", "TX", ""])
-def test_no_reading_is_a_closed_list(kind: str, sent: str) -> None:
+def test_no_reading_is_one_of_every_type_that_may_hold_a_number(kind: str, sent: str) -> None:
     (record,) = records(measured(obx(sent, kind=kind)))
     assert (record.kind, record.validity, record.mantissa) == (RecordKind.NUMERIC, Validity.NOT_AVAILABLE, 0)
     assert record.text == (None if sent.strip() in ("", '""') else sent.strip())
@@ -90,16 +86,9 @@ def test_the_text_of_what_is_no_metric_is_content(sent: str) -> None:
     assert (record.kind, record.validity, record.text) == (RecordKind.TEXT, Validity.VALID, sent)
 
 
-@pytest.mark.parametrize(
-    ("mapping", "settings"), [(row("MDC_TEMP", "decimal_comma = true"), {}), (row("MDC_TEMP"), {"decimal_comma": True})]
-)
-def test_a_decimal_comma_where_the_site_says_so(mapping: str, settings: dict[str, bool]) -> None:
-    of = source(mapping, **settings)
+def test_a_decimal_comma_where_the_source_says_so() -> None:
+    of = source(row("MDC_TEMP"), decimal_comma=True)
     assert [value_of(r)[:2] for r in records(measured(obx("36,5", "x^T^L", "Cel")), of)] == [(365, -1)]
-    (bound,) = records(measured(obx("<36,5", "x^T^L", "Cel")), of)
-    assert (bound.kind, bound.mantissa, bound.exponent) == (RecordKind.BOUND, 365, -1)
-    (text,) = records(measured(obx("1,000.5", "x^T^L", "Cel")), of)
-    assert (text.kind, text.text) == (RecordKind.TEXT, "1,000.5")
 
 
 @pytest.mark.parametrize("kind", ["CE", "CWE", "CNE", " cwe "])
@@ -207,38 +196,11 @@ def test_a_units_text_may_be_words() -> None:
     assert record.unit == unit_from_text("{beats}/min").code  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(
-    ("stated", "more", "unit", "parts"),
-    [
-        ("kPa", (), 0, (165, -1)),  # the sender's kPa against the row's mmHg: doubtful, never 16.5 mmHg
-        ("mmHg", (), MMHG.code, (165, -1)),
-        ("", (), MMHG.code, (165, -1)),
-        ('""', (), MMHG.code, (165, -1)),
-        ("furlong", (), MMHG.code, (165, -1)),
-        ("kPa", ("unit_is_wrong = true",), MMHG.code, (165, -1)),
-        ("kPa^mmHg", ("unit_is_wrong = true",), MMHG.code, (165, -1)),
-        ("Cel", (), 0, (165, -1)),
-        ("Pa", ("power_of_ten = -3",), 0, (165, -4)),  # 10^-3 makes kPa of it, not mmHg
-    ],
-)
-def test_what_the_sender_states_outranks_the_row(
-    stated: str, more: tuple[str, ...], unit: int, parts: tuple[int, int]
-) -> None:
-    of = source(row("MDC_PRESS_BLD_NONINV_SYS", 'unit = "mmHg"', *more))
+@pytest.mark.parametrize(("stated", "unit"), [("kPa^mmHg", 0), ('""', MMHG.code), ("Torr^x^y", MMHG.code)])
+def test_what_the_sender_states_of_a_unit_outranks_the_row(stated: str, unit: int) -> None:
+    of = source(row("MDC_PRESS_BLD_NONINV_SYS", 'unit = "mmHg"'))
     (record,) = records(measured(obx("16.5", "x^y^L", stated)), of)
-    assert (record.unit, value_of(record)[:2]) == (unit, parts)
-    assert (record.as_sent is not None) == (unit == 0)
-
-
-def test_a_row_may_shift_the_stated_unit_into_its_own() -> None:
-    of = source(row("MDC_PRESS_BLD_NONINV_SYS", 'unit = "kPa"', "power_of_ten = -3"))
-    (record,) = records(measured(obx("16500", "x^y^L", "Pa")), of)
-    assert (record.unit, value_of(record)[:2]) == (KPA.code, (16500, -3))
-
-
-def test_a_row_without_a_unit_takes_the_senders() -> None:
-    (record,) = records(measured(obx("16.5", "x^y^L", "kPa")), source(row("MDC_PRESS_BLD_NONINV_SYS")))
-    assert (record.unit, record.as_sent) == (KPA.code, None)
+    assert (record.unit, record.as_sent is not None) == (unit, unit == 0)
 
 
 @pytest.mark.parametrize(
@@ -262,33 +224,11 @@ def test_spo2_and_pulse_under_one_identifier_by_their_texts() -> None:
     assert [(r.code, r.mantissa) for r in records(data, of)] == [(SPO2_CODE, 97), (149530, 58)]
 
 
-def test_a_row_for_an_identifier_stops_once_a_second_text_comes() -> None:
+def test_a_second_text_takes_a_row_from_the_whole_message() -> None:
     of = source(row("MDC_PULS_OXIM_SAT_O2", code="0002"))
     spo2, pulse = obx("97", "0002^SpO2^MDIL", "%"), obx("58", "0002^Pulse^MDIL", "bpm")
     assert [r.code for r in records(measured(spo2), of)] == [SPO2_CODE]
-    assert [r.code for r in records(measured(obx("97", "0002^ SPO2 ^MDIL", "%")), of)] == [SPO2_CODE]
-    assert [r.code for r in records(measured(obx("97", "0002^^MDIL", "%")), of)] == [SPO2_CODE]
     assert [r.code for r in records(measured(spo2, pulse), of)] == [0, 0]
-    assert [r.code for r in records(measured(spo2), of)] == [0]
-    later = reports(measured(spo2), of, Kind.EVENT)
-    assert later == []
-
-
-def test_an_ambiguous_row_is_reported_once_and_again_where_it_was_not_kept() -> None:
-    of = source(row("MDC_PULS_OXIM_SAT_O2", code="0002"))
-    data = measured(obx("97", "0002^SpO2^MDIL", "%"), obx("58", "0002^Pulse^MDIL", "bpm"))
-    (event,) = reports(data, of, Kind.EVENT)
-    record = event.records[0]
-    assert record.as_sent is not None
-    assert record.as_sent.code == "mapping-ambiguous"
-    assert "mapping 1 (code '0002')" in str(record.text)
-    of.retract(of.take_emitted())
-    assert len(reports(data, of, Kind.EVENT)) == 1
-    of.take_emitted()
-    assert reports(data, of, Kind.EVENT) == []
-    other = source(row("MDC_PULS_OXIM_SAT_O2", code="0002"))
-    other.lasting = of.lasting  # another connection of the same source
-    assert reports(data, other, Kind.EVENT) == []
 
 
 # --- texts in bytes ---

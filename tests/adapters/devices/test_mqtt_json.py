@@ -20,13 +20,14 @@ from schemas.report import ClockQuality, Report
 
 RECEIVED_AT_US = 1_790_000_000_000_000
 SITE = read_site(
-    '[[mapping]]\ncode = "hr"\nmetric = "MDC_ECG_HEART_RATE"\nunit = "/min"\n'
+    '[[mapping]]\ncode = "hr"\nmetric = "MDC_ECG_HEART_RATE"\nunit = "/min"\ndecimal_comma = true\n'
     '[[mapping]]\ncode = "v.spo2"\nmetric = "MDC_PULS_OXIM_SAT_O2"\npower_of_ten = -1\nmissing = ["9990", "no"]\n',
     "test",
 )[""]
 PAYLOAD = '{"ts": "2026-09-21T14:13:19Z", "id":"a7", "hr":72, "v":{"spo2":975,"x":[1.5, "on", null]}, "ok" : true }'
 VALUES = (
     "72", "-0", "0.0", "1e3", "01", "1.", "+1", "NaN", "1e999", "9990", "null", "true", '"---"', '"<70"', '"36,5"',
+    '"<36,5"', '" 9990 "',
     '"a, b"', r'"\u00b0C"', r'"\ud800"', r'"\x"', '"a\nb"', '"°C"', '"no"', '""', '"' + "x" * 70 + '"', "[]", "{}", "",
     '"a" : "b"', '1}, "hr":{"z":2', '"2026-09-21T14:13:19+02:00"', "1790000000000",
 )  # fmt: skip

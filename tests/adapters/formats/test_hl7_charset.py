@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.formats.hl7_charset import codec_of, printable, text_bytes, undecoded
+from adapters.formats.hl7_charset import codec_of
 from adapters.formats.hl7v2 import Message
+from adapters.formats.values import printable, text_bytes, undecoded
 from schemas.errors import FrameError
 
 BYTEWISE = ["", "ASCII", "UNICODE UTF-8", "8859/1", "8859/15", "WINDOWS-1252"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -46,9 +47,9 @@ def at(steady_s: float) -> Moment:
     return Moment(steady_s, 1_790_000_000_000_000 + int(steady_s * 1e6))
 
 
-def fed(session: Session, stream: bytes, cuts: list[int]) -> tuple[list[Piece], bytes, list[str]]:
+def fed(session: Session, stream: bytes, cuts: list[int]) -> tuple[list[Piece], bytes, Counter[str]]:
     """Pieces, what was sent and what was counted, where the stream is fed in chunks at one moment and then ends."""
-    pieces, sent, counts = list[Piece](), b"", list[str]()
+    pieces, sent, counts = list[Piece](), b"", Counter[str]()
     places = sorted({min(cut, len(stream)) for cut in cuts} | {0, len(stream)})
     steps = [session.opened(at(0))]
     steps += [session.feed(stream[a:b], at(0)) for a, b in itertools.pairwise(places)]
@@ -56,7 +57,7 @@ def fed(session: Session, stream: bytes, cuts: list[int]) -> tuple[list[Piece], 
     for step in steps:
         pieces += step.pieces
         sent += step.send
-        counts += step.counts
+        counts.update(step.counts)
     return pieces, sent, counts
 
 

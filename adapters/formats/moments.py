@@ -1,0 +1,99 @@
+"""When something was measured: the first of several levels (value, group, message) whose time can be read.
+
+A level that is empty says nothing, and the next one counts. A time that is there and cannot be read, or cannot be
+(zeros, 31 February, a year before 1900), makes the moment doubtful: it is filed under the next level that can be read,
+and is no time of the frame's own. A time without an offset is in the zone of the nearest level above it that states
+one, the last of which is the source's; the zone is never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import tzinfo
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from adapters.formats.instants import DTM_CHARS_MAX, Instant, parse_dtm
+from adapters.formats.values import printable
+from schemas.report import ClockQuality, Kind, Lane, Record, Report
+
+_NOTE_CHARS_MAX = 80  # of a time that cannot be read
+_TO_THE_SECOND = re.compile(r"[0-9]{14}")
+
+Level = tuple[str, str]  # a field's name, and its text as sent: "" where it says nothing
+
+
+class Moment(NamedTuple):
+    """When it was, how that is known, and what could not be read of it ("" for nothing)."""
+
+    at_us: int
+    received_at_us: int
+    device_at_us: int | None
+    uncertainty_ms: int
+    quality: ClockQuality
+    own_time: bool
+    unread: str = ""
+
+    def report(self, kind: Kind, claim: str, records: Sequence[Record], lane: Lane = Lane.LIVE) -> Report:
+        """What a device said at this moment."""
+        return Report(
+            kind, claim, self.at_us, self.received_at_us, self.quality, tuple(records), self.device_at_us,
+            self.uncertainty_ms, self.own_time, None, lane,
+        )  # fmt: skip
+
+    def noted(self, records: Sequence[Record]) -> tuple[Record, ...]:
+        """Measurements of this moment: what could not be read of it is noted on the first."""
+        if not self.unread or not records:
+            return tuple(records)
+        first = records[0]
+        note = self.unread if first.note is None else f"{first.note}\n{self.unread}"
+        return replace(first, note=note), *records[1:]
+
+
+def received(received_at_us: int, unread: str = "") -> Moment:
+    """The moment of what carries no time that can be read: that of its receipt."""
+    quality = ClockQuality.DOUBTFUL if unread else ClockQuality.RECEIVED
+    return Moment(received_at_us, received_at_us, None, 0, quality, False, unread)
+
+
+def unread_time(field: str, sent: str) -> str:
+    """The note on a time that is there and cannot be read."""
+    return f"{field} as sent: {printable(sent[:_NOTE_CHARS_MAX])}"
+
+
+def moment_of(levels: Sequence[Level], zone: tzinfo | None, received_at_us: int) -> Moment:
+    """The moment of a value by its levels, from its own to that of the whole message; `zone` is the source's."""
+    unread = ""
+    for place, (field, sent) in enumerate(levels):
+        if not sent:
+            continue
+        instant = _instant(levels, place, zone)
+        if instant is None:
+            unread = unread or unread_time(field, sent)
+            continue
+        quality = ClockQuality.DOUBTFUL if unread else ClockQuality.DEVICE
+        own_time = not unread and (_TO_THE_SECOND.match(sent) is not None or _is_timed(levels, zone))
+        return Moment(instant.us, received_at_us, instant.us, instant.uncertainty_ms, quality, own_time, unread)
+    return received(received_at_us, unread)
+
+
+def _is_timed(levels: Sequence[Level], zone: tzinfo | None) -> bool:
+    """Whether the message states its own time to the second."""
+    last = len(levels) - 1
+    return _TO_THE_SECOND.match(levels[last][1]) is not None and _instant(levels, last, zone) is not None
+
+
+def _instant(levels: Sequence[Level], place: int, zone: tzinfo | None) -> Instant | None:
+    """The instant of one level; None if it has none."""
+    sent = levels[place][1]
+    if not sent or len(sent) > DTM_CHARS_MAX:
+        return None
+    if sent[-5:-4] in ("+", "-"):
+        return parse_dtm(sent, None)
+    for _, above in levels[place + 1 :]:
+        stated = parse_dtm(above, None) if above[-5:-4] in ("+", "-") and len(above) <= DTM_CHARS_MAX else None
+        if stated is not None:
+            return parse_dtm(sent, stated.offset)
+    return parse_dtm(sent, zone)

@@ -3,7 +3,7 @@
     link -> bytes -> session -> frame -> driver -> reports -> spool -> outcome -> session -> answer -> link
 
 Link and session meet in conversation.py; what follows after the spool (cut, publish, receipt) runs beside it in threads
-of its own: see publisher.py.
+of its own: see publisher/.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import grp
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event, Thread
@@ -142,7 +143,7 @@ async def _settled(conversation: Conversation) -> None:
             await settled.wait()
 
 
-class _PortLine:
+class _PortLine(ABC):
     """A port that is open; the `Line` of its conversation. `ended` is resolved with what ended it."""
 
     def __init__(self, port: serial.SerialBase) -> None:
@@ -156,25 +157,25 @@ class _PortLine:
         self._conversation = conversation
         self.resume_reading()
 
+    @abstractmethod
     def stop(self) -> None:
         """Give the port back."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Send."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """The session wants it: the port is opened anew."""
         self._end("the session gave it up")
 
+    @abstractmethod
     def pause_reading(self) -> None:
         """Enough waits for the spool."""
-        raise NotImplementedError
 
+    @abstractmethod
     def resume_reading(self) -> None:
         """The spool has caught up."""
-        raise NotImplementedError
 
     def _received(self, data: bytes) -> None:
         if self._conversation is not None and not self.ended.done():

@@ -76,6 +76,7 @@ class Repeats:
         self._db = db
         self._run = os.urandom(8)  # connections are counted anew after a restart
         self._seen, self._found = SeenKeys(db), set[bytes]()
+        self._with_unproven = set[int]()  # connections of this run that have rows in `unproven`, and maybe more
         # When the first frame of a connection of this run came; those that were silent for longest are evicted.
         self._began_us: OrderedDict[int, int] = OrderedDict()
         self._resend: tuple[Sending, int] | None = None  # that was just found, and when its first copy came
@@ -114,9 +115,12 @@ class Repeats:
             connection = self._connection(sending.delivery.connection)
             unproven = (connection, sending.delivery.token, sending.key, now_us, first_at_us)
             self._db.execute("INSERT OR REPLACE INTO unproven VALUES (?, ?, ?, ?, ?)", unproven)
+            self._with_unproven.add(sending.delivery.connection)
 
     def prove(self, connection: int, tokens: range) -> None:
         """The answers to these frames of a connection have arrived: they are not sent again."""
+        if connection not in self._with_unproven:  # a statement a frame would cost more than the frame
+            return
         self._db.execute(_FORGET, (self._connection(connection), tokens.start, tokens.stop))
 
     def tidy(self, now_us: int) -> None:
@@ -127,6 +131,10 @@ class Repeats:
         if excess > 0:
             oldest = "SELECT key FROM unproven ORDER BY at LIMIT ?"
             self._db.execute(f"DELETE FROM unproven WHERE key IN ({oldest})", (excess,))
+        ours = self._db.execute(
+            "SELECT DISTINCT connection FROM unproven WHERE substr(connection, 1, 8) = ?", (self._run,)
+        )
+        self._with_unproven = {int.from_bytes(connection[len(self._run) :]) for (connection,) in ours}
 
     def _take_redelivered(self, sending: Sending, now_us: int) -> bool:
         """Whether a frame that says of itself that it is sent again was kept: the copy of now stands for it."""

@@ -195,7 +195,7 @@ class Watcher:
         """What was seen so far."""
         now_s = time.monotonic()
         self.o.seconds, self.o.silent_s = now_s - self._began_s, now_s - self._last_s if self.o.bytes else None
-        self.o.pending = any(conversation.phase == "receiving" for conversation in self._conversations)
+        self.o.pending = any(c.phase not in ("", "waiting", "keeping") for c in self._conversations)
         return self.o
 
     # --- as the owner of its link -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [PART…]`: prints a table and writes bench.json; parts: pipeline, hl7, edge."""
+"""`python -m benchmarks [--quick] [PART…]`: prints a table and writes bench.json; parts: pipeline, hl7, edge, spool."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import edge, hl7, pipeline
+from benchmarks import edge, hl7, pipeline, spool
 
 
 class Goal(NamedTuple):
@@ -43,6 +43,7 @@ GOALS: dict[str, Goal] = {
     "fdatasync_p99_ms": Goal("ms"),
     "edge_cpu_us_per_mqtt_message": Goal("us", most=90),
     "edge_cpu_us_per_hl7_message": Goal("us", most=180),
+    "spool_cpu_us_per_report": Goal("us"),
     "edge_wave_samples_per_s": Goal("samples/s", least=750_000),
     "edge_core_fraction_1000": Goal("core", most=0.25),
     "edge_rss_mb_1000": Goal("MB", most=150),
@@ -51,6 +52,7 @@ PARTS: dict[str, Callable[[bool], dict[str, float]]] = {
     "pipeline": pipeline.measure,
     "hl7": lambda quick: hl7.ratios(0.3 if quick else 2.0),
     "edge": edge.measure,
+    "spool": spool.measure,
 }
 
 

@@ -91,7 +91,3 @@ def measure(quick: bool) -> dict[str, float]:
             spent.append(time.process_time() - began_s)
         spool.close()
     return {"spool_cpu_us_per_report": 1e6 * min(spent) / count}
-
-
-if __name__ == "__main__":
-    print(measure(quick=False))

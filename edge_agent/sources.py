@@ -14,9 +14,11 @@ import msgspec
 from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import DeviceDriver, Source
 from adapters.formats.hl7v2 import header
+from adapters.session import Session
 from adapters.site import SiteMapping, read_site
 from edge_agent.config import EdgeConfig, Link, MqttLink, SerialLink, SourceConfig, TcpLink
 from edge_agent.links.mqtt import topic_problem
+from edge_agent.links.owner import LinkError
 from edge_agent.links.serial import url_problem
 from edge_agent.links.tcp import split_address
 from runtime import config as configuration
@@ -57,6 +59,12 @@ class SourcePlan:
         return Source(
             self.name, self.settings, self.site, self.time_zone, peer, lasting=self.lasting, counts=self.counts
         )
+
+    def session(self) -> Session:
+        """The protocol of one connection, at its beginning; raises LinkError for a driver whose messages come whole."""
+        if self.driver.session is None:
+            raise LinkError(f"driver {self.driver.name} has no session for {link_type(self.link)}")
+        return self.driver.session(self.settings)
 
     def routed(self, source: Source[Any], message_type: str) -> tuple[DeviceDriver[Any], Source[Any]]:
         """The driver for an HL7 message of this type, and what it is told; what is remembered is shared."""

@@ -148,10 +148,7 @@ class Supervisor:
 
     def converse(self, line: Line, peer: str) -> Conversation:
         """A connection's conversation, in the protocol of the source's driver."""
-        make_session = self.plan.driver.session
-        if make_session is None:
-            raise LinkError(f"driver {self.plan.driver.name} has no session for {self._state.link}")
-        return Conversation(make_session(self.plan.settings), line, self.source(peer), self.keeper, self.tap)
+        return Conversation(self.plan.session(), line, self.source(peer), self.keeper, self.tap)
 
     # ------------------------------------------------------------------------------------------------------------------
 

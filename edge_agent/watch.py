@@ -221,11 +221,8 @@ class Watcher:
 
     def converse(self, line: Line, peer: str) -> Conversation:
         """A connection's conversation, in the protocol of the source's driver."""
-        make_session = self.plan.driver.session
-        if make_session is None:
-            raise LinkError(f"driver {self.plan.driver.name} has no session for {self.o.transport}")
         self.o.connections += 1
-        made = Conversation(make_session(self.plan.settings), line, self.source(peer), self.keeper, self.tap)
+        made = Conversation(self.plan.session(), line, self.source(peer), self.keeper, self.tap)
         self._conversations.append(made)
         return made
 

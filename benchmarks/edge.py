@@ -175,10 +175,11 @@ def mqtt(edge: EdgeBench, count: int) -> dict[str, float]:
         until(lambda: edge.accepted() >= before + count * load.VALUES, "all rows")
         spent_s = time.perf_counter() - began
         cpu_s = edge.cpu_s() - cpu_s
+    measured = max(1, count - first)
     return {
-        "edge_mqtt_messages_per_s": (count - first) / spent_s,
-        "edge_mqtt_to_bare_paho_ratio": (count - first) / spent_s / (count / bare_s),
-        "edge_cpu_us_per_mqtt_message": cpu_s / (count - first) * 1e6,
+        "edge_mqtt_messages_per_s": measured / spent_s,
+        "edge_mqtt_to_bare_paho_ratio": measured / spent_s / (count / bare_s),
+        "edge_cpu_us_per_mqtt_message": cpu_s / measured * 1e6,
     }
 
 

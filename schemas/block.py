@@ -1,7 +1,7 @@
 """A block: sealed batches as they came, beside them a verdict and a value in the canonical unit for each record.
 
-What `validate` writes and every later stage, the seal and the transaction work on. Beside it the other message of the
-hospital's topics: a quarantined message, which travels on as bytes with a reason.
+What `validate` writes, signed, to `<lane>.signed`; what `alert` and the transaction work on. The other message of that
+topic is `evidence.dead_letter`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from schemas import layout
 from schemas.errors import LayoutError
 
 BLOCK_MAGIC = b"VWBLOCK\x01"
-QUARANTINE_MAGIC = b"VWQUARA\x01"
 # Blocks are closed at this size of sealed bytes or after this wait, whichever comes first.
 BLOCK_BYTES = 512 * 1024
 BLOCK_BATCHES_MAX = 4096
 _HEAD = struct.Struct("<8s32sqIIII")  # magic · nomenclature hash · validated_at · batches, reports, records · zeros
-_QUARANTINE = struct.Struct("<8sBHH3x")  # magic · receipted · lengths of reason and topic
 
 
 class Verdict(IntEnum):
@@ -76,9 +74,18 @@ class Block:
     values: NDArray[Any]  # f8, a record each, in the metric's canonical unit; NaN where there is none
 
     @property
-    def judgement(self) -> bytes:
-        """Flags, verdicts and values as they travel: the bytes whose hash is signed."""
+    def validation(self) -> bytes:
+        """Flags, verdicts and values of all batches, as they travel behind them."""
         return self.flags.tobytes() + self.verdicts.tobytes() + self.values.tobytes()
+
+    def validations(self, counts: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Flags, verdicts and values of each batch: what its leaf in the seal holds; `counts` (reports, records) each."""
+        out, report, record = [], 0, 0
+        for reports, records in counts:
+            flags, of_records = self.flags[report : report + reports], slice(record, record + records)
+            out.append(flags.tobytes() + self.verdicts[of_records].tobytes() + self.values[of_records].tobytes())
+            report, record = report + reports, record + records
+        return out
 
     def encode(self) -> bytes:
         """The message."""
@@ -87,13 +94,13 @@ class Block:
             len(self.batches), len(self.flags), len(self.verdicts), 0,
         )  # fmt: skip
         sizes = np.array([len(b) for b in self.batches], "<u4").tobytes()
-        return b"".join((head, sizes, *self.batches, self.judgement))
+        return b"".join((head, sizes, *self.batches, self.validation))
 
 
-def judgement_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Flags, verdicts and values of `Block.judgement`; raises LayoutError on a wrong size."""
+def validation_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Flags, verdicts and values of `Block.validation`, or of one batch; raises LayoutError on a wrong size."""
     if len(data) != 2 * reports + 9 * records:
-        raise LayoutError("counts", "judgement")
+        raise LayoutError("counts", "validation")
     return (
         np.frombuffer(data, "<u2", reports),
         np.frombuffer(data, "u1", records, 2 * reports),
@@ -113,7 +120,7 @@ def read_block(message: bytes) -> Block:
     if int(ends[-1]) > len(message) or int(sizes.max()) > layout.SEALED_BYTES_MAX:
         raise LayoutError("counts", "batches")
     sealed = tuple(message[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True))
-    arrays = judgement_arrays(message[int(ends[-1]) :], reports, records)
+    arrays = validation_arrays(message[int(ends[-1]) :], reports, records)
     return Block(nomenclature, validated_at, sealed, *arrays)
 
 
@@ -121,42 +128,6 @@ def verdict_class_counts(verdicts: NDArray[Any]) -> NDArray[Any]:
     """i64[4]: accepted, missing, unmapped, doubtful, which a stored report's values add up to; NOT_A_VALUE is none."""
     counts: NDArray[Any] = np.bincount(verdicts // 10, minlength=10)[:4]
     return counts
-
-
-@dataclass(frozen=True)
-class Quarantine:
-    """A message that could not be judged, travelling on to the table `dead`.
-
-    `receipted` says that its edge is told "quarantined" (its signature held); an unknown edge is told nothing.
-    """
-
-    reason: str
-    topic: str
-    receipted: bool
-    message: bytes
-
-    def encode(self) -> bytes:
-        """The message."""
-        reason, topic = self.reason.encode(), self.topic.encode()
-        return (
-            _QUARANTINE.pack(QUARANTINE_MAGIC, self.receipted, len(reason), len(topic)) + reason + topic + self.message
-        )
-
-
-def read_quarantine(message: bytes) -> Quarantine:
-    """A quarantined message as `Quarantine.encode` wrote it; raises LayoutError for anything else."""
-    if len(message) < _QUARANTINE.size or message[:8] != QUARANTINE_MAGIC:
-        raise LayoutError("magic")
-    _, receipted, reason, topic = _QUARANTINE.unpack_from(message)
-    at = _QUARANTINE.size
-    end = at + reason + topic
-    if len(message) < end:
-        raise LayoutError("size")
-    try:
-        words = message[at : at + reason].decode(), message[at + reason : end].decode()
-    except UnicodeDecodeError:
-        raise LayoutError("not-utf-8", "quarantine") from None
-    return Quarantine(*words, bool(receipted), message[end:])
 
 
 def parted(sizes: Sequence[int], bytes_max: int) -> Iterator[slice]:

@@ -79,7 +79,7 @@ class Block:
         return self.flags.tobytes() + self.verdicts.tobytes() + self.values.tobytes()
 
     def validations(self, counts: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Flags, verdicts and values of each batch: what its leaf in the seal holds; `counts` (reports, records) each."""
+        """Flags, verdicts and values of each batch, as its leaf in the seal has it; `counts`: reports, records."""
         out, report, record = [], 0, 0
         for reports, records in counts:
             flags, of_records = self.flags[report : report + reports], slice(record, record + records)

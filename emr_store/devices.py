@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -30,13 +31,19 @@ class Devices:
         words = np.ascontiguousarray(device).view(np.uint8).reshape(len(device), 16)
         first, which = rows.distinct(words)
         names = [words[i].tobytes() for i in first.tolist()]
-        new = [(name, edge[i].tobytes()) for name, i in zip(names, first, strict=True) if name not in self._numbers]
+        edge_of = {name: edge[i].tobytes() for name, i in zip(names, first.tolist(), strict=True)}
+        new = [name for name in names if name not in self._numbers]
         if new:
-            cursor = self._conn.execute(_NEW_SQL, [[n for n, _ in new], [e for _, e in new]], binary=True)
-            for name, number in cursor:
-                self._numbers[bytes(name)] = number
-                self._uncommitted.append(bytes(name))
+            self._learn(self._conn.execute(_KNOWN_SQL, [new], binary=True))  # no writer waits for what is there
+            new = [name for name in new if name not in self._numbers]
+        if new:
+            self._learn(self._conn.execute(_NEW_SQL, [new, [edge_of[name] for name in new]], binary=True))
         return np.array([self._numbers[name] for name in names])[which]
+
+    def _learn(self, found: Iterable[tuple[bytes, int]]) -> None:
+        for name, number in found:
+            self._numbers[bytes(name)] = number
+            self._uncommitted.append(bytes(name))
 
     def committed(self) -> None:
         """What was numbered since the last time stands."""
@@ -65,6 +72,9 @@ def note_events(conn: psycopg.Connection, lot: Lot, edges: _Array) -> None:
         conn.execute(_CLAIM_SQL, [list(claims), list(claims.values())])
 
 
+_KNOWN_SQL = """
+SELECT uuid_send(uuid), device FROM device WHERE uuid IN (SELECT encode(d, 'hex')::uuid FROM unnest(%b::bytea[]) AS d)
+"""
 _NEW_SQL = """
 WITH u AS (SELECT encode(d, 'hex')::uuid AS uuid, encode(e, 'hex')::uuid AS edge
            FROM unnest(%b::bytea[], %b::bytea[]) AS t(d, e)),

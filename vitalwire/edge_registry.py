@@ -42,7 +42,9 @@ def edge_add(
 def edge_renew(
     edge: EdgeId,
     public_key: Annotated[Path, typer.Option(help="the .pub file of its new key")],
-    overlap: Annotated[int, typer.Option(min=0, max=366, help="days that the older keys are still valid")] = OVERLAP_DAYS,
+    overlap: Annotated[
+        int, typer.Option(min=0, max=366, help="days that the older keys are still valid")
+    ] = OVERLAP_DAYS,
     valid_days: ValidDays = None,
     why: Why = "",
     database: Database = "",

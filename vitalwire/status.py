@@ -11,8 +11,8 @@ from uuid import UUID
 
 from emr_store import alerts, read, registry
 from schemas.report import device_id
-from vitalwire.output import age, as_json, cell, console, table
 from vitalwire.devices import devices_that_measure
+from vitalwire.output import age, as_json, cell, console, table
 from vitalwire.record import Database, Json, connect
 
 SILENT_AFTER_S, SILENT_PAUSES = 30.0, 5  # as the page: after five of its usual pauses, and no sooner than this

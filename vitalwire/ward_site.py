@@ -11,8 +11,8 @@ from emr_store import registry
 from emr_store.connect import StoreError, open_store
 from runtime.process import stops_within
 from simulators.ward import SerialLink
-from vitalwire.embedded import Addresses
 from vitalwire.devices import devices_that_measure
+from vitalwire.embedded import Addresses
 
 # metric, unit, name over MQTT, plain HL7 code, Mindray code
 _CHANNELS = (

@@ -79,7 +79,8 @@ def add(conn: psycopg.Connection, partition: str, author: Author | None = None) 
         at = acts.now(conn)
         act_id = acts.record(conn, acts.act("hold.add", who, at, partition=partition))
         added = conn.execute(
-            "INSERT INTO legal_hold (partition, since, by, why, act) VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            "INSERT INTO legal_hold (partition, since, by, why, act) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT DO NOTHING",
             (partition, at, who.by, who.why, act_id),
         ).rowcount
         if not added:

@@ -60,7 +60,7 @@ def devices_assign(
 
 @app.command("move")
 def devices_move(device: Device, bed: Bed, since: Since = "", why: Why = "", database: Database = "") -> None:
-    """Take a device to another bed; its past stays where it was: vitalwire devices move 3f2a --bed 'ICU-08' --since 10m.
+    """Take a device to another bed; its past stays where it was: vitalwire devices move 3f2a --bed 'ICU-08'.
 
     A time that lies back corrects what was believed since then: vitalwire devices move 3f2a --bed 'ICU-08' --since
     2026-11-24T10:00Z --why 'moved with the patient, told late'.

@@ -1,0 +1,13 @@
+-- What the groups of the database's users (emr_store/roles.py) cannot say by rights alone.
+
+-- The sealer may write the column `statement` of an act, once. Who owns the table, and a superuser, is stopped by
+-- nothing here: `verify` finds what they change.
+CREATE FUNCTION refuse_signed_act() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'act % is signed already', encode(OLD.act_id, 'hex') USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER act_signed_once BEFORE UPDATE OF statement ON act
+    FOR EACH ROW WHEN (OLD.statement IS NOT NULL) EXECUTE FUNCTION refuse_signed_act();

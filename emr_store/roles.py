@@ -14,7 +14,7 @@ import psycopg
 OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vitalwire_retention", "vitalwire_reader"
 GROUPS = (OWNER, WRITER, RETENTION, READER)
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
-UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint")
+UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint", "alert_transition")
 # What retention notes beside what it drops.
 RETENTION_WRITES = ("dropped", "dropped_body", "day_stored")
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster

@@ -11,3 +11,12 @@ BEGIN
 END $$;
 CREATE TRIGGER act_signed_once BEFORE UPDATE OF statement ON act
     FOR EACH ROW WHEN (OLD.statement IS NOT NULL) EXECUTE FUNCTION refuse_signed_act();
+
+-- Of the checkpoints of a minute the last one stays. Here and not by a right of the sealer: it takes none that has no
+-- newer one beside it.
+CREATE FUNCTION thin_checkpoint(of_incarnation bytea, of_size bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM checkpoint c WHERE c.incarnation = of_incarnation AND c.size = of_size AND EXISTS (
+        SELECT FROM checkpoint newer WHERE newer.incarnation = c.incarnation AND newer.size > c.size
+            AND date_trunc('minute', newer.at) = date_trunc('minute', c.at));
+$$;

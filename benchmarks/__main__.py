@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [PART…]`: prints a table and writes bench.json; parts: pipeline, hl7, edge, spool, page."""
+"""`python -m benchmarks [--quick] [PART…]`: prints a table and writes bench.json; the parts are in `PARTS`."""
 
 from __future__ import annotations
 

@@ -20,6 +20,8 @@ from rich.progress import Progress
 from adapters.site import unmapped_lines
 from emr_store import proof, read, registry
 from emr_store.connect import StoreError, open_store, server_of
+from emr_store.latest import LatestValue, channel_labels
+from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate as run_migrations
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
 from runtime.keys import fingerprint, read_public
@@ -77,8 +79,8 @@ def explained(database: str, *, insecure: bool | None = None) -> Iterator[None]:
 def latest(database: Database = "", json: Json = False) -> None:
     """What each bed shows now, and how old it is: vitalwire latest."""
     with connect(database) as conn:
-        values = sorted(read.latest(conn), key=lambda v: (not v.adopted, v.bed or "", v.claim or ""))
-        labels = read.channel_labels(conn)
+        values = sorted(latest_values(conn), key=lambda v: (not v.adopted, v.bed or "", v.claim or ""))
+        labels = channel_labels(conn)
     alike = Counter((v.device, v.code) for v in values)
     columns = ("bed", "metric", "value", "unit", "age", "")
     listed(json, "Latest values", columns, values, lambda v: _latest_row(
@@ -86,7 +88,7 @@ def latest(database: Database = "", json: Json = False) -> None:
     ))  # fmt: skip
 
 
-def _latest_row(v: read.LatestValue, channel: str) -> tuple[object, ...]:
+def _latest_row(v: LatestValue, channel: str) -> tuple[object, ...]:
     """`channel` is what tells it from the device's like values, "" where there are none."""
     metric = METRIC_BY_CODE.get(v.code)
     stored = canonical_unit(v.code, v.unit) or UNIT_BY_CODE.get(v.unit)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from emr_store import alerts, read, registry
+from emr_store.latest import LatestValue, intervals, latest
 from schemas.report import device_id
 from vitalwire.output import age, as_json, cell, console, table
 from vitalwire.record import Database, Json, connect, devices_that_measure
@@ -48,7 +49,7 @@ class EdgeNow(NamedTuple):
 def status(database: Database = "", json: Json = False) -> None:
     """One page over SSH: what is connected, what is silent and since when, what waits, what alarms."""
     with connect(database) as conn, read.one_moment(conn):
-        devices = _devices(read.latest(conn), devices_that_measure(conn), read.intervals(conn))
+        devices = _devices(latest(conn), devices_that_measure(conn), intervals(conn))
         streams = read.streams(conn)
         edges = _edges(streams, registry.edges(conn), read.edge_counts(conn), devices, read.edge_clocks(conn))
         troubles = read.sources_in_trouble(conn)
@@ -84,7 +85,7 @@ def status(database: Database = "", json: Json = False) -> None:
 
 
 def _devices(
-    values: list[read.LatestValue], known: list[registry.DeviceRow], intervals: dict[tuple[UUID, int, int], int]
+    values: list[LatestValue], known: list[registry.DeviceRow], intervals: dict[tuple[UUID, int, int], int]
 ) -> list[DeviceNow]:
     """Those that have said a value, and those that somebody has adopted; who fell silent last comes first."""
     newest = {v.device: v for v in sorted(values, key=lambda v: v.received_at)}

@@ -17,9 +17,11 @@ import typer
 from rich.progress import Progress
 
 from adapters.site import unmapped_lines
-from emr_store import proof, read
+from emr_store import dead_letters, proof, read
 from emr_store.acts import this_user
 from emr_store.connect import StoreError, open_store, server_of
+from emr_store.latest import LatestValue, channel_labels
+from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate as run_migrations
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
 from runtime.tls import database_problem
@@ -76,8 +78,8 @@ def explained(database: str, *, insecure: bool | None = None) -> Iterator[None]:
 def latest(database: Database = "", json: Json = False) -> None:
     """What each bed shows now, and how old it is: vitalwire latest."""
     with connect(database) as conn:
-        values = sorted(read.latest(conn), key=lambda v: (v.bed is None, v.bed or "", v.claim or ""))
-        labels = read.channel_labels(conn)
+        values = sorted(latest_values(conn), key=lambda v: (v.bed is None, v.bed or "", v.claim or ""))
+        labels = channel_labels(conn)
     alike = Counter((v.device, v.code) for v in values)
     columns = ("bed", "metric", "value", "unit", "age", "")
     listed(json, "Latest values", columns, values, lambda v: _latest_row(
@@ -85,7 +87,7 @@ def latest(database: Database = "", json: Json = False) -> None:
     ))  # fmt: skip
 
 
-def _latest_row(v: read.LatestValue, channel: str) -> tuple[object, ...]:
+def _latest_row(v: LatestValue, channel: str) -> tuple[object, ...]:
     """`channel` is what tells it from the device's like values, "" where there are none."""
     metric = METRIC_BY_CODE.get(v.code)
     stored = canonical_unit(v.code, v.unit) or UNIT_BY_CODE.get(v.unit)
@@ -189,13 +191,13 @@ Number = Annotated[int, typer.Argument(help="its id in `vitalwire dead list`")]
 def dead_list(database: Database = "", json: Json = False) -> None:
     """The newest hundred."""
     with connect(database) as conn:
-        found = read.dead(conn)
+        found = dead_letters.dead(conn)
     columns = ("id", "at", "reason", "topic", "bytes", "replayed")
     listed(json, "Dead", columns, found, lambda d: (d.id, d.at, d.reason, d.topic, d.size, d.replayed_at), "none")
 
 
-def _dead(conn: psycopg.Connection, number: int) -> tuple[read.Dead, bytes]:
-    if found := read.dead_message(conn, number):
+def _dead(conn: psycopg.Connection, number: int) -> tuple[dead_letters.Dead, bytes]:
+    if found := dead_letters.dead_message(conn, number):
         return found
     raise VitalwireError(f"there is no dead message {number}: see `vitalwire dead list`")
 
@@ -227,7 +229,7 @@ def dead_replay(
     with connect(database) as conn:
         item, message = _dead(conn, number)
         topic = publish_again(kafka, item.topic, message, kafka_ca, kafka_cert, kafka_key, insecure=insecure)
-        read.mark_replayed(conn, number, author=this_user(why))
+        dead_letters.mark_replayed(conn, number, author=this_user(why))
     console.print(f"given to {topic} again; see `vitalwire ledger`")
 
 

@@ -15,6 +15,7 @@ from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from schemas.errors import VitalwireError
 
+BODY = '{"at_us":0,"by":"a","details":{},"kind":"device.move","why":""}'
 INSERTS = {
     "report": "INSERT INTO report VALUES (now(), now(), 1, 1, 1, 0, 1, 1, 0, '{}')",
     "batch": "INSERT INTO batch VALUES (1, gen_random_uuid(), gen_random_uuid(), 1, 1, 'b', 1, 0, now(), 1, 1)",
@@ -22,12 +23,15 @@ INSERTS = {
     "seal": "INSERT INTO seal (statement, leaves, signed_at) VALUES ('s', 'l', now())",
     "act": """INSERT INTO act VALUES ('a', 'device.move', '{"at_us":0,"by":"a","details":{},"kind":"device.move","why":""}', NULL, now())""",
     "log_entry": "INSERT INTO log_entry VALUES ('i', 0, 1, NULL, 'h')",
+    "alert_transition": "INSERT INTO alert_transition (transition, episode, kind, at, by, device_uuid, condition_kind,"
+    " code, channel, side, priority, opened_at, message, late, statement) VALUES (gen_random_uuid(), gen_random_uuid(),"
+    " 'opened', now(), 'a', gen_random_uuid(), 'limit', 1, 0, 'low', 'high', now(), 'm', false, 's')",
     "checkpoint": "INSERT INTO checkpoint VALUES ('i', 1, 'n', now())",
 }
 
 COLUMNS = {
     "report": "value", "batch": "batch_id", "batch_body": "sealed", "seal": "leaves", "act": "body",
-    "log_entry": "leaf_hash", "checkpoint": "note",
+    "log_entry": "leaf_hash", "checkpoint": "note", "alert_transition": "statement",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import zstandard
 
 from emr_store import read, registry
 from emr_store.connect import open_store, open_store_async
+from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate
 from emr_store.outbox import delivered, waiting
 from emr_store.signed_block import SignedBlock
@@ -78,7 +79,7 @@ def test_a_batch_becomes_rows_and_a_receipt(store: str) -> None:
     ] * 2
     assert receipts(store) == [(batch_id(message), ReceiptOutcome.STORED)]
     with open_store(store) as conn:
-        latest = read.latest(conn)
+        latest = latest_values(conn)
         assert [(v.code, v.value, v.decimals) for v in latest] == [(149530, 72.0, -1), (150456, 97.0, 0)]
         (stream,) = read.streams(conn)
         assert (stream.reports, stream.accepted, stream.gaps, stream.kept) == (2, 4, 0, "{[1,2)}")
@@ -128,7 +129,7 @@ def test_latest_never_goes_back(store: str) -> None:
     write(store, judged(sealed([new], EDGE_KEY, batch_no=1)))
     write(store, judged(sealed([old, old], EDGE_KEY, batch_no=2, first_sequence=2)))
     with open_store(store) as conn:
-        assert [v.value for v in read.latest(conn)] == [99.0]
+        assert [v.value for v in latest_values(conn)] == [99.0]
     assert rows(store, "SELECT count(*) FROM report") == [(3,)]
 
 

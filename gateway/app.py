@@ -27,8 +27,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from emr_store import alerts, latest, read, registry
+from emr_store import alerts, conservation, latest, origin, registry
 from emr_store.connect import StoreError, open_store
+from emr_store.device_alarms import active_alarms
 from schemas.block import Verdict
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID, canonical_unit
 
@@ -106,7 +107,7 @@ def picture(conn: Any, cadence: Cadence, labels: Labels) -> bytes:
             "tick": _ms(time.monotonic()),
             "devices": devices,
             "alerts": [{**a._asdict(), "opened_at": _ms(a.opened_at)} for a in open_alerts],
-            "ledger": read.conservation(conn),
+            "ledger": conservation.conservation(conn),
         }
     )
 
@@ -221,12 +222,12 @@ def create(conninfo: str, feed: Feed) -> Starlette:
     def batch(request: Request) -> Response:
         number: str = request.path_params["batch"]
         whole = number.isdecimal() and len(number) <= BATCH_DIGITS_MAX
-        return answer(lambda conn: read.origin(conn, int(number)) if whole else None)
+        return answer(lambda conn: origin.origin(conn, int(number)) if whole else None)
 
     def device_alarms(request: Request) -> Response:
         device: UUID = request.path_params["uuid"]
         return answer(lambda conn: {"alarms": [
-            {**a._asdict(), "since": _ms(a.since)} for a in read.device_alarms(conn, device)
+            {**a._asdict(), "since": _ms(a.since)} for a in active_alarms(conn, device)
         ]})  # fmt: skip
 
     return Starlette(

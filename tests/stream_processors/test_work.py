@@ -8,7 +8,7 @@ import msgspec
 import psycopg
 import pytest
 
-from emr_store import alerts, proof, read, registry
+from emr_store import alerts, conservation, proof, registry
 from emr_store.retention import Keep
 from evidence.statements import ReceiptOutcome, read_receipt
 from runtime import config as configuration
@@ -269,7 +269,7 @@ def test_of_a_block_that_the_database_refuses_the_good_batches_are_stored(store:
     ]
     with store.open() as conn:
         receipts = conn.execute("SELECT receipt FROM outbox").fetchall()
-        (stream,) = read.streams(conn)
+        (stream,) = conservation.streams(conn)
         assert proof.verify(conn, datetime(2000, 1, 1, tzinfo=UTC)).findings == []
     found = [read_receipt(bytes(r[0]), store.platform.public_der) for r in receipts]
     assert {r.batch_no: r.outcome for r in found} == {

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from gateway.app import Feed, create
+from gateway.app import create
+from gateway.feed import Feed
 from runtime import logs
 from runtime.errors import UserError
 from runtime.process import stop_event

@@ -76,11 +76,14 @@ class Ward:
             registry.adopt(conn, str(reports.device_id(claim)), bed, name)
 
     def alarm(
-        self, claim: str, short: str, message: str, priority: str, *, opened: bool = True, channel: int = 0
+        self, claim: str, short: str, message: str, priority: str, *, opened: bool = True, channel: int = 0,
+        late: bool = False, confirmed: bool = False,
     ) -> None:
-        """Open or resolve an episode."""
+        """Open, confirm or resolve an episode."""
         now, episode = time.time_ns() // 1000, str(uuid.uuid5(EDGE, f"{claim}/{short}"))
         kind = TransitionKind.OPENED if opened else TransitionKind.RESOLVED
+        if confirmed:
+            kind = TransitionKind.CONFIRMED
         filed = Transition(
             id=str(uuid.uuid5(EDGE, f"{episode}/{kind}")),
             episode=episode,
@@ -97,6 +100,7 @@ class Ward:
             priority=priority,
             opened_at_us=now,
             message=message,
+            late=late,
         )
         statement = sign_transition(filed, self._platform.key_id, self._platform.sign)
 

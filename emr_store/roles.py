@@ -17,6 +17,7 @@ GROUPS = (OWNER, WRITER, RETENTION, READER)
 UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint", "alert_transition")
 # What retention notes beside what it drops.
 RETENTION_WRITES = ("dropped", "dropped_body", "day_stored")
+RETENTION_FUNCTIONS = ("lock_to_drop", "drop_partition")
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 
 
@@ -157,7 +158,7 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', thing.name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', thing.name,
-            CASE WHEN thing.proname LIKE 'drop\\_%' THEN '{RETENTION}' ELSE '{WRITER}' END);
+            CASE WHEN thing.proname IN ({_listed(RETENTION_FUNCTIONS)}) THEN '{RETENTION}' ELSE '{WRITER}' END);
     END LOOP;
     IF NOT has_database_privilege('{WRITER}', current_database(), 'TEMPORARY') THEN
         EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {WRITER}', current_database());

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from emr_store import acts, places, roles
+from emr_store import acts, holds, places, roles
+from emr_store.acts import Author
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from schemas.errors import VitalwireError
@@ -21,7 +22,7 @@ INSERTS = {
     "batch": "INSERT INTO batch VALUES (1, gen_random_uuid(), gen_random_uuid(), 1, 1, 'b', 1, 0, now(), 1, 1)",
     "batch_body": "INSERT INTO batch_body VALUES (1, 1, 'b', 'v')",
     "seal": "INSERT INTO seal (statement, leaves, signed_at) VALUES ('s', 'l', now())",
-    "act": """INSERT INTO act VALUES ('a', 'device.move', '{"at_us":0,"by":"a","details":{},"kind":"device.move","why":""}', NULL, now())""",
+    "act": f"INSERT INTO act VALUES ('a', 'device.move', '{BODY}', NULL, now())",
     "log_entry": "INSERT INTO log_entry VALUES ('i', 0, 1, NULL, 'h')",
     "alert_transition": "INSERT INTO alert_transition (transition, episode, kind, at, by, device_uuid, condition_kind,"
     " code, channel, side, priority, opened_at, message, late, statement) VALUES (gen_random_uuid(), gen_random_uuid(),"
@@ -166,6 +167,30 @@ def test_retention_notes_what_it_drops_and_stores_nothing(store: str, logins: Lo
             assert refused(conn, sql)
         for table in roles.UNCHANGEABLE:
             assert refused(conn, f"DELETE FROM {table}"), table
+
+
+def test_retention_drops_partitions_that_nobody_holds_and_nothing_else(store: str, logins: Logins) -> None:
+    with open_store(store) as conn:
+        conn.execute("SELECT make_month('2001-01-01'), make_month('2001-02-01')")
+        conn.execute(INSERTS["report"].replace("(now(), now()", "('2001-01-05', now()").encode())
+        holds.add(conn, "report_2001_02", Author("os:jurist@house", "case 7"))
+        drops = [
+            f"SELECT drop_partition('{name}')"
+            for name in ("report_2001_01", "report_2001_02", "edge", "batch_body_2_0")
+        ]
+    with open_store(logins.member(roles.RETENTION)) as conn:
+        conn.execute(drops[0].encode())
+        assert conn.execute("SELECT count(*) FROM report WHERE observed_at < '2001-02-01'").fetchone() == (0,)
+        with pytest.raises(psycopg.errors.RaiseException, match="report_2001_02 is under a legal hold"):
+            conn.execute(drops[1].encode())
+        with pytest.raises(psycopg.errors.RaiseException, match="edge is no partition that retention may drop"):
+            conn.execute(drops[2].encode())
+        conn.execute(drops[3].encode())
+        assert conn.execute("SELECT to_regclass('report_2001_01'), to_regclass('batch_body_2_0')").fetchone() == (
+            "report_2001_01", None
+        )  # fmt: skip
+    with open_store(logins.member(roles.WRITER)) as conn:
+        assert refused(conn, drops[0])
 
 
 def test_a_member_uses_the_groups_rights_alone(store: str, logins: Logins) -> None:

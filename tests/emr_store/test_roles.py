@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from emr_store import acts, holds, places, roles
 from emr_store.acts import Author
-from emr_store.connect import open_store
+from emr_store.connect import open_store, open_store_async, with_role
 from emr_store.migrate import migrate
 from schemas.errors import VitalwireError
 
@@ -194,12 +195,23 @@ def test_retention_drops_partitions_that_nobody_holds_and_nothing_else(store: st
 
 
 def test_a_member_uses_the_groups_rights_alone(store: str, logins: Logins) -> None:
-    with open_store(store, roles.READER) as conn:  # a superuser
+    with open_store(with_role(store, roles.READER)) as conn:  # a superuser
         assert conn.execute("SELECT current_user").fetchone() == (roles.READER,)
         assert refused(conn, "DELETE FROM report")
     other = logins.member(roles.WRITER)
-    with open_store(other, roles.READER) as conn, open_store(other) as plain:
+    with open_store(with_role(other, roles.READER)) as conn, open_store(other) as plain:
         assert conn.execute("SELECT current_user").fetchone() == plain.execute("SELECT current_user").fetchone()
+
+
+def test_a_group_is_named_beside_other_options_and_no_server_sees_it(store: str) -> None:
+    named = with_role(make_conninfo(store, options="-c statement_timeout=4321"), roles.WRITER)
+
+    async def ask() -> tuple[object, ...] | None:
+        async with await open_store_async(named) as conn:
+            settings = "current_setting('statement_timeout'), current_setting('vitalwire.role', true)"
+            return await (await conn.execute(f"SELECT current_user::text, {settings}".encode())).fetchone()
+
+    assert asyncio.run(ask()) == (roles.WRITER, "4321ms", None)
 
 
 def test_a_writers_deed_is_an_act(store: str, logins: Logins) -> None:
@@ -241,7 +253,7 @@ def test_a_login_without_rights_to_make_groups_is_told_what_the_dba_does(databas
         conn.execute(f"ALTER DATABASE {row[0]} OWNER TO {name}".encode())
     try:
         migrate(plain)
-        with open_store(plain, roles.WRITER) as conn:
+        with open_store(with_role(plain, roles.WRITER)) as conn:
             said = roles.problem(conn)
             assert "GRANT vitalwire_owner TO t_" in said
             assert "`vitalwire migrate` again" in said

@@ -13,7 +13,6 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 
 from emr_store.retention import HEAD_BYTES
-from evidence.statements import read_seal
 from schemas.report import Kind, Lane
 
 

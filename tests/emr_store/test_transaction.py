@@ -1,24 +1,27 @@
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
 import numpy as np
 import psycopg
 import pytest
+import zstandard
 
-from emr_store import proof, read, registry
+from emr_store import read, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate
-from emr_store.outbox import waiting
-from emr_store.writer import SignedBlock, Writer, Written
+from emr_store.outbox import delivered, waiting
+from emr_store.signed_block import SignedBlock
+from emr_store.transaction import Writer, Written
+from evidence.block_seal import read_seal, validation_leaf
+from evidence.dead_letter import DeadLetter
+from evidence.receipt import ReceiptOutcome
 from evidence.seal import batch_id
-from evidence.statements import ReceiptOutcome, read_receipt
-from schemas.block import Block, Quarantine, Verdict
-from schemas.report import AsSent, Kind, Lane, Record, RecordKind, Samples, Validity
-from stream_processors.sign import sign
-from stream_processors.store import open_message
+from evidence.tree import merkle_root
+from schemas.block import Block, ReportFlag, Verdict
+from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report, Samples, Validity
+from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validate import EdgeKey, Memory, validate
 from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
 
@@ -37,26 +40,25 @@ def store(database: str) -> str:
 
 
 def judged(*messages: bytes) -> list[SignedBlock]:
-    """Through validate, sign and the check of store, as a broker would carry them."""
+    """Through judge and the check of store, as a broker would carry them."""
     out = []
     for block in validate("live.raw", messages, Memory(REGISTRY), NOW_US):
         assert isinstance(block, Block)
-        opened = open_message(sign(block.encode(), PLATFORM.key_id, PLATFORM.sign, NOW_US), PLATFORM.public_der)
+        opened = open_message(sign_block(block, PLATFORM.key_id, PLATFORM.sign, NOW_US), PLATFORM.public_der)
         assert isinstance(opened, SignedBlock)
         out.append(opened)
     return out
 
 
-def write(store: str, blocks: Sequence[SignedBlock], dead: Sequence[Quarantine] = ()) -> Written:
+def write(store: str, blocks: Sequence[SignedBlock], dead_letters: Sequence[DeadLetter] = ()) -> Written:
     with open_store(store) as conn:
-        return Writer(conn, PLATFORM.key_id, PLATFORM.sign).store(blocks, dead, NOW_US)
+        return Writer(conn).store(blocks, dead_letters, NOW_US)
 
 
 def receipts(store: str) -> list[tuple[bytes, ReceiptOutcome]]:
     async def run() -> list[tuple[bytes, ReceiptOutcome]]:
         async with await open_store_async(store) as conn:
-            found = [read_receipt(r, PLATFORM.public_der) for _, _, r in await waiting(conn)]
-            return [(r.batch_id, r.outcome) for r in found]
+            return [(row.batch_id, row.outcome) for row in await waiting(conn)]
 
     return asyncio.run(run())
 
@@ -99,8 +101,6 @@ def test_the_same_batch_twice_in_one_lot_is_stored_once(store: str) -> None:
     written = write(store, judged(message, message))
     assert (written.reports, written.duplicates) == (1, 1)
     assert rows(store, "SELECT count(*) FROM report") == [(1,)]
-    with open_store(store) as conn:
-        assert proof.verify(conn, _long_ago()).findings == []
 
 
 def test_two_batches_with_one_number_are_both_kept(store: str) -> None:
@@ -170,77 +170,165 @@ def test_events_waveforms_and_empty_reports_are_kept(store: str) -> None:
     ]
     assert rows(store, "SELECT kind, claim FROM report JOIN device USING (device)") == [(Kind.EVENT, "demo:nonin:1")]
     with open_store(store) as conn:
-        assert proof.verify(conn, _long_ago()).findings == []
         (stream,) = read.streams(conn)
         assert (stream.reports, stream.accepted) == (2, 1)
 
 
+def quarantined(message: bytes, reason: str = "root") -> DeadLetter:
+    return DeadLetter(reason, "live.raw", ReceiptOutcome.QUARANTINED, message)
+
+
+def stream(store: str) -> read.Stream:
+    with open_store(store) as conn:
+        (found,) = read.streams(conn)
+        return found
+
+
 def test_a_quarantined_batch_is_kept_once_and_its_edge_is_told(store: str) -> None:
     message = sealed([report()], EDGE_KEY)
-    dead = Quarantine("root", "live.raw", True, message)
-    assert write(store, [], [dead]).quarantined == 1
-    write(store, [], [dead])
-    assert rows(store, "SELECT reason, message FROM dead") == [("root", message)]
+    assert write(store, [], [quarantined(message)]).dead_letters == 1
+    write(store, [], [quarantined(message)])
+    assert rows(store, "SELECT reason, message, receipted FROM dead") == [("root", message, True)]
     assert receipts(store) == [(batch_id(message), ReceiptOutcome.QUARANTINED)] * 2
-    with open_store(store) as conn:
-        (stream,) = read.streams(conn)
-        assert (stream.quarantined_reports, stream.reports) == (1, 0)
+    assert (stream(store).quarantined_reports, stream(store).reports) == (1, 0)
     write(store, judged(message))  # replayed, and good this time
-    with open_store(store) as conn:
-        (stream,) = read.streams(conn)
-        assert (stream.reports, stream.quarantined_reports, stream.gaps) == (1, 0, 0)
+    found = stream(store)
+    assert (found.reports, found.quarantined_reports, found.gaps) == (1, 0, 0)
 
 
-def test_refused_bytes_have_a_bounded_place(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emr_store.writer.DEAD_REFUSED_MAX", 2)
-    write(store, [], [Quarantine("unknown-edge", "live.raw", False, bytes([i])) for i in range(5)])
-    assert rows(store, "SELECT count(*) FROM dead") == [(2,)]
-    assert receipts(store) == []
+def test_two_reasons_for_one_quarantined_batch_count_once(store: str) -> None:
+    message = sealed([report(), report()], EDGE_KEY)
+    damaged = message[:-1] + bytes([message[-1] ^ 1])  # of one header: the same batch
+    write(store, [], [quarantined(message, "root"), quarantined(message, "store:DataError")])
+    write(store, [], [quarantined(message, "padding"), quarantined(damaged, "body-hash")])
+    assert rows(store, "SELECT count(*) FROM dead") == [(4,)]
+    assert stream(store).quarantined_reports == 2
+    write(store, judged(message))
+    assert (stream(store).quarantined_reports, stream(store).reports) == (0, 2)
 
 
-def test_what_fails_leaves_nothing(store: str) -> None:
+def test_a_stored_batch_that_is_quarantined_later_is_stored(store: str) -> None:
+    message = sealed([report()], EDGE_KEY)
+    write(store, judged(message))
+    refused = DeadLetter("expired-key", "live.raw", ReceiptOutcome.REFUSED, message)
+    write(store, [], [quarantined(message), refused])
+    assert receipts(store) == [(batch_id(message), ReceiptOutcome.STORED)] * 3
+    found = stream(store)
+    assert (found.quarantined_reports, found.reports, found.kept) == (0, 1, "{[1,2)}")
+
+
+def test_a_block_and_its_dead_letter_in_one_transaction(store: str) -> None:
+    good, bad = sealed([report()], EDGE_KEY, batch_no=1), sealed([report()], EDGE_KEY, batch_no=2)
+    write(store, judged(good), [quarantined(good), quarantined(bad)])
+    assert receipts(store) == [
+        (batch_id(good), ReceiptOutcome.STORED), (batch_id(good), ReceiptOutcome.STORED),
+        (batch_id(bad), ReceiptOutcome.QUARANTINED),
+    ]  # fmt: skip
+    found = stream(store)
+    assert (found.reports, found.quarantined_reports, found.gaps) == (1, 1, 0)
+
+
+def test_a_refused_batch_is_told_so_and_not_counted(store: str) -> None:
+    message = sealed([report()], EDGE_KEY)
+    write(store, [], [DeadLetter("expired-key", "live.raw", ReceiptOutcome.REFUSED, message)])
+    assert receipts(store) == [(batch_id(message), ReceiptOutcome.REFUSED)]
+    found = stream(store)
+    assert (found.quarantined_reports, found.reports, found.kept) == (0, 0, "{}")
+
+
+def test_what_no_edge_lets_go_of_has_a_bounded_place(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emr_store.dead_letters.EVICTABLE_MAX", 2)
+    quarantined_one = quarantined(sealed([report()], EDGE_KEY))
+    strangers = [DeadLetter("unknown-edge", "live.raw", None, bytes([i])) for i in range(5)]
+    written = write(store, [], [quarantined_one, *strangers])
+    assert written.evicted_dead_letters == 3
+    # The newest stay; and what an edge let go of for it, always.
+    assert rows(store, "SELECT message FROM dead ORDER BY id") == [
+        (quarantined_one.message,), (bytes([3]),), (bytes([4]),)
+    ]  # fmt: skip
+    assert receipts(store) == [(batch_id(quarantined_one.message), ReceiptOutcome.QUARANTINED)]
+
+
+def test_what_fails_leaves_nothing(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class SabotageError(Exception):
         pass
 
-    def refuse(message: bytes) -> bytes:
+    def fail(*_: object) -> None:
         raise SabotageError
 
     with open_store(store) as conn:
-        writer = Writer(conn, PLATFORM.key_id, refuse)
-        with pytest.raises(SabotageError):
-            writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
-        writer._sign = PLATFORM.sign
+        writer = Writer(conn)
+        with monkeypatch.context() as patched:
+            patched.setattr("emr_store.ledger.Ledger.write", fail)
+            with pytest.raises(SabotageError):
+                writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
         writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
-    for table in ("report", "batch", "seal", "latest", "outbox", "device"):
+    for table in ("report", "batch", "batch_body", "seal", "unlogged", "latest", "outbox", "device", "channel_set"):
         assert rows(store, f"SELECT count(*) FROM {table}") == [(1,)], table
 
 
-@pytest.mark.parametrize(
-    ("change", "where"),
-    [
-        ("UPDATE report SET value[1] = 42", "value"),
-        ("UPDATE report SET observed_at = observed_at + interval '1 second' WHERE leaf = 0", "is gone"),
-        ("UPDATE report SET verdict = '{0,31}' WHERE leaf = 1", "verdict"),
-        ("DELETE FROM report WHERE leaf = 0", "is gone"),
-        ("INSERT INTO report SELECT * FROM report WHERE leaf = 0", "no report is behind"),
-        ("UPDATE report SET device = (SELECT max(device) FROM device)", "is gone"),
-        ("DELETE FROM batch", "is gone"),
-        ("UPDATE batch SET sealed = set_byte(sealed, 400, 7)", "damaged"),
-        ("UPDATE seal SET seal = set_byte(seal, 60, get_byte(seal, 60) # 1)", "chain is broken"),
-        ("UPDATE seal SET judgement = ''", "verdicts"),
-        ("DELETE FROM seal WHERE position = 1", "are gone"),
-        ("DELETE FROM edge_key", "no registered edge key"),
-        ("DELETE FROM platform_key", "no platform key"),
-    ],
-)
-def test_verify_names_what_is_wrong(store: str, change: str, where: str) -> None:
-    write(store, judged(sealed([report(), report(at_us=T0_US + 60_000_000)], EDGE_KEY)))
-    write(store, judged(sealed([report("another")], EDGE_KEY, batch_no=2)))
+def test_a_seal_is_kept_with_what_its_root_is_over(store: str) -> None:
+    first = sealed([report()], EDGE_KEY, batch_no=1)
+    second = sealed([report(), report()], EDGE_KEY, batch_no=2, first_sequence=2)
+    write(store, judged(first))
+    (block,) = judged(first, second)  # one of them came before
+    write(store, [block])
     with open_store(store) as conn:
-        assert proof.verify(conn, _long_ago()).findings == []
-        conn.execute(change.encode())
-        findings = proof.verify(conn, _long_ago()).findings
-        assert any(where in f.what for f in findings), findings
+        found = conn.execute(
+            "SELECT b.batch_id, b.seal, b.seal_index, b.reports, b.records, s.statement, s.leaves, o.sealed, o.validation"
+            " FROM batch b JOIN seal s USING (seal) JOIN batch_body o USING (lane, batch) ORDER BY b.batch"
+        ).fetchall()
+    assert [f[:5] for f in found] == [(batch_id(first), 1, 0, 1, 2), (batch_id(second), 2, 1, 2, 4)]
+    for message, (ident, _, index, _, _, statement, leaves, kept, validation) in zip(
+        (first, second), found, strict=True
+    ):
+        each = [leaves[i : i + 32] for i in range(0, len(leaves), 32)]
+        assert kept == message
+        assert each[index] == validation_leaf(ident, zstandard.ZstdDecompressor().decompress(validation))
+        assert read_seal(statement)[0].root == merkle_root(each)
+    assert rows(store, "SELECT seal FROM unlogged ORDER BY id") == [(1,), (2,)]
+
+
+def test_writers_of_different_streams_never_wait_for_each_other(store: str) -> None:
+    write(store, judged(sealed([report(), report("another")], EDGE_KEY)))  # devices and channels are known
+    other = sealed([report("another")], EDGE_KEY, spool=b"T" * 16)
+    with open_store(store) as first, open_store(store) as second, first.transaction():
+        second.execute("SET lock_timeout = '5s'")
+        Writer(first).store(judged(sealed([report()], EDGE_KEY, batch_no=2)), [], NOW_US)
+        assert Writer(second).store(judged(other), [], NOW_US).batches == 1
+    assert rows(store, "SELECT count(*) FROM batch") == [(3,)]
+
+
+def test_what_an_edge_is_told_waits_until_it_is_delivered(store: str) -> None:
+    messages = [sealed([report()], EDGE_KEY, batch_no=n, lane=Lane.BACKFILL) for n in (1, 2, 3)]
+    write(store, judged(*messages))
+
+    async def run() -> None:
+        async with await open_store_async(store) as conn:
+            first, second = await waiting(conn, 2)
+            assert (first.edge, first.spool, first.lane, first.batch_no, first.reason) == (
+                b"E" * 16, b"S" * 16, Lane.BACKFILL, 1, ""
+            )  # fmt: skip
+            await delivered(conn, [first.id, second.id])
+            (third,) = await waiting(conn, 2)
+            assert (third.batch_no, third.batch_id) == (3, batch_id(messages[2]))
+            assert third.stored_at_us > T0_US
+
+    asyncio.run(run())
+
+
+def test_a_moment_that_no_clock_can_mean_is_filed_under_its_receipt(store: str) -> None:
+    ancient = Report(Kind.METRIC, "clock", 0, T0_US, ClockQuality.DEVICE, (Record(SPO2, PERCENT, mantissa=97),),
+                     device_at_us=0, own_time=True)  # fmt: skip
+    write(store, judged(sealed([ancient], EDGE_KEY)))
+    ((at_us, flags, verdict),) = rows(
+        store, "SELECT (extract(epoch FROM observed_at) * 1000000)::int8, flags, verdict FROM report"
+    )
+    assert (at_us, verdict) == (T0_US, [Verdict.DOUBTFUL_CLOCK])
+    assert isinstance(flags, int)
+    assert flags & ReportFlag.FILED_AT_RECEIPT
+    with open_store(store) as conn:
+        assert read.latest(conn) == []  # nobody knows how old it is
 
 
 def test_many_shapes_come_out_as_they_went_in(store: str) -> None:
@@ -263,9 +351,3 @@ def test_many_shapes_come_out_as_they_went_in(store: str) -> None:
     write(store, judged(sealed(reports, EDGE_KEY)))
     found = rows(store, "SELECT value FROM report ORDER BY leaf")
     assert [f[0] for f in found] == expected
-    with open_store(store) as conn:
-        assert proof.verify(conn, _long_ago()).findings == []
-
-
-def _long_ago() -> datetime:
-    return datetime(2000, 1, 1, tzinfo=UTC)

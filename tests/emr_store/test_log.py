@@ -92,7 +92,7 @@ def test_what_commits_out_of_order_is_logged_once_and_never_lost(store: Store) -
             put_act(store)
             ((second,),) = store.rows("SELECT id FROM unlogged")
             assert first is not None
-            assert first[0] < second  # type: ignore[operator]
+            assert first[0] < second
             assert store.seal_log() == 1  # the later one, which is committed
         assert store.seal_log() == 1
     assert store.seal_log() == 0

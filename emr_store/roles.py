@@ -15,9 +15,8 @@ OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vital
 GROUPS = (OWNER, WRITER, RETENTION, READER)
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint", "alert_transition")
-# What retention notes beside what it drops.
-RETENTION_WRITES = ("dropped", "dropped_body", "day_stored")
-RETENTION_FUNCTIONS = ("lock_to_drop", "drop_partition")
+# Whose owner drops what may go; retention itself has no right to a row.
+RETENTION_FUNCTIONS = ("drop_rows", "drop_body")
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 
 
@@ -146,9 +145,6 @@ BEGIN
             EXECUTE format('GRANT INSERT ON %I.%I TO {WRITER}', here, thing.relname);
             IF thing.relname NOT IN ({_listed(UNCHANGEABLE)}) THEN
                 EXECUTE format('GRANT UPDATE, DELETE ON %I.%I TO {WRITER}', here, thing.relname);
-            END IF;
-            IF thing.relname IN ({_listed(RETENTION_WRITES)}) THEN
-                EXECUTE format('GRANT INSERT, UPDATE ON %I.%I TO {RETENTION}', here, thing.relname);
             END IF;
         END IF;
     END LOOP;

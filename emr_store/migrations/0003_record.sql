@@ -88,7 +88,7 @@ CREATE TABLE batch_body (
     validation bytea STORAGE EXTERNAL NOT NULL, -- zstd of Block.validations of this batch
     PRIMARY KEY (lane, batch)
 ) PARTITION BY LIST (lane);
--- A lane each (schemas/report.py: Lane); partitions.py makes the further numbers ahead.
+-- A lane each (schemas/report.py: Lane); partitions.py has the further numbers made ahead.
 CREATE TABLE batch_body_1 PARTITION OF batch_body FOR VALUES IN (1) PARTITION BY RANGE (batch);
 CREATE TABLE batch_body_2 PARTITION OF batch_body FOR VALUES IN (2) PARTITION BY RANGE (batch);
 CREATE TABLE batch_body_3 PARTITION OF batch_body FOR VALUES IN (3) PARTITION BY RANGE (batch);
@@ -350,11 +350,14 @@ CREATE TABLE dead (
     topic       text NOT NULL,
     outcome     int2,                           -- what its edge is told; null: nothing, its signature did not hold
     receipted   boolean NOT NULL GENERATED ALWAYS AS (outcome IS NOT NULL) STORED,
+    batch_id    bytea,                          -- null: no header of a batch can be read
     digest      bytea NOT NULL,                 -- SHA-256 of message: what comes again is kept once
     message     bytea NOT NULL,
     replayed_at timestamptz,
     UNIQUE (digest, reason)
 );
+CREATE INDEX dead_quarantined ON dead (batch_id) WHERE outcome = 2;
+CREATE INDEX dead_evictable ON dead (id) WHERE outcome IS DISTINCT FROM 2;
 
 -- What time may take.
 
@@ -394,6 +397,39 @@ CREATE TABLE day_stored (
     first_stored_at timestamptz,                -- null: the rows of that time are dropped
     last_stored_at  timestamptz NOT NULL
 );
+
+-- Partitions are made as tables of their own and then attached: that waits for no reader and lets none wait, where
+-- CREATE TABLE ... PARTITION OF would wait for the longest one (pg_dump, verify), and everybody behind it.
+
+-- The tables of a calendar month (UTC) that are not there yet; nothing with TimescaleDB.
+CREATE FUNCTION make_month(first date) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    parent text;
+    name text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(x'76777061'::int);
+    FOREACH parent IN ARRAY ARRAY['report', 'waveform', 'report_minute', 'device_alarm', 'device_setting'] LOOP
+        name := parent || '_' || lpad(extract(year FROM first)::text, 4, '0') || to_char(first, '_MM');
+        CONTINUE WHEN to_regclass(name) IS NOT NULL;
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING STORAGE)', name, parent);
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, name,
+            first::timestamp AT TIME ZONE 'UTC', (first + interval '1 month') AT TIME ZONE 'UTC');
+    END LOOP;
+END $$;
+
+-- The partition of `batch_body` that has this number of this lane, where it is not there yet.
+CREATE FUNCTION make_body(of_lane int2, number bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    parent text := 'batch_body_' || of_lane;
+    name text := parent || '_' || (number >> 24);
+BEGIN
+    PERFORM pg_advisory_xact_lock(x'76777061'::int);
+    IF to_regclass(name) IS NULL THEN
+        EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING STORAGE)', name, parent);
+        EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', parent, name,
+            (number >> 24) << 24, ((number >> 24) + 1) << 24);
+    END IF;
+END $$;
 
 -- Names, laid by the runner.
 

@@ -15,14 +15,14 @@ import zstandard
 from numpy.typing import NDArray
 from psycopg.rows import class_row
 
-from emr_store.seal_proof import KnownLeaves, SealPlaces
+from emr_store.seal_proof import CONTEXT_MASK, KnownLeaves, SealPlaces
 from emr_store.verification import NUMBER_MAX, Revalidate, Verification
 from evidence.block_seal import BlockSeal, read_seal, validation_leaf
 from evidence.seal import open_body
 from evidence.tree import merkle_root, table_leaves
 from evidence.verification import BatchHead, KeyRing, StreamLinks, check_head, stream_words
 from schemas.batch import Header, Table, check
-from schemas.block import ReportFlag, validation_arrays
+from schemas.block import validation_arrays
 from schemas.errors import LayoutError
 from schemas.layout import PLAIN_BYTES_MAX, RECORD, RECORDS_PER_REPORT_MAX, REPORT_ROW, REPORTS_MAX
 
@@ -169,6 +169,7 @@ class BatchProof:
         self._links = StreamLinks()
         self._seals: dict[int, BlockSeal | None] = {}
         self._decompress = zstandard.ZstdDecompressor().decompress
+        self._edge_of = {bytes(ident): edge.bytes for ident, edge in conn.execute("SELECT key_id, edge FROM edge_key")}
         self._dropped = [
             (lane, first, after)
             for lane, first, after in conn.execute("SELECT lane, first_batch, after_batch FROM dropped_body")
@@ -225,11 +226,13 @@ class BatchProof:
             return None
         ident = bytes(row.batch_id)
         self._result.add(row.where, *check_head(row.head, header, sealed, self._keys))
+        if self._edge_of.get(header.key_id, header.edge) != header.edge:
+            self._result.add(row.where, "the key that signed it is another edge's")
         self._result.add(row.where, *self._links.check(header, ident))
         leaf = validation_leaf(ident, validation)
         if row.leaf is not None and bytes(row.leaf) != leaf:
-            what = f"it, or what validation found of it, is not what stands at place {row.seal_index + 1} of seal {row.seal}"
-            self._result.add(row.where, what)
+            place = f"place {row.seal_index + 1} of seal {row.seal}"
+            self._result.add(row.where, f"it, or what validation found of it, is not what was sealed at {place}")
         self.known.add(ident, leaf, validation, header.report_count)
         seal = self._seal(row)
         self._result.counts["batches"] += 1
@@ -267,7 +270,8 @@ class BatchProof:
 def check_validation(window: Window, revalidate: Revalidate, nomenclature_hash: bytes, result: Verification) -> None:
     """Step 5: flags, verdicts and values computed again from the bytes.
 
-    The flag GAP depends on what had come before; it is what the platform signed, and no more is said of it.
+    The flags of CONTEXT_MASK depend on when the batch came: they are what the platform signed, and no more is said of
+    them.
     """
     chosen = [batch for batch in window.batches if batch.nomenclature_hash == nomenclature_hash]
     result.counts["other nomenclature"] += len(window.batches) - len(chosen)
@@ -276,10 +280,9 @@ def check_validation(window: Window, revalidate: Revalidate, nomenclature_hash: 
     part = window if len(chosen) == len(window.batches) else Window(window.first, window.after, chosen)
     flags, verdicts, values = revalidate(part.table)
     kept_flags, kept_verdicts, kept_values = part.results
-    differ = ((flags ^ kept_flags) & ~np.uint16(ReportFlag.GAP)) != 0
-    # Bytes and not numbers: two NaN are the same here.
-    records = (verdicts != kept_verdicts) | (values.view(np.uint64) != kept_values.view(np.uint64))
-    records &= ~(np.isnan(values) & np.isnan(kept_values) & (verdicts == kept_verdicts))
+    differ = ((flags ^ kept_flags) & ~CONTEXT_MASK) != 0
+    same_value = (values == kept_values) | (np.isnan(values) & np.isnan(kept_values))
+    records = (verdicts != kept_verdicts) | ~same_value
     if records.any():
         differ[part.table.report_of_record[records]] = True
     for report in np.flatnonzero(differ).tolist():

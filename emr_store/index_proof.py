@@ -1,4 +1,4 @@
-"""Hold the rows of `device_alarm`, `device_setting`, `waveform` and `channel` against the batches that they point into."""
+"""The rows of `device_alarm`, `device_setting`, `waveform` and `channel`, held against what they point into."""
 
 from __future__ import annotations
 
@@ -168,4 +168,3 @@ class ChannelWords:
 _CHANNEL_SQL = """
 SELECT device, channel, code, digest, words, (extract(epoch FROM since) * 1000000)::int8, batch, leaf FROM channel
 """
-

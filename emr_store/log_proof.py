@@ -42,7 +42,9 @@ def logs(conn: psycopg.Connection) -> list[Log]:
     ).fetchall()  # fmt: skip
 
 
-def check_kept_checkpoints(conn: psycopg.Connection, keys: KeyRing, result: Verification) -> dict[bytes, list[RootClaim]]:
+def check_kept_checkpoints(
+    conn: psycopg.Connection, keys: KeyRing, result: Verification
+) -> dict[bytes, list[RootClaim]]:
     """Step 1: every checkpoint that is kept; what they say of the root of each log (by incarnation)."""
     claims: dict[bytes, list[RootClaim]] = {}
     for log in logs(conn):
@@ -59,7 +61,7 @@ def check_kept_checkpoints(conn: psycopg.Connection, keys: KeyRing, result: Veri
         largest = max((claim.size for claim in claims[log.incarnation]), default=0)
         if log.size > largest:
             result.not_proved.append(
-                f"the last {log.size - largest} entries of the log {log.origin}: no checkpoint has been signed over them yet"
+                f"the last {log.size - largest} entries of the log {log.origin}: no checkpoint is signed over them yet"
             )
     orphans = conn.execute(
         "SELECT DISTINCT incarnation FROM checkpoint c WHERE NOT EXISTS"
@@ -146,12 +148,12 @@ def _replay(
     result.counts["log entries"] += replay.frontier.size
     result.counts["proved roots"] += replay.proved
     if replay.frontier.size != log.size or replay.frontier.to_bytes() != bytes(log.frontier):
-        result.add(where, f"its row says {log.size} entries and another state than its {replay.frontier.size} entries give")
+        result.add(
+            where, f"its row says {log.size} entries and another state than its {replay.frontier.size} entries give"
+        )
 
 
-def _predecessors(
-    conn: psycopg.Connection, known: list[Log], result: Verification
-) -> Iterator[tuple[bytes, LogHead]]:
+def _predecessors(conn: psycopg.Connection, known: list[Log], result: Verification) -> Iterator[tuple[bytes, LogHead]]:
     """What the first entry of each log says of the log before; a log that does not begin so is a finding."""
     for index, log in enumerate(known):
         row = conn.execute(

@@ -23,8 +23,8 @@ from schemas.filed_at import filed_at_us
 _Array = NDArray[Any]
 NO_NUMBER = -1  # of a device or a channel list that the store does not have
 
-# A row of `report` in a binary COPY: two bytes of field count, then each field with four bytes of length. The first nine
-# are of fixed width.
+# A row of `report` in a binary COPY: two bytes of field count, then each field with four bytes of length. The first
+# nine are of fixed width.
 _FIXED = struct.Struct(">h iq iq ii ii ih ih iq iq ii".replace(" ", ""))
 _LENGTH = struct.Struct(">i")
 _COLUMNS = (
@@ -73,7 +73,8 @@ class Numbers:
         for number, uuid, edge in conn.execute("SELECT device, uuid_send(uuid), uuid_send(edge) FROM device"):
             self._device[bytes(uuid) + (bytes(edge) if self._by_edge else b"")] = number
         self._channel_set = {
-            bytes(channels): number for number, channels in conn.execute("SELECT channel_set, channels FROM channel_set")
+            bytes(channels): number
+            for number, channels in conn.execute("SELECT channel_set, channels FROM channel_set")
         }
 
     def channel_set(self, channels: bytes) -> int:
@@ -106,12 +107,16 @@ def kept_stream(conn: psycopg.Connection, window: Window) -> bytes:
     """All rows of `report` that name a batch of this window, as they lie."""
     columns = ", ".join(_COLUMNS)
     # Numbers of ours, no text of anybody's.
-    sql = f"COPY (SELECT {columns} FROM report WHERE batch >= {window.first} AND batch < {window.after}) TO STDOUT BINARY"
+    sql = (
+        f"COPY (SELECT {columns} FROM report WHERE batch >= {window.first} AND batch < {window.after}) TO STDOUT BINARY"
+    )
     with conn.cursor().copy(sql.encode()) as copy:
         return b"".join(bytes(data) for data in copy)
 
 
-def check_rows(conn: psycopg.Connection, window: Window, chunk: Lot | None, taken: _Array, result: Verification) -> None:
+def check_rows(
+    conn: psycopg.Connection, window: Window, chunk: Lot | None, taken: _Array, result: Verification
+) -> None:
     """Step 6: every report of the window has its row, and no row is without a report.
 
     `chunk` is `chunk_of` the window, None where it has no batch; `taken`, a report each: retention may have taken it.
@@ -242,4 +247,3 @@ def may_be_gone(spans: Sequence[tuple[int, int, int]], batch: _Array, at_us: _Ar
     for since_us, until_us, last_batch in spans:
         gone |= (batch <= last_batch) & (at_us >= since_us) & (at_us < until_us)
     return gone
-

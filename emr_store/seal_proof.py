@@ -12,7 +12,7 @@ from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Verificat
 from evidence.block_seal import read_seal, validation_leaf
 from evidence.tree import leaf_hash
 from evidence.verification import KeyRing, check_seal
-from schemas.block import ReportFlag, validation_arrays
+from schemas.block import ReportFlag
 from schemas.errors import LayoutError
 
 _FETCH = 2000
@@ -119,21 +119,29 @@ def _check_entries(conn: psycopg.Connection, first_seal: int, result: Verificati
         result.add(f"seal {seal}", "it waits for its place in the log, and is gone")
 
 
+# What a batch's flags say of when it came, not of what it holds: each is on all reports of a batch, or on none.
+CONTEXT_MASK = np.uint16(ReportFlag.GAP | ReportFlag.EXPIRED_KEY)
+_OTHER_CONTEXTS = [
+    np.uint16(gap | expired) for gap in (0, ReportFlag.GAP) for expired in (0, ReportFlag.EXPIRED_KEY) if gap | expired
+]
+
+
 class KnownLeaves:
     """The leaves of all batches seen, as they are and as they would be had the batch come at another time.
 
     A batch that comes again in another block is stored once; the other block's leaf of it stays in that block's seal.
-    Such a leaf speaks of a batch that is there: with the same validation results, or with the flag GAP alone changed.
+    Such a leaf speaks of a batch that is there: with the same validation results, or with CONTEXT_MASK alone changed.
     """
 
     def __init__(self) -> None:
         self._prefixes = bytearray()
 
     def add(self, batch_id: bytes, leaf: bytes, validation: bytes, reports: int) -> None:
-        """A batch's own leaf, and the one with the flag GAP the other way round."""
-        flags = np.frombuffer(validation, "<u2", reports) ^ np.uint16(ReportFlag.GAP)
-        other = validation_leaf(batch_id, flags.tobytes() + validation[2 * reports :])
-        self._prefixes += leaf[:_PREFIX_BYTES] + other[:_PREFIX_BYTES]
+        """A batch's own leaf, and those that it would have had at another time."""
+        self._prefixes += leaf[:_PREFIX_BYTES]
+        flags, rest = np.frombuffer(validation, "<u2", reports), validation[2 * reports :]
+        for changed in _OTHER_CONTEXTS:
+            self._prefixes += validation_leaf(batch_id, (flags ^ changed).tobytes() + rest)[:_PREFIX_BYTES]
 
     def unknown(self, leaves: list[bytes]) -> list[int]:
         """Of these leaves those that no batch stands behind, by their place."""
@@ -184,9 +192,3 @@ def first_seal_of(conn: psycopg.Connection, first_batch: int) -> int:
         return NUMBER_MIN
     row = conn.execute("SELECT min(seal) FROM batch WHERE batch >= %s", (first_batch,)).fetchone()
     return row[0] if row and row[0] is not None else NUMBER_MAX
-
-
-def flags_without_gap(validation: bytes, reports: int, records: int) -> bytes:
-    """The same with the flag GAP cleared: what can be computed again from the batch alone."""
-    flags, verdicts, values = validation_arrays(validation, reports, records)
-    return (flags & ~np.uint16(ReportFlag.GAP)).tobytes() + verdicts.tobytes() + values.tobytes()

@@ -168,6 +168,9 @@ def _missing_batches(seal: BlockSeal, missing: Sequence[int], leaves: Mapping[in
     return f"of the {seal.batches} batches that it was signed over {len(missing)} are gone (place {places})"
 
 
+CALENDAR_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # the years 1 to 9999
+
+
 class BatchHead(NamedTuple):
     """What the columns of a batch's row say of it."""
 
@@ -191,8 +194,10 @@ def check_head(head: BatchHead, header: Header, sealed: bytes, keys: KeyRing) ->
         found.append(f"it names the key {header.key_id.hex()[:16]}, which is no registered edge's")
     elif not signed_by(sealed, public_der):
         found.append("its edge's signature does not hold")
+    # A clock may say anything: what no calendar has is kept as its first or last moment.
+    created_at_us = min(max(header.created_at_us, CALENDAR_US[0]), CALENDAR_US[1])
     signed_fields = BatchHead(
-        head.batch_id, header.edge, header.spool, int(header.lane), header.batch_no, header.created_at_us,
+        head.batch_id, header.edge, header.spool, int(header.lane), header.batch_no, created_at_us,
         header.report_count, header.record_count,
     )  # fmt: skip
     for name, kept, signed in zip(BatchHead._fields, head, signed_fields, strict=True):

@@ -49,7 +49,7 @@ def check_kept_checkpoints(
     claims: dict[bytes, list[RootClaim]] = {}
     for log in logs(conn):
         rows = conn.execute(
-            "SELECT size, note FROM checkpoint WHERE incarnation = %s ORDER BY at, size", (log.incarnation,)
+            "SELECT size, note FROM checkpoint WHERE incarnation = %s ORDER BY size", (log.incarnation,)
         ).fetchall()
         notes = [(size, bytes(note)) for size, note in rows]
         result.findings += check_checkpoints(notes, log.origin, keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 
 import numpy as np
@@ -33,8 +34,8 @@ def verify(
 ) -> Verification:  # fmt: skip
     """Hold the record against its signed bytes, and against what was kept outside; all of it is of one moment.
 
-    `since` or `after` (a checkpoint) look at a part; what they leave out is listed under "not proved", and so is what
-    `trust` does not give. Steps, as they stand in the code below:
+    In a transaction of the caller's it sees what that sees. `since` or `after` (a checkpoint) look at a part; what they
+    leave out is listed under "not proved", and so is what `trust` does not give. Steps, as they stand in the code below:
 
     1. Checkpoints: the platform's key signed every one that is kept, and every one from outside.
     2. Log: its root, built anew from its entries, is the signed one at each checkpoint, those from outside included; it
@@ -51,7 +52,8 @@ def verify(
        ranges and sums are those of the batches.
     """
     result = Verification()
-    with one_moment(conn):
+    idle = conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    with one_moment(conn) if idle else nullcontext():
         # What is dropped now would be gone from every snapshot.
         tables = ("report", "report_minute", "batch_body", *index_proof.TABLES)
         conn.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())

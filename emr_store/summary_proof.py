@@ -184,8 +184,7 @@ waiting AS (
     SELECT DISTINCT minute, unnest(devices) AS device FROM minute_touched
     WHERE minute >= %(first)s AND minute < %(after)s),
 both_of AS (
-    SELECT coalesce(c.device, q.device) AS device, coalesce(c.minute, q.minute) AS minute,
-        c.device IS NOT NULL AS computed, q.device IS NOT NULL AS kept,
+    SELECT device, minute, c.device IS NOT NULL AS computed, q.device IS NOT NULL AS kept,
         c.count IS DISTINCT FROM q.count AS count, c.min IS DISTINCT FROM q.min AS min,
         c.max IS DISTINCT FROM q.max AS max,
         CASE WHEN c.mean IS NOT DISTINCT FROM q.mean THEN false
@@ -194,8 +193,10 @@ both_of AS (
                 OR coalesce(abs(x - y) > %(tolerance)s * (1 + abs(x)), false)) FROM unnest(c.mean, q.mean) AS u(x, y))
         END AS mean, c.last IS DISTINCT FROM q.last AS last
     FROM computed c FULL JOIN kept q USING (device, minute, channel_set)
-    WHERE NOT EXISTS (SELECT FROM dropped d WHERE d.what = 'report' AND coalesce(c.minute, q.minute) >= d.since
-            AND coalesce(c.minute, q.minute) < d.until)
+    WHERE NOT EXISTS (SELECT FROM waiting w WHERE w.device = coalesce(c.device, q.device)
+            AND w.minute = coalesce(c.minute, q.minute))
+        AND NOT EXISTS (SELECT FROM dropped d WHERE d.what = 'report'
+            AND coalesce(c.minute, q.minute) >= d.since AND coalesce(c.minute, q.minute) < d.until)
         AND NOT (q.device IS NULL AND EXISTS (SELECT FROM dropped d WHERE d.what = 'report_minute'
             AND c.minute >= d.since AND c.minute < d.until)))
 SELECT NULL::uuid, NULL::timestamptz, count(*)::int, NULL::boolean, NULL::boolean, NULL::boolean, NULL::boolean,
@@ -203,8 +204,7 @@ SELECT NULL::uuid, NULL::timestamptz, count(*)::int, NULL::boolean, NULL::boolea
 UNION ALL
 SELECT d.uuid, b.minute, computed::int, CASE WHEN computed AND kept THEN b.count END, b.min, b.max, b.mean, b.last
 FROM both_of b LEFT JOIN device d USING (device)
-WHERE (NOT computed OR NOT kept OR b.count OR b.min OR b.max OR b.mean OR b.last)
-    AND NOT EXISTS (SELECT FROM waiting w WHERE w.device = b.device AND w.minute = b.minute)
+WHERE NOT computed OR NOT kept OR b.count OR b.min OR b.max OR b.mean OR b.last
 """
 
 

@@ -122,7 +122,7 @@ class LogReplay:
 
 
 def check_checkpoints(notes: Sequence[tuple[int, bytes]], origin: str, keys: KeyRing) -> list[Finding]:
-    """The checkpoints that a store keeps of one log, (size column, note) in the order in which they were signed."""
+    """The checkpoints that a store keeps of one log, (size column, note) by size: clocks may be set back."""
     found: list[Finding] = []
     last = -1
     for size, note in notes:
@@ -209,7 +209,8 @@ def check_head(head: BatchHead, header: Header, sealed: bytes, keys: KeyRing) ->
 class StreamLinks:
     """The hash of the header before, in each batch of a stream: batches may come in any order.
 
-    What is held is one end a stream, and one for each gap.
+    A batch whose header names none says nothing of the one before. What is held is one end a stream, and one for each
+    gap.
     """
 
     def __init__(self) -> None:
@@ -224,7 +225,8 @@ class StreamLinks:
         before, here = (*stream, header.batch_no - 1), (*stream, header.batch_no)
         if before in self._heads:
             self.checked += 1
-            if header.previous not in self._heads.pop(before):
+            heads = self._heads.pop(before)
+            if header.previous not in (*heads, FIRST_PREVIOUS):
                 found.append(f"the batch before it in its stream, number {header.batch_no - 1}, is another than signed")
         elif header.previous != FIRST_PREVIOUS:
             self._wanted.setdefault(before, []).append(header.previous)

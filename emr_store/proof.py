@@ -11,7 +11,7 @@ import psycopg
 
 from emr_store import index_proof, log_proof, registry_proof, row_proof, seal_proof, summary_proof
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
-from emr_store.read import one_moment
+from emr_store.connect import one_moment
 from emr_store.rows import Lot
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Revalidate, Scope, Verification
 from evidence.act import Act

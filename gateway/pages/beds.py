@@ -39,10 +39,10 @@ class Beds:
     ) -> set[Bed]:
         """Take these as what there is now: beds that are new, changed or gone.
 
-        Shown is a device that somebody has adopted, that has a row, or that alarms.
+        Shown is a device that somebody has registered, that has a row, or that alarms.
         """
         known = {d.uuid: d for d in devices}
-        shown = {d.uuid for d in devices if d.adopted_at} | rows.keys() | set(alarming)
+        shown = {d.uuid for d in devices if d.registered_at} | rows.keys() | set(alarming)
         labels_of: dict[UUID, dict[str, str]] = {}
         for (device, code, channel), label in labels.items():
             labels_of.setdefault(device, {})[f"{code}-{channel}"] = label
@@ -63,6 +63,6 @@ class Beds:
 
 def bed_of(device: UUID, row: DeviceRow | None) -> Bed:
     """Where it stands; only a person puts a device on a bed: what it claims to be never does. None: nobody knows it."""
-    if row is not None and row.adopted_at:
-        return Bed(f"bed {row.bed}", row.bed or "", True)
+    if row is not None and row.bed:
+        return Bed(f"bed {row.bed}", row.bed, True)
     return Bed(f"device {device}", row.claim or str(device) if row is not None else str(device), False)

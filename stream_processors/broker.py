@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import structlog
@@ -14,7 +14,8 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from runtime.errors import UserError
 from runtime.tls import client_context, kafka_problem
-from schemas.topics import RECEIPTS, TOPICS, Topic
+from schemas.report import Lane
+from schemas.topics import RECEIPTS, TOPICS, Topic, raw, signed
 from stream_processors.config import ProcessorsConfig
 
 # A rebalance waits this long for members that vanished; with the defaults the first message comes 32 s late.
@@ -65,7 +66,7 @@ async def ensure_topics(config: ProcessorsConfig) -> list[str]:
         for name, error in refused.items():
             if error is not TopicAlreadyExistsError:  # another worker was faster
                 raise error(f"topic {name} cannot be made")
-        await _add_partitions(admin, [t for t in TOPICS if t.name in known and t.name == RECEIPTS])
+        await _add_partitions(admin)
         return [t.name for t in missing]
     finally:
         await admin.close()
@@ -76,12 +77,19 @@ def _partitions(topic: Topic, config: ProcessorsConfig) -> int:
     return topic.partitions if topic.name == RECEIPTS else config.partitions
 
 
-async def _add_partitions(admin: AIOKafkaAdminClient, known: Sequence[Topic]) -> None:
-    """To topics that have fewer than whoever reads them expects."""
-    for topic in known:
-        (described,) = await admin.describe_topics([topic.name])
-        if 0 < len(described["partitions"]) < topic.partitions:
-            await admin.create_partitions({topic.name: NewPartitions(topic.partitions)})
+async def _add_partitions(admin: AIOKafkaAdminClient) -> None:
+    """To topics that have fewer than whoever reads them expects: of a lane's two the signed one as many as the raw."""
+    found = await _partitions_of_topics(admin)
+    wanted = {t.name: t.partitions for t in TOPICS if t.name == RECEIPTS}
+    wanted |= {signed(lane): found.get(raw(lane), 0) for lane in Lane}
+    for name, partitions in wanted.items():
+        if 0 < found.get(name, 0) < partitions:
+            await admin.create_partitions({name: NewPartitions(partitions)})
+
+
+async def _partitions_of_topics(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    described = await admin.describe_topics([topic.name for topic in TOPICS])
+    return {each["topic"]: len(each["partitions"]) for each in described}
 
 
 async def newest_values(config: ProcessorsConfig, topic: str) -> list[bytes]:
@@ -108,17 +116,57 @@ async def newest_values(config: ProcessorsConfig, topic: str) -> list[bytes]:
 
 
 async def watch_topics(config: ProcessorsConfig) -> None:
-    """A broker that lost its data knows no topics: make them again, and begin afresh with them."""
+    """A broker that lost its data knows no topics: make them again, and begin afresh with them.
+
+    A topic whose number of partitions is another than before, or than is configured, is named in the log.
+    """
+    known: dict[str, int] = {}
     while True:
         await asyncio.sleep(2.0)
         try:
             made = await ensure_topics(config)
+            found = await partitions_of_topics(config)
         except Exception as error:  # noqa: BLE001  the broker is away: the stages wait for it by themselves
             _log.warning("broker not reached", error=type(error).__name__)
             continue
         if made:
             _log.error("topics were gone and are made again: the worker starts afresh", topics=made)
             end_at_once(EXIT_TOPICS_LOST)
+        for said in partition_changes(known, found, config):
+            _log.error(said)
+        known = found
+
+
+async def partitions_of_topics(config: ProcessorsConfig) -> dict[str, int]:
+    """How many partitions each of our topics has at the broker."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.kafka, **security(config))
+    await admin.start()
+    try:
+        return await _partitions_of_topics(admin)
+    finally:
+        await admin.close()
+
+
+def partition_changes(known: Mapping[str, int], found: Mapping[str, int], config: ProcessorsConfig) -> list[str]:
+    """What is to be said of the topics' partitions: what changed, and at the first look what is not as configured.
+
+    An edge's batches go to the partition that its id has among so many: where their number changed, two writers may
+    have one stream for a while. None is lost and none stored twice, but a gap may be flagged where there is none.
+    """
+    out = []
+    for topic in TOPICS:
+        now, before, wanted = found.get(topic.name, 0), known.get(topic.name, 0), _partitions(topic, config)
+        if now and before and before != now:
+            out.append(
+                f"topic {topic.name} had {before} partitions and has {now}: streams change their partition, gaps may be"
+                " flagged that are none; set `partitions` in processors.toml to the new number"
+            )
+        elif now and not before and now != wanted:
+            out.append(
+                f"topic {topic.name} has {now} partitions, {wanted} are configured: what is there is used; set"
+                f" `partitions` in processors.toml to {now}, or change the topic at the broker"
+            )
+    return out
 
 
 def end_at_once(code: int) -> NoReturn:

@@ -83,7 +83,7 @@ class Hospital:
     def __init__(self, address: str, store: bytes = b"A" * 16, security: Security | None = None) -> None:
         self.store, self.answers, self.key = store, True, PLATFORM
         self.silent_for: set[int] = set()
-        self.refuses = ""  # with this reason
+        self.refuses, self.refuses_numbers = "", set[int]()  # with this reason; none of them: all
         self.checkpoint = b""
         self.came: list[tuple[Lane, int, bytes]] = []
         self.by_backfill: list[int] = []  # numbers of those of another lane that came by its topic
@@ -113,9 +113,11 @@ class Hospital:
     def answer(self, sealed: bytes, edge: bytes = EDGE, key: Key | None = None, partition: int | None = None) -> None:
         partition = topics.receipt_partition(EDGE) if partition is None else partition
         h, key = open_sealed(sealed)[0], key or self.key
+        is_refused = bool(self.refuses) and (not self.refuses_numbers or h.batch_no in self.refuses_numbers)
+        outcome, reason = (ReceiptOutcome.REFUSED, self.refuses) if is_refused else (ReceiptOutcome.STORED, "")
         receipt = Receipt(
-            ReceiptOutcome.REFUSED if self.refuses else ReceiptOutcome.STORED, h.edge, h.spool, h.lane,
-            (ReceiptedBatch(h.batch_no, batch_id(sealed)),), self.store, now_us(), self.refuses, self.checkpoint,
+            outcome, h.edge, h.spool, h.lane, (ReceiptedBatch(h.batch_no, batch_id(sealed)),), self.store, now_us(),
+            reason, self.checkpoint,
         )  # fmt: skip
         statement = receipt.encode(key.key_id, key.sign)
         self._producer.produce(topics.RECEIPTS, statement, edge, partition)

@@ -11,6 +11,7 @@ from schemas.errors import VitalwireError
 from vitalwire import edge, processors, record, simulate
 from vitalwire.demo import demo
 from vitalwire.edge_read import drivers, read
+from vitalwire.edge_witness import witness
 from vitalwire.output import cell
 from vitalwire.page import page
 from vitalwire.status import status
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command()(demo)
 edge.app.command()(read)
 edge.app.command()(drivers)
+edge.app.command()(witness)
 app.add_typer(edge.app, name="edge")
 app.add_typer(processors.app, name="processors")
 app.command()(page)

@@ -122,7 +122,9 @@ def _kept() -> tuple[KeptBatch, KeptSeal, KeptRow]:
     """A batch of one report with two values in the middle of its block, and its row."""
     message = sealed([report()], KEY)
     _, table = open_sealed(message)
-    block = Block(bytes(32), 0, (message,), np.zeros(3, "<u2"), np.zeros(6, "u1"), np.arange(6, dtype="<f8"))
+    block = Block(
+        bytes(32), 0, (message,), np.zeros(3, "<u2"), np.zeros(6, "u1"), np.arange(6, dtype="<f8"), np.zeros(1, "<i8")
+    )
     seal = KeptSeal(1, b"", b"X" * 32 + batch_id(message), block.judgement, b"")
     moments = int(table.observed_at_us[0]), int(table.received_at_us[0])
     channels, device = table.channel_bytes.tobytes(), table.device[0].tobytes()

@@ -43,6 +43,8 @@ class Outcome:
     recovered_s: float | None = None
     ok: bool = False
     answered_s: float | None = None  # F47: what 95 of 100 answers to the neighbours of bad sources take at the most
+    resent_s: float | None = None  # F41, F46: from the fault until all that the store had lost is there again
+    live_p99_s: float | None = None  # F41: from the edge to the store, while everything is sent again
     slowest_alert_s: float | None = None  # F16: from the sender to the topic `alerts`, the database being down
 
 
@@ -170,6 +172,12 @@ def events(system: System, code: str) -> int:
     """O6: how many events of this code the agent has told of itself."""
     sql = "SELECT count(*) FROM report r CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t"
     return count(system, sql + f" WHERE r.kind = 6 AND t ->> 'code' = '{code}'")
+
+
+def stored_batches(address: str) -> set[bytes]:
+    """The ids of the batches that a store has."""
+    with open_store(address) as conn:
+        return {bytes(row[0]) for row in conn.execute("SELECT batch_id FROM batch")}
 
 
 def count(system: System, sql: str) -> int:

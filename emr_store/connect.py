@@ -22,9 +22,29 @@ def is_poison(error: psycopg.Error) -> bool:
     return isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
 
 
-def open_store(conninfo: str) -> psycopg.Connection:
-    """A connection for reading and small changes; every statement is its own transaction."""
-    return psycopg.connect(_complete(conninfo), autocommit=True)
+def open_store(conninfo: str, role: str = "") -> psycopg.Connection:
+    """A connection for reading and small changes; every statement is its own transaction.
+
+    `role` is a group of emr_store/roles.py: only its rights are used where the login is a member of it and the group
+    has rights in this database, else those of the login.
+    """
+    conn = psycopg.connect(_complete(conninfo), autocommit=True)
+    if role:
+        try:
+            conn.execute(_SET_ROLE_SQL, {"role": role})
+        except BaseException:
+            conn.close()
+            raise
+    return conn
+
+
+# A login that is the group already, or that only inherits its rights (PostgreSQL 16: WITH SET FALSE), keeps its own.
+_SET_ROLE_SQL = """
+SELECT set_config('role', rolname, false) FROM pg_roles
+WHERE rolname = %(role)s AND rolname <> current_user
+    AND pg_has_role(oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+    AND coalesce(has_table_privilege(oid, to_regclass('schema_version'), 'SELECT'), false)
+"""
 
 
 def with_password(conninfo: str, password: str) -> str:
@@ -57,9 +77,16 @@ def server_of(conninfo: str) -> StoreServer:
     return StoreServer(hosts, found["sslmode"])
 
 
-async def open_store_async(conninfo: str) -> psycopg.AsyncConnection:
-    """A connection for the writer, which opens its transactions itself."""
-    return await psycopg.AsyncConnection.connect(_complete(conninfo), autocommit=True)
+async def open_store_async(conninfo: str, role: str = "") -> psycopg.AsyncConnection:
+    """A connection for the writer, which opens its transactions itself; `role` as in `open_store`."""
+    conn = await psycopg.AsyncConnection.connect(_complete(conninfo), autocommit=True)
+    if role:
+        try:
+            await conn.execute(_SET_ROLE_SQL, {"role": role})
+        except BaseException:
+            await conn.close()
+            raise
+    return conn
 
 
 def _complete(conninfo: str) -> str:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import psycopg
 from psycopg.rows import class_row
 
+from emr_store import acts
+from emr_store.acts import Author
 from emr_store.ledger import Ledger
 from emr_store.outbox import Outcome
 from evidence.dead_letter import DeadLetter
@@ -115,6 +117,14 @@ def dead_message(conn: psycopg.Connection, number: int) -> tuple[Dead, bytes] | 
     return (Dead(*row[:7]), bytes(row[7])) if row else None
 
 
-def mark_replayed(conn: psycopg.Connection, number: int) -> None:
-    """It was given to the processors again."""
-    conn.execute("UPDATE dead SET replayed_at = now() WHERE id = %s", (number,))
+def mark_replayed(conn: psycopg.Connection, number: int, *, author: Author | None = None) -> None:
+    """It was given to the processors again: an act."""
+    with conn.transaction():
+        row = conn.execute(
+            "UPDATE dead SET replayed_at = now() WHERE id = %s RETURNING digest, reason, topic", (number,)
+        ).fetchone()
+        if row is not None:
+            digest, reason, topic = row
+            acts.record(conn, acts.act(
+                "dead_letter.replay", author, acts.now(conn), sha256=bytes(digest).hex(), reason=reason, topic=topic
+            ))  # fmt: skip

@@ -180,7 +180,7 @@ def _sign_checkpoint(conn: psycopg.Connection, log: _Log, key: LogKey, now_us: i
     with conn.transaction():
         conn.execute("INSERT INTO checkpoint VALUES (%s, %s, %s, %s)", [log.incarnation, checkpoint.size, note, at])
         # Of each minute the last one stays: half a million a year.
-        conn.execute(_THIN_SQL, [log.incarnation, before, at])
+        conn.execute(_THIN_SQL, [log.incarnation, before])
 
 
 # --- read ------------------------------------------------------------------------------------------------------------
@@ -244,9 +244,7 @@ _APPEND_SQL = """
 INSERT INTO log_entry (incarnation, position, seal, act_id, leaf_hash)
 SELECT %b, p, s, a, h FROM unnest(%b::int8[], %b::int8[], %b::bytea[], %b::bytea[]) AS u(p, s, a, h)
 """
-_THIN_SQL = """
-DELETE FROM checkpoint WHERE incarnation = %s AND size = %s AND date_trunc('minute', at) = date_trunc('minute', %s)
-"""
+_THIN_SQL = "SELECT thin_checkpoint(%s, %s)"
 _NEWEST_SQL = """
 SELECT c.incarnation, c.size, c.note FROM checkpoint c JOIN log l USING (incarnation)
 WHERE %s::bytea IS NULL OR incarnation = %s ORDER BY l.log DESC, c.size DESC LIMIT 1

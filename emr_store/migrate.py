@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import psycopg
 
+from emr_store import roles
 from emr_store.connect import open_store
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID, UNITS, canonical_unit
@@ -33,11 +34,14 @@ def migrate(conninfo: str) -> list[int]:
     """
     with open_store(conninfo) as conn:
         conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        known = migrations()
+        if _belongs_to_another(conn):
+            _must_be_current(conn, known[-1][0])
+            return []
         conn.execute(
             "CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY, applied_at timestamptz NOT NULL)"
         )
         current = _version(conn)
-        known = migrations()
         if current > known[-1][0]:
             raise VitalwireError(
                 f"the store's schema is version {current}, this program knows {known[-1][0]}: install a newer vitalwire"
@@ -49,7 +53,26 @@ def migrate(conninfo: str) -> list[int]:
                     _apply(conn, number, sql)
                 applied.append(number)
         _fill_names(conn)
+        roles.ensure(conn)
         return applied
+
+
+def _belongs_to_another(conn: psycopg.Connection) -> bool:
+    """Whether the schema is there, and this login is none of those who may change it."""
+    row = conn.execute(
+        "SELECT NOT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('schema_version')"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _must_be_current(conn: psycopg.Connection, newest: int) -> None:
+    """Raises VitalwireError where the schema is not this program's, and this login may not change it."""
+    current = _version(conn)
+    if current != newest:
+        raise VitalwireError(
+            f"the store's schema is version {current}, this program needs {newest}, and this login may not change it:"
+            f" run `vitalwire migrate` of this program with a login that is a member of {roles.OWNER}"
+        )
 
 
 def _version(conn: psycopg.Connection) -> int:

@@ -60,14 +60,10 @@ class Partitions:
         now_s = time.monotonic()
         stale = [d for d in days.tolist() if now_s - self._noted_s.get(d, -NOTE_EVERY_S) >= NOTE_EVERY_S]
         if stale:
-            cursor = conn.execute(
-                "INSERT INTO day_stored AS s SELECT date '1970-01-01' + d, now(), now() FROM unnest(%s::int4[]) AS d"
-                " ON CONFLICT (day) DO UPDATE SET first_stored_at = coalesce(s.first_stored_at, now()),"
-                " last_stored_at = now() WHERE s.last_stored_at < now() - %s * interval '1 second'",
-                [stale, NOTE_EVERY_S],
-            )
-            if cursor.rowcount == 0:
-                self._noted_s |= dict.fromkeys(stale, now_s)
+            noted = [row[0] for row in conn.execute(_NOTED_SQL, [stale, NOTE_EVERY_S])]
+            self._noted_s |= dict.fromkeys(noted, now_s)
+            if len(noted) < len(stale):
+                conn.execute(_NOTE_SQL, [sorted(set(stale).difference(noted))])
 
     def ensure_bodies(self, conn: psycopg.Connection, numbers: Iterable[tuple[int, int]]) -> None:
         """Make the partitions that batches of these lanes and numbers need; inside the caller's transaction."""
@@ -115,3 +111,13 @@ def _is_there(conn: psycopg.Connection, table: str) -> bool:
 _IS_PLAIN_SQL = "SELECT relkind = 'p' FROM pg_class WHERE oid = 'report'::regclass"
 _MAKE_MONTH_SQL = "SELECT make_month(%s::date)"
 _MAKE_BODY_SQL = "SELECT make_body(%s::int2, %s::bigint)"
+# What is noted already is read: an upsert would lock its row, and other writers would wait for this transaction.
+_NOTED_SQL = """
+SELECT day - date '1970-01-01' FROM day_stored
+WHERE day IN (SELECT date '1970-01-01' + d FROM unnest(%s::int4[]) AS d)
+    AND last_stored_at >= now() - %s * interval '1 second' AND first_stored_at IS NOT NULL
+"""
+_NOTE_SQL = """
+INSERT INTO day_stored AS s SELECT date '1970-01-01' + d, now(), now() FROM unnest(%s::int4[]) AS d
+ON CONFLICT (day) DO UPDATE SET first_stored_at = coalesce(s.first_stored_at, now()), last_stored_at = now()
+"""

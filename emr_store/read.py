@@ -1,4 +1,4 @@
-"""What people and pages read: latest values, the ledger, what is dead, what has no code."""
+"""What people and pages read: the ledger, what is dead, what has no code; latest values are in `latest`."""
 
 from __future__ import annotations
 
@@ -13,38 +13,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 
 from emr_store.retention import HEAD_BYTES
-from evidence.statements import read_seal
 from schemas.report import Kind, Lane
-
-
-class LatestValue(NamedTuple):
-    """The newest value of one channel of one device.
-
-    `unit` is as sent; the value is in `nomenclature.canonical_unit` of it. `bound` is "<", "<=", ">" or ">=" where the
-    device says no more than that. `text` is of a code or a text.
-    """
-
-    device: UUID
-    claim: str | None
-    name: str | None
-    bed: str | None
-    adopted: bool
-    code: int
-    unit: int
-    channel: int
-    value: float | None
-    bound: str | None
-    text: str | None
-    decimals: int
-    validity: int
-    ambiguous: bool
-    verdict: int
-    flags: int
-    observed_at: datetime
-    received_at: datetime
-    stored_at: datetime
-    batch: int
-    leaf: int
 
 
 class Stream(NamedTuple):
@@ -111,42 +80,8 @@ def one_moment(conn: psycopg.Connection) -> Iterator[None]:
         yield
 
 
-_LATEST_SQL = """
-SELECT DISTINCT ON (d.device, s.code[i], s.channel[i])
-    d.uuid AS device, d.claim, d.name, d.bed, d.adopted_at IS NOT NULL AS adopted, s.code[i] AS code, s.unit[i] AS unit,
-    s.channel[i] AS channel, l.value[i] AS value,
-    CASE l.validity[i] >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
-    CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
-        FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
-    coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals, coalesce(l.validity[i] & 15, 0) AS validity,
-    coalesce(l.validity[i] & 128 <> 0, false) AS ambiguous, coalesce(l.verdict[i], 0) AS verdict, l.flags,
-    l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
-FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
-CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
-WHERE s.code[i] <> 0
-ORDER BY d.device, s.code[i], s.channel[i], l.observed_at DESC, l.received_at DESC
-"""
-
-
-def latest(conn: psycopg.Connection) -> list[LatestValue]:
-    """The newest value of each channel that has a code, device by device."""
-    return conn.cursor(row_factory=class_row(LatestValue)).execute(_LATEST_SQL).fetchall()
-
-
-_LABELS_SQL = """
-SELECT d.uuid, c.code, c.channel, min(coalesce(nullif(c.label, ''), nullif(c.words ->> 'label', ''),
-    nullif(c.words ->> 'body_site', ''), nullif(c.words ->> 'handle', ''), nullif(c.words ->> 'ordinals', '')))
-FROM channel c JOIN device d USING (device) GROUP BY 1, 2, 3 HAVING count(*) = 1
-"""
-
-
-def channel_labels(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], str]:
-    """What people or the sender call each channel (device, code, number); none where two word lists share a number."""
-    return {(device, code, channel): label for device, code, channel, label in conn.execute(_LABELS_SQL) if label}
-
-
 class Channel(NamedTuple):
-    """A channel of a device as its sender describes it; `label` is what people call it."""
+    """A channel of a device as its sender describes it; `label` is what people call it, `bed` where it stands now."""
 
     device: UUID
     claim: str | None
@@ -161,8 +96,10 @@ class Channel(NamedTuple):
 def channels(conn: psycopg.Connection) -> list[Channel]:
     """Every channel that was described, device by device."""
     sql = (
-        "SELECT d.uuid AS device, d.claim, d.bed, c.channel, c.code, c.words, c.label, c.since"
-        " FROM channel c JOIN device d USING (device) ORDER BY d.bed, d.claim, d.uuid, c.code, c.since"
+        "SELECT d.uuid AS device, d.claim, b.bed, c.channel, c.code, c.words, c.label, c.since"
+        " FROM channel c JOIN device d USING (device)"
+        " LEFT JOIN device_bed_believed b ON b.device = d.device AND b.valid @> clock_timestamp()"
+        " ORDER BY b.bed, d.claim, d.uuid, c.code, c.since"
     )
     return conn.cursor(row_factory=class_row(Channel)).execute(sql).fetchall()
 
@@ -192,26 +129,6 @@ WHERE state = 1 ORDER BY priority DESC, since
 def device_alarms(conn: psycopg.Connection, device: UUID) -> list[DeviceAlarm]:
     """The alarms that this device itself says are active."""
     return conn.cursor(row_factory=class_row(DeviceAlarm)).execute(_DEVICE_ALARMS_SQL, (device,)).fetchall()
-
-
-# From minute to minute, by the values in the earlier one; of each channel's six newest minutes within a day.
-_INTERVALS_SQL = """
-SELECT d.uuid, s.code[i], s.channel[i], percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
-FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
-CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
-CROSS JOIN LATERAL (
-    SELECT extract(epoch FROM lead(minute) OVER (ORDER BY minute) - minute) * 1000 / count AS every_ms
-    FROM (SELECT m.minute, m.count[i] AS count FROM report_minute m
-          WHERE m.device = l.device AND m.channel_set = l.channel_set AND m.count[i] > 0
-              AND m.minute > l.observed_at - interval '1 day' AND m.minute <= l.observed_at
-          ORDER BY m.minute DESC LIMIT 6) AS newest) AS gaps
-WHERE s.code[i] <> 0 AND every_ms IS NOT NULL GROUP BY 1, 2, 3
-"""
-
-
-def intervals(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], int]:
-    """How often each channel (device, code, number) has spoken of late, in ms, as far as two minutes tell it."""
-    return {(device, code, channel): ms for device, code, channel, ms in conn.execute(_INTERVALS_SQL)}
 
 
 _STREAMS_SQL = """
@@ -376,9 +293,10 @@ class Path(NamedTuple):
 def newest_path(conn: psycopg.Connection) -> Path | None:
     """The way of the newest report that came live; None while there is none."""
     sql = (
-        "SELECT d.uuid AS device, d.claim, d.bed, l.observed_at, l.received_at, s.seal AS signed, b.position,"
+        "SELECT d.uuid AS device, d.claim, w.bed, l.observed_at, l.received_at, s.seal AS signed, b.position,"
         " b.batch_no, b.batch_id, b.lane, l.leaf, l.stored_at, substr(b.sealed, 1, %s) AS sealed_head"
         " FROM latest l JOIN device d USING (device) JOIN batch b USING (batch) JOIN seal s USING (position)"
+        " LEFT JOIN device_bed_believed w ON w.device = l.device AND w.valid @> l.observed_at"
         " WHERE b.lane = 1 ORDER BY l.stored_at DESC LIMIT 1"
     )
     return conn.cursor(row_factory=class_row(Path)).execute(sql, (HEAD_BYTES,)).fetchone()

@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from emr_store import alerts, read, registry
+from emr_store import alerts, latest, read, registry
 from emr_store.connect import StoreError, open_store
 from schemas.block import Verdict
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID, canonical_unit
@@ -81,22 +81,22 @@ class Labels:
     def of(self, conn: Any) -> dict[Channel, str]:
         """As it was some seconds ago; raises StoreError."""
         if time.monotonic() - self._read_at_s >= LABELS_EVERY_S:
-            self._found, self._read_at_s = read.channel_labels(conn), time.monotonic()
+            self._found, self._read_at_s = latest.channel_labels(conn), time.monotonic()
         return self._found
 
 
 def picture(conn: Any, cadence: Cadence, labels: Labels) -> bytes:
     """Everything the page shows, as JSON; raises StoreError."""
     known = {d.uuid: d for d in registry.devices(conn)}
-    values: dict[UUID, list[dict[str, Any]]] = {d.uuid: [] for d in known.values() if d.adopted_at}
-    for v in read.latest(conn):
+    values: dict[UUID, list[dict[str, Any]]] = {d.uuid: [] for d in known.values() if d.registered_at}
+    for v in latest.latest(conn):
         values.setdefault(v.device, []).append(_value(v, cadence, labels.of(conn)))
     open_alerts = alerts.open_now(conn)
     for a in open_alerts:
         values.setdefault(a.device, [])
     devices = [
         {"id": device, "claim": d and d.claim, "name": d and d.name, "bed": d and d.bed,
-         "adopted": bool(d and d.adopted_at), "values": of}
+         "adopted": bool(d and d.bed), "values": of}
         for device, of in values.items() for d in [known.get(device)]
     ]  # fmt: skip
     # `tick` never jumps: by it a page knows how late a picture is.
@@ -111,7 +111,7 @@ def picture(conn: Any, cadence: Cadence, labels: Labels) -> bytes:
     )
 
 
-def _value(v: read.LatestValue, cadence: Cadence, labels: Mapping[Channel, str]) -> dict[str, Any]:
+def _value(v: latest.LatestValue, cadence: Cadence, labels: Mapping[Channel, str]) -> dict[str, Any]:
     observed, channel = _ms(v.observed_at), (v.device, v.code, v.channel)
     stored = canonical_unit(v.code, v.unit)
     return {
@@ -158,7 +158,7 @@ class Feed:
         while not self._ended.is_set():
             try:
                 with open_store(self._conninfo) as conn:
-                    cadence = cadence or Cadence(read.intervals(conn))
+                    cadence = cadence or Cadence(latest.intervals(conn))
                     while not self._ended.wait(EVERY_S):
                         now = picture(conn, cadence, labels)
                         if not self._ended.is_set():

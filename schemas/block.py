@@ -67,6 +67,7 @@ class ReportFlag(IntFlag):
     GAP = 16  # an earlier report of this device and spool has not come on this lane yet
     DOUBTFUL_TIME = 32  # a stated time could not be read: observed_at is the next readable one
     EXPIRED_KEY = 64  # its edge's key had expired when it came, and had not yet when the batch was made
+    FILED_AT_RECEIPT = 128  # observed at a moment that no clock can mean: filed under its receipt (schemas/filed_at.py)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from schemas.block import (
     parted,
 )
 from schemas.errors import LayoutError
+from schemas.filed_at import filed_at_us
 from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_CODE, storage
 from schemas.report import ClockQuality, Kind, Mark, RecordKind, Validity
 
@@ -230,7 +231,8 @@ def _verdicts(table: Table, flags: _Array, units: _Conversions, values: _Array) 
     """
     kind, marks, known = table.record_kind, table.marks, units.known
     measured = np.isin(table.kind, (Kind.METRIC, Kind.WAVEFORM))[table.report_of_record]
-    doubtful_moment = ((flags & (ReportFlag.FUTURE | ReportFlag.DOUBTFUL_TIME)) != 0)[table.report_of_record]
+    doubtful = ReportFlag.FUTURE | ReportFlag.DOUBTFUL_TIME | ReportFlag.FILED_AT_RECEIPT
+    doubtful_moment = ((flags & doubtful) != 0)[table.report_of_record]
     text, number = kind == RecordKind.TEXT, kind <= RecordKind.BOUND
     # Of a bound only what no possible value can be: below the lowest, above the highest.
     below = (values < units.low) & ((marks & Mark.GREATER) == 0)
@@ -278,6 +280,7 @@ def _flags(table: Table, gaps: _Array) -> _Array:
     timed = table.device_at_us != layout.ABSENT_TIME
     drift = timed & (np.abs(table.received_at_us - np.where(timed, table.device_at_us, 0)) > DRIFT_US)
     no_time = table.clock_quality == ClockQuality.RECEIVED
+    filed_elsewhere = filed_at_us(table.observed_at_us, table.received_at_us) != table.observed_at_us
     flags = np.zeros(len(table), np.uint16)
     for holds, flag in (
         (behind > LATE_US, ReportFlag.LATE),
@@ -286,6 +289,7 @@ def _flags(table: Table, gaps: _Array) -> _Array:
         (no_time, ReportFlag.NO_TIME),
         (table.clock_quality == ClockQuality.DOUBTFUL, ReportFlag.DOUBTFUL_TIME),
         (gaps.astype(bool), ReportFlag.GAP),
+        (filed_elsewhere, ReportFlag.FILED_AT_RECEIPT),
     ):
         flags |= np.where(holds, int(flag), 0).astype(np.uint16)
     return flags

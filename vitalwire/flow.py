@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from emr_store import read
 from emr_store.connect import open_store
+from emr_store.latest import latest
 from evidence.statements import read_seal
 from schemas.batch import read_header
 
@@ -58,5 +59,5 @@ def transports_with_values(database: str, since: datetime) -> set[str]:
     """Over which of the demo's transports values have come since then."""
     names = {"demo": "serial", "mllp": "MLLP", "eui64": "MLLP", "mqtt": "MQTT"}
     with open_store(database) as conn:
-        claims = [v.claim or "" for v in read.latest(conn) if v.received_at >= since]
+        claims = [v.claim or "" for v in latest(conn) if v.received_at >= since]
     return {t for claim in claims for start, t in names.items() if claim.startswith(start)}

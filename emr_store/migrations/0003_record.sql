@@ -431,6 +431,100 @@ BEGIN
     END IF;
 END $$;
 
+-- What may be dropped is dropped by functions of the owner: who runs retention has no right to a row.
+
+-- The partitions and chunks of the tables that go by moments. Their bounds are text: a clock may say a year before 1.
+CREATE FUNCTION row_partitions(of_table text) RETURNS TABLE (partition text, since text, until text) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF (SELECT relkind = 'p' FROM pg_class WHERE oid = of_table::regclass) THEN
+        RETURN QUERY SELECT inhrelid::regclass::text, b[1], b[2] FROM pg_inherits JOIN pg_class ON oid = inhrelid
+        CROSS JOIN LATERAL regexp_match(pg_get_expr(relpartbound, oid), 'FROM \(''(.*)''\) TO \(''(.*)''\)') AS b
+        WHERE inhparent = of_table::regclass;
+    ELSE
+        RETURN QUERY EXECUTE 'SELECT format(''%I.%I'', chunk_schema, chunk_name), range_start::text, range_end::text'
+            ' FROM timescaledb_information.chunks WHERE hypertable_name = $1' USING of_table;
+    END IF;
+END $$;
+
+-- Drop the rows of a partition into which nothing was stored for so long, which holds any, and which nobody holds back;
+-- whether it was. The days' notes are locked first, then the partition, as a writer does: afterwards nobody stores into
+-- it whose note is not seen here. A month stays, empty: writers know that they have made it.
+CREATE FUNCTION drop_rows(of_table text, of_partition text, keep interval) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    part record;
+    any_row boolean;
+    is_old CONSTANT text := 'SELECT coalesce(max(last_stored_at) < now() - $1, false) FROM day_stored'
+        ' WHERE day AT TIME ZONE ''UTC'' >= $2 AND day AT TIME ZONE ''UTC'' < $3';
+    old boolean;
+BEGIN
+    IF of_table NOT IN ('report', 'waveform', 'report_minute', 'device_alarm', 'device_setting') THEN
+        RAISE EXCEPTION '% has no rows that time may take', of_table;
+    END IF;
+    SELECT p.since::timestamptz, p.until::timestamptz INTO part FROM row_partitions(of_table) p WHERE p.partition = of_partition;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM day_stored WHERE day AT TIME ZONE 'UTC' >= part.since AND day AT TIME ZONE 'UTC' < part.until
+        ORDER BY day FOR UPDATE;
+    EXECUTE is_old INTO old USING keep, part.since, part.until;
+    IF NOT old OR EXISTS (SELECT FROM legal_hold h WHERE h.partition = of_partition) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', of_partition);
+    EXECUTE is_old INTO old USING keep, part.since, part.until;
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', of_partition) INTO any_row;
+    IF NOT old OR NOT any_row OR EXISTS (SELECT FROM legal_hold h WHERE h.partition = of_partition) THEN
+        RETURN false;
+    END IF;
+    IF (SELECT relkind = 'p' FROM pg_class WHERE oid = of_table::regclass) THEN
+        EXECUTE format('TRUNCATE %s', of_partition);
+    ELSE
+        EXECUTE 'SELECT drop_chunks($1::regclass, newer_than => $2, older_than => $3)' USING of_table, part.since, part.until;
+    END IF;
+    IF of_table = 'report' THEN
+        UPDATE day_stored SET first_stored_at = NULL
+        WHERE day AT TIME ZONE 'UTC' >= part.since AND day AT TIME ZONE 'UTC' < part.until;
+    END IF;
+    INSERT INTO dropped SELECT of_table, part.since, part.until, coalesce(max(batch), 0) FROM batch
+    ON CONFLICT (what, since) DO UPDATE SET until = excluded.until, last_batch = excluded.last_batch,
+        dropped_at = excluded.dropped_at;
+    RETURN true;
+END $$;
+
+-- Drop the bytes of a lane's batches in this range of 2^24 numbers, where all were stored so long ago, no row over any
+-- of them is left and nobody holds them back; whether they were. Numbers that can still be given are never in it.
+CREATE FUNCTION drop_body(of_lane int2, part bigint, keep interval) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    name text := 'batch_body_' || of_lane || '_' || part;
+    first bigint := part << 24;
+    after bigint := (part + 1) << 24;
+    may_go timestamptz := least(now() - keep, (SELECT min(first_stored_at) FROM day_stored));
+    newest timestamptz;
+    stored record;
+    any_row boolean;
+BEGIN
+    IF to_regclass(name) IS NULL OR after > (SELECT last_value FROM batch_number) THEN
+        RETURN false;
+    END IF;
+    SELECT stored_at INTO newest FROM batch WHERE batch < after ORDER BY batch DESC LIMIT 1;
+    IF newest >= may_go OR EXISTS (SELECT FROM legal_hold h WHERE h.partition = name) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('LOCK TABLE %I IN ACCESS EXCLUSIVE MODE', name);
+    EXECUTE format('SELECT EXISTS (SELECT FROM %I)', name) INTO any_row;
+    SELECT min(stored_at) AS since, max(stored_at) AS until INTO stored FROM batch
+    WHERE batch >= first AND batch < after AND lane = of_lane;
+    IF NOT any_row OR stored.until >= may_go OR EXISTS (SELECT FROM legal_hold h WHERE h.partition = name) THEN
+        RETURN false;
+    END IF;
+    EXECUTE format('TRUNCATE %I', name);
+    INSERT INTO dropped_body VALUES (of_lane, first, after, stored.since, stored.until)
+    ON CONFLICT (lane, first_batch) DO UPDATE SET dropped_at = excluded.dropped_at;
+    RETURN true;
+END $$;
+
 -- Names, laid by the runner.
 
 CREATE TABLE metric (

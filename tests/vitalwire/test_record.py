@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from emr_store import proof, read, registry
 from emr_store.connect import open_store
+from emr_store.latest import channel_labels
 from runtime import keys
 from runtime.errors import UserError
 from schemas.block import Quarantine
@@ -238,9 +239,9 @@ def test_channels_are_listed_and_labelled(store: Store) -> None:
     assert labelled == (0, f"channel {T1.number} is T 腋下\n")
     assert {c["channel"]: c["label"] for c in as_json("devices channels")} == {T1.number: "T 腋下", T2.number: None}
     with store.open() as conn:
-        assert read.channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T 腋下"
+        assert channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T 腋下"
         vitalwire("devices label", CLAIM, str(T1.number), "")
-        assert read.channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T1"
+        assert channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T1"
     assert vitalwire("devices label", CLAIM, "5", "x") == (
         2, f"{CLAIM!r} has described no channel 5: see `vitalwire devices channels`"
     )  # fmt: skip
@@ -252,7 +253,7 @@ def test_of_two_word_lists_with_one_number_neither_names_it(store: Store) -> Non
         Record(TEMP, channel=5, kind=RecordKind.TEXT, text=f'{{"label":"{label}"}}') for label in ("T1", "T2")
     ]))  # fmt: skip
     with store.open() as conn:
-        assert read.channel_labels(conn) == {}
+        assert channel_labels(conn) == {}
     assert len(as_json("devices channels")) == 2
 
 

@@ -51,7 +51,7 @@ def is_dead_letter(message: bytes) -> bool:
 def read_dead_letter(message: bytes, public_der: bytes) -> DeadLetter:
     """A dead letter that this key signed; raises LayoutError for anything else."""
     told = statement.decode(message[:_HEAD_BYTES], DEAD_LETTER_MAGIC)
-    if len(told.body) != _BODY.size or told.body[0] not in _OUTCOMES:
+    if len(told.body) != _BODY.size or told.body[0] not in _OUTCOMES or told.body[1:8] != bytes(7):
         raise LayoutError("unknown-enum", "dead letter")
     if not told.is_signed_by(public_der):
         raise LayoutError("signature", "dead letter")

@@ -124,7 +124,7 @@ class TileBuilder:
         return rest[0] if rest else EMPTY_ROOT
 
     def _add_hash(self, hash_of_leaf: bytes) -> list[TileFile]:
-        full = []
+        full: list[TileFile] = []
         added, level = hash_of_leaf, 0
         while True:
             if level == len(self._hashes_by_level):

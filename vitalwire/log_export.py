@@ -27,8 +27,8 @@ def export(
     written and those that there are. The checkpoint is written last: a folder that has one is complete. Raises
     UserError where the entries are not those of the checkpoint; what was written stays, without a checkpoint.
     """
-    _make_empty(folder)
     expected = parse_checkpoint(checkpoint)
+    _make_empty(folder)
     builder = TileBuilder()
     remaining = iter(entries)
     while builder.size < expected.size:
@@ -55,7 +55,10 @@ def export(
 
 
 def _make_empty(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"{folder} is a file: name a new folder") from None
     if any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: name a new folder")
 

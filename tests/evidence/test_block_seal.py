@@ -69,8 +69,8 @@ def test_another_length_is_refused() -> None:
 def test_zeros_that_are_none_are_refused() -> None:
     body = statement.decode(MESSAGE, SEAL_MAGIC).body
     for at in range(4, 8):
+        broken = body[:at] + b"\x01" + body[at + 1 :]
         with pytest.raises(LayoutError):
-            broken = body[:at] + b"\x01" + body[at + 1 :]
             read_seal(statement.encode(SEAL_MAGIC, KEY.key_id, broken, KEY.sign))
 
 

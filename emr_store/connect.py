@@ -66,11 +66,17 @@ def _complete(conninfo: str) -> str:
     return make_conninfo(_DEFAULTS, **{k: str(v) for k, v in conninfo_to_dict(conninfo).items()})
 
 
-INCARNATION_SQL = """
-SELECT system_identifier::text || '/' || timeline_id::text FROM pg_control_system(), pg_control_checkpoint()
+# The timeline that is written on now: a promoted replica keeps the old one in its control file for minutes.
+_INCARNATION_SQL = """
+SELECT system_identifier::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()
 """
 
 
-def incarnation(text: str) -> bytes:
-    """16 bytes that name this store between two restores: of PostgreSQL's system identifier and timeline."""
-    return sha256(text.encode()).digest()[:16]
+def current_incarnation(conn: psycopg.Connection) -> bytes:
+    """16 bytes that name this store between two restores or failovers: of its system identifier and timeline.
+
+    Raises StoreError on a replica, which writes on none.
+    """
+    row = conn.execute(_INCARNATION_SQL).fetchone()
+    assert row is not None
+    return sha256(row[0].encode()).digest()[:16]

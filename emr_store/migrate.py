@@ -1,4 +1,4 @@
-"""Numbered SQL migrations, applied in order under an advisory lock; a newer schema is refused."""
+"""Numbered SQL migrations, applied in order under an advisory lock; a schema of another edition is refused."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID, UNITS, canonical_unit
 
 _LOCK = 0x76_77_73_63  # one runner at a time
+FIRST_MIGRATION = 3  # 1 and 2 were the first edition's
 # A chunk of a week: of its index only the last leaf of each device is written (docs/adr/0006-retention.md).
 CHUNK_INTERVAL = "7 days"
 # Name and column of each table that a migration makes with partitions.
@@ -35,8 +36,7 @@ def migrate(conninfo: str) -> list[int]:
         conn.execute(
             "CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY, applied_at timestamptz NOT NULL)"
         )
-        row = conn.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
-        current = int(row[0]) if row else 0
+        current = _version(conn)
         known = migrations()
         if current > known[-1][0]:
             raise VitalwireError(
@@ -45,14 +45,24 @@ def migrate(conninfo: str) -> list[int]:
         applied = []
         for number, sql in known:
             if number > current:
-                try:
-                    with conn.transaction():
-                        _apply(conn, number, sql)
-                except psycopg.errors.RaiseException as refusal:  # the migration's own words
-                    raise VitalwireError(refusal.diag.message_primary or str(refusal)) from None
+                with conn.transaction():
+                    _apply(conn, number, sql)
                 applied.append(number)
         _fill_names(conn)
         return applied
+
+
+def _version(conn: psycopg.Connection) -> int:
+    """The newest migration applied; 0: none. Raises VitalwireError for a database of the first edition."""
+    row = conn.execute("SELECT min(version), coalesce(max(version), 0) FROM schema_version").fetchone()
+    assert row is not None
+    oldest, newest = row
+    if oldest is not None and oldest < FIRST_MIGRATION:
+        raise VitalwireError(
+            "this database was made by the first edition of vitalwire, whose batches this program cannot read: keep it"
+            " with the program that wrote it, and name a new, empty database"
+        )
+    return int(newest)
 
 
 def has_timescaledb(conn: psycopg.Connection) -> bool:
@@ -67,7 +77,7 @@ def _apply(conn: psycopg.Connection, number: int, sql: str) -> None:
     if made[0] if made else has_timescaledb(conn):
         conn.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         hypertables = _PARTITIONED.findall(sql)
-        sql = re.sub(r"^\) PARTITION BY .*;", ");", sql, flags=re.MULTILINE)
+        sql = re.sub(r"^\) PARTITION BY RANGE .*;", ");", sql, flags=re.MULTILINE)
     conn.execute(sql.encode())
     for table, column in hypertables:
         conn.execute(
@@ -75,8 +85,6 @@ def _apply(conn: psycopg.Connection, number: int, sql: str) -> None:
             " migrate_data => true)",
             (table, column, CHUNK_INTERVAL),
         )
-    if number == 1:
-        conn.execute("CREATE INDEX report_device ON report (device, observed_at)")
     conn.execute("INSERT INTO schema_version VALUES (%s, %s)", (number, datetime.now(UTC)))
 
 

@@ -1,4 +1,4 @@
-"""Topics at the broker: created when missing, and the alerts that it already holds."""
+"""Topics at the broker: created when missing, and what one of them already holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -15,8 +14,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from runtime.errors import UserError
 from runtime.tls import client_context, kafka_problem
-from schemas.topics import ALERTS, RECEIPTS, TOPICS, Topic
-from schemas.transition import Transition
+from schemas.topics import RECEIPTS, TOPICS, Topic
 from stream_processors.config import ProcessorsConfig
 
 # A rebalance waits this long for members that vanished; with the defaults the first message comes 32 s late.
@@ -86,29 +84,25 @@ async def _add_partitions(admin: AIOKafkaAdminClient, known: Sequence[Topic]) ->
             await admin.create_partitions({topic.name: NewPartitions(topic.partitions)})
 
 
-async def kept_transitions(config: ProcessorsConfig) -> list[Transition]:
-    """Every transition on the topic `alerts`, oldest first in each partition; what is none is passed over."""
+async def newest_values(config: ProcessorsConfig, topic: str) -> list[bytes]:
+    """The newest message of each key of a topic."""
     # Subscribed without a group: `start` learns the partitions, which `partitions_for_topic` alone never asks for. From
     # the earliest by its own setting: a `seek_to_beginning` races with the first reset, and then messages are lost.
     consumer = AIOKafkaConsumer(
-        ALERTS, bootstrap_servers=config.kafka, enable_auto_commit=False, auto_offset_reset="earliest",
+        topic, bootstrap_servers=config.kafka, enable_auto_commit=False, auto_offset_reset="earliest",
         **security(config),
     )  # fmt: skip
     await consumer.start()
     try:
         partitions = sorted(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
-        found: list[Transition] = []
+        found: dict[bytes | None, bytes] = {}
         while True:
             batches = await consumer.getmany(timeout_ms=QUIET_MS)
             # The embedded broker says too early an end where messages came in one batch: there must be silence as well.
             if not batches and all([await consumer.position(p) >= ends[p] for p in partitions]):
-                return found
-            for message in (m for batch in batches.values() for m in batch):
-                try:
-                    found.append(msgspec.json.decode(message.value, type=Transition))
-                except msgspec.MsgspecError as error:
-                    _log.error("no transition", partition=message.partition, offset=message.offset, error=str(error))
+                return list(found.values())
+            found |= {message.key: message.value for batch in batches.values() for message in batch}
     finally:
         await consumer.stop()
 

@@ -19,7 +19,7 @@ from emr_store import proof
 from emr_store.connect import StoreError, open_store
 from evidence.seal import open_body
 from schemas.report import Lane
-from stream_processors.work import WRITERS
+from stream_processors.storing import WRITERS
 from tests.faults.senders import Record, Sender, SerialSender
 from tests.faults.system import System
 

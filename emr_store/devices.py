@@ -1,0 +1,78 @@
+"""The store's numbers for devices, and what devices and their edges say of themselves in events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from emr_store import device_state, rows
+from emr_store.rows import Lot
+from emr_store.texts import texts_json
+from schemas.report import Kind
+
+_Array = NDArray[Any]
+
+
+class Devices:
+    """The number of each device that this connection has met: such rows never change."""
+
+    def __init__(self, conn: psycopg.Connection) -> None:
+        self._conn = conn
+        self._numbers: dict[bytes, int] = {}
+        self._uncommitted: list[bytes] = []
+
+    def numbers(self, device: _Array, edge: _Array) -> _Array:
+        """The store's number of each report's device (both V16, a report each); new ones get a row."""
+        words = np.ascontiguousarray(device).view(np.uint8).reshape(len(device), 16)
+        first, which = rows.distinct(words)
+        names = [words[i].tobytes() for i in first.tolist()]
+        new = [(name, edge[i].tobytes()) for name, i in zip(names, first, strict=True) if name not in self._numbers]
+        if new:
+            cursor = self._conn.execute(_NEW_SQL, [[n for n, _ in new], [e for _, e in new]], binary=True)
+            for name, number in cursor:
+                self._numbers[bytes(name)] = number
+                self._uncommitted.append(bytes(name))
+        return np.array([self._numbers[name] for name in names])[which]
+
+    def committed(self) -> None:
+        """What was numbered since the last time stands."""
+        self._uncommitted.clear()
+
+    def rolled_back(self) -> None:
+        """Numbers of a transaction that was rolled back are none."""
+        for name in self._uncommitted:
+            del self._numbers[name]
+        self._uncommitted.clear()
+
+
+def note_events(conn: psycopg.Connection, lot: Lot, edges: _Array) -> None:
+    """Events say what a device claims to be, the first claim stays; and how far an edge's clock (V16) is off."""
+    claims: dict[int, str] = {}
+    for report in np.flatnonzero((lot.table.kind == Kind.EVENT) | (lot.table.kind == Kind.REJECTED)).tolist():
+        for entry in msgspec.json.decode(texts_json(lot.table, report)):
+            if "claim" in entry:
+                claims[int(lot.device[report])] = entry["claim"]
+            if entry.get("system") == "vitalwire" and entry.get("code") == "counts":
+                offset_ms = device_state.clock_offset_ms(entry.get("text", ""))
+                if offset_ms is not None:
+                    at_us = int(lot.table.received_at_us[report])
+                    device_state.note_clock(conn, edges[report].tobytes(), at_us, offset_ms)
+    if claims:
+        conn.execute(_CLAIM_SQL, [list(claims), list(claims.values())])
+
+
+_NEW_SQL = """
+WITH u AS (SELECT encode(d, 'hex')::uuid AS uuid, encode(e, 'hex')::uuid AS edge
+           FROM unnest(%b::bytea[], %b::bytea[]) AS t(d, e)),
+    i AS (INSERT INTO device (uuid, edge) SELECT uuid, edge FROM u ORDER BY uuid
+          ON CONFLICT (uuid) DO UPDATE SET uuid = excluded.uuid RETURNING uuid, device)
+SELECT uuid_send(uuid), device FROM i
+"""
+_CLAIM_SQL = """
+UPDATE device SET claim = u.c FROM unnest(%b::int4[], %b::text[]) AS u(d, c)
+WHERE device.device = u.d AND device.claim IS NULL
+"""

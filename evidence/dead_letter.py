@@ -23,6 +23,7 @@ from schemas.errors import LayoutError
 DEAD_LETTER_MAGIC = b"VWDEAD\x00\x02"
 TEXT_BYTES_MAX = 64
 _BODY = struct.Struct("<B7x64s64s32s")
+DEAD_LETTER_BODY_BYTES = _BODY.size
 _HEAD_BYTES = statement.size(_BODY.size)
 _OUTCOMES = {0: None, 2: ReceiptOutcome.QUARANTINED, 3: ReceiptOutcome.REFUSED}
 

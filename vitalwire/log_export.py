@@ -1,6 +1,6 @@
 """A log as a folder that anybody can check without us: C2SP `tlog-tiles`, the checkpoint beside the tiles.
 
-What is exported holds no value and no patient: signed seals (hashes) and signed acts.
+What is exported holds no measured value: signed seals, which are hashes, and signed acts of people.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_agent.spool import read_kept
 from edge_agent.spool.chunks import split
 from edge_agent.spool.sequences import last_numbers
 from emr_store import proof
@@ -172,6 +173,14 @@ def events(system: System, code: str) -> int:
     """O6: how many events of this code the agent has told of itself."""
     sql = "SELECT count(*) FROM report r CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t"
     return count(system, sql + f" WHERE r.kind = 6 AND t ->> 'code' = '{code}'")
+
+
+def check_witness(system: System) -> None:
+    """The edge, which has ended, holds checkpoints of the log before the fault and of the one after it."""
+    kept = read_kept(system.folder / "spool")
+    assert len({checkpoint.origin for checkpoint in kept}) == 2
+    assert not [checkpoint for checkpoint in kept if checkpoint.contradiction]
+    assert events(system, "log-began") == 1
 
 
 def stored_batches(address: str) -> set[bytes]:

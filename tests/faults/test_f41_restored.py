@@ -13,7 +13,17 @@ from schemas.report import Lane
 from tests.faults import ward
 from tests.faults.clusters import START_S, Server
 from tests.faults.conftest import LONG
-from tests.faults.oracles import RECOVERY_S, Outcome, count, events, flowing, settle, stored_batches, until
+from tests.faults.oracles import (
+    RECOVERY_S,
+    Outcome,
+    check_witness,
+    count,
+    events,
+    flowing,
+    settle,
+    stored_batches,
+    until,
+)
 from tests.faults.system import System
 
 # Small batches, so that soon there are many that the restored store is sent again.
@@ -57,6 +67,7 @@ def test_f41_restored(tmp_path: Path, kafka: str, outcome: Outcome) -> None:
             outcome.live_p99_s = _live_p99_s(system, since)
             settle(system, senders, outcome)
             assert events(system, "store-changed") == 1
+            check_witness(system)
             assert count(system, "SELECT sum(duplicates) FROM ledger") > len(has) // 2  # and what was not lost, too
             assert outcome.live_p99_s < LIVE_MAX_S, f"goal {LIVE_GOAL_S} s"
     finally:

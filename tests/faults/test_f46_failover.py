@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults import ward
 from tests.faults.clusters import Server, both, caught_up
-from tests.faults.oracles import RECOVERY_S, Outcome, events, settle, stored_batches, until
+from tests.faults.oracles import RECOVERY_S, Outcome, check_witness, events, settle, stored_batches, until
 
 BEHIND = 10  # batches that the old primary has and the standby has not
 ACKNOWLEDGED_S = 3.0  # a receipt for each of them has gone out by then
@@ -41,6 +41,7 @@ def test_f46_failover(tmp_path: Path, kafka: str, outcome: Outcome) -> None:
             outcome.resent_s = time.monotonic() - began
             settle(system, senders, outcome)
             assert events(system, "store-changed") == 1
+            check_witness(system)
     finally:
         primary.stop()
         standby.stop()

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions
 
 from runtime.errors import UserError
 from runtime.tls import server_context
-from schemas.topics import TOPICS, Topic
+from schemas.topics import Topic
 from stream_processors import broker
 from stream_processors.config import ProcessorsConfig
 from tests.runtime.conftest import Certified
@@ -137,27 +137,13 @@ def test_partitions_are_added_where_receipts_have_too_few(
     assert len(admin.list_topics(timeout=10).topics[name].partitions) == 8
 
 
-def test_what_changed_of_the_partitions_is_named() -> None:
-    config = ProcessorsConfig(partitions=4)
-    usual = {topic.name: 64 if topic.name == "receipts" else 4 for topic in TOPICS}
-    assert broker.partition_changes({}, usual, config) == []
-    assert broker.partition_changes(usual, usual, config) == []
-    more = usual | {"live.raw": 8}
-    (first,) = broker.partition_changes({}, more, config)
-    assert first.startswith("topic live.raw has 8 partitions, 4 are configured")
-    (changed,) = broker.partition_changes(usual, more, config)
-    assert changed.startswith("topic live.raw had 4 partitions and has 8")
-    assert broker.partition_changes(more, more, config) == []
-    assert broker.partition_changes(usual, {}, config) == []  # a broker that lost its topics: they are made anew
-
-
 @pytest.mark.integration
 def test_a_signed_topic_has_as_many_partitions_as_its_raw_one(
     kafka: str, table: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody added partitions to the raw one."""
-    monkeypatch.setattr(broker, "raw", lambda lane: table[0])
-    monkeypatch.setattr(broker, "signed", lambda lane: table[1])
+    monkeypatch.setattr(broker.topics, "raw", lambda lane: table[0])
+    monkeypatch.setattr(broker.topics, "signed", lambda lane: table[1])
     ensure(kafka)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_partitions([NewPartitions(table[0], 6)])[table[0]].result(10)

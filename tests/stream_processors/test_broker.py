@@ -5,7 +5,7 @@ from ssl import SSLError
 import pytest
 from aiokafka.errors import KafkaError
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Producer
-from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from runtime.errors import UserError
 from runtime.tls import server_context
@@ -14,7 +14,6 @@ from stream_processors import broker
 from stream_processors.config import ProcessorsConfig
 from tests.runtime.conftest import Certified
 from tests.runtime.test_tls import handshake
-from tests.wire import eventually
 
 HOUR_MS = 3_600_000
 
@@ -135,24 +134,6 @@ def test_partitions_are_added_where_receipts_have_too_few(
         ensure(kafka)
     admin = AdminClient({"bootstrap.servers": kafka})
     assert len(admin.list_topics(timeout=10).topics[name].partitions) == 8
-
-
-@pytest.mark.integration
-def test_a_signed_topic_has_as_many_partitions_as_its_raw_one(
-    kafka: str, table: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Somebody added partitions to the raw one."""
-    monkeypatch.setattr(broker.topics, "raw", lambda lane: table[0])
-    monkeypatch.setattr(broker.topics, "signed", lambda lane: table[1])
-    ensure(kafka)
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.create_partitions([NewPartitions(table[0], 6)])[table[0]].result(10)
-
-    def partitions() -> list[int]:
-        ensure(kafka)
-        return [len(admin.list_topics(timeout=10).topics[name].partitions) for name in table]
-
-    eventually(lambda: partitions() == [6, 6, 4], 10, "as many")
 
 
 @pytest.mark.integration

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from emr_store import proof, read, registry
+from emr_store import places, proof, read
 from emr_store.latest import latest
 from schemas.block import Quarantine, Verdict
 from schemas.report import AsSent, Kind, Record, RecordKind, device_id
@@ -28,11 +28,11 @@ def test_a_latest_value_names_its_verdict_its_bed_and_its_origin(store: Store) -
     store.say(event("demo:nonin:1", "connected", ""))
     store.say(report(records=[numeric(SPO2, PERCENT, 250)]))
     with store.open() as conn:
-        registry.adopt(conn, "demo:nonin:1", "ICU-01", "n")
+        places.assign(conn, "demo:nonin:1", "ICU-01", name="n", since=LONG_AGO)
         (value,) = latest(conn)
         where = read.origin(conn, value.batch)
         assert read.origin(conn, 99) is None
-    assert (value.claim, value.bed, value.name, value.adopted) == ("demo:nonin:1", "ICU-01", "n", True)
+    assert (value.claim, value.bed, value.name, value.registered) == ("demo:nonin:1", "ICU-01", "n", True)
     assert (value.verdict, value.leaf) == (Verdict.DOUBTFUL_RANGE, 0)
     assert where is not None
     assert where | {"batch_id": ""} == {

@@ -14,7 +14,8 @@ import uvicorn
 
 from emr_store.connect import with_role
 from emr_store.roles import READER
-from gateway.app import Feed, create
+from gateway.app import create
+from gateway.feed import Feed
 from runtime import logs
 from runtime.errors import UserError
 from runtime.process import stop_event

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from adapters.devices.hl7_oru import Hl7Settings, read
 from adapters.driver import Source
-from adapters.formats.hl7_parts import SourceMemory
+from adapters.formats.hl7_parts import LAST_MATCH, SourceMemory
 from adapters.formats.hl7_shapes import FRAME_BYTES_MAX
 from schemas.errors import FrameError
 from schemas.report import Kind, Report
@@ -76,7 +76,8 @@ def said(data: bytes, of: Source[Hl7Settings]) -> tuple[list[Report] | str, dict
     except FrameError as error:
         found = error.reason
     of.take_emitted()
-    return found, dict(of.counts), dict(of.memory)
+    emitted = {key: value for key, value in of.memory.items() if key != LAST_MATCH}
+    return found, dict(of.counts), emitted
 
 
 def memory_of(of: Source[Hl7Settings]) -> SourceMemory:

@@ -129,6 +129,8 @@ class Emitter:
         """The channels of what a device says at one moment; `described` grows by what was not described yet."""
         device = channels_of(self.memory.devices, claim)
         key: object = same[0].group if len(same) == 1 else tuple(part.group for part in same)
+        if self.marks:  # which the records have
+            key = (key, self.marks)
         resolved = device.resolved.get(key)
         if resolved is None:
             entries = [entry for part in same for entry in part.group.entries]

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from adapters.formats.hl7_groups import Group, Order, time_slots
 from adapters.formats.hl7_observation import Observation
@@ -27,6 +29,14 @@ _MSH_7, _MSH_10 = 6, 9  # MSH-1 is the separator itself
 _OBX_CHANGING, _OBR_CHANGING, _OBR_NUMBERS = (5, 14, 19), (7, 8), (2, 3)
 
 Getter = Callable[[Sequence[str]], tuple[str, ...]]
+
+
+class Piece(NamedTuple):
+    """Text that does not change; it begins with the mark (separator or line end) that ends a field before it."""
+
+    mark: str
+    text: str
+    length: int
 
 
 @dataclass(frozen=True)
@@ -53,25 +63,27 @@ class Shape:
     orders: tuple[OrderShape, ...]
     claims: tuple[tuple[Patient, str | None], ...]
     unread: Counter[str]
-    pieces: tuple[str, ...]  # of the text, between what changes
+    begin: str  # the text before what changes first
+    pieces: tuple[Piece, ...]  # between what changes
+    last: str  # after it
     constants: tuple[str, ...]  # fields that do not change, and are looked at all the same
 
     def changes_of(self, text: str) -> list[str] | None:
         """What changes, in its order, in a message that is this shape letter for letter; None for any other.
 
-        It is found between the pieces that do not change: a message is not cut into its 200 fields for it.
+        It is found between the pieces that do not change, and the message is not cut into its 200 fields for it.
         """
-        begin, *pieces, last = self.pieces
+        begin, last = self.begin, self.last
         at, end = len(begin), len(text) - len(last)
         if not text.startswith(begin) or not text.endswith(last):
             return None
         changes = []
-        for piece in pieces:
-            found = text.find(piece, at)
-            if found < 0:
+        for mark, piece, length in self.pieces:
+            found = text.find(mark, at)
+            if found < 0 or not text.startswith(piece, found):
                 return None
             changes.append(text[at:found])
-            at = found + len(piece)
+            at = found + length
         if at > end:
             return None
         changes.append(text[at:end])
@@ -111,8 +123,7 @@ class Layout:
     shapes: dict[tuple[str, ...], Shape] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, eq=False):
     """A message of a known shape, and what changes in it."""
 
     shape: Shape
@@ -199,13 +210,16 @@ class Shapes:
                 )
             )
             start = end
+        begin, *pieces, last = _pieces(fields, changing, message.syntax.field)
         shape = Shape(
             syntax=message.syntax,
             marks=marks,
             orders=tuple(shapes),
             claims=tuple((patient, None if claim == by_connection else claim) for patient, claim in claims),
             unread=unread,
-            pieces=_pieces(fields, changing, message.syntax.field),
+            begin=begin,
+            pieces=tuple(Piece(piece[0], piece, len(piece)) for piece in pieces),
+            last=last,
             constants=tuple(fields[place] for place in constants),
         )
         self._keep(message.syntax.field, fields, changing, shape)
@@ -244,7 +258,7 @@ def _fields(text: str) -> list[str] | None:
     return fields if len(fields) > _MSH_10 else None
 
 
-def _pieces(fields: list[str], changing: Sequence[int], separator: str) -> tuple[str, ...]:
+def _pieces(fields: list[str], changing: Sequence[int], separator: str) -> list[str]:
     """The text between the fields that change, and before and after them."""
     pieces, piece = [], ""
     changes = set(changing)
@@ -256,7 +270,7 @@ def _pieces(fields: list[str], changing: Sequence[int], separator: str) -> tuple
             piece = ""
         else:
             piece += text
-    return (*pieces, piece)
+    return [*pieces, piece]
 
 
 def _is_within_limits(text: str, found: Match) -> bool:

@@ -7,7 +7,6 @@ import sqlite3
 import struct
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
@@ -16,6 +15,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from edge_agent.spool import Kept, Spool
 from evidence.seal import FIRST_PREVIOUS, batch_id, open_sealed, signed_by

@@ -74,7 +74,7 @@ class _Dated(NamedTuple):
 
 def moment_of(levels: tuple[Level, ...], zone: tzinfo | None, received_at_us: int) -> Moment:
     """The moment of a value by its levels, from its own to that of the whole message; `zone` is the source's."""
-    is_short = all([len(sent) <= DTM_CHARS_MAX for _, sent in levels])  # bounds the cache's memory
+    is_short = all(len(sent) <= DTM_CHARS_MAX for _, sent in levels)  # bounds the cache's memory
     instant, own_time, unread = _dated(levels, zone) if is_short else _dated.__wrapped__(levels, zone)
     if instant is None:
         return received(received_at_us, unread)

@@ -175,6 +175,7 @@ def test_of_a_transaction_that_failed_late_nothing_counts(make: Callable[..., Sp
     assert put(spool, report(), sender="s") is Kept.FULL
     assert spool.figures.reports == 1
     spool._db.set_authorizer(None)
+    cut_all(spool, T0_US + SECOND_US)  # another transaction makes nothing of it good
     assert put(spool, report(), sender="s") is Kept.KEPT
     cut_all(spool, T0_US + SECOND_US)
     assert list(sequences(spool.unreceipted(Lane.LIVE, 0, MIB)).values()) == [[1, 2]]

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--quick] [PART…]`: prints a table and writes bench.json; parts: pipeline, hl7, edge, spool."""
+"""`python -m benchmarks [--quick] [PART…]`: prints a table and writes bench.json; the parts are in `PARTS`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks import edge, hl7, pipeline, spool
+from benchmarks import edge, hl7, page, pipeline, spool
 
 
 class Goal(NamedTuple):
@@ -47,12 +47,15 @@ GOALS: dict[str, Goal] = {
     "edge_wave_samples_per_s": Goal("samples/s", least=750_000),
     "edge_core_fraction_1000": Goal("core", most=0.25),
     "edge_rss_mb_1000": Goal("MB", most=150),
+    "page_cpu_ms_per_s_1000": Goal("ms/s", most=40),
+    "page_bytes_per_s_1000": Goal("B/s", most=200_000),
 }
 PARTS: dict[str, Callable[[bool], dict[str, float]]] = {
     "pipeline": pipeline.measure,
     "hl7": lambda quick: hl7.ratios(0.3 if quick else 2.0),
     "edge": edge.measure,
     "spool": spool.measure,
+    "page": page.measure,
 }
 
 

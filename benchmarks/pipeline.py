@@ -22,6 +22,7 @@ import psycopg
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
+from benchmarks.databases import drop_database
 from emr_store import registry, rows
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
@@ -121,18 +122,6 @@ class Bench:
                     raise TimeoutError(f"{stored(conn) - before} of {len(batches) * reports} reports after {LIMIT_S} s")
                 time.sleep(0.02)
             return time.perf_counter() - began
-
-
-def drop_database(server: str, name: str) -> None:
-    """Drop it as soon as the server's own workers have left it: those nobody but a superuser may send away."""
-    for _ in range(300):
-        try:
-            with psycopg.connect(server, autocommit=True) as conn:
-                conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-                return
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
-            time.sleep(0.2)
-    raise TimeoutError(f"database {name} is still in use")
 
 
 def stored(conn: psycopg.Connection) -> int:

@@ -18,11 +18,17 @@ from numpy.typing import NDArray
 from schemas import layout
 from schemas.errors import LayoutError
 
-BLOCK_MAGIC = b"VWBLOCK\x01"
-# Blocks are closed at this size of sealed bytes or after this wait, whichever comes first.
-BLOCK_BYTES = 512 * 1024
+BLOCK_MAGIC = b"VWBLOCK\x02"
+BLOCK_BYTES = 512 * 1024  # sealed bytes that a stage works at once
+# A block is closed before what it holds, all that is added to its batches included, is more than this. The largest
+# batch that there can be, alone, is less: 1.1 MiB sealed, 0.4 MiB of flags, verdicts and values.
+BLOCK_MESSAGE_BYTES = 1536 * 1024
 BLOCK_BATCHES_MAX = 4096
+BATCH_ADDS_BYTES = 4 + 8  # its size and when it was appended
+REPORT_ADDS_BYTES = 2  # flags
+RECORD_ADDS_BYTES = 1 + 8  # verdict and value
 _HEAD = struct.Struct("<8s32sqIIII")  # magic · nomenclature hash · validated_at · batches, reports, records · zeros
+BLOCK_HEAD_BYTES = _HEAD.size
 
 
 class Verdict(IntEnum):
@@ -60,11 +66,18 @@ class ReportFlag(IntFlag):
     NO_TIME = 8  # the message carried none: observed_at = received_at
     GAP = 16  # an earlier report of this device and spool has not come on this lane yet
     DOUBTFUL_TIME = 32  # a stated time could not be read: observed_at is the next readable one
+    EXPIRED_KEY = 64  # its edge's key had expired when it came, and had not yet when the batch was made
+    FILED_AT_RECEIPT = 128  # observed at a moment that no clock can mean: filed under its receipt (schemas/filed_at.py)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Sealed batches and what was judged of their reports (flags) and records (verdicts, values)."""
+    """Sealed batches and what was judged of their reports (flags) and records (verdicts, values).
+
+    `appended_at_us` is when the broker appended each batch to its raw topic. The seal does not cover it: it is the
+    broker's own word, which no signature of ours makes any truer, and whoever could change it on the way could as well
+    hold the whole message back. Alarms alone use it (what is old does not ring), and it is not stored.
+    """
 
     nomenclature_hash: bytes
     validated_at_us: int
@@ -72,6 +85,7 @@ class Block:
     flags: NDArray[Any]  # u2, a report each: ReportFlag
     verdicts: NDArray[Any]  # u1, a record each: Verdict
     values: NDArray[Any]  # f8, a record each, in the metric's canonical unit; NaN where there is none
+    appended_at_us: NDArray[Any]  # i8, a batch each
 
     @property
     def validation(self) -> bytes:
@@ -94,7 +108,13 @@ class Block:
             len(self.batches), len(self.flags), len(self.verdicts), 0,
         )  # fmt: skip
         sizes = np.array([len(b) for b in self.batches], "<u4").tobytes()
-        return b"".join((head, sizes, *self.batches, self.validation))
+        appended = self.appended_at_us.astype("<i8").tobytes()
+        return b"".join((head, sizes, appended, *self.batches, self.validation))
+
+
+def bytes_in_block(sealed_bytes: int, reports: int, records: int) -> int:
+    """How many bytes of a block's message are of one batch: its own, and what is added to them."""
+    return sealed_bytes + BATCH_ADDS_BYTES + REPORT_ADDS_BYTES * reports + RECORD_ADDS_BYTES * records
 
 
 def validation_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -113,15 +133,17 @@ def read_block(message: bytes) -> Block:
     if len(message) < _HEAD.size or message[:8] != BLOCK_MAGIC:
         raise LayoutError("magic")
     _, nomenclature, validated_at, batches, reports, records, zero = _HEAD.unpack_from(message)
-    if zero or not 0 < batches <= BLOCK_BATCHES_MAX or _HEAD.size + 4 * batches > len(message):
+    first_batch = _HEAD.size + BATCH_ADDS_BYTES * batches
+    if zero or not 0 < batches <= BLOCK_BATCHES_MAX or first_batch > len(message):
         raise LayoutError("counts")
     sizes = np.frombuffer(message, "<u4", batches, _HEAD.size).astype(np.int64)
-    ends = _HEAD.size + 4 * batches + np.cumsum(sizes)
+    appended = np.frombuffer(message, "<i8", batches, _HEAD.size + 4 * batches)
+    ends = first_batch + np.cumsum(sizes)
     if int(ends[-1]) > len(message) or int(sizes.max()) > layout.SEALED_BYTES_MAX:
         raise LayoutError("counts", "batches")
     sealed = tuple(message[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True))
     arrays = validation_arrays(message[int(ends[-1]) :], reports, records)
-    return Block(nomenclature, validated_at, sealed, *arrays)
+    return Block(nomenclature, validated_at, sealed, *arrays, appended_at_us=appended)
 
 
 def verdict_class_counts(verdicts: NDArray[Any]) -> NDArray[Any]:

@@ -15,14 +15,16 @@ from msgspec.structs import astuple, replace
 
 from edge_agent.delivery import Delivery
 from edge_agent.repeats import Repeats, Sending
-from edge_agent.spool import cut, receipts, schema
+from edge_agent.spool import checkpoints, cut, receipts, schema
+from edge_agent.spool.checkpoints import KeptCheckpoint, Witnessed, WitnessedCheckpoint
 from edge_agent.spool.group import GroupWriter
 from edge_agent.spool.leaves import LeafEncoder
 from edge_agent.spool.queue import Done, Frame, Kept, Proof, Queue
 from edge_agent.spool.quota import FIGURES, Figures, LevelWatch, Quota
+from edge_agent.spool.receipts import ReceiptsTaken
 from edge_agent.spool.repair import is_damage, set_aside
 from edge_agent.spool.sequences import Sequences
-from evidence.statements import Receipt
+from evidence.receipt import Receipt
 from runtime.clock import now_us
 from schemas.errors import VitalwireError
 from schemas.layout import CUT_BYTES
@@ -152,12 +154,24 @@ class Spool:
         return receipts.unreceipted(db, lane, after, bytes_max)
 
     @_by_the_writer
-    def receipted(self, db: sqlite3.Connection, arrived: Sequence[Receipt]) -> tuple[list[Receipt], bool]:
-        """Release what these (verified) receipts are for; those that settled a batch of this spool.
-
-        True: the store is not the one that sent the receipts before, and everything held has no receipt again.
-        """
+    def receipted(self, db: sqlite3.Connection, arrived: Sequence[Receipt]) -> ReceiptsTaken:
+        """Release what these (verified) receipts are for; what is refused stays as it is."""
         return receipts.receipted(db, self.figures, self.spool_id, arrived, self._now_us())
+
+    @_by_the_writer
+    def witness(self, db: sqlite3.Connection, arrived: Sequence[WitnessedCheckpoint]) -> list[Witnessed]:
+        """Keep these (verified) checkpoints of the hospital's log; what about them people must know.
+
+        A spool that is held in the version before keeps none.
+        """
+        if self.version < checkpoints.SINCE_VERSION:
+            return []
+        return checkpoints.keep(db, arrived, self._now_us())
+
+    @_by_the_writer
+    def checkpoints(self, db: sqlite3.Connection) -> list[KeptCheckpoint]:
+        """The checkpoints that are kept, by log, the smallest first."""
+        return checkpoints.kept(db) if self.version >= checkpoints.SINCE_VERSION else []
 
     def close(self) -> None:
         """Commit what waits, and let go of the file."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import zip_longest
@@ -45,6 +47,14 @@ WHERE rolname = %(role)s AND rolname <> current_user
     AND pg_has_role(oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
     AND coalesce(has_table_privilege(oid, to_regclass('schema_version'), 'SELECT'), false)
 """
+
+
+@contextmanager
+def one_moment(conn: psycopg.Connection) -> Iterator[None]:
+    """What is read inside is of one moment, whatever is stored meanwhile."""
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
 
 
 def with_password(conninfo: str, password: str) -> str:

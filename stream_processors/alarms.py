@@ -142,7 +142,7 @@ def _stored(conninfo: str, known: Sequence[str]) -> tuple[list[StoredEpisode], s
 
 
 def open_episodes(messages: Sequence[bytes], public_der: bytes) -> OpenEpisodes:
-    """What these messages of `alerts.open` say, the newest of each device."""
+    """What these messages of `alerts.open` say, oldest first: the newest of a device is the truth."""
     found: OpenEpisodes = {}
     for message in messages:
         try:
@@ -152,9 +152,8 @@ def open_episodes(messages: Sequence[bytes], public_der: bytes) -> OpenEpisodes:
             _forged.labels(topics.ALERTS_OPEN).inc()
             _log.error("no set of open episodes", error=str(error))
             continue
-        if open_set.episodes:
-            found[device] = {episode.condition: episode for episode in open_set.episodes}
-    return found
+        found[device] = {episode.condition: episode for episode in open_set.episodes}
+    return {device: episodes for device, episodes in found.items() if episodes}
 
 
 class AlarmFiling:

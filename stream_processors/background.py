@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import structlog
 
-from emr_store import log, minutes, outbox, retention, sequences
-from emr_store.connect import current_incarnation, open_store, open_store_async
+from emr_store import acts, log, minutes, outbox, retention, sequences
+from emr_store.connect import StoreError, current_incarnation, open_store, open_store_async
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
 from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptedBatch, ReceiptOutcome
 from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
+from schemas.errors import VitalwireError
+from stream_processors.config import LimitConfig
 from stream_processors.stage import Output, Send
 
 OUTBOX_ROWS = 5000  # signed and sent at once
 SEAL_EVERY_S = 0.5
 AGAIN_S = 1.0
 _log = structlog.get_logger("background")
+_Answer = TypeVar("_Answer")
 
 
 class ReceiptGroup(NamedTuple):
@@ -60,13 +65,14 @@ def receipts_of(rows: Sequence[OutboxRow], incarnation: bytes, checkpoint: bytes
 
 async def deliver_receipts(conninfo: str, key: SigningKey, committed: asyncio.Event, send: Send) -> None:
     """The outbox to the topic `receipts`, signed after each COMMIT and every second, deleted once the broker has it."""
+    asking = _Asking(conninfo)
     while True:
         try:
             async with await open_store_async(conninfo) as conn:
                 while True:
                     rows = await outbox.waiting(conn, OUTBOX_ROWS)
                     if rows:
-                        incarnation, checkpoint = await asyncio.to_thread(_store_now, conninfo)
+                        incarnation, checkpoint = await asking.ask(_incarnation_and_checkpoint)
                         await send(_signed(receipts_of(rows, incarnation, checkpoint), key))
                         await outbox.delivered(conn, [row.id for row in rows])
                     if len(rows) < OUTBOX_ROWS:
@@ -76,9 +82,29 @@ async def deliver_receipts(conninfo: str, key: SigningKey, committed: asyncio.Ev
             await asyncio.sleep(AGAIN_S)
 
 
-def _store_now(conninfo: str) -> tuple[bytes, bytes]:
-    with open_store(conninfo) as conn:
-        return current_incarnation(conn), log.newest_checkpoint(conn)
+def _incarnation_and_checkpoint(conn: Any) -> tuple[bytes, bytes]:
+    return current_incarnation(conn), log.newest_checkpoint(conn)
+
+
+class _Asking:
+    """A connection whose questions are asked in a thread; opened when it is wanted, and anew after one that failed."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._conn: Any = None
+
+    async def ask(self, question: Callable[[Any], _Answer]) -> _Answer:
+        return await asyncio.to_thread(self._ask, question)
+
+    def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
+        if self._conn is None:
+            self._conn = open_store(self._conninfo)
+        try:
+            return question(self._conn)
+        except BaseException:
+            self._conn.close()
+            self._conn = None
+            raise
 
 
 def _signed(receipts: Sequence[Receipt], key: SigningKey) -> list[Output]:
@@ -106,18 +132,18 @@ async def keep_sealing(conninfo: str, site: str, key: SigningKey) -> None:
 
     One writer: `seal_unlogged` holds a lock of its session, and a second process appends nothing meanwhile.
     """
+
+    def seal(conn: Any) -> None:
+        while log.seal_unlogged(conn, site=site, key=key, now_us=now_us()) >= log.CHUNK_LEAVES:
+            pass
+
+    asking = _Asking(conninfo)
     while True:
         try:
-            await asyncio.to_thread(_seal, conninfo, site, key)
+            await asking.ask(seal)
         except Exception as error:  # noqa: BLE001  as above
             _log.warning("the log waits", error=type(error).__name__)
         await asyncio.sleep(SEAL_EVERY_S)
-
-
-def _seal(conninfo: str, site: str, key: SigningKey) -> None:
-    with open_store(conninfo) as conn:
-        while log.seal_unlogged(conn, site=site, key=key, now_us=now_us()):
-            pass
 
 
 async def summarise(conninfo: str) -> None:
@@ -150,3 +176,26 @@ async def _every(seconds: float, conninfo: str, what: str, work: Callable[[Any],
         except Exception as error:  # noqa: BLE001  as above
             _log.warning(f"{what} wait", error=type(error).__name__)
         await asyncio.sleep(seconds)
+
+
+async def note_limits(conninfo: str, limits: Sequence[LimitConfig]) -> None:
+    """By which alarm limits the processors work from now on: an act where they are others than the last act says."""
+    stated = [msgspec.to_builtins(limit) for limit in limits]
+    digest = sha256(msgspec.json.encode(stated)).digest()
+
+    def note() -> bool:
+        with open_store(conninfo) as conn:
+            author = acts.this_user("read from the configuration at the start")
+            return acts.record_change(conn, "limits.change", author, digest, limits=stated)
+
+    while True:
+        try:
+            if await asyncio.to_thread(note):
+                _log.info("other alarm limits than before", limits=len(limits))
+            return
+        except StoreError as error:
+            _log.warning("alarm limits not noted", error=type(error).__name__)
+        except VitalwireError as error:  # too many for one act: no later attempt would do
+            _log.error("alarm limits not noted", error=str(error))
+            return
+        await asyncio.sleep(AGAIN_S)

@@ -1,5 +1,5 @@
 // Both languages, word for word. Acronyms (HR, SpO2) are not translated.
-export const WORDS = {
+const WORDS = {
   en: {
     locale: "en", language: "中文", otherLocale: "zh-CN", beds: "Beds", bed: "bed", ledger: "Ledger",
     elsewhere: "Alarms out of sight",
@@ -72,3 +72,11 @@ export const WORDS = {
       "设备时钟与边缘时钟不一致", "无自带时间：测量即接收", "此前有报告尚未到达", "所述时间无法读取"],
   },
 };
+
+export let language = "en";
+export let words = WORDS.en;
+
+export function choose(chosen) {
+  language = chosen;
+  words = WORDS[chosen];
+}

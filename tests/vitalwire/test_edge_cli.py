@@ -33,7 +33,7 @@ from adapters.formats import recording
 from edge_agent import check
 from edge_agent.config import EdgeConfig
 from edge_agent.sources import load_edge
-from emr_store import read, registry
+from emr_store import registry
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from runtime import config as configuration

@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from emr_store import proof, read, registry
+from emr_store import conservation, proof, registry
 from emr_store.connect import open_store
 from emr_store.latest import channel_labels
 from runtime import keys
@@ -384,7 +384,7 @@ def test_what_is_replayed_is_marked(store: Store, monkeypatch: pytest.MonkeyPatc
     assert (kafka, topic, bytes(message)[:7]) == ("k:1", "live.raw", b"VWBATCH")  # type: ignore[call-overload]
     assert as_json("dead list")[0]["replayed_at"] is not None
     with store.open() as conn:
-        assert [s.quarantined_reports for s in read.streams(conn)] == [1]  # the ledger waits until it is stored
+        assert [s.quarantined_reports for s in conservation.streams(conn)] == [1]  # the ledger waits until it is stored
 
 
 @pytest.mark.parametrize("command", [*READING, "migrate", "page"])

@@ -43,14 +43,12 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def body(self) -> bytes:
         """The canonical JSON; raises LayoutError for details that have none, or too many."""
-        try:
-            body = rfc8785.dumps(msgspec.structs.asdict(self))
-        except (ValueError, RecursionError) as error:
-            raise LayoutError("text", f"an act that JSON cannot say: {error}; say it in other details") from error
+        body = _canonical(self)
         if len(body) > ACT_BYTES_MAX:
             raise LayoutError(
                 "size", f"an act of {len(body)} bytes, of at most {ACT_BYTES_MAX}; divide it into several acts"
             )
+        parse_act(body)  # the number 2.0**53 is written as an integer that nobody may read: never sign such a thing
         return body
 
     @property
@@ -81,9 +79,16 @@ def parse_act(body: bytes) -> Act:
         act = msgspec.json.decode(body, type=Act)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise LayoutError("text", "act") from error
-    if act.body != body:
+    if _canonical(act) != body:
         raise LayoutError("text", "an act that is not in canonical JSON")
     return act
+
+
+def _canonical(act: Act) -> bytes:
+    try:
+        return rfc8785.dumps(msgspec.structs.asdict(act))
+    except (ValueError, RecursionError) as error:
+        raise LayoutError("text", f"an act that JSON cannot say: {error}; say it in other details") from error
 
 
 def read_act(message: bytes) -> tuple[Act, Statement]:

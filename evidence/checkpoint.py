@@ -105,6 +105,12 @@ def read_checkpoint(note: bytes, public_der: bytes, name: str | None = None) -> 
     return checkpoint
 
 
+def parse_checkpoint(note: bytes) -> Checkpoint:
+    """What a checkpoint says, its form checked and nobody's signature; raises LayoutError."""
+    text, _ = _split_note(note)
+    return _read_text(text)
+
+
 def _note_key_id(public_der: bytes) -> bytes:
     return signature.key_id(public_der)[:NOTE_KEY_ID_BYTES]
 

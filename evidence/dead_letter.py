@@ -23,6 +23,7 @@ from schemas.errors import LayoutError
 DEAD_LETTER_MAGIC = b"VWDEAD\x00\x02"
 TEXT_BYTES_MAX = 64
 _BODY = struct.Struct("<B7x64s64s32s")
+DEAD_LETTER_BODY_BYTES = _BODY.size
 _HEAD_BYTES = statement.size(_BODY.size)
 _OUTCOMES = {0: None, 2: ReceiptOutcome.QUARANTINED, 3: ReceiptOutcome.REFUSED}
 
@@ -51,7 +52,7 @@ def is_dead_letter(message: bytes) -> bool:
 def read_dead_letter(message: bytes, public_der: bytes) -> DeadLetter:
     """A dead letter that this key signed; raises LayoutError for anything else."""
     told = statement.decode(message[:_HEAD_BYTES], DEAD_LETTER_MAGIC)
-    if len(told.body) != _BODY.size or told.body[0] not in _OUTCOMES:
+    if len(told.body) != _BODY.size or told.body[0] not in _OUTCOMES or told.body[1:8] != bytes(7):
         raise LayoutError("unknown-enum", "dead letter")
     if not told.is_signed_by(public_der):
         raise LayoutError("signature", "dead letter")

@@ -46,6 +46,7 @@ async def prepare(config: ProcessorsConfig) -> None:
     while True:
         try:
             await broker.ensure_topics(config)
+            await broker.stamp_topics(config)
             return
         except Exception as error:  # noqa: BLE001  whatever it is, the broker is not there yet
             _log.info("waiting for the broker", kafka=config.kafka, error=type(error).__name__)

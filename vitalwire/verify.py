@@ -48,7 +48,7 @@ SENTENCES = (
 def verify(
     database: Database = "",
     since: Annotated[
-        str, typer.Option(help="only what was stored since an instant (2026-11-24T10:00Z) or a span (10min, 24h)")
+        str, typer.Option(help="only what was stored since an instant (2026-11-24T10:00Z) or a span (10min)")
     ] = "",
     from_checkpoint: Annotated[
         Path | None, typer.Option(help="only what came into the log after this checkpoint", show_default=False)
@@ -112,8 +112,8 @@ def _print(result: Verification) -> None:
     for name, sentence in SENTENCES:
         if result.counts[name]:
             console.print(cell(f"  {sentence.format_map(result.counts)}"), markup=False)
-    if not any(result.counts[name] for name, _ in SENTENCES[2:-2]):
-        console.print("  nothing: nothing was stored")
+    if not result.counts["batches"]:
+        console.print("  of batches nothing: none was there to look at")
     console.print("Not proved:")
     for line in result.not_proved:
         console.print(cell(f"  {line}"), markup=False)

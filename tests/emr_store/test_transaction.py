@@ -9,8 +9,8 @@ import zstandard
 
 from emr_store import channels, conservation, registry
 from emr_store.connect import open_store, open_store_async
-from emr_store.latest import latest as latest_values
 from emr_store.latest import latest
+from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate
 from emr_store.outbox import delivered, waiting
 from emr_store.signed_block import SignedBlock

@@ -14,11 +14,11 @@ class Viewer:
 
 @dataclass(frozen=True)
 class Bed:
-    """A bed, or a device that nobody has put on one: then `adopted` is false and `label` is what it calls itself."""
+    """A bed, or a device that nobody has put on one: then `assigned` is false and `label` is what it calls itself."""
 
     key: str
     label: str
-    adopted: bool
+    assigned: bool
 
 
 ANYONE = Viewer("anyone on this machine")

@@ -15,7 +15,7 @@ export async function detail(shown) {
   const origin = first && await ask(`/batch/${first.batch}`);
   if (asked !== shown) return;  // another value was clicked meanwhile
   const list = make("dl"), close = make("button", "", words.close);
-  const title = make("h2", "", `${bed.adopted ? bed.label : nameOf(device)} · ${cell.name}`);
+  const title = make("h2", "", `${bed.assigned ? bed.label : nameOf(device)} · ${cell.name}`);
   title.id = "detail-title";
   const rows = [
     [words.device, [device.name, device.claim, device.id]],

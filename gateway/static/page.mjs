@@ -31,7 +31,7 @@ function draw() {
 }
 
 function drawPicture() {
-  const order = picture.beds.toSorted((a, b) => b.adopted - a.adopted || BY_LABEL.compare(a.label, b.label));
+  const order = picture.beds.toSorted((a, b) => b.assigned - a.assigned || BY_LABEL.compare(a.label, b.label));
   const focused = document.activeElement;
   reconcile($("beds"), order.map(bed => [bed.key, bed]), makeBed, drawBed);
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });

@@ -14,14 +14,16 @@ export function drawBed(tile, bed) {
   const names = bed.devices.map(nameOf), silent = bed.devices.filter(isSilent);
   const since = a => `${words.since} ${moment(a.opened_at)}`, several = device => names[1] ? nameOf(device) : "";
   const silence = d => d.values.length ? `${words.silent} ${moment(newest(d))}` : words.never;
+  const stranger = bed.devices[0].registered ? words.noBed : words.stranger, foreign = bed.devices.filter(d => d.foreign);
   const lines = [  // [key, [class, text, more]]
-    ...(bed.adopted ? [] : [["stranger", ["warning", `⚠ ${words.stranger}`, ""]]]),
+    ...(bed.assigned ? [] : [["stranger", ["warning", `⚠ ${stranger}`, ""]]]),
+    ...foreign.map(d => [`edge ${d.id}`, ["warning", `⚠ ${words.foreign(d.foreign)}`, several(d)]]),
     ...alerts.map(a => [a.episode, [`alert ${a.priority}`, `${STARS[a.priority]} ${a.message}`, since(a)]]),
     ...silent.map(d => [d.id, ["warning", silence(d), several(d)]]),
   ];
-  tile.className = `bed ${alerts[0]?.priority ?? ""} ${bed.adopted ? "" : "stranger"}`;
+  tile.className = `bed ${alerts[0]?.priority ?? ""} ${bed.assigned ? "" : "stranger"}`;
   tile.dataset.bed = bed.label;
-  tile.setAttribute("aria-label", `${bed.adopted ? words.bed : words.stranger} ${bed.label}`);
+  tile.setAttribute("aria-label", `${bed.assigned ? words.bed : words.stranger} ${bed.label}`);
   set(title, bed.label);
   if (!lines[0] && !names[1]) lines.push(["name", ["", "", names[0]]]);
   reconcile(notes, lines, () => make("p", "", make("b"), make("small")), (line, [kind, ...texts]) => {

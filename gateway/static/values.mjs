@@ -28,6 +28,7 @@ const observedAt = v => Math.min(v.observed, heardAt(v));
 export function cells(device) {
   const found = new Map();
   for (const v of device.values) {
+    if (heardAt(v) < device.since) continue;  // said at another bed; null is 0
     const [, base, part] = metric(v).short.match(PRESSURE) ?? [];
     const key = base ? `${base} ${v.channel} ${v.observed}` : `${v.code} ${v.channel}`;
     if (!found.has(key)) found.set(key, { base, parts: {} });

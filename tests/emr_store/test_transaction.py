@@ -9,8 +9,8 @@ import zstandard
 
 from emr_store import channels, conservation, registry
 from emr_store.connect import open_store, open_store_async
-from emr_store.latest import latest as latest_values
 from emr_store.latest import latest
+from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate
 from emr_store.outbox import delivered, waiting
 from emr_store.signed_block import SignedBlock
@@ -37,6 +37,7 @@ def store(database: str) -> str:
     with open_store(database) as conn:
         registry.note_platform_key(conn, PLATFORM.public_der)
         registry.add_edge(conn, UUID(bytes=b"E" * 16), "box", EDGE_KEY.public_der)
+        conn.execute("DELETE FROM unlogged")  # the edge's registration
     return database
 
 

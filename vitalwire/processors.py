@@ -12,6 +12,8 @@ from typing import Annotated
 import structlog
 import typer
 
+from emr_store import roles
+from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys, logs
@@ -47,6 +49,9 @@ def run(
     if reachable(conninfo(settings)):  # otherwise the workers wait for it; an older schema is found then
         with explained(conninfo(settings), insecure=settings.insecure):
             migrate(conninfo(settings))
+            with open_store(conninfo(settings)) as conn:
+                if problem := roles.problem(conn):
+                    _log.warning("the database's groups do not hold", problem=problem)
     console.print(f"{', '.join(APPS)} run; Ctrl-C ends them", markup=False)
     asyncio.run(supervise(config, wanted))
 

@@ -129,6 +129,7 @@ def acts(conn: psycopg.Connection, since: datetime | None = None) -> list[ActRow
     for kept in conn.cursor(row_factory=class_row(_Kept)).execute(_ACTS_SQL, (since,)):
         said = parse_act(bytes(kept.body))
         found.append(ActRow(
-            bytes(kept.act_id).hex(), said.kind, said.by, moment_of(said), said.why, said.details, kept.signed, kept.position,
+            bytes(kept.act_id).hex(), said.kind, said.by, moment_of(said), said.why, said.details,
+            kept.signed, kept.position,
         ))  # fmt: skip
     return found

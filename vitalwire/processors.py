@@ -12,7 +12,8 @@ from typing import Annotated
 import structlog
 import typer
 
-from emr_store.connect import StoreError
+from emr_store import roles
+from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys, logs
@@ -52,6 +53,9 @@ def run(
     if not away:
         with explained(where, insecure=settings.insecure):
             migrate(where)
+            with open_store(where) as conn:
+                if problem := roles.problem(conn):
+                    _log.warning("the database's groups do not hold", problem=problem)
     console.print(f"{', '.join(APPS)} run; Ctrl-C ends them", markup=False)
     asyncio.run(work(config, wanted, migrate_later=where if away else None))
 

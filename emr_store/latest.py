@@ -243,5 +243,6 @@ def channel_sets(conn: psycopg.Connection, numbers: Iterable[int]) -> dict[int, 
 
 
 def device_ids(conn: psycopg.Connection, numbers: Iterable[int]) -> dict[int, UUID]:
-    """Who these devices are."""
-    return dict(conn.execute("SELECT device, uuid FROM device WHERE device = ANY(%s)", (list(numbers),)).fetchall())
+    """Who these devices are on a screen: `DeviceRow.shown_as`."""
+    sql = "SELECT device, shown_as FROM device_shown WHERE device = ANY(%s)"
+    return dict(conn.execute(sql, (list(numbers),)).fetchall())

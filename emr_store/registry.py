@@ -44,6 +44,7 @@ class DeviceRow(NamedTuple):
 
     `bed` is where it stands now, since when; None: nowhere. `registered_at` None: nobody has registered it yet.
     `foreign_edge`: it is registered, belongs to another edge, and nobody agreed that this one speaks for it.
+    `shown_as` tells this row on a screen from those of other edges; it is `uuid` for the edge that spoke of it first.
     """
 
     uuid: UUID
@@ -56,6 +57,7 @@ class DeviceRow(NamedTuple):
     edge: UUID
     edge_label: str | None
     foreign_edge: bool
+    shown_as: UUID
 
 
 def edge_keys(conn: psycopg.Connection) -> list[KeyRow]:
@@ -165,8 +167,9 @@ def note_platform_key(conn: psycopg.Connection, public_der: bytes) -> None:
 
 _DEVICES_SQL = """
 SELECT d.uuid, d.claim, g.name, b.bed, lower(b.valid) AS since, g.registered_at, d.first_seen_at, d.edge,
-    x.label AS edge_label, g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge
+    x.label AS edge_label, g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge, v.shown_as
 FROM device d
+JOIN device_shown v USING (device)
 LEFT JOIN registered_device g ON g.uuid = d.uuid
 LEFT JOIN device_bed_believed b ON b.device = d.device AND b.valid @> clock_timestamp()
 LEFT JOIN device_edge_believed e ON e.device = d.device AND e.valid @> clock_timestamp()

@@ -15,8 +15,8 @@ OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vital
 GROUPS = (OWNER, WRITER, RETENTION, READER)
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint", "alert_transition")
-# What retention notes beside what it drops.
-RETENTION_WRITES = ("dropped", "dropped_body", "day_stored")
+# Whose owner drops what may go; retention itself has no right to a row.
+RETENTION_FUNCTIONS = ("drop_rows", "drop_body")
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 
 
@@ -146,9 +146,6 @@ BEGIN
             IF thing.relname NOT IN ({_listed(UNCHANGEABLE)}) THEN
                 EXECUTE format('GRANT UPDATE, DELETE ON %I.%I TO {WRITER}', here, thing.relname);
             END IF;
-            IF thing.relname IN ({_listed(RETENTION_WRITES)}) THEN
-                EXECUTE format('GRANT INSERT, UPDATE ON %I.%I TO {RETENTION}', here, thing.relname);
-            END IF;
         END IF;
     END LOOP;
     FOR thing IN
@@ -157,7 +154,7 @@ BEGIN
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', thing.name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', thing.name,
-            CASE WHEN thing.proname LIKE 'drop\\_%' THEN '{RETENTION}' ELSE '{WRITER}' END);
+            CASE WHEN thing.proname IN ({_listed(RETENTION_FUNCTIONS)}) THEN '{RETENTION}' ELSE '{WRITER}' END);
     END LOOP;
     IF NOT has_database_privilege('{WRITER}', current_database(), 'TEMPORARY') THEN
         EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {WRITER}', current_database());

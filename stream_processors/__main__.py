@@ -10,9 +10,10 @@ from pathlib import Path
 import faust
 import structlog
 
-from emr_store.connect import StoreError, open_store
+from emr_store.connect import StoreError, open_store, with_role
 from emr_store.registry import note_platform_key
 from emr_store.retention import Keep
+from emr_store.roles import RETENTION, WRITER
 from runtime import config as configuration
 from runtime import keys, logs, metrics
 from runtime.watchdog import AttemptsWatchdog
@@ -64,7 +65,7 @@ def note_key(where: str, key: keys.SigningKey) -> None:
 def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.App:
     """The faust app of one of the three, ready to run."""
     broker.security(config)  # what is wrong with it is said at once; the wait for the broker would not end
-    where, key = conninfo(config), keys.load(config.key_file, allow_demo=config.demo)
+    where, key = with_role(conninfo(config), WRITER), keys.load(config.key_file, allow_demo=config.demo)
     watchdog = AttemptsWatchdog(config.stall_s, lambda: broker.end_at_once(EXIT_STALLED))
     watchdog.start()
     asyncio.run(prepare(config))
@@ -91,7 +92,7 @@ def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.
 def _store_worker(
     name: str, config: ProcessorsConfig, lanes: Sequence[Lane], key: keys.SigningKey, watchdog: AttemptsWatchdog
 ) -> faust.App:
-    where = conninfo(config)
+    where = with_role(conninfo(config), WRITER)
     note_key(where, key)
     committed = asyncio.Event()
     stores = {lane: Store(where, key, committed.set) for lane in lanes}
@@ -103,7 +104,8 @@ def _store_worker(
             background.deliver_receipts(where, key, committed, send),
             background.keep_sealing(where, config.site, key),
             background.summarise(where),
-            background.drop_old(where, keep),
+            background.drop_old(with_role(conninfo(config), RETENTION), keep),
+            background.note_limits(where, config.limits),
         ]
 
     return app.build(name, config, stages, watchdog, tasks)

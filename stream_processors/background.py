@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import structlog
 
-from emr_store import log, minutes, outbox, retention, sequences
-from emr_store.connect import current_incarnation, open_store, open_store_async
+from emr_store import acts, log, minutes, outbox, retention, sequences
+from emr_store.connect import StoreError, current_incarnation, open_store, open_store_async
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
 from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptedBatch, ReceiptOutcome
 from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
+from schemas.errors import VitalwireError
+from stream_processors.config import LimitConfig
 from stream_processors.stage import Output, Send
 
 OUTBOX_ROWS = 5000  # signed and sent at once
@@ -172,3 +176,26 @@ async def _every(seconds: float, conninfo: str, what: str, work: Callable[[Any],
         except Exception as error:  # noqa: BLE001  as above
             _log.warning(f"{what} wait", error=type(error).__name__)
         await asyncio.sleep(seconds)
+
+
+async def note_limits(conninfo: str, limits: Sequence[LimitConfig]) -> None:
+    """By which alarm limits the processors work from now on: an act where they are others than the last act says."""
+    stated = [msgspec.to_builtins(limit) for limit in limits]
+    digest = sha256(msgspec.json.encode(stated)).digest()
+
+    def note() -> bool:
+        with open_store(conninfo) as conn:
+            author = acts.this_user("read from the configuration at the start")
+            return acts.record_change(conn, "limits.change", author, digest, limits=stated)
+
+    while True:
+        try:
+            if await asyncio.to_thread(note):
+                _log.info("other alarm limits than before", limits=len(limits))
+            return
+        except StoreError as error:
+            _log.warning("alarm limits not noted", error=type(error).__name__)
+        except VitalwireError as error:  # too many for one act: no later attempt would do
+            _log.error("alarm limits not noted", error=str(error))
+            return
+        await asyncio.sleep(AGAIN_S)

@@ -28,17 +28,21 @@ NOW_US = T0_US + 1_000_000
 
 
 class Store:
-    """`address` is libpq's; batches and each device's reports are numbered as they are said."""
+    """`address` is libpq's; batches and each device's reports are numbered as they are said.
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    A second one at the same address, with another `edge`, is another edge of the same hospital.
+    """
+
+    def __init__(self, address: str, edge: bytes = EDGE) -> None:
+        self.address, self.edge = address, edge
+        self.spool = b"S" * 16 if edge == EDGE else edge
         self.edge_key, self.platform = Key(), Key()
         self.batch_no = 0
         self.said: Counter[UUID] = Counter()
         migrate(address)
         with self.open() as conn:
             registry.note_platform_key(conn, self.platform.public_der)
-            registry.add_edge(conn, UUID(bytes=EDGE), "box", self.edge_key.public_der)
+            registry.add_edge(conn, UUID(bytes=edge), "box" if edge == EDGE else "box 2", self.edge_key.public_der)
 
     def open(self) -> psycopg.Connection:
         return open_store(self.address)
@@ -54,13 +58,13 @@ class Store:
             set_sequence(leaf, self.said[each.device])
             leaves.append(bytes(leaf))
         return seal(
-            leaves, lane=Lane.LIVE, edge=EDGE, spool=b"S" * 16, batch_no=self.batch_no, previous=FIRST_PREVIOUS,
+            leaves, lane=Lane.LIVE, edge=self.edge, spool=self.spool, batch_no=self.batch_no, previous=FIRST_PREVIOUS,
             created_at_us=T0_US, config_hash=bytes(32), key_id=self.edge_key.key_id, sign=self.edge_key.sign,
         )  # fmt: skip
 
     def judge(self, *batches: bytes) -> SignedBlock:
         """As it comes to `store`."""
-        memory = Memory({self.edge_key.key_id: EdgeKey(EDGE, self.edge_key.public_der, 0, 2**62, False)})
+        memory = Memory({self.edge_key.key_id: EdgeKey(self.edge, self.edge_key.public_der, 0, 2**62, False)})
         (block,) = validate("live.raw", batches, memory, NOW_US)
         assert isinstance(block, Block), block
         signed = sign_block(block, self.platform.key_id, self.platform.sign, NOW_US)

@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import typer
 
-from emr_store import places, read, registry
+from emr_store import channels, places, registry
 from emr_store.acts import this_user
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_CODE
@@ -128,7 +128,7 @@ def devices_channels(
     """Which of a device's like values is which, in its own words: vitalwire devices channels 3f2a."""
     with connect(database) as conn:
         only = registry.find_device(conn, device) if device else None
-        found = [c for c in read.channels(conn) if only is None or c.device == only]
+        found = [c for c in channels.channels(conn) if only is None or c.device == only]
     columns = ("device", "channel", "metric", "label", "its words", "since")
     short = {code: metric.short for code, metric in METRIC_BY_CODE.items()}
     listed(json, "Channels", columns, found, lambda c: (

@@ -17,9 +17,9 @@ import typer
 from rich.progress import Progress
 
 from adapters.site import unmapped_lines
-from emr_store import dead_letters, proof, read
+from emr_store import channels, conservation, dead_letters, events, proof
 from emr_store.acts import this_user
-from emr_store.connect import StoreError, open_store, server_of
+from emr_store.connect import StoreError, one_moment, open_store, server_of
 from emr_store.latest import LatestValue, channel_labels
 from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate as run_migrations
@@ -103,9 +103,9 @@ def _latest_row(v: LatestValue, channel: str) -> tuple[object, ...]:
 
 def ledger(database: Database = "", json: Json = False) -> None:
     """The conservation ledger: nothing is lost, and here is the sum. Exit 4 where it does not balance."""
-    with connect(database) as conn, read.one_moment(conn):
-        streams, total, said = read.streams(conn), read.conservation(conn), read.sequences(conn)
-        counts = read.edge_counts(conn)
+    with connect(database) as conn, one_moment(conn):
+        streams, total, said = conservation.streams(conn), conservation.conservation(conn), conservation.sequences(conn)
+        counts = events.edge_counts(conn)
     # Streams and devices are counted apart; more kept than its device said is a report kept twice.
     balances = sum(s.reports for s in streams) == total["stored"] and all(s.stored <= s.last for s in said)
     if json:
@@ -243,9 +243,9 @@ def mapping_unmapped(database: Database = "") -> None:
     An identifier that comes with several texts is a row for each. No row has a unit that its sender states.
     """
     with connect(database) as conn:
-        found = read.unmapped(conn)
+        found = channels.unmapped(conn)
     rows = unmapped_lines(((u.system, u.code, u.unit) for u in found), "")
-    alike: dict[tuple[str, str], list[read.Unmapped]] = {}
+    alike: dict[tuple[str, str], list[channels.Unmapped]] = {}
     for u in found:  # a ward's monitors call a thing the same: one entry serves them all
         alike.setdefault((u.system, u.code), []).append(u)
     for thing, of in alike.items():

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from emr_store import alerts, read, registry
+from emr_store import alerts, conservation, registry
+from emr_store import events as edge_events
+from emr_store.connect import one_moment
 from emr_store.latest import LatestValue, intervals, latest
 from schemas.report import device_id
 from vitalwire.devices import devices_that_measure
@@ -49,14 +51,16 @@ class EdgeNow(NamedTuple):
 
 def status(database: Database = "", json: Json = False) -> None:
     """One page over SSH: what is connected, what is silent and since when, what waits, what alarms."""
-    with connect(database) as conn, read.one_moment(conn):
+    with connect(database) as conn, one_moment(conn):
         devices = _devices(latest(conn), devices_that_measure(conn), intervals(conn))
-        streams = read.streams(conn)
-        edges = _edges(streams, registry.edges(conn), read.edge_counts(conn), devices, read.edge_clocks(conn))
-        troubles = read.sources_in_trouble(conn)
+        streams = conservation.streams(conn)
+        edges = _edges(
+            streams, registry.edges(conn), edge_events.edge_counts(conn), devices, edge_events.edge_clocks(conn)
+        )
+        troubles = edge_events.sources_in_trouble(conn)
         names = {d.device: d.name for d in devices} | {device_id(f"edge:{e.edge}"): e.label for e in edges}
         open_alerts = alerts.open_now(conn)
-        events = read.events(conn, ROWS_MAX)
+        events = edge_events.events(conn, ROWS_MAX)
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
         tables += [("alerts", open_alerts), ("sources_in_trouble", troubles)]
@@ -107,7 +111,7 @@ def _devices(
 
 
 def _edges(
-    streams: list[read.Stream], registered: list[registry.EdgeRow], counts: list[tuple[UUID, datetime, str]],
+    streams: list[conservation.Stream], registered: list[registry.EdgeRow], counts: list[tuple[UUID, datetime, str]],
     devices: list[DeviceNow], clocks: dict[UUID, float],
 ) -> list[EdgeNow]:  # fmt: skip
     """Those that are registered, and those that were once."""

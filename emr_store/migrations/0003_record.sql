@@ -166,6 +166,8 @@ CREATE TABLE report (
     texts       jsonb
 ) PARTITION BY RANGE (observed_at);
 CREATE INDEX report_device ON report (device, observed_at);
+-- Rows lie in the order of their batches: `verify` reads a range of these without reading the rest.
+CREATE INDEX report_batch ON report USING brin (batch) WITH (autosummarize = on);
 -- What reports say in words; the many metric reports without any, and the edges' own counts, are not in it.
 CREATE INDEX report_words ON report (kind, observed_at)
     WHERE texts IS NOT NULL AND NOT texts @> '[{"system": "vitalwire", "code": "counts"}]';
@@ -222,6 +224,7 @@ CREATE TABLE waveform (
     count            int4 NOT NULL
 ) PARTITION BY RANGE (second);
 CREATE INDEX waveform_device ON waveform (device, second);
+CREATE INDEX waveform_batch ON waveform USING brin (batch) WITH (autosummarize = on);
 
 -- The device's own alarms, a row each time that it speaks of one.
 CREATE TABLE device_alarm (
@@ -249,6 +252,7 @@ CREATE TABLE device_alarm (
     record         int4 NOT NULL
 ) PARTITION BY RANGE (observed_at);
 CREATE INDEX device_alarm_device ON device_alarm (device, observed_at);
+CREATE INDEX device_alarm_batch ON device_alarm USING brin (batch) WITH (autosummarize = on);
 
 -- What a person set on the device: limits, rates, modes; a row each time that it is said.
 CREATE TABLE device_setting (
@@ -267,6 +271,7 @@ CREATE TABLE device_setting (
     record      int4 NOT NULL
 ) PARTITION BY RANGE (observed_at);
 CREATE INDEX device_setting_device ON device_setting (device, observed_at);
+CREATE INDEX device_setting_batch ON device_setting USING brin (batch) WITH (autosummarize = on);
 
 -- The sender's own words for a channel. Two rows of one device, number and code: two word lists with one hash.
 CREATE TABLE channel (

@@ -44,6 +44,12 @@ JOIN device_bed b USING (registered_device) WHERE upper_inf(b.recorded);
 CREATE VIEW device_edge_believed AS
 SELECT device, valid FROM device_edge WHERE upper_inf(recorded);
 
+-- By what a screen tells apart what edges say of one device: the first of them by its uuid, each other by one of its own.
+CREATE VIEW device_shown AS
+SELECT device, CASE WHEN device = min(device) OVER (PARTITION BY uuid) THEN uuid
+    ELSE md5(uuid::text || edge::text)::uuid END AS shown_as
+FROM device;
+
 DROP VIEW observation, alarm_observation, setting_observation;
 ALTER TABLE device DROP COLUMN bed, DROP COLUMN adopted_at, DROP COLUMN name;
 

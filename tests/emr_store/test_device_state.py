@@ -4,7 +4,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from emr_store import proof, read
+from emr_store import conservation, proof
 from emr_store.device_state import clock_offset_ms
 from emr_store.latest import latest as latest_values
 from schemas.block import Verdict
@@ -84,7 +84,7 @@ def test_a_setting_is_a_row_in_the_canonical_unit_and_no_value(store: Store) -> 
     ]
     with store.open() as conn:
         assert latest_values(conn) == []
-        (stream,) = read.streams(conn)
+        (stream,) = conservation.streams(conn)
         assert (stream.accepted, stream.doubtful, stream.unmapped, stream.missing) == (0, 0, 0, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from emr_store import acts, places, roles
-from emr_store.connect import open_store
+from emr_store import acts, holds, places, roles
+from emr_store.acts import Author
+from emr_store.connect import open_store, open_store_async, with_role
 from emr_store.migrate import migrate
 from schemas.errors import VitalwireError
 
@@ -21,7 +23,7 @@ INSERTS = {
     "batch": "INSERT INTO batch VALUES (1, gen_random_uuid(), gen_random_uuid(), 1, 1, 'b', 1, 0, now(), 1, 1)",
     "batch_body": "INSERT INTO batch_body VALUES (1, 1, 'b', 'v')",
     "seal": "INSERT INTO seal (statement, leaves, signed_at) VALUES ('s', 'l', now())",
-    "act": """INSERT INTO act VALUES ('a', 'device.move', '{"at_us":0,"by":"a","details":{},"kind":"device.move","why":""}', NULL, now())""",
+    "act": f"INSERT INTO act VALUES ('a', 'device.move', '{BODY}', NULL, now())",
     "log_entry": "INSERT INTO log_entry VALUES ('i', 0, 1, NULL, 'h')",
     "alert_transition": "INSERT INTO alert_transition (transition, episode, kind, at, by, device_uuid, condition_kind,"
     " code, channel, side, priority, opened_at, message, late, statement) VALUES (gen_random_uuid(), gen_random_uuid(),"
@@ -157,24 +159,54 @@ def test_a_login_of_no_group_sees_nothing(store: str, logins: Logins) -> None:
         assert refused(conn, "SELECT make_month('2001-01-01')")
 
 
-def test_retention_notes_what_it_drops_and_stores_nothing(store: str, logins: Logins) -> None:
+def test_retention_stores_and_changes_nothing_itself(store: str, logins: Logins) -> None:
     with open_store(logins.member(roles.RETENTION)) as conn:
         conn.execute("SELECT count(*) FROM report")
-        conn.execute("INSERT INTO day_stored VALUES (current_date, now(), now())")
-        conn.execute("UPDATE day_stored SET first_stored_at = NULL")
         for sql in INSERTS.values():
             assert refused(conn, sql)
-        for table in roles.UNCHANGEABLE:
+        for table in (*roles.UNCHANGEABLE, "dropped", "legal_hold", "day_stored"):
             assert refused(conn, f"DELETE FROM {table}"), table
 
 
+def test_retention_drops_what_is_old_and_nobody_holds_through_the_owners_function(store: str, logins: Logins) -> None:
+    drops = [f"SELECT drop_rows('report', 'report_2001_{month}', interval '1 day')" for month in ("01", "02")]
+    with open_store(store) as conn:
+        conn.execute("SELECT make_month('2001-01-01'), make_month('2001-02-01')")
+        for day in ("2001-01-05", "2001-02-05"):
+            conn.execute(INSERTS["report"].replace("(now(), now()", f"('{day}', now()").encode())
+            conn.execute(
+                "INSERT INTO day_stored VALUES (%s, now() - interval '9 days', now() - interval '9 days')", (day,)
+            )
+        holds.add(conn, "report_2001_02", Author("os:jurist@house", "case 7"))
+    with open_store(logins.member(roles.RETENTION)) as conn:
+        assert [conn.execute(sql.encode()).fetchone() for sql in drops] == [(True,), (False,)]
+        left = conn.execute("SELECT observed_at::date::text FROM report WHERE observed_at < '2002-01-01'").fetchall()
+        assert left == [("2001-02-05",)]
+        assert conn.execute("SELECT what FROM dropped").fetchall() == [("report",)]
+        assert refused(conn, "TRUNCATE report_2001_02")
+        assert refused(conn, "DELETE FROM legal_hold")
+    with open_store(logins.member(roles.WRITER)) as conn:
+        assert refused(conn, drops[1])
+
+
 def test_a_member_uses_the_groups_rights_alone(store: str, logins: Logins) -> None:
-    with open_store(store, roles.READER) as conn:  # a superuser
+    with open_store(with_role(store, roles.READER)) as conn:  # a superuser
         assert conn.execute("SELECT current_user").fetchone() == (roles.READER,)
         assert refused(conn, "DELETE FROM report")
     other = logins.member(roles.WRITER)
-    with open_store(other, roles.READER) as conn, open_store(other) as plain:
+    with open_store(with_role(other, roles.READER)) as conn, open_store(other) as plain:
         assert conn.execute("SELECT current_user").fetchone() == plain.execute("SELECT current_user").fetchone()
+
+
+def test_a_group_is_named_beside_other_options_and_no_server_sees_it(store: str) -> None:
+    named = with_role(make_conninfo(store, options="-c statement_timeout=4321"), roles.WRITER)
+
+    async def ask() -> tuple[object, ...] | None:
+        async with await open_store_async(named) as conn:
+            settings = "current_setting('statement_timeout'), current_setting('vitalwire.role', true)"
+            return await (await conn.execute(f"SELECT current_user::text, {settings}".encode())).fetchone()
+
+    assert asyncio.run(ask()) == (roles.WRITER, "4321ms", None)
 
 
 def test_a_writers_deed_is_an_act(store: str, logins: Logins) -> None:
@@ -216,7 +248,7 @@ def test_a_login_without_rights_to_make_groups_is_told_what_the_dba_does(databas
         conn.execute(f"ALTER DATABASE {row[0]} OWNER TO {name}".encode())
     try:
         migrate(plain)
-        with open_store(plain, roles.WRITER) as conn:
+        with open_store(with_role(plain, roles.WRITER)) as conn:
             said = roles.problem(conn)
             assert "GRANT vitalwire_owner TO t_" in said
             assert "`vitalwire migrate` again" in said

@@ -7,8 +7,9 @@ import psycopg
 import pytest
 import zstandard
 
-from emr_store import read, registry
+from emr_store import channels, conservation, registry
 from emr_store.connect import open_store, open_store_async
+from emr_store.latest import latest
 from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate
 from emr_store.outbox import delivered, waiting
@@ -81,9 +82,9 @@ def test_a_batch_becomes_rows_and_a_receipt(store: str) -> None:
     with open_store(store) as conn:
         latest = latest_values(conn)
         assert [(v.code, v.value, v.decimals) for v in latest] == [(149530, 72.0, -1), (150456, 97.0, 0)]
-        (stream,) = read.streams(conn)
+        (stream,) = conservation.streams(conn)
         assert (stream.reports, stream.accepted, stream.gaps, stream.kept) == (2, 4, 0, "{[1,2)}")
-        assert [(s.last, s.stored) for s in read.sequences(conn)] == [(2, 2)]
+        assert [(s.last, s.stored) for s in conservation.sequences(conn)] == [(2, 2)]
 
 
 def test_a_batch_that_comes_again_stores_nothing_and_gets_its_receipt_again(store: str) -> None:
@@ -115,12 +116,12 @@ def test_gaps_are_seen_and_closed(store: str) -> None:
     write(store, judged(sealed([report()], EDGE_KEY, batch_no=1)))
     write(store, judged(sealed([report()], EDGE_KEY, batch_no=4, first_sequence=4)))
     with open_store(store) as conn:
-        assert read.streams(conn)[0].gaps == 2
+        assert conservation.streams(conn)[0].gaps == 2
     write(store, judged(*(sealed([report()], EDGE_KEY, batch_no=n, first_sequence=n) for n in (3, 2))))
     with open_store(store) as conn:
-        (stream,) = read.streams(conn)
+        (stream,) = conservation.streams(conn)
         assert (stream.gaps, stream.kept) == (0, "{[1,5)}")
-        assert [(s.last, s.stored) for s in read.sequences(conn)] == [(4, 4)]
+        assert [(s.last, s.stored) for s in conservation.sequences(conn)] == [(4, 4)]
 
 
 def test_latest_never_goes_back(store: str) -> None:
@@ -151,9 +152,9 @@ def test_missing_doubtful_and_unmapped_keep_their_words(store: str) -> None:
         {"record": 4, "text": "坐位␀", "code": "POS"},
     ]
     with open_store(store) as conn:
-        (stream,) = read.streams(conn)
+        (stream,) = conservation.streams(conn)
         assert (stream.accepted, stream.missing, stream.unmapped, stream.doubtful) == (1, 1, 2, 1)
-        assert [(u.code, u.times) for u in read.unmapped(conn)] == [("POS", 1), ("␀weird", 1)]
+        assert [(u.code, u.times) for u in channels.unmapped(conn)] == [("POS", 1), ("␀weird", 1)]
 
 
 def test_events_waveforms_and_empty_reports_are_kept(store: str) -> None:
@@ -170,7 +171,7 @@ def test_events_waveforms_and_empty_reports_are_kept(store: str) -> None:
     ]
     assert rows(store, "SELECT kind, claim FROM report JOIN device USING (device)") == [(Kind.EVENT, "demo:nonin:1")]
     with open_store(store) as conn:
-        (stream,) = read.streams(conn)
+        (stream,) = conservation.streams(conn)
         assert (stream.reports, stream.accepted) == (2, 1)
 
 
@@ -178,9 +179,9 @@ def quarantined(message: bytes, reason: str = "root") -> DeadLetter:
     return DeadLetter(reason, "live.raw", ReceiptOutcome.QUARANTINED, message)
 
 
-def stream(store: str) -> read.Stream:
+def stream(store: str) -> conservation.Stream:
     with open_store(store) as conn:
-        (found,) = read.streams(conn)
+        (found,) = conservation.streams(conn)
         return found
 
 
@@ -275,8 +276,9 @@ def test_a_seal_is_kept_with_what_its_root_is_over(store: str) -> None:
     write(store, [block])
     with open_store(store) as conn:
         found = conn.execute(
-            "SELECT b.batch_id, b.seal, b.seal_index, b.reports, b.records, s.statement, s.leaves, o.sealed, o.validation"
-            " FROM batch b JOIN seal s USING (seal) JOIN batch_body o USING (lane, batch) ORDER BY b.batch"
+            "SELECT b.batch_id, b.seal, b.seal_index, b.reports, b.records, s.statement, s.leaves,"
+            " o.sealed, o.validation FROM batch b JOIN seal s USING (seal) JOIN batch_body o USING (lane, batch)"
+            " ORDER BY b.batch"
         ).fetchall()
     assert [f[:5] for f in found] == [(batch_id(first), 1, 0, 1, 2), (batch_id(second), 2, 1, 2, 4)]
     for message, (ident, _, index, _, _, statement, leaves, kept, validation) in zip(
@@ -328,7 +330,7 @@ def test_a_moment_that_no_clock_can_mean_is_filed_under_its_receipt(store: str) 
     assert isinstance(flags, int)
     assert flags & ReportFlag.FILED_AT_RECEIPT
     with open_store(store) as conn:
-        assert read.latest(conn) == []  # nobody knows how old it is
+        assert latest(conn) == []  # nobody knows how old it is
 
 
 def test_many_shapes_come_out_as_they_went_in(store: str) -> None:

@@ -52,10 +52,7 @@ def run(
     away = not reachable(where)
     if not away:
         with explained(where, insecure=settings.insecure):
-            migrate(where)
-            with open_store(where) as conn:
-                if problem := roles.problem(conn):
-                    _log.warning("the database's groups do not hold", problem=problem)
+            _migrate(where)
     console.print(f"{', '.join(APPS)} run; Ctrl-C ends them", markup=False)
     asyncio.run(work(config, wanted, migrate_later=where if away else None))
 
@@ -89,13 +86,22 @@ async def migrate_when_reachable(where: str, ending: asyncio.Event) -> None:
     """Bring the schema up to date as soon as the store answers, or give up with the program."""
     while not ending.is_set():
         try:
-            applied = await asyncio.to_thread(migrate, where)
+            applied = await asyncio.to_thread(_migrate, where)
         except StoreError as error:
             _log.info("the schema waits for the store", error=type(error).__name__)
             await stops_within(ending, MIGRATE_AGAIN_S)
         else:
             _log.info("the schema is up to date", applied=applied)
             return
+
+
+def _migrate(where: str) -> list[int]:
+    """The numbers applied; what is wrong with the groups of the database's users is said and stops nothing."""
+    applied = migrate(where)
+    with open_store(where) as conn:
+        if problem := roles.problem(conn):
+            _log.warning("the database's groups do not hold", problem=problem)
+    return applied
 
 
 async def supervise(config: Path, lanes: list[str], stop: asyncio.Event | None = None, log: Path | None = None) -> None:

@@ -106,7 +106,7 @@ def test_the_picture_shows_beds_values_alerts_and_the_ledger(ward: Ward, page: P
     name, hello = next(stream)
     assert (name, hello["metrics"]["150456"]["zh"]) == ("hello", "血氧饱和度")
     picture = next_picture(stream)
-    beds = {(b["structure"]["label"], b["structure"]["adopted"]): b for b in picture["beds"]}
+    beds = {(b["structure"]["label"], b["structure"]["assigned"]): b for b in picture["beds"]}
     unheard = str(device_id("unheard-of"))  # an alert of a device that the store does not know is shown all the same
     assert {of: [d["claim"] for d in b["structure"]["devices"]] for of, b in beds.items()} == {
         ("重症-07", True): ["monitor-1"], ("stranger", False): ["stranger"], (unheard, False): [None],
@@ -168,7 +168,7 @@ def test_a_device_that_moves_takes_all_its_values_along(ward: Ward, page: Page) 
     moved = next(p for p in pictures(stream) if p["beds"])
     gone, come = sorted(moved["beds"], key=lambda b: b["bed"])
     assert gone == {"bed": before["bed"], "structure": None}
-    assert (come["structure"]["label"], come["structure"]["adopted"]) == ("ICU-01", True)
+    assert (come["structure"]["label"], come["structure"]["assigned"]) == ("ICU-01", True)
     assert [line[4] for line in come["lines"]] == [[97]]
 
 

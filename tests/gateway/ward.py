@@ -78,8 +78,16 @@ class Ward:
             places.assign(conn, str(reports.device_id(claim)), bed, name=name, since=long_ago)
 
     def alarm(
-        self, claim: str, short: str, message: str, priority: str, *, opened: bool = True, channel: int = 0,
-        late: bool = False, confirmed: bool = False,
+        self,
+        claim: str,
+        short: str,
+        message: str,
+        priority: str,
+        *,
+        opened: bool = True,
+        channel: int = 0,
+        late: bool = False,
+        confirmed: bool = False,
     ) -> None:
         """Open, confirm or resolve an episode."""
         now, episode = time.time_ns() // 1000, str(uuid.uuid5(EDGE, f"{claim}/{short}"))

@@ -36,7 +36,7 @@ SENTENCES = (
     ("waveform", "{waveform} stretches of waves point to what their batch says"),
     ("device_alarm", "{device_alarm} alarms of devices are what their batch says"),
     ("device_setting", "{device_setting} settings of devices are what their batch says"),
-    ("channel_set", "{channel_set} lists of channels are their bytes; {channel} channels have the words that were sent"),
+    ("channel_set", "{channel_set} lists of channels are their bytes; {channel} channels have the words sent"),
     ("minutes", "{minutes} summaries of minutes are what their rows give"),
     ("latest", "{latest} latest values are the newest rows"),
     ("ledger", "{ledger} streams: the ledger's ranges and sums are those of their batches"),
@@ -48,7 +48,7 @@ SENTENCES = (
 def verify(
     database: Database = "",
     since: Annotated[
-        str, typer.Option(help="only what was stored since an instant (2026-11-24T10:00Z) or a span (10min)")
+        str, typer.Option(help="only what was stored since an instant (2026-11-24T10:00Z) or a span")
     ] = "",
     from_checkpoint: Annotated[
         Path | None, typer.Option(help="only what came into the log after this checkpoint", show_default=False)

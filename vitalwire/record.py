@@ -16,7 +16,7 @@ import psycopg
 import typer
 
 from adapters.site import unmapped_lines
-from emr_store import channels, conservation, dead_letters, events
+from emr_store import channels, conservation, dead_letters, events, roles
 from emr_store.acts import this_user
 from emr_store.connect import StoreError, one_moment, open_store, server_of
 from emr_store.latest import LatestValue, channel_labels
@@ -131,7 +131,11 @@ def migrate(database: Database = "") -> None:
     """Bring the store's schema up to date; it also happens when the processors start."""
     with explained(database):
         applied = run_migrations(database)
+        with open_store(database) as conn:
+            problem = roles.problem(conn)
     console.print(f"applied: {', '.join(map(str, applied))}" if applied else "the schema is up to date")
+    if problem:
+        console.print(cell(problem), markup=False)
 
 
 def since_moment(text: str) -> datetime:

@@ -10,29 +10,27 @@ import sys
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
-from typer.testing import CliRunner
 
 from emr_store import conservation, places
 from emr_store.connect import open_store
 from emr_store.latest import channel_labels
-from runtime.errors import UserError
-from schemas.block import Quarantine
+from evidence.dead_letter import DeadLetter
+from evidence.receipt import ReceiptOutcome
 from schemas.errors import VitalwireError
 from schemas.report import AsSent, ChannelWords, Kind, Mark, Record, RecordKind, device_id
+from tests.commands import CLAIM, as_json, vitalwire
 from tests.emr_store.test_alerts import OPENED, file
 from tests.making import PERCENT, PULSE, SPO2, T0_US, report
 from tests.storing import EDGE, Store, event
-from vitalwire.__main__ import app
 from vitalwire.output import cell
 from vitalwire.record import since_moment
 
 T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)
-CLAIM, NOWHERE = "demo:nonin:1", "host=127.0.0.1 port=1 user=u password=hush dbname=x"
+NOWHERE = "host=127.0.0.1 port=1 user=u password=hush dbname=x"
 READING = (
     "latest",
     "ledger",
@@ -42,7 +40,6 @@ READING = (
     "devices list",
     "registry edge list",
     "acts list",
-    "hold list",
     "hold partitions",
 )
 
@@ -51,22 +48,6 @@ READING = (
 def store(database: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("VITALWIRE_DATABASE", database)
     return Store(database)
-
-
-def vitalwire(command: str, *more: str) -> tuple[int, str]:
-    """Exit code, and what is shown; as `main` makes one of errors."""
-    result = CliRunner().invoke(app, [*command.split(), *more])
-    if isinstance(result.exception, UserError | VitalwireError):
-        return getattr(result.exception, "exit_code", 2), f"{result.output}{result.exception}"
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.output
-
-
-def as_json(command: str) -> Any:
-    code, text = vitalwire(command, "--json")
-    assert code == 0
-    return json.loads(text)
 
 
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
@@ -83,7 +64,7 @@ def a_ward(store: Store) -> None:
     odd = Record(SPO2, PERCENT, mantissa=250), Record(PULSE, mantissa=1)  # no such percentage, no unit
     unknown = Record(mantissa=5, as_sent=AsSent("99L", "HR", "bpm"))
     store.say(report(), report(at_us=T0_US + 1, records=[*odd, unknown]))
-    store.write([], [Quarantine("root", "live.raw", True, store.seal(report()))])
+    store.write([], [DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, store.seal(report()))])
     file(store, OPENED)
 
 
@@ -137,7 +118,7 @@ def test_a_database_without_the_schema_is_told_of_migrate(database: str, command
 
 def test_migrate_says_what_it_did(database: str) -> None:
     code, text = vitalwire("migrate", "--database", database)
-    assert (code, text[:10]) == (0, "applied: 1")
+    assert (code, text[:10]) == (0, "applied: 3")
     assert vitalwire("migrate", "--database", database) == (0, "the schema is up to date\n")
     with open_store(database) as conn:
         conn.execute("INSERT INTO schema_version VALUES (1000, now())")

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import psycopg
 
-from benchmarks.pipeline import drop_database
+from benchmarks.databases import drop_database
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID

@@ -96,9 +96,9 @@ _CHANGE_LOCK = 0x76_77_61_63
 
 
 class ActRow(NamedTuple):
-    """An act as kept; `position` is its place in the log, None until the sealer has come to it."""
+    """An act as kept; `act_id` in hexadecimal; `position` is its place in the log, None until the sealer came to it."""
 
-    act_id: bytes
+    act_id: str
     kind: str
     by: str
     at: datetime
@@ -129,6 +129,7 @@ def acts(conn: psycopg.Connection, since: datetime | None = None) -> list[ActRow
     for kept in conn.cursor(row_factory=class_row(_Kept)).execute(_ACTS_SQL, (since,)):
         said = parse_act(bytes(kept.body))
         found.append(ActRow(
-            bytes(kept.act_id), said.kind, said.by, moment_of(said), said.why, said.details, kept.signed, kept.position,
+            bytes(kept.act_id).hex(), said.kind, said.by, moment_of(said), said.why, said.details,
+            kept.signed, kept.position,
         ))  # fmt: skip
     return found

@@ -35,7 +35,7 @@ def verify(
     """Hold the record against its signed bytes, and against what was kept outside; all of it is of one moment.
 
     In a transaction of the caller's it sees what that sees. `since` or `after` (a checkpoint) look at a part; what they
-    leave out is listed under "not proved", and so is what `trust` does not give. Steps, as they stand in the code below:
+    leave out is listed under "not proved", and so is what `trust` does not give. Steps, as in the code below:
 
     1. Checkpoints: the platform's key signed every one that is kept, and every one from outside.
     2. Log: its root, built anew from its entries, is the signed one at each checkpoint, those from outside included; it

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from emr_store.batch_proof import Window
+from emr_store.row_proof import NO_NUMBER
 from emr_store.rows import Lot, chartable
 from emr_store.verification import NUMBER_MIN, Verification
 from evidence.verification import stream_words
@@ -34,7 +35,10 @@ class NewestReports:
 
     def add(self, chunk: Lot) -> None:
         """The reports of a window."""
+        # Rows of an unknown device or list of channels are findings of their own.
+        is_known = (chunk.device != NO_NUMBER) & (chunk.channel_set != NO_NUMBER)
         reports = chartable(chunk)
+        reports = reports[is_known[reports]]
         if not len(reports):
             return
         sets, devices, moments = chunk.channel_set[reports], chunk.device[reports], chunk.observed_at_us[reports]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emr_store.texts import texts_json
+from emr_store.texts import texts_json_of
 from schemas.batch import Table, samples_of
 from schemas.block import ReportFlag
 from schemas.layout import CHANNEL_BYTES, TailKind
@@ -28,6 +28,8 @@ POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01 in microseconds since 1970
 MINUTE_US = 60_000_000
 _FLOAT8_OID, _INT2_OID, _INT4_OID, _INT8_OID = 701, 21, 23, 20
 _NULL = b"\xff\xff\xff\xff"
+_JSONB_HEAD = struct.Struct(">iB")  # length, version of jsonb's binary form (jsonb_recv)
+_JSONB_VERSION = 1
 # A fixed odd multiplier a word: equal keys give equal sums; unequal ones are told apart by a full comparison.
 _MIX = np.random.default_rng().integers(1, 2**63, size=16_384, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
@@ -248,9 +250,13 @@ def _append_with_texts(out: list[bytes], rows: _Rows, table: Table, reports: _Ar
     rows.null()
     matrix = rows.matrix()
     out.append(matrix[~texted].tobytes() if texted.any() else matrix.tobytes())
-    for row, report in zip(matrix[texted], reports[texted].tolist(), strict=True):
-        texts = b"\x01" + texts_json(table, report)
-        out.append(row[: -len(_NULL)].tobytes() + struct.pack(">i", len(texts)) + texts)
+    texts = texts_json_of(table, reports[texted])
+    width = matrix.shape[1] - len(_NULL)
+    rows_of_texted = matrix[texted, :width].tobytes()
+    for i, text in enumerate(texts):
+        out += (
+            rows_of_texted[i * width : (i + 1) * width], _JSONB_HEAD.pack(1 + len(text), _JSONB_VERSION), text
+        )  # fmt: skip
 
 
 def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:

@@ -40,8 +40,8 @@ integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto 
 faults: $(VENV)/.installed-dev ## break the real parts and count what is lost; writes faults.json
 	@$(REAL) $(BIN)/python -m pytest -m faults tests/faults
 
-bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json; PART=edge measures one part
-	@$(REAL) $(BIN)/python -m benchmarks $(PART)
+bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json; PART=edge or NAME=one_figure alone
+	@$(REAL) $(BIN)/python -m benchmarks $(PART) $(NAME)
 
 bench-quick: $(VENV)/.installed-dev ## the same on less data
 	@$(REAL) $(BIN)/python -m benchmarks --quick

@@ -250,20 +250,21 @@ class Writer:
         return np.array([self._devices[name] for name in names])[which]
 
     def _channel_set_ids(self, lot: Lot) -> None:
-        """Give each channel list that is new a row."""
-        for group in lot.groups:
-            channels = group.channels
-            if channels in self._channel_sets:
-                continue
-            first = group.records[0]
-            row = self._conn.execute(
-                "INSERT INTO channel_set (channels, digest, code, unit, channel) VALUES (%s, %s, %s, %s, %s)"
-                " ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING channel_set",
-                [channels, sha256(channels).digest(),
-                 *(column[first].tolist() for column in (lot.table.code, lot.table.unit, lot.table.channel))],
-            ).fetchone()  # fmt: skip
-            assert row is not None
-            self._channel_sets[channels] = row[0]
+        """Give each channel list that is new a row: all in one statement, in an order that no two writers cross in."""
+        lists, table = lot.channel_lists, lot.table
+        new = [(c, r) for c, r in zip(lists.channels, lists.report, strict=True) if c not in self._channel_sets]
+        if not new:
+            return
+        columns: list[list[str]] = [[], [], []]
+        for _, report in new:
+            records = slice(*table.record_start[report : report + 2].tolist())
+            for texts, column in zip(columns, (table.code, table.unit, table.channel), strict=True):
+                texts.append("{" + ",".join(map(str, column[records].tolist())) + "}")
+        cursor = self._conn.execute(
+            _CHANNEL_SETS_SQL, [[c for c, _ in new], [sha256(c).digest() for c, _ in new], *columns], binary=True
+        )
+        for channels, number in cursor:
+            self._channel_sets[bytes(channels)] = number
 
     def _copy(self, table: str, data: bytes) -> None:
         with self._conn.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
@@ -395,6 +396,13 @@ def _uuid(data: bytes) -> UUID:
 
 # What no registered edge signed is kept for inspection, but nobody may fill the store with it.
 DEAD_REFUSED_MAX = 1000
+
+_CHANNEL_SETS_SQL = """
+INSERT INTO channel_set (channels, digest, code, unit, channel)
+SELECT c, h, n::int8[], u::int8[], i::int8[]
+FROM unnest(%b::bytea[], %b::bytea[], %b::text[], %b::text[], %b::text[]) AS t(c, h, n, u, i) ORDER BY h
+ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING channels, channel_set
+"""
 
 _LATEST_SQL = """
 INSERT INTO latest AS l SELECT * FROM latest_in ORDER BY device, channel_set

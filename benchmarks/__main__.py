@@ -50,6 +50,7 @@ MEASUREMENTS = (
     Measurement("pipeline", ("pipeline_changing_channels_ratio",), pipeline.changing_channels),
     Measurement("pipeline", ("receipts_share_per_edge",), receipts.share_per_edge),
     Measurement("verify", ("verify_values_per_s",), verifying.values_per_s),
+    Measurement("verify", ("verify_since_ratio",), verifying.since_ratio),
     Measurement("hl7", ("hl7_vs_hl7apy", "hl7_vs_python_hl7"), hl7_ratios),
     Measurement("edge", EDGE_FIGURES, once(edge.measure)),
     Measurement("spool", ("spool_cpu_us_per_report",), once(spool.measure)),

@@ -55,10 +55,10 @@ class Sealed(NamedTuple):
 class Bench:
     """A fresh database, empty topics, keys, and the three workers."""
 
-    def __init__(self, folder: Path, edges: int = EDGES) -> None:
-        self.kafka, self._server = os.environ["VITALWIRE_KAFKA"], os.environ["VITALWIRE_DATABASE"]
+    def __init__(self, folder: Path, edges: int = EDGES, name: str = "") -> None:
+        self.kafka, self.server = os.environ["VITALWIRE_KAFKA"], os.environ["VITALWIRE_DATABASE"]
         self.folder = folder
-        self.name = f"bench_{uuid.uuid4().hex[:8]}"
+        self.name = name or f"bench_{uuid.uuid4().hex[:8]}"
         self.edges = [keys.generate(folder / f"edge-{i}.key") for i in range(edges)]
         self.ids = [uuid.uuid4() for _ in range(edges)]
         self._next = [1] * edges
@@ -68,7 +68,7 @@ class Bench:
     @property
     def database(self) -> str:
         """Where its rows are."""
-        return urlsplit(self._server)._replace(path=f"/{self.name}").geturl()
+        return urlsplit(self.server)._replace(path=f"/{self.name}").geturl()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -78,11 +78,11 @@ class Bench:
             with self.workers():
                 yield
         finally:
-            drop_database(self._server, self.name)
+            drop_database(self.server, self.name)
 
     def make_database(self) -> None:
         """A database with the schema and the registered edges."""
-        with psycopg.connect(self._server, autocommit=True) as conn:
+        with psycopg.connect(self.server, autocommit=True) as conn:
             conn.execute(f"CREATE DATABASE {self.name}".encode())
         migrate(self.database)
         with open_store(self.database) as conn:
@@ -122,16 +122,19 @@ class Bench:
         for i in range(count):
             edge = i % len(self.edges)
             number = self._next[edge]
-            sealed = seal(
-                leaves(reports_of(edge, number), number), lane=Lane.LIVE, edge=self.ids[edge].bytes,
-                spool=b"S" * 16, batch_no=number, previous=self._previous[edge],
-                created_at_us=time.time_ns() // 1000, config_hash=bytes(32), key_id=self.edges[edge].key_id,
-                sign=self.edges[edge].sign,
-            )  # fmt: skip
-            self._next[edge] += 1
-            self._previous[edge] = batch_id(sealed)
-            out.append(Sealed(edge % EDGES, sealed))
+            out.append(self.seal(edge, leaves(reports_of(edge, number), number)))
         return out
+
+    def seal(self, edge: int, encoded: Sequence[bytes]) -> Sealed:
+        """The next batch of this edge."""
+        sealed = seal(
+            encoded, lane=Lane.LIVE, edge=self.ids[edge].bytes, spool=b"S" * 16, batch_no=self._next[edge],
+            previous=self._previous[edge], created_at_us=time.time_ns() // 1000, config_hash=bytes(32),
+            key_id=self.edges[edge].key_id, sign=self.edges[edge].sign,
+        )  # fmt: skip
+        self._next[edge] += 1
+        self._previous[edge] = batch_id(sealed)
+        return Sealed(edge % EDGES, sealed)
 
     def through(self, batches: Sequence[Sealed]) -> float:
         """Seconds from the first batch's sending to the last one's commit."""
@@ -161,7 +164,7 @@ def drop_database(server: str, name: str) -> None:
     for _ in range(300):
         try:
             with psycopg.connect(server, autocommit=True) as conn:
-                conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+                conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
                 return
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
             time.sleep(0.2)

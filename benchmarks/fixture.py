@@ -15,9 +15,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -43,7 +45,7 @@ VALUES = 12
 EVERY_S = 4  # of the rows without batches
 BATCH_S = 4  # an edge's devices at 1 Hz: 1,000 reports a batch
 AHEAD_BATCHES = 100  # sent at once
-ROWS_TURNS = 25  # in one COPY
+ROWS_TURNS = 30  # in one COPY: two whole minutes, so that none is summarised twice
 CLOSED_AFTER_S = 90  # the summariser leaves a minute alone that is not over
 CACHE = Path("~/.cache/vitalwire").expanduser()
 
@@ -57,7 +59,7 @@ class Size:
 
 
 FULL = Size(rows_s=23 * 3600, sealed_s=3600)
-QUICK = Size(rows_s=760, sealed_s=60)
+QUICK = Size(rows_s=780, sealed_s=60)
 
 
 class Fixture(msgspec.Struct, frozen=True):
@@ -104,14 +106,21 @@ def make(size: Size) -> Fixture:
     folder.mkdir(parents=True)
     bench = Bench(folder, name=name)
     bench.make_database()
-    ends_us = (time.time_ns() // 1000 // SECOND_US - CLOSED_AFTER_S) * SECOND_US
+    ends_us = (time.time_ns() // 1000 - CLOSED_AFTER_S * SECOND_US) // rows.MINUTE_US * rows.MINUTE_US
     sealed_from_us = ends_us - size.sealed_s * SECOND_US
     begins_us = sealed_from_us - size.rows_s * SECOND_US
     senders = wards()
     with Progress(disable=not sys.stderr.isatty()) as progress:
         store_sealed(bench, senders, sealed_from_us, size.sealed_s, _bar(progress, "sealed batches"))
-        copy_rows(bench.database, senders, begins_us, size.rows_s, _bar(progress, "rows without batches"))
-        asyncio.run(summarise_all(bench.database, _bar(progress, "minutes")))
+        on_copied, on_summarised = _bar(progress, "rows without batches"), _bar(progress, "minutes")
+        copied = Event()
+        with ThreadPoolExecutor(1) as beside:  # each takes a core of the database
+            minutes = beside.submit(lambda: asyncio.run(summarise_all(bench.database, copied, size, on_summarised)))
+            try:
+                copy_rows(bench.database, senders, begins_us, size.rows_s, on_copied)
+            finally:
+                copied.set()
+            minutes.result()
     values = DEVICES * VALUES * (size.sealed_s + size.rows_s // EVERY_S)
     made = Fixture(name, begins_us, sealed_from_us, ends_us, values, round(time.monotonic() - began_s, 1))
     (folder / "fixture.json").write_bytes(msgspec.json.encode(made))
@@ -198,20 +207,20 @@ def _copy(conn: psycopg.Connection, table: str, data: bytes) -> None:
         copying.write(data)
 
 
-async def summarise_all(database: str, on_progress: OnProgress) -> None:
-    """Every minute that waits for its summary."""
+async def summarise_all(database: str, copied: Event, size: Size, on_progress: OnProgress) -> None:
+    """Every minute that waits for its summary, until all rows are copied and none waits."""
+    expected = DEVICES * (size.rows_s + size.sealed_s) // 60
+    summarised = 0
     async with await open_store_async(database) as conn:
-        cursor = await conn.execute("SELECT count(*) FROM minute_touched")
-        row = await cursor.fetchone()
-        waiting = row[0] if row else 0
         while True:
-            await summarise(conn)
-            cursor = await conn.execute("SELECT count(*) FROM minute_touched")
-            row = await cursor.fetchone()
-            left = row[0] if row else 0
-            on_progress(waiting - left, waiting)
-            if left == 0:
-                return
+            was_last = copied.is_set()
+            touched = await summarise(conn)
+            summarised += touched
+            on_progress(min(summarised, expected), expected)
+            if touched == 0:
+                if was_last:
+                    return
+                await asyncio.sleep(0.2)
 
 
 def main() -> None:

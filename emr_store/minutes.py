@@ -48,7 +48,7 @@ JOIN channel_set s ON s.channel_set = r.channel_set AND cardinality(s.code) > 0
 
 
 def _sql(width: int) -> str:
-    """Each value is taken out of its array once, and OFFSET 0 keeps it so: plain columns are sorted once for all of them.
+    """Each value is taken out of its array once, and OFFSET 0 keeps it so: plain columns are sorted once for all.
 
     Of what was not accepted `v` is null, which no aggregate but array_agg counts.
     """

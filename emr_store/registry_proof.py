@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import msgspec
 import psycopg
 
 from emr_store.verification import Verification
@@ -44,6 +45,35 @@ class _Through(NamedTuple):
     act_id: bytes
 
 
+class _Placing(msgspec.Struct):
+    """Details of an act that puts a device on a bed, or takes it from one."""
+
+    device: str
+    since: str
+    bed: str | None = None
+    name: str | None = None
+    edge: str | None = None
+
+
+class _Renaming(msgspec.Struct):
+    device: str
+    name: str
+
+
+class _Agreeing(msgspec.Struct):
+    """`since` None: for all time."""
+
+    device: str
+    edge: str
+    since: str | None
+
+
+class _Labelling(msgspec.Struct):
+    device: str
+    channel: int
+    label: str
+
+
 @dataclass
 class Registry:
     """What the acts of people come to, one after the other."""
@@ -78,24 +108,27 @@ class Registry:
             case "key.revoke":
                 self.revoked |= {bytes.fromhex(ident) for ident in details["keys"]}
             case "device.assign" | "device.move" | "device.release":
-                self._place(act, details, at)
+                self._place(act, msgspec.convert(details, _Placing), at)
             case "device.rename":
-                _, registered = self.devices.get(details["device"], (None, b""))
-                self.devices[details["device"]] = (details["name"], registered)
+                renaming = msgspec.convert(details, _Renaming)
+                _, registered = self.devices.get(renaming.device, (None, b""))
+                self.devices[renaming.device] = (renaming.name, registered)
             case "device.agree":
-                since = _moment(details["since"])
-                self._believe(_Through(details["device"], details["edge"], since, at, None, act.act_id))
+                agreeing = msgspec.convert(details, _Agreeing)
+                since = _moment(agreeing.since)
+                self._believe(_Through(agreeing.device, agreeing.edge, since, at, None, act.act_id))
             case "channel.label":
-                self.channel_labels[details["device"], details["channel"]] = details["label"]
+                labelling = msgspec.convert(details, _Labelling)
+                self.channel_labels[labelling.device, labelling.channel] = labelling.label
 
-    def _place(self, act: Act, details: dict[str, Any], at: datetime) -> None:
-        device, since = details["device"], datetime.fromisoformat(details["since"])
+    def _place(self, act: Act, placing: _Placing, at: datetime) -> None:
+        device, since = placing.device, datetime.fromisoformat(placing.since)
         if device not in self.devices:
-            self.devices[device] = (details.get("name"), act.act_id)
-        elif details.get("name"):
-            self.devices[device] = (details["name"], self.devices[device][1])
-        if "edge" in details:
-            self._believe(_Through(device, details["edge"], None, at, None, act.act_id))
+            self.devices[device] = (placing.name, act.act_id)
+        elif placing.name:
+            self.devices[device] = (placing.name, self.devices[device][1])
+        if placing.edge is not None:
+            self._believe(_Through(device, placing.edge, None, at, None, act.act_id))
         kept: list[_Stay] = []
         for stay in self.stays:
             believed = stay.device == device and stay.recorded_until is None
@@ -106,8 +139,8 @@ class Registry:
             if stay.since < since:
                 kept.append(_Stay(device, stay.bed, stay.since, since, at, None, act.act_id))
         self.stays = kept
-        if "bed" in details:
-            self.stays.append(_Stay(device, details["bed"], since, None, at, None, act.act_id))
+        if placing.bed is not None:
+            self.stays.append(_Stay(device, placing.bed, since, None, at, None, act.act_id))
 
     def _believe(self, now: _Through) -> None:
         self.through = [

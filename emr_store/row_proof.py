@@ -78,7 +78,7 @@ class Numbers:
         self._device: dict[bytes, int] = {}
         for number, uuid, edge in conn.execute("SELECT device, uuid_send(uuid), uuid_send(edge) FROM device"):
             self._device[bytes(uuid) + (bytes(edge) if self._by_edge else b"")] = number
-        self._channel_set = {
+        self._channel_set: dict[bytes, int] = {
             bytes(channels): number
             for number, channels in conn.execute("SELECT channel_set, channels FROM channel_set")
         }

@@ -65,6 +65,7 @@ def test_what_is_proved_and_what_is_not_can_be_read_aloud(ward: Ward, tmp_path: 
     assert lines[lines.index("Not proved:") + 1 :] == [
         "  that the devices told the truth",
         "  whose patient a value is",
+        "  that no alarm is missing: each is signed, and none is in the log",
         "  that nothing is missing since the newest checkpoint that somebody outside holds",
         "  when the store says that it kept something: that is its own clock, and nobody signed it",
         "  that the people whom acts name did them: until they have keys of their own the platform signs for them",

@@ -14,7 +14,7 @@ import pytest
 
 from emr_store import device_alarms, latest, places, registry, retention, roles
 from emr_store.connect import open_store_async, with_role
-from schemas.report import Alarm, AlarmState, Kind, Record, RecordKind, Report, device_id
+from schemas.report import Alarm, AlarmState, Kind, Record, RecordKind, Report, device_id, heard_as
 from tests.faults.clusters import Server
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import EDGE, Store, event
@@ -190,6 +190,8 @@ def test_another_edge_changes_no_name_no_alarm_and_no_detail_of_the_monitor(stor
     with store.open() as conn:
         own, other = (d for d in registry.devices(conn) if d.uuid == device_id(CLAIM))
         assert (own.shown_as, other.foreign_edge) == (own.uuid, True)
+        assert other.shown_as == heard_as(other.uuid, other.edge)
+        assert places.believed_edges(conn) == {own.uuid.bytes: frozenset({EDGE})}
         labels = latest.channel_labels(conn)
         assert [labels[d.shown_as, SPO2, 7] for d in (own, other)] == ["left hand", "right hand"]
         assert [len(device_alarms.active_alarms(conn, d.shown_as)) for d in (own, other)] == [1, 0]

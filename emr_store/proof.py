@@ -136,11 +136,11 @@ class _Run:
         else:
             row = self._conn.execute("SELECT min(batch) FROM batch WHERE stored_at >= %s", (since,)).fetchone()
         first: int = NUMBER_MAX if row is None or row[0] is None else row[0]
-        counted = self._conn.execute("SELECT count(*), min(batch), max(batch) FROM batch WHERE batch < %s", (first,))
-        count, low, high = counted.fetchone() or (0, None, None)
-        if not count:
+        before = self._conn.execute("SELECT min(batch), max(batch) FROM batch WHERE batch < %s", (first,))
+        low, high = before.fetchone() or (None, None)
+        if low is None:
             return NUMBER_MIN
-        self._result.not_proved.append(f"{count} batches stored before: {low} to {high} were not looked at")
+        self._result.not_proved.append(f"batches {low} to {high}: they were stored before, and were not looked at")
         return first
 
     def _batches_and_rows(self, edges: KeyRing, first_batch: int, first_seal: int) -> None:

@@ -37,7 +37,7 @@ SENTENCES = (
     ("device_alarm", "{device_alarm} alarms of devices are what their batch says"),
     ("device_setting", "{device_setting} settings of devices are what their batch says"),
     ("alert_transition", "{alert_transition} transitions of the platform's alarms are what it signed"),
-    ("channel_set", "{channel_set} lists of channels are their bytes; {channel} channels have the words sent"),
+    ("channel_set", "{channel_set} lists of channels are their bytes; {channel words} channels have the words sent"),
     ("minutes", "{minutes} summaries of minutes are what their rows give"),
     ("latest", "{latest} latest values are the newest rows"),
     ("ledger", "{ledger} streams: the ledger's ranges and sums are those of their batches"),

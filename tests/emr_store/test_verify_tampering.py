@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from benchmarks.databases import drop_database
+from emr_store import acts
 from emr_store.connect import open_store
 from emr_store.verification import Verification
+from evidence.act import Act
 from evidence.block_seal import SEAL_BYTES
 from evidence.log import Frontier
 from evidence.verification import Trust
@@ -76,7 +78,7 @@ def test_an_honest_store_has_no_finding_and_everything_was_looked_at(honest: Hon
     assert (counts["seals"], counts["batches"], counts["report"], counts["values"]) == (11, 20, 364, 1087)
     assert counts["validated again"] == counts["values"]
     others = (
-        "waveform", "device_alarm", "device_setting", "channel", "latest", "channel_set", "ledger", "device_edge",
+        "waveform", "device_alarm", "device_setting", "channel words", "latest", "channel_set", "ledger", "device_edge",
         "alert_transition",
     )  # fmt: skip
     assert [counts[what] for what in others] == [1, 1, 1, 1, 2, 5, 1, 2, 3]
@@ -375,6 +377,14 @@ def test_a_strangers_key_under_an_edges_key_id(store: psycopg.Connection, honest
     assert len(found) == 1
     assert found[0].startswith("edge_key ")
     assert "another key stands under this id" in found[0]
+
+
+def test_an_act_that_says_nothing_is_a_finding_and_no_crash(store: psycopg.Connection, honest: Honest) -> None:
+    """Whoever owns the database may have put it before the sealer."""
+    for kind in ("edge.register", "key.renew", "key.revoke", "device.assign", "device.agree", "channel.label"):
+        acts.record(store, Act(kind, "nobody", 2**52, "", {"since": "yesterday"}))
+    found = said(verify(store, honest.trust))
+    assert sum("what it says cannot be read" in finding for finding in found) == 6, found
 
 
 def test_a_database_put_back_is_found_by_a_checkpoint_from_outside(honest: Honest) -> None:

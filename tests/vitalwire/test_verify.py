@@ -115,7 +115,7 @@ def test_from_a_checkpoint_says_what_it_did_not_look_at(ward: Ward, tmp_path: Pa
     ward.seal_log()
     code, text = verify("--from-checkpoint", kept)
     assert code == 0
-    assert "  2 batches stored before: 1 to 2 were not looked at\n" in text
+    assert "  batches 1 to 2: they were stored before, and were not looked at\n" in text
     assert "  1 rows of reports: every column is what their batch says\n" in text
 
 

@@ -25,7 +25,10 @@ NAMES_MAX, ROWS_MAX = 20, 4  # of those who speak; of each table
 
 
 class DeviceNow(NamedTuple):
-    """A device (`DeviceRow.shown_as`); `heard_at` is when its edge received its newest value, None before the first that has a code."""
+    """A device (`DeviceRow.shown_as`).
+
+    `heard_at` is when its edge received its newest value, None before the first that has a code.
+    """
 
     device: UUID
     name: str

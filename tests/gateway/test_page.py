@@ -13,12 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from emr_store import places
-from emr_store.connect import open_store
 from schemas.report import Alarm, AlarmPriority, ChannelWords, Kind, Mark, Record, RecordKind
 from tests.gateway.ward import Page, Ward
-from tests.making import report
-from tests.storing import Store, event
 
 pytestmark = pytest.mark.integration
 CHROMIUM = Path("/usr/bin/chromium")
@@ -203,27 +199,6 @@ def test_a_ward_at_one_glance(ward: Ward, look: Look) -> None:
     )
     ward.alarm("n10:2", "SpO2", "SpO2 85 < 90", "high", opened=False)
     expect(tab.locator(".bed.high")).to_have_count(0)
-
-
-def test_what_another_edge_says_is_marked_and_what_was_said_at_another_bed_is_left_out(ward: Ward, look: Look) -> None:
-    ward.say("n10:1", SpO2="98")
-    ward.store()
-    ward.adopt("n10:1", "ICU-01", "监护仪1")
-    Store(ward.database, b"O" * 16).say(event("n10:1", "connected", ""), report("n10:1"))
-    tab = look()
-    warnings = tab.locator('[data-bed="ICU-01"] .warning')
-    expect(warnings.filter(has_text="⚠ heard through box 2, not its own edge")).to_have_count(1)
-    expect(value(tab, "ICU-01", "SpO2").locator(".number").filter(has_text="98")).to_have_count(1)
-    with open_store(ward.database) as conn:
-        places.move(conn, "n10:1", "ICU-02")
-    expect(tab.locator('[data-bed="ICU-02"]')).to_have_count(1)
-    expect(tab.locator(".value")).to_have_count(0)
-    ward.say("n10:1", SpO2="96")
-    ward.store()
-    expect(value(tab, "ICU-02", "SpO2").locator(".number")).to_have_text("96")
-    with open_store(ward.database) as conn:
-        places.release(conn, "n10:1")
-    expect(tab.locator(".bed.stranger .warning").filter(has_text="⚠ on no bed")).not_to_have_count(0)
 
 
 def test_what_opened_late_is_shown_and_spoken_once_it_is_confirmed(ward: Ward, look: Look) -> None:

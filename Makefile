@@ -16,7 +16,7 @@ REAL = real=$$($(SERVICES) status >&2 && $(SERVICES) env) || { echo "first: $(SE
 LOCK = $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help run test check integration faults bench bench-quick lock clean
+.PHONY: help run test check integration faults faults-quick bench bench-quick bench-data lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -40,11 +40,17 @@ integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto 
 faults: $(VENV)/.installed-dev ## break the real parts and count what is lost; writes faults.json
 	@$(REAL) $(BIN)/python -m pytest -m faults tests/faults
 
-bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json; PART=edge measures one part
-	@$(REAL) $(BIN)/python -m benchmarks $(PART)
+faults-quick: $(VENV)/.installed-dev ## the same with short outages, some 25 s a case; for CI
+	@$(REAL) VITALWIRE_FAULTS=quick $(BIN)/python -m pytest -m faults tests/faults
+
+bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json; PART=edge or NAME=one_figure alone
+	@$(REAL) $(BIN)/python -m benchmarks $(PART) $(NAME)
 
 bench-quick: $(VENV)/.installed-dev ## the same on less data
 	@$(REAL) $(BIN)/python -m benchmarks --quick
+
+bench-data: $(VENV)/.installed-dev ## the store of 292 million values that figures are measured on, once; QUICK=1: 3 million
+	@$(REAL) $(BIN)/python -m benchmarks.fixture $(if $(QUICK),--quick)
 
 lock: $(VENV)/.installed-dev ## write the hashed lock files anew from pyproject.toml
 	$(LOCK) -o requirements.lock

@@ -1,81 +1,109 @@
-"""`python -m benchmarks [--quick] [PART…]`: prints a table and writes bench.json; the parts are in `PARTS`."""
+"""`python -m benchmarks [--quick] [PART or FIGURE…]`: prints a table and writes bench.json.
+
+Each ratio is taken in six rounds (two with --quick), its parts in turns; every other figure once. Whether a goal is met
+is said of the median.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from statistics import median
 
-from benchmarks import edge, hl7, page, pipeline, spool
-
-
-class Goal(NamedTuple):
-    """What a figure is to reach: at least `least`, or at most `most`; neither: it is reported, without a goal."""
-
-    unit: str
-    least: float | None = None
-    most: float | None = None
-
-    def met(self, value: float) -> bool:
-        """Whether the figure reaches it."""
-        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
-
-    def __str__(self) -> str:
-        """As the table shows it."""
-        if self.least is not None:
-            return f">= {self.least:,}"
-        return "" if self.most is None else f"<= {self.most:,}"
+from benchmarks import edge, hl7, page, pipeline, receipts, spool, verifying
+from benchmarks.goals import GOALS
+from benchmarks.pipeline import Samples
 
 
-GOALS: dict[str, Goal] = {
-    "pipeline_values_per_s": Goal("values/s"),
-    "pipeline_to_narrow_copy_ratio": Goal("x", least=2.5),
-    "pipeline_to_report_copy_ratio": Goal("x", least=0.3),
-    "pipeline_small_batches_values_per_s": Goal("values/s", least=100_000),
-    "hl7_vs_hl7apy": Goal("x", least=500),
-    "hl7_vs_python_hl7": Goal("x", least=25),
-    "edge_mqtt_messages_per_s": Goal("msg/s", least=8_000),
-    "edge_mqtt_to_bare_paho_ratio": Goal("x", least=0.3),
-    "edge_mllp_messages_per_s": Goal("msg/s", least=4_000),
-    "edge_mllp_ack_p99_ms": Goal("ms", most=50),
-    "fdatasync_p99_ms": Goal("ms"),
-    "edge_cpu_us_per_mqtt_message": Goal("us", most=90),
-    "edge_cpu_us_per_hl7_message": Goal("us", most=180),
-    "spool_cpu_us_per_report": Goal("us"),
-    "edge_wave_samples_per_s": Goal("samples/s", least=750_000),
-    "edge_core_fraction_1000": Goal("core", most=0.25),
-    "edge_rss_mb_1000": Goal("MB", most=150),
-    "page_cpu_ms_per_s_1000": Goal("ms/s", most=40),
-    "page_bytes_per_s_1000": Goal("B/s", most=200_000),
-}
-PARTS: dict[str, Callable[[bool], dict[str, float]]] = {
-    "pipeline": pipeline.measure,
-    "hl7": lambda quick: hl7.ratios(0.3 if quick else 2.0),
-    "edge": edge.measure,
-    "spool": spool.measure,
-    "page": page.measure,
-}
+@dataclass(frozen=True)
+class Measurement:
+    """Figures that are taken in one go, and the part of the system that they belong to."""
+
+    part: str
+    figures: tuple[str, ...]
+    take: Callable[[bool], Samples]
+
+
+def once(measure: Callable[[bool], dict[str, float]]) -> Callable[[bool], Samples]:
+    """As samples, one a figure."""
+    return lambda quick: {figure: [value] for figure, value in measure(quick).items()}
+
+
+def hl7_ratios(quick: bool) -> Samples:
+    """In rounds, like every ratio."""
+    taken = [hl7.ratios(0.3 if quick else 2.0) for _ in range(pipeline.rounds(quick))]
+    return {figure: [each[figure] for each in taken] for figure in taken[0]}
+
+
+EDGE_FIGURES = tuple(figure for figure in GOALS if figure.startswith(("edge_", "fdatasync_")))
+MEASUREMENTS = (
+    Measurement(
+        "pipeline",
+        ("pipeline_values_per_s", "pipeline_to_narrow_copy_ratio", "pipeline_to_report_copy_ratio"),
+        pipeline.copy_ratios,
+    ),
+    Measurement("pipeline", ("pipeline_small_batches_values_per_s",), pipeline.small_batches),
+    Measurement("pipeline", ("pipeline_with_texts_ratio",), pipeline.with_texts),
+    Measurement("pipeline", ("pipeline_changing_channels_ratio",), pipeline.changing_channels),
+    Measurement("pipeline", ("receipts_share_per_edge",), receipts.share_per_edge),
+    Measurement("verify", ("verify_values_per_s",), verifying.values_per_s),
+    Measurement("verify", ("verify_since_ratio",), verifying.since_ratio),
+    Measurement("hl7", ("hl7_vs_hl7apy", "hl7_vs_python_hl7"), hl7_ratios),
+    Measurement("edge", EDGE_FIGURES, once(edge.measure)),
+    Measurement("spool", ("spool_cpu_us_per_report",), once(spool.measure)),
+    Measurement("page", ("page_cpu_ms_per_s_1000", "page_bytes_per_s_1000"), once(page.measure)),
+)
+
+
+def chosen(asked: Sequence[str]) -> list[Measurement]:
+    """The measurements of these parts and figures; all where none is asked for. Raises ValueError."""
+    known = {m.part for m in MEASUREMENTS} | {figure for m in MEASUREMENTS for figure in m.figures}
+    for name in asked:
+        if name not in known:
+            raise ValueError(f"{name!r} is none of {', '.join(sorted(known))}")
+    return [m for m in MEASUREMENTS if not asked or {m.part, *m.figures} & set(asked)]
+
+
+def shown(value: object) -> str:
+    """Large numbers whole, small ones with what tells them apart."""
+    return f"{value:,.0f}" if isinstance(value, float) and value >= 1000 else f"{value:.3f}"
+
+
+def rows(samples: Samples, asked: Sequence[str] = ()) -> dict[str, dict[str, object]]:
+    """The lines of bench.json, in the order of the goals: of a figure asked for by its name no other."""
+    table: dict[str, dict[str, object]] = {}
+    for figure, goal in GOALS.items():
+        if figure not in samples or (set(asked) & set(samples) and figure not in asked):
+            continue
+        taken, middle = samples[figure], median(samples[figure])
+        table[figure] = {
+            "value": round(middle, 4), "min": round(min(taken), 4), "median": round(middle, 4),
+            "max": round(max(taken), 4), "rounds": len(taken), "unit": goal.unit, "goal": str(goal),
+            "ok": goal.met(middle),
+        }  # fmt: skip
+    return table
 
 
 def main() -> None:
     """Measure what is asked for; a goal that is missed is shown, not hidden, and is no failure of the run."""
     quick = "--quick" in sys.argv
-    asked = [name for name in sys.argv[1:] if not name.startswith("--")] or list(PARTS)
-    if unknown := sorted(set(asked) - set(PARTS)):
-        sys.exit(f"benchmarks: {unknown[0]!r} is none of {', '.join(PARTS)}")
-    figures: dict[str, float] = {}
-    for name in asked:
-        figures |= PARTS[name](quick)
-    table = {}
-    for name, goal in GOALS.items():
-        if name not in figures:
-            continue
-        value = figures[name]
-        met = goal.met(value)
-        table[name] = {"value": round(value, 2), "unit": goal.unit, "goal": str(goal), "ok": met}
-        print(f"{name:38} {value:14,.2f} {goal.unit:10} {goal!s:>14} {'' if met else 'MISSED'}")
+    asked = [name for name in sys.argv[1:] if not name.startswith("--")]
+    try:
+        measurements = chosen(asked)
+    except ValueError as error:
+        sys.exit(f"benchmarks: {error}")
+    samples: Samples = {}
+    for measurement in measurements:
+        print(f"measuring {', '.join(measurement.figures)}", file=sys.stderr, flush=True)
+        samples |= measurement.take(quick)
+    table = rows(samples, asked)
+    print(f"{'':36}{'min':>14}{'median':>14}{'max':>14}")
+    for figure, row in table.items():
+        taken = "".join(f"{shown(row[name]):>14}" for name in ("min", "median", "max"))
+        print(f"{figure:36}{taken} {row['unit']:10}{row['goal']:>12} {'' if row['ok'] else 'MISSED'}")
     Path("bench.json").write_text(json.dumps(table, indent=2) + "\n")
 
 

@@ -12,7 +12,7 @@ def drop_database(server: str, name: str) -> None:
     for _ in range(300):
         try:
             with psycopg.connect(server, autocommit=True) as conn:
-                conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+                conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
                 return
         except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
             time.sleep(0.2)

@@ -22,23 +22,30 @@ class ChannelSets:
         return self._numbers[channels]
 
     def ensure(self, lot: Lot) -> None:
-        """Give each channel list that is new a row; one that is there is read, so that no writer waits for it."""
-        new = {sha256(g.channels).digest(): g for g in lot.groups if g.channels not in self._numbers}
+        """Give each channel list that is new a row, all in one statement; one that is there is read, so that no writer
+        waits for it."""
+        lists = zip(lot.channel_lists.channels, lot.channel_lists.report, strict=True)
+        new = {sha256(c).digest(): (c, report) for c, report in lists if c not in self._numbers}
         if not new:
             return
-        numbers = dict(self._conn.execute(_KNOWN_SQL, [list(new)]).fetchall())
-        for digest in sorted(new):  # in one order: two writers with the same lists never wait in a circle
-            group = new[digest]
-            if digest not in numbers:
-                first = group.records[0]
-                row = self._conn.execute(_NEW_SQL, [
-                    group.channels, digest,
-                    *(column[first].tolist() for column in (lot.table.code, lot.table.unit, lot.table.channel)),
-                ]).fetchone()  # fmt: skip
-                assert row is not None
-                numbers[digest] = row[0]
-            self._numbers[group.channels] = numbers[digest]
-            self._uncommitted.append(group.channels)
+        numbers = {bytes(d): n for d, n in self._conn.execute(_KNOWN_SQL, [list(new)])}
+        absent = {digest: found for digest, found in new.items() if digest not in numbers}
+        if absent:
+            numbers |= self._insert(lot, absent)
+        for digest, (channels, _) in new.items():
+            self._numbers[channels] = numbers[digest]
+            self._uncommitted.append(channels)
+
+    def _insert(self, lot: Lot, absent: dict[bytes, tuple[bytes, int]]) -> dict[bytes, int]:
+        """Rows for these lists, by digest; beside each list is a report that has it."""
+        table = lot.table
+        columns: list[list[str]] = [[], [], []]
+        for _, report in absent.values():
+            records = slice(*table.record_start[report : report + 2].tolist())
+            for texts, column in zip(columns, (table.code, table.unit, table.channel), strict=True):
+                texts.append("{" + ",".join(map(str, column[records].tolist())) + "}")
+        rows = self._conn.execute(_NEW_SQL, [[c for c, _ in absent.values()], list(absent), *columns])
+        return {bytes(digest): number for digest, number in rows}
 
     def committed(self) -> None:
         """What was numbered since the last time stands."""
@@ -52,8 +59,11 @@ class ChannelSets:
 
 
 _KNOWN_SQL = "SELECT digest, channel_set FROM channel_set WHERE digest = ANY(%s::bytea[])"
-# Where another writer's transaction has just made it, that one's number.
+# In one order: two writers with the same lists never wait in a circle. Where another writer's transaction has just made
+# one, that one's number.
 _NEW_SQL = """
-INSERT INTO channel_set (channels, digest, code, unit, channel) VALUES (%s, %s, %s, %s, %s)
-ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING channel_set
+INSERT INTO channel_set (channels, digest, code, unit, channel)
+SELECT c, h, n::int8[], u::int8[], i::int8[]
+FROM unnest(%b::bytea[], %b::bytea[], %b::text[], %b::text[], %b::text[]) AS t(c, h, n, u, i) ORDER BY h
+ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING digest, channel_set
 """

@@ -53,16 +53,28 @@ JOIN channel_set s ON s.channel_set = r.channel_set AND cardinality(s.code) > 0
 
 
 def _sql(width: int) -> str:
-    def columns(cell: str) -> str:
-        cells = (cell.format(f"r.value[{i}]", f"FILTER (WHERE coalesce(r.verdict[{i}], 0) = 0)")
-                 for i in range(1, width + 1))  # fmt: skip
-        return f"ARRAY[{', '.join(cells)}]"
+    """Each value is taken out of its array once, and OFFSET 0 keeps it so: plain columns are sorted once for all.
 
+    Of what was not accepted `v` is null, which no aggregate but array_agg counts.
+    """
+    places = range(1, width + 1)
+    values = ", ".join(
+        f"CASE WHEN coalesce(r.verdict[{i}], 0) = 0 THEN r.value[{i}] END AS v{i},"
+        f" coalesce(r.verdict[{i}], 0) = 0 AS accepted{i}"
+        for i in places
+    )
+
+    def columns(cell: str) -> str:
+        return f"ARRAY[{', '.join(cell.format(i=i) for i in places)}]"
+
+    newest = "(array_agg(v{i} ORDER BY observed_at DESC, batch DESC, leaf DESC) FILTER (WHERE accepted{i}))[1]"
     return f"""
 {_INSERT}
-SELECT r.device, t.minute, r.channel_set, {columns("count({}) {}")}, {columns("min({}) {}")}, {columns("max({}) {}")},
-    {columns("avg({}) {}")}, {columns("(array_agg({} ORDER BY r.observed_at DESC, r.batch DESC, r.leaf DESC) {})[1]")}
-{_OF} WHERE cardinality(s.code) = %(width)s GROUP BY r.device, t.minute, r.channel_set
+SELECT device, minute, channel_set, {columns("count(v{i})")}, {columns("min(v{i})")}, {columns("max(v{i})")},
+    {columns("avg(v{i})")}, {columns(newest)}
+FROM (SELECT r.device, t.minute, r.channel_set, r.observed_at, r.batch, r.leaf, {values}
+    {_OF} WHERE cardinality(s.code) = %(width)s OFFSET 0) AS r
+GROUP BY device, minute, channel_set
 {_ON_CONFLICT}
 """
 

@@ -1,7 +1,8 @@
 """Rows of `report`, `latest` and `waveform` as PostgreSQL's binary COPY, built by numpy for a whole lot at once.
 
-Reports alike in channels, nulls and kept columns form a group, and a group's rows have one width: they are written as
-a byte matrix, column by column. Format: PostgreSQL documentation, COPY, "Binary Format"; arrays as array_send writes.
+Reports with equally many channels, nulls at the same places and the same kept columns form a group, and a group's rows
+have one width: they are written as a byte matrix, column by column. Format: PostgreSQL documentation, COPY, "Binary
+Format"; arrays as array_send writes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from emr_store.texts import texts_json
+from emr_store.texts import texts_json_of
 from schemas.batch import Table, samples_of
 from schemas.block import ReportFlag
 from schemas.layout import CHANNEL_BYTES, TailKind
@@ -29,6 +30,8 @@ POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01 in microseconds since 1970
 MINUTE_US = 60_000_000
 _FLOAT8_OID, _INT2_OID, _INT4_OID, _INT8_OID = 701, 21, 23, 20
 _NULL = b"\xff\xff\xff\xff"
+_JSONB_HEAD = struct.Struct(">iB")  # length, version of jsonb's binary form (jsonb_recv)
+_JSONB_VERSION = 1
 # A fixed odd multiplier a word: equal keys give equal sums; unequal ones are told apart by a full comparison.
 _MIX = np.random.default_rng().integers(1, 2**63, size=16_384, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
@@ -54,7 +57,12 @@ class Lot:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """All reports, parted into those that are written alike."""
-        return tuple(groups(self.table, self.values, self.verdicts, self.validity, np.arange(len(self.table))))
+        return tuple(groups(self.table, self.values, self.verdicts, self.validity))
+
+    @cached_property
+    def channel_lists(self) -> ChannelLists:
+        """The distinct channel lists of all reports."""
+        return channel_lists(self.table)
 
     @cached_property
     def validity(self) -> _Array:
@@ -80,19 +88,50 @@ class Lot:
     @cached_property
     def channel_set(self) -> _Array:
         """The id of each report's channel list."""
-        ids = np.empty(len(self.table), np.int64)
-        for group in self.groups:
-            ids[group.reports] = self.channel_set_of(group.channels)
-        return ids
+        ids = [self.channel_set_of(channels) for channels in self.channel_lists.channels]
+        numbers: _Array = np.array(ids, np.int64)[self.channel_lists.which]
+        return numbers
+
+
+@dataclass(frozen=True)
+class ChannelLists:
+    """Distinct channel lists (12 bytes a channel), a report of each, and which of them each report has."""
+
+    channels: list[bytes]
+    report: list[int]
+    which: _Array
+
+
+def channel_lists(table: Table) -> ChannelLists:
+    """Of these reports. Of devices that send only what changed they are hundreds: a list costs no more than a slice."""
+    channels: list[bytes] = []
+    report: list[int] = []
+    which = np.empty(len(table), np.int64)
+    for chosen, records in _by_count(table):
+        listed = CHANNEL_BYTES * records.shape[1]
+        key = np.zeros((len(chosen), -(-listed // 8) * 8), np.uint8)
+        key[:, :listed] = table.channel_bytes[records].reshape(len(chosen), -1)
+        first, of = distinct(key)
+        which[chosen] = len(channels) + of
+        channels += [key[i, :listed].tobytes() for i in first.tolist()]
+        report += chosen[first].tolist()
+    return ChannelLists(channels, report, which)
+
+
+def _by_count(table: Table) -> Iterator[tuple[_Array, _Array]]:
+    """The reports with equally many records, and a (reports, records) index of these."""
+    counts = table.record_count
+    for count in np.unique(counts).tolist():
+        chosen = np.flatnonzero(counts == count)
+        yield chosen, table.record_start[chosen][:, None] + np.arange(count)
 
 
 @dataclass(frozen=True)
 class Group:
-    """Reports that are written alike: their indices, channel list, and a (reports, channels) index of records."""
+    """Reports that are written alike: their indices, and a (reports, channels) index of records."""
 
     reports: _Array
     records: _Array
-    channels: bytes
     nulls: _Array  # bool, a channel each
     decimals: bool
     validity: bool
@@ -104,29 +143,21 @@ class Group:
         return self if stays.all() else replace(self, reports=self.reports[stays], records=self.records[stays])
 
 
-def groups(table: Table, values: _Array, verdicts: _Array, validity: _Array, reports: _Array) -> Iterator[Group]:
-    """Part these reports into groups."""
-    counts = table.record_count[reports]
+def groups(table: Table, values: _Array, verdicts: _Array, validity: _Array) -> Iterator[Group]:
+    """Part all reports into groups."""
     nulls = np.isnan(values)
-    for count in np.unique(counts).tolist():
-        chosen = reports[counts == count]
-        records = table.record_start[chosen][:, None] + np.arange(count)
-        if count == 0:
-            yield Group(chosen, records, b"", np.zeros(0, bool), False, False, False)
-            continue
-        listed = CHANNEL_BYTES * count
-        nulled = listed + count
-        key = np.zeros((len(chosen), -(-(nulled + 3) // 8) * 8), np.uint8)
-        key[:, :listed] = table.channel_bytes[records].reshape(len(chosen), -1)
-        key[:, listed:nulled] = nulls[records]
-        key[:, nulled] = (table.exponent[records] != 0).any(axis=1)
-        key[:, nulled + 1] = (validity[records] != 0).any(axis=1)
-        key[:, nulled + 2] = (verdicts[records] != 0).any(axis=1)
+    for chosen, records in _by_count(table):
+        count = records.shape[1]
+        key = np.zeros((len(chosen), -(-(count + 3) // 8) * 8), np.uint8)
+        key[:, :count] = nulls[records]
+        key[:, count] = (table.exponent[records] != 0).any(axis=1)
+        key[:, count + 1] = (validity[records] != 0).any(axis=1)
+        key[:, count + 2] = (verdicts[records] != 0).any(axis=1)
         for members in alike(key):
             first = key[members[0]]
             yield Group(
-                chosen[members], records[members], first[:listed].tobytes(),
-                first[listed:nulled].astype(bool), *(bool(x) for x in first[nulled : nulled + 3]),
+                chosen[members], records[members], first[:count].astype(bool),
+                *(bool(x) for x in first[count : count + 3]),
             )  # fmt: skip
 
 
@@ -135,6 +166,8 @@ def distinct(key: _Array) -> tuple[_Array, _Array]:
 
     By a hash of the rows, and whether all that share one are equal in fact is looked at; else by comparing them all.
     """
+    if not key.shape[1]:
+        return np.zeros(1, np.int64), np.zeros(len(key), np.int64)
     words = key.view(np.uint64)
     mix = np.resize(_MIX, words.shape[1])
     hashes = ((words ^ (words >> np.uint64(29))) * mix).sum(axis=1, dtype=np.uint64)
@@ -232,7 +265,7 @@ def report_rows(lot: Lot) -> bytes:
         rows.instant(lot.observed_at_us[i])
         rows.instant(lot.table.received_at_us[i])
         rows.number(lot.device[i], ">i4")
-        rows.number(lot.channel_set_of(group.channels), ">i4")
+        rows.number(lot.channel_set[i], ">i4")
         rows.number(lot.table.kind[i], ">i2")
         rows.number(lot.flags[i], ">i2")
         rows.number(lot.table.sequence[i], ">i8")
@@ -249,9 +282,13 @@ def _append_with_texts(out: list[bytes], rows: _Rows, table: Table, reports: _Ar
     rows.null()
     matrix = rows.matrix()
     out.append(matrix[~texted].tobytes() if texted.any() else matrix.tobytes())
-    for row, report in zip(matrix[texted], reports[texted].tolist(), strict=True):
-        texts = b"\x01" + texts_json(table, report)
-        out.append(row[: -len(_NULL)].tobytes() + struct.pack(">i", len(texts)) + texts)
+    texts = texts_json_of(table, reports[texted])
+    width = matrix.shape[1] - len(_NULL)
+    rows_of_texted = matrix[texted, :width].tobytes()
+    for i, text in enumerate(texts):
+        out += (
+            rows_of_texted[i * width : (i + 1) * width], _JSONB_HEAD.pack(1 + len(text), _JSONB_VERSION), text
+        )  # fmt: skip
 
 
 def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
@@ -264,7 +301,7 @@ def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
         i = group.reports
         rows = _Rows(len(i), 13)
         rows.number(lot.device[i], ">i4")
-        rows.number(lot.channel_set_of(group.channels), ">i4")
+        rows.number(lot.channel_set[i], ">i4")
         rows.instant(lot.observed_at_us[i])
         rows.instant(lot.table.received_at_us[i])
         rows.number(stored_at_us - POSTGRES_EPOCH_US, ">i8")

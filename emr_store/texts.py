@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from schemas.batch import Table, alarm_of, as_sent_of, samples_of
+from schemas.batch import Table, alarm_of, as_sent_of, samples_of, tail_entries
 from schemas.layout import REPORT_LEVEL, TailKind
 from schemas.report import Alarm, RecordKind, Samples
 
 _json = msgspec.json.Encoder()
+
+Numbers = tuple[tuple[int, int], ...]  # of the enumerations of a report: record, number
 
 
 def texts_json(table: Table, report: int) -> bytes:
@@ -20,11 +24,39 @@ def texts_json(table: Table, report: int) -> bytes:
     `value` is the number of an enumeration. `bytes` is a text that could not be decoded, escaped. Samples and the bytes
     of rejected frames stay in the batch: of the former are here only rate and count, of the latter the length.
     """
-    found: dict[int, dict[str, Any]] = {}
-    cells = slice(*table.record_start[report : report + 2].tolist())
-    for record in np.flatnonzero(table.record_kind[cells] == RecordKind.CODE).tolist():
-        found[record] = {"record": record, "value": int(table.mantissa[cells][record])}
-    for index, kind, data in table.tail(report):
+    records = slice(*table.record_start[report : report + 2].tolist())
+    numbers = tuple(
+        (record, int(table.mantissa[records][record]))
+        for record in np.flatnonzero(table.record_kind[records] == RecordKind.CODE).tolist()
+    )
+    tail = slice(*table.tail_start[report : report + 2].tolist())
+    return _texts(table.tails[tail], numbers)
+
+
+def texts_json_of(table: Table, reports: NDArray[Any]) -> list[bytes]:
+    """The same of many reports."""
+    enumerations = np.flatnonzero(table.record_kind == RecordKind.CODE)
+    of = table.report_of_record[enumerations]
+    index = enumerations - table.record_start[of]
+    numbers: dict[int, list[tuple[int, int]]] = {}
+    for report, record, number in zip(of.tolist(), index.tolist(), table.mantissa[enumerations].tolist(), strict=True):
+        numbers.setdefault(report, []).append((record, number))
+    begins, ends = table.tail_start[reports].tolist(), table.tail_start[reports + 1].tolist()
+    return [
+        _texts(table.tails[begin:end], tuple(numbers.get(report, ())))
+        for report, begin, end in zip(reports.tolist(), begins, ends, strict=True)
+    ]
+
+
+def _texts(tail: bytes, numbers: Numbers) -> bytes:
+    if len(tail) <= _TAIL_BYTES_REMEMBERED and len(numbers) <= _NUMBERS_REMEMBERED:
+        return _remembered_texts(tail, numbers)
+    return _worded(tail, numbers)
+
+
+def _worded(tail: bytes, numbers: Numbers) -> bytes:
+    found: dict[int, dict[str, Any]] = {record: {"record": record, "value": number} for record, number in numbers}
+    for index, kind, data in tail_entries(tail):
         entry = found.setdefault(index, {} if index == REPORT_LEVEL else {"record": index})
         match kind:
             case TailKind.TEXT:
@@ -34,7 +66,12 @@ def texts_json(table: Table, report: int) -> bytes:
             case TailKind.NOTE:
                 entry["note"] = storable(data.decode())
             case TailKind.AS_SENT:
-                entry |= {k: storable(v) for k, v in msgspec.to_builtins(as_sent_of(data)).items() if v}
+                sent = as_sent_of(data)
+                entry |= {
+                    name: storable(text)
+                    for name, text in (("system", sent.system), ("code", sent.code), ("unit", sent.unit))
+                    if text
+                }
             case TailKind.SAMPLES:
                 entry["samples"] = _samples(samples_of(data))
             case TailKind.ALARM:
@@ -44,6 +81,12 @@ def texts_json(table: Table, report: int) -> bytes:
             case TailKind.CLAIM:
                 entry["claim"] = storable(data.decode())
     return _json.encode(list(found.values()))
+
+
+# A device says the same words in report after report; a longer tail is samples or a frame, of which no two are equal.
+_TAIL_BYTES_REMEMBERED = 4096
+_NUMBERS_REMEMBERED = 64
+_remembered_texts = lru_cache(4096)(_worded)
 
 
 def storable(text: str) -> str:

@@ -275,7 +275,7 @@ def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
         if zero or kind not in _TAIL_KINDS or (index, kind) <= last or at + length > len(tail):
             raise LayoutError("tail", f"entry of kind {kind}, {length} bytes")
         last = (index, kind)
-        yield index, TailKind(kind), tail[at : at + length]
+        yield index, _TAIL_KINDS[kind], tail[at : at + length]
         at += length
 
 
@@ -411,7 +411,8 @@ def read_body(header: Header, sealed: bytes | memoryview, *, checked: bool = Fal
 
 _LANES = frozenset(Lane)
 _COMPARATORS = [int(marks) for marks in COMPARATORS.values()]
-_TAIL_KINDS = frozenset(TailKind)
+_TAIL_KINDS = {int(kind): kind for kind in TailKind}  # a look-up is a tenth of a call of the enum
+_TAIL_BYTES_REMEMBERED = 4096  # a longer tail is samples or a frame, of which no two are equal
 # Members are runs without gaps (a test holds that), so two comparisons say whether all bytes are members.
 _BOUNDS = {kind: (int(min(kind)), int(max(kind))) for kind in (Kind, ClockQuality, RecordKind, Validity)}
 
@@ -433,13 +434,27 @@ def check(table: Table) -> None:
     if (comparator[~bound] != 0).any() or (bound.any() and not np.isin(comparator[bound], _COMPARATORS).all()):
         raise LayoutError("not-canonical", "comparator")
     if len(table.tails):
-        for report in np.flatnonzero(table.rows["tail_len"]).tolist():
-            _check_tail(table, report)
+        _check_tails(table)
 
 
-def _check_tail(table: Table, report: int) -> None:
-    count = int(table.rows["record_count"][report])
-    for index, kind, data in table.tail(report):
+def _check_tails(table: Table) -> None:
+    """Look once at each distinct tail: what a device cannot map it says in the same words in every report."""
+    reports = np.flatnonzero(table.rows["tail_len"])
+    counts = table.record_count[reports].tolist()
+    begins, ends = table.tail_start[reports].tolist(), table.tail_start[reports + 1].tolist()
+    distinct = dict.fromkeys(
+        (table.tails[begin:end], count) for begin, end, count in zip(begins, ends, counts, strict=True)
+    )
+    for tail, count in distinct:
+        if len(tail) <= _TAIL_BYTES_REMEMBERED:
+            _check_remembered_tail(tail, count)
+        else:
+            _check_tail(tail, count)
+
+
+def _check_tail(tail: bytes, count: int) -> None:
+    """Raise LayoutError where the tail of a report of so many records is not canonical."""
+    for index, kind, data in tail_entries(tail):
         if index >= count and index != layout.REPORT_LEVEL:
             raise LayoutError("tail", "record index")
         if kind == TailKind.SAMPLES:
@@ -453,3 +468,7 @@ def _check_tail(table: Table, report: int) -> None:
                 raise LayoutError("tail", "not UTF-8") from None
             if kind == TailKind.AS_SENT and text.count("\x1f") != 2:
                 raise LayoutError("tail", "as sent")
+
+
+# What raises is not remembered, and is looked at again.
+_check_remembered_tail = lru_cache(4096)(_check_tail)

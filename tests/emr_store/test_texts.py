@@ -1,10 +1,11 @@
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emr_store.texts import escaped, number, storable, texts_json
+from emr_store.texts import escaped, number, storable, texts_json, texts_json_of
 from evidence.seal import open_sealed
 from schemas.report import (
     Alarm,
@@ -49,6 +50,23 @@ def test_every_tail_is_said_in_words() -> None:
             "low": 50.5, "high": None, "latched": True, "audio_paused": False, "text": "HR 40 < 50",
         }},
     ]  # fmt: skip
+
+
+def test_many_reports_have_the_texts_that_each_has_alone() -> None:
+    reports = [
+        report("demo:vent:1", T0_US + i, [
+            Record(150456, mantissa=i),
+            Record(kind=RecordKind.CODE, mantissa=i % 3, text=("SIMV", "CPAP")[i % 2], as_sent=AsSent("99L", "mode")),
+            Record(kind=RecordKind.CODE, mantissa=7, note="x" * (5000 * (i == 4))),
+        ][: i % 4])
+        for i in range(1, 8)
+    ]  # fmt: skip
+    table = open_sealed(sealed(reports, KEY))[1]
+    chosen = np.array([6, 0, 1, 2, 3, 5, 4])
+    many = texts_json_of(table, chosen)
+    assert many == [texts_json(table, i) for i in chosen.tolist()]
+    assert json.loads(many[1]) == []
+    assert [json.loads(text)[0]["value"] for text in many[2:4]] == [2, 0]
 
 
 def test_of_a_rejected_frame_there_is_its_length_and_its_sender() -> None:

@@ -1,4 +1,8 @@
-"""Real services to break, fresh topics and a fresh database a case; at the end the table and faults.json."""
+"""Real services to break, fresh topics and a fresh database a case; at the end the table and faults.json.
+
+VITALWIRE_FAULTS is "quick" (CI: some 25 s a case, and no faults.json), "long" (outages as the list of faults has them),
+or unset.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import secrets
 import subprocess
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import psycopg
@@ -17,9 +22,18 @@ from benchmarks.databases import drop_database
 from tests.faults.oracles import Outcome
 from tests.faults.system import ROOT
 
-LONG = bool(os.environ.get("VITALWIRE_FAULTS_LONG"))  # outages as long as the list of faults has them
+LENGTH = os.environ.get("VITALWIRE_FAULTS", "")
+if LENGTH not in ("", "quick", "long"):
+    raise pytest.UsageError(f"VITALWIRE_FAULTS={LENGTH}: set it to quick or long, or leave it out")
 Services = Callable[..., None]
 _outcomes: dict[str, tuple[str, Outcome]] = {}
+
+
+def by_length(usual: int, *, quick: int, long: int | None = None) -> int:
+    """How often, or for how many seconds, a case breaks something in a run of this length."""
+    if LENGTH == "quick":
+        return quick
+    return long if LENGTH == "long" and long is not None else usual
 
 
 @pytest.fixture
@@ -72,8 +86,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not _outcomes:
         return
-    lines = {case: asdict(outcome) for case, outcome in _outcomes.values()}
-    (ROOT / "faults.json").write_text(json.dumps(lines, indent=2) + "\n")
+    if LENGTH != "quick":
+        cases = {case: asdict(outcome) for case, outcome in _outcomes.values()}
+        found = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "length": LENGTH or "usual", "cases": cases}
+        (ROOT / "faults.json").write_text(json.dumps(found, indent=2) + "\n")
     terminalreporter.section("faults")
     terminalreporter.write_line(f"{'case':44}{'acked':>8}{'stored':>8}{'lost':>6}{'twice':>7}{'back in':>9}  ok")
     for case, o in _outcomes.values():

@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 
 from tests.faults import ward
+from tests.faults.conftest import by_length
 from tests.faults.oracles import Outcome, count, events, settle, until
 from tests.faults.topics import ends
 
-KILLS = 200
-ROUNDS = 10
-MQTT_KILLS, MQTT_HZ = 5, 1500
+KILLS = by_length(200, quick=15)
+ROUNDS = by_length(10, quick=2)
+MQTT_KILLS, MQTT_HZ = by_length(5, quick=2), 1500
 WAIT_S = 20
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 
 def test_f01_edge_killed(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
-    """SIGKILL at random, 200 times under load."""
+    """SIGKILL at random, 200 times under load (15 in the quick run)."""
     with ward.running(tmp_path, kafka, database) as (system, senders):
         before = sum(len(s.acked) for s in senders)
         for _ in range(KILLS):
@@ -35,7 +36,7 @@ def test_f01_edge_killed(tmp_path: Path, kafka: str, database: str, outcome: Out
 
 
 def test_f01_mqtt_load(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
-    """SIGKILL five times in the middle of 1,500 MQTT messages a second."""
+    """SIGKILL five times (twice in the quick run) in the middle of 1,500 MQTT messages a second."""
     with ward.running(tmp_path, kafka, database, mqtt_rate_hz=MQTT_HZ) as (system, senders):
         before, began = sum(len(s.acked) for s in senders), time.monotonic()
         for _ in range(MQTT_KILLS):

@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from tests.faults import ward
-from tests.faults.conftest import LONG, Services
+from tests.faults.conftest import Services, by_length
 from tests.faults.oracles import Outcome, events, settle
 from tests.faults.senders import Sender
 
-KILLS = 20
-STOPPED_S = 60 if LONG else 20
+KILLS = by_length(20, quick=2)
+STOPPED_S = by_length(20, quick=3, long=60)
+WIPED_PAUSE_S = by_length(5, quick=2)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 def killed(services: Services) -> int:
-    """20 times."""
+    """20 times (twice in the quick run)."""
     for _ in range(KILLS):
         services("kill", "kafka")
         time.sleep(random.uniform(0, 0.5))
@@ -31,7 +32,7 @@ def killed(services: Services) -> int:
 
 
 def stopped(services: Services) -> int:
-    """For a minute (20 s in the short run)."""
+    """For 20 s (3 s in the quick run, a minute in the long one)."""
     services("stop", "kafka")
     time.sleep(STOPPED_S)
     services("start", "kafka")
@@ -40,7 +41,7 @@ def stopped(services: Services) -> int:
 
 def wiped(services: Services) -> int:
     """Twice: the second comes while what the first lost is being sent again."""
-    for pause_s in (5, 0):
+    for pause_s in (WIPED_PAUSE_S, 0):
         services("wipe", "kafka")
         services("start", "kafka")
         time.sleep(pause_s)

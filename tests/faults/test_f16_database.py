@@ -19,12 +19,12 @@ from evidence.seal import batch_id
 from schemas.block import read_block
 from schemas.topics import ALERTS
 from tests.faults import ward
-from tests.faults.conftest import LONG, Services
+from tests.faults.conftest import Services, by_length
 from tests.faults.oracles import Outcome, count, settle, until
 from tests.faults.senders import SPO2, MllpSender
 from tests.faults.topics import committed, ends, messages, reader
 
-DOWN_S = 120 if LONG else 30
+DOWN_S = by_length(30, quick=6, long=120)
 # The goal is a second, which a loaded machine can miss; that alerts wait for no database is what fails here.
 ALERTS_GOAL_S, ALERTS_MAX_S = 1.0, 5.0
 ALARMS = 5
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 
 def test_f16_database_down(services: Services, tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
-    """Killed, and away for two minutes (30 s in the short run)."""
+    """Killed, and away for 30 s (6 s in the quick run, two minutes in the long one)."""
     with ward.running(tmp_path, kafka, database) as (system, senders):
         began = time.monotonic()
         services("kill", "timescaledb")

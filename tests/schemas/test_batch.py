@@ -1,5 +1,6 @@
 import math
 import re
+import struct
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,30 @@ def test_missing_is_not_zero_and_zero_is_not_missing() -> None:
 def test_what_means_nothing_is_refused_by_name(record: Record, reason: str) -> None:
     with pytest.raises(LayoutError, match=reason):
         open_sealed(sealed([report(records=[record])], KEY))
+
+
+def test_one_tail_under_two_record_counts_is_looked_at_for_each() -> None:
+    fine = report(records=[Record(), Record(as_sent=AsSent("99L", "x"))])
+    short = bytearray(leaves([fine])[0])
+    struct.pack_into("<H", short, REPORT_ROW.itemsize - 6, 1)  # its tail speaks of a second record
+    del short[REPORT_ROW.itemsize : REPORT_ROW.itemsize + RECORD.itemsize]
+    table = batch.table_of(leaves([fine, fine]))
+    batch.check(table)
+    with pytest.raises(LayoutError, match="record index"):
+        batch.check(batch.table_of([*leaves([fine, fine]), bytes(short)]))
+
+
+def test_a_tail_that_was_refused_is_refused_again() -> None:
+    bad = table_with_tail(b"\x00\x00\x01\x01" + bytes(4))
+    for _ in range(2):
+        with pytest.raises(LayoutError, match="entry of kind"):
+            batch.check(bad)
+
+
+def table_with_tail(tail: bytes) -> batch.Table:
+    leaf = bytearray(leaves([report()])[0])
+    struct.pack_into("<I", leaf, REPORT_ROW.itemsize - 4, len(tail))
+    return batch.table_of([bytes(leaf) + tail])
 
 
 ENUMS: dict[str, type[IntEnum]] = {

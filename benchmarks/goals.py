@@ -1,0 +1,52 @@
+"""What each figure of `make bench` is to reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goal:
+    """At least `least`, or at most `most`; neither: the figure is reported, without a goal."""
+
+    unit: str
+    least: float | None = None
+    most: float | None = None
+
+    def met(self, value: float) -> bool:
+        """Whether the figure reaches it."""
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+    def __str__(self) -> str:
+        """As the table shows it."""
+        if self.least is not None:
+            return f">= {self.least:,}"
+        return "" if self.most is None else f"<= {self.most:,}"
+
+
+GOALS: dict[str, Goal] = {
+    "pipeline_values_per_s": Goal("values/s"),
+    "pipeline_to_narrow_copy_ratio": Goal("x", least=3.3),
+    "pipeline_to_report_copy_ratio": Goal("x", least=0.38),
+    "pipeline_small_batches_values_per_s": Goal("values/s", least=200_000),
+    "pipeline_with_texts_ratio": Goal("x", least=0.5),
+    "pipeline_changing_channels_ratio": Goal("x", least=0.5),
+    "verify_values_per_s": Goal("values/s", least=300_000),
+    "verify_since_ratio": Goal("x", most=3),
+    "receipts_share_per_edge": Goal("share", most=1 / 32),
+    "hl7_vs_hl7apy": Goal("x", least=500),
+    "hl7_vs_python_hl7": Goal("x", least=25),
+    "edge_mqtt_messages_per_s": Goal("msg/s", least=8_000),
+    "edge_mqtt_to_bare_paho_ratio": Goal("x", least=0.3),
+    "edge_mllp_messages_per_s": Goal("msg/s", least=4_000),
+    "edge_mllp_ack_p99_ms": Goal("ms", most=50),
+    "fdatasync_p99_ms": Goal("ms"),
+    "edge_cpu_us_per_mqtt_message": Goal("us", most=90),
+    "edge_cpu_us_per_hl7_message": Goal("us", most=180),
+    "spool_cpu_us_per_report": Goal("us"),
+    "edge_wave_samples_per_s": Goal("samples/s", least=750_000),
+    "edge_core_fraction_1000": Goal("core", most=0.25),
+    "edge_rss_mb_1000": Goal("MB", most=150),
+    "page_cpu_ms_per_s_1000": Goal("ms/s", most=40),
+    "page_bytes_per_s_1000": Goal("B/s", most=200_000),
+}

@@ -58,6 +58,14 @@ def unreceipted(db: sqlite3.Connection, lane: Lane, after: int, bytes_max: int) 
     return found
 
 
+def unreceipted_by_lane(db: sqlite3.Connection) -> dict[Lane, int]:
+    """How many batches of each lane have no receipt."""
+    counted = dict.fromkeys(Lane, 0)
+    for lane, count in db.execute("SELECT lane, count(*) FROM batch WHERE unreceipted GROUP BY lane"):
+        counted[Lane(lane)] = count
+    return counted
+
+
 def receipted(
     db: sqlite3.Connection, figures: Figures, spool_id: bytes, receipts: Sequence[Receipt], now_us: int
 ) -> ReceiptsTaken:

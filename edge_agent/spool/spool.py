@@ -154,6 +154,11 @@ class Spool:
         return receipts.unreceipted(db, lane, after, bytes_max)
 
     @_by_the_writer
+    def unreceipted_by_lane(self, db: sqlite3.Connection) -> dict[Lane, int]:
+        """How many batches of each lane have no receipt."""
+        return receipts.unreceipted_by_lane(db)
+
+    @_by_the_writer
     def receipted(self, db: sqlite3.Connection, arrived: Sequence[Receipt]) -> ReceiptsTaken:
         """Release what these (verified) receipts are for; what is refused stays as it is."""
         return receipts.receipted(db, self.figures, self.spool_id, arrived, self._now_us())

@@ -237,7 +237,7 @@ def _plain(name: str, field: bytes | None, width: int) -> object:
 def _int2_array(field: bytes) -> list[int | None]:
     values: list[int | None] = []
     at = 20
-    while at < len(field):
+    while at + _LENGTH.size <= len(field):
         (length,) = _LENGTH.unpack_from(field, at)
         at += 4
         values.append(None if length == _NULL_LENGTH else int.from_bytes(field[at : at + length], signed=True))

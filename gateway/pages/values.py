@@ -207,5 +207,5 @@ def _marks(columns: Columns, rows: LatestRows) -> dict[int, dict[int, dict[str, 
     columns_of_place = {p: column for column, p in enumerate(place.tolist())}
     for (i, record), text in rows.text.items():
         if (at := columns_of_place.get(record)) is not None:
-            found.setdefault(i, {}).setdefault(at, {})["text"] = text
+            found.setdefault(i, {}).setdefault(at, {}).update(text=text)
     return found

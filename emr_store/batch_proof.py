@@ -127,18 +127,22 @@ class Window:
         return f"{batch.row.where} leaf {int(self.leaf[report])}"
 
 
+# A range is said of each table that is joined: the planner draws no such conclusion, and would read the whole of it.
 _HEADS_SQL = "SELECT batch, reports, records FROM batch WHERE batch >= %s ORDER BY batch"
 _BODIES_SQL = """
 SELECT b.batch, b.edge, b.spool, b.lane, b.batch_no, b.batch_id, b.seal, b.seal_index,
     (extract(epoch FROM b.created_at) * 1000000)::int8 AS created_at_us, b.reports, b.records, y.sealed, y.validation,
     s.statement, substr(s.leaves, 1 + 32 * b.seal_index, 32) AS leaf
-FROM batch b LEFT JOIN batch_body y ON y.lane = b.lane AND y.batch = b.batch LEFT JOIN seal s ON s.seal = b.seal
-WHERE b.batch >= %(first)s AND b.batch < %(after)s
-    AND (y.batch IS NULL OR y.batch >= %(first)s AND y.batch < %(after)s) ORDER BY b.batch
+FROM batch b
+LEFT JOIN batch_body y ON y.lane = b.lane AND y.batch = b.batch AND y.batch >= %(first)s AND y.batch < %(after)s
+LEFT JOIN seal s ON s.seal = b.seal
+WHERE b.batch >= %(first)s AND b.batch < %(after)s ORDER BY b.batch
 """
 _BODIES_WITHOUT_HEAD_SQL = """
 SELECT y.batch FROM batch_body y WHERE y.batch >= %(first)s AND y.batch < %(after)s
-    AND NOT EXISTS (SELECT FROM batch b WHERE b.batch = y.batch AND b.lane = y.lane) ORDER BY 1
+    AND NOT EXISTS (SELECT FROM batch b WHERE b.batch = y.batch AND b.lane = y.lane
+        AND b.batch >= %(first)s AND b.batch < %(after)s)
+ORDER BY 1
 """
 
 

@@ -160,7 +160,7 @@ def test_since_looks_at_what_was_stored_since(ward: Ward) -> None:
     result = verify(ward.address, since=now - timedelta(hours=1))
     assert said(result) == []
     assert (result.counts["batches"], result.counts["report"], result.counts["seals"]) == (2, 24, 2)
-    assert "2 batches stored before: 1 to 2 were not looked at" in result.not_proved
+    assert "batches 1 to 2: they were stored before, and were not looked at" in result.not_proved
     assert any(line.startswith("the ledger's ranges and sums") for line in result.not_proved)
     ward.rows("UPDATE report SET value[1] = 1 WHERE batch = 2 RETURNING 1")
     assert said(verify(ward.address, since=now - timedelta(hours=1))) == []
@@ -181,7 +181,7 @@ def test_from_a_checkpoint_looks_at_what_came_after_it(ward: Ward) -> None:
     result = verify(ward.address, after=after)
     assert said(result) == []
     assert (result.counts["batches"], result.counts["outside checkpoints"]) == (2, 1)
-    assert "2 batches stored before: 1 to 2 were not looked at" in result.not_proved
+    assert "batches 1 to 2: they were stored before, and were not looked at" in result.not_proved
     assert "1 seals are not in the log yet: their order is not proved" in result.not_proved
     ward.rows("UPDATE log_entry SET leaf_hash = sha256('x') WHERE position = 2 RETURNING 1")
     assert any(f.where == "checkpoint file monday.note" for f in verify(ward.address, after=after).findings)

@@ -10,6 +10,7 @@ from tests.catalogues import table
 PASSED_ON: dict[str, set[str]] = {
     "edge_agent/bugs.py: what": set(),  # of log_bug, whose calls are looked at
     "edge_agent/process.py: code": set(),  # of _emit, whose calls are looked at
+    "edge_agent/publisher/witness.py: finding.slug": {"log-began", "log-forked", "log-shrunk"},
     "edge_agent/supervisor.py: code": set(),
     "edge_agent/events.py: code": set(),
     "edge_agent/events.py: reason": set(),  # of a rejection

@@ -60,6 +60,20 @@ def test_two_batches_with_one_number_are_no_finding(ward: Ward) -> None:
     assert said(verify(ward.address)) == []
 
 
+def test_a_spool_put_back_twice_is_no_finding(ward: Ward) -> None:
+    """Its chain forks, and what was cut again comes in any order."""
+    ward.say(vitals(FIRST, T0_US))
+    ward.say(vitals(FIRST, T0_US + 1))
+    number, previous = ward.batch_no, ward.previous
+    ward.say(vitals(FIRST, T0_US + 2))
+    for fork in range(1, 4):
+        ward.batch_no, ward.previous = number, previous
+        again = [ward.seal(vitals(FIRST, T0_US + 10 * fork + at)) for at in range(3)]
+        ward.write([ward.judge(again[1])])
+        ward.write([ward.judge(again[0], again[2])])
+    assert said(verify(ward.address)) == []
+
+
 def test_events_empty_reports_and_odd_moments_are_no_finding(ward: Ward) -> None:
     in_1970, in_2199 = 1_000_000, 7_250_000_000_000_000
     ward.say(event(FIRST, "connected", "ttyUSB0"), event("edge:1", "counts", '{"clock_offset_ms": 5}'))

@@ -297,7 +297,7 @@ def test_a_value_is_followed_to_its_batch_by_keyboard(ward: Ward, look: Look) ->
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [+-]\d\d:00 \(−90000 ms\)", rows["measured"])
     for name in ("received by the edge", "judged and sealed", "stored"):
         assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [+-]\d\d:00", rows[name])
-    assert re.fullmatch(r"1 · [0-9a-f]{64} · place 1 in the chain", rows["batch"])
+    assert re.fullmatch(r"1 · [0-9a-f]{64} · not in the log yet", rows["batch"])
     assert rows["leaf"] == "3"
     assert rows["edge"].startswith("box on ward 3 ")
     tab.keyboard.press("Escape")

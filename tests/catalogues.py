@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from evidence.act import LOG_BEGIN
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "edge_agent", "emr_store", "evidence", "gateway", "runtime", "stream_processors", "vitalwire")
 METRIC_TYPES = {"Counter": "counter", "Gauge": "gauge", "Histogram": "histogram", "Summary": "summary"}
@@ -110,6 +112,16 @@ def edge_events() -> tuple[set[str], set[str]]:
         else:
             codes.add(code)
     return codes, unknown
+
+
+def act_kinds() -> set[str]:
+    """Kinds of acts that are recorded, the platform's own included."""
+    kinds = {LOG_BEGIN}
+    for _, call in calls("emr_store", "stream_processors", "vitalwire"):
+        place = {"act": 0, "record_change": 1}.get(called(call))
+        if place is not None and len(call.args) > place and (kind := text(call.args[place])) is not None:
+            kinds.add(kind)
+    return kinds
 
 
 def rejection_reasons() -> set[str]:

@@ -48,6 +48,10 @@ def test_every_reason_of_a_rejection_stands_in_its_catalogue() -> None:
     assert set(first_cells("alarms.md", "Reasons of rejected frames")) == catalogues.rejection_reasons()
 
 
+def test_every_kind_of_act_stands_in_its_catalogue() -> None:
+    assert set(first_cells("places.md", "Acts")) == catalogues.act_kinds()
+
+
 def test_no_code_is_known_to_the_program_alone() -> None:
     unknown = catalogues.log_events()[1] | catalogues.edge_events()[1]
     assert unknown == PASSED_ON.keys()

@@ -132,7 +132,17 @@ def rejection_reasons() -> set[str]:
             argument = call.args[0]
             choices = [argument.body, argument.orelse] if isinstance(argument, ast.IfExp) else [argument]
             reasons |= {reason for choice in choices if (reason := text(choice)) is not None}
-    return reasons
+    return reasons | _encoding_reasons()
+
+
+def _encoding_reasons() -> set[str]:
+    """Words of a report that no batch takes: `adapters.driver.fitting` rejects its frame with them."""
+    source = ast.parse((ROOT / "schemas" / "batch.py").read_text("utf-8"))
+    (encode_report,) = (
+        node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == "encode_report"
+    )
+    raised = [node for node in ast.walk(encode_report) if isinstance(node, ast.Call) and called(node) == "LayoutError"]
+    return {reason for call in raised if (reason := text(call.args[0])) is not None}
 
 
 def table(page: str, heading: str = "") -> list[list[str]]:

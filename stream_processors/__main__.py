@@ -41,11 +41,13 @@ def limits(config: ProcessorsConfig) -> list[alert.Limit]:
 
 
 async def prepare(config: ProcessorsConfig) -> None:
-    """Wait for the broker, and make its topics."""
+    """Wait for the broker, and make its topics; until then the worker is not ready."""
+    stage.waits["broker"] = f"waits for the broker at {config.kafka}"
     while True:
         try:
             await broker.ensure_topics(config)
             await broker.stamp_topics(config)
+            del stage.waits["broker"]
             return
         except Exception as error:  # noqa: BLE001  whatever it is, the broker is not there yet
             _log.info("waiting for the broker", kafka=config.kafka, error=type(error).__name__)

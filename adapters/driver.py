@@ -46,11 +46,14 @@ class Channel:
         return Record(self.code, self.unit, 0, RecordKind.NUMERIC, validity, *parts)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Emitted:
     """What a driver remembers of what it emitted with one frame: key, the value before, the value now."""
 
-    changes: list[tuple[str, Any, Any]] = field(default_factory=list)
+    changes: Sequence[tuple[str, Any, Any]] = ()
+
+
+_NOTHING = Emitted()
 
 
 @dataclass
@@ -131,6 +134,8 @@ class Source(Generic[S]):
 
     def take_emitted(self) -> Emitted:
         """What the frame just read changed in `memory`; the agent keeps it until the frame is kept."""
+        if not self._emitted:  # most frames emit nothing that is remembered
+            return _NOTHING
         emitted, self._emitted = Emitted(self._emitted), []
         return emitted
 

@@ -28,7 +28,8 @@ import numpy as np
 import psycopg
 from rich.progress import Progress
 
-from benchmarks.pipeline import EDGES, Bench, Sealed, drop_database
+from benchmarks.databases import drop_database
+from benchmarks.pipeline import EDGES, Bench, Sealed
 from benchmarks.ward import SECOND_US, Stretch, Ward
 from emr_store import rows
 from emr_store.connect import open_store, open_store_async

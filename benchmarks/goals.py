@@ -47,4 +47,6 @@ GOALS: dict[str, Goal] = {
     "edge_wave_samples_per_s": Goal("samples/s", least=750_000),
     "edge_core_fraction_1000": Goal("core", most=0.25),
     "edge_rss_mb_1000": Goal("MB", most=150),
+    "page_cpu_ms_per_s_1000": Goal("ms/s", most=40),
+    "page_bytes_per_s_1000": Goal("B/s", most=200_000),
 }

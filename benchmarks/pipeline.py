@@ -23,6 +23,7 @@ from confluent_kafka.admin import AdminClient
 
 from benchmarks import devices
 from benchmarks.copies import bare_copies, make_bare_tables
+from benchmarks.databases import drop_database
 from benchmarks.devices import leaves
 from emr_store import registry
 from emr_store.connect import open_store
@@ -157,18 +158,6 @@ class Bench:
     def values_per_s(self, batches: Sequence[Sealed]) -> float:
         """Values of these batches over the seconds that they take."""
         return sum(read_header(batch.message).record_count for batch in batches) / self.through(batches)
-
-
-def drop_database(server: str, name: str) -> None:
-    """Drop it as soon as the server's own workers have left it: those nobody but a superuser may send away."""
-    for _ in range(300):
-        try:
-            with psycopg.connect(server, autocommit=True) as conn:
-                conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
-                return
-        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
-            time.sleep(0.2)
-    raise TimeoutError(f"database {name} is still in use")
 
 
 def stored(conn: psycopg.Connection) -> int:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import fixture
-from benchmarks.pipeline import EDGES, Bench, Samples, clean, drop_database, rounds, warm_bench
+from benchmarks.databases import drop_database
+from benchmarks.pipeline import EDGES, Bench, Samples, clean, rounds, warm_bench
 from benchmarks.ward import SECOND_US
 from emr_store import proof
 from emr_store.connect import open_store

@@ -3,6 +3,7 @@
 A Unix socket of mode 600, so for the agent's own user. A client sends one line of JSON and gets lines until the end:
 
     {"ask": "sources"}                          one line of JSON: a list of states
+    {"ask": "witness"}                          a line of JSON for each checkpoint of the hospital's log that is kept
     {"ask": "record", "source": "ICU-07"}       a recording (docs/recording.md) until the client closes
 
 What cannot be done is one line {"error": "..."}.
@@ -25,8 +26,10 @@ import msgspec
 import structlog
 
 from adapters.formats.recording import HEADER, LINE_BYTES_MAX, write
+from edge_agent.spool import KeptCheckpoint
 from edge_agent.supervisor import Supervisor
 from runtime.errors import EXIT_UNREACHABLE, UserError
+from schemas.errors import VitalwireError
 
 REQUEST_BYTES_MAX = 4096
 REQUEST_S = 5.0
@@ -47,8 +50,10 @@ class Request(msgspec.Struct, frozen=True):
 class ControlServer:
     """Serves at `path` as long as the agent runs; where it cannot, the agent does without."""
 
-    def __init__(self, path: Path, supervisors: Sequence[Supervisor]) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, supervisors: Sequence[Supervisor], checkpoints: Callable[[], Sequence[KeptCheckpoint]]
+    ) -> None:  # fmt: skip
+        self.path, self._checkpoints = path, checkpoints
         self._supervisors = {supervisor.name: supervisor for supervisor in supervisors}
         self._clients = 0
         self._work: set[asyncio.Task[Any]] = set()
@@ -123,6 +128,14 @@ class ControlServer:
         match request.ask:
             case "sources":
                 yield msgspec.json.encode([asdict(s.state) for s in self._supervisors.values()]) + b"\n"
+            case "witness":
+                try:
+                    kept = await asyncio.to_thread(self._checkpoints)
+                except VitalwireError as error:
+                    yield _error(str(error))
+                    return
+                for checkpoint in kept:
+                    yield msgspec.json.encode(checkpoint) + b"\n"
             case "record" if request.source in self._supervisors:
                 async for text in self._record(self._supervisors[request.source]):
                     yield text
@@ -167,6 +180,14 @@ async def states(path: Path) -> list[dict[str, Any]]:
         answer = await _first_line(reader)
     found: list[dict[str, Any]] = msgspec.json.decode(answer)
     return found
+
+
+async def checkpoints(path: Path) -> list[KeptCheckpoint]:
+    """The checkpoints that the agent at this socket keeps; raises UserError."""
+    async with _asking(path, {"ask": "witness"}) as reader:
+        first = await _first_line(reader)
+        lines = [first, *[line async for line in reader]] if first else []
+    return [msgspec.json.decode(line, type=KeptCheckpoint) for line in lines]
 
 
 async def record(path: Path, source: str, out: TextIO, stop: asyncio.Event) -> int:

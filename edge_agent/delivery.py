@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from typing import Any
+
+import msgspec
 
 from adapters.driver import Source
 from adapters.session import Outcome
@@ -14,8 +15,7 @@ connections = count(1)
 Answer = Callable[[Outcome, str], object]  # called once a frame is kept, or refused: how its sender is answered
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, eq=False):
     """One frame from a link. `reason` is set where it could not be cut ("no-end-block"): `frame` then has the bytes."""
 
     frame: bytes

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import json
+import sys
 import uuid
 from collections import Counter
 from functools import partial
@@ -37,6 +38,9 @@ from schemas.errors import ConfigError, VitalwireError
 HOUSEKEEPING_S = 1.0
 COUNTS_EVERY = 10  # of these
 COUNT_NAMES_MAX = 200  # of a source
+# The spool's thread waits for the interpreter's lock at each statement: with the usual 5 ms a commit beside a busy
+# event loop takes 30.
+SWITCH_S = 0.0005
 GC_YOUNG_OBJECTS = 20_000  # made since the last look at the youngest
 LATE_S = 30  # a report that has waited longer says that data does not flow
 _log = structlog.get_logger("edge")
@@ -48,6 +52,9 @@ _gauges = {
     "held_bytes": Gauge("vitalwire_spool_held_bytes", "Bytes of batches kept after their receipt"),
 }
 _age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
+_refused = Gauge("vitalwire_spool_refused_batches", "Batches that the hospital refuses; they are kept")
+_contradiction = Gauge("vitalwire_log_contradiction", "1: two checkpoints of the hospital's log contradict each other")
+ALARMS = {"batches-refused", "log-forked", "log-shrunk"}  # somebody must act: logged as errors
 
 
 def config_hash(config: EdgeConfig) -> bytes:
@@ -89,15 +96,17 @@ class Edge:
         self.supervisors = [
             Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
         ]
-        self._control = ControlServer(control_path(config), self.supervisors)
+        self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
+        _refused.set_function(lambda: self.publisher.refused_batches)
+        _contradiction.set_function(lambda: bool(self.publisher.contradiction))
 
     def _emit(self, code: str, text: str) -> None:
         """An event of the edge: logged, counted, and a report like any other. On any thread."""
         _own.labels(code).inc()
-        _log.info(code, detail=text)
+        (_log.error if code in ALARMS else _log.info)(code, detail=text)
         self.spool.put([self.emitter.emit(code, text)], None, lambda _: None)
 
     def _settled(self, settled: list[tuple[Done, Kept]]) -> None:
@@ -111,6 +120,7 @@ class Edge:
         # A full collection walks all that there is, 150 ms and more: what is there for good is left out of it, and it
         # comes seldom. What a frame makes has no cycles.
         gc.freeze()
+        sys.setswitchinterval(SWITCH_S)
         gc.set_threshold(GC_YOUNG_OBJECTS, 50, 100)
         self._emit("started", f"{len(self.supervisors)} sources")
         if (last_us := self.spool.last_at_work_us) is not None and last_us < (at_us := now_us()):
@@ -137,6 +147,7 @@ class Edge:
         figures = self.spool.figures
         counts: dict[str, object] = {
             "waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches,
+            "refused_batches": self.publisher.refused_batches,
             "oldest_waiting_s": round(self._oldest_s(), 1), "waves_lost": figures.waves_lost,
             "clock_offset_ms": self.publisher.clock_offset_ms, **self.publisher.counts,
         }  # fmt: skip
@@ -172,6 +183,8 @@ class Edge:
         reasons = []
         if self.publisher.broker is None:
             reasons.append(f"the broker {self.config.kafka} is not reached")
+        if refusal := self.publisher.refusal:
+            reasons.append(f"the hospital refuses this edge's batches ({refusal}): `vitalwire registry edge renew`")
         if self._oldest_s() > LATE_S:
             reasons.append(f"the oldest report has waited for more than {LATE_S} s")
         return reasons
@@ -181,8 +194,11 @@ class Edge:
         return [supervisor.state for supervisor in self.supervisors]
 
     def notes(self) -> list[str]:
-        """Sources in trouble: the others flow, and so it is ready (/readyz)."""
-        return [f"{state.name}: {state.why}" for state in self.states() if state.state == "trouble"]
+        """What is in trouble while the rest flows, and so it is ready (/readyz): sources, and the hospital's log."""
+        notes = [f"{state.name}: {state.why}" for state in self.states() if state.state == "trouble"]
+        if contradiction := self.publisher.contradiction:
+            notes.append(f"{contradiction}: checkpoints of the hospital's log contradict: `vitalwire edge witness`")
+        return notes
 
 
 def control_path(config: EdgeConfig) -> Path:

@@ -89,6 +89,10 @@ class Repeats:
         """At the end of a transaction."""
         self._seen.write(now_us)
 
+    def committed(self) -> None:
+        """The transaction is on the disk."""
+        self._seen.committed()
+
     def is_repeat(self, sending: Sending, now_us: int) -> bool:
         """Whether the frame was kept before; what it proves is forgotten."""
         delivery = sending.delivery

@@ -81,7 +81,7 @@ class SeenKeys:
 
     def begin(self, keys: Sequence[bytes], since_us: int) -> set[bytes]:
         """Which of these were seen since then; what a transaction that failed had added is forgotten."""
-        if self._written_id is not None:
+        if self._written_id is not None:  # it failed, or its COMMIT did, and then only the file knows
             if self._db.execute("SELECT 1 FROM seen WHERE id = ?", (self._written_id,)).fetchone():
                 self._recent.update(self._added)
             self._written_id = None
@@ -95,6 +95,12 @@ class SeenKeys:
                 in_run = run.contains(halves[:, 0], halves[:, 1], since_us)
                 found.update(keys[i] for i in np.flatnonzero(in_run).tolist())
         return found
+
+    def committed(self) -> None:
+        """The transaction is on the disk."""
+        if self._written_id is not None:
+            self._recent.update(self._added)
+            self._written_id = None
 
     def add(self, key: bytes, now_us: int) -> None:
         """It is kept."""

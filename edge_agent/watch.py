@@ -68,7 +68,7 @@ class Observation:
     coded: int = 0  # of the values: those with a code
     claims: dict[str, None] = field(default_factory=dict)  # of the devices that spoke
     last_stored: str | None = None  # age of the newest value of these in the store; "" none, None: nobody asked
-    unregistered: str = ""  # one of these that is stored and that nobody has adopted
+    unregistered: str = ""  # one of these that is stored and that nobody has registered
     why_not_stored: str = ""
 
 
@@ -153,7 +153,7 @@ def _at_the_store(o: Observation) -> Found:
     elif not o.last_stored:
         yield "not-stored", f"values are {'not' if o.held_by else 'read here; not'} stored: {o.why_not_stored}"
     elif o.unregistered:
-        mend = f"vitalwire devices adopt '{o.unregistered}' --bed 'ICU-07'"
+        mend = f"vitalwire devices assign '{o.unregistered}' --bed 'ICU-07'"
         yield "unregistered", f"values stored, device not registered: {mend}"
     else:
         yield "stored", f"values are stored, the last {o.last_stored} ago, and the device is registered"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import zip_longest
@@ -22,9 +24,47 @@ def is_poison(error: psycopg.Error) -> bool:
     return isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
 
 
+def with_role(conninfo: str, role: str) -> str:
+    """The same conninfo for one of the groups of emr_store/roles.py; raises StoreError for a text that is none.
+
+    `open_store` then uses the group's rights alone, where the login is a member of it and the group has rights in this
+    database; else those of the login.
+    """
+    options = f"{conninfo_to_dict(conninfo).get('options', '')} {_ROLE}{role}"
+    return make_conninfo(conninfo, options=options.strip())
+
+
+_ROLE = "-c vitalwire.role="  # taken out again before the server, or a pooler before it, sees it
+
+
 def open_store(conninfo: str) -> psycopg.Connection:
     """A connection for reading and small changes; every statement is its own transaction."""
-    return psycopg.connect(_complete(conninfo), autocommit=True)
+    complete, role = _complete(conninfo)
+    conn = psycopg.connect(complete, autocommit=True)
+    if role:
+        try:
+            conn.execute(_SET_ROLE_SQL, {"role": role})
+        except BaseException:
+            conn.close()
+            raise
+    return conn
+
+
+# A login that is the group already, or that only inherits its rights (PostgreSQL 16: WITH SET FALSE), keeps its own.
+_SET_ROLE_SQL = """
+SELECT set_config('role', rolname, false) FROM pg_roles
+WHERE rolname = %(role)s AND rolname <> current_user
+    AND pg_has_role(oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+    AND coalesce(has_table_privilege(oid, to_regclass('schema_version'), 'SELECT'), false)
+"""
+
+
+@contextmanager
+def one_moment(conn: psycopg.Connection) -> Iterator[None]:
+    """What is read inside is of one moment, whatever is stored meanwhile."""
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
 
 
 def with_password(conninfo: str, password: str) -> str:
@@ -59,18 +99,37 @@ def server_of(conninfo: str) -> StoreServer:
 
 async def open_store_async(conninfo: str) -> psycopg.AsyncConnection:
     """A connection for the writer, which opens its transactions itself."""
-    return await psycopg.AsyncConnection.connect(_complete(conninfo), autocommit=True)
+    complete, role = _complete(conninfo)
+    conn = await psycopg.AsyncConnection.connect(complete, autocommit=True)
+    if role:
+        try:
+            await conn.execute(_SET_ROLE_SQL, {"role": role})
+        except BaseException:
+            await conn.close()
+            raise
+    return conn
 
 
-def _complete(conninfo: str) -> str:
-    return make_conninfo(_DEFAULTS, **{k: str(v) for k, v in conninfo_to_dict(conninfo).items()})
+def _complete(conninfo: str) -> tuple[str, str]:
+    """The conninfo for libpq with our defaults, and the group that `with_role` named ("": none)."""
+    stated = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
+    options, _, role = stated.pop("options", "").partition(_ROLE)
+    if options.strip():
+        stated["options"] = options.strip()
+    return make_conninfo(_DEFAULTS, **stated), role
 
 
-INCARNATION_SQL = """
-SELECT system_identifier::text || '/' || timeline_id::text FROM pg_control_system(), pg_control_checkpoint()
+# The timeline that is written on now: a promoted replica keeps the old one in its control file for minutes.
+_INCARNATION_SQL = """
+SELECT system_identifier::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8) FROM pg_control_system()
 """
 
 
-def incarnation(text: str) -> bytes:
-    """16 bytes that name this store between two restores: of PostgreSQL's system identifier and timeline."""
-    return sha256(text.encode()).digest()[:16]
+def current_incarnation(conn: psycopg.Connection) -> bytes:
+    """16 bytes that name this store between two restores or failovers: of its system identifier and timeline.
+
+    Raises StoreError on a replica, which writes on none.
+    """
+    row = conn.execute(_INCARNATION_SQL).fetchone()
+    assert row is not None
+    return sha256(row[0].encode()).digest()[:16]

@@ -15,7 +15,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, Lot
+from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, Lot, copy
 from emr_store.texts import escaped, number, storable
 from schemas.batch import Table, alarm_of, as_sent_of
 from schemas.layout import TailKind
@@ -235,8 +235,7 @@ def _copy(conn: psycopg.Connection, table: str, rows: Iterable[list[bytes | None
     for row in rows:
         out.append(struct.pack(">h", len(row)))
         out += [b"\xff\xff\xff\xff" if field is None else struct.pack(">i", len(field)) + field for field in row]
-    with conn.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copy:
-        copy.write(b"".join([*out, COPY_END]))
+    copy(conn, table, b"".join([*out, COPY_END]))
 
 
 _CHANNEL_SQL = """

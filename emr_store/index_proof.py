@@ -1,75 +1,86 @@
-"""Hold the rows of `device_alarm`, `device_setting` and `waveform` against the batch that they are an index over."""
+"""The rows of `device_alarm`, `device_setting`, `waveform` and `channel`, held against what they point into."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 import numpy as np
 import psycopg
-from numpy.typing import NDArray
 
-from emr_store.device_state import alarms, settings
-from emr_store.rows import stretches
+from emr_store.batch_proof import Window
+from emr_store.device_state import alarms, channels, settings
+from emr_store.row_proof import may_be_gone
+from emr_store.rows import Lot, stretches
 from emr_store.texts import number
-from evidence.verification import Finding
-from schemas.batch import Table
+from emr_store.verification import NUMBER_MIN, Verification
+from schemas.layout import CHANNEL_BYTES
 from schemas.report import Kind
 
 TABLES = ("waveform", "device_alarm", "device_setting")
-Row = tuple[Any, ...]  # leaf, record, device, instant, then what the table says of it
+Row = tuple[Any, ...]  # batch, leaf, record, device, instant, then what the table says of it
+_PLACE = 3  # how many of these say where it is
 
 
-def expected_rows(table: Table, at_us: NDArray[Any], values: NDArray[Any]) -> dict[str, set[Row]]:
-    """The rows that this batch has in each table; `at_us` a report each, `values` the judged ones, a record each."""
+def expected_rows(chunk: Lot) -> dict[str, Counter[Row]]:
+    """The rows that these reports have in each table."""
+    table = chunk.table
 
-    def of(report: int, record: int, *said: object) -> Row:
-        return (report, record, table.device[report].tobytes(), int(at_us[report]), *said)
+    def place(report: int, record: int) -> Row:
+        return (int(chunk.batch[report]), int(chunk.leaf[report]), record, int(chunk.device[report]),
+                int(chunk.observed_at_us[report]))  # fmt: skip
 
-    waves = set()
+    waves: Counter[Row] = Counter()
     for report, record, s in stretches(table, np.flatnonzero(table.kind == Kind.WAVEFORM)):
         cell = int(table.record_start[report]) + record
         channel = (int(table.code[cell]), int(table.channel[cell]))
-        waves.add(of(report, record, *channel, s.rate_numerator, s.rate_denominator, s.first_sample, s.count))
+        waves[(*place(report, record), *channel, s.rate_numerator, s.rate_denominator, s.first_sample, s.count)] += 1
     return {
         "waveform": waves,
-        "device_alarm": {
-            of(said.report, said.record, *said[2:-1], a.condition, a.state, a.priority, a.kind, a.since_us,
-               number(a.low), number(a.high), a.latched, a.audio_paused, a.text)
+        "device_alarm": Counter(
+            (*place(said.report, said.record), *said[2:-1], a.condition, a.state, a.priority, a.kind, a.since_us,
+             number(a.low), number(a.high), a.latched, a.audio_paused, a.text)
             for said in alarms(table) for a in [said.alarm]
-        },
-        "device_setting": {of(said.report, said.record, *said[2:]) for said in settings(table, values)},
+        ),
+        "device_setting": Counter(
+            (*place(said.report, said.record), *said[2:]) for said in settings(table, chunk.values)
+        ),
     }  # fmt: skip
 
 
-def kept_rows(conn: psycopg.Connection, what: str, batch: int, at_us: NDArray[Any]) -> list[Row]:
-    """The rows of a table that name this batch, at the moments that its bytes speak of."""
-    instants = [int(at_us.min()) - 1, int(at_us.max()) + 1]
-    return conn.execute(_SQL[what].encode(), [batch, *instants]).fetchall()
+def check_index(
+    conn: psycopg.Connection, window: Window, chunk: Lot | None, taken: Mapping[str, list[tuple[int, int, int]]],
+    result: Verification,
+) -> None:  # fmt: skip
+    """Step 6, the other tables: what these batches say of waves, alarms and settings is there, and nothing else is."""
+    expected = expected_rows(chunk) if chunk is not None else {what: Counter() for what in TABLES}
+    where = {batch.row.batch: batch.row.where for batch in window.batches}
+    for what in TABLES:
+        rows = conn.execute(_SQL[what].encode(), {"first": window.first, "after": window.after}).fetchall()
+        result.counts[what] += len(rows)
+        kept = Counter(rows)
+        missing, strange = expected[what] - kept, kept - expected[what]
+        for row in missing:
+            if not may_be_gone(taken.get(what, ()), np.array([row[0]]), np.array([row[4]]))[0]:
+                changed = "its row is gone, or is not what was sealed"
+                result.add(_words(where, row), f"{what}: {changed}")
+        changed_places = {row[:_PLACE] for row in missing}
+        for row in strange:
+            if row[:_PLACE] not in changed_places and row[0] not in window.damaged:
+                result.add(_words(where, row), f"{what}: a row that no report stands behind")
 
 
-def compare(
-    batch: int, expected: Mapping[str, set[Row]], kept: Mapping[str, list[Row]], taken: Mapping[str, NDArray[Any]]
-) -> list[Finding]:
-    """What differs; rows of reports that retention took from a table (`taken`, a report each) may be gone."""
-    found = []
-    for what, rows in kept.items():
-        missing = {row[:2] for row in expected[what].difference(rows) if not taken[what][row[0]]}
-        strange = {row[:2] for row in rows if row not in expected[what]} - missing
-        twice = {row[:2] for row in rows if rows.count(row) > 1} if len(set(rows)) < len(rows) else set()
-        for places, why in (
-            (missing, "its row is gone, or is not what was sealed"), (strange | twice, "a row that no report is behind")
-        ):  # fmt: skip
-            found += [Finding(f"batch {batch} leaf {leaf} record {record}", f"{what}: {why}")
-                      for leaf, record in sorted(places)]  # fmt: skip
-    return found
+def _words(where: Mapping[int, str], row: Row) -> str:
+    return f"{where.get(row[0], f'batch {row[0]}')} leaf {row[1]} record {row[2]}"
 
 
 def _sql(table: str, instant: str, said: str) -> str:
     return f"""
-SELECT t.leaf, t.record, uuid_send(d.uuid), (extract(epoch FROM t.{instant}) * 1000000)::int8, {said}
-FROM {table} t JOIN device d USING (device)
-WHERE t.batch = %s AND t.{instant} BETWEEN to_timestamp(%s / 1e6) AND to_timestamp(%s / 1e6)
+SELECT t.batch, t.leaf, t.record, t.device, (extract(epoch FROM t.{instant}) * 1000000)::int8, {said}
+FROM {table} t WHERE t.batch >= %(first)s AND t.batch < %(after)s
 """
 
 
@@ -87,3 +98,73 @@ _SQL = {
         "t.code, t.unit, t.channel, t.validity, t.sent_code, t.value, t.text",
     ),
 }  # fmt: skip
+
+
+def check_channel_sets(conn: psycopg.Connection, result: Verification) -> None:
+    """Step 6, lists of channels: rows are held against a list's bytes, and people read its arrays."""
+    found = conn.execute("SELECT channel_set, channels, digest, code, unit, channel FROM channel_set").fetchall()
+    for ident, listed, digest, *arrays in found:
+        channels_bytes = bytes(listed)
+        where = f"channel_set {ident}"
+        if sha256(channels_bytes).digest() != bytes(digest):
+            result.add(where, "its digest is not that of its bytes")
+        whole = len(channels_bytes) % CHANNEL_BYTES == 0
+        expected = np.frombuffer(channels_bytes, "<u4").reshape(-1, 3).T.tolist() if whole else None
+        if expected is None:
+            result.add(where, "its bytes are no list of channels")
+            continue
+        for name, kept, sealed in zip(("code", "unit", "channel"), arrays, expected, strict=True):
+            if kept != sealed:
+                result.add(where, f"its {name} list is not its bytes: people read values under another {name}")
+    result.counts["channel_set"] += len(found)
+
+
+class _Said(NamedTuple):
+    """When and where a channel's words were first said."""
+
+    since_us: int
+    batch: int
+    leaf: int
+    words: Any
+
+
+class ChannelWords:
+    """The words that descriptions gave channels, gathered over all windows; then held against `channel`."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[int, int, int, bytes], list[_Said]] = {}
+
+    def add(self, chunk: Lot) -> None:
+        """What these reports say."""
+        for said in channels(chunk.table):
+            at_us = int(chunk.observed_at_us[said.report])
+            found = _Said(at_us, int(chunk.batch[said.report]), int(chunk.leaf[said.report]), json.loads(said.words))
+            earlier = self._first.setdefault((int(chunk.device[said.report]), said.channel, said.code, said.digest), [])
+            if not earlier or found.since_us < earlier[0].since_us:
+                earlier[:] = [found]
+            elif found.since_us == earlier[0].since_us:
+                earlier.append(found)  # either may have been stored first
+
+    def check(self, conn: psycopg.Connection, first_batch: int, result: Verification, damaged: bool) -> None:
+        """Step 6, the sender's words for a channel. `damaged`: a row may speak of bytes that cannot be read."""
+        rows = conn.execute(_CHANNEL_SQL).fetchall()
+        for device, channel, code, digest, words, since_us, batch, leaf in rows:
+            said = self._first.pop((device, channel, code, bytes(digest)), None)
+            where = f"channel {channel} of device {device}"
+            if batch < first_batch:
+                continue
+            result.counts["channel"] += 1
+            if said is None and not damaged:
+                result.add(where, "no report gave it these words")
+            elif said is not None and (since_us, words) != (said[0].since_us, said[0].words):
+                result.add(where, "its words, or since when it has them, are not what was sealed")
+            elif said is not None and (batch, leaf) not in {(s.batch, s.leaf) for s in said}:
+                result.add(where, "the report that it points to did not give it these words first")
+        if first_batch == NUMBER_MIN:
+            for device, channel, _, _ in self._first:
+                result.add(f"channel {channel} of device {device}", "the words that a report gave it are gone")
+
+
+_CHANNEL_SQL = """
+SELECT device, channel, code, digest, words, (extract(epoch FROM since) * 1000000)::int8, batch, leaf FROM channel
+"""

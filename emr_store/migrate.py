@@ -1,4 +1,4 @@
-"""Numbered SQL migrations, applied in order under an advisory lock; a newer schema is refused."""
+"""Numbered SQL migrations, applied in order under an advisory lock; a schema of another edition is refused."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from importlib.resources import files
 
 import psycopg
 
+from emr_store import roles
 from emr_store.connect import open_store
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID, UNITS, canonical_unit
 
 _LOCK = 0x76_77_73_63  # one runner at a time
+FIRST_MIGRATION = 3  # 1 and 2 were the first edition's
 # A chunk of a week: of its index only the last leaf of each device is written (docs/adr/0006-retention.md).
 CHUNK_INTERVAL = "7 days"
 # Name and column of each table that a migration makes with partitions.
@@ -32,12 +34,14 @@ def migrate(conninfo: str) -> list[int]:
     """
     with open_store(conninfo) as conn:
         conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        known = migrations()
+        if _belongs_to_another(conn):
+            _must_be_current(conn, known[-1][0])
+            return []
         conn.execute(
             "CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY, applied_at timestamptz NOT NULL)"
         )
-        row = conn.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
-        current = int(row[0]) if row else 0
-        known = migrations()
+        current = _version(conn)
         if current > known[-1][0]:
             raise VitalwireError(
                 f"the store's schema is version {current}, this program knows {known[-1][0]}: install a newer vitalwire"
@@ -45,14 +49,43 @@ def migrate(conninfo: str) -> list[int]:
         applied = []
         for number, sql in known:
             if number > current:
-                try:
-                    with conn.transaction():
-                        _apply(conn, number, sql)
-                except psycopg.errors.RaiseException as refusal:  # the migration's own words
-                    raise VitalwireError(refusal.diag.message_primary or str(refusal)) from None
+                with conn.transaction():
+                    _apply(conn, number, sql)
                 applied.append(number)
         _fill_names(conn)
+        roles.ensure(conn)
         return applied
+
+
+def _belongs_to_another(conn: psycopg.Connection) -> bool:
+    """Whether the schema is there, and this login is none of those who may change it."""
+    row = conn.execute(
+        "SELECT NOT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('schema_version')"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _must_be_current(conn: psycopg.Connection, newest: int) -> None:
+    """Raises VitalwireError where the schema is not this program's, and this login may not change it."""
+    current = _version(conn)
+    if current != newest:
+        raise VitalwireError(
+            f"the store's schema is version {current}, this program needs {newest}, and this login may not change it:"
+            f" run `vitalwire migrate` of this program with a login that is a member of {roles.OWNER}"
+        )
+
+
+def _version(conn: psycopg.Connection) -> int:
+    """The newest migration applied; 0: none. Raises VitalwireError for a database of the first edition."""
+    row = conn.execute("SELECT min(version), coalesce(max(version), 0) FROM schema_version").fetchone()
+    assert row is not None
+    oldest, newest = row
+    if oldest is not None and oldest < FIRST_MIGRATION:
+        raise VitalwireError(
+            "this database was made by the first edition of vitalwire, whose batches this program cannot read: keep it"
+            " with the program that wrote it, and name a new, empty database"
+        )
+    return int(newest)
 
 
 def has_timescaledb(conn: psycopg.Connection) -> bool:
@@ -67,7 +100,7 @@ def _apply(conn: psycopg.Connection, number: int, sql: str) -> None:
     if made[0] if made else has_timescaledb(conn):
         conn.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         hypertables = _PARTITIONED.findall(sql)
-        sql = re.sub(r"^\) PARTITION BY .*;", ");", sql, flags=re.MULTILINE)
+        sql = re.sub(r"^\) PARTITION BY RANGE .*;", ");", sql, flags=re.MULTILINE)
     conn.execute(sql.encode())
     for table, column in hypertables:
         conn.execute(
@@ -75,8 +108,6 @@ def _apply(conn: psycopg.Connection, number: int, sql: str) -> None:
             " migrate_data => true)",
             (table, column, CHUNK_INTERVAL),
         )
-    if number == 1:
-        conn.execute("CREATE INDEX report_device ON report (device, observed_at)")
     conn.execute("INSERT INTO schema_version VALUES (%s, %s)", (number, datetime.now(UTC)))
 
 

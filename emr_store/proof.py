@@ -1,261 +1,224 @@
-"""Walk what is kept and hold it against itself: seals, batches, rows (`vitalwire verify`)."""
+"""Walk what is kept and hold it against itself, and against what was kept outside (`vitalwire verify`)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 
 import numpy as np
 import psycopg
-import zstandard
 
-from emr_store.index_proof import TABLES, compare, expected_rows, kept_rows
-from emr_store.read import one_moment
-from emr_store.retention import HEAD_BYTES
-from emr_store.writer import ABSURD_FUTURE_US, CHAIN_START
-from evidence.seal import open_body
-from evidence.verification import (
-    ROW_GONE,
-    VERDICTS_CHANGED,
-    Finding,
-    KeptBatch,
-    KeptRow,
-    KeptSeal,
-    Keys,
-    check_batch,
-    check_head,
-    check_seal,
+from emr_store import index_proof, log_proof, registry_proof, row_proof, seal_proof, summary_proof
+from emr_store.batch_proof import BatchProof, Window, check_validation, windows
+from emr_store.connect import one_moment
+from emr_store.rows import Lot
+from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Revalidate, Scope, Verification
+from evidence.act import Act
+from evidence.verification import KeyRing, OutsideCheckpoint, Trust
+from schemas.nomenclature import NOMENCLATURE_HASH
+
+NEVER_PROVED = (
+    "that the devices told the truth",
+    "whose patient a value is",
+    "that nothing is missing since the newest checkpoint that somebody outside holds",
+    "when the store says that it kept something: that is its own clock, and nobody signed it",
+    "that the people whom acts name did them: until they have keys of their own the platform signs for them",
 )
-from schemas.batch import Table, read_header
-from schemas.block import judgement_arrays
-from schemas.errors import LayoutError
-from schemas.layout import CHANNEL_BYTES
-
-FINDINGS_MAX = 1000  # a store that is wrong everywhere is wrong enough
-JUDGEMENT_BYTES_MAX = 64 * 1024 * 1024
-_NUMBER_MAX = 2**63 - 1
-
-
-@dataclass
-class Verification:
-    """What was looked at, and what does not hold.
-
-    `dropped` reports have no rows any more because retention took them: their originals were checked, and are among
-    the batches. `indexed` are the rows of the other tables over the batches. The record begins at `begins`: of the
-    `emptied` batches from before it, header, signature and place in the chain were checked, and that is all there is;
-    None: nothing was emptied.
-    """
-
-    seals: int = 0
-    batches: int = 0
-    reports: int = 0
-    values: int = 0
-    dropped: int = 0
-    indexed: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(TABLES, 0)))
-    emptied: int = 0
-    begins: datetime | None = None
-    findings: list[Finding] = field(default_factory=list)
 
 
 def verify(
-    conn: psycopg.Connection, since: datetime, on_progress: Callable[[int, int], None] = lambda done, of: None
-) -> Verification:
-    """Check everything stored since then. The chain is followed from the link before."""
-    with one_moment(conn):
-        conn.execute(
-            f"LOCK TABLE report, {', '.join(TABLES)} IN ACCESS SHARE MODE".encode()
-        )  # what is dropped now is gone from every snapshot
-        return _verify(conn, since, on_progress)
+    conn: psycopg.Connection, since: datetime | None = None, *, trust: Trust | None = None,
+    after: OutsideCheckpoint | None = None, revalidate: Revalidate | None = None,
+    on_progress: OnProgress = lambda *_: None,
+) -> Verification:  # fmt: skip
+    """Hold the record against its signed bytes, and against what was kept outside; all of it is of one moment.
 
+    In a transaction of the caller's it sees what that sees. `since` or `after` (a checkpoint) look at a part; what they
+    leave out is listed under "not proved", and so is what `trust` does not give. Steps, as in the code below:
 
-def _verify(conn: psycopg.Connection, since: datetime, on_progress: Callable[[int, int], None]) -> Verification:
-    result, keys = Verification(), _keys(conn)
-    row = conn.execute("SELECT until FROM dropped WHERE what = 'batch'").fetchone()
-    result.begins = row[0] if row else None
-    gone = _gone(conn)
-    row = conn.execute("SELECT min(position), count(*) FROM seal WHERE stored_at >= %s", (since,)).fetchone()
-    first, total = row or (None, 0)
-    if first is None:
-        return result
-    before = conn.execute("SELECT position, chain_hash FROM seal WHERE position < %s ORDER BY position DESC LIMIT 1",
-                          (first,)).fetchone()  # fmt: skip
-    position, chain = (before[0], bytes(before[1])) if before else (0, CHAIN_START)
-    first_batch = _NUMBER_MAX
-    while len(result.findings) < FINDINGS_MAX and (found := _next_seal(conn, position)):
-        seal, stored_at = found
-        emptied = result.begins is not None and stored_at < result.begins
-        findings = check_seal(seal, chain, position, keys)
-        result.findings += [f for f in findings if not (emptied and f.what == VERDICTS_CHANGED)]
-        batches, heads = _batches(conn, seal)
-        result.findings += [Finding(f"seal {seal.position}", f"its batch {ident.hex()[:16]} is gone")
-                            for ident in seal.ids if ident not in heads]  # fmt: skip
-        first_batch = min(first_batch, *(b.number for b in batches), _NUMBER_MAX)
-        if emptied:
-            result.emptied += len(batches)
-            result.findings += [f for b in batches for f in check_head(b, seal, keys)]
-        else:
-            totals = _totals([heads.get(ident, b"") for ident in seal.ids])
-            for batch in batches:
-                _check_batch(conn, seal, batch, totals, keys, gone, result)
-        position, chain = seal.position, seal.chain_hash
-        result.seals += 1
-        on_progress(result.seals, total)
-    result.findings += _channel_sets(conn)
-    for table, behind in (("report", result.reports), *result.indexed.items()):
-        row = conn.execute(f"SELECT count(*) FROM {table} WHERE batch >= %s".encode(), (first_batch,)).fetchone()
-        if row and row[0] != behind:
-            result.findings.append(Finding(table, f"{row[0]} rows, a kept batch behind {behind} of them"))
+    1. Checkpoints: the platform's key signed every one that is kept, and every one from outside.
+    2. Log: its root, built anew from its entries, is the signed one at each checkpoint, those from outside included; it
+       begins with the act that names its predecessor; every act is what was signed.
+    3. Seals: each is signed, has its place in the log, and its root over the leaves of its batches.
+    4. Batches: their edge signed them, they follow each other in their stream, their tree has the root that was signed,
+       they and what validation found of them stand in their seal; every leaf of a seal has its batch.
+    5. Validation: computed again from the bytes.
+    6. Rows: every column of every row that people read; rows that no report stands behind; waves, alarms, settings,
+       lists of channels and their words.
+    7. Minutes: computed again from the rows.
+    8. Latest values: each is the newest row.
+    9. Registry and ledger: keys stand under their own ids; registrations, beds and labels have their acts; the ledger's
+       ranges and sums are those of the batches.
+    """
+    result = Verification()
+    idle = conn.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    with one_moment(conn) if idle else nullcontext():
+        # What is dropped now would be gone from every snapshot.
+        tables = ("report", "report_minute", "batch_body", *index_proof.TABLES)
+        conn.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
+        _Run(conn, trust or Trust(), Scope(since, after), revalidate, on_progress, result).steps()
     return result
 
 
-def _channel_sets(conn: psycopg.Connection) -> list[Finding]:
-    """Rows are held against the bytes of their channel list; people read its arrays."""
-    found = []
-    for number, channels, *arrays in conn.execute("SELECT channel_set, channels, code, unit, channel FROM channel_set"):
-        listed = np.frombuffer(channels, "<u4").reshape(-1, 3).T if len(channels) % CHANNEL_BYTES == 0 else None
-        if listed is None or listed.tolist() != arrays:
-            found.append(Finding(f"channel_set {number}", "its lists are not its bytes"))
-    return found
+class _Run:
+    def __init__(
+        self, conn: psycopg.Connection, trust: Trust, scope: Scope, revalidate: Revalidate | None,
+        on_progress: OnProgress, result: Verification,
+    ) -> None:  # fmt: skip
+        self._conn = conn
+        self._trust = trust
+        self._scope = scope
+        self._revalidate = revalidate
+        self._on_progress = on_progress
+        self._result = result
+
+    def steps(self) -> None:
+        """As `verify` numbers them."""
+        conn, result = self._conn, self._result
+        platform, edges = self._keys()
+
+        # 1. Checkpoints.
+        claims = log_proof.check_kept_checkpoints(conn, platform, result)
+        outside = log_proof.open_outside(self._trust.checkpoints, platform, result)
+        if self._scope.after is not None:
+            outside += log_proof.open_outside((self._scope.after,), platform, result)
+
+        # 2. Log.
+        log_proof.check_logs(conn, claims, outside, result, self._on_progress)
+        acts = log_proof.check_acts(conn, platform, result)
+
+        # 3. Seals.
+        first_batch = self._first_batch(platform)
+        first_seal = seal_proof.first_seal_of(conn, first_batch)
+        seal_proof.check_seals(conn, first_seal, platform, result, self._on_progress)
+
+        # 4 to 8.
+        self._batches_and_rows(edges, first_batch, first_seal)
+
+        # 9. Registry.
+        self._registry(acts)
+        result.not_proved += NEVER_PROVED
+
+    def _keys(self) -> tuple[KeyRing, KeyRing]:
+        """The platform's keys and the edges', from outside where they were given."""
+        platform, edges = self._trust.platform_keys, self._trust.edge_keys
+        if not platform:
+            platform = _keys_of(self._conn, "platform_key")
+            self._result.not_proved.append(
+                "that the platform's key is the platform's: it was taken from the database (give --platform-key)"
+            )
+        if not edges:
+            edges = _keys_of(self._conn, "edge_key")
+            self._result.not_proved.append(
+                "that the edges' keys are the edges': they were taken from the database (give --trust)"
+            )
+        if not self._trust.checkpoints and self._scope.after is None:
+            self._result.not_proved.append(
+                "that the database was not put back to an earlier state: no checkpoint from outside was given"
+                " (--checkpoint)"
+            )
+        return KeyRing(platform), KeyRing(edges)
+
+    def _first_batch(self, platform: KeyRing) -> int:
+        """The number of the first batch that is looked at."""
+        since, after = self._scope
+        if since is None and after is None:
+            return NUMBER_MIN
+        if after is not None:
+            (opened,) = log_proof.open_outside((after,), platform, Verification()) or (None,)
+            if opened is None:
+                return NUMBER_MIN
+            named = {"origin": opened.checkpoint.origin, "size": opened.checkpoint.size}
+            row = self._conn.execute(_FIRST_AFTER_SQL, named).fetchone()
+        else:
+            row = self._conn.execute("SELECT min(batch) FROM batch WHERE stored_at >= %s", (since,)).fetchone()
+        first: int = NUMBER_MAX if row is None or row[0] is None else row[0]
+        counted = self._conn.execute("SELECT count(*), min(batch), max(batch) FROM batch WHERE batch < %s", (first,))
+        count, low, high = counted.fetchone() or (0, None, None)
+        if not count:
+            return NUMBER_MIN
+        self._result.not_proved.append(f"{count} batches stored before: {low} to {high} were not looked at")
+        return first
+
+    def _batches_and_rows(self, edges: KeyRing, first_batch: int, first_seal: int) -> None:
+        conn, result = self._conn, self._result
+        proof = BatchProof(conn, edges, result)
+        numbers, taken = row_proof.Numbers(conn), row_proof.taken_by_retention(conn)
+        newest, sums = summary_proof.NewestReports(), summary_proof.LedgerSums()
+        words = index_proof.ChannelWords()
+        is_damaged = False
+        for first, after in windows(conn, first_batch) if first_batch != NUMBER_MAX else ():
+            # 4. Batches.
+            window = proof.open(first, after)
+            is_damaged |= bool(window.damaged or window.emptied)
+            chunk = row_proof.chunk_of(window, numbers) if window.batches else None
+            if chunk is not None:
+                # 5. Validation.
+                if self._revalidate is not None:
+                    check_validation(window, self._revalidate, NOMENCLATURE_HASH, result)
+                newest.add(chunk)
+                words.add(chunk)
+                sums.add(window)
+            # 6. Rows.
+            row_proof.check_rows(conn, window, chunk, _taken(window, taken, chunk), result)
+            index_proof.check_index(conn, window, chunk, taken, result)
+            self._on_progress("values", result.counts["values"], None)
+            if result.is_full:
+                return
+        seal_proof.check_accounted(conn, proof.places, proof.known, first_seal, result)
+        index_proof.check_channel_sets(conn, result)
+        words.check(conn, first_batch, result, is_damaged)
+        self._note_what_was_left_out()
+
+        # 7. Minutes.
+        self._on_progress("minutes", 0, None)
+        summary_proof.check_minutes(conn, summary_proof.begin_of(conn, first_batch), result)
+
+        # 8. Latest values.
+        newest.check(conn, first_batch, result)
+
+        # 9. Ledger.
+        if first_batch == NUMBER_MIN:
+            sums.check(conn, result)
+        else:
+            result.not_proved.append("the ledger's ranges and sums: they are of all batches")
+
+    def _note_what_was_left_out(self) -> None:
+        counts, not_proved = self._result.counts, self._result.not_proved
+        if counts["emptied"]:
+            not_proved.append(f"the bytes of {counts['emptied']} batches, and rows over them: retention took the bytes")
+        if counts["dropped"]:
+            not_proved.append(f"the rows of {counts['dropped']} reports: retention took them; their bytes were checked")
+        if self._revalidate is None:
+            not_proved.append("that validation of the bytes gives these results: it was not computed again")
+        elif counts["other nomenclature"]:
+            not_proved.append(
+                f"the validation of {counts['other nomenclature']} batches: it was done under another nomenclature than"
+                " this program's"
+            )
+
+    def _registry(self, acts: Sequence[Act]) -> None:
+        registry_proof.check_key_ids(self._conn, self._result)
+        registry_proof.check_registry(self._conn, acts, self._result)
 
 
-def _keys(conn: psycopg.Connection) -> Keys:
-    return Keys(
-        {bytes(k): bytes(p) for k, p in conn.execute("SELECT key_id, public_der FROM edge_key")},
-        {bytes(k): bytes(p) for k, p in conn.execute("SELECT key_id, public_der FROM platform_key")},
-    )
+def _keys_of(conn: psycopg.Connection, table: str) -> tuple[bytes, ...]:
+    return tuple(bytes(row[0]) for row in conn.execute(f"SELECT public_der FROM {table}".encode()))
 
 
-def _next_seal(conn: psycopg.Connection, after: int) -> tuple[KeptSeal, datetime] | None:
-    row = conn.execute(
-        "SELECT position, seal, batch_ids, judgement, chain_hash, stored_at FROM seal WHERE position > %s"
-        " ORDER BY position LIMIT 1",
-        (after,),
-    ).fetchone()
-    if row is None:
-        return None
-    try:
-        judgement = zstandard.ZstdDecompressor().decompress(bytes(row[3]), JUDGEMENT_BYTES_MAX)
-    except zstandard.ZstdError:
-        judgement = b""  # its hash will not be the signed one
-    return KeptSeal(row[0], bytes(row[1]), bytes(row[2]), judgement, bytes(row[4])), row[5]
+def _taken(window: Window, taken: dict[str, list[tuple[int, int, int]]], chunk: Lot | None) -> np.ndarray:
+    """Whether retention may have taken each report's row."""
+    if chunk is None:
+        return np.zeros(0, bool)
+    return row_proof.may_be_gone(taken.get("report", ()), window.batch, chunk.observed_at_us)
 
 
-_BATCHES_SQL = """
-SELECT batch, batch_id, first_report, first_record, position,
-    CASE position WHEN %(position)s THEN sealed ELSE substr(sealed, 1, %(head)s) END
-FROM batch WHERE position = %(position)s OR batch_id = ANY(%(idents)s) ORDER BY batch
+# The first batch of the seals that came into the log after a checkpoint, or have not yet come.
+_FIRST_AFTER_SQL = """
+SELECT min(b.batch) FROM batch b JOIN (
+    SELECT e.seal FROM log_entry e JOIN log l USING (incarnation) WHERE e.seal IS NOT NULL
+        AND (l.origin = %(origin)s AND e.position >= %(size)s
+            OR l.log > (SELECT log FROM log WHERE origin = %(origin)s))
+    UNION ALL SELECT seal FROM unlogged WHERE seal IS NOT NULL) AS later USING (seal)
 """
-
-
-def _batches(conn: psycopg.Connection, seal: KeptSeal) -> tuple[list[KeptBatch], dict[bytes, bytes]]:
-    """The batches that this seal was the first to speak of; and by id at least the head of each that it speaks of."""
-    named = {"position": seal.position, "head": HEAD_BYTES, "idents": seal.ids}
-    rows = conn.execute(_BATCHES_SQL, named).fetchall()
-    own = [KeptBatch(r[0], bytes(r[1]), r[2], r[3], bytes(r[5])) for r in rows if r[4] == seal.position]
-    return own, {bytes(r[1]): bytes(r[5]) for r in rows}
-
-
-Gone = dict[str, list[tuple[int, int, int]]]  # of each table since, until, last batch
-
-
-def _check_batch(
-    conn: psycopg.Connection, seal: KeptSeal, batch: KeptBatch, totals: tuple[int, int], keys: Keys, gone: Gone,
-    result: Verification,
-) -> None:  # fmt: skip
-    rows: list[KeptRow] = []
-    dropped: set[Finding] = set()
-    with suppress(LayoutError):  # which is a finding of check_batch
-        table = open_body(batch.sealed)[1]
-        taken = _taken(batch, table, gone["report"])
-        rows = _rows(conn, batch, table)
-        dropped = {Finding(f"batch {batch.number} leaf {leaf}", ROW_GONE) for leaf in np.flatnonzero(taken).tolist()}
-        result.findings += _check_index(conn, batch, table, _values(seal, batch, table, totals), gone, result)
-    findings = check_batch(batch, seal, rows, totals, keys)
-    result.findings += [f for f in findings if f not in dropped]
-    result.dropped += len(dropped.intersection(findings))
-    result.batches += 1
-    result.reports += len(rows)
-    result.values += sum(len(r.value) for r in rows if r.kind == 1)
-
-
-def _values(seal: KeptSeal, batch: KeptBatch, table: Table, totals: tuple[int, int]) -> np.ndarray:
-    """The judged values of a batch's records; raises LayoutError where the judgement does not hold them."""
-    values = judgement_arrays(seal.judgement, *totals)[2][batch.first_record :][: len(table.cells)]
-    if len(values) != len(table.cells):
-        raise LayoutError("counts", "judgement")
-    return values
-
-
-def _check_index(
-    conn: psycopg.Connection, batch: KeptBatch, table: Table, values: np.ndarray, gone: Gone, result: Verification
-) -> list[Finding]:
-    """What the other tables have of a batch: only asked where it has any such records."""
-    at_us = _instants(table)
-    expected = expected_rows(table, at_us, values)
-    kept = {what: kept_rows(conn, what, batch.number, at_us) for what in TABLES if expected[what]}
-    for what, found in kept.items():
-        result.indexed[what] += len(found)
-    return compare(batch.number, expected, kept, {what: _taken(batch, table, gone[what]) for what in kept})
-
-
-def _gone(conn: psycopg.Connection) -> Gone:
-    """What retention took of each table's rows."""
-    gone: Gone = {what: [] for what in ("report", *TABLES)}
-    for what, since_us, until_us, last_batch in conn.execute(_DROPPED_SQL):
-        gone.setdefault(what, []).append((since_us, until_us, last_batch))
-    return gone
-
-
-_DROPPED_SQL = """
-SELECT what, (extract(epoch FROM since) * 1000000)::int8, (extract(epoch FROM until) * 1000000)::int8, last_batch
-FROM dropped WHERE what IN ('report', 'waveform', 'device_alarm', 'device_setting')
-"""
-
-
-def _instants(table: Table) -> np.ndarray:
-    """The moment of each report, as the writer has it."""
-    observed, received = table.observed_at_us, table.received_at_us
-    at_us: np.ndarray = np.where(observed > received + ABSURD_FUTURE_US, received, observed)
-    return at_us
-
-
-def _taken(batch: KeptBatch, table: Table, gone: Sequence[tuple[int, int, int]]) -> np.ndarray:
-    """Whether each report's rows lay in a dropped partition when it was dropped."""
-    at_us, taken = _instants(table), np.zeros(len(table), bool)
-    for since_us, until_us, last_batch in gone:
-        if batch.number <= last_batch:
-            taken |= (at_us >= since_us) & (at_us < until_us)
-    return taken
-
-
-def _totals(heads: Sequence[bytes]) -> tuple[int, int]:
-    """Reports and records of a seal's whole block: its judgement is 2 bytes a report and 9 a record."""
-    reports = records = 0
-    for head in heads:
-        with suppress(LayoutError):
-            header = read_header(head)
-            reports, records = reports + header.report_count, records + header.record_count
-    return reports, records
-
-
-_ROWS_SQL = """
-SELECT r.leaf, uuid_send(d.uuid), (extract(epoch FROM r.observed_at) * 1000000)::int8,
-    (extract(epoch FROM r.received_at) * 1000000)::int8, r.sequence, r.kind, r.flags, s.channels, r.value, r.validity,
-    r.verdict
-FROM report r JOIN device d USING (device) JOIN channel_set s USING (channel_set)
-WHERE r.observed_at BETWEEN to_timestamp(%s / 1e6) AND to_timestamp(%s / 1e6)
-    AND r.device = ANY(SELECT device FROM device WHERE uuid = ANY(%s)) AND r.batch = %s
-"""
-
-
-def _rows(conn: psycopg.Connection, batch: KeptBatch, table: Table) -> list[KeptRow]:
-    """The rows that name this batch, found by the moments and devices that its bytes speak of."""
-    moments = np.concatenate([table.observed_at_us, table.received_at_us])
-    devices = {table.device[i].tobytes().hex() for i in range(len(table))}
-    rows = conn.execute(
-        _ROWS_SQL, (int(moments.min()) - 1, int(moments.max()) + 1, list(devices), batch.number)
-    ).fetchall()
-    return [KeptRow(r[0], bytes(r[1]), r[2], r[3], r[4], r[5], r[6], bytes(r[7]), r[8], r[9], r[10]) for r in rows]

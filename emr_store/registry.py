@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import class_row
 
+from emr_store import acts
+from emr_store.acts import Author
 from evidence.signature import key_id
 from schemas.errors import VitalwireError
 
@@ -37,15 +40,24 @@ class EdgeRow(NamedTuple):
 
 
 class DeviceRow(NamedTuple):
-    """A device that has spoken, or that a person has adopted."""
+    """A device as heard through one edge.
+
+    `bed` is where it stands now, since when; None: nowhere. `registered_at` None: nobody has registered it yet.
+    `foreign_edge`: it is registered, belongs to another edge, and nobody agreed that this one speaks for it.
+    `shown_as` tells this row on a screen from those of other edges; it is `uuid` for the edge that spoke of it first.
+    """
 
     uuid: UUID
     claim: str | None
     name: str | None
     bed: str | None
-    adopted_at: datetime | None
+    since: datetime | None
+    registered_at: datetime | None
     first_seen_at: datetime
     edge: UUID
+    edge_label: str | None
+    foreign_edge: bool
+    shown_as: UUID
 
 
 def edge_keys(conn: psycopg.Connection) -> list[KeyRow]:
@@ -59,22 +71,67 @@ def edge_keys(conn: psycopg.Connection) -> list[KeyRow]:
 
 
 def add_edge(
-    conn: psycopg.Connection, edge: UUID, label: str, public_der: bytes, valid_until: datetime | None = None
-) -> None:
-    """Register an edge's key; the edge too where it is new. Raises VitalwireError where the key is another edge's."""
+    conn: psycopg.Connection, edge: UUID, label: str, public_der: bytes, valid_until: datetime | None = None, *,
+    author: Author | None = None,
+) -> None:  # fmt: skip
+    """Register an edge's key; the edge too where it is new. Raises VitalwireError where the key is another edge's.
+
+    What is registered already stays as it is, and is no act.
+    """
     with conn.transaction():
-        conn.execute(
-            "INSERT INTO edge (edge, label) VALUES (%s, %s) ON CONFLICT (edge) DO UPDATE SET label = excluded.label",
+        labelled = conn.execute(
+            "INSERT INTO edge AS e (edge, label) VALUES (%s, %s)"
+            " ON CONFLICT (edge) DO UPDATE SET label = excluded.label WHERE e.label <> excluded.label",
             (edge, label),
-        )
-        conn.execute(
-            "INSERT INTO edge_key (key_id, edge, public_der, valid_until)"
-            " VALUES (%s, %s, %s, coalesce(%s::timestamptz, 'infinity')) ON CONFLICT (key_id) DO NOTHING",
-            (key_id(public_der), edge, public_der, valid_until),
-        )
-        row = conn.execute("SELECT edge FROM edge_key WHERE key_id = %s", (key_id(public_der),)).fetchone()
-        if row is None or row[0] != edge:
-            raise VitalwireError("this key is registered for another edge: make a new one with `vitalwire edge keygen`")
+        ).rowcount
+        added = _add_key(conn, edge, public_der, valid_until)
+        if labelled or added:
+            acts.record(conn, acts.act(
+                "edge.register", author, acts.now(conn), edge=str(edge), label=label, key_id=key_id(public_der).hex(),
+                valid_until=valid_until and valid_until.isoformat(),
+            ))  # fmt: skip
+
+
+def renew_edge(
+    conn: psycopg.Connection, edge: UUID, public_der: bytes, overlap: timedelta, valid_until: datetime | None = None, *,
+    author: Author | None = None,
+) -> datetime:  # fmt: skip
+    """Register a further key of an edge, valid from now; until when its older keys are valid.
+
+    Raises VitalwireError where the edge is not registered, and where the key is known already.
+    """
+    with conn.transaction():
+        if not conn.execute("SELECT FROM edge WHERE edge = %s FOR UPDATE", (edge,)).rowcount:
+            raise VitalwireError(f"no edge {edge} is registered: `vitalwire registry edge add` registers one")
+        if not _add_key(conn, edge, public_der, valid_until):
+            raise VitalwireError("the edge has this key already: make a new one with `vitalwire edge keygen`")
+        at = acts.now(conn)
+        ends = at + overlap
+        older = conn.execute(
+            "UPDATE edge_key SET valid_until = %s WHERE edge = %s AND key_id <> %s AND revoked_at IS NULL"
+            " AND valid_until > %s RETURNING key_id",
+            (ends, edge, key_id(public_der), ends),
+        ).fetchall()
+        acts.record(conn, acts.act(
+            "key.renew", author, at, edge=str(edge), key_id=key_id(public_der).hex(),
+            valid_until=valid_until and valid_until.isoformat(),
+            older_keys=sorted(bytes(row[0]).hex() for row in older), older_valid_until=ends.isoformat(),
+        ))  # fmt: skip
+        return ends
+
+
+def _add_key(conn: psycopg.Connection, edge: UUID, public_der: bytes, valid_until: datetime | None) -> bool:
+    """Whether the key is new; raises VitalwireError where it is another edge's."""
+    ident = key_id(public_der)
+    added = conn.execute(
+        "INSERT INTO edge_key (key_id, edge, public_der, valid_until)"
+        " VALUES (%s, %s, %s, coalesce(%s::timestamptz, 'infinity')) ON CONFLICT (key_id) DO NOTHING",
+        (ident, edge, public_der, valid_until),
+    ).rowcount
+    row = conn.execute("SELECT edge FROM edge_key WHERE key_id = %s", (ident,)).fetchone()
+    if row is None or row[0] != edge:
+        raise VitalwireError("this key is registered for another edge: make a new one with `vitalwire edge keygen`")
+    return added > 0
 
 
 def edges(conn: psycopg.Connection) -> list[EdgeRow]:
@@ -86,11 +143,18 @@ def edges(conn: psycopg.Connection) -> list[EdgeRow]:
     return [EdgeRow(r[0], r[1], bytes(r[2]), *r[3:]) for r in rows]
 
 
-def revoke_edge(conn: psycopg.Connection, edge: UUID) -> int:
+def revoke_edge(conn: psycopg.Connection, edge: UUID, *, author: Author | None = None) -> int:
     """Revoke all keys of an edge; how many."""
-    return conn.execute(
-        "UPDATE edge_key SET revoked_at = now() WHERE edge = %s AND revoked_at IS NULL", (edge,)
-    ).rowcount
+    with conn.transaction():
+        revoked = conn.execute(
+            "UPDATE edge_key SET revoked_at = now() WHERE edge = %s AND revoked_at IS NULL RETURNING key_id", (edge,)
+        ).fetchall()
+        if revoked:
+            acts.record(conn, acts.act(
+                "key.revoke", author, acts.now(conn), edge=str(edge),
+                keys=sorted(bytes(row[0]).hex() for row in revoked),
+            ))  # fmt: skip
+        return len(revoked)
 
 
 def note_platform_key(conn: psycopg.Connection, public_der: bytes) -> None:
@@ -101,33 +165,29 @@ def note_platform_key(conn: psycopg.Connection, public_der: bytes) -> None:
     )
 
 
+_DEVICES_SQL = """
+SELECT d.uuid, d.claim, g.name, b.bed, lower(b.valid) AS since, g.registered_at, d.first_seen_at, d.edge,
+    x.label AS edge_label, g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge, v.shown_as
+FROM device d
+JOIN device_shown v USING (device)
+LEFT JOIN registered_device g ON g.uuid = d.uuid
+LEFT JOIN device_bed_believed b ON b.device = d.device AND b.valid @> clock_timestamp()
+LEFT JOIN device_edge_believed e ON e.device = d.device AND e.valid @> clock_timestamp()
+LEFT JOIN edge x ON x.edge = d.edge
+ORDER BY g.uuid IS NOT NULL, b.bed, d.claim, d.uuid, foreign_edge, d.device
+"""
+
+
 def devices(conn: psycopg.Connection) -> list[DeviceRow]:
-    """Every device, those that nobody has adopted first."""
-    rows = conn.execute(
-        "SELECT uuid, claim, name, bed, adopted_at, first_seen_at, edge FROM device"
-        " ORDER BY adopted_at IS NOT NULL, bed, claim, uuid"
-    )
-    return [DeviceRow(*r) for r in rows]
-
-
-def adopt(conn: psycopg.Connection, device: str, bed: str, name: str) -> DeviceRow:
-    """Give a device its bed and name ("" leaves the name); `device` is its id, the beginning of it, or its claim.
-
-    Raises VitalwireError where none or several fit.
-    """
-    uuid = find_device(conn, device)
-    conn.execute(
-        "UPDATE device SET bed = %s, name = coalesce(nullif(%s, ''), name), adopted_at = now() WHERE uuid = %s",
-        (bed, name, uuid),
-    )
-    return next(d for d in devices(conn) if d.uuid == uuid)
+    """Every device, a row for each edge that speaks of it; those that nobody has registered first."""
+    return conn.cursor(row_factory=class_row(DeviceRow)).execute(_DEVICES_SQL).fetchall()
 
 
 def find_device(conn: psycopg.Connection, device: str) -> UUID:
     """The device of this id, beginning of an id, or claim; raises VitalwireError where none or several fit."""
     beginning = device.lower() if len(device) >= ID_CHARS_MIN else None
     rows = conn.execute(
-        "SELECT uuid FROM device WHERE starts_with(uuid::text, %s) OR claim = %s LIMIT 2", (beginning, device)
+        "SELECT DISTINCT uuid FROM device WHERE starts_with(uuid::text, %s) OR claim = %s LIMIT 2", (beginning, device)
     ).fetchall()
     if len(rows) != 1:
         found = "no device" if not rows else "several devices"
@@ -136,13 +196,22 @@ def find_device(conn: psycopg.Connection, device: str) -> UUID:
     return uuid
 
 
-def label_channel(conn: psycopg.Connection, device: str, channel: int, label: str) -> int:
+def label_channel(
+    conn: psycopg.Connection, device: str, channel: int, label: str, *, author: Author | None = None
+) -> int:
     """Call a channel of a device so ("": as its sender does); how many rows of it there are.
 
     Raises VitalwireError where no or several devices fit.
     """
-    return conn.execute(
-        "UPDATE channel c SET label = nullif(%s, '') FROM device d"
-        " WHERE d.device = c.device AND d.uuid = %s AND c.channel = %s",
-        (label, find_device(conn, device), channel),
-    ).rowcount
+    with conn.transaction():
+        uuid = find_device(conn, device)
+        count = conn.execute(
+            "UPDATE channel c SET label = nullif(%s, '') FROM device d"
+            " WHERE d.device = c.device AND d.uuid = %s AND c.channel = %s",
+            (label, uuid, channel),
+        ).rowcount
+        if count:
+            acts.record(conn, acts.act(
+                "channel.label", author, acts.now(conn), device=str(uuid), channel=channel, label=label
+            ))  # fmt: skip
+        return count

@@ -1,7 +1,8 @@
-"""What time takes: whole partitions of rows, later the bodies of the batches that they were an index over.
+"""What time takes: whole partitions of rows, later those of the bodies of the batches that they were an index over.
 
 Retention counts from when the youngest row of a partition was stored, not from when the partition was made: a device
-may send its memory of last year today, into a chunk that is a year old. docs/adr/0006-retention.md.
+may send its memory of last year today, into a chunk that is a year old. What a legal hold names stays, at any age.
+docs/adr/0006-retention.md. Conditions and deed are functions of the database's owner (migration 0003).
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ from typing import NamedTuple
 import psycopg
 
 from emr_store.partitions import NOTE_EVERY_S
-from schemas.layout import BODY_START
 
 _LOCK = 0x76_77_72_74  # one at a time
 _LOCK_TIMEOUT = "5s"  # behind a long reader nothing else has to wait: the next hour will do
-_SLICE = timedelta(hours=1)  # batches stored in it are emptied in one transaction
-# What stays of a batch: header and signature, and a byte more, so that it is read like any other.
-HEAD_BYTES = BODY_START + 1
+# What points into bodies of batches before the reports of its days, by which it is known that a body may go.
+_OF_REPORTS = ("waveform", "device_alarm", "device_setting", "report")
 
 
 class Keep(NamedTuple):
@@ -38,108 +37,59 @@ class Dropped(NamedTuple):
 
 
 async def drop_old(conn: psycopg.AsyncConnection, keep: Keep) -> list[Dropped]:
-    """Drop what is older; what was dropped. Nothing while another does it. Each partition is its own transaction."""
-    if not await _is(conn, "SELECT pg_try_advisory_lock(%(lock)s)", {"lock": _LOCK}):
-        return []
-    out = []
-    # What points into bodies of batches before the reports of its days, by which it is known that a body may go.
-    of_reports = [(table, keep.reports) for table in ("waveform", "device_alarm", "device_setting", "report")]
-    for table, days in (*of_reports, ("report_minute", keep.minutes)):
-        if days:
-            out += [
-                part for name, take, part in await _partitions(conn, table) if await _drop(conn, name, take, part, days)
-            ]
-    if keep.batches:
-        out += await _empty_batches(conn, keep.batches)
-    await conn.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
-    return out
+    """Drop what is older; what was dropped. Nothing while another does it. Each partition is its own transaction.
 
-
-async def _partitions(conn: psycopg.AsyncConnection, table: str) -> list[tuple[str, str, Dropped]]:
-    """Of each partition or chunk the name, the SQL that takes it, and what it spans.
-
-    A month stays, empty: writers know that they have made it.
+    Raises psycopg.errors.LockNotAvailable where somebody reads a partition for long.
     """
-    months = await _is(conn, "SELECT relkind = 'p' FROM pg_class WHERE oid = %(table)s::regclass", {"table": table})
-    cursor = await conn.execute((_MONTHS_SQL if months else _CHUNKS_SQL).encode(), [table])
+    row = await (await conn.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])).fetchone()
+    if not (row and row[0]):
+        return []
+    try:
+        dropped = []
+        for table in _OF_REPORTS if keep.reports else ():
+            dropped += await _drop_rows(conn, table, keep.reports)
+        if keep.minutes:
+            dropped += await _drop_rows(conn, "report_minute", keep.minutes)
+        if keep.batches:
+            dropped += await _drop_bodies(conn, keep.batches)
+        return dropped
+    finally:
+        if not conn.closed:
+            await conn.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+
+
+async def _drop_rows(conn: psycopg.AsyncConnection, table: str, days: int) -> list[Dropped]:
+    keep = timedelta(days=days, seconds=2 * NOTE_EVERY_S)  # as old as a note may be
+    partitions = await (await conn.execute("SELECT * FROM row_partitions(%s)", [table])).fetchall()
     return [
-        (name, f"TRUNCATE {name}" if months else _DROP_CHUNK_SQL, Dropped(table, since, until))
-        for name, since, until in await cursor.fetchall()
+        Dropped(table, since, until)
+        for name, since, until in partitions
+        if await _drop(conn, "SELECT drop_rows(%s, %s, %s)", [table, name, keep])
     ]
 
 
-async def _drop(conn: psycopg.AsyncConnection, name: str, take: str, part: Dropped, days: int) -> bool:
-    """Drop a partition into which nothing was stored for so many days; whether it was, and held anything.
+async def _drop_bodies(conn: psycopg.AsyncConnection, days: int) -> list[Dropped]:
+    keep = timedelta(days=days)
+    dropped = []
+    for lane, part in await (await conn.execute(_BODIES_SQL)).fetchall():
+        if await _drop(conn, "SELECT drop_body(%s::int2, %s::bigint, %s)", [lane, part, keep]):
+            row = await (await conn.execute(_DROPPED_BODY_SQL, [lane, part << 24])).fetchone()
+            assert row is not None
+            dropped.append(Dropped("batch", *row))
+    return dropped
 
-    The days' notes are locked first, then the partition, as a writer does: afterwards nobody stores into it whose note
-    is not seen here.
-    """
-    span = {**part._asdict(), "keep": timedelta(days=days, seconds=2 * NOTE_EVERY_S)}  # as old as a note may be
+
+async def _drop(conn: psycopg.AsyncConnection, sql: str, parameters: list[object]) -> bool:
     async with conn.transaction():
         await conn.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'".encode())
-        if not await _is(conn, _OLD_SQL.format(locked="ORDER BY day FOR UPDATE"), span):
-            return False
-        await conn.execute(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE".encode())
-        if not await _is(conn, _OLD_SQL.format(locked=""), span) or not await _is(conn, _ANY_SQL.format(name), {}):
-            return False
-        await conn.execute(take.encode(), span)
-        if part.what == "report":
-            await conn.execute(f"UPDATE day_stored SET first_stored_at = NULL WHERE {_DAYS}".encode(), span)
-        await conn.execute(_NOTE_SQL, span)
-    return True
-
-
-async def _is(conn: psycopg.AsyncConnection, sql: str, named: dict[str, object]) -> bool:
-    row = await (await conn.execute(sql.encode(), named)).fetchone()
+        row = await (await conn.execute(sql.encode(), parameters)).fetchone()
     return bool(row and row[0])
 
 
-async def _empty_batches(conn: psycopg.AsyncConnection, days: int) -> list[Dropped]:
-    """Take the bodies of batches, and their verdicts, whose rows are all dropped; in the order they were stored in."""
-    out: list[Dropped] = []
-    limits = {"keep": timedelta(days=days), "slice": _SLICE}
-    while row := await (await conn.execute(_NEXT_BATCHES_SQL, limits)).fetchone():
-        stored = {"what": "batch", "since": row[0], "until": row[1], "head": HEAD_BYTES}
-        async with conn.transaction():
-            await conn.execute(
-                f"UPDATE batch SET sealed = substr(sealed, 1, %(head)s) WHERE {_STORED}".encode(), stored
-            )
-            await conn.execute(f"UPDATE seal SET judgement = '' WHERE {_STORED}".encode(), stored)
-            await conn.execute(_NOTE_SQL, stored | {"since": "epoch"})
-        out = [Dropped("batch", out[0].since if out else row[0], row[1])]
-    return out
-
-
-_DAYS = "day AT TIME ZONE 'UTC' >= %(since)s::timestamptz AND day AT TIME ZONE 'UTC' < %(until)s::timestamptz"
-_STORED = "stored_at >= %(since)s::timestamptz AND stored_at < %(until)s::timestamptz"
-_ANY_SQL = "SELECT EXISTS (SELECT FROM {})"
-_OLD_SQL = f"""
-SELECT coalesce(max(last_stored_at) < now() - %(keep)s, false)
-FROM (SELECT last_stored_at FROM day_stored WHERE {_DAYS} {{locked}}) AS d
+_BODIES_SQL = """
+SELECT name[1]::int2, name[2]::bigint
+FROM pg_class CROSS JOIN LATERAL regexp_match(relname, '^batch_body_(\\d+)_(\\d+)$') AS name
+WHERE relkind = 'r' AND relispartition AND name IS NOT NULL AND relnamespace =
+    (SELECT relnamespace FROM pg_class WHERE oid = 'batch_body'::regclass) ORDER BY 2, 1
 """
-_MONTHS_SQL = r"""
-SELECT inhrelid::regclass::text, b[1], b[2] FROM pg_inherits JOIN pg_class ON oid = inhrelid
-CROSS JOIN LATERAL regexp_match(pg_get_expr(relpartbound, oid), 'FROM \(''(.*)''\) TO \(''(.*)''\)') AS b
-WHERE inhparent = %s::regclass
-"""
-_CHUNKS_SQL = """
-SELECT format('%%I.%%I', chunk_schema, chunk_name), range_start::text, range_end::text
-FROM timescaledb_information.chunks WHERE hypertable_name = %s
-"""
-_DROP_CHUNK_SQL = """
-SELECT drop_chunks(%(what)s::regclass, newer_than => %(since)s::timestamptz, older_than => %(until)s::timestamptz)
-"""
-_NOTE_SQL = """
-INSERT INTO dropped SELECT %(what)s, %(since)s, %(until)s, coalesce(max(batch), 0) FROM batch
-ON CONFLICT (what, since) DO UPDATE SET until = excluded.until, last_batch = excluded.last_batch,
-    dropped_at = excluded.dropped_at
-"""
-# A slice of the oldest that were not emptied yet, up to where a row is left of any: the first that a day still has.
-_NEXT_BATCHES_SQL = """
-SELECT stored_at::text, least(stored_at + %(slice)s, now() - %(keep)s, kept_from)::text
-FROM (SELECT min(first_stored_at) AS kept_from FROM day_stored) AS d,
-    (SELECT stored_at FROM batch
-     WHERE stored_at >= coalesce((SELECT until FROM dropped WHERE what = 'batch'), 'epoch')
-     ORDER BY stored_at LIMIT 1) AS b
-WHERE stored_at < least(now() - %(keep)s, kept_from)
-"""
+_DROPPED_BODY_SQL = "SELECT stored_from::text, stored_to::text FROM dropped_body WHERE lane = %s AND first_batch = %s"

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import psycopg
 from numpy.typing import NDArray
 
 from emr_store.texts import texts_json_of
@@ -378,8 +379,8 @@ def sequence_rows(lot: Lot, spool: _Array) -> bytes:
 
 def chartable(lot: Lot) -> _Array:
     """Indices of the reports that `latest` may show: measurements whose moment is believed."""
-    future = (lot.flags & ReportFlag.FUTURE) != 0
-    return np.flatnonzero((lot.table.kind == Kind.METRIC) & ~future & (lot.table.record_count > 0))
+    believed = ((lot.flags & ReportFlag.FUTURE) == 0) & (lot.observed_at_us == lot.table.observed_at_us)
+    return np.flatnonzero((lot.table.kind == Kind.METRIC) & believed & (lot.table.record_count > 0))
 
 
 def newest(lot: Lot, reports: _Array) -> _Array:
@@ -389,3 +390,40 @@ def newest(lot: Lot, reports: _Array) -> _Array:
     ordered = np.stack([device[order], ids[order]])
     last = np.flatnonzero(np.append((np.diff(ordered) != 0).any(axis=0), True)) if len(order) else order
     return np.sort(reports[order[last]])
+
+
+# --- into the tables -------------------------------------------------------------------------------------------------
+
+
+def prepare(conn: psycopg.Connection) -> None:
+    """What a connection has of its own to write rows with."""
+    conn.execute("CREATE TEMPORARY TABLE latest_in (LIKE latest) ON COMMIT DELETE ROWS")
+
+
+def put(conn: psycopg.Connection, lot: Lot, now_us: int) -> None:
+    """Store all that is an index over these reports; inside the caller's transaction."""
+    copy(conn, "report", report_rows(lot))
+    waveform = lot.table.kind == Kind.WAVEFORM
+    if waveform.any():
+        copy(conn, "waveform", waveform_rows(lot, np.flatnonzero(waveform)))
+    forward = newest(lot, chartable(lot))
+    if len(forward):
+        copy(conn, "latest_in", latest_rows(lot, forward, now_us))
+        conn.execute(_LATEST_SQL)
+    copy(conn, "minute_touched", touched_rows(lot))
+
+
+def copy(conn: psycopg.Connection, table: str, data: bytes) -> None:
+    """COPY these rows, binary, into a table."""
+    with conn.cursor().copy(f"COPY {table} FROM STDIN (FORMAT BINARY)".encode()) as copying:
+        copying.write(data)
+
+
+_LATEST_SQL = """
+INSERT INTO latest AS l SELECT * FROM latest_in ORDER BY device, channel_set
+ON CONFLICT (device, channel_set) DO UPDATE SET
+    observed_at = excluded.observed_at, received_at = excluded.received_at, stored_at = excluded.stored_at,
+    flags = excluded.flags, batch = excluded.batch, leaf = excluded.leaf, value = excluded.value,
+    decimals = excluded.decimals, validity = excluded.validity, verdict = excluded.verdict, texts = excluded.texts
+WHERE excluded.observed_at >= l.observed_at
+"""

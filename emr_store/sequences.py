@@ -5,7 +5,17 @@ The view `sequence` adds up both, so that what it says never waits for this.
 
 from __future__ import annotations
 
+from typing import Any
+
 import psycopg
+from numpy.typing import NDArray
+
+from emr_store import rows
+
+
+def note(conn: psycopg.Connection, lot: rows.Lot, spool: NDArray[Any]) -> None:
+    """Note how far the devices of these reports have counted in their spools (V16, a report each)."""
+    rows.copy(conn, "sequence_noted", rows.sequence_rows(lot, spool))
 
 
 async def fold(conn: psycopg.AsyncConnection) -> None:

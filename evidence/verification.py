@@ -1,29 +1,25 @@
-"""What is proved of kept batches: pure, works offline on bytes and rows that somebody hands over.
+"""What is proved of kept bytes: pure, works offline on what somebody hands over.
 
-Proved: this registered key signed these bytes, this platform kept them in this order, and the rows equal them under
-this nomenclature. Not proved: that the device told the truth, whose patient it was, and that nothing is missing since
-the last checkpoint that left the house.
+Each function takes what a store has and what was signed, and answers in words what does not hold between them. Which
+rows those are, and in which order they are read, the store knows (`emr_store.proof`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
+from uuid import UUID
 
-import numpy as np
-
-from evidence.seal import batch_id, open_sealed, signed_by
-from evidence.statements import block_id, chain_hash, read_seal, seal_signed_by
-from schemas.batch import Table, read_header
-from schemas.block import judgement_arrays
+from evidence.block_seal import BlockSeal, read_seal
+from evidence.checkpoint import Checkpoint, read_checkpoint
+from evidence.log import Frontier
+from evidence.seal import FIRST_PREVIOUS, batch_id, signed_by
+from evidence.signature import key_id
+from evidence.tree import merkle_root
+from schemas.batch import Header
 from schemas.errors import LayoutError
-from schemas.report import Kind
-
-# Two findings that are none where retention took what they speak of; whether it did, the store knows.
-ROW_GONE = "the row is gone"
-VERDICTS_CHANGED = "the kept verdicts are not those that were signed"
+from schemas.report import Lane
 
 
 class Finding(NamedTuple):
@@ -33,142 +29,218 @@ class Finding(NamedTuple):
     what: str
 
 
-class KeptSeal(NamedTuple):
-    """A link of the chain as the store keeps it; `judgement` is plain."""
+class OutsideCheckpoint(NamedTuple):
+    """A checkpoint that was kept outside the database: the name of its file, and the signed note."""
 
-    position: int
-    seal: bytes
-    batch_ids: bytes
-    judgement: bytes
-    chain_hash: bytes
-
-    @property
-    def ids(self) -> list[bytes]:
-        """The ids of its batches, in order."""
-        return [self.batch_ids[i : i + 32] for i in range(0, len(self.batch_ids), 32)]
-
-
-class KeptBatch(NamedTuple):
-    """A batch as the store keeps it; `first_report` and `first_record` say where its judgement begins."""
-
-    number: int
-    batch_id: bytes
-    first_report: int
-    first_record: int
-    sealed: bytes
-
-
-class KeptRow(NamedTuple):
-    """A row of `report`, instants in microseconds; None in `value` is a null; `validity` is 16 x marks + validity."""
-
-    leaf: int
-    device: bytes
-    observed_at_us: int
-    received_at_us: int
-    sequence: int
-    kind: int
-    flags: int
-    channels: bytes
-    value: Sequence[float | None]
-    validity: Sequence[int] | None
-    verdict: Sequence[int] | None
+    name: str
+    note: bytes
 
 
 @dataclass(frozen=True)
-class Keys:
-    """Public keys (SubjectPublicKeyInfo) by key id."""
+class Trust:
+    """What is believed because it did not come from the database: public keys (SubjectPublicKeyInfo) and checkpoints.
 
-    edges: Mapping[bytes, bytes]
-    platform: Mapping[bytes, bytes]
-
-
-def check_seal(kept: KeptSeal, previous_chain: bytes, previous_position: int, keys: Keys) -> list[Finding]:
-    """The seal itself: signature, judgement, the chain's link to the one before."""
-    where = f"seal {kept.position}"
-    found: list[Finding] = []
-    if kept.position != previous_position + 1:
-        found.append(Finding(where, f"the seals between {previous_position} and it are gone"))
-    elif kept.chain_hash != chain_hash(previous_chain, kept.seal):
-        found.append(Finding(where, "the chain is broken: this seal or one before it is not what was kept"))
-    try:
-        statement = read_seal(kept.seal)
-        public = keys.platform.get(statement.key_id)
-        if public is None or not seal_signed_by(kept.seal, public):
-            found.append(Finding(where, "no platform key signed it"))
-    except LayoutError as error:
-        return [*found, Finding(where, str(error))]
-    if statement.block_id != block_id(kept.ids):
-        found.append(Finding(where, "it was signed over other batches"))
-    if statement.judgement_hash != sha256(kept.judgement).digest():
-        found.append(Finding(where, VERDICTS_CHANGED))
-    return found
-
-
-def check_head(kept: KeptBatch, seal: KeptSeal, keys: Keys) -> list[Finding]:
-    """A batch's header alone: its edge's signature, its place in the seal. `kept.sealed` may be without its body."""
-    where = f"batch {kept.number}"
-    try:
-        public = keys.edges.get(read_header(kept.sealed).key_id)
-    except LayoutError as error:
-        return [Finding(where, f"its bytes are damaged ({error})")]
-    found = []
-    if not batch_id(kept.sealed) == kept.batch_id in seal.ids:
-        found.append(Finding(where, "its seal does not speak of it"))
-    if public is None or not signed_by(kept.sealed, public):
-        found.append(Finding(where, "no registered edge key signed it"))
-    return found
-
-
-def check_batch(
-    kept: KeptBatch, seal: KeptSeal, report_rows: Sequence[KeptRow], totals: tuple[int, int], keys: Keys
-) -> list[Finding]:
-    """A batch: its edge's signature, its root, its place in the seal; and the rows over it.
-
-    `totals` are the reports and records of its seal's whole block, `report_rows` all rows that name this batch.
+    Empty: nothing was given, and what then rests on the database's own word is not proved.
     """
-    where = f"batch {kept.number}"
+
+    platform_keys: tuple[bytes, ...] = ()
+    edge_keys: tuple[bytes, ...] = ()
+    checkpoints: tuple[OutsideCheckpoint, ...] = ()
+
+
+class KeyRing:
+    """Public keys by their id."""
+
+    def __init__(self, keys: Iterable[bytes]) -> None:
+        self._by_id = {key_id(public_der): public_der for public_der in keys}
+
+    def __contains__(self, ident: bytes) -> bool:
+        return ident in self._by_id
+
+    def get(self, ident: bytes) -> bytes | None:
+        """The key of this id."""
+        return self._by_id.get(ident)
+
+    def open_checkpoint(self, note: bytes) -> Checkpoint:
+        """The checkpoint that one of these keys signed; raises LayoutError where none did."""
+        problem = LayoutError("signature", "no key to check it by")
+        for public_der in self._by_id.values():
+            try:
+                return read_checkpoint(note, public_der)
+            except LayoutError as error:
+                problem = error
+        raise problem
+
+
+class RootClaim(NamedTuple):
+    """That the log had this root at this size; `who` names where that is written."""
+
+    who: str
+    size: int
+    root: bytes
+
+
+@dataclass
+class LogReplay:
+    """A log built anew, leaf by leaf, and held against every root that somebody signed or kept."""
+
+    frontier: Frontier
+    claims: dict[int, list[RootClaim]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    proved: int = 0
+
+    def expect(self, claim: RootClaim) -> None:
+        """Hold the log against this root when it has this size; a log that is longer already is no proof of it."""
+        self.claims.setdefault(claim.size, []).append(claim)
+        if claim.size == self.frontier.size:
+            self._compare()
+
+    def append(self, leaf_hash: bytes) -> None:
+        """The next leaf."""
+        self.frontier.append(leaf_hash)
+        if self.frontier.size in self.claims:
+            self._compare()
+
+    def _compare(self) -> None:
+        for claim in self.claims.pop(self.frontier.size):
+            if claim.root == self.frontier.root():
+                self.proved += 1
+                continue
+            what = f"the log's first {claim.size} entries are not those that it was signed over: the log was changed"
+            self.findings.append(Finding(claim.who, what))
+
+    def finish(self) -> None:
+        """Roots of a larger log than there is: what came after was taken away."""
+        for size in sorted(self.claims):
+            for claim in self.claims[size]:
+                what = (
+                    f"it was signed over {size} entries of the log, and the log has {self.frontier.size}:"
+                    " the database was put back to an earlier state"
+                )
+                self.findings.append(Finding(claim.who, what))
+        self.claims.clear()
+
+
+def check_checkpoints(notes: Sequence[tuple[int, bytes]], origin: str, keys: KeyRing) -> list[Finding]:
+    """The checkpoints that a store keeps of one log, (size column, note) by size: clocks may be set back."""
+    found: list[Finding] = []
+    last = -1
+    for size, note in notes:
+        where = f"checkpoint at size {size} of {origin}"
+        try:
+            checkpoint = keys.open_checkpoint(note)
+        except LayoutError as error:
+            found.append(Finding(where, f"the platform's key did not sign it ({error})"))
+            continue
+        if (checkpoint.size, checkpoint.origin) != (size, origin):
+            found.append(Finding(where, f"it speaks of {checkpoint.origin} at size {checkpoint.size}"))
+        if checkpoint.size < last:
+            found.append(Finding(where, f"it is smaller than the one before it ({last})"))
+        last = max(last, checkpoint.size)
+    return found
+
+
+def check_seal(where: str, statement: bytes, leaves: Mapping[int, bytes], keys: KeyRing) -> list[Finding]:
+    """A seal: its signature, and its root over the validation leaves of its batches (by their place in the seal)."""
     try:
-        _, table = open_sealed(kept.sealed)
-        flags, verdicts, values = judgement_arrays(seal.judgement, *totals)
+        seal, told = read_seal(statement)
     except LayoutError as error:
         return [Finding(where, f"its bytes are damaged ({error})")]
-    first_report, first_record = kept.first_report, kept.first_record
-    if not (0 <= first_report <= len(flags) - len(table) and 0 <= first_record <= len(verdicts) - len(table.cells)):
-        return [Finding(where, "its place among the signed verdicts is not one")]
-    found = check_head(kept, seal, keys)
-    expected = set(np.flatnonzero(table.kind != Kind.WAVEFORM).tolist())
-    seen: set[int] = set()
-    for row in report_rows:
-        leaf, there = row.leaf, f"{where} leaf {row.leaf}"
-        if leaf in seen or leaf not in expected:
-            found.append(Finding(there, "a row that no report is behind"))
-            continue
-        seen.add(leaf)
-        records = slice(*table.record_start[leaf : leaf + 2].tolist())
-        judged = slice(first_record + records.start, first_record + records.stop)
-        flag = int(flags[first_report + leaf])
-        found += [Finding(there, w) for w in _differences(table, records, row, flag, verdicts[judged], values[judged])]
-    return found + [Finding(f"{where} leaf {leaf}", ROW_GONE) for leaf in sorted(expected - seen)]
+    found: list[Finding] = []
+    public_der = keys.get(told.key_id)
+    if public_der is None:
+        found.append(Finding(where, "a key that is not the platform's signed it"))
+    elif not told.is_signed_by(public_der):
+        found.append(Finding(where, "its signature does not hold: it was changed after it was signed"))
+    missing = [index for index in range(seal.batches) if index not in leaves]
+    if missing or len(leaves) != seal.batches:
+        found.append(Finding(where, _missing_batches(seal, missing, leaves)))
+    elif merkle_root([leaves[index] for index in range(seal.batches)]) != seal.root:
+        what = "its batches, or the validation results kept with them, are not those that it was signed over"
+        found.append(Finding(where, what))
+    return found
 
 
-def _differences(
-    table: Table, records: slice, row: KeptRow, flags: int, verdicts: np.ndarray, values: np.ndarray
-) -> list[str]:
-    """What differs between a row and the report that it is an index over."""
-    leaf = row.leaf
-    validity = (table.marks[records].astype(np.int16) << 4 | table.validity[records]).tolist()
-    observed, received = int(table.observed_at_us[leaf]), int(table.received_at_us[leaf])
-    # The store keeps an absurd moment under the time of receipt (emr_store.writer.ABSURD_FUTURE_US).
-    moments = (observed, received) if observed > received else (observed,)
-    pairs = (
-        ("device", row.device == table.device[leaf].tobytes()),
-        ("moment", row.observed_at_us in moments and row.received_at_us == received),
-        ("sequence", row.sequence == int(table.sequence[leaf])),
-        ("kind", row.kind == int(table.kind[leaf])),
-        ("flags", row.flags == flags),
-        ("channels", row.channels == table.channel_bytes[records].tobytes()),
-        ("value", list(row.value) == [None if np.isnan(v) else float(v) for v in values]),
-        ("validity", list(row.validity or [0] * len(validity)) == validity),
-        ("verdict", list(row.verdict or [0] * len(validity)) == verdicts.tolist()),
-    )
-    return [f"the row's {name} is not what was sealed" for name, equal in pairs if not equal]
+def _missing_batches(seal: BlockSeal, missing: Sequence[int], leaves: Mapping[int, bytes]) -> str:
+    if not missing:
+        return f"it was signed over {seal.batches} batches, and {len(leaves)} say that they are its"
+    places = ", ".join(str(index + 1) for index in missing[:5])
+    return f"of the {seal.batches} batches that it was signed over {len(missing)} are gone (place {places})"
+
+
+CALENDAR_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # the years 1 to 9999
+
+
+class BatchHead(NamedTuple):
+    """What the columns of a batch's row say of it."""
+
+    batch_id: bytes
+    edge: bytes
+    spool: bytes
+    lane: int
+    batch_no: int
+    created_at_us: int
+    reports: int
+    records: int
+
+
+def check_head(head: BatchHead, header: Header, sealed: bytes, keys: KeyRing) -> list[str]:
+    """A batch's header: its edge's signature, and the columns that people find it by."""
+    found: list[str] = []
+    if batch_id(sealed) != head.batch_id:
+        found.append("its bytes are not those of the batch id in its row")
+    public_der = keys.get(header.key_id)
+    if public_der is None:
+        found.append(f"it names the key {header.key_id.hex()[:16]}, which is no registered edge's")
+    elif not signed_by(sealed, public_der):
+        found.append("its edge's signature does not hold")
+    # A clock may say anything: what no calendar has is kept as its first or last moment.
+    created_at_us = min(max(header.created_at_us, CALENDAR_US[0]), CALENDAR_US[1])
+    signed_fields = BatchHead(
+        head.batch_id, header.edge, header.spool, int(header.lane), header.batch_no, created_at_us,
+        header.report_count, header.record_count,
+    )  # fmt: skip
+    for name, kept, signed in zip(BatchHead._fields, head, signed_fields, strict=True):
+        if kept != signed:
+            found.append(f"its row's {name} is not what its edge signed")
+    return found
+
+
+class StreamLinks:
+    """The hash of the header before, in each batch of a stream: batches may come in any order.
+
+    A batch whose header names none says nothing of the one before. What is held is one end a stream, and one for each
+    gap.
+    """
+
+    def __init__(self) -> None:
+        self._heads: dict[tuple[bytes, bytes, int, int], set[bytes]] = {}
+        self._wanted: dict[tuple[bytes, bytes, int, int], list[bytes]] = {}
+        self.checked = 0
+
+    def check(self, header: Header, ident: bytes) -> list[str]:
+        """Follow the links from this batch to the one before it, and from the one after it to this."""
+        found: list[str] = []
+        stream = (header.edge, header.spool, int(header.lane))
+        before, here = (*stream, header.batch_no - 1), (*stream, header.batch_no)
+        if before in self._heads:
+            self.checked += 1
+            heads = self._heads.pop(before)
+            if header.previous not in (*heads, FIRST_PREVIOUS):
+                found.append(f"the batch before it in its stream, number {header.batch_no - 1}, is another than signed")
+        elif header.previous != FIRST_PREVIOUS:
+            self._wanted.setdefault(before, []).append(header.previous)
+        wanted = self._wanted.pop(here, None)
+        if wanted is None:
+            self._heads.setdefault(here, set()).add(ident)
+            return found
+        self.checked += 1
+        if ident not in wanted:
+            found.append(f"the batch after it in its stream, number {header.batch_no + 1}, was signed after another")
+        return found
+
+
+def stream_words(edge: bytes, lane: int, batch_no: int) -> str:
+    """A batch in words, as its edge knows it."""
+    name = Lane(lane).name.lower() if lane in {int(known) for known in Lane} else f"lane {lane}"
+    return f"edge {str(UUID(bytes=edge))[:8]}, {name}, number {batch_no}"

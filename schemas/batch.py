@@ -373,6 +373,8 @@ def read_header(sealed: bytes) -> Header:
     if any(zeros):
         raise LayoutError("padding")
     header = Header(Lane(lane), *fields)
+    if header.batch_no > layout.BATCH_NO_MAX:
+        raise LayoutError("batch-no", "a number that no range can hold")
     if not 0 < header.report_count <= layout.REPORTS_MAX or header.plain_bytes > layout.PLAIN_BYTES_MAX:
         raise LayoutError("counts", f"{header.report_count} reports, {header.plain_bytes} bytes")
     return header

@@ -1,7 +1,7 @@
 """A block: sealed batches as they came, beside them a verdict and a value in the canonical unit for each record.
 
-What `validate` writes and every later stage, the seal and the transaction work on. Beside it the other message of the
-hospital's topics: a quarantined message, which travels on as bytes with a reason.
+What `validate` writes, signed, to `<lane>.signed`; what `alert` and the transaction work on. The other message of that
+topic is `evidence.dead_letter`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from numpy.typing import NDArray
 from schemas import layout
 from schemas.errors import LayoutError
 
-BLOCK_MAGIC = b"VWBLOCK\x01"
-QUARANTINE_MAGIC = b"VWQUARA\x01"
-# Blocks are closed at this size of sealed bytes or after this wait, whichever comes first.
-BLOCK_BYTES = 512 * 1024
+BLOCK_MAGIC = b"VWBLOCK\x02"
+BLOCK_BYTES = 512 * 1024  # sealed bytes that a stage works at once
+# A block is closed before what it holds, all that is added to its batches included, is more than this. The largest
+# batch that there can be, alone, is less: 1.1 MiB sealed, 0.4 MiB of flags, verdicts and values.
+BLOCK_MESSAGE_BYTES = 1536 * 1024
 BLOCK_BATCHES_MAX = 4096
+BATCH_ADDS_BYTES = 4 + 8  # its size and when it was appended
+REPORT_ADDS_BYTES = 2  # flags
+RECORD_ADDS_BYTES = 1 + 8  # verdict and value
 _HEAD = struct.Struct("<8s32sqIIII")  # magic · nomenclature hash · validated_at · batches, reports, records · zeros
-_QUARANTINE = struct.Struct("<8sBHH3x")  # magic · receipted · lengths of reason and topic
+BLOCK_HEAD_BYTES = _HEAD.size
 
 
 class Verdict(IntEnum):
@@ -62,11 +66,18 @@ class ReportFlag(IntFlag):
     NO_TIME = 8  # the message carried none: observed_at = received_at
     GAP = 16  # an earlier report of this device and spool has not come on this lane yet
     DOUBTFUL_TIME = 32  # a stated time could not be read: observed_at is the next readable one
+    EXPIRED_KEY = 64  # its edge's key had expired when it came, and had not yet when the batch was made
+    FILED_AT_RECEIPT = 128  # observed at a moment that no clock can mean: filed under its receipt (schemas/filed_at.py)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Sealed batches and what was judged of their reports (flags) and records (verdicts, values)."""
+    """Sealed batches and what was judged of their reports (flags) and records (verdicts, values).
+
+    `appended_at_us` is when the broker appended each batch to its raw topic. The seal does not cover it: it is the
+    broker's own word, which no signature of ours makes any truer, and whoever could change it on the way could as well
+    hold the whole message back. Alarms alone use it (what is old does not ring), and it is not stored.
+    """
 
     nomenclature_hash: bytes
     validated_at_us: int
@@ -74,11 +85,21 @@ class Block:
     flags: NDArray[Any]  # u2, a report each: ReportFlag
     verdicts: NDArray[Any]  # u1, a record each: Verdict
     values: NDArray[Any]  # f8, a record each, in the metric's canonical unit; NaN where there is none
+    appended_at_us: NDArray[Any]  # i8, a batch each
 
     @property
-    def judgement(self) -> bytes:
-        """Flags, verdicts and values as they travel: the bytes whose hash is signed."""
+    def validation(self) -> bytes:
+        """Flags, verdicts and values of all batches, as they travel behind them."""
         return self.flags.tobytes() + self.verdicts.tobytes() + self.values.tobytes()
+
+    def validations(self, counts: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Flags, verdicts and values of each batch, as its leaf in the seal has it; `counts`: reports, records."""
+        out, report, record = [], 0, 0
+        for reports, records in counts:
+            flags, of_records = self.flags[report : report + reports], slice(record, record + records)
+            out.append(flags.tobytes() + self.verdicts[of_records].tobytes() + self.values[of_records].tobytes())
+            report, record = report + reports, record + records
+        return out
 
     def encode(self) -> bytes:
         """The message."""
@@ -87,13 +108,19 @@ class Block:
             len(self.batches), len(self.flags), len(self.verdicts), 0,
         )  # fmt: skip
         sizes = np.array([len(b) for b in self.batches], "<u4").tobytes()
-        return b"".join((head, sizes, *self.batches, self.judgement))
+        appended = self.appended_at_us.astype("<i8").tobytes()
+        return b"".join((head, sizes, appended, *self.batches, self.validation))
 
 
-def judgement_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Flags, verdicts and values of `Block.judgement`; raises LayoutError on a wrong size."""
+def bytes_in_block(sealed_bytes: int, reports: int, records: int) -> int:
+    """How many bytes of a block's message are of one batch: its own, and what is added to them."""
+    return sealed_bytes + BATCH_ADDS_BYTES + REPORT_ADDS_BYTES * reports + RECORD_ADDS_BYTES * records
+
+
+def validation_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Flags, verdicts and values of `Block.validation`, or of one batch; raises LayoutError on a wrong size."""
     if len(data) != 2 * reports + 9 * records:
-        raise LayoutError("counts", "judgement")
+        raise LayoutError("counts", "validation")
     return (
         np.frombuffer(data, "<u2", reports),
         np.frombuffer(data, "u1", records, 2 * reports),
@@ -106,57 +133,23 @@ def read_block(message: bytes) -> Block:
     if len(message) < _HEAD.size or message[:8] != BLOCK_MAGIC:
         raise LayoutError("magic")
     _, nomenclature, validated_at, batches, reports, records, zero = _HEAD.unpack_from(message)
-    if zero or not 0 < batches <= BLOCK_BATCHES_MAX or _HEAD.size + 4 * batches > len(message):
+    first_batch = _HEAD.size + BATCH_ADDS_BYTES * batches
+    if zero or not 0 < batches <= BLOCK_BATCHES_MAX or first_batch > len(message):
         raise LayoutError("counts")
     sizes = np.frombuffer(message, "<u4", batches, _HEAD.size).astype(np.int64)
-    ends = _HEAD.size + 4 * batches + np.cumsum(sizes)
+    appended = np.frombuffer(message, "<i8", batches, _HEAD.size + 4 * batches)
+    ends = first_batch + np.cumsum(sizes)
     if int(ends[-1]) > len(message) or int(sizes.max()) > layout.SEALED_BYTES_MAX:
         raise LayoutError("counts", "batches")
     sealed = tuple(message[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True))
-    arrays = judgement_arrays(message[int(ends[-1]) :], reports, records)
-    return Block(nomenclature, validated_at, sealed, *arrays)
+    arrays = validation_arrays(message[int(ends[-1]) :], reports, records)
+    return Block(nomenclature, validated_at, sealed, *arrays, appended_at_us=appended)
 
 
 def verdict_class_counts(verdicts: NDArray[Any]) -> NDArray[Any]:
     """i64[4]: accepted, missing, unmapped, doubtful, which a stored report's values add up to; NOT_A_VALUE is none."""
     counts: NDArray[Any] = np.bincount(verdicts // 10, minlength=10)[:4]
     return counts
-
-
-@dataclass(frozen=True)
-class Quarantine:
-    """A message that could not be judged, travelling on to the table `dead`.
-
-    `receipted` says that its edge is told "quarantined" (its signature held); an unknown edge is told nothing.
-    """
-
-    reason: str
-    topic: str
-    receipted: bool
-    message: bytes
-
-    def encode(self) -> bytes:
-        """The message."""
-        reason, topic = self.reason.encode(), self.topic.encode()
-        return (
-            _QUARANTINE.pack(QUARANTINE_MAGIC, self.receipted, len(reason), len(topic)) + reason + topic + self.message
-        )
-
-
-def read_quarantine(message: bytes) -> Quarantine:
-    """A quarantined message as `Quarantine.encode` wrote it; raises LayoutError for anything else."""
-    if len(message) < _QUARANTINE.size or message[:8] != QUARANTINE_MAGIC:
-        raise LayoutError("magic")
-    _, receipted, reason, topic = _QUARANTINE.unpack_from(message)
-    at = _QUARANTINE.size
-    end = at + reason + topic
-    if len(message) < end:
-        raise LayoutError("size")
-    try:
-        words = message[at : at + reason].decode(), message[at + reason : end].decode()
-    except UnicodeDecodeError:
-        raise LayoutError("not-utf-8", "quarantine") from None
-    return Quarantine(*words, bool(receipted), message[end:])
 
 
 def parted(sizes: Sequence[int], bytes_max: int) -> Iterator[slice]:

@@ -11,7 +11,9 @@ import numpy as np
 BATCH_MAGIC = b"VWBATCH\x02"
 SUITE_P256_SHA256 = 1
 CODEC_ZSTD = 1
-SIGNATURE_BYTES = 64
+SIGNATURE_BYTES_BY_SUITE = {SUITE_P256_SHA256: 64}  # r || s
+SIGNATURE_BYTES = SIGNATURE_BYTES_BY_SUITE[SUITE_P256_SHA256]  # of a batch's header
+BATCH_NO_MAX = 2**63 - 2  # the database keeps ranges of numbers: int8, whose upper end is excluded
 FRAME_BYTES_MAX = 256 * 1024  # one frame of a device
 CUT_BYTES = 512 * 1024  # a batch is cut at this plain size
 PLAIN_BYTES_MAX = 1024 * 1024  # cut size plus the largest report, with room

@@ -16,11 +16,12 @@ class Topic(NamedTuple):
 
 
 HOUR_MS = 3_600_000
-# Downstream of validate a message is a block: the sealed batches beside their verdicts.
+# Downstream of `judge` a message is a block: the sealed batches beside their validation, signed.
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 RECEIPTS = "receipts"
 RECEIPT_PARTITIONS = 64  # an edge reads one of them
-ALERTS = "alerts"
+ALERTS = "alerts"  # signed transitions
+ALERTS_OPEN = "alerts.open"  # key = device: its whole set of open episodes, so that the newest message is the truth
 
 
 def raw(lane: Lane) -> str:
@@ -28,13 +29,8 @@ def raw(lane: Lane) -> str:
     return f"{lane.name.lower()}.raw"
 
 
-def valid(lane: Lane) -> str:
-    """Blocks with verdicts; alert and sign read it."""
-    return f"{lane.name.lower()}.valid"
-
-
 def signed(lane: Lane) -> str:
-    """Signed blocks; store reads it."""
+    """Validated and signed blocks, and dead letters; store and alert read it."""
     return f"{lane.name.lower()}.signed"
 
 
@@ -44,7 +40,8 @@ def receipt_partition(edge: bytes, partitions: int = RECEIPT_PARTITIONS) -> int:
 
 
 TOPICS: tuple[Topic, ...] = (
-    *(Topic(name(lane), 24 * HOUR_MS, MESSAGE_BYTES_MAX) for lane in Lane for name in (raw, valid, signed)),
+    *(Topic(name(lane), 24 * HOUR_MS, MESSAGE_BYTES_MAX) for lane in Lane for name in (raw, signed)),
     Topic(RECEIPTS, 24 * HOUR_MS, 64 * 1024, partitions=RECEIPT_PARTITIONS),
     Topic(ALERTS, 7 * 24 * HOUR_MS, 256 * 1024),
+    Topic(ALERTS_OPEN, 7 * 24 * HOUR_MS, 256 * 1024),
 )

@@ -1,1 +1,1 @@
-"""The hospital process: validate, sign, store, alert, deliver, each a stage between topics."""
+"""The hospital process: judge, store, alert, each a stage between topics."""

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import faust
 import structlog
 
-from emr_store.connect import StoreError, open_store
+from emr_store.connect import StoreError, open_store, with_role
 from emr_store.registry import note_platform_key
 from emr_store.retention import Keep
+from emr_store.roles import RETENTION, WRITER
 from runtime import config as configuration
 from runtime import keys, logs, metrics
 from runtime.watchdog import AttemptsWatchdog
+from schemas import topics
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
-from stream_processors import alert, app, broker, stage
+from stream_processors import alarms, alert, app, background, broker, stage
+from stream_processors.alert import OpenEpisodes
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
-from stream_processors.stage import Output, Stage
-from stream_processors.work import Alert, Judge, Store, deliver_receipts, drop_old, summarise
+from stream_processors.judging import Judge
+from stream_processors.stage import Send
+from stream_processors.storing import Store
 
 BROKER_WAIT_S = 1.0
 EXIT_STALLED = 70
@@ -37,15 +41,13 @@ def limits(config: ProcessorsConfig) -> list[alert.Limit]:
     ]
 
 
-async def prepare(name: str, config: ProcessorsConfig) -> dict[alert.Key, alert.Episode]:
-    """Wait for the broker, make its topics, and for the alerts learn which episodes are open."""
+async def prepare(config: ProcessorsConfig) -> None:
+    """Wait for the broker, and make its topics."""
     while True:
         try:
             await broker.ensure_topics(config)
-            episodes: dict[alert.Key, alert.Episode] = {}
-            if name == "alert":
-                alert.replay(await broker.kept_transitions(config), episodes)
-            return episodes
+            await broker.stamp_topics(config)
+            return
         except Exception as error:  # noqa: BLE001  whatever it is, the broker is not there yet
             _log.info("waiting for the broker", kafka=config.kafka, error=type(error).__name__)
             await asyncio.sleep(BROKER_WAIT_S)
@@ -60,33 +62,53 @@ def note_key(where: str, key: keys.SigningKey) -> None:
         _log.warning("platform key not noted", error=type(error).__name__)
 
 
-Send = Callable[[Sequence[Output]], Awaitable[None]]
-
-
 def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.App:
     """The faust app of one of the three, ready to run."""
     broker.security(config)  # what is wrong with it is said at once; the wait for the broker would not end
-    where, key = conninfo(config), keys.load(config.key_file, allow_demo=config.demo)
+    where, key = with_role(conninfo(config), WRITER), keys.load(config.key_file, allow_demo=config.demo)
     watchdog = AttemptsWatchdog(config.stall_s, lambda: broker.end_at_once(EXIT_STALLED))
     watchdog.start()
-    episodes = asyncio.run(prepare(name, config))
-    stages: list[Stage]
-    background: Callable[[Send], Sequence[Awaitable[None]]]
+    asyncio.run(prepare(config))
     if name == "judge":
         judge = Judge(where, key, config.registry_every_s)
-        stages, background = app.judge_stages(judge, lanes), lambda send: [judge.keep_fresh()]
-    elif name == "store":
-        note_key(where, key)
-        committed = asyncio.Event()
-        stores = {lane: Store(where, key, committed.set) for lane in lanes}
-        stages = app.store_stages(stores, Store(where, key, committed.set), where)
-        keep = Keep(config.keep_reports_days, config.keep_minutes_days, config.keep_batches_days)
-        background = lambda send: [  # noqa: E731
-            deliver_receipts(where, committed, send), summarise(where), drop_old(where, keep)
-        ]  # fmt: skip
-    else:
-        stages, background = app.alert_stages(Alert(limits(config), episodes)), lambda send: []
-    return app.build(name, config, stages, watchdog, background)
+        return app.build(name, config, app.judge_stages(judge, lanes), watchdog, lambda send: [judge.keep_fresh()])
+    if name == "store":
+        return _store_worker(name, config, lanes, key, watchdog)
+
+    async def load() -> OpenEpisodes:
+        return alarms.open_episodes(await broker.newest_values(config, topics.ALERTS_OPEN), key.public_der)
+
+    alarming = alarms.Alarms(limits(config), key, load)
+    return app.build(
+        name,
+        config,
+        app.alert_stages(alarming),
+        watchdog,
+        background=lambda send: [alarming.keep_reconciled(where, send)],
+        assigned=alarming.assigned,
+    )
+
+
+def _store_worker(
+    name: str, config: ProcessorsConfig, lanes: Sequence[Lane], key: keys.SigningKey, watchdog: AttemptsWatchdog
+) -> faust.App:
+    where = with_role(conninfo(config), WRITER)
+    note_key(where, key)
+    committed = asyncio.Event()
+    stores = {lane: Store(where, key, committed.set) for lane in lanes}
+    stages = app.store_stages(stores, alarms.AlarmFiling(where, key), Store(where, key, committed.set))
+    keep = Keep(config.keep_reports_days, config.keep_minutes_days, config.keep_batches_days)
+
+    def tasks(send: Send) -> list[Awaitable[None]]:
+        return [
+            background.deliver_receipts(where, key, committed, send),
+            background.keep_sealing(where, config.site, key),
+            background.summarise(where),
+            background.drop_old(with_role(conninfo(config), RETENTION), keep),
+            background.note_limits(where, config.limits),
+        ]
+
+    return app.build(name, config, stages, watchdog, tasks)
 
 
 def main(arguments: Sequence[str]) -> None:

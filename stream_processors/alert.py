@@ -1,33 +1,42 @@
 """Alert: limits per metric on live blocks; one open episode per device, channel and side, opened and resolved.
 
-Pure: blocks and the open episodes in, transitions out. A transition goes to the topic `alerts` before it goes into the
-database, and its id follows from what caused it: said twice, it is the same transition.
+Pure: signed blocks and the open episodes in, transitions out. A transition goes to the topic `alerts` before it goes
+into the database, and its id follows from what caused it: emitted twice, it is the same transition.
+
+What is old does not ring. A value's age is how long its batch was not made after the report had come (by the edge's
+clock alone) and how long it is since the broker appended that batch (by ours alone): an edge whose clock is wrong is
+neither silenced nor believed to be fresh. What is older than LATE_AFTER_US opens as late; the first fresh value that is
+beyond the limit too confirms it.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from prometheus_client import Counter
 
-from evidence.seal import open_body
+from emr_store.signed_block import SignedBlock
 from schemas.batch import Table
 from schemas.block import Block, ReportFlag, Verdict
 from schemas.nomenclature import METRIC_BY_CODE, comparable_units
 from schemas.report import COMPARATOR_BITS, COMPARATORS, Mark, RecordKind
-from schemas.transition import Transition
+from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
 
 _NAMESPACE = uuid.UUID("4f6f1f1c-5d6b-5a0e-8f0b-616c65727473")
-EPISODES_MAX = 100_000
+DEVICES_MAX = 10_000  # that have an open episode
+EPISODES_PER_DEVICE_MAX = 100  # so that a device's whole set fits a message of `alerts.open`
+LATE_AFTER_US = 60 * 1_000_000
 _UNBELIEVED = int(ReportFlag.LATE | ReportFlag.FUTURE)
 NAME_BYTES = 20  # of a device and one of its channels
 _SIGNS = {int(marks): sign for sign, marks in COMPARATORS.items()}
 _Array = NDArray[Any]
+_not_opened = Counter("vitalwire_episodes_not_opened", "Values beyond a limit while too many episodes were open")
 
 
 _compared = lru_cache(comparable_units)
@@ -45,52 +54,61 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priority: str = "medium"
 
 
-class Episode(msgspec.Struct, frozen=True):
-    """An open episode: its id, and since when."""
-
-    id: str
-    opened_at_us: int
+OpenEpisodes = dict[bytes, dict[Condition, Episode]]  # by device
 
 
-Key = tuple[bytes, str]  # device, condition: code-channel-side
-
-
-class Side(NamedTuple):
+class LimitSide(NamedTuple):
     """One side of a limit; `sign` turns it so that beyond is above."""
 
     limit: Limit
-    name: str
+    side: Side
     bound: float
     sign: int
 
-    def condition(self, channel: int) -> str:
-        """What an episode of this channel is called: `150456-0-low`."""
-        return f"{self.limit.code}-{channel}-{self.name}"
+    def condition(self, channel: int) -> Condition:
+        """What an episode of this channel is about."""
+        return Condition(ConditionKind.LIMIT, self.limit.code, channel, self.side)
 
-    def channel(self, condition: str) -> int | None:
-        """The channel of such an episode; None where it is of another side or limit."""
-        code, _, rest = condition.partition("-")
-        channel, _, name = rest.partition("-")
-        return int(channel) if (code, name) == (str(self.limit.code), self.name) and channel.isdecimal() else None
+    def concerns(self, condition: Condition) -> bool:
+        """Whether an episode of this condition is of this side of this limit."""
+        return condition.code == self.limit.code and condition.side == self.side
 
 
-def evaluate(blocks: Sequence[Block], limits: Sequence[Limit], open_episodes: dict[Key, Episode]) -> list[Transition]:
-    """Transitions that these blocks cause, in order; `open_episodes` (device, condition) is kept up to date."""
+def sides(limits: Sequence[Limit]) -> Iterator[LimitSide]:
+    """Each side on which a limit is set."""
+    for limit in limits:
+        for side, bound, sign in ((Side.LOW, limit.low, -1), (Side.HIGH, limit.high, 1)):
+            if bound is not None:
+                yield LimitSide(limit, side, bound, sign)
+
+
+def evaluate(
+    blocks: Sequence[SignedBlock], limits: Sequence[Limit], open_episodes: OpenEpisodes, now_us: int
+) -> list[Transition]:
+    """Transitions that these blocks cause, in order; `open_episodes` is kept up to date."""
     out: list[Transition] = []
-    for block in blocks if limits else ():
-        table = Table.join([open_body(b)[1] for b in block.batches])
+    for signed in blocks if limits else ():
+        table, block = Table.join(signed.tables), signed.block
         accepted = (block.verdicts == Verdict.ACCEPTED) | (block.verdicts == Verdict.ACCEPTED_BOUND)
         believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & accepted
-        for limit in limits:
-            compared = believed & (table.code == limit.code) & np.isin(table.unit, _compared(limit.code))
-            for name, bound, sign in (("low", limit.low, -1), ("high", limit.high, 1)):
-                if bound is not None:
-                    side = Side(limit, name, bound, sign)
-                    out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes)
+        age_us = _age_us(signed, table, now_us)
+        for side in sides(limits):
+            code = side.limit.code
+            compared = believed & (table.code == code) & np.isin(table.unit, _compared(code))
+            out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes, age_us)
     return out
 
 
-def _beyond_and_within(table: Table, values: NDArray[Any], records: NDArray[Any], side: Side) -> tuple[_Array, _Array]:
+def _age_us(signed: SignedBlock, table: Table, now_us: int) -> _Array:
+    """How old each report is; a clock that stepped back meanwhile makes nothing younger than its other part says."""
+    counts = [header.report_count for header in signed.headers]
+    created_at_us = np.repeat([header.created_at_us for header in signed.headers], counts)
+    since_appended_us = np.repeat(now_us - signed.block.appended_at_us, counts)
+    age: _Array = np.maximum(created_at_us - table.received_at_us, 0) + np.maximum(since_appended_us, 0)
+    return age
+
+
+def _beyond_and_within(table: Table, values: _Array, records: _Array, side: LimitSide) -> tuple[_Array, _Array]:
     """Whether each value is surely beyond this side of the limit, and whether it is surely within.
 
     "Below 70" is beyond a low limit of 70 or more and within a high limit of 70 or more; of others it says nothing.
@@ -109,27 +127,39 @@ def _beyond_and_within(table: Table, values: NDArray[Any], records: NDArray[Any]
 
 
 def _transitions(
-    table: Table, block: Block, records: NDArray[Any], side: Side, open_episodes: dict[Key, Episode]
+    table: Table, block: Block, records: _Array, side: LimitSide, open_episodes: OpenEpisodes, age_us: _Array
 ) -> list[Transition]:
     """One side over one block: values are looked at singly only where the limit is crossed or an episode open."""
     values = block.values[records]
     beyond, within = _beyond_and_within(table, values, records, side)
-    waiting = [(device, channel) for device, name in open_episodes if (channel := side.channel(name)) is not None]
-    if not beyond.any() and not waiting:
+    open_now = [
+        device + condition.channel.to_bytes(4, "little")
+        for device, episodes in open_episodes.items()
+        for condition in episodes
+        if side.concerns(condition)
+    ]
+    if not beyond.any() and not open_now:
         return []
     reports = table.report_of_record[records]
     names = np.concatenate([_octets(table.device[reports], 16), _octets(table.channel[records], 4)], axis=1)
     names, moments = names.view(f"V{NAME_BYTES}")[:, 0], table.observed_at_us[reports]
-    open_now = [device + channel.to_bytes(4, "little") for device, channel in waiting]
     wanted = np.concatenate([names[beyond], np.frombuffer(b"".join(open_now), names.dtype)])
     concerned = np.isin(names, wanted) & (beyond | within)
     out: list[Transition] = []
     for i in np.flatnonzero(concerned)[np.argsort(moments[concerned], kind="stable")].tolist():
-        device, condition = table.device[reports[i]].tobytes(), side.condition(int(table.channel[records[i]]))
-        crossing = _cross(open_episodes, (device, condition), bool(beyond[i]), int(moments[i]))
-        if crossing is not None:
-            said = _said(table, records[i], float(values[i]), side, crossing.opened)
-            out.append(_transition(crossing, side.limit.priority, said))
+        report, record = int(reports[i]), int(records[i])
+        compared = _Compared(
+            device=table.device[report].tobytes(),
+            condition=side.condition(int(table.channel[record])),
+            priority=side.limit.priority,
+            beyond=bool(beyond[i]),
+            at_us=int(moments[i]),
+            age_us=int(age_us[report]),
+            message=_message(table, record, float(values[i]), side, opened=bool(beyond[i])),
+        )
+        transition = _cross(open_episodes, compared)
+        if transition is not None:
+            out.append(transition)
     return out
 
 
@@ -137,54 +167,155 @@ def _octets(column: _Array, width: int) -> _Array:
     return np.ascontiguousarray(column).view(np.uint8).reshape(-1, width)
 
 
-class _Crossing(NamedTuple):
-    """An episode that opens or ends."""
+class _Compared(NamedTuple):
+    """A value that is surely beyond its limit, or surely within."""
 
-    device: uuid.UUID
-    condition: str
-    episode: Episode
-    opened: bool
+    device: bytes
+    condition: Condition
+    priority: str
+    beyond: bool
     at_us: int
+    age_us: int
+    message: str
+
+    @property
+    def late(self) -> bool:
+        return self.age_us > LATE_AFTER_US
 
 
-def _cross(open_episodes: dict[Key, Episode], key: Key, beyond: bool, at_us: int) -> _Crossing | None:
-    """What a value beyond its limit or within it changes; None: nothing."""
-    episode = open_episodes.get(key)
-    device = uuid.UUID(bytes=key[0])
-    if beyond == (episode is not None):
-        return None
+def _cross(open_episodes: OpenEpisodes, value: _Compared) -> Transition | None:
+    """What a value changes; None: nothing. One from before the episode neither ends nor confirms it."""
+    episode = open_episodes.get(value.device, {}).get(value.condition)
     if episode is None:
-        if len(open_episodes) >= EPISODES_MAX:
-            return None
-        episode = Episode(str(uuid.uuid5(_NAMESPACE, f"{device}/{key[1]}/{at_us}")), at_us)
-        open_episodes[key] = episode
-    elif at_us < episode.opened_at_us:
-        return None  # a value from before the episode does not end it
+        return _open(open_episodes, value) if value.beyond else None
+    if value.at_us < episode.opened_at_us:
+        return None
+    if not value.beyond:
+        kind, message = TransitionKind.RESOLVED, value.message
+    elif episode.late and not value.late:
+        kind, message = TransitionKind.CONFIRMED, value.message
     else:
-        del open_episodes[key]
-    return _Crossing(device, key[1], episode, beyond, at_us)
+        return None
+    transition = transition_of(
+        episode, kind, device=value.device, at_us=value.at_us, by="limits", message=message, late=value.late
+    )
+    apply(transition, open_episodes)
+    return transition
 
 
-def _said(table: Table, record: int, value: float, side: Side, opened: bool) -> str:
+def _open(open_episodes: OpenEpisodes, value: _Compared) -> Transition | None:
+    of_device = open_episodes.get(value.device)
+    full = len(open_episodes) >= DEVICES_MAX if of_device is None else len(of_device) >= EPISODES_PER_DEVICE_MAX
+    if full:
+        _not_opened.inc()
+        return None
+    condition = value.condition
+    cause = f"{condition.code}-{condition.channel}-{condition.side}/{value.at_us}"
+    message = f"{value.message}, {value.age_us // LATE_AFTER_US} min old" if value.late else value.message
+    episode = Episode(
+        id=str(uuid.uuid5(_NAMESPACE, f"{uuid.UUID(bytes=value.device)}/{cause}")),
+        condition=condition,
+        priority=value.priority,
+        opened_at_us=value.at_us,
+        message=message,
+        late=value.late,
+    )
+    transition = transition_of(
+        episode, TransitionKind.OPENED, device=value.device, at_us=value.at_us, by="limits", message=message,
+        late=value.late,
+    )  # fmt: skip
+    apply(transition, open_episodes)
+    return transition
+
+
+def _message(table: Table, record: int, value: float, side: LimitSide, *, opened: bool) -> str:
     short = METRIC_BY_CODE[side.limit.code].short
     sign = _SIGNS.get(int(table.marks[record] & COMPARATOR_BITS), "")
     beyond = ">" if side.sign > 0 else "<"
     return f"{short} {sign}{value:g} {beyond} {side.bound:g}" if opened else f"{short} back in limits"
 
 
-def _transition(crossing: _Crossing, priority: str, message: str) -> Transition:
-    _, condition, episode, opened, at_us = crossing
+def transition_of(
+    episode: Episode, kind: TransitionKind, *, device: bytes, at_us: int, by: str, message: str, late: bool = False
+) -> Transition:
+    """A transition of this episode."""
     return Transition(
-        str(uuid.uuid5(_NAMESPACE, f"{episode.id}/{opened}/{at_us}")), episode.id, str(crossing.device), condition,
-        priority, opened, at_us, episode.opened_at_us, message,
-    )  # fmt: skip
+        id=str(uuid.uuid5(_NAMESPACE, f"{episode.id}/{kind}/{at_us}")),
+        episode=episode.id,
+        kind=kind,
+        at_us=at_us,
+        by=by,
+        device=str(uuid.UUID(bytes=device)),
+        condition=episode.condition,
+        priority=episode.priority,
+        opened_at_us=episode.opened_at_us,
+        message=message,
+        late=late,
+    )
 
 
-def replay(transitions: Sequence[Transition], open_episodes: dict[Key, Episode]) -> None:
-    """Bring the open episodes to where these transitions left them: after a restart, from the topic `alerts`."""
-    for t in transitions:
-        key = (uuid.UUID(t.device).bytes, t.condition)
-        if t.opened:
-            open_episodes[key] = Episode(t.episode, t.opened_at_us)
-        elif key in open_episodes and open_episodes[key].id == t.episode:
-            del open_episodes[key]
+def apply(transition: Transition, open_episodes: OpenEpisodes) -> None:
+    """Bring the open episodes to where this transition leaves them; one of another episode changes nothing."""
+    device = uuid.UUID(transition.device).bytes
+    of_device = open_episodes.setdefault(device, {})
+    if transition.kind != TransitionKind.RESOLVED:
+        of_device[transition.condition] = Episode(
+            id=transition.episode,
+            condition=transition.condition,
+            priority=transition.priority,
+            opened_at_us=transition.opened_at_us,
+            message=transition.message,
+            late=transition.late,
+        )
+    elif (known := of_device.get(transition.condition)) is not None and known.id == transition.episode:
+        del of_device[transition.condition]
+    if not of_device:
+        del open_episodes[device]
+
+
+class StoredEpisode(NamedTuple):
+    """An episode that is open in the database."""
+
+    device: bytes
+    episode: Episode
+
+
+def reconcile(
+    open_episodes: OpenEpisodes, stored_open: Sequence[StoredEpisode], stored_resolved: set[str],
+    limits: Sequence[Limit], resolved_here: Mapping[str, object], now_us: int,
+) -> list[Transition]:  # fmt: skip
+    """Compare what is open here with what the database says; `open_episodes` is kept up to date.
+
+    An episode that the database has as resolved is dropped here, one that is open there and unknown here is resumed
+    (but for `resolved_here`: those ids were resolved a moment ago and are not filed yet). The transitions end what
+    nobody could end any more: an episode beside another of the same condition, and one whose limit is gone.
+    """
+    for device, episodes in list(open_episodes.items()):
+        left = {condition: e for condition, e in episodes.items() if e.id not in stored_resolved}
+        if left:
+            open_episodes[device] = left
+        else:
+            del open_episodes[device]
+    out: list[Transition] = []
+    for device, episode in stored_open:
+        known = open_episodes.get(device, {}).get(episode.condition)
+        if episode.id in resolved_here or (known is not None and known.id == episode.id):
+            continue
+        if known is None:
+            open_episodes.setdefault(device, {})[episode.condition] = episode
+        else:
+            message = "goes on as another episode"
+            out.append(_ended(device, episode, by="platform", message=message, now_us=now_us))
+    limited = list(sides(limits))
+    for device, episodes in list(open_episodes.items()):
+        for condition, episode in list(episodes.items()):
+            if not any(side.concerns(condition) for side in limited):
+                transition = _ended(device, episode, by="configuration", message="no limit any more", now_us=now_us)
+                apply(transition, open_episodes)
+                out.append(transition)
+    return out
+
+
+def _ended(device: bytes, episode: Episode, *, by: str, message: str, now_us: int) -> Transition:
+    kind = TransitionKind.RESOLVED
+    return transition_of(episode, kind, device=device, at_us=now_us, by=by, message=message)

@@ -1,7 +1,7 @@
 """The hospital process, as a table: topic -> function -> topic.
 
-    <lane>.raw -> validate -> <lane>.valid -> sign -> <lane>.signed -> store -> the record, receipts
-                              live.valid  -> alert -> alerts -> filed in the record
+    <lane>.raw -> judge -> <lane>.signed -> store -> the record, receipts
+                           live.signed   -> alert -> alerts, alerts.open; alerts -> filed in the record
 
 Three faust apps, each a process of its own: alerts flow while the store waits for its database.
 """
@@ -20,46 +20,90 @@ from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.report import Lane
 from stream_processors import stage
+from stream_processors.alarms import AlarmFiling, Alarms
 from stream_processors.broker import SESSION_TIMEOUT_S, security, watch_topics
 from stream_processors.config import ProcessorsConfig
 from stream_processors.fetch import fetch_promptly
-from stream_processors.stage import Output, Stage
-from stream_processors.work import WRITERS, Alert, Judge, Store, file_alerts
+from stream_processors.judging import Judge
+from stream_processors.stage import Output, Send, Stage
+from stream_processors.storing import WRITERS, Store
 
 STORE_BYTES = 4 * 1024 * 1024  # a transaction
+# What is sent again and what is live lock the same row of the ledger: neither waits long for the other.
+STORE_BYTES_BY_LANE = {Lane.BACKFILL: 512 * 1024}
 METADATA_AGE_MS = 5000  # a topic that was made a moment ago is seen this soon; the default is five minutes
 
 
 def judge_stages(judge: Judge, lanes: Sequence[Lane]) -> list[Stage]:
-    """validate and sign."""
-    stages = []
-    for lane in lanes:
-        validate, sign = partial(judge.validate, lane), partial(judge.sign, lane)
-        poison, done = partial(judge.quarantine, lane), partial(judge.validated, lane)
-        stages.append(Stage("validate", topics.raw(lane), 200, 0.05, validate, poison, done))
-        stages.append(Stage("sign", topics.valid(lane), 50, 0.01, sign, poison))
-    return stages
-
-
-def store_stages(stores: Mapping[Lane, Store], filing: Store, conninfo: str) -> list[Stage]:
-    """store, and the filing of alerts."""
+    """Validate and sign."""
     return [
-        *(Stage("store", topics.signed(n), 50, 0.02, s.store, s.poison, bytes_max=STORE_BYTES, ways=WRITERS, way=way)
-          for n, s in stores.items() for way in range(WRITERS)),
-        Stage("file", topics.ALERTS, 100, 0.05, partial(file_alerts, conninfo), filing.poison),
-    ]  # fmt: skip
+        Stage(
+            name="judge",
+            source=topics.raw(lane),
+            take=200,
+            within_s=0.05,
+            work=partial(judge.validate_and_sign, lane),
+            dead_letter=partial(judge.dead_letter, lane),
+            done=partial(judge.sent, lane),
+        )
+        for lane in lanes
+    ]
 
 
-def alert_stages(alert: Alert) -> list[Stage]:
-    """alert: the live lane only; a value of an hour ago rings nobody up."""
-    return [Stage("alert", topics.valid(Lane.LIVE), 20, 0.05, alert.evaluate, alert.skip, alert.said)]
+def store_stages(stores: Mapping[Lane, Store], filing: AlarmFiling, filing_store: Store) -> list[Stage]:
+    """Store, and the filing of alarms."""
+    storing = [
+        Stage(
+            name="store",
+            source=topics.signed(lane),
+            take=50,
+            within_s=0.02,
+            work=of_lane.store,
+            dead_letter=of_lane.dead_letter,
+            bytes_max=STORE_BYTES_BY_LANE.get(lane, STORE_BYTES),
+            workers=WRITERS,
+            worker_index=index,
+        )
+        for lane, of_lane in stores.items()
+        for index in range(WRITERS)
+    ]
+    filed = Stage(
+        name="file",
+        source=topics.ALERTS,
+        take=100,
+        within_s=0.05,
+        work=filing.file,
+        dead_letter=filing_store.dead_letter,
+    )
+    return [*storing, filed]
+
+
+def alert_stages(alarms: Alarms) -> list[Stage]:
+    """Alert: the live lane only; a value of an hour ago rings nobody up."""
+    live = Stage(
+        name="alert",
+        source=topics.signed(Lane.LIVE),
+        take=20,
+        within_s=0.05,
+        work=alarms.evaluate,
+        dead_letter=alarms.skip,
+        done=alarms.sent,
+    )
+    return [live]
 
 
 def build(
-    name: str, config: ProcessorsConfig, stages: Sequence[Stage], watchdog: AttemptsWatchdog,
-    background: Callable[[Callable[[Sequence[Output]], Awaitable[None]]], Sequence[Awaitable[None]]],
-) -> faust.App:  # fmt: skip
-    """A faust app of these stages; the settings are those whose behaviour was measured (docs/adr/0004)."""
+    name: str,
+    config: ProcessorsConfig,
+    stages: Sequence[Stage],
+    watchdog: AttemptsWatchdog,
+    background: Callable[[Send], Sequence[Awaitable[None]]],
+    assigned: Callable[[], None] = lambda: None,
+) -> faust.App:
+    """A faust app of these stages; the settings are those whose behaviour was measured (docs/adr/0004).
+
+    `assigned` is called when this worker was given partitions.
+    """
     app = faust.App(
         f"vitalwire-{name}",
         broker=f"kafka://{config.kafka.replace(',', ';')}",
@@ -97,7 +141,12 @@ def build(
         async def body(stream: Any, each: Stage = each) -> None:
             await stage.run(each, stream, send, watchdog)
 
-        app.agent(topic(each.source), name=f"{each.name}:{each.source}:{each.way}")(body)
+        app.agent(topic(each.source), name=f"{each.name}:{each.source}:{each.worker_index}")(body)
+
+    async def on_assigned(*_: Any, **__: Any) -> None:
+        assigned()
+
+    app.on_partitions_assigned.connect(on_assigned)
 
     @app.task  # type: ignore[untyped-decorator]  # faust's own
     async def begin() -> None:

@@ -33,7 +33,7 @@ class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """vitalwire processors: validate, sign, store, alert."""
+    """vitalwire processors: judge, store, alert."""
 
     kafka: Annotated[str, Meta(description="bootstrap servers, host:port, comma between")] = "127.0.0.1:9092"
     kafka_ca: Annotated[Path | None, Meta(description="CA file: TLS to the broker when set")] = None
@@ -48,6 +48,14 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "platform.key"
     )
     demo: Annotated[bool, Meta(description="accept keys that were made for the demo")] = False
+    site: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$",
+            description="this site's name, in lower case: it stands in every checkpoint of the log",
+            examples=["st-mary"],
+        ),
+    ] = "site"
     partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create, but receipts")] = 4
     replication: Annotated[int, Meta(ge=1, le=9, description="replicas of every topic we create")] = 1
     registry_every_s: Annotated[float, Meta(gt=0, description="how often the registry is read again")] = 5.0

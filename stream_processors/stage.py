@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
+from aiokafka import errors
 from prometheus_client import Counter, Histogram
 
 from emr_store.connect import StoreError, is_poison
@@ -22,10 +23,13 @@ from schemas.block import BLOCK_BYTES, parted
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 5.0
+DEAD_LETTER_ATTEMPTS_MAX = 8
+LOG_APPEND_TIME = 1  # timestamp type of Kafka's record batches
 _log = structlog.get_logger("stage")
 _messages = Counter("vitalwire_stage_messages", "Messages that a stage finished", ["stage"])
 _retries = Counter("vitalwire_stage_retries", "Attempts that failed and were made again", ["stage"])
 _poisoned = Counter("vitalwire_stage_poisoned", "Messages that a stage gave up on", ["stage"])
+_abandoned = Counter("vitalwire_stage_abandoned", "Messages that not even a dead letter could be made of", ["stage"])
 _seconds = Histogram("vitalwire_stage_lot_seconds", "Time for a lot, retries included", ["stage"])
 
 
@@ -36,6 +40,7 @@ class Message:
     topic: str
     partition: int
     value: bytes
+    appended_at_us: int | None = None  # when the broker appended it; None where it does not stamp
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,9 @@ class Stage:
     """A stage between topics.
 
     A lot is what comes within `within_s`, at most `take` messages; it is worked in parts of `bytes_max`. Where a stage
-    is there several times, each is one `way` of as many `ways`, and has its share of the partitions. `poison` says what
-    becomes of one message that the work cannot take, with its reason; it is retried like work. `done` is called when
-    the outputs of a part are with the broker: only then may the work remember it.
+    has several workers, each has its index and its share of the partitions. `dead_letter` says what becomes of one
+    message that the work cannot take, with its reason; it is retried like work. `done` is called when the outputs of a
+    part are with the broker: only then may the work remember it.
     """
 
     name: str
@@ -69,11 +74,11 @@ class Stage:
     take: int
     within_s: float
     work: Work
-    poison: Callable[[Message, str], Awaitable[Sequence[Output]]]
+    dead_letter: Callable[[Message, str], Awaitable[Sequence[Output]]]
     done: Callable[[], None] = lambda: None
     bytes_max: int = BLOCK_BYTES
-    ways: int = 1
-    way: int = 0
+    workers: int = 1
+    worker_index: int = 0
 
 
 # Why a stage waits now, by stage and topic: what /readyz says.
@@ -87,12 +92,20 @@ async def run(stage: Stage, stream: Any, send: Send, watchdog: AttemptsWatchdog)
     async for events in stream.noack_take(stage.take, within=stage.within_s):
         mine = []
         for event in events:
-            if event.message.partition % stage.ways == stage.way:
+            if event.message.partition % stage.workers == stage.worker_index:
                 mine.append(event)
             else:
-                event.ack()  # of a message that several ways see, faust takes the last one's
+                event.ack()  # of a message that several workers see, faust takes the last one's
         for part in parted([len(e.value) for e in mine], stage.bytes_max):
-            lot = [Message(e.message.topic, e.message.partition, e.value) for e in mine[part]]
+            lot = [
+                Message(
+                    topic=event.message.topic,
+                    partition=event.message.partition,
+                    value=event.value,
+                    appended_at_us=_appended_at_us(event.message),
+                )
+                for event in mine[part]
+            ]
             with _seconds.labels(stage.name).time(), watchdog.work() as attempted:
                 await attempt(stage, lot, send, attempted)
             for event in mine[part]:
@@ -100,9 +113,15 @@ async def run(stage: Stage, stream: Any, send: Send, watchdog: AttemptsWatchdog)
             _messages.labels(stage.name).inc(len(lot))
 
 
+def _appended_at_us(message: Any) -> int | None:
+    """The broker's own stamp; a producer's (its clock may be wrong by hours) is none."""
+    stamped = message.timestamp_type == LOG_APPEND_TIME and message.timestamp is not None
+    return round(message.timestamp * 1_000_000) if stamped else None
+
+
 async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: Callable[[], None]) -> None:
-    """Work a lot until it is done: with back-off while a service is away; one by one where a message is poison."""
-    delay_s, name = BACKOFF_FIRST_S, f"{stage.name}{stage.way or ''} of {stage.source}"
+    """Work a lot until it is done: with back-off while a service is away; singly where a message cannot be worked."""
+    delay_s, name = BACKOFF_FIRST_S, f"{stage.name}{stage.worker_index or ''} of {stage.source}"
     while True:
         attempted()
         try:
@@ -131,19 +150,23 @@ async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: C
 async def _give_up(stage: Stage, message: Message, error: Exception, send: Send, attempted: Callable[[], None]) -> None:
     reason = f"{stage.name}:{type(error).__name__}"
     _poisoned.labels(stage.name).inc()
-    _log.error("poison", stage=stage.name, reason=reason, topic=message.topic, bytes=len(message.value))
-    delay_s = BACKOFF_FIRST_S
-    while True:
+    _log.error("dead letter", stage=stage.name, reason=reason, topic=message.topic, bytes=len(message.value))
+    delay_s, refused = BACKOFF_FIRST_S, 0
+    while refused < DEAD_LETTER_ATTEMPTS_MAX:
         attempted()
         try:
-            await send(await stage.poison(message, reason))
+            await send(await stage.dead_letter(message, reason))
             return
         except asyncio.CancelledError:
             raise
         except Exception as again:  # noqa: BLE001  as above
+            refused += not _transient(again)
             _log.warning("again", stage=stage.name, error=type(again).__name__, detail=_first_line(again))
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, BACKOFF_MAX_S)
+    # The lane goes on: nobody was given a receipt, so that its edge still has it and sends it again.
+    _abandoned.labels(stage.name).inc()
+    _log.error("abandoned", stage=stage.name, reason=reason, topic=message.topic, bytes=len(message.value))
 
 
 def _first_line(error: Exception) -> str:
@@ -151,8 +174,24 @@ def _first_line(error: Exception) -> str:
     return str(error).split("\n")[0][:200]
 
 
-def _transient(error: Exception) -> bool:
+def _transient(error: BaseException) -> bool:
     """Whether it lies with a service and not with the message."""
     if isinstance(error, StoreError):
         return not is_poison(error)
-    return isinstance(error, (OSError, TimeoutError)) or type(error).__module__.startswith(("aiokafka", "kafka"))
+    if isinstance(error, _REFUSED_FOR_GOOD):
+        return False
+    if isinstance(error, (OSError, TimeoutError)):
+        return True
+    room = type(error).__module__.partition(".")[0]
+    if room == "faust" and error.__cause__ is not None:  # it wraps what its producer raised
+        return _transient(error.__cause__)
+    return room in {"aiokafka", "kafka"}
+
+
+# What the broker, or the client before it, says of one message; the other errors are of connections and brokers.
+_REFUSED_FOR_GOOD = (
+    errors.InvalidTimestampError,
+    errors.MessageSizeTooLargeError,
+    errors.RecordListTooLargeError,
+    errors.RecordTooLargeError,
+)

@@ -3,65 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from hashlib import sha256
+from dataclasses import dataclass, field, replace
 
-from emr_store.writer import SignedBlock
-from evidence.seal import batch_id, open_body
-from evidence.statements import SEAL_BYTES, block_id, read_seal, seal_signed_by
-from schemas.block import QUARANTINE_MAGIC, Block, Quarantine, read_block, read_quarantine
+from emr_store.signed_block import SignedBlock
+from evidence.dead_letter import DeadLetter
+from schemas.block import Block
 from schemas.errors import LayoutError
+from stream_processors.signed_message import open_message
 
 
-def open_message(message: bytes, platform_public_der: bytes) -> SignedBlock | Quarantine:
-    """What a message of `<lane>.signed` holds.
+@dataclass
+class Contents:
+    """What a lot of messages holds; `forged` counts those of the dead letters that the platform did not sign."""
 
-    Raises LayoutError where this platform did not sign it, or did not sign this: a broker is not trusted either.
-    """
-    if message.startswith(QUARANTINE_MAGIC):
-        return read_quarantine(message)
-    seal, rest = message[:SEAL_BYTES], message[SEAL_BYTES:]
-    statement = read_seal(seal)
-    if not seal_signed_by(seal, platform_public_der):
-        raise LayoutError("signature", "seal")
-    block = read_block(rest)
-    if statement.block_id != block_id([batch_id(b) for b in block.batches]):
-        raise LayoutError("seal", "another block")
-    if statement.judgement_hash != sha256(block.judgement).digest():
-        raise LayoutError("seal", "another judgement")
-    opened = [open_body(b, checked=True) for b in block.batches]
-    headers, tables = tuple(h for h, _ in opened), tuple(t for _, t in opened)
-    if sum(map(len, tables)) != len(block.flags) or sum(h.record_count for h in headers) != len(block.verdicts):
-        raise LayoutError("counts", "judgement")
-    return SignedBlock(seal, block, headers, tables)
+    blocks: list[SignedBlock] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    forged: int = 0
 
 
-def apart(signed: SignedBlock) -> list[Block]:
-    """Each batch of a block as a block of its own, judged as it was."""
-    block, report, record = signed.block, 0, 0
-    out: list[Block] = []
-    for sealed, header in zip(block.batches, signed.headers, strict=True):
-        of_reports = slice(report, report + header.report_count)
-        of_records = slice(record, record + header.record_count)
-        flags, verdicts, values = block.flags[of_reports], block.verdicts[of_records], block.values[of_records]
-        out.append(replace(block, batches=(sealed,), flags=flags, verdicts=verdicts, values=values))
-        report, record = of_reports.stop, of_records.stop
-    return out
-
-
-def sort_messages(
-    messages: Sequence[bytes], topic: str, platform_public_der: bytes
-) -> tuple[list[SignedBlock], list[Quarantine]]:
-    """Blocks and quarantined messages of a lot; what is neither is quarantined with its reason."""
-    blocks: list[SignedBlock] = []
-    quarantined: list[Quarantine] = []
+def sort_messages(messages: Sequence[bytes], topic: str, platform_public_der: bytes) -> Contents:
+    """Blocks and dead letters of a lot. What the platform did not sign is a dead letter that nobody is told of."""
+    contents = Contents()
     for message in messages:
         try:
             item = open_message(message, platform_public_der)
         except LayoutError as error:
-            item = Quarantine(error.reason, topic, False, message)
-        if isinstance(item, Quarantine):
-            quarantined.append(item)
+            item = DeadLetter(error.reason, topic, None, message)
+            contents.forged += 1
+        if isinstance(item, DeadLetter):
+            contents.dead_letters.append(item)
         else:
-            blocks.append(item)
-    return blocks, quarantined
+            contents.blocks.append(item)
+    return contents
+
+
+def apart(signed: SignedBlock) -> list[Block]:
+    """Each batch of a block as a block of its own, validated as it was."""
+    block, report, record = signed.block, 0, 0
+    out: list[Block] = []
+    for index, (sealed, header) in enumerate(zip(block.batches, signed.headers, strict=True)):
+        of_reports = slice(report, report + header.report_count)
+        of_records = slice(record, record + header.record_count)
+        out.append(
+            replace(
+                block,
+                batches=(sealed,),
+                flags=block.flags[of_reports],
+                verdicts=block.verdicts[of_records],
+                values=block.values[of_records],
+                appended_at_us=block.appended_at_us[index : index + 1],
+            )
+        )
+        report, record = of_reports.stop, of_records.stop
+    return out

@@ -13,11 +13,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evidence.dead_letter import DeadLetter
+from evidence.receipt import ReceiptOutcome
 from evidence.seal import open_sealed, signed_by
 from schemas import layout
 from schemas.batch import Header, Table, check, read_header
-from schemas.block import BLOCK_BYTES, Block, Quarantine, ReportFlag, Verdict, parted
+from schemas.block import (
+    BLOCK_HEAD_BYTES,
+    BLOCK_MESSAGE_BYTES,
+    Block,
+    ReportFlag,
+    Verdict,
+    bytes_in_block,
+    parted,
+)
 from schemas.errors import LayoutError
+from schemas.filed_at import filed_at_us
 from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_CODE, storage
 from schemas.report import ClockQuality, Kind, Mark, RecordKind, Validity
 
@@ -25,6 +36,7 @@ _Array = NDArray[Any]
 LATE_US = 10 * 60 * 1_000_000  # observed this long before it was received: kept as late
 FUTURE_US = 60 * 1_000_000  # observed this long after it was received: its moment is not believed
 DRIFT_US = 5 * 1_000_000  # device clock and edge clock apart
+KEY_GRACE_US = 30 * 24 * 3600 * 1_000_000  # a key that expired still speaks so long for batches of before
 STREAMS_MAX = 10_000  # remembered for gaps; an edge has a few
 
 
@@ -57,63 +69,124 @@ class Judgement(NamedTuple):
     values: _Array
 
 
-def validate(topic: str, messages: Sequence[bytes], memory: Memory, now_us: int) -> list[Block | Quarantine]:
-    """Judge sealed batches, in order: blocks of those that hold, and each that does not with its reason."""
-    out: list[Block | Quarantine] = []
-    good: list[tuple[bytes, Header, Table]] = []
-    for message in messages:
-        reason, receipted = "", False
-        try:
-            reason = refusal(message, memory.registry, now_us)
-            if not reason:
-                receipted = True  # a registered edge signed it: whatever is wrong now, its edge is told
-                good.append((message, *open_sealed(message, checked=True)))
-        except LayoutError as error:
-            reason = error.reason
-        if reason:
-            out.append(Quarantine(reason, topic, receipted, message))
+def validate(
+    topic: str,
+    messages: Sequence[bytes],
+    memory: Memory,
+    now_us: int,
+    appended_at_us: Sequence[int] | None = None,
+) -> list[Block | DeadLetter]:
+    """Validate sealed batches, in order: blocks of those that hold, and each that does not with its reason.
+
+    `appended_at_us` is when the broker appended each message; None: now.
+    """
+    out: list[Block | DeadLetter] = []
+    good: list[Opened] = []
+    for message, appended_us in zip(messages, appended_at_us or [now_us] * len(messages), strict=True):
+        item = _open(topic, message, memory.registry, now_us, min(appended_us, now_us))
+        if isinstance(item, Opened):
+            good.append(item)
+        else:
+            out.append(item)
     good, bad = _canonical(good)
-    out += [Quarantine(reason, topic, True, message) for message, reason in bad]
-    for part in parted([len(message) for message, _, _ in good], BLOCK_BYTES):
-        chosen = good[part]
-        table = Table.join([t for _, _, t in chosen])
-        gaps = np.repeat([_gap(memory, h) for _, h, _ in chosen], [h.report_count for _, h, _ in chosen])
-        flags, verdicts, values = judge(table, gaps)
-        out.append(Block(NOMENCLATURE_HASH, now_us, tuple(m for m, _, _ in chosen), flags, verdicts, values))
+    out += [DeadLetter(reason, topic, ReceiptOutcome.QUARANTINED, message) for message, reason in bad]
+    sizes = [bytes_in_block(len(each.sealed), each.header.report_count, each.header.record_count) for each in good]
+    for part in parted(sizes, BLOCK_MESSAGE_BYTES - BLOCK_HEAD_BYTES):
+        out.append(_block(good[part], memory, now_us))
     return out
 
 
-Opened = tuple[bytes, Header, Table]
+class Opened(NamedTuple):
+    """A batch that a registered edge signed, its root checked."""
+
+    sealed: bytes
+    header: Header
+    table: Table
+    appended_at_us: int
+    flags: int  # of each of its reports: ReportFlag
+
+
+def _open(
+    topic: str, message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int, appended_us: int
+) -> Opened | DeadLetter:
+    """A message opened; what is longer than a batch can be is cut, and is nobody's."""
+    kept = message[: layout.SEALED_BYTES_MAX]
+    try:
+        admission = admit(message, registry, now_us)
+    except LayoutError as error:
+        return DeadLetter(error.reason, topic, None, kept)
+    if admission.reason:
+        return DeadLetter(admission.reason, topic, admission.outcome, kept)
+    try:
+        return Opened(message, *open_sealed(message, checked=True), appended_us, admission.flags)
+    except LayoutError as error:  # a registered edge signed it: whatever is wrong now, its edge is told
+        return DeadLetter(error.reason, topic, ReceiptOutcome.QUARANTINED, kept)
+
+
+def _block(batches: Sequence[Opened], memory: Memory, now_us: int) -> Block:
+    table = Table.join([each.table for each in batches])
+    counts = [each.header.report_count for each in batches]
+    gaps = np.repeat([_gap(memory, each.header) for each in batches], counts)
+    of_batches = np.repeat(np.array([each.flags for each in batches], np.uint16), counts)
+    flags, verdicts, values = judge(table, gaps)
+    return Block(
+        nomenclature_hash=NOMENCLATURE_HASH,
+        validated_at_us=now_us,
+        batches=tuple(each.sealed for each in batches),
+        flags=flags | of_batches,
+        verdicts=verdicts,
+        values=values,
+        appended_at_us=np.array([each.appended_at_us for each in batches], np.int64),
+    )
 
 
 def _canonical(opened: list[Opened]) -> tuple[list[Opened], list[tuple[bytes, str]]]:
     """Which of these hold nothing but what the layout allows: looked at together, and singly where one does not."""
     try:
-        check(Table.join([table for _, _, table in opened]))
+        check(Table.join([each.table for each in opened]))
         return opened, []
     except LayoutError:
         good: list[Opened] = []
         bad: list[tuple[bytes, str]] = []
         for item in opened:
             try:
-                check(item[2])
+                check(item.table)
                 good.append(item)
             except LayoutError as error:
-                bad.append((item[0], error.reason))
+                bad.append((item.sealed, error.reason))
         return good, bad
 
 
-def refusal(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> str:
-    """Why nobody is told anything about this batch: a reason, "" where a registered edge signed it."""
+class Admission(NamedTuple):
+    """What a batch's header and its key say: a reason against it ("": none), what its edge is told then, or flags."""
+
+    reason: str
+    outcome: ReceiptOutcome | None
+    flags: int = 0
+
+
+def admit(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> Admission:
+    """Whether a registered edge signed this batch by a key that was valid; raises LayoutError where it is no batch.
+
+    Nobody is told anything who is unknown, whose signature does not hold or whose key is revoked. A key that expired
+    still speaks for what was made before, for KEY_GRACE_US; what came later or was made later is refused, and its edge
+    told so: it holds on to it.
+    """
     header = read_header(message)
     key = registry.get(header.key_id)
     if key is None:
-        return "unknown-edge"
+        return Admission("unknown-edge", None)
     if key.edge != header.edge:
-        return "not-this-edge"
-    if key.revoked or not key.valid_from_us <= now_us < key.valid_until_us:
-        return "key-not-valid"
-    return "" if signed_by(message, key.public_der) else "signature"
+        return Admission("not-this-edge", None)
+    if key.revoked or now_us < key.valid_from_us:
+        return Admission("key-not-valid", None)
+    if not signed_by(message, key.public_der):
+        return Admission("signature", None)
+    if now_us < key.valid_until_us:
+        return Admission("", None)
+    if header.created_at_us < key.valid_until_us and now_us < key.valid_until_us + KEY_GRACE_US:
+        return Admission("", None, ReportFlag.EXPIRED_KEY)
+    return Admission("expired-key", ReceiptOutcome.REFUSED)
 
 
 def is_unknown(message: bytes, registry: Mapping[bytes, EdgeKey]) -> bool:
@@ -158,7 +231,8 @@ def _verdicts(table: Table, flags: _Array, units: _Conversions, values: _Array) 
     """
     kind, marks, known = table.record_kind, table.marks, units.known
     measured = np.isin(table.kind, (Kind.METRIC, Kind.WAVEFORM))[table.report_of_record]
-    doubtful_moment = ((flags & (ReportFlag.FUTURE | ReportFlag.DOUBTFUL_TIME)) != 0)[table.report_of_record]
+    doubtful = ReportFlag.FUTURE | ReportFlag.DOUBTFUL_TIME | ReportFlag.FILED_AT_RECEIPT
+    doubtful_moment = ((flags & doubtful) != 0)[table.report_of_record]
     text, number = kind == RecordKind.TEXT, kind <= RecordKind.BOUND
     # Of a bound only what no possible value can be: below the lowest, above the highest.
     below = (values < units.low) & ((marks & Mark.GREATER) == 0)
@@ -206,6 +280,7 @@ def _flags(table: Table, gaps: _Array) -> _Array:
     timed = table.device_at_us != layout.ABSENT_TIME
     drift = timed & (np.abs(table.received_at_us - np.where(timed, table.device_at_us, 0)) > DRIFT_US)
     no_time = table.clock_quality == ClockQuality.RECEIVED
+    filed_elsewhere = filed_at_us(table.observed_at_us, table.received_at_us) != table.observed_at_us
     flags = np.zeros(len(table), np.uint16)
     for holds, flag in (
         (behind > LATE_US, ReportFlag.LATE),
@@ -214,6 +289,7 @@ def _flags(table: Table, gaps: _Array) -> _Array:
         (no_time, ReportFlag.NO_TIME),
         (table.clock_quality == ClockQuality.DOUBTFUL, ReportFlag.DOUBTFUL_TIME),
         (gaps.astype(bool), ReportFlag.GAP),
+        (filed_elsewhere, ReportFlag.FILED_AT_RECEIPT),
     ):
         flags |= np.where(holds, int(flag), 0).astype(np.uint16)
     return flags

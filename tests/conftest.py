@@ -17,7 +17,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from benchmarks.pipeline import drop_database
+from benchmarks.databases import drop_database
 from tests.runtime.conftest import Certified, certify
 from vitalwire.embedded import Addresses, EmbeddedServices
 

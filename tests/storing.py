@@ -1,4 +1,4 @@
-"""A store for tests: fresh schema, a registered edge, and what validate, sign and the writer make of its reports."""
+"""A store for tests: fresh schema, a registered edge, and what judge and the writer make of its reports."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from uuid import UUID
 
 import psycopg
 
-from emr_store import registry
+from emr_store import log, registry
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
-from emr_store.writer import SignedBlock, Writer, Written
+from emr_store.signed_block import SignedBlock
+from emr_store.transaction import Writer, Written
+from evidence.dead_letter import DeadLetter
 from evidence.seal import FIRST_PREVIOUS, seal
 from schemas.batch import encode_report, set_sequence
-from schemas.block import Block, Quarantine
+from schemas.block import Block
 from schemas.report import AsSent, Kind, Lane, Record, RecordKind, Report
-from stream_processors.sign import sign
-from stream_processors.store import open_message
+from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validate import EdgeKey, Memory, validate
 from tests.making import T0_US, Key, report
 
@@ -27,17 +28,21 @@ NOW_US = T0_US + 1_000_000
 
 
 class Store:
-    """`address` is libpq's; batches and each device's reports are numbered as they are said."""
+    """`address` is libpq's; batches and each device's reports are numbered as they are said.
 
-    def __init__(self, address: str) -> None:
-        self.address = address
+    A second one at the same address, with another `edge`, is another edge of the same hospital.
+    """
+
+    def __init__(self, address: str, edge: bytes = EDGE) -> None:
+        self.address, self.edge = address, edge
+        self.spool = b"S" * 16 if edge == EDGE else edge
         self.edge_key, self.platform = Key(), Key()
         self.batch_no = 0
         self.said: Counter[UUID] = Counter()
         migrate(address)
         with self.open() as conn:
             registry.note_platform_key(conn, self.platform.public_der)
-            registry.add_edge(conn, UUID(bytes=EDGE), "box", self.edge_key.public_der)
+            registry.add_edge(conn, UUID(bytes=edge), "box" if edge == EDGE else "box 2", self.edge_key.public_der)
 
     def open(self) -> psycopg.Connection:
         return open_store(self.address)
@@ -53,16 +58,16 @@ class Store:
             set_sequence(leaf, self.said[each.device])
             leaves.append(bytes(leaf))
         return seal(
-            leaves, lane=Lane.LIVE, edge=EDGE, spool=b"S" * 16, batch_no=self.batch_no, previous=FIRST_PREVIOUS,
+            leaves, lane=Lane.LIVE, edge=self.edge, spool=self.spool, batch_no=self.batch_no, previous=FIRST_PREVIOUS,
             created_at_us=T0_US, config_hash=bytes(32), key_id=self.edge_key.key_id, sign=self.edge_key.sign,
         )  # fmt: skip
 
     def judge(self, *batches: bytes) -> SignedBlock:
         """As it comes to `store`."""
-        memory = Memory({self.edge_key.key_id: EdgeKey(EDGE, self.edge_key.public_der, 0, 2**62, False)})
+        memory = Memory({self.edge_key.key_id: EdgeKey(self.edge, self.edge_key.public_der, 0, 2**62, False)})
         (block,) = validate("live.raw", batches, memory, NOW_US)
         assert isinstance(block, Block), block
-        signed = sign(block.encode(), self.platform.key_id, self.platform.sign, NOW_US)
+        signed = sign_block(block, self.platform.key_id, self.platform.sign, NOW_US)
         opened = open_message(signed, self.platform.public_der)
         assert isinstance(opened, SignedBlock)
         return opened
@@ -71,9 +76,14 @@ class Store:
         """Store these reports as one batch."""
         return self.write([self.judge(self.seal(*reports))])
 
-    def write(self, blocks: Sequence[SignedBlock], dead: Sequence[Quarantine] = ()) -> Written:
+    def write(self, blocks: Sequence[SignedBlock], dead_letters: Sequence[DeadLetter] = ()) -> Written:
         with self.open() as conn:
-            return Writer(conn, self.platform.key_id, self.platform.sign).store(blocks, dead, NOW_US)
+            return Writer(conn).store(blocks, dead_letters, NOW_US)
+
+    def seal_log(self, now_us: int = NOW_US) -> int:
+        """What the sealer does each second."""
+        with self.open() as conn:
+            return log.seal_unlogged(conn, site="test", key=self.platform, now_us=now_us)
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         with self.open() as conn:

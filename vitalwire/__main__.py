@@ -8,9 +8,10 @@ import typer
 
 from runtime.errors import UserError
 from schemas.errors import VitalwireError
-from vitalwire import edge, processors, record, simulate
+from vitalwire import acts, devices, edge, edge_registry, hold, log, processors, record, simulate
 from vitalwire.demo import demo
 from vitalwire.edge_read import drivers, read
+from vitalwire.edge_witness import witness
 from vitalwire.output import cell
 from vitalwire.page import page
 from vitalwire.status import status
@@ -24,17 +25,21 @@ app = typer.Typer(
 app.command()(demo)
 edge.app.command()(read)
 edge.app.command()(drivers)
+edge.app.command()(witness)
 app.add_typer(edge.app, name="edge")
 app.add_typer(processors.app, name="processors")
 app.command()(page)
 for command in (status, record.latest, record.ledger, record.verify, record.migrate):
     app.command()(command)
-app.add_typer(record.devices, name="devices")
+app.add_typer(devices.app, name="devices")
 app.add_typer(record.mapping, name="mapping")
 app.add_typer(record.dead, name="dead")
+app.add_typer(log.app, name="log")
 registry = typer.Typer(help="Who is believed.", no_args_is_help=True)
-registry.add_typer(record.edge_registry, name="edge")
+registry.add_typer(edge_registry.app, name="edge")
 app.add_typer(registry, name="registry")
+app.add_typer(acts.app, name="acts")
+app.add_typer(hold.app, name="hold")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(edge.config_app, name="config")
 

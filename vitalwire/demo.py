@@ -85,7 +85,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
     works: dict[str, Coroutine[Any, Any, None]] = {
         "processors": supervise(data / "processors.toml", [], ending, data / "processors.log"),
         "page": serve(at.database, ports.page, ending),
-        "beds": ward_site.adopt_beds(at.database, ending),
+        "beds": ward_site.assign_beds(at.database, ending),
         "servers": watch(services, ending),
     }
     beside = [asyncio.create_task(_told(name, work)) for name, work in works.items()]

@@ -24,7 +24,8 @@ from edge_agent.process import Edge, control_path
 from edge_agent.sources import SourcePlan, load_edge, plan_source, sample_edge, site_mappings
 from edge_agent.watch import Observation, Watcher, verdict
 from edge_agent.watch import watch as watch_source
-from emr_store import read, registry
+from emr_store import registry
+from emr_store.latest import latest
 from runtime import config as configuration
 from runtime import keys, logs, metrics
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
@@ -284,13 +285,13 @@ def ask_store(database: str, edge: str, source: SourcePlan, o: Observation) -> N
     ids = {device_id(claim) for claim in (*o.claims, *filter(None, [declared]))}
     try:
         with connect(database) as conn:
-            found = [v for v in read.latest(conn) if v.device in ids or (v.claim or "").startswith(f"{source.name}/")]
+            found = [v for v in latest(conn) if v.device in ids or (v.claim or "").startswith(f"{source.name}/")]
             believed = {str(e.edge) for e in registry.edges(conn) if e.revoked_at is None}
     except UserError as error:  # what was seen at the port is worth saying all the same
         o.why_not_stored = str(error)
         return
     o.last_stored = age(max(v.stored_at for v in found)) if found else ""
-    o.unregistered = next((v.claim or str(v.device) for v in found if not v.adopted), "")
+    o.unregistered = next((v.claim or str(v.device) for v in found if not v.registered), "")
     o.why_not_stored = (
         "are `vitalwire edge run` and `vitalwire processors run` at work? See `vitalwire status`"
         if edge in believed

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from emr_store import read
+from emr_store import conservation, origin
 from emr_store.connect import open_store
-from evidence.statements import read_seal
-from schemas.batch import read_header
+from emr_store.latest import latest
 
 
-def way(p: read.Path) -> str:
+def way(p: origin.Path) -> str:
     """A report's times, stage by stage."""
     start = p.received_at
-    cut_at = datetime.fromtimestamp(read_header(p.sealed_head).created_at_us / 1e6, UTC)
-    signed_at = datetime.fromtimestamp(read_seal(p.signed).signed_at_us / 1e6, UTC)
+    place = "not in the log yet" if p.position is None else f"leaf {p.position} of the log"
     lines = [f"one report of {p.bed or p.claim or p.device}"]
     for name, moment, note in (
         ("measured", p.observed_at, "by the device's clock"),
         ("received", start, "by the edge, kept in its spool"),
-        ("cut and signed", cut_at, f"batch {p.batch_no}, leaf {p.leaf}, id {p.batch_id.hex()[:8]}"),
-        ("judged, sealed", signed_at, f"place {p.position} in the chain"),
+        ("cut and signed", p.created_at, f"batch {p.batch_no}, leaf {p.leaf}, id {p.batch_id.hex()[:8]}"),
+        ("judged, sealed", p.signed_at, place),
         ("stored", p.stored_at, "one transaction, receipt included"),
     ):
         ms = (moment - start).total_seconds() * 1000
@@ -41,22 +39,24 @@ def equations(total: dict[str, int]) -> str:
     return f"{said}values   {sum(total[name] for name in classes)} = {values}{gaps}"
 
 
-def flow(database: str) -> tuple[read.Path | None, dict[str, int]]:
+def flow(database: str) -> tuple[origin.Path | None, dict[str, int]]:
     """The newest live report's way, and the counts of both equations; raises StoreError."""
     with open_store(database) as conn:
-        return read.newest_path(conn), read.conservation(conn)
+        return origin.newest_path(conn), conservation.conservation(conn)
 
 
 def balance(database: str) -> bool:
     """Whether every report that devices said is stored or quarantined, and no batch is missing between others."""
     with open_store(database) as conn:
-        total = read.conservation(conn)
-        return total["said"] == total["stored"] + total["quarantined"] and all(s.gaps == 0 for s in read.streams(conn))
+        total = conservation.conservation(conn)
+        return total["said"] == total["stored"] + total["quarantined"] and all(
+            s.gaps == 0 for s in conservation.streams(conn)
+        )
 
 
 def transports_with_values(database: str, since: datetime) -> set[str]:
     """Over which of the demo's transports values have come since then."""
     names = {"demo": "serial", "mllp": "MLLP", "eui64": "MLLP", "mqtt": "MQTT"}
     with open_store(database) as conn:
-        claims = [v.claim or "" for v in read.latest(conn) if v.received_at >= since]
+        claims = [v.claim or "" for v in latest(conn) if v.received_at >= since]
     return {t for claim in claims for start, t in names.items() if claim.startswith(start)}

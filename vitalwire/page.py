@@ -12,7 +12,10 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from gateway.app import Feed, create
+from emr_store.connect import with_role
+from emr_store.roles import READER
+from gateway.app import create
+from gateway.feed import Feed
 from runtime import logs
 from runtime.errors import UserError
 from runtime.process import stop_event
@@ -43,6 +46,7 @@ class _Server(uvicorn.Server):
 
 async def serve(conninfo: str, port: int, told: asyncio.Event | None = None) -> None:
     """Serve on loopback until `told`, or until a signal where that is None; UserError for a port in use."""
+    conninfo = with_role(conninfo, READER)
     stop, listener = told or stop_event(), _listen(port)
     if told is None:
         console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)

@@ -1,4 +1,4 @@
-"""Commands that look at the record: latest, ledger, verify, dead, devices, mapping, registry, migrate."""
+"""Commands that look at the record: latest, ledger, verify, dead, mapping, migrate."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Annotated
 
 import psycopg
 import typer
 from rich.progress import Progress
 
 from adapters.site import unmapped_lines
-from emr_store import proof, read, registry
-from emr_store.connect import StoreError, open_store, server_of
+from emr_store import channels, conservation, dead_letters, events, proof
+from emr_store.acts import this_user
+from emr_store.connect import StoreError, one_moment, open_store, server_of
+from emr_store.latest import LatestValue, channel_labels
+from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate as run_migrations
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
-from runtime.keys import fingerprint, read_public
 from runtime.tls import database_problem
 from schemas.block import Verdict
 from schemas.errors import VitalwireError
@@ -37,7 +38,7 @@ Database = Annotated[
 ]
 INSECURE = "VITALWIRE_INSECURE"  # "true": plaintext beyond loopback, for commands without a configuration
 Json = Annotated[bool, typer.Option("--json", help="for scripts")]
-EdgeId = Annotated[UUID, typer.Argument(help="the id that `vitalwire edge keygen` printed")]
+Why = Annotated[str, typer.Option(help="the reason, kept with the act in the log")]
 
 
 @contextmanager
@@ -77,8 +78,8 @@ def explained(database: str, *, insecure: bool | None = None) -> Iterator[None]:
 def latest(database: Database = "", json: Json = False) -> None:
     """What each bed shows now, and how old it is: vitalwire latest."""
     with connect(database) as conn:
-        values = sorted(read.latest(conn), key=lambda v: (not v.adopted, v.bed or "", v.claim or ""))
-        labels = read.channel_labels(conn)
+        values = sorted(latest_values(conn), key=lambda v: (v.bed is None, v.bed or "", v.claim or ""))
+        labels = channel_labels(conn)
     alike = Counter((v.device, v.code) for v in values)
     columns = ("bed", "metric", "value", "unit", "age", "")
     listed(json, "Latest values", columns, values, lambda v: _latest_row(
@@ -86,7 +87,7 @@ def latest(database: Database = "", json: Json = False) -> None:
     ))  # fmt: skip
 
 
-def _latest_row(v: read.LatestValue, channel: str) -> tuple[object, ...]:
+def _latest_row(v: LatestValue, channel: str) -> tuple[object, ...]:
     """`channel` is what tells it from the device's like values, "" where there are none."""
     metric = METRIC_BY_CODE.get(v.code)
     stored = canonical_unit(v.code, v.unit) or UNIT_BY_CODE.get(v.unit)
@@ -94,16 +95,17 @@ def _latest_row(v: read.LatestValue, channel: str) -> tuple[object, ...]:
     value = (v.text or "--") if v.value is None else f"{v.bound or ''}{v.value:.{max(0, -v.decimals)}f}"
     notes = [Verdict(v.verdict).slug.replace("-", " ")] if v.verdict != Verdict.ACCEPTED else []
     notes += ["ambiguous channel"] if v.ambiguous else []
-    name = v.bed if v.adopted else f"(not registered) {v.claim or v.device}"
+    notes += ["heard through another edge"] if v.foreign_edge else []
+    name = v.bed or f"({'no bed' if v.registered else 'not registered'}) {v.claim or v.device}"
     short = metric.short if metric else str(v.code)
     return name, f"{short} {channel}".strip(), value, unit, age(v.observed_at), ", ".join(notes)
 
 
 def ledger(database: Database = "", json: Json = False) -> None:
     """The conservation ledger: nothing is lost, and here is the sum. Exit 4 where it does not balance."""
-    with connect(database) as conn, read.one_moment(conn):
-        streams, total, said = read.streams(conn), read.conservation(conn), read.sequences(conn)
-        counts = read.edge_counts(conn)
+    with connect(database) as conn, one_moment(conn):
+        streams, total, said = conservation.streams(conn), conservation.conservation(conn), conservation.sequences(conn)
+        counts = events.edge_counts(conn)
     # Streams and devices are counted apart; more kept than its device said is a report kept twice.
     balances = sum(s.reports for s in streams) == total["stored"] and all(s.stored <= s.last for s in said)
     if json:
@@ -189,13 +191,13 @@ Number = Annotated[int, typer.Argument(help="its id in `vitalwire dead list`")]
 def dead_list(database: Database = "", json: Json = False) -> None:
     """The newest hundred."""
     with connect(database) as conn:
-        found = read.dead(conn)
+        found = dead_letters.dead(conn)
     columns = ("id", "at", "reason", "topic", "bytes", "replayed")
     listed(json, "Dead", columns, found, lambda d: (d.id, d.at, d.reason, d.topic, d.size, d.replayed_at), "none")
 
 
-def _dead(conn: psycopg.Connection, number: int) -> tuple[read.Dead, bytes]:
-    if found := read.dead_message(conn, number):
+def _dead(conn: psycopg.Connection, number: int) -> tuple[dead_letters.Dead, bytes]:
+    if found := dead_letters.dead_message(conn, number):
         return found
     raise VitalwireError(f"there is no dead message {number}: see `vitalwire dead list`")
 
@@ -216,6 +218,7 @@ def dead_show(number: Number, database: Database = "") -> None:
 def dead_replay(
     number: Number,
     database: Database = "",
+    why: Why = "",
     kafka: Annotated[str, typer.Option(envvar="VITALWIRE_KAFKA", help="bootstrap servers")] = "127.0.0.1:9092",
     kafka_ca: Annotated[Path | None, typer.Option(help="CA file: TLS to the broker when given")] = None,
     kafka_cert: Annotated[Path | None, typer.Option(help="our client certificate for the broker")] = None,
@@ -226,82 +229,8 @@ def dead_replay(
     with connect(database) as conn:
         item, message = _dead(conn, number)
         topic = publish_again(kafka, item.topic, message, kafka_ca, kafka_cert, kafka_key, insecure=insecure)
-        read.mark_replayed(conn, number)
+        dead_letters.mark_replayed(conn, number, author=this_user(why))
     console.print(f"given to {topic} again; see `vitalwire ledger`")
-
-
-devices = typer.Typer(help="Devices and beds.", no_args_is_help=True)
-
-
-def devices_that_measure(conn: psycopg.Connection) -> list[registry.DeviceRow]:
-    """Without what the edges say of themselves and of their sources: that has no bed."""
-    return [d for d in registry.devices(conn) if not (d.claim or "").startswith(("edge:", "source:"))]
-
-
-@devices.command("list")
-def devices_list(database: Database = "", json: Json = False) -> None:
-    """Every device, those that nobody has adopted first."""
-    with connect(database) as conn:
-        found = devices_that_measure(conn)
-    listed(json, "Devices", ("id", "bed", "name", "claims to be", "first seen"), found, lambda d: (
-        str(d.uuid)[:8], d.bed or "(not registered)", d.name, d.claim, f"{age(d.first_seen_at)} ago"
-    ))  # fmt: skip
-
-
-@devices.command("adopt")
-def devices_adopt(
-    device: Annotated[str, typer.Argument(help="its id, the beginning of it, or its claim")],
-    bed: Annotated[str, typer.Option(help="label of the bed, e.g. 'ICU-07'")],
-    name: Annotated[str, typer.Option(help="name of the device, e.g. '监护仪7'")] = "",
-    database: Database = "",
-) -> None:
-    """Give a device its bed and name: vitalwire devices adopt 3f2a --bed 'ICU-07' --name '监护仪7'."""
-    if not bed.strip():
-        raise VitalwireError("--bed is empty: give the label that stands at the bed, e.g. --bed 'ICU-07'")
-    with connect(database) as conn:
-        row = registry.adopt(conn, device, bed, name)
-    console.print(cell(f"{row.uuid} is {row.name or row.claim} at {row.bed}"), markup=False)
-
-
-@devices.command("channels")
-def devices_channels(
-    device: Annotated[
-        str, typer.Argument(help="its id, the beginning of it, or its claim; all devices if left out")
-    ] = "",
-    database: Database = "",
-    json: Json = False,
-) -> None:
-    """Which of a device's like values is which, in its own words: vitalwire devices channels 3f2a."""
-    with connect(database) as conn:
-        only = registry.find_device(conn, device) if device else None
-        found = [c for c in read.channels(conn) if only is None or c.device == only]
-    columns = ("device", "channel", "metric", "label", "its words", "since")
-    short = {code: metric.short for code, metric in METRIC_BY_CODE.items()}
-    listed(json, "Channels", columns, found, lambda c: (
-        c.bed or c.claim or c.device, str(c.channel), short.get(c.code, c.code), c.label, _words(c.words), c.since
-    ))  # fmt: skip
-
-
-def _words(words: dict[str, Any]) -> str:
-    """A channel's words in one line."""
-    path = "/".join(words.get("path", ()))
-    return ", ".join(
-        filter(None, [path, *(str(words.get(k, "")) for k in ("label", "body_site", "handle", "ordinals"))])
-    )
-
-
-@devices.command("label")
-def devices_label(
-    device: Annotated[str, typer.Argument(help="its id, the beginning of it, or its claim")],
-    channel: Annotated[int, typer.Argument(min=1, help="its number in `vitalwire devices channels`")],
-    label: Annotated[str, typer.Argument(help="what people call it, e.g. 'T axilla'; empty: as its sender does")],
-    database: Database = "",
-) -> None:
-    """Say what people call a channel: vitalwire devices label 3f2a 2790145613 'T axilla'."""
-    with connect(database) as conn:
-        if not registry.label_channel(conn, device, channel, label.strip()):
-            raise VitalwireError(f"{device!r} has described no channel {channel}: see `vitalwire devices channels`")
-    console.print(cell(f"channel {channel} is {label.strip() or 'what its sender calls it'}"), markup=False)
 
 
 mapping = typer.Typer(help="What senders call things by.", no_args_is_help=True)
@@ -314,9 +243,9 @@ def mapping_unmapped(database: Database = "") -> None:
     An identifier that comes with several texts is a row for each. No row has a unit that its sender states.
     """
     with connect(database) as conn:
-        found = read.unmapped(conn)
+        found = channels.unmapped(conn)
     rows = unmapped_lines(((u.system, u.code, u.unit) for u in found), "")
-    alike: dict[tuple[str, str], list[read.Unmapped]] = {}
+    alike: dict[tuple[str, str], list[channels.Unmapped]] = {}
     for u in found:  # a ward's monitors call a thing the same: one entry serves them all
         alike.setdefault((u.system, u.code), []).append(u)
     for thing, of in alike.items():
@@ -329,44 +258,3 @@ def mapping_unmapped(database: Database = "") -> None:
         console.print(rows[thing], markup=False, soft_wrap=True)
     if not found:
         console.print("# everything that came has a code")
-
-
-edge_registry = typer.Typer(help="Which edges are believed.", no_args_is_help=True)
-
-
-@edge_registry.command("add")
-def edge_add(
-    edge: EdgeId,
-    public_key: Annotated[Path, typer.Argument(help="the .pub file beside the key")],
-    label: Annotated[str, typer.Option(help="for people, e.g. 'ICU box 2'")],
-    valid_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="no end when left out")] = None,
-    database: Database = "",
-) -> None:
-    """Register an edge's key, and compare the fingerprint that is printed with what the box shows."""
-    public = read_public(public_key)
-    until = None if valid_days is None else datetime.now(UTC) + timedelta(days=valid_days)
-    with connect(database) as conn:
-        registry.add_edge(conn, edge, label, public, until)
-    console.print(cell(f"registered {label}: {fingerprint(public)}"), markup=False)
-
-
-@edge_registry.command("list")
-def edge_list(database: Database = "", json: Json = False) -> None:
-    """Every edge, a row a key; `key` begins as its fingerprint does."""
-    with connect(database) as conn:
-        found = registry.edges(conn)
-    listed(json, "Edges", ("label", "edge", "key", "valid"), found, lambda e: (
-        e.label, e.edge, f"{e.key_id.hex()[:4]} {e.key_id.hex()[4:8]}",
-        f"revoked {e.revoked_at:%Y-%m-%d}" if e.revoked_at else
-        "without end" if e.valid_until == "infinity" else f"until {e.valid_until[:10]}",
-    ))  # fmt: skip
-
-
-@edge_registry.command("revoke")
-def edge_revoke(edge: EdgeId, database: Database = "") -> None:
-    """What this edge signs from now on is refused."""
-    with connect(database) as conn:
-        count = registry.revoke_edge(conn, edge)
-    if not count:
-        raise VitalwireError(f"{edge} has no key that could be revoked: see `vitalwire registry edge list`")
-    console.print(f"revoked {count} keys")

@@ -9,10 +9,14 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from emr_store import alerts, read, registry
+from emr_store import alerts, conservation, registry
+from emr_store import events as edge_events
+from emr_store.connect import one_moment
+from emr_store.latest import LatestValue, intervals, latest
 from schemas.report import device_id
+from vitalwire.devices import devices_that_measure
 from vitalwire.output import age, as_json, cell, console, table
-from vitalwire.record import Database, Json, connect, devices_that_measure
+from vitalwire.record import Database, Json, connect
 
 SILENT_AFTER_S, SILENT_PAUSES = 30.0, 5  # as the page: after five of its usual pauses, and no sooner than this
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -47,14 +51,16 @@ class EdgeNow(NamedTuple):
 
 def status(database: Database = "", json: Json = False) -> None:
     """One page over SSH: what is connected, what is silent and since when, what waits, what alarms."""
-    with connect(database) as conn, read.one_moment(conn):
-        devices = _devices(read.latest(conn), devices_that_measure(conn), read.intervals(conn))
-        streams = read.streams(conn)
-        edges = _edges(streams, registry.edges(conn), read.edge_counts(conn), devices, read.edge_clocks(conn))
-        troubles = read.sources_in_trouble(conn)
+    with connect(database) as conn, one_moment(conn):
+        devices = _devices(latest(conn), devices_that_measure(conn), intervals(conn))
+        streams = conservation.streams(conn)
+        edges = _edges(
+            streams, registry.edges(conn), edge_events.edge_counts(conn), devices, edge_events.edge_clocks(conn)
+        )
+        troubles = edge_events.sources_in_trouble(conn)
         names = {d.device: d.name for d in devices} | {device_id(f"edge:{e.edge}"): e.label for e in edges}
         open_alerts = alerts.open_now(conn)
-        events = read.events(conn, ROWS_MAX)
+        events = edge_events.events(conn, ROWS_MAX)
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
         tables += [("alerts", open_alerts), ("sources_in_trouble", troubles)]
@@ -84,18 +90,19 @@ def status(database: Database = "", json: Json = False) -> None:
 
 
 def _devices(
-    values: list[read.LatestValue], known: list[registry.DeviceRow], intervals: dict[tuple[UUID, int, int], int]
+    values: list[LatestValue], known: list[registry.DeviceRow], intervals: dict[tuple[UUID, int, int], int]
 ) -> list[DeviceNow]:
-    """Those that have said a value, and those that somebody has adopted; who fell silent last comes first."""
-    newest = {v.device: v for v in sorted(values, key=lambda v: v.received_at)}
+    """Those that have said a value, and those that somebody has registered; who fell silent last comes first."""
+    newest = {(v.device, v.edge): v for v in sorted(values, key=lambda v: v.received_at)}
     usual_ms: dict[UUID, int] = {}
     for (device, _, _), ms in intervals.items():
         usual_ms[device] = min(ms, usual_ms.get(device, ms))
     now, found = datetime.now(UTC), []
     for d in known:
-        v = newest.get(d.uuid)
-        if v or d.adopted_at:
-            name = " ".join(filter(None, (d.bed, d.name))) if d.adopted_at else d.claim or str(d.uuid)
+        v = newest.get((d.uuid, d.edge))
+        if v or d.registered_at:
+            name = " ".join(filter(None, (d.bed, d.name))) or d.claim or str(d.uuid)
+            name += f" (heard through {d.edge_label or d.edge})" if d.foreign_edge else ""
             lag_s = (v.stored_at - v.received_at).total_seconds() if v else None
             patience_s = max(SILENT_AFTER_S, SILENT_PAUSES * usual_ms.get(d.uuid, 0) / 1000)
             silent = v is None or (now - v.received_at).total_seconds() > patience_s
@@ -104,7 +111,7 @@ def _devices(
 
 
 def _edges(
-    streams: list[read.Stream], registered: list[registry.EdgeRow], counts: list[tuple[UUID, datetime, str]],
+    streams: list[conservation.Stream], registered: list[registry.EdgeRow], counts: list[tuple[UUID, datetime, str]],
     devices: list[DeviceNow], clocks: dict[UUID, float],
 ) -> list[EdgeNow]:  # fmt: skip
     """Those that are registered, and those that were once."""

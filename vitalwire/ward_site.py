@@ -7,12 +7,12 @@ import contextlib
 import re
 from collections.abc import Sequence
 
-from emr_store import registry
+from emr_store import acts, places
 from emr_store.connect import StoreError, open_store
 from runtime.process import stops_within
 from simulators.ward import SerialLink
+from vitalwire.devices import devices_that_measure
 from vitalwire.embedded import Addresses
-from vitalwire.record import devices_that_measure
 
 # metric, unit, name over MQTT, plain HL7 code, Mindray code
 _CHANNELS = (
@@ -93,21 +93,24 @@ def _source(name: str, driver: str, link: str, settings: str = "") -> str:
     )
 
 
-async def adopt_beds(database: str, ending: asyncio.Event) -> None:
-    """What a nurse does by hand on a real ward: give each new device its bed. The last bed's is left to be adopted."""
+async def assign_beds(database: str, ending: asyncio.Event) -> None:
+    """What a nurse does by hand on a real ward: give each new device its bed. The last bed's is left to be assigned."""
     while not await stops_within(ending, 1.0):
         with contextlib.suppress(StoreError):
-            await asyncio.to_thread(_adopt, database)
+            await asyncio.to_thread(_assign, database)
 
 
-def _adopt(database: str) -> None:
+def _assign(database: str) -> None:
     with open_store(database) as conn:
         for device in devices_that_measure(conn):
             claim = device.claim or ""
             found = _BED.search(claim)
-            if device.adopted_at or not (found or claim.startswith("eui64:")):
+            if device.registered_at or not (found or claim.startswith("eui64:")):
                 continue
             number = int(found[1]) if found else int(claim[-6:], 16)
             if number != 12:
                 kind = {"demo": "血氧仪", "mqtt": "传感器"}.get(claim[:4], "监护仪")
-                registry.adopt(conn, str(device.uuid), f"ICU-{number:02}", f"{kind}{number}")
+                places.assign(
+                    conn, str(device.uuid), f"ICU-{number:02}", name=f"{kind}{number}", since=device.first_seen_at,
+                    edge=device.edge, author=acts.this_user("the demo's nurse"),
+                )  # fmt: skip

@@ -199,7 +199,7 @@ def _moment(header: AstmRecord, result: AstmRecord | None, source: Source[AstmSe
     levels = [("H-14", header.raw(14))]
     if result is not None:
         levels = [("R-13", result.raw(13)), ("R-12", result.raw(12)), *levels]
-    return moment_of(levels, source.time_zone, source.received_at_us)
+    return moment_of(tuple(levels), source.time_zone, source.received_at_us)
 
 
 def _marks(order: _Order, header: AstmRecord, source: Source[AstmSettings]) -> Mark:

@@ -30,7 +30,7 @@ from adapters.formats.hl7_charset import codec_of
 from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_dialects import DIALECTS
 from adapters.formats.hl7_observation import reading_of
-from adapters.formats.hl7_parts import PartsReader, SourceMemory, learn_shape, parts_of_match
+from adapters.formats.hl7_parts import LAST_MATCH, PartsReader, SourceMemory, learn_shape, parts_of_match
 from adapters.formats.hl7_patients import field_rule
 from adapters.formats.hl7_reports import Emitter
 from adapters.formats.hl7_shapes import Match
@@ -87,8 +87,9 @@ def read(frame: bytes, source: Source[Hl7Settings]) -> Sequence[Report]:
 
 def _reports(frame: bytes, source: Source[Hl7Settings]) -> Sequence[Report]:
     memory = _memory(source)
-    match = memory.shapes.match(frame)
+    match = memory.shapes.match(frame, source.memory.get(LAST_MATCH))
     if match is not None:
+        source.memory[LAST_MATCH] = match
         reports = _reports_of_match(match, source, memory)
         if reports is not None:
             return reports

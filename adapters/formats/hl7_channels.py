@@ -22,6 +22,7 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from adapters.formats.hl7_observation import Observation
+from adapters.formats.hl7_remembered import RecordsOfChannel
 from schemas.report import ChannelWords, Kind, Mark
 
 DEVICES_MAX = 10_000  # of a source; the one that was first seen longest ago is forgotten
@@ -53,6 +54,14 @@ class Channel:
     number: int
     words: ChannelWords
     marks: int = 0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Resolved:
+    """The channels of what a device says at one moment; `records` are those that were made before of each."""
+
+    channels: Sequence[Channel]
+    records: Sequence[RecordsOfChannel]
 
 
 class Tree:
@@ -166,7 +175,7 @@ class Channels:
     doubted: dict[_Thing, list[_Path]] = field(default_factory=dict)  # under which it is not
     words: dict[int, ChannelWords] = field(default_factory=dict)  # by their number
     shared_numbers: set[int] = field(default_factory=set)
-    resolved: dict[object, Sequence[Channel]] = field(default_factory=dict)  # by group, as long as nothing is learned
+    resolved: dict[object, Resolved] = field(default_factory=dict)  # by group, as long as nothing is learned
     described: frozenset[tuple[int, int]] | None = None  # the codes and channels of which the groups below are part
     described_groups: set[object] = field(default_factory=set)
 

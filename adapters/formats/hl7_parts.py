@@ -19,6 +19,7 @@ from adapters.formats.hl7_dialects import Dialect
 from adapters.formats.hl7_groups import PLANS_MAX, Group, Order, Plan, Table, Tables, Walk, plan_of, time_slots
 from adapters.formats.hl7_observation import Observation, Reading, with_unit_field
 from adapters.formats.hl7_patients import FieldRule, Patient, equipment_claim
+from adapters.formats.hl7_remembered import RememberedRecords
 from adapters.formats.hl7_shapes import Match, Shapes, has_shape
 from adapters.formats.hl7_waves import Sent, Wave, waves_of
 from adapters.formats.hl7v2 import Message
@@ -31,6 +32,7 @@ DEVICES_MAX = 100  # in one message; each gets its context
 ALARM = -1  # the place of an alarm among an OBR's OBX: it is none of them
 PREFIX = "hl7 "  # of what is remembered of a connection
 PATIENT = f"{PREFIX}patient"
+LAST_MATCH = f"{PREFIX}shape"
 ALERTS = "R40"  # MSH-9.2 of IHE PCD-04
 
 Claims = list[tuple[Patient, str]]  # each patient with the devices of their values
@@ -49,6 +51,7 @@ class SourceMemory:
     devices: dict[str, Channels] = field(default_factory=dict)
     equipment: KnownEquipment = field(default_factory=KnownEquipment)
     shapes: Shapes = field(default_factory=Shapes)
+    records: RememberedRecords = field(default_factory=RememberedRecords)
 
     def forget_meanings(self) -> None:
         """What OBX mean is worked out anew: a row of the site's mapping is not applied any more."""
@@ -244,7 +247,7 @@ class PartsReader:
 
 def parts_of_match(match: Match, clock: Clock, by_connection: str) -> tuple[list[Part], Claims] | None:
     """What a message of a known shape says; None where its times fall otherwise."""
-    orders = match.shape.orders_of(match.fields, by_connection)
+    orders = match.orders(by_connection)
     if orders is None:
         return None
     parts = [

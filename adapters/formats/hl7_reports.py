@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from adapters.driver import Source
 from adapters.formats.hl7_alarms import DeviceAlarm
-from adapters.formats.hl7_channels import Channel, Entry, channels_of
+from adapters.formats.hl7_channels import Channel, Entry, Resolved, channels_of
 from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_observation import record_of
 from adapters.formats.hl7_parts import ALARM, DEVICES_MAX, PATIENT, PREFIX, Claims, Part, SourceMemory
@@ -51,8 +51,7 @@ class Emitter:
         if len(moments) > 1:
             self._learn_twins(parts)
         for (_, claim, _), same in moments.items():
-            channels = self._resolve(claim, same, described)
-            told += self._told(claim, same, channels)
+            told += self._told(claim, same, self._resolve(claim, same, described))
         ambiguous: list[Report] = []
         if self.memory.rows.ambiguous:
             ambiguous = self.source.ambiguous_rows(claims[0][1] if claims else self.source.claim())
@@ -126,14 +125,19 @@ class Emitter:
 
     # --- channels and records
 
-    def _resolve(self, claim: str, same: list[Part], described: list[Report]) -> Sequence[Channel]:
+    def _resolve(self, claim: str, same: list[Part], described: list[Report]) -> Resolved:
         """The channels of what a device says at one moment; `described` grows by what was not described yet."""
         device = channels_of(self.memory.devices, claim)
         key: object = same[0].group if len(same) == 1 else tuple(part.group for part in same)
-        channels = device.resolved.get(key)
-        if channels is None:
-            channels = device.resolve([entry for part in same for entry in part.group.entries])
-            device.resolved[key] = channels
+        if self.marks:  # which the records have
+            key = (key, self.marks)
+        resolved = device.resolved.get(key)
+        if resolved is None:
+            entries = [entry for part in same for entry in part.group.entries]
+            channels = device.resolve(entries)
+            of = self.memory.records.of
+            records = [of(e.what, c.number, c.marks | self.marks) for e, c in zip(entries, channels, strict=True)]
+            resolved = device.resolved[key] = Resolved(channels, records)
         emitted_key = f"{PREFIX}words {claim}"
         known = self.source.emitted_once(emitted_key)
         if device.described is not known:
@@ -141,10 +145,10 @@ class Emitter:
             device.described_groups.clear()
         if key not in device.described_groups:
             entries = [entry for part in same for entry in part.group.entries]
-            new = self._describe(claim, known or frozenset(), entries, channels, emitted_key, described)
+            new = self._describe(claim, known or frozenset(), entries, resolved.channels, emitted_key, described)
             if not new:
                 device.described_groups.add(key)
-        return channels
+        return resolved
 
     def _describe(
         self, claim: str, known: frozenset[tuple[int, int]], entries: Sequence[Entry], channels: Sequence[Channel],
@@ -169,25 +173,23 @@ class Emitter:
         described.append(self._report(Kind.DESCRIPTION, claim, self.clock.of_message, tuple(new.values())))
         return True
 
-    def _told(self, claim: str, same: list[Part], channels: Sequence[Channel]) -> Iterator[Report]:
+    def _told(self, claim: str, same: list[Part], resolved: Resolved) -> Iterator[Report]:
         """The reports of one device and moment, one for each OBR."""
         start = 0
         for part in same:
             group = part.group
             end = start + len(group.places)
-            records = self._records(claim, part, channels[start:end])
+            if part.waves or part.alarm is not None or part.order.notes:
+                records = self._records(claim, part, resolved.channels[start:end])
+            else:
+                values = part.order.values
+                made_before = resolved.records[start:end]
+                records = [made[values[place]] for made, place in zip(made_before, group.places, strict=True)]
             start = end
             yield self._report(group.kind, claim, part.moment, part.moment.noted(records))
 
     def _records(self, claim: str, part: Part, channels: Sequence[Channel]) -> list[Record]:
         order, base = part.order, self.marks
-        if not part.waves and part.alarm is None:
-            values = order.values
-            if not order.notes:
-                return [
-                    record_of(entry.what, values[place], channel.number, channel.marks | base)
-                    for entry, place, channel in zip(part.group.entries, part.group.places, channels, strict=True)
-                ]
         found = []
         for entry, place, channel in zip(part.group.entries, part.group.places, channels, strict=True):
             marks, note = channel.marks | base, printable(order.notes.get(place, "")) or None

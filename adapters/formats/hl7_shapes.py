@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
+
+import msgspec
 
 from adapters.formats.hl7_groups import Group, Order, time_slots
 from adapters.formats.hl7_observation import Observation
@@ -27,6 +29,14 @@ _MSH_7, _MSH_10 = 6, 9  # MSH-1 is the separator itself
 _OBX_CHANGING, _OBR_CHANGING, _OBR_NUMBERS = (5, 14, 19), (7, 8), (2, 3)
 
 Getter = Callable[[Sequence[str]], tuple[str, ...]]
+
+
+class Piece(NamedTuple):
+    """Text that does not change; it begins with the mark (separator or line end) that ends a field before it."""
+
+    mark: str
+    text: str
+    length: int
 
 
 @dataclass(frozen=True)
@@ -53,18 +63,50 @@ class Shape:
     orders: tuple[OrderShape, ...]
     claims: tuple[tuple[Patient, str | None], ...]
     unread: Counter[str]
+    begin: str  # the text before what changes first
+    pieces: tuple[Piece, ...]  # between what changes
+    last: str  # after it
+    constants: tuple[str, ...]  # fields that do not change, and are looked at all the same
 
-    def orders_of(self, fields: Sequence[str], by_connection: str) -> list[tuple[Order, tuple[Group, ...]]] | None:
-        """The OBR of a message of this shape with their groups; None where its times fall into other groups."""
+    def changes_of(self, text: str) -> list[str] | None:
+        """What changes, in its order, in a message that is this shape letter for letter; None for any other.
+
+        It is found between the pieces that do not change, and the message is not cut into its 200 fields for it.
+        """
+        begin, last = self.begin, self.last
+        at, end = len(begin), len(text) - len(last)
+        if not text.startswith(begin) or not text.endswith(last):
+            return None
+        changes = []
+        for mark, piece, length in self.pieces:
+            found = text.find(mark, at)
+            if found < 0 or not text.startswith(piece, found):
+                return None
+            changes.append(text[at:found])
+            at = found + length
+        if at > end:
+            return None
+        changes.append(text[at:end])
+        together = "".join(changes)
+        # One that is unusual is read as such, and one with a separator in it was cut at the wrong place.
+        if not together.isprintable() or self.syntax.field in together or not together.isascii():
+            return None
+        return changes
+
+    def orders_of(self, texts: Sequence[str], by_connection: str) -> list[tuple[Order, tuple[Group, ...]]] | None:
+        """The OBR of a message of this shape with their groups; None where its times fall into other groups.
+
+        `texts` are what changes, and then the constants: the places of an OrderShape are among them.
+        """
         found = []
         for shape in self.orders:
-            values = shape.values(fields)
+            values = shape.values(texts)
             times = [""] * len(values)
             if shape.times:
-                times = ["" if place is None else fields[place] for place in shape.times]
+                times = ["" if place is None else texts[place] for place in shape.times]
                 if time_slots(times) != shape.slots:
                     return None
-            obr_7 = "" if shape.obr_7 is None else fields[shape.obr_7]
+            obr_7 = "" if shape.obr_7 is None else texts[shape.obr_7]
             claim = by_connection if shape.claim is None else shape.claim
             order = Order(shape.patient, claim, obr_7, shape.observations, list(values), times, shape.notes)
             found.append((order, shape.groups))
@@ -75,22 +117,27 @@ class Shape:
 class Layout:
     """Which fields change in messages of one number of fields, and the shapes by those that do not."""
 
-    changing: frozenset[int]
+    changing: tuple[int, ...]
+    changes: Getter
     fixed: Getter
     shapes: dict[tuple[str, ...], Shape] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Match:
-    """A message of a known shape, with its fields."""
+class Match(msgspec.Struct, frozen=True, eq=False):
+    """A message of a known shape, and what changes in it."""
 
     shape: Shape
-    fields: list[str]
+    changes: Sequence[str]
+    generation: int  # of the source's shapes
 
     @property
     def msh_7(self) -> str:
         """The message's time as sent."""
-        return self.fields[_MSH_7]
+        return self.changes[0]
+
+    def orders(self, by_connection: str) -> list[tuple[Order, tuple[Group, ...]]] | None:
+        """Its OBR with their groups; None where its times fall into other groups."""
+        return self.shape.orders_of((*self.changes, *self.shape.constants), by_connection)
 
 
 class Shapes:
@@ -98,22 +145,35 @@ class Shapes:
 
     def __init__(self) -> None:
         self._layouts: dict[tuple[str, int], list[Layout]] = {}
-        self._count = 0
+        self._count = self._generation = 0
 
     def forget(self) -> None:
         """All of them."""
         self._layouts.clear()
         self._count = 0
+        self._generation += 1
 
-    def match(self, frame: bytes) -> Match | None:
-        """The message's shape, if it is a known one."""
-        fields = _fields(frame)
+    def match(self, frame: bytes, last: Match | None = None) -> Match | None:
+        """The message's shape, if it is a known one; `last` is what the connection's message before was."""
+        if not frame.isascii() or len(frame) > FRAME_BYTES_MAX:
+            return None
+        text = frame.decode("ascii")
+        if last is not None and last.generation == self._generation:
+            changes = last.shape.changes_of(text)
+            if changes is not None:
+                found = Match(last.shape, changes, self._generation)
+                return found if _is_within_limits(text, found) else None
+        return self._find(text)
+
+    def _find(self, text: str) -> Match | None:
+        fields = _fields(text)
         if fields is None:
             return None
-        for layout in self._layouts.get((frame[3:4].decode("ascii"), len(fields)), ()):
+        for layout in self._layouts.get((text[3:4], len(fields)), ()):
             shape = layout.shapes.get(layout.fixed(fields))
             if shape is not None:
-                return Match(shape, fields) if _is_within_limits(frame, fields, shape.syntax) else None
+                found = Match(shape, layout.changes(fields), self._generation)
+                return found if _is_within_limits(text, found) else None
         return None
 
     def learn(
@@ -121,23 +181,28 @@ class Shapes:
         claims: Sequence[tuple[Patient, str]], unread: Counter[str], by_connection: str,
     ) -> None:  # fmt: skip
         """Remember the shape of a message that was read."""
-        fields = _fields(frame)
+        fields = _fields(frame.decode("ascii")) if frame.isascii() else None
         if fields is None or any(what.is_wave for order, _ in orders for what in order.observations):
             return
         places = _Places(fields, [order for order, _ in orders])
+        changing = tuple(sorted(places.changing))
+        at = {place: n for n, place in enumerate(changing)}
+        constants = [place for place in places.values if place not in at]
+        at |= {place: len(changing) + n for n, place in enumerate(constants)}
         if len(places.values) != sum(len(order.values) for order, _ in orders):
             return
         shapes, start = [], 0
         for order, groups in orders:
             end = start + len(order.values)
-            times = tuple(places.times[start:end])
+            times = tuple(None if place is None else at[place] for place in places.times[start:end])
+            obr_7 = places.obr_7[start]
             shapes.append(
                 OrderShape(
                     patient=order.patient,
                     claim=None if order.claim == by_connection else order.claim,
-                    obr_7=places.obr_7[start],
+                    obr_7=None if obr_7 is None else at[obr_7],
                     observations=order.observations,
-                    values=_getter(places.values[start:end]),
+                    values=_getter([at[place] for place in places.values[start:end]]),
                     times=times if any(place is not None for place in times) else (),
                     slots=time_slots(order.times),
                     notes=order.notes,
@@ -145,16 +210,21 @@ class Shapes:
                 )
             )
             start = end
+        begin, *pieces, last = _pieces(fields, changing, message.syntax.field)
         shape = Shape(
             syntax=message.syntax,
             marks=marks,
             orders=tuple(shapes),
             claims=tuple((patient, None if claim == by_connection else claim) for patient, claim in claims),
             unread=unread,
+            begin=begin,
+            pieces=tuple(Piece(piece[0], piece, len(piece)) for piece in pieces),
+            last=last,
+            constants=tuple(fields[place] for place in constants),
         )
-        self._keep(message.syntax.field, fields, frozenset(places.changing), shape)
+        self._keep(message.syntax.field, fields, changing, shape)
 
-    def _keep(self, separator: str, fields: list[str], changing: frozenset[int], shape: Shape) -> None:
+    def _keep(self, separator: str, fields: list[str], changing: tuple[int, ...], shape: Shape) -> None:
         if self._count >= SHAPES_MAX:
             self.forget()
         layouts = self._layouts.setdefault((separator, len(fields)), [])
@@ -162,7 +232,8 @@ class Shapes:
         if layout is None:
             if len(layouts) >= LAYOUTS_MAX:
                 layouts.pop(0)
-            layout = Layout(changing, _getter([n for n in range(len(fields)) if n not in changing]))
+            fixed = [n for n in range(len(fields)) if n not in changing]
+            layout = Layout(changing, _getter(changing), _getter(fixed))
             layouts.append(layout)
         layout.shapes[tuple(map(sys.intern, layout.fixed(fields)))] = shape  # most of them are another shape's too
         self._count += 1
@@ -174,26 +245,41 @@ def has_shape(rule: FieldRule) -> bool:
     return rule.segment in ("", "PID", "PV1", "MSH") and not changes
 
 
-def _fields(frame: bytes) -> list[str] | None:
+def _fields(text: str) -> list[str] | None:
     """All fields of a message, line ends among them; None where it is unusual."""
-    if not frame.startswith(b"MSH") or len(frame) > FRAME_BYTES_MAX or not frame.isascii():
+    if not text.startswith("MSH") or len(text) > FRAME_BYTES_MAX:
         return None
-    if b"\0" in frame or b"\n" in frame or b"\x1b" in frame:
+    if "\0" in text or "\n" in text or "\x1b" in text:
         return None
-    if b"\r\r" in frame or b"\r " in frame or b"\r\t" in frame:  # not the plain lines that these fields are cut from
+    if "\r\r" in text or "\r " in text or "\r\t" in text:  # not the plain lines that these fields are cut from
         return None
-    text = frame.decode("ascii")
     separator = text[3:4]
     fields = text.replace("\r", f"{separator}\r{separator}").split(separator)
     return fields if len(fields) > _MSH_10 else None
 
 
-def _is_within_limits(frame: bytes, fields: list[str], syntax: Syntax) -> bool:
+def _pieces(fields: list[str], changing: Sequence[int], separator: str) -> list[str]:
+    """The text between the fields that change, and before and after them."""
+    pieces, piece = [], ""
+    changes = set(changing)
+    for n, text in enumerate(fields):
+        if n and text != "\r" and fields[n - 1] != "\r":
+            piece += separator
+        if n in changes:
+            pieces.append(piece)
+            piece = ""
+        else:
+            piece += text
+    return [*pieces, piece]
+
+
+def _is_within_limits(text: str, found: Match) -> bool:
     """Whether what changes is as `Message` takes it."""
+    msh_7, msh_10 = found.changes[:2]
     return (
-        fields[_MSH_10].strip() != ""
-        and len(fields[_MSH_7]) + len(fields[_MSH_10]) <= HEADER_CHARS_MAX
-        and frame.count(syntax.repetition.encode("ascii")) < REPETITIONS_MAX
+        msh_10.strip() != ""
+        and len(msh_7) + len(msh_10) <= HEADER_CHARS_MAX
+        and text.count(found.shape.syntax.repetition) < REPETITIONS_MAX
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import tzinfo
+from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -63,8 +64,26 @@ def unread_time(field: str, sent: str) -> str:
     return f"{field} as sent: {printable(sent[:_NOTE_CHARS_MAX])}"
 
 
-def moment_of(levels: Sequence[Level], zone: tzinfo | None, received_at_us: int) -> Moment:
+class _Dated(NamedTuple):
+    """What the levels say, whenever they were received."""
+
+    instant: Instant | None
+    own_time: bool
+    unread: str
+
+
+def moment_of(levels: tuple[Level, ...], zone: tzinfo | None, received_at_us: int) -> Moment:
     """The moment of a value by its levels, from its own to that of the whole message; `zone` is the source's."""
+    is_short = all(len(sent) <= DTM_CHARS_MAX for _, sent in levels)  # bounds the cache's memory
+    instant, own_time, unread = _dated(levels, zone) if is_short else _dated.__wrapped__(levels, zone)
+    if instant is None:
+        return received(received_at_us, unread)
+    quality = ClockQuality.DOUBTFUL if unread else ClockQuality.DEVICE
+    return Moment(instant.us, received_at_us, instant.us, instant.uncertainty_ms, quality, own_time, unread)
+
+
+@lru_cache(1024)  # a ward's monitors have one time, and so have the values of a message
+def _dated(levels: tuple[Level, ...], zone: tzinfo | None) -> _Dated:
     unread = ""
     for place, (field, sent) in enumerate(levels):
         if not sent:
@@ -73,10 +92,9 @@ def moment_of(levels: Sequence[Level], zone: tzinfo | None, received_at_us: int)
         if instant is None:
             unread = unread or unread_time(field, sent)
             continue
-        quality = ClockQuality.DOUBTFUL if unread else ClockQuality.DEVICE
         own_time = not unread and (_TO_THE_SECOND.match(sent) is not None or _is_timed(levels, zone))
-        return Moment(instant.us, received_at_us, instant.us, instant.uncertainty_ms, quality, own_time, unread)
-    return received(received_at_us, unread)
+        return _Dated(instant, own_time, unread)
+    return _Dated(None, own_time=False, unread=unread)
 
 
 def _is_timed(levels: Sequence[Level], zone: tzinfo | None) -> bool:

@@ -13,6 +13,7 @@ from edge_agent.publisher.broker_watch import ANSWER_LIMIT_S, Broker, BrokerWatc
 from edge_agent.publisher.receipts import ReceiptReader
 from edge_agent.publisher.security import client_settings, problem
 from edge_agent.publisher.sender import FLUSH_LIMIT_S, Sender
+from edge_agent.publisher.witness import Witness
 from edge_agent.spool import Spool
 from schemas.errors import VitalwireError
 
@@ -21,8 +22,9 @@ class Publisher:
     """Sends what `spool` holds as `edge` to the brokers `kafka` ("host:port,host:port"), over TLS where `ca` is set.
 
     `seal` is `evidence.seal.seal` with what is the edge's own; receipts are believed with `platform_key_der` alone.
-    `counts` has sent, resent, rebuilt, failed deliveries by the client's name for the error, and of receipts: stored
-    and quarantined, those not believed by reason, released and unmatched. Raises VitalwireError for settings that
+    `counts` has sent, resent, rebuilt, failed deliveries by the client's name for the error; receipts by outcome, those
+    not believed by reason; batches by what receipts say of them, released and unmatched; checkpoints that were kept and
+    those not believed by reason. Raises VitalwireError for settings that
     cannot be used, plaintext beyond this machine without `insecure` among them, and UserError for a key that others
     can read.
     """
@@ -44,9 +46,10 @@ class Publisher:
         except KafkaException as error:
             what = f"kafka: a certificate, key or address cannot be used: {error.args[0].str()}"
             raise VitalwireError(f"{what}: run `vitalwire edge check`") from None
+        self._witness = Witness(spool, platform_key_der, self.counts, on_event)
         self._reader = ReceiptReader(
             spool, platform_key_der, edge=edge, client=client, watch=self._watch, counts=self.counts,
-            on_event=on_event, released=self._sender.released,
+            on_event=on_event, receipted=self._sender.receipts, witness=self._witness,
         )  # fmt: skip
         self._ending = Event()
         work = {"watch": self._watch.run, "publish": self._sender.run, "receive": self._reader.run}
@@ -66,6 +69,21 @@ class Publisher:
     def clock_offset_ms(self) -> float | None:
         """How far the edge's clock is ahead of the broker's; None where the broker does not stamp what it appends."""
         return self._sender.clock_offset.ms
+
+    @property
+    def refusal(self) -> str:
+        """Why the hospital refuses what is signed with the key that we have; "" where it does not."""
+        return self._sender.refusal
+
+    @property
+    def refused_batches(self) -> int:
+        """How many batches the hospital has refused since the start and not taken after all."""
+        return self._sender.refused_batches
+
+    @property
+    def contradiction(self) -> str:
+        """What two checkpoints of the hospital's log said against each other since the start; "" where nothing."""
+        return self._witness.contradiction
 
     @property
     def alive(self) -> bool:

@@ -12,8 +12,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 
 from edge_agent.publisher.broker_watch import ANSWER_LIMIT_S, Broker, BrokerWatch
 from edge_agent.publisher.security import ClientSettings
-from edge_agent.spool import Spool
-from evidence.statements import Receipt, read_receipt
+from edge_agent.publisher.witness import Witness
+from edge_agent.spool import Receipted, ReceiptsTaken, Spool
+from evidence.receipt import Receipt, ReceiptOutcome, read_receipt
 from schemas import topics
 from schemas.errors import LayoutError, VitalwireError
 
@@ -25,15 +26,17 @@ CONSUMER = {"enable.auto.commit": False, "auto.offset.reset": "earliest"}
 
 
 class ReceiptReader:
-    """Takes receipts for `edge` that `platform_key_der` signed; what settled a batch goes to `released`."""
+    """Takes receipts for `edge` that `platform_key_der` signed; what they say of batches goes to `receipted`."""
 
     def __init__(
         self, spool: Spool, platform_key_der: bytes, *, edge: bytes, client: ClientSettings, watch: BrokerWatch,
-        counts: Counter[str], on_event: Callable[[str, str], object], released: SimpleQueue[Receipt | None],
+        counts: Counter[str], on_event: Callable[[str, str], object],
+        receipted: SimpleQueue[Receipted | None], witness: Witness,
     ) -> None:  # fmt: skip
         self._spool, self._platform_key_der, self._edge = spool, platform_key_der, edge
         self._client, self._watch, self._counts, self._on_event = client, watch, counts, on_event
-        self._partition, self._released = topics.receipt_partition(edge), released
+        self._partition, self._receipted = topics.receipt_partition(edge), receipted
+        self._witness = witness
 
     def run(self, ending: Event) -> None:
         """Take receipts, for ever; a new consumer for each log that is found, not for one that was away a while."""
@@ -73,19 +76,27 @@ class ReceiptReader:
 
     def _release(self, messages: list[Message], ending: Event) -> None:
         receipts = [receipt for m in messages if m.error() is None and (receipt := self._believed(m))]
+        if not receipts:
+            return
         try:
-            settled, changed = self._spool.receipted(receipts) if receipts else ([], False)
+            taken = self._spool.receipted(receipts)
         except VitalwireError as error:  # the batches are sent again, and have their receipts again
             self._on_event("receipts-not-noted", str(error))
             ending.wait(BACK_OFF_S)
             return
-        self._counts["released"] += len(settled)
-        self._counts["unmatched"] += len(receipts) - len(settled)
-        for receipt in settled:
-            self._released.put(receipt)
-        if changed:
+        self._count(taken)
+        for receipted in taken.batches:
+            self._receipted.put(receipted)
+        if taken.store_changed:
             self._on_event("store-changed", "the store was restored or replaced: all that is held is sent again")
-            self._released.put(None)
+            self._receipted.put(None)
+        self._witness.take(receipts)
+
+    def _count(self, taken: ReceiptsTaken) -> None:
+        for receipted in taken.batches:
+            self._counts[f"batch {receipted.outcome.name.lower()}"] += 1
+            self._counts["released"] += receipted.outcome is not ReceiptOutcome.REFUSED
+        self._counts["unmatched"] += taken.unmatched
 
     def _believed(self, message: Message) -> Receipt | None:
         """This edge's receipt, signed by the platform's key; None for another edge's, and for anything else."""

@@ -1,4 +1,8 @@
-"""The sender: cuts batches and gives them to the broker, and again those whose receipt does not come."""
+"""The sender: cuts batches and gives them to the broker, and again those whose receipt does not come.
+
+A new batch goes by the topic of its lane, everything else by the topic of backfill, and only where that leaves capacity
+for what is cut next. The topic is the way of travel alone: the stream of a batch is the one that its header names.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,8 @@ from edge_agent.publisher.broker_watch import BrokerWatch
 from edge_agent.publisher.clock_offset import ClockOffset
 from edge_agent.publisher.security import ClientSettings
 from edge_agent.resend import Stream
-from edge_agent.spool import Spool
-from evidence.statements import Receipt
+from edge_agent.spool import Receipted, Spool
+from evidence.receipt import ReceiptOutcome
 from runtime.clock import now_us
 from schemas import topics
 from schemas.errors import VitalwireError
@@ -27,10 +31,12 @@ TICK_S = 0.05
 BACK_OFF_S = 1.0  # after the spool or the key refused
 DELIVERY_LIMIT_S = 60  # then the producer is made anew
 FLUSH_LIMIT_S = 2.0  # at the end; what is not out by then is sent after the next start
-# Without a receipt, by lane in the order in which they are served: 9 MiB an edge, and live data waits for no other.
+# New batches without a receipt, by lane in the order in which they are served: 9 MiB an edge, and live data waits for
+# no other; resends have RESEND_BYTES_MAX a lane beside them.
 IN_FLIGHT_BYTES_MAX = {Lane.LIVE: 4 << 20, Lane.ADT: 1 << 20, Lane.WAVEFORM: 2 << 20, Lane.BACKFILL: 2 << 20}
 # In the client, not acknowledged by the broker: what live data may have to wait for on a slow line.
 UNACKNOWLEDGED_BYTES_MAX = 1 << 20
+UNACKNOWLEDGED_BEFORE_RESENDS_MAX = UNACKNOWLEDGED_BYTES_MAX // 2  # resends leave the rest to what is cut next
 PRODUCER = {
     "acks": "all",
     "enable.idempotence": True,
@@ -51,7 +57,9 @@ _TOPIC_GONE = {
 class Sender:
     """Sends what the spool holds as `edge`; raises KafkaException where the settings cannot be used.
 
-    `released` has the receipts that settled a batch, and None where all is to be sent again.
+    `receipts` has what receipts said of batches, and None where all is to be sent again. `refusal` is why the hospital
+    refuses what this agent signs now, "" where it does not: while it does, nothing more is cut, so that what waits is
+    sealed with the next key.
     """
 
     def __init__(
@@ -60,12 +68,20 @@ class Sender:
     ) -> None:  # fmt: skip
         self._spool, self._seal, self._edge = spool, seal, edge
         self._client, self._watch, self._counts, self._on_event = client, watch, counts, on_event
-        self.released: SimpleQueue[Receipt | None] = SimpleQueue()
+        self.receipts: SimpleQueue[Receipted | None] = SimpleQueue()
         self.clock_offset = ClockOffset()
+        self.refusal = ""
+        self._refused: set[tuple[Lane, int]] = set()
         self._streams = {lane: Stream(limit) for lane, limit in IN_FLIGHT_BYTES_MAX.items()}
+        self._first_cut: dict[Lane, int] = {}  # since the start: from it on the key is the one that we have now
         self._producer = self._new_producer()
         self._unacknowledged_bytes = 0  # in the client
         self._offsets: dict[tuple[str | None, int | None], int] = {}
+
+    @property
+    def refused_batches(self) -> int:
+        """How many the hospital has refused since the start and not taken after all."""
+        return len(self._refused)
 
     def run(self, ending: Event) -> None:
         """Cut and send, for ever."""
@@ -79,11 +95,14 @@ class Sender:
             if self._watch.is_stale or known not in (None, ends):
                 self._recreate_producer()
             known = ends
-            self._take_released()
+            self._take_receipts()
             try:
                 for lane, stream in self._streams.items():
                     if self._watch.has(topics.raw(lane)):  # the processors create it
-                        self._serve(lane, stream)
+                        self._send_new(lane, stream)
+                if self._watch.has(topics.raw(Lane.BACKFILL)):
+                    for lane, stream in self._streams.items():
+                        self._resend(lane, stream)
             except VitalwireError as error:
                 self._on_event("not-sent", str(error))
                 ending.wait(BACK_OFF_S)
@@ -97,56 +116,103 @@ class Sender:
         old.flush(FLUSH_LIMIT_S)  # what it has not reported yet holds it, with its threads and sockets, for ever
         self._counts["rebuilt"] += 1
         self._offsets.clear()
-        self.released.put(None)
+        self.receipts.put(None)
 
     def _new_producer(self) -> Producer:
         return Producer(self._client | PRODUCER | {"error_cb": self._watch.on_error})
 
-    def _take_released(self) -> None:
+    def _take_receipts(self) -> None:
         with suppress(Empty):
             while True:
-                if receipt := self.released.get_nowait():
-                    self._streams[Lane(receipt.lane)].receipt(receipt.batch_no, time.monotonic())
-                    continue
-                for stream in self._streams.values():
-                    stream.resend_all()
+                receipted = self.receipts.get_nowait()
+                if receipted is None:
+                    for stream in self._streams.values():
+                        stream.resend_all()
+                elif receipted.outcome is ReceiptOutcome.REFUSED:
+                    self._take_refusal(receipted)
+                else:
+                    self._streams[receipted.lane].receipt(receipted.batch_no, time.monotonic())
+                    if self._is_signed_now(receipted):
+                        self.refusal = ""
+                    self._forget_refusal(receipted)
 
-    def _serve(self, lane: Lane, stream: Stream) -> None:
+    def _take_refusal(self, receipted: Receipted) -> None:
+        """It is kept, and people are told."""
+        reason = receipted.reason or "without a reason"
+        self._streams[receipted.lane].refused(receipted.batch_no, time.monotonic())
+        if self._is_signed_now(receipted):
+            self.refusal = reason
+        if not self._refused:
+            self._on_event(
+                "batches-refused",
+                f"the hospital refuses batches of this edge ({reason}); they are kept here: make a new key and have it"
+                " registered, `vitalwire registry edge renew`",
+            )
+        self._refused.add((receipted.lane, receipted.batch_no))
+
+    def _forget_refusal(self, receipted: Receipted) -> None:
+        batch = (receipted.lane, receipted.batch_no)
+        if batch in self._refused:
+            self._refused.discard(batch)
+            if not self._refused:
+                self._on_event("batches-taken-again", "the hospital has taken every batch that it had refused")
+
+    def _is_signed_now(self, receipted: Receipted) -> bool:
+        """Whether it was cut since the start, and so says something of the key that we sign with now."""
+        first = self._first_cut.get(receipted.lane)
+        return first is not None and receipted.batch_no >= first
+
+    def _send_new(self, lane: Lane, stream: Stream) -> None:
+        """Cut what is due and send it."""
+        while not self._watch.is_stale and not self.refusal and self._capacity(stream) > 0:
+            # Only where there is capacity: what waits for receipts becomes few large batches of `backfill` later.
+            cut = self._spool.cut(lane, self._seal, now_us()) if self._spool.figures.reports else None
+            if cut is None:
+                return
+            number, sealed = cut
+            self._first_cut.setdefault(lane, number)
+            self._send(lane, stream, number, sealed)
+
+    def _resend(self, lane: Lane, stream: Stream) -> None:
+        """Send again what is due, then what else the spool holds without a receipt, within the budget of resends."""
         for number in stream.due(time.monotonic()):
-            if self._unacknowledged_bytes >= UNACKNOWLEDGED_BYTES_MAX:
+            if self._resend_capacity() <= 0:
                 return
             found = self._spool.unreceipted(lane, number - 1, 0)
             if found and found[0][0] == number:
                 self._counts["resent"] += 1
-                self._send(lane, stream, *found[0])
+                self._send(lane, stream, number, found[0][1], is_resend=True)
             else:
                 stream.forget(number)
-        while not self._watch.is_stale and (capacity := self._capacity(stream)) > 0:
-            batches = self._spool.unreceipted(lane, stream.after, capacity) if stream.behind else []
-            if not batches:
-                stream.behind = False
-                # Only where there is capacity: what waits for receipts becomes few large batches of `backfill` later.
-                cut = self._spool.cut(lane, self._seal, now_us()) if self._spool.figures.reports else None
-                if cut is None:
-                    return
-                batches = [cut]
-            for number, sealed in batches:
-                if stream.capacity and not self._watch.is_stale:
-                    self._send(lane, stream, number, sealed)
+        capacity = min(stream.resend_capacity, self._resend_capacity())
+        if not stream.behind or capacity <= 0:
+            return
+        batches = self._spool.unreceipted(lane, stream.after, capacity)
+        stream.behind = bool(batches)
+        for number, sealed in batches:
+            if self._watch.is_stale or not stream.resend_capacity:
+                return
+            if not stream.is_in_flight(number):
+                self._send(lane, stream, number, sealed, is_resend=True)
+            stream.after = number
+
+    def _resend_capacity(self) -> int:
+        return 0 if self._watch.is_stale else UNACKNOWLEDGED_BEFORE_RESENDS_MAX - self._unacknowledged_bytes
 
     def _capacity(self, stream: Stream) -> int:
         return min(stream.capacity, UNACKNOWLEDGED_BYTES_MAX - self._unacknowledged_bytes)
 
-    def _send(self, lane: Lane, stream: Stream, number: int, sealed: bytes) -> None:
+    def _send(self, lane: Lane, stream: Stream, number: int, sealed: bytes, *, is_resend: bool = False) -> None:
         delivered = partial(self._delivered, self._producer, stream, number, len(sealed), now_us())
         try:
-            self._producer.produce(topics.raw(lane), sealed, self._edge, on_delivery=delivered)
+            topic = topics.raw(Lane.BACKFILL if is_resend else lane)
+            self._producer.produce(topic, sealed, self._edge, on_delivery=delivered)
         except (BufferError, KafkaException):
             self._watch.is_stale = True
             return
         self._unacknowledged_bytes += len(sealed)
         self._counts["sent"] += 1
-        stream.sent(number, len(sealed), time.monotonic())
+        stream.sent(number, len(sealed), time.monotonic(), is_resend=is_resend)
 
     def _delivered(
         self, producer: Producer, stream: Stream, number: int, size: int, sent_us: int,

@@ -6,8 +6,20 @@ a batch is `unreceipted` until the store, as it is now, has sent a receipt for i
 deleted.
 """
 
+from edge_agent.spool.checkpoints import KeptCheckpoint, WitnessedCheckpoint, read_kept
 from edge_agent.spool.queue import Kept
 from edge_agent.spool.quota import LEVELS, Figures
+from edge_agent.spool.receipts import Receipted, ReceiptsTaken
 from edge_agent.spool.spool import Spool
 
-__all__ = ["LEVELS", "Figures", "Kept", "Spool"]
+__all__ = [
+    "LEVELS",
+    "Figures",
+    "Kept",
+    "KeptCheckpoint",
+    "Receipted",
+    "ReceiptsTaken",
+    "Spool",
+    "WitnessedCheckpoint",
+    "read_kept",
+]

@@ -48,6 +48,8 @@ class WaveGaps:
 
     def write(self, db: sqlite3.Connection) -> None:
         """At the end of the transaction."""
+        if not self._by_device:
+            return
         rows = [(device, g.claim, g.reports, g.begin_us, g.end_us) for device, g in self._by_device.items()]
         db.executemany(_ADD, rows)
 

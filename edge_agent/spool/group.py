@@ -105,9 +105,16 @@ class GroupWriter:
                 self._tell_floor(leaf)
             set_sequence(leaf.content, sequences.next(leaf.device))
             self._chunks.add(leaf)
-        figures.reports += len(leaves)
+            self._count(leaf)
         figures.report_bytes += size
         figures.wave_bytes += wave_size
+
+    def _count(self, leaf: Leaf) -> None:
+        figures = self.figures
+        figures.reports += 1
+        oldest_us = figures.oldest_received_us
+        if oldest_us is None or leaf.received_at_us < oldest_us:
+            figures.oldest_received_us = leaf.received_at_us
 
     def _tell_floor(self, leaf: Leaf) -> None:
         """The hospital would count the numbers up to the floor as lost."""
@@ -115,5 +122,5 @@ class GroupWriter:
         (said,) = self.encoder.encode([event(leaf.claim, "sequence-floor", text, leaf.received_at_us)], b"")
         set_sequence(said.content, self.sequences.next(said.device))
         self._chunks.add(said)
-        self.figures.reports += 1
+        self._count(said)
         self.figures.report_bytes += len(said.content)

@@ -7,14 +7,15 @@ the rest of the quota and whatever waves do not use.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+import msgspec
 
 LEVELS = (0.70, 0.85, 0.95)  # of the quota, by what has no receipt; each is reported when it is reached
 LEVEL_REST = 0.05  # and again only after the share has fallen so far below it
 
 
-@dataclass
-class Figures:
+class Figures(msgspec.Struct):
     """What the spool holds, as of its last transaction; bytes are plain while reports wait, then sealed."""
 
     reports: int = 0  # wait to be cut
@@ -32,7 +33,7 @@ class Figures:
         return self.report_bytes + self.open_bytes
 
 
-FIGURES = tuple(field.name for field in fields(Figures))
+FIGURES = Figures.__struct_fields__
 
 
 @dataclass(frozen=True)

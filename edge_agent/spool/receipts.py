@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from edge_agent.spool.quota import Figures
-from evidence.statements import Receipt
+from evidence.receipt import Receipt, ReceiptedBatch, ReceiptOutcome
 from schemas.report import Lane
 
 _UNRECEIPTED = (
     "SELECT batch_no, bytes FROM batch JOIN sealed USING (id)"
     " WHERE unreceipted AND lane = ? AND batch_no > ? ORDER BY batch_no"
 )
-_NAMED = "SELECT id, size, receipted_at IS NULL FROM batch WHERE lane = ? AND batch_no = ? AND batch_id = ?"
-_RECEIPTED = "UPDATE batch SET unreceipted = ?, receipted_at = ?, incarnation = ?, chain_position = ? WHERE id = ?"
+_NAMED = (
+    "SELECT id, size, receipted_at IS NULL, unreceipted FROM batch WHERE lane = ? AND batch_no = ? AND batch_id = ?"
+)
+_RECEIPTED = "UPDATE batch SET unreceipted = ?, receipted_at = ?, incarnation = ? WHERE id = ?"
 _HELD = (
     "SELECT id, size, receipted_at FROM batch"
     " WHERE lane = ? AND receipted_at IS NOT NULL AND receipted_at < ? ORDER BY receipted_at LIMIT ?"
 )
+
+
+@dataclass(frozen=True)
+class Receipted:
+    """What a receipt says of a batch of ours."""
+
+    lane: Lane
+    batch_no: int
+    outcome: ReceiptOutcome
+    reason: str
+
+
+@dataclass
+class ReceiptsTaken:
+    """What receipts changed. `store_changed`: everything that is held lost the receipt that it had from another store.
+
+    `unmatched` counts the batches named that are not ours, or not from the store that there is now.
+    """
+
+    batches: list[Receipted] = field(default_factory=list)
+    unmatched: int = 0
+    store_changed: bool = False
 
 
 def unreceipted(db: sqlite3.Connection, lane: Lane, after: int, bytes_max: int) -> list[tuple[int, bytes]]:
@@ -35,39 +60,48 @@ def unreceipted(db: sqlite3.Connection, lane: Lane, after: int, bytes_max: int) 
 
 def receipted(
     db: sqlite3.Connection, figures: Figures, spool_id: bytes, receipts: Sequence[Receipt], now_us: int
-) -> tuple[list[Receipt], bool]:
+) -> ReceiptsTaken:
     """Take receipts: see `Spool.receipted`."""
-    settled, changed = [], False
+    taken = ReceiptsTaken()
     current, since_us = db.execute("SELECT incarnation, incarnation_at FROM meta").fetchone()
     for receipt in receipts:
         # Receipts come in any order: only a younger one may speak of a new store.
         if receipt.incarnation != current and receipt.stored_at_us > since_us:
-            changed |= current is not None
+            taken.store_changed |= current is not None
             db.execute("UPDATE batch SET unreceipted = 1 WHERE incarnation IS NOT ?", (receipt.incarnation,))
             current = receipt.incarnation
         since_us = max(since_us, receipt.stored_at_us)
-        if receipt.spool == spool_id and _settle(db, figures, receipt, current, now_us):
-            settled.append(receipt)
+        for batch in receipt.batches:
+            if receipt.spool == spool_id and _take(db, figures, receipt, batch, current, now_us):
+                lane = Lane(receipt.lane)
+                taken.batches.append(Receipted(lane, batch.batch_no, receipt.outcome, receipt.reason))
+            else:
+                taken.unmatched += 1
     db.execute("UPDATE meta SET incarnation = ?, incarnation_at = ?", (current, since_us))
-    return settled, changed
+    return taken
 
 
-def _settle(db: sqlite3.Connection, figures: Figures, receipt: Receipt, current: bytes | None, now_us: int) -> bool:
-    """Whether it is for one of our batches, and from the store that there is now."""
-    row = db.execute(_NAMED, (receipt.lane, receipt.batch_no, receipt.batch_id)).fetchone()
+def _take(
+    db: sqlite3.Connection, figures: Figures, receipt: Receipt, batch: ReceiptedBatch, current: bytes | None,
+    now_us: int,
+) -> bool:  # fmt: skip
+    """Whether it is for one of our batches, and from the store that there is now; what is refused is not released."""
+    row = db.execute(_NAMED, (receipt.lane, batch.batch_no, batch.batch_id)).fetchone()
     if row is None:
         return False
-    ident, size, is_first = row
-    settles = receipt.incarnation == current
-    if settles or is_first:
-        db.execute(_RECEIPTED, (not settles, now_us, receipt.incarnation, receipt.chain_position, ident))
+    ident, size, is_first, is_unreceipted = row
+    is_current = receipt.incarnation == current
+    if receipt.outcome is ReceiptOutcome.REFUSED:
+        return is_current and bool(is_unreceipted)  # it may have been taken since
+    if is_current or is_first:
+        db.execute(_RECEIPTED, (not is_current, now_us, receipt.incarnation, ident))
     if is_first:
         figures.open_batches -= 1
         figures.open_bytes -= size
         figures.held_bytes += size
         if receipt.lane == Lane.WAVEFORM:
             figures.wave_bytes -= size
-    return settles
+    return is_current
 
 
 def evict(db: sqlite3.Connection, figures: Figures, before_us: int, count: int, lanes: Sequence[Lane]) -> int:

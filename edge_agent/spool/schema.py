@@ -5,16 +5,17 @@ from __future__ import annotations
 import sqlite3
 
 from edge_agent import repeats
+from edge_agent.spool import checkpoints
 from edge_agent.spool.quota import FIGURES
 from schemas.errors import VitalwireError
 
-VERSION = 2
+VERSION = 3
 # An older one holds batches in a layout that nothing reads any more: it is set aside.
 OLDEST_VERSION = 2
 # From a version to the next: SQL. What it makes is new columns with defaults and new tables alone, and what is written
 # into them is written only where `Spool.version` is that new: so a program can go on writing the version before its own
 # until the upgrade is known to be well (`hold_version`), and the program before it can take the spool back.
-MIGRATIONS: dict[int, str] = {}
+MIGRATIONS: dict[int, str] = {2: checkpoints.SCHEMA}
 
 SCHEMA = f"""
 CREATE TABLE meta (
@@ -31,13 +32,14 @@ CREATE TABLE wave_gap (
 CREATE TABLE stream (lane INTEGER PRIMARY KEY, batch_no INTEGER, header_hash BLOB);
 CREATE TABLE batch (
     id INTEGER PRIMARY KEY, lane INTEGER, batch_no INTEGER, batch_id BLOB, size INTEGER, cut_at INTEGER,
-    unreceipted INTEGER DEFAULT 1, receipted_at INTEGER, incarnation BLOB, chain_position INTEGER,
+    unreceipted INTEGER DEFAULT 1, receipted_at INTEGER, incarnation BLOB,
     UNIQUE (lane, batch_no)
 );
 CREATE INDEX batch_unreceipted ON batch (lane, batch_no) WHERE unreceipted;
 CREATE INDEX batch_held ON batch (lane, receipted_at) WHERE receipted_at IS NOT NULL;
 CREATE TABLE sealed (id INTEGER PRIMARY KEY, bytes BLOB);
 {repeats.SCHEMA}
+{checkpoints.SCHEMA};
 INSERT INTO meta (spool, incarnation_at, {", ".join(FIGURES)})
 VALUES (randomblob(16), 0, {", ".join("NULL" if name == "oldest_received_us" else "0" for name in FIGURES)});
 """

@@ -7,21 +7,24 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import astuple, replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from msgspec.structs import astuple, replace
+
 from edge_agent.delivery import Delivery
 from edge_agent.repeats import Repeats, Sending
-from edge_agent.spool import cut, receipts, schema
+from edge_agent.spool import checkpoints, cut, receipts, schema
+from edge_agent.spool.checkpoints import KeptCheckpoint, Witnessed, WitnessedCheckpoint
 from edge_agent.spool.group import GroupWriter
 from edge_agent.spool.leaves import LeafEncoder
 from edge_agent.spool.queue import Done, Frame, Kept, Proof, Queue
 from edge_agent.spool.quota import FIGURES, Figures, LevelWatch, Quota
+from edge_agent.spool.receipts import ReceiptsTaken
 from edge_agent.spool.repair import is_damage, set_aside
 from edge_agent.spool.sequences import Sequences
-from evidence.statements import Receipt
+from evidence.receipt import Receipt
 from runtime.clock import now_us
 from schemas.errors import VitalwireError
 from schemas.layout import CUT_BYTES
@@ -44,6 +47,7 @@ _PRAGMAS = (
 _LAST_CUT = "SELECT max(cut_at) FROM stream CROSS JOIN batch USING (lane, batch_no)"  # CROSS: by the index of batches
 _AT_WORK = f"SELECT max(at) FROM ({cut.NEWEST} UNION ALL {_LAST_CUT})"
 
+_KEEP_FIGURES = f"UPDATE meta SET {', '.join(f'{name} = ?' for name in FIGURES)}"
 _T = TypeVar("_T")
 _P = ParamSpec("_P")
 OnSettled = Callable[[list[tuple[Done, Kept]]], object]
@@ -57,7 +61,8 @@ def _by_the_writer(
     @wraps(work)
     def wait(self: Spool, /, *args: _P.args, **named: _P.kwargs) -> _T:
         try:
-            return self._writer.submit(self._in_transaction, lambda db: work(self, db, *args, **named)).result()
+            whole = partial(self._in_transaction, lambda db: work(self, db, *args, **named), takes_reports_away=True)
+            return self._writer.submit(whole).result()
         except (sqlite3.Error, OSError, RuntimeError) as error:  # RuntimeError: it was closed
             raise VitalwireError(f"the spool cannot write: {error}") from error
 
@@ -149,12 +154,24 @@ class Spool:
         return receipts.unreceipted(db, lane, after, bytes_max)
 
     @_by_the_writer
-    def receipted(self, db: sqlite3.Connection, arrived: Sequence[Receipt]) -> tuple[list[Receipt], bool]:
-        """Release what these (verified) receipts are for; those that settled a batch of this spool.
-
-        True: the store is not the one that sent the receipts before, and everything held has no receipt again.
-        """
+    def receipted(self, db: sqlite3.Connection, arrived: Sequence[Receipt]) -> ReceiptsTaken:
+        """Release what these (verified) receipts are for; what is refused stays as it is."""
         return receipts.receipted(db, self.figures, self.spool_id, arrived, self._now_us())
+
+    @_by_the_writer
+    def witness(self, db: sqlite3.Connection, arrived: Sequence[WitnessedCheckpoint]) -> list[Witnessed]:
+        """Keep these (verified) checkpoints of the hospital's log; what about them people must know.
+
+        A spool that is held in the version before keeps none.
+        """
+        if self.version < checkpoints.SINCE_VERSION:
+            return []
+        return checkpoints.keep(db, arrived, self._now_us())
+
+    @_by_the_writer
+    def checkpoints(self, db: sqlite3.Connection) -> list[KeptCheckpoint]:
+        """The checkpoints that are kept, by log, the smallest first."""
+        return checkpoints.kept(db) if self.version >= checkpoints.SINCE_VERSION else []
 
     def close(self) -> None:
         """Commit what waits, and let go of the file."""
@@ -182,6 +199,7 @@ class Spool:
         outcomes = [Kept.FULL] * len(frames)
         try:
             outcomes = self._in_transaction(partial(self._keep, entries))
+            self._repeats.committed()
             reason = f"its quota of {self._quota.bytes_max} bytes is used up by what has no receipt"
         except (sqlite3.Error, OSError) as error:
             reason = str(error)
@@ -190,16 +208,19 @@ class Spool:
                 self._on_settled([(frame.done, outcome) for frame, outcome in zip(frames, outcomes, strict=True)])
         self._tell(outcomes.count(Kept.FULL), reason)
 
-    def _in_transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _in_transaction(
+        self, work: Callable[[sqlite3.Connection], _T], *, takes_reports_away: bool = False
+    ) -> _T:  # fmt: skip
+        """Each statement gives the interpreter's lock away and waits for it: as few of them as can be."""
         db = self._db = self._db or self._open()
         before, self.figures = self.figures, replace(self.figures)
         try:
             db.execute("BEGIN IMMEDIATE")
             result = work(db)
             if self.figures != before:
-                (self.figures.oldest_received_us,) = db.execute(f"SELECT min(at) FROM ({cut.OLDEST})").fetchone()
-                columns = ", ".join(f"{name} = ?" for name in FIGURES)
-                db.execute(f"UPDATE meta SET {columns}", astuple(self.figures))
+                if takes_reports_away:
+                    (self.figures.oldest_received_us,) = db.execute(f"SELECT min(at) FROM ({cut.OLDEST})").fetchone()
+                db.execute(_KEEP_FIGURES, astuple(self.figures))
             db.execute("COMMIT")
         except BaseException as error:
             # Whatever the disk says later, nothing of this transaction counts.

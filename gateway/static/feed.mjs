@@ -1,12 +1,40 @@
-// The pictures as they come, and whether what is shown is still live.
+// The pictures as they come, put together from what changed, and whether what is shown is still live.
+// What a line says stands in gateway/pages/values.py.
 
 const LOST_MS = 6000;   // a picture comes each second: after six without one nothing here is live
-const RETRY_MS = 5000;
-let source, asked = -Infinity, beaten = -Infinity, came = 0, offset = 0, fresh = true, build = null;
-const began = performance.now();
+const RETRY_MS = 5000, MEND_MS = 2000;
+const AS_SENT_DIGITS = 6;
+let source, asked = -Infinity, mended = -Infinity, beaten = -Infinity, came = 0, offset = 0, fresh = true, build = null;
+let number = 0, sets = {}, rows = new Map();
+const began = performance.now(), beds = new Map();
 
 export let picture = null;
 export let metrics = {};
+export let broken = false;  // what came cannot be understood
+
+// The newest value of one channel of a device; its times are those of the row that owns it.
+class Value {
+  constructor(code, channel, label) {
+    Object.assign(this, { code, channel, label, row: null, column: 0, shown: null });
+  }
+  get mark() { return this.row.marks[this.column] ?? {}; }
+  get verdict() { return this.mark.verdict ?? "accepted"; }
+  get ambiguous() { return this.mark.ambiguous ?? false; }
+  get flags() { return this.row.flags; }
+  get observed() { return this.row.observed; }
+  get received() { return this.row.received; }
+  get stored() { return this.row.stored; }
+  get every() { return Array.isArray(this.row.every) ? this.row.every[this.column] : this.row.every; }
+  get unit() { return this.row.columns[this.column][2]; }
+  // As a monitor shows it: a bound has its sign, a code its words.
+  get text() {
+    if (this.shown === null) return this.mark.text ?? "--";
+    const digits = this.row.columns[this.column][3];
+    const number = digits === null
+      ? String(this.shown / 10 ** AS_SENT_DIGITS) : (this.shown / 10 ** digits).toFixed(digits);
+    return (this.mark.bound ?? "") + number;
+  }
+}
 
 // The browser's clock may be wrong, and a proxy may hold pictures back: how late one is says the server's steady tick.
 // How long ago it came say two clocks here: one stands still while the computer sleeps, the other may be set.
@@ -29,11 +57,75 @@ export function connect(draw) {
   });
   source.addEventListener("beat", () => { beaten = performance.now(); });
   source.addEventListener("message", event => {
-    picture = JSON.parse(event.data);
     came = Date.now();
     beaten = performance.now();
-    offset = fresh ? picture.tick - beaten : Math.max(offset, picture.tick - beaten);
-    fresh = false;
+    take(JSON.parse(event.data));
     draw();
   });
+}
+
+function take(next) {
+  if (!next.whole && next.number !== number + 1) return askForTheWhole();
+  number = next.number;
+  try {
+    put(next);
+    broken = false;
+  } catch (error) {
+    broken = true;
+    console.error(error);
+    askForTheWhole();
+  }
+  offset = fresh ? next.tick - beaten : Math.max(offset, next.tick - beaten);
+  fresh = false;
+}
+
+// Whoever connects is sent everything; at once, but not again and again.
+function askForTheWhole() {
+  source.close();
+  mended = Math.max(performance.now(), mended + MEND_MS);
+  asked = mended - RETRY_MS;
+}
+
+function put(next) {
+  if (next.whole) {
+    beds.clear();
+    rows = new Map();
+    sets = {};
+  }
+  Object.assign(sets, next.sets);
+  for (const { bed: key, structure, alerts, lines } of next.beds) {
+    if (structure === null) beds.delete(key);
+    else {
+      if (structure) beds.set(key, arrange(structure));
+      if (alerts) beds.get(key).alerts = alerts;
+      for (const line of lines) say(next.now, ...line);
+    }
+  }
+  picture = { now: next.now, tick: next.tick, ledger: next.ledger ?? picture.ledger, beds: [...beds.values()] };
+}
+
+function arrange({ devices, ...bed }) {
+  return { ...bed, alerts: [], devices: devices.map(({ rows: of, ...device }) => {
+    device.channels = new Map();
+    device.values = [];
+    for (const [key, set] of of) {
+      rows.set(key, { device, columns: sets[set], received: 0, observed: 0, stored: 0, flags: 0, marks: {}, every: null });
+    }
+    return device;
+  }) };
+}
+
+function say(now, key, age, lag, delay, values, more) {
+  const row = rows.get(key), received = now - age;
+  Object.assign(row, { received, observed: received - lag, stored: received + delay }, more);
+  for (const [column, shown] of Object.entries(values)) {
+    const [code, channel] = row.columns[column], name = `${code}-${channel}`, { device } = row;
+    let value = device.channels.get(name);
+    if (!value) {
+      value = new Value(code, channel, device.labels[name]);
+      device.channels.set(name, value);
+      device.values.push(value);
+    }
+    Object.assign(value, { row, column, shown });
+  }
 }

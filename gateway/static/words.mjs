@@ -1,12 +1,13 @@
 // Both languages, word for word. Acronyms (HR, SpO2) are not translated.
-export const WORDS = {
+const WORDS = {
   en: {
     locale: "en", language: "中文", otherLocale: "zh-CN", beds: "Beds", bed: "bed", ledger: "Ledger",
     elsewhere: "Alarms out of sight",
     notice: "Not a medical device: a second pair of eyes. What the bedside monitor shows and sounds comes first.",
     clockOff: by => `This computer's clock is off by ${by}; ages go by the server's.`,
     age: (n, unit) => `${n} ${unit}`,
-    since: "since", silent: "silent since", never: "no value yet", stranger: "not registered",
+    since: "since", silent: "silent since", never: "no value yet", stranger: "not registered", noBed: "on no bed",
+    foreign: edge => `heard through ${edge}, not its own edge`,
     empty: "No device has spoken yet.", stale: "old", missing: "no reading", doubtful: "doubtful", clock: "clock?",
     withdrawn: "withdrawn", training: "training",
     lost: "No live data", old: at => `What stood here is old: last picture ${at}.`,
@@ -45,7 +46,8 @@ export const WORDS = {
     notice: "非医疗器械，仅供辅助查看。以床旁监护仪的显示和报警为准。",
     clockOff: by => `本机时钟偏差 ${by}，时长按服务器时钟计算。`,
     age: (n, unit) => `${n} ${{ s: "秒", min: "分", h: "小时", d: "天" }[unit]}`,
-    since: "自", silent: "无数据，自", never: "尚无数值", stranger: "未登记", empty: "尚无设备发送数据。",
+    since: "自", silent: "无数据，自", never: "尚无数值", stranger: "未登记", noBed: "未分配床位",
+    foreign: edge => `经由 ${edge} 接收，并非其所属边缘`, empty: "尚无设备发送数据。",
     stale: "过时", missing: "无读数", withdrawn: "已撤回", training: "培训", doubtful: "存疑", clock: "时钟？",
     lost: "无实时数据", old: at => `此处内容已过时，最后画面：${at}。`, look: "请查看床旁监护仪。",
     storeAway: "数据库无响应。", serverAway: "本页面的服务器无响应。",
@@ -72,3 +74,11 @@ export const WORDS = {
       "设备时钟与边缘时钟不一致", "无自带时间：测量即接收", "此前有报告尚未到达", "所述时间无法读取"],
   },
 };
+
+export let language = "en";
+export let words = WORDS.en;
+
+export function choose(chosen) {
+  language = chosen;
+  words = WORDS[chosen];
+}

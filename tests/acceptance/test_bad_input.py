@@ -15,7 +15,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from emr_store import read
+from emr_store import conservation
 from emr_store.connect import open_store
 from tests.wire import MllpSender, Wire, eventually
 from vitalwire.embedded import Addresses
@@ -203,4 +203,4 @@ def test_random_bytes_on_every_port_end_as_rejected_reports_and_nothing_else(
 
 def _balances(wire: Wire) -> None:
     with open_store(wire.database) as conn:
-        assert [s.last - s.stored for s in read.sequences(conn) if s.last != s.stored] == []
+        assert [s.last - s.stored for s in conservation.sequences(conn) if s.last != s.stored] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emr_store import proof, read
+from emr_store import conservation, proof
 from emr_store.connect import open_store
 from schemas.block import ReportFlag, Verdict
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
@@ -104,9 +104,9 @@ def _check(wire: Wire, naive: Naive) -> None:
     late = wire.rows("SELECT count(*) FROM report WHERE kind = 1 AND flags & %s = 0", int(ReportFlag.LATE))
     assert late == [(0,)]
     with open_store(wire.database) as conn:
-        said = read.sequences(conn)
+        said = conservation.sequences(conn)
         assert [s.last for s in said] == [s.stored for s in said]
-        assert all(s.gaps == 0 for s in read.streams(conn))
+        assert all(s.gaps == 0 for s in conservation.streams(conn))
         result = proof.verify(conn, datetime(2000, 1, 1, tzinfo=UTC))
         assert result.findings == []
         assert result.reports == wire.rows("SELECT count(*) FROM report")[0][0]

@@ -20,8 +20,10 @@ from edge_agent.config import TcpLink
 from edge_agent.control import ControlServer
 from edge_agent.events import EventEmitter
 from edge_agent.links.tcp import TcpListener
+from edge_agent.spool import KeptCheckpoint
 from edge_agent.supervisor import Supervisor
 from runtime.errors import UserError
+from schemas.errors import VitalwireError
 from tests.edge_agent.links.scene import LIMIT_S, Streams, ask, eventually, message
 from tests.edge_agent.test_supervisor import Spool, plan_of
 from tests.making import T0_US
@@ -36,7 +38,8 @@ class Agent:
         emitter = EventEmitter("edge:1", lambda: T0_US)
         self.supervisor = Supervisor(plan_of(link, "icu"), self.listener, Spool(), emitter, lambda _, __: None)  # type: ignore[arg-type]
         self.events: list[tuple[str, str]] = []
-        self.server = ControlServer(path, [self.supervisor])
+        self.kept = [KeptCheckpoint("vitalwire/ward/00", size, bytes([size]) * 32, b"a note", 7) for size in (1, 2)]
+        self.server = ControlServer(path, [self.supervisor], lambda: self.kept)
 
     async def connect(self) -> Streams:
         await eventually(lambda: self.listener.address)
@@ -82,6 +85,29 @@ def test_how_sources_stand_is_told(tmp_path: Path) -> None:
             (state,) = await control.states(tmp_path / "c")
             assert (state["name"], state["state"], state["frames"], state["why"]) == ("icu", "stands", 1, "")
             streams[1].close()
+
+    asyncio.run(run())
+
+
+def test_the_checkpoints_that_are_kept_are_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path / "c") as agent:
+            assert await control.checkpoints(tmp_path / "c") == agent.kept
+            agent.kept = []
+            assert await control.checkpoints(tmp_path / "c") == []
+
+    asyncio.run(run())
+
+
+def test_a_spool_that_cannot_be_read_now_is_said(tmp_path: Path) -> None:
+    def broken() -> list[KeptCheckpoint]:
+        raise VitalwireError("the spool cannot write: disk full")
+
+    async def run() -> None:
+        async with running(tmp_path / "c") as agent:
+            agent.server._checkpoints = broken
+            with pytest.raises(UserError, match="disk full"):
+                await control.checkpoints(tmp_path / "c")
 
     asyncio.run(run())
 

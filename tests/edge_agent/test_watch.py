@@ -84,7 +84,7 @@ CASES: list[tuple[str, Observation, str, str]] = [
      "values are read here; not stored: no such edge"),
     ("nobody's", observed("serial", **GOOD, **UNREGISTERED), "unregistered", "values stored, device not registered"),
     ("held, nobody's", observed("serial", held_by="the running agent (pid 7)", **UNREGISTERED), "unregistered",
-     "values stored, device not registered: vitalwire devices adopt 'demo:nonin:1'"),
+     "values stored, device not registered: vitalwire devices assign 'demo:nonin:1'"),
     ("all well", observed("serial", **GOOD, last_stored="3 s"), "stored", "values are stored, the last 3 s ago"),
 ]  # fmt: skip
 

@@ -7,15 +7,22 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from emr_store import alerts, outbox
+from emr_store import alerts
 from emr_store.connect import open_store_async
-from schemas.transition import Transition
-from tests.making import T0_US, report
-from tests.storing import EDGE, Store
+from evidence.alarm import SignedTransition
+from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
+from tests.making import T0_US
+from tests.storing import Store
 
 EPISODE, DEVICE = str(uuid4()), str(uuid4())
-OPENED = Transition(str(uuid4()), EPISODE, DEVICE, "150456-0-low", "high", True, T0_US, T0_US, "SpO2 89 < 90")
-RESOLVED = replace(OPENED, id=str(uuid4()), opened=False, at_us=T0_US + 5_000_001, message="SpO2 back in limits")
+LOW = Condition(ConditionKind.LIMIT, 150456, 0, Side.LOW)
+OPENED = Transition(
+    id=str(uuid4()), episode=EPISODE, kind=TransitionKind.OPENED, at_us=T0_US, by="limits", device=DEVICE,
+    condition=LOW, priority="high", opened_at_us=T0_US, message="SpO2 89 < 90",
+)  # fmt: skip
+RESOLVED = replace(
+    OPENED, id=str(uuid4()), kind=TransitionKind.RESOLVED, at_us=T0_US + 5_000_001, message="SpO2 back in limits"
+)
 
 
 @pytest.fixture
@@ -26,7 +33,7 @@ def store(database: str) -> Store:
 def file(store: Store, *transitions: Transition) -> None:
     async def run() -> None:
         async with await open_store_async(store.address) as conn:
-            await alerts.file(conn, transitions)
+            await alerts.file(conn, [SignedTransition(t, b"statement") for t in transitions])
 
     asyncio.run(run())
 
@@ -42,14 +49,21 @@ def moment(us: int) -> datetime:
 
 def test_an_episode_opens_and_resolves(store: Store) -> None:
     file(store, OPENED)
-    assert open_now(store) == [
-        (UUID(EPISODE), UUID(DEVICE), "150456-0-low", "high", moment(T0_US), "SpO2 89 < 90")
-    ]  # fmt: skip
+    (found,) = open_now(store)
+    assert found == (
+        UUID(EPISODE), UUID(DEVICE), "150456-0-low", "high", moment(T0_US), "SpO2 89 < 90", False, "limit", 150456, 0,
+        "low",
+    )  # fmt: skip
+    assert alerts.as_episode(found) == Episode(EPISODE, LOW, "high", T0_US, "SpO2 89 < 90")
+    with store.open() as conn:
+        assert alerts.resolved_of(conn, [EPISODE]) == set()
     file(store, RESOLVED)
     assert open_now(store) == []
-    assert store.rows("SELECT opened_at, resolved_at FROM alert_episode") == [
-        (moment(T0_US), moment(T0_US + 5_000_001))
+    assert store.rows("SELECT opened_at, resolved_at, resolved_by FROM alert_episode") == [
+        (moment(T0_US), moment(T0_US + 5_000_001), "limits")
     ]
+    with store.open() as conn:
+        assert alerts.resolved_of(conn, [EPISODE, str(uuid4())]) == {EPISODE}
 
 
 @pytest.mark.parametrize("order", list(itertools.product([OPENED, RESOLVED], repeat=3)))
@@ -59,34 +73,33 @@ def test_in_any_order_and_however_often_it_is_one_episode(store: Store, order: t
     resolved = moment(RESOLVED.at_us) if RESOLVED in order else None
     message = OPENED.message if OPENED in order else RESOLVED.message
     assert store.rows("SELECT resolved_at, message FROM alert_episode") == [(resolved, message)]
+    assert [str(e.episode) for e in open_now(store)] == ([] if RESOLVED in order else [EPISODE])
+
+
+def test_what_opened_late_is_late_until_a_fresh_value_confirms_it(store: Store) -> None:
+    late = replace(OPENED, late=True, message="SpO2 89 < 90, 12 min old")
+    confirmed = replace(OPENED, id=str(uuid4()), kind=TransitionKind.CONFIRMED, at_us=T0_US + 7, message="SpO2 88 < 90")
+    file(store, late)
+    assert [(e.late, e.message) for e in open_now(store)] == [(True, late.message)]
+    file(store, confirmed)
+    assert [(e.late, e.message) for e in open_now(store)] == [(False, "SpO2 88 < 90")]
+    assert store.rows("SELECT opened_at, confirmed_at FROM alert_episode") == [(moment(T0_US), moment(T0_US + 7))]
 
 
 def test_a_lot_is_filed_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(Exception, match="uuid"):
-        file(store, OPENED, replace(OPENED, episode="no uuid"))
+        file(store, OPENED, replace(OPENED, id=str(uuid4()), episode="no uuid"))
     assert open_now(store) == []
 
 
 def test_the_oldest_stands_first(store: Store) -> None:
-    later = replace(OPENED, episode=str(uuid4()), opened_at_us=T0_US + 1)
+    later = replace(OPENED, id=str(uuid4()), episode=str(uuid4()), opened_at_us=T0_US + 1)
     file(store, later, OPENED)
     assert [str(e.episode) for e in open_now(store)] == [EPISODE, later.episode]
 
 
-def test_receipts_wait_in_order_until_they_are_delivered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "LOT", 2)
-    for _ in range(3):
-        store.say(report())
-
-    async def run() -> None:
-        async with await open_store_async(store.address) as conn:
-            first = await outbox.waiting(conn)
-            assert [(i, edge) for i, edge, _ in first] == [(1, EDGE), (2, EDGE)]
-            assert await outbox.waiting(conn) == first
-            await outbox.delivered(conn, [1])
-            assert [i for i, _, _ in await outbox.waiting(conn)] == [2, 3]
-            await outbox.delivered(conn, [2, 3, 4])
-            assert await outbox.waiting(conn) == []
-            await outbox.delivered(conn, [])
-
-    asyncio.run(run())
+def test_what_was_filed_can_be_shown(store: Store) -> None:
+    file(store, OPENED)
+    assert store.rows("SELECT statement, side, code, channel, by FROM alert_transition") == [
+        (b"statement", "low", 150456, 0, "limits")
+    ]

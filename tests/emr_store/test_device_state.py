@@ -4,8 +4,9 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from emr_store import proof, read
+from emr_store import conservation, proof
 from emr_store.device_state import clock_offset_ms
+from emr_store.latest import latest as latest_values
 from schemas.block import Verdict
 from schemas.report import (
     Alarm,
@@ -82,8 +83,8 @@ def test_a_setting_is_a_row_in_the_canonical_unit_and_no_value(store: Store) -> 
         ("MDC_TEMP", 0, None, 5.0, None, None, False),
     ]
     with store.open() as conn:
-        assert read.latest(conn) == []
-        (stream,) = read.streams(conn)
+        assert latest_values(conn) == []
+        (stream,) = conservation.streams(conn)
         assert (stream.accepted, stream.doubtful, stream.unmapped, stream.missing) == (0, 0, 0, 0)
 
 
@@ -151,7 +152,7 @@ def test_a_value_says_its_bound_its_marks_and_its_words(store: Store) -> None:
         (7, None, None, None, 0, False, False, False, False, Verdict.ACCEPTED_CODE, "4", None),
     ]
     with store.open() as conn:
-        latest = {v.channel: (v.value, v.bound, v.text, v.validity, v.ambiguous) for v in read.latest(conn)}
+        latest = {v.channel: (v.value, v.bound, v.text, v.validity, v.ambiguous) for v in latest_values(conn)}
     assert latest == {
         1: (70.0, "<=", None, 1, True), 2: (97.0, None, None, 0, False), 3: (96.0, None, None, 0, False),
         4: (95.0, None, None, 0, False), 5: (None, None, "searching", 0, False), 6: (35.0, ">", None, 0, False),
@@ -167,7 +168,7 @@ def test_a_withdrawal_takes_the_place_of_the_value_of_its_moment(store: Store) -
     later = spo2(Mark.WITHDRAWAL)
     store.say(msgspec.structs.replace(later, received_at_us=later.received_at_us + SECOND))
     with store.open() as conn:
-        assert {v.code: v.verdict for v in read.latest(conn)} == {SPO2: Verdict.WITHDRAWN, TEMP: Verdict.ACCEPTED}
+        assert {v.code: v.verdict for v in latest_values(conn)} == {SPO2: Verdict.WITHDRAWN, TEMP: Verdict.ACCEPTED}
 
 
 CHANGES = [

@@ -5,7 +5,7 @@ import psycopg
 import pytest
 
 from emr_store.connect import open_store
-from emr_store.migrate import CHUNK_INTERVAL, _apply, has_timescaledb, migrate, migrations
+from emr_store.migrate import CHUNK_INTERVAL, has_timescaledb, migrate, migrations
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 from schemas.report import Alarm, Kind, Record, RecordKind, Samples
@@ -66,47 +66,42 @@ def test_a_migration_that_fails_leaves_nothing(database: str, monkeypatch: pytes
     assert migrate(database) == []
 
 
-def apply_only(database: str, *numbers: int) -> None:
-    """As an older program left it."""
+def as_the_first_edition_left_it(database: str, *versions: int) -> None:
     with open_store(database) as conn:
         conn.execute("CREATE TABLE schema_version (version int PRIMARY KEY, applied_at timestamptz NOT NULL)")
-        for number, sql in migrations():
-            if number in numbers:
-                _apply(conn, number, sql)
+        for version in versions:
+            conn.execute("INSERT INTO schema_version VALUES (%s, now())", [version])
+        conn.execute("CREATE TABLE batch (batch bigint PRIMARY KEY, sealed bytea NOT NULL)")
 
 
-def test_a_database_of_the_first_edition_is_refused_in_words_and_left_alone(database: str) -> None:
-    apply_only(database, 1, 2)
-    with open_store(database) as conn:
-        conn.execute("INSERT INTO batch VALUES (1, gen_random_uuid(), gen_random_uuid(), 1, 1, '', 1, 0, 0, now(), '')")
-    with pytest.raises(VitalwireError, match=r"holds batches of the first edition.* name a new, empty database$"):
+@pytest.mark.parametrize("versions", [(1,), (1, 2), (1, 2, 3)])  # its second form had a migration 3 too
+def test_a_database_of_the_first_edition_is_refused_in_words_and_left_alone(
+    database: str, versions: tuple[int, ...]
+) -> None:
+    as_the_first_edition_left_it(database, *versions)
+    with pytest.raises(VitalwireError, match=r"made by the first edition of vitalwire.* name a new, empty database$"):
         migrate(database)
     with open_store(database) as conn:
-        assert conn.execute("SELECT max(version) FROM schema_version").fetchone() == (2,)
-        conn.execute("SELECT instance FROM waveform")
-
-
-@pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
-def test_a_database_that_stored_nothing_yet_is_brought_up_to_date(parts: str, database: str) -> None:
-    apply_only(database, 1, 2)
-    with open_store(database) as conn:
-        if not has_timescaledb(conn):  # a month that a transaction made and did not use
-            for table in ("report", "waveform", "report_minute"):
-                conn.execute(f"CREATE TABLE {table}_2026_09 PARTITION OF {table}"
-                             " FOR VALUES FROM ('2026-09-01T00:00Z') TO ('2026-10-01T00:00Z')".encode())  # fmt: skip
-    assert migrate(database) == NUMBERS[2:]
-    samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(256, 1, 1, 0, 0, b"ab"))
-    alarm = Record(150456, kind=RecordKind.ALARM, alarm=Alarm("low"))
-    store = Store(database)
-    assert store.say(report(), report(kind=Kind.WAVEFORM, records=[samples]), report(kind=Kind.ALERT, records=[alarm]))
-    assert store.rows("SELECT (SELECT count(*) FROM waveform), (SELECT count(*) FROM device_alarm)") == [(1, 1)]
+        assert [r[0] for r in conn.execute("SELECT version FROM schema_version ORDER BY 1")] == [*versions]
+        assert conn.execute("SELECT to_regclass('seal')").fetchone() == (None,)
 
 
 def test_an_extension_that_comes_later_changes_nothing(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    apply_only(database, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("emr_store.migrate.migrations", lambda: migrations()[:1])
+        assert migrate(database) == NUMBERS[:1]
     monkeypatch.setattr("emr_store.migrate.has_timescaledb", lambda conn: True)
-    migrate(database)
+    assert migrate(database) == NUMBERS[1:]
     assert Store(database).say(report()).reports == 1  # partitions beside partitions
+
+
+@pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
+def test_every_kind_of_report_has_its_table(parts: str, database: str) -> None:
+    samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(256, 1, 1, 0, 0, b"ab"))
+    alarm = Record(150456, kind=RecordKind.ALARM, alarm=Alarm("low"))
+    store = Store(database)
+    store.say(report(), report(kind=Kind.WAVEFORM, records=[samples]), report(kind=Kind.ALERT, records=[alarm]))
+    assert store.rows("SELECT (SELECT count(*) FROM waveform), (SELECT count(*) FROM device_alarm)") == [(1, 1)]
 
 
 @pytest.mark.integration

@@ -3,7 +3,8 @@ from uuid import UUID
 
 import pytest
 
-from emr_store import registry
+from emr_store import acts, places, registry
+from emr_store.acts import Author
 from schemas.errors import VitalwireError
 from schemas.report import device_id
 from tests.making import Key, report
@@ -59,6 +60,64 @@ def test_revoking_takes_all_keys_once(store: Store) -> None:
         assert all(k.revoked for k in registry.edge_keys(conn) if k.edge == FIRST)
 
 
+def test_a_new_key_takes_over_without_a_gap(store: Store) -> None:
+    second, third = Key(), Key()
+    with store.open() as conn:
+        before = datetime.now(UTC)
+        ends = registry.renew_edge(
+            conn, FIRST, second.public_der, timedelta(days=14), author=Author("os:a@b", "yearly")
+        )
+        assert timedelta(days=14) <= ends - before < timedelta(days=14, minutes=1)
+        by_id = {k.key_id: k for k in registry.edge_keys(conn)}
+        old, new = by_id[store.edge_key.key_id], by_id[second.key_id]
+        assert (new.edge, new.revoked, new.valid_until_us) == (FIRST, False, 2**63 - 1)
+        assert abs(old.valid_until_us - int(ends.timestamp() * 1e6)) <= 1
+        assert new.valid_from_us < old.valid_until_us
+        # A key that ends sooner keeps its end.
+        registry.renew_edge(conn, FIRST, third.public_der, timedelta(days=30), datetime(2040, 1, 1, tzinfo=UTC))
+        by_id = {k.key_id: k for k in registry.edge_keys(conn)}
+        assert by_id[store.edge_key.key_id].valid_until_us == old.valid_until_us
+        assert by_id[second.key_id].valid_until_us < 2**63 - 1
+        renewed = [a for a in acts.acts(conn) if a.kind == "key.renew"]
+    assert (renewed[0].by, renewed[0].why) == ("os:a@b", "yearly")
+    assert renewed[0].details == {
+        "edge": str(FIRST), "key_id": second.key_id.hex(), "valid_until": None,
+        "older_keys": [store.edge_key.key_id.hex()], "older_valid_until": ends.isoformat(),
+    }  # fmt: skip
+
+
+def test_what_cannot_be_renewed_is_refused_and_changes_no_key(store: Store) -> None:
+    with store.open() as conn:
+        registry.add_edge(conn, OTHER, "other", (others := Key()).public_der)
+        before = registry.edge_keys(conn)
+        days = timedelta(days=1)
+        with pytest.raises(VitalwireError, match=r"no edge .* is registered: `vitalwire registry edge add`"):
+            registry.renew_edge(conn, UUID(bytes=b"N" * 16), Key().public_der, days)
+        with pytest.raises(VitalwireError, match=r"has this key already: .*vitalwire edge keygen"):
+            registry.renew_edge(conn, FIRST, store.edge_key.public_der, days)
+        with pytest.raises(VitalwireError, match=r"registered for another edge"):
+            registry.renew_edge(conn, FIRST, others.public_der, days)
+        assert registry.edge_keys(conn) == before
+        assert "key.renew" not in [a.kind for a in acts.acts(conn)]
+
+
+def test_each_change_of_the_registry_is_an_act_and_nothing_else_is(store: Store) -> None:
+    key, author = store.edge_key.key_id.hex(), Author("os:chief@house", "stolen")
+    with store.open() as conn:
+        registry.add_edge(conn, FIRST, "box", store.edge_key.public_der)  # as it is already
+        registry.add_edge(conn, FIRST, "box 2", store.edge_key.public_der, author=author)
+        registry.revoke_edge(conn, FIRST, author=author)
+        registry.revoke_edge(conn, FIRST, author=author)  # none left
+        said = acts.acts(conn)
+    registered = {"edge": str(FIRST), "key_id": key, "valid_until": None}
+    assert [(a.kind, a.details) for a in said] == [
+        ("edge.register", registered | {"label": "box"}), ("edge.register", registered | {"label": "box 2"}),
+        ("key.revoke", {"edge": str(FIRST), "keys": [key]}),
+    ]  # fmt: skip
+    assert [(a.by, a.why) for a in said[1:]] == [("os:chief@house", "stolen")] * 2
+    assert said[0].by.startswith("os:")
+
+
 def test_the_platforms_key_is_noted_once(store: Store) -> None:
     with store.open() as conn:
         registry.note_platform_key(conn, store.platform.public_der)
@@ -73,33 +132,26 @@ def claimed(store: Store, *claims: str) -> list[str]:
     return [str(device_id(claim)) for claim in claims]
 
 
-def test_a_device_is_adopted_by_its_id_its_beginning_or_its_claim(store: Store) -> None:
-    one, two, three = claimed(store, "a/1", "a/2", "a/3")
+def test_a_device_is_found_by_its_id_its_beginning_or_its_claim(store: Store) -> None:
+    one, two, _ = claimed(store, "a/1", "a/2", "a/3")
     with store.open() as conn:
-        assert registry.adopt(conn, one, "ICU-01", "监护仪1").bed == "ICU-01"
-        assert str(registry.adopt(conn, two[:8].upper(), "ICU-02", "").uuid) == two
-        assert registry.adopt(conn, "a/3", "ICU-03", "x").claim == "a/3"
+        assert places.assign(conn, one, "ICU-01", name="监护仪1").bed == "ICU-01"
+        assert str(places.assign(conn, two[:8].upper(), "ICU-02").uuid) == two
+        assert places.assign(conn, "a/3", "ICU-03", name="x").claim == "a/3"
         found = registry.devices(conn)
-    assert [(str(d.uuid), d.bed, d.name) for d in found] == [
-        (one, "ICU-01", "监护仪1"), (two, "ICU-02", None), (three, "ICU-03", "x")
+    assert [(d.claim, d.bed, d.name, d.edge_label, d.foreign_edge) for d in found] == [
+        ("a/1", "ICU-01", "监护仪1", "box", False), ("a/2", "ICU-02", None, "box", False),
+        ("a/3", "ICU-03", "x", "box", False),
     ]  # fmt: skip
-    assert all(d.adopted_at for d in found)
-
-
-def test_who_moves_to_another_bed_keeps_the_name(store: Store) -> None:
-    claimed(store, "a/1")
-    with store.open() as conn:
-        registry.adopt(conn, "a/1", "ICU-01", "监护仪1")
-        assert registry.adopt(conn, "a/1", "ICU-02", "")[2:4] == ("监护仪1", "ICU-02")
-        assert registry.adopt(conn, "a/1", "ICU-02", "新")[2] == "新"
+    assert all(d.registered_at and d.since for d in found)
 
 
 @pytest.mark.parametrize("argument", ["%", "_", "________-%", "", "nobody", "a/%", "a/", "A/1", "\\", "'; --"])
-def test_what_names_no_device_adopts_none(store: Store, argument: str) -> None:
+def test_what_names_no_device_assigns_none(store: Store, argument: str) -> None:
     claimed(store, "a/1")
     with store.open() as conn:
         with pytest.raises(VitalwireError, match=r"^no device named .*vitalwire devices list"):
-            registry.adopt(conn, argument, "ICU-01", "")
+            places.assign(conn, argument, "ICU-01")
         assert [d.bed for d in registry.devices(conn)] == [None]
 
 
@@ -107,22 +159,22 @@ def test_three_characters_of_an_id_name_no_device(store: Store) -> None:
     (one,) = claimed(store, "a/1")
     with store.open() as conn:
         with pytest.raises(VitalwireError, match="no device named"):
-            registry.adopt(conn, one[:3], "ICU-01", "")
-        assert registry.adopt(conn, one[:4], "ICU-01", "").bed == "ICU-01"
+            places.assign(conn, one[:3], "ICU-01")
+        assert places.assign(conn, one[:4], "ICU-01").bed == "ICU-01"
 
 
-def test_what_fits_several_adopts_none(store: Store) -> None:
+def test_what_fits_several_assigns_none(store: Store) -> None:
     one, _ = claimed(store, "a/1", "a/2")
     claimed(store, one[:6])  # whose claim is the beginning of another's id
     with store.open() as conn:
         with pytest.raises(VitalwireError, match=r"^several devices named"):
-            registry.adopt(conn, one[:6], "ICU-01", "")
+            places.assign(conn, one[:6], "ICU-01")
         assert [d.bed for d in registry.devices(conn)] == [None] * 3
 
 
-def test_who_is_not_adopted_comes_first(store: Store) -> None:
+def test_who_is_not_registered_comes_first(store: Store) -> None:
     claimed(store, "c", "b", "a")
     store.say(report("silent"))  # no event has told its claim yet
     with store.open() as conn:
-        registry.adopt(conn, "b", "ICU-01", "")
+        places.assign(conn, "b", "ICU-01")
         assert [d.claim for d in registry.devices(conn)] == ["a", "c", None, "b"]

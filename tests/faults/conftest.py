@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from benchmarks.pipeline import drop_database
+from benchmarks.databases import drop_database
 from tests.faults.oracles import Outcome
 from tests.faults.system import ROOT
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edge_agent.spool import read_kept
 from edge_agent.spool.chunks import split
 from edge_agent.spool.sequences import last_numbers
 from emr_store import proof
 from emr_store.connect import StoreError, open_store
 from evidence.seal import open_body
 from schemas.report import Lane
-from stream_processors.work import WRITERS
+from stream_processors.storing import WRITERS
 from tests.faults.senders import Record, Sender, SerialSender
 from tests.faults.system import System
 
@@ -43,6 +44,8 @@ class Outcome:
     recovered_s: float | None = None
     ok: bool = False
     answered_s: float | None = None  # F47: what 95 of 100 answers to the neighbours of bad sources take at the most
+    resent_s: float | None = None  # F41, F46: from the fault until all that the store had lost is there again
+    live_p99_s: float | None = None  # F41: from the edge to the store, while everything is sent again
     slowest_alert_s: float | None = None  # F16: from the sender to the topic `alerts`, the database being down
 
 
@@ -170,6 +173,20 @@ def events(system: System, code: str) -> int:
     """O6: how many events of this code the agent has told of itself."""
     sql = "SELECT count(*) FROM report r CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t"
     return count(system, sql + f" WHERE r.kind = 6 AND t ->> 'code' = '{code}'")
+
+
+def check_witness(system: System) -> None:
+    """The edge, which has ended, holds checkpoints of the log before the fault and of the one after it."""
+    kept = read_kept(system.folder / "spool")
+    assert len({checkpoint.origin for checkpoint in kept}) == 2
+    assert not [checkpoint for checkpoint in kept if checkpoint.contradiction]
+    assert events(system, "log-began") == 1
+
+
+def stored_batches(address: str) -> set[bytes]:
+    """The ids of the batches that a store has."""
+    with open_store(address) as conn:
+        return {bytes(row[0]) for row in conn.execute("SELECT batch_id FROM batch")}
 
 
 def count(system: System, sql: str) -> int:

@@ -46,7 +46,7 @@ link.password_file = "{password}"
 
 @contextmanager
 def running(
-    folder: Path, kafka: str, database: str, mqtt_rate_hz: float = 40, more_sources: str = ""
+    folder: Path, kafka: str, database: str, mqtt_rate_hz: float = 40, more_sources: str = "", edge_settings: str = ""
 ) -> Iterator[tuple[System, list[Sender]]]:
     """The system and its ward at work: what each sender sends is being stored."""
     topic = f"ward-{uuid.uuid4().hex[:8]}"
@@ -56,7 +56,7 @@ def running(
     (folder / "site.toml").write_text(MAPPING)
 
     sources = EDGE.format(port=serial.path, mqtt=mqtt, topic=topic, username=username, password=password)
-    sources += more_sources
+    sources = edge_settings + sources + more_sources
     host, _, port = mqtt.rpartition(":")
     client = mqtt_client(username, Path(password).read_text())
     with System(folder, kafka, database, sources, LIMITS) as system:

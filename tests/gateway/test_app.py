@@ -76,7 +76,7 @@ def test_the_picture_shows_beds_values_alerts_and_the_ledger(ward: Ward, page: P
     assert (name, hello["metrics"]["150456"]["zh"]) == ("hello", "血氧饱和度")
     picture = next_picture(stream)
     devices = {d["claim"]: d for d in picture["devices"]}
-    assert {c: (d["bed"], d["adopted"], len(d["values"])) for c, d in devices.items()} == {
+    assert {c: (d["bed"], d["assigned"], len(d["values"])) for c, d in devices.items()} == {
         "monitor-1": ("重症-07", True, 3),
         "stranger": (None, False, 1),
         "spare": ("ICU-08", True, 0),  # a bed whose device is silent is a bed

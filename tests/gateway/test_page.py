@@ -226,9 +226,9 @@ def test_like_channels_bounds_codes_and_the_devices_own_alarms(ward: Ward, look:
     tab = look()
     temperatures = value(tab, "ICU-01", "T")
     expect(temperatures.locator(".name")).to_have_text(["T #7?", "T T1", "*** T T2"])
-    expect(temperatures.locator(".number")).to_have_text(["36.1", "<34", "39.5"])
+    expect(temperatures.locator(".number")).to_have_text(["36.1", "<34.0", "39.5"])
     expect(value(tab, "ICU-01", "SpO2").locator(".number")).to_have_text("searching")
-    for name, number, state in (("T", "37?", "training"), ("SpO2", "--", "withdrawn")):
+    for name, number, state in (("T", "37.0?", "training"), ("SpO2", "--", "withdrawn")):
         expect(value(tab, "ICU-02", name).locator(".name")).to_have_text(name)
         expect(value(tab, "ICU-02", name).locator(".number")).to_have_text(number)
         expect(value(tab, "ICU-02", name).locator(".state")).to_have_text(state)
@@ -380,8 +380,9 @@ def test_a_picture_that_is_late_or_cannot_be_drawn_covers_the_page(ward: Ward, l
     ward.store()
     tab = look(before=HOLD_SOURCE)
     covered = """change => {
-        const next = JSON.parse(window.last);
-        change === 'late' ? next.tick -= 9000 : next.devices = [null];
+        const { number, now, tick } = JSON.parse(window.last);
+        const next = { number: number + 1, whole: false, now, tick, beds: [] };
+        change === 'late' ? next.tick -= 9000 : next.beds = [null];
         window.source.dispatchEvent(new MessageEvent('message', { data: JSON.stringify(next) }));
         return [document.getElementById('lost').hidden, document.getElementById('lost').textContent];
     }"""
@@ -394,6 +395,61 @@ def test_a_picture_that_is_late_or_cannot_be_drawn_covers_the_page(ward: Ward, l
     assert "cannot draw" in text
     expect(tab.locator("#lost")).to_be_hidden()
     look.said.clear()  # type: ignore[attr-defined]
+
+
+def test_a_page_that_missed_a_picture_asks_for_a_whole_one(ward: Ward, look: Look) -> None:
+    ward.say("n10:1", HR="70")
+    ward.say("n10:2", HR="80")
+    ward.store()
+    tab = look(before=HOLD_SOURCE)
+    expect(value(tab, "n10:2", "HR").locator(".number")).to_have_text("80")
+    with tab.expect_request("**/events"):
+        left = tab.evaluate("""() => {
+            const next = JSON.parse(window.last);
+            Object.assign(next, { number: next.number + 2, whole: false, beds: [{ bed: 0, structure: null }] });
+            window.source.dispatchEvent(new MessageEvent('message', { data: JSON.stringify(next) }));
+            return document.querySelectorAll('.bed').length;
+        }""")
+    assert left == 2  # what does not follow is not drawn
+    ward.say("n10:1", HR="71")
+    ward.store()
+    expect(value(tab, "n10:1", "HR").locator(".number")).to_have_text("71")
+    expect(value(tab, "n10:2", "HR").locator(".number")).to_have_text("80")
+    expect(tab.locator("#lost")).to_be_hidden()
+
+
+def test_a_monitors_digits_on_the_tile_and_what_was_sent_in_the_detail(ward: Ward, look: Look) -> None:
+    ward.say("n10:1", T="36.922295", HR="71.6", SpO2="97.0", NIBP_S="119.6", NIBP_D="79.4", NIBP_M="93", ST_II="-0.285")
+    ward.say("pump", Rate="0.25")
+    ward.store()
+    tab = look()
+    for name, number in (("T", "36.9"), ("HR", "72"), ("SpO2", "97"), ("NIBP", "120/79"), ("ST-II", "-0.29")):
+        expect(value(tab, "n10:1", name).locator(".number")).to_have_text(number)
+    expect(value(tab, "pump", "Rate").locator(".number")).to_have_text("0.25")
+    ward.say("n10:1", T="36.95", HR="71.4", SpO2="97", NIBP_S="119.6", NIBP_D="79.4", NIBP_M="93", ST_II="0")
+    ward.store()
+    for name, number in (("T", "37.0"), ("HR", "71"), ("SpO2", "97"), ("NIBP", "120/79"), ("ST-II", "0.00")):
+        expect(value(tab, "n10:1", name).locator(".number")).to_have_text(number)
+    value(tab, "n10:1", "NIBP").click()
+    shown = tab.locator("dialog[open]")
+    for text in ("119.6 mmHg · accepted", "79.4 mmHg", "93 mmHg"):
+        expect(shown).to_contain_text(text)
+    tab.keyboard.press("Escape")
+    value(tab, "n10:1", "T").click()
+    expect(shown).to_contain_text("36.95 °C · accepted")
+
+
+def test_a_clock_that_was_ahead_freezes_no_tile(ward: Ward, look: Look) -> None:
+    ward.say("n10:1", ago_s=-3600, SpO2="91", HR="70")
+    ward.store()
+    tab = look()
+    ahead = value(tab, "n10:1", "SpO2")
+    expect(ahead.locator(".number")).to_have_text("91")
+    expect(ahead.locator(".state")).to_have_text("clock?")
+    ward.say("n10:1", SpO2="97")  # it was put right
+    ward.store()
+    expect(ahead.locator(".number")).to_have_text("97")
+    expect(ahead.locator(".state")).to_have_text("")
 
 
 def test_a_browser_whose_clock_is_wrong_goes_by_the_servers(ward: Ward, look: Look) -> None:

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 
-from emr_store import alerts, minutes, registry
+from emr_store import alerts, minutes, places, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.migrate import migrate
 from emr_store.writer import SignedBlock, Writer
@@ -70,9 +71,10 @@ class Ward:
         self._add(claim, kind, list(records), time.time(), time.time())
 
     def adopt(self, claim: str, bed: str, name: str) -> None:
-        """As a person does with `vitalwire devices adopt`; the device must be stored."""
+        """As a person does with `vitalwire devices assign`, for a year back; the device must be stored."""
         with open_store(self.database) as conn:
-            registry.adopt(conn, str(reports.device_id(claim)), bed, name)
+            long_ago = datetime.now(UTC) - timedelta(days=365)
+            places.assign(conn, str(reports.device_id(claim)), bed, name=name, since=long_ago)
 
     def alarm(
         self, claim: str, short: str, message: str, priority: str, *, opened: bool = True, channel: int = 0

@@ -1,49 +1,62 @@
 import pytest
 
-from schemas.block import Block
+from emr_store.signed_block import SignedBlock
 from schemas.report import COMPARATORS, ClockQuality, Mark, Record, RecordKind, Report, Validity
-from schemas.transition import Transition
-from stream_processors.alert import Episode, Key, Limit, evaluate, replay
-from stream_processors.validate import EdgeKey, Memory, validate
-from tests.making import PERCENT, SPO2, T0_US, report, sealed
-from tests.making import Key as SigningKey
+from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
+from stream_processors import alert
+from stream_processors.alert import Limit, OpenEpisodes, StoredEpisode, apply, reconcile
+from stream_processors.signed_message import open_message
+from stream_processors.validate import EdgeKey, Memory
+from stream_processors.validating import RawMessage, validate_and_sign
+from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
 
-KEY = SigningKey()
+KEY, PLATFORM = Key(), Key()
 LIMITS = [Limit(SPO2, low=90.0, priority="high")]
 SECOND = 1_000_000
 
 
-def block(*reports: Report) -> Block:
+def block(*reports: Report, appended_at_us: int = T0_US) -> SignedBlock:
     memory = Memory({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, False)})
-    (found,) = validate("live.raw", [sealed(reports, KEY)], memory, T0_US)
-    assert isinstance(found, Block)
+    raw = [RawMessage(sealed(reports, KEY), appended_at_us)]
+    (message,) = validate_and_sign(
+        "live.raw", raw, memory, key_id=PLATFORM.key_id, sign=PLATFORM.sign, now_us=appended_at_us
+    )
+    found = open_message(message.value, PLATFORM.public_der)
+    assert isinstance(found, SignedBlock)
     return found
+
+
+def evaluate(blocks: list[SignedBlock], limits: list[Limit], episodes: OpenEpisodes) -> list[Transition]:
+    return alert.evaluate(blocks, limits, episodes, T0_US)
 
 
 def spo2(value: int, second: int, claim: str = "bed 1", validity: Validity = Validity.VALID) -> Report:
     return report(claim, T0_US + second * SECOND, [Record(SPO2, PERCENT, mantissa=value, validity=validity)])
 
 
-def said(transitions: list[Transition]) -> list[tuple[bool, str]]:
-    return [(t.opened, t.message) for t in transitions]
+def emitted(transitions: list[Transition]) -> list[tuple[str, str]]:
+    return [(t.kind, t.message) for t in transitions]
+
+
+OPENED, CONFIRMED, RESOLVED = TransitionKind
 
 
 def test_one_episode_opens_and_resolves() -> None:
-    episodes: dict[Key, Episode] = {}
+    episodes: OpenEpisodes = {}
     blocks = [block(spo2(95, 0)), block(spo2(89, 1)), block(spo2(85, 2)), block(spo2(90, 3)), block(spo2(95, 4))]
     found = [t for b in blocks for t in evaluate([b], LIMITS, episodes)]
-    assert said(found) == [(True, "SpO2 89 < 90"), (False, "SpO2 back in limits")]
+    assert emitted(found) == [(OPENED, "SpO2 89 < 90"), (RESOLVED, "SpO2 back in limits")]
     assert found[0].episode == found[1].episode
     assert not episodes
 
 
 def test_several_turns_in_one_block_are_all_seen_in_order_of_time() -> None:
     found = evaluate([block(spo2(89, 3), spo2(95, 2), spo2(80, 1), spo2(99, 4))], LIMITS, {})
-    assert [t.opened for t in found] == [True, False, True, False]
+    assert [t.kind for t in found] == [OPENED, RESOLVED, OPENED, RESOLVED]
     assert [t.at_us for t in found] == [T0_US + s * SECOND for s in (1, 2, 3, 4)]
 
 
-def test_said_twice_it_is_the_same_transition() -> None:
+def test_emitted_twice_it_is_the_same_transition() -> None:
     first = evaluate([block(spo2(80, 1))], LIMITS, {})
     assert first == evaluate([block(spo2(80, 1))], LIMITS, {})
     assert len({t.id for t in first}) == 1
@@ -68,13 +81,14 @@ def test_like_channels_are_apart() -> None:
         records = [Record(TEMP, DEGC, channel, mantissa=value) for channel, value in ((T1, t1), (T2, t2))]
         return report("monitor", T0_US + second * SECOND, records)
 
-    episodes: dict[Key, Episode] = {}
+    episodes: OpenEpisodes = {}
     limit = [Limit(TEMP, high=39.0)]
-    found = [evaluate([block(both(*said))], limit, episodes) for said in ((1, 40, 36), (2, 40, 41), (3, 37, 41))]
-    assert [[(t.condition, t.opened) for t in turn] for turn in found] == [
-        [("150344-11-high", True)], [("150344-4294967295-high", True)], [("150344-11-high", False)]
+    found = [evaluate([block(both(*values))], limit, episodes) for values in ((1, 40, 36), (2, 40, 41), (3, 37, 41))]
+    first, second = (Condition(ConditionKind.LIMIT, TEMP, channel, Side.HIGH) for channel in (T1, T2))
+    assert [[(t.condition, t.kind) for t in turn] for turn in found] == [
+        [(first, OPENED)], [(second, OPENED)], [(first, RESOLVED)]
     ]  # fmt: skip
-    assert [condition for _, condition in episodes] == ["150344-4294967295-high"]
+    assert [[*of_device] for of_device in episodes.values()] == [[second]]
 
 
 @pytest.mark.parametrize(
@@ -91,16 +105,16 @@ def test_a_bound_rings_where_it_is_sure(sign: str, number: int, low: bool | None
     bound = Record(SPO2, PERCENT, kind=RecordKind.BOUND, mantissa=number, marks=COMPARATORS[sign])
     for limit, outside, wanted in ((Limit(SPO2, low=90.0), 80, low), (Limit(SPO2, high=98.0), 100, high)):
         opened = evaluate([block(report("bed", T0_US, [bound]))], [limit], {})
-        assert [t.opened for t in opened] == ([True] if wanted else [])
-        episodes: dict[Key, Episode] = {}
+        assert [t.kind for t in opened] == ([OPENED] if wanted else [])
+        episodes: OpenEpisodes = {}
         evaluate([block(spo2(outside, -1, "bed"))], [limit], episodes)
         resolved = evaluate([block(report("bed", T0_US, [bound]))], [limit], episodes)
-        assert [t.opened for t in resolved] == ([False] if wanted is False else [])
+        assert [t.kind for t in resolved] == ([RESOLVED] if wanted is False else [])
 
 
 def test_a_bound_is_said_with_its_sign() -> None:
     bound = Record(SPO2, PERCENT, kind=RecordKind.BOUND, mantissa=70, marks=Mark.LESS)
-    assert said(evaluate([block(report(records=[bound]))], LIMITS, {})) == [(True, "SpO2 <70 < 90")]
+    assert emitted(evaluate([block(report(records=[bound]))], LIMITS, {})) == [(OPENED, "SpO2 <70 < 90")]
 
 
 def test_what_is_of_a_training_or_withdrawn_or_of_a_doubtful_moment_rings_nobody_up() -> None:
@@ -108,35 +122,147 @@ def test_what_is_of_a_training_or_withdrawn_or_of_a_doubtful_moment_rings_nobody
     doubtful = Report(**{**_fields(spo2(70, 2)), "clock_quality": ClockQuality.DOUBTFUL})
     assert evaluate([block(report(records=low[:1]), report(records=low[1:]), doubtful)], LIMITS, {}) == []
     ambiguous = Record(SPO2, PERCENT, 5, mantissa=70, marks=Mark.AMBIGUOUS)
-    assert said(evaluate([block(report(records=[ambiguous]))], LIMITS, {})) == [(True, "SpO2 70 < 90")]
+    assert emitted(evaluate([block(report(records=[ambiguous]))], LIMITS, {})) == [(OPENED, "SpO2 70 < 90")]
 
 
 def test_a_limit_is_not_compared_with_a_value_in_another_canonical_unit() -> None:
     etco2, mmhg, kpa = 151708, 266016, 265987
     limit = [Limit(etco2, low=15.0)]
 
-    def of(unit: int, value: int) -> Block:
+    def of(unit: int, value: int) -> SignedBlock:
         return block(report("capnograph", T0_US, [Record(etco2, unit, mantissa=value)]))
 
     assert evaluate([of(PERCENT, 5)], limit, {}) == []
-    assert said(evaluate([of(mmhg, 14)], limit, {})) == [(True, "EtCO2 14 < 15")]
-    assert said(evaluate([of(kpa, 1)], limit, {})) == [(True, "EtCO2 7.50062 < 15")]
+    assert emitted(evaluate([of(mmhg, 14)], limit, {})) == [(OPENED, "EtCO2 14 < 15")]
+    assert emitted(evaluate([of(kpa, 1)], limit, {})) == [(OPENED, "EtCO2 7.50062 < 15")]
 
 
 def test_zero_is_a_value_and_rings() -> None:
-    assert said(evaluate([block(spo2(0, 1))], LIMITS, {})) == [(True, "SpO2 0 < 90")]
+    assert emitted(evaluate([block(spo2(0, 1))], LIMITS, {})) == [(OPENED, "SpO2 0 < 90")]
 
 
-def test_after_a_restart_the_topic_says_what_is_open() -> None:
-    before: dict[Key, Episode] = {}
+MINUTE = 60 * SECOND
+
+
+def at_age(value: int, second: int, edge_s: int, hospital_s: int) -> SignedBlock:
+    """A value that lay so long at its edge, and so long at the broker and after it."""
+    at = spo2(value, second)
+    lay = Report(**{**_fields(at), "received_at_us": T0_US - edge_s * SECOND})  # `sealed` makes the batch at T0_US
+    lay = Report(**{**_fields(lay), "observed_at_us": lay.received_at_us, "device_at_us": lay.received_at_us})
+    return block(lay, appended_at_us=T0_US - hospital_s * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("edge_s", "hospital_s", "late"), [(0, 0, False), (30, 30, False), (61, 0, True), (0, 61, True), (31, 31, True)]
+)
+def test_what_is_old_opens_as_late(edge_s: int, hospital_s: int, late: bool) -> None:
+    (opened,) = evaluate([at_age(80, 0, edge_s, hospital_s)], LIMITS, {})
+    assert (opened.kind, opened.late) == (OPENED, late)
+    assert opened.message == ("SpO2 80 < 90, 1 min old" if late else "SpO2 80 < 90")
+
+
+def test_an_edge_whose_clock_is_behind_is_not_silenced() -> None:
+    """Its batch is made at T0_US by its clock; the broker and we are a day ahead of it."""
+    day_us = 24 * 3600 * SECOND
+    fresh = block(spo2(80, 0), appended_at_us=T0_US + day_us)
+    (opened,) = alert.evaluate([fresh], LIMITS, {}, T0_US + day_us + SECOND)
+    assert not opened.late
+
+
+def test_a_fresh_value_confirms_what_opened_late() -> None:
+    episodes: OpenEpisodes = {}
+    late = evaluate([at_age(80, 0, 120, 0)], LIMITS, episodes)
+    assert [episode.late for of_device in episodes.values() for episode in of_device.values()] == [True]
+    still_late = evaluate([at_age(81, 0, 90, 0)], LIMITS, episodes)
+    confirmed = evaluate([block(spo2(82, 1))], LIMITS, episodes)
+    assert [t.kind for t in (*late, *still_late, *confirmed)] == [OPENED, CONFIRMED]
+    assert (confirmed[0].episode, confirmed[0].late) == (late[0].episode, False)
+    assert [episode.late for of_device in episodes.values() for episode in of_device.values()] == [False]
+    assert evaluate([block(spo2(83, 2))], LIMITS, episodes) == []
+    assert [t.kind for t in evaluate([block(spo2(95, 3))], LIMITS, episodes)] == [RESOLVED]
+    assert episodes == {}
+
+
+def test_the_transitions_say_what_is_open() -> None:
+    before: OpenEpisodes = {}
     transitions = [
         *evaluate([block(spo2(80, 1), spo2(80, 1, "bed 2"))], LIMITS, before),
         *evaluate([block(spo2(99, 2))], LIMITS, before),
     ]
-    after: dict[Key, Episode] = {}
-    replay(transitions, after)
+    after: OpenEpisodes = {}
+    for transition in transitions:
+        apply(transition, after)
     assert after == before
     assert len(after) == 1
+
+
+def test_a_device_opens_no_more_episodes_than_its_set_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alert, "EPISODES_PER_DEVICE_MAX", 3)
+    monkeypatch.setattr(alert, "DEVICES_MAX", 2)
+    refused = alert._not_opened._value.get()
+    episodes: OpenEpisodes = {}
+    channels = [Record(SPO2, PERCENT, channel, mantissa=70) for channel in range(5)]
+    reports = [report(claim, T0_US, channels) for claim in ("bed 1", "bed 2", "bed 3")]
+    assert len(evaluate([block(*reports)], LIMITS, episodes)) == 6
+    assert [len(of_device) for of_device in episodes.values()] == [3, 3]
+    assert alert._not_opened._value.get() - refused == 2 + 2 + 5
+
+
+DEVICE = b"D" * 16
+LOW = Condition(ConditionKind.LIMIT, SPO2, 0, Side.LOW)
+
+
+def episode(name: str, condition: Condition = LOW) -> Episode:
+    return Episode(name, condition, "high", T0_US, "SpO2 80 < 90")
+
+
+def compared(
+    episodes: OpenEpisodes,
+    *stored: Episode,
+    resolved: set[str] | None = None,
+    resolved_here: dict[str, None] | None = None,
+    limits: list[Limit] = LIMITS,
+) -> list[tuple[str, str, str]]:
+    in_store = [StoredEpisode(DEVICE, each) for each in stored]
+    found = reconcile(episodes, in_store, resolved or set(), limits, resolved_here or {}, T0_US)
+    return [(t.kind, t.episode, t.by) for t in found]
+
+
+def test_an_episode_that_the_topic_forgot_is_resumed_and_can_be_ended() -> None:
+    episodes: OpenEpisodes = {}
+    low = spo2(80, 0)
+    stored = Episode("kept", LOW, "high", T0_US, "SpO2 80 < 90")
+    assert reconcile(episodes, [StoredEpisode(low.device.bytes, stored)], set(), LIMITS, {}, T0_US) == []
+    assert evaluate([block(spo2(70, 1))], LIMITS, episodes) == []  # it is open already
+    (resolved,) = evaluate([block(spo2(95, 2))], LIMITS, episodes)
+    assert (resolved.kind, resolved.episode) == (RESOLVED, "kept")
+
+
+def test_what_is_resolved_in_the_record_is_dropped() -> None:
+    episodes = {DEVICE: {LOW: episode("old")}}
+    assert compared(episodes, resolved={"old"}) == []
+    assert episodes == {}
+
+
+def test_what_is_not_filed_yet_stays() -> None:
+    episodes = {DEVICE: {LOW: episode("new")}}
+    assert compared(episodes) == []
+    assert episodes == {DEVICE: {LOW: episode("new")}}
+    ended: OpenEpisodes = {}
+    assert compared(ended, episode("ended"), resolved_here={"ended": None}) == []
+    assert ended == {}
+
+
+def test_of_two_episodes_of_one_condition_one_is_ended() -> None:
+    episodes = {DEVICE: {LOW: episode("here")}}
+    assert compared(episodes, episode("there")) == [(RESOLVED, "there", "platform")]
+    assert episodes == {DEVICE: {LOW: episode("here")}}
+
+
+def test_an_episode_whose_limit_is_gone_is_ended() -> None:
+    episodes = {DEVICE: {LOW: episode("here")}}
+    assert compared(episodes, limits=[Limit(SPO2, high=100.0)]) == [(RESOLVED, "here", "configuration")]
+    assert episodes == {}
 
 
 def _fields(r: Report) -> dict[str, object]:

@@ -3,6 +3,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import psycopg
 import pytest
+from aiokafka import errors
+from faust.exceptions import ProducerSendError
 
 from runtime.watchdog import AttemptsWatchdog
 from stream_processors import stage as stages
@@ -24,7 +26,7 @@ class Scene:
 
     def __init__(self, failures: dict[int, list[Exception]]) -> None:
         self.failures, self.sent, self.attempts = failures, [], 0  # type: ignore[var-annotated]
-        self.poison_failures: list[Exception] = []
+        self.dead_letter_failures: list[Exception] = []
 
     async def work(self, lot: Sequence[Message]) -> list[Output]:
         for message in lot:
@@ -37,19 +39,32 @@ class Scene:
                 )
         return [Output("out", m.value) for m in lot]
 
-    async def poison(self, message: Message, reason: str) -> list[Output]:
-        if self.poison_failures:
-            raise self.poison_failures.pop(0)
+    async def dead_letter(self, message: Message, reason: str) -> list[Output]:
+        if self.dead_letter_failures:
+            raise self.dead_letter_failures.pop(0)
         return [Output("dead", message.value + reason.encode())]
 
     async def send(self, outputs: Sequence[Output]) -> None:
         self.sent += [(o.topic, o.value) for o in outputs]
 
+    def stage(self, worker_index: int = 0, workers: int = 1, bytes_max: int = 1000) -> Stage:
+        return Stage(
+            name="s",
+            source="live.raw",
+            take=50,
+            within_s=0.05,
+            work=self.work,
+            dead_letter=self.dead_letter,
+            bytes_max=bytes_max,
+            workers=workers,
+            worker_index=worker_index,
+        )
+
     def run(self) -> list[tuple[str, bytes]]:
         def attempted() -> None:
             self.attempts += 1
 
-        asyncio.run(attempt(Stage("s", "live.raw", 10, 0.05, self.work, self.poison), LOT, self.send, attempted))
+        asyncio.run(attempt(self.stage(), LOT, self.send, attempted))
         return self.sent
 
 
@@ -80,8 +95,35 @@ def test_what_a_database_refuses_is_poison_and_a_missing_table_is_not() -> None:
 
 def test_where_the_dead_cannot_be_kept_the_lot_waits() -> None:
     scene = Scene({2: [ValueError("poison")]})
-    scene.poison_failures = [psycopg.OperationalError("down")] * 3
+    scene.dead_letter_failures = [psycopg.OperationalError("down")] * 3
     assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:ValueError"), GOOD[3]]
+
+
+@pytest.mark.parametrize("error", [errors.MessageSizeTooLargeError, errors.RecordTooLargeError])
+def test_a_message_that_the_broker_never_takes_is_a_dead_letter(error: type[Exception]) -> None:
+    assert not stages._transient(error("too large"))
+    scene = Scene({2: [error("too large")]})
+    assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:" + error.__name__.encode()), GOOD[3]]
+
+
+def test_what_faust_wraps_is_what_its_producer_raised() -> None:
+    def wrapped(cause: Exception) -> Exception:
+        error = ProducerSendError("Error while sending")
+        error.__cause__ = cause
+        return error
+
+    assert not stages._transient(wrapped(errors.MessageSizeTooLargeError()))
+    assert stages._transient(wrapped(errors.KafkaTimeoutError()))
+    assert stages._transient(errors.NotLeaderForPartitionError())
+    assert stages._transient(errors.TopicAuthorizationFailedError())
+
+
+def test_a_lane_goes_on_where_not_even_a_dead_letter_can_be_sent() -> None:
+    scene = Scene({2: [ValueError("odd")]})
+    scene.dead_letter_failures = [errors.MessageSizeTooLargeError()] * stages.DEAD_LETTER_ATTEMPTS_MAX
+    before = stages._abandoned.labels("s")._value.get()
+    assert scene.run() == [GOOD[0], GOOD[1], GOOD[3]]
+    assert stages._abandoned.labels("s")._value.get() == before + 1
 
 
 class Event:
@@ -90,6 +132,7 @@ class Event:
     def __init__(self, partition: int, value: bytes) -> None:
         self.message, self.value, self.acked = self, value, False
         self.topic, self.partition = "live.signed", partition
+        self.timestamp, self.timestamp_type = 1_790_000_000.25, 1
 
     def ack(self) -> None:
         self.acked = True
@@ -105,19 +148,27 @@ class Stream:
         yield self.events
 
 
-def test_a_way_works_its_partitions_in_parts_and_acknowledges_what_it_has_done() -> None:
+def test_a_worker_works_its_partitions_in_parts_and_acknowledges_what_it_has_done() -> None:
     events = [Event(n % 2, bytes([n]) * 10) for n in range(8)]
-    scene, lots = Scene({}), []
+    scene, lots = Scene({}), []  # type: ignore[var-annotated]
 
     async def work(lot: Sequence[Message]) -> list[Output]:
         lots.append([m.value[0] for m in lot])
         assert [e.value[0] for e in events if e.partition and e.acked] == [n for done in lots[:-1] for n in done]
         return []
 
-    def run(way: int) -> None:
-        each = Stage("s", "live.signed", 50, 0.05, work, scene.poison, bytes_max=25, ways=2, way=way)
+    def run(worker_index: int) -> None:
+        scene.work = work  # type: ignore[method-assign]
+        each = scene.stage(worker_index, workers=2, bytes_max=25)
         asyncio.run(stages.run(each, Stream(*events), scene.send, AttemptsWatchdog(60.0, lambda: None)))
 
     run(1)
     assert lots == [[1, 3], [5, 7]]
-    assert all(e.acked for e in events)  # the other way's too: faust waits for its word as well
+    assert all(e.acked for e in events)  # the other worker's too: faust waits for its word as well
+
+
+def test_only_the_broker_s_own_stamp_counts() -> None:
+    event = Event(0, b"x")
+    assert stages._appended_at_us(event) == 1_790_000_000_250_000
+    event.timestamp_type = 0  # the producer's
+    assert stages._appended_at_us(event) is None

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from evidence.dead_letter import DeadLetter
+from evidence.receipt import ReceiptOutcome
 from evidence.seal import seal
-from schemas.block import Block, Quarantine, ReportFlag, Verdict, read_block, read_quarantine
+from schemas.block import Block, ReportFlag, Verdict, read_block
 from schemas.errors import LayoutError
 from schemas.layout import REPORT_ROW
 from schemas.nomenclature import NOMENCLATURE_HASH
@@ -20,7 +22,16 @@ from schemas.report import (
     Samples,
     Validity,
 )
-from stream_processors.validate import DRIFT_US, FUTURE_US, LATE_US, EdgeKey, Memory, to_float, validate
+from stream_processors.validate import (
+    DRIFT_US,
+    FUTURE_US,
+    KEY_GRACE_US,
+    LATE_US,
+    EdgeKey,
+    Memory,
+    to_float,
+    validate,
+)
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, leaves, report, sealed
 
 KEY, STRANGER = Key(), Key()
@@ -151,22 +162,21 @@ def test_a_stated_time_that_cannot_be_read_is_doubtful() -> None:
         ({KEY.key_id: EdgeKey(b"F" * 16, KEY.public_der, 0, 2**62, False)}, "not-this-edge"),
         ({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, True)}, "key-not-valid"),
         ({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, NOW_US + 1, 2**62, False)}, "key-not-valid"),
-        ({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, NOW_US, False)}, "key-not-valid"),
         ({KEY.key_id: EdgeKey(b"E" * 16, STRANGER.public_der, 0, 2**62, False)}, "signature"),
     ],
 )
 def test_who_is_not_believed_is_told_nothing(registry: dict[bytes, EdgeKey], reason: str) -> None:
     message = sealed([report()], KEY)
-    assert validate("live.raw", [message], Memory(registry), NOW_US) == [Quarantine(reason, "live.raw", False, message)]
+    assert validate("live.raw", [message], Memory(registry), NOW_US) == [DeadLetter(reason, "live.raw", None, message)]
 
 
 def test_poison_of_a_registered_edge_is_quarantined_and_its_neighbours_are_judged() -> None:
     good = sealed([report()], KEY)
     poison = good[:-1] + bytes([good[-1] ^ 1])
     found = validate("live.raw", [good, poison, b"noise", good], Memory(MEMORY), NOW_US)
-    assert [(q.reason, q.receipted) for q in found if isinstance(q, Quarantine)] == [
-        ("body-hash", True),
-        ("size", False),
+    assert [(d.reason, d.outcome) for d in found if isinstance(d, DeadLetter)] == [
+        ("body-hash", ReceiptOutcome.QUARANTINED),
+        ("size", None),
     ]
     (block,) = [b for b in found if isinstance(b, Block)]
     assert block.batches == (good, good)
@@ -182,7 +192,9 @@ def test_a_batch_that_is_not_canonical_is_parted_from_its_neighbours() -> None:
     )  # fmt: skip
     good = sealed([report()], KEY)
     found = validate("live.raw", [good, poison, good], Memory(MEMORY), NOW_US)
-    assert [(q.reason, q.receipted) for q in found if isinstance(q, Quarantine)] == [("not-canonical", True)]
+    assert [(d.reason, d.outcome) for d in found if isinstance(d, DeadLetter)] == [
+        ("not-canonical", ReceiptOutcome.QUARANTINED)
+    ]
     (block,) = [b for b in found if isinstance(b, Block)]
     assert block.batches == (good, good)
 
@@ -196,16 +208,49 @@ def test_a_gap_in_a_stream_is_flagged() -> None:
     assert [bool(f & ReportFlag.GAP) for f in block.flags] == [False, False, True, False, False]
 
 
-def test_blocks_and_quarantined_messages_read_as_written() -> None:
-    block = judged([report(), report(at_us=T0_US + 1)])
+def test_a_block_reads_as_written() -> None:
+    messages = [sealed([report()], KEY, batch_no=n) for n in (1, 2)]
+    (block,) = validate("live.raw", messages, Memory(MEMORY), NOW_US, [T0_US, NOW_US + 1])
+    assert isinstance(block, Block)
     again = read_block(block.encode())
-    assert again.batches == block.batches
-    assert again.judgement == block.judgement
+    assert again.batches == block.batches == tuple(messages)
+    assert again.validation == block.validation
     assert again.nomenclature_hash == NOMENCLATURE_HASH
-    item = Quarantine("root", "live.raw", True, b"bytes")
-    assert read_quarantine(item.encode()) == item
+    assert again.appended_at_us.tolist() == [T0_US, NOW_US]  # never later than now, whatever the broker's clock says
     with pytest.raises(LayoutError):
-        read_quarantine(item.encode().replace(b"root", b"\xff\xffot"))
+        read_block(block.encode()[:-1])
+
+
+DAY_US = 24 * 3600 * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("expired_at_us", "now_us", "outcome"),
+    [
+        (T0_US + 1, T0_US + 1, "flagged"),  # the batch was made at T0_US
+        (T0_US + 1, T0_US + KEY_GRACE_US, "flagged"),
+        (T0_US + 1, T0_US + 1 + KEY_GRACE_US, "refused"),
+        (T0_US, T0_US + 1, "refused"),  # made when the key had expired
+        (T0_US + DAY_US, T0_US + DAY_US - 1, "accepted"),
+    ],
+)
+def test_a_key_that_expired_speaks_for_what_was_made_before(expired_at_us: int, now_us: int, outcome: str) -> None:
+    memory = Memory({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, expired_at_us, False)})
+    message = sealed([report(), report()], KEY)
+    (found,) = validate("live.raw", [message], memory, now_us)
+    if outcome == "refused":
+        assert found == DeadLetter("expired-key", "live.raw", ReceiptOutcome.REFUSED, message)
+    else:
+        assert isinstance(found, Block)
+        assert [bool(f & ReportFlag.EXPIRED_KEY) for f in found.flags] == [outcome == "flagged"] * 2
+        assert set(found.verdicts.tolist()) == {Verdict.ACCEPTED}
+
+
+def test_a_revoked_key_speaks_for_nothing_though_it_expired_too() -> None:
+    memory = Memory({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, T0_US + 1, True)})
+    (found,) = validate("live.raw", [sealed([report()], KEY)], memory, NOW_US)
+    assert isinstance(found, DeadLetter)
+    assert (found.reason, found.outcome) == ("key-not-valid", None)
 
 
 KINDS = [RecordKind.NUMERIC, RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.TEXT]

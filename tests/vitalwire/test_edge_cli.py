@@ -33,8 +33,9 @@ from adapters.formats import recording
 from edge_agent import check
 from edge_agent.config import EdgeConfig
 from edge_agent.sources import load_edge
-from emr_store import read, registry
+from emr_store import registry
 from emr_store.connect import open_store
+from emr_store.latest import LatestValue
 from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys
@@ -210,14 +211,15 @@ def test_watch_asks_the_store_whether_it_has_the_values_and_whose_they_are(
         registry.add_edge(conn, UUID(EDGE), "box", keys.read_public(path.with_name("edge.pub")))
     assert "not stored: are `vitalwire edge run` and" in vitalwire(*arguments)[1]
     now = datetime.now(UTC)
-    stored = read.LatestValue(
-        device=device_id("ICU:nonin:1"), claim="ICU:nonin:1", name=None, bed=None, adopted=False, code=150456,
+    stored = LatestValue(
+        device=device_id("ICU:nonin:1"), claim="ICU:nonin:1", name=None, bed=None, registered=False,
+        edge=UUID(EDGE), foreign_edge=False, code=150456,
         unit=262688, channel=0, value=97.0, bound=None, text=None, decimals=0, validity=0, ambiguous=False, verdict=1,
         flags=0, observed_at=now, received_at=now, stored_at=now, batch=1, leaf=0,
     )  # fmt: skip
-    monkeypatch.setattr(read, "latest", lambda conn: [stored])
-    assert "values stored, device not registered: vitalwire devices adopt 'ICU:nonin:1'" in vitalwire(*arguments)[1]
-    monkeypatch.setattr(read, "latest", lambda conn: [stored._replace(adopted=True)])
+    monkeypatch.setattr("vitalwire.edge.latest", lambda conn: [stored])
+    assert "values stored, device not registered: vitalwire devices assign 'ICU:nonin:1'" in vitalwire(*arguments)[1]
+    monkeypatch.setattr("vitalwire.edge.latest", lambda conn: [stored._replace(registered=True)])
     assert "values are stored, the last " in vitalwire(*arguments)[1]
 
 

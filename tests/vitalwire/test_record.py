@@ -17,9 +17,9 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from emr_store import proof, read, registry
+from emr_store import conservation, places, proof
 from emr_store.connect import open_store
-from runtime import keys
+from emr_store.latest import channel_labels
 from runtime.errors import UserError
 from schemas.block import Quarantine
 from schemas.errors import VitalwireError
@@ -31,8 +31,20 @@ from vitalwire.__main__ import app
 from vitalwire.output import cell
 from vitalwire.record import since_moment
 
+T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)
 CLAIM, NOWHERE = "demo:nonin:1", "host=127.0.0.1 port=1 user=u password=hush dbname=x"
-READING = ("latest", "ledger", "status", "verify", "dead list", "devices list", "registry edge list")
+READING = (
+    "latest",
+    "ledger",
+    "status",
+    "verify",
+    "dead list",
+    "devices list",
+    "registry edge list",
+    "acts list",
+    "hold list",
+    "hold partitions",
+)
 
 
 @pytest.fixture
@@ -94,7 +106,7 @@ def test_json_is_for_scripts(store: Store, command: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [*READING, "mapping unmapped", "dead show 1", "dead replay 1", "devices adopt x --bed y", "migrate",
+    [*READING, "mapping unmapped", "dead show 1", "dead replay 1", "devices assign x --bed y", "migrate",
      f"registry edge revoke {UUID(bytes=EDGE)}"],
 )  # fmt: skip
 def test_a_store_that_cannot_be_reached_is_one_line_and_exit_3(command: str) -> None:
@@ -151,7 +163,7 @@ def test_a_disk_that_is_full_is_one_line_too() -> None:
 def test_chinese_is_read_in_a_c_locale_too(store: Store) -> None:
     store.say(event(CLAIM, "connected", ""))
     with store.open() as conn:
-        registry.adopt(conn, CLAIM, "重症-07", "监护仪7")
+        places.assign(conn, CLAIM, "重症-07", name="监护仪7", since=T0)
     found = process("devices", "list", LC_ALL="C", LANG="C", PYTHONIOENCODING="ascii")
     assert (found.returncode, found.stderr) == (0, b"")
     assert "重症-07" in found.stdout.decode()
@@ -162,7 +174,7 @@ def test_chinese_is_read_in_a_c_locale_too(store: Store) -> None:
 def test_to_a_pipe_nothing_is_wrapped(store: Store) -> None:
     a_ward(store)
     with store.open() as conn:
-        registry.adopt(conn, CLAIM, "bed " + "long " * 60, "")
+        places.assign(conn, CLAIM, "bed " + "long " * 60, since=T0)
     found = process("ledger", COLUMNS="40").stdout.decode()
     assert re.search(r"(?m)^edge +lane +batches +gaps +again +reports +accepted +doubtful +unmapped +missing", found)
     assert "bed " + "long " * 60 in process("latest", COLUMNS="40").stdout.decode()
@@ -179,8 +191,8 @@ def test_what_devices_send_is_shown_and_not_obeyed(store: Store) -> None:
         assert code == 0
         assert shown in output
         assert evil not in output
-    code, output = vitalwire(f"devices adopt {device_id(evil)}", "--bed", evil)
-    assert (code, output) == (0, f"{device_id(evil)} is {shown} at {shown}\n")
+    code, output = vitalwire(f"devices assign {device_id(evil)}", "--bed", evil)
+    assert (code, output.rsplit(" since ")[0]) == (0, f"{device_id(evil)} is {shown} at {shown}")
     code, output = vitalwire("mapping unmapped")
     assert "\x1b" not in output
     tomllib.loads(output)  # a newline in the claim does not end the comment
@@ -198,7 +210,7 @@ def test_latest_shows_value_unit_and_doubt(store: Store) -> None:
     assert lines[1][5] == "doubtful range"
     assert {(v["code"], v["value"]) for v in as_json("latest")} == {(SPO2, 250.0), (PULSE, 1.0)}
     with store.open() as conn:
-        registry.adopt(conn, CLAIM, "ICU-07", "")
+        places.assign(conn, CLAIM, "ICU-07", since=T0)
     assert "ICU-07 " in vitalwire("latest")[1]
 
 
@@ -238,9 +250,9 @@ def test_channels_are_listed_and_labelled(store: Store) -> None:
     assert labelled == (0, f"channel {T1.number} is T 腋下\n")
     assert {c["channel"]: c["label"] for c in as_json("devices channels")} == {T1.number: "T 腋下", T2.number: None}
     with store.open() as conn:
-        assert read.channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T 腋下"
+        assert channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T 腋下"
         vitalwire("devices label", CLAIM, str(T1.number), "")
-        assert read.channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T1"
+        assert channel_labels(conn)[device_id(CLAIM), TEMP, T1.number] == "T1"
     assert vitalwire("devices label", CLAIM, "5", "x") == (
         2, f"{CLAIM!r} has described no channel 5: see `vitalwire devices channels`"
     )  # fmt: skip
@@ -252,7 +264,7 @@ def test_of_two_word_lists_with_one_number_neither_names_it(store: Store) -> Non
         Record(TEMP, channel=5, kind=RecordKind.TEXT, text=f'{{"label":"{label}"}}') for label in ("T1", "T2")
     ]))  # fmt: skip
     with store.open() as conn:
-        assert read.channel_labels(conn) == {}
+        assert channel_labels(conn) == {}
     assert len(as_json("devices channels")) == 2
 
 
@@ -383,7 +395,7 @@ def test_what_is_replayed_is_marked(store: Store, monkeypatch: pytest.MonkeyPatc
     assert (kafka, topic, bytes(message)[:7]) == ("k:1", "live.raw", b"VWBATCH")  # type: ignore[call-overload]
     assert as_json("dead list")[0]["replayed_at"] is not None
     with store.open() as conn:
-        assert [s.quarantined_reports for s in read.streams(conn)] == [1]  # the ledger waits until it is stored
+        assert [s.quarantined_reports for s in conservation.streams(conn)] == [1]  # the ledger waits until it is stored
 
 
 @pytest.mark.parametrize("command", [*READING, "migrate", "page"])
@@ -404,20 +416,6 @@ def test_plaintext_to_a_store_may_be_asked_for_by_name(monkeypatch: pytest.Monke
     assert vitalwire("latest", *store)[0] == 2
 
 
-def test_devices_are_adopted(store: Store) -> None:
-    store.say(event(CLAIM, "connected", ""))
-    store.say(event("source:ttyUSB0", "silent", ""), event(f"edge:{UUID(bytes=EDGE)}", "started", ""))
-    assert len(as_json("devices list")) == 1  # what an edge says of itself has no bed
-    assert re.search(rf"(?m)^[0-9a-f]{{8}} +\(not registered\) +- +{CLAIM} ", vitalwire("devices list")[1])
-    short = str(device_id(CLAIM))[:6]
-    assert vitalwire(f"devices adopt {short}", "--bed", "ICU-07", "--name", "监护仪7") == (
-        0, f"{device_id(CLAIM)} is 监护仪7 at ICU-07\n"
-    )  # fmt: skip
-    assert [(d["bed"], d["name"]) for d in as_json("devices list")] == [("ICU-07", "监护仪7")]
-    assert vitalwire(f"devices adopt {short}", "--bed", " ")[0] == 2  # no bed has this label
-    assert vitalwire("devices adopt % --bed x") == (2, "no device named '%': see `vitalwire devices list` for ids")
-
-
 def test_unmapped_names_are_rows_of_a_mapping_file_once_for_all_who_say_them(store: Store) -> None:
     a_ward(store)
     other = Record(mantissa=6, as_sent=AsSent("99L", "HR", "bpm"))
@@ -435,26 +433,3 @@ def test_an_identifier_with_several_texts_is_a_row_for_each(store: Store) -> Non
     text = vitalwire("mapping unmapped")[1]
     assert [(m["code"], m["text"]) for m in tomllib.loads(text)["mapping"]] == [("101", "Pulse"), ("101", "SpO2")]
     assert '# unit = ""  # the sender states none' in text
-
-
-def test_edges_are_added_listed_and_revoked(store: Store, tmp_path: Path) -> None:
-    other = UUID(bytes=b"O" * 16)
-    made = keys.generate(tmp_path / "edge.key")
-    public = str(tmp_path / "edge.pub")
-    add = ("registry edge add", str(other), public, "--label", "ICU 盒 2")
-    code, text = vitalwire(*add, "--valid-days", "10")
-    assert (code, text) == (0, f"registered ICU 盒 2: {keys.fingerprint(made.public_der)}\n")
-    found = {e["label"]: e for e in as_json("registry edge list")}
-    until = datetime.fromisoformat(found["ICU 盒 2"]["valid_until"])
-    assert abs(until - datetime.now(UTC) - timedelta(days=10)) < timedelta(minutes=1)
-    assert (found["box"]["valid_until"], found["box"]["revoked_at"]) == ("infinity", None)
-    assert re.search(
-        rf"(?m)^ICU 盒 2 +{other} +[0-9a-f]{{4}} [0-9a-f]{{4}} +until ", vitalwire("registry edge list")[1]
-    )
-    assert vitalwire(f"registry edge revoke {other}") == (0, "revoked 1 keys\n")
-    assert vitalwire(f"registry edge revoke {other}")[0] == 2  # there is none left
-    assert vitalwire("registry edge add", str(UUID(bytes=EDGE)), public, "--label", "x")[0] == 2  # another's key
-    for bad in ("0", "-1", "99999999"):
-        assert vitalwire(*add, "--valid-days", bad)[0] == 2
-    assert vitalwire("registry edge revoke nobody")[0] == 2
-    assert vitalwire("registry edge add", str(other), str(tmp_path / "none.pub"), "--label", "x")[0] == 2

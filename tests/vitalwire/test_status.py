@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from typer.testing import CliRunner
 
-from emr_store import registry
+from emr_store import places, registry
 from schemas.report import Record
 from tests.emr_store.test_alerts import OPENED, file
 from tests.making import PERCENT, SPO2, T0_US, report
@@ -62,8 +62,8 @@ def test_who_speaks_who_is_silent_and_since_when(store: Store) -> None:
         event("source:port", "silent", f"since {NOW_US}", NOW_US),
     )
     with store.open() as conn:
-        registry.adopt(conn, "b", "ICU-02", "监护仪2")
-        registry.adopt(conn, "d", "ICU-04", "")
+        places.assign(conn, "b", "ICU-02", name="监护仪2")
+        places.assign(conn, "d", "ICU-04")
     store.rows("UPDATE latest SET received_at = now() RETURNING 1")
     assert status().startswith("3 of 4 devices speak: a, c, ICU-02 监护仪2\nSilent")
     ago = "UPDATE latest SET received_at = now() - interval '90 seconds' FROM device d WHERE d.device = latest.device"

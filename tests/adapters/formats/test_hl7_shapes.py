@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from adapters.devices.hl7_oru import Hl7Settings, read
 from adapters.driver import Source
-from adapters.formats.hl7_parts import SourceMemory
+from adapters.formats.hl7_parts import LAST_MATCH, SourceMemory
 from adapters.formats.hl7_shapes import FRAME_BYTES_MAX
 from schemas.errors import FrameError
-from schemas.report import Kind, Report
+from schemas.report import Kind, Mark, Report
 from tests.hl7 import OBR, PV1, SPO2, frame, measured, obx, records, source
 
 MAPPING = '[[mapping]]\ncode = "x"\nmetric = "MDC_TEMP"\nmissing = ["-1"]\n'
@@ -76,7 +76,8 @@ def said(data: bytes, of: Source[Hl7Settings]) -> tuple[list[Report] | str, dict
     except FrameError as error:
         found = error.reason
     of.take_emitted()
-    return found, dict(of.counts), dict(of.memory)
+    emitted = {key: value for key, value in of.memory.items() if key != LAST_MATCH}
+    return found, dict(of.counts), emitted
 
 
 def memory_of(of: Source[Hl7Settings]) -> SourceMemory:
@@ -151,3 +152,13 @@ def test_a_shape_is_of_its_own_separators() -> None:
     for separators in (b"|", b"$"):
         assert [r.mantissa for r in records(data.replace(b"|", separators), of)] == [97]
         assert [r.mantissa for r in records(data.replace(b"97", b"98").replace(b"|", separators), of)] == [98]
+
+
+def test_a_record_made_before_has_the_marks_of_its_own_message() -> None:
+    of = source()
+    marks = []
+    for processing in ("P", "T", "P"):
+        data = frame(PV1, OBR, obx("97")).replace(b"|P|", b"|%s|" % processing.encode())
+        (report,) = [r for r in read(data, of) if r.kind is Kind.METRIC]
+        marks.append(report.records[0].marks)
+    assert marks == [Mark(0), Mark.TRAINING, Mark(0)]

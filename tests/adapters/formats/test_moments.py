@@ -18,7 +18,7 @@ TIMES = st.sampled_from(["", "20260921141319+0000", "2026092114", "2026023100000
 
 def moment(*sent: str, zone: ZoneInfo | None = None) -> Moment:
     """Of levels that are called a, b, c."""
-    return moment_of(list(zip("abc", sent, strict=False)), zone, RECEIVED_AT_US)
+    return moment_of(tuple(zip("abc", sent, strict=False)), zone, RECEIVED_AT_US)
 
 
 @given(st.lists(TIMES, min_size=1, max_size=3), st.sampled_from([None, BERLIN]))

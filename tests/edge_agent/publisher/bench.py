@@ -18,8 +18,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from edge_agent.publisher import Publisher
 from edge_agent.spool import Kept, Spool
+from evidence.receipt import Receipt, ReceiptedBatch, ReceiptOutcome
 from evidence.seal import batch_id, open_sealed, seal
-from evidence.statements import Receipt, ReceiptOutcome
 from runtime.clock import now_us
 from schemas import topics
 from schemas.report import Lane, Report
@@ -83,7 +83,10 @@ class Hospital:
     def __init__(self, address: str, store: bytes = b"A" * 16, security: Security | None = None) -> None:
         self.store, self.answers, self.key = store, True, PLATFORM
         self.silent_for: set[int] = set()
+        self.refuses, self.refuses_numbers = "", set[int]()  # with this reason; none of them: all
+        self.checkpoint = b""
         self.came: list[tuple[Lane, int, bytes]] = []
+        self.by_backfill: list[int] = []  # numbers of those of another lane that came by its topic
         self._client, self._end = {"bootstrap.servers": address} | QUIET | (security or {}), Event()
         self._producer = Producer(self._client)
         self._thread = Thread(target=self._run)
@@ -100,6 +103,9 @@ class Hospital:
                 sealed = message.value() or b""
                 header, _ = open_sealed(sealed)
                 self.came.append((header.lane, header.batch_no, sealed))
+                if message.topic() != topics.raw(header.lane):
+                    assert message.topic() == topics.raw(Lane.BACKFILL)
+                    self.by_backfill.append(header.batch_no)
                 if self.answers and header.batch_no not in self.silent_for:
                     self.answer(sealed)
         consumer.close()
@@ -107,9 +113,13 @@ class Hospital:
     def answer(self, sealed: bytes, edge: bytes = EDGE, key: Key | None = None, partition: int | None = None) -> None:
         partition = topics.receipt_partition(EDGE) if partition is None else partition
         h, key = open_sealed(sealed)[0], key or self.key
-        statement = Receipt(
-            ReceiptOutcome.STORED, h.edge, h.spool, h.lane, h.batch_no, batch_id(sealed), 1, self.store, now_us()
-        ).encode(key.key_id, key.sign)
+        is_refused = bool(self.refuses) and (not self.refuses_numbers or h.batch_no in self.refuses_numbers)
+        outcome, reason = (ReceiptOutcome.REFUSED, self.refuses) if is_refused else (ReceiptOutcome.STORED, "")
+        receipt = Receipt(
+            outcome, h.edge, h.spool, h.lane, (ReceiptedBatch(h.batch_no, batch_id(sealed)),), self.store, now_us(),
+            reason, self.checkpoint,
+        )  # fmt: skip
+        statement = receipt.encode(key.key_id, key.sign)
         self._producer.produce(topics.RECEIPTS, statement, edge, partition)
         self._producer.flush(5)
 

@@ -15,11 +15,12 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException
 from edge_agent import resend
 from edge_agent.events import event
 from edge_agent.publisher.sender import IN_FLIGHT_BYTES_MAX
+from evidence.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from runtime.clock import now_us
 from schemas import topics
 from schemas.errors import VitalwireError
 from schemas.report import Kind, Lane
-from tests.edge_agent.publisher.bench import EDGE, Bench, put, put_batches, until
+from tests.edge_agent.publisher.bench import EDGE, PLATFORM, Bench, put, put_batches, until
 from tests.making import Key, report
 
 
@@ -99,17 +100,19 @@ def test_killed_after_the_brokers_word_it_sends_the_same_bytes_again(bench: Benc
     assert again.spool_id == spool.spool_id
 
 
-def test_a_batch_that_was_overtaken_is_sent_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_was_overtaken_is_sent_again_by_backfill(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resend, "OVERTAKEN_S", 0.3)
     bench.broker.start()
     hospital, (spool, publisher) = bench.hospital(), bench.edge()
     hospital.silent_for = {1}
-    put_batches(spool, 2)
-    until(lambda: publisher.counts["resent"], "sent again")
+    put_batches(spool, 1)
+    until(lambda: hospital.came, "the first has come")
     hospital.silent_for = set()
-    put_batches(spool, 1)  # what is sent again without an answer is overtaken only by a receipt that comes later
+    put_batches(spool, 2)
     until(lambda: publisher.counts["released"] == 3, "receipts")
-    assert hospital.copies()[2] == hospital.copies()[3] == 1
+    assert hospital.copies() == {1: 2, 2: 1, 3: 1}
+    assert hospital.by_backfill == [1]
+    assert publisher.counts["resent"] == 1
 
 
 def test_receipts_of_others_release_nothing_and_are_counted(bench: Bench) -> None:
@@ -158,7 +161,90 @@ def test_after_the_store_was_restored_all_that_is_held_comes_again(bench: Bench)
     put_batches(spool, 1)
     until(lambda: publisher.counts["released"] == 7, "receipts of the new store")
     assert hospital.copies() == {1: 2, 2: 2, 3: 2, 4: 1}
+    assert hospital.by_backfill == [1, 2, 3]
     assert "store-changed" in bench.events
+
+
+def test_new_batches_do_not_wait_for_all_that_a_restored_store_wants_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody answers what is sent again: its budget is used up, and what is cut comes and is released all the same."""
+    monkeypatch.setattr(resend, "RESEND_BYTES_MAX", 3_000)
+    bench.broker.start()
+    hospital, (spool, publisher) = bench.hospital(), bench.edge()
+    put_batches(spool, 20)
+    until(lambda: publisher.counts["released"] == 20, "receipts")
+    sealed_bytes = {number: len(sealed) for _, number, sealed in hospital.came}
+    hospital.silent_for = set(range(1, 21))
+    hospital.store = b"B" * 16
+    put_batches(spool, 1)
+    until(lambda: publisher.counts["released"] == 21, "the new store's receipt")
+    until(lambda: hospital.by_backfill, "some of the old ones have come")
+    for number in range(22, 32):
+        put_batches(spool, 1)
+        until(lambda number=number: number in hospital.copies(), "a new one has come")  # type: ignore[misc]
+    until(lambda: publisher.counts["released"] == 31, "receipts of new ones")
+    before = list(hospital.by_backfill)
+    assert before == list(range(1, len(before) + 1))
+    assert sum(sealed_bytes[number] for number in before[:-1]) < 3_000
+    hospital.silent_for = set()
+    for _, number, sealed in hospital.came[:]:
+        if number in before:
+            hospital.answer(sealed)
+    until(lambda: publisher.counts["released"] >= 51, "all is released")
+    until(lambda: spool.unreceipted(Lane.LIVE, 0, 1) == [], "nothing is wanted any more")
+    assert set(hospital.by_backfill) == set(range(1, 21))
+
+
+def test_what_the_hospital_refuses_is_kept_said_and_no_more_is_sealed_with_that_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.broker.start()
+    hospital, (spool, publisher) = bench.hospital(), bench.edge()
+    put_batches(spool, 1)
+    until(lambda: publisher.counts["released"] == 1, "receipt")
+    hospital.refuses = "key-expired"
+    put_batches(spool, 1)
+    until(lambda: publisher.refusal, "it is refused")
+    assert (publisher.refusal, publisher.refused_batches) == ("key-expired", 1)
+    assert bench.events[-1] == "batches-refused"
+    put(spool)
+    time.sleep(0.3)  # some ticks: longer than a report waits
+    assert (spool.figures.reports, spool.figures.open_batches) == (1, 1)
+    assert hospital.copies() == {1: 1, 2: 1}
+    # The next start, with a key that is registered: what waits is sealed, and what was refused is refused again.
+    publisher.stop()
+    spool.close()
+    hospital.refuses_numbers = {2}
+    spool, publisher = bench.edge()
+    until(lambda: publisher.counts["released"] == 1, "receipt of what waited")
+    until(lambda: publisher.refused_batches == 1, "the old one is refused again")
+    assert publisher.refusal == ""
+    assert spool.figures.open_batches == 1
+    hospital.refuses, hospital.refuses_numbers = "", set()
+    monkeypatch.setattr(publisher._sender._streams[Lane.LIVE], "_retry_at", 0.0)  # the time for another try has come
+    until(lambda: publisher.counts["released"] == 2, "it is taken after all")
+    assert (publisher.refused_batches, spool.figures.open_batches) == (0, 0)
+    assert bench.events[-1] == "batches-taken-again"
+
+
+def test_checkpoints_come_with_receipts_and_are_kept(bench: Bench) -> None:
+    bench.broker.start()
+    hospital, (spool, publisher) = bench.hospital(), bench.edge()
+    checkpoint = Checkpoint(log_origin("ward", hospital.store), 7, bytes(32))
+    hospital.checkpoint = sign_checkpoint(checkpoint, PLATFORM.public_der, PLATFORM.sign)
+    put_batches(spool, 2)
+    until(lambda: publisher.counts["released"] == 2, "receipts")
+    until(lambda: spool.checkpoints(), "it is kept")
+    assert [(each.origin, each.size, each.note) for each in spool.checkpoints()] == [
+        (checkpoint.origin, 7, hospital.checkpoint)
+    ]
+    forked = Checkpoint(checkpoint.origin, 7, b"x" * 32)
+    hospital.checkpoint = sign_checkpoint(forked, PLATFORM.public_der, PLATFORM.sign)
+    put_batches(spool, 1)
+    until(lambda: publisher.contradiction, "the fork is seen")
+    assert "log-forked" in bench.events
+    until(lambda: publisher.counts["released"] == 3, "it is no reason to hold anything back")
 
 
 def test_while_receipts_are_missing_what_is_in_flight_has_a_limit(

@@ -12,8 +12,8 @@ import msgspec
 from adapters.driver import NoSettings, Source
 from edge_agent.delivery import Delivery
 from edge_agent.spool import Kept, Spool
+from evidence.receipt import Receipt, ReceiptedBatch, ReceiptOutcome
 from evidence.seal import batch_id, open_sealed, seal
-from evidence.statements import Receipt, ReceiptOutcome
 from schemas.report import Kind, Lane, Record, Report
 from tests.making import T0_US, Key, report
 
@@ -48,8 +48,12 @@ def put(spool: Spool, *reports: Report, frame: bytes = b"frame", sender: str = "
     return told.get(timeout=10)
 
 
-def receipt(spool: Spool, lane: Lane, number: int, sealed: bytes, store: bytes = b"A" * 16, at_us: int = 1) -> Receipt:
-    return Receipt(ReceiptOutcome.STORED, EDGE, spool.spool_id, lane, number, batch_id(sealed), 7, store, at_us)
+def receipt(
+    spool: Spool, lane: Lane, number: int, sealed: bytes, store: bytes = b"A" * 16, at_us: int = 1,
+    outcome: ReceiptOutcome = ReceiptOutcome.STORED,
+) -> Receipt:  # fmt: skip
+    batches = (ReceiptedBatch(number, batch_id(sealed)),)
+    return Receipt(outcome, EDGE, spool.spool_id, lane, batches, store, at_us)
 
 
 def sequences(batches: list[tuple[int, bytes]]) -> dict[bytes, list[int]]:

@@ -35,7 +35,7 @@ def test_at_quota_batches_with_a_receipt_go_first_and_nothing_else(
         assert put(spool, report(at_us=T0_US + i)) is Kept.KEPT
     spool.cut(Lane.LIVE, SEAL, T0_US + SECOND_US)
     number, sealed = spool.unreceipted(Lane.LIVE, 0, MIB)[0]
-    assert spool.receipted([receipt(spool, Lane.LIVE, number, sealed)])[0]
+    assert spool.receipted([receipt(spool, Lane.LIVE, number, sealed)]).batches
     assert spool.figures.held_bytes == len(sealed)
     kept = 0
     while put(spool, report(at_us=T0_US + kept)) is Kept.KEPT:

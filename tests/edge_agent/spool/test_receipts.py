@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from edge_agent.spool import Spool
+from edge_agent.spool import ReceiptsTaken, Spool
+from evidence.receipt import ReceiptedBatch, ReceiptOutcome
 from evidence.seal import batch_id
-from evidence.statements import Receipt
 from schemas.report import Lane
 from tests.edge_agent.spool.keeping import MIB, SEAL, SECOND_US, Clock, put, receipt
 from tests.making import T0_US, report
@@ -19,9 +20,12 @@ def test_receipts_release_and_are_held_until_their_time(make: Callable[..., Spoo
         spool.cut(Lane.LIVE, SEAL, T0_US + SECOND_US)
     batches = dict(spool.unreceipted(Lane.LIVE, 0, MIB))
     good = receipt(spool, Lane.LIVE, 2, batches[2])
-    other_spool = Receipt(**{**good.__dict__, "spool": b"X" * 16, "batch_no": 3, "batch_id": batch_id(batches[3])})
-    other_bytes = Receipt(**{**good.__dict__, "batch_no": 3})
-    assert spool.receipted([good, other_spool, other_bytes, good]) == ([good, good], False)
+    third = ReceiptedBatch(3, batch_id(batches[3]))
+    other_spool = replace(good, spool=b"X" * 16, batches=(third,))
+    other_bytes = replace(good, batches=(ReceiptedBatch(3, batch_id(batches[2])),))
+    taken = spool.receipted([good, other_spool, other_bytes, good])
+    assert [(each.lane, each.batch_no) for each in taken.batches] == [(Lane.LIVE, 2), (Lane.LIVE, 2)]
+    assert (taken.unmatched, taken.store_changed) == (2, False)
     assert [n for n, _ in spool.unreceipted(Lane.LIVE, 0, MIB)] == [1, 3]
     assert (spool.figures.open_batches, spool.figures.held_bytes) == (2, len(batches[2]))
     clock.us += 99 * SECOND_US
@@ -40,7 +44,7 @@ def test_another_store_wants_all_that_is_held(make: Callable[..., Spool]) -> Non
         spool.cut(Lane.LIVE, SEAL, T0_US + SECOND_US)
     batches = dict(spool.unreceipted(Lane.LIVE, 0, MIB))
 
-    def told(number: int, store: bytes, at_us: int) -> tuple[list[Receipt], bool]:
+    def told(number: int, store: bytes, at_us: int) -> ReceiptsTaken:
         return spool.receipted([receipt(spool, Lane.LIVE, number, batches[number], store, at_us)])
 
     def wanted() -> list[int]:
@@ -48,13 +52,42 @@ def test_another_store_wants_all_that_is_held(make: Callable[..., Spool]) -> Non
 
     told(1, b"A" * 16, 100), told(2, b"A" * 16, 110)
     assert wanted() == [3]
-    settled, changed = told(3, b"B" * 16, 120)
-    assert (len(settled), changed, wanted()) == (1, True, [1, 2])
+    taken = told(3, b"B" * 16, 120)
+    assert (len(taken.batches), taken.store_changed, wanted()) == (1, True, [1, 2])
     # What the store before it said late, or again, settles nothing and changes nothing back.
-    assert told(2, b"A" * 16, 110) == ([], False)
-    assert told(3, b"A" * 16, 90) == ([], False)
+    assert told(2, b"A" * 16, 110) == told(3, b"A" * 16, 90) == ReceiptsTaken(unmatched=1)
     assert wanted() == [1, 2]
     spool.close()
     spool = make()
-    assert told(1, b"B" * 16, 130)[1] is False
+    assert not told(1, b"B" * 16, 130).store_changed
     assert wanted() == [2]
+
+
+def test_a_receipt_names_many_batches_of_its_stream(make: Callable[..., Spool]) -> None:
+    spool = make()
+    for i in range(3):
+        put(spool, report(at_us=T0_US + i))
+        spool.cut(Lane.LIVE, SEAL, T0_US + SECOND_US)
+    batches = spool.unreceipted(Lane.LIVE, 0, MIB)
+    named = tuple(ReceiptedBatch(number, batch_id(sealed)) for number, sealed in batches)
+    taken = spool.receipted([replace(receipt(spool, Lane.LIVE, *batches[0]), batches=named)])
+    assert [each.batch_no for each in taken.batches] == [1, 2, 3]
+    assert (spool.figures.open_batches, spool.figures.open_bytes) == (0, 0)
+
+
+def test_what_is_refused_is_never_released(make: Callable[..., Spool], clock: Clock) -> None:
+    spool = make(hold_s=1)
+    put(spool, report())
+    spool.cut(Lane.LIVE, SEAL, T0_US + SECOND_US)
+    batch = spool.unreceipted(Lane.LIVE, 0, MIB)
+    before = spool.figures
+    refused = replace(receipt(spool, Lane.LIVE, *batch[0], outcome=ReceiptOutcome.REFUSED), reason="key-expired")
+    (said,) = spool.receipted([refused]).batches
+    assert (said.batch_no, said.outcome, said.reason) == (1, ReceiptOutcome.REFUSED, "key-expired")
+    clock.us += 1000 * SECOND_US
+    put(spool, report(at_us=T0_US + 1))
+    assert spool.unreceipted(Lane.LIVE, 0, MIB) == batch
+    assert (spool.figures.open_batches, spool.figures.held_bytes) == (before.open_batches, 0)
+    spool.receipted([receipt(spool, Lane.LIVE, *batch[0])])
+    assert spool.receipted([refused]).batches == []  # it came late: the batch was taken after all
+    assert spool.unreceipted(Lane.LIVE, 0, MIB) == []

@@ -16,7 +16,10 @@ from tests.edge_agent.spool.keeping import MIB, SEAL, SECOND_US, put, receipt, s
 from tests.making import T0_US, report
 
 # An invented next version: a table and a column more.
-NEXT = {2: "ALTER TABLE batch ADD COLUMN priority INTEGER DEFAULT 7; CREATE TABLE note (text TEXT)"}
+THIS_VERSION, NEXT_VERSION = schema.VERSION, schema.VERSION + 1
+NEXT = schema.MIGRATIONS | {
+    schema.VERSION: "ALTER TABLE batch ADD COLUMN priority INTEGER DEFAULT 7; CREATE TABLE note (text TEXT)"
+}
 
 
 def version_of(file: Path) -> int:
@@ -80,13 +83,13 @@ def test_a_file_of_the_first_version_is_set_aside_and_said(
 def test_the_next_version_brings_a_file_up_and_all_that_it_holds(
     make: Callable[..., Spool], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "VERSION", NEXT_VERSION)
     monkeypatch.setattr(schema, "MIGRATIONS", NEXT)
     spool = make()
-    assert spool.version == 3
+    assert spool.version == NEXT_VERSION
     assert goes_on(spool)
     spool.close()
-    assert version_of(file) == 3
+    assert version_of(file) == NEXT_VERSION
     with closing(sqlite3.connect(file)) as db:
         assert db.execute("SELECT DISTINCT priority FROM batch").fetchall() == [(7,)]
 
@@ -95,30 +98,30 @@ def test_held_a_file_stays_what_it_was_and_the_program_before_can_take_it_back(
     make: Callable[..., Spool], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as upgraded:
-        upgraded.setattr(schema, "VERSION", 3)
+        upgraded.setattr(schema, "VERSION", NEXT_VERSION)
         upgraded.setattr(schema, "MIGRATIONS", NEXT)
         spool = make(hold_version=True)
-        assert spool.version == 2
+        assert spool.version == THIS_VERSION
         put(spool, report("another"))
         spool.close()
-        assert version_of(file) == 2
+        assert version_of(file) == THIS_VERSION
     spool = make()  # the program before
     assert spool.figures.reports == 2
     spool.close()
-    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setattr(schema, "VERSION", NEXT_VERSION)
     monkeypatch.setattr(schema, "MIGRATIONS", NEXT)
     spool = make()  # known to be well
-    assert (spool.version, spool.figures.reports) == (3, 2)
+    assert (spool.version, spool.figures.reports) == (NEXT_VERSION, 2)
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(
     make: Callable[..., Spool], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as upgraded:
-        upgraded.setattr(schema, "VERSION", 3)
-        upgraded.setattr(schema, "MIGRATIONS", {2: "CREATE TABLE note (text TEXT); CREATE TABLE batch (id)"})
+        upgraded.setattr(schema, "VERSION", NEXT_VERSION)
+        upgraded.setattr(schema, "MIGRATIONS", {THIS_VERSION: "CREATE TABLE note (text TEXT); CREATE TABLE batch (id)"})
         with pytest.raises(VitalwireError, match="cannot be opened: table batch already exists"):
             make()
-    assert version_of(file) == 2
+    assert version_of(file) == THIS_VERSION
     spool = make()
     assert goes_on(spool)

@@ -1,0 +1,133 @@
+"""The ledger as people read it: what came of each stream and device, and the equations that it must satisfy."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg.rows import class_row, dict_row
+
+from emr_store.events import WORDS, edge_counts
+from schemas.report import Kind
+
+
+class Stream(NamedTuple):
+    """A stream's row in the ledger; `gaps` are batch numbers that did not come though later ones did.
+
+    `duplicates` are batches that came again and stored nothing.
+    """
+
+    edge: UUID
+    label: str | None
+    spool: UUID
+    lane: int
+    kept: str
+    last_batch_no: int
+    gaps: int
+    reports: int
+    quarantined_reports: int
+    accepted: int
+    missing: int
+    unmapped: int
+    doubtful: int
+    duplicates: int
+    updated_at: datetime
+
+
+class Sequence(NamedTuple):
+    """A device's own count against what is kept of it, in one spool."""
+
+    spool: UUID
+    device: UUID
+    last: int
+    stored: int
+
+
+_STREAMS_SQL = """
+SELECT g.edge, e.label, g.spool, g.lane, g.kept::text AS kept,
+    coalesce(upper(g.kept + g.quarantined), 1) - 1 AS last_batch_no,
+    (coalesce(upper(g.kept + g.quarantined), 1) - 1
+        - coalesce((SELECT sum(upper(r) - lower(r)) FROM unnest(g.kept + g.quarantined) AS r), 0))::int8 AS gaps,
+    g.reports, g.quarantined_reports, g.accepted, g.missing, g.unmapped, g.doubtful, g.duplicates, g.updated_at
+FROM ledger g LEFT JOIN edge e USING (edge) ORDER BY e.label, g.spool, g.lane
+"""
+
+
+def streams(conn: psycopg.Connection) -> list[Stream]:
+    """The ledger, a row a stream."""
+    return conn.cursor(row_factory=class_row(Stream)).execute(_STREAMS_SQL).fetchall()
+
+
+def sequences(conn: psycopg.Connection) -> list[Sequence]:
+    """Each device's own count against what is kept."""
+    sql = (
+        "SELECT q.spool, d.uuid AS device, q.last, q.stored FROM sequence q JOIN device d USING (device) ORDER BY 1, 2"
+    )
+    return conn.cursor(row_factory=class_row(Sequence)).execute(sql).fetchall()
+
+
+class _EdgeWaits(msgspec.Struct):
+    waiting_reports: int = 0
+    unreceipted_batches: int = 0
+    unreceipted_reports: int | None = None  # in these batches; an edge that does not say: any number
+
+    @property
+    def reports_max(self) -> float:
+        """How many reports may be on their way in its spool."""
+        if self.unreceipted_reports is None:
+            return float("inf") if self.unreceipted_batches else self.waiting_reports
+        return self.waiting_reports + self.unreceipted_reports
+
+
+def conservation(conn: psycopg.Connection) -> dict[str, int]:
+    """The two equations in numbers: said = stored + quarantined + on_the_way + lost + unexplained; values by class.
+
+    `said` counts up to the newest report of each device that has come. Of those missing before it, `on_the_way` are as
+    many as may lie in the spool that their edge has now, by its own newest counts: a batch of one stream without a
+    receipt hides no more than it holds. `lost` went with a spool that it has no longer. A quarantined batch says how
+    many reports it holds and not whose: where no later report of its devices has come, their own counts do not speak
+    of it yet. `gaps` and `gap_s` are of the last 24 h: how often and how long edges say that they could not listen,
+    which no count of reports can tell.
+    """
+    names = ("said", "stored", "quarantined", "on_the_way", "lost", "unexplained")
+    total = dict.fromkeys(names, 0)
+    waits = {edge: _waits(text) for edge, _, text in edge_counts(conn)}
+    for edge, current, stored, quarantined, missing in conn.execute(_SPOOLS_SQL):
+        says = waits.get(edge, _EdgeWaits()) if current else _EdgeWaits()
+        on_the_way = int(min(missing, says.reports_max))
+        lost = 0 if current else missing
+        amounts = (stored + quarantined + missing, stored, quarantined, on_the_way, lost, missing - on_the_way - lost)
+        for name, amount in zip(names, amounts, strict=True):
+            total[name] += amount
+    return total | conn.cursor(row_factory=dict_row).execute(_CLASSES_SQL).fetchall()[0]
+
+
+def _waits(text: str) -> _EdgeWaits:
+    try:
+        return msgspec.json.decode(text, type=_EdgeWaits)
+    except msgspec.MsgspecError:
+        return _EdgeWaits()
+
+
+_SPOOLS_SQL = """
+SELECT edge, updated_at = max(updated_at) OVER (PARTITION BY edge), stored, quarantined,
+    greatest(said - stored - quarantined, 0)
+FROM (SELECT spool, min(edge::text)::uuid AS edge, sum(quarantined_reports)::int8 AS quarantined,
+          max(updated_at) AS updated_at FROM ledger GROUP BY spool) AS g
+LEFT JOIN LATERAL (SELECT coalesce(sum(last), 0)::int8 AS said, coalesce(sum(stored), 0)::int8 AS stored
+                   FROM sequence q WHERE q.spool = g.spool) AS q ON true
+"""
+_GAPS_SQL = rf"""
+SELECT count(*) AS gaps, coalesce(sum(greatest(us[2]::int8 - us[1]::int8, 0)) / 1000000, 0)::int8 AS gap_s
+FROM report r CROSS JOIN LATERAL regexp_match(r.texts -> 0 ->> 'text', ' from (\d{{1,18}}) to (\d{{1,18}})$') AS us
+WHERE r.kind = {int(Kind.EVENT)} AND {WORDS} AND r.observed_at > now() - interval '1 day'
+    AND r.texts @> '[{{"system": "vitalwire", "code": "gap"}}]'
+"""
+_CLASSES_SQL = f"""
+SELECT * FROM (SELECT coalesce(sum(accepted), 0)::int8 AS accepted, coalesce(sum(doubtful), 0)::int8 AS doubtful,
+    coalesce(sum(unmapped), 0)::int8 AS unmapped, coalesce(sum(missing), 0)::int8 AS missing FROM ledger) AS v,
+    ({_GAPS_SQL}) AS g
+"""

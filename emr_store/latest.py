@@ -1,0 +1,248 @@
+"""The newest values: with names for people, and in columns for the page, which reads a thousand devices each second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg.rows import class_row
+
+from emr_store.rows import POSTGRES_EPOCH_US
+
+# A transaction stamps its rows before it commits: what was stamped so long before the newest one seen is read again.
+OVERLAP_S = 5.0
+WHOLE_EVERY_S = 30.0  # and everything so often: a transaction may have taken longer, and a writer's clock may be off
+
+
+class LatestValue(NamedTuple):
+    """The newest value of one channel of one device.
+
+    `unit` is as sent; the value is in `nomenclature.canonical_unit` of it. `bound` is "<", "<=", ">" or ">=" where the
+    device says no more than that. `text` is of a code or a text. `bed` is where the device stood when it measured;
+    `foreign_edge`: it was heard through an edge that it does not belong to, and nobody agreed to that.
+    """
+
+    device: UUID
+    claim: str | None
+    name: str | None
+    bed: str | None
+    registered: bool
+    edge: UUID
+    foreign_edge: bool
+    code: int
+    unit: int
+    channel: int
+    value: float | None
+    bound: str | None
+    text: str | None
+    decimals: int
+    validity: int
+    ambiguous: bool
+    verdict: int
+    flags: int
+    observed_at: datetime
+    received_at: datetime
+    stored_at: datetime
+    batch: int
+    leaf: int
+
+
+# Newest by the moment of measurement, but nothing is newer than its row: what an edge said whose clock was ahead gives
+# way to what comes after the clock was put right.
+_LATEST_SQL = """
+SELECT DISTINCT ON (d.device, s.code[i], s.channel[i])
+    d.uuid AS device, d.claim, g.name, b.bed, g.uuid IS NOT NULL AS registered, d.edge,
+    g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge, s.code[i] AS code, s.unit[i] AS unit,
+    s.channel[i] AS channel, l.value[i] AS value,
+    CASE l.validity[i] >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
+    CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
+        FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
+    coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals, coalesce(l.validity[i] & 15, 0) AS validity,
+    coalesce(l.validity[i] & 128 <> 0, false) AS ambiguous, coalesce(l.verdict[i], 0) AS verdict, l.flags,
+    l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
+FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
+LEFT JOIN registered_device g ON g.uuid = d.uuid
+LEFT JOIN device_bed_believed b ON b.device = l.device AND b.valid @> l.observed_at
+LEFT JOIN device_edge_believed e ON e.device = l.device AND e.valid @> l.observed_at
+CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
+WHERE s.code[i] <> 0 AND coalesce(d.uuid = %s, true)
+ORDER BY d.device, s.code[i], s.channel[i], least(l.observed_at, l.stored_at) DESC, l.batch DESC, l.leaf DESC
+"""
+
+
+def latest(conn: psycopg.Connection, device: UUID | None = None) -> list[LatestValue]:
+    """The newest value of each channel that has a code, device by device; of one device alone where it is named."""
+    return conn.cursor(row_factory=class_row(LatestValue)).execute(_LATEST_SQL, (device,)).fetchall()
+
+
+_LABELS_SQL = """
+SELECT d.uuid, c.code, c.channel, min(coalesce(nullif(c.label, ''), nullif(c.words ->> 'label', ''),
+    nullif(c.words ->> 'body_site', ''), nullif(c.words ->> 'handle', ''), nullif(c.words ->> 'ordinals', '')))
+FROM channel c JOIN device d USING (device) GROUP BY 1, 2, 3 HAVING count(*) = 1
+"""
+
+
+def channel_labels(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], str]:
+    """What people or the sender call each channel (device, code, number); none where two word lists share a number."""
+    return {(device, code, channel): label for device, code, channel, label in conn.execute(_LABELS_SQL) if label}
+
+
+# From minute to minute, by the values in the earlier one; of each channel's six newest minutes within a day.
+_INTERVALS_SQL = """
+SELECT d.uuid, s.code[i], s.channel[i], percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
+FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
+CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
+CROSS JOIN LATERAL (
+    SELECT extract(epoch FROM lead(minute) OVER (ORDER BY minute) - minute) * 1000 / count AS every_ms
+    FROM (SELECT m.minute, m.count[i] AS count FROM report_minute m
+          WHERE m.device = l.device AND m.channel_set = l.channel_set AND m.count[i] > 0
+              AND m.minute > l.observed_at - interval '1 day' AND m.minute <= l.observed_at
+          ORDER BY m.minute DESC LIMIT 6) AS newest) AS gaps
+WHERE s.code[i] <> 0 AND every_ms IS NOT NULL GROUP BY 1, 2, 3
+"""
+
+
+def intervals(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], int]:
+    """How often each channel (device, code, number) has spoken of late, in ms, as far as two minutes tell it."""
+    return {(device, code, channel): ms for device, code, channel, ms in conn.execute(_INTERVALS_SQL)}
+
+
+# --- in columns ------------------------------------------------------------------------------------------------------
+
+
+class ChannelSet(NamedTuple):
+    """The channels that a row of `latest` has values of, in its order; `unit` is as sent."""
+
+    code: list[int]
+    unit: list[int]
+    channel: list[int]
+
+
+@dataclass(frozen=True)
+class LatestRows:
+    """Rows of `latest` of one channel set, in columns; two dimensions are a line a row and a column a channel.
+
+    Instants are in microseconds since 1970. `value` is NaN where there is none. `text` has the words of codes and texts
+    by (row, channel's place).
+    """
+
+    channel_set: int
+    device: NDArray[np.int64]
+    observed_at_us: NDArray[np.int64]
+    received_at_us: NDArray[np.int64]
+    stored_at_us: NDArray[np.int64]
+    flags: NDArray[np.int64]
+    value: NDArray[np.float64]
+    validity: NDArray[np.int64]
+    verdict: NDArray[np.int64]
+    text: dict[tuple[int, int], str]
+
+
+class Changes:
+    """Reads of `latest` what is new since the reading before; for one connection."""
+
+    def __init__(self) -> None:
+        self._heads: dict[tuple[int, bytes], bytes] = {}  # of the rows that were read: by channel set and device
+        self._newest_us: int | None = None
+        self._whole_at_s = -WHOLE_EVERY_S
+
+    def read(self, conn: psycopg.Connection) -> list[LatestRows]:
+        """The rows that are new or changed, by channel set; everything at first."""
+        now_s, since_us = time.monotonic(), self._newest_us
+        if now_s - self._whole_at_s >= WHOLE_EVERY_S:
+            since_us, self._whole_at_s = None, now_s
+        changed: dict[int, list[Any]] = {}
+        cursor = conn.cursor(binary=True).execute(_CHANGED_SQL, {"since": since_us, "overlap": OVERLAP_S})
+        for row in cursor.fetchall():
+            channel_set, head, *_ = row
+            device = (channel_set, head[:_DEVICE_BYTES])
+            if self._heads.get(device) != head:
+                self._heads[device] = head
+                changed.setdefault(channel_set, []).append(row)
+        found = [_columns(channel_set, rows) for channel_set, rows in changed.items()]
+        newest_us = [int(rows.stored_at_us.max()) - POSTGRES_EPOCH_US for rows in found]
+        self._newest_us = max([*newest_us, *filter(None, [self._newest_us])], default=None)
+        return found
+
+
+# The head: fixed widths in network order. An array without nulls, as array_send writes it: 20 bytes, then each element
+# after its length. NaN stands for null: no value is NaN.
+_DEVICE_BYTES = 4
+_ARRAY_HEAD_BYTES = 20
+_CHANGED_SQL = """
+SELECT channel_set, int4send(device) || timestamptz_send(observed_at) || timestamptz_send(received_at)
+        || timestamptz_send(stored_at) || int2send(flags) || int8send(batch) || int4send(leaf),
+    array_send(array_replace(value, NULL, 'NaN')), array_send(validity), array_send(verdict), texts::text
+FROM latest WHERE %(since)s::int8 IS NULL
+    OR stored_at > least(timestamptz '2000-01-01Z' + %(since)s::int8 * interval '1 microsecond', now())
+        - %(overlap)s::float8 * interval '1 second'
+"""
+
+
+class _Said(msgspec.Struct):
+    """What `texts` says of a record, or of the whole report."""
+
+    record: int = -1
+    text: str | None = None
+    bytes: str | None = None
+    value: int | None = None
+
+
+def _columns(channel_set: int, rows: Sequence[Any]) -> LatestRows:
+    _, heads, values, validities, verdicts, texts = zip(*rows, strict=True)
+    matrix = np.frombuffer(b"".join(heads), np.uint8).reshape(len(rows), -1)
+    device, observed, received, stored, flags = (
+        np.ascontiguousarray(matrix[:, begin:end]).view(kind).astype(np.int64).ravel()
+        for begin, end, kind in ((0, 4, ">i4"), (4, 12, ">i8"), (12, 20, ">i8"), (20, 28, ">i8"), (28, 30, ">i2"))
+    )
+    value = _elements(values, ">f8").astype(np.float64)
+    return LatestRows(
+        channel_set, device, observed + POSTGRES_EPOCH_US, received + POSTGRES_EPOCH_US, stored + POSTGRES_EPOCH_US,
+        flags, value, _or_zero(validities, value.shape), _or_zero(verdicts, value.shape), _texts(texts),
+    )  # fmt: skip
+
+
+def _elements(arrays: Sequence[bytes], kind: str) -> NDArray[Any]:
+    """The elements of as many arrays of one length, a line an array."""
+    length, size = len(arrays[0]), np.dtype(kind).itemsize
+    matrix = np.frombuffer(b"".join(arrays), np.uint8).reshape(len(arrays), length)
+    cells = matrix[:, _ARRAY_HEAD_BYTES:].reshape(len(arrays), -1, 4 + size)
+    return np.ascontiguousarray(cells[:, :, 4:]).view(kind).reshape(len(arrays), -1)
+
+
+def _or_zero(arrays: Sequence[bytes | None], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """The same for arrays that may be null: then all are 0."""
+    out = np.zeros(shape, np.int64)
+    if stated := {i: array for i, array in enumerate(arrays) if array is not None}:
+        out[list(stated)] = _elements(list(stated.values()), ">i2")
+    return out
+
+
+def _texts(texts: Sequence[str | None]) -> dict[tuple[int, int], str]:
+    found = {}
+    for row, text in enumerate(texts):
+        for said in msgspec.json.decode(text, type=list[_Said]) if text else ():
+            words = next((w for w in (said.text, said.bytes, said.value) if w is not None), None)
+            if said.record >= 0 and words is not None:
+                found[row, said.record] = str(words)
+    return found
+
+
+def channel_sets(conn: psycopg.Connection, numbers: Iterable[int]) -> dict[int, ChannelSet]:
+    """What these rows' values are of."""
+    sql = "SELECT channel_set, code, unit, channel FROM channel_set WHERE channel_set = ANY(%s)"
+    return {row[0]: ChannelSet(*row[1:]) for row in conn.execute(sql, (list(numbers),))}
+
+
+def device_ids(conn: psycopg.Connection, numbers: Iterable[int]) -> dict[int, UUID]:
+    """Who these devices are on a screen: `DeviceRow.shown_as`."""
+    sql = "SELECT device, shown_as FROM device_shown WHERE device = ANY(%s)"
+    return dict(conn.execute(sql, (list(numbers),)).fetchall())

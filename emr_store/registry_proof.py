@@ -1,0 +1,231 @@
+"""Who is registered and where devices stand, held against the acts of people that the log has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import psycopg
+
+from emr_store.verification import Verification
+from evidence.act import Act
+from evidence.signature import key_id
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class _Key(NamedTuple):
+    edge: str
+    valid_until: datetime | None
+
+
+class _Stay(NamedTuple):
+    """A device on a bed: since and until as in the ward, and as recorded; None: no end."""
+
+    device: str
+    bed: str
+    since: datetime
+    until: datetime | None
+    recorded_since: datetime
+    recorded_until: datetime | None
+    act_id: bytes
+
+
+class _Through(NamedTuple):
+    """An edge through which a device is believed."""
+
+    device: str
+    edge: str
+    since: datetime | None
+    recorded_since: datetime
+    recorded_until: datetime | None
+    act_id: bytes
+
+
+@dataclass
+class Registry:
+    """What the acts of people come to, one after the other."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    keys: dict[bytes, _Key] = field(default_factory=dict)
+    revoked: set[bytes] = field(default_factory=set)
+    devices: dict[str, tuple[str | None, bytes]] = field(default_factory=dict)  # name, act
+    stays: list[_Stay] = field(default_factory=list)
+    through: list[_Through] = field(default_factory=list)
+    channel_labels: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, acts: Sequence[Act]) -> Registry:
+        """The acts in the order in which they were done."""
+        registry = cls()
+        for act in sorted(acts, key=lambda act: act.at_us):
+            registry._apply(act, act.details, _EPOCH + timedelta(microseconds=act.at_us))
+        return registry
+
+    def _apply(self, act: Act, details: dict[str, Any], at: datetime) -> None:
+        match act.kind:
+            case "edge.register":
+                self.labels[details["edge"]] = details["label"]
+                ident = bytes.fromhex(details["key_id"])
+                self.keys.setdefault(ident, _Key(details["edge"], _moment(details["valid_until"])))
+            case "key.renew":
+                ident = bytes.fromhex(details["key_id"])
+                self.keys.setdefault(ident, _Key(details["edge"], _moment(details["valid_until"])))
+                for older in details["older_keys"]:
+                    self.keys[bytes.fromhex(older)] = _Key(details["edge"], _moment(details["older_valid_until"]))
+            case "key.revoke":
+                self.revoked |= {bytes.fromhex(ident) for ident in details["keys"]}
+            case "device.assign" | "device.move" | "device.release":
+                self._place(act, details, at)
+            case "device.rename":
+                _, registered = self.devices.get(details["device"], (None, b""))
+                self.devices[details["device"]] = (details["name"], registered)
+            case "device.agree":
+                since = _moment(details["since"])
+                self._believe(_Through(details["device"], details["edge"], since, at, None, act.act_id))
+            case "channel.label":
+                self.channel_labels[details["device"], details["channel"]] = details["label"]
+
+    def _place(self, act: Act, details: dict[str, Any], at: datetime) -> None:
+        device, since = details["device"], datetime.fromisoformat(details["since"])
+        if device not in self.devices:
+            self.devices[device] = (details.get("name"), act.act_id)
+        elif details.get("name"):
+            self.devices[device] = (details["name"], self.devices[device][1])
+        if "edge" in details:
+            self._believe(_Through(device, details["edge"], None, at, None, act.act_id))
+        kept: list[_Stay] = []
+        for stay in self.stays:
+            believed = stay.device == device and stay.recorded_until is None
+            if not believed or (stay.until is not None and stay.until <= since):
+                kept.append(stay)
+                continue
+            kept.append(stay._replace(recorded_until=at))
+            if stay.since < since:
+                kept.append(_Stay(device, stay.bed, stay.since, since, at, None, act.act_id))
+        self.stays = kept
+        if "bed" in details:
+            self.stays.append(_Stay(device, details["bed"], since, None, at, None, act.act_id))
+
+    def _believe(self, now: _Through) -> None:
+        self.through = [
+            each._replace(recorded_until=now.recorded_since)
+            if (each.device, each.edge, each.recorded_until) == (now.device, now.edge, None)
+            else each
+            for each in self.through
+        ]
+        self.through.append(now)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def check_key_ids(conn: psycopg.Connection, result: Verification) -> None:
+    """Step 9, keys: each stands under its own id, whoever registered it."""
+    for table in ("edge_key", "platform_key"):
+        for ident, public_der in conn.execute(f"SELECT key_id, public_der FROM {table}".encode()):
+            result.counts[table] += 1
+            if key_id(bytes(public_der)) != bytes(ident):
+                what = "another key stands under this id: what it signed is not what the edge of this id signed"
+                result.add(f"{table} {bytes(ident).hex()[:16]}", what)
+
+
+def check_registry(conn: psycopg.Connection, acts: Sequence[Act], result: Verification) -> None:
+    """Step 9, the rest: registrations, beds and labels were acts of somebody, and every act stands there."""
+    row = conn.execute("SELECT to_regclass('device_bed') IS NOT NULL").fetchone()
+    if not (row and row[0]):
+        result.not_proved.append(
+            "who registered edges and devices, and which bed a device is at: no acts are kept of it"
+        )
+        return
+    registry = Registry.of(acts)
+    _check_edges(conn, registry, result)
+    _check_devices(conn, registry, result)
+    _check_places(conn, registry, result)
+    _check_labels(conn, registry, result)
+
+
+def _check_edges(conn: psycopg.Connection, registry: Registry, result: Verification) -> None:
+    edges = {str(edge): label for edge, label in conn.execute("SELECT edge, label FROM edge")}
+    for edge, label in edges.items():
+        where = f"edge {edge} ({label})"
+        if edge not in registry.labels:
+            result.add(where, "no act in the log registered it: its registration was invented")
+        elif registry.labels[edge] != label:
+            result.add(where, f"the act in the log calls it {registry.labels[edge]}")
+    result.add("edge", *(f"{edge} was registered by an act, and is gone" for edge in registry.labels.keys() - edges))
+    keys = conn.execute(
+        "SELECT key_id, edge::text, CASE WHEN isfinite(valid_until) THEN valid_until END, revoked_at IS NOT NULL"
+        " FROM edge_key ORDER BY 1"
+    ).fetchall()
+    for ident, edge, valid_until, revoked in keys:
+        where = f"key {bytes(ident).hex()[:16]} of edge {edge} ({edges.get(edge)})"
+        known = registry.keys.pop(bytes(ident), None)
+        if known is None:
+            result.add(where, "no act in the log registered it: its registration was invented")
+        elif known != (edge, valid_until):
+            result.add(where, "its edge, or how long it is valid, is not what the act in the log says")
+        if revoked != (bytes(ident) in registry.revoked):
+            what = "no act in the log revoked it" if revoked else "an act in the log revoked it, and here it is valid"
+            result.add(where, what)
+    for ident, known in registry.keys.items():
+        result.add(f"key {ident.hex()[:16]} of edge {known.edge}", "it was registered by an act, and is gone")
+
+
+def _check_devices(conn: psycopg.Connection, registry: Registry, result: Verification) -> None:
+    rows = conn.execute("SELECT uuid::text, name, act_id FROM registered_device ORDER BY 1").fetchall()
+    for device, name, act_id in rows:
+        result.counts["registered_device"] += 1
+        known = registry.devices.pop(device, None)
+        if known is None:
+            result.add(f"device {device}", "no act in the log registered it: its registration was invented")
+        elif known != (name, bytes(act_id)):
+            result.add(f"device {device}", "its name, or the act that it names, is not what the log says")
+    for device in registry.devices:
+        result.add(f"device {device}", "it was registered by an act, and is gone")
+
+
+def _check_places(conn: psycopg.Connection, registry: Registry, result: Verification) -> None:
+    kept = {_Stay(*row)._replace(act_id=bytes(row[6])) for row in conn.execute(_STAYS_SQL)}
+    result.counts["device_bed"] += len(kept)
+    expected = set(registry.stays)
+    for stay in sorted(kept - expected, key=str):
+        result.add(f"device {stay.device} at bed {stay.bed} since {_text(stay.since)}", "no act in the log says so")
+    for stay in sorted(expected - kept, key=str):
+        what = "an act in the log says so, and the list of beds does not"
+        result.add(f"device {stay.device} at bed {stay.bed} since {_text(stay.since)}", what)
+    through = {_Through(*row)._replace(act_id=bytes(row[5])) for row in conn.execute(_THROUGH_SQL)}
+    result.counts["device_edge"] += len(through)
+    wanted = set(registry.through)
+    for each in sorted(through - wanted, key=str):
+        result.add(f"device {each.device} through edge {each.edge}", "no act in the log agreed to it")
+    for each in sorted(wanted - through, key=str):
+        what = "an act in the log agreed to it, and the list of edges does not have it"
+        result.add(f"device {each.device} through edge {each.edge}", what)
+
+
+def _check_labels(conn: psycopg.Connection, registry: Registry, result: Verification) -> None:
+    rows = conn.execute(
+        "SELECT d.uuid::text, c.channel, c.label FROM channel c JOIN device d USING (device)"
+        " WHERE c.label IS NOT NULL ORDER BY 1, 2"
+    )
+    for device, channel, label in rows.fetchall():
+        if registry.channel_labels.get((device, channel)) != label:
+            result.add(f"channel {channel} of device {device}", f"no act in the log called it {label}")
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")
+
+
+_STAYS_SQL = """
+SELECT g.uuid::text, b.bed, lower(b.valid), upper(b.valid), lower(b.recorded), upper(b.recorded), b.act_id
+FROM device_bed b JOIN registered_device g USING (registered_device)
+"""
+_THROUGH_SQL = """
+SELECT d.uuid::text, d.edge::text, lower(e.valid), lower(e.recorded), upper(e.recorded), e.act_id
+FROM device_edge e JOIN device d USING (device)
+"""

@@ -1,0 +1,163 @@
+"""The groups of the database's users, and what each may do: docs/places.md.
+
+They belong to the cluster, not to a database: they are made where they are absent, or taken as the DBA made them. A
+login becomes able to work by `GRANT vitalwire_writer TO login`. Where they cannot be made all goes on with the rights
+of the login alone.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+
+OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vitalwire_retention", "vitalwire_reader"
+GROUPS = (OWNER, WRITER, RETENTION, READER)
+# What is signed, and what the signatures are over: nobody who stores has a reason to change it.
+UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint", "alert_transition")
+# Whose owner drops what may go; retention itself has no right to a row.
+RETENTION_FUNCTIONS = ("drop_rows", "drop_body")
+_ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
+
+
+def ensure(conn: psycopg.Connection) -> None:
+    """Make the groups and give them this database's tables, as far as this login may; `problem` says what is missing.
+
+    With any absent nothing is granted: half of the groups would lock out who works today.
+    """
+    made = [_made(conn, group) for group in GROUPS]
+    if all(made) and _may_own(conn):
+        with conn.transaction():
+            conn.execute(_OWN_SQL.encode())
+            conn.execute(_GRANT_SQL.encode())
+
+
+def problem(conn: psycopg.Connection) -> str:
+    """Why the groups do not hold here, and what mends it; "" where they do."""
+    row = conn.execute(_STATE_SQL, (list(GROUPS),)).fetchone()
+    assert row is not None
+    absent, owner, login = row
+    if absent:
+        made = " ".join(f"CREATE ROLE {group} NOLOGIN;" for group in absent)
+        return (
+            f"the database server has no groups {', '.join(absent)}, and {login} may not make them, so that every login"
+            f" keeps its own rights: let the DBA run {made} GRANT {OWNER} TO {login}; then `vitalwire migrate` again"
+        )
+    if owner is not None and owner != OWNER:
+        return (
+            f"the tables belong to {owner} and not to {OWNER}, so that the groups have no rights here: let the DBA run"
+            f" GRANT {OWNER} TO {owner}; then `vitalwire migrate` again as {owner}"
+        )
+    return ""
+
+
+_STATE_SQL = """
+SELECT ARRAY(SELECT g FROM unnest(%s::text[]) AS g WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = g)),
+    (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('report')), current_user::text
+"""
+
+
+def _made(conn: psycopg.Connection, group: str) -> bool:
+    """Whether the group is there, now or made by us."""
+    if conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (group,)).rowcount:
+        return True
+    try:
+        conn.execute(f"CREATE ROLE {group} NOLOGIN".encode())
+    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):  # another database's runner was faster
+        return True
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    return True
+
+
+def _may_own(conn: psycopg.Connection) -> bool:
+    """Whether we can hand the tables to the owner: as a superuser, or as a member, which who made it can become."""
+    if _is_member(conn):
+        return True
+    for _ in range(_ATTEMPTS):
+        try:
+            conn.execute(f"GRANT {OWNER} TO CURRENT_USER".encode())
+            return _is_member(conn)
+        except psycopg.errors.InternalError as error:  # "tuple concurrently updated"
+            if "concurrently" not in str(error):
+                raise
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+    return False
+
+
+def _is_member(conn: psycopg.Connection) -> bool:
+    row = conn.execute("SELECT pg_has_role(%s, 'MEMBER')", (OWNER,)).fetchone()
+    return bool(row and row[0])
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    assert all(re.fullmatch("[a-z_]+", name) for name in names)
+    return ", ".join(f"'{name}'" for name in names)
+
+
+# What this login made by a migration becomes the owner's; partitions and the sequences of columns follow their tables.
+_OWN_SQL = f"""
+DO $$
+DECLARE
+    me oid := (SELECT oid FROM pg_roles WHERE rolname = current_user);
+    thing record;
+BEGIN
+    EXECUTE format('GRANT USAGE, CREATE ON SCHEMA %I TO {OWNER}', current_schema());
+    FOR thing IN
+        SELECT c.oid::regclass::text AS name,
+            CASE relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind
+        FROM pg_class c WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'S')
+            AND relowner = me
+            AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid
+                            AND (deptype = 'e' OR relkind = 'S' AND deptype IN ('a', 'i')))
+        UNION ALL
+        SELECT p.oid::regprocedure::text, 'FUNCTION' FROM pg_proc p
+        WHERE pronamespace = current_schema()::regnamespace AND proowner = me
+            AND NOT EXISTS (SELECT FROM pg_depend
+                            WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e')
+    LOOP
+        EXECUTE format('ALTER %s %s OWNER TO {OWNER}', thing.kind, thing.name);
+    END LOOP;
+END $$
+"""
+# Rights on a parent are rights on all of its partitions; on a partition alone nobody has any.
+_GRANT_SQL = f"""
+DO $$
+DECLARE
+    here text := current_schema();
+    thing record;
+BEGIN
+    -- Column by column: the sealer signs an act once; a trigger refuses a second time (0006_roles.sql).
+    GRANT UPDATE (statement) ON act TO {WRITER};
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO {WRITER}, {RETENTION}, {READER}', here);
+    FOR thing IN
+        SELECT relname, relkind FROM pg_class
+        WHERE relnamespace = here::regnamespace AND relkind IN ('r', 'p', 'v', 'S') AND NOT relispartition
+            AND relowner = '{OWNER}'::regrole
+    LOOP
+        IF thing.relkind = 'S' THEN
+            EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE %I.%I TO {WRITER}', here, thing.relname);
+            CONTINUE;
+        END IF;
+        EXECUTE format('GRANT SELECT ON %I.%I TO {WRITER}, {RETENTION}, {READER}', here, thing.relname);
+        IF thing.relkind <> 'v' AND thing.relname <> 'schema_version' THEN
+            EXECUTE format('GRANT INSERT ON %I.%I TO {WRITER}', here, thing.relname);
+            IF thing.relname NOT IN ({_listed(UNCHANGEABLE)}) THEN
+                EXECUTE format('GRANT UPDATE, DELETE ON %I.%I TO {WRITER}', here, thing.relname);
+            END IF;
+        END IF;
+    END LOOP;
+    FOR thing IN
+        SELECT p.oid::regprocedure::text AS name, proname FROM pg_proc p
+        WHERE pronamespace = here::regnamespace AND proowner = '{OWNER}'::regrole AND prosecdef
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', thing.name);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', thing.name,
+            CASE WHEN thing.proname IN ({_listed(RETENTION_FUNCTIONS)}) THEN '{RETENTION}' ELSE '{WRITER}' END);
+    END LOOP;
+    IF NOT has_database_privilege('{WRITER}', current_database(), 'TEMPORARY') THEN
+        EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {WRITER}', current_database());
+    END IF;
+END $$
+"""

@@ -1,0 +1,63 @@
+"""The platform's seal over a block: these batches, validated so, under this nomenclature.
+
+    bytes  field (little-endian)
+    4      number of batches
+    4      zeros
+    8      signed_at, microseconds
+    32     root of a tree (RFC 9162) over the batches: `validation_leaf` of each, in their order
+    32     hash of the nomenclature
+    32     id of the act that made stored batches be validated again; zeros: none, they had just come
+
+One batch's leaf and its path show what was said of its values, without the rest of the block.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evidence import statement
+from evidence.statement import Statement
+from evidence.tree import leaf_hash, merkle_root
+from schemas.errors import LayoutError
+
+SEAL_MAGIC = b"VWSEAL\x00\x02"
+_BODY = struct.Struct("<I4xq32s32s32s")
+SEAL_BYTES = statement.size(_BODY.size)
+NO_ACT = bytes(32)
+
+
+@dataclass(frozen=True)
+class BlockSeal:
+    """What a seal says; `root` is over `validation_leaf` of each batch."""
+
+    batches: int
+    signed_at_us: int
+    root: bytes
+    nomenclature_hash: bytes
+    act_id: bytes = NO_ACT
+
+    def encode(self, key_id: bytes, sign: statement.Sign) -> bytes:
+        """The signed statement, SEAL_BYTES long."""
+        body = _BODY.pack(self.batches, self.signed_at_us, self.root, self.nomenclature_hash, self.act_id)
+        return statement.encode(SEAL_MAGIC, key_id, body, sign)
+
+
+def validation_leaf(batch_id: bytes, validation: bytes) -> bytes:
+    """The leaf hash of a batch: H(0x00 || batch id || its flags, verdicts and values (`Block.validations`))."""
+    return leaf_hash(batch_id + validation)
+
+
+def validation_root(batch_ids: Sequence[bytes], validations: Sequence[bytes]) -> bytes:
+    """The root that a seal over these batches has."""
+    pairs = zip(batch_ids, validations, strict=True)
+    return merkle_root([validation_leaf(batch_id, validation) for batch_id, validation in pairs])
+
+
+def read_seal(message: bytes) -> tuple[BlockSeal, Statement]:
+    """A seal, its form checked; whether a key signed it is `Statement.is_signed_by`. Raises LayoutError."""
+    told = statement.decode(message, SEAL_MAGIC)
+    if len(told.body) != _BODY.size or told.body[4:8] != bytes(4):
+        raise LayoutError("size", "seal")
+    return BlockSeal(*_BODY.unpack(told.body)), told

@@ -1,0 +1,107 @@
+"""The feed: one reader of the store, however many look on, and what each of them is sent.
+
+Who comes, or who was too slow for a picture, gets the next one whole; from then on what changed. Pictures are numbered:
+a page that misses a number asks for a whole one by connecting anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from emr_store.connect import StoreError, open_store
+from gateway.access import Bed, Viewer, may_see
+from gateway.pages.ward import Ward
+from gateway.picture import Picture
+
+EVERY_S = 1.0
+BEAT_S = 4.0  # something is sent at least so often, also while the store is away: proxies cut what is silent
+END_S = 2.0
+_log = structlog.get_logger("page")
+
+
+class Feed:
+    """The one reader of the store; those who look on wait for its next picture."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._ended = threading.Event()
+        self._whole_wanted = threading.Event()
+        self._picture: Picture | None = None
+        self._number = 0
+        self._turn = asyncio.Event()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Read while the block lasts, in a thread that nobody waits for long: a store may hang."""
+        loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=self._read, args=(loop,), name="feed", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self.end()
+            await asyncio.to_thread(thread.join, END_S)
+
+    def end(self) -> None:
+        """Let go of everyone who looks on: their connections are waited for."""
+        self._ended.set()
+        self._turn.set()
+
+    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
+        away = False
+        while not self._ended.is_set():
+            try:
+                with open_store(self._conninfo) as conn:
+                    ward = Ward(conn)
+                    self._number += 1  # one is missing: whoever looked on before gets the next one whole
+                    self._whole_wanted.set()
+                    while not self._ended.wait(EVERY_S):
+                        self._show_next(ward, loop)
+                        if away:
+                            _log.info("store is read again")
+                        away = False
+            except StoreError as error:
+                if not away:
+                    _log.warning("store cannot be read", error=type(error).__name__)
+                away = True
+                self._ended.wait(EVERY_S)
+
+    def _show_next(self, ward: Ward, loop: asyncio.AbstractEventLoop) -> None:
+        whole = self._whole_wanted.is_set()
+        self._whole_wanted.clear()
+        picture = ward.read(self._number + 1, whole=whole)
+        self._number = picture.number
+        if not self._ended.is_set():
+            loop.call_soon_threadsafe(self._show, picture)
+
+    def _show(self, picture: Picture) -> None:
+        self._picture = picture
+        turn, self._turn = self._turn, asyncio.Event()
+        turn.set()
+
+    async def events(self, hello: bytes, viewer: Viewer) -> AsyncIterator[bytes]:
+        """For one who looks on: `hello`, then each picture that comes; a slow one gets fewer, never old ones."""
+        yield b"retry: 1000\nevent: hello\ndata: " + hello + b"\n\n"
+        seen, hidden = 0, frozenset[Bed]()
+        self._whole_wanted.set()
+        while not self._ended.is_set():
+            try:
+                await asyncio.wait_for(self._turn.wait(), BEAT_S)
+            except TimeoutError:
+                yield b"event: beat\ndata: store away\n\n"
+                continue
+            if (picture := self._picture) is None:  # it ends
+                continue
+            hidden_before = hidden
+            hidden = frozenset(bed for bed in picture.beds if not may_see(viewer, bed))
+            follows = seen == picture.number - 1 and hidden == hidden_before
+            if not follows and picture.whole is None:
+                self._whole_wanted.set()
+                continue
+            seen = picture.number
+            yield picture.message(hidden, whole=not follows)

@@ -1,0 +1,55 @@
+"""The detail: what a device sent, digit by digit, and the batch it came in."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from emr_store import registry
+from emr_store.latest import LatestValue, latest
+from emr_store.origin import origin as origin_of
+from gateway.access import Viewer, may_see
+from gateway.pages import alarms
+from gateway.pages.beds import bed_of
+from gateway.pages.moments import milliseconds
+from schemas.block import Verdict
+from schemas.nomenclature import canonical_unit
+
+DECIMALS_MAX = 6  # on a screen
+BATCH_DIGITS_MAX = 18  # int8
+_VERDICTS = {int(v): v.name.lower() for v in Verdict}
+Answer = dict[str, Any] | None  # None: not found
+
+
+def values(conn: Any, viewer: Viewer, device: UUID) -> Answer:
+    """The newest value of each channel of a device, as it was sent; raises StoreError."""
+    if not _may_see_device(conn, viewer, device):
+        return None
+    return {"values": [_value(v) for v in latest(conn, device)]}
+
+
+def device_alarms(conn: Any, viewer: Viewer, device: UUID) -> Answer:
+    """What the device itself says of alarms; raises StoreError."""
+    return alarms.of_device(conn, device) if _may_see_device(conn, viewer, device) else None
+
+
+def batch(conn: Any, number: str) -> Answer:
+    """Where a batch came from: it says nothing of a bed; raises StoreError."""
+    whole = number.isdecimal() and len(number) <= BATCH_DIGITS_MAX
+    return origin_of(conn, int(number)) if whole else None
+
+
+def _may_see_device(conn: Any, viewer: Viewer, device: UUID) -> bool:
+    row = next((d for d in registry.devices(conn) if d.uuid == device), None)
+    return may_see(viewer, bed_of(device, row))
+
+
+def _value(v: LatestValue) -> dict[str, Any]:
+    stored = canonical_unit(v.code, v.unit)
+    return {
+        "code": v.code, "channel": v.channel, "value": v.value, "decimals": min(max(0, -v.decimals), DECIMALS_MAX),
+        "bound": v.bound, "text": v.text, "unit": stored and stored.ucum, "ambiguous": v.ambiguous,
+        "validity": v.validity, "verdict": _VERDICTS.get(v.verdict, "unknown"), "flags": v.flags,
+        "observed": milliseconds(v.observed_at), "received": milliseconds(v.received_at),
+        "stored": milliseconds(v.stored_at), "batch": v.batch, "leaf": v.leaf,
+    }  # fmt: skip

@@ -1,0 +1,66 @@
+// A bed's tile: its alarms, its devices, and each value with its age.
+import { STARS, byPriority, isOf } from "/alarms.mjs";
+import { detail } from "/detail.mjs";
+import { make, reconcile, set } from "/elements.mjs";
+import { moment } from "/time.mjs";
+import { cells, colour, isSilent, judge, metric, nameOf, newest, unitOf } from "/values.mjs";
+import { language, words } from "/words.mjs";
+
+export const makeBed = () => make("article", "bed", make("h2"), make("div", "notes"), make("div"));
+const makeDevice = () => make("section", "device", make("p"), make("div", "values"));
+
+export function drawBed(tile, bed) {
+  const [title, notes, devices] = tile.children, alerts = byPriority(bed.alerts);
+  const names = bed.devices.map(nameOf), silent = bed.devices.filter(isSilent);
+  const since = a => `${words.since} ${moment(a.opened_at)}`, several = device => names[1] ? nameOf(device) : "";
+  const silence = d => d.values.length ? `${words.silent} ${moment(newest(d))}` : words.never;
+  const stranger = bed.devices[0].registered ? words.noBed : words.stranger, foreign = bed.devices.filter(d => d.foreign);
+  const lines = [  // [key, [class, text, more]]
+    ...(bed.assigned ? [] : [["stranger", ["warning", `⚠ ${stranger}`, ""]]]),
+    ...foreign.map(d => [`edge ${d.id}`, ["warning", `⚠ ${words.foreign(d.foreign)}`, several(d)]]),
+    ...alerts.map(a => [a.episode, [`alert ${a.priority}`, `${STARS[a.priority]} ${a.message}`, since(a)]]),
+    ...silent.map(d => [d.id, ["warning", silence(d), several(d)]]),
+  ];
+  tile.className = `bed ${alerts[0]?.priority ?? ""} ${bed.assigned ? "" : "stranger"}`;
+  tile.dataset.bed = bed.label;
+  tile.setAttribute("aria-label", `${bed.assigned ? words.bed : words.stranger} ${bed.label}`);
+  set(title, bed.label);
+  if (!lines[0] && !names[1]) lines.push(["name", ["", "", names[0]]]);
+  reconcile(notes, lines, () => make("p", "", make("b"), make("small")), (line, [kind, ...texts]) => {
+    line.className = kind;
+    texts.forEach((text, i) => set(line.children[i], text));
+  });
+  reconcile(devices, bed.devices.map(d => [d.id, d]), makeDevice, (box, device) => {
+    set(box.children[0], several(device));
+    reconcile(box.children[1], cells(device).map(cell => [cell.key, cell]), makeValue,
+      (button, cell) => drawValue(button, cell, bed, device, alerts));
+  });
+}
+
+function makeValue() {
+  const button = make("button", "value", ...["name", "number", "unit", "age", "state"].map(part => make("span", part)));
+  button.addEventListener("click", () => detail(button.shown));
+  return button;
+}
+
+function drawValue(button, cell, bed, device, alerts) {
+  const [name, number, unit, aged, state] = button.children, [first, , third] = cell.parts;
+  const is = judge(cell), hidden = is.stale || is.missing || is.withdrawn, about = metric(first)[language] || cell.name;
+  const worst = alerts.find(a => a.device === device.id && cell.parts.some(v => isOf(a, v)));
+  const stars = worst ? `${STARS[worst.priority]} ` : "";
+  const text = hidden ? "--" : cell.parts.slice(0, 2).map(v => v.text).join("/") + (is.doubtful ? "?" : "");
+  const classes = [worst?.priority, (cell.parts[1] || text.length > 5 || cell.title.length > 12) && "wide",
+    ...["dim", "stale", "doubtful", "missing"].filter(key => is[key])];
+  button.className = ["value", ...classes].filter(Boolean).join(" ");
+  button.dataset.name = cell.name;
+  button.style.setProperty("--colour", `var(--${colour(cell)})`);
+  set(name, stars + cell.title);
+  set(number, text);
+  set(unit, hidden ? "" : (third ? `(${third.text}) ` : "") + unitOf(first));
+  set(aged, is.aged);
+  set(state, is.state);
+  button.title = about;
+  const said = [stars && stars + worst.message, about, text, unit.textContent, is.aged, is.state];
+  button.setAttribute("aria-label", said.filter(Boolean).join(", "));
+  button.shown = { bed, device, cell };
+}

@@ -1,0 +1,78 @@
+// What may be said of a device's values before they are believed, and how they stand together.
+import { metrics, now } from "/feed.mjs";
+import { age, moment } from "/time.mjs";
+import { words } from "/words.mjs";
+
+const EXPECTED_MS = 60_000, NIBP_EXPECTED_MS = 900_000;  // until the server has seen two values of a channel
+const DIM_MIN_MS = 6000, STALE_MIN_MS = 15_000, SILENT_MIN_MS = 30_000;  // the pipe takes a second or two
+const LATE_BY_MS = 5000, AHEAD_BY_MS = 60_000;
+const LATE = 1;                // a flag of a report
+// In the order of a monitor's screen, in the colours of its traces.
+const LOOKS = [[/^HR/, "green"], [/^SpO2/, "cyan"], [/^(PR|Pulse|PI$|Perf)/, "cyan"],
+  [/^(aw)?RR|^f(tot|spn)?$/, "yellow"], [/^NIBP/, "white"], [/^(ABP|ART|P-|PAP)/, "red"], [/^T[a-z]*$/, "white"],
+  [/CO2/, "white"], [/^(ECG|PVC|QRS|QT|ST-)/, "green"], [/./, "white"]];
+const PRESSURE = /^(NIBP|ABP|ART|PAP|P)-([SDM])$/;
+export const BY_LABEL = new Intl.Collator("en", { numeric: true });  // the same in both languages: a bed keeps its place
+
+export const nameOf = device => device.name || device.claim || device.id;
+export const newest = device => Math.max(...device.values.map(heardAt));
+export const isSilent = device => !device.values.length
+  || now() - newest(device) > Math.max(SILENT_MIN_MS, 5 * Math.min(...device.values.map(expected)));
+export const metric = v => metrics[v.code]
+  ?? { short: String(v.code), en: "", zh: "", unit: "?", reference: "", loinc: null };
+const expected = v => Math.max(1000, v.every ?? (metric(v).short.startsWith("NIBP") ? NIBP_EXPECTED_MS : EXPECTED_MS));
+const heardAt = v => Math.min(v.received, v.stored);  // an edge's clock may be ahead; nothing is newer than its row
+const observedAt = v => Math.min(v.observed, heardAt(v));
+
+// The values of a device as a monitor shows them: systolic / diastolic (mean) of one moment are one cell.
+export function cells(device) {
+  const found = new Map();
+  for (const v of device.values) {
+    if (heardAt(v) < device.since) continue;  // said at another bed; null is 0
+    const [, base, part] = metric(v).short.match(PRESSURE) ?? [];
+    const key = base ? `${base} ${v.channel} ${v.observed}` : `${v.code} ${v.channel}`;
+    if (!found.has(key)) found.set(key, { base, parts: {} });
+    found.get(key).parts[part ?? v.code] = v;
+  }
+  const out = [];
+  for (const { base, parts } of found.values()) {
+    const { S, D, M } = parts;
+    const whole = S && D ? [[base, S, D, M]] : Object.values(parts).map(v => [metric(v).short, v]);
+    for (const [name, ...of] of whole) {
+      out.push({ key: `${name} ${of[0].code} ${of[0].channel}`, name, title: name, parts: of.filter(Boolean) });
+    }
+  }
+  for (const cell of out) {  // like channels are told apart by what they are called
+    const alike = out.filter(other => other.name === cell.name);
+    if (alike[1]) cell.title = `${cell.name} ${channelOf(cell.parts[0])}`;
+  }
+  const rank = cell => [look(cell), cell.parts[0].code];
+  return out.sort((a, b) => (rank(a).map((n, i) => n - rank(b)[i]).find(Boolean) ?? BY_LABEL.compare(a.title, b.title))
+    || a.parts[0].channel - b.parts[0].channel);
+}
+
+const channelOf = v => (v.label ?? `#${(v.channel % 4096).toString(16)}`) + (v.ambiguous ? "?" : "");
+const look = cell => LOOKS.findIndex(([pattern]) => pattern.test(cell.name));
+export const colour = cell => LOOKS[look(cell)][1];
+
+// All that may be said of a value before its number is believed.
+export function judge({ name, parts }) {
+  const old = Math.max(...parts.map(v => now() - (v.flags & LATE ? observedAt(v) : heardAt(v))));
+  const usual = Math.max(...parts.map(expected)), observed = Math.min(...parts.map(observedAt));
+  const verdict = parts.map(v => v.verdict).find(word => !word.startsWith("accepted"));
+  const is = {
+    stale: old > Math.max(STALE_MIN_MS, 5 * usual),
+    missing: verdict === "missing", withdrawn: verdict === "withdrawn", training: verdict === "doubtful_training",
+    doubtful: verdict && verdict !== "missing",
+    clock: parts.some(v => heardAt(v) - observedAt(v) > Math.max(LATE_BY_MS, usual)
+      || v.observed - heardAt(v) > AHEAD_BY_MS),
+  };
+  is.dim = is.clock || old > Math.max(DIM_MIN_MS, 2 * usual);
+  is.state = words[["stale", "missing", "withdrawn", "training", "doubtful", "clock"].find(key => is[key])] ?? "";
+  is.aged = (name.startsWith("NIBP") ? `${moment(observed, 5)} ` : "") + age(now() - observed);
+  return is;
+}
+
+// What was not judged is not in the metric's unit.
+export const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?"
+  : (v.unit ?? metric(v).unit).replace("Cel", "°C").replace(/[[\]]|^1$/g, "");

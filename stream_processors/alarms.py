@@ -1,0 +1,170 @@
+"""Alarms: limits on live blocks, the open episodes, and their transitions filed in the record."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import structlog
+from prometheus_client import Counter
+
+from emr_store import alerts
+from emr_store.connect import open_store, open_store_async
+from emr_store.signed_block import SignedBlock
+from evidence.alarm import read_open_set, read_transition, sign_open_set, sign_transition
+from runtime.clock import now_us
+from runtime.keys import SigningKey
+from schemas import topics
+from schemas.errors import LayoutError
+from schemas.transition import OpenSet, Transition, TransitionKind
+from stream_processors import alert
+from stream_processors.alert import OpenEpisodes, StoredEpisode
+from stream_processors.signed_message import open_message
+from stream_processors.stage import Message, Output, Send
+
+RECONCILE_EVERY_S = 30.0
+RECONCILE_AGAIN_S = 1.0  # while the store or the broker is away
+RESOLVED_HERE_MAX = 10_000
+_log = structlog.get_logger("alarms")
+_forged = Counter("vitalwire_alarms_forged_messages", "Messages that the platform did not sign, passed over", ["topic"])
+_late = Counter("vitalwire_alarms_late", "Episodes that opened late, and did not ring")
+
+
+class Alarms:
+    """The open episodes: as the topic `alerts.open` says when partitions are assigned, then as blocks change them."""
+
+    def __init__(
+        self,
+        limits: Sequence[alert.Limit],
+        key: SigningKey,
+        load: Callable[[], Awaitable[OpenEpisodes]],
+        clock_us: Callable[[], int] = now_us,
+    ) -> None:
+        self._limits, self._key, self._load, self._clock_us = limits, key, load, clock_us
+        self.episodes: OpenEpisodes = {}
+        self._loaded = False
+        self._loading = asyncio.Lock()
+        self._next: list[Transition] = []
+        self._resolved_here: dict[str, None] = {}  # the newest ids: the database may not have them yet
+
+    def assigned(self) -> None:
+        """Partitions were assigned: another worker may have changed their devices' episodes."""
+        self._loaded = False
+
+    async def loaded(self) -> None:
+        """Have the open episodes as the topic says; raises while the broker is away."""
+        async with self._loading:
+            if not self._loaded:
+                self.episodes = await self._load()
+                self._loaded = True
+
+    async def evaluate(self, lot: Sequence[Message]) -> list[Output]:
+        """Signed blocks to transitions, which are the same when a lot is worked again: their ids follow from their
+        cause. Of each device whose set changed, the whole set."""
+        await self.loaded()
+        blocks = [block for message in lot if (block := self._block(message)) is not None]
+        following = {device: dict(episodes) for device, episodes in self.episodes.items()}
+        self._next = alert.evaluate(blocks, self._limits, following, self._clock_us())
+        return self._outputs(self._next, following)
+
+    def sent(self) -> None:
+        """The transitions of the last lot are with the broker: the episodes are as they say."""
+        self._note(self._next)
+        self._next = []
+
+    async def skip(self, message: Message, reason: str) -> list[Output]:
+        """A block that breaks the alarms is counted by the stage; store keeps it all the same."""
+        return []
+
+    async def reconcile(self, conninfo: str, send: Send) -> None:
+        """Compare the open episodes with the database's once. Raises while the store or the broker is away."""
+        await self.loaded()
+        known = [episode.id for episodes in self.episodes.values() for episode in episodes.values()]
+        stored, resolved = await asyncio.to_thread(_stored, conninfo, known)
+        transitions = alert.reconcile(
+            self.episodes, stored, resolved, self._limits, self._resolved_here, self._clock_us()
+        )
+        await send(self._outputs(transitions, self.episodes))
+        self._note(transitions)
+
+    async def keep_reconciled(self, conninfo: str, send: Send) -> None:
+        """Background: at once, then now and again."""
+        while True:
+            wait_s = RECONCILE_EVERY_S
+            try:
+                await self.reconcile(conninfo, send)
+            except Exception as error:  # noqa: BLE001  a background task that ends is a comparison that stops
+                _log.warning("open episodes not compared", error=type(error).__name__)
+                wait_s = RECONCILE_AGAIN_S
+            await asyncio.sleep(wait_s)
+
+    def _note(self, transitions: Sequence[Transition]) -> None:
+        for transition in transitions:
+            alert.apply(transition, self.episodes)
+            if transition.kind == TransitionKind.RESOLVED:
+                self._resolved_here[transition.episode] = None
+            elif transition.kind == TransitionKind.OPENED and transition.late:
+                _late.inc()
+        while len(self._resolved_here) > RESOLVED_HERE_MAX:
+            del self._resolved_here[next(iter(self._resolved_here))]
+
+    def _outputs(self, transitions: Sequence[Transition], episodes: OpenEpisodes) -> list[Output]:
+        key_id, sign = self._key.key_id, self._key.sign
+        out = [
+            Output(topics.ALERTS, sign_transition(t, key_id, sign), key=t.device.encode()) for t in transitions
+        ]  # fmt: skip
+        for device in dict.fromkeys(t.device for t in transitions):
+            of_device = episodes.get(uuid.UUID(device).bytes, {})
+            open_set = OpenSet(device, tuple(of_device.values()))
+            out.append(Output(topics.ALERTS_OPEN, sign_open_set(open_set, key_id, sign), key=device.encode()))
+        return out
+
+    def _block(self, message: Message) -> SignedBlock | None:
+        """None: a dead letter, or what the platform did not sign."""
+        try:
+            opened = open_message(message.value, self._key.public_der)
+        except LayoutError as error:
+            _forged.labels(message.topic).inc()
+            _log.error("not signed by the platform", topic=message.topic, reason=error.reason)
+            return None
+        return opened if isinstance(opened, SignedBlock) else None
+
+
+def _stored(conninfo: str, known: Sequence[str]) -> tuple[list[StoredEpisode], set[str]]:
+    """The episodes that are open in the database, and those of the known ones that are resolved there."""
+    with open_store(conninfo) as conn:
+        stored = [
+            StoredEpisode(found.device.bytes, alerts.as_episode(found)) for found in alerts.open_now(conn)
+        ]  # fmt: skip
+        return stored, alerts.resolved_of(conn, known)
+
+
+def open_episodes(messages: Sequence[bytes], public_der: bytes) -> OpenEpisodes:
+    """What these messages of `alerts.open` say, oldest first: the newest of a device is the truth."""
+    found: OpenEpisodes = {}
+    for message in messages:
+        try:
+            open_set = read_open_set(message, public_der)
+            device = uuid.UUID(open_set.device).bytes
+        except (LayoutError, ValueError) as error:
+            _forged.labels(topics.ALERTS_OPEN).inc()
+            _log.error("no set of open episodes", error=str(error))
+            continue
+        found[device] = {episode.condition: episode for episode in open_set.episodes}
+    return {device: episodes for device, episodes in found.items() if episodes}
+
+
+class AlarmFiling:
+    """Transitions into the store: from the topic, never the other way round."""
+
+    def __init__(self, conninfo: str, key: SigningKey) -> None:
+        self._conninfo, self._read = conninfo, partial(read_transition, public_der=key.public_der)
+
+    async def file(self, lot: Sequence[Message]) -> list[Output]:
+        """File a lot; raises LayoutError where the platform did not sign one of them."""
+        transitions = [self._read(message.value) for message in lot]
+        async with await open_store_async(self._conninfo) as conn:
+            await alerts.file(conn, transitions)
+        return []

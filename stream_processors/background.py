@@ -1,0 +1,201 @@
+"""Background: receipts to edges after COMMIT, the log's sealer, summaries, and what is kept no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+import structlog
+
+from emr_store import acts, log, minutes, outbox, retention, sequences
+from emr_store.connect import StoreError, current_incarnation, open_store, open_store_async
+from emr_store.outbox import OutboxRow
+from emr_store.retention import Keep
+from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptedBatch, ReceiptOutcome
+from runtime.clock import now_us
+from runtime.keys import SigningKey
+from schemas import topics
+from schemas.errors import VitalwireError
+from stream_processors.config import LimitConfig
+from stream_processors.stage import Output, Send
+
+OUTBOX_ROWS = 5000  # signed and sent at once
+SEAL_EVERY_S = 0.5
+AGAIN_S = 1.0
+_log = structlog.get_logger("background")
+_Answer = TypeVar("_Answer")
+
+
+class ReceiptGroup(NamedTuple):
+    """What one receipt can be about."""
+
+    edge: bytes
+    spool: bytes
+    lane: int
+    outcome: ReceiptOutcome
+    reason: str
+
+
+def receipts_of(rows: Sequence[OutboxRow], incarnation: bytes, checkpoint: bytes) -> list[Receipt]:
+    """One receipt a stream, outcome and reason, for as many batches as one may name."""
+    groups: dict[ReceiptGroup, list[OutboxRow]] = {}
+    for row in rows:
+        groups.setdefault(ReceiptGroup(row.edge, row.spool, row.lane, row.outcome, row.reason), []).append(row)
+    out = []
+    for group, members in groups.items():
+        for start in range(0, len(members), RECEIPT_BATCHES_MAX):
+            chunk = members[start : start + RECEIPT_BATCHES_MAX]
+            receipt = Receipt(
+                outcome=group.outcome,
+                edge=group.edge,
+                spool=group.spool,
+                lane=group.lane,
+                batches=tuple(ReceiptedBatch(row.batch_no, row.batch_id) for row in chunk),
+                incarnation=incarnation,
+                stored_at_us=max(row.stored_at_us for row in chunk),
+                reason=group.reason,
+                checkpoint=checkpoint,
+            )
+            out.append(receipt)
+    return out
+
+
+async def deliver_receipts(conninfo: str, key: SigningKey, committed: asyncio.Event, send: Send) -> None:
+    """The outbox to the topic `receipts`, signed after each COMMIT and every second, deleted once the broker has it."""
+    asking = _Asking(conninfo)
+    while True:
+        try:
+            async with await open_store_async(conninfo) as conn:
+                while True:
+                    rows = await outbox.waiting(conn, OUTBOX_ROWS)
+                    if rows:
+                        incarnation, checkpoint = await asking.ask(_incarnation_and_checkpoint)
+                        await send(_signed(receipts_of(rows, incarnation, checkpoint), key))
+                        await outbox.delivered(conn, [row.id for row in rows])
+                    if len(rows) < OUTBOX_ROWS:
+                        await _either(committed, 1.0)
+        except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
+            _log.warning("receipts wait", error=type(error).__name__)
+            await asyncio.sleep(AGAIN_S)
+
+
+def _incarnation_and_checkpoint(conn: Any) -> tuple[bytes, bytes]:
+    return current_incarnation(conn), log.newest_checkpoint(conn)
+
+
+class _Asking:
+    """A connection whose questions are asked in a thread; opened when it is wanted, and anew after one that failed."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._conn: Any = None
+
+    async def ask(self, question: Callable[[Any], _Answer]) -> _Answer:
+        return await asyncio.to_thread(self._ask, question)
+
+    def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
+        if self._conn is None:
+            self._conn = open_store(self._conninfo)
+        try:
+            return question(self._conn)
+        except BaseException:
+            self._conn.close()
+            self._conn = None
+            raise
+
+
+def _signed(receipts: Sequence[Receipt], key: SigningKey) -> list[Output]:
+    return [
+        Output(
+            topics.RECEIPTS,
+            receipt.encode(key.key_id, key.sign),
+            partition=topics.receipt_partition(receipt.edge),
+            key=receipt.edge,
+        )
+        for receipt in receipts
+    ]
+
+
+async def _either(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return
+    event.clear()
+
+
+async def keep_sealing(conninfo: str, site: str, key: SigningKey) -> None:
+    """What has no place in the log gets one, and the log a checkpoint, at least once a second.
+
+    One writer: `seal_unlogged` holds a lock of its session, and a second process appends nothing meanwhile.
+    """
+
+    def seal(conn: Any) -> None:
+        while log.seal_unlogged(conn, site=site, key=key, now_us=now_us()) >= log.CHUNK_LEAVES:
+            pass
+
+    asking = _Asking(conninfo)
+    while True:
+        try:
+            await asking.ask(seal)
+        except Exception as error:  # noqa: BLE001  as above
+            _log.warning("the log waits", error=type(error).__name__)
+        await asyncio.sleep(SEAL_EVERY_S)
+
+
+async def summarise(conninfo: str) -> None:
+    """The devices' own counts, and the minutes that are closed, every five seconds."""
+
+    async def all_closed(conn: Any) -> None:
+        await sequences.fold(conn)
+        while await minutes.summarise(conn):
+            pass
+
+    await _every(5.0, conninfo, "summaries", all_closed)
+
+
+async def drop_old(conninfo: str, keep: Keep) -> None:
+    """What is kept no longer, every hour."""
+
+    async def all_old(conn: Any) -> None:
+        for part in await retention.drop_old(conn, keep):
+            _log.info("dropped", **part._asdict())
+
+    await _every(3600.0, conninfo, "old rows", all_old)
+
+
+async def _every(seconds: float, conninfo: str, what: str, work: Callable[[Any], Awaitable[None]]) -> None:
+    while True:
+        try:
+            conn = await open_store_async(conninfo)
+            async with conn:
+                await work(conn)
+        except Exception as error:  # noqa: BLE001  as above
+            _log.warning(f"{what} wait", error=type(error).__name__)
+        await asyncio.sleep(seconds)
+
+
+async def note_limits(conninfo: str, limits: Sequence[LimitConfig]) -> None:
+    """By which alarm limits the processors work from now on: an act where they are others than the last act says."""
+    stated = [msgspec.to_builtins(limit) for limit in limits]
+    digest = sha256(msgspec.json.encode(stated)).digest()
+
+    def note() -> bool:
+        with open_store(conninfo) as conn:
+            author = acts.this_user("read from the configuration at the start")
+            return acts.record_change(conn, "limits.change", author, digest, limits=stated)
+
+    while True:
+        try:
+            if await asyncio.to_thread(note):
+                _log.info("other alarm limits than before", limits=len(limits))
+            return
+        except StoreError as error:
+            _log.warning("alarm limits not noted", error=type(error).__name__)
+        except VitalwireError as error:  # too many for one act: no later attempt would do
+            _log.error("alarm limits not noted", error=str(error))
+            return
+        await asyncio.sleep(AGAIN_S)

@@ -1,0 +1,8 @@
+module vitalwire/log_judge
+
+go 1.18
+
+require (
+	github.com/transparency-dev/merkle v0.0.2
+	golang.org/x/mod v0.17.0
+)

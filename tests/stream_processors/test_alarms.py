@@ -1,0 +1,255 @@
+import asyncio
+import uuid
+from collections.abc import Sequence
+
+import pytest
+
+from emr_store import alerts
+from evidence.alarm import read_open_set, read_transition, sign_open_set, sign_transition
+from evidence.dead_letter import DeadLetter
+from evidence.receipt import ReceiptOutcome
+from schemas.errors import LayoutError
+from schemas.report import Record
+from schemas.transition import Condition, ConditionKind, Episode, OpenSet, Side, Transition, TransitionKind
+from stream_processors import alarms
+from stream_processors.alarms import AlarmFiling, Alarms, open_episodes
+from stream_processors.alert import Limit, OpenEpisodes
+from stream_processors.stage import Message, Output
+from tests.making import PERCENT, SPO2, T0_US, Key, report
+from tests.storing import NOW_US, Store
+from tests.stream_processors.platform import NOWHERE, AsSigningKey
+
+LIMITS = [Limit(SPO2, low=90.0)]
+LOW = Condition(ConditionKind.LIMIT, SPO2, 0, Side.LOW)
+DEVICE = report().device
+OPENED, CONFIRMED, RESOLVED = TransitionKind
+
+
+@pytest.fixture
+def store(database: str) -> Store:
+    return Store(database)
+
+
+class Topic:
+    """`alerts.open`, as a broker keeps it: all messages in order; and what went to `alerts`."""
+
+    def __init__(self, key: Key) -> None:
+        self.key, self.open_sets, self.transitions = key, [], []  # type: ignore[var-annotated]
+        self.loads = 0
+
+    async def send(self, outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            {"alerts": self.transitions, "alerts.open": self.open_sets}[output.topic].append(output.value)
+            assert output.key == str(DEVICE).encode()
+
+    async def load(self) -> OpenEpisodes:
+        self.loads += 1
+        return open_episodes(self.open_sets, self.key.public_der)
+
+    def wipe(self) -> None:
+        self.open_sets.clear()
+
+    @property
+    def emitted(self) -> list[tuple[str, str, str]]:
+        read = [read_transition(m, self.key.public_der).transition for m in self.transitions]
+        return [(t.kind, t.episode, t.by) for t in read]
+
+
+def alarming(topic: Topic, limits: Sequence[Limit] = LIMITS) -> Alarms:
+    return Alarms(limits, AsSigningKey(topic.key), topic.load, clock_us=lambda: NOW_US)
+
+
+def spo2(store: Store, value: int, at_us: int) -> Message:
+    opened = store.judge(store.seal(report(at_us=at_us, records=[Record(SPO2, PERCENT, mantissa=value)])))
+    return Message("live.signed", 0, opened.seal + opened.block.encode())
+
+
+async def work(stage: Alarms, topic: Topic, *lot: Message) -> None:
+    """As the stage does."""
+    await topic.send(await stage.evaluate(lot))
+    stage.sent()
+
+
+async def file(store: Store, topic: Topic) -> None:
+    await AlarmFiling(store.address, AsSigningKey(topic.key)).file([Message("alerts", 0, m) for m in topic.transitions])
+
+
+def open_in_store(store: Store) -> list[str]:
+    with store.open() as conn:
+        return [str(e.episode) for e in alerts.open_now(conn)]
+
+
+def test_a_changed_set_is_published_whole(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = alarming(topic)
+        await work(stage, topic, spo2(store, 80, T0_US))
+        await work(stage, topic, spo2(store, 81, T0_US + 1))
+        await work(stage, topic, spo2(store, 95, T0_US + 2))
+        sets = [read_open_set(m, store.platform.public_der) for m in topic.open_sets]
+        assert [kind for kind, _, _ in topic.emitted] == [OPENED, RESOLVED]
+        assert [(s.device, [e.message for e in s.episodes]) for s in sets] == [
+            (str(DEVICE), ["SpO2 80 < 90"]), (str(DEVICE), [])
+        ]  # fmt: skip
+        assert stage.episodes == {}
+
+    asyncio.run(run())
+
+
+def test_what_the_platform_did_not_sign_rings_nobody_up_and_silences_nobody(store: Store) -> None:
+    async def run() -> None:
+        topic, stranger = Topic(store.platform), Key()
+        stage, before = alarming(topic), alarms._forged.labels("live.signed")._value.get()
+        low, high = spo2(store, 80, T0_US), spo2(store, 95, T0_US + 1)
+        letter = DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, b"x")
+        dead = Message("live.signed", 0, letter.encode(store.platform.key_id, store.platform.sign))
+        forged_dead = Message("live.signed", 0, letter.encode(stranger.key_id, stranger.sign))
+        forged = Message("live.signed", 0, high.value[:-1] + b"\x00")
+        await work(stage, topic, low, forged, dead, forged_dead, Message("live.signed", 0, b"noise"))
+        assert [kind for kind, _, _ in topic.emitted] == [OPENED]
+        assert alarms._forged.labels("live.signed")._value.get() == before + 3
+        assert list(await stage.skip(low, "alert:KeyError")) == []
+        empty = sign_open_set(OpenSet(str(DEVICE), ()), stranger.key_id, stranger.sign)
+        assert await alarming(topic).evaluate([]) == []
+        topic.open_sets.append(empty)
+        assert open_episodes(topic.open_sets, store.platform.public_der) == stage.episodes != {}
+
+    asyncio.run(run())
+
+
+def test_a_lot_worked_again_after_the_broker_was_away_says_the_same(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage, lot = alarming(topic), [spo2(store, 80, T0_US)]
+        await topic.send(await stage.evaluate(lot))
+        await topic.send(await stage.evaluate(lot))  # `attempt`, when `send` raised
+        assert topic.emitted[0] == topic.emitted[1]
+        stage.sent()
+        assert len(stage.episodes) == 1
+
+    asyncio.run(run())
+
+
+def test_after_a_restart_or_a_rebalance_the_topic_says_what_is_open(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        first, second = alarming(topic), alarming(topic)
+        await work(first, topic, spo2(store, 80, T0_US))
+        await work(second, topic, spo2(store, 81, T0_US + 1))
+        assert [kind for kind, _, _ in topic.emitted] == [OPENED]
+        await work(second, topic, spo2(store, 95, T0_US + 2))
+        first.assigned()
+        await work(first, topic, spo2(store, 80, T0_US + 3))  # a new episode: it knows that the first one is over
+        assert [kind for kind, _, _ in topic.emitted] == [OPENED, RESOLVED, OPENED]
+        assert topic.loads == 3
+
+    asyncio.run(run())
+
+
+def test_after_a_wiped_broker_an_open_episode_is_resumed_and_can_be_ended(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        await work(alarming(topic), topic, spo2(store, 80, T0_US))
+        await file(store, topic)
+        topic.wipe()
+        fresh = alarming(topic)
+        await fresh.reconcile(store.address, topic.send)
+        await work(fresh, topic, spo2(store, 80, T0_US + 1))
+        await work(fresh, topic, spo2(store, 95, T0_US + 2))
+        (_, episode, _), (kind, ended, _) = topic.emitted
+        assert (kind, ended) == (RESOLVED, episode)
+        await file(store, topic)
+        assert open_in_store(store) == []
+
+    asyncio.run(run())
+
+
+def test_what_the_record_has_as_resolved_is_forgotten(store: Store) -> None:
+    """An old set came back: the resolution's set was lost with the broker's newest messages."""
+
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = alarming(topic)
+        await work(stage, topic, spo2(store, 80, T0_US), spo2(store, 95, T0_US + 2))
+        await work(stage, topic, spo2(store, 80, T0_US + 3))
+        await work(stage, topic, spo2(store, 95, T0_US + 4))
+        await file(store, topic)
+        topic.open_sets.pop()
+        again = alarming(topic)
+        await again.loaded()
+        assert len(again.episodes) == 1
+        await again.reconcile(store.address, topic.send)
+        assert again.episodes == {}
+        await work(again, topic, spo2(store, 80, T0_US + 5))
+        assert topic.emitted[-1][0] == OPENED
+
+    asyncio.run(run())
+
+
+def test_what_was_resolved_a_moment_ago_is_not_resumed(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = alarming(topic)
+        await work(stage, topic, spo2(store, 80, T0_US))
+        await file(store, topic)
+        await work(stage, topic, spo2(store, 95, T0_US + 1))  # not filed yet
+        await stage.reconcile(store.address, topic.send)
+        assert stage.episodes == {}
+
+    asyncio.run(run())
+
+
+def test_an_episode_whose_limit_is_gone_is_ended(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        await work(alarming(topic), topic, spo2(store, 80, T0_US))
+        await file(store, topic)
+        without = alarming(topic, limits=[])
+        await without.reconcile(store.address, topic.send)
+        assert [(kind, by) for kind, _, by in topic.emitted] == [(OPENED, "limits"), (RESOLVED, "configuration")]
+        assert without.episodes == await topic.load() == {}
+        await file(store, topic)
+        assert open_in_store(store) == []
+
+    asyncio.run(run())
+
+
+def test_alarms_flow_while_the_store_is_away(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = alarming(topic)
+        comparing = asyncio.ensure_future(stage.keep_reconciled(NOWHERE, topic.send))
+        await work(stage, topic, spo2(store, 80, T0_US))
+        assert not comparing.done()
+        comparing.cancel()
+        assert [kind for kind, _, _ in topic.emitted] == [OPENED]
+
+    asyncio.run(run())
+
+
+def transition() -> Transition:
+    return Transition(
+        id=str(uuid.uuid4()), episode=str(uuid.uuid4()), kind=OPENED, at_us=T0_US, by="limits", device=str(DEVICE),
+        condition=LOW, priority="high", opened_at_us=T0_US, message="SpO2 80 < 90",
+    )  # fmt: skip
+
+
+def test_transitions_are_filed_from_the_topic(store: Store) -> None:
+    opened, key = transition(), store.platform
+    filing = AlarmFiling(store.address, AsSigningKey(key))
+    lot = [Message("alerts", 0, sign_transition(opened, key.key_id, key.sign))]
+    asyncio.run(filing.file(lot * 2))
+    assert open_in_store(store) == [opened.episode]
+    stranger = Key()
+    for forged in (b"{}", sign_transition(transition(), stranger.key_id, stranger.sign), lot[0].value[:-1] + b"\x00"):
+        with pytest.raises(LayoutError):
+            asyncio.run(filing.file([Message("alerts", 0, forged)]))
+    assert open_in_store(store) == [opened.episode]
+
+
+def test_a_signed_set_reads_as_written() -> None:
+    key = Key()
+    told = OpenSet(str(DEVICE), (Episode("e", LOW, "high", T0_US, "SpO2 80 < 90", late=True),))
+    assert read_open_set(sign_open_set(told, key.key_id, key.sign), key.public_der) == told
+    with pytest.raises(LayoutError):
+        read_open_set(sign_transition(transition(), key.key_id, key.sign), key.public_der)

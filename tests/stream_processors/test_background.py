@@ -1,0 +1,155 @@
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import pytest
+
+from emr_store.outbox import OutboxRow
+from emr_store.retention import Keep
+from evidence.checkpoint import read_checkpoint
+from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptOutcome, read_receipt
+from runtime import config as configuration
+from runtime.errors import UserError
+from schemas.topics import TOPICS, receipt_partition
+from stream_processors import background
+from stream_processors.config import ProcessorsConfig
+from stream_processors.stage import Output
+from tests.making import T0_US, Key, report
+from tests.storing import EDGE, Store
+from tests.stream_processors.platform import AsSigningKey
+
+LIMIT_S = 20
+
+
+@pytest.fixture
+def store(database: str) -> Store:
+    return Store(database)
+
+
+def row(number: int, **changes: Any) -> OutboxRow:
+    fields: dict[str, Any] = {
+        "id": number, "edge": EDGE, "spool": b"S" * 16, "lane": 1, "batch_no": number,
+        "batch_id": number.to_bytes(32), "outcome": ReceiptOutcome.STORED, "reason": "", "stored_at_us": T0_US + number,
+    }  # fmt: skip
+    return OutboxRow(**fields | changes)
+
+
+def test_a_receipt_names_the_batches_of_one_stream_outcome_and_reason() -> None:
+    rows = [
+        row(1), row(2), row(3, lane=2), row(4, outcome=ReceiptOutcome.QUARANTINED, reason="root"),
+        row(5, outcome=ReceiptOutcome.QUARANTINED, reason="magic"), row(6, edge=b"F" * 16), row(7, spool=b"T" * 16),
+        row(8), row(9, outcome=ReceiptOutcome.REFUSED, reason="expired-key"),
+    ]  # fmt: skip
+    found = background.receipts_of(rows, b"I" * 16, b"note")
+    assert [[b.batch_no for b in r.batches] for r in found] == [[1, 2, 8], [3], [4], [5], [6], [7], [9]]
+    assert found[0] == Receipt(
+        ReceiptOutcome.STORED, EDGE, b"S" * 16, 1, found[0].batches, b"I" * 16, T0_US + 8, "", b"note"
+    )  # fmt: skip
+    assert [(r.outcome, r.reason) for r in found if r.reason] == [
+        (ReceiptOutcome.QUARANTINED, "root"), (ReceiptOutcome.QUARANTINED, "magic"),
+        (ReceiptOutcome.REFUSED, "expired-key"),
+    ]  # fmt: skip
+
+
+def test_no_receipt_is_larger_than_its_topic_takes() -> None:
+    count, key = 2 * RECEIPT_BATCHES_MAX + 1, Key()
+    found = background.receipts_of([row(n) for n in range(1, count + 1)], b"I" * 16, b"n" * 4096)
+    assert [len(r.batches) for r in found] == [RECEIPT_BATCHES_MAX, RECEIPT_BATCHES_MAX, 1]
+    (topic,) = (t for t in TOPICS if t.name == "receipts")
+    assert max(len(r.encode(key.key_id, key.sign)) for r in found) < topic.message_bytes_max - 1024
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.01)
+
+
+def while_it_runs(task: Coroutine[Any, Any, None], run: Coroutine[Any, Any, None]) -> None:
+    async def both() -> None:
+        running = asyncio.ensure_future(task)
+        try:
+            await run
+        finally:
+            running.cancel()
+
+    asyncio.run(asyncio.wait_for(both(), LIMIT_S))
+
+
+def test_receipts_leave_the_outbox_signed_when_the_broker_has_them(store: Store) -> None:
+    store.say(report())
+    store.say(report())
+    store.seal_log()
+    sent: list[Output] = []
+    failures = [ConnectionError("the broker is away")]
+    committed = asyncio.Event()
+
+    async def send(outputs: Sequence[Output]) -> None:
+        if outputs and failures:
+            raise failures.pop()
+        sent.extend(outputs)
+
+    async def run() -> None:
+        await until(lambda: bool(sent))
+        await asyncio.to_thread(store.say, report(at_us=T0_US + 1))
+        committed.set()
+        await until(lambda: len(sent) == 2 and store.rows("SELECT count(*) FROM outbox") == [(0,)])
+
+    key = AsSigningKey(store.platform)
+    while_it_runs(background.deliver_receipts(store.address, key, committed, send), run())
+    assert [(o.topic, o.partition, o.key) for o in sent] == [("receipts", receipt_partition(EDGE), EDGE)] * 2
+    first, second = (read_receipt(o.value, store.platform.public_der) for o in sent)
+    assert [[b.batch_no for b in r.batches] for r in (first, second)] == [[1, 2], [3]]
+    checkpoint = read_checkpoint(first.checkpoint, store.platform.public_der)
+    assert checkpoint.origin == f"vitalwire/test/{first.incarnation.hex()}"
+
+
+def test_the_log_gets_what_waits_and_a_checkpoint(store: Store) -> None:
+    key = AsSigningKey(store.platform)
+
+    async def run() -> None:
+        await asyncio.to_thread(store.say, report())
+        waiting = "SELECT count(*) FROM unlogged"
+        await until(lambda: store.rows(waiting) == [(0,)] and bool(store.rows("SELECT 1 FROM checkpoint")))
+        await asyncio.to_thread(store.say, report())
+        await until(lambda: store.rows(waiting) == [(0,)])
+
+    while_it_runs(background.keep_sealing(store.address, "test", key), run())
+    ((size, note),) = store.rows("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1")
+    assert size == 3  # the log's beginning, and two seals
+    assert read_checkpoint(bytes(note), store.platform.public_der).size == 3  # type: ignore[call-overload]
+
+
+def test_the_sealer_goes_on_after_its_connection_broke(store: Store) -> None:
+    async def run() -> None:
+        await until(lambda: bool(store.rows("SELECT 1 FROM checkpoint")))
+        store.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            " AND datname = current_database() AND backend_type = 'client backend'"
+        )
+        await asyncio.to_thread(store.say, report())
+        await until(lambda: store.rows("SELECT count(*) FROM unlogged") == [(0,)])
+
+    while_it_runs(background.keep_sealing(store.address, "test", AsSigningKey(store.platform)), run())
+
+
+def test_what_is_kept_no_longer_is_dropped(store: Store) -> None:
+    store.say(report())
+    store.rows("UPDATE day_stored SET last_stored_at = now() - interval '9 days' RETURNING 1")
+
+    async def run() -> None:
+        await until(lambda: store.rows("SELECT what FROM dropped") == [("report",)])
+
+    while_it_runs(background.drop_old(store.address, Keep(reports=7)), run())
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal"),
+    [("keep_reports_days = 1", "below 7"), ("keep_minutes_days = 1", "below 30"), ("keep_batches_days = 3", "below 30"),
+     ("keep_batches_days = 365", "set keep_reports_days"),
+     ("keep_batches_days = 365\nkeep_reports_days = 366", "and no higher")],
+)  # fmt: skip
+def test_how_long_to_keep_is_refused_where_it_is_a_slip(text: str, refusal: str) -> None:
+    with pytest.raises(UserError, match=refusal):
+        configuration.decode(text, ProcessorsConfig, "processors.toml")
+    kept = configuration.decode("keep_batches_days = 366\nkeep_reports_days = 366", ProcessorsConfig, "processors.toml")
+    assert (kept.keep_batches_days, kept.keep_minutes_days) == (366, 0)

@@ -1,0 +1,127 @@
+import random
+import struct
+
+import pytest
+
+from emr_store.signed_block import SignedBlock
+from evidence.block_seal import SEAL_BYTES, read_seal
+from evidence.dead_letter import DeadLetter
+from evidence.receipt import ReceiptOutcome
+from schemas import layout
+from schemas.block import Block
+from schemas.errors import LayoutError
+from stream_processors.signed_message import open_message, sign_block
+from stream_processors.validate import EdgeKey, Memory, validate
+from tests.making import T0_US, Key, report, sealed
+
+EDGE_KEY, PLATFORM = Key(), Key()
+MEMORY = Memory({EDGE_KEY.key_id: EdgeKey(b"E" * 16, EDGE_KEY.public_der, 0, 2**62, False)})
+DEAD = DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, b"bytes")
+
+
+def block(*numbers: int) -> Block:
+    batches = [sealed([report(at_us=T0_US + n)], EDGE_KEY, batch_no=n) for n in numbers]
+    (found,) = validate("live.raw", batches, MEMORY, T0_US)
+    assert isinstance(found, Block)
+    return found
+
+
+def signed(of: Block, by: Key = PLATFORM) -> bytes:
+    return sign_block(of, by.key_id, by.sign, T0_US)
+
+
+def opened(message: bytes) -> SignedBlock:
+    found = open_message(message, PLATFORM.public_der)
+    assert isinstance(found, SignedBlock)
+    return found
+
+
+MESSAGE = signed(block(1, 2))
+
+
+def test_a_signed_block_opens_with_its_batches() -> None:
+    found = opened(MESSAGE)
+    assert [h.batch_no for h in found.headers] == [1, 2]
+    assert [len(t) for t in found.tables] == [1, 1]
+    assert found.seal == MESSAGE[:SEAL_BYTES]
+    seal, statement = read_seal(found.seal)
+    assert statement.is_signed_by(PLATFORM.public_der)
+    assert (seal.batches, seal.signed_at_us) == (2, T0_US)
+
+
+def test_a_dead_letter_opens_where_the_platform_signed_it() -> None:
+    assert open_message(DEAD.encode(PLATFORM.key_id, PLATFORM.sign), PLATFORM.public_der) == DEAD
+
+
+def _forged_dead_letters() -> list[bytes]:
+    """By a stranger's key; by a stranger under the platform's key id; another message; another outcome."""
+    stranger, ours = Key(), DEAD.encode(PLATFORM.key_id, PLATFORM.sign)
+    changed = bytearray(ours)
+    changed[48] = ReceiptOutcome.REFUSED
+    return [
+        DEAD.encode(stranger.key_id, stranger.sign),
+        DEAD.encode(PLATFORM.key_id, stranger.sign),
+        ours + b"more",
+        bytes(changed),
+        ours[:40],
+    ]
+
+
+@pytest.mark.parametrize("message", _forged_dead_letters())
+def test_a_forged_dead_letter_is_refused(message: bytes) -> None:
+    with pytest.raises(LayoutError):
+        open_message(message, PLATFORM.public_der)
+
+
+def _with_counts_changed() -> bytes:
+    """A block that says of itself two records more: 18 bytes of validation that no batch has."""
+    sealed_block = signed(block(1))
+    message = bytearray(sealed_block[SEAL_BYTES:])
+    at = struct.calcsize("<8s32sqII")
+    records = struct.unpack_from("<I", message, at)[0]
+    struct.pack_into("<I", message, at, records + 2)
+    return sealed_block[:SEAL_BYTES] + bytes(message) + bytes(18)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (signed(block(1), Key()), "signature"),
+        (signed(block(1))[:SEAL_BYTES] + block(2).encode(), "seal: another validation"),
+        (signed(block(1))[:SEAL_BYTES] + block(1, 2).encode(), "seal: another block"),
+        (MESSAGE[:-1] + bytes([MESSAGE[-1] ^ 1]), "seal: another validation"),
+        (_with_counts_changed(), "counts"),
+        (MESSAGE[:-1], "counts"),
+        (MESSAGE[:SEAL_BYTES], "magic"),
+        (MESSAGE[: SEAL_BYTES - 1], "size"),
+        (b"", "magic"),
+        (sealed([report()], EDGE_KEY), "magic"),
+    ],
+)
+def test_what_this_platform_did_not_sign_is_refused(message: bytes, reason: str) -> None:
+    with pytest.raises(LayoutError, match=reason):
+        open_message(message, PLATFORM.public_der)
+
+
+def _of_edges(of: Block) -> list[bytes]:
+    """Headers and bodies; the edges' signatures were looked at by `validate`, and are again by `vitalwire verify`."""
+    return [b[: layout.HEADER_BYTES] + b[layout.BODY_START :] for b in of.batches]
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing_that_is_kept() -> None:
+    good = opened(MESSAGE)
+    chance = random.Random(5)
+    places = [*range(0, SEAL_BYTES, 7), *(chance.randrange(len(MESSAGE)) for _ in range(150))]
+    refused = 0
+    for place in places:
+        changed = bytearray(MESSAGE)
+        changed[place] ^= 1 << chance.randrange(8)
+        try:
+            found = opened(bytes(changed))
+        except LayoutError:
+            refused += 1
+            continue
+        assert (found.seal, _of_edges(found.block), found.block.validation) == (
+            good.seal, _of_edges(good.block), good.block.validation
+        )  # fmt: skip
+    assert refused > 0.75 * len(places)

@@ -1,0 +1,153 @@
+"""A ward for `verify`: some hundreds of reports of two patients in a store, and a copy of it for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from benchmarks.databases import drop_database
+from emr_store import minutes, proof
+from emr_store.connect import open_store, open_store_async
+from emr_store.log import newest_checkpoint
+from emr_store.verification import Verification
+from evidence.seal import batch_id
+from evidence.verification import OutsideCheckpoint, Trust
+from schemas.batch import Table
+from schemas.report import (
+    Alarm,
+    AlarmKind,
+    AlarmPriority,
+    AlarmState,
+    ChannelWords,
+    Kind,
+    Lane,
+    Record,
+    RecordKind,
+    Report,
+    Samples,
+)
+from stream_processors.validate import judge
+from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, report, sealed
+from tests.storing import Store
+
+SECOND_US = 1_000_000
+FIRST, SECOND = "ward:monitor:1", "ward:monitor:2"  # what two patients' monitors claim to be
+TEMP, DEGC = 150344, 268192
+
+
+def revalidate(table: Table) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.float64]]:
+    """As `vitalwire verify` has it computed again."""
+    found = judge(table, np.zeros(len(table)))
+    return found.flags, found.verdicts, found.values
+
+
+class Ward(Store):
+    """Batches of one stream that follow each other, as an edge makes them."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address)
+        self.previous = bytes(32)
+
+    def seal(self, *reports: Report) -> bytes:
+        self.batch_no += 1
+        first = sum(self.said.values()) + 1
+        self.said[reports[0].device] += len(reports)
+        batch = sealed(
+            reports, self.edge_key, batch_no=self.batch_no, first_sequence=first, previous=self.previous, lane=Lane.LIVE
+        )
+        self.previous = batch_id(batch)
+        return batch
+
+    def fill(self, minutes_of_data: int = 3, first_us: int = T0_US) -> None:
+        """Two monitors, a report a second each; 20 reports a batch, two batches a block."""
+        for block in range(minutes_of_data * 3):
+            at_us = first_us + block * 20 * SECOND_US
+            halves = [
+                self.seal(*(vitals(claim, at_us + second * SECOND_US) for second in span for claim in (FIRST, SECOND)))
+                for span in (range(10), range(10, 20))
+            ]
+            self.write([self.judge(*halves)])
+            if block % 2:
+                self.seal_log(first_us + block * 60 * SECOND_US)
+        self.write([self.judge(self.seal(*others(first_us)))])
+        self.seal_log(first_us + 3600 * SECOND_US)
+        summarise(self.address)
+
+    def trust(self, *checkpoints: bytes) -> Trust:
+        """All that a verifier can be given."""
+        outside = tuple(OutsideCheckpoint(f"edge-{i}.note", note) for i, note in enumerate(checkpoints, 1))
+        return Trust((self.platform.public_der,), (self.edge_key.public_der,), outside)
+
+
+def vitals(claim: str, at_us: int) -> Report:
+    """Two numbers and a rhythm's name; each monitor has numbers of its own."""
+    own = 1 if claim == FIRST else 2
+    second = at_us // SECOND_US % 7
+    records = (
+        Record(SPO2, PERCENT, mantissa=90 + own + second),
+        Record(PULSE, PER_MIN, mantissa=700 + 10 * own + second, exponent=-1),
+        Record(kind=RecordKind.TEXT, text="VT"),
+    )
+    return report(claim, at_us, records)
+
+
+def others(at_us: int) -> list[Report]:
+    """What is no row of `report` alone: a wave, an alarm, a setting, a channel's words."""
+    samples = Samples(75, 1, 1, 0, 0, bytes(150), 7500)
+    alarm = Alarm("MDC_EVT_LO", AlarmState.ACTIVE, AlarmPriority.HIGH, AlarmKind.PHYSIOLOGICAL, text="SpO2 85 < 90")
+    words = ChannelWords(label="T1")
+    return [
+        report(FIRST, at_us, [Record(150452, kind=RecordKind.SAMPLES, samples=samples)], Kind.WAVEFORM),
+        report(FIRST, at_us, [Record(SPO2, PERCENT, 7, RecordKind.ALARM, mantissa=196674, alarm=alarm)], Kind.ALERT),
+        report(FIRST, at_us, [Record(TEMP, DEGC, 3, mantissa=38)], Kind.SETTING),
+        report(
+            FIRST, at_us,
+            [Record(TEMP, channel=words.number, kind=RecordKind.TEXT, text=msgspec.json.encode(words).decode())],
+            Kind.DESCRIPTION,
+        ),
+    ]  # fmt: skip
+
+
+def summarise(address: str) -> None:
+    """What sums up the closed minutes."""
+
+    async def run() -> None:
+        async with await open_store_async(address) as conn:
+            while await minutes.summarise(conn):
+                pass
+
+    asyncio.run(run())
+
+
+def checkpoint_of(address: str) -> bytes:
+    """The newest, as an edge is given it."""
+    with open_store(address) as conn:
+        return newest_checkpoint(conn)
+
+
+@contextmanager
+def copy_of(address: str) -> Iterator[str]:
+    """The address of a copy of this database, whom nobody is connected to."""
+    name = f"t{secrets.token_hex(8)}"
+    server = urlsplit(address)._replace(path="/postgres").geturl()
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {urlsplit(address).path[1:]}".encode())
+    try:
+        yield urlsplit(address)._replace(path=f"/{name}").geturl()
+    finally:
+        drop_database(server, name)
+
+
+def verify(store: str | psycopg.Connection, trust: Trust | None = None, **scope: Any) -> Verification:
+    """All steps, validation computed again."""
+    with nullcontext(store) if isinstance(store, psycopg.Connection) else open_store(store) as conn:
+        return proof.verify(conn, trust=trust, revalidate=revalidate, **scope)

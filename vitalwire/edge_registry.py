@@ -1,0 +1,89 @@
+"""`vitalwire registry edge`: which edges are believed, and their keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from emr_store import registry
+from emr_store.acts import this_user
+from runtime.keys import fingerprint, read_public
+from schemas.errors import VitalwireError
+from vitalwire.output import cell, console, listed
+from vitalwire.record import Database, Json, Why, connect
+
+app = typer.Typer(help="Which edges are believed.", no_args_is_help=True)
+EdgeId = Annotated[UUID, typer.Argument(help="the id that `vitalwire edge keygen` printed")]
+ValidDays = Annotated[int | None, typer.Option(min=1, max=36_500, help="no end when left out")]
+OVERLAP_DAYS = 30
+
+
+@app.command("add")
+def edge_add(
+    edge: EdgeId,
+    public_key: Annotated[Path, typer.Argument(help="the .pub file beside the key")],
+    label: Annotated[str, typer.Option(help="for people, e.g. 'ICU box 2'")],
+    valid_days: ValidDays = None,
+    why: Why = "",
+    database: Database = "",
+) -> None:
+    """Register an edge's key, and compare the fingerprint that is printed with what the box shows."""
+    public = read_public(public_key)
+    with connect(database) as conn:
+        registry.add_edge(conn, edge, label, public, _until(valid_days), author=this_user(why))
+    console.print(cell(f"registered {label}: {fingerprint(public)}"), markup=False)
+
+
+@app.command("renew")
+def edge_renew(
+    edge: EdgeId,
+    public_key: Annotated[Path, typer.Option(help="the .pub file of its new key")],
+    overlap: Annotated[
+        int, typer.Option(min=0, max=366, help="days that the older keys are still valid")
+    ] = OVERLAP_DAYS,
+    valid_days: ValidDays = None,
+    why: Why = "",
+    database: Database = "",
+) -> None:
+    """Give an edge a new key without a gap: both are valid until the overlap ends.
+
+    vitalwire registry edge renew 0b7c2f3e-... --public-key edge-2027.pub --overlap 14
+
+    Then name the new key in the edge's file and start it again, before the overlap is over.
+    """
+    public = read_public(public_key)
+    with connect(database) as conn:
+        ends = registry.renew_edge(
+            conn, edge, public, timedelta(days=overlap), _until(valid_days), author=this_user(why)
+        )
+    console.print(cell(f"registered {fingerprint(public)}; older keys end {cell(ends)}"), markup=False)
+
+
+def _until(valid_days: int | None) -> datetime | None:
+    return None if valid_days is None else datetime.now(UTC) + timedelta(days=valid_days)
+
+
+@app.command("list")
+def edge_list(database: Database = "", json: Json = False) -> None:
+    """Every edge, a row a key; `key` begins as its fingerprint does."""
+    with connect(database) as conn:
+        found = registry.edges(conn)
+    listed(json, "Edges", ("label", "edge", "key", "valid"), found, lambda e: (
+        e.label, e.edge, f"{e.key_id.hex()[:4]} {e.key_id.hex()[4:8]}",
+        f"revoked {e.revoked_at:%Y-%m-%d}" if e.revoked_at else
+        "without end" if e.valid_until == "infinity" else f"until {e.valid_until[:10]}",
+    ))  # fmt: skip
+
+
+@app.command("revoke")
+def edge_revoke(edge: EdgeId, why: Why = "", database: Database = "") -> None:
+    """What this edge signs from now on is refused: vitalwire registry edge revoke 0b7c2f3e-... --why 'stolen'."""
+    with connect(database) as conn:
+        count = registry.revoke_edge(conn, edge, author=this_user(why))
+    if not count:
+        raise VitalwireError(f"{edge} has no key that could be revoked: see `vitalwire registry edge list`")
+    console.print(f"revoked {count} keys")

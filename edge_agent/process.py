@@ -106,7 +106,10 @@ class Edge:
     def _emit(self, code: str, text: str) -> None:
         """An event of the edge: logged, counted, and a report like any other. On any thread."""
         _own.labels(code).inc()
-        (_log.error if code in ALARMS else _log.info)(code, detail=text)
+        if code in ALARMS:
+            _log.error(code, detail=text)
+        else:
+            _log.info(code, detail=text)
         self.spool.put([self.emitter.emit(code, text)], None, lambda _: None)
 
     def _settled(self, settled: list[tuple[Done, Kept]]) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 import faust
 import structlog
 
-from emr_store.connect import StoreError, open_store, with_role
-from emr_store.registry import note_platform_key
+from emr_store.connect import with_role
 from emr_store.retention import Keep
 from emr_store.roles import RETENTION, WRITER
 from runtime import config as configuration
@@ -53,15 +52,6 @@ async def prepare(config: ProcessorsConfig) -> None:
             await asyncio.sleep(BROKER_WAIT_S)
 
 
-def note_key(where: str, key: keys.SigningKey) -> None:
-    """Keep the public half for `verify`; the store may be away, then the next start does it."""
-    try:
-        with open_store(where) as conn:
-            note_platform_key(conn, key.public_der)
-    except StoreError as error:
-        _log.warning("platform key not noted", error=type(error).__name__)
-
-
 def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.App:
     """The faust app of one of the three, ready to run."""
     broker.security(config)  # what is wrong with it is said at once; the wait for the broker would not end
@@ -93,7 +83,6 @@ def _store_worker(
     name: str, config: ProcessorsConfig, lanes: Sequence[Lane], key: keys.SigningKey, watchdog: AttemptsWatchdog
 ) -> faust.App:
     where = with_role(conninfo(config), WRITER)
-    note_key(where, key)
     committed = asyncio.Event()
     stores = {lane: Store(where, key, committed.set) for lane in lanes}
     stages = app.store_stages(stores, alarms.AlarmFiling(where, key), Store(where, key, committed.set))
@@ -103,6 +92,8 @@ def _store_worker(
         return [
             background.deliver_receipts(where, key, committed, send),
             background.keep_sealing(where, config.site, key),
+            background.note_platform_key(where, key),
+            background.make_partitions(where),
             background.summarise(where),
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
             background.note_limits(where, config.limits),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -46,6 +47,7 @@ class Alarms:
         self.episodes: OpenEpisodes = {}
         self._loaded = False
         self._loading = asyncio.Lock()
+        self._uncompared = asyncio.Event()  # with the database, since they were loaded
         self._next: list[Transition] = []
         self._resolved_here: dict[str, None] = {}  # the newest ids: the database may not have them yet
 
@@ -59,6 +61,7 @@ class Alarms:
             if not self._loaded:
                 self.episodes = await self._load()
                 self._loaded = True
+                self._uncompared.set()
 
     async def evaluate(self, lot: Sequence[Message]) -> list[Output]:
         """Signed blocks to transitions, which are the same when a lot is worked again: their ids follow from their
@@ -90,15 +93,17 @@ class Alarms:
         self._note(transitions)
 
     async def keep_reconciled(self, conninfo: str, send: Send) -> None:
-        """Background: at once, then now and again."""
+        """Background: whenever the open episodes were loaded, and now and again."""
         while True:
-            wait_s = RECONCILE_EVERY_S
             try:
+                self._uncompared.clear()
                 await self.reconcile(conninfo, send)
             except Exception as error:  # noqa: BLE001  a background task that ends is a comparison that stops
                 _log.warning("open episodes not compared", error=type(error).__name__)
-                wait_s = RECONCILE_AGAIN_S
-            await asyncio.sleep(wait_s)
+                await asyncio.sleep(RECONCILE_AGAIN_S)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._uncompared.wait(), RECONCILE_EVERY_S)
 
     def _note(self, transitions: Sequence[Transition]) -> None:
         for transition in transitions:

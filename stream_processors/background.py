@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import structlog
 
-from emr_store import acts, log, minutes, outbox, retention, sequences
+from emr_store import acts, log, minutes, outbox, partitions, registry, retention, sequences
 from emr_store.connect import StoreError, current_incarnation, open_store, open_store_async
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
@@ -155,6 +156,30 @@ async def summarise(conninfo: str) -> None:
             pass
 
     await _every(5.0, conninfo, "summaries", all_closed)
+
+
+async def make_partitions(conninfo: str) -> None:
+    """The coming months and the next numbers of batches, every ten minutes."""
+
+    async def ahead(conn: Any) -> None:
+        await partitions.make_ahead(conn, datetime.fromtimestamp(now_us() / 1e6, UTC).date())
+
+    await _every(600.0, conninfo, "partitions", ahead)
+
+
+async def note_platform_key(conninfo: str, key: SigningKey) -> None:
+    """Keep the public half of the platform's key for `verify`, as soon as the store answers."""
+
+    def note() -> None:
+        with open_store(conninfo) as conn:
+            registry.note_platform_key(conn, key.public_der)
+
+    while True:
+        try:
+            return await asyncio.to_thread(note)
+        except StoreError as error:
+            _log.warning("platform key not noted", error=type(error).__name__)
+            await asyncio.sleep(AGAIN_S)
 
 
 async def drop_old(conninfo: str, keep: Keep) -> None:

@@ -95,10 +95,10 @@ async def stamp_topics(config: ProcessorsConfig) -> list[str]:
     for code, _, _, name in (resource for answer in answers for resource in answer.resources):
         if code:
             remedy = f"set {STAMP}={STAMPED_BY_BROKER} on it"
-            _log.warning("topic-not-stamped", detail=f"{name}: {for_code(code).__name__}: {remedy}")
+            _log.warning("topic not stamped by the broker", topic=name, error=for_code(code).__name__, remedy=remedy)
         else:
             stamped.append(name)
-            _log.info("topic-stamped", detail=f"the broker now stamps what it appends to {name}")
+            _log.info("topic stamped by the broker from now on", topic=name)
     return stamped
 
 
@@ -185,7 +185,7 @@ async def watch_topics(config: ProcessorsConfig) -> None:
             _log.error("topics were gone and are made again: the worker starts afresh", topics=made)
             end_at_once(EXIT_TOPICS_LOST)
         for line in changed_partitions(before, counts):
-            _log.warning("partitions-changed", detail=line)
+            _log.warning("partitions changed", detail=line)
         before = counts
 
 

@@ -7,6 +7,7 @@ from evidence.block_seal import SEAL_BYTES, BlockSeal, read_seal, validation_roo
 from evidence.dead_letter import DeadLetter, is_dead_letter, read_dead_letter
 from evidence.seal import batch_id, open_body
 from evidence.statement import Sign
+from evidence.tree import merkle_root
 from schemas.batch import read_header
 from schemas.block import Block, read_block
 from schemas.errors import LayoutError
@@ -37,9 +38,10 @@ def open_message(message: bytes, platform_public_der: bytes) -> SignedBlock | De
         raise LayoutError("seal", "another block")
     opened = [open_body(sealed, checked=True) for sealed in block.batches]
     headers, tables = tuple(header for header, _ in opened), tuple(table for _, table in opened)
-    counts = [(header.report_count, header.record_count) for header in headers]
-    if sum(reports for reports, _ in counts) != len(block.flags) or sum(n for _, n in counts) != len(block.verdicts):
+    reports, records = sum(map(len, tables)), sum(header.record_count for header in headers)
+    if reports != len(block.flags) or records != len(block.verdicts):
         raise LayoutError("counts", "validation")
-    if seal.root != validation_root([batch_id(sealed) for sealed in block.batches], block.validations(counts)):
+    signed = SignedBlock(statement, block, headers, tables)
+    if seal.root != merkle_root(signed.leaves):
         raise LayoutError("seal", "another validation")
-    return SignedBlock(statement, block, headers, tables)
+    return signed

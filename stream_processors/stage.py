@@ -180,7 +180,7 @@ def _transient(error: BaseException) -> bool:
         return not is_poison(error)
     if isinstance(error, _REFUSED_FOR_GOOD):
         return False
-    if isinstance(error, (OSError, TimeoutError)):
+    if isinstance(error, (OSError, TimeoutError)) or str(error) == _NO_SUCH_PARTITION:
         return True
     room = type(error).__module__.partition(".")[0]
     if room == "faust" and error.__cause__ is not None:  # it wraps what its producer raised
@@ -188,6 +188,8 @@ def _transient(error: BaseException) -> bool:
     return room in {"aiokafka", "kafka"}
 
 
+# An AssertionError of aiokafka's producer: `broker.ensure_topics` gives the topic as many as its source has.
+_NO_SUCH_PARTITION = "Unrecognized partition"
 # What the broker, or the client before it, says of one message; the other errors are of connections and brokers.
 _REFUSED_FOR_GOOD = (
     errors.InvalidTimestampError,

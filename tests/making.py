@@ -61,8 +61,9 @@ def sealed(
     lane: Lane = Lane.LIVE,
     first_sequence: int = 1,
     previous: bytes = FIRST_PREVIOUS,
+    created_at_us: int = T0_US,
 ) -> bytes:
     return seal(
         leaves(reports, first_sequence), lane=lane, edge=edge, spool=spool, batch_no=batch_no, previous=previous,
-        created_at_us=T0_US, config_hash=bytes(32), key_id=key.key_id, sign=key.sign,
+        created_at_us=created_at_us, config_hash=bytes(32), key_id=key.key_id, sign=key.sign,
     )  # fmt: skip

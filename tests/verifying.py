@@ -6,8 +6,10 @@ import asyncio
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -15,7 +17,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from benchmarks.databases import drop_database
-from emr_store import minutes, proof
+from emr_store import minutes, places, proof, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.log import newest_checkpoint
 from emr_store.verification import Verification
@@ -34,9 +36,10 @@ from schemas.report import (
     RecordKind,
     Report,
     Samples,
+    device_id,
 )
 from stream_processors.validate import judge
-from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, report, sealed
+from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, report, sealed
 from tests.storing import Store
 
 SECOND_US = 1_000_000
@@ -79,8 +82,27 @@ class Ward(Store):
             if block % 2:
                 self.seal_log(first_us + block * 60 * SECOND_US)
         self.write([self.judge(self.seal(*others(first_us)))])
+        self.register()
         self.seal_log(first_us + 3600 * SECOND_US)
         summarise(self.address)
+
+    def register(self) -> None:
+        """What people do: beds, a second edge whose key is renewed and then revoked, a label."""
+        edge, old, new = UUID(int=7), Key(), Key()
+        first, second = str(device_id(FIRST)), str(device_id(SECOND))
+        long_ago = datetime(2026, 1, 1, tzinfo=UTC)
+        with self.open() as conn:
+            places.assign(conn, first, "ICU-01", name="monitor 1", since=long_ago)
+            places.assign(conn, second, "ICU-02")
+            places.move(conn, first, "ICU-03", since=long_ago + timedelta(days=1))
+            places.move(conn, first, "ICU-04")
+            places.release(conn, second)
+            places.rename(conn, second, "monitor two")
+            registry.add_edge(conn, edge, "spare", old.public_der)
+            registry.renew_edge(conn, edge, new.public_der, timedelta(days=1))
+            registry.revoke_edge(conn, edge)
+            (channel,) = conn.execute("SELECT channel FROM channel").fetchone() or (None,)
+            registry.label_channel(conn, first, channel, "T axilla")
 
     def trust(self, *checkpoints: bytes) -> Trust:
         """All that a verifier can be given."""

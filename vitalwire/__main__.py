@@ -15,6 +15,7 @@ from vitalwire.edge_witness import witness
 from vitalwire.output import cell
 from vitalwire.page import page
 from vitalwire.status import status
+from vitalwire.verify import verify
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,7 +30,7 @@ edge.app.command()(witness)
 app.add_typer(edge.app, name="edge")
 app.add_typer(processors.app, name="processors")
 app.command()(page)
-for command in (status, record.latest, record.ledger, record.verify, record.migrate):
+for command in (status, record.latest, record.ledger, verify, record.migrate):
     app.command()(command)
 app.add_typer(devices.app, name="devices")
 app.add_typer(record.mapping, name="mapping")

@@ -12,11 +12,14 @@ from typing import Annotated
 import structlog
 import typer
 
+from emr_store import roles
+from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate
 from runtime import config as configuration
 from runtime import keys, logs
 from runtime.errors import UserError
 from runtime.process import end_with_parent, stop_event, stops_within
+from schemas.errors import VitalwireError
 from stream_processors.broker import security
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo, reachable
@@ -26,6 +29,7 @@ from vitalwire.record import explained
 RESTART_FIRST_S, RESTART_MAX_S = 0.5, 10.0
 QUICK_S = 10.0  # after a worker that lived longer the back-off begins afresh
 STOP_S = 10.0
+MIGRATE_AGAIN_S = 2.0
 app = typer.Typer(help="The hospital side: validate, sign, store, alert.", no_args_is_help=True)
 _log = structlog.get_logger("processors")
 Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample processors")]
@@ -44,11 +48,13 @@ def run(
     logs.set_up()
     keys.load(settings.key_file, allow_demo=settings.demo)
     security(settings)
-    if reachable(conninfo(settings)):  # otherwise the workers wait for it; an older schema is found then
-        with explained(conninfo(settings), insecure=settings.insecure):
-            migrate(conninfo(settings))
+    where = conninfo(settings)
+    away = not reachable(where)
+    if not away:
+        with explained(where, insecure=settings.insecure):
+            _migrate(where)
     console.print(f"{', '.join(APPS)} run; Ctrl-C ends them", markup=False)
-    asyncio.run(supervise(config, wanted))
+    asyncio.run(work(config, wanted, migrate_later=where if away else None))
 
 
 @app.command()
@@ -56,6 +62,46 @@ def keygen(path: Annotated[Path, typer.Argument(help="file to make")] = Path("pl
     """Make the platform's signing key; edges get the .pub file beside it."""
     key = keys.generate(path)
     console.print(f"{path} and {path.with_suffix('.pub')}: {keys.fingerprint(key.public_der)}", markup=False)
+
+
+async def work(config: Path, lanes: list[str], *, migrate_later: str | None, stop: asyncio.Event | None = None) -> None:
+    """Keep the workers; bring this store's schema up to date once it can be reached (None: it is already).
+
+    They wait for the store meanwhile, and judge. Raises VitalwireError, after they have ended, where the store turns
+    out to be of another edition.
+    """
+    ending = stop or stop_event()
+    supervising = asyncio.ensure_future(supervise(config, lanes, ending))
+    try:
+        if migrate_later is not None:
+            await migrate_when_reachable(migrate_later, ending)
+    except VitalwireError:
+        ending.set()
+        raise
+    finally:
+        await supervising
+
+
+async def migrate_when_reachable(where: str, ending: asyncio.Event) -> None:
+    """Bring the schema up to date as soon as the store answers, or give up with the program."""
+    while not ending.is_set():
+        try:
+            applied = await asyncio.to_thread(_migrate, where)
+        except StoreError as error:
+            _log.info("the schema waits for the store", error=type(error).__name__)
+            await stops_within(ending, MIGRATE_AGAIN_S)
+        else:
+            _log.info("the schema is up to date", applied=applied)
+            return
+
+
+def _migrate(where: str) -> list[int]:
+    """The numbers applied; what is wrong with the groups of the database's users is said and stops nothing."""
+    applied = migrate(where)
+    with open_store(where) as conn:
+        if problem := roles.problem(conn):
+            _log.warning("the database's groups do not hold", problem=problem)
+    return applied
 
 
 async def supervise(config: Path, lanes: list[str], stop: asyncio.Event | None = None, log: Path | None = None) -> None:

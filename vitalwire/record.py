@@ -1,4 +1,4 @@
-"""Commands that look at the record: latest, ledger, verify, dead, mapping, migrate."""
+"""Commands that look at the record: latest, ledger, dead, mapping, migrate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from typing import Annotated
 
 import psycopg
 import typer
-from rich.progress import Progress
 
 from adapters.site import unmapped_lines
-from emr_store import channels, conservation, dead_letters, events, proof
+from emr_store import channels, conservation, dead_letters, events, roles
 from emr_store.acts import this_user
 from emr_store.connect import StoreError, one_moment, open_store, server_of
 from emr_store.latest import LatestValue, channel_labels
@@ -132,50 +131,18 @@ def migrate(database: Database = "") -> None:
     """Bring the store's schema up to date; it also happens when the processors start."""
     with explained(database):
         applied = run_migrations(database)
+        with open_store(database) as conn:
+            problem = roles.problem(conn)
     console.print(f"applied: {', '.join(map(str, applied))}" if applied else "the schema is up to date")
-
-
-SEEN = "looked at {seals} seals, {batches} batches, {reports} reports, {values} values"
-PROVED = "proved: registered edge keys signed these bytes, this platform kept them in this order, the rows equal them"
-NOT_PROVED = (
-    "not proved: that the devices told the truth, whose patients they were, and that nothing is missing since the last"
-    " checkpoint that left the house"
-)
-
-
-def verify(
-    database: Database = "",
-    since: Annotated[str, typer.Option(help="an instant (2026-11-24T10:00Z) or a span (90s, 30m, 24h, 7d)")] = "24h",
-    json: Json = False,
-) -> None:
-    """Hold the record against its signed bytes: what is proved, and what is not. Exit 4 where something fails."""
-    moment = since_moment(since)
-    with connect(database) as conn, Progress(transient=True, disable=json or not console.is_terminal) as progress:
-        bar = progress.add_task("seals", total=None)
-        result = proof.verify(conn, moment, lambda done, of: progress.update(bar, completed=done, total=of))
-    if json:
-        as_json({**vars(result), "findings": [f._asdict() for f in result.findings]})
-    else:
-        for f in result.findings:
-            console.print(cell(f"WRONG  {f.where}: {f.what}"), markup=False)
-        console.print(SEEN.format(**vars(result)), markup=False)
-        if result.dropped:
-            console.print(f"{result.dropped} reports have no rows any more (retention): their originals were checked")
-        if result.begins:
-            what = f"of {result.emptied} batches before it only header, signature and place in the chain are left"
-            console.print(f"the record begins at {cell(result.begins)}: {what}")
-        if result.seals and not result.findings:
-            console.print(PROVED, markup=False)
-        console.print(NOT_PROVED, markup=False)
-    if result.findings:
-        raise typer.Exit(EXIT_DOES_NOT_HOLD)
+    if problem:
+        console.print(cell(problem), markup=False)
 
 
 def since_moment(text: str) -> datetime:
     """An instant, or a span back from now; raises VitalwireError."""
     try:
-        if span := re.fullmatch(r"([0-9]+)([smhd])", text):
-            unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[span[2]]
+        if span := re.fullmatch(r"([0-9]+)(s|m|min|h|d)", text):
+            unit = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"}[span[2]]
             return datetime.now(UTC) - timedelta(**{unit: int(span[1])})
         moment = datetime.fromisoformat(text)
         return moment if moment.tzinfo else moment.astimezone()

@@ -180,7 +180,6 @@ class Sender:
                 return
             found = self._spool.unreceipted(lane, number - 1, 0)
             if found and found[0][0] == number:
-                self._counts["resent"] += 1
                 self._send(lane, stream, number, found[0][1], is_resend=True)
             else:
                 stream.forget(number)
@@ -212,6 +211,7 @@ class Sender:
             return
         self._unacknowledged_bytes += len(sealed)
         self._counts["sent"] += 1
+        self._counts["resent"] += is_resend
         stream.sent(number, len(sealed), time.monotonic(), is_resend=is_resend)
 
     def _delivered(

@@ -14,7 +14,8 @@ from evidence.checkpoint import Checkpoint, read_checkpoint
 from evidence.receipt import Receipt
 from schemas.errors import LayoutError, VitalwireError
 
-CONTRADICTIONS = {"log-forked", "log-shrunk"}
+EVENTS = {"log-began", "log-forked", "log-shrunk"}  # as the spool finds them
+CONTRADICTIONS = EVENTS - {"log-began"}
 
 
 class Witness:

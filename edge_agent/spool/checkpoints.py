@@ -24,6 +24,7 @@ HOUR_US = 3_600_000_000
 NEWEST_KEPT = 100  # of a log; of those before them one an hour
 KEPT_MAX = 2_000  # of all logs, contradictions apart
 CONTRADICTIONS_MAX = 100
+THIN_EVERY = 50  # new ones: it looks at all that are kept
 
 SCHEMA = """
 CREATE TABLE checkpoint (
@@ -37,6 +38,7 @@ _INSERT = (
     "INSERT INTO checkpoint (origin, size, root, note, received_at, stored_at, contradiction)"
     " VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_LAST = "SELECT ifnull(max(id), 0) FROM checkpoint"
 _NEWEST = "SELECT size, stored_at FROM checkpoint WHERE origin = ? AND contradiction = '' ORDER BY size DESC LIMIT 1"
 # Of one log, what is neither among its newest nor the first of its hour.
 _THIN = f"""
@@ -87,13 +89,16 @@ class KeptCheckpoint:
 def keep(db: sqlite3.Connection, arrived: Sequence[WitnessedCheckpoint], now_us: int) -> list[Witnessed]:
     """Keep checkpoints in the order in which they came; what about them people must know."""
     found: list[Witnessed] = []
+    (before,) = db.execute(_LAST).fetchone()
     for each in arrived:
         finding = _keep(db, each, now_us)
         if finding is not None:
             found.append(finding)
-    for origin in {each.checkpoint.origin for each in arrived}:
-        db.execute(_THIN, (origin,))
-    db.execute(_BOUND)
+    (after,) = db.execute(_LAST).fetchone()
+    if after // THIN_EVERY > before // THIN_EVERY:
+        for (origin,) in db.execute("SELECT DISTINCT origin FROM checkpoint").fetchall():
+            db.execute(_THIN, (origin,))
+        db.execute(_BOUND)
     return found
 
 

@@ -32,9 +32,10 @@ export function drawElsewhere(draw) {
   });
 }
 
-// What opens with high priority is spoken once; everything else waits to be read.
+// What opens with high priority is spoken once, and what opened late once a fresh value has confirmed it; everything else
+// waits to be read.
 export function announce() {
-  const high = picture.beds.flatMap(bed => bed.alerts.filter(a => a.priority === "high").map(a => [bed, a]));
+  const high = picture.beds.flatMap(bed => bed.alerts.filter(a => a.priority === "high" && !a.late).map(a => [bed, a]));
   const fresh = high.filter(([, a]) => !announced.has(a.episode));
   announced = new Set(high.map(([, a]) => a.episode));
   if (fresh.length) $("said").textContent = fresh.map(([bed, a]) => `${bed.label}: ${a.message}`).join("; ");

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
 import pytest
 
-from emr_store.connect import StoreError, StoreServer, open_store, server_of
+from emr_store.connect import StoreError, StoreServer, current_incarnation, open_store, server_of
+from vitalwire.embedded import postgres
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +56,57 @@ def test_libpq_dials_the_address_before_the_name() -> None:
 def test_what_is_no_conninfo() -> None:
     with pytest.raises(StoreError, match='missing "="'):
         server_of("nonsense")
+
+
+def test_a_promoted_replica_is_another_incarnation(tmp_path: Path) -> None:
+    """A copy that recovers and is promoted writes on a timeline of its own; the original goes on with the old one."""
+    original, replica = tmp_path / "original", tmp_path / "replica"
+    original.mkdir()
+    replica.mkdir()
+    with running(original) as conninfo, open_store(conninfo) as conn:
+        before = current_incarnation(conn)
+        conn.execute("CREATE TABLE kept AS SELECT 1 AS value")
+    copy_as_its_owner(original / "postgres", replica / "postgres")
+    shutil.copy(original / "database.pgpass", replica)
+    (replica / "postgres" / "standby.signal").touch()
+    with running(replica, standby=True) as conninfo, open_store(conninfo) as conn:
+        with pytest.raises(StoreError, match="recovery is in progress"):
+            current_incarnation(conn)
+        conn.execute("SELECT pg_promote()")
+        promoted = current_incarnation(conn)
+        assert promoted == current_incarnation(conn) != before
+        assert conn.execute("SELECT value FROM kept").fetchone() == (1,)
+    with running(original) as conninfo, open_store(conninfo) as conn:
+        assert current_incarnation(conn) == before
+    with running(replica) as conninfo, open_store(conninfo) as conn:
+        assert current_incarnation(conn) == promoted
+
+
+@contextmanager
+def running(folder: Path, *, standby: bool = False) -> Iterator[str]:
+    """The server in this folder; its libpq address."""
+    with ExitStack() as undo:
+        server = postgres.prepare(folder, undo, lambda _: None)
+        child = server.start()
+        try:
+            ready = partial(answers, server) if standby else server.answers
+            assert child.wait_until(ready, 60), child.last_words()
+            yield server.conninfo()
+        finally:
+            child.end()
+
+
+def answers(server: postgres.Server) -> bool:
+    """A standby makes no database, and has the original's."""
+    try:
+        open_store(server.conninfo()).close()
+    except StoreError:
+        return False
+    return True
+
+
+def copy_as_its_owner(source: Path, target: Path) -> None:
+    shutil.copytree(source, target)
+    for path in [source, *source.rglob("*")]:
+        found = path.stat()
+        os.chown(target / path.relative_to(source), found.st_uid, found.st_gid)

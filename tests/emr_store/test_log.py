@@ -21,7 +21,9 @@ from tests.storing import NOW_US, Store
 
 @pytest.fixture
 def store(database: str) -> Store:
-    return Store(database)
+    made = Store(database)
+    made.rows("DELETE FROM unlogged RETURNING 1")  # its edge's registration: each test says what waits
+    return made
 
 
 def put_act(store: Store, why: str = "a monitor was moved") -> Act:
@@ -203,5 +205,5 @@ def test_a_leaf_that_somebody_deleted_is_named(store: Store) -> None:
 def test_what_waits_and_is_gone_is_said_with_its_remedy(store: Store) -> None:
     store.say(report())
     store.rows("DELETE FROM seal RETURNING 1")
-    with pytest.raises(VitalwireError, match="row 1 of `unlogged` names a seal or act that is not in the store"):
+    with pytest.raises(VitalwireError, match=r"row \d+ of `unlogged` names a seal or act that is not in the store"):
         store.seal_log()

@@ -220,7 +220,7 @@ def test_acts_can_be_listed_from_a_moment_on_with_their_place_in_the_log(conn: p
     conn.execute("UPDATE act SET statement = 'signed' WHERE act_id = %s", (first,))
     conn.execute("INSERT INTO log_entry VALUES ('i', 7, NULL, %s, 'h')", (first,))
     assert [(a.act_id, a.signed, a.position, a.at) for a in acts.acts(conn)] == [
-        (first, True, 7, at(0)), (second, False, None, at(1))
+        (first.hex(), True, 7, at(0)), (second.hex(), False, None, at(1))
     ]  # fmt: skip
     assert [a.kind for a in acts.acts(conn, at(0.5))] == ["key.revoke"]
 

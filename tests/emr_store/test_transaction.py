@@ -37,6 +37,7 @@ def store(database: str) -> str:
     with open_store(database) as conn:
         registry.note_platform_key(conn, PLATFORM.public_der)
         registry.add_edge(conn, UUID(bytes=b"E" * 16), "box", EDGE_KEY.public_der)
+        conn.execute("DELETE FROM unlogged")  # the edge's registration
     return database
 
 

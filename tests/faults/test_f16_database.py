@@ -12,8 +12,10 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from emr_store.connect import open_store
+from evidence import statement
+from evidence.alarm import TRANSITION_MAGIC
+from evidence.block_seal import SEAL_BYTES
 from evidence.seal import batch_id
-from evidence.statements import SEAL_BYTES
 from schemas.block import read_block
 from schemas.topics import ALERTS
 from tests.faults import ward
@@ -69,6 +71,7 @@ def _slowest_alert_s(kafka: str, beds: Sequence[MllpSender]) -> float:
         message = consumer.poll(10)
         slowest_s = max(slowest_s, time.monotonic() - began)
         assert message is not None, "no alert"
-        assert json.loads(message.value() or b"")["device"] == str(bed.device)
+        told = json.loads(statement.decode(message.value() or b"", TRANSITION_MAGIC).body)
+        assert told["device"] == str(bed.device)
     consumer.close()
     return slowest_s

@@ -18,8 +18,9 @@ from confluent_kafka import Producer
 
 from emr_store import registry
 from emr_store.connect import open_store
+from evidence.dead_letter import DeadLetter
+from evidence.receipt import ReceiptOutcome, read_receipt
 from evidence.seal import batch_id
-from evidence.statements import ReceiptOutcome, read_receipt
 from schemas import topics
 from schemas.batch import read_header
 from schemas.layout import BODY_START
@@ -47,28 +48,36 @@ def test_f17_poison(tmp_path: Path, kafka: str, database: str, outcome: Outcome)
         damaged[-1] ^= 1
         refused = batch(system, [report("faults:refused", NEVER_US)])
         unknown = sealed([report("faults:unknown", now_us)], stranger, edge=system.edge_id.bytes, spool=b"U" * 16)
-        after = batch(system, [report("faults:after", now_us)])
-        told = {"body-hash": bytes(damaged), "root": wrong_root(system, good), "store:DatetimeFieldOverflow": refused}
+        after, unsent = (batch(system, [report(f"faults:{name}", now_us)]) for name in ("after", "unsent"))
+        told = {"body-hash": bytes(damaged), "root": wrong_root(system, good)}
         noise = {
-            name: os.urandom(300)
-            for name in (*(topics.raw(n) for n in Lane), "live.valid", "live.signed", topics.ALERTS)
+            name: os.urandom(300) for name in (*(topics.raw(n) for n in Lane), topics.signed(Lane.LIVE), topics.ALERTS)
         }
+        forged = DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, unsent).encode(
+            stranger.key_id, stranger.sign
+        )
         system.signal_workers(signal.SIGSTOP)  # so that all of it comes to the workers at once
         live = topics.raw(Lane.LIVE)
-        publish(system, [*((live, m) for m in (good, *told.values(), unknown, after)), *noise.items()])
+        publish(system, [*((live, m) for m in (good, *told.values(), refused, unknown, after)), *noise.items()])
+        publish(system, [(topics.signed(Lane.LIVE), forged)])
         system.signal_workers(signal.SIGCONT)
-        until(lambda: count(system, "SELECT count(*) FROM dead") >= 4 + len(noise), WAIT_S, "all poison is in `dead`")
+        until(lambda: count(system, "SELECT count(*) FROM dead") >= 5 + len(noise), WAIT_S, "all poison is in `dead`")
         dead = kept_dead(system)
-        assert refused in dead, [reason for reason, _ in dead.values()]
+        assert dead[refused][0].startswith("store:"), [reason for reason, _ in dead.values()]
         assert {dead[m][0]: m for m in told.values()} == told
+        assert dead[forged] == ("signature", None)
         assert {dead[m][0] for m in (unknown, *noise.values())} >= {"unknown-edge", "magic"}
-        assert [m for m, (_, receipted) in dead.items() if receipted] == list(told.values())
-        until(lambda: receipts(system, [*told.values()]) == {ReceiptOutcome.QUARANTINED}, WAIT_S, "their edge is told")
+        assert {m for m, (_, outcome) in dead.items() if outcome} == {*told.values(), refused}
+        until(
+            lambda: receipts(system, [*told.values(), refused]) == {ReceiptOutcome.QUARANTINED},
+            WAIT_S,
+            "their edge is told",
+        )
         until(lambda: receipts(system, [good, after]) == {ReceiptOutcome.STORED}, WAIT_S, "neighbours are stored")
-        assert receipts(system, [unknown]) == set()
+        assert receipts(system, [unknown]) == receipts(system, [unsent]) == set()
         check_commands(system, stranger, unknown)
         settle(system, senders, outcome, [spoken(name, now_us) for name in ("before", "after", "unknown")])
-        assert '"event": "poison"' in (tmp_path / "processors.log").read_text()
+        assert '"event": "dead letter"' in (tmp_path / "processors.log").read_text()
 
 
 def batch(system: System, reports: Sequence[Report]) -> bytes:
@@ -98,11 +107,11 @@ def publish(system: System, given: Sequence[tuple[str, bytes]]) -> None:
     assert producer.flush(WAIT_S) == 0
 
 
-def kept_dead(system: System) -> dict[bytes, tuple[str, bool]]:
-    """Reason of each dead message, and whether its edge is told."""
+def kept_dead(system: System) -> dict[bytes, tuple[str, int | None]]:
+    """Reason of each dead message, and what its edge is told."""
     with open_store(system.database) as conn:
-        rows = conn.execute("SELECT message, reason, receipted FROM dead ORDER BY id").fetchall()
-    return {bytes(message): (reason, receipted) for message, reason, receipted in rows}
+        rows = conn.execute("SELECT message, reason, outcome FROM dead ORDER BY id").fetchall()
+    return {bytes(message): (reason, outcome) for message, reason, outcome in rows}
 
 
 def receipts(system: System, of: Sequence[bytes]) -> set[ReceiptOutcome]:
@@ -111,7 +120,7 @@ def receipts(system: System, of: Sequence[bytes]) -> set[ReceiptOutcome]:
         read_receipt(m.value() or b"", system.platform_der)
         for m in messages(system.kafka, ends(system.kafka, topics.RECEIPTS))
     ]
-    found = {r.batch_id: r.outcome for r in read}
+    found = {named.batch_id: r.outcome for r in read for named in r.batches}
     ids = [batch_id(sealed) for sealed in of]
     return {found[i] for i in ids} if all(i in found for i in ids) else set()
 

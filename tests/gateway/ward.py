@@ -1,4 +1,4 @@
-"""A ward in a real store: sealed batches through validate, sign and the writer, as a broker would carry them."""
+"""A ward in a real store: sealed batches through judge and the writer, as a broker would carry them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ import psycopg
 from emr_store import alerts, minutes, places, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.migrate import migrate
-from emr_store.writer import SignedBlock, Writer
+from emr_store.signed_block import SignedBlock
+from emr_store.transaction import Writer
+from evidence.alarm import SignedTransition, sign_transition
 from evidence.seal import FIRST_PREVIOUS, seal
 from schemas import report as reports
 from schemas.batch import encode_report, set_sequence
 from schemas.block import Block
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID, UNIT_BY_UCUM
 from schemas.report import Kind, Record, Report
-from schemas.transition import Transition
-from stream_processors.sign import sign
-from stream_processors.store import open_message
+from schemas.transition import Condition, ConditionKind, Side, Transition, TransitionKind
+from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validate import EdgeKey, Memory, validate
 from tests.making import Key
 from vitalwire.embedded.services import free_port
@@ -77,26 +78,45 @@ class Ward:
             places.assign(conn, str(reports.device_id(claim)), bed, name=name, since=long_ago)
 
     def alarm(
-        self, claim: str, short: str, message: str, priority: str, *, opened: bool = True, channel: int = 0
+        self,
+        claim: str,
+        short: str,
+        message: str,
+        priority: str,
+        *,
+        opened: bool = True,
+        channel: int = 0,
+        late: bool = False,
+        confirmed: bool = False,
     ) -> None:
-        """Open or resolve an episode."""
+        """Open, confirm or resolve an episode."""
         now, episode = time.time_ns() // 1000, str(uuid.uuid5(EDGE, f"{claim}/{short}"))
-        condition = f"{METRIC[short].code}-{channel}-{'low' if '<' in message else 'high'}"
+        kind = TransitionKind.OPENED if opened else TransitionKind.RESOLVED
+        if confirmed:
+            kind = TransitionKind.CONFIRMED
         filed = Transition(
-            f"{episode}/{opened}",
-            episode,
-            str(reports.device_id(claim)),
-            condition,
-            priority,
-            opened,
-            now,
-            now,
-            message,
+            id=str(uuid.uuid5(EDGE, f"{episode}/{kind}")),
+            episode=episode,
+            kind=kind,
+            at_us=now,
+            by="limits",
+            device=str(reports.device_id(claim)),
+            condition=Condition(
+                kind=ConditionKind.LIMIT,
+                code=METRIC[short].code,
+                channel=channel,
+                side=Side.LOW if "<" in message else Side.HIGH,
+            ),
+            priority=priority,
+            opened_at_us=now,
+            message=message,
+            late=late,
         )
+        statement = sign_transition(filed, self._platform.key_id, self._platform.sign)
 
         async def run() -> None:
             async with await open_store_async(self.database) as conn:
-                await alerts.file(conn, [filed])
+                await alerts.file(conn, [SignedTransition(filed, statement)])
 
         _complete(run())
 
@@ -142,10 +162,10 @@ class Ward:
         (block,) = validate("live.raw", [message], Memory(known), now)
         assert isinstance(block, Block)
         platform = self._platform
-        signed = open_message(sign(block.encode(), platform.key_id, platform.sign, now), platform.public_der)
+        signed = open_message(sign_block(block, platform.key_id, platform.sign, now), platform.public_der)
         assert isinstance(signed, SignedBlock)
         with open_store(self.database) as conn:
-            Writer(conn, platform.key_id, platform.sign).store([signed], [], time.time_ns() // 1000)
+            Writer(conn).store([signed], [], time.time_ns() // 1000)
 
     def summarise(self) -> None:
         """Of the minutes that are closed."""

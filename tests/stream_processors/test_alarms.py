@@ -227,6 +227,24 @@ def test_alarms_flow_while_the_store_is_away(store: Store) -> None:
     asyncio.run(run())
 
 
+def test_what_was_loaded_anew_is_compared_at_once(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = alarming(topic)
+        await work(stage, topic, spo2(store, 80, T0_US))
+        await file(store, topic)
+        topic.wipe()
+        comparing = asyncio.ensure_future(stage.keep_reconciled(store.address, topic.send))
+        for _ in range(2):  # a rebalance each: the topic has forgotten the episode
+            stage.assigned()
+            await stage.evaluate([])
+            while not stage.episodes:
+                await asyncio.sleep(0.01)
+        comparing.cancel()
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
 def transition() -> Transition:
     return Transition(
         id=str(uuid.uuid4()), episode=str(uuid.uuid4()), kind=OPENED, at_us=T0_US, by="limits", device=str(DEVICE),

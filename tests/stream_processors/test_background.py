@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from emr_store import acts
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
 from evidence.checkpoint import read_checkpoint
@@ -12,7 +13,7 @@ from runtime import config as configuration
 from runtime.errors import UserError
 from schemas.topics import TOPICS, receipt_partition
 from stream_processors import background
-from stream_processors.config import ProcessorsConfig
+from stream_processors.config import LimitConfig, ProcessorsConfig
 from stream_processors.stage import Output
 from tests.making import T0_US, Key, report
 from tests.storing import EDGE, Store
@@ -115,8 +116,8 @@ def test_the_log_gets_what_waits_and_a_checkpoint(store: Store) -> None:
 
     while_it_runs(background.keep_sealing(store.address, "test", key), run())
     ((size, note),) = store.rows("SELECT size, note FROM checkpoint ORDER BY size DESC LIMIT 1")
-    assert size == 3  # the log's beginning, and two seals
-    assert read_checkpoint(bytes(note), store.platform.public_der).size == 3  # type: ignore[call-overload]
+    assert size == 4  # the log's beginning, the edge's registration, and two seals
+    assert read_checkpoint(bytes(note), store.platform.public_der).size == 4  # type: ignore[call-overload]
 
 
 def test_the_sealer_goes_on_after_its_connection_broke(store: Store) -> None:
@@ -153,3 +154,14 @@ def test_how_long_to_keep_is_refused_where_it_is_a_slip(text: str, refusal: str)
         configuration.decode(text, ProcessorsConfig, "processors.toml")
     kept = configuration.decode("keep_batches_days = 366\nkeep_reports_days = 366", ProcessorsConfig, "processors.toml")
     assert (kept.keep_batches_days, kept.keep_minutes_days) == (366, 0)
+
+
+def test_other_alarm_limits_than_before_are_an_act_once(store: Store) -> None:
+    low = LimitConfig(metric="MDC_PULS_OXIM_SAT_O2", low=90.0)
+    for limits in ((low,), (low,), ()):
+        asyncio.run(asyncio.wait_for(background.note_limits(store.address, limits), LIMIT_S))
+    with store.open() as conn:
+        found = [a for a in acts.acts(conn) if a.kind == "limits.change"]
+    stated = {"metric": "MDC_PULS_OXIM_SAT_O2", "low": 90.0, "high": None, "priority": "medium"}
+    assert [a.details["limits"] for a in found] == [[stated], []]
+    assert found[0].why == "read from the configuration at the start"

@@ -2,7 +2,6 @@ import asyncio
 import time
 from ssl import SSLError
 
-import msgspec
 import pytest
 from aiokafka.errors import KafkaError
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Producer
@@ -11,7 +10,6 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from runtime.errors import UserError
 from runtime.tls import server_context
 from schemas.topics import Topic
-from schemas.transition import Transition
 from stream_processors import broker
 from stream_processors.config import ProcessorsConfig
 from tests.runtime.conftest import Certified
@@ -44,10 +42,9 @@ def test_our_certificate_is_shown_to_a_broker_that_asks(ours: Certified, theirs:
 
 @pytest.fixture
 def table(topic_prefix: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Topics of this test alone; the third is for alerts."""
-    names = [f"{topic_prefix}{name}" for name in ("one", "two", "alerts")]
+    """Topics of this test alone."""
+    names = [f"{topic_prefix}{name}" for name in ("one", "two", "three")]
     monkeypatch.setattr(broker, "TOPICS", [Topic(n, HOUR_MS * (i + 1), 100_000) for i, n in enumerate(names)])
-    monkeypatch.setattr(broker, "ALERTS", names[2])
     return names
 
 
@@ -55,8 +52,8 @@ def ensure(kafka: str, **more: int) -> list[str]:
     return asyncio.run(broker.ensure_topics(ProcessorsConfig(kafka=kafka, **more)))  # type: ignore[arg-type]
 
 
-def kept(kafka: str) -> list[Transition]:
-    return asyncio.run(broker.kept_transitions(ProcessorsConfig(kafka=kafka)))
+def newest(kafka: str, topic: str) -> list[bytes]:
+    return asyncio.run(broker.newest_values(ProcessorsConfig(kafka=kafka), topic))
 
 
 def test_only_what_is_missing_is_made(kafka: str, table: list[str]) -> None:
@@ -104,23 +101,14 @@ def test_a_topic_that_the_broker_refuses_is_an_error(kafka: str, table: list[str
         ensure(kafka, replication=3)
 
 
-def transition(number: int) -> Transition:
-    return Transition(str(number), f"episode {number}", "device", "c", "high", True, number, number, "")
-
-
-def test_all_partitions_are_read_to_their_ends(kafka: str, table: list[str]) -> None:
+def test_the_newest_message_of_each_key_is_found(kafka: str, table: list[str]) -> None:
     ensure(kafka, partitions=3)
-    assert kept(kafka) == []
+    assert newest(kafka, table[2]) == []
     producer = Producer({"bootstrap.servers": kafka})
-    for i in range(500):
-        producer.produce(table[2], msgspec.json.encode(transition(i)), partition=i % 2)  # the third stays empty
-        if i == 100:
-            producer.produce(table[2], b"no transition", partition=0)
+    for i in range(500):  # the third partition stays empty
+        producer.produce(table[2], str(i).encode(), key=f"device {i % 20}".encode(), partition=i % 2)
     assert producer.flush(10) == 0
-    found = kept(kafka)
-    assert sorted(t.at_us for t in found) == list(range(500))
-    for part in (0, 1):
-        assert [t.at_us for t in found if t.at_us % 2 == part] == list(range(part, 500, 2))
+    assert sorted(newest(kafka, table[2])) == sorted(str(i).encode() for i in range(480, 500))
 
 
 def test_receipts_have_a_partition_for_each_edge_whatever_is_configured(

@@ -116,6 +116,8 @@ def test_what_faust_wraps_is_what_its_producer_raised() -> None:
     assert stages._transient(wrapped(errors.KafkaTimeoutError()))
     assert stages._transient(errors.NotLeaderForPartitionError())
     assert stages._transient(errors.TopicAuthorizationFailedError())
+    assert stages._transient(AssertionError("Unrecognized partition"))
+    assert not stages._transient(AssertionError())
 
 
 def test_a_lane_goes_on_where_not_even_a_dead_letter_can_be_sent() -> None:

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from schemas.report import device_id
+from tests.commands import CLAIM, as_json, vitalwire
 from tests.making import report
 from tests.storing import Store, event
-from tests.vitalwire.test_record import CLAIM, as_json, vitalwire
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from schemas.report import device_id
+from tests.commands import CLAIM, as_json, vitalwire
 from tests.making import T0_US, report
 from tests.storing import EDGE, Store, event
-from tests.vitalwire.test_record import CLAIM, as_json, vitalwire
 
 OTHER = UUID(bytes=b"O" * 16)
 SHORT, DAY = str(device_id(CLAIM))[:6], r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -78,7 +78,7 @@ def test_a_device_of_another_edge_is_marked_until_people_agree(store: Store) -> 
     ("move SHORT --bed x", "nobody has registered"),
     ("release SHORT", "`vitalwire devices assign` does, with a bed"),
     ("agree SHORT --edge 00000000-0000-0000-0000-000000000001", "nobody has registered"),
-    ("agree SHORT --edge box", "'box' is not a valid UUID"),
+    ("agree SHORT --edge box", "Invalid value"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_one_line_with_its_mend(store: Store, command: str, words: str) -> None:
     code, text = vitalwire(f"devices {command.replace('SHORT', SHORT)}")

@@ -13,7 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from emr_store.migrate import migrate
 from runtime.errors import UserError
+from schemas.errors import VitalwireError
 from stream_processors.config import APPS
 from vitalwire import processors
 from vitalwire.__main__ import app
@@ -105,6 +107,50 @@ def test_a_stop_while_it_waits_to_start_again_is_heard_at_once(
     with capture_logs() as logged:
         assert asyncio.run(supervised(lambda: len(logged) == len(APPS), [])) < LIMIT_S
     assert set(marks_of(marks, "begun").values()) == {1}
+
+
+def test_a_schema_that_could_not_be_made_at_the_start_is_made_later(
+    workers: Callable[[str], Path], database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = workers(LIVES)
+    monkeypatch.setattr(processors, "MIGRATE_AGAIN_S", 0.01)
+    attempts: list[str] = []
+
+    def away_at_first(where: str) -> list[int]:
+        attempts.append(where)
+        return migrate(where if len(attempts) > 2 else "host=127.0.0.1 port=1 dbname=x")
+
+    monkeypatch.setattr(processors, "migrate", away_at_first)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        running = asyncio.ensure_future(processors.work(Path("p.toml"), [], migrate_later=database, stop=stop))
+        while not any("up to date" in e["event"] for e in logged) or min(marks_of(marks, "ready").values()) == 0:
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        stop.set()
+        await running
+
+    with capture_logs() as logged:
+        asyncio.run(asyncio.wait_for(run(), LIMIT_S))
+    assert len(attempts) == 3
+    assert migrate(database) == []
+
+
+def test_a_store_of_another_edition_that_comes_later_ends_all(
+    workers: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = workers(LIVES)
+
+    def refuse(_: str) -> list[int]:
+        while min(marks_of(marks, "ready").values()) == 0:
+            time.sleep(0.01)
+        raise VitalwireError("another edition")
+
+    monkeypatch.setattr(processors, "migrate", refuse)
+    with pytest.raises(VitalwireError, match="another edition"):
+        asyncio.run(processors.work(Path("p.toml"), [], migrate_later="x", stop=asyncio.Event()))
+    assert set(marks_of(marks, "ended").values()) == {1}
 
 
 def test_a_lane_that_is_none_is_refused(tmp_path: Path) -> None:

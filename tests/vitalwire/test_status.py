@@ -111,7 +111,7 @@ def test_sources_in_trouble_are_named_with_why_and_since_when(store: Store) -> N
 def test_alerts_name_the_bed(store: Store) -> None:
     speak(store, "demo:nonin:1")
     file(store, OPENED)
-    store.rows("UPDATE alert_episode SET device_uuid = (SELECT uuid FROM device) RETURNING 1")
+    store.rows("UPDATE alert_transition SET device_uuid = (SELECT uuid FROM device) RETURNING 1")
     assert re.search(r"(?m)^high +demo:nonin:1 +SpO2 89 < 90 ", status())
     assert [a["message"] for a in as_json()["alerts"]] == ["SpO2 89 < 90"]
 

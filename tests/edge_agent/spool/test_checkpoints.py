@@ -75,6 +75,7 @@ def test_a_new_log_stands_beside_the_one_before_and_is_said(make: Callable[..., 
 def test_the_newest_and_one_an_hour_are_kept(
     make: Callable[..., Spool], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checkpoints, "THIN_EVERY", 1)
     monkeypatch.setattr(checkpoints, "_THIN", checkpoints._THIN.replace("OFFSET 100", "OFFSET 3"))
     spool = make()
     clock.us = clock.us // HOUR_US * HOUR_US
@@ -84,9 +85,20 @@ def test_the_newest_and_one_an_hour_are_kept(
     assert sizes(spool.checkpoints()) == [1, 11, 21, 31, 38, 39, 40]
 
 
+def test_a_log_that_grows_for_long_is_thinned_now_and_then(make: Callable[..., Spool]) -> None:
+    spool = make()
+    for first in range(1, 1000, 7):
+        spool.witness([witnessed(size) for size in range(first, first + 7)])
+    kept = sizes(spool.checkpoints())
+    assert kept[0] == 1
+    assert checkpoints.NEWEST_KEPT <= len(kept) <= checkpoints.NEWEST_KEPT + checkpoints.THIN_EVERY + 7
+    assert kept[-checkpoints.NEWEST_KEPT :] == list(range(1002 - checkpoints.NEWEST_KEPT, 1002))
+
+
 def test_their_number_is_bounded_and_no_log_loses_its_newest(
     make: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(checkpoints, "THIN_EVERY", 1)
     monkeypatch.setattr(checkpoints, "_BOUND", checkpoints._BOUND.replace("- 2000)", "- 5)"))
     spool = make()
     spool.witness([witnessed(size) for size in range(1, 5)])

@@ -7,7 +7,6 @@ from hashlib import sha256
 import psycopg
 
 from emr_store.rows import Lot
-from schemas.batch import Table
 
 
 class ChannelSets:
@@ -23,32 +22,30 @@ class ChannelSets:
         return self._numbers[channels]
 
     def ensure(self, lot: Lot) -> None:
-        """Give each channel list that is new a row; one that is there is read, so that no writer waits for it."""
-        lists = lot.channel_lists
-        new = {
-            sha256(channels).digest(): (channels, report)
-            for channels, report in zip(lists.channels, lists.report, strict=True)
-            if channels not in self._numbers
-        }
+        """Give each channel list that is new a row, all in one statement; one that is there is read, so that no writer
+        waits for it."""
+        lists = zip(lot.channel_lists.channels, lot.channel_lists.report, strict=True)
+        new = {sha256(c).digest(): (c, report) for c, report in lists if c not in self._numbers}
         if not new:
             return
-        numbers: dict[bytes, int] = dict(self._conn.execute(_KNOWN_SQL, [list(new)]).fetchall())
-        unknown = {digest: one for digest, one in new.items() if digest not in numbers}
-        if unknown:
-            numbers |= self._insert(lot.table, unknown)
+        numbers = {bytes(d): n for d, n in self._conn.execute(_KNOWN_SQL, [list(new)])}
+        absent = {digest: found for digest, found in new.items() if digest not in numbers}
+        if absent:
+            numbers |= self._insert(lot, absent)
         for digest, (channels, _) in new.items():
             self._numbers[channels] = numbers[digest]
             self._uncommitted.append(channels)
 
-    def _insert(self, table: Table, lists: dict[bytes, tuple[bytes, int]]) -> dict[bytes, int]:
-        """Give these lists rows, all in one statement; with each comes a report that has it."""
+    def _insert(self, lot: Lot, absent: dict[bytes, tuple[bytes, int]]) -> dict[bytes, int]:
+        """Rows for these lists, by digest; beside each list is a report that has it."""
+        table = lot.table
         columns: list[list[str]] = [[], [], []]
-        for _, report in lists.values():
+        for _, report in absent.values():
             records = slice(*table.record_start[report : report + 2].tolist())
             for texts, column in zip(columns, (table.code, table.unit, table.channel), strict=True):
                 texts.append("{" + ",".join(map(str, column[records].tolist())) + "}")
-        values = [list(lists), [channels for channels, _ in lists.values()], *columns]
-        return dict(self._conn.execute(_NEW_SQL, values).fetchall())
+        rows = self._conn.execute(_NEW_SQL, [[c for c, _ in absent.values()], list(absent), *columns])
+        return {bytes(digest): number for digest, number in rows}
 
     def committed(self) -> None:
         """What was numbered since the last time stands."""
@@ -63,11 +60,10 @@ class ChannelSets:
 
 _KNOWN_SQL = "SELECT digest, channel_set FROM channel_set WHERE digest = ANY(%s::bytea[])"
 # In one order: two writers with the same lists never wait in a circle. Where another writer's transaction has just made
-# it, that one's number.
+# one, that one's number.
 _NEW_SQL = """
 INSERT INTO channel_set (channels, digest, code, unit, channel)
-SELECT channels, digest, code::int8[], unit::int8[], channel::int8[]
-FROM unnest(%s::bytea[], %s::bytea[], %s::text[], %s::text[], %s::text[]) AS t(digest, channels, code, unit, channel)
-ORDER BY digest
+SELECT c, h, n::int8[], u::int8[], i::int8[]
+FROM unnest(%b::bytea[], %b::bytea[], %b::text[], %b::text[], %b::text[]) AS t(c, h, n, u, i) ORDER BY h
 ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING digest, channel_set
 """

@@ -173,6 +173,7 @@ class Changes:
         return found
 
 
+# A row that does not fit its channel set is none that the writer made: `verify` finds it, and no page shows it.
 # The head: fixed widths in network order. An array without nulls, as array_send writes it: 20 bytes, then each element
 # after its length. NaN stands for null: no value is NaN.
 _DEVICE_BYTES = 4
@@ -181,9 +182,13 @@ _CHANGED_SQL = """
 SELECT channel_set, int4send(device) || timestamptz_send(observed_at) || timestamptz_send(received_at)
         || timestamptz_send(stored_at) || int2send(flags) || int8send(batch) || int4send(leaf),
     array_send(array_replace(value, NULL, 'NaN')), array_send(validity), array_send(verdict), texts::text
-FROM latest WHERE %(since)s::int8 IS NULL
-    OR stored_at > least(timestamptz '2000-01-01Z' + %(since)s::int8 * interval '1 microsecond', now())
-        - %(overlap)s::float8 * interval '1 second'
+FROM latest JOIN device USING (device) JOIN channel_set AS s USING (channel_set)
+WHERE (%(since)s::int8 IS NULL
+        OR stored_at > least(timestamptz '2000-01-01Z' + %(since)s::int8 * interval '1 microsecond', now())
+            - %(overlap)s::float8 * interval '1 second')
+    AND cardinality(value) = cardinality(s.code)
+    AND coalesce(cardinality(validity), cardinality(s.code)) = cardinality(s.code)
+    AND coalesce(cardinality(verdict), cardinality(s.code)) = cardinality(s.code)
 """
 
 

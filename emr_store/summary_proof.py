@@ -165,7 +165,10 @@ USING (channel_set) WHERE cardinality(s.code) > 0
 
 
 def _minutes_sql(width: int) -> str:
-    """Each minute that differs, and a row without a minute that counts all. By position in the array, as summed up."""
+    """Each minute that differs, and a row without a minute that counts all.
+
+    By position in the array, as it is summed up; but sorted once, and not for the last value of each channel.
+    """
 
     def columns(cell: str) -> str:
         accepted = "FILTER (WHERE coalesce(r.verdict[{i}], 0) = 0)"
@@ -173,20 +176,25 @@ def _minutes_sql(width: int) -> str:
         return f"ARRAY[{', '.join(cells)}]"
 
     return f"""
-WITH computed AS (
-    SELECT r.device, date_trunc('minute', r.observed_at) AS minute, r.channel_set,
+WITH waiting AS (
+    SELECT DISTINCT minute, unnest(devices) AS device FROM minute_touched
+    WHERE minute >= %(first)s AND minute < %(after)s),
+ordered AS (
+    SELECT device, date_trunc('minute', observed_at) AS minute, channel_set, value, verdict
+    FROM report JOIN channel_set s USING (channel_set)
+    WHERE kind = 1 AND observed_at >= %(first)s AND observed_at < %(after)s AND cardinality(s.code) = {width}
+        AND NOT EXISTS (SELECT FROM waiting w WHERE w.device = report.device
+            AND w.minute = date_trunc('minute', observed_at))
+    ORDER BY 1, 2, 3, observed_at, batch, leaf),
+computed AS (
+    SELECT r.device, r.minute, r.channel_set,
         {columns("count({v}) {f}")}::int4[] AS count, {columns("min({v}) {f}")} AS min,
         {columns("max({v}) {f}")} AS max, {columns("avg({v}) {f}")} AS mean,
-        {columns("(array_agg({v} ORDER BY r.observed_at DESC, r.batch DESC, r.leaf DESC) {f})[1]")} AS last
-    FROM report r JOIN channel_set s USING (channel_set)
-    WHERE r.kind = 1 AND r.observed_at >= %(first)s AND r.observed_at < %(after)s AND cardinality(s.code) = {width}
-    GROUP BY 1, 2, 3),
+        {columns("(array_agg({v}) {f})[count(*) {f}]")} AS last
+    FROM ordered r GROUP BY 1, 2, 3),
 kept AS (
     SELECT q.* FROM report_minute q JOIN channel_set s USING (channel_set)
     WHERE q.minute >= %(first)s AND q.minute < %(after)s AND cardinality(s.code) = {width}),
-waiting AS (
-    SELECT DISTINCT minute, unnest(devices) AS device FROM minute_touched
-    WHERE minute >= %(first)s AND minute < %(after)s),
 both_of AS (
     SELECT device, minute, c.device IS NOT NULL AS computed, q.device IS NOT NULL AS kept,
         c.count IS DISTINCT FROM q.count AS count, c.min IS DISTINCT FROM q.min AS min,
@@ -197,8 +205,7 @@ both_of AS (
                 OR coalesce(abs(x - y) > %(tolerance)s * (1 + abs(x)), false)) FROM unnest(c.mean, q.mean) AS u(x, y))
         END AS mean, c.last IS DISTINCT FROM q.last AS last
     FROM computed c FULL JOIN kept q USING (device, minute, channel_set)
-    WHERE NOT EXISTS (SELECT FROM waiting w WHERE w.device = coalesce(c.device, q.device)
-            AND w.minute = coalesce(c.minute, q.minute))
+    WHERE NOT EXISTS (SELECT FROM waiting w WHERE w.device = q.device AND w.minute = q.minute)
         AND NOT EXISTS (SELECT FROM dropped d WHERE d.what = 'report'
             AND coalesce(c.minute, q.minute) >= d.since AND coalesce(c.minute, q.minute) < d.until)
         AND NOT (q.device IS NULL AND EXISTS (SELECT FROM dropped d WHERE d.what = 'report_minute'

@@ -20,6 +20,10 @@ class Bed:
     label: str
     assigned: bool
 
+    def __hash__(self) -> int:
+        """Of the key alone: it is asked for some thousand times a second."""
+        return hash(self.key)
+
 
 ANYONE = Viewer("anyone on this machine")
 

@@ -17,6 +17,7 @@ export async function detail(shown) {
   const list = make("dl"), close = make("button", "", words.close);
   const title = make("h2", "", `${bed.assigned ? bed.label : nameOf(device)} · ${cell.name}`);
   title.id = "detail-title";
+  Object.assign(title, { tabIndex: -1, autofocus: true });  // else a small screen would begin at its end, the button
   const rows = [
     [words.device, [device.name, device.claim, device.id]],
     ...cell.parts.flatMap((part, i) => rowsOf(part, sent[i])),

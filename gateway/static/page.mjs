@@ -3,12 +3,13 @@ import { announce, drawElsewhere } from "/alarms.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { broken, connect, isLost, isServed, now, picture } from "/feed.mjs";
 import { drawLedger } from "/ledger.mjs";
-import { drawBed, makeBed } from "/tile.mjs";
+import { drawBeds } from "/tile.mjs";
 import { age, stamp } from "/time.mjs";
 import { BY_LABEL } from "/values.mjs";
 import { choose, language, words } from "/words.mjs";
 
 const CLOCK_OFF_MS = 5000;
+const unbroken = text => text.replaceAll("-", "\u2011").replaceAll(" ", "\u00a0");  // on one line
 
 // A page that stands still because its script failed would look live: it is covered instead.
 function draw() {
@@ -23,7 +24,7 @@ function draw() {
   if (lost) {
     $("detail").close();
     const why = failed ? words.broken : isServed() ? words.storeAway : words.serverAway;
-    const lines = [words.lost, picture && words.old(stamp(picture.now)), words.look, why, words.again].filter(Boolean);
+    const lines = [words.lost, picture && words.old(unbroken(stamp(picture.now))), words.look, why, words.again].filter(Boolean);
     reconcile($("lost"), lines.map((line, i) => [i, line]), () => make("p"), set);
   }
   $("page").inert = lost;
@@ -33,7 +34,7 @@ function draw() {
 function drawPicture() {
   const order = picture.beds.toSorted((a, b) => b.assigned - a.assigned || BY_LABEL.compare(a.label, b.label));
   const focused = document.activeElement;
-  reconcile($("beds"), order.map(bed => [bed.key, bed]), makeBed, drawBed);
+  drawBeds($("beds"), order);
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   drawElsewhere(draw);
   set($("empty"), order.length ? "" : words.empty);

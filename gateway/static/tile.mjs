@@ -6,10 +6,37 @@ import { moment } from "/time.mjs";
 import { cells, colour, isSilent, judge, metric, nameOf, newest, unitOf } from "/values.mjs";
 import { language, words } from "/words.mjs";
 
-export const makeBed = () => make("article", "bed", make("h2"), make("div", "notes"), make("div"));
+// Of many beds those are drawn with every picture that stand near the window, or whose alarms or devices changed; the
+// others in turns.
+const DRAWN_MAX = 60, TURNS = 10;
+const near = new Set();
+const watch = new IntersectionObserver(entries => {
+  for (const { target, isIntersecting } of entries) {
+    if (isIntersecting && !near.has(target) && target.isConnected) drawBed(target, target.bed);
+    isIntersecting ? near.add(target) : near.delete(target);
+  }
+}, { rootMargin: "50%" });
+let turn = 0;
+
+export function drawBeds(parent, beds) {
+  turn = (turn + 1) % TURNS;
+  let place = 0;
+  reconcile(parent, beds.map(bed => [bed.key, bed]), makeBed, (tile, bed) => {
+    const its = place++ % TURNS === turn || tile.bed !== bed || tile.alerts !== bed.alerts;
+    if (beds.length <= DRAWN_MAX || its || near.has(tile)) drawBed(tile, bed);
+  });
+}
+
+function makeBed() {
+  const tile = make("article", "bed", make("h2"), make("div", "notes"), make("div"));
+  watch.observe(tile);
+  return tile;
+}
+
 const makeDevice = () => make("section", "device", make("p"), make("div", "values"));
 
-export function drawBed(tile, bed) {
+function drawBed(tile, bed) {
+  Object.assign(tile, { bed, alerts: bed.alerts });
   const [title, notes, devices] = tile.children, alerts = byPriority(bed.alerts);
   const names = bed.devices.map(nameOf), silent = bed.devices.filter(isSilent);
   const since = a => `${words.since} ${moment(a.opened_at)}`, several = device => names[1] ? nameOf(device) : "";

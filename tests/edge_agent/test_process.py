@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from adapters.devices import nonin
 from adapters.driver import DeviceDriver
@@ -275,4 +276,27 @@ def test_it_is_not_ready_while_the_oldest_report_has_waited_long(make: Callable[
         await eventually(lambda: edge.not_ready()[-1] == "the oldest report has waited for more than 30 s")
 
     asyncio.run(run())
+    edge.spool.close()
+
+
+def test_a_refusal_is_no_readiness_and_a_contradiction_of_the_log_is_a_note(make: Callable[..., Edge]) -> None:
+    """What the hospital has done wrong holds nothing back; what it refuses does not flow."""
+    edge = make()
+    edge.publisher._sender.refusal = "expired-key"
+    edge.publisher._witness.contradiction = "log-forked"
+    assert edge.not_ready()[-1] == (
+        "the hospital refuses this edge's batches (expired-key): `vitalwire registry edge renew`"
+    )
+    assert edge.notes() == ["log-forked: checkpoints of the hospital's log contradict: `vitalwire edge witness`"]
+    edge.spool.close()
+
+
+def test_what_somebody_must_act_on_is_logged_as_an_error(make: Callable[..., Edge]) -> None:
+    edge = make()
+    with structlog.testing.capture_logs() as logs:
+        for code in ("started", *sorted(process.ALARMS)):
+            edge._emit(code, "why")
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
+        ("started", "info"), ("batches-refused", "error"), ("log-forked", "error"), ("log-shrunk", "error"),
+    ]  # fmt: skip
     edge.spool.close()

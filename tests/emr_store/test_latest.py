@@ -152,6 +152,15 @@ def test_what_was_stamped_before_the_newest_one_seen_is_read_too(store: Store) -
         assert sum(len(rows.device) for rows in changes.read(conn)) == 2
 
 
+def test_a_row_that_does_not_fit_its_channel_set_is_not_shown(store: Store) -> None:
+    store.say(report("one"), report("two"))
+    with store.open() as conn:
+        conn.execute("UPDATE latest SET value = '{1}' WHERE device = (SELECT min(device) FROM device)")
+        assert [len(rows.device) for rows in Changes().read(conn)] == [1]
+        conn.execute("UPDATE latest SET verdict = '{1}'")
+        assert Changes().read(conn) == []
+
+
 def test_everything_is_read_now_and_then(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.say(report("one"), report("two"))
     changes, now_s = Changes(), 100.0

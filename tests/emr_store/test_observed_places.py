@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
+import psycopg
 import pytest
 
-from emr_store import latest, places, roles
-from emr_store.connect import with_role
+from emr_store import latest, places, retention, roles
+from emr_store.connect import open_store_async, with_role
 from schemas.report import Alarm, Kind, Record, RecordKind
+from tests.faults.clusters import Server
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import EDGE, Store, event
 
@@ -114,16 +119,53 @@ def test_one_transaction_may_hold_what_two_edges_say_of_one_device(store: Store)
     assert [row[0] for row in store.rows(FOREIGN)] == [UUID(bytes=OTHER), UUID(bytes=EDGE)]
 
 
-def test_the_writer_and_the_sealer_need_no_more_than_the_writers_rights(store: Store) -> None:
-    store.address = with_role(store.address, roles.WRITER)
-    store.say(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
-    store.say(report(CLAIM, T0_US - 400 * 24 * HOUR_US, [spo2(98)]))  # a month that nobody foresaw
-    assert store.rows("SELECT current_user::text") == [(roles.WRITER,)]
-    with store.open() as conn:
+@pytest.fixture(params=["embedded", pytest.param("timescaledb", marks=pytest.mark.integration)])
+def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """A store whose groups hold: made by a superuser, or of TimescaleDB by a plain login to which the DBA gave them."""
+    if request.param == "embedded":
+        yield Store(request.getfixturevalue("database"))
+        return
+    server = Server(tmp_path, "main")
+    try:
+        server.make()
+        with psycopg.connect(server.address, autocommit=True) as dba:
+            dba.execute("CREATE ROLE plain LOGIN")
+            for group in roles.GROUPS:
+                dba.execute(f"CREATE ROLE {group} NOLOGIN".encode())
+                dba.execute(f"GRANT {group} TO plain".encode())
+            dba.execute("CREATE DATABASE ward OWNER plain")
+        yield Store(f"postgresql://plain@127.0.0.1:{server.port}/ward")
+    finally:
+        server.stop()
+
+
+def test_the_writer_and_the_sealer_need_no_more_than_the_writers_rights(guarded: Store) -> None:
+    guarded.address = with_role(guarded.address, roles.WRITER)
+    guarded.say(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
+    guarded.say(report(CLAIM, T0_US - 400 * 24 * HOUR_US, [spo2(98)]))  # a month that nobody foresaw
+    assert guarded.rows("SELECT current_user::text") == [(roles.WRITER,)]
+    for table in ("report", "seal", "batch_body"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            guarded.rows(f"DELETE FROM {table} RETURNING 1")
+    with guarded.open() as conn:
         places.assign(conn, CLAIM, "ICU-01", since=T0)
-    assert store.seal_log() == 5  # the log's begin, two seals, and the acts of the edge and of the bed
+    assert guarded.seal_log() == 5  # the log's begin, two seals, and the acts of the edge and of the bed
     for size in range(3):  # a checkpoint of the same minute takes the place of the one before
-        store.say(report(CLAIM, T0_US + size * 1_000_000 + 1, [spo2(97)]))
-        assert store.seal_log() == 1
-    assert store.rows("SELECT size FROM checkpoint") == [(8,)]
-    assert store.rows("SELECT count(*) FROM act WHERE statement IS NULL") == [(0,)]
+        guarded.say(report(CLAIM, T0_US + size * 1_000_000 + 1, [spo2(97)]))
+        assert guarded.seal_log() == 1
+    assert guarded.rows("SELECT size FROM checkpoint") == [(8,)]
+    assert guarded.rows("SELECT count(*) FROM act WHERE statement IS NULL") == [(0,)]
+
+
+def test_retention_needs_no_more_than_its_own_rights(guarded: Store) -> None:
+    guarded.say(report(CLAIM, T0_US - 400 * 24 * HOUR_US, [spo2(98)]), report(CLAIM, T0_US, [spo2(97)]))
+    guarded.rows(
+        "UPDATE day_stored SET last_stored_at = now() - interval '9 days' WHERE day < '2026-01-01' RETURNING 1"
+    )
+
+    async def drop() -> list[retention.Dropped]:
+        async with await open_store_async(with_role(guarded.address, roles.RETENTION)) as conn:
+            return await retention.drop_old(conn, retention.Keep(reports=7))
+
+    assert [dropped.what for dropped in asyncio.run(drop())] == ["report"]
+    assert guarded.rows("SELECT value[1] FROM report") == [(97,)]

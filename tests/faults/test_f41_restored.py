@@ -12,7 +12,7 @@ from emr_store.connect import open_store
 from schemas.report import Lane
 from tests.faults import ward
 from tests.faults.clusters import START_S, Server
-from tests.faults.conftest import LONG
+from tests.faults.conftest import by_length
 from tests.faults.oracles import (
     RECOVERY_S,
     Outcome,
@@ -27,14 +27,14 @@ from tests.faults.oracles import (
 from tests.faults.system import System
 
 # Small batches, so that soon there are many that the restored store is sent again.
-SMALL_BATCHES, HISTORY_S = "cut_after_s = 0.02\n", 300 if LONG else 20
-LOST_S = 60 if LONG else 6
-MEANWHILE_S = 10
+SMALL_BATCHES, HISTORY_S = "cut_after_s = 0.02\n", by_length(20, quick=3, long=300)
+LOST_S = by_length(6, quick=3, long=60)
+MEANWHILE_S = by_length(10, quick=3)
 # The goal is a second, which a loaded machine can miss; that new values do not wait for old ones is what fails here.
 LIVE_GOAL_S, LIVE_MAX_S = 1.0, 5.0
 POINT = "yesterday"
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900 if LONG else 400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 
 def test_f41_restored(tmp_path: Path, kafka: str, outcome: Outcome) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from tests.faults import ward
 from tests.faults.clusters import Server, both, caught_up
+from tests.faults.conftest import by_length
 from tests.faults.oracles import RECOVERY_S, Outcome, check_witness, events, settle, stored_batches, until
 
-BEHIND = 10  # batches that the old primary has and the standby has not
+BEHIND = by_length(10, quick=4)  # batches that the old primary has and the standby has not
 ACKNOWLEDGED_S = 3.0  # a receipt for each of them has gone out by then
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]

@@ -9,6 +9,7 @@ import json
 import sys
 import uuid
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -34,6 +35,7 @@ from evidence.seal import seal
 from runtime import keys
 from runtime.clock import ClockWatch, now_us
 from schemas.errors import ConfigError, VitalwireError
+from schemas.report import Lane
 
 HOUSEKEEPING_S = 1.0
 COUNTS_EVERY = 10  # of these
@@ -96,6 +98,7 @@ class Edge:
         self.supervisors = [
             Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
         ]
+        self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
         self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
@@ -154,6 +157,7 @@ class Edge:
             "oldest_waiting_s": round(self._oldest_s(), 1), "waves_lost": figures.waves_lost,
             "clock_offset_ms": self.publisher.clock_offset_ms, **self.publisher.counts,
         }  # fmt: skip
+        counts |= {f"unreceipted:{lane.name.lower()}": count for lane, count in self._unreceipted.items()}
         for supervisor in self.supervisors:
             state = supervisor.state
             counts[f"frames:{state.name}"] = state.frames
@@ -175,6 +179,8 @@ class Edge:
             if not self.publisher.alive:
                 raise VitalwireError("the publisher has ended: the agent ends too, to be started afresh")
             if tick % COUNTS_EVERY == 0:
+                with suppress(VitalwireError):  # a spool that cannot write now: the counts of ten seconds ago
+                    self._unreceipted = await asyncio.to_thread(self.spool.unreceipted_by_lane)
                 self._put_counts()
 
     def _oldest_s(self) -> float:

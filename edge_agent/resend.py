@@ -18,7 +18,10 @@ REFUSED_RETRY_S = 300.0  # at least; the hospital may have renewed the key by th
 DOUBLINGS_MAX = 10
 GIVES_WAY_AFTER = 3  # doublings: a resend that nobody answers makes room for the others for a while
 IN_FLIGHT_BATCHES_MAX = 512
-RESEND_BYTES_MAX = 1 << 20  # of a stream, in flight for another time
+# Of a stream, in flight for another time. The store takes what arrives together in one transaction, in which it holds
+# the stream's row of the ledger: new batches of the stream wait for it.
+RESEND_BYTES_MAX, RESEND_BATCHES_MAX = 1 << 20, 128
+NUMBER_MAX = 2**63 - 1  # SQLite's
 NEVER = math.inf
 
 
@@ -34,9 +37,10 @@ class _Sent:
 class Stream:
     """What was sent of one stream and has no receipt; instants in seconds of any steady clock.
 
-    Resends are found by going through the spool: `after` is the number up to which that is done, `behind` says that it
-    is not at its end. What is in flight stays within `bytes_max` for new batches, RESEND_BYTES_MAX for resends, and
-    IN_FLIGHT_BATCHES_MAX for either: never a storm. A batch that was refused is in neither: it is tried again, slowly.
+    Resends are found by going back through the spool, for what a store has lost it lost last: `before` is the number
+    down to which that is done, `behind` says that it is not at its end. What is in flight stays within `bytes_max` and
+    IN_FLIGHT_BATCHES_MAX for new batches, RESEND_BYTES_MAX and RESEND_BATCHES_MAX for resends: never a storm. A batch
+    that was refused is in neither: it is tried again, slowly.
     """
 
     def __init__(self, bytes_max: int, jitter: Callable[[], float] = random.random) -> None:
@@ -44,17 +48,17 @@ class Stream:
         self._in_flight: dict[int, _Sent] = {}
         self._order = 0
         self._retry_at = NEVER  # the spool is gone through once more
-        self.after, self.behind = 0, True
+        self.before, self.behind = NUMBER_MAX, True
 
     @property
     def capacity(self) -> int:
         """Bytes of new batches that may be sent now; 0: receipts must come first. One always may, however large."""
-        return self._left(self._bytes_max, is_resend=False)
+        return self._left(self._bytes_max, IN_FLIGHT_BATCHES_MAX, is_resend=False)
 
     @property
     def resend_capacity(self) -> int:
         """The same of resends."""
-        return self._left(RESEND_BYTES_MAX, is_resend=True)
+        return self._left(RESEND_BYTES_MAX, RESEND_BATCHES_MAX, is_resend=True)
 
     def is_in_flight(self, number: int) -> bool:
         """Whether it was sent, and neither a receipt nor the time to send it again has come."""
@@ -106,7 +110,7 @@ class Stream:
                 left -= out.size
                 chosen.append(number)
         if not self.behind and self._retry_at <= now:
-            self.after, self.behind, self._retry_at = 0, True, NEVER
+            self.before, self.behind, self._retry_at = NUMBER_MAX, True, NEVER
         return chosen
 
     def forget(self, number: int) -> None:
@@ -115,14 +119,14 @@ class Stream:
 
     def resend_all(self) -> None:
         """Nothing that was sent counts any more: another broker, a wiped one, or another store."""
-        self.after, self.behind, self._retry_at = 0, True, NEVER
+        self.before, self.behind, self._retry_at = NUMBER_MAX, True, NEVER
         self._in_flight.clear()
 
-    def _left(self, bytes_max: int, *, is_resend: bool) -> int:
+    def _left(self, bytes_max: int, batches_max: int, *, is_resend: bool) -> int:
         sizes = [out.size for out in self._in_flight.values() if out.is_resend is is_resend]
         if not sizes:
             return bytes_max
-        return max(bytes_max - sum(sizes), 0) if len(sizes) < IN_FLIGHT_BATCHES_MAX else 0
+        return max(bytes_max - sum(sizes), 0) if len(sizes) < batches_max else 0
 
     def _retry(self, at: float) -> None:
         self._retry_at = min(self._retry_at, at)

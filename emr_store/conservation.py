@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row, dict_row
 
 from emr_store.events import WORDS, edge_counts
-from schemas.report import Kind
+from schemas.report import Kind, Lane
 
 
 class Stream(NamedTuple):
@@ -46,11 +46,12 @@ class Sequence(NamedTuple):
     stored: int
 
 
-_STREAMS_SQL = """
+# Numbers below the highest that came, kept or not.
+_GAPS_OF_STREAM = """(coalesce(upper(kept + quarantined), 1) - 1
+        - coalesce((SELECT sum(upper(r) - lower(r)) FROM unnest(kept + quarantined) AS r), 0))::int8"""
+_STREAMS_SQL = f"""
 SELECT g.edge, e.label, g.spool, g.lane, g.kept::text AS kept,
-    coalesce(upper(g.kept + g.quarantined), 1) - 1 AS last_batch_no,
-    (coalesce(upper(g.kept + g.quarantined), 1) - 1
-        - coalesce((SELECT sum(upper(r) - lower(r)) FROM unnest(g.kept + g.quarantined) AS r), 0))::int8 AS gaps,
+    coalesce(upper(g.kept + g.quarantined), 1) - 1 AS last_batch_no, {_GAPS_OF_STREAM} AS gaps,
     g.reports, g.quarantined_reports, g.accepted, g.missing, g.unmapped, g.doubtful, g.duplicates, g.updated_at
 FROM ledger g LEFT JOIN edge e USING (edge) ORDER BY e.label, g.spool, g.lane
 """
@@ -70,34 +71,39 @@ def sequences(conn: psycopg.Connection) -> list[Sequence]:
 
 
 class _EdgeWaits(msgspec.Struct):
+    """What an edge says of its spool; of batches of a lane without a receipt None where it does not say."""
+
     waiting_reports: int = 0
     unreceipted_batches: int = 0
-    unreceipted_reports: int | None = None  # in these batches; an edge that does not say: any number
+    live: int | None = msgspec.field(name="unreceipted:live", default=None)
+    backfill: int | None = msgspec.field(name="unreceipted:backfill", default=None)
+    waveform: int | None = msgspec.field(name="unreceipted:waveform", default=None)
+    adt: int | None = msgspec.field(name="unreceipted:adt", default=None)
 
-    @property
-    def reports_max(self) -> float:
-        """How many reports may be on their way in its spool."""
-        if self.unreceipted_reports is None:
-            return float("inf") if self.unreceipted_batches else self.waiting_reports
-        return self.waiting_reports + self.unreceipted_reports
+    def let_go(self, lane: Lane, gaps: int) -> int:
+        """How many of the batches that are missing in a lane it does not have any more."""
+        unreceipted = getattr(self, lane.name.lower())
+        return 0 if unreceipted is None else max(0, gaps - unreceipted)
 
 
 def conservation(conn: psycopg.Connection) -> dict[str, int]:
     """The two equations in numbers: said = stored + quarantined + on_the_way + lost + unexplained; values by class.
 
     `said` counts up to the newest report of each device that has come. Of those missing before it, `on_the_way` are as
-    many as may lie in the spool that their edge has now, by its own newest counts: a batch of one stream without a
-    receipt hides no more than it holds. `lost` went with a spool that it has no longer. A quarantined batch says how
-    many reports it holds and not whose: where no later report of its devices has come, their own counts do not speak
-    of it yet. `gaps` and `gap_s` are of the last 24 h: how often and how long edges say that they could not listen,
-    which no count of reports can tell.
+    many as may lie in the spool that their edge has now, by its own newest counts; a batch of one stream without a
+    receipt hides none that is missing in another: of each such batch at least a report is unexplained. `lost` went with
+    a spool that it has no longer. A quarantined batch says how many reports it holds and not whose: where no later
+    report of its devices has come, their own counts do not speak of it yet. `gaps` and `gap_s` are of the last 24 h:
+    how often and how long edges say that they could not listen, which no count of reports can tell.
     """
     names = ("said", "stored", "quarantined", "on_the_way", "lost", "unexplained")
     total = dict.fromkeys(names, 0)
     waits = {edge: _waits(text) for edge, _, text in edge_counts(conn)}
-    for edge, current, stored, quarantined, missing in conn.execute(_SPOOLS_SQL):
+    for edge, current, stored, quarantined, missing, gaps in conn.execute(_SPOOLS_SQL):
         says = waits.get(edge, _EdgeWaits()) if current else _EdgeWaits()
-        on_the_way = int(min(missing, says.reports_max))
+        let_go = sum(says.let_go(Lane(int(lane)), count) for lane, count in gaps.items())
+        on_the_way = missing if says.unreceipted_batches else min(missing, says.waiting_reports)
+        on_the_way = max(0, min(on_the_way, missing - let_go))
         lost = 0 if current else missing
         amounts = (stored + quarantined + missing, stored, quarantined, on_the_way, lost, missing - on_the_way - lost)
         for name, amount in zip(names, amounts, strict=True):
@@ -112,11 +118,12 @@ def _waits(text: str) -> _EdgeWaits:
         return _EdgeWaits()
 
 
-_SPOOLS_SQL = """
+_SPOOLS_SQL = f"""
 SELECT edge, updated_at = max(updated_at) OVER (PARTITION BY edge), stored, quarantined,
-    greatest(said - stored - quarantined, 0)
+    greatest(said - stored - quarantined, 0), gaps
 FROM (SELECT spool, min(edge::text)::uuid AS edge, sum(quarantined_reports)::int8 AS quarantined,
-          max(updated_at) AS updated_at FROM ledger GROUP BY spool) AS g
+          max(updated_at) AS updated_at, jsonb_object_agg(lane, {_GAPS_OF_STREAM}) AS gaps
+      FROM ledger GROUP BY spool) AS g
 LEFT JOIN LATERAL (SELECT coalesce(sum(last), 0)::int8 AS said, coalesce(sum(stored), 0)::int8 AS stored
                    FROM sequence q WHERE q.spool = g.spool) AS q ON true
 """

@@ -25,13 +25,13 @@ class DeviceAlarm(NamedTuple):
 # Of what was said of each condition within a day the newest: a device repeats what is active.
 _DEVICE_ALARMS_SQL = """
 SELECT code, channel, condition, text, priority, coalesce(since, observed_at) AS since, audio_paused
-FROM (SELECT DISTINCT ON (a.code, a.channel, a.condition) a.* FROM device_alarm a JOIN device d USING (device)
-      WHERE d.uuid = %s AND a.observed_at > now() - interval '1 day' AND a.validity & 1024 = 0
+FROM (SELECT DISTINCT ON (a.code, a.channel, a.condition) a.* FROM device_alarm a JOIN device_shown v USING (device)
+      WHERE v.shown_as = %s AND a.observed_at > now() - interval '1 day' AND a.validity & 1024 = 0
       ORDER BY a.code, a.channel, a.condition, a.observed_at DESC, a.batch DESC, a.leaf DESC, a.record DESC) AS newest
 WHERE state = 1 ORDER BY priority DESC, since
 """
 
 
 def active_alarms(conn: psycopg.Connection, device: UUID) -> list[DeviceAlarm]:
-    """The alarms that this device itself says are active."""
+    """The alarms that this device (`DeviceRow.shown_as`) itself says are active."""
     return conn.cursor(row_factory=class_row(DeviceAlarm)).execute(_DEVICE_ALARMS_SQL, (device,)).fetchall()

@@ -153,7 +153,7 @@ class ChannelWords:
             where = f"channel {channel} of device {device}"
             if batch < first_batch:
                 continue
-            result.counts["channel"] += 1
+            result.counts["channel words"] += 1
             if said is None and not damaged:
                 result.add(where, "no report gave it these words")
             elif said is not None and (since_us, words) != (said[0].since_us, said[0].words):

@@ -68,12 +68,12 @@ SELECT DISTINCT ON (d.device, s.code[i], s.channel[i])
     coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals, coalesce(l.validity[i] & 15, 0) AS validity,
     coalesce(l.validity[i] & 128 <> 0, false) AS ambiguous, coalesce(l.verdict[i], 0) AS verdict, l.flags,
     l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
-FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
+FROM latest l JOIN device d USING (device) JOIN device_shown v USING (device) JOIN channel_set s USING (channel_set)
 LEFT JOIN registered_device g ON g.uuid = d.uuid
 LEFT JOIN device_bed_believed b ON b.device = l.device AND b.valid @> l.observed_at
 LEFT JOIN device_edge_believed e ON e.device = l.device AND e.valid @> l.observed_at
 CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
-WHERE s.code[i] <> 0 AND coalesce(d.uuid = %s, true)
+WHERE s.code[i] <> 0 AND coalesce(v.shown_as = %s, true)
 ORDER BY d.device, s.code[i], s.channel[i], least(l.observed_at, l.stored_at) DESC, l.batch DESC, l.leaf DESC
 """
 
@@ -84,21 +84,24 @@ def latest(conn: psycopg.Connection, device: UUID | None = None) -> list[LatestV
 
 
 _LABELS_SQL = """
-SELECT d.uuid, c.code, c.channel, min(coalesce(nullif(c.label, ''), nullif(c.words ->> 'label', ''),
+SELECT v.shown_as, c.code, c.channel, min(coalesce(nullif(c.label, ''), nullif(c.words ->> 'label', ''),
     nullif(c.words ->> 'body_site', ''), nullif(c.words ->> 'handle', ''), nullif(c.words ->> 'ordinals', '')))
-FROM channel c JOIN device d USING (device) GROUP BY 1, 2, 3 HAVING count(*) = 1
+FROM channel c JOIN device_shown v USING (device) GROUP BY 1, 2, 3 HAVING count(*) = 1
 """
 
 
 def channel_labels(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], str]:
-    """What people or the sender call each channel (device, code, number); none where two word lists share a number."""
+    """What people or the sender call each channel (device as `DeviceRow.shown_as`, code, number).
+
+    None where two word lists share a number.
+    """
     return {(device, code, channel): label for device, code, channel, label in conn.execute(_LABELS_SQL) if label}
 
 
 # From minute to minute, by the values in the earlier one; of each channel's six newest minutes within a day.
 _INTERVALS_SQL = """
-SELECT d.uuid, s.code[i], s.channel[i], percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
-FROM latest l JOIN device d USING (device) JOIN channel_set s USING (channel_set)
+SELECT v.shown_as, s.code[i], s.channel[i], percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
+FROM latest l JOIN device_shown v USING (device) JOIN channel_set s USING (channel_set)
 CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
 CROSS JOIN LATERAL (
     SELECT extract(epoch FROM lead(minute) OVER (ORDER BY minute) - minute) * 1000 / count AS every_ms

@@ -178,6 +178,18 @@ def stays(conn: psycopg.Connection, device: UUID) -> list[Stay]:
     return [Stay(*row) for row in rows]
 
 
+def believed_edges(conn: psycopg.Connection) -> dict[bytes, frozenset[bytes]]:
+    """Through which edges each registered device is believed now; ids of 16 bytes."""
+    rows = conn.execute(
+        "SELECT uuid, edge FROM registered_device JOIN device USING (uuid) JOIN device_edge_believed USING (device)"
+        " WHERE valid @> clock_timestamp()"
+    ).fetchall()
+    found: dict[bytes, set[bytes]] = {}
+    for uuid, edge in rows:
+        found.setdefault(uuid.bytes, set()).add(edge.bytes)
+    return {uuid: frozenset(edges) for uuid, edges in found.items()}
+
+
 # --- one device, locked ----------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 import psycopg
 
-from emr_store import index_proof, log_proof, registry_proof, row_proof, seal_proof, summary_proof
+from emr_store import alarm_proof, index_proof, log_proof, registry_proof, row_proof, seal_proof, summary_proof
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
 from emr_store.connect import one_moment
 from emr_store.rows import Lot
@@ -21,6 +21,7 @@ from schemas.nomenclature import NOMENCLATURE_HASH
 NEVER_PROVED = (
     "that the devices told the truth",
     "whose patient a value is",
+    "that no alarm is missing: each is signed, and none is in the log",
     "that nothing is missing since the newest checkpoint that somebody outside holds",
     "when the store says that it kept something: that is its own clock, and nobody signed it",
     "that the people whom acts name did them: until they have keys of their own the platform signs for them",
@@ -45,7 +46,7 @@ def verify(
        they and what validation found of them stand in their seal; every leaf of a seal has its batch.
     5. Validation: computed again from the bytes.
     6. Rows: every column of every row that people read; rows that no report stands behind; waves, alarms, settings,
-       lists of channels and their words.
+       lists of channels and their words; the platform's own alarms.
     7. Minutes: computed again from the rows.
     8. Latest values: each is the newest row.
     9. Registry and ledger: keys stand under their own ids; registrations, beds and labels have their acts; the ledger's
@@ -95,6 +96,7 @@ class _Run:
 
         # 4 to 8.
         self._batches_and_rows(edges, first_batch, first_seal)
+        alarm_proof.check_alarms(conn, summary_proof.begin_of(conn, first_batch), platform, result)
 
         # 9. Registry.
         self._registry(acts)
@@ -134,11 +136,11 @@ class _Run:
         else:
             row = self._conn.execute("SELECT min(batch) FROM batch WHERE stored_at >= %s", (since,)).fetchone()
         first: int = NUMBER_MAX if row is None or row[0] is None else row[0]
-        counted = self._conn.execute("SELECT count(*), min(batch), max(batch) FROM batch WHERE batch < %s", (first,))
-        count, low, high = counted.fetchone() or (0, None, None)
-        if not count:
+        before = self._conn.execute("SELECT min(batch), max(batch) FROM batch WHERE batch < %s", (first,))
+        low, high = before.fetchone() or (None, None)
+        if low is None:
             return NUMBER_MIN
-        self._result.not_proved.append(f"{count} batches stored before: {low} to {high} were not looked at")
+        self._result.not_proved.append(f"batches {low} to {high}: they were stored before, and were not looked at")
         return first
 
     def _batches_and_rows(self, edges: KeyRing, first_batch: int, first_seal: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import msgspec
 import psycopg
 
 from emr_store.verification import Verification
@@ -44,6 +46,64 @@ class _Through(NamedTuple):
     act_id: bytes
 
 
+class _Registration(msgspec.Struct):
+    """What an act `edge.register` says; unknown details of a later program are passed over, here and below."""
+
+    edge: str
+    label: str
+    key_id: str
+    valid_until: datetime | None
+
+
+class _Renewal(msgspec.Struct):
+    """What an act `key.renew` says."""
+
+    edge: str
+    key_id: str
+    valid_until: datetime | None
+    older_keys: list[str]
+    older_valid_until: datetime
+
+
+class _Revocation(msgspec.Struct):
+    """What an act `key.revoke` says."""
+
+    keys: list[str]
+
+
+class _Placement(msgspec.Struct):
+    """What the acts `device.assign`, `device.move` and `device.release` say; `bed` None: from then on at none."""
+
+    device: str
+    since: datetime
+    bed: str | None = None
+    name: str | None = None
+    edge: str | None = None
+
+
+class _Renaming(msgspec.Struct):
+    """What an act `device.rename` says."""
+
+    device: str
+    name: str
+
+
+class _Agreement(msgspec.Struct):
+    """What an act `device.agree` says."""
+
+    device: str
+    edge: str
+    since: datetime | None
+
+
+class _Labelling(msgspec.Struct):
+    """What an act `channel.label` says."""
+
+    device: str
+    channel: int
+    label: str
+
+
 @dataclass
 class Registry:
     """What the acts of people come to, one after the other."""
@@ -52,75 +112,76 @@ class Registry:
     keys: dict[bytes, _Key] = field(default_factory=dict)
     revoked: set[bytes] = field(default_factory=set)
     devices: dict[str, tuple[str | None, bytes]] = field(default_factory=dict)  # name, act
-    stays: list[_Stay] = field(default_factory=list)
-    through: list[_Through] = field(default_factory=list)
+    stays: defaultdict[str, list[_Stay]] = field(default_factory=lambda: defaultdict(list))
+    through: defaultdict[str, list[_Through]] = field(default_factory=lambda: defaultdict(list))
     channel_labels: dict[tuple[str, int], str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, acts: Sequence[Act]) -> Registry:
-        """The acts in the order in which they were done."""
+    def of(cls, acts: Sequence[Act], result: Verification) -> Registry:
+        """The acts in the order in which they were done; one that cannot be read is a finding."""
         registry = cls()
         for act in sorted(acts, key=lambda act: act.at_us):
-            registry._apply(act, act.details, _EPOCH + timedelta(microseconds=act.at_us))
+            try:
+                registry._apply(act, _EPOCH + timedelta(microseconds=act.at_us))
+            except (msgspec.ValidationError, ValueError, OverflowError) as error:
+                result.add(f"act {act.act_id.hex()[:16]} ({act.kind})", f"what it says cannot be read: {error}")
         return registry
 
-    def _apply(self, act: Act, details: dict[str, Any], at: datetime) -> None:
+    def _apply(self, act: Act, at: datetime) -> None:
         match act.kind:
             case "edge.register":
-                self.labels[details["edge"]] = details["label"]
-                ident = bytes.fromhex(details["key_id"])
-                self.keys.setdefault(ident, _Key(details["edge"], _moment(details["valid_until"])))
+                registration = msgspec.convert(act.details, _Registration)
+                self.labels[registration.edge] = registration.label
+                key = _Key(registration.edge, registration.valid_until)
+                self.keys.setdefault(bytes.fromhex(registration.key_id), key)
             case "key.renew":
-                ident = bytes.fromhex(details["key_id"])
-                self.keys.setdefault(ident, _Key(details["edge"], _moment(details["valid_until"])))
-                for older in details["older_keys"]:
-                    self.keys[bytes.fromhex(older)] = _Key(details["edge"], _moment(details["older_valid_until"]))
+                renewal = msgspec.convert(act.details, _Renewal)
+                key = _Key(renewal.edge, renewal.valid_until)
+                self.keys.setdefault(bytes.fromhex(renewal.key_id), key)
+                for older in renewal.older_keys:
+                    self.keys[bytes.fromhex(older)] = _Key(renewal.edge, renewal.older_valid_until)
             case "key.revoke":
-                self.revoked |= {bytes.fromhex(ident) for ident in details["keys"]}
+                revocation = msgspec.convert(act.details, _Revocation)
+                self.revoked |= {bytes.fromhex(ident) for ident in revocation.keys}
             case "device.assign" | "device.move" | "device.release":
-                self._place(act, details, at)
+                self._place(act, msgspec.convert(act.details, _Placement), at)
             case "device.rename":
-                _, registered = self.devices.get(details["device"], (None, b""))
-                self.devices[details["device"]] = (details["name"], registered)
+                renaming = msgspec.convert(act.details, _Renaming)
+                _, registered = self.devices.get(renaming.device, (None, b""))
+                self.devices[renaming.device] = (renaming.name, registered)
             case "device.agree":
-                since = _moment(details["since"])
-                self._believe(_Through(details["device"], details["edge"], since, at, None, act.act_id))
+                agreed = msgspec.convert(act.details, _Agreement)
+                self._believe(_Through(agreed.device, agreed.edge, agreed.since, at, None, act.act_id))
             case "channel.label":
-                self.channel_labels[details["device"], details["channel"]] = details["label"]
+                labelling = msgspec.convert(act.details, _Labelling)
+                self.channel_labels[labelling.device, labelling.channel] = labelling.label
 
-    def _place(self, act: Act, details: dict[str, Any], at: datetime) -> None:
-        device, since = details["device"], datetime.fromisoformat(details["since"])
+    def _place(self, act: Act, placement: _Placement, at: datetime) -> None:
+        device, since = placement.device, placement.since
         if device not in self.devices:
-            self.devices[device] = (details.get("name"), act.act_id)
-        elif details.get("name"):
-            self.devices[device] = (details["name"], self.devices[device][1])
-        if "edge" in details:
-            self._believe(_Through(device, details["edge"], None, at, None, act.act_id))
+            self.devices[device] = (placement.name, act.act_id)
+        elif placement.name:
+            self.devices[device] = (placement.name, self.devices[device][1])
+        if placement.edge is not None:
+            self._believe(_Through(device, placement.edge, None, at, None, act.act_id))
         kept: list[_Stay] = []
-        for stay in self.stays:
-            believed = stay.device == device and stay.recorded_until is None
-            if not believed or (stay.until is not None and stay.until <= since):
+        for stay in self.stays[device]:
+            if stay.recorded_until is not None or (stay.until is not None and stay.until <= since):
                 kept.append(stay)
                 continue
             kept.append(stay._replace(recorded_until=at))
             if stay.since < since:
                 kept.append(_Stay(device, stay.bed, stay.since, since, at, None, act.act_id))
-        self.stays = kept
-        if "bed" in details:
-            self.stays.append(_Stay(device, details["bed"], since, None, at, None, act.act_id))
+        if placement.bed is not None:
+            kept.append(_Stay(device, placement.bed, since, None, at, None, act.act_id))
+        self.stays[device] = kept
 
     def _believe(self, now: _Through) -> None:
-        self.through = [
-            each._replace(recorded_until=now.recorded_since)
-            if (each.device, each.edge, each.recorded_until) == (now.device, now.edge, None)
-            else each
-            for each in self.through
-        ]
-        self.through.append(now)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+        known = self.through[now.device]
+        for index, each in enumerate(known):
+            if each.edge == now.edge and each.recorded_until is None:
+                known[index] = each._replace(recorded_until=now.recorded_since)
+        known.append(now)
 
 
 def check_key_ids(conn: psycopg.Connection, result: Verification) -> None:
@@ -141,7 +202,7 @@ def check_registry(conn: psycopg.Connection, acts: Sequence[Act], result: Verifi
             "who registered edges and devices, and which bed a device is at: no acts are kept of it"
         )
         return
-    registry = Registry.of(acts)
+    registry = Registry.of(acts, result)
     _check_edges(conn, registry, result)
     _check_devices(conn, registry, result)
     _check_places(conn, registry, result)
@@ -191,7 +252,7 @@ def _check_devices(conn: psycopg.Connection, registry: Registry, result: Verific
 def _check_places(conn: psycopg.Connection, registry: Registry, result: Verification) -> None:
     kept = {_Stay(*row)._replace(act_id=bytes(row[6])) for row in conn.execute(_STAYS_SQL)}
     result.counts["device_bed"] += len(kept)
-    expected = set(registry.stays)
+    expected = {stay for stays in registry.stays.values() for stay in stays}
     for stay in sorted(kept - expected, key=str):
         result.add(f"device {stay.device} at bed {stay.bed} since {_text(stay.since)}", "no act in the log says so")
     for stay in sorted(expected - kept, key=str):
@@ -199,7 +260,7 @@ def _check_places(conn: psycopg.Connection, registry: Registry, result: Verifica
         result.add(f"device {stay.device} at bed {stay.bed} since {_text(stay.since)}", what)
     through = {_Through(*row)._replace(act_id=bytes(row[5])) for row in conn.execute(_THROUGH_SQL)}
     result.counts["device_edge"] += len(through)
-    wanted = set(registry.through)
+    wanted = {each for edges in registry.through.values() for each in edges}
     for each in sorted(through - wanted, key=str):
         result.add(f"device {each.device} through edge {each.edge}", "no act in the log agreed to it")
     for each in sorted(wanted - through, key=str):

@@ -78,7 +78,7 @@ class Numbers:
         self._device: dict[bytes, int] = {}
         for number, uuid, edge in conn.execute("SELECT device, uuid_send(uuid), uuid_send(edge) FROM device"):
             self._device[bytes(uuid) + (bytes(edge) if self._by_edge else b"")] = number
-        self._channel_set = {
+        self._channel_set: dict[bytes, int] = {
             bytes(channels): number
             for number, channels in conn.execute("SELECT channel_set, channels FROM channel_set")
         }
@@ -237,7 +237,7 @@ def _plain(name: str, field: bytes | None, width: int) -> object:
 def _int2_array(field: bytes) -> list[int | None]:
     values: list[int | None] = []
     at = 20
-    while at < len(field):
+    while at + _LENGTH.size <= len(field):
         (length,) = _LENGTH.unpack_from(field, at)
         at += 4
         values.append(None if length == _NULL_LENGTH else int.from_bytes(field[at : at + length], signed=True))

@@ -157,9 +157,9 @@ def check_accounted(
     """Step 4, the other way round: every leaf of every seal speaks of a batch that is kept."""
     places.close(NUMBER_MAX)
     without = conn.execute(
-        "SELECT seal, octet_length(leaves) FROM seal s WHERE seal >= %s"
-        " AND NOT EXISTS (SELECT FROM batch b WHERE b.seal = s.seal)",
-        (first_seal,),
+        "SELECT seal, octet_length(leaves) FROM seal s WHERE seal >= %(first)s"
+        " AND NOT EXISTS (SELECT FROM batch b WHERE b.seal = s.seal AND b.seal >= %(first)s)",
+        {"first": first_seal},
     )
     open_places = {seal: set(range(size // _HASH_BYTES)) for seal, size in without.fetchall()} | places.open
     numbers = sorted(open_places)

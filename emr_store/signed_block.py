@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-import zstandard
-
 from evidence.block_seal import read_seal, validation_leaf
 from evidence.seal import batch_id
 from schemas.batch import Header, Table
@@ -94,9 +92,10 @@ class BlockBatch:
         """Its records among the block's."""
         return slice(*self.signed.first_record[self.index : self.index + 2])
 
-    def compressed_validation(self) -> bytes:
-        """As `batch_body` keeps it."""
-        return zstandard.ZstdCompressor(level=1).compress(self.signed.validations[self.index])
+    @property
+    def validation(self) -> bytes:
+        """What was said of it: `Block.validations`."""
+        return self.signed.validations[self.index]
 
 
 def batches_of(blocks: Sequence[SignedBlock]) -> list[BlockBatch]:

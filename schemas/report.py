@@ -10,7 +10,7 @@ import re
 import uuid
 from enum import IntEnum, IntFlag
 from functools import lru_cache
-from hashlib import sha256
+from hashlib import md5, sha256
 
 import msgspec
 
@@ -248,6 +248,14 @@ class Report(msgspec.Struct, frozen=True, gc=False):
 def device_id(claim: str) -> uuid.UUID:
     """The id of the device that claims to be `claim` (`eui64:…`, `site:vendor:serial`, `sender/field=value`)."""
     return uuid.uuid5(DEVICE_NAMESPACE, claim)
+
+
+def heard_as(device: uuid.UUID, edge: uuid.UUID) -> uuid.UUID:
+    """The id by which screens and alarms tell apart what an edge says of a device that is not its own.
+
+    The view `device_shown` (emr_store/migrations/0005_places.sql) computes the same.
+    """
+    return uuid.UUID(bytes=md5(f"{device}{edge}".encode(), usedforsecurity=False).digest())
 
 
 def decimal_parts(text: str) -> tuple[int, int] | None:

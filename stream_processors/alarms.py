@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 from prometheus_client import Counter
 
-from emr_store import alerts
+from emr_store import alerts, places
 from emr_store.connect import open_store, open_store_async
 from emr_store.signed_block import SignedBlock
 from evidence.alarm import read_open_set, read_transition, sign_open_set, sign_transition
@@ -22,6 +22,7 @@ from schemas.errors import LayoutError
 from schemas.transition import OpenSet, Transition, TransitionKind
 from stream_processors import alert
 from stream_processors.alert import OpenEpisodes, StoredEpisode
+from stream_processors.device_edges import BelievedEdges, believed_apart
 from stream_processors.signed_message import open_message
 from stream_processors.stage import Message, Output, Send
 
@@ -45,6 +46,7 @@ class Alarms:
     ) -> None:
         self._limits, self._key, self._load, self._clock_us = limits, key, load, clock_us
         self.episodes: OpenEpisodes = {}
+        self._believed: BelievedEdges = {}  # as the registry said when episodes were last compared
         self._loaded = False
         self._loading = asyncio.Lock()
         self._uncompared = asyncio.Event()  # with the database, since they were loaded
@@ -69,7 +71,7 @@ class Alarms:
         await self.loaded()
         blocks = [block for message in lot if (block := self._block(message)) is not None]
         following = {device: dict(episodes) for device, episodes in self.episodes.items()}
-        self._next = alert.evaluate(blocks, self._limits, following, self._clock_us())
+        self._next = alert.evaluate(blocks, self._limits, following, self._clock_us(), self._believed)
         return self._outputs(self._next, following)
 
     def sent(self) -> None:
@@ -85,9 +87,15 @@ class Alarms:
         """Compare the open episodes with the database's once. Raises while the store or the broker is away."""
         await self.loaded()
         known = [episode.id for episodes in self.episodes.values() for episode in episodes.values()]
-        stored, resolved = await asyncio.to_thread(_stored, conninfo, known)
+        stored, resolved, self._believed = await asyncio.to_thread(_stored, conninfo, known)
         transitions = alert.reconcile(
-            self.episodes, stored, resolved, self._limits, self._resolved_here, self._clock_us()
+            self.episodes,
+            stored,
+            resolved,
+            self._limits,
+            self._resolved_here,
+            self._clock_us(),
+            believed_apart(self._believed),
         )
         await send(self._outputs(transitions, self.episodes))
         self._note(transitions)
@@ -137,13 +145,13 @@ class Alarms:
         return opened if isinstance(opened, SignedBlock) else None
 
 
-def _stored(conninfo: str, known: Sequence[str]) -> tuple[list[StoredEpisode], set[str]]:
-    """The episodes that are open in the database, and those of the known ones that are resolved there."""
+def _stored(conninfo: str, known: Sequence[str]) -> tuple[list[StoredEpisode], set[str], BelievedEdges]:
+    """The episodes that are open in the database, those of the known ones that are resolved there, and the registry."""
     with open_store(conninfo) as conn:
         stored = [
             StoredEpisode(found.device.bytes, alerts.as_episode(found)) for found in alerts.open_now(conn)
         ]  # fmt: skip
-        return stored, alerts.resolved_of(conn, known)
+        return stored, alerts.resolved_of(conn, known), places.believed_edges(conn)
 
 
 def open_episodes(messages: Sequence[bytes], public_der: bytes) -> OpenEpisodes:

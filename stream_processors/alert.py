@@ -12,8 +12,9 @@ beyond the limit too confirms it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,6 +28,7 @@ from schemas.block import Block, ReportFlag, Verdict
 from schemas.nomenclature import METRIC_BY_CODE, comparable_units
 from schemas.report import COMPARATOR_BITS, COMPARATORS, Mark, RecordKind
 from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
+from stream_processors.device_edges import BelievedEdges, alarming_devices
 
 _NAMESPACE = uuid.UUID("4f6f1f1c-5d6b-5a0e-8f0b-616c65727473")
 DEVICES_MAX = 10_000  # that have an open episode
@@ -83,19 +85,24 @@ def sides(limits: Sequence[Limit]) -> Iterator[LimitSide]:
 
 
 def evaluate(
-    blocks: Sequence[SignedBlock], limits: Sequence[Limit], open_episodes: OpenEpisodes, now_us: int
-) -> list[Transition]:
-    """Transitions that these blocks cause, in order; `open_episodes` is kept up to date."""
+    blocks: Sequence[SignedBlock], limits: Sequence[Limit], open_episodes: OpenEpisodes, now_us: int,
+    believed_edges: BelievedEdges = MappingProxyType({}),
+) -> list[Transition]:  # fmt: skip
+    """Transitions that these blocks cause, in order; `open_episodes` is kept up to date.
+
+    What an edge says that is not believed of a device opens and ends episodes of its own (`device_edges`).
+    """
     out: list[Transition] = []
     for signed in blocks if limits else ():
         table, block = Table.join(signed.tables), signed.block
         accepted = (block.verdicts == Verdict.ACCEPTED) | (block.verdicts == Verdict.ACCEPTED_BOUND)
         believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & accepted
         age_us = _age_us(signed, table, now_us)
+        device = alarming_devices(signed, table, believed_edges)
         for side in sides(limits):
             code = side.limit.code
             compared = believed & (table.code == code) & np.isin(table.unit, _compared(code))
-            out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes, age_us)
+            out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes, age_us, device)
     return out
 
 
@@ -127,8 +134,9 @@ def _beyond_and_within(table: Table, values: _Array, records: _Array, side: Limi
 
 
 def _transitions(
-    table: Table, block: Block, records: _Array, side: LimitSide, open_episodes: OpenEpisodes, age_us: _Array
-) -> list[Transition]:
+    table: Table, block: Block, records: _Array, side: LimitSide, open_episodes: OpenEpisodes, age_us: _Array,
+    devices: _Array,
+) -> list[Transition]:  # fmt: skip
     """One side over one block: values are looked at singly only where the limit is crossed or an episode open."""
     values = block.values[records]
     beyond, within = _beyond_and_within(table, values, records, side)
@@ -141,7 +149,7 @@ def _transitions(
     if not beyond.any() and not open_now:
         return []
     reports = table.report_of_record[records]
-    names = np.concatenate([_octets(table.device[reports], 16), _octets(table.channel[records], 4)], axis=1)
+    names = np.concatenate([_octets(devices[reports], 16), _octets(table.channel[records], 4)], axis=1)
     names, moments = names.view(f"V{NAME_BYTES}")[:, 0], table.observed_at_us[reports]
     wanted = np.concatenate([names[beyond], np.frombuffer(b"".join(open_now), names.dtype)])
     concerned = np.isin(names, wanted) & (beyond | within)
@@ -149,7 +157,7 @@ def _transitions(
     for i in np.flatnonzero(concerned)[np.argsort(moments[concerned], kind="stable")].tolist():
         report, record = int(reports[i]), int(records[i])
         compared = _Compared(
-            device=table.device[report].tobytes(),
+            device=devices[report].tobytes(),
             condition=side.condition(int(table.channel[record])),
             priority=side.limit.priority,
             beyond=bool(beyond[i]),
@@ -282,13 +290,14 @@ class StoredEpisode(NamedTuple):
 
 def reconcile(
     open_episodes: OpenEpisodes, stored_open: Sequence[StoredEpisode], stored_resolved: set[str],
-    limits: Sequence[Limit], resolved_here: Mapping[str, object], now_us: int,
+    limits: Sequence[Limit], resolved_here: Mapping[str, object], now_us: int, believed_apart: Collection[bytes] = (),
 ) -> list[Transition]:  # fmt: skip
     """Compare what is open here with what the database says; `open_episodes` is kept up to date.
 
     An episode that the database has as resolved is dropped here, one that is open there and unknown here is resumed
     (but for `resolved_here`: those ids were resolved a moment ago and are not filed yet). The transitions end what
-    nobody could end any more: an episode beside another of the same condition, and one whose limit is gone.
+    nobody could end any more: an episode beside another of the same condition, one whose limit is gone, and one of
+    `believed_apart`, ids by which an edge's words rang before a person agreed to them.
     """
     for device, episodes in list(open_episodes.items()):
         left = {condition: e for condition, e in episodes.items() if e.id not in stored_resolved}
@@ -309,8 +318,13 @@ def reconcile(
     limited = list(sides(limits))
     for device, episodes in list(open_episodes.items()):
         for condition, episode in list(episodes.items()):
-            if not any(side.concerns(condition) for side in limited):
+            transition = None
+            if device in believed_apart:
+                message = "its edge is believed now"
+                transition = _ended(device, episode, by="platform", message=message, now_us=now_us)
+            elif not any(side.concerns(condition) for side in limited):
                 transition = _ended(device, episode, by="configuration", message="no limit any more", now_us=now_us)
+            if transition is not None:
                 apply(transition, open_episodes)
                 out.append(transition)
     return out

@@ -10,12 +10,12 @@ from tests.catalogues import table
 PASSED_ON: dict[str, set[str]] = {
     "edge_agent/bugs.py: what": set(),  # of log_bug, whose calls are looked at
     "edge_agent/process.py: code": set(),  # of _emit, whose calls are looked at
+    "edge_agent/publisher/witness.py: finding.slug": {"log-began", "log-forked", "log-shrunk"},
     "edge_agent/supervisor.py: code": set(),
     "edge_agent/events.py: code": set(),
     "edge_agent/events.py: reason": set(),  # of a rejection
     "edge_agent/spool/leaves.py: reason": set(),
     "edge_agent/spool/spool.py: *self._set_aside": {"spool-damaged", "spool-set-aside"},
-    "edge_agent/publisher/witness.py: finding.slug": {"log-began", "log-forked", "log-shrunk"},
     "edge_agent/supervisor.py: self._back_code": {"gap", "source-restored"},
 }
 

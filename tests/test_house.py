@@ -17,6 +17,7 @@ from schemas import layout
 HOUSE = Path(__file__).parent.parent
 TABLES = {
     "schemas/nomenclature.py": "the nomenclature: one row a line, as the public tables have it",
+    "emr_store/migrations/0003_record.sql": "the schema: one table after another, with what each column means",
 }
 FUNCTION_LINES_MAX, FILE_LINES_MAX = 70, 500
 

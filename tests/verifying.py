@@ -17,10 +17,11 @@ import psycopg
 from numpy.typing import NDArray
 
 from benchmarks.databases import drop_database
-from emr_store import minutes, places, proof, registry
+from emr_store import alerts, minutes, places, proof, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.log import newest_checkpoint
 from emr_store.verification import Verification
+from evidence.alarm import SignedTransition, sign_transition
 from evidence.seal import batch_id
 from evidence.verification import OutsideCheckpoint, Trust
 from schemas.batch import Table
@@ -38,6 +39,7 @@ from schemas.report import (
     Samples,
     device_id,
 )
+from schemas.transition import Condition, ConditionKind, Side, Transition, TransitionKind
 from stream_processors.validate import judge
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, report, sealed
 from tests.storing import Store
@@ -83,6 +85,7 @@ class Ward(Store):
                 self.seal_log(first_us + block * 60 * SECOND_US)
         self.write([self.judge(self.seal(*others(first_us)))])
         self.register()
+        self.alarm()
         self.seal_log(first_us + 3600 * SECOND_US)
         summarise(self.address)
 
@@ -103,6 +106,28 @@ class Ward(Store):
             registry.revoke_edge(conn, edge)
             (channel,) = conn.execute("SELECT channel FROM channel").fetchone() or (None,)
             registry.label_channel(conn, first, channel, "T axilla")
+
+    def alarm(self) -> None:
+        """An episode that is over, and one that is open."""
+        low = Condition(ConditionKind.LIMIT, SPO2, 0, Side.LOW)
+        opened = Transition(
+            id=str(UUID(int=1)), episode=str(UUID(int=11)), kind=TransitionKind.OPENED, at_us=T0_US, by="limits",
+            device=str(device_id(FIRST)), condition=low, priority="high", opened_at_us=T0_US, message="SpO2 89 < 90",
+        )  # fmt: skip
+        resolved = msgspec.structs.replace(
+            opened, id=str(UUID(int=2)), kind=TransitionKind.RESOLVED, at_us=T0_US + 5_000_001, message="in limits"
+        )
+        other = msgspec.structs.replace(opened, id=str(UUID(int=3)), episode=str(UUID(int=13)))
+        signed = [
+            SignedTransition(each, sign_transition(each, self.platform.key_id, self.platform.sign))
+            for each in (opened, resolved, other)
+        ]
+
+        async def run() -> None:
+            async with await open_store_async(self.address) as conn:
+                await alerts.file(conn, signed)
+
+        asyncio.run(run())
 
     def trust(self, *checkpoints: bytes) -> Trust:
         """All that a verifier can be given."""

@@ -25,7 +25,10 @@ NAMES_MAX, ROWS_MAX = 20, 4  # of those who speak; of each table
 
 
 class DeviceNow(NamedTuple):
-    """A device; `heard_at` is when its edge received its newest value, None before the first that has a code."""
+    """A device (`DeviceRow.shown_as`).
+
+    `heard_at` is when its edge received its newest value, None before the first that has a code.
+    """
 
     device: UUID
     name: str
@@ -104,9 +107,9 @@ def _devices(
             name = " ".join(filter(None, (d.bed, d.name))) or d.claim or str(d.uuid)
             name += f" (heard through {d.edge_label or d.edge})" if d.foreign_edge else ""
             lag_s = (v.stored_at - v.received_at).total_seconds() if v else None
-            patience_s = max(SILENT_AFTER_S, SILENT_PAUSES * usual_ms.get(d.uuid, 0) / 1000)
+            patience_s = max(SILENT_AFTER_S, SILENT_PAUSES * usual_ms.get(d.shown_as, 0) / 1000)
             silent = v is None or (now - v.received_at).total_seconds() > patience_s
-            found.append(DeviceNow(d.uuid, name, d.edge, v and v.received_at, lag_s, silent))
+            found.append(DeviceNow(d.shown_as, name, d.edge, v and v.received_at, lag_s, silent))
     return sorted(found, key=lambda d: d.heard_at if d.heard_at and d.silent else NEVER, reverse=True)
 
 

@@ -186,14 +186,14 @@ class Sender:
         capacity = min(stream.resend_capacity, self._resend_capacity())
         if not stream.behind or capacity <= 0:
             return
-        batches = self._spool.unreceipted(lane, stream.after, capacity)
+        batches = self._spool.unreceipted_before(lane, stream.before, capacity)
         stream.behind = bool(batches)
         for number, sealed in batches:
             if self._watch.is_stale or not stream.resend_capacity:
                 return
             if not stream.is_in_flight(number):
                 self._send(lane, stream, number, sealed, is_resend=True)
-            stream.after = number
+            stream.before = number
 
     def _resend_capacity(self) -> int:
         return 0 if self._watch.is_stale else UNACKNOWLEDGED_BEFORE_RESENDS_MAX - self._unacknowledged_bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from edge_agent.spool.quota import Figures
@@ -13,6 +13,10 @@ from schemas.report import Lane
 _UNRECEIPTED = (
     "SELECT batch_no, bytes FROM batch JOIN sealed USING (id)"
     " WHERE unreceipted AND lane = ? AND batch_no > ? ORDER BY batch_no"
+)
+_UNRECEIPTED_BEFORE = (
+    "SELECT batch_no, bytes FROM batch JOIN sealed USING (id)"
+    " WHERE unreceipted AND lane = ? AND batch_no < ? ORDER BY batch_no DESC"
 )
 _NAMED = (
     "SELECT id, size, receipted_at IS NULL, unreceipted FROM batch WHERE lane = ? AND batch_no = ? AND batch_id = ?"
@@ -48,14 +52,32 @@ class ReceiptsTaken:
 
 def unreceipted(db: sqlite3.Connection, lane: Lane, after: int, bytes_max: int) -> list[tuple[int, bytes]]:
     """Numbers and bytes of the batches after `after` that have no receipt, in order: see `Spool.unreceipted`."""
+    return _up_to(db.execute(_UNRECEIPTED, (lane, after)), bytes_max)
+
+
+def unreceipted_before(db: sqlite3.Connection, lane: Lane, before: int, bytes_max: int) -> list[tuple[int, bytes]]:
+    """The same of those before `before`, the newest first."""
+    return _up_to(db.execute(_UNRECEIPTED_BEFORE, (lane, before)), bytes_max)
+
+
+def _up_to(rows: Iterable[tuple[int, bytes]], bytes_max: int) -> list[tuple[int, bytes]]:
+    """One if there is any, and more as long as they have so few bytes together."""
     found: list[tuple[int, bytes]] = []
     size = 0
-    for number, sealed in db.execute(_UNRECEIPTED, (lane, after)):
+    for number, sealed in rows:
         size += len(sealed)
         if found and size > bytes_max:
             break
         found.append((number, sealed))
     return found
+
+
+def unreceipted_by_lane(db: sqlite3.Connection) -> dict[Lane, int]:
+    """How many batches of each lane have no receipt."""
+    counted = dict.fromkeys(Lane, 0)
+    for lane, count in db.execute("SELECT lane, count(*) FROM batch WHERE unreceipted GROUP BY lane"):
+        counted[Lane(lane)] = count
+    return counted
 
 
 def receipted(

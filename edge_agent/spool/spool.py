@@ -154,6 +154,18 @@ class Spool:
         return receipts.unreceipted(db, lane, after, bytes_max)
 
     @_by_the_writer
+    def unreceipted_before(
+        self, db: sqlite3.Connection, lane: Lane, before: int, bytes_max: int
+    ) -> list[tuple[int, bytes]]:
+        """The same of the batches before `before`, the newest first."""
+        return receipts.unreceipted_before(db, lane, before, bytes_max)
+
+    @_by_the_writer
+    def unreceipted_by_lane(self, db: sqlite3.Connection) -> dict[Lane, int]:
+        """How many batches of each lane have no receipt."""
+        return receipts.unreceipted_by_lane(db)
+
+    @_by_the_writer
     def receipted(self, db: sqlite3.Connection, arrived: Sequence[Receipt]) -> ReceiptsTaken:
         """Release what these (verified) receipts are for; what is refused stays as it is."""
         return receipts.receipted(db, self.figures, self.spool_id, arrived, self._now_us())

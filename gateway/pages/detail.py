@@ -40,7 +40,7 @@ def batch(conn: Any, number: str) -> Answer:
 
 
 def _may_see_device(conn: Any, viewer: Viewer, device: UUID) -> bool:
-    row = next((d for d in registry.devices(conn) if d.uuid == device), None)
+    row = next((d for d in registry.devices(conn) if d.shown_as == device), None)
     return may_see(viewer, bed_of(device, row))
 
 

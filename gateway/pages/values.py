@@ -143,18 +143,18 @@ class Values:
         told = (np.abs(every - sent) > EVERY_CHANGE * np.maximum(sent, 0)) & ((every >= 0) | (sent >= 0))
         for i in np.flatnonzero(told.any(axis=1)).tolist():
             of.every_ms[places[i]] = every[i]
-            found.setdefault(i, {})["every"] = _every(every[i])
+            found.setdefault(i, {}).update(every=_every(every[i]))
         unusual = _marks(of.columns, rows)
         flags = rows.flags.tolist()
         for i, place in enumerate(places.tolist()):
             if flags[i] != of.flags.get(place, 0):
                 of.flags[place] = flags[i]
-                found.setdefault(i, {})["flags"] = flags[i]
+                found.setdefault(i, {}).update(flags=flags[i])
             if unusual.get(i) != of.marks.get(place):
                 of.marks.pop(place, None)
                 if i in unusual:
                     of.marks[place] = unusual[i]
-                found.setdefault(i, {})["marks"] = unusual.get(i, {})
+                found.setdefault(i, {}).update(marks=unusual.get(i, {}))
         return found
 
 
@@ -194,18 +194,18 @@ def _marks(columns: Columns, rows: LatestRows) -> dict[int, dict[int, dict[str, 
         marks = int(validity[i, column]) >> 4
         mark: dict[str, Any] = {}
         if word := int(verdict[i, column]):
-            mark["verdict"] = _VERDICTS.get(word, "unknown")
+            mark.update(verdict=_VERDICTS.get(word, "unknown"))
         if state := int(validity[i, column]) & 15:
-            mark["validity"] = state
+            mark.update(validity=state)
         if bound := _BOUNDS.get(Mark(marks & (Mark.LESS | Mark.GREATER | Mark.OR_EQUAL))):
-            mark["bound"] = bound
+            mark.update(bound=bound)
         if marks & Mark.AMBIGUOUS:
-            mark["ambiguous"] = True
+            mark.update(ambiguous=True)
         if large[i, column]:
-            mark["text"] = f"{value[i, column]:g}"
+            mark.update(text=f"{value[i, column]:g}")
         found.setdefault(i, {})[column] = mark
     columns_of_place = {p: column for column, p in enumerate(place.tolist())}
     for (i, record), text in rows.text.items():
         if (at := columns_of_place.get(record)) is not None:
-            found.setdefault(i, {}).setdefault(at, {})["text"] = text
+            found.setdefault(i, {}).setdefault(at, {}).update(text=text)
     return found

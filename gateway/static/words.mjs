@@ -21,7 +21,7 @@ const WORDS = {
     close: "Close", device: "device", code: "code", channel: "channel", ambiguous: "ambiguous",
     deviceAlarms: "alarms of the device", flags: "flags", batch: "batch", leaf: "leaf", edge: "edge",
     observed: "measured", received: "received by the edge", signed: "judged and sealed", storedAt: "stored",
-    place: n => `place ${n} in the chain`,
+    place: n => n === null ? "not in the log yet" : `leaf ${n} of the log`,
     verdicts: {
       accepted: "accepted", accepted_text: "accepted, a text", accepted_samples: "accepted, a waveform",
       accepted_bound: "accepted, a bound: the device says no more than that", accepted_code: "accepted, a code",
@@ -59,7 +59,7 @@ const WORDS = {
     close: "关闭", device: "设备", code: "编码", channel: "通道", ambiguous: "无法区分",
     deviceAlarms: "设备报警", flags: "标记", batch: "批次", leaf: "叶", edge: "边缘",
     observed: "测量", received: "边缘接收", signed: "判定并签封", storedAt: "存储",
-    place: n => `链上第 ${n} 位`,
+    place: n => n === null ? "尚未入日志" : `日志第 ${n} 叶`,
     verdicts: {
       accepted: "已采纳", accepted_text: "已采纳（文本）", accepted_samples: "已采纳（波形）",
       accepted_bound: "已采纳（界限值：设备仅给出范围）", accepted_code: "已采纳（编码）",

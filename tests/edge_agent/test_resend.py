@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from edge_agent.resend import (
     GIVES_WAY_AFTER,
     IN_FLIGHT_BATCHES_MAX,
+    NUMBER_MAX,
     REFUSED_RETRY_S,
+    RESEND_BATCHES_MAX,
     RESEND_BYTES_MAX,
     RESEND_MAX_S,
     Stream,
@@ -79,18 +81,18 @@ def test_a_resend_that_nobody_answers_makes_room_and_is_found_again_later() -> N
     for _ in range(GIVES_WAY_AFTER + 1):
         resend(s, 1, 0, RESEND_BYTES_MAX)
     assert s.resend_capacity == 0
-    s.after = 1
+    s.before = 1
     assert s.due(480) == []
     assert (s.resend_capacity, s.behind) == (RESEND_BYTES_MAX, False)
     assert s.due(480 + RESEND_MAX_S - 1) == []
     assert not s.behind
     s.due(480 + RESEND_MAX_S)
-    assert (s.after, s.behind) == (0, True)
+    assert (s.before, s.behind) == (NUMBER_MAX, True)
 
 
 def test_what_was_refused_takes_no_budget_and_is_tried_again_slowly() -> None:
     s = stream()
-    s.behind, s.after = False, 7
+    s.behind, s.before = False, 7
     send(s, 8, 0)
     s.refused(8, 1)
     s.refused(3, 2)
@@ -98,7 +100,7 @@ def test_what_was_refused_takes_no_budget_and_is_tried_again_slowly() -> None:
     assert s.due(REFUSED_RETRY_S) == []
     assert not s.behind
     assert s.due(1 + REFUSED_RETRY_S) == []
-    assert (s.after, s.behind) == (0, True)
+    assert (s.before, s.behind) == (NUMBER_MAX, True)
     s.behind = False
     s.due(10 * REFUSED_RETRY_S)  # once for all that were refused
     assert not s.behind
@@ -112,13 +114,13 @@ def test_what_failed_is_sent_again_soon() -> None:
     assert s.due(5) == [1]
 
 
-def test_after_another_broker_or_store_all_is_sent_again_in_order() -> None:
+def test_after_another_broker_or_store_all_is_sent_again_the_newest_first() -> None:
     s = stream()
     for n in (1, 2, 3):
         send(s, n, 0)
-    s.after = 3
+    s.before = 3
     s.resend_all()
-    assert (s.after, s.behind, s.capacity, s.due(1e9)) == (0, True, 1000, [])
+    assert (s.before, s.behind, s.capacity, s.due(1e9)) == (NUMBER_MAX, True, 1000, [])
 
 
 def test_capacity_is_bounded_in_bytes_and_batches() -> None:
@@ -132,6 +134,10 @@ def test_capacity_is_bounded_in_bytes_and_batches() -> None:
         assert s.capacity
         send(s, n, 0, 1)
     assert s.capacity == 0
+    for n in range(RESEND_BATCHES_MAX):
+        assert s.resend_capacity
+        resend(s, 1000 + n, 0, 1)
+    assert s.resend_capacity == 0
 
 
 def test_new_batches_and_resends_take_nothing_from_each_other() -> None:
@@ -171,9 +177,9 @@ def test_over_a_broker_that_loses_every_batch_gets_through_and_no_storm_begins(
         for n in again:
             resend(s, n, now, open_batches[n])
         while s.behind and s.resend_capacity:
-            n = min((n for n in open_batches if s.after < n <= cut), default=0)
+            n = max((n for n in open_batches if n < s.before and n <= cut), default=0)
             s.behind = n > 0
-            s.after = n or s.after
+            s.before = n or s.before
             if n and not s.is_in_flight(n):
                 resend(s, n, now, open_batches[n])
                 again.append(n)

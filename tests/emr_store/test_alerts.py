@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from emr_store import alerts
 from emr_store.connect import open_store_async
-from evidence.alarm import SignedTransition
+from evidence.alarm import SignedTransition, read_transition, sign_transition
 from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
 from tests.making import T0_US
 from tests.storing import Store
@@ -31,9 +31,12 @@ def store(database: str) -> Store:
 
 
 def file(store: Store, *transitions: Transition) -> None:
+    key = store.platform
+    signed = [SignedTransition(t, sign_transition(t, key.key_id, key.sign)) for t in transitions]
+
     async def run() -> None:
         async with await open_store_async(store.address) as conn:
-            await alerts.file(conn, [SignedTransition(t, b"statement") for t in transitions])
+            await alerts.file(conn, signed)
 
     asyncio.run(run())
 
@@ -100,6 +103,7 @@ def test_the_oldest_stands_first(store: Store) -> None:
 
 def test_what_was_filed_can_be_shown(store: Store) -> None:
     file(store, OPENED)
-    assert store.rows("SELECT statement, side, code, channel, by FROM alert_transition") == [
-        (b"statement", "low", 150456, 0, "limits")
-    ]
+    ((statement, *shown),) = store.rows("SELECT statement, side, code, channel, by FROM alert_transition")
+    assert shown == ["low", 150456, 0, "limits"]
+    assert isinstance(statement, bytes)
+    assert read_transition(statement, store.platform.public_der).transition == OPENED

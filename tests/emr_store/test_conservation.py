@@ -74,12 +74,9 @@ def equation(store: Store) -> list[int]:
     [
         (None, 0, 3),
         ('{"unreceipted_batches": 1, "waiting_reports": 0}', 3, 0),  # any of them may lie in it
-        (
-            '{"unreceipted_batches": 1, "unreceipted_reports": 2, "waiting_reports": 0}',
-            2,
-            1,
-        ),
-        ('{"unreceipted_batches": 1, "unreceipted_reports": 1, "waiting_reports": 1}', 2, 1),
+        ('{"unreceipted_batches": 1, "unreceipted:live": 1}', 3, 0),
+        ('{"unreceipted_batches": 1, "unreceipted:live": 0, "unreceipted:backfill": 1}', 2, 1),  # it is missing in live
+        ('{"unreceipted_batches": 2, "unreceipted:live": 2}', 3, 0),
         ('{"unreceipted_batches": 0, "waiting_reports": 2}', 2, 1),
         ('{"unreceipted_batches": 0, "waiting_reports": 9}', 3, 0),
         ('{"unreceipted_batches": "many"}', 0, 3),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,9 +12,9 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from emr_store import latest, places, retention, roles
+from emr_store import device_alarms, latest, places, registry, retention, roles
 from emr_store.connect import open_store_async, with_role
-from schemas.report import Alarm, Kind, Record, RecordKind
+from schemas.report import Alarm, AlarmState, Kind, Record, RecordKind, Report, device_id, heard_as
 from tests.faults.clusters import Server
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import EDGE, Store, event
@@ -169,3 +170,29 @@ def test_retention_needs_no_more_than_its_own_rights(guarded: Store) -> None:
 
     assert [dropped.what for dropped in asyncio.run(drop())] == ["report"]
     assert guarded.rows("SELECT value[1] FROM report") == [(97,)]
+
+
+def test_another_edge_changes_no_name_no_alarm_and_no_detail_of_the_monitor(store: Store) -> None:
+    def words(text: str) -> Record:
+        return Record(SPO2, kind=RecordKind.TEXT, channel=7, text=json.dumps({"label": text}))
+
+    def alarm(state: AlarmState, at_us: int) -> Report:
+        return report(CLAIM, at_us, [Record(SPO2, kind=RecordKind.ALARM, alarm=Alarm("low", state=state))], Kind.ALERT)
+
+    now_us = int(datetime.now(UTC).timestamp()) * 1_000_000
+    store.say(report(CLAIM, T0_US, [spo2(97)]), alarm(AlarmState.ACTIVE, now_us - 60_000_000),
+              report(CLAIM, T0_US, [words("left hand")], Kind.DESCRIPTION))  # fmt: skip
+    with store.open() as conn:
+        places.assign(conn, str(device_id(CLAIM)), "ICU-01", since=T0)
+    Store(store.address, OTHER).say(
+        report(CLAIM, T0_US, [spo2(50)]), alarm(AlarmState.INACTIVE, now_us),
+        report(CLAIM, T0_US, [words("right hand")], Kind.DESCRIPTION))  # fmt: skip
+    with store.open() as conn:
+        own, other = (d for d in registry.devices(conn) if d.uuid == device_id(CLAIM))
+        assert (own.shown_as, other.foreign_edge) == (own.uuid, True)
+        assert other.shown_as == heard_as(other.uuid, other.edge)
+        assert places.believed_edges(conn) == {own.uuid.bytes: frozenset({EDGE})}
+        labels = latest.channel_labels(conn)
+        assert [labels[d.shown_as, SPO2, 7] for d in (own, other)] == ["left hand", "right hand"]
+        assert [len(device_alarms.active_alarms(conn, d.shown_as)) for d in (own, other)] == [1, 0]
+        assert [[v.value for v in latest.latest(conn, d.shown_as)] for d in (own, other)] == [[97], [50]]

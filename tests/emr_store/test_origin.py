@@ -55,4 +55,4 @@ def test_the_newest_report_has_a_way(store: Store) -> None:
     with store.open() as conn:
         logged = origin.newest_path(conn)
         assert logged is not None
-        assert logged.position == logged.batch_no  # after the leaf that begins the log
+        assert logged.position == logged.batch_no + 1  # after the log's beginning and the registration of its edge

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import numpy as np
@@ -300,6 +301,20 @@ def test_writers_of_different_streams_never_wait_for_each_other(store: str) -> N
         Writer(first).store(judged(sealed([report()], EDGE_KEY, batch_no=2)), [], NOW_US)
         assert Writer(second).store(judged(other), [], NOW_US).batches == 1
     assert rows(store, "SELECT count(*) FROM batch") == [(3,)]
+
+
+def test_of_two_writers_with_one_batch_one_stores_it(store: str) -> None:
+    message = sealed([report()], EDGE_KEY)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with open_store(store) as first, ThreadPoolExecutor(1) as pool:
+        with first.transaction():
+            assert Writer(first).store(judged(message), [], NOW_US).batches == 1
+            second = pool.submit(write, store, judged(message))  # on its way twice: live, and resent by backfill
+            while rows(store, waits) == [(0,)]:
+                assert not second.done()
+        assert (second.result().batches, second.result().duplicates) == (0, 1)
+    assert rows(store, "SELECT count(*) FROM report") == [(1,)]
+    assert receipts(store) == [(batch_id(message), ReceiptOutcome.STORED)] * 2
 
 
 def test_what_an_edge_is_told_waits_until_it_is_delivered(store: str) -> None:

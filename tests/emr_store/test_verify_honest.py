@@ -60,6 +60,20 @@ def test_two_batches_with_one_number_are_no_finding(ward: Ward) -> None:
     assert said(verify(ward.address)) == []
 
 
+def test_a_spool_put_back_twice_is_no_finding(ward: Ward) -> None:
+    """Its chain forks, and what was cut again comes in any order."""
+    ward.say(vitals(FIRST, T0_US))
+    ward.say(vitals(FIRST, T0_US + 1))
+    number, previous = ward.batch_no, ward.previous
+    ward.say(vitals(FIRST, T0_US + 2))
+    for fork in range(1, 4):
+        ward.batch_no, ward.previous = number, previous
+        again = [ward.seal(vitals(FIRST, T0_US + 10 * fork + at)) for at in range(3)]
+        ward.write([ward.judge(again[1])])
+        ward.write([ward.judge(again[0], again[2])])
+    assert said(verify(ward.address)) == []
+
+
 def test_events_empty_reports_and_odd_moments_are_no_finding(ward: Ward) -> None:
     in_1970, in_2199 = 1_000_000, 7_250_000_000_000_000
     ward.say(event(FIRST, "connected", "ttyUSB0"), event("edge:1", "counts", '{"clock_offset_ms": 5}'))
@@ -160,7 +174,7 @@ def test_since_looks_at_what_was_stored_since(ward: Ward) -> None:
     result = verify(ward.address, since=now - timedelta(hours=1))
     assert said(result) == []
     assert (result.counts["batches"], result.counts["report"], result.counts["seals"]) == (2, 24, 2)
-    assert "2 batches stored before: 1 to 2 were not looked at" in result.not_proved
+    assert "batches 1 to 2: they were stored before, and were not looked at" in result.not_proved
     assert any(line.startswith("the ledger's ranges and sums") for line in result.not_proved)
     ward.rows("UPDATE report SET value[1] = 1 WHERE batch = 2 RETURNING 1")
     assert said(verify(ward.address, since=now - timedelta(hours=1))) == []
@@ -181,7 +195,7 @@ def test_from_a_checkpoint_looks_at_what_came_after_it(ward: Ward) -> None:
     result = verify(ward.address, after=after)
     assert said(result) == []
     assert (result.counts["batches"], result.counts["outside checkpoints"]) == (2, 1)
-    assert "2 batches stored before: 1 to 2 were not looked at" in result.not_proved
+    assert "batches 1 to 2: they were stored before, and were not looked at" in result.not_proved
     assert "1 seals are not in the log yet: their order is not proved" in result.not_proved
     ward.rows("UPDATE log_entry SET leaf_hash = sha256('x') WHERE position = 2 RETURNING 1")
     assert any(f.where == "checkpoint file monday.note" for f in verify(ward.address, after=after).findings)

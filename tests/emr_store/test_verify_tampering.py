@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from benchmarks.databases import drop_database
+from emr_store import acts
 from emr_store.connect import open_store
 from emr_store.verification import Verification
+from evidence.act import Act
 from evidence.block_seal import SEAL_BYTES
 from evidence.log import Frontier
 from evidence.verification import Trust
@@ -75,8 +77,11 @@ def test_an_honest_store_has_no_finding_and_everything_was_looked_at(honest: Hon
     counts = result.counts
     assert (counts["seals"], counts["batches"], counts["report"], counts["values"]) == (11, 20, 364, 1087)
     assert counts["validated again"] == counts["values"]
-    others = ("waveform", "device_alarm", "device_setting", "channel", "latest", "channel_set", "ledger", "device_edge")
-    assert [counts[what] for what in others] == [1, 1, 1, 1, 2, 5, 1, 2]
+    others = (
+        "waveform", "device_alarm", "device_setting", "channel words", "latest", "channel_set", "ledger", "device_edge",
+        "alert_transition",
+    )  # fmt: skip
+    assert [counts[what] for what in others] == [1, 1, 1, 1, 2, 5, 1, 2, 3]
     assert (counts["outside checkpoints"], counts["minutes"] > 4, counts["log entries"]) == (1, True, ENTRIES)
     assert not any("(give" in line or "--" in line for line in result.not_proved)  # all that can be given was
 
@@ -234,6 +239,21 @@ CHANGES = {
         "ledger of edge 45454545, live: it says that {[1,3),[4,21)} are kept, and the batches kept are {[1,21)}",
     ),
     "the ledger's sums": ("UPDATE ledger SET accepted = 0", "its sums of accepted are not those of its batches"),
+    "an alarm's message": (
+        "UPDATE alert_transition SET message = 'SpO2 99' WHERE kind = 'resolved'",
+        "alarm transition 00000000-0000-0000-0000-000000000002 (resolved: SpO2 99): its message is not what was signed",
+    ),
+    "an alarm's priority lowered": (
+        "UPDATE alert_transition SET priority = 'low'", "(opened: SpO2 89 < 90): its priority is not what was signed",
+    ),
+    "an alarm's device": ("UPDATE alert_transition SET device_uuid = gen_random_uuid()", "its device is not what was"),
+    "an alarm forged": (
+        "INSERT INTO alert_transition SELECT gen_random_uuid(), gen_random_uuid(), kind, at, by, device_uuid,"
+        " condition_kind, code, channel, side, priority, opened_at, late, message, statement FROM alert_transition"
+        " WHERE kind = 'resolved'",
+        "its transition is not what was signed",
+    ),
+    "an open alarm forgotten": ("DELETE FROM alert_open", "the list of open episodes does not agree with"),
     "a bed": ("UPDATE device_bed SET bed = 'ICU-09' WHERE bed = 'ICU-03'", "at bed ICU-09 since 2026-01-02"),
     "since when it is at a bed": (
         "UPDATE device_bed SET valid = tstzrange('2026-02-02', upper(valid)) WHERE bed = 'ICU-03'"
@@ -357,6 +377,14 @@ def test_a_strangers_key_under_an_edges_key_id(store: psycopg.Connection, honest
     assert len(found) == 1
     assert found[0].startswith("edge_key ")
     assert "another key stands under this id" in found[0]
+
+
+def test_an_act_that_says_nothing_is_a_finding_and_no_crash(store: psycopg.Connection, honest: Honest) -> None:
+    """Whoever owns the database may have put it before the sealer."""
+    for kind in ("edge.register", "key.renew", "key.revoke", "device.assign", "device.agree", "channel.label"):
+        acts.record(store, Act(kind, "nobody", 2**52, "", {"since": "yesterday"}))
+    found = said(verify(store, honest.trust))
+    assert sum("what it says cannot be read" in finding for finding in found) == 6, found
 
 
 def test_a_database_put_back_is_found_by_a_checkpoint_from_outside(honest: Honest) -> None:

@@ -46,6 +46,7 @@ class Outcome:
     answered_s: float | None = None  # F47: what 95 of 100 answers to the neighbours of bad sources take at the most
     resent_s: float | None = None  # F41, F46: from the fault until all that the store had lost is there again
     live_p99_s: float | None = None  # F41: from the edge to the store, while everything is sent again
+    usual_p99_s: float | None = None  # F41: the same on this machine before the fault
     slowest_alert_s: float | None = None  # F16: from the sender to the topic `alerts`, the database being down
 
 

@@ -48,6 +48,7 @@ def test_f41_restored(tmp_path: Path, kafka: str, outcome: Outcome) -> None:
         with ward.running(tmp_path, kafka, store.address, edge_settings=SMALL_BATCHES) as (system, senders):
             time.sleep(HISTORY_S)
             _cut_as_usual(system)
+            usual_since = datetime.now(UTC)
             store.copy_to("restored")
             flowing(system, senders)
             store.ask(f"SELECT pg_create_restore_point('{POINT}')")
@@ -56,6 +57,7 @@ def test_f41_restored(tmp_path: Path, kafka: str, outcome: Outcome) -> None:
             time.sleep(LOST_S)
             lost = stored_batches(store.address) - has
             assert lost
+            outcome.usual_p99_s = _live_p99_s(system, usual_since)
             store.kill()
             began = time.monotonic()
             restored.recover_to(POINT)

@@ -63,13 +63,17 @@ def test_one_message_goes_all_the_way_and_its_batch_is_released(
         assert values(wire, sender) == [("MDC_ECG_HEART_RATE", 71.5, "/min", 0)]
         eventually(wire.released, LIMIT_S, "a receipt")
         wire.stop("edge")
-        sql = "SELECT sealed, position, edge FROM batch b JOIN seal USING (position) ORDER BY b.lane, batch_no"
+        sql = (
+            "SELECT o.sealed, b.batch_id, b.edge FROM batch b JOIN batch_body o USING (lane, batch)"
+            " ORDER BY b.lane, b.batch_no"
+        )
         kept: list[tuple[Any, ...]] = wire.rows(sql)
         assert all(UUID(bytes=open_sealed(sealed)[0].edge) == wire.edge_id == edge for sealed, _, edge in kept)
         with closing(sqlite3.connect(tmp_path / "spool" / "spool.db")) as spool:
-            sql = "SELECT batch_id, chain_position FROM batch WHERE NOT unreceipted ORDER BY lane, batch_no"
+            sql = "SELECT batch_id FROM batch WHERE NOT unreceipted ORDER BY lane, batch_no"
             released = spool.execute(sql).fetchall()
-        assert released == [(batch_id(sealed), position) for sealed, position, _ in kept][: len(released)]
+        assert released == [(ident,) for _, ident, _ in kept][: len(released)]
+        assert all(batch_id(sealed) == ident for sealed, ident, _ in kept)
         assert released
         assert wire.rows("SELECT sum(quarantined_reports), sum(duplicates) FROM ledger") == [(0, 0)]
         with open_store(database) as conn:

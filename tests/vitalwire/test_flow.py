@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.block import Quarantine
+from evidence.dead_letter import DeadLetter
+from evidence.receipt import ReceiptOutcome
 from schemas.report import Record
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import Store, event
@@ -36,12 +37,16 @@ def test_a_report_is_followed_through_every_stage(store: Store) -> None:
     offsets = [int(m[1]) for line in lines if (m := re.search(r"([+-]\d+) ms", line))]
     assert offsets == [-5, 0, -5, 995, 995]  # as tests.making and tests.storing have it
     assert "batch 2, leaf 0" in lines[3]
-    assert "place 2 in the chain" in lines[4]
+    assert "not in the log yet" in lines[4]
+    store.seal_log()
+    logged, _ = flow(store.address)
+    assert logged
+    assert "leaf 3 of the log" in way(logged).splitlines()[4]
 
 
 def test_the_ledger_names_every_class(store: Store) -> None:
     store.say(report(), report(at_us=T0_US + 1, records=[Record(SPO2, PERCENT, mantissa=250), Record(mantissa=1)]))
-    store.write([], [Quarantine("root", "live.raw", True, store.seal(report()))])
+    store.write([], [DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, store.seal(report()))])
     assert equations(flow(store.address)[1]) == (
         "reports  3 said = 2 stored + 1 quarantined + 0 on the way + 0 lost\n"
         "values   4 = 2 accepted + 1 doubtful + 1 unmapped + 0 missing"

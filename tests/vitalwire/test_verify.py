@@ -65,6 +65,7 @@ def test_what_is_proved_and_what_is_not_can_be_read_aloud(ward: Ward, tmp_path: 
     assert lines[lines.index("Not proved:") + 1 :] == [
         "  that the devices told the truth",
         "  whose patient a value is",
+        "  that no alarm is missing: each is signed, and none is in the log",
         "  that nothing is missing since the newest checkpoint that somebody outside holds",
         "  when the store says that it kept something: that is its own clock, and nobody signed it",
         "  that the people whom acts name did them: until they have keys of their own the platform signs for them",
@@ -114,7 +115,7 @@ def test_from_a_checkpoint_says_what_it_did_not_look_at(ward: Ward, tmp_path: Pa
     ward.seal_log()
     code, text = verify("--from-checkpoint", kept)
     assert code == 0
-    assert "  2 batches stored before: 1 to 2 were not looked at\n" in text
+    assert "  batches 1 to 2: they were stored before, and were not looked at\n" in text
     assert "  1 rows of reports: every column is what their batch says\n" in text
 
 

@@ -95,8 +95,8 @@ def test_killed_after_the_brokers_word_it_sends_the_same_bytes_again(bench: Benc
     hospital.answers = True
     again, publisher = bench.edge("after-the-kill")
     until(lambda: publisher.counts["released"] == 2, "receipts")
-    assert hospital.numbers() == [1, 2, 1, 2]
-    assert hospital.came[:2] == hospital.came[2:]
+    assert hospital.numbers() == [1, 2, 2, 1]
+    assert sorted(hospital.came[:2]) == sorted(hospital.came[2:])
     assert again.spool_id == spool.spool_id
 
 
@@ -161,7 +161,7 @@ def test_after_the_store_was_restored_all_that_is_held_comes_again(bench: Bench)
     put_batches(spool, 1)
     until(lambda: publisher.counts["released"] == 7, "receipts of the new store")
     assert hospital.copies() == {1: 2, 2: 2, 3: 2, 4: 1}
-    assert hospital.by_backfill == [1, 2, 3]
+    assert hospital.by_backfill == [3, 2, 1]  # what was lost, was lost last
     assert "store-changed" in bench.events
 
 
@@ -185,7 +185,7 @@ def test_new_batches_do_not_wait_for_all_that_a_restored_store_wants_again(
         until(lambda number=number: number in hospital.copies(), "a new one has come")  # type: ignore[misc]
     until(lambda: publisher.counts["released"] == 31, "receipts of new ones")
     before = list(hospital.by_backfill)
-    assert before == list(range(1, len(before) + 1))
+    assert before == list(range(20, 20 - len(before), -1))
     assert sum(sealed_bytes[number] for number in before[:-1]) < 3_000
     hospital.silent_for = set()
     for _, number, sealed in hospital.came[:]:

@@ -27,7 +27,10 @@ def test_receipts_release_and_are_held_until_their_time(make: Callable[..., Spoo
     assert [(each.lane, each.batch_no) for each in taken.batches] == [(Lane.LIVE, 2), (Lane.LIVE, 2)]
     assert (taken.unmatched, taken.store_changed) == (2, False)
     assert [n for n, _ in spool.unreceipted(Lane.LIVE, 0, MIB)] == [1, 3]
+    assert spool.unreceipted_before(Lane.LIVE, 2**63 - 1, MIB) == [(3, batches[3]), (1, batches[1])]
+    assert spool.unreceipted_before(Lane.LIVE, 3, 0) == [(1, batches[1])]
     assert (spool.figures.open_batches, spool.figures.held_bytes) == (2, len(batches[2]))
+    assert spool.unreceipted_by_lane() == {Lane.LIVE: 2, Lane.BACKFILL: 0, Lane.WAVEFORM: 0, Lane.ADT: 0}
     clock.us += 99 * SECOND_US
     put(spool, report())
     assert spool.figures.held_bytes

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from evidence.act import LOG_BEGIN
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "edge_agent", "emr_store", "evidence", "gateway", "runtime", "stream_processors", "vitalwire")
 METRIC_TYPES = {"Counter": "counter", "Gauge": "gauge", "Histogram": "histogram", "Summary": "summary"}
@@ -112,6 +114,16 @@ def edge_events() -> tuple[set[str], set[str]]:
     return codes, unknown
 
 
+def act_kinds() -> set[str]:
+    """Kinds of acts that are recorded, the platform's own included."""
+    kinds = {LOG_BEGIN}
+    for _, call in calls("emr_store", "stream_processors", "vitalwire"):
+        place = {"act": 0, "record_change": 1}.get(called(call))
+        if place is not None and len(call.args) > place and (kind := text(call.args[place])) is not None:
+            kinds.add(kind)
+    return kinds
+
+
 def rejection_reasons() -> set[str]:
     """Words that a frame is rejected with."""
     reasons = set()
@@ -120,7 +132,17 @@ def rejection_reasons() -> set[str]:
             argument = call.args[0]
             choices = [argument.body, argument.orelse] if isinstance(argument, ast.IfExp) else [argument]
             reasons |= {reason for choice in choices if (reason := text(choice)) is not None}
-    return reasons
+    return reasons | _encoding_reasons()
+
+
+def _encoding_reasons() -> set[str]:
+    """Words of a report that no batch takes: `adapters.driver.fitting` rejects its frame with them."""
+    source = ast.parse((ROOT / "schemas" / "batch.py").read_text("utf-8"))
+    (encode_report,) = (
+        node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == "encode_report"
+    )
+    raised = [node for node in ast.walk(encode_report) if isinstance(node, ast.Call) and called(node) == "LayoutError"]
+    return {reason for call in raised if (reason := text(call.args[0])) is not None}
 
 
 def table(page: str, heading: str = "") -> list[list[str]]:

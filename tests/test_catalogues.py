@@ -1,8 +1,9 @@
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import pytest
 
 from schemas.report import AlarmKind, AlarmPriority, AlarmState
+from schemas.transition import Side, TransitionKind
 from tests import catalogues
 from tests.catalogues import table
 
@@ -47,6 +48,10 @@ def test_every_reason_of_a_rejection_stands_in_its_catalogue() -> None:
     assert set(first_cells("alarms.md", "Reasons of rejected frames")) == catalogues.rejection_reasons()
 
 
+def test_every_kind_of_act_stands_in_its_catalogue() -> None:
+    assert set(first_cells("places.md", "Acts")) == catalogues.act_kinds()
+
+
 def test_no_code_is_known_to_the_program_alone() -> None:
     unknown = catalogues.log_events()[1] | catalogues.edge_events()[1]
     assert unknown == PASSED_ON.keys()
@@ -55,8 +60,11 @@ def test_no_code_is_known_to_the_program_alone() -> None:
         assert all(f'"{code}"' in source for code in codes)
 
 
-@pytest.mark.parametrize(("field", "words"), [("state", AlarmState), ("priority", AlarmPriority), ("kind", AlarmKind)])
-def test_words_of_alarms_are_those_of_the_schema(field: str, words: type[IntEnum]) -> None:
+@pytest.mark.parametrize(("field", "words"), [
+    ("state", AlarmState), ("priority", AlarmPriority), ("kind", AlarmKind), ("side of a limit", Side),
+    ("transition", TransitionKind),
+])  # fmt: skip
+def test_words_of_alarms_are_those_of_the_schema(field: str, words: type[IntEnum] | type[StrEnum]) -> None:
     (listed,) = (row[1] for row in table("alarms.md", "Alarms of devices and of limits") if row[0] == field)
     assert listed.split(", ") == [word.name.lower() for word in words]
 

@@ -183,8 +183,7 @@ ordered AS (
     SELECT device, date_trunc('minute', observed_at) AS minute, channel_set, value, verdict
     FROM report JOIN channel_set s USING (channel_set)
     WHERE kind = 1 AND observed_at >= %(first)s AND observed_at < %(after)s AND cardinality(s.code) = {width}
-        AND NOT EXISTS (SELECT FROM waiting w WHERE w.device = report.device
-            AND w.minute = date_trunc('minute', observed_at))
+        AND (device, date_trunc('minute', observed_at)) NOT IN (SELECT device, minute FROM waiting)
     ORDER BY 1, 2, 3, observed_at, batch, leaf),
 computed AS (
     SELECT r.device, r.minute, r.channel_set,
@@ -205,7 +204,7 @@ both_of AS (
                 OR coalesce(abs(x - y) > %(tolerance)s * (1 + abs(x)), false)) FROM unnest(c.mean, q.mean) AS u(x, y))
         END AS mean, c.last IS DISTINCT FROM q.last AS last
     FROM computed c FULL JOIN kept q USING (device, minute, channel_set)
-    WHERE NOT EXISTS (SELECT FROM waiting w WHERE w.device = q.device AND w.minute = q.minute)
+    WHERE (device, minute) NOT IN (SELECT device, minute FROM waiting)
         AND NOT EXISTS (SELECT FROM dropped d WHERE d.what = 'report'
             AND coalesce(c.minute, q.minute) >= d.since AND coalesce(c.minute, q.minute) < d.until)
         AND NOT (q.device IS NULL AND EXISTS (SELECT FROM dropped d WHERE d.what = 'report_minute'

@@ -146,20 +146,67 @@ class _Shape:
 
 def read_head(payload: bytes) -> MessageHead:
     """The head of any bytes."""
-    if payload.startswith(_BOM):
-        payload = payload[len(_BOM) :]
-    end = payload.find(b"\r", 0, CACHED_MSH_BYTES_MAX)
-    line = payload[: max(end, 0)]
-    separator = line[3:4]
-    if not line.startswith(b"MSH") or separator not in _SEPARATORS or not line.isascii() or b"\n" in line:
-        head = header(payload)
-        return MessageHead(_Shape(head), head.fields[10] if head else "")
-    fields = line.split(separator)
-    if len(fields) <= 9:
-        return MessageHead(_shape(line), "")
-    control_id = fields[9].decode("ascii")
-    fields[6] = fields[9] = b""
-    return MessageHead(_shape(separator.join(fields)), control_id)
+    return HeadReader().read(payload)
+
+
+class _Known(NamedTuple):
+    """The MSH of the message before: what stands before MSH-7, between it and MSH-10, and after that to the line's end.
+
+    There is no line end but that at the end of `after`, and all of it is ASCII.
+    """
+
+    separator: bytes
+    before: bytes
+    between: bytes
+    after: bytes
+    shape: _Shape
+
+
+class HeadReader:
+    """Reads the heads of one sender's messages: they differ in MSH-7 and MSH-10 alone, and that is all that is read."""
+
+    def __init__(self) -> None:
+        self._known: _Known | None = None
+
+    def read(self, payload: bytes) -> MessageHead:
+        """The head of any bytes."""
+        known = self._known
+        if known is not None and payload.startswith(known.before):
+            begin = payload.find(known.separator, len(known.before)) + len(known.between)
+            end = payload.find(known.separator, begin)
+            if (
+                0 <= end <= CACHED_MSH_BYTES_MAX
+                and payload.startswith(known.between, begin - len(known.between))
+                and payload.startswith(known.after, end)
+                and _is_plain(payload[len(known.before) : end])
+            ):
+                return MessageHead(known.shape, payload[begin:end].decode("ascii"))
+        return self._read_any(payload)
+
+    def _read_any(self, payload: bytes) -> MessageHead:
+        self._known = None
+        if payload.startswith(_BOM):
+            payload = payload[len(_BOM) :]
+        end = payload.find(b"\r", 0, CACHED_MSH_BYTES_MAX)
+        line = payload[: max(end, 0)]
+        separator = line[3:4]
+        if not line.startswith(b"MSH") or separator not in _SEPARATORS or not _is_plain(line):
+            head = header(payload)
+            return MessageHead(_Shape(head), head.fields[10] if head else "")
+        fields = line.split(separator)
+        if len(fields) <= 9:
+            return MessageHead(_shape(line), "")
+        control_id = fields[9].decode("ascii")
+        before, between = separator.join([*fields[:6], b""]), separator.join([b"", *fields[7:9], b""])
+        after = separator.join([b"", *fields[10:]]) + b"\r"
+        fields[6] = fields[9] = b""
+        shape = _shape(separator.join(fields))
+        self._known = _Known(separator, before, between, after, shape)
+        return MessageHead(shape, control_id)
+
+
+def _is_plain(line: bytes) -> bool:
+    return line.isascii() and b"\n" not in line and b"\r" not in line
 
 
 @lru_cache(1024)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from enum import Enum
 
-from adapters.formats.hl7_ack import Answers, MessageHead, read_head
+from adapters.formats.hl7_ack import Answers, HeadReader, MessageHead
 from adapters.session import Moment, Outcome, Piece, Step
 from schemas.layout import FRAME_BYTES_MAX
 
@@ -129,7 +129,7 @@ class MllpSession:
 
     def __init__(self, answers: Answers = "accept", max_frame_bytes: int = FRAME_BYTES_MAX) -> None:
         self._answers: Answers = answers
-        self._framing = _Framing(max_frame_bytes)
+        self._framing, self._heads = _Framing(max_frame_bytes), HeadReader()
         self._next_token = 0
         self._unanswered: dict[int, MessageHead] = {}  # in order
         self._wake_at_s: float | None = None
@@ -182,7 +182,7 @@ class MllpSession:
         """What the framing has cut, as pieces; an acknowledgement is never acknowledged (HL7 2.5.1 section 2.9)."""
         proved, pieces = self._answered(), []
         for data, reason in self._framing.cuts:
-            head = read_head(data)
+            head = self._heads.read(data)
             if head.is_acknowledgement and not reason:
                 self._framing.counts.append("acknowledgement")
             elif head.is_acknowledgement or not answered or (reason == "no-start-block" and not head.is_there):

@@ -7,7 +7,7 @@ from hl7apy.parser import parse_segments
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats.hl7_ack import Answers, MessageHead, _Shape, read_head
+from adapters.formats.hl7_ack import Answers, HeadReader, MessageHead, _Shape, read_head
 from adapters.formats.hl7v2 import Message, header
 from adapters.session import Outcome
 from schemas.errors import FrameError
@@ -223,3 +223,23 @@ def test_an_answer_from_the_cache_is_the_one_built_for_the_message(
         assert found.is_acknowledgement == built.is_acknowledgement
         assert found.is_there == built.is_there
         assert found.answers(outcome, NOW_US, count(1), reason) == built.answers(outcome, NOW_US, count(1), reason)
+
+
+_ODD = st.sampled_from(
+    ["", "A1", "20260501101500", "x|y", "\r", "\n", "é", "\rMSH|^~\\&|", "|", "a" * 600, " ", "\x0b"]
+)
+_ENDS = st.sampled_from(["|P|2.6|||AL|NE\rPID|1\r", "|P|2.6|||AL|NE", "\rPID|1", "|T|2.5\r", "|P|2.6|||AL|NE\n"])
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["MON", "é", "M\rN"]), _ODD, st.sampled_from(["ORU^R01", "ACK"]), _ODD, _ENDS))
+)
+def test_a_sender_s_next_head_is_read_as_if_it_were_the_first(sent: list[tuple[str, ...]]) -> None:
+    reader = HeadReader()
+    for sender, time, kind, ident, end in sent:
+        payload = rf"MSH|^~\&|{sender}|ICU|||{time}||{kind}|{ident}{end}".encode()
+        next_head, first_head = reader.read(payload), read_head(payload)
+        assert next_head.control_id == first_head.control_id
+        assert next_head.is_acknowledgement == first_head.is_acknowledgement
+        answers = [head.answers(KEPT, NOW_US, count(1)) for head in (next_head, first_head)]
+        assert answers[0] == answers[1]

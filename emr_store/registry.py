@@ -28,6 +28,17 @@ class KeyRow(NamedTuple):
     revoked: bool
 
 
+class Renewal(NamedTuple):
+    """What a further key of an edge did to its older ones.
+
+    Those that are valid are so until `older_valid_until` at the longest; `expired_key` had expired, and ends with the
+    renewal now (None: there was none).
+    """
+
+    older_valid_until: datetime
+    expired_key: bytes | None
+
+
 class EdgeRow(NamedTuple):
     """A registered edge with one of its keys."""
 
@@ -95,8 +106,12 @@ def add_edge(
 def renew_edge(
     conn: psycopg.Connection, edge: UUID, public_der: bytes, overlap: timedelta, valid_until: datetime | None = None, *,
     author: Author | None = None,
-) -> datetime:  # fmt: skip
-    """Register a further key of an edge, valid from now; until when its older keys are valid.
+) -> Renewal:  # fmt: skip
+    """Register a further key of an edge, valid from now; what becomes of its older ones.
+
+    Where the newest of them has expired, its end becomes this moment: what the edge went on sealing with it is then
+    admitted for as long as what an expired key had sealed before its end. An older one that another took the place of
+    stays expired.
 
     Raises VitalwireError where the edge is not registered, and where the key is known already.
     """
@@ -112,12 +127,25 @@ def renew_edge(
             " AND valid_until > %s RETURNING key_id",
             (ends, edge, key_id(public_der), ends),
         ).fetchall()
+        expired = _extend_expired_key(conn, edge, key_id(public_der), at)
         acts.record(conn, acts.act(
             "key.renew", author, at, edge=str(edge), key_id=key_id(public_der).hex(),
             valid_until=valid_until and valid_until.isoformat(),
             older_keys=sorted(bytes(row[0]).hex() for row in older), older_valid_until=ends.isoformat(),
+            expired_key=expired and expired.hex(), expired_valid_until=at.isoformat() if expired else None,
         ))  # fmt: skip
-        return ends
+        return Renewal(ends, expired)
+
+
+def _extend_expired_key(conn: psycopg.Connection, edge: UUID, new_key: bytes, at: datetime) -> bytes | None:
+    """Let the newest older key of an edge, where it has expired and is not revoked, end now; which one that was."""
+    row = conn.execute(
+        "UPDATE edge_key SET valid_until = %(at)s WHERE valid_until <= %(at)s AND key_id ="
+        " (SELECT key_id FROM edge_key WHERE edge = %(edge)s AND key_id <> %(new)s AND revoked_at IS NULL"
+        " ORDER BY valid_from DESC, key_id LIMIT 1) RETURNING key_id",
+        {"at": at, "edge": edge, "new": new_key},
+    ).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def _add_key(conn: psycopg.Connection, edge: UUID, public_der: bytes, valid_until: datetime | None) -> bool:

@@ -63,6 +63,8 @@ class _Renewal(msgspec.Struct):
     valid_until: datetime | None
     older_keys: list[str]
     older_valid_until: datetime
+    expired_key: str | None = None
+    expired_valid_until: datetime | None = None
 
 
 class _Revocation(msgspec.Struct):
@@ -140,6 +142,9 @@ class Registry:
                 self.keys.setdefault(bytes.fromhex(renewal.key_id), key)
                 for older in renewal.older_keys:
                     self.keys[bytes.fromhex(older)] = _Key(renewal.edge, renewal.older_valid_until)
+                if renewal.expired_key is not None:
+                    expired = bytes.fromhex(renewal.expired_key)
+                    self.keys[expired] = _Key(renewal.edge, renewal.expired_valid_until)
             case "key.revoke":
                 revocation = msgspec.convert(act.details, _Revocation)
                 self.revoked |= {bytes.fromhex(ident) for ident in revocation.keys}

@@ -74,9 +74,9 @@ class ReportFlag(IntFlag):
 class Block:
     """Sealed batches and what was judged of their reports (flags) and records (verdicts, values).
 
-    `appended_at_us` is when the broker appended each batch to its raw topic. The seal does not cover it: it is the
-    broker's own word, which no signature of ours makes any truer, and whoever could change it on the way could as well
-    hold the whole message back. Alarms alone use it (what is old does not ring), and it is not stored.
+    `appended_at_us` is when the broker appended each batch to its raw topic: its own word, which no signature of ours
+    makes any truer, but which nobody changes once the block is sealed (`evidence.block_seal.travel_hash`). Alarms alone
+    use it (what is old does not ring), and it is not stored.
     """
 
     nomenclature_hash: bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emr_store.signed_block import SignedBlock
-from evidence.block_seal import SEAL_BYTES, BlockSeal, read_seal, validation_root
+from evidence.block_seal import SEAL_BYTES, BlockSeal, read_seal, travel_hash, validation_root
 from evidence.dead_letter import DeadLetter, is_dead_letter, read_dead_letter
 from evidence.seal import batch_id, open_body
 from evidence.statement import Sign
@@ -18,7 +18,7 @@ def sign_block(block: Block, key_id: bytes, sign: Sign, now_us: int) -> bytes:
     headers = [read_header(sealed) for sealed in block.batches]
     validations = block.validations([(header.report_count, header.record_count) for header in headers])
     root = validation_root([batch_id(sealed) for sealed in block.batches], validations)
-    seal = BlockSeal(len(block.batches), now_us, root, block.nomenclature_hash)
+    seal = BlockSeal(len(block.batches), now_us, root, block.nomenclature_hash, travel_hash(block))
     return seal.encode(key_id, sign) + block.encode()
 
 
@@ -44,4 +44,6 @@ def open_message(message: bytes, platform_public_der: bytes) -> SignedBlock | De
     signed = SignedBlock(statement, block, headers, tables)
     if seal.root != merkle_root(signed.leaves):
         raise LayoutError("seal", "another validation")
+    if seal.travel_hash != travel_hash(block):
+        raise LayoutError("seal", "other times or signatures")
     return signed

@@ -13,6 +13,7 @@ from emr_store import registry
 from emr_store.acts import this_user
 from runtime.keys import fingerprint, read_public
 from schemas.errors import VitalwireError
+from stream_processors.validate import KEY_GRACE_US
 from vitalwire.output import cell, console, listed
 from vitalwire.record import Database, Json, Why, connect
 
@@ -20,6 +21,7 @@ app = typer.Typer(help="Which edges are believed.", no_args_is_help=True)
 EdgeId = Annotated[UUID, typer.Argument(help="the id that `vitalwire edge keygen` printed")]
 ValidDays = Annotated[int | None, typer.Option(min=1, max=36_500, help="no end when left out")]
 OVERLAP_DAYS = 30
+DAY_US = 24 * 3600 * 1_000_000
 
 
 @app.command("add")
@@ -53,14 +55,26 @@ def edge_renew(
 
     vitalwire registry edge renew 0b7c2f3e-... --public-key edge-2027.pub --overlap 14
 
-    Then name the new key in the edge's file and start it again, before the overlap is over.
+    Then name the new key in the edge's file and start it again, before the overlap is over. Where the old key has
+    expired already, start the edge with the new one first: what it sealed until the renewal is accepted.
     """
     public = read_public(public_key)
     with connect(database) as conn:
-        ends = registry.renew_edge(
+        renewal = registry.renew_edge(
             conn, edge, public, timedelta(days=overlap), _until(valid_days), author=this_user(why)
         )
-    console.print(cell(f"registered {fingerprint(public)}; older keys end {cell(ends)}"), markup=False)
+    text = f"registered {fingerprint(public)}; older keys that are valid end {cell(renewal.older_valid_until)}"
+    if renewal.expired_key is not None:
+        text += (
+            f"; {_key_words(renewal.expired_key)} had expired: what it sealed until now is accepted for"
+            f" {KEY_GRACE_US // DAY_US} days, what it seals from now on is not"
+        )
+    console.print(cell(text), markup=False)
+
+
+def _key_words(key_id: bytes) -> str:
+    """As its fingerprint begins."""
+    return f"{key_id.hex()[:4]} {key_id.hex()[4:8]}"
 
 
 def _until(valid_days: int | None) -> datetime | None:
@@ -73,7 +87,7 @@ def edge_list(database: Database = "", json: Json = False) -> None:
     with connect(database) as conn:
         found = registry.edges(conn)
     listed(json, "Edges", ("label", "edge", "key", "valid"), found, lambda e: (
-        e.label, e.edge, f"{e.key_id.hex()[:4]} {e.key_id.hex()[4:8]}",
+        e.label, e.edge, _key_words(e.key_id),
         f"revoked {e.revoked_at:%Y-%m-%d}" if e.revoked_at else
         "without end" if e.valid_until == "infinity" else f"until {e.valid_until[:10]}",
     ))  # fmt: skip

@@ -1,13 +1,16 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from emr_store import acts, places, registry
 from emr_store.acts import Author
+from schemas.block import ReportFlag
 from schemas.errors import VitalwireError
 from schemas.report import device_id
-from tests.making import Key, report
+from stream_processors.validate import Admission, EdgeKey, admit
+from tests.making import Key, report, sealed
 from tests.storing import EDGE, Store, event
 
 FIRST, OTHER = UUID(bytes=EDGE), UUID(bytes=b"O" * 16)
@@ -64,9 +67,11 @@ def test_a_new_key_takes_over_without_a_gap(store: Store) -> None:
     second, third = Key(), Key()
     with store.open() as conn:
         before = datetime.now(UTC)
-        ends = registry.renew_edge(
+        renewal = registry.renew_edge(
             conn, FIRST, second.public_der, timedelta(days=14), author=Author("os:a@b", "yearly")
         )
+        ends = renewal.older_valid_until
+        assert renewal.expired_key is None
         assert timedelta(days=14) <= ends - before < timedelta(days=14, minutes=1)
         by_id = {k.key_id: k for k in registry.edge_keys(conn)}
         old, new = by_id[store.edge_key.key_id], by_id[second.key_id]
@@ -83,7 +88,72 @@ def test_a_new_key_takes_over_without_a_gap(store: Store) -> None:
     assert renewed[0].details == {
         "edge": str(FIRST), "key_id": second.key_id.hex(), "valid_until": None,
         "older_keys": [store.edge_key.key_id.hex()], "older_valid_until": ends.isoformat(),
+        "expired_key": None, "expired_valid_until": None,
     }  # fmt: skip
+
+
+DAY = timedelta(days=1)
+
+
+def _in_us(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _valid_until_us(conn: psycopg.Connection) -> dict[bytes, int]:
+    return {key.key_id: key.valid_until_us for key in registry.edge_keys(conn)}
+
+
+def test_the_renewal_of_an_expired_key_lets_in_what_it_sealed_until_then(store: Store) -> None:
+    started = datetime.now(UTC)
+    expired, new = Key(), Key()
+
+    def admit_batch(conn: psycopg.Connection, created_at: datetime) -> Admission:
+        keys = {k.key_id: EdgeKey(k.edge.bytes, *k[2:]) for k in registry.edge_keys(conn)}
+        message = sealed([report()], expired, edge=OTHER.bytes, created_at_us=_in_us(created_at))
+        return admit(message, keys, _in_us(datetime.now(UTC)))
+
+    with store.open() as conn:
+        registry.add_edge(conn, OTHER, "box 2", expired.public_der, started - 40 * DAY)
+        for days in (39, 1):
+            assert admit_batch(conn, started - days * DAY).reason == "expired-key"
+        renewal = registry.renew_edge(conn, OTHER, new.public_der, 14 * DAY)
+        (act,) = [a for a in acts.acts(conn) if a.kind == "key.renew"]
+        renewed_at = datetime.fromisoformat(act.details["expired_valid_until"])
+        assert started <= renewed_at <= datetime.now(UTC)
+        assert renewed_at == act.at
+        assert _valid_until_us(conn)[expired.key_id] == _in_us(renewed_at)
+        assert renewal == registry.Renewal(renewed_at + 14 * DAY, expired.key_id)
+        assert (act.details["expired_key"], act.details["older_keys"]) == (expired.key_id.hex(), [])
+        for days in (39, 1):
+            assert admit_batch(conn, started - days * DAY) == Admission("", None, ReportFlag.EXPIRED_KEY)
+        assert admit_batch(conn, renewed_at).reason == "expired-key"
+
+
+def test_a_key_that_another_took_the_place_of_stays_expired(store: Store) -> None:
+    """Of the keys that are not revoked only the newest is taken up again, and that only where it has expired."""
+    now = datetime.now(UTC)
+    first, second, third, fourth = (Key() for _ in range(4))
+    with store.open() as conn:
+        registry.add_edge(conn, OTHER, "box 2", first.public_der, now - 400 * DAY)
+        registry.add_edge(conn, OTHER, "box 2", second.public_der)
+        assert registry.renew_edge(conn, OTHER, third.public_der, DAY, now - DAY).expired_key is None
+        ends = _valid_until_us(conn)
+        assert ends[first.key_id] == _in_us(now - 400 * DAY)
+        # The newest one expired while an older one is still valid: that one keeps its end, and so does the first.
+        assert registry.renew_edge(conn, OTHER, fourth.public_der, DAY).expired_key == third.key_id
+        after = _valid_until_us(conn)
+        assert [after[key.key_id] - ends[key.key_id] for key in (first, second)] == [0, 0]
+        assert after[third.key_id] > _in_us(now)
+
+
+def test_a_revoked_key_is_not_taken_up_again(store: Store) -> None:
+    expired = Key()
+    with store.open() as conn:
+        registry.add_edge(conn, OTHER, "box 2", expired.public_der, datetime.now(UTC) - DAY)
+        registry.revoke_edge(conn, OTHER)
+        before = _valid_until_us(conn)[expired.key_id]
+        assert registry.renew_edge(conn, OTHER, Key().public_der, DAY).expired_key is None
+        assert _valid_until_us(conn)[expired.key_id] == before
 
 
 def test_what_cannot_be_renewed_is_refused_and_changes_no_key(store: Store) -> None:

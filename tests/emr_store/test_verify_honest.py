@@ -6,17 +6,22 @@ import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import psycopg
 import pytest
 
-from emr_store import batch_proof, proof
+from emr_store import batch_proof, proof, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.retention import Keep, drop_old
+from emr_store.signed_block import SignedBlock
 from emr_store.transaction import Writer
 from emr_store.verification import Verification
 from evidence.verification import OutsideCheckpoint
-from tests.making import T0_US
+from schemas.block import Block
+from stream_processors.signed_message import open_message, sign_block
+from stream_processors.validate import EdgeKey, Memory, validate
+from tests.making import T0_US, Key, sealed
 from tests.storing import Store, event
 from tests.verifying import FIRST, SECOND, SECOND_US, Ward, checkpoint_of, revalidate, summarise, verify, vitals
 
@@ -58,6 +63,32 @@ def test_two_batches_with_one_number_are_no_finding(ward: Ward) -> None:
     ward.batch_no -= 1
     ward.say(vitals(FIRST, T0_US + 5))
     assert said(verify(ward.address)) == []
+
+
+def test_the_renewal_of_an_expired_key_is_no_finding(ward: Ward) -> None:
+    """Nor is what the key sealed between its end and the renewal; another end than that of the act is one."""
+    edge, expired, now = UUID(int=8), Key(), datetime.now(UTC)
+    with ward.open() as conn:
+        registry.add_edge(conn, edge, "box 3", expired.public_der, now - timedelta(days=40))
+        registry.renew_edge(conn, edge, Key().public_der, timedelta(days=30))
+        keys = {k.key_id: EdgeKey(k.edge.bytes, *k[2:]) for k in registry.edge_keys(conn)}
+    yesterday_us, now_us = (int(moment.timestamp()) * SECOND_US for moment in (now - timedelta(days=1), now))
+    batch = sealed([vitals(FIRST, yesterday_us)], expired, edge=edge.bytes, created_at_us=yesterday_us)
+    (block,) = validate("live.raw", [batch], Memory(keys), now_us + 60 * SECOND_US)
+    assert isinstance(block, Block)
+    signed = open_message(sign_block(block, ward.platform.key_id, ward.platform.sign, now_us), ward.platform.public_der)
+    assert isinstance(signed, SignedBlock)
+    ward.write([signed])
+    ward.seal_log()
+    result = verify(ward.address)
+    assert said(result) == []
+    assert result.counts["batches"] == 1
+    ward.rows(
+        "UPDATE edge_key SET valid_until = valid_until + interval '1 day' WHERE isfinite(valid_until) RETURNING 1"
+    )
+    assert [line.partition(": ")[2] for line in said(verify(ward.address))] == [
+        "its edge, or how long it is valid, is not what the act in the log says"
+    ]
 
 
 def test_a_spool_put_back_twice_is_no_finding(ward: Ward) -> None:

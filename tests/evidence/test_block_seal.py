@@ -1,5 +1,7 @@
+import dataclasses
 from hashlib import sha256
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +13,18 @@ from evidence.block_seal import (
     SEAL_MAGIC,
     BlockSeal,
     read_seal,
+    travel_hash,
     validation_leaf,
     validation_root,
 )
 from evidence.log import inclusion_path, verify_inclusion
+from schemas import layout
+from schemas.block import Block
 from schemas.errors import LayoutError
-from tests.making import T0_US, Key
+from tests.making import T0_US, Key, report, sealed
 
 KEY, OTHER = Key(), Key()
-SEAL = BlockSeal(2, T0_US, b"R" * 32, b"N" * 32, b"A" * 32)
+SEAL = BlockSeal(2, T0_US, b"R" * 32, b"N" * 32, b"T" * 32, b"A" * 32)
 MESSAGE = SEAL.encode(KEY.key_id, KEY.sign)
 _32 = st.binary(min_size=32, max_size=32)
 _seals = st.builds(
@@ -28,6 +33,7 @@ _seals = st.builds(
     signed_at_us=st.integers(-(2**63), 2**63 - 1),
     root=_32,
     nomenclature_hash=_32,
+    travel_hash=_32,
     act_id=_32,
 )
 
@@ -43,7 +49,7 @@ def test_round_trip(seal: BlockSeal) -> None:
 
 
 def test_a_seal_of_batches_that_just_came_names_no_act() -> None:
-    seal, _ = read_seal(BlockSeal(1, T0_US, b"R" * 32, b"N" * 32).encode(KEY.key_id, KEY.sign))
+    seal, _ = read_seal(BlockSeal(1, T0_US, b"R" * 32, b"N" * 32, b"T" * 32).encode(KEY.key_id, KEY.sign))
     assert seal.act_id == NO_ACT == bytes(32)
 
 
@@ -96,3 +102,31 @@ def test_one_batchs_validation_is_proved_without_the_others() -> None:
     assert not verify_inclusion(leaf_hash=other, index=3, size=5, path=path, root=root)
     with pytest.raises(ValueError, match="shorter"):
         validation_root(ids, validations[:-1])
+
+
+BLOCK = Block(
+    nomenclature_hash=b"N" * 32,
+    validated_at_us=T0_US,
+    batches=tuple(sealed([report()], KEY, batch_no=number) for number in (1, 2)),
+    flags=np.zeros(2, np.uint16),
+    verdicts=np.zeros(2, np.uint8),
+    values=np.zeros(2),
+    appended_at_us=np.array([T0_US - 2, T0_US - 1], np.int64),
+)
+
+
+def test_the_travel_hash_is_over_times_and_signatures_in_their_order() -> None:
+    times = b"".join(moment.to_bytes(8, "little", signed=True) for moment in (T0_US, T0_US - 2, T0_US - 1))
+    signatures = b"".join(each[layout.HEADER_BYTES : layout.BODY_START] for each in BLOCK.batches)
+    assert len(signatures) == 128
+    assert travel_hash(BLOCK) == sha256(b"VWTRAVEL" + times + signatures).digest()
+
+
+def test_the_travel_hash_changes_with_each_time_and_each_signature() -> None:
+    appended = [np.array(moments, np.int64) for moments in ((T0_US, T0_US - 1), (T0_US - 1, T0_US - 2))]
+    others = [
+        dataclasses.replace(BLOCK, validated_at_us=T0_US + 1),
+        *(dataclasses.replace(BLOCK, appended_at_us=moments) for moments in appended),
+        dataclasses.replace(BLOCK, batches=BLOCK.batches[::-1]),
+    ]
+    assert len({travel_hash(each) for each in (BLOCK, *others)}) == 1 + len(others)

@@ -87,7 +87,7 @@ def test_each_wrong_checkpoint_is_named() -> None:
 
 
 def statement(key: Key = PLATFORM) -> bytes:
-    seal = BlockSeal(len(LEAVES), 5, merkle_root([LEAVES[index] for index in sorted(LEAVES)]), bytes(32))
+    seal = BlockSeal(len(LEAVES), 5, merkle_root([LEAVES[index] for index in sorted(LEAVES)]), bytes(32), bytes(32))
     return seal.encode(key.key_id, key.sign)
 
 

@@ -10,8 +10,10 @@ from uuid import UUID
 
 import pytest
 
+from emr_store import registry
 from runtime import keys
 from tests.commands import as_json, vitalwire
+from tests.making import Key
 from tests.storing import EDGE, Store
 
 
@@ -42,6 +44,19 @@ def test_edges_are_added_listed_and_revoked(store: Store, tmp_path: Path) -> Non
         assert vitalwire(*add, "--valid-days", bad)[0] == 2
     assert vitalwire("registry edge revoke nobody")[0] == 2
     assert vitalwire("registry edge add", str(other), str(tmp_path / "none.pub"), "--label", "x")[0] == 2
+
+
+def test_the_renewal_of_an_expired_key_says_so(store: Store, tmp_path: Path) -> None:
+    edge, expired, made = UUID(bytes=b"O" * 16), Key(), keys.generate(tmp_path / "new.key")
+    with store.open() as conn:
+        registry.add_edge(conn, edge, "box 2", expired.public_der, datetime.now(UTC) - timedelta(days=1))
+    code, text = vitalwire("registry edge renew", str(edge), "--public-key", str(tmp_path / "new.pub"))
+    parts = text.split("; ")
+    assert (code, len(parts), parts[0]) == (0, 3, f"registered {keys.fingerprint(made.public_der)}")
+    assert parts[2] == (
+        f"{keys.fingerprint(expired.public_der)[:9]} had expired: what it sealed until now is accepted for 30 days,"
+        " what it seals from now on is not\n"
+    )
 
 
 def test_an_edge_gets_a_new_key_beside_the_old_one(store: Store, tmp_path: Path) -> None:

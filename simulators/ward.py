@@ -38,6 +38,7 @@ class WardPlan:
     scenario: str = "healthy"
     serial_dir: Path | None = None
     mllp: Address | None = None
+    mllp_mindray: Address | None = None  # of the monitors with that dialect; None: they go where the others go
     mqtt: Address | None = None
     acked_log: Path | None = None
     duration_s: float | None = None
@@ -96,7 +97,8 @@ async def run_ward(plan: WardPlan, stop: asyncio.Event) -> WardTotals:
                 work.append(device.serial(port, links[bed].driver))
             elif transport == "mllp" and plan.mllp is not None:
                 dialect = hl7_oru.DIALECTS[n % len(hl7_oru.DIALECTS)]
-                work.append(device.mllp(dialect, hl7_oru.dialler(*plan.mllp)))
+                address = plan.mllp_mindray if dialect == "mindray" and plan.mllp_mindray else plan.mllp
+                work.append(device.mllp(dialect, hl7_oru.dialler(*address)))
             elif publisher is not None:
                 work.append(device.mqtt(publisher))
         await _run(work, plan.duration_s, stop)

@@ -43,6 +43,7 @@ class Ports(NamedTuple):
 
     page: int
     mllp: int
+    mindray: int  # MLLP too, for the monitors of that dialect
     edge_metrics: int
     processors_metrics: int  # and the two after it
 
@@ -75,11 +76,20 @@ def step(text: str) -> None:
 async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, services: EmbeddedServices) -> int:
     stop, ending = stop_event(), asyncio.Event()
     ports = Ports(
-        free_port(*range(8420, 8440)), free_port(*range(12575, 12595)), free_port(*range(9463, 9470)),
-        free_port(*range(9470, 9500, 3), span=3),
+        page=free_port(*range(8420, 8440)),
+        mllp=free_port(*range(12575, 12595)),
+        mindray=free_port(*range(12595, 12615)),
+        edge_metrics=free_port(*range(9463, 9470)),
+        processors_metrics=free_port(*range(9470, 9500, 3), span=3),
     )  # fmt: skip
     plan = WardPlan(
-        beds=beds, serial_dir=data / "serial", mllp=("127.0.0.1", ports.mllp), mqtt=at.mqtt5, rate_hz=1.0, values=12
+        beds=beds,
+        serial_dir=data / "serial",
+        mllp=("127.0.0.1", ports.mllp),
+        mllp_mindray=("127.0.0.1", ports.mindray),
+        mqtt=at.mqtt5,
+        rate_hz=1.0,
+        values=12,
     )
     await asyncio.to_thread(prepare, data, at, ports, plan)
     works: dict[str, Coroutine[Any, Any, None]] = {
@@ -149,7 +159,12 @@ def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
     for name, text in (
         ("site.toml", ward_site.site_toml()),
         ("processors.toml", ward_site.processors_toml(at, ports.processors_metrics)),
-        ("edge.toml", ward_site.edge_toml(edge, at, ports.mllp, ports.edge_metrics, serial_links(plan))),
+        (
+            "edge.toml",
+            ward_site.edge_toml(
+                edge, at, serial_links(plan), mllp=ports.mllp, mindray=ports.mindray, metrics=ports.edge_metrics
+            ),
+        ),
     ):
         (data / name).write_text(text, encoding="utf-8")
 
@@ -192,7 +207,7 @@ def where(at: Addresses, ports: Ports) -> str:
     return f"""\
 page      http://127.0.0.1:{ports.page}/
 metrics   http://127.0.0.1:{ports.edge_metrics}/metrics of the edge; {judge}, {judge + 1}, {judge + 2} of the processors
-MLLP      127.0.0.1:{ports.mllp}
+MLLP      127.0.0.1:{ports.mllp}; {ports.mindray} for Mindray's dialect
 MQTT      {at.mqtt5[0]}:{at.mqtt5[1]} (5.0), {at.mqtt311[0]}:{at.mqtt311[1]} (3.1.1)
 Kafka     {at.kafka}
 store     export VITALWIRE_DATABASE='{at.database}'"""

@@ -57,7 +57,11 @@ def site_toml() -> str:
     """The mapping file: two channels are left out on purpose, so that `mapping unmapped` has something to show."""
     rows = ["# What this ward's devices call things. `vitalwire mapping unmapped` prints what is missing here.\n"]
     for metric, unit, mqtt, plain, mindray in _CHANNELS:
-        for sender, code, extra in (("mqtt", mqtt, ""), ("mllp", plain, ""), ("mllp", mindray, 'missing = ["-100"]\n')):
+        for sender, code, extra in (
+            ("mqtt", mqtt, ""),
+            ("mllp", plain, ""),
+            ("mindray", mindray, 'missing = ["-100"]\n'),
+        ):
             names = f'sender = "{sender}"\ncode = "{code}"\nmetric = "{metric}"\nunit = "{unit}"\n'
             rows.append(f"[[mapping]]\n{names}{extra}")
     return "".join(rows)
@@ -71,14 +75,19 @@ def processors_toml(at: Addresses, metrics_port: int) -> str:
     )
 
 
-def edge_toml(edge: str, at: Addresses, mllp: int, metrics: int, ports: Sequence[SerialLink]) -> str:
-    """The edge's file: every serial port, the MLLP listener, the MQTT broker."""
+def edge_toml(
+    edge: str, at: Addresses, ports: Sequence[SerialLink], *, mllp: int, mindray: int, metrics: int
+) -> str:  # fmt: skip
+    """The edge's file: every serial port, an MLLP listener a dialect, the MQTT broker."""
     host, port = at.mqtt5
     sources = [
         _source(bed.bed, bed.driver, f'type = "serial"\nport = "{bed.path}"', f'device = "demo:nonin:{bed.bed}"')
         for bed in ports
     ]
     sources.append(_source("mllp", "hl7_oru", f'type = "tcp"\nlisten = "127.0.0.1:{mllp}"'))
+    sources.append(
+        _source("mindray", "hl7_oru", f'type = "tcp"\nlisten = "127.0.0.1:{mindray}"', 'dialect = "mindray-pds"')
+    )
     sources.append(_source("mqtt", "mqtt_json", f'type = "mqtt"\nbroker = "{host}:{port}"'))
     return (
         f'edge = "{edge}"\nkafka = "{at.kafka}"\ndemo = true\nmapping = "site.toml"\nmetrics_port = {metrics}\n'
@@ -105,7 +114,8 @@ def _assign(database: str) -> None:
         for device in devices_that_measure(conn):
             claim = device.claim or ""
             found = _BED.search(claim)
-            if device.registered_at or not (found or claim.startswith("eui64:")):
+            is_monitor = (found or claim.startswith("eui64:")) and not claim.endswith("/rejected")
+            if device.registered_at or not is_monitor:
                 continue
             number = int(found[1]) if found else int(claim[-6:], 16)
             if number != 12:

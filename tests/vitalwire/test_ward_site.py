@@ -1,0 +1,46 @@
+"""The demo's configuration reads what the demo's ward says: every monitor at its bed, with values that are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from adapters.site import read_site
+from edge_agent.sources import SourcePlan, load_edge, plan_source
+from schemas.report import Kind
+from simulators import hl7_oru
+from simulators.patient import Patient
+from vitalwire import ward_site
+from vitalwire.embedded import Addresses
+
+PORTS = {"plain": 2001, "pcd01": 2001, "mindray": 2002}
+AT_US = 1_790_000_000_123_000
+
+
+def plan_at(port: int, folder: Path) -> SourcePlan:
+    addresses = Addresses("127.0.0.1:9092", "postgresql:///demo", ("127.0.0.1", 1883), ("127.0.0.1", 1884))
+    text = ward_site.edge_toml("0" * 32, addresses, (), mllp=2001, mindray=2002, metrics=9463)
+    (folder / "edge.toml").write_text(text)
+    (found,) = [each for each in load_edge(folder / "edge.toml").source if each.link.address.endswith(f":{port}")]
+    return plan_source(found, read_site(ward_site.site_toml(), "site.toml"))
+
+
+@pytest.mark.parametrize("dialect", hl7_oru.DIALECTS)
+def test_a_monitor_is_known_by_its_bed_and_its_values_have_codes(dialect: str, tmp_path: Path) -> None:
+    plan = plan_at(PORTS[dialect], tmp_path)
+    source = plan.source("127.0.0.1")
+    source.received_at_us = AT_US
+    monitor = hl7_oru.Monitor(dialect, "bed-06", Patient(1006, "healthy"), 12)
+    reports = [
+        report
+        for message in [*monitor.greeting(), *monitor.messages(1.0, AT_US), *monitor.heartbeat()]
+        for report in plan.driver.read(message.payload, source)
+    ]
+    measured = [report for report in reports if report.kind is Kind.METRIC]
+    assert {report.claim for report in measured} == {
+        f"eui64:{monitor.device}" if dialect == "pcd01" else f"{plan.name}/PV1-3={monitor.device}"
+    }
+    records = [record for report in measured for record in report.records]
+    assert len(records) >= 11
+    assert sum(record.code == 0 for record in records) <= 2  # left out of the mapping on purpose

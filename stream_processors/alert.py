@@ -10,7 +10,8 @@ beyond the limit too confirms it.
 
 What comes on `backfill` was sent again, to a broker that appended it anew: its age is also how far the moments at which
 its batch was made and appended lie apart, by two clocks; one that is wrong makes it late. Only batches that were once
-live are looked at there. A late value that is older than one that is known of its condition changes nothing.
+live are looked at there. A value that is late or was sent again, and older than one that is known of its condition,
+changes nothing.
 """
 
 from __future__ import annotations
@@ -118,13 +119,24 @@ def evaluate(
         believed = (((block.flags & _UNBELIEVED) == 0) & _was_live(signed))[table.report_of_record] & accepted
         if not believed.any():
             continue
-        age_us = _age_us(signed, table, now_us, sent_again=sent_again)
-        device = alarming_devices(signed, table, believed_edges)
+        of_block = _Reports(
+            device=alarming_devices(signed, table, believed_edges),
+            age_us=_age_us(signed, table, now_us, sent_again=sent_again),
+            sent_again=sent_again,
+        )
         for side in sides(limits):
             code = side.limit.code
             compared = believed & (table.code == code) & np.isin(table.unit, _compared(code))
-            out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes, age_us, device, known)
+            out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes, of_block, known)
     return out
+
+
+class _Reports(NamedTuple):
+    """What is known of a block's reports beside their values: the device that each alarms of, and how old each is."""
+
+    device: _Array
+    age_us: _Array
+    sent_again: bool
 
 
 def _was_live(signed: SignedBlock) -> _Array:
@@ -163,8 +175,8 @@ def _beyond_and_within(table: Table, values: _Array, records: _Array, side: Limi
 
 
 def _transitions(
-    table: Table, block: Block, records: _Array, side: LimitSide, open_episodes: OpenEpisodes, age_us: _Array,
-    devices: _Array, newest: NewestCompared,
+    table: Table, block: Block, records: _Array, side: LimitSide, open_episodes: OpenEpisodes,
+    of_block: _Reports, newest: NewestCompared,
 ) -> list[Transition]:  # fmt: skip
     """One side over one block: values are looked at singly only where the limit is crossed or an episode open."""
     values = block.values[records]
@@ -178,7 +190,7 @@ def _transitions(
     if not beyond.any() and not open_now:
         return []
     reports = table.report_of_record[records]
-    names = np.concatenate([_octets(devices[reports], 16), _octets(table.channel[records], 4)], axis=1)
+    names = np.concatenate([_octets(of_block.device[reports], 16), _octets(table.channel[records], 4)], axis=1)
     names, moments = names.view(f"V{NAME_BYTES}")[:, 0], table.observed_at_us[reports]
     wanted = np.concatenate([names[beyond], np.frombuffer(b"".join(open_now), names.dtype)])
     concerned = np.isin(names, wanted) & (beyond | within)
@@ -186,12 +198,13 @@ def _transitions(
     for i in np.flatnonzero(concerned)[np.argsort(moments[concerned], kind="stable")].tolist():
         report, record = int(reports[i]), int(records[i])
         compared = _Compared(
-            device=devices[report].tobytes(),
+            device=of_block.device[report].tobytes(),
             condition=side.condition(int(table.channel[record])),
             priority=side.limit.priority,
             beyond=bool(beyond[i]),
             at_us=int(moments[i]),
-            age_us=int(age_us[report]),
+            age_us=int(of_block.age_us[report]),
+            sent_again=of_block.sent_again,
             message=_message(table, record, float(values[i]), side, opened=bool(beyond[i])),
         )
         transition = _cross(open_episodes, compared, newest)
@@ -213,6 +226,7 @@ class _Compared(NamedTuple):
     beyond: bool
     at_us: int
     age_us: int
+    sent_again: bool
     message: str
 
     @property
@@ -223,16 +237,17 @@ class _Compared(NamedTuple):
 def _cross(open_episodes: OpenEpisodes, value: _Compared, newest: NewestCompared) -> Transition | None:
     """What a value changes; None: nothing. One from before the episode neither ends nor confirms it.
 
-    A late one that is older than what is known opens none either: it may be of an episode that has ended since.
+    One that is late or was sent again, and older than what is known, opens none either: it may have been looked at
+    before, in an episode that has ended since.
     """
     episode = open_episodes.get(value.device, {}).get(value.condition)
     if episode is None and not value.beyond:
         return None
     of = DeviceCondition(value.device, value.condition)
     known_us = newest.get(of)
-    if known_us is not None and value.late and value.at_us < known_us:
+    if known_us is not None and (value.late or value.sent_again) and value.at_us < known_us:
         return None
-    # Not the largest: a clock that was ahead and is put right must not make late values of all that come after it.
+    # Not the largest: when a clock that was ahead is put right, what comes then is the newest.
     newest[of] = value.at_us
     if episode is None:
         return _open(open_episodes, value)

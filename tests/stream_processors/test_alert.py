@@ -242,6 +242,8 @@ def test_what_was_looked_at_already_opens_nothing_when_it_is_sent_again() -> Non
         OPENED, RESOLVED
     ]  # fmt: skip
     assert evaluate_sent_again([sent_again(80, 10), sent_again(81, 20)], episodes, newest) == []
+    soon = [sent_again(80, 10, after_s=25), sent_again(81, 20, after_s=15)]  # no receipt came for it in time
+    assert evaluate_sent_again(soon, episodes, newest, now_s=36) == []
     (opened,) = evaluate_sent_again([sent_again(79, 40)], episodes, newest)  # what nobody has looked at
     assert (opened.kind, opened.late) == (OPENED, True)
 

@@ -138,7 +138,11 @@ def test_from_a_raw_topic_to_record_receipts_log_and_alarms(processors: Processo
 def test_a_live_batch_that_was_lost_with_the_broker_opens_late_when_it_is_sent_again(processors: Processors) -> None:
     eventually(lambda: "backfill.raw" in _topics(processors.kafka), LIMIT_S, "topics")
     processors.send(processors.measure(1, 80, ago_s=120), topic="backfill.raw")
-    eventually(lambda: processors.rows("SELECT late FROM alert_open") == [(True,)], LIMIT_S, "it is open, and late")
+    eventually(
+        lambda: processors.rows("SELECT late FROM alert_episode WHERE resolved_at IS NULL") == [(True,)],
+        LIMIT_S,
+        "it is open, and late",
+    )
     processors.send(processors.measure(2, 95))
     eventually(lambda: processors.rows("SELECT 1 FROM alert_open") == [], LIMIT_S, "a live value ends it")
 

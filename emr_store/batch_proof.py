@@ -44,6 +44,7 @@ class HeadRow(NamedTuple):
     seal: int
     seal_index: int
     created_at_us: int
+    stored_at_us: int
     reports: int
     records: int
     sealed: bytes | None
@@ -117,6 +118,11 @@ class Window:
         return self.per_report([batch.row.batch for batch in self.batches])
 
     @cached_property
+    def stored_at_us(self) -> _Array:
+        """When the store kept each report's batch, as it says itself."""
+        return self.per_report([batch.row.stored_at_us for batch in self.batches])
+
+    @cached_property
     def leaf(self) -> _Array:
         """Each report's place in its batch."""
         return np.concatenate([np.arange(count) for count in self.counts])
@@ -131,7 +137,9 @@ class Window:
 _HEADS_SQL = "SELECT batch, reports, records FROM batch WHERE batch >= %s ORDER BY batch"
 _BODIES_SQL = """
 SELECT b.batch, b.edge, b.spool, b.lane, b.batch_no, b.batch_id, b.seal, b.seal_index,
-    (extract(epoch FROM b.created_at) * 1000000)::int8 AS created_at_us, b.reports, b.records, y.sealed, y.validation,
+    (extract(epoch FROM b.created_at) * 1000000)::int8 AS created_at_us,
+    CASE WHEN isfinite(b.stored_at) THEN (extract(epoch FROM b.stored_at) * 1000000)::int8 ELSE %(infinite)s
+    END AS stored_at_us, b.reports, b.records, y.sealed, y.validation,
     s.statement, substr(s.leaves, 1 + 32 * b.seal_index, 32) AS leaf
 FROM batch b
 LEFT JOIN batch_body y ON y.lane = b.lane AND y.batch = b.batch AND y.batch >= %(first)s AND y.batch < %(after)s
@@ -189,7 +197,7 @@ class BatchProof:
         self._seals.clear()
         smallest_seal = NUMBER_MAX
         with self._conn.cursor(binary=True, row_factory=class_row(HeadRow)) as cursor:
-            for row in cursor.execute(_BODIES_SQL, {"first": first, "after": after}):
+            for row in cursor.execute(_BODIES_SQL, {"first": first, "after": after, "infinite": NUMBER_MAX}):
                 smallest_seal = min(smallest_seal, row.seal)
                 self._account(row)
                 opened = self._open(row, window)

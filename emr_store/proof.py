@@ -159,7 +159,7 @@ class _Run:
                 # 5. Validation.
                 if self._revalidate is not None:
                     check_validation(window, self._revalidate, NOMENCLATURE_HASH, result)
-                newest.add(chunk)
+                newest.add(chunk, window.stored_at_us)
                 words.add(chunk)
                 sums.add(window)
             # 6. Rows.

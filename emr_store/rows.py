@@ -383,9 +383,14 @@ def chartable(lot: Lot) -> _Array:
     return np.flatnonzero((lot.table.kind == Kind.METRIC) & believed & (lot.table.record_count > 0))
 
 
-def newest(lot: Lot, reports: _Array) -> _Array:
-    """Of these reports the newest for each device and channel list: what can move `latest` forward."""
-    ids, device, moment = lot.channel_set[reports], lot.device[reports], lot.observed_at_us[reports]
+def newest(lot: Lot, reports: _Array, stored_at_us: int) -> _Array:
+    """Of these reports the newest for each device and channel list: what can move `latest` forward.
+
+    Nothing is newer than the moment at which it is stored: what an edge says whose clock is ahead does not hold its
+    place against what comes later.
+    """
+    ids, device = lot.channel_set[reports], lot.device[reports]
+    moment = np.minimum(lot.observed_at_us[reports], stored_at_us)
     order = np.lexsort((moment, ids, device))
     ordered = np.stack([device[order], ids[order]])
     last = np.flatnonzero(np.append((np.diff(ordered) != 0).any(axis=0), True)) if len(order) else order
@@ -400,17 +405,26 @@ def prepare(conn: psycopg.Connection) -> None:
     conn.execute("CREATE TEMPORARY TABLE latest_in (LIKE latest) ON COMMIT DELETE ROWS")
 
 
-def put(conn: psycopg.Connection, lot: Lot, now_us: int) -> None:
+def put(conn: psycopg.Connection, lot: Lot) -> None:
     """Store all that is an index over these reports; inside the caller's transaction."""
     copy(conn, "report", report_rows(lot))
     waveform = lot.table.kind == Kind.WAVEFORM
     if waveform.any():
         copy(conn, "waveform", waveform_rows(lot, np.flatnonzero(waveform)))
-    forward = newest(lot, chartable(lot))
-    if len(forward):
-        copy(conn, "latest_in", latest_rows(lot, forward, now_us))
+    chartable_reports = chartable(lot)
+    if len(chartable_reports):
+        stored_at_us = _transaction_at_us(conn)
+        forward = newest(lot, chartable_reports, stored_at_us)
+        copy(conn, "latest_in", latest_rows(lot, forward, stored_at_us))
         conn.execute(_LATEST_SQL)
     copy(conn, "minute_touched", touched_rows(lot))
+
+
+def _transaction_at_us(conn: psycopg.Connection) -> int:
+    """The database's now(), which is batch.stored_at of what this transaction stores."""
+    row = conn.execute("SELECT (extract(epoch FROM now()) * 1000000)::int8").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def copy(conn: psycopg.Connection, table: str, data: bytes) -> None:
@@ -425,5 +439,5 @@ ON CONFLICT (device, channel_set) DO UPDATE SET
     observed_at = excluded.observed_at, received_at = excluded.received_at, stored_at = excluded.stored_at,
     flags = excluded.flags, batch = excluded.batch, leaf = excluded.leaf, value = excluded.value,
     decimals = excluded.decimals, validity = excluded.validity, verdict = excluded.verdict, texts = excluded.texts
-WHERE excluded.observed_at >= l.observed_at
+WHERE least(excluded.observed_at, excluded.stored_at) >= least(l.observed_at, l.stored_at)
 """

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import numpy as np
 import psycopg
+from numpy.typing import NDArray
 from psycopg.rows import class_row
 
 from emr_store.batch_proof import Window
@@ -28,20 +29,24 @@ class _Newest(NamedTuple):
 
 
 class NewestReports:
-    """Of each device and channel list the newest report in what was looked at: what `latest` has to show."""
+    """Of each device and channel list the newest report in what was looked at: what `latest` has to show.
+
+    By the writer's order: a report's moment is when it was observed, but never later than its batch was stored.
+    """
 
     def __init__(self) -> None:
         self._newest: dict[_Pair, _Newest] = {}
 
-    def add(self, chunk: Lot) -> None:
-        """The reports of a window."""
+    def add(self, chunk: Lot, stored_at_us: NDArray[np.int64]) -> None:
+        """The reports of a window; `stored_at_us`, a report each, of its batch."""
         # Rows of an unknown device or list of channels are findings of their own.
         is_known = (chunk.device != NO_NUMBER) & (chunk.channel_set != NO_NUMBER)
         reports = chartable(chunk)
         reports = reports[is_known[reports]]
         if not len(reports):
             return
-        sets, devices, moments = chunk.channel_set[reports], chunk.device[reports], chunk.observed_at_us[reports]
+        sets, devices = chunk.channel_set[reports], chunk.device[reports]
+        moments = np.minimum(chunk.observed_at_us[reports], stored_at_us[reports])
         order = np.lexsort((moments, sets, devices))
         changes = (np.diff(devices[order]) != 0) | (np.diff(sets[order]) != 0)
         last = np.append(np.flatnonzero(changes), len(order) - 1)
@@ -101,14 +106,15 @@ class _LatestRow(NamedTuple):
 
 
 _LATEST_SQL = """
-SELECT l.device, d.uuid, l.channel_set, (extract(epoch FROM l.observed_at) * 1000000)::int8 AS moment_us, l.batch,
-    l.leaf, r.batch IS NOT NULL AS is_there,
-    (l.received_at, l.flags, l.value, l.decimals, l.validity, l.verdict)
-        IS NOT DISTINCT FROM (r.received_at, r.flags, r.value, r.decimals, r.validity, r.verdict) AS is_same,
+SELECT l.device, d.uuid, l.channel_set, (extract(epoch FROM least(l.observed_at, b.stored_at)) * 1000000)::int8
+        AS moment_us, l.batch, l.leaf, r.batch IS NOT NULL AS is_there,
+    (l.received_at, l.stored_at, l.flags, l.value, l.decimals, l.validity, l.verdict)
+        IS NOT DISTINCT FROM (r.received_at, b.stored_at, r.flags, r.value, r.decimals, r.validity, r.verdict)
+        AS is_same,
     l.texts IS NOT NULL AS has_texts, l.texts IS NULL OR l.texts IS NOT DISTINCT FROM r.texts AS texts_same,
-    EXISTS (SELECT FROM batch b JOIN dropped_body x ON x.lane = b.lane AND b.batch >= x.first_batch
-        AND b.batch < x.after_batch WHERE b.batch = l.batch) AS is_emptied
-FROM latest l LEFT JOIN device d ON d.device = l.device
+    EXISTS (SELECT FROM dropped_body x WHERE x.lane = b.lane AND b.batch >= x.first_batch
+        AND b.batch < x.after_batch) AS is_emptied
+FROM latest l LEFT JOIN device d ON d.device = l.device LEFT JOIN batch b ON b.batch = l.batch
 LEFT JOIN report r ON r.device = l.device AND r.observed_at = l.observed_at AND r.batch = l.batch AND r.leaf = l.leaf
     AND r.channel_set = l.channel_set
 ORDER BY l.device, l.channel_set

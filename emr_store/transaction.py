@@ -46,7 +46,7 @@ class Writer:
         """End its connection."""
         self._conn.close()
 
-    def store(self, blocks: Sequence[SignedBlock], letters: Sequence[DeadLetter], now_us: int) -> Written:
+    def store(self, blocks: Sequence[SignedBlock], letters: Sequence[DeadLetter]) -> Written:
         """Store blocks and dead letters in one transaction. Nothing is kept where it raises (psycopg.Error)."""
         if self._partitions is None:
             self._partitions = Partitions.of(self._conn)
@@ -54,7 +54,7 @@ class Writer:
             rows.prepare(self._conn)
         try:
             with self._conn.transaction():
-                written = self._transaction(batches_of(blocks), letters, self._partitions, now_us)
+                written = self._transaction(batches_of(blocks), letters, self._partitions)
         except BaseException:
             self._devices.rolled_back()
             self._channel_sets.rolled_back()
@@ -64,14 +64,14 @@ class Writer:
         return written
 
     def _transaction(
-        self, found: Sequence[BlockBatch], letters: Sequence[DeadLetter], partitions: Partitions, now_us: int
+        self, found: Sequence[BlockBatch], letters: Sequence[DeadLetter], partitions: Partitions
     ) -> Written:
         ledger = Ledger(self._conn)
         ledger.lock([batch.header for batch in found] + dead_letters.headers(letters))
         split = ledger.split_duplicates(found)
         written = Written(duplicates=len(split.duplicates), dead_letters=len(letters), conflicts=split.conflicts)
         if split.new:
-            self._store_new(split.new, ledger, partitions, written, now_us)
+            self._store_new(split.new, ledger, partitions, written)
         outcomes = [outbox.stored(batch) for batch in found]
         for letter in letters:
             kept = dead_letters.keep(self._conn, ledger, letter)
@@ -81,15 +81,13 @@ class Writer:
         ledger.write()
         return written
 
-    def _store_new(
-        self, new: Sequence[BlockBatch], ledger: Ledger, partitions: Partitions, written: Written, now_us: int
-    ) -> None:
+    def _store_new(self, new: Sequence[BlockBatch], ledger: Ledger, partitions: Partitions, written: Written) -> None:
         numbered = batches.number(self._conn, new)
         partitions.ensure_bodies(self._conn, [(int(each.batch.header.lane), each.number) for each in numbered])
         lot = batches.joined(numbered, self._devices, self._channel_sets)
         self._channel_sets.ensure(lot)
         partitions.ensure(self._conn, lot.observed_at_us)
-        rows.put(self._conn, lot, now_us)
+        rows.put(self._conn, lot)
         sequences.note(self._conn, lot, batches.of_reports(numbered, [batch.header.spool for batch in new]))
         device_state.write(self._conn, lot)
         note_events(self._conn, lot, batches.of_reports(numbered, [batch.header.edge for batch in new]))

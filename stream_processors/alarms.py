@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import ChainMap
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -19,9 +21,10 @@ from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
 from schemas.errors import LayoutError
+from schemas.report import Lane
 from schemas.transition import OpenSet, Transition, TransitionKind
 from stream_processors import alert
-from stream_processors.alert import OpenEpisodes, StoredEpisode
+from stream_processors.alert import DeviceCondition, OpenEpisodes, StoredEpisode
 from stream_processors.device_edges import BelievedEdges, believed_apart
 from stream_processors.signed_message import open_message
 from stream_processors.stage import Message, Output, Send
@@ -29,13 +32,26 @@ from stream_processors.stage import Message, Output, Send
 RECONCILE_EVERY_S = 30.0
 RECONCILE_AGAIN_S = 1.0  # while the store or the broker is away
 RESOLVED_HERE_MAX = 10_000
+NEWEST_MAX = 100_000
 _log = structlog.get_logger("alarms")
 _forged = Counter("vitalwire_alarms_forged_messages", "Messages that the platform did not sign, passed over", ["topic"])
 _late = Counter("vitalwire_alarms_late", "Episodes that opened late, and did not ring")
 
 
+@dataclass(frozen=True)
+class _Pending:
+    """What a topic's lot changes, once the broker has it."""
+
+    transitions: Sequence[Transition]
+    newest: dict[DeviceCondition, int]
+
+
 class Alarms:
-    """The open episodes: as the topic `alerts.open` says when partitions are assigned, then as blocks change them."""
+    """The open episodes: as the topic `alerts.open` says when partitions are assigned, then as blocks change them.
+
+    The blocks come from several topics, each with its own lots in turn; what one of them is about to change the others
+    see already, so that a condition has one episode.
+    """
 
     def __init__(
         self,
@@ -50,7 +66,8 @@ class Alarms:
         self._loaded = False
         self._loading = asyncio.Lock()
         self._uncompared = asyncio.Event()  # with the database, since they were loaded
-        self._next: list[Transition] = []
+        self._pending: dict[str, _Pending] = {}  # by the topic that the lot is of
+        self._newest: dict[DeviceCondition, int] = {}  # alert.NewestCompared
         self._resolved_here: dict[str, None] = {}  # the newest ids: the database may not have them yet
 
     def assigned(self) -> None:
@@ -66,21 +83,46 @@ class Alarms:
                 self._uncompared.set()
 
     async def evaluate(self, lot: Sequence[Message]) -> list[Output]:
-        """Signed blocks to transitions, which are the same when a lot is worked again: their ids follow from their
-        cause. Of each device whose set changed, the whole set."""
+        """Signed blocks of one topic to transitions, which are the same when a lot is worked again: their ids follow
+        from their cause. Of each device whose set changed, the whole set."""
         await self.loaded()
+        if not lot:
+            return []
+        topic = lot[0].topic
         blocks = [block for message in lot if (block := self._block(message)) is not None]
         following = {device: dict(episodes) for device, episodes in self.episodes.items()}
-        self._next = alert.evaluate(blocks, self._limits, following, self._clock_us(), self._believed)
-        return self._outputs(self._next, following)
+        others = [pending for of, pending in self._pending.items() if of != topic]
+        for pending in others:
+            for transition in pending.transitions:
+                alert.apply(transition, following)
+        newest: dict[DeviceCondition, int] = {}
+        transitions = alert.evaluate(
+            blocks,
+            self._limits,
+            following,
+            self._clock_us(),
+            self._believed,
+            newest=ChainMap(newest, *(pending.newest for pending in others), self._newest),
+            sent_again=topic == topics.signed(Lane.BACKFILL),
+        )
+        self._pending[topic] = _Pending(transitions, newest)
+        return self._outputs(transitions, following)
 
-    def sent(self) -> None:
-        """The transitions of the last lot are with the broker: the episodes are as they say."""
-        self._note(self._next)
-        self._next = []
+    def sent(self, topic: str = topics.signed(Lane.LIVE)) -> None:
+        """The transitions of this topic's last lot are with the broker: the episodes are as they say."""
+        pending = self._pending.pop(topic, None)
+        if pending is None:
+            return
+        self._note(pending.transitions)
+        for of, at_us in pending.newest.items():
+            self._newest.pop(of, None)  # so that it stands last: the first one is the longest unchanged
+            self._newest[of] = at_us
+        while len(self._newest) > NEWEST_MAX:
+            del self._newest[next(iter(self._newest))]
 
     async def skip(self, message: Message, reason: str) -> list[Output]:
         """A block that breaks the alarms is counted by the stage; store keeps it all the same."""
+        self._pending.pop(message.topic, None)
         return []
 
     async def reconcile(self, conninfo: str, send: Send) -> None:

@@ -7,12 +7,17 @@ What is old does not ring. A value's age is how long its batch was not made afte
 clock alone) and how long it is since the broker appended that batch (by ours alone): an edge whose clock is wrong is
 neither silenced nor believed to be fresh. What is older than LATE_AFTER_US opens as late; the first fresh value that is
 beyond the limit too confirms it.
+
+What comes on `backfill` was sent again, to a broker that appended it anew: its age is also how far the moments at which
+its batch was made and appended lie apart, by two clocks; one that is wrong makes it late. Only batches that were once
+live are looked at there. A value that is late or was sent again, and older than one that is known of its condition,
+changes nothing.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,7 +31,7 @@ from emr_store.signed_block import SignedBlock
 from schemas.batch import Table
 from schemas.block import Block, ReportFlag, Verdict
 from schemas.nomenclature import METRIC_BY_CODE, comparable_units
-from schemas.report import COMPARATOR_BITS, COMPARATORS, Mark, RecordKind
+from schemas.report import COMPARATOR_BITS, COMPARATORS, Lane, Mark, RecordKind
 from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
 from stream_processors.device_edges import BelievedEdges, alarming_devices
 
@@ -59,6 +64,17 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 OpenEpisodes = dict[bytes, dict[Condition, Episode]]  # by device
 
 
+class DeviceCondition(NamedTuple):
+    """What an episode is of."""
+
+    device: bytes
+    condition: Condition
+
+
+# The moment of the newest value that was compared while an episode was open, or that ended one.
+NewestCompared = MutableMapping[DeviceCondition, int]
+
+
 class LimitSide(NamedTuple):
     """One side of a limit; `sign` turns it so that beyond is above."""
 
@@ -86,32 +102,57 @@ def sides(limits: Sequence[Limit]) -> Iterator[LimitSide]:
 
 def evaluate(
     blocks: Sequence[SignedBlock], limits: Sequence[Limit], open_episodes: OpenEpisodes, now_us: int,
-    believed_edges: BelievedEdges = MappingProxyType({}),
+    believed_edges: BelievedEdges = MappingProxyType({}), *, newest: NewestCompared | None = None,
+    sent_again: bool = False,
 ) -> list[Transition]:  # fmt: skip
-    """Transitions that these blocks cause, in order; `open_episodes` is kept up to date.
+    """Transitions that these blocks cause, in order; `open_episodes` and `newest` are kept up to date.
+
+    `newest` None: nothing is known. `sent_again`: the blocks came on `backfill`.
 
     What an edge says that is not believed of a device opens and ends episodes of its own (`device_edges`).
     """
     out: list[Transition] = []
+    known = {} if newest is None else newest
     for signed in blocks if limits else ():
         table, block = Table.join(signed.tables), signed.block
         accepted = (block.verdicts == Verdict.ACCEPTED) | (block.verdicts == Verdict.ACCEPTED_BOUND)
-        believed = ((block.flags & _UNBELIEVED) == 0)[table.report_of_record] & accepted
-        age_us = _age_us(signed, table, now_us)
-        device = alarming_devices(signed, table, believed_edges)
+        believed = (((block.flags & _UNBELIEVED) == 0) & _was_live(signed))[table.report_of_record] & accepted
+        if not believed.any():
+            continue
+        of_block = _Reports(
+            device=alarming_devices(signed, table, believed_edges),
+            age_us=_age_us(signed, table, now_us, sent_again=sent_again),
+            sent_again=sent_again,
+        )
         for side in sides(limits):
             code = side.limit.code
             compared = believed & (table.code == code) & np.isin(table.unit, _compared(code))
-            out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes, age_us, device)
+            out += _transitions(table, block, np.flatnonzero(compared), side, open_episodes, of_block, known)
     return out
 
 
-def _age_us(signed: SignedBlock, table: Table, now_us: int) -> _Array:
+class _Reports(NamedTuple):
+    """What is known of a block's reports beside their values: the device that each alarms of, and how old each is."""
+
+    device: _Array
+    age_us: _Array
+    sent_again: bool
+
+
+def _was_live(signed: SignedBlock) -> _Array:
+    """bool, a report each: whether its batch was cut for the live lane."""
+    lanes = [header.lane == Lane.LIVE for header in signed.headers]
+    return np.repeat(np.array(lanes, bool), [header.report_count for header in signed.headers])
+
+
+def _age_us(signed: SignedBlock, table: Table, now_us: int, *, sent_again: bool) -> _Array:
     """How old each report is; a clock that stepped back meanwhile makes nothing younger than its other part says."""
     counts = [header.report_count for header in signed.headers]
     created_at_us = np.repeat([header.created_at_us for header in signed.headers], counts)
     since_appended_us = np.repeat(now_us - signed.block.appended_at_us, counts)
     age: _Array = np.maximum(created_at_us - table.received_at_us, 0) + np.maximum(since_appended_us, 0)
+    if sent_again:
+        age = age + np.abs(signed.block.appended_at_us - created_at_us)
     return age
 
 
@@ -134,8 +175,8 @@ def _beyond_and_within(table: Table, values: _Array, records: _Array, side: Limi
 
 
 def _transitions(
-    table: Table, block: Block, records: _Array, side: LimitSide, open_episodes: OpenEpisodes, age_us: _Array,
-    devices: _Array,
+    table: Table, block: Block, records: _Array, side: LimitSide, open_episodes: OpenEpisodes,
+    of_block: _Reports, newest: NewestCompared,
 ) -> list[Transition]:  # fmt: skip
     """One side over one block: values are looked at singly only where the limit is crossed or an episode open."""
     values = block.values[records]
@@ -149,7 +190,7 @@ def _transitions(
     if not beyond.any() and not open_now:
         return []
     reports = table.report_of_record[records]
-    names = np.concatenate([_octets(devices[reports], 16), _octets(table.channel[records], 4)], axis=1)
+    names = np.concatenate([_octets(of_block.device[reports], 16), _octets(table.channel[records], 4)], axis=1)
     names, moments = names.view(f"V{NAME_BYTES}")[:, 0], table.observed_at_us[reports]
     wanted = np.concatenate([names[beyond], np.frombuffer(b"".join(open_now), names.dtype)])
     concerned = np.isin(names, wanted) & (beyond | within)
@@ -157,15 +198,16 @@ def _transitions(
     for i in np.flatnonzero(concerned)[np.argsort(moments[concerned], kind="stable")].tolist():
         report, record = int(reports[i]), int(records[i])
         compared = _Compared(
-            device=devices[report].tobytes(),
+            device=of_block.device[report].tobytes(),
             condition=side.condition(int(table.channel[record])),
             priority=side.limit.priority,
             beyond=bool(beyond[i]),
             at_us=int(moments[i]),
-            age_us=int(age_us[report]),
+            age_us=int(of_block.age_us[report]),
+            sent_again=of_block.sent_again,
             message=_message(table, record, float(values[i]), side, opened=bool(beyond[i])),
         )
-        transition = _cross(open_episodes, compared)
+        transition = _cross(open_episodes, compared, newest)
         if transition is not None:
             out.append(transition)
     return out
@@ -184,6 +226,7 @@ class _Compared(NamedTuple):
     beyond: bool
     at_us: int
     age_us: int
+    sent_again: bool
     message: str
 
     @property
@@ -191,11 +234,23 @@ class _Compared(NamedTuple):
         return self.age_us > LATE_AFTER_US
 
 
-def _cross(open_episodes: OpenEpisodes, value: _Compared) -> Transition | None:
-    """What a value changes; None: nothing. One from before the episode neither ends nor confirms it."""
+def _cross(open_episodes: OpenEpisodes, value: _Compared, newest: NewestCompared) -> Transition | None:
+    """What a value changes; None: nothing. One from before the episode neither ends nor confirms it.
+
+    One that is late or was sent again, and older than what is known, opens none either: it may have been looked at
+    before, in an episode that has ended since.
+    """
     episode = open_episodes.get(value.device, {}).get(value.condition)
+    if episode is None and not value.beyond:
+        return None
+    of = DeviceCondition(value.device, value.condition)
+    known_us = newest.get(of)
+    if known_us is not None and (value.late or value.sent_again) and value.at_us < known_us:
+        return None
+    # Not the largest: when a clock that was ahead is put right, what comes then is the newest.
+    newest[of] = value.at_us
     if episode is None:
-        return _open(open_episodes, value) if value.beyond else None
+        return _open(open_episodes, value)
     if value.at_us < episode.opened_at_us:
         return None
     if not value.beyond:

@@ -1,7 +1,7 @@
 """The hospital process, as a table: topic -> function -> topic.
 
     <lane>.raw -> judge -> <lane>.signed -> store -> the record, receipts
-                           live.signed   -> alert -> alerts, alerts.open; alerts -> filed in the record
+          live.signed, backfill.signed   -> alert -> alerts, alerts.open; alerts -> filed in the record
 
 Three faust apps, each a process of its own: alerts flow while the store waits for its database.
 """
@@ -31,6 +31,7 @@ from stream_processors.storing import WRITERS, Store
 STORE_BYTES = 4 * 1024 * 1024  # a transaction
 # What is sent again and what is live lock the same row of the ledger: neither waits long for the other.
 STORE_BYTES_BY_LANE = {Lane.BACKFILL: 512 * 1024}
+ALERT_TAKES = {Lane.LIVE: 20, Lane.BACKFILL: 2}  # messages a lot: live ones never wait long for those sent again
 METADATA_AGE_MS = 5000  # a topic that was made a moment ago is seen this soon; the default is five minutes
 
 
@@ -79,17 +80,19 @@ def store_stages(stores: Mapping[Lane, Store], filing: AlarmFiling, filing_store
 
 
 def alert_stages(alarms: Alarms) -> list[Stage]:
-    """Alert: the live lane only; a value of an hour ago rings nobody up."""
-    live = Stage(
-        name="alert",
-        source=topics.signed(Lane.LIVE),
-        take=20,
-        within_s=0.05,
-        work=alarms.evaluate,
-        dead_letter=alarms.skip,
-        done=alarms.sent,
-    )
-    return [live]
+    """Alert: what is live, and what was live and is sent again after a broker lost it; old values ring nobody up."""
+    return [
+        Stage(
+            name="alert",
+            source=topics.signed(lane),
+            take=take,
+            within_s=0.05,
+            work=alarms.evaluate,
+            dead_letter=alarms.skip,
+            done=partial(alarms.sent, topics.signed(lane)),
+        )
+        for lane, take in ALERT_TAKES.items()
+    ]
 
 
 def build(

@@ -21,11 +21,12 @@ from runtime.keys import SigningKey
 from schemas import topics
 from schemas.errors import VitalwireError
 from stream_processors.config import LimitConfig
-from stream_processors.stage import Output, Send
+from stream_processors.stage import Output, Send, first_line, waits
 
 OUTBOX_ROWS = 5000  # signed and sent at once
 SEAL_EVERY_S = 0.5
 AGAIN_S = 1.0
+LOG_WAITS = "the log waits"  # in `waits`
 _log = structlog.get_logger("background")
 _Answer = TypeVar("_Answer")
 
@@ -142,8 +143,12 @@ async def keep_sealing(conninfo: str, site: str, key: SigningKey) -> None:
     while True:
         try:
             await asking.ask(seal)
+            waits.pop(LOG_WAITS, None)
         except Exception as error:  # noqa: BLE001  as above
-            _log.warning("the log waits", error=type(error).__name__)
+            # Ours says what to do, and no later attempt succeeds before that is done.
+            detail = str(error) if isinstance(error, VitalwireError) else first_line(error)
+            waits[LOG_WAITS] = f"{LOG_WAITS}: {detail if isinstance(error, VitalwireError) else type(error).__name__}"
+            _log.warning("the log waits", error=type(error).__name__, detail=detail)
         await asyncio.sleep(SEAL_EVERY_S)
 
 

@@ -81,7 +81,7 @@ class Stage:
     worker_index: int = 0
 
 
-# Why a stage waits now, by stage and topic: what /readyz says.
+# Why a stage (by its name and topic) or a work of the background waits now: what /readyz says.
 waits: dict[str, str] = {}
 
 Send = Callable[[Sequence[Output]], Awaitable[None]]
@@ -135,7 +135,7 @@ async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: C
             if _transient(error):
                 _retries.labels(stage.name).inc()
                 waits[name] = f"{name} waits: {type(error).__name__}"
-                _log.warning("again", stage=stage.name, error=type(error).__name__, detail=_first_line(error))
+                _log.warning("again", stage=stage.name, error=type(error).__name__, detail=first_line(error))
             elif len(lot) > 1:
                 for message in lot:
                     await attempt(stage, [message], send, attempted)
@@ -161,7 +161,7 @@ async def _give_up(stage: Stage, message: Message, error: Exception, send: Send,
             raise
         except Exception as again:  # noqa: BLE001  as above
             refused += not _transient(again)
-            _log.warning("again", stage=stage.name, error=type(again).__name__, detail=_first_line(again))
+            _log.warning("again", stage=stage.name, error=type(again).__name__, detail=first_line(again))
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, BACKOFF_MAX_S)
     # The lane goes on: nobody was given a receipt, so that its edge still has it and sends it again.
@@ -169,8 +169,8 @@ async def _give_up(stage: Stage, message: Message, error: Exception, send: Send,
     _log.error("abandoned", stage=stage.name, reason=reason, topic=message.topic, bytes=len(message.value))
 
 
-def _first_line(error: Exception) -> str:
-    """Of a database's error what follows is often the row."""
+def first_line(error: Exception) -> str:
+    """What an error says, but for what follows: of a database's it is often the row."""
     return str(error).split("\n")[0][:200]
 
 

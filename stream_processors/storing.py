@@ -93,7 +93,7 @@ class Store:
         try:
             if writer not in self._writers:
                 self._writers[writer] = Writer(open_store(self._conninfo))
-            written = self._writers[writer].store(blocks, dead_letters, now_us())
+            written = self._writers[writer].store(blocks, dead_letters)
         except StoreError:
             self._close(writer)
             raise

@@ -78,7 +78,7 @@ class Store:
 
     def write(self, blocks: Sequence[SignedBlock], dead_letters: Sequence[DeadLetter] = ()) -> Written:
         with self.open() as conn:
-            return Writer(conn).store(blocks, dead_letters, NOW_US)
+            return Writer(conn).store(blocks, dead_letters)
 
     def seal_log(self, now_us: int = NOW_US) -> int:
         """What the sealer does each second."""

@@ -10,7 +10,7 @@ from emr_store.devices import Devices
 from emr_store.transaction import Writer
 from schemas.report import Record
 from tests.making import PERCENT, SPO2, report
-from tests.storing import EDGE, NOW_US, Store
+from tests.storing import EDGE, Store
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def test_a_channel_list_of_a_rolled_back_transaction_is_made_again(
 
     with store.open() as conn:
         writer = Writer(conn)
-        writer.store([store.judge(store.seal(report()))], [], NOW_US)
+        writer.store([store.judge(store.seal(report()))], [])
         with monkeypatch.context() as patched:
             patched.setattr("emr_store.ledger.Ledger.write", fail)
             with pytest.raises(psycopg.OperationalError):
-                writer.store([other], [], NOW_US)
+                writer.store([other], [])
         assert store.rows("SELECT count(*) FROM channel_set") == [(1,)]
-        writer.store([other], [], NOW_US)
+        writer.store([other], [])
         assert store.rows("SELECT count(*) FROM report JOIN channel_set USING (channel_set)") == [(2,)]

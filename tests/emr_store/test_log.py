@@ -89,7 +89,7 @@ def test_what_commits_out_of_order_is_logged_once_and_never_lost(store: Store) -
     store.seal_log()
     with store.open() as slow:
         with slow.transaction():
-            Writer(slow).store([store.judge(store.seal(report()))], [], NOW_US)
+            Writer(slow).store([store.judge(store.seal(report()))], [])
             first = slow.execute("SELECT id FROM unlogged").fetchone()
             put_act(store)
             ((second,),) = store.rows("SELECT id FROM unlogged")

@@ -13,7 +13,7 @@ from emr_store.transaction import Writer
 from schemas.block import Verdict
 from schemas.report import Record, Report, Validity
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, report
-from tests.storing import NOW_US, Store
+from tests.storing import Store
 
 MINUTE_US = 60_000_000
 WIDE_LIMIT_S = 5.0  # of some 0.3 s
@@ -168,7 +168,7 @@ def test_a_minute_touched_by_a_writer_at_work_is_not_lost(store: Store) -> None:
     async def run() -> None:
         async with await open_store_async(store.address) as other:
             with store.open() as writing, writing.transaction():
-                Writer(writing).store([second], [], NOW_US)
+                Writer(writing).store([second], [])
                 await other.execute("SET lock_timeout = '200ms'")
                 assert await minutes.summarise(other) == 1  # without waiting for the writer
             assert await minutes.summarise(other) == 1

@@ -222,7 +222,7 @@ def test_a_writer_at_work_keeps_what_it_writes_into(store: Store) -> None:
     async def run() -> list[retention.Dropped]:
         async with await open_store_async(store.address) as dropping:
             with store.open() as writing, writing.transaction():
-                Writer(writing).store([second], [], T0_US)
+                Writer(writing).store([second], [])
                 task = asyncio.ensure_future(retention.drop_old(dropping, Keep(reports=30)))
                 while not await waits(store):
                     await asyncio.sleep(0.01)

@@ -55,7 +55,7 @@ def judged(*messages: bytes) -> list[SignedBlock]:
 
 def write(store: str, blocks: Sequence[SignedBlock], dead_letters: Sequence[DeadLetter] = ()) -> Written:
     with open_store(store) as conn:
-        return Writer(conn).store(blocks, dead_letters, NOW_US)
+        return Writer(conn).store(blocks, dead_letters)
 
 
 def receipts(store: str) -> list[tuple[bytes, ReceiptOutcome]]:
@@ -264,8 +264,8 @@ def test_what_fails_leaves_nothing(store: str, monkeypatch: pytest.MonkeyPatch) 
         with monkeypatch.context() as patched:
             patched.setattr("emr_store.ledger.Ledger.write", fail)
             with pytest.raises(SabotageError):
-                writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
-        writer.store(judged(sealed([report()], EDGE_KEY)), [], NOW_US)
+                writer.store(judged(sealed([report()], EDGE_KEY)), [])
+        writer.store(judged(sealed([report()], EDGE_KEY)), [])
     for table in ("report", "batch", "batch_body", "seal", "unlogged", "latest", "outbox", "device", "channel_set"):
         assert rows(store, f"SELECT count(*) FROM {table}") == [(1,)], table
 
@@ -298,8 +298,8 @@ def test_writers_of_different_streams_never_wait_for_each_other(store: str) -> N
     other = sealed([report("another")], EDGE_KEY, spool=b"T" * 16)
     with open_store(store) as first, open_store(store) as second, first.transaction():
         second.execute("SET lock_timeout = '5s'")
-        Writer(first).store(judged(sealed([report()], EDGE_KEY, batch_no=2)), [], NOW_US)
-        assert Writer(second).store(judged(other), [], NOW_US).batches == 1
+        Writer(first).store(judged(sealed([report()], EDGE_KEY, batch_no=2)), [])
+        assert Writer(second).store(judged(other), []).batches == 1
     assert rows(store, "SELECT count(*) FROM batch") == [(3,)]
 
 
@@ -308,7 +308,7 @@ def test_of_two_writers_with_one_batch_one_stores_it(store: str) -> None:
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with open_store(store) as first, ThreadPoolExecutor(1) as pool:
         with first.transaction():
-            assert Writer(first).store(judged(message), [], NOW_US).batches == 1
+            assert Writer(first).store(judged(message), []).batches == 1
             second = pool.submit(write, store, judged(message))  # on its way twice: live, and resent by backfill
             while rows(store, waits) == [(0,)]:
                 assert not second.done()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -19,6 +20,7 @@ from emr_store.transaction import Writer
 from emr_store.verification import Verification
 from evidence.verification import OutsideCheckpoint
 from schemas.block import Block
+from schemas.report import device_id
 from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validate import EdgeKey, Memory, validate
 from tests.making import T0_US, Key, sealed
@@ -120,6 +122,21 @@ def test_events_empty_reports_and_odd_moments_are_no_finding(ward: Ward) -> None
     assert result.counts["report"] == 6
 
 
+def test_edges_whose_clock_is_ahead_are_no_finding(ward: Ward) -> None:
+    """Ahead for a while, in one batch and over several, put right, ahead anew; another device is on time."""
+    now_us = time.time_ns() // 1000
+    hour_us = 3600 * SECOND_US
+    ward.say(vitals(FIRST, now_us + hour_us), vitals(FIRST, now_us + hour_us // 2), vitals(SECOND, T0_US))
+    assert said(verify(ward.address)) == []
+    for ahead_us in (0, hour_us, -hour_us):
+        ward.say(vitals(FIRST, now_us + ahead_us), vitals(SECOND, T0_US + 1))
+        assert said(verify(ward.address)) == []
+    (newest,) = ward.rows("SELECT batch FROM latest JOIN device USING (device) WHERE uuid = %s", device_id(FIRST))
+    assert newest == (3,)
+    ward.rows("UPDATE latest SET stored_at = stored_at + interval '1 s' WHERE batch = 3 RETURNING 1")
+    assert [f.what for f in verify(ward.address).findings] == ["it is not what the report that it points to says"]
+
+
 def test_rows_that_are_not_committed_yet_are_no_finding(ward: Ward) -> None:
     """One moment: neither the rows, nor the batches, nor the latest values of what commits meanwhile."""
     a_minute(ward, 0)
@@ -156,7 +173,7 @@ def test_verify_beside_writers_at_full_load_finds_nothing(ward: Ward) -> None:
             for at in range(first, len(blocks), 2):
                 if stop.is_set():
                     return
-                writer.store(blocks[at : at + 2], [], T0_US)
+                writer.store(blocks[at : at + 2], [])
 
     def seal_and_summarise() -> None:
         while not stop.is_set():

@@ -184,6 +184,10 @@ CHANGES = {
     ),
     "a latest value": ("UPDATE latest SET value[1] = 99 WHERE device = 1", "it is not what the report that it points"),
     "a latest text": ("UPDATE latest SET texts = '[]' WHERE device = 1", "its texts are not what the report that it"),
+    "when a latest value was stored": (
+        "UPDATE latest SET stored_at = stored_at + interval '1 s' WHERE device = 1",
+        "it is not what the report that it points",
+    ),
     "an older latest value": (
         "UPDATE latest l SET observed_at = r.observed_at, received_at = r.received_at, value = r.value,"
         " batch = r.batch, leaf = r.leaf FROM report r WHERE r.batch = 3 AND r.leaf = 4 AND l.device = r.device",

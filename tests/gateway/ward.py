@@ -165,7 +165,7 @@ class Ward:
         signed = open_message(sign_block(block, platform.key_id, platform.sign, now), platform.public_der)
         assert isinstance(signed, SignedBlock)
         with open_store(self.database) as conn:
-            Writer(conn).store([signed], [], time.time_ns() // 1000)
+            Writer(conn).store([signed], [])
 
     def summarise(self) -> None:
         """Of the minutes that are closed."""

@@ -130,6 +130,60 @@ def test_a_lot_worked_again_after_the_broker_was_away_says_the_same(store: Store
     asyncio.run(run())
 
 
+def as_sent_again(message: Message) -> Message:
+    return Message(BACKFILL, 0, message.value)
+
+
+BACKFILL = "backfill.signed"
+
+
+def test_live_batches_that_were_lost_with_the_broker_open_late_and_are_ended_by_live_values(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = Alarms(LIMITS, AsSigningKey(topic.key), topic.load, clock_us=lambda: NOW_US + 3600_000_000)
+        await topic.send(await stage.evaluate([as_sent_again(spo2(store, 80, T0_US))]))
+        stage.sent(BACKFILL)
+        stage._clock_us = lambda: NOW_US
+        (episode,) = stage.episodes[DEVICE.bytes].values()
+        assert episode.late
+        await work(stage, topic, spo2(store, 81, T0_US + 1))
+        await work(stage, topic, spo2(store, 95, T0_US + 2))
+        assert [kind for kind, _, _ in topic.emitted] == [OPENED, CONFIRMED, RESOLVED]
+
+    asyncio.run(run())
+
+
+def test_two_topics_that_are_worked_at_once_have_one_episode_of_a_condition(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = alarming(topic)
+        live, again = spo2(store, 80, T0_US + 1), as_sent_again(spo2(store, 79, T0_US + 2))
+        first = await stage.evaluate([live])  # on its way to the broker, while
+        second = await stage.evaluate([again])
+        assert list(await stage.skip(again, "alert:KeyError")) == []
+        assert (len(first), list(second)) == (2, [])
+        await topic.send(first)
+        stage.sent(BACKFILL)
+        assert stage.episodes == {}
+        stage.sent()
+        assert stage.episodes == await topic.load() != {}
+
+    asyncio.run(run())
+
+
+def test_what_is_remembered_of_conditions_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms, "NEWEST_MAX", 1)
+
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = Alarms([Limit(SPO2, low=90.0), Limit(SPO2, low=85.0, high=70.0)], AsSigningKey(topic.key), topic.load)
+        await work(stage, topic, spo2(store, 80, T0_US))
+        assert len(stage.episodes[DEVICE.bytes]) == 2
+        assert len(stage._newest) == 1
+
+    asyncio.run(run())
+
+
 def test_after_a_restart_or_a_rebalance_the_topic_says_what_is_open(store: Store) -> None:
     async def run() -> None:
         topic = Topic(store.platform)

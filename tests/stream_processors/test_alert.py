@@ -1,10 +1,10 @@
 import pytest
 
 from emr_store.signed_block import SignedBlock
-from schemas.report import COMPARATORS, ClockQuality, Mark, Record, RecordKind, Report, Validity
+from schemas.report import COMPARATORS, ClockQuality, Lane, Mark, Record, RecordKind, Report, Validity
 from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
 from stream_processors import alert
-from stream_processors.alert import Limit, OpenEpisodes, StoredEpisode, apply, reconcile
+from stream_processors.alert import Limit, NewestCompared, OpenEpisodes, StoredEpisode, apply, reconcile
 from stream_processors.signed_message import open_message
 from stream_processors.validate import EdgeKey, Memory
 from stream_processors.validating import RawMessage, validate_and_sign
@@ -181,6 +181,89 @@ def test_a_fresh_value_confirms_what_opened_late() -> None:
     assert evaluate([block(spo2(83, 2))], LIMITS, episodes) == []
     assert [t.kind for t in evaluate([block(spo2(95, 3))], LIMITS, episodes)] == [RESOLVED]
     assert episodes == {}
+
+
+def sent_again(value: int, second: int, *, after_s: int = 3600, lane: Lane = Lane.LIVE) -> SignedBlock:
+    """A value measured and cut at this second, which the broker appended again so long after."""
+    at = spo2(value, second)
+    memory = Memory({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, False)})
+    appended_at_us = at.received_at_us + after_s * SECOND
+    raw = [RawMessage(sealed([at], KEY, lane=lane, created_at_us=at.received_at_us), appended_at_us)]
+    (message,) = validate_and_sign(
+        "backfill.raw", raw, memory, key_id=PLATFORM.key_id, sign=PLATFORM.sign, now_us=appended_at_us
+    )
+    found = open_message(message.value, PLATFORM.public_der)
+    assert isinstance(found, SignedBlock)
+    return found
+
+
+def evaluate_sent_again(
+    blocks: list[SignedBlock], episodes: OpenEpisodes, newest: NewestCompared, now_s: int = 3600
+) -> list[Transition]:
+    return alert.evaluate(
+        blocks, LIMITS, episodes, T0_US + now_s * SECOND, newest=newest, sent_again=True
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("after_s", "late"), [(5, False), (59, False), (61, True), (3600, True), (-3600, True)])
+def test_what_was_live_and_is_sent_again_opens_by_its_age(after_s: int, late: bool) -> None:
+    """An edge whose clock is ahead is not believed to be fresh: its batch was appended before it was made."""
+    (opened,) = evaluate_sent_again([sent_again(80, 0, after_s=after_s)], {}, {}, now_s=after_s)
+    assert (opened.kind, opened.late) == (OPENED, late)
+
+
+def test_what_was_cut_as_backfill_opens_nothing() -> None:
+    episodes: OpenEpisodes = {}
+    assert evaluate_sent_again([sent_again(80, 0, lane=Lane.BACKFILL)], episodes, {}) == []
+    (opened,) = evaluate_sent_again([sent_again(80, 0, lane=Lane.BACKFILL), sent_again(80, 1)], episodes, {})
+    assert opened.at_us == T0_US + SECOND
+
+
+def fresh(value: int, second: int, episodes: OpenEpisodes, newest: NewestCompared) -> list[Transition]:
+    signed = block(spo2(value, second), appended_at_us=T0_US + second * SECOND)
+    return alert.evaluate([signed], LIMITS, episodes, T0_US + second * SECOND, newest=newest)
+
+
+def test_what_is_sent_again_does_not_end_an_episode_that_goes_on() -> None:
+    episodes: OpenEpisodes = {}
+    newest: NewestCompared = {}
+    (opened,) = fresh(80, 10, episodes, newest)
+    assert fresh(81, 100, episodes, newest) == []
+    assert evaluate_sent_again([sent_again(95, 50)], episodes, newest) == []  # it was well for a moment
+    assert evaluate_sent_again([sent_again(95, 5)], episodes, newest) == []  # before it opened
+    (resolved,) = fresh(95, 101, episodes, newest)
+    assert (resolved.kind, resolved.episode) == (RESOLVED, opened.episode)
+
+
+def test_what_was_looked_at_already_opens_nothing_when_it_is_sent_again() -> None:
+    episodes: OpenEpisodes = {}
+    newest: NewestCompared = {}
+    assert [t.kind for s, v in ((10, 80), (20, 81), (30, 95)) for t in fresh(v, s, episodes, newest)] == [
+        OPENED, RESOLVED
+    ]  # fmt: skip
+    assert evaluate_sent_again([sent_again(80, 10), sent_again(81, 20)], episodes, newest) == []
+    soon = [sent_again(80, 10, after_s=25), sent_again(81, 20, after_s=15)]  # no receipt came for it in time
+    assert evaluate_sent_again(soon, episodes, newest, now_s=36) == []
+    (opened,) = evaluate_sent_again([sent_again(79, 40)], episodes, newest)  # what nobody has looked at
+    assert (opened.kind, opened.late) == (OPENED, True)
+
+
+def test_what_was_lost_with_the_broker_opens_and_ends_though_later_values_were_well() -> None:
+    episodes: OpenEpisodes = {}
+    newest: NewestCompared = {}
+    assert fresh(97, 100, episodes, newest) == []
+    assert [t.kind for t in evaluate_sent_again([sent_again(80, 50)], episodes, newest)] == [OPENED]
+    assert [t.kind for t in fresh(97, 101, episodes, newest)] == [RESOLVED]
+
+
+def test_after_a_clock_that_was_ahead_live_values_still_end_an_episode_of_then() -> None:
+    episodes: OpenEpisodes = {}
+    newest: NewestCompared = {}
+    (opened,) = fresh(80, 0, episodes, newest)
+    ahead = Report(**{**_fields(spo2(81, 3600)), "received_at_us": T0_US + 3600 * SECOND})
+    assert alert.evaluate([block(ahead)], LIMITS, episodes, T0_US + 2 * SECOND, newest=newest) == []
+    (resolved,) = fresh(95, 3, episodes, newest)
+    assert resolved.episode == opened.episode
 
 
 def test_the_transitions_say_what_is_open() -> None:

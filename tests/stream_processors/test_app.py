@@ -66,15 +66,15 @@ class Processors:
             worker.wait(30)
         self.workers.clear()
 
-    def send(self, *messages: bytes) -> None:
+    def send(self, *messages: bytes, topic: str = "live.raw") -> None:
         producer = Producer({"bootstrap.servers": self.kafka})
         for message in messages:
-            producer.produce("live.raw", message, key=EDGE)
+            producer.produce(topic, message, key=EDGE)
         assert producer.flush(LIMIT_S) == 0
 
-    def measure(self, batch_no: int, value: int, by: Key | None = None) -> bytes:
-        """A batch that was made now, of a value measured now."""
-        now_us = time.time_ns() // 1000
+    def measure(self, batch_no: int, value: int, by: Key | None = None, ago_s: int = 0) -> bytes:
+        """A batch that was made now, of a value measured now; or all of it so long ago."""
+        now_us = time.time_ns() // 1000 - ago_s * 1_000_000
         said = report(at_us=now_us - 5_000, records=[Record(SPO2, PERCENT, mantissa=value)])
         return sealed([said], by or self.edge, batch_no=batch_no, created_at_us=now_us)
 
@@ -133,6 +133,18 @@ def test_from_a_raw_topic_to_record_receipts_log_and_alarms(processors: Processo
     assert [(t.kind, t.late) for t in told] == [(TransitionKind.OPENED, False), (TransitionKind.RESOLVED, False)]
     open_sets = [read_open_set(m, public_der) for m in processors.read("alerts.open")]
     assert [len(each.episodes) for each in open_sets] == [1, 0]
+
+
+def test_a_live_batch_that_was_lost_with_the_broker_opens_late_when_it_is_sent_again(processors: Processors) -> None:
+    eventually(lambda: "backfill.raw" in _topics(processors.kafka), LIMIT_S, "topics")
+    processors.send(processors.measure(1, 80, ago_s=120), topic="backfill.raw")
+    eventually(
+        lambda: processors.rows("SELECT late FROM alert_episode WHERE resolved_at IS NULL") == [(True,)],
+        LIMIT_S,
+        "it is open, and late",
+    )
+    processors.send(processors.measure(2, 95))
+    eventually(lambda: processors.rows("SELECT 1 FROM alert_open") == [], LIMIT_S, "a live value ends it")
 
 
 def test_an_open_episode_outlives_the_workers(processors: Processors) -> None:

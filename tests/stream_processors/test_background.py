@@ -3,6 +3,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from emr_store import acts
 from emr_store.outbox import OutboxRow
@@ -12,7 +13,7 @@ from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptOutcome, read_
 from runtime import config as configuration
 from runtime.errors import UserError
 from schemas.topics import TOPICS, receipt_partition
-from stream_processors import background
+from stream_processors import background, stage
 from stream_processors.config import LimitConfig, ProcessorsConfig
 from stream_processors.stage import Output
 from tests.making import T0_US, Key, report
@@ -133,6 +134,26 @@ def test_the_sealer_goes_on_after_its_connection_broke(store: Store) -> None:
         await until(lambda: store.rows("SELECT count(*) FROM unlogged") == [(0,)])
 
     while_it_runs(background.keep_sealing(store.address, "test", AsSigningKey(store.platform)), run())
+
+
+def test_why_the_log_waits_is_said_with_its_remedy_until_it_is_mended(store: Store) -> None:
+    stage.waits.clear()
+    store.say(report())
+    store.rows("DELETE FROM seal RETURNING 1")
+
+    async def run() -> None:
+        await until(lambda: bool(stage.waits))
+        (reason,) = stage.waits.values()  # what /readyz says
+        assert reason.startswith("the log waits: row ")
+        assert "restore it from a backup, or delete the row" in reason
+        await asyncio.to_thread(store.rows, "DELETE FROM unlogged WHERE seal IS NOT NULL RETURNING 1")
+        await until(lambda: not stage.waits)
+
+    with capture_logs() as logged:
+        while_it_runs(background.keep_sealing(store.address, "test", AsSigningKey(store.platform)), run())
+    first = logged[0]
+    assert (first["event"], first["error"]) == ("the log waits", "VitalwireError")
+    assert "restore it from a backup, or delete the row" in first["detail"]
 
 
 def test_what_is_kept_no_longer_is_dropped(store: Store) -> None:

@@ -35,7 +35,8 @@ def test_a_report_is_followed_through_every_stage(store: Store) -> None:
     assert [line.split("  ")[1] for line in lines[1:]] == ["measured", "received", "cut and signed", "judged, sealed",
                                                            "stored"]  # fmt: skip
     offsets = [int(m[1]) for line in lines if (m := re.search(r"([+-]\d+) ms", line))]
-    assert offsets == [-5, 0, -5, 995, 995]  # as tests.making and tests.storing have it
+    assert offsets[:4] == [-5, 0, -5, 995]  # as tests.making and tests.storing have it
+    assert offsets[4] > 995  # by the database's clock
     assert "batch 2, leaf 0" in lines[3]
     assert "not in the log yet" in lines[4]
     store.seal_log()

@@ -54,19 +54,26 @@ OnSettled = Callable[[list[tuple[Done, Kept]]], object]
 
 
 def _by_the_writer(
-    work: Callable[Concatenate[Spool, sqlite3.Connection, _P], _T],
+    work: Callable[Concatenate[Spool, sqlite3.Connection, _P], _T], *, is_synced: bool = True
 ) -> Callable[Concatenate[Spool, _P], _T]:
     """Done by the writer's thread in one transaction, whose COMMIT is waited for; raises VitalwireError."""
 
     @wraps(work)
     def wait(self: Spool, /, *args: _P.args, **named: _P.kwargs) -> _T:
+        def alone(db: sqlite3.Connection) -> _T:
+            return work(self, db, *args, **named)
+
+        whole = partial(self._in_transaction, alone, takes_reports_away=True)
         try:
-            whole = partial(self._in_transaction, lambda db: work(self, db, *args, **named), takes_reports_away=True)
-            return self._writer.submit(whole).result()
+            return self._writer.submit(whole if is_synced else partial(self._unsynced, whole)).result()
         except (sqlite3.Error, OSError, RuntimeError) as error:  # RuntimeError: it was closed
             raise VitalwireError(f"the spool cannot write: {error}") from error
 
     return wait
+
+
+# What the hospital says again where it was lost: with the next COMMIT it is on the disk.
+_by_the_writer_unsynced = partial(_by_the_writer, is_synced=False)
 
 
 class Spool:
@@ -165,12 +172,12 @@ class Spool:
         """How many batches of each lane have no receipt."""
         return receipts.unreceipted_by_lane(db)
 
-    @_by_the_writer
+    @_by_the_writer_unsynced
     def receipted(self, db: sqlite3.Connection, arrived: Sequence[Receipt]) -> ReceiptsTaken:
         """Release what these (verified) receipts are for; what is refused stays as it is."""
         return receipts.receipted(db, self.figures, self.spool_id, arrived, self._now_us())
 
-    @_by_the_writer
+    @_by_the_writer_unsynced
     def witness(self, db: sqlite3.Connection, arrived: Sequence[WitnessedCheckpoint]) -> list[Witnessed]:
         """Keep these (verified) checkpoints of the hospital's log; what about them people must know.
 
@@ -247,6 +254,16 @@ class Spool:
                 self._put_aside("spool-damaged", "damaged", f"damaged ({error})")
             raise
         return result
+
+    def _unsynced(self, whole: Callable[[], _T]) -> _T:
+        """Without waiting for the disk, which keeps the order of all transactions: frames wait for it already."""
+        db = self._db = self._db or self._open()
+        db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            return whole()
+        finally:
+            if self._db is db:  # otherwise it was damaged, and is closed
+                db.execute("PRAGMA synchronous = FULL")
 
     def _keep(self, entries: Sequence[Frame | Proof], db: sqlite3.Connection) -> list[Kept]:
         now_us = self._now_us()

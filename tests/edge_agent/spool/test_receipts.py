@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
+
+import pytest
 
 from edge_agent.spool import ReceiptsTaken, Spool
 from evidence.receipt import ReceiptedBatch, ReceiptOutcome
 from evidence.seal import batch_id
+from schemas.errors import VitalwireError
 from schemas.report import Lane
-from tests.edge_agent.spool.keeping import MIB, SEAL, SECOND_US, Clock, put, receipt
+from tests.edge_agent.spool.keeping import MIB, SEAL, SECOND_US, Clock, cut_all, put, receipt
 from tests.making import T0_US, report
+
+FULL = 2  # of SQLite's PRAGMA synchronous
 
 
 def test_receipts_release_and_are_held_until_their_time(make: Callable[..., Spool], clock: Clock) -> None:
@@ -94,3 +100,26 @@ def test_what_is_refused_is_never_released(make: Callable[..., Spool], clock: Cl
     spool.receipted([receipt(spool, Lane.LIVE, *batch[0])])
     assert spool.receipted([refused]).batches == []  # it came late: the batch was taken after all
     assert spool.unreceipted(Lane.LIVE, 0, MIB) == []
+
+
+def test_receipts_wait_for_no_disk_and_whatever_comes_after_does(make: Callable[..., Spool]) -> None:
+    spool = make()
+    put(spool, report())
+    cut_all(spool, T0_US + SECOND_US)
+    ((number, sealed),) = spool.unreceipted(Lane.LIVE, 0, MIB)
+    statements: list[str] = []
+    assert spool._db is not None
+    spool._db.set_trace_callback(statements.append)
+    spool.receipted([receipt(spool, Lane.LIVE, number, sealed)])
+    put(spool, report(at_us=T0_US + 1))
+    told = [s for s in statements if s == "COMMIT" or s.startswith("PRAGMA")]
+    assert told == ["PRAGMA synchronous = NORMAL", "COMMIT", "PRAGMA synchronous = FULL", "COMMIT"]
+
+    def refuse_updates(action: int, *_: str | None) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_UPDATE else sqlite3.SQLITE_OK
+
+    spool._db.set_authorizer(refuse_updates)
+    with pytest.raises(VitalwireError):
+        spool.receipted([receipt(spool, Lane.LIVE, number, sealed, store=b"B" * 16)])
+    spool._db.set_authorizer(None)
+    assert spool._db.execute("PRAGMA synchronous").fetchone() == (FULL,)

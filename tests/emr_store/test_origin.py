@@ -45,7 +45,7 @@ def test_the_newest_report_has_a_way(store: Store) -> None:
     with store.open() as conn:
         assert origin.newest_path(conn) is None
     store.say(report())
-    store.say(report("b", T0_US + SECOND))
+    store.say(report("b", T0_US + 1))
     with store.open() as conn:
         path = origin.newest_path(conn)
     assert path is not None

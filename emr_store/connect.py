@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import zip_longest
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -130,6 +131,15 @@ def current_incarnation(conn: psycopg.Connection) -> bytes:
 
     Raises StoreError on a replica, which writes on none.
     """
-    row = conn.execute(_INCARNATION_SQL).fetchone()
+    return _incarnation(conn.execute(_INCARNATION_SQL).fetchone())
+
+
+async def current_incarnation_async(conn: psycopg.AsyncConnection) -> bytes:
+    """The same; of what is read over one connection, it names the server that it was read from."""
+    cursor = await conn.execute(_INCARNATION_SQL)
+    return _incarnation(await cursor.fetchone())
+
+
+def _incarnation(row: tuple[Any, ...] | None) -> bytes:
     assert row is not None
-    return sha256(row[0].encode()).digest()[:16]
+    return sha256(str(row[0]).encode()).digest()[:16]

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from emr_store import acts, log, minutes, outbox, partitions, registry, retention, sequences
-from emr_store.connect import StoreError, current_incarnation, open_store, open_store_async
+from emr_store.connect import StoreError, current_incarnation_async, open_store, open_store_async
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
 from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptedBatch, ReceiptOutcome
@@ -71,10 +71,12 @@ async def deliver_receipts(conninfo: str, key: SigningKey, committed: asyncio.Ev
     while True:
         try:
             async with await open_store_async(conninfo) as conn:
+                # Of the very server that has the rows: another one may take over at any moment, and lack them.
+                incarnation = await current_incarnation_async(conn)
                 while True:
                     rows = await outbox.waiting(conn, OUTBOX_ROWS)
                     if rows:
-                        incarnation, checkpoint = await asking.ask(_incarnation_and_checkpoint)
+                        checkpoint = await asking.ask(log.newest_checkpoint)
                         await send(_signed(receipts_of(rows, incarnation, checkpoint), key))
                         await outbox.delivered(conn, [row.id for row in rows])
                     if len(rows) < OUTBOX_ROWS:
@@ -82,10 +84,6 @@ async def deliver_receipts(conninfo: str, key: SigningKey, committed: asyncio.Ev
         except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
             _log.warning("receipts wait", error=type(error).__name__)
             await asyncio.sleep(AGAIN_S)
-
-
-def _incarnation_and_checkpoint(conn: Any) -> tuple[bytes, bytes]:
-    return current_incarnation(conn), log.newest_checkpoint(conn)
 
 
 class _Asking:

@@ -1,11 +1,14 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from emr_store import acts
+from emr_store.connect import current_incarnation, open_store
+from emr_store.migrate import migrate
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
 from evidence.checkpoint import read_checkpoint
@@ -19,6 +22,7 @@ from stream_processors.stage import Output
 from tests.making import T0_US, Key, report
 from tests.storing import EDGE, Store
 from tests.stream_processors.platform import AsSigningKey
+from vitalwire.embedded import EmbeddedServices
 
 LIMIT_S = 20
 
@@ -103,6 +107,28 @@ def test_receipts_leave_the_outbox_signed_when_the_broker_has_them(store: Store)
     assert [[b.batch_no for b in r.batches] for r in (first, second)] == [[1, 2], [3]]
     checkpoint = read_checkpoint(first.checkpoint, store.platform.public_der)
     assert checkpoint.origin == f"vitalwire/test/{first.incarnation.hex()}"
+
+
+def test_a_receipt_names_the_server_that_its_rows_were_read_from(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two questions another server may have taken over, which does not have these rows."""
+    store.say(report())
+    sent: list[Output] = []
+
+    async def send(outputs: Sequence[Output]) -> None:
+        sent.extend(outputs)
+
+    key = AsSigningKey(store.platform)
+    with EmbeddedServices(tmp_path) as other:
+        migrate(other.database)
+        monkeypatch.setattr(background, "open_store", lambda _: open_store(other.database))
+        delivering = background.deliver_receipts(store.address, key, asyncio.Event(), send)
+        while_it_runs(delivering, until(lambda: bool(sent)))
+        with store.open() as conn, open_store(other.database) as elsewhere:
+            here = current_incarnation(conn)
+            assert here != current_incarnation(elsewhere)
+    assert read_receipt(sent[0].value, store.platform.public_der).incarnation == here
 
 
 def test_the_log_gets_what_waits_and_a_checkpoint(store: Store) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -187,6 +188,14 @@ def _subscribed(edge: EdgeBench) -> bool:
     return "connected" in (edge.folder / "edge.log").read_text()
 
 
+def _listens(edge: EdgeBench) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", edge.mllp), 1).close()
+    except OSError:
+        return False
+    return True
+
+
 class _BareClient:
     """paho alone, with a session that waits while it is away."""
 
@@ -314,7 +323,7 @@ def thousand(bench: Bench, folder: Path, seconds: float) -> dict[str, float]:
     sender.connect(host, int(port))
     sender.loop_start()
     with edge.running():
-        until(lambda: _subscribed(edge), "the agent has subscribed", 30)
+        until(lambda: _subscribed(edge) and _listens(edge), "the agent has subscribed, and listens", 30)
         ports.start()
         monitors = load.MllpLoad(edge.mllp, frames, each_s=1.0)
         monitors.start()
@@ -329,6 +338,8 @@ def thousand(bench: Bench, folder: Path, seconds: float) -> dict[str, float]:
         rss_mb = edge.rss_mb()
         monitors.join(30)
         ports.stop()
+        if monitors.answers.count < 468 * seconds:
+            raise RuntimeError(f"the monitors had {monitors.answers.count} answers: nothing of this counts")
     sender.disconnect()
     sender.loop_stop()
     return {"edge_core_fraction_1000": core, "edge_rss_mb_1000": rss_mb}

@@ -66,11 +66,6 @@ def sign_act(body: bytes, key_id: bytes, sign: Sign) -> bytes:
     return statement.encode(ACT_MAGIC, key_id, body, sign)
 
 
-def is_act(message: bytes) -> bool:
-    """Whether it says to be one: a leaf of the log is an act or a seal."""
-    return message.startswith(ACT_MAGIC)
-
-
 def parse_act(body: bytes) -> Act:
     """An act from its canonical JSON; raises LayoutError for anything else, JSON in another form included."""
     if len(body) > ACT_BYTES_MAX:

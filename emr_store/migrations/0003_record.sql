@@ -24,15 +24,15 @@ CREATE TABLE platform_key (
     first_seen timestamptz NOT NULL DEFAULT now()
 );
 
+-- A device as it is heard through one edge: an edge that claims another's device gets a row of its own, and so do its
+-- reports, minutes and latest values. It can never write onto what the other edge said.
 CREATE TABLE device (
     device        int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    uuid          uuid NOT NULL UNIQUE,
+    uuid          uuid NOT NULL,
     claim         text,                         -- the identity as the sender states it; null until an event told it
-    edge          uuid NOT NULL,                -- the edge that first spoke of it
-    name          text,
-    bed           text,
-    adopted_at    timestamptz,                  -- null: nobody has assigned it yet
-    first_seen_at timestamptz NOT NULL DEFAULT now()
+    edge          uuid NOT NULL,                -- the edge that it is heard through
+    first_seen_at timestamptz NOT NULL DEFAULT now(),
+    UNIQUE (uuid, edge)
 );
 
 -- The list of (code, unit, channel) of a report's records, in their order; never changed, only added to.
@@ -554,45 +554,3 @@ CREATE TABLE metric_unit (
     ucum   text NOT NULL,                       -- of stored
     PRIMARY KEY (code, unit)
 );
-
--- One row a value, with names: what people, Grafana and SQL read. A unit that is none of the metric's is the sender's own,
--- and so is then the value.
-CREATE VIEW observation AS
-SELECT r.observed_at, r.received_at, d.uuid AS device, d.name AS device_name, d.bed,
-       s.code[i] AS code, m.reference_id AS metric, s.channel[i] AS channel,
-       r.value[i] AS value,
-       CASE coalesce(r.validity[i], 0) >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
-       coalesce(mu.ucum, u.ucum) AS unit, get_byte(r.decimals, i - 1) - 128 AS decimals,
-       coalesce(r.validity[i], 0) & 15 AS validity, coalesce(r.verdict[i], 0) AS verdict,
-       coalesce(r.validity[i], 0) & 128 <> 0 AS ambiguous, coalesce(r.validity[i], 0) & 256 <> 0 AS correction,
-       coalesce(r.validity[i], 0) & 512 <> 0 AS withdrawal, coalesce(r.validity[i], 0) & 1024 <> 0 AS training,
-       CASE WHEN r.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
-           FROM jsonb_array_elements(r.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
-       CASE WHEN r.texts IS NOT NULL THEN (SELECT t ->> 'note'
-           FROM jsonb_array_elements(r.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS note,
-       r.flags, r.kind, r.batch, r.leaf, i - 1 AS record
-FROM report r
-JOIN device d USING (device)
-JOIN channel_set s USING (channel_set)
-CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
-LEFT JOIN metric m ON m.code = s.code[i]
-LEFT JOIN metric_unit mu ON mu.code = s.code[i] AND mu.unit = s.unit[i]
-LEFT JOIN unit u ON u.unit = s.unit[i]
-WHERE r.kind = 1;
-
--- The same for what devices say of their alarms and settings.
-CREATE VIEW alarm_observation AS
-SELECT a.observed_at, a.received_at, d.uuid AS device, d.name AS device_name, d.bed, a.code, m.reference_id AS metric,
-       a.channel, a.sent_code, a.condition_code, a.condition, a.state = 1 AS active,
-       (ARRAY['unknown', 'low', 'medium', 'high'])[a.priority + 1] AS priority,
-       (ARRAY['unknown', 'physiological', 'technical', 'advisory'])[a.kind + 1] AS kind,
-       a.since, a.low, a.high, u.ucum AS unit, a.latched, a.audio_paused, a.text,
-       a.validity & 1024 <> 0 AS training, a.batch, a.leaf, a.record
-FROM device_alarm a JOIN device d USING (device) LEFT JOIN metric m USING (code) LEFT JOIN unit u ON u.unit = a.unit;
-
-CREATE VIEW setting_observation AS
-SELECT s.observed_at, s.received_at, d.uuid AS device, d.name AS device_name, d.bed, s.code, m.reference_id AS metric,
-       s.channel, s.sent_code, s.value, coalesce(mu.ucum, u.ucum) AS unit, s.text,
-       s.validity & 1024 <> 0 AS training, s.batch, s.leaf, s.record
-FROM device_setting s JOIN device d USING (device) LEFT JOIN metric m USING (code)
-LEFT JOIN metric_unit mu ON mu.code = s.code AND mu.unit = s.unit LEFT JOIN unit u ON u.unit = s.unit;

@@ -11,10 +11,6 @@ CREATE TABLE registered_device (
     act_id            bytea NOT NULL REFERENCES act
 );
 
--- A device as it is heard through one edge: an edge that claims another's device gets a row of its own, and so do its
--- reports, minutes and latest values. It can never write onto what the other edge said.
-ALTER TABLE device DROP CONSTRAINT device_uuid_key, ADD CONSTRAINT device_uuid_edge_key UNIQUE (uuid, edge);
-
 -- The ranges of one device never meet in what is believed now. The range of a single int stands for "is the same
 -- device", which needs no extension (btree_gist is not on every server).
 CREATE TABLE device_bed (
@@ -49,9 +45,6 @@ CREATE VIEW device_shown AS
 SELECT device, CASE WHEN device = min(device) OVER (PARTITION BY uuid) THEN uuid
     ELSE md5(uuid::text || edge::text)::uuid END AS shown_as
 FROM device;
-
-DROP VIEW observation, alarm_observation, setting_observation;
-ALTER TABLE device DROP COLUMN bed, DROP COLUMN adopted_at, DROP COLUMN name;
 
 -- One row a value, with names: what people, Grafana and SQL read. A unit that is none of the metric's is the sender's own,
 -- and so is then the value. `bed` is where the device stood when it measured; `foreign_edge`: it was heard through an edge

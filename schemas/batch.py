@@ -40,6 +40,10 @@ from schemas.report import (
 _Array = NDArray[Any]
 _WITH_MANTISSA = (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.ALARM)
 _SEQUENCE = struct.Struct("<Q")
+# Kind, validity, exponent and marks of a record as one word: of a valid number without marks, whatever its exponent.
+_STATE_WORD = 3
+_STATE_BUT_EXPONENT = 0xFF00FFFF
+_PLAIN_STATE = int(RecordKind.NUMERIC)
 # As plain numbers: compared for every record that an edge keeps.
 _BOUND, _NOT_AVAILABLE = int(RecordKind.BOUND), int(Validity.NOT_AVAILABLE)
 _WITH_CLAIM = (Kind.EVENT, Kind.REJECTED)  # what the hospital learns a device's claim from
@@ -238,6 +242,13 @@ class Table:
     def report_of_record(self) -> _Array:
         """i64, a record each: the index of its report."""
         return np.repeat(np.arange(len(self)), self.record_count)
+
+    @property
+    def plain(self) -> _Array:
+        """bool, a record each: a valid number without marks, as most are."""
+        words = self.cells.view("<u4").reshape(-1, RECORD.itemsize // 4)[:, _STATE_WORD]
+        is_plain: _Array = (words & _STATE_BUT_EXPONENT) == _PLAIN_STATE
+        return is_plain
 
     @property
     def channel_bytes(self) -> _Array:

@@ -284,7 +284,7 @@ _ACCEPTED_AS[[RecordKind.BOUND, RecordKind.CODE, RecordKind.TEXT, RecordKind.SAM
 )  # fmt: skip
 
 
-# By an exponent (an i8, as u8): what a mantissa is divided and multiplied by; the inverse of a power of ten is not exact.
+# By an exponent (an i8, as u8): what a mantissa is divided and multiplied by; a power's inverse would not be exact.
 _EXPONENTS = np.arange(256, dtype=np.uint8).view(np.int8).tolist()
 _DIVISOR = np.array([10.0 ** max(-exponent, 0) for exponent in _EXPONENTS])
 _FACTOR_OF_TEN = np.array([10.0 ** max(exponent, 0) for exponent in _EXPONENTS])

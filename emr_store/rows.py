@@ -159,22 +159,37 @@ class Group:
 def groups(
     table: Table, values: _Array, verdicts: _Array, validity: _Array, in_superset: _Array
 ) -> Iterator[Group]:  # fmt: skip
-    """Part all reports into groups."""
+    """Split all reports into groups."""
     nulls = np.isnan(values)
+    columns = [_any_of_report(table, has) for has in (nulls, table.exponent != 0, validity != 0, verdicts != 0)]
+    columns.append(in_superset)
+    shape = np.zeros(len(table), np.uint8)  # a bit for each of these that a report has
+    for bit, column in enumerate(columns):
+        shape |= column.astype(np.uint8) << np.uint8(bit)
     for chosen, records in _by_count(table, np.ones(len(table), bool)):
-        count = records.shape[1]
-        key = np.zeros((len(chosen), -(-(count + 4) // 8) * 8), np.uint8)
-        key[:, :count] = nulls[records]
-        key[:, count] = (table.exponent[records] != 0).any(axis=1)
-        key[:, count + 1] = (validity[records] != 0).any(axis=1)
-        key[:, count + 2] = (verdicts[records] != 0).any(axis=1)
-        key[:, count + 3] = in_superset[chosen]
-        for members in alike(key):
-            first = key[members[0]]
-            yield Group(
-                chosen[members], records[members], first[:count].astype(bool),
-                *(bool(x) for x in first[count : count + 4]),
-            )  # fmt: skip
+        for code in np.unique(shape[chosen]).tolist():
+            with_nulls, *kept = (bool(code >> bit & 1) for bit in range(len(columns)))
+            members = np.flatnonzero(shape[chosen] == code)
+            for same in _by_nulls(nulls[records[members]]) if with_nulls else (np.arange(len(members)),):
+                at = members[same]
+                null_of_channel = nulls[records[at[0]]]
+                yield Group(chosen[at], records[at], null_of_channel, *kept)
+
+
+def _any_of_report(table: Table, has: _Array) -> _Array:
+    """bool, a report each: whether any of its records has it."""
+    if not has.any():
+        return np.zeros(len(table), bool)
+    before = np.concatenate([[0], np.cumsum(has)])[table.record_start]
+    changed: _Array = before[1:] != before[:-1]
+    return changed
+
+
+def _by_nulls(nulls: _Array) -> Iterator[_Array]:
+    """Indices of the reports with nulls at the same places, of a (reports, channels) table."""
+    key = np.zeros((len(nulls), -(-nulls.shape[1] // 8) * 8), np.uint8)
+    key[:, : nulls.shape[1]] = nulls
+    return alike(key)
 
 
 class CopyRows:

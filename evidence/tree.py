@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import accumulate
 
 from schemas.batch import Table
 
@@ -39,14 +40,22 @@ def table_leaves(table: Table) -> list[bytes]:
         memoryview(table.cells.tobytes()),
         memoryview(table.tails),
     )
-    row_size, cell_size = table.rows.itemsize, table.cells.itemsize
-    record_start, tail_start = table.record_start.tolist(), table.tail_start.tolist()
     leaves = []
-    for i in range(len(table)):
+    row_at = cell_at = tail_at = 0
+    for row_end, cell_end, tail_end in _ends(table):
         leaf = sha256(b"\x00")
-        leaf.update(rows[i * row_size : (i + 1) * row_size])
-        leaf.update(cells[record_start[i] * cell_size : record_start[i + 1] * cell_size])
-        if tail_start[i] != tail_start[i + 1]:
-            leaf.update(tails[tail_start[i] : tail_start[i + 1]])
+        leaf.update(rows[row_at:row_end])
+        leaf.update(cells[cell_at:cell_end])
+        if tail_at != tail_end:
+            leaf.update(tails[tail_at:tail_end])
         leaves.append(leaf.digest())
+        row_at, cell_at, tail_at = row_end, cell_end, tail_end
     return leaves
+
+
+def _ends(table: Table) -> Iterator[tuple[int, int, int]]:
+    """Where the row, the records and the tail of each report end."""
+    row_size, cell_size = table.rows.itemsize, table.cells.itemsize
+    rows = range(row_size, (len(table) + 1) * row_size, row_size)
+    cells = accumulate(count * cell_size for count in table.record_count.tolist())
+    return zip(rows, cells, accumulate(table.tail_bytes.tolist()), strict=True)

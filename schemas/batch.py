@@ -40,6 +40,10 @@ from schemas.report import (
 _Array = NDArray[Any]
 _WITH_MANTISSA = (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.ALARM)
 _SEQUENCE = struct.Struct("<Q")
+# Kind, validity, exponent and marks of a record as one word: of a valid number without marks, whatever its exponent.
+_STATE_WORD = 3
+_STATE_BUT_EXPONENT = 0xFF00FFFF
+_PLAIN_STATE = int(RecordKind.NUMERIC)
 # As plain numbers: compared for every record that an edge keeps.
 _BOUND, _NOT_AVAILABLE = int(RecordKind.BOUND), int(Validity.NOT_AVAILABLE)
 _WITH_CLAIM = (Kind.EVENT, Kind.REJECTED)  # what the hospital learns a device's claim from
@@ -192,6 +196,7 @@ class Table:
     uncertainty_ms = _Column("rows", "uncertainty_ms")  # u32
     clock_quality = _Column("rows", "clock_quality")  # u8, ClockQuality
     kind = _Column("rows", "kind")  # u8, Kind
+    tail_bytes = _Column("rows", "tail_len")  # u32
     # A record each.
     code = _Column("cells", "code")  # u32
     unit = _Column("cells", "unit")  # u32
@@ -232,12 +237,19 @@ class Table:
     @cached_property
     def tail_start(self) -> _Array:
         """i64, n + 1: the tail of report i is tails[start[i] : start[i + 1]]."""
-        return np.concatenate([[0], np.cumsum(self.rows["tail_len"], dtype=np.int64)])
+        return np.concatenate([[0], np.cumsum(self.tail_bytes, dtype=np.int64)])
 
     @cached_property
     def report_of_record(self) -> _Array:
         """i64, a record each: the index of its report."""
         return np.repeat(np.arange(len(self)), self.record_count)
+
+    @property
+    def plain(self) -> _Array:
+        """bool, a record each: a valid number without marks, as most are."""
+        words = self.cells.view("<u4").reshape(-1, RECORD.itemsize // 4)[:, _STATE_WORD]
+        is_plain: _Array = (words & _STATE_BUT_EXPONENT) == _PLAIN_STATE
+        return is_plain
 
     @property
     def channel_bytes(self) -> _Array:
@@ -365,7 +377,12 @@ def read_header(sealed: bytes) -> Header:
     """The header of a sealed batch; raises LayoutError for anything that is not canonical or over a limit."""
     if not layout.BODY_START < len(sealed) <= layout.SEALED_BYTES_MAX:
         raise LayoutError("size", f"{len(sealed)} bytes")
-    magic, suite, lane, codec, *fields, zeros = layout.HEADER.unpack_from(sealed)
+    return _read_header(bytes(sealed[: layout.HEADER_BYTES]))
+
+
+@lru_cache(1024)  # one stage reads a batch's header three times
+def _read_header(encoded: bytes) -> Header:
+    magic, suite, lane, codec, *fields, zeros = layout.HEADER.unpack(encoded)
     if magic != layout.BATCH_MAGIC:
         raise LayoutError("magic")
     if suite != layout.SUITE_P256_SHA256 or codec != layout.CODEC_ZSTD or lane not in _LANES:
@@ -402,7 +419,8 @@ def read_body(header: Header, sealed: bytes | memoryview, *, checked: bool = Fal
     rows = np.frombuffer(body, REPORT_ROW, header.report_count)
     cells = np.frombuffer(body, RECORD, header.record_count, rows_end)
     table = Table(rows, cells, body[rows_end + header.record_count * RECORD.itemsize :])
-    if int(table.record_start[-1]) != len(table.cells) or int(table.tail_start[-1]) != len(table.tails):
+    records, tails = (int(np.add.reduce(rows[name], dtype=np.int64)) for name in ("record_count", "tail_len"))
+    if records != len(table.cells) or tails != len(table.tails):
         raise LayoutError("counts", "records or tails do not add up")
     if not checked:
         check(table)
@@ -439,7 +457,7 @@ def check(table: Table) -> None:
 
 def _check_tails(table: Table) -> None:
     """Look once at each distinct tail: what a device cannot map it says in the same words in every report."""
-    reports = np.flatnonzero(table.rows["tail_len"])
+    reports = np.flatnonzero(table.tail_bytes)
     counts = table.record_count[reports].tolist()
     begins, ends = table.tail_start[reports].tolist(), table.tail_start[reports + 1].tolist()
     distinct = dict.fromkeys(

@@ -213,49 +213,68 @@ def judge(table: Table, gaps: _Array) -> Judgement:
     A bound's value is its number; a number whose unit is not its metric's stays as sent; a code is no number.
     """
     flags = _flags(table, gaps)
-    kind, missing = table.record_kind, table.validity == Validity.NOT_AVAILABLE
     units = _conversions(table)
     sent = to_float(table.mantissa, table.exponent)
-    number = kind <= RecordKind.BOUND
-    canonical = np.where(units.factor == 1.0, sent, sent * units.factor) + units.offset
-    values = np.where(number & units.comparable, canonical, sent)
-    verdicts = _verdicts(table, flags, units, values)
-    return Judgement(flags, verdicts, np.where(number & ~missing, values, np.nan))
+    values = sent * units.factor + units.offset
+    clear = table.plain & units.comparable & (values >= units.low) & (values <= units.high)
+    clear &= np.repeat(_is_measured(table) & ~_is_doubtful(flags), table.record_count)
+    verdicts = np.full(len(values), Verdict.ACCEPTED, np.uint8)
+    rest = np.flatnonzero(~clear)  # a few, where all is well: looked at more closely
+    if len(rest):
+        verdicts[rest], values[rest] = _judge_rest(table, flags, units, sent, values, rest)
+    return Judgement(flags, verdicts, values)
 
 
-def _verdicts(table: Table, flags: _Array, units: _Conversions, values: _Array) -> _Array:
-    """The verdict of each record: the first that holds, in this order.
+def _is_measured(table: Table) -> _Array:
+    """bool, a report each."""
+    is_measured: _Array = np.isin(table.kind, (Kind.METRIC, Kind.WAVEFORM))
+    return is_measured
+
+
+def _is_doubtful(flags: _Array) -> _Array:
+    """bool, a report each: whether its moment is doubted."""
+    doubtful = ReportFlag.FUTURE | ReportFlag.DOUBTFUL_TIME | ReportFlag.FILED_AT_RECEIPT
+    is_doubtful: _Array = (flags & doubtful) != 0
+    return is_doubtful
+
+
+def _judge_rest(
+    table: Table, flags: _Array, units: _Conversions, sent: _Array, canonical: _Array, rest: _Array
+) -> tuple[_Array, _Array]:
+    """The verdict and value of each of these records; the verdict is the first that holds, in this order.
 
     What is no value; what was never meant as a patient's, or is taken back; no reading; texts; what has no known code;
     what is known and doubted for its unit, by its device, for its moment, for its size; and the rest is accepted.
     """
-    kind, marks, known = table.record_kind, table.marks, units.known
-    measured = np.isin(table.kind, (Kind.METRIC, Kind.WAVEFORM))[table.report_of_record]
-    doubtful = ReportFlag.FUTURE | ReportFlag.DOUBTFUL_TIME | ReportFlag.FILED_AT_RECEIPT
-    doubtful_moment = ((flags & doubtful) != 0)[table.report_of_record]
+    kind, marks, validity, unit = (c[rest] for c in (table.record_kind, table.marks, table.validity, table.unit))
+    known, comparable, low, high = (c[rest] for c in (units.known, units.comparable, units.low, units.high))
+    of_report = table.report_of_record[rest]
+    measured, doubtful_moment = _is_measured(table)[of_report], _is_doubtful(flags)[of_report]
+    missing = validity == Validity.NOT_AVAILABLE
     text, number = kind == RecordKind.TEXT, kind <= RecordKind.BOUND
+    values = np.where(number & comparable, canonical[rest], sent[rest])
     # Of a bound only what no possible value can be: below the lowest, above the highest.
-    below = (values < units.low) & ((marks & Mark.GREATER) == 0)
-    above = (values > units.high) & ((marks & Mark.LESS) == 0)
+    below = (values < low) & ((marks & Mark.GREATER) == 0)
+    above = (values > high) & ((marks & Mark.LESS) == 0)
     rules = (
         (~measured | (kind == RecordKind.ALARM), Verdict.NOT_A_VALUE),
         ((marks & Mark.TRAINING) != 0, Verdict.DOUBTFUL_TRAINING),
         ((marks & Mark.WITHDRAWAL) != 0, Verdict.WITHDRAWN),
-        (table.validity == Validity.NOT_AVAILABLE, Verdict.MISSING),
+        (missing, Verdict.MISSING),
         # All metrics of the nomenclature are numbers.
         (text & (known | ((marks & Mark.UNDECODED) != 0)), Verdict.DOUBTFUL_TEXT),
         (text | ((kind == RecordKind.CODE) & ~known), Verdict.UNMAPPED_TEXT),
         (~known, Verdict.UNMAPPED_CODE),
         # Counts of a converter have no unit; a unit that they have is the metric's.
-        ((number | (table.unit != 0)) & ~units.comparable, Verdict.DOUBTFUL_UNIT),
-        (table.validity != Validity.VALID, Verdict.DOUBTFUL_VALIDITY),
+        ((number | (unit != 0)) & ~comparable, Verdict.DOUBTFUL_UNIT),
+        (validity != Validity.VALID, Verdict.DOUBTFUL_VALIDITY),
         (doubtful_moment, Verdict.DOUBTFUL_CLOCK),
         (number & (below | above), Verdict.DOUBTFUL_RANGE),
     )
     verdicts = _ACCEPTED_AS[kind]
     for holds, verdict in reversed(rules):
         verdicts[holds] = verdict
-    return verdicts
+    return verdicts, np.where(number & ~missing, values, np.nan)
 
 
 # Of each kind of record what an accepted one is.
@@ -265,13 +284,18 @@ _ACCEPTED_AS[[RecordKind.BOUND, RecordKind.CODE, RecordKind.TEXT, RecordKind.SAM
 )  # fmt: skip
 
 
-_POWER = np.array([10.0**n for n in range(129)])  # an exponent is an i8
+# By an exponent (an i8, as u8): what a mantissa is divided and multiplied by; a power's inverse would not be exact.
+_EXPONENTS = np.arange(256, dtype=np.uint8).view(np.int8).tolist()
+_DIVISOR = np.array([10.0 ** max(-exponent, 0) for exponent in _EXPONENTS])
+_FACTOR_OF_TEN = np.array([10.0 ** max(exponent, 0) for exponent in _EXPONENTS])
 
 
 def to_float(mantissa: _Array, exponent: _Array) -> _Array:
     """mantissa x 10^exponent, correctly rounded for mantissas below 2^53 and |exponent| <= 22."""
-    power = _POWER[np.abs(exponent.astype(np.int16))]
-    value: _Array = np.where(exponent < 0, mantissa / power, mantissa * power)
+    index = exponent.view(np.uint8)
+    value: _Array = mantissa / _DIVISOR[index]
+    if (exponent > 0).any():
+        value *= _FACTOR_OF_TEN[index]
     return value
 
 
@@ -307,6 +331,11 @@ _pairs = sorted(
 _PAIR = np.array([p[0] for p in _pairs], np.uint64)
 _FACTOR, _OFFSET, _LOW, _HIGH = (np.array([p[i] for p in _pairs]) for i in (1, 2, 3, 4))
 _CODES = np.array(sorted(METRIC_BY_CODE), np.uint32)
+# Where most pairs are found at once, by the upper bits of a product: of two with one slot the other is searched for.
+_SLOT_OF = np.uint64(0x9E3779B97F4A7C15)
+_SLOT_SHIFT = np.uint64(48)
+_AT_SLOT = np.zeros(2**16, np.intp)
+_AT_SLOT[(_PAIR * _SLOT_OF) >> _SLOT_SHIFT] = np.arange(len(_PAIR))
 
 
 class _Conversions(NamedTuple):
@@ -321,10 +350,13 @@ class _Conversions(NamedTuple):
 
 
 def _conversions(table: Table) -> _Conversions:
-    wanted = table.code.astype(np.uint64) << np.uint64(32) | table.unit
-    at = np.minimum(np.searchsorted(_PAIR, wanted), len(_PAIR) - 1)
-    comparable = _PAIR[at] == wanted
-    known = comparable.copy()
+    pair = table.code.astype(np.uint64) << np.uint64(32) | table.unit
+    at = _AT_SLOT[(pair * _SLOT_OF) >> _SLOT_SHIFT]
+    comparable = _PAIR[at] == pair
     rest = np.flatnonzero(~comparable)
+    at[rest] = np.minimum(np.searchsorted(_PAIR, pair[rest]), len(_PAIR) - 1)
+    comparable[rest] = _PAIR[at[rest]] == pair[rest]
+    known = comparable.copy()
+    rest = rest[~comparable[rest]]
     known[rest] = _CODES[np.minimum(np.searchsorted(_CODES, table.code[rest]), len(_CODES) - 1)] == table.code[rest]
     return _Conversions(known, comparable, _FACTOR[at], _OFFSET[at], _LOW[at], _HIGH[at])

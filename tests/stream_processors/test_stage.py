@@ -141,13 +141,40 @@ class Event:
 
 
 class Stream:
-    """One lot."""
+    """What there is; then it ends."""
 
     def __init__(self, *events: Event) -> None:
-        self.events = events
+        self._events = events
 
-    async def noack_take(self, take: int, within: float) -> AsyncIterator[Sequence[Event]]:
-        yield self.events
+    def noack(self) -> "Stream":
+        return self
+
+    async def events(self) -> AsyncIterator[Event]:
+        for event in self._events:
+            yield event
+
+
+def test_what_waits_is_taken_at_once_and_never_more_than_asked_for() -> None:
+    async def run() -> list[list[bytes]]:
+        events = Stream(*(Event(0, bytes([n])) for n in range(7))).events()
+        return [[event.value[0] for event in taken] async for taken in stages.taken(events, 3, 0.0)]
+
+    taken = asyncio.run(run())
+    assert [number for chunk in taken for number in chunk] == list(range(7))
+    assert max(map(len, taken)) <= 3
+
+
+def test_what_the_stream_raises_leaves_the_stage() -> None:
+    async def broken() -> AsyncIterator[Event]:
+        yield Event(0, b"x")
+        raise ConnectionError("broken")
+
+    async def run() -> None:
+        async for events in stages.taken(broken(), 3, 0.0):
+            assert len(events) == 1
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(run())
 
 
 def test_a_worker_works_its_partitions_in_parts_and_acknowledges_what_it_has_done() -> None:

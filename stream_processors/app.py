@@ -9,7 +9,6 @@ Three faust apps, each a process of its own: alerts flow while the store waits f
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -95,6 +94,13 @@ def alert_stages(alarms: Alarms) -> list[Stage]:
     ]
 
 
+class _WithoutTables(faust.App):  # type: ignore[misc]  # faust's own
+    """An app that needs no folder: under its unit a worker may have none that it can write."""
+
+    def _create_directories(self) -> None:
+        """Nothing: they would hold tables."""
+
+
 def build(
     name: str,
     config: ProcessorsConfig,
@@ -107,7 +113,7 @@ def build(
 
     `assigned` is called when this worker was given partitions.
     """
-    app = faust.App(
+    app = _WithoutTables(
         f"vitalwire-{name}",
         broker=f"kafka://{config.kafka.replace(',', ';')}",
         broker_credentials=security(config).get("ssl_context"),
@@ -126,7 +132,6 @@ def build(
         producer_acks=-1,
         key_serializer="raw",
         value_serializer="raw",
-        datadir=tempfile.gettempdir(),  # faust wants a folder though no table is kept
         web_enabled=False,
     )
     fetch_promptly(app)

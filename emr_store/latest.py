@@ -28,6 +28,7 @@ class LatestValue(NamedTuple):
     `unit` is as sent; the value is in `nomenclature.canonical_unit` of it. `bound` is "<", "<=", ">" or ">=" where the
     device says no more than that. `text` is of a code or a text. `bed` is where the device stood when it measured;
     `foreign_edge`: it was heard through an edge that it does not belong to, and nobody agreed to that.
+    `batch_id` None: a row without a batch, which `verify` finds.
     """
 
     device: UUID
@@ -51,7 +52,7 @@ class LatestValue(NamedTuple):
     observed_at: datetime
     received_at: datetime
     stored_at: datetime
-    batch: int
+    batch_id: bytes | None
     leaf: int
 
 
@@ -67,9 +68,9 @@ SELECT DISTINCT ON (d.device, s.code[i], s.channel[i])
         FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
     coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals, coalesce(l.validity[i] & 15, 0) AS validity,
     coalesce(l.validity[i] & 128 <> 0, false) AS ambiguous, coalesce(l.verdict[i], 0) AS verdict, l.flags,
-    l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
+    l.observed_at, l.received_at, l.stored_at, h.batch_id, l.leaf
 FROM latest l JOIN device d USING (device) JOIN device_shown v USING (device) JOIN channel_set s USING (channel_set)
-LEFT JOIN registered_device g ON g.uuid = d.uuid
+LEFT JOIN registered_device g ON g.uuid = d.uuid LEFT JOIN batch h ON h.batch = l.batch
 LEFT JOIN device_bed_believed b ON b.device = l.device AND b.valid @> l.observed_at
 LEFT JOIN device_edge_believed e ON e.device = l.device AND e.valid @> l.observed_at
 CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i

@@ -57,6 +57,9 @@ class KeyRing:
     def __contains__(self, ident: bytes) -> bool:
         return ident in self._by_id
 
+    def __len__(self) -> int:
+        return len(self._by_id)
+
     def get(self, ident: bytes) -> bytes | None:
         """The key of this id."""
         return self._by_id.get(ident)

@@ -28,6 +28,7 @@ class LatestValue(NamedTuple):
     `unit` is as sent; the value is in `nomenclature.canonical_unit` of it. `bound` is "<", "<=", ">" or ">=" where the
     device says no more than that. `text` is of a code or a text. `bed` is where the device stood when it measured;
     `foreign_edge`: it was heard through an edge that it does not belong to, and nobody agreed to that.
+    `batch_id` None: a row without a batch, which `verify` finds.
     """
 
     device: UUID
@@ -51,7 +52,7 @@ class LatestValue(NamedTuple):
     observed_at: datetime
     received_at: datetime
     stored_at: datetime
-    batch: int
+    batch_id: bytes | None
     leaf: int
 
 
@@ -63,9 +64,9 @@ SELECT DISTINCT ON (d.device, l.code, l.channel)
     g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge, l.code, l.unit, l.channel, l.value,
     CASE l.validity >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
     l.text, l.decimals, l.validity & 15 AS validity, l.validity & 128 <> 0 AS ambiguous, l.verdict, l.flags,
-    l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
+    l.observed_at, l.received_at, l.stored_at, h.batch_id, l.leaf
 FROM latest_value l JOIN device d USING (device) JOIN device_shown v USING (device)
-LEFT JOIN registered_device g ON g.uuid = d.uuid
+LEFT JOIN registered_device g ON g.uuid = d.uuid LEFT JOIN batch h ON h.batch = l.batch
 LEFT JOIN device_bed_believed b ON b.device = l.device AND b.valid @> l.observed_at
 LEFT JOIN device_edge_believed e ON e.device = l.device AND e.valid @> l.observed_at
 WHERE l.code <> 0 AND coalesce(v.shown_as = %s, true)

@@ -49,16 +49,13 @@ _ORIGIN_SQL = f"""
 SELECT b.batch_no, encode(b.batch_id, 'hex'), b.edge::text, e.label, b.lane,
     (extract(epoch FROM s.signed_at) * 1000)::int8, {_POSITION}
 FROM batch b JOIN seal s USING (seal) LEFT JOIN edge e ON e.edge = b.edge
+WHERE b.batch_id = %s
 """
 
 
-def origin(conn: psycopg.Connection, batch: int | bytes) -> dict[str, object] | None:
-    """Where a kept batch came from, for people; None where there is none.
-
-    `batch` is its id, which is what leaves the house, or this store's own number of it.
-    """
-    column = "batch_id" if isinstance(batch, bytes) else "batch"
-    row = conn.execute(f"{_ORIGIN_SQL} WHERE b.{column} = %s".encode(), (batch,)).fetchone()
+def origin(conn: psycopg.Connection, batch_id: bytes) -> dict[str, object] | None:
+    """Where a kept batch came from, for people; None where there is none."""
+    row = conn.execute(_ORIGIN_SQL.encode(), (batch_id,)).fetchone()
     if row is None:
         return None
     number, ident, edge, label, lane, signed_ms, position = row

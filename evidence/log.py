@@ -6,8 +6,9 @@ What a leaf is: `docs/statements.md`. Whoever appends keeps a `Frontier` alone; 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
+from itertools import islice
 
 from evidence.tree import merkle_root, node_hash
 from schemas.errors import LayoutError
@@ -79,19 +80,42 @@ def inclusion_path(hashes: Sequence[bytes], index: int) -> list[bytes]:
 
     Raises ValueError for a leaf that it has not.
     """
-    if not 0 <= index < len(hashes):
-        raise ValueError(f"no leaf {index} in a log of {len(hashes)}")
-    path = []
-    level = list(hashes)
-    while len(level) > 1:
-        sibling = index ^ 1
-        if sibling < len(level):
-            path.append(level[sibling])
-        parents = [node_hash(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
-        # An odd last node moves up as it is.
-        level = parents + level[len(parents) * 2 :]
-        index >>= 1
-    return path
+    return streamed_inclusion_path(hashes, index, len(hashes))
+
+
+def streamed_inclusion_path(hashes: Iterable[bytes], index: int, size: int) -> list[bytes]:
+    """As `inclusion_path`, of the first `size` leaf hashes, none of which is held: a log of years fits no memory.
+
+    Raises ValueError for a leaf that it has not, and where there are fewer hashes.
+    """
+    if not 0 <= index < size:
+        raise ValueError(f"no leaf {index} in a log of {size}")
+    siblings = _sibling_subtrees(index, size)
+    roots: dict[range, bytes] = {}
+    remaining = iter(hashes)
+    for subtree in sorted([*siblings, range(index, index + 1)], key=lambda leaves: leaves.start):
+        frontier = Frontier()
+        for each in islice(remaining, len(subtree)):
+            frontier.append(each)
+        if frontier.size != len(subtree):
+            raise ValueError(f"fewer than {size} leaf hashes")
+        roots[subtree] = frontier.root()
+    return [roots[subtree] for subtree in siblings]
+
+
+def _sibling_subtrees(index: int, size: int) -> list[range]:
+    """The leaves under each node of the inclusion path, the leaf's sibling first: RFC 9162 section 2.1.3.1."""
+    subtrees = []
+    start, end = 0, size
+    while end - start > 1:
+        middle = start + _split(end - start)
+        if index < middle:
+            subtrees.append(range(middle, end))
+            end = middle
+        else:
+            subtrees.append(range(start, middle))
+            start = middle
+    return subtrees[::-1]
 
 
 def verify_inclusion(*, leaf_hash: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:

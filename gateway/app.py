@@ -69,7 +69,7 @@ def create(conninfo: str, feed: Feed) -> Starlette:
             Route("/", file("index.html")),
             *(Route(f"/{name}", file(name)) for name in static),
             Route("/events", events),
-            Route("/batch/{batch}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch"]))),
+            Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
             Route("/alarms/{uuid:uuid}", answered(
                 lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),

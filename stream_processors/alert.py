@@ -12,6 +12,9 @@ What comes on `backfill` was sent again, to a broker that appended it anew: its 
 its batch was made and appended lie apart, by two clocks; one that is wrong makes it late. Only batches that were once
 live are looked at there. A value that is late or was sent again, and older than one that is known of its condition,
 changes nothing.
+
+Nothing opens or ends in the future: a value of an edge whose clock is ahead is of the moment at which the broker
+appended its batch. What comes after the clock was put right would else be from before the episode and never end it.
 """
 
 from __future__ import annotations
@@ -71,7 +74,7 @@ class DeviceCondition(NamedTuple):
     condition: Condition
 
 
-# The moment of the newest value that was compared while an episode was open, or that ended one.
+# The moment, by its own clock, of the newest value that was compared while an episode was open, or that ended one.
 NewestCompared = MutableMapping[DeviceCondition, int]
 
 
@@ -121,6 +124,7 @@ def evaluate(
             continue
         of_block = _Reports(
             device=alarming_devices(signed, table, believed_edges),
+            at_us=_at_us(signed, table),
             age_us=_age_us(signed, table, now_us, sent_again=sent_again),
             sent_again=sent_again,
         )
@@ -132,9 +136,10 @@ def evaluate(
 
 
 class _Reports(NamedTuple):
-    """What is known of a block's reports beside their values: the device that each alarms of, and how old each is."""
+    """What is known of a block's reports beside their values: the device that each alarms of, when, and its age."""
 
     device: _Array
+    at_us: _Array
     age_us: _Array
     sent_again: bool
 
@@ -143,6 +148,13 @@ def _was_live(signed: SignedBlock) -> _Array:
     """bool, a report each: whether its batch was cut for the live lane."""
     lanes = [header.lane == Lane.LIVE for header in signed.headers]
     return np.repeat(np.array(lanes, bool), [header.report_count for header in signed.headers])
+
+
+def _at_us(signed: SignedBlock, table: Table) -> _Array:
+    """When each report was measured, and no later than the broker appended its batch."""
+    counts = [header.report_count for header in signed.headers]
+    at_us: _Array = np.minimum(table.observed_at_us, np.repeat(signed.block.appended_at_us, counts))
+    return at_us
 
 
 def _age_us(signed: SignedBlock, table: Table, now_us: int, *, sent_again: bool) -> _Array:
@@ -191,18 +203,21 @@ def _transitions(
         return []
     reports = table.report_of_record[records]
     names = np.concatenate([_octets(of_block.device[reports], 16), _octets(table.channel[records], 4)], axis=1)
-    names, moments = names.view(f"V{NAME_BYTES}")[:, 0], table.observed_at_us[reports]
+    names = names.view(f"V{NAME_BYTES}")[:, 0]
+    observed_at_us, at_us = table.observed_at_us[reports], of_block.at_us[reports]
     wanted = np.concatenate([names[beyond], np.frombuffer(b"".join(open_now), names.dtype)])
     concerned = np.isin(names, wanted) & (beyond | within)
     out: list[Transition] = []
-    for i in np.flatnonzero(concerned)[np.argsort(moments[concerned], kind="stable")].tolist():
+    in_order = np.lexsort((observed_at_us[concerned], at_us[concerned]))
+    for i in np.flatnonzero(concerned)[in_order].tolist():
         report, record = int(reports[i]), int(records[i])
         compared = _Compared(
             device=of_block.device[report].tobytes(),
             condition=side.condition(int(table.channel[record])),
             priority=side.limit.priority,
             beyond=bool(beyond[i]),
-            at_us=int(moments[i]),
+            at_us=int(at_us[i]),
+            observed_at_us=int(observed_at_us[i]),
             age_us=int(of_block.age_us[report]),
             sent_again=of_block.sent_again,
             message=_message(table, record, float(values[i]), side, opened=bool(beyond[i])),
@@ -218,13 +233,14 @@ def _octets(column: _Array, width: int) -> _Array:
 
 
 class _Compared(NamedTuple):
-    """A value that is surely beyond its limit, or surely within."""
+    """A value that is surely beyond its limit, or surely within; `at_us` is never in the future."""
 
     device: bytes
     condition: Condition
     priority: str
     beyond: bool
     at_us: int
+    observed_at_us: int
     age_us: int
     sent_again: bool
     message: str
@@ -245,10 +261,10 @@ def _cross(open_episodes: OpenEpisodes, value: _Compared, newest: NewestCompared
         return None
     of = DeviceCondition(value.device, value.condition)
     known_us = newest.get(of)
-    if known_us is not None and (value.late or value.sent_again) and value.at_us < known_us:
+    if known_us is not None and (value.late or value.sent_again) and value.observed_at_us < known_us:
         return None
     # Not the largest: when a clock that was ahead is put right, what comes then is the newest.
-    newest[of] = value.at_us
+    newest[of] = value.observed_at_us
     if episode is None:
         return _open(open_episodes, value)
     if value.at_us < episode.opened_at_us:
@@ -273,7 +289,7 @@ def _open(open_episodes: OpenEpisodes, value: _Compared) -> Transition | None:
         _not_opened.inc()
         return None
     condition = value.condition
-    cause = f"{condition.code}-{condition.channel}-{condition.side}/{value.at_us}"
+    cause = f"{condition.code}-{condition.channel}-{condition.side}/{value.observed_at_us}"
     message = f"{value.message}, {value.age_us // LATE_AFTER_US} min old" if value.late else value.message
     episode = Episode(
         id=str(uuid.uuid5(_NAMESPACE, f"{uuid.UUID(bytes=value.device)}/{cause}")),

@@ -12,6 +12,7 @@ from emr_store.log import entries
 from evidence.checkpoint import parse_checkpoint
 from runtime.errors import UserError
 from vitalwire.log_export import export
+from vitalwire.log_prove import check_proof_file, prove
 from vitalwire.output import as_json, cell, console
 from vitalwire.record import Database, Json, connect
 
@@ -39,6 +40,10 @@ def log_export(
         as_json({"folder": folder, "origin": exported.origin, "size": exported.size, "root": exported.root.hex()})
     else:
         console.print(cell(f"{exported.size} entries of {exported.origin} in {folder}"), markup=False)
+
+
+app.command("prove")(prove)
+app.command("check-proof")(check_proof_file)
 
 
 def _incarnation(text: str) -> bytes:

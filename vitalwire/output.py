@@ -27,9 +27,17 @@ LANES = {int(lane): lane.name.lower() for lane in Lane}
 
 
 def as_json(value: Any) -> None:
-    """For scripts, on standard output."""
-    text = msgspec.json.encode(value, enc_hook=lambda v: v.hex() if isinstance(v, bytes) else str(v)).decode()
-    sys.stdout.write(f"{text}\n")
+    """For scripts, on standard output; bytes are hexadecimal, as in all that is written for people."""
+    plain = msgspec.to_builtins(value, builtin_types=(bytes,), enc_hook=str)
+    sys.stdout.write(f"{msgspec.json.encode(_with_hex(plain)).decode()}\n")
+
+
+def _with_hex(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_with_hex(key): _with_hex(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_hex(each) for each in value]
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def listed(

@@ -22,6 +22,13 @@ from vitalwire.record import Database, Json, connect, since_moment
 
 PLATFORM_KEYS = "platform*.pub"
 CHECKPOINT_BYTES_MAX = 128 * 1024
+PlatformKeys = Annotated[
+    list[Path] | None, typer.Option(help="the platform's public key, from outside the database", show_default=False)
+]
+TrustFolder = Annotated[
+    Path | None,
+    typer.Option(help="a folder with platform.pub, the edges' *.pub and checkpoints/*", show_default=False),
+]
 
 # Each line with the counts of what it speaks of; a line whose counts are all 0 is left out.
 SENTENCES = (
@@ -54,15 +61,11 @@ def verify(
     from_checkpoint: Annotated[
         Path | None, typer.Option(help="only what came into the log after this checkpoint", show_default=False)
     ] = None,
-    platform_key: Annotated[
-        list[Path] | None, typer.Option(help="the platform's public key, from outside the database")
-    ] = None,
+    platform_key: PlatformKeys = None,
     checkpoint: Annotated[
         list[Path] | None, typer.Option(help="a checkpoint kept outside (`vitalwire edge witness --write`)")
     ] = None,
-    trust: Annotated[
-        Path | None, typer.Option(help="a folder with platform.pub, the edges' *.pub and checkpoints/*")
-    ] = None,
+    trust: TrustFolder = None,
     json: Json = False,
 ) -> None:
     """Hold the record against its signed bytes: what is proved, and what is not. Exit 4 on a finding."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from schemas.block import Verdict
 from schemas.nomenclature import canonical_unit
 
 DECIMALS_MAX = 6  # on a screen
-BATCH_DIGITS_MAX = 18  # int8
+_BATCH_ID = re.compile("[0-9a-f]{64}")
 _VERDICTS = {int(v): v.name.lower() for v in Verdict}
 Answer = dict[str, Any] | None  # None: not found
 
@@ -33,10 +34,9 @@ def device_alarms(conn: Any, viewer: Viewer, device: UUID) -> Answer:
     return alarms.of_device(conn, device) if _may_see_device(conn, viewer, device) else None
 
 
-def batch(conn: Any, number: str) -> Answer:
-    """Where a batch came from: it says nothing of a bed; raises StoreError."""
-    whole = number.isdecimal() and len(number) <= BATCH_DIGITS_MAX
-    return origin_of(conn, int(number)) if whole else None
+def batch(conn: Any, batch_id: str) -> Answer:
+    """Where the batch of this id, in hexadecimal, came from: it says nothing of a bed; raises StoreError."""
+    return origin_of(conn, bytes.fromhex(batch_id)) if _BATCH_ID.fullmatch(batch_id) else None
 
 
 def _may_see_device(conn: Any, viewer: Viewer, device: UUID) -> bool:
@@ -51,5 +51,5 @@ def _value(v: LatestValue) -> dict[str, Any]:
         "bound": v.bound, "text": v.text, "unit": stored and stored.ucum, "ambiguous": v.ambiguous,
         "validity": v.validity, "verdict": _VERDICTS.get(v.verdict, "unknown"), "flags": v.flags,
         "observed": milliseconds(v.observed_at), "received": milliseconds(v.received_at),
-        "stored": milliseconds(v.stored_at), "batch": v.batch, "leaf": v.leaf,
+        "stored": milliseconds(v.stored_at), "batch_id": v.batch_id and v.batch_id.hex(), "leaf": v.leaf,
     }  # fmt: skip

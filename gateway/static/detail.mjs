@@ -12,7 +12,7 @@ export async function detail(shown) {
   const [found, said] = await Promise.all([ask(`/values/${device.id}`), ask(`/alarms/${device.id}`)]);
   const sent = cell.parts.map(part => found?.values.find(v => v.code === part.code && v.channel === part.channel));
   const values = sent.filter(Boolean), [first] = values;
-  const origin = first && await ask(`/batch/${first.batch}`);
+  const origin = first?.batch_id && await ask(`/batch/${first.batch_id}`);
   if (asked !== shown) return;  // another value was clicked meanwhile
   const list = make("dl"), close = make("button", "", words.close);
   const title = make("h2", "", `${bed.assigned ? bed.label : nameOf(device)} · ${cell.name}`);
@@ -54,9 +54,10 @@ function wayOf(v, origin) {
     [words.received, [stamp(v.received, true)]],
     [words.signed, [origin ? after(origin.signed_ms) : words.storeAway]],
     [words.storedAt, [after(v.stored)]],
-    [words.batch, origin ? [origin.batch_no, origin.batch_id, words.place(origin.position)] : [`(${v.batch})`]],
+    [words.edge, origin ? [origin.edge, words.number(words.lanes[origin.lane], origin.batch_no)] : []],
+    [words.batch, [v.batch_id]],
     [words.leaf, [String(v.leaf)]],
-    [words.edge, origin ? [origin.edge, origin.lane] : []],
+    [words.log, origin ? [words.place(origin.position)] : []],
   ];
 }
 

@@ -28,16 +28,15 @@ def test_a_latest_value_names_its_verdict_its_bed_and_its_origin(store: Store) -
     with store.open() as conn:
         places.assign(conn, "demo:nonin:1", "ICU-01", name="n", since=datetime(2026, 1, 1, tzinfo=UTC))
         (value,) = latest(conn)
-        where = origin.origin(conn, value.batch)
-        assert origin.origin(conn, 99) is None
+        assert value.batch_id is not None
+        where = origin.origin(conn, value.batch_id)
         assert origin.origin(conn, bytes(32)) is None
         assert where is not None
-        assert origin.origin(conn, bytes.fromhex(str(where["batch_id"]))) == where
     assert (value.claim, value.bed, value.name) == ("demo:nonin:1", "ICU-01", "n")
     assert (value.verdict, value.leaf) == (Verdict.DOUBTFUL_RANGE, 0)
-    assert where | {"batch_id": ""} == {
-        "batch_no": 2, "batch_id": "", "edge": f"box {UUID(bytes=EDGE)}", "lane": "live", "signed_ms": NOW_US // 1000,
-        "position": None,
+    assert where == {
+        "batch_no": 2, "batch_id": value.batch_id.hex(), "edge": f"box {UUID(bytes=EDGE)}", "lane": "live",
+        "signed_ms": NOW_US // 1000, "position": None,
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from evidence.log import (
     Frontier,
     consistency_path,
     inclusion_path,
+    streamed_inclusion_path,
     verify_consistency,
     verify_inclusion,
 )
@@ -142,6 +143,9 @@ def test_inclusion_path_is_the_one_of_the_rfc(data: st.DataObject, size: int) ->
     hashes = hashes_of(size)
     path = inclusion_path(hashes, index)
     assert path == rfc_inclusion_path(index, hashes)
+    assert streamed_inclusion_path(iter([*hashes, leaf_hash(b"later")]), index, size) == path
+    with pytest.raises(ValueError, match="fewer than"):
+        streamed_inclusion_path(iter(hashes), index, size + 1)
     assert verify_inclusion(leaf_hash=hashes[index], index=index, size=size, path=path, root=rfc_root(hashes))
 
 

@@ -221,8 +221,11 @@ def test_the_detail_says_what_was_sent_and_where_it_came_from(ward: Ward, page: 
     assert [(v["code"], v["value"], v["decimals"], v["unit"], v["verdict"]) for v in found] == [
         (147842, 71.6, 1, "/min", "accepted"), (150344, 36.922295, 6, "Cel", "accepted"),
     ]  # fmt: skip
-    origin = json.loads(connect(page, f"/batch/{found[0]['batch']}").read())
-    assert (origin["batch_no"], origin["lane"], origin["position"]) == (1, "live", None)  # not in the log yet
+    ident = found[0]["batch_id"]
+    origin = json.loads(connect(page, f"/batch/{ident}").read())
+    assert (origin["batch_no"], origin["batch_id"], origin["lane"]) == (1, ident, "live")
+    assert origin["position"] is None  # not in the log yet
+    assert "batch" not in found[0]  # the store's own number of it
     assert origin["edge"].startswith("box on ward 3 ")
     assert json.loads(connect(page, f"/values/{uuid.uuid4()}").read()) == {"values": []}
     assert connect(page, "/values/x").status == 404
@@ -268,7 +271,8 @@ def test_the_devices_own_alarms_that_are_active_are_told(ward: Ward, page: Page)
 
 
 def test_what_is_not_there_is_not_found(page: Page) -> None:
-    for path in ("/batch/999", "/batch/x", "/batch/" + "9" * 30, "/batch/-1", "/static/../app.py", "/app.py", "/docs"):
+    batches = ("1", "0" * 64, "x", "9" * 30, "-1", "%C3%A9" * 32)
+    for path in (*(f"/batch/{batch}" for batch in batches), "/static/../app.py", "/app.py", "/docs"):
         assert connect(page, path).status == 404
 
 
@@ -349,7 +353,7 @@ def test_while_the_store_is_away_it_beats_and_then_goes_on(ward: Ward, page: Pag
         began = time.monotonic()
         assert next(data for kind, data in stream if kind == "beat") == "store away"
         assert time.monotonic() - began < 5
-        assert connect(page, "/batch/1").status == 503
+        assert connect(page, "/batch/" + "0" * 64).status == 503
     assert next_picture(stream)["whole"]
 
 

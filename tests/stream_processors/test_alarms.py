@@ -153,6 +153,35 @@ def test_live_batches_that_were_lost_with_the_broker_open_late_and_are_ended_by_
     asyncio.run(run())
 
 
+def test_a_group_that_begins_afresh_rings_for_nothing_of_the_topics_day(store: Store) -> None:
+    """A new consumer group reads a day of both topics anew, and knows nothing of what was compared before."""
+
+    async def run() -> None:
+        topic, an_hour_us = Topic(store.platform), 3600_000_000
+        live = [spo2(store, value, T0_US + second) for second, value in enumerate((80, 81, 95))]
+        before = alarming(topic)
+        await work(before, topic, *live)
+        await file(store, topic)
+        assert open_in_store(store) == []
+        lost = spo2(store, 82, T0_US + 10)  # an end that nobody has seen yet
+        fresh = Alarms(LIMITS, AsSigningKey(topic.key), topic.load, clock_us=lambda: NOW_US + an_hour_us)
+        for again in (live[1], lost):
+            await topic.send(await fresh.evaluate([as_sent_again(again)]))
+            fresh.sent(BACKFILL)
+        (episode,) = fresh.episodes[DEVICE.bytes].values()
+        assert episode.late
+        await work(fresh, topic, *live)
+        await file(store, topic)
+        assert open_in_store(store) == [episode.id]  # late: visible, and silent
+        fresh._clock_us = lambda: NOW_US
+        await work(fresh, topic, spo2(store, 95, T0_US + 20))
+        await file(store, topic)
+        assert (open_in_store(store), fresh.episodes) == ([], {})
+        assert [kind for kind, _, _ in topic.emitted] == [OPENED, RESOLVED, OPENED, RESOLVED]
+
+    asyncio.run(run())
+
+
 def test_two_topics_that_are_worked_at_once_have_one_episode_of_a_condition(store: Store) -> None:
     async def run() -> None:
         topic = Topic(store.platform)

@@ -15,7 +15,10 @@ LIMITS = [Limit(SPO2, low=90.0, priority="high")]
 SECOND = 1_000_000
 
 
-def block(*reports: Report, appended_at_us: int = T0_US) -> SignedBlock:
+def block(*reports: Report, appended_at_us: int | None = None) -> SignedBlock:
+    """Appended when the newest of these was measured, unless another moment is said."""
+    if appended_at_us is None:
+        appended_at_us = max(T0_US, *(r.observed_at_us for r in reports))
     memory = Memory({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, False)})
     raw = [RawMessage(sealed(reports, KEY), appended_at_us)]
     (message,) = validate_and_sign(
@@ -256,12 +259,50 @@ def test_what_was_lost_with_the_broker_opens_and_ends_though_later_values_were_w
     assert [t.kind for t in fresh(97, 101, episodes, newest)] == [RESOLVED]
 
 
+def ahead_of_us(
+    value: int, second: int, appended_s: int, episodes: OpenEpisodes, newest: NewestCompared
+) -> list[Transition]:
+    """Of an edge whose clock is ahead: all its moments are, and the broker appends the batch before they come."""
+    at = spo2(value, second)
+    signed = block(
+        Report(**{**_fields(at), "received_at_us": at.observed_at_us}), appended_at_us=T0_US + appended_s * SECOND
+    )
+    return alert.evaluate([signed], LIMITS, episodes, T0_US + appended_s * SECOND, newest=newest)
+
+
+def test_an_episode_that_a_clock_ahead_opened_ends_when_the_clock_was_put_right() -> None:
+    episodes: OpenEpisodes = {}
+    newest: NewestCompared = {}
+    (opened,) = ahead_of_us(80, 3600, 1, episodes, newest)
+    assert (opened.at_us, opened.opened_at_us) == (T0_US + SECOND, T0_US + SECOND)  # nothing opens in the future
+    (resolved,) = fresh(95, 2, episodes, newest)
+    assert (resolved.episode, resolved.at_us) == (opened.episode, T0_US + 2 * SECOND)
+    assert episodes == {}
+
+
+def test_turns_within_a_batch_of_a_clock_ahead_are_told_apart_and_in_their_order() -> None:
+    signed = block(spo2(80, 3603), spo2(95, 3602), spo2(80, 3601), appended_at_us=T0_US)
+    found = alert.evaluate([signed], LIMITS, {}, T0_US)
+    assert [t.kind for t in found] == [OPENED, RESOLVED, OPENED]
+    assert len({t.id for t in found}) == 3
+    assert found[0].episode == found[1].episode != found[2].episode
+    assert {t.at_us for t in found} == {T0_US}
+
+
+def test_what_a_clock_ahead_said_and_is_sent_again_was_looked_at_already() -> None:
+    episodes: OpenEpisodes = {}
+    newest: NewestCompared = {}
+    for value, second, appended_s in ((80, 3600, 0), (95, 3601, 1)):
+        ahead_of_us(value, second, appended_s, episodes, newest)
+    assert episodes == {}
+    assert evaluate_sent_again([sent_again(80, 3600, after_s=-3000)], episodes, newest, now_s=600) == []
+
+
 def test_after_a_clock_that_was_ahead_live_values_still_end_an_episode_of_then() -> None:
     episodes: OpenEpisodes = {}
     newest: NewestCompared = {}
     (opened,) = fresh(80, 0, episodes, newest)
-    ahead = Report(**{**_fields(spo2(81, 3600)), "received_at_us": T0_US + 3600 * SECOND})
-    assert alert.evaluate([block(ahead)], LIMITS, episodes, T0_US + 2 * SECOND, newest=newest) == []
+    assert ahead_of_us(81, 3600, 2, episodes, newest) == []
     (resolved,) = fresh(95, 3, episodes, newest)
     assert resolved.episode == opened.episode
 

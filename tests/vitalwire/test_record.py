@@ -188,7 +188,9 @@ def test_latest_shows_value_unit_and_doubt(store: Store) -> None:
     assert code == 0
     assert [f"(not registered) {CLAIM}", "SpO2", "250", "%"] == lines[1][:4]
     assert lines[1][5] == "doubtful range"
-    assert {(v["code"], v["value"]) for v in as_json("latest")} == {(SPO2, 250.0), (PULSE, 1.0)}
+    values = as_json("latest")
+    assert {(v["code"], v["value"]) for v in values} == {(SPO2, 250.0), (PULSE, 1.0)}
+    assert all(len(v["batch_id"]) == 64 and "batch" not in v for v in values)  # and no number of the store's own
     with store.open() as conn:
         places.assign(conn, CLAIM, "ICU-07", since=T0)
     assert "ICU-07 " in vitalwire("latest")[1]

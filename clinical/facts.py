@@ -78,6 +78,16 @@ class AdtFact(msgspec.Struct, frozen=True, kw_only=True):
         return self.effect in NEEDS_VISIT and self.encounter is None
 
 
+class _LinkFact(msgspec.Struct, frozen=True):
+    """The fact that links are of."""
+
+    id: bytes
+    at_us: int
+
+    def link(self, retired: str, survivor: str, kind: LinkKind) -> Link:
+        return Link(retired=retired, survivor=survivor, kind=kind, fact=self.id, at_us=self.at_us)
+
+
 def fact_id(*, source: str, control: str, digest: bytes, group: int) -> bytes:
     """32 bytes. The same source, MSH-10 and bytes are one fact, however often they come."""
     hashed = hashlib.sha256(b"vitalwire adt fact\0")
@@ -95,7 +105,8 @@ def make_fact(group: AdtGroup, source: AdtSource, beds: BedRegistry, received_at
     happened_at_us, bed_ended_at_us, plan = _times(group, effect, recorded_at_us)
     encounter = encounter_key(group, source)
     visit = group.visit
-    patient_links, unmatched_merge = _patient_links(group, effect, source, identity)
+    named_by = _LinkFact(id=identity, at_us=happened_at_us if happened_at_us is not None else received_at_us)
+    patient_links, unmatched_merge = _patient_links(group, effect, source, named_by)
     return AdtFact(
         id=identity,
         source=source.name,
@@ -124,7 +135,7 @@ def make_fact(group: AdtGroup, source: AdtSource, beds: BedRegistry, received_at
         admitted_at_us=visit.admitted_at_us if visit else None,
         discharged_at_us=visit.discharged_at_us if visit else None,
         patient_links=patient_links,
-        encounter_links=_encounter_links(group, source, identity),
+        encounter_links=_encounter_links(group, source, named_by),
         unmatched_merge=unmatched_merge,
         a08_moves=source.a08_moves,
     )
@@ -150,14 +161,16 @@ def _times(group: AdtGroup, effect: Effect, recorded_at_us: int | None) -> tuple
     return happened_at_us, None, plan
 
 
-def _patient_links(group: AdtGroup, effect: Effect, source: AdtSource, fact: bytes) -> tuple[tuple[Link, ...], bool]:
+def _patient_links(
+    group: AdtGroup, effect: Effect, source: AdtSource, fact: _LinkFact
+) -> tuple[tuple[Link, ...], bool]:
     """The links; and whether a retired number has no survivor of its type."""
     if effect in (Effect.LINK, Effect.UNLINK):
         kind = LinkKind.LINK if effect is Effect.LINK else LinkKind.UNLINK
         own, other = patient_keys(group.patients, source), patient_keys(group.linked, source)
         if not own or not other:
             return (), True
-        return (Link(retired=other[0], survivor=own[0], kind=kind, fact=fact),), False
+        return (fact.link(other[0], own[0], kind),), False
     if effect is not Effect.MERGE:
         return (), False
     retired = [number for merge in group.merges for number in merge.patients if sent(number)]
@@ -166,7 +179,7 @@ def _patient_links(group: AdtGroup, effect: Effect, source: AdtSource, fact: byt
         survivor = _survivor(number, group, source)
         if survivor is not None:
             key = patient_key(number, source)
-            links.append(Link(retired=key, survivor=survivor, kind=LinkKind.MERGE, fact=fact))
+            links.append(fact.link(key, survivor, LinkKind.MERGE))
     return tuple(links), not retired or len(links) < len(retired)
 
 
@@ -182,7 +195,7 @@ def _survivor(retired: Identifier, group: AdtGroup, source: AdtSource) -> str | 
     return patient_key(chosen[0], source) if chosen else None
 
 
-def _encounter_links(group: AdtGroup, source: AdtSource, fact: bytes) -> tuple[Link, ...]:
+def _encounter_links(group: AdtGroup, source: AdtSource, fact: _LinkFact) -> tuple[Link, ...]:
     merged = EVENTS[group.event].merges if group.event in EVENTS else ()
     visit = visit_key(group.visit.number, group.patients, source) if group.visit else None
     account = account_key(group.account, source)
@@ -190,8 +203,8 @@ def _encounter_links(group: AdtGroup, source: AdtSource, fact: bytes) -> tuple[L
     for merge in group.merges:
         retired_visit = visit_key(merge.visit, group.patients, source)
         if Merged.VISIT in merged and retired_visit and visit:
-            links.append(Link(retired=retired_visit, survivor=visit, kind=LinkKind.MERGE, fact=fact))
+            links.append(fact.link(retired_visit, visit, LinkKind.MERGE))
         retired_account = account_key(merge.account, source)
         if Merged.ACCOUNT in merged and retired_account and account:
-            links.append(Link(retired=retired_account, survivor=account, kind=LinkKind.MERGE, fact=fact))
+            links.append(fact.link(retired_account, account, LinkKind.MERGE))
     return tuple(links)

@@ -106,6 +106,7 @@ class Link(msgspec.Struct, frozen=True):
     survivor: str
     kind: LinkKind
     fact: bytes
+    at_us: int
 
 
 class LinkProblem(msgspec.Struct, frozen=True):

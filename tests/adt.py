@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ import msgspec
 from clinical.beds import BedRegistry, bed_key
 from clinical.facts import AdtFact, make_fact
 from clinical.identity import AdtSource
+from clinical.stays import Stays, compute_stays, encounter_links, patient_links
+from clinical.worklist import Item, ItemKind
 from schemas.adt import AdtGroup, Identifier, SentBed, Visit
 
 BASE_US = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
@@ -93,3 +96,47 @@ def swap(at: float, one: dict[str, str], other: dict[str, str]) -> list[AdtFact]
     return [
         fact("A17", at, **fields, digest=digest, group=index, groups=2) for index, fields in enumerate((one, other))
     ]
+
+
+Row = tuple[str, str, float, float | None]
+
+
+def computed(*facts: AdtFact) -> Stays:
+    """All that the facts come to."""
+    return compute_stays(facts, patient_links(facts), encounter_links(facts))
+
+
+def second(at_us: int) -> float:
+    """Of an instant."""
+    return (at_us - BASE_US) / SECOND_US
+
+
+def rows(*facts: AdtFact) -> list[Row]:
+    """(visit, bed, from, until), the same for each order of arrival."""
+    results = []
+    for arrival in itertools.islice(itertools.permutations(facts), 24):
+        stays = computed(*arrival, arrival[0]).stays
+        results.append(
+            [
+                (
+                    stay.encounter.removeprefix("visit:").removesuffix("^HOSP"),
+                    stay.bed[-1],
+                    second(stay.from_us),
+                    None if stay.until_us is None else second(stay.until_us),
+                )
+                for stay in stays
+            ]
+        )
+    assert all(result == results[0] for result in results)
+    return results[0]
+
+
+def kinds(*facts: AdtFact) -> list[ItemKind]:
+    """The questions that they raise."""
+    return [item.kind for item in computed(*facts).items]
+
+
+def item(kind: ItemKind, *facts: AdtFact) -> Item:
+    """The one question of this kind."""
+    (found,) = [item for item in computed(*facts).items if item.kind is kind]
+    return found

@@ -11,7 +11,7 @@ from tests.adt import SOURCE, group, number, us
 
 
 def link(retired: str, survivor: str, kind: LinkKind = LinkKind.MERGE) -> Link:
-    return Link(retired=retired, survivor=survivor, kind=kind, fact=f"{retired}>{survivor}".encode())
+    return Link(retired=retired, survivor=survivor, kind=kind, fact=f"{retired}>{survivor}".encode(), at_us=0)
 
 
 def test_numbers_are_text_and_count_with_authority_and_type() -> None:

@@ -110,6 +110,10 @@ class EncounterReplay:
         """As its latest fact names it; "": none did."""
         return next(reversed(self._patients), "")
 
+    @property
+    def _on_leave(self) -> bool:
+        return self._absent_since is not None and self._absent_since[2] is AbsenceKind.LEAVE
+
     def note(self, fact: AdtFact) -> None:
         """What each live fact says of the encounter, whatever else it does."""
         for patient in fact.patients[:1]:
@@ -186,8 +190,7 @@ class EncounterReplay:
     def put_into(self, bed: Bed, fact: AdtFact, at_us: int) -> None:
         """No bed, or an unknown one: the old bed ends all the same. On leave, the bed is kept and stays silent."""
         self._settle(at_us)
-        on_leave = self._absent_since is not None and self._absent_since[2] is AbsenceKind.LEAVE
-        if on_leave and fact.effect is not Effect.RETURN:
+        if self._on_leave and fact.effect is not Effect.RETURN:
             self.bed = bed.key
         elif self._in_bed_since is None or bed.key != self.bed:
             self._leave_bed(at_us, fact.id)
@@ -273,7 +276,7 @@ class EncounterReplay:
 
     def _return(self, fact: AdtFact, at_us: int) -> None:
         """A22 without a bed: the one that was kept."""
-        if fact.bed.state is BedState.NONE and self.bed and self._absent_since is not None:
+        if fact.bed.state is BedState.NONE and self.bed and self._on_leave:
             self._resume_kept_bed(fact, at_us)
             return
         self.move(fact, at_us)

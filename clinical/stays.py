@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from clinical.adt_events import EVENTS, Effect
@@ -27,8 +27,8 @@ class Stays:
 
 
 def touched_by(fact: AdtFact) -> frozenset[str]:
-    """The keys of the encounters that it names. The stays to compute anew are theirs, and those of all encounters
-    that share a patient, a link or a message (A17) with them."""
+    """The keys of the encounters that it names, retired ones too. The stays to compute anew are those of all encounters
+    that have a patient in common with them, links considered."""
     linked = {key for link in fact.encounter_links for key in (link.retired, link.survivor)}
     return frozenset(linked | ({fact.encounter} if fact.encounter else set()))
 
@@ -43,13 +43,26 @@ def encounter_links(facts: Iterable[AdtFact]) -> Links:
     return Links(link for fact in _in_order(facts) if fact.live for link in fact.encounter_links)
 
 
-def compute_stays(facts: Iterable[AdtFact], patients: Links, encounters: Links) -> Stays:
-    """`facts` in any order, resent ones too; all of each encounter that is touched. Does not depend on arrival."""
-    each_once = _each_once(facts)
+def first_of_each(facts: Iterable[AdtFact]) -> list[AdtFact]:
+    """Of one that came more than once, what came first."""
+    first: dict[bytes, AdtFact] = {}
+    for fact in facts:
+        known = first.get(fact.id)
+        if known is None or fact.received_at_us < known.received_at_us:
+            first[fact.id] = fact
+    return sorted(first.values(), key=lambda fact: (fact.received_at_us, fact.id))
+
+
+def compute_stays(
+    facts: Iterable[AdtFact], patients: Links, encounters: Links, only: Collection[str] | None = None
+) -> Stays:
+    """`facts` in any order, resent ones too: all of each encounter that is touched, and of each other encounter of its
+    patients; of a swap both groups. `only`: the encounters, by the keys that stand for them, that are wanted; of others
+    not all facts need be there. Does not depend on arrival."""
+    each_once = first_of_each(facts)
     live = [fact for fact in each_once if fact.live]
     stays = Stays()
-    stays.items += [item for fact in live for item in _fact_items(fact)]
-    replay = _Replay(patients=patients, encounters=encounters)
+    replay = _Replay(patients=patients, encounters=encounters, only=only)
     replay.strike(live)
     for fact in _in_order(live):
         if fact.encounter is not None and fact.happened_at_us is not None:
@@ -58,6 +71,33 @@ def compute_stays(facts: Iterable[AdtFact], patients: Links, encounters: Links) 
     stays.stays.sort(key=lambda stay: (stay.from_us, stay.encounter))
     stays.items.sort(key=lambda item: (item.since_us, item.kind, item.subject, item.facts))
     return stays
+
+
+def fact_items(fact: AdtFact) -> list[Item]:
+    """What is to be said of a fact by itself, whatever the others say."""
+    if not fact.live:
+        return []
+    kinds = []
+    if fact.event not in EVENTS:
+        kinds.append((ItemKind.UNKNOWN_EVENT, fact.event))
+    if fact.effect is Effect.WORKLIST:
+        kinds.append((ItemKind.FOR_A_PERSON, fact.event))
+    if fact.happened_at_us is None and fact.effect is not Effect.NONE:
+        kinds.append((ItemKind.NO_TIME, fact.event))
+    if fact.effect is Effect.SWAP and fact.names_no_visit:
+        kinds.append((ItemKind.SWAP_INCOMPLETE, ""))
+    elif fact.names_no_visit:
+        kinds.append((ItemKind.NO_VISIT, fact.event))
+    if fact.unmatched_merge:
+        kinds.append((ItemKind.UNMATCHED_MERGE, ""))
+    if fact.clock_ahead_us > CLOCK_DIFFERENCE_MAX_US:
+        kinds.append((ItemKind.CLOCK_AHEAD, str(fact.clock_ahead_us // US_PER_SECOND)))
+    since_us = fact.happened_at_us if fact.happened_at_us is not None else fact.received_at_us
+    subject = fact.encounter or next(iter(fact.patients), fact.source)
+    return [
+        Item(kind=kind, subject=subject, since_us=since_us, announce_at_us=since_us, facts=(fact.id,), detail=detail)
+        for kind, detail in kinds
+    ]
 
 
 def shared_beds(stays: Iterable[Stay]) -> list[Item]:
@@ -104,6 +144,7 @@ class _Replay:
 
     patients: Links
     encounters: Links
+    only: Collection[str] | None
     replays: dict[str, EncounterReplay] = field(default_factory=dict)
     struck: set[bytes] = field(default_factory=set)
     cancel_of: dict[bytes, list[bytes]] = field(default_factory=lambda: defaultdict(list))  # by the latest struck
@@ -146,6 +187,8 @@ class _Replay:
 
     def finish(self, stays: Stays) -> None:
         for replay in self.replays.values():
+            if self.only is not None and replay.key not in self.only:
+                continue
             encounter = replay.finish()
             if encounter.periods:
                 stays.encounters[replay.key] = encounter
@@ -154,7 +197,7 @@ class _Replay:
             patients = {self.patients.find(patient) for patient in encounter.patients}
             if len(patients) > 1 and encounter.periods:
                 stays.items.append(_two_patients_item(encounter, sorted(patients)))
-        stays.items += self.items
+        stays.items += [item for item in self.items if self.only is None or item.subject in self.only]
 
     def _restore(self, replay: EncounterReplay, cancel: AdtFact, at_us: int) -> None:
         """A12 or A13 whose bed is not the one that the struck fact leaves: also a move, at the cancel's EVN-2."""
@@ -212,44 +255,9 @@ class _Replay:
         replay.change_class(fact, bed, at_us)
 
 
-def _each_once(facts: Iterable[AdtFact]) -> list[AdtFact]:
-    """Of one that came more than once, what came first."""
-    first: dict[bytes, AdtFact] = {}
-    for fact in facts:
-        known = first.get(fact.id)
-        if known is None or fact.received_at_us < known.received_at_us:
-            first[fact.id] = fact
-    return list(first.values())
-
-
 def _in_order(facts: Iterable[AdtFact]) -> list[AdtFact]:
     """Without those that no time was sent of."""
     return sorted((fact for fact in facts if fact.happened_at_us is not None), key=lambda fact: fact.order)
-
-
-def _fact_items(fact: AdtFact) -> list[Item]:
-    """What is to be said of a fact by itself."""
-    kinds = []
-    if fact.event not in EVENTS:
-        kinds.append((ItemKind.UNKNOWN_EVENT, fact.event))
-    if fact.effect is Effect.WORKLIST:
-        kinds.append((ItemKind.FOR_A_PERSON, fact.event))
-    if fact.happened_at_us is None and fact.effect is not Effect.NONE:
-        kinds.append((ItemKind.NO_TIME, fact.event))
-    if fact.effect is Effect.SWAP and fact.names_no_visit:
-        kinds.append((ItemKind.SWAP_INCOMPLETE, ""))
-    elif fact.names_no_visit:
-        kinds.append((ItemKind.NO_VISIT, fact.event))
-    if fact.unmatched_merge:
-        kinds.append((ItemKind.UNMATCHED_MERGE, ""))
-    if fact.clock_ahead_us > CLOCK_DIFFERENCE_MAX_US:
-        kinds.append((ItemKind.CLOCK_AHEAD, str(fact.clock_ahead_us // US_PER_SECOND)))
-    since_us = fact.happened_at_us if fact.happened_at_us is not None else fact.received_at_us
-    subject = fact.encounter or next(iter(fact.patients), fact.source)
-    return [
-        Item(kind=kind, subject=subject, since_us=since_us, announce_at_us=since_us, facts=(fact.id,), detail=detail)
-        for kind, detail in kinds
-    ]
 
 
 def _waiting_item(cancel: AdtFact, encounter: str) -> Item:

@@ -11,7 +11,7 @@ import msgspec
 from clinical.beds import BedRegistry, bed_key
 from clinical.facts import AdtFact, make_fact
 from clinical.identity import AdtSource
-from clinical.stays import Stays, compute_stays, encounter_links, patient_links
+from clinical.stays import Stays, compute_stays, encounter_links, fact_items, patient_links
 from clinical.worklist import Item, ItemKind
 from schemas.adt import AdtGroup, Identifier, SentBed, Visit
 
@@ -103,7 +103,9 @@ Row = tuple[str, str, float, float | None]
 
 def computed(*facts: AdtFact) -> Stays:
     """All that the facts come to."""
-    return compute_stays(facts, patient_links(facts), encounter_links(facts))
+    stays = compute_stays(facts, patient_links(facts), encounter_links(facts))
+    stays.items += [item for fact in dict.fromkeys(facts) for item in fact_items(fact)]
+    return stays
 
 
 def second(at_us: int) -> float:

@@ -283,6 +283,15 @@ def test_a_contrary_fact_that_comes_after_an_act_opens_an_item(received: float, 
     assert whose(*facts, associations=associations)[2] == (20, 40, "attributed", "P1", "act")
 
 
+def test_what_the_monitor_showed_before_an_act_does_not_contradict_it() -> None:
+    other = fact("A01", 5, visit="V2", patient="P2", bed="2")
+    for begins, questions in ((10, []), (30, [ItemKind.ACT_CONTRADICTED])):
+        by_act = act("V1", 20, 60, recorded=20)
+        result = found(IN_BED, other, claims=[claim("P2", begins)], associations=[by_act])
+        after_act = [item.kind for item in result.items if us(20) <= item.since_us < us(60)]
+        assert after_act == questions
+
+
 def test_an_act_into_the_future_is_cut_where_the_patient_moves() -> None:
     result = whose(IN_BED, fact("A02", 60, bed="2"), associations=[act("V1", 20, 500, recorded=20)])
     assert [row[:2] for row in result if row[4] == "act"] == [(20, 60)]

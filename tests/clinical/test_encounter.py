@@ -51,6 +51,11 @@ def test_an_arrival_without_a_bed_is_a_question() -> None:
     assert kinds(IN_BED, AWAY, fact("A10", 90, bed="")) == [ItemKind.NO_BED]
 
 
+def test_a_departed_patient_does_not_come_back_from_a_leave() -> None:
+    assert rows(IN_BED, AWAY, fact("A22", 90, bed="")) == [("V1", "1", 0, 60)]
+    assert kinds(IN_BED, AWAY, fact("A22", 90, bed="")) == [ItemKind.NO_BED]
+
+
 ON_LEAVE = fact("A21", 60)
 
 

@@ -67,6 +67,10 @@ def test_a_merge_chain_leads_to_the_last_survivor() -> None:
     assert links.problems == []
 
 
+def test_a_merge_that_follows_from_two_others_is_no_problem() -> None:
+    assert Links([link("a", "b"), link("b", "c"), link("a", "c")]).problems == []
+
+
 def test_a_merge_into_itself_is_told() -> None:
     (problem,) = Links([link("a", "a")]).problems
     assert not problem.reversed

@@ -9,7 +9,15 @@ import pytest
 
 from clinical.adt_events import EVENTS
 from clinical.facts import AdtFact
-from clinical.stays import merge_items, patient_links, shared_beds, touched_by
+from clinical.stays import (
+    compute_stays,
+    encounter_links,
+    first_of_each,
+    merge_items,
+    patient_links,
+    shared_beds,
+    touched_by,
+)
 from clinical.worklist import ItemKind
 from schemas.adt import Identifier, Merge
 from tests.adt import (
@@ -108,6 +116,11 @@ def test_a_message_that_came_late_begins_when_it_happened() -> None:
     assert rows(IN_BED, fact("A03", 7200), late) == [("V1", "1", 0, 60), ("V1", "2", 60, 7200)]
 
 
+def test_two_moves_in_one_second_leave_no_empty_stay() -> None:
+    moves = [fact("A02", 60, bed="2", sent=60), fact("A02", 60, bed="3", sent=61)]
+    assert rows(IN_BED, *moves) == [("V1", "1", 0, 60), ("V1", "3", 60, None)]
+
+
 def test_messages_in_test_have_no_effect() -> None:
     assert rows(IN_BED, fact("A03", 60, processing_id="T")) == STAYS
 
@@ -139,6 +152,15 @@ def test_a_class_change_takes_the_bed_of_a_merged_number_too() -> None:
     merge = fact("A40", 30, visit="", patient="P2", bed="", merges=(Merge(patients=(number("P1"),)),))
     changed = fact("A06", 60, visit="V2", patient="P2", bed="1")
     assert rows(IN_BED, merge, changed) == [("V1", "1", 0, 60), ("V2", "1", 60, None)]
+
+
+def test_a_class_change_takes_no_bed_from_a_visit_without_one() -> None:
+    emergency = fact("A04", 0, visit="V0", bed="", patient_class="E")
+    changed = fact("A06", 60, visit="V2", bed="3")
+    assert rows(emergency, IN_BED, changed) == [("V1", "1", 0, 60), ("V2", "3", 60, None)]
+    assert [period.until_us for period in computed(emergency, IN_BED, changed).encounters[visit_of("V0")].periods] == [
+        None
+    ]
 
 
 def test_a_class_change_leaves_other_patients_where_they_are() -> None:
@@ -180,6 +202,11 @@ def test_a_swap_moves_both_at_one_instant() -> None:
 def test_a_swap_with_one_group_moves_nobody() -> None:
     assert rows(IN_BED, OTHER_IN_BED, SWAP[0]) == [("V1", "1", 0, None), ("V2", "2", 0, None)]
     assert kinds(IN_BED, OTHER_IN_BED, SWAP[0]) == [ItemKind.SWAP_INCOMPLETE]
+
+
+def test_a_swap_of_three_moves_nobody() -> None:
+    of_three = [msgspec.structs.replace(group, groups=3) for group in SWAP]
+    assert rows(IN_BED, OTHER_IN_BED, *of_three) == [("V1", "1", 0, None), ("V2", "2", 0, None)]
 
 
 def test_a_swap_of_which_one_names_no_visit_moves_nobody() -> None:
@@ -327,3 +354,20 @@ def test_pv1_44_and_45_are_the_encounters_and_no_bed_s() -> None:
     encounter = computed(admitted, fact("A03", 90, discharged=100)).encounters[visit_of("V1")]
     assert (encounter.admitted_at_us, encounter.discharged_at_us) == (us(-600), us(100))
     assert rows(admitted) == STAYS
+
+
+def test_an_encounter_is_computed_from_the_facts_of_its_patient_alone() -> None:
+    facts = [IN_BED, OTHER_IN_BED, *SWAP, fact("A03", 90, visit="V2", patient="P2")]
+    needed = [made for made in facts if made.encounter == visit_of("V1")] + SWAP
+    wanted = [visit_of("V1")]
+    links = patient_links(facts), encounter_links(facts)
+    part, whole = compute_stays(needed, *links, only=wanted), compute_stays(facts, *links)
+    assert part.stays == [stay for stay in whole.stays if stay.encounter in wanted]
+    assert part.encounters == {visit_of("V1"): whole.encounters[visit_of("V1")]}
+
+
+def test_of_a_fact_that_came_twice_the_first_time_counts() -> None:
+    ahead = [fact("A01", 100, received=30), fact("A01", 100, received=500)]
+    facts = [*ahead, fact("A13", 200)]
+    assert computed(*facts).items[0] == computed(*facts[::-1]).items[0]
+    assert first_of_each(facts) == first_of_each(facts[::-1]) == [ahead[0], facts[2]]

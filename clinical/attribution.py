@@ -213,7 +213,8 @@ class _Evidence:
         own = self._beds.cuts | self._associations.cuts | self._claims.cuts
         if not own:
             return []
-        cuts = sorted(cut for cut in own | self._occupancies.cuts | self._open.cuts if cut >= min(own))
+        first = min(own)
+        cuts = sorted(cut for cut in own | self._occupancies.cuts | self._open.cuts if cut >= first)
         return [Span(from_us, until_us) for from_us, until_us in zip_longest(cuts, cuts[1:])]
 
     def answer(self, at_us: int) -> _Answer:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from clinical.adt_events import EVENTS, Effect
@@ -26,10 +27,11 @@ def strike(facts: Iterable[AdtFact]) -> Strikes:
     by_recorded = sorted((fact for fact in facts if fact.recorded_at_us is not None), key=_recorded)
     strikes = Strikes()
     _strike_replaced_movements(by_recorded, strikes)
+    candidates = _Candidates(by_recorded, strikes.by)
     for cancel in by_recorded:
         if cancel.effect is not Effect.CANCEL:
             continue
-        struck = _struck_by(cancel, by_recorded, strikes)
+        struck = candidates.struck_by(cancel)
         for fact in struck:
             strikes.by[fact.id] = cancel.id
             strikes.last_struck[cancel.id] = fact.id
@@ -46,37 +48,73 @@ def _recorded(fact: AdtFact) -> tuple[int, bool, int, bytes, int]:
 
 def _strike_replaced_movements(by_recorded: list[AdtFact], strikes: Strikes) -> None:
     """ZBE-4 UPDATE says a movement anew: what was recorded of it before is struck (PAM 3.31.5.6)."""
-    for index, update in enumerate(by_recorded):
-        if update.movement_action != "UPDATE" or update.effect is Effect.CANCEL:
+    latest: dict[str, AdtFact] = {}
+    for fact in by_recorded:
+        if fact.effect is Effect.CANCEL:
             continue
-        for earlier in by_recorded[:index]:
-            if earlier.effect is not Effect.CANCEL and set(earlier.movements) & set(update.movements):
-                strikes.by.setdefault(earlier.id, update.id)
+        for movement in fact.movements:
+            if movement in latest and fact.movement_action == "UPDATE":
+                strikes.by.setdefault(latest[movement].id, fact.id)
+            latest[movement] = fact
 
 
-def _struck_by(cancel: AdtFact, by_recorded: list[AdtFact], strikes: Strikes) -> list[AdtFact]:
-    """One fact, and those that say the same."""
-    kinds = EVENTS[cancel.event].strikes
-    candidates = [
-        fact
-        for fact in by_recorded
-        if fact.event in kinds and fact.id not in strikes.by and not _beds_disagree(cancel, fact)
-    ]
-    same_movement = [fact for fact in candidates if set(fact.movements) & set(cancel.movements)]
-    if same_movement:
-        return same_movement
-    if cancel.cancels_at_us is not None:
-        return [fact for fact in candidates if cancel.cancels_at_us in (fact.happened_at_us, fact.recorded_at_us)]
-    recorded_at_us = cancel.recorded_at_us or 0
-    earlier = [fact for fact in candidates if (fact.recorded_at_us or 0) < recorded_at_us]
-    same_second = [fact for fact in candidates if fact.recorded_at_us == recorded_at_us]
-    latest = (earlier or same_second)[-1:]
-    return [
-        fact
-        for fact in candidates
-        for struck in latest
-        if fact.event == struck.event and fact.happened_at_us == struck.happened_at_us and fact.bed == struck.bed
-    ]
+class _Candidates:
+    """What cancels may strike, by what they name it with; each list in the order of recording."""
+
+    def __init__(self, by_recorded: list[AdtFact], struck: Mapping[bytes, bytes]) -> None:
+        self._struck = struck
+        self._by_event: dict[str, list[AdtFact]] = defaultdict(list)
+        self._by_time: dict[tuple[str, int | None], list[AdtFact]] = defaultdict(list)
+        self._by_movement: dict[tuple[str, str], list[AdtFact]] = defaultdict(list)
+        for fact in by_recorded:
+            self._by_event[fact.event].append(fact)
+            for at_us in {fact.happened_at_us, fact.recorded_at_us}:
+                self._by_time[fact.event, at_us].append(fact)
+            for movement in fact.movements:
+                self._by_movement[fact.event, movement].append(fact)
+
+    def struck_by(self, cancel: AdtFact) -> list[AdtFact]:
+        """One fact, and those that say the same; in the order of recording."""
+        kinds = EVENTS[cancel.event].strikes
+        same_movement = [
+            fact for kind in kinds for movement in cancel.movements for fact in self._by_movement[kind, movement]
+        ]
+        found = self._open_to(cancel, same_movement)
+        if found:
+            return found
+        if cancel.cancels_at_us is not None:
+            return self._open_to(cancel, [f for kind in kinds for f in self._by_time[kind, cancel.cancels_at_us]])
+        latest = self._latest(cancel, kinds)
+        if latest is None:
+            return []
+        same = self._by_time[latest.event, latest.happened_at_us]
+        return [
+            fact
+            for fact in self._open_to(cancel, same)
+            if fact.happened_at_us == latest.happened_at_us and fact.bed == latest.bed
+        ]
+
+    def _open_to(self, cancel: AdtFact, facts: Iterable[AdtFact]) -> list[AdtFact]:
+        once = {fact.id: fact for fact in facts if self._is_open_to(cancel, fact)}
+        return sorted(once.values(), key=_recorded)
+
+    def _is_open_to(self, cancel: AdtFact, fact: AdtFact) -> bool:
+        return fact.id not in self._struck and not _beds_disagree(cancel, fact)
+
+    def _latest(self, cancel: AdtFact, kinds: tuple[str, ...]) -> AdtFact | None:
+        """Recorded before the cancel; only where there is none, in the same second."""
+        recorded_at_us = cancel.recorded_at_us or 0
+        before: list[AdtFact] = []
+        same_second: list[AdtFact] = []
+        for kind in kinds:
+            for fact in reversed(self._by_event[kind]):
+                if (fact.recorded_at_us or 0) > recorded_at_us or not self._is_open_to(cancel, fact):
+                    continue
+                if fact.recorded_at_us != recorded_at_us:
+                    before.append(fact)
+                    break
+                same_second.append(fact)
+        return max(before or same_second, key=_recorded, default=None)
 
 
 def _beds_disagree(cancel: AdtFact, fact: AdtFact) -> bool:

@@ -74,4 +74,6 @@ def test_a_movement_number_names_what_is_struck() -> None:
 def test_an_update_of_a_movement_replaces_it() -> None:
     inserted = (Movement(ids=(Identifier(value="M1"),), action="INSERT"),)
     updated = (Movement(ids=(Identifier(value="M1"),), action="UPDATE"),)
-    assert struck(fact("A02", 10, movements=inserted), fact("A02", 20, movements=updated)) == [True, False]
+    facts = [fact("A02", 10, movements=inserted), fact("A02", 20, movements=updated)]
+    assert struck(*facts) == [True, False]
+    assert struck(*facts, fact("A02", 30, movements=updated)) == [True, True, False]

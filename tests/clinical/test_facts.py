@@ -7,6 +7,7 @@ import pytest
 
 from clinical.adt_events import Effect
 from clinical.beds import BedState
+from clinical.facts import AdtFact
 from schemas.adt import Identifier, Merge, Movement
 from tests.adt import MINUTE_S, SOURCE, fact, fact_of, group, key, number, patient_of, us, visit_of
 
@@ -105,6 +106,11 @@ def test_only_production_is_live_unless_the_source_says_so(processing_id: str, l
     assert fact("A01", 0, processing_id=processing_id).live is live
     both = msgspec.structs.replace(SOURCE, processing_ids_live=("P", "T"))
     assert fact("A01", 0, processing_id="T", source=both).live
+
+
+def test_a_fact_survives_being_written() -> None:
+    made = fact("A40", 0, bed="2", merges=(Merge(patients=(number("P2"),)),), movements=(Movement(start_us=us(3)),))
+    assert msgspec.json.decode(msgspec.json.encode(made), type=AdtFact) == made
 
 
 def test_an_unknown_event_has_no_effect() -> None:

@@ -1,0 +1,89 @@
+"""ADT beside observations through one MLLP port: the lane of its own, from the spool over Kafka to the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emr_store import conservation
+from emr_store.connect import open_store
+from schemas.adt import GROUP_CODE, PERSON_CODE, decode_group, decode_person
+from schemas.report import Kind, Lane
+from tests.wire import MllpSender, Wire, eventually
+from vitalwire.devices import devices_that_measure
+
+SOURCES = """
+[[source]]
+name = "his"
+driver = "hl7_oru"
+drivers_by_msh9 = {{ ADT = "hl7_adt" }}
+time_zone = "Asia/Shanghai"
+link.type = "tcp"
+link.listen = "127.0.0.1:{mllp}"
+"""
+pytestmark = pytest.mark.timeout(240)
+PATIENTS = 40
+
+
+def adt(event: str, number: int, *more: str) -> bytes:
+    lines = [
+        rf"MSH|^~\&|HIS|HOSP|||202609211413{number % 60:02}+0800||ADT^{event}|{event}.{number}|P|2.5",
+        f"EVN||202609211413{number % 60:02}",
+        f"PID|||{number:07}^^^HOSP^PI||Zhang^San{number}||19560214|M",
+        f"PV1||I|ICU^^{number}|||||||||||||||||V{number}^^^HOSP^VN",
+        *more,
+    ]
+    return "".join(f"{line}\r" for line in lines).encode()
+
+
+def oru(number: int) -> bytes:
+    lines = [
+        rf"MSH|^~\&|MON|ICU|||202609211413{number % 60:02}+0800||ORU^R01|oru.{number}|P|2.5",
+        f"PID|||{number:07}^^^HOSP^PI",
+        f"PV1||I|ICU^^{number}",
+        "OBR|1",
+        "OBX|1|NM|150456^MDC_PULS_OXIM_SAT_O2^MDC||97|262688^MDC_DIM_PERCENT^MDC|||||F",
+    ]
+    return "".join(f"{line}\r" for line in lines).encode()
+
+
+@pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
+def test_every_fact_is_stored_and_is_no_device_at_a_bed(parts: str, tmp_path: Path, kafka: str, database: str) -> None:
+    swap = ["PID|||7777777^^^HOSP^PI||Li^Si", "PV1||I|ICU^^77"]
+    sent = [
+        message for n in range(PATIENTS) for message in (adt("A01", n), oru(n), adt("A17", n, *swap), adt("A01", n))
+    ]
+    with Wire(tmp_path, kafka, database, SOURCES) as wire:
+        sender = MllpSender(wire.mllp)
+        for message in sent:
+            assert b"MSA|AA|" in sender.ask(message)
+        assert b"MSA|AE|" in sender.ask(adt("", 1))  # of no event
+        eventually(wire.released, 100, "every batch has its receipt")
+        _check(wire)
+
+
+def _check(wire: Wire) -> None:
+    found = wire.rows(
+        "SELECT r.texts, d.claim FROM report r JOIN device d USING (device)"
+        " WHERE r.kind = %s AND d.claim LIKE 'adt:%%'",
+        Kind.CONTEXT,
+    )
+    texts: list[dict[str, str]] = [{t["code"]: t["text"] for t in texts} for texts, _ in found]  # type: ignore[attr-defined]
+    groups = [decode_group(each[GROUP_CODE]) for each in texts]
+    wanted = [(f"A01.{n}", 0) for n in range(PATIENTS)] + [(f"A17.{n}", g) for n in range(PATIENTS) for g in (0, 1)]
+    assert sorted((group.control, group.group) for group in groups) == sorted(
+        wanted
+    )  # what was sent twice is there once
+    assert {claim for _, claim in found} == {"adt:his"}
+    assert {decode_person(each[PERSON_CODE]).family for each in texts} == {"Zhang", "Li"}
+    lanes = dict(wire.rows("SELECT lane, sum(reports)::int8 FROM ledger GROUP BY lane"))
+    assert lanes[int(Lane.ADT)] == len(wanted) + 1  # what was rejected
+    with open_store(wire.database) as conn:
+        claims = {device.claim for device in devices_that_measure(conn)}
+        assert claims == {"his/rejected", *(f"his/PV1-3=ICU^^{n}" for n in range(PATIENTS))}
+        said = conservation.sequences(conn)
+        assert [s.last for s in said] == [s.stored for s in said]
+        assert all(s.gaps == 0 for s in conservation.streams(conn))
+    rejected = wire.rows("SELECT count(*) FROM report WHERE kind = %s", Kind.REJECTED)
+    assert rejected == [(1,)]

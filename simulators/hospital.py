@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -111,25 +113,34 @@ class Office:
 
     plan: HospitalPlan
     stays: dict[str, Stay] = field(default_factory=dict)  # by visit
+    reserved: dict[str, str] = field(default_factory=dict)  # the bed of who is away, by visit
 
     def __post_init__(self) -> None:
         self._random = Random(self.plan.seed)
         self._number = self._control = 0
         self._last: _Done | None = None
-        self._reserved: dict[str, str] = {}  # the bed of who is away, by visit
+        self._shares = self.plan  # of letters that go wrong: none of the first ones
 
     @property
     def lies(self) -> dict[str, Stay]:
         """Who lies where at this moment."""
         return {stay.bed: stay for stay in self.stays.values() if stay.bed}
 
+    def whose(self, bed: str) -> tuple[str, str] | None:
+        """Who lies there, as a monitor has it; None: nobody."""
+        stay = self.lies.get(bed)
+        return stay.person if stay else None
+
     def begin(self, at_us: int) -> list[Letter]:
-        """The ward as it is found: a patient in most beds."""
-        letters = []
+        """The ward as it is found: as it was left, else a patient in most beds; these letters do not go wrong."""
+        letters: list[Letter] = []
+        if self.stays:
+            return letters
+        self._shares = replace(self.plan, late=0.0, doubled=0.0, disordered=0.0, wrong=0.0)
         for number, bed in enumerate(self.plan.beds):
             if self._random.random() >= self.plan.empty or number == 0:
                 letters += self._admit(at_us + number * 1000, bed)
-        self._last = None
+        self._last, self._shares = None, self.plan
         return letters
 
     def act(self, at_us: int) -> list[Letter]:
@@ -152,7 +163,7 @@ class Office:
             acts |= {"discharge": self._discharge, "update": self._update, "leave": self._leave}
         if len(lies) > 1:
             acts["swap"] = self._swap
-        if self._reserved:
+        if self.reserved:
             acts["back"] = self._back
         if any(stay.family == UNKNOWN[0] for stay in self.stays.values()):
             acts["merge"] = self._merge
@@ -162,7 +173,7 @@ class Office:
         return acts
 
     def _free(self) -> list[str]:
-        taken = self.lies.keys() | self._reserved.values()
+        taken = self.lies.keys() | self.reserved.values()
         return [bed for bed in self.plan.beds if bed not in taken]
 
     def _admit(self, at_us: int, bed: str) -> list[Letter]:
@@ -211,13 +222,13 @@ class Office:
     def _leave(self, at_us: int) -> list[Letter]:
         before = self._one()
         self.stays[before.visit] = away = replace(before, bed="")
-        self._reserved[before.visit] = before.bed
+        self.reserved[before.visit] = before.bed
         self._last = None
         return self._letters("A09", at_us, [_patient(away), self._visit(away, prior=before.bed, away="XRAY")])
 
     def _back(self, at_us: int) -> list[Letter]:
-        visit = self._random.choice(sorted(self._reserved))
-        self.stays[visit] = stay = replace(self.stays[visit], bed=self._reserved.pop(visit))
+        visit = self._random.choice(sorted(self.reserved))
+        self.stays[visit] = stay = replace(self.stays[visit], bed=self.reserved.pop(visit))
         self._last = None
         return self._letters("A10", at_us, [_patient(stay), self._visit(stay, prior=stay.bed)])
 
@@ -255,7 +266,7 @@ class Office:
         return sorted(self.stays.values(), key=lambda stay: stay.visit)
 
     def _goes_wrong(self) -> bool:
-        return self._random.random() < self.plan.wrong
+        return self._random.random() < self._shares.wrong
 
     def _place(self, bed: str) -> str:
         return f"{self.plan.ward}^^{bed}" if bed else ""
@@ -268,7 +279,7 @@ class Office:
         return "|".join(fields).rstrip("|")
 
     def _letters(self, event: str, at_us: int, lines: Sequence[str], happened_us: int | None = None) -> list[Letter]:
-        plan, random = self.plan, self._random
+        plan, random = self._shares, self._random
         written_us = due_us = at_us
         if happened_us is None and random.random() < plan.late:
             happened_us, written_us = at_us, at_us + round(random.uniform(0.1, 1.0) * plan.late_s * 1e6)
@@ -310,16 +321,41 @@ class HospitalTotals:
     acked: dict[str, int] = field(default_factory=dict)
 
 
+def office_of(plan: HospitalPlan, left: Path) -> Office:
+    """The office as `run_hospital` left it in this file; a new one where there is none."""
+    try:
+        found = json.loads(left.read_text("utf-8"))
+    except FileNotFoundError:
+        return Office(plan)
+    return Office(plan, {visit: Stay(**stay) for visit, stay in found["stays"].items()}, found["reserved"])
+
+
+def leave(office: Office, left: Path) -> None:
+    """Keep who lies where for the next run."""
+    content = {"stays": {visit: asdict(stay) for visit, stay in office.stays.items()}, "reserved": office.reserved}
+    left.with_suffix(".new").write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+    left.with_suffix(".new").replace(left)
+
+
 async def run_hospital(
-    office: Office, address: tuple[str, int], stop: asyncio.Event, duration_s: float | None = None
+    office: Office,
+    address: tuple[str, int],
+    stop: asyncio.Event,
+    duration_s: float | None = None,
+    left: Path | None = None,
 ) -> HospitalTotals:
-    """Send what happens until `stop` or the end of `duration_s`; each letter until it is acknowledged."""
+    """Send what happens until `stop` or the end of `duration_s`; each letter until it is acknowledged.
+
+    Who lies where is kept in the file `left`, for the next run.
+    """
     totals, sender = HospitalTotals(), Sender(_Mute(), dialler(*address))
     ends_s = float("inf") if duration_s is None else time.monotonic() + duration_s
     random = Random(office.plan.seed)
     waiting: list[tuple[int, int, Letter]] = []
     number = 0
     letters = office.begin(_now_us())
+    if left is not None:
+        leave(office, left)
     due_us = _now_us() + round(office.plan.every_s * 1e6)
     try:
         while not stop.is_set() and time.monotonic() < ends_s:
@@ -332,6 +368,8 @@ async def run_hospital(
             if _now_us() >= due_us:
                 due_us = _now_us() + round(random.uniform(0.3, 1.7) * office.plan.every_s * 1e6)
                 letters = office.act(_now_us())
+                if left is not None:
+                    leave(office, left)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), POLL_S)
     finally:

@@ -8,6 +8,7 @@ import pytest
 
 from emr_store import conservation
 from emr_store.connect import open_store
+from gateway.pages.ward import Ward
 from schemas.adt import GROUP_CODE, PERSON_CODE, decode_group, decode_person
 from schemas.report import Kind, Lane
 from tests.wire import MllpSender, Wire, eventually
@@ -82,6 +83,9 @@ def _check(wire: Wire) -> None:
     with open_store(wire.database) as conn:
         claims = {device.claim for device in devices_that_measure(conn)}
         assert claims == {"his/rejected", *(f"his/PV1-3=ICU^^{n}" for n in range(PATIENTS))}
+        shown = Ward(conn).read(1, whole=True).message(frozenset(), whole=True)
+        assert b"his/PV1-3=ICU^^7" in shown
+        assert b"adt:his" not in shown
         said = conservation.sequences(conn)
         assert [s.last for s in said] == [s.stored for s in said]
         assert all(s.gaps == 0 for s in conservation.streams(conn))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from adapters.driver import Source
 from adapters.session import Moment, Outcome
 from schemas.adt import GROUP_CODE, AdtGroup, decode_group
 from simulators.hl7_oru import Monitor
-from simulators.hospital import NO_SUCH_BED, HospitalPlan, Letter, Office, beds_of, run_hospital
+from simulators.hospital import NO_SUCH_BED, HospitalPlan, Letter, Office, beds_of, leave, office_of, run_hospital
 from simulators.patient import Patient
 
 AT_US = 1_790_000_000_000_000
@@ -109,8 +110,14 @@ def test_what_goes_wrong_is_what_was_asked_for() -> None:
     assert 20 < len(late) < 80
     assert all((g.recorded_at_us or 0) - (g.happened_at_us or 0) > 5_000_000 for g in late)
     assert 50 < sum(letter.sent == 2 for letter in letters) < 110
-    overtaken = [letter for letter in letters if letter.due_us > (groups_of(letter)[0].recorded_at_us or 0)]
+    overtaken = [each for each in letters if each.due_us > (groups_of(each)[0].recorded_at_us or 0) + 1_000]
     assert 20 < len(overtaken) < 80
+
+
+def test_the_first_letters_do_not_go_wrong() -> None:
+    letters = Office(replace(PLAN, late=1.0, doubled=1.0, disordered=1.0)).begin(AT_US)
+    assert len(letters) >= 5
+    assert all(letter.sent == 1 and letter.due_us < AT_US + 1_000_000 for letter in letters)
 
 
 def test_a_discharge_that_nobody_sends_and_a_bed_that_there_is_not() -> None:
@@ -130,6 +137,20 @@ def test_a_discharge_that_nobody_sends_and_a_bed_that_there_is_not() -> None:
 def test_a_plan_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"two beds or more|shares are from 0 to 1"):
         replace(PLAN, **wrong)  # type: ignore[arg-type]
+
+
+def test_the_next_run_goes_on_with_those_who_lie_there(tmp_path: Path) -> None:
+    office, _ = played(PLAN, 50)
+    while not office.reserved:
+        office.act(AT_US)
+    left = tmp_path / "hospital.json"
+    leave(office, left)
+    again = office_of(replace(PLAN, seed=9), left)
+    assert (again.stays, again.reserved, again.begin(AT_US)) == (office.stays, office.reserved, [])
+    assert again.whose("bed-99") is None
+    bed, stay = next(iter(office.lies.items()))
+    assert again.whose(bed) == stay.person
+    assert len(office_of(PLAN, tmp_path / "none.json").begin(AT_US)) >= 5
 
 
 @pytest.mark.parametrize("dialect", ["pcd01", "plain", "mindray"])

@@ -16,6 +16,9 @@ from vitalwire.__main__ import app
         ("ward --beds 0 --mllp 127.0.0.1:1", "beds from 1, rate above 0"),
         ("ward --mllp ward-3", "'ward-3' is no address: write host:port"),
         ("ward --mllp 127.0.0.1:1 --scenario worse", "no scenario 'worse'"),
+        ("hospital his", "'his' is no address: write host:port"),
+        ("hospital 127.0.0.1:1 --beds 1", "two beds or more"),
+        ("hospital 127.0.0.1:1 --late 2", "shares are from 0 to 1"),
         ("device toaster /tmp/x", "give nonin_ascii or nonin_df2 and a path"),
     ],
 )

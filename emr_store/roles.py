@@ -12,11 +12,14 @@ import re
 import psycopg
 
 OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vitalwire_retention", "vitalwire_reader"
-GROUPS = (OWNER, WRITER, RETENTION, READER)
+CLERK = "vitalwire_clerk"  # what people do on pages
+GROUPS = (OWNER, WRITER, RETENTION, READER, CLERK)
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint", "alert_transition")
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = ("drop_rows", "drop_body")
+# What a clerk adds to, and changes nothing else: acts, and what they say.
+BY_ACT = ("act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution")
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 
 
@@ -130,7 +133,7 @@ DECLARE
 BEGIN
     -- Column by column: the sealer signs an act once; a trigger refuses a second time (0003_record.sql).
     GRANT UPDATE (statement) ON act TO {WRITER};
-    EXECUTE format('GRANT USAGE ON SCHEMA %I TO {WRITER}, {RETENTION}, {READER}', here);
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO {WRITER}, {RETENTION}, {READER}, {CLERK}', here);
     FOR thing IN
         SELECT relname, relkind FROM pg_class
         WHERE relnamespace = here::regnamespace AND relkind IN ('r', 'p', 'v', 'S') AND NOT relispartition
@@ -140,7 +143,10 @@ BEGIN
             EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE %I.%I TO {WRITER}', here, thing.relname);
             CONTINUE;
         END IF;
-        EXECUTE format('GRANT SELECT ON %I.%I TO {WRITER}, {RETENTION}, {READER}', here, thing.relname);
+        EXECUTE format('GRANT SELECT ON %I.%I TO {WRITER}, {RETENTION}, {READER}, {CLERK}', here, thing.relname);
+        IF thing.relname IN ({_listed(BY_ACT)}) THEN
+            EXECUTE format('GRANT INSERT ON %I.%I TO {CLERK}', here, thing.relname);
+        END IF;
         IF thing.relkind <> 'v' AND thing.relname <> 'schema_version' THEN
             EXECUTE format('GRANT INSERT ON %I.%I TO {WRITER}', here, thing.relname);
             IF thing.relname NOT IN ({_listed(UNCHANGEABLE)}) THEN

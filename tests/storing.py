@@ -48,7 +48,7 @@ class Store:
     def open(self) -> psycopg.Connection:
         return open_store(self.address)
 
-    def seal(self, *reports: Report) -> bytes:
+    def seal(self, *reports: Report, lane: Lane = Lane.LIVE) -> bytes:
         """The edge's next batch."""
         self.batch_no += 1
         leaves = []
@@ -59,23 +59,23 @@ class Store:
             set_sequence(leaf, self.said[each.device])
             leaves.append(bytes(leaf))
         return seal(
-            leaves, lane=Lane.LIVE, edge=self.edge, spool=self.spool, batch_no=self.batch_no, previous=FIRST_PREVIOUS,
+            leaves, lane=lane, edge=self.edge, spool=self.spool, batch_no=self.batch_no, previous=FIRST_PREVIOUS,
             created_at_us=T0_US, config_hash=bytes(32), key_id=self.edge_key.key_id, sign=self.edge_key.sign,
         )  # fmt: skip
 
-    def judge(self, *batches: bytes) -> SignedBlock:
+    def judge(self, *batches: bytes, lane: Lane = Lane.LIVE) -> SignedBlock:
         """As it comes to `store`."""
         memory = Memory({self.edge_key.key_id: EdgeKey(self.edge, self.edge_key.public_der, 0, 2**62, False)})
-        (block,) = validate("live.raw", batches, memory, NOW_US)
+        (block,) = validate(f"{lane.name.lower()}.raw", batches, memory, NOW_US)
         assert isinstance(block, Block), block
         signed = sign_block(block, self.platform.key_id, self.platform.sign, NOW_US)
         opened = open_message(signed, self.platform.public_der)
         assert isinstance(opened, SignedBlock)
         return opened
 
-    def say(self, *reports: Report) -> Written:
+    def say(self, *reports: Report, lane: Lane = Lane.LIVE) -> Written:
         """Store these reports as one batch."""
-        return self.write([self.judge(self.seal(*reports))])
+        return self.write([self.judge(self.seal(*reports, lane=lane), lane=lane)])
 
     def write(self, blocks: Sequence[SignedBlock], dead_letters: Sequence[DeadLetter] = ()) -> Written:
         with self.open() as conn:

@@ -159,6 +159,25 @@ def test_the_reader_reads_and_changes_nothing(store: str, logins: Logins) -> Non
         assert refused(conn, "CREATE TABLE mine (a int)")
 
 
+def test_a_clerk_adds_acts_and_changes_nothing_else(store: str, logins: Logins) -> None:
+    with open_store(logins.member(roles.CLERK)) as conn:
+        with conn.transaction():
+            act = acts.record(conn, acts.act("worklist.resolve", Author("os:nurse@ward"), acts.now(conn), item=1))
+            for sql in (
+                "INSERT INTO device_encounter VALUES (gen_random_uuid(), 'v', '(,)', '(,)', false, %s)",
+                "INSERT INTO pid_mute VALUES (gen_random_uuid(), now(), '(,)', %s)",
+                "INSERT INTO worklist_resolution VALUES ('k', 's', now(), '{}', %s)",
+            ):
+                conn.execute(sql.encode(), (act,))
+        assert conn.execute("SELECT count(*) FROM attribution_device").fetchone() == (2,)
+        for table in (*roles.UNCHANGEABLE, *roles.BY_ACT, "whose", "encounter_bed", "adt_fact", "device_bed"):
+            assert refused(conn, f"DELETE FROM {table}"), table
+        for table in ("report", "batch", "seal", "log_entry"):
+            assert refused(conn, INSERTS[table])
+        assert refused(conn, "INSERT INTO attribution_device VALUES (gen_random_uuid())")
+        assert refused(conn, "UPDATE act SET statement = 'forged'")
+
+
 def test_a_login_of_no_group_sees_nothing(store: str, logins: Logins) -> None:
     with open_store(logins.member("")) as conn:
         assert refused(conn, "SELECT * FROM observation")

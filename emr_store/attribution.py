@@ -1,0 +1,144 @@
+"""The attributor: facts as they are stored, to stays, to whose each device's values are. One works at a time.
+
+A chunk is one transaction: what it takes leaves the queue in it, so that after a crash it is taken again, and a fact
+that is there already changes nothing. Everything is computed anew from all facts that a new one touches; only what
+differs is written, under one recorded time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import psycopg
+
+from clinical.adt_events import Effect
+from clinical.facts import AdtFact
+from clinical.stays import (
+    compute_stays,
+    encounter_links,
+    fact_items,
+    merge_items,
+    patient_links,
+    shared_beds,
+    touched_by,
+)
+from emr_store import adt_facts, stays, worklist
+from emr_store.adt_facts import Component
+from emr_store.attribution_site import AttributionSite
+from schemas.report import Lane
+
+_LOCK = 0x76_77_61_74  # one attributor at a time
+CHUNK_BATCHES = 500
+CHUNK_ADT_REPORTS = 2000  # of the lane ADT, more or less: the last batch is taken whole
+
+
+@dataclass
+class Taken:
+    """What one chunk did."""
+
+    batches: int = 0
+    groups: int = 0
+    facts: int = 0  # of them new
+    rows: int = 0  # begun and ended
+    unreadable: list[tuple[bytes, int, str]] = field(default_factory=list)
+
+    @property
+    def worked(self) -> bool:
+        """Whether anything waited: more may."""
+        return bool(self.batches)
+
+
+@contextmanager
+def alone(conn: psycopg.Connection) -> Iterator[bool]:
+    """Whether we are the one that works; for the time of the block. The connection is in autocommit mode."""
+    row = conn.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+    held = bool(row and row[0])
+    try:
+        yield held
+    finally:
+        if held and not conn.closed:
+            conn.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+
+def take_chunk(conn: psycopg.Connection, site: AttributionSite) -> Taken:
+    """Take the next of what waits. The caller is `alone`."""
+    with conn.transaction():
+        chunk = _Chunk(conn, site, _begin(conn))
+        chunk.run()
+    return chunk.taken
+
+
+def _begin(conn: psycopg.Connection) -> datetime:
+    """The chunk's recorded time: later than that of any before, whatever the server's clock does."""
+    row = conn.execute(
+        "UPDATE attribution SET recorded_at = greatest(clock_timestamp(), recorded_at + interval '1 microsecond')"
+        " RETURNING recorded_at"
+    ).fetchone()
+    assert row is not None
+    recorded_at: datetime = row[0]
+    return recorded_at
+
+
+_TAKE_SQL = """
+WITH waiting AS (
+    SELECT w.batch, w.lane, sum(CASE w.lane WHEN %(adt)s THEN b.reports ELSE 0 END) OVER (ORDER BY w.batch)
+        - CASE w.lane WHEN %(adt)s THEN b.reports ELSE 0 END AS before
+    FROM (SELECT batch, lane FROM attribution_batch ORDER BY batch LIMIT %(batches)s) AS w JOIN batch b USING (batch))
+DELETE FROM attribution_batch a USING waiting w WHERE a.batch = w.batch AND w.before < %(reports)s
+RETURNING a.batch, a.lane
+"""
+
+
+@dataclass
+class _Chunk:
+    conn: psycopg.Connection
+    site: AttributionSite
+    recorded_at: datetime
+    taken: Taken = field(default_factory=Taken)
+
+    def run(self) -> None:
+        named = {"adt": int(Lane.ADT), "batches": CHUNK_BATCHES, "reports": CHUNK_ADT_REPORTS}
+        waiting = sorted(self.conn.execute(_TAKE_SQL, named).fetchall())
+        self.taken.batches = len(waiting)
+        new = self._take_facts([batch for batch, lane in waiting if lane == Lane.ADT])
+        if new:
+            self._recompute(new)
+
+    def _take_facts(self, batches: Sequence[int]) -> list[AdtFact]:
+        if not batches:
+            return []
+        groups = adt_facts.groups_of(self.conn, batches, self.site)
+        self.taken.groups, self.taken.unreadable = len(groups.found), groups.unreadable
+        new = adt_facts.write_facts(self.conn, groups.found, self.recorded_at)
+        self.taken.facts = len(new)
+        items = [item for fact in new for item in fact_items(fact)]
+        worklist.add(self.conn, worklist.FACT, items, self.recorded_at)
+        self.taken.rows += len(items)
+        return new
+
+    def _recompute(self, new: Sequence[AdtFact]) -> None:
+        """Stays, encounters and their items, of all that the new facts touch."""
+        component = self._touched([fact for fact in new if fact.live])
+        patients, encounters = patient_links(component.facts), encounter_links(component.facts)
+        wanted = {encounters.find(key) for key in component.encounters}
+        computed = compute_stays(component.facts, patients, encounters, wanted)
+        changed = stays.write(self.conn, computed, patients, component.encounters, self.recorded_at)
+        self.taken.rows += changed.rows
+        in_beds = stays.stays_in_beds(self.conn, changed.beds)
+        for scope, items, subjects in (
+            (worklist.ENCOUNTER, computed.items, component.encounters),
+            (worklist.LINK, merge_items(patients), component.patients),
+            (worklist.BED, shared_beds(in_beds), changed.beds),
+        ):
+            self.taken.rows += worklist.write(self.conn, scope, items, subjects, self.recorded_at)
+
+    def _touched(self, live: Sequence[AdtFact]) -> Component:
+        encounters = {key for fact in live for key in touched_by(fact)}
+        swaps = [fact.digest for fact in live if fact.effect is Effect.SWAP]
+        encounters |= adt_facts.encounters_of_swaps(self.conn, swaps)
+        patients = {number for fact in live for number in fact.patients[:1]}
+        patients |= {key for fact in live for link in fact.patient_links for key in (link.retired, link.survivor)}
+        return adt_facts.component_of(self.conn, self.site, encounters, patients)

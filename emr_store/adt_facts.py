@@ -147,6 +147,55 @@ def _person_row(stored: StoredGroup) -> dict[str, object]:
     }
 
 
+def reread(conn: psycopg.Connection, site: AttributionSite) -> int:
+    """Read all facts by this configuration where they were read by another; how many have other keys than before.
+
+    What a message said is never changed; the keys that the site makes of it are. All encounters and devices wait then
+    to be computed anew.
+    """
+    with conn.transaction():
+        row = conn.execute("SELECT settings FROM attribution FOR UPDATE").fetchone()
+        assert row is not None
+        if bytes(row[0]) == site.digest:
+            return 0
+        conn.execute("UPDATE attribution SET settings = %s", (site.digest,))
+        conn.execute(_WAIT_ANEW_SQL)
+        changed = 0
+        with conn.cursor("facts") as cursor:
+            cursor.execute(_KEYS_SQL)
+            for fact_id, said, source, received_at, *keys in cursor:
+                fact = make_fact(decode_group(said), site.source_named(source), site.beds, us_of(received_at))
+                if keys != [fact.live, list(fact.patients), fact.encounter, fact.bed.key]:
+                    _rekey(conn, bytes(fact_id), fact)
+                    changed += 1
+        conn.execute("INSERT INTO attribution_encounter SELECT DISTINCT encounter FROM adt_fact WHERE live"
+                     " AND encounter IS NOT NULL")  # fmt: skip
+        return changed
+
+
+_KEYS_SQL = "SELECT fact, said, source, received_at, live, patients, encounter, bed FROM adt_fact"
+_WAIT_ANEW_SQL = """
+INSERT INTO attribution_encounter SELECT encounter FROM encounter WHERE upper_inf(recorded);
+INSERT INTO attribution_device
+SELECT uuid FROM registered_device UNION SELECT device FROM whose WHERE upper_inf(recorded);
+"""
+
+
+def _rekey(conn: psycopg.Connection, fact_id: bytes, fact: AdtFact) -> None:
+    conn.execute(
+        "UPDATE adt_fact SET live = %s, patient = %s, patients = %s, encounter = %s, bed = %s WHERE fact = %s",
+        (fact.live, next(iter(fact.patients), None), list(fact.patients), fact.encounter, fact.bed.key, fact_id),
+    )
+    for of, links in (("patient", fact.patient_links), ("encounter", fact.encounter_links)):
+        conn.execute(f"DELETE FROM {of}_link WHERE fact = %s".encode(), (fact_id,))
+        for link in links if fact.live else ():
+            conn.execute(
+                f"INSERT INTO {of}_link SELECT %s, %s, %s, tstzrange(taken_at, NULL), fact FROM adt_fact"
+                " WHERE fact = %s ON CONFLICT DO NOTHING".encode(),
+                (link.retired, link.survivor, link.kind, fact_id),
+            )
+
+
 # --- reading back ----------------------------------------------------------------------------------------------------
 
 

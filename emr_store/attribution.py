@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from uuid import UUID
 
 import psycopg
 
@@ -25,7 +26,7 @@ from clinical.stays import (
     shared_beds,
     touched_by,
 )
-from emr_store import adt_facts, stays, worklist
+from emr_store import adt_facts, pid_claims, stays, whose, worklist
 from emr_store.adt_facts import Component
 from emr_store.attribution_site import AttributionSite
 from schemas.report import Lane
@@ -33,6 +34,8 @@ from schemas.report import Lane
 _LOCK = 0x76_77_61_74  # one attributor at a time
 CHUNK_BATCHES = 500
 CHUNK_ADT_REPORTS = 2000  # of the lane ADT, more or less: the last batch is taken whole
+CHUNK_DEVICES = 100
+CHUNK_ENCOUNTERS = 200
 
 
 @dataclass
@@ -40,6 +43,8 @@ class Taken:
     """What one chunk did."""
 
     batches: int = 0
+    devices: int = 0
+    encounters: int = 0  # that were read anew by another configuration
     groups: int = 0
     facts: int = 0  # of them new
     rows: int = 0  # begun and ended
@@ -48,7 +53,7 @@ class Taken:
     @property
     def worked(self) -> bool:
         """Whether anything waited: more may."""
-        return bool(self.batches)
+        return bool(self.batches or self.devices or self.encounters)
 
 
 @contextmanager
@@ -92,6 +97,16 @@ RETURNING a.batch, a.lane
 """
 
 
+_TAKE_DEVICES_SQL = """
+DELETE FROM attribution_device WHERE device IN (SELECT DISTINCT device FROM attribution_device LIMIT %s)
+RETURNING device
+"""
+_TAKE_ENCOUNTERS_SQL = """
+DELETE FROM attribution_encounter
+WHERE encounter IN (SELECT DISTINCT encounter FROM attribution_encounter LIMIT %s) RETURNING encounter
+"""
+
+
 @dataclass
 class _Chunk:
     conn: psycopg.Connection
@@ -104,8 +119,19 @@ class _Chunk:
         waiting = sorted(self.conn.execute(_TAKE_SQL, named).fetchall())
         self.taken.batches = len(waiting)
         new = self._take_facts([batch for batch, lane in waiting if lane == Lane.ADT])
-        if new:
-            self._recompute(new)
+        devices = self._take_devices()
+        devices |= pid_claims.take(self.conn, [batch for batch, lane in waiting if lane != Lane.ADT], self.site)
+        anew = {row[0] for row in self.conn.execute(_TAKE_ENCOUNTERS_SQL, (CHUNK_ENCOUNTERS,))}
+        self.taken.encounters = len(anew)
+        if new or anew:
+            devices |= self._recompute(new, anew)
+        for device in sorted(devices):
+            self.taken.rows += whose.write(self.conn, self.site, device, self.recorded_at)
+        self.taken.devices = len(devices)
+
+    def _take_devices(self) -> set[UUID]:
+        rows = self.conn.execute(_TAKE_DEVICES_SQL, (CHUNK_DEVICES,))
+        return {row[0] for row in rows}
 
     def _take_facts(self, batches: Sequence[int]) -> list[AdtFact]:
         if not batches:
@@ -119,9 +145,9 @@ class _Chunk:
         self.taken.rows += len(items)
         return new
 
-    def _recompute(self, new: Sequence[AdtFact]) -> None:
-        """Stays, encounters and their items, of all that the new facts touch."""
-        component = self._touched([fact for fact in new if fact.live])
+    def _recompute(self, new: Sequence[AdtFact], anew: set[str]) -> set[UUID]:
+        """Stays, encounters and their items, of all that the new facts touch; the devices that these touch."""
+        component = self._touched([fact for fact in new if fact.live], anew)
         patients, encounters = patient_links(component.facts), encounter_links(component.facts)
         wanted = {encounters.find(key) for key in component.encounters}
         computed = compute_stays(component.facts, patients, encounters, wanted)
@@ -134,9 +160,11 @@ class _Chunk:
             (worklist.BED, shared_beds(in_beds), changed.beds),
         ):
             self.taken.rows += worklist.write(self.conn, scope, items, subjects, self.recorded_at)
+        numbers = component.patients | {number for fact in component.facts for number in fact.patients}
+        return whose.devices_touched(self.conn, self.site, changed.beds, component.encounters, numbers)
 
-    def _touched(self, live: Sequence[AdtFact]) -> Component:
-        encounters = {key for fact in live for key in touched_by(fact)}
+    def _touched(self, live: Sequence[AdtFact], anew: set[str]) -> Component:
+        encounters = anew | {key for fact in live for key in touched_by(fact)}
         swaps = [fact.digest for fact in live if fact.effect is Effect.SWAP]
         encounters |= adt_facts.encounters_of_swaps(self.conn, swaps)
         patients = {number for fact in live for number in fact.patients[:1]}

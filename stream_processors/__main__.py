@@ -19,7 +19,7 @@ from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
-from stream_processors import alarms, alert, app, background, broker, stage
+from stream_processors import alarms, alert, app, attribute, background, broker, stage
 from stream_processors.alert import OpenEpisodes
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
@@ -99,6 +99,7 @@ def _store_worker(
             background.summarise(where),
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
             background.note_limits(where, config.limits),
+            attribute.keep_attributing(where, config),
         ]
 
     return app.build(name, config, stages, watchdog, tasks)

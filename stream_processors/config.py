@@ -40,6 +40,49 @@ class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"limit of {self.metric}: its low is not below its high: every value would alarm")
 
 
+class AdtSourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An admission office, and the numbers that its hospital's devices send."""
+
+    name: Annotated[str, Meta(min_length=1, description="of the source in edge.toml", examples=["his"])]
+    authority: Annotated[str, Meta(description="whose the identifiers are that name no authority in CX-4")] = ""
+    patient_type: Annotated[str, Meta(description="CX-5 of the patient's own number; else the first one sent")] = ""
+    visit_prefix_type: Annotated[
+        str, Meta(description="CX-5 of the number that PV1-19 continues (a number of stays); else PV1-19 stands alone")
+    ] = ""
+    a08_moves: Annotated[bool, Meta(description="an A08 with another bed moves the patient; else it is a question")] = (
+        False
+    )
+    processing_ids_live: Annotated[
+        tuple[str, ...], Meta(min_length=1, description="MSH-11 of messages that are no training and no test")
+    ] = ("P",)
+    pid: Annotated[
+        Literal["confirms", "trusted"],
+        Meta(description="what the PID beside a device's values is good for: with the bed only, or alone too"),
+    ] = "confirms"
+
+
+class BedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A bed."""
+
+    name: Annotated[str, Meta(min_length=1, description="as in `vitalwire devices assign --bed`", examples=["ICU-07"])]
+    location: Annotated[
+        str,
+        Meta(
+            description="ward^room^bed^facility, as PV1-3 has them; the facility is MSH-4 where PV1-3 has none",
+            examples=["ICU^^07^HOSP"],
+        ),
+    ]
+    aliases: Annotated[tuple[str, ...], Meta(description="other spellings of the location")] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a location that is no bed."""
+        parts = [part.strip() for part in self.location.split("^")]
+        if len(parts) < 3 or not parts[2]:
+            raise ValueError(
+                f"bed {self.name!r}: location = {self.location!r} has no bed: write ward^room^bed^facility"
+            )
+
+
 class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """vitalwire processors: judge, store, alert."""
 
@@ -83,6 +126,8 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=0, description="the signed originals, once their rows are gone: as the law says; 0: for ever")
     ] = 0
     limits: Annotated[tuple[LimitConfig, ...], Meta(description="alarm limits")] = ()
+    adt_source: Annotated[tuple[AdtSourceConfig, ...], Meta(description="admission offices")] = ()
+    bed: Annotated[tuple[BedConfig, ...], Meta(description="the beds, by their names and as ADT spells them")] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a slip that would cost a record, or TLS."""
@@ -95,9 +140,19 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{name} is below {least}: 0 keeps for ever")
         if self.keep_batches_days and not 0 < self.keep_reports_days <= self.keep_batches_days:
             raise ValueError("keep_batches_days: originals go after their rows: set keep_reports_days, and no higher")
+        self._must_name_once()
         for side in ("low", "high"):
             metrics = [limit.metric for limit in self.limits if getattr(limit, side) is not None]
             for metric in metrics:
                 # One episode a channel and side: what one limit opens, the other would end with the next value.
                 if metrics.count(metric) > 1:
                     raise ValueError(f"limits of {metric}: two limits on its {side} side: keep one of them")
+
+    def _must_name_once(self) -> None:
+        for what, names in (
+            ("adt_source", [source.name for source in self.adt_source]),
+            ("bed", [bed.name for bed in self.bed]),
+        ):
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"[[{what}]] {name!r} is there twice: keep one of them")

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from adapters.formats.hl7_patients import claimed_identifiers
 from clinical.identity import PidTrust
 from emr_store import attribution
 from emr_store.attribution import Taken
 from emr_store.attribution_site import AttributionSite
-from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, Identifier, Person, encode_group, encode_person
+from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, Person, encode_group, encode_person
 from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report
 from tests.adt import BEDS, REGISTRY, SOURCE, key
 from tests.storing import Store
 
-
-def read_identifiers(text: str) -> tuple[Identifier, ...]:
-    """Of a PID-3 with its standard delimiters."""
-    parts = [[*repetition.split("^"), *[""] * 5] for repetition in text.split("~")]
-    return tuple(Identifier(value=p[0], authority=p[3], type=p[4]) for p in parts if p[0])
-
-
 SITE = AttributionSite(
-    read_identifiers=read_identifiers,
+    read_identifiers=claimed_identifiers,
     sources={SOURCE.name: SOURCE},
     pid_trust={SOURCE.name: PidTrust.CONFIRMS},
     beds=REGISTRY,

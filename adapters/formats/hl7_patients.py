@@ -12,6 +12,7 @@ from functools import lru_cache
 from adapters.formats.hl7_observation import NOTHING, trimmed
 from adapters.formats.hl7v2 import Segment, Syntax
 from adapters.formats.values import printable, text_record
+from schemas.adt import Identifier
 from schemas.report import Record
 
 CLAIM_CHARS_MAX = 250
@@ -104,6 +105,20 @@ def _identifiers(pid: str, pv1: str, syntax: Syntax) -> tuple[Record, ...]:
         if "NHSNMBR" in named and not is_nhs_number(number):
             text = "the check digit of the NHS number in PID-3 is wrong"
             found.append(text_record("vitalwire", "invalid-nhs-number", text))
+    return tuple(found)
+
+
+def claimed_identifiers(text: str) -> tuple[Identifier, ...]:
+    """The identifiers of a PID-3 as `context_of` keeps it; by the usual delimiters, for it does not keep the message's.
+
+    >>> [number.value for number in claimed_identifiers("0123^^^HOSP^MR~485 777 3456^^^NHS^NH")]
+    ['0123', '485 777 3456']
+    """
+    found = []
+    for repetition in text.split("~"):
+        value, _, _, authority, kind = [part.strip() for part in [*repetition.split("^"), "", "", "", ""][:5]]
+        if value not in NOTHING:
+            found.append(Identifier(value=value, authority=authority, type=kind))
     return tuple(found)
 
 

@@ -14,6 +14,9 @@ CREATE TABLE attribution_batch (
 CREATE TABLE attribution_device (
     device uuid NOT NULL                        -- of which a person said something
 );
+CREATE TABLE attribution_encounter (
+    encounter text NOT NULL                     -- whose facts are read by another configuration than before
+);
 -- One row: the recorded time of the newest chunk, and by which configuration facts are read.
 CREATE TABLE attribution (
     one         boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -133,14 +136,15 @@ CREATE TABLE encounter_bed (
 );
 CREATE INDEX encounter_bed_encounter ON encounter_bed (encounter);
 CREATE INDEX encounter_bed_bed ON encounter_bed (bed, lower(valid));
+CREATE INDEX encounter_bed_now ON encounter_bed (bed) WHERE upper_inf(valid) AND upper_inf(recorded);
 
--- Which patient numbers a device's sender put beside its values: a run of equal ones, found again from the reports.
+-- Which patient numbers a device's sender put beside its values, each time that it said so: until the device's next row.
 CREATE TABLE pid_claim (
     device   int NOT NULL,                      -- as heard through one edge
-    from_at  timestamptz NOT NULL,              -- until the device's next row
+    from_at  timestamptz NOT NULL,
     patients text[] NOT NULL,                   -- none: nobody was named
     fact     bytea NOT NULL,                    -- batch_id and leaf (int4) of the report
-    PRIMARY KEY (device, from_at)
+    PRIMARY KEY (device, from_at, fact)
 );
 CREATE INDEX pid_claim_patients ON pid_claim USING gin (patients);
 
@@ -178,6 +182,7 @@ CREATE TABLE whose (
 );
 CREATE INDEX whose_device ON whose (device, lower(valid));
 CREATE INDEX whose_patient ON whose (patient, lower(valid));
+CREATE INDEX whose_now ON whose (device) WHERE upper_inf(valid) AND upper_inf(recorded);
 
 -- What only a person can decide. `scope` is what it was computed from: a fact, an encounter, a link, a bed, a device.
 CREATE TABLE worklist_item (

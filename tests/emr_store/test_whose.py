@@ -1,0 +1,200 @@
+"""Whose the values of devices are, as rows: by bed, by the sender's numbers, by what people say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from clinical.identity import PidTrust
+from clinical.worklist import ItemKind
+from emr_store import acts, adt_facts, places
+from emr_store import whose as whose_store
+from emr_store.instants import moment, us_of
+from schemas.report import Kind, Report, device_id
+from tests.adt import SOURCE, group, key, us, visit_of
+from tests.attributing import SITE, Hospital, text_of
+from tests.making import report
+from tests.storing import Store, event
+
+CLAIM = "adt/PV1-3=ICU^^1"  # of the source that SITE knows
+DEVICE = device_id(CLAIM)
+TRUSTED = replace(SITE, pid_trust={SOURCE.name: PidTrust.TRUSTED})
+
+
+@pytest.fixture
+def hospital(database: str) -> Hospital:
+    made = Hospital(Store(database))
+    made.store.say(event(CLAIM, "identity", CLAIM, us(0)))
+    return made
+
+
+def at(second: float) -> datetime:
+    return moment(us(second))
+
+
+def place(hospital: Hospital, bed: str = "ICU-1", since: float = -1000) -> None:
+    with hospital.store.open() as conn:
+        places.assign(conn, str(DEVICE), bed, since=at(since))
+
+
+def context(second: float, patient: str) -> Report:
+    """As hl7_oru says it."""
+    records = [text_of("HL7", "PID-3", f"{patient}^^^HOSP^MR")] if patient else [text_of("HL7", "PV1-3", "ICU^^1")]
+    return report(CLAIM, us(second), records, Kind.CONTEXT)
+
+
+def whose(hospital: Hospital) -> list[tuple[object, ...]]:
+    """From, until, state, basis, visit, as believed now."""
+    rows = hospital.store.rows(
+        "SELECT lower(valid), upper(valid), state, basis, encounter FROM whose"
+        " WHERE device = %s AND upper_inf(recorded) ORDER BY 1",
+        DEVICE,
+    )
+    return [(_second(r[0]), _second(r[1]), r[2], r[3], r[4]) for r in rows]
+
+
+def _second(bound: Any) -> float | None:
+    return None if bound is None else (us_of(bound) - us(0)) / 1e6
+
+
+V1, V2 = visit_of("V1"), visit_of("V2")
+NOBODY = ("nobody", "", None)
+
+
+def test_by_the_bed_from_the_first_moment_to_the_last(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.tell([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
+    assert whose(hospital) == [
+        (-1000, 0, *NOBODY), (0, 60, "attributed", "bed", V1), (60, None, "attributed", "bed", V2)
+    ]  # fmt: skip
+
+
+def test_a_late_transfer_moves_the_past_and_what_was_believed_is_still_there(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.tell([group("A01", 0), group("A02", 3600, happened=1800, bed="2")])
+    assert whose(hospital)[1:] == [(0, 1800, "attributed", "bed", V1), (1800, None, *NOBODY)]
+    before = hospital.store.rows("SELECT encounter, upper_inf(valid) FROM whose WHERE NOT upper_inf(recorded)")
+    assert (V1, True) in before
+
+
+def test_a_device_that_is_moved_takes_its_values_along_from_that_moment(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
+    with hospital.store.open() as conn:
+        places.move(conn, str(DEVICE), "ICU-2", since=at(30))
+    hospital.attribute()
+    assert whose(hospital)[1:] == [(0, 30, "attributed", "bed", V1), (30, None, "attributed", "bed", V2)]
+
+
+def test_the_number_on_the_monitor_confirms_or_contradicts(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
+    hospital.store.say(context(10, "P1"), context(20, "P2"), context(30, ""))
+    hospital.attribute()
+    assert whose(hospital)[1:] == [
+        (0, 10, "attributed", "bed", V1), (10, 20, "attributed", "bed+pid", V1), (20, 30, "conflict", "", None),
+        (30, None, "attributed", "bed", V1),
+    ]  # fmt: skip
+    kinds = hospital.store.rows(
+        "SELECT kind, subject FROM worklist_item WHERE scope = 'device' AND upper_inf(recorded)"
+    )
+    assert kinds == [(ItemKind.BED_AND_MONITOR_DISAGREE, str(DEVICE))]
+
+
+def test_numbers_that_come_before_their_patient_is_known_count_when_it_is(hospital: Hospital) -> None:
+    hospital.site = TRUSTED
+    hospital.store.say(context(10, "P1"))
+    hospital.attribute()
+    assert whose(hospital) == [(10, None, *NOBODY)]
+    hospital.tell([group("A04", 20, bed="")])
+    assert whose(hospital) == [(10, 20, *NOBODY), (20, None, "attributed", "pid", V1)]
+
+
+def test_a_number_counts_from_the_first_value_that_it_was_sent_with(hospital: Hospital) -> None:
+    hospital.site = TRUSTED
+    hospital.tell([group("A04", 0, bed="")])
+    hospital.store.say(context(60, "P1"), report(CLAIM, us(55)), report(CLAIM, us(65)))
+    hospital.attribute()
+    assert whose(hospital) == [(55, None, "attributed", "pid", V1)]
+
+
+def test_two_who_send_at_one_instant_contradict_each_other(hospital: Hospital) -> None:
+    hospital.site = TRUSTED
+    hospital.tell([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])
+    hospital.store.say(context(60, "P1"), context(60, "P2"))
+    hospital.attribute()
+    assert [row[2] for row in whose(hospital)] == ["nobody"]
+
+
+def test_a_number_through_an_edge_that_is_not_the_devices_own_says_nothing(hospital: Hospital) -> None:
+    hospital.site = TRUSTED
+    place(hospital, "ICU-9")
+    other = Store(hospital.store.address, edge=b"F" * 16)
+    other.say(context(10, "P1"))
+    hospital.tell([group("A04", 0, bed="")])
+    assert whose(hospital) == [(-1000, None, *NOBODY)]
+
+
+def associate(conn: psycopg.Connection, device: UUID, encounter: str | None, second: float) -> None:
+    with conn.transaction():
+        act = acts.record(conn, acts.act("device.associate", None, acts.now(conn), encounter=encounter))
+        conn.execute(
+            "INSERT INTO device_encounter VALUES (%s, %s, tstzrange(%s, NULL), tstzrange(now(), NULL), false, %s)",
+            (device, encounter, at(second), act),
+        )
+
+
+def test_what_a_person_says_outranks_the_bed(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
+    with hospital.store.open() as conn:
+        associate(conn, DEVICE, V2, 30)
+    hospital.attribute()
+    assert whose(hospital)[1:] == [(0, 30, "attributed", "bed", V1), (30, None, "attributed", "act", V2)]
+
+
+def test_who_measures_for_nobody_is_a_question_until_somebody_is_there(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.tell([group("A01", 0), group("A03", 60)])
+    hospital.store.say(report(CLAIM, us(90)))
+    with hospital.store.open() as conn:
+        whose_store.note_measuring(conn)
+    hospital.attribute()
+    open_items = "SELECT kind, since, detail FROM worklist_item WHERE scope = 'measuring' AND upper_inf(recorded)"
+    assert hospital.store.rows(open_items) == [(ItemKind.DISCHARGED_STILL_MEASURING, at(90), V1)]
+    hospital.tell([group("A01", 80, visit="V2", patient="P2")])
+    assert hospital.store.rows(open_items) == []
+
+
+def test_observations_have_their_patient_by_the_moment_of_measurement(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.tell([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
+    hospital.store.say(report(CLAIM, us(59)), report(CLAIM, us(60)), report(CLAIM, us(-5)))
+    rows = hospital.store.rows(
+        "SELECT DISTINCT observed_at, patient, state, basis FROM observation_of_patient ORDER BY 1"
+    )
+    assert [row[1:] for row in rows] == [
+        (None, "nobody", ""), ("P1^HOSP^MR", "attributed", "bed"), ("P2^HOSP^MR", "attributed", "bed")
+    ]  # fmt: skip
+
+
+def test_another_configuration_reads_what_was_said_anew(hospital: Hospital) -> None:
+    place(hospital)
+    unknown = replace(SITE, beds=SITE.beds.__class__([key("2")]), digest=b"1")
+    hospital.site = unknown
+    with hospital.store.open() as conn:
+        adt_facts.reread(conn, unknown)
+    hospital.tell([group("A01", 0)])
+    assert whose(hospital) == [(-1000, None, *NOBODY)]
+    hospital.site = replace(SITE, digest=b"2")
+    with hospital.store.open() as conn:
+        assert adt_facts.reread(conn, hospital.site) == 1
+        assert adt_facts.reread(conn, hospital.site) == 0
+    hospital.attribute()
+    assert whose(hospital) == [(-1000, 0, *NOBODY), (0, None, "attributed", "bed", V1)]
+    assert hospital.store.rows("SELECT count(*) FROM worklist_item WHERE upper_inf(recorded)") == [(0,)]

@@ -34,6 +34,7 @@ class _Row(NamedTuple):
     batch_id: bytes
     leaf: int
     from_at: datetime
+    sequence: int
     texts: str
 
 
@@ -45,7 +46,8 @@ SELECT c.device, d.uuid, d.claim, b.batch_id, c.leaf, least(c.observed_at, (
         SELECT min(v.observed_at) FROM report v
         WHERE v.device = c.device AND v.kind = {int(Kind.METRIC)} AND v.batch = c.batch
             AND v.sequence > c.sequence AND v.sequence < c.next_sequence
-            AND v.observed_at > c.observed_at - interval '1 day' AND v.observed_at <= c.observed_at)), c.texts::text
+            AND v.observed_at > c.observed_at - interval '1 day' AND v.observed_at <= c.observed_at)), c.sequence,
+    c.texts::text
 FROM (SELECT *, lead(sequence, 1, 9223372036854775807) OVER (PARTITION BY device, batch ORDER BY sequence)
           AS next_sequence
       FROM report WHERE kind = {int(Kind.CONTEXT)} AND batch = ANY(%s) AND texts IS NOT NULL) AS c
@@ -58,13 +60,14 @@ def take(conn: psycopg.Connection, batches: Sequence[int], site: AttributionSite
     found = [_Row._make(row) for row in conn.execute(_CLAIMS_SQL.encode(), (list(batches),))]
     with conn.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO pid_claim VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [
-                (row.device, row.from_at, list(_numbers(row, site)), bytes(row.batch_id) + row.leaf.to_bytes(4))
-                for row in found
-            ],
+            "INSERT INTO pid_claim VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            [(row.device, row.from_at, row.sequence, list(_numbers(row, site)), _fact(row)) for row in found],
         )
     return {row.uuid for row in found}
+
+
+def _fact(row: _Row) -> bytes:
+    return bytes(row.batch_id) + row.leaf.to_bytes(4)
 
 
 def _numbers(row: _Row, site: AttributionSite) -> tuple[str, ...]:
@@ -79,23 +82,35 @@ SELECT c.from_at, c.patients, c.fact FROM pid_claim c JOIN device d USING (devic
 WHERE d.uuid = %s AND (
     NOT EXISTS (SELECT FROM registered_device g WHERE g.uuid = d.uuid)
     OR EXISTS (SELECT FROM device_edge_believed e WHERE e.device = c.device AND e.valid @> c.from_at))
-ORDER BY c.from_at, c.fact
+ORDER BY c.from_at, c.sequence, c.fact
 """
 
 
 def claims_of(conn: psycopg.Connection, device: UUID) -> list[PidClaim]:
-    """By time; equal neighbours are one. What was said at one instant counts together."""
-    points: list[tuple[int, tuple[str, ...], bytes]] = []
+    """By time; equal neighbours are one. What was said at one instant counts together at that instant, for nobody can
+    tell which of its values is whose; what was said last of it goes on."""
+    points: list[_Point] = []
     for from_at, patients, fact in conn.execute(_OF_DEVICE_SQL, (device,)):
-        from_us = us_of(from_at)
-        if points and points[-1][0] == from_us:
-            _, before, first = points.pop()
-            points.append((from_us, tuple(dict.fromkeys((*before, *patients))), first))
+        said = _Point(us_of(from_at), tuple(patients), bytes(fact))
+        if points and points[-1].from_us == said.from_us + 1:
+            points.pop()
+        if points and points[-1].from_us == said.from_us:
+            together = points.pop()
+            points.append(together._replace(patients=tuple(dict.fromkeys((*together.patients, *said.patients)))))
+            points.append(said._replace(from_us=said.from_us + 1))
         else:
-            points.append((from_us, tuple(patients), bytes(fact)))
-    runs = [point for at, point in enumerate(points) if not at or points[at - 1][1] != point[1]]
-    ends: list[int | None] = [from_us for from_us, _, _ in runs[1:]]
+            points.append(said)
+    runs = [point for at, point in enumerate(points) if not at or points[at - 1].patients != point.patients]
+    ends: list[int | None] = [point.from_us for point in runs[1:]]
     return [
-        PidClaim(patients=patients, from_us=from_us, until_us=until_us, fact=fact)
-        for (from_us, patients, fact), until_us in zip(runs, [*ends, None], strict=False)
+        PidClaim(patients=point.patients, from_us=point.from_us, until_us=until_us, fact=point.fact)
+        for point, until_us in zip(runs, [*ends, None], strict=False)
     ]
+
+
+class _Point(NamedTuple):
+    """From this moment on a sender named these."""
+
+    from_us: int
+    patients: tuple[str, ...]
+    fact: bytes

@@ -142,6 +142,7 @@ CREATE INDEX encounter_bed_now ON encounter_bed (bed) WHERE upper_inf(valid) AND
 CREATE TABLE pid_claim (
     device   int NOT NULL,                      -- as heard through one edge
     from_at  timestamptz NOT NULL,
+    sequence int8 NOT NULL,                     -- of the report: which of one instant was said last
     patients text[] NOT NULL,                   -- none: nobody was named
     fact     bytea NOT NULL,                    -- batch_id and leaf (int4) of the report
     PRIMARY KEY (device, from_at, fact)

@@ -123,12 +123,12 @@ def test_a_number_counts_from_the_first_value_that_it_was_sent_with(hospital: Ho
     assert whose(hospital) == [(55, None, "attributed", "pid", V1)]
 
 
-def test_two_who_send_at_one_instant_contradict_each_other(hospital: Hospital) -> None:
+def test_two_of_one_instant_contradict_each_other_and_the_last_goes_on(hospital: Hospital) -> None:
     hospital.site = TRUSTED
     hospital.tell([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])
     hospital.store.say(context(60, "P1"), context(60, "P2"))
     hospital.attribute()
-    assert [row[2] for row in whose(hospital)] == ["nobody"]
+    assert whose(hospital) == [(60, 60.000001, *NOBODY), (60.000001, None, "attributed", "pid", V2)]
 
 
 def test_a_number_through_an_edge_that_is_not_the_devices_own_says_nothing(hospital: Hospital) -> None:

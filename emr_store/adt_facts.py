@@ -82,9 +82,9 @@ def groups_of(conn: psycopg.Connection, batches: Sequence[int], site: Attributio
     return groups
 
 
-def write_facts(conn: psycopg.Connection, groups: Iterable[StoredGroup], taken_at: datetime) -> list[AdtFact]:
+def write_facts(conn: psycopg.Connection, groups: Sequence[StoredGroup], taken_at: datetime) -> list[AdtFact]:
     """Keep those that are not kept yet, with their links and persons; the new ones."""
-    first = {stored.fact.id: stored for stored in reversed(list(groups))}
+    first = {stored.fact.id: stored for stored in reversed(groups)}
     known = _known(conn, first)
     new = [stored for key, stored in reversed(first.items()) if key not in known]
     with conn.cursor() as cursor:
@@ -101,7 +101,14 @@ def write_facts(conn: psycopg.Connection, groups: Iterable[StoredGroup], taken_a
         for of in ("patient", "encounter"):
             sql = f"INSERT INTO {of}_link VALUES (%s, %s, %s, tstzrange(%s, NULL), %s) ON CONFLICT DO NOTHING"
             cursor.executemany(sql.encode(), [row for table, row in links if table == of])
+        named = [stored for stored in groups if stored.person and stored.fact.patients]
+        erased = _erased(conn, {stored.fact.patients[0] for stored in named})
         cursor.executemany(_PUT_PERSON_SQL, [_person_row(s) for s in new if s.person and s.fact.patients])
+        # Of a patient whose name was erased, what comes again has none either.
+        cursor.executemany(
+            "SELECT erase_person(batch, %s) FROM batch WHERE batch_id = %s",
+            [(stored.leaf, stored.batch_id) for stored in named if stored.fact.patients[0] in erased],
+        )
     return [stored.fact for stored in new]
 
 
@@ -118,6 +125,11 @@ ON CONFLICT (patient) DO UPDATE SET family = excluded.family, given = excluded.g
     birth_date = excluded.birth_date, sex = excluded.sex, said_at = excluded.said_at, fact = excluded.fact
 WHERE (excluded.said_at, excluded.fact) > (p.said_at, p.fact)
 """
+
+
+def _erased(conn: psycopg.Connection, patients: Collection[str]) -> set[str]:
+    rows = conn.execute("SELECT patient FROM patient_erased WHERE patient = ANY(%s)", (list(patients),))
+    return {row[0] for row in rows}
 
 
 def _known(conn: psycopg.Connection, facts: Collection[bytes]) -> set[bytes]:

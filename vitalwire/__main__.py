@@ -8,7 +8,20 @@ import typer
 
 from runtime.errors import UserError
 from schemas.errors import VitalwireError
-from vitalwire import acts, devices, edge, edge_registry, hold, log, processors, record, simulate
+from vitalwire import (
+    acts,
+    adt,
+    devices,
+    edge,
+    edge_registry,
+    hold,
+    log,
+    patients,
+    processors,
+    record,
+    simulate,
+    worklist,
+)
 from vitalwire.demo import demo
 from vitalwire.edge_read import drivers, read
 from vitalwire.edge_witness import witness
@@ -16,6 +29,7 @@ from vitalwire.output import cell
 from vitalwire.page import page
 from vitalwire.status import status
 from vitalwire.verify import verify
+from vitalwire.whose import whose
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -30,9 +44,12 @@ edge.app.command()(witness)
 app.add_typer(edge.app, name="edge")
 app.add_typer(processors.app, name="processors")
 app.command()(page)
-for command in (status, record.latest, record.ledger, verify, record.migrate):
+for command in (status, record.latest, record.ledger, verify, whose, record.migrate):
     app.command()(command)
 app.add_typer(devices.app, name="devices")
+app.add_typer(patients.app, name="patients")
+app.add_typer(worklist.app, name="worklist")
+app.add_typer(adt.app, name="adt")
 app.add_typer(record.mapping, name="mapping")
 app.add_typer(record.dead, name="dead")
 app.add_typer(log.app, name="log")

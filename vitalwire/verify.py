@@ -40,6 +40,7 @@ SENTENCES = (
      " {reports} reports of {values} records"),
     ("validated again", "{validated again} records: validation of their bytes, done again, gives what was signed"),
     ("report", "{report} rows of reports: every column is what their batch says"),
+    ("erased", "{erased} of them say that a patient's name was erased, and nothing else than their batch"),
     ("waveform", "{waveform} stretches of waves point to what their batch says"),
     ("device_alarm", "{device_alarm} alarms of devices are what their batch says"),
     ("device_setting", "{device_setting} settings of devices are what their batch says"),

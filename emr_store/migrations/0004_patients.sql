@@ -245,3 +245,20 @@ CREATE VIEW observation_of_patient AS
 SELECT w.patient, w.encounter, w.state, w.basis, w.proposed, w.facts, o.*
 FROM observation o
 LEFT JOIN whose w ON w.device = o.device AND w.valid @> o.observed_at AND upper_inf(w.recorded) AND NOT o.foreign_edge;
+
+-- The name that a report of an admission office holds, out of its row; the sealed batch keeps it as long as its bytes are
+-- kept. Whether it was there. Nothing else of a report is ever changed: `verify` knows an erased name from any other change.
+CREATE FUNCTION erase_person(of_batch bigint, of_leaf int4) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH erased AS (
+        UPDATE report SET texts = (
+            SELECT jsonb_agg(CASE WHEN t ->> 'code' = 'adt-person' AND t ->> 'system' = 'vitalwire'
+                THEN (t - 'text' - 'note') || '{"erased": true}' ELSE t END ORDER BY n)
+            FROM jsonb_array_elements(texts) WITH ORDINALITY AS e (t, n))
+        WHERE batch = of_batch AND leaf = of_leaf AND kind = 7
+            AND texts @> '[{"code": "adt-person", "system": "vitalwire"}]'
+            AND NOT texts @> '[{"code": "adt-person", "erased": true}]'
+        RETURNING 1)
+    SELECT EXISTS (SELECT FROM erased);
+$$;
+CREATE INDEX pid_claim_fact ON pid_claim (fact);

@@ -1,0 +1,74 @@
+"""The facts behind an answer, in words: messages, acts of people, numbers beside a device's values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+import psycopg
+
+from clinical.adt_events import EVENTS
+from evidence.act import parse_act
+
+
+class Behind(NamedTuple):
+    """One fact; `fact` in hexadecimal, `kind` is adt, act or pid."""
+
+    fact: str
+    kind: str
+    at: datetime | None  # when it happened, by its sender; of an act, when it was done
+    known_at: datetime | None  # when we heard of it
+    words: str
+
+
+def facts_behind(conn: psycopg.Connection, facts: Iterable[bytes]) -> list[Behind]:
+    """In the order given; one that is not kept any more is said to be so."""
+    asked = list(dict.fromkeys(facts))
+    found = {**_adt(conn, asked), **_acts(conn, asked), **_claims(conn, asked)}
+    return [
+        found.get(fact) or Behind(fact.hex(), "unknown", None, None, "a fact that is not kept any more")
+        for fact in asked
+    ]
+
+
+def _adt(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
+    rows = conn.execute(
+        "SELECT fact, event, source, control, happened_at, received_at, bed_as_sent, bed, encounter FROM adt_fact"
+        " WHERE fact = ANY(%s)",
+        (facts,),
+    )
+    found = {}
+    for fact, event, source, control, happened_at, received_at, as_sent, bed, encounter in rows:
+        name = EVENTS[event].name if event in EVENTS else "unknown event"
+        where = f" to {as_sent}" if as_sent else " without a bed"
+        unknown = " (a bed that is not registered)" if as_sent and not bed else ""
+        whose = f" of {encounter}" if encounter else ""
+        words = f"ADT {event} ({name}){whose}{where}{unknown}, message {control} of {source}"
+        found[bytes(fact)] = Behind(bytes(fact).hex(), "adt", happened_at, received_at, words)
+    return found
+
+
+def _acts(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
+    found = {}
+    for act_id, body, at in conn.execute("SELECT act_id, body, at FROM act WHERE act_id = ANY(%s)", (facts,)):
+        act = parse_act(bytes(body))
+        details = ", ".join(f"{name} {value}" for name, value in sorted(act.details.items()) if value)
+        why = f", because: {act.why}" if act.why else ""
+        found[bytes(act_id)] = Behind(bytes(act_id).hex(), "act", at, at, f"{act.kind} by {act.by}: {details}{why}")
+    return found
+
+
+def _claims(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
+    rows = conn.execute(
+        "SELECT c.fact, c.from_at, c.patients, b.stored_at FROM pid_claim c"
+        " LEFT JOIN batch b ON b.batch_id = substring(c.fact FROM 1 FOR 32) WHERE c.fact = ANY(%s)",
+        (facts,),
+    )
+    return {
+        bytes(fact): Behind(
+            bytes(fact).hex(), "pid", from_at, stored_at,
+            f"the device's sender named {', '.join(patients)}" if patients else "the device's sender named nobody",
+        )
+        for fact, from_at, patients, stored_at in rows
+    }  # fmt: skip

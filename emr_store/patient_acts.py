@@ -1,0 +1,184 @@
+"""What people say of patients: whose a device is, that a question is dealt with, that a name is to be erased."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+
+from clinical.worklist import Item, ItemKind
+from emr_store import acts, worklist
+from emr_store.acts import Author
+from emr_store.patients import believed
+from emr_store.registry import find_device
+from schemas.errors import VitalwireError
+
+
+@dataclass(frozen=True)
+class Associated:
+    """A device and the encounter that it is of; None: nobody's."""
+
+    device: UUID
+    encounter: str | None
+    since: datetime
+    until: datetime | None
+
+
+def associate(
+    conn: psycopg.Connection, device: str, encounter: str | None, *, since: datetime | None = None,
+    until: datetime | None = None, author: Author | None = None,
+) -> Associated:  # fmt: skip
+    """Say whose a device's values are from `since` (None: now) to `until` (None: the next change of place of either).
+
+    `encounter` None: nobody's. It outranks what was known when it was said. Raises VitalwireError for a range that ends
+    before it begins, and one that lies ahead.
+    """
+    with conn.transaction():
+        uuid, at = find_device(conn, device), acts.now(conn)
+        moment = since or at
+        if moment > at:
+            raise VitalwireError(f"--since {moment.isoformat()} lies ahead: say it when it has happened")
+        if until is not None and until <= moment:
+            raise VitalwireError(f"--until {until.isoformat()} is not after the beginning: name a later moment")
+        details: dict[str, Any] = {"device": str(uuid), "encounter": encounter, "since": moment.isoformat()}
+        details |= {"until": until.isoformat()} if until else {}
+        act_id = acts.record(conn, acts.act("device.associate", author, at, **details))
+        conn.execute(
+            "INSERT INTO device_encounter VALUES (%s, %s, tstzrange(%s, %s), tstzrange(%s, NULL), false, %s)",
+            (uuid, encounter, moment, until, at, act_id),
+        )
+        return Associated(uuid, encounter, moment, until)
+
+
+# --- the worklist ----------------------------------------------------------------------------------------------------
+
+
+class Question(NamedTuple):
+    """An item as people see it; `resolved_by` is an act in hexadecimal."""
+
+    item: int
+    kind: str
+    subject: str
+    since: datetime
+    announce_at: datetime
+    until: datetime | None
+    facts: list[bytes]
+    detail: str
+    resolved_by: str | None
+
+    @property
+    def as_item(self) -> Item:
+        """As the domain has it."""
+        return worklist.item_of(self[1:8])
+
+
+_QUESTIONS_SQL = f"""
+SELECT i.item, i.kind, i.subject, i.since, i.announce_at, i.until, i.facts, i.detail,
+    (SELECT encode(r.act_id, 'hex') FROM worklist_resolution r JOIN act a USING (act_id)
+     WHERE r.kind = i.kind AND r.subject = i.subject AND r.since = i.since AND r.facts = i.facts
+        AND a.at <= coalesce(%(believed_at)s::timestamptz, 'infinity') LIMIT 1) AS resolved_by
+FROM worklist_item i
+WHERE {believed("i.recorded")} AND i.announce_at <= coalesce(%(believed_at)s::timestamptz, clock_timestamp())
+    AND (i.until IS NULL OR i.until > i.announce_at)
+"""
+
+
+def questions(conn: psycopg.Connection, believed_at: datetime | None = None, *, whole: bool = False) -> list[Question]:
+    """What is asked of people now, or was at a time, the oldest first; `whole`: also what ceased or is resolved."""
+    found = conn.cursor(row_factory=class_row(Question)).execute(
+        f"SELECT * FROM ({_QUESTIONS_SQL}) AS q WHERE %(whole)s OR (resolved_by IS NULL AND until IS NULL)"
+        " ORDER BY since, item",
+        {"believed_at": believed_at, "whole": whole},
+    )
+    return found.fetchall()
+
+
+def question(conn: psycopg.Connection, item: int) -> Question:
+    """One that is asked now; raises VitalwireError where there is none of this number."""
+    sql = f"SELECT * FROM ({_QUESTIONS_SQL}) AS q WHERE item = %(item)s"
+    row = conn.cursor(row_factory=class_row(Question)).execute(sql, {"believed_at": None, "item": item}).fetchone()
+    if row is None:
+        raise VitalwireError(f"no item {item} is on the worklist now: `vitalwire worklist list` has those that are")
+    return row
+
+
+def resolve(
+    conn: psycopg.Connection, item: int, *, adt_is_right: bool = False, author: Author | None = None
+) -> Question:
+    """Say that an item is dealt with. `adt_is_right`: and that the number on the monitor says nothing until it changes.
+
+    Raises VitalwireError where there is no such item, where it is resolved, and where it is about no monitor.
+    """
+    with conn.transaction():
+        asked, at = question(conn, item), acts.now(conn)
+        if asked.resolved_by is not None:
+            raise VitalwireError(f"item {item} is resolved already, by the act {asked.resolved_by[:12]}")
+        if adt_is_right and asked.kind != ItemKind.BED_AND_MONITOR_DISAGREE:
+            raise VitalwireError(f"item {item} is about no number on a monitor: leave --adt-is-right out")
+        details: dict[str, Any] = {"question": asked.kind, "subject": asked.subject, "since": asked.since.isoformat()}
+        details["facts"] = [fact.hex() for fact in asked.facts]
+        details |= {"adt_is_right": True} if adt_is_right else {}
+        act_id = acts.record(conn, acts.act("worklist.resolve", author, at, **details))
+        conn.execute(
+            "INSERT INTO worklist_resolution VALUES (%s, %s, %s, %s, %s)",
+            (asked.kind, asked.subject, asked.since, asked.facts, act_id),
+        )
+        if adt_is_right:
+            conn.execute(
+                "INSERT INTO pid_mute VALUES (%s, %s, tstzrange(%s, NULL), %s)",
+                (UUID(asked.subject), asked.since, at, act_id),
+            )
+        return asked._replace(resolved_by=act_id.hex())
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was erased, and what holds the name still: sealed bytes, dropped whole by retention alone."""
+
+    patients: tuple[str, ...]  # numbers that are this patient
+    persons: int
+    reports: int
+    sealed_batches: int
+    sealed_until_dropped_from: datetime | None  # when the oldest and the newest of them were stored
+    sealed_until_dropped_to: datetime | None
+
+
+def erase(conn: psycopg.Connection, patient: str, *, author: Author | None = None) -> Erased:
+    """Take a patient's name out of all that can be read, and keep none that comes; facts and numbers stay."""
+    with conn.transaction():
+        at = acts.now(conn)
+        numbers = [row[0] for row in conn.execute(_LINKED_SQL, {"patient": patient})]
+        act_id = acts.record(conn, acts.act("patient.erase", author, at, patients=numbers))
+        conn.execute(
+            "INSERT INTO patient_erased SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING", (numbers, act_id)
+        )
+        persons = conn.execute("DELETE FROM patient_person WHERE patient = ANY(%s)", (numbers,)).rowcount
+        reports = conn.execute(_ERASE_REPORTS_SQL, {"numbers": numbers}).fetchone()
+        sealed = conn.execute(_SEALED_SQL, {"numbers": numbers}).fetchone()
+        assert reports is not None
+        assert sealed is not None
+        return Erased(tuple(numbers), persons, reports[0], *sealed)
+
+
+_LINKED_SQL = """
+WITH RECURSIVE p (key) AS (SELECT %(patient)s::text UNION
+    SELECT CASE l.retired WHEN p.key THEN l.survivor ELSE l.retired END
+    FROM p JOIN patient_link l ON l.retired = p.key OR l.survivor = p.key)
+SELECT key FROM p ORDER BY key
+"""
+_ERASE_REPORTS_SQL = """
+SELECT count(*) FILTER (WHERE erase_person(b.batch, f.leaf)) FROM adt_fact f JOIN batch b USING (batch_id)
+WHERE f.patient = ANY(%(numbers)s)
+"""
+_SEALED_SQL = """
+SELECT count(*), min(stored_at), max(stored_at) FROM batch b
+WHERE b.batch_id IN (SELECT batch_id FROM adt_fact WHERE patient = ANY(%(numbers)s))
+    AND EXISTS (SELECT FROM batch_body y WHERE y.lane = b.lane AND y.batch = b.batch)
+"""

@@ -1,0 +1,183 @@
+"""Questions about patients: whose, where, since when. Each can be asked of what was believed at another time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, LiteralString, NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+
+from clinical.attribution import Whose
+from emr_store.whose import WHOSE_COLUMNS, whose_of
+from schemas.errors import VitalwireError
+
+
+class Believed(NamedTuple):
+    """Whose a device's values are at a moment, and when we believed that; until None: still do."""
+
+    whose: Whose
+    believed_from: datetime
+    believed_until: datetime | None
+
+
+class Stay(NamedTuple):
+    """In a bed during [since, until), by these facts; in hexadecimal."""
+
+    encounter: str
+    bed: str
+    since: datetime
+    until: datetime | None
+    from_fact: str
+    until_fact: str | None
+    planned_end: bool
+
+
+class EncounterRow(NamedTuple):
+    """An encounter of a patient; `periods` are [since, until) as text."""
+
+    encounter: str
+    patient: str | None
+    numbers: list[str]
+    periods: str
+    absences: str
+    admitted_at: datetime | None
+    discharged_at: datetime | None
+
+
+class InBed(NamedTuple):
+    """Who is in a bed; two rows where two are in it. Names are "" where none is known or kept."""
+
+    bed: str
+    patient: str | None
+    encounter: str
+    since: datetime
+    family: str
+    given: str
+    name: str
+    last_adt_at: datetime
+
+
+def believed(column: LiteralString = "recorded") -> LiteralString:
+    """What was believed at %(believed_at)s; None: what is now. Two clauses, for the index of what is believed now."""
+    return (
+        f"(CASE WHEN %(believed_at)s::timestamptz IS NULL THEN upper_inf({column})"
+        f" ELSE {column} @> %(believed_at)s::timestamptz END)"
+    )
+
+
+def whose_at(
+    conn: psycopg.Connection, device: UUID, at: datetime, believed_at: datetime | None = None
+) -> Believed | None:
+    """Whose the values are that this device measures at that moment; None: nothing is known of it at all then.
+
+    `believed_at`: what we believed at that time; None: now.
+    """
+    sql = (
+        f"SELECT {WHOSE_COLUMNS}, lower(recorded), upper(recorded) FROM whose WHERE device = %(device)s"
+        f" AND lower(valid) <= %(at)s AND valid @> %(at)s::timestamptz AND {believed()}"
+        " ORDER BY lower(valid) DESC LIMIT 1"
+    )
+    row = conn.execute(sql, {"device": device, "at": at, "believed_at": believed_at}).fetchone()
+    return None if row is None else Believed(whose_of(row[:9]), row[9], row[10])
+
+
+def find_patient(conn: psycopg.Connection, text: str) -> str:
+    """The patient of this key, number, or visit (its key or number); the survivor of merges.
+
+    Raises VitalwireError where none or several fit.
+    """
+    found = conn.execute(_FIND_SQL, {"text": text}).fetchall()
+    keys = sorted({row[0] for row in found})
+    if len(keys) == 1:
+        key: str = keys[0]
+        return key
+    if not keys:
+        raise VitalwireError(
+            "no patient and no visit has this number: `vitalwire patients list` has those that are here"
+        )
+    raise VitalwireError(
+        f"{len(keys)} patients have this number: write it with its authority, one of {', '.join(keys)}"
+    )
+
+
+_FIND_SQL = """
+SELECT coalesce(e.patient, f.patient) FROM adt_fact f
+LEFT JOIN encounter e ON e.encounter = f.encounter AND upper_inf(e.recorded)
+WHERE f.patient IS NOT NULL AND f.live AND (%(text)s = ANY (f.patients) OR f.encounter = %(text)s
+    OR EXISTS (SELECT FROM unnest(f.patients) n WHERE split_part(n, '^', 1) = %(text)s)
+    OR split_part(split_part(f.encounter, ':', 2), '^', 1) = %(text)s)
+GROUP BY 1 LIMIT 20
+"""
+
+
+def find_encounter(conn: psycopg.Connection, text: str) -> str:
+    """The encounter of this key or visit number; raises VitalwireError where none or several fit."""
+    rows = conn.execute(
+        "SELECT DISTINCT encounter FROM encounter WHERE upper_inf(recorded)"
+        " AND (encounter = %(text)s OR split_part(split_part(encounter, ':', 2), '^', 1) = %(text)s) LIMIT 5",
+        {"text": text},
+    ).fetchall()
+    if len(rows) != 1:
+        found = "no encounter has" if not rows else "several encounters have"
+        raise VitalwireError(f"{found} the number {text!r}: `vitalwire patients list --json` has their keys")
+    key: str = rows[0][0]
+    return key
+
+
+def patient_stays(conn: psycopg.Connection, patient: str, believed_at: datetime | None = None) -> list[Stay]:
+    """In which beds, by time. `patient`: the survivor of merges."""
+    sql = (
+        "SELECT b.encounter, b.bed, lower(b.valid) AS since, upper(b.valid) AS until, encode(b.from_fact, 'hex')"
+        " AS from_fact, encode(b.until_fact, 'hex') AS until_fact, b.until_planned AS planned_end"
+        " FROM encounter e JOIN encounter_bed b USING (encounter)"
+        f" WHERE e.patient = %(patient)s AND {believed('e.recorded')} AND {believed('b.recorded')} ORDER BY b.valid"
+    )
+    return _rows(conn, Stay, sql, {"patient": patient, "believed_at": believed_at})
+
+
+def encounters_of(conn: psycopg.Connection, patient: str, believed_at: datetime | None = None) -> list[EncounterRow]:
+    """All that this patient has, by the beginning. `patient`: the survivor of merges."""
+    sql = (
+        "SELECT encounter, patient, patients AS numbers, open::text AS periods, absent::text AS absences, admitted_at,"
+        f" discharged_at FROM encounter WHERE patient = %(patient)s AND {believed()} ORDER BY lower(open), encounter"
+    )
+    return _rows(conn, EncounterRow, sql, {"patient": patient, "believed_at": believed_at})
+
+
+def beds_now(conn: psycopg.Connection, at: datetime | None = None, believed_at: datetime | None = None) -> list[InBed]:
+    """Who is in which bed; `at` None: of those stays that have no end."""
+    sql = (
+        "SELECT b.bed, e.patient, b.encounter, lower(b.valid) AS since, coalesce(p.family, '') AS family,"
+        " coalesce(p.given, '') AS given, coalesce(p.name, '') AS name, (SELECT max(received_at) FROM adt_fact f"
+        " WHERE f.encounter = b.encounter) AS last_adt_at"
+        " FROM encounter_bed b JOIN encounter e USING (encounter) LEFT JOIN patient_person p ON p.patient = e.patient"
+        f" WHERE {believed('b.recorded')} AND {believed('e.recorded')}"
+        " AND (CASE WHEN %(at)s::timestamptz IS NULL THEN upper_inf(b.valid) ELSE b.valid @> %(at)s::timestamptz END)"
+        " ORDER BY b.bed, b.valid"
+    )
+    return _rows(conn, InBed, sql, {"at": at, "believed_at": believed_at})
+
+
+def intervals_of(
+    conn: psycopg.Connection, patient: str, since: datetime, until: datetime, believed_at: datetime | None = None
+) -> list[Whose]:
+    """From which devices this patient has values between two moments, by time: a day of a patient."""
+    sql = (
+        f"SELECT {WHOSE_COLUMNS} FROM whose WHERE patient = %(patient)s AND lower(valid) < %(until)s"
+        f" AND valid && tstzrange(%(since)s, %(until)s) AND {believed()} ORDER BY valid, device"
+    )
+    asked = {"patient": patient, "since": since, "until": until, "believed_at": believed_at}
+    return [whose_of(row) for row in conn.execute(sql, asked)]
+
+
+def name_of(conn: psycopg.Connection, patient: str) -> tuple[str, str, str, str, str] | None:
+    """family, given, name, birth date, sex; None: not known, or erased."""
+    return conn.execute(
+        "SELECT family, given, name, birth_date, sex FROM patient_person WHERE patient = %s", (patient,)
+    ).fetchone()
+
+
+def _rows(conn: psycopg.Connection, kind: type[Any], sql: LiteralString, asked: dict[str, Any]) -> list[Any]:
+    return conn.cursor(row_factory=class_row(kind)).execute(sql, asked).fetchall()

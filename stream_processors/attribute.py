@@ -72,7 +72,7 @@ async def keep_attributing(conninfo: str, config: ProcessorsConfig) -> None:
             # What an error of ours says may be a patient's number.
             detail = first_line(error) if isinstance(error, StoreError) else ""
             waits[WAITS] = f"{WAITS}: {type(error).__name__}"
-            _log.warning(WAITS, error=type(error).__name__, detail=detail)
+            _log.warning("attribution waits", error=type(error).__name__, detail=detail)
             await asyncio.sleep(AGAIN_S)
 
 
@@ -117,10 +117,6 @@ class Attributor:
             taken = attribution.take_chunk(self._conn, self._site)
             facts += taken.facts
             for batch_id, leaf, _ in taken.unreadable:
-                _log.error(
-                    "an ADT group cannot be read: its edge runs a newer program than the processors, update these",
-                    batch=batch_id.hex(),
-                    leaf=leaf,
-                )
+                _log.error("an ADT group cannot be read", batch=batch_id.hex(), leaf=leaf)
             if not taken.worked:
                 return facts

@@ -8,12 +8,15 @@ from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
+import numpy as np
 import psycopg
 
 from clinical.device import PidClaim
 from clinical.identity import patient_keys
 from emr_store.attribution_site import AttributionSite
-from emr_store.instants import us_of
+from emr_store.instants import moment, us_of
+from evidence.seal import open_body
+from schemas.filed_at import filed_at_us
 from schemas.report import Kind
 
 PATIENT_NUMBERS = "PID-3"
@@ -31,39 +34,65 @@ class _Row(NamedTuple):
     device: int
     uuid: UUID
     claim: str | None
+    batch: int
     batch_id: bytes
     leaf: int
-    from_at: datetime
+    observed_at: datetime
     sequence: int
     texts: str
 
 
 _texts = msgspec.json.Decoder(list[_Text])
-# An edge says the numbers where they are others than the connection's message before said, dated by the message; they
-# speak of the values of that message and of the next, which were measured a little earlier.
 _CLAIMS_SQL = f"""
-SELECT c.device, d.uuid, d.claim, b.batch_id, c.leaf, least(c.observed_at, (
-        SELECT min(v.observed_at) FROM report v
-        WHERE v.device = c.device AND v.kind = {int(Kind.METRIC)} AND v.batch = c.batch
-            AND v.sequence > c.sequence AND v.sequence < c.next_sequence
-            AND v.observed_at > c.observed_at - interval '1 day' AND v.observed_at <= c.observed_at)), c.sequence,
-    c.texts::text
-FROM (SELECT *, lead(sequence, 1, 9223372036854775807) OVER (PARTITION BY device, batch ORDER BY sequence)
-          AS next_sequence
-      FROM report WHERE kind = {int(Kind.CONTEXT)} AND batch = ANY(%s) AND texts IS NOT NULL) AS c
-JOIN batch b USING (batch) JOIN device d USING (device)
+SELECT c.device, d.uuid, d.claim, c.batch, b.batch_id, c.leaf, c.observed_at, c.sequence, c.texts::text
+FROM report c JOIN batch b USING (batch) JOIN device d USING (device)
+WHERE c.kind = {int(Kind.CONTEXT)} AND c.batch = ANY(%s) AND c.texts IS NOT NULL
+ORDER BY c.batch, c.device, c.sequence
 """
+_BODIES_SQL = "SELECT batch, sealed FROM batch JOIN batch_body USING (lane, batch) WHERE batch = ANY(%s)"
 
 
 def take(conn: psycopg.Connection, batches: Sequence[int], site: AttributionSite) -> set[UUID]:
-    """Keep what the reports of these batches claim; the devices that they speak of."""
-    found = [_Row._make(row) for row in conn.execute(_CLAIMS_SQL.encode(), (list(batches),))]
+    """Keep what the reports of these batches claim; the devices that they speak of.
+
+    An edge says the numbers where they are others than before on the connection, dated by the message. They hold from
+    then on, and at each moment at which the reports that follow in the batch were measured, which may be earlier.
+    """
+    found = [_Row._make(row) for row in conn.execute(_CLAIMS_SQL, (list(batches),))]
+    if not found:
+        return set()
+    measured = {
+        batch: _Measured(bytes(sealed))
+        for batch, sealed in conn.execute(_BODIES_SQL, (list({row.batch for row in found}),))
+    }
+    points = []
+    for row, after in zip(found, [*found[1:], None], strict=True):
+        same = after is not None and (after.batch, after.device) == (row.batch, row.device)
+        moments = {us_of(row.observed_at)}
+        if row.batch in measured:  # else retention took its bytes
+            moments |= measured[row.batch].between(row.uuid, row.sequence, after.sequence if same and after else None)
+        numbers, fact = list(_numbers(row, site)), _fact(row)
+        points += [(row.device, moment(from_us), row.sequence, numbers, fact) for from_us in moments]
     with conn.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO pid_claim VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [(row.device, row.from_at, row.sequence, list(_numbers(row, site)), _fact(row)) for row in found],
-        )
+        cursor.executemany("INSERT INTO pid_claim VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", points)
     return {row.uuid for row in found}
+
+
+class _Measured:
+    """When the reports of a batch were measured, as their rows are filed."""
+
+    def __init__(self, sealed: bytes) -> None:
+        _, table = open_body(sealed, checked=True)
+        self._device, self._sequence = table.device, table.sequence
+        self._is_metric = table.kind == Kind.METRIC
+        self._observed_at_us = filed_at_us(table.observed_at_us, table.received_at_us)
+
+    def between(self, device: UUID, after: int, before: int | None) -> set[int]:
+        """Of the device's values after one sequence number and before another; None: to the end of the batch."""
+        mine = self._is_metric & (self._device == np.frombuffer(device.bytes, "V16")[0]) & (self._sequence > after)
+        if before is not None:
+            mine &= self._sequence < before
+        return set(self._observed_at_us[mine].tolist())
 
 
 def _fact(row: _Row) -> bytes:

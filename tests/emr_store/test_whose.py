@@ -123,6 +123,19 @@ def test_a_number_counts_from_the_first_value_that_it_was_sent_with(hospital: Ho
     assert whose(hospital) == [(55, None, "attributed", "pid", V1)]
 
 
+def test_a_value_that_was_measured_before_its_message_is_of_the_number_beside_it(hospital: Hospital) -> None:
+    """P2's message comes at 70 with a value of 65, when P1's number still was the last that the sender had said."""
+    hospital.site = TRUSTED
+    hospital.tell([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])
+    hospital.store.say(
+        context(60, "P1"), report(CLAIM, us(60)), report(CLAIM, us(62)),
+        context(70, "P2"), report(CLAIM, us(65)), report(CLAIM, us(61)), report(CLAIM, us(71)),
+    )  # fmt: skip
+    hospital.attribute()
+    owners = [(row[0], row[4]) for row in whose(hospital)]
+    assert owners == [(60, V1), (61, V2), (62, V1), (65, V2)]
+
+
 def test_two_of_one_instant_contradict_each_other_and_the_last_goes_on(hospital: Hospital) -> None:
     hospital.site = TRUSTED
     hospital.tell([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -76,13 +76,15 @@ class Question(NamedTuple):
         return worklist.item_of(self[1:8])
 
 
-_QUESTIONS_SQL = f"""
+def _questions_sql(believed_at: datetime | None) -> LiteralString:
+    return f"""
 SELECT i.item, i.kind, i.subject, i.since, i.announce_at, i.until, i.facts, i.detail,
     (SELECT encode(r.act_id, 'hex') FROM worklist_resolution r JOIN act a USING (act_id)
      WHERE r.kind = i.kind AND r.subject = i.subject AND r.since = i.since AND r.facts = i.facts
         AND a.at <= coalesce(%(believed_at)s::timestamptz, 'infinity') LIMIT 1) AS resolved_by
 FROM worklist_item i
-WHERE {believed("i.recorded")} AND i.announce_at <= coalesce(%(believed_at)s::timestamptz, clock_timestamp())
+WHERE {believed(believed_at, "i.recorded")}
+    AND i.announce_at <= coalesce(%(believed_at)s::timestamptz, clock_timestamp())
     AND (i.until IS NULL OR i.until > i.announce_at)
 """
 
@@ -90,7 +92,7 @@ WHERE {believed("i.recorded")} AND i.announce_at <= coalesce(%(believed_at)s::ti
 def questions(conn: psycopg.Connection, believed_at: datetime | None = None, *, whole: bool = False) -> list[Question]:
     """What is asked of people now, or was at a time, the oldest first; `whole`: also what ceased or is resolved."""
     found = conn.cursor(row_factory=class_row(Question)).execute(
-        f"SELECT * FROM ({_QUESTIONS_SQL}) AS q WHERE %(whole)s OR (resolved_by IS NULL AND until IS NULL)"
+        f"SELECT * FROM ({_questions_sql(believed_at)}) AS q WHERE %(whole)s OR (resolved_by IS NULL AND until IS NULL)"
         " ORDER BY since, item",
         {"believed_at": believed_at, "whole": whole},
     )
@@ -99,7 +101,7 @@ def questions(conn: psycopg.Connection, believed_at: datetime | None = None, *, 
 
 def question(conn: psycopg.Connection, item: int) -> Question:
     """One that is asked now; raises VitalwireError where there is none of this number."""
-    sql = f"SELECT * FROM ({_QUESTIONS_SQL}) AS q WHERE item = %(item)s"
+    sql = f"SELECT * FROM ({_questions_sql(None)}) AS q WHERE item = %(item)s"
     row = conn.cursor(row_factory=class_row(Question)).execute(sql, {"believed_at": None, "item": item}).fetchone()
     if row is None:
         raise VitalwireError(f"no item {item} is on the worklist now: `vitalwire worklist list` has those that are")

@@ -59,12 +59,9 @@ class InBed(NamedTuple):
     last_adt_at: datetime
 
 
-def believed(column: LiteralString = "recorded") -> LiteralString:
-    """What was believed at %(believed_at)s; None: what is now. Two clauses, for the index of what is believed now."""
-    return (
-        f"(CASE WHEN %(believed_at)s::timestamptz IS NULL THEN upper_inf({column})"
-        f" ELSE {column} @> %(believed_at)s::timestamptz END)"
-    )
+def believed(believed_at: datetime | None, column: LiteralString = "recorded") -> LiteralString:
+    """What was believed at %(believed_at)s; None: what is now, which has indexes of its own."""
+    return f"upper_inf({column})" if believed_at is None else f"{column} @> %(believed_at)s::timestamptz"
 
 
 def whose_at(
@@ -76,7 +73,7 @@ def whose_at(
     """
     sql = (
         f"SELECT {WHOSE_COLUMNS}, lower(recorded), upper(recorded) FROM whose WHERE device = %(device)s"
-        f" AND lower(valid) <= %(at)s AND valid @> %(at)s::timestamptz AND {believed()}"
+        f" AND lower(valid) <= %(at)s AND valid @> %(at)s::timestamptz AND {believed(believed_at)}"
         " ORDER BY lower(valid) DESC LIMIT 1"
     )
     row = conn.execute(sql, {"device": device, "at": at, "believed_at": believed_at}).fetchone()
@@ -103,12 +100,14 @@ def find_patient(conn: psycopg.Connection, text: str) -> str:
 
 
 _FIND_SQL = """
-SELECT coalesce(e.patient, f.patient) FROM adt_fact f
+SELECT DISTINCT coalesce(e.patient, f.patient) FROM (
+    SELECT patient, encounter FROM adt_fact WHERE patients @> ARRAY[%(text)s] AND live
+    UNION SELECT patient, encounter FROM adt_fact WHERE encounter = %(text)s AND live
+    UNION SELECT patient, encounter FROM adt_fact WHERE split_part(patient, '^', 1) = %(text)s AND live
+    UNION SELECT patient, encounter FROM adt_fact
+        WHERE split_part(split_part(encounter, ':', 2), '^', 1) = %(text)s AND live) AS f
 LEFT JOIN encounter e ON e.encounter = f.encounter AND upper_inf(e.recorded)
-WHERE f.patient IS NOT NULL AND f.live AND (%(text)s = ANY (f.patients) OR f.encounter = %(text)s
-    OR EXISTS (SELECT FROM unnest(f.patients) n WHERE split_part(n, '^', 1) = %(text)s)
-    OR split_part(split_part(f.encounter, ':', 2), '^', 1) = %(text)s)
-GROUP BY 1 LIMIT 20
+WHERE f.patient IS NOT NULL LIMIT 20
 """
 
 
@@ -132,7 +131,8 @@ def patient_stays(conn: psycopg.Connection, patient: str, believed_at: datetime 
         "SELECT b.encounter, b.bed, lower(b.valid) AS since, upper(b.valid) AS until, encode(b.from_fact, 'hex')"
         " AS from_fact, encode(b.until_fact, 'hex') AS until_fact, b.until_planned AS planned_end"
         " FROM encounter e JOIN encounter_bed b USING (encounter)"
-        f" WHERE e.patient = %(patient)s AND {believed('e.recorded')} AND {believed('b.recorded')} ORDER BY b.valid"
+        f" WHERE e.patient = %(patient)s AND {believed(believed_at, 'e.recorded')}"
+        f" AND {believed(believed_at, 'b.recorded')} ORDER BY b.valid"
     )
     return _rows(conn, Stay, sql, {"patient": patient, "believed_at": believed_at})
 
@@ -141,20 +141,22 @@ def encounters_of(conn: psycopg.Connection, patient: str, believed_at: datetime 
     """All that this patient has, by the beginning. `patient`: the survivor of merges."""
     sql = (
         "SELECT encounter, patient, patients AS numbers, open::text AS periods, absent::text AS absences, admitted_at,"
-        f" discharged_at FROM encounter WHERE patient = %(patient)s AND {believed()} ORDER BY lower(open), encounter"
+        f" discharged_at FROM encounter WHERE patient = %(patient)s AND {believed(believed_at)}"
+        " ORDER BY lower(open), encounter"
     )
     return _rows(conn, EncounterRow, sql, {"patient": patient, "believed_at": believed_at})
 
 
 def beds_now(conn: psycopg.Connection, at: datetime | None = None, believed_at: datetime | None = None) -> list[InBed]:
     """Who is in which bed; `at` None: of those stays that have no end."""
+    there: LiteralString = "upper_inf(b.valid)" if at is None else "b.valid @> %(at)s::timestamptz"
     sql = (
         "SELECT b.bed, e.patient, b.encounter, lower(b.valid) AS since, coalesce(p.family, '') AS family,"
         " coalesce(p.given, '') AS given, coalesce(p.name, '') AS name, (SELECT max(received_at) FROM adt_fact f"
         " WHERE f.encounter = b.encounter) AS last_adt_at"
         " FROM encounter_bed b JOIN encounter e USING (encounter) LEFT JOIN patient_person p ON p.patient = e.patient"
-        f" WHERE {believed('b.recorded')} AND {believed('e.recorded')}"
-        " AND (CASE WHEN %(at)s::timestamptz IS NULL THEN upper_inf(b.valid) ELSE b.valid @> %(at)s::timestamptz END)"
+        f" WHERE {believed(believed_at, 'b.recorded')} AND {believed(believed_at, 'e.recorded')}"
+        f" AND {there}"
         " ORDER BY b.bed, b.valid"
     )
     return _rows(conn, InBed, sql, {"at": at, "believed_at": believed_at})
@@ -166,7 +168,7 @@ def intervals_of(
     """From which devices this patient has values between two moments, by time: a day of a patient."""
     sql = (
         f"SELECT {WHOSE_COLUMNS} FROM whose WHERE patient = %(patient)s AND lower(valid) < %(until)s"
-        f" AND valid && tstzrange(%(since)s, %(until)s) AND {believed()} ORDER BY valid, device"
+        f" AND valid && tstzrange(%(since)s, %(until)s) AND {believed(believed_at)} ORDER BY valid, device"
     )
     asked = {"patient": patient, "since": since, "until": until, "believed_at": believed_at}
     return [whose_of(row) for row in conn.execute(sql, asked)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from emr_store import conservation, origin
+from emr_store.attributed_values import PARTS
 from emr_store.connect import open_store
 from emr_store.latest import latest
 
@@ -37,6 +38,18 @@ def equations(total: dict[str, int]) -> str:
     said = f"reports  {total['said']} said = {reports}\n"
     gaps = f"\nnot heard in 24 h: {total['gap_s']} s in {total['gaps']} gaps" if total["gaps"] else ""
     return f"{said}values   {sum(total[name] for name in classes)} = {values}{gaps}"
+
+
+def whose_equation(total: dict[str, int]) -> str:
+    """Accepted values = whose they are, in words."""
+    parts = " + ".join(f"{total[part]} {WHOSE_WORDS.get(part, part)}" for part in PARTS if total[part])
+    return f"accepted {total['accepted']} = {parts or 0}"
+
+
+WHOSE_WORDS = {
+    "scan": "by scan", "act": "by a person", "bed+pid": "by bed and number", "bed": "by bed", "pid": "by number",
+    "nobody": "nobody's", "conflict": "in conflict",
+}  # fmt: skip
 
 
 def flow(database: str) -> tuple[origin.Path | None, dict[str, int]]:

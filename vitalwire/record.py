@@ -18,6 +18,8 @@ import typer
 from adapters.site import unmapped_lines
 from emr_store import channels, conservation, dead_letters, events, roles
 from emr_store.acts import this_user
+from emr_store.attributed_values import attributed_values
+from emr_store.attributed_values import balances as patients_balance
 from emr_store.connect import StoreError, one_moment, open_store, server_of
 from emr_store.latest import LatestValue, channel_labels
 from emr_store.latest import latest as latest_values
@@ -28,7 +30,7 @@ from schemas.block import Verdict
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE, canonical_unit
 from vitalwire.broker import publish_again
-from vitalwire.flow import equations
+from vitalwire.flow import equations, whose_equation
 from vitalwire.output import LANES, age, as_json, cell, console, listed, table
 
 Database = Annotated[
@@ -100,15 +102,24 @@ def _latest_row(v: LatestValue, channel: str) -> tuple[object, ...]:
     return name, f"{short} {channel}".strip(), value, unit, age(v.observed_at), ", ".join(notes)
 
 
-def ledger(database: Database = "", json: Json = False) -> None:
+def ledger(
+    database: Database = "",
+    json: Json = False,
+    whose: Annotated[
+        str, typer.Option(help="and whose the values are that were measured since then: 24h, 2026-11-24T10:00Z; or all")
+    ] = "",
+) -> None:
     """The conservation ledger: nothing is lost, and here is the sum. Exit 4 where it does not balance."""
+    since = since_moment(whose) if whose not in ("", "all") else None
     with connect(database) as conn, one_moment(conn):
+        of_patients = attributed_values(conn, since) if whose else None
         streams, total, said = conservation.streams(conn), conservation.conservation(conn), conservation.sequences(conn)
         counts = events.edge_counts(conn)
     # Streams and devices are counted apart; more kept than its device said is a report kept twice.
     balances = sum(s.reports for s in streams) == total["stored"] and all(s.stored <= s.last for s in said)
+    balances = balances and (of_patients is None or patients_balance(of_patients))
     if json:
-        as_json({"balances": balances, "total": total,
+        as_json({"balances": balances, "total": total, "whose": of_patients,
                  "edges": [{"edge": e, "at": t, "counts": c} for e, t, c in counts],
                  "streams": [s._asdict() for s in streams], "devices": [s._asdict() for s in said]})  # fmt: skip
     else:
@@ -121,8 +132,13 @@ def ledger(database: Database = "", json: Json = False) -> None:
             words = ", ".join(f"{name} {count}" for name, count in text_json.loads(said_now).items())
             console.print(cell(f"edge {str(edge)[:8]} said {age(at)} ago: {words}"), markup=False)
         console.print(equations(total), markup=False)
+        if of_patients is not None:
+            console.print(whose_equation(of_patients), markup=False)
         if not balances:
-            console.print("WRONG: what is kept of the devices is not what came in the streams, or more than they said")
+            console.print(
+                "WRONG: what is kept of the devices is not what came in the streams, or more than they said, or a value"
+                " has two owners"
+            )
     if not balances:
         raise typer.Exit(EXIT_DOES_NOT_HOLD)
 

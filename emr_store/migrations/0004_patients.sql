@@ -66,6 +66,9 @@ CREATE TABLE adt_fact (
 );
 CREATE INDEX adt_fact_encounter ON adt_fact (encounter);
 CREATE INDEX adt_fact_patient ON adt_fact (patient);
+-- By the number alone, as people write it.
+CREATE INDEX adt_fact_patient_number ON adt_fact (split_part(patient, '^', 1));
+CREATE INDEX adt_fact_visit_number ON adt_fact (split_part(split_part(encounter, ':', 2), '^', 1));
 CREATE INDEX adt_fact_patients ON adt_fact USING gin (patients);
 CREATE INDEX adt_fact_digest ON adt_fact (digest) WHERE effect = 'swap';
 CREATE INDEX adt_fact_taken ON adt_fact (taken_at);
@@ -120,6 +123,7 @@ CREATE TABLE encounter (
     CONSTRAINT encounter_one_at_a_time EXCLUDE USING gist (key_range(encounter) WITH &&, recorded WITH &&)
 );
 CREATE INDEX encounter_key ON encounter (encounter);
+CREATE INDEX encounter_number ON encounter (split_part(split_part(encounter, ':', 2), '^', 1));
 CREATE INDEX encounter_patient ON encounter (patient);
 
 -- None over bed: two in one bed is a truth.

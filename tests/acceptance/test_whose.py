@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from emr_store import places, proof
+from emr_store.attributed_values import attributed_values, balances
 from emr_store.connect import open_store
 from schemas.report import Kind, device_id
 from tests.ward import SIMHOSPITAL, Message, Naive, read_messages
@@ -111,6 +112,7 @@ def test_each_vital_sign_has_the_patient_of_the_naive_reader(
         _check(wire, messages)
         eventually(lambda: wire.rows("SELECT FROM unlogged") == [], 20, "the log has everything")
         with open_store(database) as conn:
+            assert balances(attributed_values(conn))
             assert proof.verify(conn, datetime(2000, 1, 1, tzinfo=UTC)).findings == []
 
 

@@ -18,6 +18,8 @@ from emr_store.instants import moment, us_of
 from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, Person, decode_group, decode_person
 from schemas.report import Kind
 
+READ_FACTS_MAX = 20_000  # some 2 kB each
+
 
 class StoredGroup(NamedTuple):
     """An ADT group as it lies in the record."""
@@ -308,8 +310,18 @@ def facts_naming(conn: psycopg.Connection, site: AttributionSite, numbers: Colle
 def _load(
     conn: psycopg.Connection, site: AttributionSite, where: LiteralString, asked: Mapping[str, object]
 ) -> list[AdtFact]:
-    sql = f"SELECT f.said, f.source, f.received_at FROM adt_fact f WHERE {where}"
-    return [
-        make_fact(decode_group(said), site.source_named(source), site.beds, us_of(received_at))
-        for said, source, received_at in conn.execute(sql, asked)
-    ]
+    """A fact is never changed: what was read of it is kept, so that a long encounter costs its new facts alone."""
+    known = site.read_facts
+    ids = [bytes(row[0]) for row in conn.execute(f"SELECT f.fact FROM adt_fact f WHERE {where}", asked)]
+    unread = [fact_id for fact_id in ids if fact_id not in known]
+    found: dict[bytes, AdtFact] = {}
+    if unread:
+        sql = "SELECT fact, said, source, received_at FROM adt_fact WHERE fact = ANY(%s)"
+        for fact_id, said, source, received_at in conn.execute(sql, (unread,)):
+            fact = make_fact(decode_group(said), site.source_named(source), site.beds, us_of(received_at))
+            found[bytes(fact_id)] = fact
+    facts = [found[fact_id] if fact_id in found else known[fact_id] for fact_id in ids]
+    known.update(found)
+    while len(known) > READ_FACTS_MAX:
+        del known[next(iter(known))]
+    return facts

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from clinical.beds import BedRegistry, bed_key
+from clinical.facts import AdtFact
 from clinical.identity import AdtSource, PidTrust
 from schemas.adt import Identifier
 from schemas.report import device_id
@@ -24,6 +25,8 @@ class AttributionSite:
     beds: BedRegistry = field(default_factory=lambda: BedRegistry(()))
     bed_by_label: Mapping[str, str] = field(default_factory=dict)  # as devices are assigned to it -> its key
     digest: bytes = b""  # of all that
+    # What was read so, by fact: of this store alone.
+    read_facts: dict[bytes, AdtFact] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def source_of(self, device: UUID, claim: str | None) -> AdtSource:
         """Whose facts these are; the claim may come later than they do, the id is always there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from adapters.formats.hl7_patients import claimed_identifiers
 from clinical.identity import PidTrust
@@ -45,7 +46,7 @@ class Hospital:
     """A store that is told what an admission office says."""
 
     def __init__(self, store: Store, site: AttributionSite = SITE) -> None:
-        self.store, self.site = store, site
+        self.store, self.site = store, replace(site)  # which remembers facts of this store alone
 
     def say(self, *groups: AdtGroup, person: Person | None = None) -> None:
         """Store these as one batch."""

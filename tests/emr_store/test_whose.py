@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -42,18 +45,18 @@ def place(hospital: Hospital, bed: str = "ICU-1", since: float = -1000) -> None:
         places.assign(conn, str(DEVICE), bed, since=at(since))
 
 
-def context(second: float, patient: str) -> Report:
+def context(second: float, patient: str, claim: str = CLAIM) -> Report:
     """As hl7_oru says it."""
     records = [text_of("HL7", "PID-3", f"{patient}^^^HOSP^MR")] if patient else [text_of("HL7", "PV1-3", "ICU^^1")]
-    return report(CLAIM, us(second), records, Kind.CONTEXT)
+    return report(claim, us(second), records, Kind.CONTEXT)
 
 
-def whose(hospital: Hospital) -> list[tuple[object, ...]]:
+def whose(hospital: Hospital, device: UUID = DEVICE) -> list[tuple[object, ...]]:
     """From, until, state, basis, visit, as believed now."""
     rows = hospital.store.rows(
         "SELECT lower(valid), upper(valid), state, basis, encounter FROM whose"
         " WHERE device = %s AND upper_inf(recorded) ORDER BY 1",
-        DEVICE,
+        device,
     )
     return [(_second(r[0]), _second(r[1]), r[2], r[3], r[4]) for r in rows]
 
@@ -134,6 +137,45 @@ def test_a_value_that_was_measured_before_its_message_is_of_the_number_beside_it
     hospital.attribute()
     owners = [(row[0], row[4]) for row in whose(hospital)]
     assert owners == [(60, V1), (61, V2), (62, V1), (65, V2)]
+
+
+def test_in_any_order_the_same_intervals(hospital: Hospital) -> None:
+    """ADT, numbers, a device that is placed late: whatever comes first, the same values are the same patient's."""
+    seen = set()
+    for seed in range(1, 8):
+        claim, bed = f"adt/PV1-3=ICU^^{seed}x", str(seed)
+        device = device_id(claim)
+        hospital.store.say(event(claim, "identity", claim, us(0)))
+        visit, patient, other = f"V{seed}", f"P{seed}", f"Q{seed}"
+
+        def place_it(device: UUID = device, bed: str = bed) -> None:
+            with hospital.store.open() as conn:
+                places.assign(conn, str(device), f"ICU-{bed}", since=at(-1000))
+
+        steps: list[Callable[[], object]] = [
+            place_it,
+            *(
+                partial(hospital.say, each)
+                for each in (
+                    group("A01", 0, visit=visit, patient=patient, bed=bed),
+                    group("A01", 50, visit=f"W{seed}", patient=other, bed=""),
+                    group("A02", 90, happened=60, visit=visit, patient=patient, bed=""),
+                    group("A02", 60, visit=f"W{seed}", patient=other, bed=bed),
+                    group("A03", 80, visit=f"W{seed}", patient=other, bed=bed),
+                    group("A13", 85, visit=f"W{seed}", patient=other, bed=bed),
+                )
+            ),
+            *(partial(hospital.store.say, context(s, number, claim)) for s, number in ((10, patient), (65, other))),
+        ]
+        random.Random(seed).shuffle(steps)
+        for step in steps:
+            step()
+            hospital.attribute()
+        seen.add(tuple((*row[:4], str(row[4]).replace(str(seed), "")) for row in whose(hospital, device)))
+    (intervals,) = seen
+    assert [row[2:4] for row in intervals] == [
+        ("nobody", ""), ("attributed", "bed"), ("attributed", "bed+pid"), ("conflict", ""), ("attributed", "bed+pid")
+    ]  # fmt: skip
 
 
 def test_two_of_one_instant_contradict_each_other_and_the_last_goes_on(hospital: Hospital) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from emr_store import acts, places
 from emr_store.connect import StoreError, open_store
@@ -67,12 +67,20 @@ def site_toml() -> str:
     return "".join(rows)
 
 
-def processors_toml(at: Addresses, metrics_port: int) -> str:
-    """The processors' file, with a few alarm limits."""
+def processors_toml(at: Addresses, metrics_port: int, beds: Iterable[str]) -> str:
+    """The processors' file, with a few alarm limits, the admission office, and its beds ("bed-01")."""
+    places = "".join(
+        f'[[bed]]\nname = "{bed_name(int(bed.removeprefix("bed-")))}"\nlocation = "ICU^^{bed}^ICU"\n' for bed in beds
+    )
     return (
         f'kafka = "{at.kafka}"\ndatabase = "{at.database}"\nkey_file = "platform.key"\ndemo = true\n'
-        f"metrics_port = {metrics_port}\n{LIMITS}"
+        f'metrics_port = {metrics_port}\n{LIMITS}[[adt_source]]\nname = "his"\nauthority = "SIM"\n{places}'
     )
+
+
+def bed_name(number: int) -> str:
+    """As people call the bed, and assign devices to it."""
+    return f"ICU-{number:02}"
 
 
 def edge_toml(
@@ -122,6 +130,6 @@ def _assign(database: str) -> None:
             if number != 12:
                 kind = {"demo": "血氧仪", "mqtt": "传感器"}.get(claim[:4], "监护仪")
                 places.assign(
-                    conn, str(device.uuid), f"ICU-{number:02}", name=f"{kind}{number}", since=device.first_seen_at,
+                    conn, str(device.uuid), bed_name(number), name=f"{kind}{number}", since=device.first_seen_at,
                     edge=device.edge, author=acts.this_user("the demo's nurse"),
                 )  # fmt: skip

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from adapters.devices.hl7_adt import AdtSettings
+from adapters.devices.hl7_adt import read as read_adt
+from adapters.driver import Source
 from adapters.site import read_site
+from clinical.beds import BedState
+from clinical.facts import make_fact
 from edge_agent.sources import SourcePlan, load_edge, message_type, plan_source
+from runtime import config as configuration
+from schemas.adt import decode_group
 from schemas.report import Kind, Lane
 from simulators import hl7_oru
 from simulators.hospital import HospitalPlan, Office, beds_of
 from simulators.patient import Patient
+from stream_processors.attribute import site_of
+from stream_processors.config import ProcessorsConfig
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses
 
@@ -68,3 +78,21 @@ def test_who_lies_at_a_bed_is_entered_on_its_monitor(tmp_path: Path) -> None:
     assert [x.text for r in contexts for x in r.records if x.as_sent and x.as_sent.code == "PID-3"] == [
         f"{office.lies['bed-06'].number}^^^SIM^MR"
     ]
+
+
+def test_the_processors_know_each_bed_and_number_of_the_admission_office() -> None:
+    beds = beds_of(12)
+    addresses = Addresses("127.0.0.1:9092", "postgresql:///demo", ("127.0.0.1", 1883), ("127.0.0.1", 1884))
+    text = ward_site.processors_toml(addresses, 9464, beds)
+    site = site_of(configuration.decode(text, ProcessorsConfig, "processors.toml"))
+    driver = Source("his", AdtSettings(), time_zone=ZoneInfo("Asia/Shanghai"))
+    facts = []
+    for letter in Office(HospitalPlan(beds=beds)).begin(AT_US):
+        for report in read_adt(letter.message.payload, driver):
+            group = decode_group(report.records[0].text or "")
+            source = site.source_of(report.device, None)
+            facts.append(make_fact(group, source, site.beds, AT_US))
+    assert len(facts) > 5
+    assert {fact.bed.state for fact in facts} == {BedState.KNOWN}
+    assert {fact.bed.key for fact in facts} <= {site.bed_of(ward_site.bed_name(n)) for n in range(1, 13)}
+    assert all(fact.live and fact.encounter for fact in facts)

@@ -22,7 +22,7 @@ def attributed_values(conn: psycopg.Connection, since: datetime | None = None) -
     """How many accepted values there are, of each part, among the rows that were measured since then (None: all rows).
 
     `accepted` counts the rows without asking whose they are: the parts are its sum, unless a value had two answers or
-    none. It reads every row: of a large store name a day.
+    none. Waves, which the ledger counts too, have no row in `report`. It reads every row: of a large store name a day.
     """
     asked = {"since": since}
     total = dict.fromkeys(("accepted", *PARTS), 0)

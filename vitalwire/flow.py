@@ -43,7 +43,7 @@ def equations(total: dict[str, int]) -> str:
 def whose_equation(total: dict[str, int]) -> str:
     """Accepted values = whose they are, in words."""
     parts = " + ".join(f"{total[part]} {WHOSE_WORDS.get(part, part)}" for part in PARTS if total[part])
-    return f"accepted {total['accepted']} = {parts or 0}"
+    return f"whose    {total['accepted']} accepted, waves apart = {parts or 0}"
 
 
 WHOSE_WORDS = {

@@ -154,3 +154,15 @@ def test_verify_finds_a_name_that_was_changed_and_not_erased(hospital: Hospital)
         conn.execute(changed.encode())
     code, text = vitalwire("verify")
     assert (code, "the row's texts are not what was sealed" in text) == (4, True)
+
+
+def test_the_ledger_says_whose_the_accepted_values_are(hospital: Hospital) -> None:
+    hospital.store.say(*(report(CLAIM, us(second)) for second in (-5, 30, 70)))
+    hospital.attribute()
+    assert re.search(
+        r"(?m)^whose    \d+ accepted, waves apart = 4 by bed \+ 2 nobody's( \+ \d+ not measured)?$",
+        shows("ledger --whose all"),
+    )
+    total = as_json(f"ledger --whose {at(0)}")["whose"]
+    assert (total["bed"], total["nobody"]) == (4, 0)
+    assert as_json("ledger")["whose"] is None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import msgspec
+
 from clinical.beds import BedRegistry, bed_key
 from clinical.facts import AdtFact
 from clinical.identity import AdtSource, PidTrust
@@ -37,7 +39,13 @@ class AttributionSite:
 
     def source_named(self, name: str) -> AdtSource:
         """One that was named in a fact; its own defaults where nothing is configured of it."""
-        return self.sources.get(name) or AdtSource(name=name)
+        if name in self.sources:
+            return self.sources[name]
+        for source in self.sources.values():
+            # Facts that came before it was configured and before it had said its claim; their ids hold this name.
+            if name == str(device_id(f"{ADT_CLAIM}{source.name}")):
+                return msgspec.structs.replace(source, name=name)
+        return AdtSource(name=name)
 
     def source_of_claims(self, device_claim: str | None) -> tuple[AdtSource, PidTrust]:
         """Of the patient numbers beside a device's values: by the source's name, with which most claims begin.

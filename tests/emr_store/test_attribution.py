@@ -14,11 +14,11 @@ from clinical.facts import make_fact
 from clinical.identity import AdtSource
 from clinical.stays import compute_stays, encounter_links, patient_links
 from clinical.worklist import ItemKind
-from emr_store import attribution, stays, worklist
-from schemas.adt import AdtGroup, Identifier, Merge, Person
+from emr_store import adt_facts, attribution, stays, worklist
+from schemas.adt import GROUP_CODE, AdtGroup, Identifier, Merge, Person, encode_group
 from schemas.report import Lane
 from tests.adt import group, key, number, us, visit_of
-from tests.attributing import SITE, Hospital, adt_report, batches_of
+from tests.attributing import SITE, Hospital, adt_report, batches_of, text_of
 from tests.storing import Store
 from tests.ward import SIMHOSPITAL, read_messages
 
@@ -165,3 +165,41 @@ def test_an_encounter_of_many_facts_is_not_computed_anew_for_each_of_a_chunk(hos
     elapsed_s = time.monotonic() - began
     assert sum(t.facts for t in taken) == 3001
     assert 3001 / elapsed_s > 100, elapsed_s  # 500 on a machine that does nothing else: benchmarks
+
+
+def test_what_a_newer_edge_says_stops_nothing_and_is_told(hospital: Hospital) -> None:
+    newer = encode_group(group("A02", 10, bed="2")).replace('{"event"', '{"mood":"good","event"')
+    report = msgspec.structs.replace(
+        adt_report(group("A02", 10)), records=(text_of("vitalwire", GROUP_CODE, newer),)
+    )  # fmt: skip
+    hospital.store.say(report, adt_report(group("A01", 0)), lane=Lane.ADT)
+    taken = hospital.attribute()[0]
+    assert (taken.facts, len(taken.unreadable)) == (1, 1)
+    assert len(beds(hospital)) == 1
+
+
+def test_a_swap_whose_groups_are_stored_apart_moves_both(hospital: Hospital) -> None:
+    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
+    first = group("A17", 60, bed="2", group=0, groups=2, digest=b"swap")
+    second = group("A17", 60, visit="V2", patient="P2", bed="1", group=1, groups=2, digest=b"swap")
+    hospital.tell([first])
+    moved = (visit_of("V1"), key("2"), us(60), None)
+    assert moved not in beds(hospital)  # nobody moves by one group alone
+    assert hospital.store.rows("SELECT kind FROM worklist_item WHERE upper_inf(recorded)") == [("swap_incomplete",)]
+    hospital.tell([second])
+    assert moved in beds(hospital)
+    assert (visit_of("V2"), key("1"), us(60), None) in beds(hospital)
+    assert hospital.store.rows("SELECT kind FROM worklist_item WHERE upper_inf(recorded)") == []
+
+
+def test_numbers_of_a_source_that_is_configured_later_are_read_anew(hospital: Hospital) -> None:
+    plain = Identifier(value="P1")
+    hospital.site = replace(SITE, sources={}, digest=b"1")
+    hospital.tell([group("A01", 0, patients=(plain,))])
+    with hospital.store.open() as conn:
+        hospital.site = replace(SITE, digest=b"2")
+        assert adt_facts.reread(conn, hospital.site) == 1
+    hospital.attribute()
+    rows = hospital.store.rows("SELECT encounter, patient FROM encounter WHERE upper_inf(recorded)")
+    assert rows == [(visit_of("V1"), "P1^HOSP^")]
+    assert hospital.store.rows("SELECT count(*) FROM encounter") == [(2,)]  # what was believed before

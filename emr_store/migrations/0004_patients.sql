@@ -250,6 +250,19 @@ SELECT w.patient, w.encounter, w.state, w.basis, w.proposed, w.facts, o.*
 FROM observation o
 LEFT JOIN whose w ON w.device = o.device AND w.valid @> o.observed_at AND upper_inf(w.recorded) AND NOT o.foreign_edge;
 
+-- The same of one patient between two moments, by the patient's intervals: reads the rows of those alone.
+CREATE FUNCTION observations_of(of_patient text, since timestamptz, until timestamptz) RETURNS SETOF observation_of_patient
+LANGUAGE sql STABLE AS $$
+    SELECT w.patient, w.encounter, w.state, w.basis, w.proposed, w.facts, o.*
+    FROM whose w CROSS JOIN LATERAL (
+        SELECT * FROM observation o
+        WHERE o.device = w.device AND NOT o.foreign_edge
+            AND o.observed_at >= greatest(lower(w.valid), since)
+            AND o.observed_at < least(coalesce(upper(w.valid), 'infinity'), until)) AS o
+    WHERE w.patient = of_patient AND upper_inf(w.recorded) AND lower(w.valid) < until
+        AND w.valid && tstzrange(since, until);
+$$;
+
 -- The name that a report of an admission office holds, out of its row; the sealed batch keeps it as long as its bytes are
 -- kept. Whether it was there. Nothing else of a report is ever changed: `verify` knows an erased name from any other change.
 CREATE FUNCTION erase_person(of_batch bigint, of_leaf int4) RETURNS boolean

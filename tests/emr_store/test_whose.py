@@ -238,6 +238,24 @@ def test_observations_have_their_patient_by_the_moment_of_measurement(hospital: 
     ]  # fmt: skip
 
 
+def test_the_observations_of_a_patient_are_those_of_the_view(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.tell([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
+    hospital.store.say(*(report(CLAIM, us(second)) for second in (-5, 0, 30, 59, 60, 90)))
+    columns = "observed_at, metric, value, encounter, basis"
+    for since, until, count in ((0, 1000, 6), (1, 59, 2), (0, 59.000001, 6), (60, 90, 0)):
+        of_view = hospital.store.rows(
+            f"SELECT {columns} FROM observation_of_patient WHERE patient = %s"
+            " AND observed_at >= %s AND observed_at < %s ORDER BY 1, 2",
+            "P1^HOSP^MR", at(since), at(until),
+        )  # fmt: skip
+        of_function = hospital.store.rows(
+            f"SELECT {columns} FROM observations_of(%s, %s, %s) ORDER BY 1, 2", "P1^HOSP^MR", at(since), at(until)
+        )
+        assert of_function == of_view
+        assert len(of_view) == count
+
+
 def test_another_configuration_reads_what_was_said_anew(hospital: Hospital) -> None:
     place(hospital)
     unknown = replace(SITE, beds=SITE.beds.__class__([key("2")]), digest=b"1")

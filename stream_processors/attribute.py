@@ -23,7 +23,7 @@ from stream_processors.stage import first_line, waits
 
 LOOK_EVERY_S = 0.2
 MEASURING_EVERY = 25  # looks: who measures for nobody is asked for every five seconds
-AGAIN_S = 1.0
+RETRY_AFTER_S = 1.0
 WAITS = "attribution waits"  # in `waits`
 _log = structlog.get_logger("attribute")
 
@@ -73,7 +73,7 @@ async def keep_attributing(conninfo: str, config: ProcessorsConfig) -> None:
             detail = first_line(error) if isinstance(error, StoreError) else ""
             waits[WAITS] = f"{WAITS}: {type(error).__name__}"
             _log.warning("attribution waits", error=type(error).__name__, detail=detail)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_AFTER_S)
 
 
 class Attributor:

@@ -258,7 +258,8 @@ LANGUAGE sql STABLE AS $$
         SELECT * FROM observation o
         WHERE o.device = w.device AND NOT o.foreign_edge
             AND o.observed_at >= greatest(lower(w.valid), since)
-            AND o.observed_at < least(coalesce(upper(w.valid), 'infinity'), until)) AS o
+            AND o.observed_at < least(coalesce(upper(w.valid), 'infinity'), until)
+        OFFSET 0) AS o  -- planned by itself: an interval at a time, by the index over device and moment
     WHERE w.patient = of_patient AND upper_inf(w.recorded) AND lower(w.valid) < until
         AND w.valid && tstzrange(since, until);
 $$;

@@ -76,7 +76,7 @@ def test_it_takes_what_is_stored_and_goes_on_after_a_failure(database: str, monk
         return take(self)
 
     monkeypatch.setattr(Attributor, "_take_all", failing)
-    monkeypatch.setattr(attribute, "AGAIN_S", 0.01)
+    monkeypatch.setattr(attribute, "RETRY_AFTER_S", 0.01)
 
     async def until_attributed() -> None:
         task = asyncio.ensure_future(keep_attributing(database, load(CONFIG)))

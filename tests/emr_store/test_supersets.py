@@ -10,6 +10,7 @@ import numpy as np
 import psycopg
 import pytest
 
+from emr_store import minutes
 from emr_store.channel_index import channel_index, channel_index_of_list, earlier_equal
 from emr_store.latest import Changes, channel_sets, device_ids, latest
 from emr_store.supersets import EXACT_LISTS_MAX
@@ -138,7 +139,10 @@ class Screen:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_subsets_devices_send_each_value_is_kept_and_the_newest_is_shown(ward: Ward, seed: int) -> None:
+def test_whatever_subsets_devices_send_each_value_is_kept_and_the_newest_is_shown(
+    ward: Ward, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minutes, "WIDE", (100, 3)[seed % 2])
     random = np.random.default_rng(seed)
     everything: list[Report] = []
     screen = Screen()

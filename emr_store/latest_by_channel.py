@@ -6,8 +6,10 @@ moment and its report.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,7 +24,9 @@ from emr_store.texts import texts_json_of, words_of
 from schemas.layout import CHANNEL_BYTES
 
 _Array = NDArray[Any]
-_ARRAY_HEAD_BYTES = 20
+_ARRAY_HEAD_BYTES = 4 + 20  # its length, then what array_send writes before the elements
+_BEFORE_CELLS_BYTES = 2 + 8 + 8 + 12 + 12  # number of fields, device, channel_set, writer, changed_at
+_NO_ROW = -1
 NO_VALUE_YET = -1  # of `leaf`
 
 
@@ -37,7 +41,7 @@ class _Column:
 
 
 _TIMESTAMPTZ, _INT2, _INT4, _INT8, _FLOAT8 = 1184, 21, 23, 20, 701
-# In the table's order; all but the first three and the last are arrays.
+# In the table's order; all but the first four and the last are arrays.
 _COLUMNS = (
     _Column("observed_at", ">i8", _TIMESTAMPTZ, POSTGRES_EPOCH_US, "timestamptz '2000-01-01Z'", is_moment=True),
     _Column("received_at", ">i8", _TIMESTAMPTZ, POSTGRES_EPOCH_US, "timestamptz '2000-01-01Z'", is_moment=True),
@@ -68,32 +72,76 @@ class _Rows:
         return np.where(self.cells[_LEAF] == NO_VALUE_YET, np.iinfo(np.int64).min, moment)
 
 
-def prepare(conn: psycopg.Connection) -> None:
-    """What a connection has of its own to write rows with."""
-    conn.execute("CREATE TEMPORARY TABLE latest_by_channel_in (LIKE latest_by_channel) ON COMMIT DELETE ROWS")
+@dataclass(frozen=True)
+class _KeptRow:
+    """A row that is there: its channel set, this one's channels, and its columns as `_cells_bytes` has them."""
+
+    channel_set: int
+    channels: bytes
+    words: dict[int, str]
+    cells: bytes
+
+
+class LatestByChannel:
+    """Writes the rows over one connection, and remembers what it wrote: nobody else changes most of them."""
+
+    def __init__(self, conn: psycopg.Connection) -> None:
+        self._conn = conn
+        self._writer = secrets.randbits(63)
+        self._written: dict[int, _KeptRow] = {}
+
+    def prepare(self) -> None:
+        """What a connection has of its own to write rows with."""
+        self._conn.execute("CREATE TEMPORARY TABLE latest_by_channel_in (LIKE latest_by_channel) ON COMMIT DELETE ROWS")
+
+    def rolled_back(self) -> None:
+        """What was written is not there."""
+        self._written.clear()
+
+    def put(self, lot: Lot) -> None:
+        """Merge what these reports say into the rows of their devices; inside the caller's transaction."""
+        reports = chartable(lot)
+        reports = reports[lot.in_superset[reports]]
+        if not len(reports):
+            return
+        devices = np.unique(lot.device[reports]).tolist()
+        if all(device in self._written for device in devices):
+            rows = {device: self._written[device] for device in devices}
+            if self._write(lot, reports, rows, _PUT_OWN_SQL) == len(devices):
+                return
+            # Another connection has written some of them. All are locked now, and what was written is merged again.
+            self._conn.execute("DELETE FROM latest_by_channel_in")
+        self._write(lot, reports, self._locked(devices), _PUT_SQL)
+
+    def _locked(self, devices: list[int]) -> dict[int, _KeptRow]:
+        """The rows of these devices, locked until the transaction ends."""
+        found = {}
+        for device, number, channels, texts, cells in self._conn.execute(_LOCK_SQL.encode(), [devices], binary=True):
+            if len(cells) == _cells_bytes(len(channels) // CHANNEL_BYTES):  # no writer made another
+                words = {int(i): text for i, text in msgspec.json.decode(texts).items()} if texts else {}
+                found[device] = _KeptRow(number, bytes(channels), words, bytes(cells))
+        return found
+
+    def _write(self, lot: Lot, reports: _Array, kept: dict[int, _KeptRow], sql: str) -> int:
+        """Write these rows with what is new merged into them; how many were written."""
+        assert lot.superset is not None
+        stored_at_us = now_us(self._conn)
+        out: list[bytes] = [COPY_HEAD]
+        for number in np.unique(lot.superset[reports]).tolist():
+            channels = lot.superset_channels[number]
+            new = _newest(lot, reports[lot.superset[reports] == number], channels, stored_at_us)
+            for channel_set, of, rows in _merged(kept, new, number, channels):
+                cells = _append(out, channel_set, rows, self._writer)
+                for i, device in enumerate(rows.device.tolist()):
+                    self._written[device] = _KeptRow(channel_set, of, rows.words[i], cells[i].tobytes())
+        out.append(COPY_END)
+        copy(self._conn, "latest_by_channel_in", b"".join(out))
+        return self._conn.execute(sql.encode()).rowcount
 
 
 def make_rows(conn: psycopg.Connection, devices: Sequence[int]) -> None:
     """A row without values for each of these devices that has none, so that there is something to lock."""
     conn.execute(_MAKE_SQL.encode(), [devices])
-
-
-def put(conn: psycopg.Connection, lot: Lot) -> None:
-    """Merge what these reports say into the rows of their devices; inside the caller's transaction."""
-    reports = chartable(lot)
-    reports = reports[lot.in_superset[reports]]
-    if not len(reports) or lot.superset is None:
-        return
-    stored_at_us = now_us(conn)
-    kept = _Kept(conn, np.unique(lot.device[reports]))
-    out: list[bytes] = [COPY_HEAD]
-    for number in np.unique(lot.superset[reports]).tolist():
-        new = _newest(lot, reports[lot.superset[reports] == number], lot.superset_channels[number], stored_at_us)
-        for channel_set, rows in kept.merged(new, number, lot.superset_channels[number]):
-            _append(out, channel_set, rows)
-    out.append(COPY_END)
-    copy(conn, "latest_by_channel_in", b"".join(out))
-    conn.execute(_PUT_SQL.encode())
 
 
 def _newest(lot: Lot, reports: _Array, channels: bytes, stored_at_us: int) -> _Rows:
@@ -139,41 +187,32 @@ def _words(lot: Lot, shape: tuple[int, int], filled: _Array, record: _Array, rep
     return words
 
 
-class _Kept:
-    """The rows that are there of some devices, locked until the transaction ends."""
-
-    def __init__(self, conn: psycopg.Connection, devices: _Array) -> None:
-        self._sets: dict[int, tuple[bytes, list[Any]]] = {}
-        for device, number, channels, texts, cells in conn.execute(_LOCK_SQL.encode(), [devices.tolist()], binary=True):
-            if len(cells) == _cells_bytes(len(channels) // CHANNEL_BYTES):  # no writer made another
-                self._sets.setdefault(number, (bytes(channels), []))[1].append((device, texts, cells))
-
-    def merged(self, new: _Rows, number: int, channels: bytes) -> list[tuple[int, _Rows]]:
-        """What is new of one superset with what is there, by channel set: the longer one of both."""
-        out = []
-        fresh = np.ones(len(new.device), bool)
-        for kept_number, (kept_channels, rows) in self._sets.items():
-            mine = [row for row in rows if row[0] in set(new.device.tolist())]
-            if not mine:
-                continue
-            kept = _decoded(mine, len(kept_channels) // CHANNEL_BYTES)
-            chosen = np.searchsorted(new.device, kept.device)
-            of_new = _some(new, chosen)
-            if (index := channel_index_of_list(kept_channels, channels)) is not None:
-                out.append((number, _merge(_moved(kept, index, channels), of_new)))
-            elif (index := channel_index_of_list(channels, kept_channels)) is not None:
-                # Another writer has made a longer one already.
-                out.append((kept_number, _merge(kept, _moved(of_new, index, kept_channels))))
-            else:  # of two supersets of one device one has all channels of the other: no writer made this row
-                continue
-            fresh[chosen] = False
-        if fresh.any():
-            out.append((number, _some(new, np.flatnonzero(fresh))))
-        return out
+def _merged(
+    kept: dict[int, _KeptRow], new: _Rows, number: int, channels: bytes
+) -> Iterator[tuple[int, bytes, _Rows]]:  # fmt: skip
+    """What is new of one superset with what is there, by channel set with its channels: the longer one of both."""
+    by_set: dict[int, list[int]] = {}
+    for i, device in enumerate(new.device.tolist()):
+        by_set.setdefault(kept[device].channel_set if device in kept else _NO_ROW, []).append(i)
+    for kept_set, chosen in by_set.items():
+        of_new = _some(new, chosen)
+        rows = [kept[device] for device in of_new.device.tolist() if kept_set != _NO_ROW]
+        kept_channels = rows[0].channels if rows else b""
+        if (index := channel_index_of_list(kept_channels, channels)) is not None:
+            old = _decoded(of_new.device, rows, len(kept_channels) // CHANNEL_BYTES) if rows else None
+            if old is not None and kept_set != number:
+                old = _moved(old, index, channels)
+            yield number, channels, of_new if old is None else _merge(old, of_new)
+        elif (index := channel_index_of_list(channels, kept_channels)) is not None:
+            # Another writer has made a longer one already.
+            old = _decoded(of_new.device, rows, len(kept_channels) // CHANNEL_BYTES)
+            yield kept_set, kept_channels, _merge(old, _moved(of_new, index, kept_channels))
+        else:  # of two supersets of one device one has all channels of the other: no writer made this row
+            yield number, channels, of_new
 
 
-def _some(rows: _Rows, chosen: _Array) -> _Rows:
-    words = [rows.words[i] for i in chosen.tolist()]
+def _some(rows: _Rows, chosen: list[int]) -> _Rows:
+    words = [rows.words[i] for i in chosen]
     return _Rows(rows.device[chosen], [matrix[chosen] for matrix in rows.cells], words)
 
 
@@ -202,13 +241,14 @@ def _merge(kept: _Rows, new: _Rows) -> _Rows:
     return _Rows(kept.device, cells, words)
 
 
+@lru_cache
 def _cells_bytes(width: int) -> int:
-    """How long _COLUMNS are together, each as array_send writes it."""
+    """How long _COLUMNS are together, as in a row of COPY: each after its length, as array_send writes it."""
     return sum(_ARRAY_HEAD_BYTES + width * (4 + np.dtype(column.dtype).itemsize) for column in _COLUMNS)
 
 
-def _decoded(rows: list[Any], width: int) -> _Rows:
-    matrix = np.frombuffer(b"".join(cells for _, _, cells in rows), np.uint8).reshape(len(rows), -1)
+def _decoded(device: _Array, rows: list[_KeptRow], width: int) -> _Rows:
+    matrix = np.frombuffer(b"".join(row.cells for row in rows), np.uint8).reshape(len(rows), -1)
     cells, at = [], 0
     for column in _COLUMNS:
         size = 4 + np.dtype(column.dtype).itemsize
@@ -217,40 +257,44 @@ def _decoded(rows: list[Any], width: int) -> _Rows:
         values = np.ascontiguousarray(elements).view(column.dtype)[:, :, 0].astype(column.dtype[1:])
         cells.append(values + POSTGRES_EPOCH_US if column.is_moment else values)
         at += width * size
-    device = np.array([device for device, _, _ in rows], np.int64)
-    words = [{int(i): text for i, text in msgspec.json.decode(texts).items()} if texts else {} for _, texts, _ in rows]
-    return _Rows(device, cells, words)
+    return _Rows(device, cells, [row.words for row in rows])
 
 
-def _append(out: list[bytes], channel_set: int, found: _Rows) -> None:
-    """Append these rows as binary COPY."""
-    rows = CopyRows(len(found.device), len(_COLUMNS) + 4)
+def _append(out: list[bytes], channel_set: int, found: _Rows, writer: int) -> _Array:
+    """Append these rows as binary COPY; a line a row of what `_cells_bytes` speaks of."""
+    rows = CopyRows(len(found.device), len(_COLUMNS) + 5)
     rows.number(found.device, ">i4")
     rows.number(channel_set, ">i4")
+    rows.number(writer, ">i8")
     rows.instant(found.cells[_STORED].max(axis=1))
     no_nulls = np.zeros(found.cells[0].shape[1], bool)
     for column, matrix in zip(_COLUMNS, found.cells, strict=True):
         rows.array(matrix - POSTGRES_EPOCH_US if column.is_moment else matrix, column.dtype, column.oid, no_nulls)
     worded = np.array([bool(words) for words in found.words])
     texts = [msgspec.json.encode({str(i): text for i, text in words.items()}) for words in found.words if words]
-    append_with_texts(out, rows, worded, texts)
+    whole = append_with_texts(out, rows, worded, texts)
+    width = _cells_bytes(len(no_nulls))
+    return whole[:, _BEFORE_CELLS_BYTES : _BEFORE_CELLS_BYTES + width]
 
 
 _NAMES = [column.name for column in _COLUMNS]
+_SCALARS = ["channel_set", "writer", "changed_at", "texts"]
+_CELLS = " || ".join(f"int4send(0) || array_send(l.{name})" for name in _NAMES)
 _LOCK_SQL = f"""
-SELECT l.device, l.channel_set, s.channels, l.texts::text, {" || ".join(f"array_send(l.{name})" for name in _NAMES)}
+SELECT l.device, l.channel_set, s.channels, l.texts::text, {_CELLS}
 FROM latest_by_channel l JOIN channel_set s USING (channel_set)
 WHERE l.device = ANY(%s) ORDER BY l.device FOR UPDATE OF l
 """
 _EMPTY_ARRAYS = ", ".join(f"array_fill({column.empty_sql}, ARRAY[cardinality(s.code)])" for column in _COLUMNS)
 _MAKE_SQL = f"""
-INSERT INTO latest_by_channel (device, channel_set, changed_at, {", ".join(_NAMES)})
-SELECT device, channel_set, timestamptz '2000-01-01Z', {_EMPTY_ARRAYS}
+INSERT INTO latest_by_channel (device, channel_set, writer, changed_at, {", ".join(_NAMES)})
+SELECT device, channel_set, 0, timestamptz '2000-01-01Z', {_EMPTY_ARRAYS}
 FROM superset JOIN channel_set s USING (channel_set) WHERE device = ANY(%s) ORDER BY device
 ON CONFLICT (device) DO NOTHING
 """
 _PUT_SQL = f"""
-INSERT INTO latest_by_channel SELECT * FROM latest_by_channel_in ORDER BY device
-ON CONFLICT (device) DO UPDATE SET channel_set = excluded.channel_set, changed_at = excluded.changed_at,
-    texts = excluded.texts, {", ".join(f"{name} = excluded.{name}" for name in _NAMES)}
+INSERT INTO latest_by_channel AS l SELECT * FROM latest_by_channel_in ORDER BY device
+ON CONFLICT (device) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SCALARS + _NAMES)}
 """
+# What another connection has written since is locked too, but stays as it is.
+_PUT_OWN_SQL = f"{_PUT_SQL} WHERE l.writer = excluded.writer"

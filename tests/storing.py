@@ -39,8 +39,9 @@ class Store:
         self.edge_key, self.platform = Key(), Key()
         self.batch_no = 0
         self.said: Counter[UUID] = Counter()
-        migrate(address)
         with self.open() as conn:
+            if conn.execute("SELECT to_regclass('schema_version')").fetchone() == (None,):
+                migrate(address)
             registry.note_platform_key(conn, self.platform.public_der)
             registry.add_edge(conn, UUID(bytes=edge), "box" if edge == EDGE else "box 2", self.edge_key.public_der)
 

@@ -15,6 +15,12 @@ from tests.storing import Store
 NUMBERS = [number for number, _ in migrations()]
 
 
+@pytest.fixture
+def database(empty_database: str) -> str:
+    """Without a schema: these tests are about its making."""
+    return empty_database
+
+
 def test_a_fresh_database_gets_every_migration_once(database: str) -> None:
     assert migrate(database) == NUMBERS
     assert migrate(database) == []

@@ -62,6 +62,12 @@ class Logins:
 
 
 @pytest.fixture
+def database(empty_database: str) -> str:
+    """Without a schema: these tests are about its making."""
+    return empty_database
+
+
+@pytest.fixture
 def logins(database: str) -> Iterator[Logins]:
     made = Logins(database)
     yield made

@@ -110,8 +110,9 @@ def test_a_stop_while_it_waits_to_start_again_is_heard_at_once(
 
 
 def test_a_schema_that_could_not_be_made_at_the_start_is_made_later(
-    workers: Callable[[str], Path], database: str, monkeypatch: pytest.MonkeyPatch
+    workers: Callable[[str], Path], empty_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    database = empty_database
     marks = workers(LIVES)
     monkeypatch.setattr(processors, "MIGRATE_AGAIN_S", 0.01)
     attempts: list[str] = []

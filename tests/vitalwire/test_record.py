@@ -110,13 +110,14 @@ def test_what_is_no_conninfo_is_one_line(store: Store) -> None:
 
 
 @pytest.mark.parametrize("command", READING)
-def test_a_database_without_the_schema_is_told_of_migrate(database: str, command: str) -> None:
-    assert vitalwire(command, "--database", database) == (
+def test_a_database_without_the_schema_is_told_of_migrate(empty_database: str, command: str) -> None:
+    assert vitalwire(command, "--database", empty_database) == (
         2, "this database lacks tables of vitalwire: `vitalwire migrate` makes them"
     )  # fmt: skip
 
 
-def test_migrate_says_what_it_did(database: str) -> None:
+def test_migrate_says_what_it_did(empty_database: str) -> None:
+    database = empty_database
     code, text = vitalwire("migrate", "--database", database)
     assert (code, text[:10]) == (0, "applied: 3")
     assert vitalwire("migrate", "--database", database) == (0, "the schema is up to date\n")
@@ -126,7 +127,7 @@ def test_migrate_says_what_it_did(database: str) -> None:
     assert (code, text.endswith("install a newer vitalwire")) == (2, True)
 
 
-def test_an_error_is_one_line_of_the_program(database: str) -> None:
+def test_an_error_is_one_line_of_the_program() -> None:
     found = process("latest", VITALWIRE_DATABASE=NOWHERE)
     assert (found.returncode, found.stdout) == (3, b"")
     assert re.match(rb"vitalwire: the store cannot be reached: ", found.stderr)

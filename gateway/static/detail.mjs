@@ -54,9 +54,10 @@ function wayOf(v, origin) {
     [words.received, [stamp(v.received, true)]],
     [words.signed, [origin ? after(origin.signed_ms) : words.storeAway]],
     [words.storedAt, [after(v.stored)]],
-    [words.batch, origin ? [origin.batch_no, v.batch_id, words.place(origin.position)] : [v.batch_id]],
+    [words.edge, origin ? [origin.edge, words.number(words.lanes[origin.lane], origin.batch_no)] : []],
+    [words.batch, [v.batch_id]],
     [words.leaf, [String(v.leaf)]],
-    [words.edge, origin ? [origin.edge, origin.lane] : []],
+    [words.log, origin ? [words.place(origin.position)] : []],
   ];
 }
 

@@ -30,12 +30,12 @@ export function cells(device) {
   for (const v of device.values) {
     if (heardAt(v) < device.since) continue;  // said at another bed; null is 0
     const [, base, part] = metric(v).short.match(PRESSURE) ?? [];
-    const key = base ? `${base} ${v.channel} ${v.observed}` : `${v.code} ${v.channel}`;
-    if (!found.has(key)) found.set(key, { base, parts: {} });
-    found.get(key).parts[part ?? v.code] = v;
+    const key = base ? `${base} ${v.observed}` : `${v.code} ${v.channel}`;
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push({ base, part: part ?? v.code, v });
   }
   const out = [];
-  for (const { base, parts } of found.values()) {
+  for (const { base, parts } of [...found.values()].flatMap(together)) {
     const { S, D, M } = parts;
     const whole = S && D ? [[base, S, D, M]] : Object.values(parts).map(v => [metric(v).short, v]);
     for (const [name, ...of] of whole) {
@@ -49,6 +49,17 @@ export function cells(device) {
   const rank = cell => [look(cell), cell.parts[0].code];
   return out.sort((a, b) => (rank(a).map((n, i) => n - rank(b)[i]).find(Boolean) ?? BY_LABEL.compare(a.title, b.title))
     || a.parts[0].channel - b.parts[0].channel);
+}
+
+// A sender may call each part by a word, and so a channel, of its own: where there is one of each they are one pressure.
+function together(said) {
+  const oneOfEach = new Set(said.map(({ part }) => part)).size === said.length, found = new Map();
+  for (const { base, part, v } of said) {
+    const key = oneOfEach ? "" : v.channel;
+    if (!found.has(key)) found.set(key, { base, parts: {} });
+    found.get(key).parts[part] = v;
+  }
+  return [...found.values()];
 }
 
 const channelOf = v => (v.label ?? `#${(v.channel % 4096).toString(16)}`) + (v.ambiguous ? "?" : "");

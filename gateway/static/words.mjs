@@ -21,7 +21,9 @@ const WORDS = {
     close: "Close", device: "device", code: "code", channel: "channel", ambiguous: "ambiguous",
     deviceAlarms: "alarms of the device", flags: "flags", batch: "batch", leaf: "leaf", edge: "edge",
     observed: "measured", received: "received by the edge", signed: "judged and sealed", storedAt: "stored",
-    place: n => n === null ? "not in the log yet" : `leaf ${n} of the log`,
+    log: "log", place: n => n === null ? "not there yet" : `entry ${n}`,
+    lanes: { live: "live", adt: "admissions", waveform: "waveforms", backfill: "sent later" },
+    number: (lane, n) => `${lane}, number ${n}`,
     verdicts: {
       accepted: "accepted", accepted_text: "accepted, a text", accepted_samples: "accepted, a waveform",
       accepted_bound: "accepted, a bound: the device says no more than that", accepted_code: "accepted, a code",
@@ -38,7 +40,8 @@ const WORDS = {
     validities: ["", "questionable", "calibrating", "invalid", "overflow", "underflow", "not available"],
     flagWords: ["late: measured more than 10 min before it came", "from the future",
       "device clock and edge clock differ", "no time of its own: measured = received",
-      "an earlier report has not come yet", "a stated time cannot be read"],
+      "an earlier report has not come yet", "a stated time cannot be read",
+      "the edge's key had expired when it came", "no clock can mean its time: filed under its receipt"],
   },
   zh: {
     locale: "zh-CN", language: "English", otherLocale: "en", beds: "床位", bed: "床位", ledger: "账目",
@@ -59,7 +62,9 @@ const WORDS = {
     close: "关闭", device: "设备", code: "编码", channel: "通道", ambiguous: "无法区分",
     deviceAlarms: "设备报警", flags: "标记", batch: "批次", leaf: "叶", edge: "边缘",
     observed: "测量", received: "边缘接收", signed: "判定并签封", storedAt: "存储",
-    place: n => n === null ? "尚未入日志" : `日志第 ${n} 叶`,
+    log: "日志", place: n => n === null ? "尚未入日志" : `第 ${n} 条`,
+    lanes: { live: "实时", adt: "入出转", waveform: "波形", backfill: "补传" },
+    number: (lane, n) => `${lane}，第 ${n} 批`,
     verdicts: {
       accepted: "已采纳", accepted_text: "已采纳（文本）", accepted_samples: "已采纳（波形）",
       accepted_bound: "已采纳（界限值：设备仅给出范围）", accepted_code: "已采纳（编码）",
@@ -71,7 +76,8 @@ const WORDS = {
     },
     validities: ["", "可疑", "校准中", "无效", "上溢", "下溢", "不可用"],
     flagWords: ["迟到：测量后超过 10 分钟才收到", "时间在未来",
-      "设备时钟与边缘时钟不一致", "无自带时间：测量即接收", "此前有报告尚未到达", "所述时间无法读取"],
+      "设备时钟与边缘时钟不一致", "无自带时间：测量即接收", "此前有报告尚未到达", "所述时间无法读取",
+      "到达时边缘密钥已过期", "时间不可信：按接收时间归档"],
   },
 };
 

@@ -121,20 +121,20 @@ def _appended_at_us(message: Any) -> int | None:
 
 async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: Callable[[], None]) -> None:
     """Work a lot until it is done: with back-off while a service is away; singly where a message cannot be worked."""
-    delay_s, name = BACKOFF_FIRST_S, f"{stage.name}{stage.worker_index or ''} of {stage.source}"
+    delay_s = BACKOFF_FIRST_S
     while True:
         attempted()
         try:
             await send(await stage.work(lot))
             stage.done()
-            waits.pop(name, None)
+            waits.pop(_name(stage), None)
             return
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  nothing may leave the agent
             if _transient(error):
                 _retries.labels(stage.name).inc()
-                waits[name] = f"{name} waits: {type(error).__name__}"
+                _wait(stage, error)
                 _log.warning("again", stage=stage.name, error=type(error).__name__, detail=first_line(error))
             elif len(lot) > 1:
                 for message in lot:
@@ -156,17 +156,31 @@ async def _give_up(stage: Stage, message: Message, error: Exception, send: Send,
         attempted()
         try:
             await send(await stage.dead_letter(message, reason))
+            waits.pop(_name(stage), None)
             return
         except asyncio.CancelledError:
             raise
         except Exception as again:  # noqa: BLE001  as above
-            refused += not _transient(again)
+            if _transient(again):
+                _wait(stage, again)
+            else:
+                refused += 1
             _log.warning("again", stage=stage.name, error=type(again).__name__, detail=first_line(again))
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, BACKOFF_MAX_S)
     # The lane goes on: nobody was given a receipt, so that its edge still has it and sends it again.
+    waits.pop(_name(stage), None)
     _abandoned.labels(stage.name).inc()
     _log.error("abandoned", stage=stage.name, reason=reason, topic=message.topic, bytes=len(message.value))
+
+
+def _name(stage: Stage) -> str:
+    return f"{stage.name}{stage.worker_index or ''} of {stage.source}"
+
+
+def _wait(stage: Stage, error: Exception) -> None:
+    """Have /readyz say what this stage waits for."""
+    waits[_name(stage)] = f"{_name(stage)} waits: {type(error).__name__}"
 
 
 def first_line(error: Exception) -> str:

@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Sequence
 
 import psycopg
@@ -97,6 +98,28 @@ def test_where_the_dead_cannot_be_kept_the_lot_waits() -> None:
     scene = Scene({2: [ValueError("poison")]})
     scene.dead_letter_failures = [psycopg.OperationalError("down")] * 3
     assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:ValueError"), GOOD[3]]
+
+
+def test_readiness_names_a_stage_while_it_waits_and_no_longer() -> None:
+    scene = Scene({0: [psycopg.OperationalError("down"), ValueError("poison")]})
+    scene.dead_letter_failures = [psycopg.OperationalError("down")] * 2
+    said: list[list[str]] = []
+
+    async def dead_letter(message: Message, reason: str) -> list[Output]:
+        said.append(list(stages.waits.values()))
+        return await scene.dead_letter(message, reason)
+
+    stage = dataclasses.replace(scene.stage(), dead_letter=dead_letter)
+    asyncio.run(attempt(stage, LOT[:1], scene.send, lambda: None))
+    waiting = ["s of live.raw waits: OperationalError"]
+    assert said == [waiting, waiting, waiting]
+    assert stages.waits == {}
+    assert scene.sent == [("dead", b"\x00s:ValueError")]
+    said.clear()
+    scene.failures = {0: [ValueError("poison")]}
+    scene.dead_letter_failures = [psycopg.OperationalError("down")]
+    asyncio.run(attempt(stage, LOT[:1], scene.send, lambda: None))
+    assert (said, stages.waits) == ([[], waiting], {})
 
 
 @pytest.mark.parametrize("error", [errors.MessageSizeTooLargeError, errors.RecordTooLargeError])

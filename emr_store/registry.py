@@ -85,9 +85,10 @@ def add_edge(
     conn: psycopg.Connection, edge: UUID, label: str, public_der: bytes, valid_until: datetime | None = None, *,
     author: Author | None = None,
 ) -> None:  # fmt: skip
-    """Register an edge's key; the edge too where it is new. Raises VitalwireError where the key is another edge's.
+    """Register an edge's key; the edge too where it is new.
 
-    What is registered already stays as it is, and is no act.
+    What is registered already stays as it is, and is no act. Raises VitalwireError where the key is another edge's, was
+    revoked or has expired: it would not be believed.
     """
     with conn.transaction():
         labelled = conn.execute(
@@ -149,16 +150,24 @@ def _extend_expired_key(conn: psycopg.Connection, edge: UUID, new_key: bytes, at
 
 
 def _add_key(conn: psycopg.Connection, edge: UUID, public_der: bytes, valid_until: datetime | None) -> bool:
-    """Whether the key is new; raises VitalwireError where it is another edge's."""
+    """Whether the key is new; raises VitalwireError where it is another edge's, or known and no longer valid."""
     ident = key_id(public_der)
     added = conn.execute(
         "INSERT INTO edge_key (key_id, edge, public_der, valid_until)"
         " VALUES (%s, %s, %s, coalesce(%s::timestamptz, 'infinity')) ON CONFLICT (key_id) DO NOTHING",
         (ident, edge, public_der, valid_until),
     ).rowcount
-    row = conn.execute("SELECT edge FROM edge_key WHERE key_id = %s", (ident,)).fetchone()
+    row = conn.execute(
+        "SELECT edge, revoked_at IS NOT NULL, valid_until <= clock_timestamp() FROM edge_key WHERE key_id = %s",
+        (ident,),
+    ).fetchone()
     if row is None or row[0] != edge:
         raise VitalwireError("this key is registered for another edge: make a new one with `vitalwire edge keygen`")
+    _, revoked, expired = row
+    if revoked:
+        raise VitalwireError("this key was revoked: make a new one with `vitalwire edge keygen`")
+    if expired and not added:
+        raise VitalwireError("this key has expired: `vitalwire registry edge renew` gives the edge a new one")
     return added > 0
 
 

@@ -59,8 +59,18 @@ def test_revoking_takes_all_keys_once(store: Store) -> None:
         assert registry.revoke_edge(conn, FIRST) == 0
         assert {k.edge: k.revoked for k in registry.edge_keys(conn)} == {FIRST: True, OTHER: False}
         # A revoked key does not come back by being added again.
-        registry.add_edge(conn, FIRST, "box", store.edge_key.public_der)
+        with pytest.raises(VitalwireError, match="was revoked: make a new one with `vitalwire edge keygen`"):
+            registry.add_edge(conn, FIRST, "box", store.edge_key.public_der)
         assert all(k.revoked for k in registry.edge_keys(conn) if k.edge == FIRST)
+
+
+def test_a_key_that_expired_is_not_said_to_be_registered(store: Store) -> None:
+    with store.open() as conn:
+        expired = Key()
+        registry.add_edge(conn, FIRST, "box", expired.public_der, datetime.now(UTC) - DAY)
+        with pytest.raises(VitalwireError, match="has expired: `vitalwire registry edge renew`"):
+            registry.add_edge(conn, FIRST, "another label", expired.public_der)
+        assert [e.label for e in registry.edges(conn)] == ["box"] * 2
 
 
 def test_a_new_key_takes_over_without_a_gap(store: Store) -> None:

@@ -14,7 +14,7 @@ const WORDS = {
     look: "Look at the bedside monitors.",
     storeAway: "The store does not answer.", serverAway: "The server of this page does not answer.",
     broken: "This page cannot draw what it was sent.", again: "It goes on by itself when data flows again.",
-    gaps: (n, long) => `Not listening ${n} times in 24 h, ${long} in all`,
+    gaps: (n, long) => `Not listening ${n === 1 ? "once" : `${n} times`} in 24 h, ${long} in all`,
     reports: "Reports", values: "Values", said: "said by devices",
     counted: { stored: "stored", quarantined: "quarantined", on_the_way: "on the way", lost: "lost",
       unexplained: "unexplained", accepted: "accepted", doubtful: "doubtful", unmapped: "unmapped", missing: "no reading" },

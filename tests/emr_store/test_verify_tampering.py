@@ -273,6 +273,9 @@ CHANGES = {
     "a device's name": ("UPDATE registered_device SET name = 'x'", "its name, or the act that it names, is not what"),
     "an edge that a device is believed through": ("DELETE FROM device_edge", "an act in the log agreed to it, and"),
     "a channel's label": ("UPDATE channel SET label = 'T rectal'", "no act in the log called it T rectal"),
+    "a channel's label erased": (
+        "UPDATE channel SET label = NULL", "an act in the log called it T axilla, and here it has no such label",
+    ),
     "an edge's registration invented": (
         "INSERT INTO edge VALUES ('00000000-0000-0000-0000-000000000009', 'invented')",
         "edge 00000000-0000-0000-0000-000000000009 (invented): no act in the log registered it: its registration was",

@@ -52,11 +52,12 @@ def check_kept_checkpoints(
             "SELECT size, note FROM checkpoint WHERE incarnation = %s ORDER BY size", (log.incarnation,)
         ).fetchall()
         notes = [(size, bytes(note)) for size, note in rows]
-        result.findings += check_checkpoints(notes, log.origin, keys)
+        checked = check_checkpoints(notes, log.origin, keys)
+        result.findings += checked.findings
         result.counts["checkpoints"] += len(notes)
         claims[log.incarnation] = [
-            RootClaim(f"checkpoint at size {opened.size} of {log.origin}", opened.size, opened.root)
-            for opened in _readable(notes, keys)
+            RootClaim(f"checkpoint at size {signed.size} of {log.origin}", signed.size, signed.root)
+            for signed in checked.signed
         ]
         largest = max((claim.size for claim in claims[log.incarnation]), default=0)
         if log.size > largest:
@@ -70,14 +71,6 @@ def check_kept_checkpoints(
     for (incarnation,) in orphans:
         result.add(f"log {bytes(incarnation).hex()}", "checkpoints are kept of it, and the log itself is gone")
     return claims
-
-
-def _readable(notes: list[tuple[int, bytes]], keys: KeyRing) -> Iterator[Checkpoint]:
-    for _, note in notes:
-        try:
-            yield keys.open_checkpoint(note)
-        except LayoutError:
-            continue  # a finding already
 
 
 def open_outside(outside: tuple[OutsideCheckpoint, ...], keys: KeyRing, result: Verification) -> list[OpenedCheckpoint]:

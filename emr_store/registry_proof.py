@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import psycopg
@@ -258,19 +258,38 @@ def _check_places(conn: psycopg.Connection, registry: Registry, result: Verifica
     kept = {_Stay(*row)._replace(act_id=bytes(row[6])) for row in conn.execute(_STAYS_SQL)}
     result.counts["device_bed"] += len(kept)
     expected = {stay for stays in registry.stays.values() for stay in stays}
-    for stay in sorted(kept - expected, key=str):
-        result.add(f"device {stay.device} at bed {stay.bed} since {_text(stay.since)}", "no act in the log says so")
-    for stay in sorted(expected - kept, key=str):
-        what = "an act in the log says so, and the list of beds does not"
-        result.add(f"device {stay.device} at bed {stay.bed} since {_text(stay.since)}", what)
+    _compare(
+        kept,
+        expected,
+        where=lambda stay: f"device {stay.device} at bed {stay.bed} since {_text(stay.since)}",
+        invented="no act in the log says so",
+        missing="an act in the log says so, and the list of beds does not",
+        result=result,
+    )
     through = {_Through(*row)._replace(act_id=bytes(row[5])) for row in conn.execute(_THROUGH_SQL)}
     result.counts["device_edge"] += len(through)
-    wanted = {each for edges in registry.through.values() for each in edges}
-    for each in sorted(through - wanted, key=str):
-        result.add(f"device {each.device} through edge {each.edge}", "no act in the log agreed to it")
-    for each in sorted(wanted - through, key=str):
-        what = "an act in the log agreed to it, and the list of edges does not have it"
-        result.add(f"device {each.device} through edge {each.edge}", what)
+    _compare(
+        through,
+        {each for edges in registry.through.values() for each in edges},
+        where=lambda each: f"device {each.device} through edge {each.edge}",
+        invented="no act in the log agreed to it",
+        missing="an act in the log agreed to it, and the list of edges does not have it",
+        result=result,
+    )
+
+
+_Row = TypeVar("_Row", _Stay, _Through)
+
+
+def _compare(
+    kept: set[_Row], expected: set[_Row], *, where: Callable[[_Row], str], invented: str, missing: str,
+    result: Verification,
+) -> None:  # fmt: skip
+    """What is kept and no act says, and what an act says and is not kept."""
+    for row in sorted(kept - expected, key=str):
+        result.add(where(row), invented)
+    for row in sorted(expected - kept, key=str):
+        result.add(where(row), missing)
 
 
 def _check_labels(conn: psycopg.Connection, registry: Registry, result: Verification) -> None:

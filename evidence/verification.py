@@ -124,9 +124,17 @@ class LogReplay:
         self.claims.clear()
 
 
-def check_checkpoints(notes: Sequence[tuple[int, bytes]], origin: str, keys: KeyRing) -> list[Finding]:
+class CheckedCheckpoints(NamedTuple):
+    """What does not hold of a log's checkpoints, and those that the platform's key signed."""
+
+    findings: list[Finding]
+    signed: list[Checkpoint]
+
+
+def check_checkpoints(notes: Sequence[tuple[int, bytes]], origin: str, keys: KeyRing) -> CheckedCheckpoints:
     """The checkpoints that a store keeps of one log, (size column, note) by size: clocks may be set back."""
     found: list[Finding] = []
+    signed: list[Checkpoint] = []
     last = -1
     for size, note in notes:
         where = f"checkpoint at size {size} of {origin}"
@@ -135,12 +143,13 @@ def check_checkpoints(notes: Sequence[tuple[int, bytes]], origin: str, keys: Key
         except LayoutError as error:
             found.append(Finding(where, f"the platform's key did not sign it ({error})"))
             continue
+        signed.append(checkpoint)
         if (checkpoint.size, checkpoint.origin) != (size, origin):
             found.append(Finding(where, f"it speaks of {checkpoint.origin} at size {checkpoint.size}"))
         if checkpoint.size < last:
             found.append(Finding(where, f"it is smaller than the one before it ({last})"))
         last = max(last, checkpoint.size)
-    return found
+    return CheckedCheckpoints(found, signed)
 
 
 def check_seal(where: str, statement: bytes, leaves: Mapping[int, bytes], keys: KeyRing) -> list[Finding]:

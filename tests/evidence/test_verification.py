@@ -71,13 +71,15 @@ def test_a_log_that_was_put_back_is_found_by_a_checkpoint_from_outside() -> None
 
 
 def test_honest_checkpoints_give_no_finding() -> None:
-    assert check_checkpoints([(0, note(0)), (3, note(3)), (9, note(9))], ORIGIN, KeyRing([PLATFORM.public_der])) == []
+    checked = check_checkpoints([(0, note(0)), (3, note(3)), (9, note(9))], ORIGIN, KeyRing([PLATFORM.public_der]))
+    assert (checked.findings, [checkpoint.size for checkpoint in checked.signed]) == ([], [0, 3, 9])
 
 
 def test_each_wrong_checkpoint_is_named() -> None:
     other = "vitalwire/ward/" + "11" * 16
     notes = [(5, note(5)), (4, note(4)), (6, note(7)), (8, note(8, key=STRANGER)), (9, note(9, origin=other))]
-    found = check_checkpoints(notes, ORIGIN, KeyRing([PLATFORM.public_der]))
+    found, signed = check_checkpoints(notes, ORIGIN, KeyRing([PLATFORM.public_der]))
+    assert [checkpoint.size for checkpoint in signed] == [5, 4, 7, 9]  # the stranger's is none
     assert [(f.where.split()[3], f.what.split(" (")[0]) for f in found] == [
         ("4", "it is smaller than the one before it"),
         ("6", f"it speaks of {ORIGIN} at size 7"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,11 +26,18 @@ class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     priority: Annotated[Literal["low", "medium", "high"], Meta(description="as IEC 60601-1-8 ranks alarms")] = "medium"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for a metric that is none: a limit that never rings would be worse than none."""
+        """Raises ValueError for a limit that never rings, or always: it would be worse than none."""
         if self.metric not in METRIC_BY_REFERENCE_ID:
             near = get_close_matches(self.metric, METRIC_BY_REFERENCE_ID, 1)
             mend = f"did you mean {near[0]!r}?" if near else "see docs/nomenclature.md"
             raise ValueError(f"{self.metric!r} is no metric of the nomenclature: {mend}")
+        for value in (self.low, self.high):
+            if value is not None and not isfinite(value):
+                raise ValueError(f"limit of {self.metric}: {value} is no number that a value lies beyond")
+        if self.low is None and self.high is None:
+            raise ValueError(f"limit of {self.metric}: it has neither low nor high: it would never alarm")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"limit of {self.metric}: its low is not below its high: every value would alarm")
 
 
 class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,3 +95,9 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise ValueError(f"{name} is below {least}: 0 keeps for ever")
         if self.keep_batches_days and not 0 < self.keep_reports_days <= self.keep_batches_days:
             raise ValueError("keep_batches_days: originals go after their rows: set keep_reports_days, and no higher")
+        for side in ("low", "high"):
+            metrics = [limit.metric for limit in self.limits if getattr(limit, side) is not None]
+            for metric in metrics:
+                # One episode a channel and side: what one limit opens, the other would end with the next value.
+                if metrics.count(metric) > 1:
+                    raise ValueError(f"limits of {metric}: two limits on its {side} side: keep one of them")

@@ -28,3 +28,31 @@ def test_plaintext_is_what_a_ca_ends() -> None:
     whole = decode(CA + CERT + KEY, ProcessorsConfig, "processors.toml")
     assert [str(path) for path in (whole.kafka_ca, whole.kafka_cert, whole.kafka_key)] == ["ca", "cert", "key"]
     assert not whole.insecure
+
+
+def limit(text: str, metric: str = "MDC_PULS_OXIM_SAT_O2") -> str:
+    return f'[[limits]]\nmetric = "{metric}"\n{text}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (limit(""), "neither low nor high: it would never alarm"),
+        (limit("low = 90.0\nhigh = 90.0"), "low is not below its high"),
+        (limit("low = nan"), "is no number"),
+        (limit("high = inf"), "is no number"),
+        # The episode that one opens, the next value ends by the other: nobody would see it.
+        (limit("low = 90.0") + limit('low = 85.0\npriority = "high"'), "two limits on its low side"),
+        (limit("high = 99.0") + limit("low = 90.0\nhigh = 98.0"), "two limits on its high side"),
+    ],
+)
+def test_a_limit_that_would_not_do_what_it_says_is_a_slip(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=f"MDC_PULS_OXIM_SAT_O2.*{said}"):
+        decode(text, ProcessorsConfig, "processors.toml")
+
+
+def test_a_side_each_may_stand_in_limits_of_their_own() -> None:
+    text = limit('low = 90.0\npriority = "high"') + limit("high = 99.0") + limit("low = 50.0", "MDC_ECG_HEART_RATE")
+    assert [(each.low, each.high) for each in decode(text, ProcessorsConfig, "processors.toml").limits] == [
+        (90.0, None), (None, 99.0), (50.0, None)
+    ]  # fmt: skip

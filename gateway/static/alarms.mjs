@@ -6,8 +6,9 @@ export const STARS = { high: "***", medium: "**", low: "*" };
 const PRIORITIES = Object.keys(STARS);
 let announced = new Set();
 
-export const byPriority = alerts =>
-  alerts.toSorted((a, b) => PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority));
+// What opened late is looked at after what rings now.
+export const byPriority = alerts => alerts.toSorted((a, b) =>
+  a.late - b.late || PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority));
 export const isOf = (alert, v) => alert.condition.startsWith(`${v.code}-${v.channel}-`);  // code-channel-side
 
 // Beds that alarm outside of what the window shows, the worst first: one step away.

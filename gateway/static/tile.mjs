@@ -48,7 +48,8 @@ function drawBed(tile, bed) {
     ...alerts.map(a => [a.episode, [`alert ${a.priority}`, `${STARS[a.priority]} ${a.message}`, since(a)]]),
     ...silent.map(d => [d.id, ["warning", silence(d), several(d)]]),
   ];
-  tile.className = `bed ${alerts[0]?.priority ?? ""} ${bed.assigned ? "" : "stranger"}`;
+  const [first] = alerts;
+  tile.className = ["bed", first?.priority, first?.late && "late", !bed.assigned && "stranger"].filter(Boolean).join(" ");
   tile.dataset.bed = bed.label;
   tile.setAttribute("aria-label", `${bed.assigned ? words.bed : words.stranger} ${bed.label}`);
   set(title, bed.label);

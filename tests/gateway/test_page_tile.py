@@ -26,6 +26,27 @@ def test_what_opened_late_is_shown_and_spoken_once_it_is_confirmed(ward: Ward, l
     expect(tab.locator("#said")).to_have_text("ICU-01: SpO2 84 < 90")
 
 
+def test_what_opened_late_does_not_flash_and_stands_behind_what_is_fresh(ward: Ward, look: Look) -> None:
+    for bed in (1, 2):
+        ward.say(f"n10:{bed}", HR="134", SpO2="85")
+    ward.store()
+    for bed in (1, 2):
+        ward.adopt(f"n10:{bed}", f"ICU-0{bed}", "")
+        ward.alarm(f"n10:{bed}", "SpO2", "SpO2 85 < 90, 12 min old", "high", late=True)
+    ward.alarm("n10:2", "HR", "HR 134 > 120", "medium")
+    tab = look()
+    flashes = "tile => getComputedStyle(tile).animationName"
+    late, both = (tab.locator(f'[data-bed="ICU-0{bed}"]') for bed in (1, 2))
+    expect(late).to_have_class("bed high late")
+    assert late.evaluate(flashes) == "none"
+    expect(both).to_have_class("bed medium")
+    assert both.evaluate(flashes) == "medium"
+    expect(both.locator(".alert b")).to_have_text(["** HR 134 > 120", "*** SpO2 85 < 90, 12 min old"])
+    ward.alarm("n10:1", "SpO2", "SpO2 85 < 90", "high", confirmed=True)
+    expect(late).to_have_class("bed high")
+    assert late.evaluate(flashes) == "high"
+
+
 def test_a_pressure_is_one_cell_whatever_its_parts_are_called(ward: Ward, look: Look) -> None:
     """Some senders call each part by a word of its own, which is a channel of its own."""
     sys_, dia, mean, mmhg = 150021, 150022, 150023, 266016  # MDC_PRESS_BLD_NONINV_SYS, _DIA, _MEAN

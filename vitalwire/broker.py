@@ -41,19 +41,21 @@ def publish_again(
     kafka: str, topic: str, message: bytes,
     ca: Path | None = None, cert: Path | None = None, key: Path | None = None, *, insecure: bool = False,
 ) -> str:  # fmt: skip
-    """Publish a batch to its lane's raw topic, keyed by its edge, anything else where it was; the topic.
+    """Publish a batch to the raw topic of backfill, keyed by its edge, anything else where it was; the topic.
 
-    Raises UserError.
+    By that topic goes all that is sent again, whatever lane its header names: by the topic of live an old value would
+    ring as if it were of now. Raises UserError.
     """
     try:
         header = read_header(message)
-        message_key, target = header.edge, topics.raw(header.lane)
+        message_key, target = header.edge, topics.raw(Lane.BACKFILL)
     except LayoutError:
         message_key, target = b"", topic if topic in {t.name for t in topics.TOPICS} else topics.raw(Lane.LIVE)
     failed: list[str] = []
     errors: list[str] = []
     settings = _settings(kafka, ca, cert, key, insecure=insecure, errors=errors) | {
         "acks": "all",
+        "partitioner": "murmur2_random",  # as the edge's: a stream keeps to one partition, and that to one writer
         "message.max.bytes": topics.MESSAGE_BYTES_MAX,
         "message.timeout.ms": int(TAKE_LIMIT_S * 1000),
     }

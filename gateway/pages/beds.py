@@ -17,10 +17,10 @@ Labels = Mapping[tuple[UUID, int, int], str]  # by device, code and channel
 
 @dataclass(frozen=True)
 class Row:
-    """A row of `latest`: the numbers by which lines name it and its channel set."""
+    """A row of `latest`: the numbers by which a picture names it and its columns."""
 
     number: int
-    channel_set: int
+    columns: int
 
 
 class Beds:
@@ -59,7 +59,7 @@ class Beds:
                 "id": device, "claim": row and row.claim, "name": row and row.name, "bed": row and row.bed,
                 "since": _ms(row and row.since), "registered": bool(row and row.registered_at),
                 "foreign": (row.edge_label or str(row.edge)) if row and row.foreign_edge else None,
-                "rows": [[r.number, r.channel_set] for r in rows.get(device, ())], "labels": labels_of.get(device, {}),
+                "rows": [[r.number, r.columns] for r in rows.get(device, ())], "labels": labels_of.get(device, {}),
             })  # fmt: skip
         return {bed for bed in before.keys() | self.shown.keys() if before.get(bed) != self.shown.get(bed)}
 

@@ -34,6 +34,7 @@ class Ward:
         self._values: Values | None = None
         self._uuids: dict[int, UUID] = {}
         self._sets: dict[int, Columns] = {}
+        self._set_numbers: dict[int, int] = {}  # by which a picture names them: the store's own are nobody's business
         self._rows: dict[UUID, list[Row]] = {}
         self._devices: list[registry.DeviceRow] = []
         self._labels: Labels = {}
@@ -87,7 +88,7 @@ class Ward:
             lines |= values.note(rows, now_ms)
             for row in range(before, len(values.device_of_row)):
                 uuid = self._uuids[values.device_of_row[row]]
-                self._rows.setdefault(uuid, []).append(Row(row, rows.channel_set))
+                self._rows.setdefault(uuid, []).append(Row(row, self._set_numbers[rows.channel_set]))
                 self._devices_read_s = float("-inf")
         return lines
 
@@ -97,6 +98,8 @@ class Ward:
         if sets:
             known = latest.channel_sets(self._conn, sets)
             self._sets |= {number: columns_of(of) for number, of in known.items()}
+            for number in known:
+                self._set_numbers.setdefault(number, len(self._set_numbers))
         devices = {d for rows in found for d in rows.device.tolist()} - self._uuids.keys()
         if devices:
             self._uuids |= latest.device_ids(self._conn, devices)
@@ -116,7 +119,7 @@ class Ward:
         return self._beds.arrange(self._devices, self._rows, self._labels, self._alarms) if again else set()
 
     def _structure(self, sets: Iterable[int]) -> dict[int, Any]:
-        return {number: self._sets[number].structure for number in sets}
+        return {self._set_numbers[number]: self._sets[number].structure for number in sets}
 
     def _alarms_of(self, bed: Bed) -> list[dict[str, Any]]:
         """The oldest first."""

@@ -270,6 +270,21 @@ def test_the_devices_own_alarms_that_are_active_are_told(ward: Ward, page: Page)
     assert connect(page, "/alarms/x").status == 404
 
 
+def test_no_number_of_the_store_s_own_is_sent(ward: Ward, page: Page) -> None:
+    """Lists of columns are numbered by the page, as rows and beds are."""
+    ward.say("monitor-1", HR="70")
+    ward.say("monitor-2", SpO2="97")
+    ward.store()
+    with open_store(ward.database) as conn:
+        conn.execute("ALTER TABLE channel_set ALTER COLUMN channel_set RESTART WITH 4711")
+    ward.say("monitor-3", T="37.0")
+    ward.store()
+    picture = first_picture(page)
+    named = {number for bed in picture["beds"] for d in bed["structure"]["devices"] for _, number in d["rows"]}
+    assert {int(number) for number in picture["sets"]} == named == set(range(len(named)))
+    assert shown(picture, "monitor-3")[150344, None]["shown"] == 370
+
+
 def test_what_is_not_there_is_not_found(page: Page) -> None:
     batches = ("1", "0" * 64, "x", "9" * 30, "-1", "%C3%A9" * 32)
     for path in (*(f"/batch/{batch}" for batch in batches), "/static/../app.py", "/app.py", "/docs"):

@@ -213,19 +213,6 @@ def test_a_ward_at_one_glance(ward: Ward, look: Look) -> None:
     expect(tab.locator(".bed.high")).to_have_count(0)
 
 
-def test_what_opened_late_is_shown_and_spoken_once_it_is_confirmed(ward: Ward, look: Look) -> None:
-    ward.say("n10:1", SpO2="85")
-    ward.store()
-    ward.adopt("n10:1", "ICU-01", "")
-    ward.alarm("n10:1", "SpO2", "SpO2 85 < 90, 12 min old", "high", late=True)
-    tab = look()
-    expect(tab.locator(".bed.high")).to_have_count(1)
-    expect(tab.locator(".alert").first).to_contain_text("12 min old")
-    expect(tab.locator("#said")).to_have_text("")
-    ward.alarm("n10:1", "SpO2", "SpO2 84 < 90", "high", confirmed=True)
-    expect(tab.locator("#said")).to_have_text("ICU-01: SpO2 84 < 90")
-
-
 TEMP, DEGC, SPO2, PERCENT = 150344, 268192, 150456, 262688
 T1, T2 = ChannelWords(label="T1"), ChannelWords(label="T2")
 

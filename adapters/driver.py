@@ -184,6 +184,8 @@ class DeviceDriver(Generic[S]):
     serial: SerialSettings | None = None  # set where the family speaks on a serial port
     # Whether its messages may carry times without their zone: then the source has to name one.
     has_local_times: Callable[[S], bool] = lambda _: False
+    # False: it speaks when something happens, so that its silence says nothing.
+    speaks_regularly: bool = True
 
     @property
     def links(self) -> tuple[str, ...]:

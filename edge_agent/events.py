@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from edge_agent.delivery import Delivery
-from schemas.report import AsSent, ClockQuality, Kind, Record, RecordKind, Report
+from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report
 
 # Who has spoken is silent after three of the longest of its last pauses, within these bounds.
 SILENT_AFTER_S, SILENT_MAX_S = 30.0, 3600.0
@@ -29,10 +29,11 @@ def event(
     return Report(kind, claim, at_us, at_us, ClockQuality.RECEIVED, (record,), frame=frame)
 
 
-def rejection(delivery: Delivery, reason: str, detail: str) -> Report:
+def rejection(delivery: Delivery, reason: str, detail: str, lane: Lane = Lane.LIVE) -> Report:
     """A frame that could not be read: its bytes, and why."""
     claim = f"{delivery.source.name}/rejected"
-    return event(claim, reason, detail, delivery.received_at_us, Kind.REJECTED, delivery.frame)
+    report = event(claim, reason, detail, delivery.received_at_us, Kind.REJECTED, delivery.frame)
+    return report if lane is Lane.LIVE else msgspec.structs.replace(report, lane=lane)
 
 
 def as_old(report: Report) -> Report:
@@ -93,7 +94,8 @@ class EventEmitter:
     def heard(self, reports: Sequence[Report], delivery: Delivery) -> list[Report]:
         """Events before a delivery's reports: a device's first words, or the first after a silence."""
         at_us, events = delivery.received_at_us, list[Report]()
-        self._hear(f"source:{delivery.source.name}", at_us, events)
+        if not reports or any(report.lane is not Lane.ADT for report in reports):
+            self._hear(f"source:{delivery.source.name}", at_us, events)
         previous = ""
         for report in reports:
             claim = report.claim
@@ -103,11 +105,12 @@ class EventEmitter:
             if claim not in self._connected:
                 self._connect(claim)
                 events.append(event(claim, "connected", f"through {delivery.source.name}", at_us))
-            self._hear(claim, at_us, events)
+            if report.lane is not Lane.ADT:  # an admission office speaks when somebody comes or goes
+                self._hear(claim, at_us, events)
         return events
 
     def silences(self, sources: Sequence[str]) -> list[Report]:
-        """An event for each source or device that has just fallen silent; sources that never spoke are named too."""
+        """An event for each source or device that has just fallen silent; of `sources` those that never spoke too."""
         now_us, events = self._now_us(), list[Report]()
         for source in sources:
             self._rhythm(f"source:{source}", now_us)

@@ -169,7 +169,8 @@ class Edge:
 
     async def _housekeeping(self) -> None:
         """Each second: who is silent, whether the clock stepped, whether the publisher lives; every ten, the counts."""
-        clock, names = ClockWatch(), [supervisor.name for supervisor in self.supervisors]
+        clock = ClockWatch()
+        names = [each.name for each in self.supervisors if each.plan.speaks_regularly]
         for tick in itertools.count(1):
             await asyncio.sleep(HOUSEKEEPING_S)
             if step_ms := clock.step_ms():

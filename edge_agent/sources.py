@@ -25,6 +25,7 @@ from runtime import config as configuration
 from runtime.errors import UserError
 from schemas.errors import ConfigError
 
+_OF_THE_SENDER = {"charset", "processing_ids_live"}
 Routes = Mapping[str, tuple[DeviceDriver[Any], msgspec.Struct]]
 
 
@@ -53,6 +54,11 @@ class SourcePlan:
     def link(self) -> Link:
         """How its bytes come."""
         return self.config.link
+
+    @property
+    def speaks_regularly(self) -> bool:
+        """Whether its silence says something; an admission office speaks when somebody comes or goes."""
+        return self.driver.speaks_regularly or any(other.speaks_regularly for other, _ in self.routes.values())
 
     def source(self, peer: str) -> Source[Any]:
         """What the driver is told of where frames come from: one for each connection or topic."""
@@ -125,12 +131,17 @@ def settings_of(config: SourceConfig, driver: DeviceDriver[Any]) -> msgspec.Stru
 def _route(
     config: SourceConfig, driver: DeviceDriver[Any], name: str
 ) -> tuple[DeviceDriver[Any], msgspec.Struct]:  # fmt: skip
-    """Another driver of the same source: it has the source's settings where it understands them, else its defaults."""
+    """Another driver of the same source: its settings are the source's where they are the same struct.
+
+    Else they are its defaults, and what the source says of its sender, whatever the message (`_OF_THE_SENDER`).
+    """
     other = driver_named(config, name)
     if other.settings is driver.settings:
         return other, settings_of(config, driver)
     try:
-        return other, configuration.convert({}, other.settings)
+        known = {field.encode_name for field in msgspec.structs.fields(other.settings)} & _OF_THE_SENDER
+        shared = {name: value for name, value in config.settings.items() if name in known}
+        return other, configuration.convert(shared, other.settings)
     except UserError as error:
         raise ConfigError(f"{config.name}: driver {name!r} cannot be one of drivers_by_msh9: {error}") from None
 
@@ -212,7 +223,7 @@ def _sample_source(link: type[msgspec.Struct], driver: DeviceDriver[Any], *, who
     """A [[source]] of this link and driver; with `whole` every key of the link."""
     tag = str(link.__struct_config__.tag)
     shown = {"name": f"{driver.name} over {tag}", "driver": driver.name, "time_zone": "Asia/Shanghai",
-             "drivers_by_msh9": {"ADT": driver.name}}  # fmt: skip
+             "drivers_by_msh9": {"ADT": "hl7_adt"}}  # fmt: skip
     examples = _EXAMPLES.get(tag, {})
     if whole:
         link_lines = configuration.sample_table(link, "[source.link]", str(link.__doc__), examples, {})

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from simulators.acked_log import Said
 from simulators.faults import FaultyWire
@@ -95,10 +95,24 @@ def _row(name: str) -> tuple[_Row, int, int]:
     return _ROWS[base], int(again), list(_ROWS).index(base) + 1
 
 
-class Monitor:
-    """One monitor at one bed: from a patient and a time to messages."""
+Person = tuple[str, str]  # the number, and the name as PID-5
+Whose = Callable[[str], Person | None]  # who lies at a bed; None: nobody
 
-    def __init__(self, dialect: str, bed: str, patient: Patient, values: int) -> None:
+
+class Speaker(Protocol):
+    """What a `Sender` sends for."""
+
+    def greeting(self) -> list[Message]:
+        """What comes first on a new connection."""
+
+
+class Monitor:
+    """One monitor at one bed: from a patient and a time to messages.
+
+    `whose` says whose number and name are entered on it; None: one that never changes.
+    """
+
+    def __init__(self, dialect: str, bed: str, patient: Patient, values: int, whose: Whose | None = None) -> None:
         if dialect not in DIALECTS:
             raise ValueError(f"no dialect {dialect!r}: one of {', '.join(DIALECTS)}")
         self.dialect, self._bed, self._patient, self._values = dialect, bed, patient, values
@@ -106,14 +120,17 @@ class Monitor:
         self._eui64 = f"02{patient.seed // 1000 & 0xFFFF:04X}FFFE{patient.seed % 1000:06X}"  # ward and bed
         self._place = f"^^ICU&{bed}&3232237756&4601&&1" if dialect == "mindray" else f"ICU^^{bed}"
         self.device = self._eui64.lower() if dialect == "pcd01" else self._place
-        self._person = f"{patient.seed:06}", NAMES[patient.seed % len(NAMES)]
+        entered = f"{patient.seed:06}", NAMES[patient.seed % len(NAMES)]
+        self._whose: Whose = whose or (lambda _: entered)
+        self._greeted = self._whose(bed)
         self._cuff_number = -1
 
     def greeting(self) -> list[Message]:
         """What comes first on a new connection: with Mindray who lies where, else nothing."""
         if self.dialect != "mindray":
             return []
-        number, name = self._person
+        self._greeted = self._whose(self._bed)
+        number, name = self._greeted or ("", "")
         lines = [
             f"PID|||{number}||{name}||19560214|M|",
             f"PV1||I|{self._place}|||||||||||||||A|||",
@@ -137,7 +154,9 @@ class Monitor:
             # Half a millisecond off, so that no report beside it has the same time.
             cuff_at_us += -round((t_s - cuff.at_s) * 1000) * 1000 + 500
         if self.dialect == "mindray":
-            return self._periodic(values, at_us) + (self._aperiodic(cuff_values, cuff_at_us) if cuff_values else [])
+            again = [] if self._greeted == self._whose(self._bed) else self.greeting()
+            aperiodic = self._aperiodic(cuff_values, cuff_at_us) if cuff_values else []
+            return [*again, *self._periodic(values, at_us), *aperiodic]
         id_ = f"{self._patient.seed}.{at_us // 1000}"
         build = self._pcd01 if self.dialect == "pcd01" else self._plain
         lines = build(id_, dtm(at_us), values | cuff_values, dict.fromkeys(cuff_values, dtm(cuff_at_us)))
@@ -147,11 +166,12 @@ class Monitor:
         return [Message("".join(f"{line}\r" for line in lines).encode(self._codec), id_, tuple(said))]
 
     def _pcd01(self, id_: str, at: str, values: dict[str, str | None], own_times: dict[str, str]) -> list[str]:
+        person = self._whose(self._bed)
         equipment = f"{self._bed}^VWSIM^{self._eui64}^EUI-64"
         lines = [
             rf"MSH|^~\&|VWSIM^{self._eui64}^EUI-64|ICU|||{at}||ORU^R01^ORU_R01|{id_}|P|2.6|||AL|NE||UNICODE UTF-8|||"
             "IHE_PCD_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.1.1^ISO",
-            "PID|||{}^^^SIM^MR||{}^^^^^L".format(*self._person),
+            "PID|||{}^^^SIM^MR||{}^^^^^L".format(*person) if person else "PID|||",
             f"PV1||I|{self._place}",
             f"OBR|1|{id_}^VWSIM|{id_}^VWSIM|182777000^monitoring of patient^SCT|||{at}",
             f"OBX|1||{_MDS}^MDC|1.0.0.0|||||||X|||||||{equipment}",
@@ -169,7 +189,7 @@ class Monitor:
     def _plain(self, id_: str, at: str, values: dict[str, str | None], own_times: dict[str, str]) -> list[str]:
         lines = [
             rf"MSH|^~\&|BEDSIDE|ICU|||{at}||ORU^R01|{id_}|P|2.3.1||||||GB 18030-2000",
-            "PID|1||{}||{}".format(*self._person),
+            "PID|1||{}||{}".format(*(self._whose(self._bed) or ("", ""))),
             f"PV1|1|I|{self._place}",
             f"OBR|1||{id_}|VITALS^Vital signs^99SIM|||{at}",
         ]
@@ -218,7 +238,7 @@ class Sender:
     """
 
     def __init__(
-        self, monitor: Monitor, connect: Callable[[], Awaitable[Streams]], wire: FaultyWire | None = None
+        self, monitor: Speaker, connect: Callable[[], Awaitable[Streams]], wire: FaultyWire | None = None
     ) -> None:
         self._monitor, self._connect, self._wire = monitor, connect, wire
         self._streams: Streams | None = None

@@ -76,10 +76,10 @@ def serial_links(plan: WardPlan) -> tuple[SerialLink, ...]:
     return tuple(SerialLink(b, drivers[i % 2], (plan.serial_dir or Path()) / b) for i, b in enumerate(beds))
 
 
-async def run_ward(plan: WardPlan, stop: asyncio.Event) -> WardTotals:
+async def run_ward(plan: WardPlan, stop: asyncio.Event, whose: hl7_oru.Whose | None = None) -> WardTotals:
     """Speak until `stop` or the plan's end, wait for the last acknowledgements, and say what was sent and acked.
 
-    The serial ports are there before anything is sent.
+    The serial ports are there before anything is sent. `whose` says who lies at a bed, for monitors that name patients.
     """
     log = AckedLog(plan.acked_log)
     links = {link.bed: link for link in serial_links(plan)}
@@ -91,7 +91,7 @@ async def run_ward(plan: WardPlan, stop: asyncio.Event) -> WardTotals:
             held.push_async_callback(publisher.close, DRAIN_S)
         work: list[Coroutine[Any, Any, None]] = []
         for n, (bed, transport) in enumerate(transport_of_beds(plan).items()):
-            device = _Device(plan, n, bed, stop, log)
+            device = _Device(plan, n, bed, stop, log, whose)
             if transport == "serial":
                 port = held.enter_context(nonin.Port(links[bed].path))
                 work.append(device.serial(port, links[bed].driver))
@@ -130,8 +130,11 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
 class _Device:
     """One bed's device: when it speaks, and on which clock."""
 
-    def __init__(self, plan: WardPlan, number: int, bed: str, stop: asyncio.Event, log: AckedLog) -> None:
-        self._plan, self._bed, self._stop, self._log = plan, bed, stop, log
+    def __init__(
+        self, plan: WardPlan, number: int, bed: str, stop: asyncio.Event, log: AckedLog,
+        whose: hl7_oru.Whose | None = None,
+    ) -> None:  # fmt: skip
+        self._plan, self._bed, self._stop, self._log, self._whose = plan, bed, stop, log, whose
         self._patient = Patient(plan.seed * 1000 + number + 1, plan.scenario)
         self._first_delay_s = number / plan.beds  # so that the ward does not speak in one breath
         self._last_ms = 0
@@ -154,7 +157,7 @@ class _Device:
 
     async def mllp(self, dialect: str, connect: Callable[[], Awaitable[hl7_oru.Streams]]) -> None:
         """A monitor, one message after the other."""
-        monitor = hl7_oru.Monitor(dialect, self._bed, self._patient, self._plan.values)
+        monitor = hl7_oru.Monitor(dialect, self._bed, self._patient, self._plan.values, self._whose)
         sender = hl7_oru.Sender(monitor, connect, self._wire(NOTICED))
         next_heartbeat_s = hl7_oru.HEARTBEAT_S
         try:

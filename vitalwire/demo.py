@@ -24,7 +24,8 @@ from emr_store.migrate import migrate
 from runtime import keys, logs
 from runtime.errors import EXIT_DOES_NOT_HOLD
 from runtime.process import end_with_parent, stop_event, stops_within
-from simulators.ward import WardPlan, run_ward, serial_links
+from simulators.hospital import HospitalPlan, office_of, run_hospital
+from simulators.ward import WardPlan, run_ward, serial_links, transport_of_beds
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses, EmbeddedServices
 from vitalwire.embedded.services import free_port
@@ -44,6 +45,7 @@ class Ports(NamedTuple):
     page: int
     mllp: int
     mindray: int  # MLLP too, for the monitors of that dialect
+    adt: int  # MLLP too, for the admission office
     edge_metrics: int
     processors_metrics: int  # and the two after it
 
@@ -79,6 +81,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         page=free_port(*range(8420, 8440)),
         mllp=free_port(*range(12575, 12595)),
         mindray=free_port(*range(12595, 12615)),
+        adt=free_port(*range(12615, 12635)),
         edge_metrics=free_port(*range(9463, 9470)),
         processors_metrics=free_port(*range(9470, 9500, 3), span=3),
     )  # fmt: skip
@@ -116,9 +119,15 @@ async def _told(name: str, work: Coroutine[Any, Any, object]) -> None:
 async def _live(
     data: Path, at: Addresses, ports: Ports, plan: WardPlan, stop: asyncio.Event, seconds: float | None
 ) -> int:
-    """The ward and its edge agent until they are told to end; the exit code."""
+    """The ward, its admission office and its edge agent until they are told to end; the exit code."""
     ward_stop, began = asyncio.Event(), datetime.now(UTC)
-    ward = asyncio.create_task(_told("ward", run_ward(plan, ward_stop)))
+    office = office_of(hospital_plan(plan), data / "hospital.json")
+    speaking = [
+        asyncio.create_task(_told("ward", run_ward(plan, ward_stop, office.whose))),
+        asyncio.create_task(
+            _told("hospital", run_hospital(office, ("127.0.0.1", ports.adt), ward_stop, left=data / "hospital.json"))
+        ),
+    ]
     with (data / "edge.log").open("ab") as log:  # as a box would run it
         edge = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "vitalwire", "edge", "run", "--config", str(data / "edge.toml"),
@@ -128,7 +137,7 @@ async def _live(
     await show(data, at, ports, stop, seconds)
     ward_stop.set()
     step("the ward falls silent; waiting until what was read is stored")
-    await asyncio.wait([ward], timeout=DRAIN_S)
+    await asyncio.wait(speaking, timeout=DRAIN_S)
     balanced = await drained(at.database, ports.edge_metrics)
     if edge.returncode is None:
         edge.terminate()
@@ -140,6 +149,13 @@ async def _live(
     for problem in (*(f"no value came over {m}" for m in sorted(missing)), *["it does not balance"] * (not balanced)):
         console.print(f"vitalwire: {problem}", markup=False)
     return 0 if balanced and not missing else EXIT_DOES_NOT_HOLD
+
+
+def hospital_plan(plan: WardPlan) -> HospitalPlan:
+    """An admission office of the ward's beds; numbers of patients are another run's never."""
+    return HospitalPlan(
+        beds=tuple(transport_of_beds(plan)), seed=int(time.time()) % 1_000_000, late=0.05, late_s=60.0, doubled=0.05
+    )
 
 
 def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
@@ -162,7 +178,13 @@ def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
         (
             "edge.toml",
             ward_site.edge_toml(
-                edge, at, serial_links(plan), mllp=ports.mllp, mindray=ports.mindray, metrics=ports.edge_metrics
+                edge,
+                at,
+                serial_links(plan),
+                mllp=ports.mllp,
+                mindray=ports.mindray,
+                adt=ports.adt,
+                metrics=ports.edge_metrics,
             ),
         ),
     ):
@@ -208,6 +230,7 @@ def where(at: Addresses, ports: Ports) -> str:
 page      http://127.0.0.1:{ports.page}/
 metrics   http://127.0.0.1:{ports.edge_metrics}/metrics of the edge; {judge}, {judge + 1}, {judge + 2} of the processors
 MLLP      127.0.0.1:{ports.mllp}; {ports.mindray} for Mindray's dialect
+ADT       127.0.0.1:{ports.adt} over MLLP, from an admission office
 MQTT      {at.mqtt5[0]}:{at.mqtt5[1]} (5.0), {at.mqtt311[0]}:{at.mqtt311[1]} (3.1.1)
 Kafka     {at.kafka}
 store     export VITALWIRE_DATABASE='{at.database}'"""

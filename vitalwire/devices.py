@@ -24,8 +24,8 @@ Since = Annotated[
 
 
 def devices_that_measure(conn: psycopg.Connection) -> list[registry.DeviceRow]:
-    """Without what the edges say of themselves and of their sources: that has no bed."""
-    return [d for d in registry.devices(conn) if not (d.claim or "").startswith(("edge:", "source:"))]
+    """Without what edges say of themselves and their sources, and without admission offices: they have no bed."""
+    return [d for d in registry.devices(conn) if not (d.claim or "").startswith(("edge:", "source:", "adt:"))]
 
 
 @app.command("list")

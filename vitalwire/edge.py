@@ -214,7 +214,7 @@ def watch(
         as_json({**vars(w.o), "verdict": slug, "text": text})
     else:
         console.print(f"\n{text}", markup=False, style="bold")
-    if slug not in ("read", "stored", "unregistered", "not-stored"):
+    if slug not in ("read", "stored", "unregistered", "not-stored", "adt"):
         raise typer.Exit(EXIT_UNREACHABLE)
 
 

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 import typer
 
+from adapters.devices.hl7_adt import CLAIM_PREFIX
 from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import DeviceDriver, Source
 from adapters.session import Moment, Outcome, Piece, Session
@@ -48,6 +49,7 @@ from schemas.report import (
     Validity,
 )
 from stream_processors.validate import judge
+from vitalwire.adt_read import adt_rows
 from vitalwire.output import as_json, console, table
 from vitalwire.record import Json
 
@@ -323,11 +325,16 @@ def _show(frame: ReadFrame) -> None:
     for report in frame.reports:
         at = report.observed_at or "no time of its own"
         repeat = ", a repeat: dropped" if report.repeat else ""
+        title = f"{report.kind} of {report.device} at {at} ({report.clock} clock{repeat})"
+        adt = adt_rows({r.code: r.text or "" for r in report.records}) if report.device.startswith(CLAIM_PREFIX) else []
+        if adt:
+            marks = sorted({mark for r in report.records for mark in r.marks})
+            table(title, ("field", "value"), [*adt, *(("mark", mark) for mark in marks)])
+            continue
         rows = [
             (r.metric or f"? {r.code}", f"{r.channel:08x}" if r.channel else "-", _shown(r), r.unit or "-", r.verdict,
              ", ".join(filter(None, (*r.marks, r.text if r.value is not None else "")))) for r in report.records
         ]  # fmt: skip
-        title = f"{report.kind} of {report.device} at {at} ({report.clock} clock{repeat})"
         table(title, ("metric", "channel", "value", "unit", "verdict", ""), rows)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from runtime.process import stop_event
 from schemas.errors import VitalwireError
+from simulators.hospital import HospitalPlan, HospitalTotals, Office, beds_of, run_hospital
 from simulators.ward import WardPlan, run_device, run_ward
 from vitalwire.output import console
 
@@ -46,6 +47,35 @@ def ward(
     ), stop)))  # fmt: skip
     for name, sent in sorted(totals.sent.items()):
         console.print(f"{name}: {sent} sent, {totals.acked[name]} acknowledged", markup=False)
+
+
+@app.command()
+def hospital(
+    address: Annotated[str, typer.Argument(help="host:port of an edge's MLLP listener with the driver hl7_adt")],
+    beds: Annotated[int, typer.Option(help="of the ward: bed-01 and so on")] = 12,
+    every: Annotated[float, typer.Option(help="seconds from event to event, on average")] = 20.0,
+    late: Annotated[float, typer.Option(help="share of letters that are written minutes after")] = 0.0,
+    doubled: Annotated[float, typer.Option(help="share of letters that are sent twice")] = 0.0,
+    disordered: Annotated[float, typer.Option(help="share of letters that others overtake")] = 0.0,
+    wrong: Annotated[
+        float, typer.Option(help="share of discharges that nobody sends, of moves to a bed not there")
+    ] = 0.0,
+    seed: int = 1,
+    seconds: Annotated[float | None, typer.Option(help="end by itself")] = None,
+) -> None:
+    """An admission office: vitalwire simulate hospital 127.0.0.1:2576 --every 5."""
+    where = _address(address)
+    if where is None:
+        raise VitalwireError("no address: write host:port")
+
+    async def run(stop: asyncio.Event) -> HospitalTotals:
+        plan = HospitalPlan(beds=beds_of(beds), seed=seed, every_s=every, late=late, doubled=doubled,
+                            disordered=disordered, wrong=wrong)  # fmt: skip
+        return await run_hospital(Office(plan), where, stop, seconds)
+
+    totals = asyncio.run(_until_stopped(run))
+    for event, count in sorted(totals.acked.items()):
+        console.print(f"{event}: {count} acknowledged", markup=False)
 
 
 @app.command()

@@ -76,9 +76,9 @@ def processors_toml(at: Addresses, metrics_port: int) -> str:
 
 
 def edge_toml(
-    edge: str, at: Addresses, ports: Sequence[SerialLink], *, mllp: int, mindray: int, metrics: int
+    edge: str, at: Addresses, ports: Sequence[SerialLink], *, mllp: int, mindray: int, adt: int, metrics: int
 ) -> str:  # fmt: skip
-    """The edge's file: every serial port, an MLLP listener a dialect, the MQTT broker."""
+    """The edge's file: every serial port, an MLLP listener a dialect, the admission office, the MQTT broker."""
     host, port = at.mqtt5
     sources = [
         _source(bed.bed, bed.driver, f'type = "serial"\nport = "{bed.path}"', f'device = "demo:nonin:{bed.bed}"')
@@ -88,6 +88,7 @@ def edge_toml(
     sources.append(
         _source("mindray", "hl7_oru", f'type = "tcp"\nlisten = "127.0.0.1:{mindray}"', 'dialect = "mindray-pds"')
     )
+    sources.append(_source("his", "hl7_adt", f'type = "tcp"\nlisten = "127.0.0.1:{adt}"'))
     sources.append(_source("mqtt", "mqtt_json", f'type = "mqtt"\nbroker = "{host}:{port}"'))
     return (
         f'edge = "{edge}"\nkafka = "{at.kafka}"\ndemo = true\nmapping = "site.toml"\nmetrics_port = {metrics}\n'
@@ -97,9 +98,9 @@ def edge_toml(
 
 def _source(name: str, driver: str, link: str, settings: str = "") -> str:
     table = f"[source.settings]\n{settings}\n" if settings else ""
-    return (
-        f'[[source]]\nname = "{name}"\ndriver = "{driver}"\ntime_zone = "Asia/Shanghai"\n[source.link]\n{link}\n{table}'
-    )
+    routes = 'drivers_by_msh9 = { ADT = "hl7_adt" }\n' if driver == "hl7_oru" else ""
+    head = f'name = "{name}"\ndriver = "{driver}"\ntime_zone = "Asia/Shanghai"\n{routes}'
+    return f"[[source]]\n{head}[source.link]\n{link}\n{table}"
 
 
 async def assign_beds(database: str, ending: asyncio.Event) -> None:

@@ -17,9 +17,7 @@ What a value means: docs/adr/0007-what-an-hl7-value-means.md.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -29,18 +27,18 @@ from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.hl7_charset import codec_of
 from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_dialects import DIALECTS
+from adapters.formats.hl7_head import message_type
 from adapters.formats.hl7_observation import reading_of
 from adapters.formats.hl7_parts import LAST_MATCH, PartsReader, SourceMemory, learn_shape, parts_of_match
 from adapters.formats.hl7_patients import field_rule
 from adapters.formats.hl7_reports import Emitter
 from adapters.formats.hl7_shapes import Match
-from adapters.formats.hl7v2 import NULL, Message, Syntax
+from adapters.formats.hl7v2 import Message
 from adapters.sessions.mllp import MllpSession
 from schemas.errors import FrameError
 from schemas.report import Lane, Mark, Report
 
 TYPES = ("ORU", "ADT", "MDM")
-_VERSION = re.compile(r"(?:2\.[1-8](?:\.\d)?)?")  # empty: some senders leave it out
 _EQUIPMENT, _PLACE = "OBX-18", "PV1-3"
 _MEMORY = "hl7_oru"  # in what is remembered of the source
 
@@ -113,32 +111,19 @@ def _reports_of_message(frame: bytes, source: Source[Hl7Settings], memory: Sourc
     settings = source.settings
     message = Message(frame, settings.charset)
     msh = [*message.msh, *[""] * 13]
-    what, event, is_live = _head(msh[9], msh[11], msh[12], message.syntax, settings.processing_ids_live)
+    of = message_type(msh[9], msh[11], msh[12], message.syntax, TYPES, settings.processing_ids_live)
     clock = Clock(msh[7], message.syntax, source.time_zone, source.received_at_us, clockless=memory.dialect.clockless)
-    emitter = Emitter(source, memory, message.syntax, clock, 0 if is_live else int(Mark.TRAINING))
-    reader = PartsReader(message, source, memory, clock, event)
-    if what != "ORU":
+    emitter = Emitter(source, memory, message.syntax, clock, 0 if of.is_live else int(Mark.TRAINING))
+    reader = PartsReader(message, source, memory, clock, of.event)
+    if of.code != "ORU":
         walk = reader.walk()
         emitter.count(walk.unread)
-        return emitter.whole(msh[9], frame, Lane.ADT if what == "ADT" else Lane.LIVE, walk.patients)
+        return emitter.whole(msh[9], frame, Lane.ADT if of.code == "ADT" else Lane.LIVE, walk.patients)
     said = reader.read()
     emitter.count(said.walk.unread)
     emitter.remember_patient([patient for patient, _ in said.walk.patients])
     learn_shape(frame, message, said, emitter.marks, memory, source.claim())
     return emitter.reports(said.parts, said.claims)
-
-
-@lru_cache(256)
-def _head(kind: str, processing: str, version: str, syntax: Syntax, live: tuple[str, ...]) -> tuple[str, str, bool]:
-    """The message's type, its event, and whether it is neither training nor test, from MSH-9, 11 and 12."""
-    what, event = (*(part.strip().upper() for part in kind.split(syntax.component)), "")[:2]
-    if what not in TYPES:
-        raise FrameError("unsupported-type", f"not one of {', '.join(TYPES)}")
-    if not _VERSION.fullmatch(version.partition(syntax.component)[0].strip()):
-        raise FrameError("unsupported-version", "not 2.1 to 2.8")
-    stated = processing.partition(syntax.component)[0].strip().upper()
-    processing_id = stated if stated not in ("", NULL) else "P"
-    return what, event, processing_id in [each.strip().upper() for each in live]
 
 
 def _memory(source: Source[Hl7Settings]) -> SourceMemory:

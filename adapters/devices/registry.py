@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from adapters.devices import astm, hl7_oru, mqtt_json, nonin
+from adapters.devices import astm, hl7_adt, hl7_oru, mqtt_json, nonin
 from adapters.driver import DeviceDriver
 
 DRIVERS: tuple[DeviceDriver[Any], ...] = (
     nonin.ASCII,
     nonin.DF2,
     hl7_oru.DRIVER,
+    hl7_adt.DRIVER,
     mqtt_json.DRIVER,
     astm.DRIVER,
 )

@@ -22,7 +22,7 @@ class Clock:
         self._syntax, self._received_at_us, self._clockless = syntax, received_at_us, clockless
         self._source_zone = zone
         self._moments: dict[tuple[str, str], Moment] = {}
-        self._msh_7 = "" if clockless else self._stated(msh_7)
+        self._msh_7 = "" if clockless else stated_time(msh_7, syntax)
 
     @property
     def of_message(self) -> Moment:
@@ -33,14 +33,15 @@ class Clock:
         """The moment of a value under these two fields, as sent."""
         found = self._moments.get((obr_7, obx_14))
         if found is None:
-            stated = "" if self._clockless else self._stated(obr_7)
-            levels = ("OBX-14", self._stated(obx_14)), ("OBR-7", stated), ("MSH-7", self._msh_7)
+            stated = "" if self._clockless else stated_time(obr_7, self._syntax)
+            levels = ("OBX-14", stated_time(obx_14, self._syntax)), ("OBR-7", stated), ("MSH-7", self._msh_7)
             found = self._moments[obr_7, obx_14] = moment_of(levels, self._source_zone, self._received_at_us)
         return found
 
-    def _stated(self, sent: str) -> str:
-        """The first component of the first repetition, without blanks; "" where it says nothing."""
-        if _PLAIN.fullmatch(sent):
-            return sent
-        text = sent.partition(self._syntax.repetition)[0].partition(self._syntax.component)[0].strip()
-        return "" if text == NULL else text
+
+def stated_time(sent: str, syntax: Syntax) -> str:
+    """The first component of a time's first repetition, without blanks; "" where it says nothing."""
+    if _PLAIN.fullmatch(sent):
+        return sent
+    text = sent.partition(syntax.repetition)[0].partition(syntax.component)[0].strip()
+    return "" if text == NULL else text

@@ -82,6 +82,15 @@ def moment_of(levels: tuple[Level, ...], zone: tzinfo | None, received_at_us: in
     return Moment(instant.us, received_at_us, instant.us, instant.uncertainty_ms, quality, own_time, unread)
 
 
+def instant_us(sent: str, above: Sequence[str], zone: tzinfo | None) -> int | None:
+    """The instant of one time by itself, whose zone `above` may state, the nearest first; None where it cannot be read.
+
+    `zone` is the source's.
+    """
+    found = _instant([("", text) for text in (sent, *above)], 0, zone)
+    return None if found is None else found.us
+
+
 @lru_cache(1024)  # a ward's monitors have one time, and so have the values of a message
 def _dated(levels: tuple[Level, ...], zone: tzinfo | None) -> _Dated:
     unread = ""

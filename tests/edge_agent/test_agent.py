@@ -28,7 +28,7 @@ from edge_agent.spool import Kept, Spool
 from edge_agent.spool.queue import Done
 from runtime.logs import set_up
 from schemas.errors import FrameError
-from schemas.report import Kind, Report
+from schemas.report import Kind, Lane, Report
 from tests.making import T0_US, report
 
 Answer = tuple[Outcome, str]
@@ -217,6 +217,18 @@ def test_a_message_type_may_have_a_driver_of_its_own() -> None:
     assert set(source.memory) == {"oru", "adt", "emitted"}  # what is remembered is the connection's
     spool.settle(Kept.FULL)
     assert "emitted" not in source.memory
+
+
+def test_a_rejected_adt_goes_where_adt_goes_for_there_are_names_in_it() -> None:
+    def refuse(frame: bytes, source: Source[Any]) -> Sequence[Report]:
+        raise FrameError("no-event")
+
+    plan, lanes = plan_of(driver(refuse)), []
+    for kind in (b"ADT^A01", b"ORU^R01"):
+        _, _, (found,) = agent.read_frame(plan, delivery(HEAD % kind, source=plan.source("peer")))
+        assert found.kind is Kind.REJECTED
+        lanes.append(found.lane)
+    assert lanes == [Lane.ADT, Lane.LIVE]
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from adapters.driver import NoSettings, Source
 from edge_agent import events
 from edge_agent.delivery import Delivery
 from edge_agent.events import SILENT_AFTER_S, EventEmitter
-from schemas.report import Kind, Report
+from schemas.report import Kind, Lane, Report
 from tests.making import T0_US, report
 
 SECOND_US = 1_000_000
@@ -75,6 +76,18 @@ def test_a_source_that_never_spoke_is_silent_too(emitter: EventEmitter, clock: C
     clock.us += int(SILENT_AFTER_S * SECOND_US) + 1
     emitter.heard([], delivery(clock.us, "y"))
     assert emitted(emitter.silences(["x", "y"])) == [("source:x", "silent")]
+
+
+def test_an_admission_office_is_introduced_and_never_silent(emitter: EventEmitter, clock: Clock) -> None:
+    adt = replace(report("adt:his", kind=Kind.CONTEXT), lane=Lane.ADT)
+    assert emitted(emitter.heard([adt, report("a")], delivery())) == [("adt:his", "connected"), ("a", "connected")]
+    clock.us += 20 * SECOND_US
+    assert emitter.heard([adt], delivery(clock.us)) == []
+    clock.us += 20 * SECOND_US
+    assert sorted(emitted(emitter.silences(["bed 7"]))) == [("a", "silent"), ("source:bed 7", "silent")]
+    assert emitter.heard([adt], delivery(clock.us)) == []  # that somebody was admitted says nothing of the monitors
+    clock.us += 3_601 * SECOND_US
+    assert emitter.silences(["bed 7"]) == []
 
 
 def test_a_step_of_the_clock_is_no_silence_and_hides_none(emitter: EventEmitter, clock: Clock) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace as replace_config
 
+from adapters.devices.hl7_adt import AdtSettings
 from adapters.devices.registry import DRIVERS
 from edge_agent import sources
 from edge_agent.config import EdgeConfig, MqttLink, SerialLink, SourceConfig, TcpLink
@@ -78,6 +80,19 @@ def test_a_driver_of_some_message_types_has_its_own_settings() -> None:
     assert (driver.name, type(told.settings).__name__) == ("astm", "AstmSettings")
     assert told.memory is source.memory
     assert plan.routed(source, "ORU") == (plan.driver, source)
+
+
+def test_a_driver_of_some_message_types_knows_what_is_said_of_the_sender() -> None:
+    of_sender = {"charset": "GB 18030", "processing_ids_live": ["P", "T"]}
+    plan = plan_source(hl7(drivers_by_msh9={"ADT": "hl7_adt"}, settings={"device": "MSH-3", **of_sender}), {})
+    _, told = plan.routed(plan.source("x"), "ADT")
+    assert told.settings == AdtSettings(charset="GB 18030", processing_ids_live=("P", "T"))
+
+
+def test_the_silence_of_an_admission_office_says_nothing() -> None:
+    assert plan_source(hl7(drivers_by_msh9={"ADT": "hl7_adt"}), {}).speaks_regularly
+    assert plan_source(replace_config(hl7(drivers_by_msh9={"ORU": "hl7_oru"}), driver="hl7_adt"), {}).speaks_regularly
+    assert not plan_source(replace_config(hl7(), driver="hl7_adt"), {}).speaks_regularly
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,8 @@ CASES: list[tuple[str, Observation, str, str]] = [
     ("no SB", observed("tcp", **TALK, bad=Counter({"no-start-block": 1})), "not-mllp", "not MLLP"),
     ("TLS", observed("tcp", **TALK | {"head": "16 03 01"}, pending=True), "tls", "the sender speaks TLS"),
     ("no MSH", observed("tcp", **TALK, bad=Counter({"no-msh": 2})), "unreadable", "no-msh 2x"),
-    ("ADT alone", observed("tcp", **HEARD | {"values": 0, "coded": 0}), "no-values", "no values in them"),
+    ("ADT at another driver", observed("tcp", **HEARD | {"values": 0, "coded": 0}), "no-values", "no values in them"),
+    ("ADT alone", observed("tcp", **HEARD | {"values": 0, "adt": 30}), "adt", "who is where is read here (30 said"),
     ("own codes", observed("tcp", **HEARD | {"coded": 0}), "no-code", "no value has a code: see `vitalwire"),
     ("dial", observed("tcp", opened=False), "not-reached", "no answer from the port in 30 s"),
     ("refused", observed("mqtt", opened=False, refused="Not authorized"), "refused", "refuses: user or password"),
@@ -277,6 +278,18 @@ def test_a_sender_is_heard_and_told_nothing(data: bytes, slug: str) -> None:
     o = seen_at(hl7(listen=place), place, lambda o: o.bytes >= len(data), sender)
     assert verdict(o).slug == slug
     assert answers == [b""]
+
+
+def test_an_admission_office_is_heard() -> None:
+    place, answers = f"127.0.0.1:{free_port()}", list[bytes]()
+    adt = wrap(ORU.partition(b"OBR")[0].replace(b"ORU^R01", b"ADT^A01"))
+
+    async def sender(_: Observation) -> None:
+        await send(place, adt, answers)
+
+    plan = source("hl7_adt", TcpLink(listen=place))
+    o = seen_at(plan, place, lambda o: o.bytes >= len(adt), sender)
+    assert (verdict(o).slug, o.claims) == ("adt", {})
 
 
 class Asking:

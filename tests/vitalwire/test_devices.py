@@ -32,7 +32,8 @@ def shows(command: str, *more: str) -> str:
 
 def test_a_device_is_assigned_moved_released_and_renamed(store: Store) -> None:
     store.say(event("source:ttyUSB0", "silent", ""), event(f"edge:{UUID(bytes=EDGE)}", "started", ""))
-    assert len(as_json("devices list")) == 1  # what an edge says of itself has no bed
+    store.say(event("adt:his", "connected", ""))
+    assert len(as_json("devices list")) == 1  # what an edge or an admission office says has no bed
     assert re.search(rf"(?m)^[0-9a-f]{{8}} +\(not registered\) +- +- +{CLAIM} +box ", shows("devices list"))
     text = shows(f"devices assign {SHORT} --since 2026-09-01T00:00Z", "--bed", "ICU-07", "--name", "监护仪7")
     assert re.fullmatch(rf"{device_id(CLAIM)} is 监护仪7 at ICU-07 since {DAY}\n", text)

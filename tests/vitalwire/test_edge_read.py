@@ -145,6 +145,39 @@ def test_a_table_for_people(tmp_path: Path) -> None:
     assert re.search(r"MDC_PULS_OXIM_SAT_O2 +- +97 +% +accepted", shown)
 
 
+ADT = (
+    "MSH|^~\\&|HIS|HOSP|||20260921141319+0000||ADT^A40|7|T|2.6|||AL|NE\rEVN||202609211413|||| yesterday\r"
+    "PID|||1^^^H^PI||Zhang^San||1956|M\rPV1||I|ICU^^07|||ED|||||||||||||V9^^^H\rMRG|2^^^H^PI||A\r"
+    "ZBE|M1|20260921141200|20260921141300|INSERT|Y|A02|ICU\r"
+)
+
+
+def test_an_adt_message_field_by_field(tmp_path: Path) -> None:
+    path = tmp_path / "frame.hl7"
+    path.write_text(ADT)
+    shown = read(path, "--driver", "hl7_adt", json_lines=False)
+    assert "context of adt:read at 2026-09-21T14:12:00+00:00 (device clock)" in shown
+    rows = [line.split("  ")[0] + "=" + line.split("  ")[-1].strip() for line in map(str.rstrip, shown.splitlines())]
+    wanted = {
+        "event=A40", "control id (MSH-10)=7", "patient (PID-3)=1 (H PI)", "bed (PV1-3)=ICU^^07", "prior bed (PV1-6)=ED",
+        "visit (PV1-19)=V9 (H)", "retired patient (MRG-1)=2 (H PI)", "retired account (MRG-3)=A",
+        "name (PID-5)=Zhang^San",
+        "movement (ZBE)=INSERT M1 of A02 since 2026-09-21T14:12:00+00:00 until 2026-09-21T14:13:00+00:00, historic,"
+        " ward ICU",
+    }  # fmt: skip
+    assert wanted <= set(rows)
+    assert "mark=training" in rows
+    assert "happened" not in shown
+
+
+def test_a_time_of_an_adt_message_that_cannot_be_read_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "frame.hl7"
+    path.write_text(ADT.partition("ZBE")[0])
+    shown = read(path, "--driver", "hl7_adt", json_lines=False)
+    assert re.search(r"(?m)^note +EVN-6 as sent: yesterday", shown)
+    assert "(doubtful clock)" in shown
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

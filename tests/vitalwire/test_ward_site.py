@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from adapters.site import read_site
-from edge_agent.sources import SourcePlan, load_edge, plan_source
-from schemas.report import Kind
+from edge_agent.sources import SourcePlan, load_edge, message_type, plan_source
+from schemas.report import Kind, Lane
 from simulators import hl7_oru
+from simulators.hospital import HospitalPlan, Office, beds_of
 from simulators.patient import Patient
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses
@@ -20,7 +21,7 @@ AT_US = 1_790_000_000_123_000
 
 def plan_at(port: int, folder: Path) -> SourcePlan:
     addresses = Addresses("127.0.0.1:9092", "postgresql:///demo", ("127.0.0.1", 1883), ("127.0.0.1", 1884))
-    text = ward_site.edge_toml("0" * 32, addresses, (), mllp=2001, mindray=2002, metrics=9463)
+    text = ward_site.edge_toml("0" * 32, addresses, (), mllp=2001, mindray=2002, adt=2003, metrics=9463)
     (folder / "edge.toml").write_text(text)
     (found,) = [each for each in load_edge(folder / "edge.toml").source if each.link.address.endswith(f":{port}")]
     return plan_source(found, read_site(ward_site.site_toml(), "site.toml"))
@@ -44,3 +45,26 @@ def test_a_monitor_is_known_by_its_bed_and_its_values_have_codes(dialect: str, t
     records = [record for report in measured for record in report.records]
     assert len(records) >= 11
     assert sum(record.code == 0 for record in records) <= 2  # left out of the mapping on purpose
+
+
+def test_the_admission_office_has_a_source_of_its_own_and_adt_among_values_its_driver(tmp_path: Path) -> None:
+    office = Office(HospitalPlan(beds=beds_of(12)))
+    letters = office.begin(AT_US)
+    for port in (2001, 2002, 2003):
+        plan = plan_at(port, tmp_path)
+        for letter in letters:
+            driver, source = plan.routed(plan.source("127.0.0.1"), message_type(letter.message.payload))
+            (report,) = driver.read(letter.message.payload, source)
+            assert (report.claim, report.lane) == (f"adt:{plan.name}", Lane.ADT)
+
+
+def test_who_lies_at_a_bed_is_entered_on_its_monitor(tmp_path: Path) -> None:
+    office = Office(HospitalPlan(beds=beds_of(12), empty=0))
+    office.begin(AT_US)
+    plan = plan_at(PORTS["pcd01"], tmp_path)
+    source = plan.source("127.0.0.1")
+    (message,) = hl7_oru.Monitor("pcd01", "bed-06", Patient(1006, "healthy"), 3, office.whose).messages(1.0, AT_US)
+    contexts = [r for r in plan.driver.read(message.payload, source) if r.kind is Kind.CONTEXT]
+    assert [x.text for r in contexts for x in r.records if x.as_sent and x.as_sent.code == "PID-3"] == [
+        f"{office.lies['bed-06'].number}^^^SIM^MR"
+    ]

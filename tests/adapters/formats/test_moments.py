@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats.moments import Moment, moment_of, received
+from adapters.formats.moments import Moment, instant_us, moment_of, received
 from schemas.report import ClockQuality, Record
 
 RECEIVED_AT_US = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
@@ -76,3 +76,10 @@ def test_what_could_not_be_read_is_noted_on_the_first_record() -> None:
     assert moment("x").noted(records[1:])[0].note == "a as sent: x"
     assert moment("").noted(records) == records
     assert moment("x").noted(()) == ()
+
+
+def test_one_time_by_itself_has_the_zone_that_is_stated_above_it() -> None:
+    assert instant_us("20260921141320", ["20260921141319+0000"], BERLIN) == RECEIVED_AT_US
+    assert instant_us("20260921161320", ["x", ""], BERLIN) == RECEIVED_AT_US
+    assert instant_us("20260921161320", [], None) is None
+    assert instant_us("x", ["20260921141319+0000"], BERLIN) is None

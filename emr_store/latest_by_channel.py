@@ -24,8 +24,7 @@ from emr_store.texts import texts_json_of, words_of
 from schemas.layout import CHANNEL_BYTES
 
 _Array = NDArray[Any]
-_ARRAY_HEAD_BYTES = 4 + 20  # its length, then what array_send writes before the elements
-_BEFORE_CELLS_BYTES = 2 + 8 + 8 + 12 + 12  # number of fields, device, channel_set, writer, changed_at
+_ARRAY_HEAD_BYTES = 20
 _NO_ROW = -1
 NO_VALUE_YET = -1  # of `leaf`
 
@@ -88,7 +87,7 @@ class LatestByChannel:
     def __init__(self, conn: psycopg.Connection) -> None:
         self._conn = conn
         self._writer = secrets.randbits(63)
-        self._written: dict[int, _KeptRow] = {}
+        self._written: dict[int, _Rows] = {}  # by channel set; devices in order
 
     def prepare(self) -> None:
         """What a connection has of its own to write rows with."""
@@ -102,16 +101,34 @@ class LatestByChannel:
         """Merge what these reports say into the rows of their devices; inside the caller's transaction."""
         reports = chartable(lot)
         reports = reports[lot.in_superset[reports]]
-        if not len(reports):
+        if not len(reports) or lot.superset is None:
             return
-        devices = np.unique(lot.device[reports]).tolist()
-        if all(device in self._written for device in devices):
-            rows = {device: self._written[device] for device in devices}
-            if self._write(lot, reports, rows, _PUT_OWN_SQL) == len(devices):
+        stored_at_us, of = now_us(self._conn), lot.superset[reports]
+        new = {
+            number: _newest(lot, reports[of == number], lot.superset_channels[number], stored_at_us)
+            for number in np.unique(of).tolist()
+        }
+        if all(self._wrote(number, rows.device) for number, rows in new.items()):
+            merged = [
+                (
+                    number,
+                    _merge(_some(known := self._written[number], np.searchsorted(known.device, rows.device)), rows),
+                )
+                for number, rows in new.items()
+            ]
+            if self._write(merged, _PUT_OWN_SQL) == sum(len(rows.device) for _, rows in merged):
                 return
-            # Another connection has written some of them. All are locked now, and what was written is merged again.
+            # Another connection has written some of them. All are locked now, and what is new is merged again.
             self._conn.execute("DELETE FROM latest_by_channel_in")
-        self._write(lot, reports, self._locked(devices), _PUT_SQL)
+        kept = self._locked(np.unique(lot.device[reports]).tolist())
+        self._write(
+            [each for n, rows in new.items() for each in _merged(kept, rows, n, lot.superset_channels[n])], _PUT_SQL
+        )
+
+    def _wrote(self, channel_set: int, device: _Array) -> bool:
+        """Whether it wrote the rows of all these devices, under this channel set."""
+        known = self._written.get(channel_set)
+        return known is not None and bool(np.isin(device, known.device).all())
 
     def _locked(self, devices: list[int]) -> dict[int, _KeptRow]:
         """The rows of these devices, locked until the transaction ends."""
@@ -122,21 +139,31 @@ class LatestByChannel:
                 found[device] = _KeptRow(number, bytes(channels), words, bytes(cells))
         return found
 
-    def _write(self, lot: Lot, reports: _Array, kept: dict[int, _KeptRow], sql: str) -> int:
-        """Write these rows with what is new merged into them; how many were written."""
-        assert lot.superset is not None
-        stored_at_us = now_us(self._conn)
+    def _write(self, merged: list[tuple[int, _Rows]], sql: str) -> int:
+        """Write these rows, each with its channel set; how many were written."""
         out: list[bytes] = [COPY_HEAD]
-        for number in np.unique(lot.superset[reports]).tolist():
-            channels = lot.superset_channels[number]
-            new = _newest(lot, reports[lot.superset[reports] == number], channels, stored_at_us)
-            for channel_set, of, rows in _merged(kept, new, number, channels):
-                cells = _append(out, channel_set, rows, self._writer)
-                for i, device in enumerate(rows.device.tolist()):
-                    self._written[device] = _KeptRow(channel_set, of, rows.words[i], cells[i].tobytes())
+        for channel_set, rows in merged:
+            _append(out, channel_set, rows, self._writer)
+            self._remember(channel_set, rows)
         out.append(COPY_END)
         copy(self._conn, "latest_by_channel_in", b"".join(out))
         return self._conn.execute(sql.encode()).rowcount
+
+    def _remember(self, channel_set: int, rows: _Rows) -> None:
+        if self._wrote(channel_set, rows.device):
+            known = self._written[channel_set]
+            places = np.searchsorted(known.device, rows.device)
+            for ours, theirs in zip(known.cells, rows.cells, strict=True):
+                ours[places] = theirs
+            for place, words in zip(places.tolist(), rows.words, strict=True):
+                known.words[place] = words
+            return
+        for number, known in list(self._written.items()):
+            others = np.flatnonzero(~np.isin(known.device, rows.device))
+            if len(others) < len(known.device):
+                self._written[number] = _some(known, others)
+        others_of_set = self._written.get(channel_set)
+        self._written[channel_set] = rows if others_of_set is None else _joined(others_of_set, rows)
 
 
 def make_rows(conn: psycopg.Connection, devices: Sequence[int]) -> None:
@@ -189,31 +216,38 @@ def _words(lot: Lot, shape: tuple[int, int], filled: _Array, record: _Array, rep
 
 def _merged(
     kept: dict[int, _KeptRow], new: _Rows, number: int, channels: bytes
-) -> Iterator[tuple[int, bytes, _Rows]]:  # fmt: skip
-    """What is new of one superset with what is there, by channel set with its channels: the longer one of both."""
+) -> Iterator[tuple[int, _Rows]]:  # fmt: skip
+    """What is new of one superset with what is there, by channel set: the longer one of both."""
     by_set: dict[int, list[int]] = {}
     for i, device in enumerate(new.device.tolist()):
         by_set.setdefault(kept[device].channel_set if device in kept else _NO_ROW, []).append(i)
     for kept_set, chosen in by_set.items():
-        of_new = _some(new, chosen)
+        of_new = _some(new, np.array(chosen))
         rows = [kept[device] for device in of_new.device.tolist() if kept_set != _NO_ROW]
         kept_channels = rows[0].channels if rows else b""
         if (index := channel_index_of_list(kept_channels, channels)) is not None:
             old = _decoded(of_new.device, rows, len(kept_channels) // CHANNEL_BYTES) if rows else None
             if old is not None and kept_set != number:
                 old = _moved(old, index, channels)
-            yield number, channels, of_new if old is None else _merge(old, of_new)
+            yield number, of_new if old is None else _merge(old, of_new)
         elif (index := channel_index_of_list(channels, kept_channels)) is not None:
             # Another writer has made a longer one already.
             old = _decoded(of_new.device, rows, len(kept_channels) // CHANNEL_BYTES)
-            yield kept_set, kept_channels, _merge(old, _moved(of_new, index, kept_channels))
+            yield kept_set, _merge(old, _moved(of_new, index, kept_channels))
         else:  # of two supersets of one device one has all channels of the other: no writer made this row
-            yield number, channels, of_new
+            yield number, of_new
 
 
-def _some(rows: _Rows, chosen: list[int]) -> _Rows:
-    words = [rows.words[i] for i in chosen]
+def _some(rows: _Rows, chosen: _Array) -> _Rows:
+    words = [rows.words[i] for i in chosen.tolist()]
     return _Rows(rows.device[chosen], [matrix[chosen] for matrix in rows.cells], words)
+
+
+def _joined(one: _Rows, other: _Rows) -> _Rows:
+    """The rows of both, devices in order."""
+    device = np.concatenate([one.device, other.device])
+    cells = [np.concatenate(both) for both in zip(one.cells, other.cells, strict=True)]
+    return _some(_Rows(device, cells, one.words + other.words), np.argsort(device))
 
 
 def _moved(rows: _Rows, index: list[int], longer: bytes) -> _Rows:
@@ -243,7 +277,7 @@ def _merge(kept: _Rows, new: _Rows) -> _Rows:
 
 @lru_cache
 def _cells_bytes(width: int) -> int:
-    """How long _COLUMNS are together, as in a row of COPY: each after its length, as array_send writes it."""
+    """How long _COLUMNS are together, each as array_send writes it."""
     return sum(_ARRAY_HEAD_BYTES + width * (4 + np.dtype(column.dtype).itemsize) for column in _COLUMNS)
 
 
@@ -260,8 +294,8 @@ def _decoded(device: _Array, rows: list[_KeptRow], width: int) -> _Rows:
     return _Rows(device, cells, [row.words for row in rows])
 
 
-def _append(out: list[bytes], channel_set: int, found: _Rows, writer: int) -> _Array:
-    """Append these rows as binary COPY; a line a row of what `_cells_bytes` speaks of."""
+def _append(out: list[bytes], channel_set: int, found: _Rows, writer: int) -> None:
+    """Append these rows as binary COPY."""
     rows = CopyRows(len(found.device), len(_COLUMNS) + 5)
     rows.number(found.device, ">i4")
     rows.number(channel_set, ">i4")
@@ -272,14 +306,12 @@ def _append(out: list[bytes], channel_set: int, found: _Rows, writer: int) -> _A
         rows.array(matrix - POSTGRES_EPOCH_US if column.is_moment else matrix, column.dtype, column.oid, no_nulls)
     worded = np.array([bool(words) for words in found.words])
     texts = [msgspec.json.encode({str(i): text for i, text in words.items()}) for words in found.words if words]
-    whole = append_with_texts(out, rows, worded, texts)
-    width = _cells_bytes(len(no_nulls))
-    return whole[:, _BEFORE_CELLS_BYTES : _BEFORE_CELLS_BYTES + width]
+    append_with_texts(out, rows, worded, texts)
 
 
 _NAMES = [column.name for column in _COLUMNS]
 _SCALARS = ["channel_set", "writer", "changed_at", "texts"]
-_CELLS = " || ".join(f"int4send(0) || array_send(l.{name})" for name in _NAMES)
+_CELLS = " || ".join(f"array_send(l.{name})" for name in _NAMES)
 _LOCK_SQL = f"""
 SELECT l.device, l.channel_set, s.channels, l.texts::text, {_CELLS}
 FROM latest_by_channel l JOIN channel_set s USING (channel_set)

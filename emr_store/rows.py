@@ -289,11 +289,8 @@ def report_rows(lot: Lot) -> bytes:
     return b"".join(out)
 
 
-def append_with_texts(out: list[bytes], rows: CopyRows, texted: _Array, texts: Sequence[bytes]) -> _Array:
-    """Append these rows and their last column: null, or of those that are texted (bool, a row each) this JSON.
-
-    Returns the rows as bytes, all with null.
-    """
+def append_with_texts(out: list[bytes], rows: CopyRows, texted: _Array, texts: Sequence[bytes]) -> None:
+    """Append these rows and their last column: null, or of those that are texted (bool, a row each) this JSON."""
     rows.null()
     matrix = rows.matrix()
     out.append(matrix[~texted].tobytes() if texted.any() else matrix.tobytes())
@@ -303,7 +300,6 @@ def append_with_texts(out: list[bytes], rows: CopyRows, texted: _Array, texts: S
         out += (
             rows_of_texted[i * width : (i + 1) * width], _JSONB_HEAD.pack(1 + len(text), _JSONB_VERSION), text
         )  # fmt: skip
-    return matrix
 
 
 def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:

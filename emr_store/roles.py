@@ -128,7 +128,7 @@ DECLARE
     here text := current_schema();
     thing record;
 BEGIN
-    -- Column by column: the sealer signs an act once; a trigger refuses a second time (0006_roles.sql).
+    -- Column by column: the sealer signs an act once; a trigger refuses a second time (0003_record.sql).
     GRANT UPDATE (statement) ON act TO {WRITER};
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO {WRITER}, {RETENTION}, {READER}', here);
     FOR thing IN

@@ -72,12 +72,10 @@ class Numbers:
     """The store's own numbers for devices and channel lists, read once."""
 
     def __init__(self, conn: psycopg.Connection) -> None:
-        # With migration 5 a device heard through another edge than its own has a row of its own.
-        row = conn.execute("SELECT to_regclass('device_bed') IS NOT NULL").fetchone()
-        self._by_edge = bool(row and row[0])
-        self._device: dict[bytes, int] = {}
-        for number, uuid, edge in conn.execute("SELECT device, uuid_send(uuid), uuid_send(edge) FROM device"):
-            self._device[bytes(uuid) + (bytes(edge) if self._by_edge else b"")] = number
+        self._device: dict[bytes, int] = {
+            bytes(uuid) + bytes(edge): number
+            for number, uuid, edge in conn.execute("SELECT device, uuid_send(uuid), uuid_send(edge) FROM device")
+        }
         self._channel_set: dict[bytes, int] = {
             bytes(channels): number
             for number, channels in conn.execute("SELECT channel_set, channels FROM channel_set")
@@ -95,8 +93,7 @@ class Numbers:
         edges = np.frombuffer(b"".join(batch.header.edge for batch in window.batches), np.uint8).reshape(-1, 16)
         keys[:, 16:] = np.repeat(edges, window.counts, axis=0)
         names, which = np.unique(keys.view("V32").ravel(), return_inverse=True)
-        width = 32 if self._by_edge else 16
-        return np.array([self._device.get(name.tobytes()[:width], NO_NUMBER) for name in names], np.int64)[which]
+        return np.array([self._device.get(name.tobytes(), NO_NUMBER) for name in names], np.int64)[which]
 
 
 def chunk_of(window: Window, numbers: Numbers) -> Lot:

@@ -253,7 +253,7 @@ def device_id(claim: str) -> uuid.UUID:
 def heard_as(device: uuid.UUID, edge: uuid.UUID) -> uuid.UUID:
     """The id by which screens and alarms tell apart what an edge says of a device that is not its own.
 
-    The view `device_shown` (emr_store/migrations/0005_places.sql) computes the same.
+    The view `device_shown` (emr_store/migrations/0003_record.sql) computes the same.
     """
     return uuid.UUID(bytes=md5(f"{device}{edge}".encode(), usedforsecurity=False).digest())
 

@@ -1,5 +1,6 @@
 -- The record: registry, kept batches and their seals, the log over them, the rows that are an index over the batches,
--- the ledger, and what leaves after COMMIT. Numbers 1 and 2 were the first edition's; migrate.py refuses its databases.
+-- the ledger and what leaves after COMMIT, what time may take, names, alarm episodes, and where devices stand. Numbers 1
+-- and 2 were the first edition's; migrate.py refuses its databases.
 
 -- Registry.
 
@@ -109,6 +110,18 @@ CREATE TABLE act (
 );
 CREATE INDEX act_at ON act (at);
 
+-- The sealer may write the column `statement` of an act, once. Who owns the table, and a superuser, is stopped by
+-- nothing here: `verify` finds what they change.
+CREATE FUNCTION refuse_signed_act() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'act % is signed already', encode(OLD.act_id, 'hex') USING ERRCODE = 'insufficient_privilege';
+END $$;
+CREATE TRIGGER act_signed_once BEFORE UPDATE OF statement ON act
+    FOR EACH ROW WHEN (OLD.statement IS NOT NULL) EXECUTE FUNCTION refuse_signed_act();
+
 -- What waits for its place in the log; written in the transaction of what it names.
 CREATE TABLE unlogged (
     id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -144,6 +157,15 @@ CREATE TABLE checkpoint (
     at          timestamptz NOT NULL,
     PRIMARY KEY (incarnation, size)
 );
+
+-- Of the checkpoints of a minute the last one stays. Here and not by a right of the sealer: it takes none that has no
+-- newer one beside it.
+CREATE FUNCTION thin_checkpoint(of_incarnation bytea, of_size bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM checkpoint c WHERE c.incarnation = of_incarnation AND c.size = of_size AND EXISTS (
+        SELECT FROM checkpoint newer WHERE newer.incarnation = c.incarnation AND newer.size > c.size
+            AND date_trunc('minute', newer.at) = date_trunc('minute', c.at));
+$$;
 
 -- The rows over the batches. Tables with RANGE over a moment are hypertables with TimescaleDB, by month without (see
 -- migrate.py). A moment that no clock can mean is filed under its receipt: schemas/filed_at.py.
@@ -554,3 +576,160 @@ CREATE TABLE metric_unit (
     ucum   text NOT NULL,                       -- of stored
     PRIMARY KEY (code, unit)
 );
+
+-- Alarm episodes: what is filed is their transitions, signed; an episode is a view over them.
+
+CREATE TABLE alert_transition (
+    transition     uuid PRIMARY KEY,            -- follows from its cause: what comes again is filed once
+    episode        uuid NOT NULL,
+    kind           text NOT NULL CHECK (kind IN ('opened', 'confirmed', 'resolved')),
+    at             timestamptz NOT NULL,        -- of the value that caused it
+    by             text NOT NULL,               -- limits, configuration, platform
+    device_uuid    uuid NOT NULL,
+    condition_kind text NOT NULL,
+    code           int8 NOT NULL,
+    channel        int8 NOT NULL,
+    side           text NOT NULL,
+    priority       text NOT NULL,
+    opened_at      timestamptz NOT NULL,        -- of its episode
+    late           boolean NOT NULL,            -- the value was older than a minute: what opens so does not ring
+    message        text NOT NULL,
+    statement      bytea NOT NULL,              -- signed by the platform
+    filed_at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX alert_transition_episode ON alert_transition (episode, kind);
+CREATE INDEX alert_transition_device ON alert_transition (device_uuid, at);
+
+-- An index, so that nobody looks through the episodes of years for the few that are open: those without a resolution.
+CREATE TABLE alert_open (
+    episode uuid PRIMARY KEY
+);
+
+-- In whichever order its transitions came, an episode's message is its opening's, or its confirmation's.
+CREATE VIEW alert_episode AS
+SELECT episode,
+       (array_agg(device_uuid))[1] AS device_uuid,
+       (array_agg(code || '-' || channel || '-' || side))[1] AS condition,
+       (array_agg(priority))[1] AS priority,
+       min(opened_at) AS opened_at,
+       min(at) FILTER (WHERE kind = 'resolved') AS resolved_at,
+       (array_agg(message ORDER BY array_position(ARRAY['confirmed', 'opened', 'resolved'], kind), at))[1] AS message,
+       (array_agg(condition_kind))[1] AS condition_kind,
+       (array_agg(code))[1] AS code,
+       (array_agg(channel))[1] AS channel,
+       (array_agg(side))[1] AS side,
+       coalesce(bool_or(late) FILTER (WHERE kind = 'opened'), false)
+           AND coalesce(bool_and(kind <> 'confirmed'), true) AS late,
+       min(at) FILTER (WHERE kind = 'confirmed') AS confirmed_at,
+       (array_agg(by ORDER BY at) FILTER (WHERE kind = 'resolved'))[1] AS resolved_by
+FROM alert_transition
+GROUP BY episode;
+
+-- Where devices stand, and through which edge each is believed. Both are bitemporal: `valid` is when it was so in the
+-- ward, `recorded` is when we believed it; what is believed now has no end of `recorded`. Nothing is ever changed but
+-- that end: a correction closes the old rows and says the new ones, and the act beside each says who did so.
+
+-- What a person registered. A device that nobody registered is only heard.
+CREATE TABLE registered_device (
+    registered_device int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    uuid              uuid NOT NULL UNIQUE,
+    name              text,
+    registered_at     timestamptz NOT NULL,
+    act_id            bytea NOT NULL REFERENCES act
+);
+
+-- The ranges of one device never meet in what is believed now. The range of a single int stands for "is the same
+-- device", which needs no extension (btree_gist is not on every server).
+CREATE TABLE device_bed (
+    registered_device int NOT NULL REFERENCES registered_device,
+    bed               text NOT NULL CHECK (bed <> ''),
+    valid             tstzrange NOT NULL CHECK (NOT isempty(valid)),
+    recorded          tstzrange NOT NULL CHECK (NOT isempty(recorded)),
+    act_id            bytea NOT NULL REFERENCES act,
+    CONSTRAINT device_bed_one_at_a_time EXCLUDE USING gist (
+        int4range(registered_device, registered_device, '[]') WITH &&, valid WITH &&) WHERE (upper_inf(recorded))
+);
+
+-- Through which edges a registered device is believed: that of its registration, and those that a person agreed to.
+CREATE TABLE device_edge (
+    device   int NOT NULL REFERENCES device,
+    valid    tstzrange NOT NULL CHECK (NOT isempty(valid)),
+    recorded tstzrange NOT NULL CHECK (NOT isempty(recorded)),
+    act_id   bytea NOT NULL REFERENCES act,
+    CONSTRAINT device_edge_one_at_a_time EXCLUDE USING gist (
+        int4range(device, device, '[]') WITH &&, valid WITH &&) WHERE (upper_inf(recorded))
+);
+
+-- As believed now. `valid` is a column, so that a reader joins by the moment of measurement, never by today.
+CREATE VIEW device_bed_believed AS
+SELECT d.device, b.bed, b.valid FROM device d JOIN registered_device g USING (uuid)
+JOIN device_bed b USING (registered_device) WHERE upper_inf(b.recorded);
+CREATE VIEW device_edge_believed AS
+SELECT device, valid FROM device_edge WHERE upper_inf(recorded);
+
+-- By what a screen tells apart what edges say of one device: the first of them by its uuid, each other by one of its own.
+CREATE VIEW device_shown AS
+SELECT device, CASE WHEN device = min(device) OVER (PARTITION BY uuid) THEN uuid
+    ELSE md5(uuid::text || edge::text)::uuid END AS shown_as
+FROM device;
+
+-- One row a value, with names: what people, Grafana and SQL read. A unit that is none of the metric's is the sender's own,
+-- and so is then the value. `bed` is where the device stood when it measured; `foreign_edge`: it was heard through an edge
+-- that it does not belong to, and that nobody agreed to: not for the chart.
+CREATE VIEW observation AS
+SELECT r.observed_at, r.received_at, d.uuid AS device, g.name AS device_name, b.bed,
+       s.code[i] AS code, m.reference_id AS metric, s.channel[i] AS channel,
+       r.value[i] AS value,
+       CASE coalesce(r.validity[i], 0) >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
+       coalesce(mu.ucum, u.ucum) AS unit, get_byte(r.decimals, i - 1) - 128 AS decimals,
+       coalesce(r.validity[i], 0) & 15 AS validity, coalesce(r.verdict[i], 0) AS verdict,
+       coalesce(r.validity[i], 0) & 128 <> 0 AS ambiguous, coalesce(r.validity[i], 0) & 256 <> 0 AS correction,
+       coalesce(r.validity[i], 0) & 512 <> 0 AS withdrawal, coalesce(r.validity[i], 0) & 1024 <> 0 AS training,
+       CASE WHEN r.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
+           FROM jsonb_array_elements(r.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
+       CASE WHEN r.texts IS NOT NULL THEN (SELECT t ->> 'note'
+           FROM jsonb_array_elements(r.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS note,
+       r.flags, r.kind, r.batch, r.leaf, i - 1 AS record,
+       d.edge, g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge
+FROM report r
+JOIN device d USING (device)
+LEFT JOIN registered_device g ON g.uuid = d.uuid
+LEFT JOIN device_bed_believed b ON b.device = r.device AND b.valid @> r.observed_at
+LEFT JOIN device_edge_believed e ON e.device = r.device AND e.valid @> r.observed_at
+JOIN channel_set s USING (channel_set)
+CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
+LEFT JOIN metric m ON m.code = s.code[i]
+LEFT JOIN metric_unit mu ON mu.code = s.code[i] AND mu.unit = s.unit[i]
+LEFT JOIN unit u ON u.unit = s.unit[i]
+WHERE r.kind = 1;
+
+-- The same for what devices say of their alarms and settings.
+CREATE VIEW alarm_observation AS
+SELECT a.observed_at, a.received_at, d.uuid AS device, g.name AS device_name, b.bed, a.code, m.reference_id AS metric,
+       a.channel, a.sent_code, a.condition_code, a.condition, a.state = 1 AS active,
+       (ARRAY['unknown', 'low', 'medium', 'high'])[a.priority + 1] AS priority,
+       (ARRAY['unknown', 'physiological', 'technical', 'advisory'])[a.kind + 1] AS kind,
+       a.since, a.low, a.high, u.ucum AS unit, a.latched, a.audio_paused, a.text,
+       a.validity & 1024 <> 0 AS training, a.batch, a.leaf, a.record,
+       d.edge, g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge
+FROM device_alarm a
+JOIN device d USING (device)
+LEFT JOIN registered_device g ON g.uuid = d.uuid
+LEFT JOIN device_bed_believed b ON b.device = a.device AND b.valid @> a.observed_at
+LEFT JOIN device_edge_believed e ON e.device = a.device AND e.valid @> a.observed_at
+LEFT JOIN metric m USING (code)
+LEFT JOIN unit u ON u.unit = a.unit;
+
+CREATE VIEW setting_observation AS
+SELECT s.observed_at, s.received_at, d.uuid AS device, g.name AS device_name, b.bed, s.code, m.reference_id AS metric,
+       s.channel, s.sent_code, s.value, coalesce(mu.ucum, u.ucum) AS unit, s.text,
+       s.validity & 1024 <> 0 AS training, s.batch, s.leaf, s.record,
+       d.edge, g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge
+FROM device_setting s
+JOIN device d USING (device)
+LEFT JOIN registered_device g ON g.uuid = d.uuid
+LEFT JOIN device_bed_believed b ON b.device = s.device AND b.valid @> s.observed_at
+LEFT JOIN device_edge_believed e ON e.device = s.device AND e.valid @> s.observed_at
+LEFT JOIN metric m USING (code)
+LEFT JOIN metric_unit mu ON mu.code = s.code AND mu.unit = s.unit
+LEFT JOIN unit u ON u.unit = s.unit;

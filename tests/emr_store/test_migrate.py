@@ -87,11 +87,14 @@ def test_a_database_of_the_first_edition_is_refused_in_words_and_left_alone(
 
 
 def test_an_extension_that_comes_later_changes_nothing(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr("emr_store.migrate.migrations", lambda: migrations()[:1])
-        assert migrate(database) == NUMBERS[:1]
+    assert migrate(database) == NUMBERS
+    later = (NUMBERS[-1] + 1, "CREATE TABLE later (\n    at timestamptz NOT NULL\n) PARTITION BY RANGE (at);\n")
+    known = [*migrations(), later]
+    monkeypatch.setattr("emr_store.migrate.migrations", lambda: known)
     monkeypatch.setattr("emr_store.migrate.has_timescaledb", lambda conn: True)
-    assert migrate(database) == NUMBERS[1:]
+    assert migrate(database) == [NUMBERS[-1] + 1]
+    with open_store(database) as conn:
+        assert conn.execute("SELECT relkind FROM pg_class WHERE relname = 'later'").fetchone() == ("p",)
     assert Store(database).say(report()).reports == 1  # partitions beside partitions
 
 

@@ -30,12 +30,13 @@ MAPPING_CHANGE = "mapping.change"
 class MappingChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a mapping act says (its `details`): these rows hold for what was received in [since_us, until_us).
 
-    `device` is a UUID, None: every device. `since_us` None: from the first.
+    `device` is a UUID, None: every device. A time that is None is no bound: what is stored when the act is recorded is
+    meant in any case, and nothing that comes later.
     """
 
     rows: tuple[MappingRow, ...]
-    until_us: int
     since_us: int | None = None
+    until_us: int | None = None
     device: str | None = None
 
 
@@ -112,7 +113,8 @@ def _opened(body: bytes) -> _Opened:
     if act.kind != MAPPING_CHANGE:
         raise LayoutError("text", f"an act {act.kind} says no mapping")
     since_us = -(2**63) if change.since_us is None else change.since_us
-    return _Opened(site, since_us, change.until_us, device)
+    until_us = 2**63 - 1 if change.until_us is None else change.until_us
+    return _Opened(site, since_us, until_us, device)
 
 
 def _reports_in(table: Table, opened: _Opened) -> NDArray[Any]:

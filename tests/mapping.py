@@ -20,7 +20,6 @@ HR_CODE, BPM, TEMP_CODE, CELSIUS = 147842, 264864, 150344, 268192
 HR_ROW = {"metric": HR, "code": "101", "unit": "MDC_DIM_BEAT_PER_MIN"}
 TEMP_ROW = {"metric": TEMP, "code": "t1", "text": "Temp", "decimal_comma": True}
 MINUTE_US = 60 * SECOND_US
-ALWAYS_US = 4_000_000_000_000_000
 
 
 def unmapped(claim: str = FIRST, at_us: int = T0_US, hr: int = 72, temp: str = "36,5") -> Report:
@@ -46,7 +45,7 @@ def minute_of(ward: Ward, minute: int, *claims: str) -> None:
 
 def act(ward: Ward, *rows: dict[str, object], why: str = "not listed", **scope: object) -> str:
     """Record a mapping act."""
-    details = {"rows": list(rows), "until_us": ALWAYS_US, "since_us": None, "device": None} | scope
+    details = {"rows": list(rows), "since_us": None, "until_us": None, "device": None} | scope
     with open_store(ward.address) as conn:
         return mapping_acts.record(conn, json.loads(json.dumps(details)), Author("os:ann@ward", why))
 

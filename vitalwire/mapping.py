@@ -57,7 +57,7 @@ def mapping_unmapped(database: Database = "") -> None:
 def mapping_apply(
     file: Annotated[Path, typer.Argument(help="rows as in an edge's mapping file")],
     since: Annotated[str, typer.Option(help="received since then: an instant or a span (24h, 7d); else all")] = "",
-    until: Annotated[str, typer.Option(help="received before then; else until now")] = "",
+    until: Annotated[str, typer.Option(help="received before then; else all")] = "",
     device: Annotated[str, typer.Option(help="its id, the beginning of it, or its claim; else every device")] = "",
     sender: Annotated[str, typer.Option(help="the source whose rows hold, where rows name one")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what it would change")] = False,
@@ -73,13 +73,16 @@ def mapping_apply(
     author = this_user(why)
     if not dry_run and not why.strip():
         raise UserError("a mapping act needs its reason: --why 'the new monitors were not in the file' (or --dry-run)")
+    since_us = acts.us_of(since_moment(since)) if since else None
+    until_us = acts.us_of(since_moment(until, "--until")) if until else None
+    if since_us is not None and until_us is not None and since_us >= until_us:
+        raise UserError(f"between --since {since} and --until {until} there is no time")
     with connect(database) as conn:
         now = acts.now(conn)
-        until_moment = min(since_moment(until, "--until"), now) if until else now
         change = MappingChange(
             rows=rows,
-            until_us=acts.us_of(until_moment),
-            since_us=acts.us_of(since_moment(since)) if since else None,
+            since_us=since_us,
+            until_us=until_us,
             device=str(registry.find_device(conn, device)) if device else None,
         )
         outcome = _look(conn, acts.act(MAPPING_CHANGE, author, now, **_details(change)).body, show=not json)

@@ -15,7 +15,7 @@ from evidence.act import parse_act
 
 MAPPING_CHANGE = "mapping.change"
 RANGE_BATCHES = 5000  # numbers of batches that are looked through at once
-CHUNK_BATCHES = 16  # validated anew in one transaction, under one seal: writers of their streams wait meanwhile
+CHUNK_BATCHES = 16  # opened at once
 
 
 class MappingWork(NamedTuple):
@@ -37,8 +37,8 @@ class MappingWork(NamedTuple):
 
 
 def newest_batch(conn: psycopg.Connection) -> int:
-    """The newest number that a batch was given, committed or not."""
-    row = conn.execute("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM batch_number").fetchone()
+    """The newest number of a stored batch; 0: there is none."""
+    row = conn.execute("SELECT coalesce(max(batch), 0) FROM batch").fetchone()
     assert row is not None
     number: int = row[0]
     return number

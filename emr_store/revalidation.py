@@ -29,12 +29,13 @@ from evidence.block_seal import NO_TRAVEL, BlockSeal, validation_leaf
 from evidence.seal import open_body
 from evidence.tree import merkle_root
 from schemas.batch import Header, Table
-from schemas.block import CONTEXT_FLAGS, VALIDATION_BYTES_MAX, ReportFlag, validation_arrays
+from schemas.block import CONTEXT_FLAGS, VALIDATION_BYTES_MAX, ReportFlag, parted, validation_arrays
 from schemas.filed_at import filed_at_us
 from schemas.nomenclature import NOMENCLATURE_HASH
 from schemas.report import Kind
 
 _Array = NDArray[Any]
+CHUNK_REPORTS = 2000  # put anew in one transaction, under one seal: writers of their streams wait meanwhile
 _CONTEXT = np.uint16(CONTEXT_FLAGS)
 _LOCK = 0x76_77_6D_70  # one at a time works mapping acts off
 
@@ -185,8 +186,10 @@ class Revalidation:
         batches = stored_batches(self._conn, numbers)
         changes = [change_of(batch, act.body, self._remap, self._revalidate) for batch in batches]
         found = [change for change in changes if change is not None]
-        if not found:
-            return
+        for part in parted([len(change.reports) for change in found], CHUNK_REPORTS):
+            self._transaction(act, found[part])
+
+    def _transaction(self, act: WaitingAct, found: Sequence[Change]) -> None:
         with self._conn.transaction():
             minutes.lock(self._conn)  # before the ledger's rows, for which writers wait
             ledger = Ledger(self._conn)
@@ -197,7 +200,7 @@ class Revalidation:
                 ledger.reclassify(change.batch.header, change.batch.results.verdicts, change.results.verdicts)
             ledger.write()
             records = sum(len(change.records) for change in found)
-            mapping_acts.advance(self._conn, act.act_id, numbers[-1] + 1, len(found), records)
+            mapping_acts.advance(self._conn, act.act_id, found[-1].batch.number + 1, len(found), records)
 
     def _put(self, act: WaitingAct, changes: Sequence[Change]) -> None:
         """A seal over what is said of these batches now."""

@@ -20,7 +20,7 @@ from adapters.site import Mapped, MappingRow, SiteMapping, mapping_of, unit_of
 from evidence.act import parse_act
 from schemas.batch import Table, as_sent_of, tail_entries
 from schemas.errors import ConfigError, LayoutError
-from schemas.layout import TailKind
+from schemas.layout import RECORD, TailKind
 from schemas.nomenclature import UNIT_BY_CODE
 from schemas.report import AsSent, Kind, Mark, RecordKind, Validity
 
@@ -50,15 +50,19 @@ class Match(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What a row says a record holds."""
+    """A record, field by field as the layout has it."""
 
     code: int
     unit: int
+    channel: int
     kind: int
     validity: int
     exponent: int
     marks: int
     mantissa: int
+
+
+assert Cell._fields == RECORD.names
 
 
 def remap(table: Table, bodies: Sequence[bytes]) -> Table:
@@ -71,25 +75,24 @@ def remap(table: Table, bodies: Sequence[bytes]) -> Table:
         for match in matches(table, body):
             if changed is None:
                 changed = table.cells.copy()
-            for name, value in match.cell._asdict().items():
-                changed[name][match.record] = value
+            changed[match.record] = match.cell
     return table if changed is None else Table(table.rows, changed, table.tails)
 
 
 def matches(table: Table, body: bytes) -> Iterator[Match]:
     """What the rows of an act are about, of a table as it was sealed; raises LayoutError as `remap` does."""
-    opened = _opened(body)
+    opened, cells = _opened(body), table.cells
     for report in _reports_in(table, opened).tolist():
         first = int(table.record_start[report])
         count = int(table.record_start[report + 1]) - first
         tail = table.tails[table.tail_start[report] : table.tail_start[report + 1]]
         for named in _named(tail):
             record = first + named.record
-            if named.record >= count or table.code[record] != 0:
+            sent = Cell(*cells[record].item()) if named.record < count else None
+            if sent is None or sent.code != 0:
                 continue
-            code, _, text = named.as_sent.code.partition("^")
-            mapped = opened.site.find(named.as_sent.system, code, text)
-            cell = _cell(table, record, named, mapped) if mapped is not None else None
+            mapped = opened.site.find(named.as_sent.system, *named.code_and_text)
+            cell = _cell(sent, named, mapped) if mapped is not None else None
             if mapped is not None and cell is not None:
                 yield Match(record, named.as_sent, mapped, cell)
 
@@ -136,6 +139,12 @@ class _Named(NamedTuple):
     as_sent: AsSent
     text: str | None
 
+    @property
+    def code_and_text(self) -> tuple[str, str]:
+        """Its identifier, and its sender's text for it."""
+        code, _, text = self.as_sent.code.partition("^")
+        return code, text
+
 
 @lru_cache(4096)  # a device says the same words in report after report
 def _named(tail: bytes) -> tuple[_Named, ...]:
@@ -149,9 +158,8 @@ def _named(tail: bytes) -> tuple[_Named, ...]:
     return tuple(_Named(index, name, texts.get(index)) for index, name in names.items())
 
 
-def _cell(table: Table, record: int, named: _Named, mapped: Mapped) -> Cell | None:
+def _cell(sent: Cell, named: _Named, mapped: Mapped) -> Cell | None:
     """What the record holds by this row, as an edge would have had it; None where the row does not do."""
-    sent = Cell(*(int(table.cells[name][record]) for name in Cell._fields))
     unit = UNIT_BY_CODE.get(sent.unit)
     stated = [word for word in named.as_sent.unit.split("^") if word] or ([unit.reference_id] if unit else [])
     cell = sent._replace(code=mapped.code, unit=unit_of(stated, mapped))

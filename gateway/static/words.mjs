@@ -21,6 +21,7 @@ const WORDS = {
     close: "Close", device: "device", code: "code", channel: "channel", ambiguous: "ambiguous",
     deviceAlarms: "alarms of the device", flags: "flags", batch: "batch", leaf: "leaf", edge: "edge",
     observed: "measured", received: "received by the edge", signed: "judged and sealed", storedAt: "stored",
+    sealedAnew: n => `for values mapped later; ${n} before it`,
     place: n => n === null ? "not in the log yet" : `leaf ${n} of the log`,
     verdicts: {
       accepted: "accepted", accepted_text: "accepted, a text", accepted_samples: "accepted, a waveform",
@@ -59,6 +60,7 @@ const WORDS = {
     close: "关闭", device: "设备", code: "编码", channel: "通道", ambiguous: "无法区分",
     deviceAlarms: "设备报警", flags: "标记", batch: "批次", leaf: "叶", edge: "边缘",
     observed: "测量", received: "边缘接收", signed: "判定并签封", storedAt: "存储",
+    sealedAnew: n => `因后补映射重新签封，此前 ${n} 次`,
     place: n => n === null ? "尚未入日志" : `日志第 ${n} 叶`,
     verdicts: {
       accepted: "已采纳", accepted_text: "已采纳（文本）", accepted_samples: "已采纳（波形）",

@@ -9,16 +9,19 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from emr_store import mapping_acts
-from emr_store.connect import open_store
+from emr_store import mapping_acts, origin
+from emr_store.connect import open_store, with_role
 from emr_store.ledger import Ledger
-from emr_store.revalidation import stored_batches
+from emr_store.revalidation import Revalidation, stored_batches
+from emr_store.roles import WRITER
 from emr_store.transaction import Writer
 from emr_store.verification import Verification
 from evidence.block_seal import NO_TRAVEL, read_seal
 from evidence.verification import OutsideCheckpoint
 from schemas.block import Verdict
 from schemas.report import device_id
+from stream_processors.mapping import remap
+from stream_processors.validate import judge_stored
 from tests.making import PERCENT, SPO2, T0_US
 from tests.mapping import (
     BPM,
@@ -83,6 +86,50 @@ def test_values_without_a_code_get_one_and_the_old_validation_stays(ward: Ward) 
     result = verify(ward.address, ward.trust(checkpoint_of(ward.address)))
     assert said(result) == []
     assert (result.counts["validated anew"], result.counts["validated again"]) == (1, 8)
+
+
+def test_where_a_value_came_from_shows_the_newest_seal_and_that_there_was_another(ward: Ward) -> None:
+    ward.say(unmapped())
+    act(ward, HR_ROW)
+    work(ward)
+    ward.seal_log()
+    with ward.open() as conn:
+        where = origin.origin(conn, 1)
+    assert where is not None
+    assert (where["signed_ms"], where["earlier_seals"]) == ((NOW_US + SECOND_US) // 1000, 1)
+    assert where["position"] == 4  # after the log's beginning, a registration, the first seal and the act
+
+
+def test_a_writer_may_do_it_and_no_more(ward: Ward) -> None:
+    """By the rights of the group alone, with which the processors work."""
+    minute_of(ward, 0, FIRST)
+    act(ward, HR_ROW, TEMP_ROW)
+    with open_store(with_role(ward.address, WRITER)) as conn:
+        working = Revalidation(conn, key=ward.platform, remap=remap, revalidate=judge_stored, clock_us=lambda: NOW_US)
+        assert working.work()
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("DELETE FROM report")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("UPDATE batch_validation SET validation = NULL")
+    assert said(verify(ward.address)) == []
+
+
+def test_bytes_that_retention_took_are_gone_from_each_validation(ward: Ward) -> None:
+    minute_of(ward, 0, FIRST)
+    act(ward, HR_ROW, TEMP_ROW)
+    work(ward)
+    ward.seal_log()
+    with ward.open() as conn:
+        conn.execute("SELECT setval('batch_number', %s)", (1 << 24,))
+        conn.execute("UPDATE batch SET stored_at = now() - interval '9 days'")
+        conn.execute("TRUNCATE report, report_minute, minute_touched, latest")
+        conn.execute("UPDATE day_stored SET first_stored_at = NULL")
+        conn.execute("INSERT INTO dropped VALUES ('report', '2020-01-01', '2030-01-01', 1)")
+        assert conn.execute("SELECT drop_body(1::int2, 0, interval '8 days')").fetchone() == (True,)
+        assert conn.execute("SELECT validation FROM batch_validation").fetchall() == [(None,)]
+    result = verify(ward.address)
+    assert said(result) == []
+    assert result.emptied == 1
 
 
 def test_latest_shows_what_the_newest_validation_says(ward: Ward) -> None:

@@ -12,6 +12,7 @@ import psycopg
 from emr_store import alarm_proof, index_proof, log_proof, registry_proof, row_proof, seal_proof, summary_proof
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
 from emr_store.connect import one_moment
+from emr_store.mapping_acts import MAPPING_CHANGE
 from emr_store.rows import Lot
 from emr_store.validation_proof import LaterValidations
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Remap, Revalidate, Scope, Verification
@@ -173,7 +174,7 @@ class _Run:
         seal_proof.check_accounted(conn, proof.places, proof.known, first_seal, result)
         index_proof.check_channel_sets(conn, result)
         words.check(conn, first_batch, result, is_damaged)
-        self._note_what_was_left_out()
+        self._note_what_was_left_out(acts)
 
         # 7. Minutes.
         self._on_progress("minutes", 0, None)
@@ -188,8 +189,14 @@ class _Run:
         else:
             result.not_proved.append("the ledger's ranges and sums: they are of all batches")
 
-    def _note_what_was_left_out(self) -> None:
+    def _note_what_was_left_out(self, acts: Sequence[Act]) -> None:
         counts, not_proved = self._result.counts, self._result.not_proved
+        mapping_acts = sum(act.kind == MAPPING_CHANGE for act in acts)
+        if mapping_acts:
+            not_proved.append(
+                f"that {mapping_acts} mapping acts were applied to all that they are about: what each was applied to"
+                " was checked"
+            )
         if counts["emptied"]:
             not_proved.append(f"the bytes of {counts['emptied']} batches, and rows over them: retention took the bytes")
         if counts["dropped"]:

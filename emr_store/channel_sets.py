@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
+import numpy as np
 import psycopg
 
-from emr_store.rows import Lot
+from schemas.layout import CHANNEL_BYTES
 
 
 class ChannelSets:
@@ -21,30 +23,27 @@ class ChannelSets:
         """Of a list (12 bytes a channel) that `ensure` has met."""
         return self._numbers[channels]
 
-    def ensure(self, lot: Lot) -> None:
+    def ensure(self, lists: Iterable[bytes]) -> None:
         """Give each channel list that is new a row, all in one statement; one that is there is read, so that no writer
         waits for it."""
-        lists = zip(lot.channel_lists.channels, lot.channel_lists.report, strict=True)
-        new = {sha256(c).digest(): (c, report) for c, report in lists if c not in self._numbers}
+        new = {sha256(channels).digest(): channels for channels in lists if channels not in self._numbers}
         if not new:
             return
         numbers = {bytes(d): n for d, n in self._conn.execute(_KNOWN_SQL, [list(new)])}
-        absent = {digest: found for digest, found in new.items() if digest not in numbers}
+        absent = [channels for digest, channels in new.items() if digest not in numbers]
         if absent:
-            numbers |= self._insert(lot, absent)
-        for digest, (channels, _) in new.items():
+            numbers |= self._insert(absent)
+        for digest, channels in new.items():
             self._numbers[channels] = numbers[digest]
             self._uncommitted.append(channels)
 
-    def _insert(self, lot: Lot, absent: dict[bytes, tuple[bytes, int]]) -> dict[bytes, int]:
-        """Rows for these lists, by digest; beside each list is a report that has it."""
-        table = lot.table
+    def _insert(self, absent: Sequence[bytes]) -> dict[bytes, int]:
+        """Rows for these lists; their numbers by digest."""
         columns: list[list[str]] = [[], [], []]
-        for _, report in absent.values():
-            records = slice(*table.record_start[report : report + 2].tolist())
-            for texts, column in zip(columns, (table.code, table.unit, table.channel), strict=True):
-                texts.append("{" + ",".join(map(str, column[records].tolist())) + "}")
-        rows = self._conn.execute(_NEW_SQL, [[c for c, _ in absent.values()], list(absent), *columns])
+        for channels in absent:
+            for column, values in zip(columns, columns_of(channels), strict=True):
+                column.append("{" + ",".join(map(str, values)) + "}")
+        rows = self._conn.execute(_NEW_SQL, [list(absent), [sha256(c).digest() for c in absent], *columns])
         return {bytes(digest): number for digest, number in rows}
 
     def committed(self) -> None:
@@ -56,6 +55,12 @@ class ChannelSets:
         for channels in self._uncommitted:
             del self._numbers[channels]
         self._uncommitted.clear()
+
+
+def columns_of(channels: bytes) -> list[list[int]]:
+    """Code, unit and channel of a list (12 bytes a channel), each as a list."""
+    columns: list[list[int]] = np.frombuffer(channels, "<u4").reshape(-1, CHANNEL_BYTES // 4).T.tolist()
+    return columns
 
 
 _KNOWN_SQL = "SELECT digest, channel_set FROM channel_set WHERE digest = ANY(%s::bytea[])"

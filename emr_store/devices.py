@@ -10,7 +10,8 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from emr_store import device_state, rows
+from emr_store import device_state
+from emr_store.equal_rows import distinct
 from emr_store.rows import Lot
 from emr_store.texts import texts_json
 from schemas.report import Kind
@@ -32,7 +33,7 @@ class Devices:
     def numbers(self, device: _Array, edge: _Array) -> _Array:
         """The store's number of each report's device (both V16, a report each); new ones get a row."""
         words = np.concatenate([_bytes_of(device), _bytes_of(edge)], axis=1)
-        first, which = rows.distinct(words)
+        first, which = distinct(words)
         names = [words[i].tobytes() for i in first.tolist()]
         new = [name for name in names if name not in self._numbers]
         if new:

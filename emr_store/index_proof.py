@@ -12,6 +12,7 @@ import numpy as np
 import psycopg
 
 from emr_store.batch_proof import Window
+from emr_store.channel_sets import columns_of
 from emr_store.device_state import alarms, channels, settings
 from emr_store.row_proof import may_be_gone
 from emr_store.rows import Lot, stretches
@@ -109,7 +110,7 @@ def check_channel_sets(conn: psycopg.Connection, result: Verification) -> None:
         if sha256(channels_bytes).digest() != bytes(digest):
             result.add(where, "its digest is not that of its bytes")
         whole = len(channels_bytes) % CHANNEL_BYTES == 0
-        expected = np.frombuffer(channels_bytes, "<u4").reshape(-1, 3).T.tolist() if whole else None
+        expected = columns_of(channels_bytes) if whole else None
         if expected is None:
             result.add(where, "its bytes are no list of channels")
             continue

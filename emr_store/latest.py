@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import msgspec
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 from psycopg.rows import class_row
 
 from emr_store.rows import POSTGRES_EPOCH_US
+from emr_store.texts import words_of
 
 # A transaction stamps its rows before it commits: what was stamped so long before the newest one seen is read again.
 OVERLAP_S = 5.0
@@ -58,23 +58,19 @@ class LatestValue(NamedTuple):
 # Newest by the moment of measurement, but nothing is newer than its row: what an edge said whose clock was ahead gives
 # way to what comes after the clock was put right.
 _LATEST_SQL = """
-SELECT DISTINCT ON (d.device, s.code[i], s.channel[i])
+SELECT DISTINCT ON (d.device, l.code, l.channel)
     d.uuid AS device, d.claim, g.name, b.bed, g.uuid IS NOT NULL AS registered, d.edge,
-    g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge, s.code[i] AS code, s.unit[i] AS unit,
-    s.channel[i] AS channel, l.value[i] AS value,
-    CASE l.validity[i] >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
-    CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
-        FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
-    coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals, coalesce(l.validity[i] & 15, 0) AS validity,
-    coalesce(l.validity[i] & 128 <> 0, false) AS ambiguous, coalesce(l.verdict[i], 0) AS verdict, l.flags,
+    g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge, l.code, l.unit, l.channel, l.value,
+    CASE l.validity >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
+    l.text, l.decimals, l.validity & 15 AS validity, l.validity & 128 <> 0 AS ambiguous, l.verdict, l.flags,
     l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
-FROM latest l JOIN device d USING (device) JOIN device_shown v USING (device) JOIN channel_set s USING (channel_set)
+FROM latest_value l JOIN device d USING (device) JOIN device_shown v USING (device)
 LEFT JOIN registered_device g ON g.uuid = d.uuid
 LEFT JOIN device_bed_believed b ON b.device = l.device AND b.valid @> l.observed_at
 LEFT JOIN device_edge_believed e ON e.device = l.device AND e.valid @> l.observed_at
-CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
-WHERE s.code[i] <> 0 AND coalesce(v.shown_as = %s, true)
-ORDER BY d.device, s.code[i], s.channel[i], least(l.observed_at, l.stored_at) DESC, l.batch DESC, l.leaf DESC
+WHERE l.code <> 0 AND coalesce(v.shown_as = %s, true)
+ORDER BY d.device, l.code, l.channel, least(l.observed_at, l.stored_at) DESC, l.batch DESC, l.leaf DESC,
+    l.channel_index
 """
 
 
@@ -100,16 +96,15 @@ def channel_labels(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], str]
 
 # From minute to minute, by the values in the earlier one; of each channel's six newest minutes within a day.
 _INTERVALS_SQL = """
-SELECT v.shown_as, s.code[i], s.channel[i], percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
-FROM latest l JOIN device_shown v USING (device) JOIN channel_set s USING (channel_set)
-CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
+SELECT v.shown_as, l.code, l.channel, percentile_disc(0.5) WITHIN GROUP (ORDER BY every_ms)::int8
+FROM latest_value l JOIN device_shown v USING (device)
 CROSS JOIN LATERAL (
     SELECT extract(epoch FROM lead(minute) OVER (ORDER BY minute) - minute) * 1000 / count AS every_ms
-    FROM (SELECT m.minute, m.count[i] AS count FROM report_minute m
-          WHERE m.device = l.device AND m.channel_set = l.channel_set AND m.count[i] > 0
+    FROM (SELECT m.minute, m.count[l.channel_index] AS count FROM report_minute m
+          WHERE m.device = l.device AND m.channel_set = l.channel_set AND m.count[l.channel_index] > 0
               AND m.minute > l.observed_at - interval '1 day' AND m.minute <= l.observed_at
           ORDER BY m.minute DESC LIMIT 6) AS newest) AS gaps
-WHERE s.code[i] <> 0 AND every_ms IS NOT NULL GROUP BY 1, 2, 3
+WHERE l.code <> 0 AND every_ms IS NOT NULL GROUP BY 1, 2, 3
 """
 
 
@@ -133,8 +128,9 @@ class ChannelSet(NamedTuple):
 class LatestRows:
     """Rows of `latest` of one channel set, in columns; two dimensions are a line a row and a column a channel.
 
-    Instants are in microseconds since 1970. `value` is NaN where there is none. `text` has the words of codes and texts
-    by (row, channel's place).
+    A row of `latest_by_channel`, whose channels have a moment each, is here a row a channel, of a channel set of its
+    own with a negative number. Instants are in microseconds since 1970. `value` is NaN where there is none. `text` has
+    the words of codes and texts by (row, channel's place).
     """
 
     channel_set: int
@@ -181,27 +177,31 @@ class Changes:
 # after its length. NaN stands for null: no value is NaN.
 _DEVICE_BYTES = 4
 _ARRAY_HEAD_BYTES = 20
+_SINCE = """(least(timestamptz '2000-01-01Z' + %(since)s::int8 * interval '1 microsecond', now())
+            - %(overlap)s::float8 * interval '1 second')"""
+_INDEX_BITS = 16  # a report has fewer records
 _CHANGED_SQL = """
 SELECT channel_set, int4send(device) || timestamptz_send(observed_at) || timestamptz_send(received_at)
         || timestamptz_send(stored_at) || int2send(flags) || int8send(batch) || int4send(leaf),
     array_send(array_replace(value, NULL, 'NaN')), array_send(validity), array_send(verdict), texts::text
 FROM latest JOIN device USING (device) JOIN channel_set AS s USING (channel_set)
-WHERE (%(since)s::int8 IS NULL
-        OR stored_at > least(timestamptz '2000-01-01Z' + %(since)s::int8 * interval '1 microsecond', now())
-            - %(overlap)s::float8 * interval '1 second')
+WHERE (%(since)s::int8 IS NULL OR stored_at > @SINCE)
     AND cardinality(value) = cardinality(s.code)
     AND coalesce(cardinality(validity), cardinality(s.code)) = cardinality(s.code)
     AND coalesce(cardinality(verdict), cardinality(s.code)) = cardinality(s.code)
-"""
-
-
-class _Said(msgspec.Struct):
-    """What `texts` says of a record, or of the whole report."""
-
-    record: int = -1
-    text: str | None = None
-    bytes: str | None = None
-    value: int | None = None
+UNION ALL
+SELECT -(channel_set::int8 << @INDEX_BITS | i), int4send(device) || timestamptz_send(l.observed_at[i])
+        || timestamptz_send(l.received_at[i]) || timestamptz_send(l.stored_at[i]) || int2send(l.flags[i])
+        || int8send(l.batch[i]) || int4send(l.leaf[i]),
+    array_send(l.value[i : i]), array_send(l.validity[i : i]), array_send(l.verdict[i : i]),
+    CASE WHEN l.texts ? i::text
+        THEN jsonb_build_array(jsonb_build_object('record', 0, 'text', l.texts -> i::text))::text END
+FROM latest_by_channel l JOIN device USING (device) JOIN channel_set AS s USING (channel_set)
+CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
+WHERE (%(since)s::int8 IS NULL OR changed_at > @SINCE)
+    AND (%(since)s::int8 IS NULL OR l.stored_at[i] > @SINCE) AND l.leaf[i] >= 0 AND num_nulls(l.observed_at[i],
+        l.received_at[i], l.stored_at[i], l.flags[i], l.batch[i], l.value[i], l.validity[i], l.verdict[i]) = 0
+""".replace("@SINCE", _SINCE).replace("@INDEX_BITS", str(_INDEX_BITS))
 
 
 def _columns(channel_set: int, rows: Sequence[Any]) -> LatestRows:
@@ -237,17 +237,23 @@ def _or_zero(arrays: Sequence[bytes | None], shape: tuple[int, ...]) -> NDArray[
 def _texts(texts: Sequence[str | None]) -> dict[tuple[int, int], str]:
     found = {}
     for row, text in enumerate(texts):
-        for said in msgspec.json.decode(text, type=list[_Said]) if text else ():
-            words = next((w for w in (said.text, said.bytes, said.value) if w is not None), None)
-            if said.record >= 0 and words is not None:
-                found[row, said.record] = str(words)
+        for record, words in words_of(text).items() if text else ():
+            found[row, record] = words
     return found
 
 
 def channel_sets(conn: psycopg.Connection, numbers: Iterable[int]) -> dict[int, ChannelSet]:
     """What these rows' values are of."""
+    wanted = list(numbers)
+    single = {number: divmod(-number, 1 << _INDEX_BITS) for number in wanted if number < 0}
+    whole = {number for number in wanted if number >= 0} | {superset for superset, _ in single.values()}
     sql = "SELECT channel_set, code, unit, channel FROM channel_set WHERE channel_set = ANY(%s)"
-    return {row[0]: ChannelSet(*row[1:]) for row in conn.execute(sql, (list(numbers),))}
+    found = {row[0]: ChannelSet(*row[1:]) for row in conn.execute(sql, (list(whole),))}
+    out = {number: found[number] for number in wanted if number in found}
+    for number, (superset, index) in single.items():
+        if superset in found:
+            out[number] = ChannelSet(*(column[index - 1 : index] for column in found[superset]))
+    return out
 
 
 def device_ids(conn: psycopg.Connection, numbers: Iterable[int]) -> dict[int, UUID]:

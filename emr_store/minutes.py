@@ -61,10 +61,10 @@ async def summarise(conn: psycopg.AsyncConnection) -> int:
         for i in range(0, len(touched), LOT):
             minutes, devices = zip(*touched[i : i + LOT], strict=True)
             named = {"minutes": [*minutes], "devices": [*devices], "first": minutes[0], "last": minutes[-1]}
-            cursor = await conn.execute(f"SELECT DISTINCT cardinality(s.code) {_OF}".encode(), named)
-            for (width,) in await cursor.fetchall():
-                sql = _sql(width) if width <= WIDE else _WIDE_SQL
-                await conn.execute(sql.encode(), named | {"width": width})
+            cursor = await conn.execute(_WIDTHS_SQL.encode(), named)
+            for width, in_superset in await cursor.fetchall():
+                exact_sql = _sql(width) if width <= WIDE else _WIDE_SQL
+                await conn.execute((_SUPERSET_SQL if in_superset else exact_sql).encode(), named | {"width": width})
         return len(touched)
 
 
@@ -99,6 +99,7 @@ JOIN report r ON r.device = t.device AND r.observed_at >= t.minute
     AND r.observed_at >= %(first)s AND r.observed_at < %(last)s + interval '1 minute'
 JOIN channel_set s ON s.channel_set = r.channel_set AND cardinality(s.code) > 0
 """
+_WIDTHS_SQL = f"SELECT DISTINCT cardinality(s.code), r.channel_index IS NOT NULL {_OF}"
 
 
 def _sql(width: int) -> str:
@@ -122,7 +123,7 @@ def _sql(width: int) -> str:
 SELECT device, minute, channel_set, {columns("count(v{i})")}, {columns("min(v{i})")}, {columns("max(v{i})")},
     {columns("avg(v{i})")}, {columns(newest)}
 FROM (SELECT r.device, t.minute, r.channel_set, r.observed_at, r.batch, r.leaf, {values}
-    {_OF} WHERE cardinality(s.code) = %(width)s OFFSET 0) AS r
+    {_OF} WHERE cardinality(s.code) = %(width)s AND r.channel_index IS NULL OFFSET 0) AS r
 GROUP BY device, minute, channel_set
 {_ON_CONFLICT}
 """
@@ -147,8 +148,27 @@ FROM (SELECT device, minute, channel_set, i, count(value) FILTER (WHERE accepted
     FROM (SELECT r.device, t.minute, r.channel_set, r.observed_at, r.batch, r.leaf, v.i, v.value,
             coalesce(v.verdict, 0) = 0 AS accepted
         {_OF} CROSS JOIN LATERAL unnest(r.value, r.verdict) WITH ORDINALITY AS v(value, verdict, i)
-        WHERE cardinality(s.code) = %(width)s) AS each
+        WHERE cardinality(s.code) = %(width)s AND r.channel_index IS NULL) AS each
     GROUP BY device, minute, channel_set, i) AS channel
+GROUP BY device, minute, channel_set
+{_ON_CONFLICT}
+"""
+
+# Of devices that send only what changed: each value goes to its channel of the superset; a channel that nobody sent in
+# the minute counts none.
+_SUPERSET_SQL = f"""
+{_INSERT}
+SELECT device, minute, channel_set, array_agg(coalesce(count, 0) ORDER BY i), array_agg(min ORDER BY i),
+    array_agg(max ORDER BY i), array_agg(mean ORDER BY i), array_agg(last ORDER BY i)
+FROM (SELECT DISTINCT r.device, t.minute, r.channel_set {_OF}
+      WHERE cardinality(s.code) = %(width)s AND r.channel_index IS NOT NULL) AS of
+CROSS JOIN LATERAL generate_series(1, %(width)s) AS i
+LEFT JOIN (
+    SELECT r.device, t.minute, r.channel_set, v.i, count(v.value), min(v.value), max(v.value), avg(v.value) AS mean,
+        (array_agg(v.value ORDER BY r.observed_at DESC, r.batch DESC, r.leaf DESC))[1] AS last
+    {_OF} CROSS JOIN LATERAL unnest(r.value, r.verdict, r.channel_index) AS v(value, verdict, i)
+    WHERE cardinality(s.code) = %(width)s AND r.channel_index IS NOT NULL AND coalesce(v.verdict, 0) = 0
+    GROUP BY 1, 2, 3, 4) AS each USING (device, minute, channel_set, i)
 GROUP BY device, minute, channel_set
 {_ON_CONFLICT}
 """

@@ -34,7 +34,7 @@ _POSITION = "(SELECT e.position FROM log_entry e WHERE e.seal = s.seal ORDER BY 
 _NEWEST_SQL = f"""
 SELECT d.uuid AS device, d.claim, w.bed, l.observed_at, l.received_at, b.created_at, s.signed_at, l.stored_at,
     {_POSITION} AS position, b.lane, b.batch_no, b.batch_id, l.leaf
-FROM latest l JOIN device d USING (device) JOIN batch b USING (batch) JOIN seal s USING (seal)
+FROM latest_value l JOIN device d USING (device) JOIN batch b USING (batch) JOIN seal s USING (seal)
 LEFT JOIN device_bed_believed w ON w.device = l.device AND w.valid @> l.observed_at
 WHERE b.lane = {int(Lane.LIVE)} ORDER BY l.stored_at DESC LIMIT 1
 """

@@ -13,6 +13,7 @@ from emr_store import alarm_proof, index_proof, log_proof, registry_proof, row_p
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
 from emr_store.connect import one_moment
 from emr_store.mapping_acts import MAPPING_CHANGE
+from emr_store.newest_channel_proof import NewestChannels
 from emr_store.rows import Lot
 from emr_store.validation_proof import LaterValidations
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Remap, Revalidate, Scope, Verification
@@ -151,18 +152,19 @@ class _Run:
         proof = BatchProof(conn, edges, LaterValidations(conn, acts, self._remap, result), result)
         numbers, taken = row_proof.Numbers(conn), row_proof.taken_by_retention(conn)
         newest, sums = summary_proof.NewestReports(), summary_proof.LedgerSums()
-        words = index_proof.ChannelWords()
+        newest_channels, words = NewestChannels(), index_proof.ChannelWords()
         is_damaged = False
         for first, after in windows(conn, first_batch) if first_batch != NUMBER_MAX else ():
             # 4. Batches.
             window = proof.open(first, after)
             is_damaged |= bool(window.damaged or window.emptied)
-            chunk = row_proof.chunk_of(window, numbers) if window.batches else None
+            chunk = row_proof.chunk_of(conn, window, numbers) if window.batches else None
             if chunk is not None:
                 # 5. Validation.
                 if self._revalidate is not None:
                     check_validation(window, self._revalidate, NOMENCLATURE_HASH, result)
                 newest.add(chunk, window.stored_at_us)
+                newest_channels.add(chunk, window.stored_at_us)
                 words.add(chunk)
                 sums.add(window)
             # 6. Rows.
@@ -182,6 +184,7 @@ class _Run:
 
         # 8. Latest values.
         newest.check(conn, first_batch, result)
+        newest_channels.check(conn, first_batch, result)
 
         # 9. Ledger.
         if first_batch == NUMBER_MIN:

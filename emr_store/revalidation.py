@@ -17,13 +17,15 @@ import zstandard
 from numpy.typing import NDArray
 from psycopg.rows import class_row
 
-from emr_store import log, mapping_acts, minutes, rows
-from emr_store.channel_sets import ChannelSets
+from emr_store import latest_by_channel, log, mapping_acts, minutes, rows
+from emr_store.channel_sets import ChannelSets, columns_of
 from emr_store.devices import Devices
+from emr_store.latest_by_channel import Retracted
 from emr_store.ledger import Ledger
 from emr_store.log import LogKey
 from emr_store.mapping_acts import CHUNK_BATCHES, WaitingAct
 from emr_store.rows import Lot
+from emr_store.supersets import Supersets
 from emr_store.verification import Remap, Revalidate
 from evidence.block_seal import NO_TRAVEL, BlockSeal, validation_leaf
 from evidence.seal import open_body
@@ -159,6 +161,7 @@ class Revalidation:
         self._revalidate = revalidate
         conn.execute("SET synchronous_commit = on")
         rows.prepare(conn)
+        latest_by_channel.prepare(conn)
 
     def work(self) -> bool:
         """Do the next act that waits, whole; False: none waits, or another process is at it.
@@ -195,8 +198,10 @@ class Revalidation:
             ledger = Ledger(self._conn)
             ledger.lock([change.batch.header for change in found])
             self._put(act, found)
-            for change in found:
-                self._replace_rows(change)
+            # Before `latest` is locked, as writers do.
+            lots = [_assigned(self._conn, change.batch, change.after, change.results) for change in found]
+            for change, lot in zip(found, lots, strict=True):
+                self._replace_rows(change, lot)
                 ledger.reclassify(change.batch.header, change.batch.results.verdicts, change.results.verdicts)
             ledger.write()
             records = sum(len(change.records) for change in found)
@@ -219,49 +224,69 @@ class Revalidation:
             for index, (change, validation) in enumerate(zip(changes, validations, strict=True)):
                 copy.write_row((change.batch.number, number, index, act.act_id, compressor.compress(validation)))
 
-    def _replace_rows(self, change: Change) -> None:
-        devices, channel_sets = Devices(self._conn), ChannelSets(self._conn)
+    def _replace_rows(self, change: Change, lot: Lot) -> None:
         batch = change.batch
-        old = _lot(batch, change.before, batch.results, devices, channel_sets)
-        new = _lot(batch, change.after, change.results, devices, channel_sets)
-        channel_sets.ensure(old)
-        channel_sets.ensure(new)
-        moments = new.observed_at_us[change.reports]
+        moments = lot.observed_at_us[change.reports]
         taken = self._conn.execute(_TAKE_SQL, {
             "batch": batch.number, "leaves": change.reports.tolist(), "since": int(moments.min()),
             "until": int(moments.max()),
-        })  # fmt: skip
+        }).fetchall()  # fmt: skip
         # Rows that are not there are those that retention took: they stay gone.
-        reports = np.array(sorted(leaf for (leaf,) in taken), np.int64)
-        if not len(reports):
+        if not taken:
             return
-        rows.copy(self._conn, "report", rows.report_rows(new, reports))
-        self._replace_latest(batch, old, new, reports)
-        measured = reports[new.table.kind[reports] == Kind.METRIC]
-        minutes.retract(self._conn, old.device[measured], old.observed_at_us[measured], old.channel_set[measured])
+        old = _Rows(*(np.array(column) for column in zip(*sorted(taken), strict=True)))
+        rows.copy(self._conn, "report", rows.report_rows(lot, old.reports))
+        self._replace_latest(batch, old, lot)
+        measured = lot.table.kind[old.reports] == Kind.METRIC
+        reports = old.reports[measured]
+        minutes.retract(self._conn, lot.device[reports], lot.observed_at_us[reports], old.channel_set[measured])
 
-    def _replace_latest(self, batch: StoredBatch, old: Lot, new: Lot, reports: _Array) -> None:
+    def _replace_latest(self, batch: StoredBatch, old: _Rows, lot: Lot) -> None:
         """Where these reports, as they were, are shown: what is now the newest there; and where they are the newest."""
-        conn = self._conn
-        pairs = sorted({(int(lot.device[i]), int(lot.channel_set[i])) for lot in (old, new) for i in reports.tolist()})
-        for device, channel_set in _retract_latest(conn, pairs, batch.number, reports.tolist()):
-            place = _newest_place(conn, device, channel_set)
-            if place is not None:
-                self._show(place)
-        chartable = np.intersect1d(rows.chartable(new), reports)
-        if len(chartable):
-            rows.put_latest(conn, new, chartable, batch.stored_at_us)
+        conn, reports = self._conn, old.reports
+        devices = lot.device[reports]
+        exact = ~old.in_superset, ~lot.in_superset[reports]
+        pairs = {*_pairs(devices[exact[0]], old.channel_set[exact[0]])}
+        pairs |= {*_pairs(devices[exact[1]], lot.channel_set[reports][exact[1]])}
+        for device, channel_set in _retract_latest(conn, sorted(pairs), batch.number, reports.tolist()):
+            self._show(_newest_place(conn, device, channel_set))
+        chartable = np.intersect1d(rows.chartable(lot), reports)
+        if not lot.in_superset[chartable].all():
+            rows.put_latest(conn, lot, chartable[~lot.in_superset[chartable]], batch.stored_at_us)
             rows.clear_latest(conn)
+        if old.in_superset.any():
+            changing = np.unique(devices[old.in_superset]).tolist()
+            retracted = latest_by_channel.retract(conn, changing, batch.number, reports.tolist())
+            latest_by_channel.clear(conn)
+            for channel in retracted:
+                self._show(_newest_of_channel(conn, channel))
+        latest_by_channel.put_reports(conn, lot, chartable, batch.stored_at_us)
+        latest_by_channel.clear(conn)
 
-    def _show(self, place: _Place) -> None:
-        """Let `latest` show a stored report."""
-        for batch in stored_batches(self._conn, [place.batch]):
-            channel_sets = ChannelSets(self._conn)
+    def _show(self, place: _Place | None) -> None:
+        """Let `latest`, or `latest_by_channel`, show a stored report; None: there is none to be shown."""
+        for batch in stored_batches(self._conn, [place.batch]) if place else ():
+            assert place is not None
             table = self._remap(batch.sent, batch.acts)
-            lot = _lot(batch, table, batch.results, Devices(self._conn), channel_sets)
-            channel_sets.ensure(lot)
-            rows.put_latest(self._conn, lot, np.array([place.leaf]), batch.stored_at_us)
-            rows.clear_latest(self._conn)
+            lot = _lot_of_one(self._conn, batch, table, place)
+            if place.in_superset:
+                latest_by_channel.put_reports(self._conn, lot, np.array([0]), batch.stored_at_us)
+                latest_by_channel.clear(self._conn)
+            else:
+                rows.put_latest(self._conn, lot, np.array([0]), batch.stored_at_us)
+                rows.clear_latest(self._conn)
+
+
+class _Rows(NamedTuple):
+    """Rows of `report` as they were: of which reports of their batch, and under which list of channels."""
+
+    reports: _Array
+    channel_set: _Array
+    in_superset: _Array
+
+
+def _pairs(devices: _Array, channel_sets: _Array) -> list[tuple[int, int]]:
+    return list(zip(devices.tolist(), channel_sets.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -271,26 +296,49 @@ class _Sealed:
     signed_at_us: int
 
 
-def _lot(batch: StoredBatch, table: Table, results: Results, devices: Devices, channel_sets: ChannelSets) -> Lot:
+def _assigned(conn: psycopg.Connection, batch: StoredBatch, table: Table, results: Results) -> Lot:
     """A batch as its rows are made of it."""
-    count = len(table)
+    channel_sets, count = ChannelSets(conn), len(table)
     edges = np.repeat(np.frombuffer(batch.header.edge, "V16"), count)
-    return Lot(
+    lot = Lot(
         table,
         flags=results.flags,
         verdicts=results.verdicts,
         values=results.values,
-        device=devices.numbers(table.device, edges),
+        device=Devices(conn).numbers(table.device, edges),
         batch=np.full(count, batch.number),
         leaf=np.arange(count),
         observed_at_us=filed_at_us(table.observed_at_us, table.received_at_us),
         channel_set_of=channel_sets.number,
     )
+    return Supersets(conn, channel_sets).assign(lot)
+
+
+def _lot_of_one(conn: psycopg.Connection, batch: StoredBatch, table: Table, place: _Place) -> Lot:
+    """One report of a batch, under the list of channels that its row names."""
+    leaf = place.leaf
+    records = slice(int(table.record_start[leaf]), int(table.record_start[leaf + 1]))
+    tail = slice(int(table.tail_start[leaf]), int(table.tail_start[leaf + 1]))
+    one = Table(table.rows[leaf : leaf + 1], table.cells[records], table.tails[tail])
+    results = batch.results
+    return Lot(
+        one,
+        flags=results.flags[leaf : leaf + 1],
+        verdicts=results.verdicts[records],
+        values=results.values[records],
+        device=Devices(conn).numbers(one.device, np.frombuffer(batch.header.edge, "V16")),
+        batch=np.array([batch.number]),
+        leaf=np.array([leaf]),
+        observed_at_us=filed_at_us(one.observed_at_us, one.received_at_us),
+        channel_set_of=lambda _: place.channel_set,
+        superset=np.array([place.channel_set if place.in_superset else 0]),
+        superset_channels={place.channel_set: place.channels},
+    )
 
 
 _VALIDATION_COPY = "COPY batch_validation (batch, seal, seal_index, act_id, validation) FROM STDIN (FORMAT BINARY)"
 _TAKE_SQL = """
-SELECT take_reports(%(batch)s, %(leaves)s::int4[],
+SELECT * FROM take_reports(%(batch)s, %(leaves)s::int4[],
     timestamptz '1970-01-01Z' + (%(since)s - 1000000) * interval '1 microsecond',
     timestamptz '1970-01-01Z' + (%(until)s + 1000000) * interval '1 microsecond')
 """
@@ -300,10 +348,13 @@ SELECT take_reports(%(batch)s, %(leaves)s::int4[],
 
 
 class _Place(NamedTuple):
-    """A stored report."""
+    """A stored report, and the list of channels (12 bytes a channel) that its row names."""
 
     batch: int
     leaf: int
+    channel_set: int
+    channels: bytes
+    in_superset: bool
 
 
 def _retract_latest(
@@ -332,26 +383,53 @@ RETURNING l.device, l.channel_set
 
 
 def _newest_place(conn: psycopg.Connection, device: int, channel_set: int) -> _Place | None:
-    """The newest report of a device with this channel set, of those that `latest` may show (`rows.chartable`).
+    """The newest report of a device with exactly this list of channels, of those that may be shown."""
+    return _newest(conn, _NEWEST_PLACE_SQL, {"device": device, "channel_set": channel_set})
+
+
+def _newest_of_channel(conn: psycopg.Connection, channel: Retracted) -> _Place | None:
+    """The newest report of a device that has this channel, of those under its superset that may be shown."""
+    code, unit, number = (column[0] for column in columns_of(channel.channel))
+    named = {"code": code, "unit": unit, "channel": number, "nth": channel.earlier_equal + 1}
+    places = conn.execute(_PLACES_SQL, named).fetchall()
+    sets, indices = [number for number, _ in places], [index for _, index in places]
+    return _newest(conn, _NEWEST_OF_CHANNEL_SQL, {"device": channel.device, "sets": sets, "indices": indices})
+
+
+def _newest(conn: psycopg.Connection, sql: str, named: dict[str, Any]) -> _Place | None:
+    doubted = int(ReportFlag.FUTURE | ReportFlag.FILED_AT_RECEIPT)  # as `rows.chartable`
+    cursor = conn.cursor(binary=True, row_factory=class_row(_Place))
+    return cursor.execute(sql.encode(), named | {"doubted": doubted}).fetchone()
+
+
+def _newest_sql(which: str) -> str:
+    """The newest of these reports.
 
     A report's moment is never later than its batch was stored: so none that was observed before the moment of the one
     that was observed last is newer than that.
     """
-    named = {
-        "device": device,
-        "channel_set": channel_set,
-        "doubted": int(ReportFlag.FUTURE | ReportFlag.FILED_AT_RECEIPT),
-    }
-    return conn.cursor(row_factory=class_row(_Place)).execute(_NEWEST_PLACE_SQL, named).fetchone()
-
-
-_SHOWN = """
-FROM report r JOIN batch b USING (batch) WHERE r.device = %(device)s AND r.channel_set = %(channel_set)s AND r.kind = 1
-    AND r.flags & %(doubted)s = 0 AND cardinality(r.value) > 0
+    shown = f"""
+FROM report r JOIN batch b USING (batch) JOIN channel_set s USING (channel_set)
+WHERE r.device = %(device)s AND {which} AND r.kind = 1 AND r.flags & %(doubted)s = 0 AND cardinality(r.value) > 0
 """
-_NEWEST_PLACE_SQL = f"""
+    return f"""
 WITH last_observed AS MATERIALIZED (
-    SELECT least(r.observed_at, b.stored_at) AS moment {_SHOWN} ORDER BY r.observed_at DESC LIMIT 1)
-SELECT r.batch, r.leaf {_SHOWN} AND r.observed_at >= (SELECT moment FROM last_observed)
+    SELECT least(r.observed_at, b.stored_at) AS moment {shown} ORDER BY r.observed_at DESC LIMIT 1)
+SELECT r.batch, r.leaf, r.channel_set, s.channels, r.channel_index IS NOT NULL AS in_superset
+{shown} AND r.observed_at >= (SELECT moment FROM last_observed)
 ORDER BY least(r.observed_at, b.stored_at) DESC, r.batch DESC, r.leaf DESC LIMIT 1
+"""
+
+
+_NEWEST_PLACE_SQL = _newest_sql("r.channel_set = %(channel_set)s AND r.channel_index IS NULL")
+_NEWEST_OF_CHANNEL_SQL = _newest_sql(
+    "EXISTS (SELECT FROM unnest(%(sets)s::int4[], %(indices)s::int2[]) AS p(channel_set, i)"
+    " WHERE p.channel_set = r.channel_set AND p.i = ANY(r.channel_index))"
+)
+# Of equal channels the first of a report has the first of the list, and so on.
+_PLACES_SQL = """
+SELECT channel_set, i FROM (
+    SELECT s.channel_set, u.i, row_number() OVER (PARTITION BY s.channel_set ORDER BY u.i) AS nth
+    FROM channel_set s CROSS JOIN LATERAL unnest(s.code, s.unit, s.channel) WITH ORDINALITY AS u(code, unit, channel, i)
+    WHERE u.code = %(code)s AND u.unit = %(unit)s AND u.channel = %(channel)s) AS equal WHERE nth = %(nth)s
 """

@@ -18,6 +18,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
 from emr_store.batch_proof import Window
+from emr_store.channel_index import channel_index
 from emr_store.rows import COPY_HEAD, Lot, report_rows
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, Verification
 from schemas.filed_at import filed_at_us
@@ -31,7 +32,7 @@ _FIXED = struct.Struct(">h iq iq ii ii ih ih iq iq ii".replace(" ", ""))
 _LENGTH = struct.Struct(">i")
 _COLUMNS = (
     "observed_at", "received_at", "device", "channel_set", "kind", "flags", "sequence", "batch", "leaf",
-    "value", "decimals", "validity", "verdict", "texts",
+    "value", "decimals", "validity", "verdict", "channel_index", "texts",
 )  # fmt: skip
 _VARIABLE = _COLUMNS[9:]
 _NULL_LENGTH = -1
@@ -80,6 +81,9 @@ class Numbers:
             bytes(channels): number
             for number, channels in conn.execute("SELECT channel_set, channels FROM channel_set")
         }
+        self._channels = {number: channels for channels, number in self._channel_set.items()}
+        row = conn.execute("SELECT EXISTS (SELECT FROM superset)").fetchone()
+        self._any_superset = bool(row and row[0])
 
     def channel_set(self, channels: bytes) -> int:
         """Of a list, 12 bytes a channel."""
@@ -95,14 +99,45 @@ class Numbers:
         names, which = np.unique(keys.view("V32").ravel(), return_inverse=True)
         return np.array([self._device.get(name.tobytes(), NO_NUMBER) for name in names], np.int64)[which]
 
+    def supersets(self, conn: psycopg.Connection, window: Window) -> Lists:
+        """Of each report the superset that its row names; 0 where this has not all channels of the report, or none.
 
-def chunk_of(window: Window, numbers: Numbers) -> Lot:
+        The rows alone know which version of its device's superset a report was stored under.
+        """
+        superset = np.zeros(len(window.table), np.int64)
+        if not self._any_superset:
+            return Lists(superset, {})
+        starts = dict(zip([b.row.batch for b in window.batches], np.cumsum([0, *window.counts]).tolist(), strict=False))
+        counts = dict(zip([b.row.batch for b in window.batches], window.counts, strict=True))
+        for batch, leaf, number in conn.execute(_SUPERSETS_SQL, (window.first, window.after)):
+            if 0 <= leaf < counts.get(batch, 0) and number in self._channels:
+                superset[starts[batch] + leaf] = number
+        index = channel_index(window.table, superset, self._channels)
+        superset[window.table.report_of_record[index == 0]] = 0
+        return Lists(superset, self._channels)
+
+
+class Lists(NamedTuple):
+    """The superset of each report, and the channels of every list."""
+
+    superset: _Array
+    channels: dict[int, bytes]
+
+
+_SUPERSETS_SQL = """
+SELECT batch, leaf, channel_set FROM report WHERE batch >= %s AND batch < %s AND channel_index IS NOT NULL
+"""
+
+
+def chunk_of(conn: psycopg.Connection, window: Window, numbers: Numbers) -> Lot:
     """The window as the writer has it."""
     table = window.table
     flags, verdicts, values = window.results
+    lists = numbers.supersets(conn, window)
     return Lot(
         table, flags, verdicts, values, device=numbers.devices(window), batch=window.batch, leaf=window.leaf,
         observed_at_us=filed_at_us(table.observed_at_us, table.received_at_us), channel_set_of=numbers.channel_set,
+        superset=lists.superset, superset_channels=lists.channels,
     )  # fmt: skip
 
 
@@ -217,6 +252,7 @@ _DEFAULTS: dict[str, Callable[[int], Sequence[int]]] = {
     "decimals": lambda width: [128] * width,
     "validity": lambda width: [0] * width,
     "verdict": lambda width: [0] * width,
+    "channel_index": lambda width: range(1, width + 1),
 }
 
 

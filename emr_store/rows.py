@@ -8,8 +8,8 @@ Format"; arrays as array_send writes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,8 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from emr_store.channel_index import channel_index
+from emr_store.equal_rows import alike, distinct
 from emr_store.texts import texts_json_of
 from schemas.batch import Table, samples_of
 from schemas.block import ReportFlag
@@ -32,8 +34,6 @@ _FLOAT8_OID, _INT2_OID, _INT4_OID, _INT8_OID = 701, 21, 23, 20
 _NULL = b"\xff\xff\xff\xff"
 _JSONB_HEAD = struct.Struct(">iB")  # length, version of jsonb's binary form (jsonb_recv)
 _JSONB_VERSION = 1
-# A fixed odd multiplier a word: equal keys give equal sums; unequal ones are told apart by a full comparison.
-_MIX = np.random.default_rng().integers(1, 2**63, size=16_384, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class Lot:
     """All the reports of one transaction: the joined tables, their judgement, and the numbers that the store gave them.
 
     `device`, `batch`, `leaf`, `observed_at_us` have one element a report; `channel_set_of` gives the id of a channel
-    list (12 bytes a channel).
+    list (12 bytes a channel). `superset`, a report each, is the channel set that it is stored under where this is not
+    its exact list, else 0; `superset_channels` has their lists. None: all are stored under their exact lists.
     """
 
     table: Table
@@ -53,16 +54,30 @@ class Lot:
     leaf: _Array
     observed_at_us: _Array
     channel_set_of: Callable[[bytes], int]
+    superset: _Array | None = None
+    superset_channels: Mapping[int, bytes] = field(default_factory=dict)
+
+    @cached_property
+    def in_superset(self) -> _Array:
+        """bool, a report each: whether it is stored under a superset."""
+        return np.zeros(len(self.table), bool) if self.superset is None else self.superset != 0
+
+    @cached_property
+    def channel_index(self) -> _Array:
+        """i16, a record each: which channel of the report's superset it has, from 1; 0 where it is not in it."""
+        if self.superset is None:
+            return np.zeros(len(self.values), np.int16)
+        return channel_index(self.table, self.superset, self.superset_channels)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """All reports, parted into those that are written alike."""
-        return tuple(groups(self.table, self.values, self.verdicts, self.validity))
+        return tuple(groups(self.table, self.values, self.verdicts, self.validity, self.in_superset))
 
     @cached_property
     def channel_lists(self) -> ChannelLists:
-        """The distinct channel lists of all reports."""
-        return channel_lists(self.table)
+        """The distinct channel lists of the reports that are stored under their exact lists."""
+        return channel_lists(self.table, ~self.in_superset)
 
     @cached_property
     def validity(self) -> _Array:
@@ -87,41 +102,38 @@ class Lot:
 
     @cached_property
     def channel_set(self) -> _Array:
-        """The id of each report's channel list."""
+        """The id of the channel list that each report is stored under."""
         ids = [self.channel_set_of(channels) for channels in self.channel_lists.channels]
-        numbers: _Array = np.array(ids, np.int64)[self.channel_lists.which]
-        return numbers
+        numbers: _Array = np.array([*ids, 0], np.int64)[self.channel_lists.which]
+        return numbers if self.superset is None else np.where(self.in_superset, self.superset, numbers)
 
 
 @dataclass(frozen=True)
 class ChannelLists:
-    """Distinct channel lists (12 bytes a channel), a report of each, and which of them each report has."""
+    """Distinct channel lists (12 bytes a channel), and which of them each report has; -1: it was not asked for."""
 
     channels: list[bytes]
-    report: list[int]
     which: _Array
 
 
-def channel_lists(table: Table) -> ChannelLists:
-    """Of these reports. Of devices that send only what changed they are hundreds: a list costs no more than a slice."""
+def channel_lists(table: Table, asked_for: _Array) -> ChannelLists:
+    """Of these reports (bool, a report each). A list costs no more than a slice: there may be hundreds."""
     channels: list[bytes] = []
-    report: list[int] = []
-    which = np.empty(len(table), np.int64)
-    for chosen, records in _by_count(table):
+    which = np.full(len(table), -1, np.int64)
+    for chosen, records in _by_count(table, asked_for):
         listed = CHANNEL_BYTES * records.shape[1]
         key = np.zeros((len(chosen), -(-listed // 8) * 8), np.uint8)
         key[:, :listed] = table.channel_bytes[records].reshape(len(chosen), -1)
         first, of = distinct(key)
         which[chosen] = len(channels) + of
         channels += [key[i, :listed].tobytes() for i in first.tolist()]
-        report += chosen[first].tolist()
-    return ChannelLists(channels, report, which)
+    return ChannelLists(channels, which)
 
 
-def _by_count(table: Table) -> Iterator[tuple[_Array, _Array]]:
+def _by_count(table: Table, asked_for: _Array) -> Iterator[tuple[_Array, _Array]]:
     """The reports with equally many records, and a (reports, records) index of these."""
-    counts = table.record_count
-    for count in np.unique(counts).tolist():
+    counts = np.where(asked_for, table.record_count, -1)
+    for count in np.unique(counts[asked_for]).tolist():
         chosen = np.flatnonzero(counts == count)
         yield chosen, table.record_start[chosen][:, None] + np.arange(count)
 
@@ -136,6 +148,7 @@ class Group:
     decimals: bool
     validity: bool
     verdict: bool
+    channel_index: bool
 
     def without(self, left_out: _Array) -> Group:
         """The same without those reports of the lot."""
@@ -143,49 +156,28 @@ class Group:
         return self if stays.all() else replace(self, reports=self.reports[stays], records=self.records[stays])
 
 
-def groups(table: Table, values: _Array, verdicts: _Array, validity: _Array) -> Iterator[Group]:
+def groups(
+    table: Table, values: _Array, verdicts: _Array, validity: _Array, in_superset: _Array
+) -> Iterator[Group]:  # fmt: skip
     """Part all reports into groups."""
     nulls = np.isnan(values)
-    for chosen, records in _by_count(table):
+    for chosen, records in _by_count(table, np.ones(len(table), bool)):
         count = records.shape[1]
-        key = np.zeros((len(chosen), -(-(count + 3) // 8) * 8), np.uint8)
+        key = np.zeros((len(chosen), -(-(count + 4) // 8) * 8), np.uint8)
         key[:, :count] = nulls[records]
         key[:, count] = (table.exponent[records] != 0).any(axis=1)
         key[:, count + 1] = (validity[records] != 0).any(axis=1)
         key[:, count + 2] = (verdicts[records] != 0).any(axis=1)
+        key[:, count + 3] = in_superset[chosen]
         for members in alike(key):
             first = key[members[0]]
             yield Group(
                 chosen[members], records[members], first[:count].astype(bool),
-                *(bool(x) for x in first[count : count + 3]),
+                *(bool(x) for x in first[count : count + 4]),
             )  # fmt: skip
 
 
-def distinct(key: _Array) -> tuple[_Array, _Array]:
-    """The equal rows of a (n, 8k) byte matrix: where each distinct one stands first, and which one each row is.
-
-    By a hash of the rows, and whether all that share one are equal in fact is looked at; else by comparing them all.
-    """
-    if not key.shape[1]:
-        return np.zeros(1, np.int64), np.zeros(len(key), np.int64)
-    words = key.view(np.uint64)
-    mix = np.resize(_MIX, words.shape[1])
-    hashes = ((words ^ (words >> np.uint64(29))) * mix).sum(axis=1, dtype=np.uint64)
-    _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
-    if not (words == words[first[which]]).all():  # two rows with one hash
-        whole = np.ascontiguousarray(key).view(f"V{key.shape[1]}").ravel()
-        _, first, which = np.unique(whole, return_index=True, return_inverse=True)
-    return first, which
-
-
-def alike(key: _Array) -> Iterator[_Array]:
-    """Indices of the equal rows of a (n, 8k) byte matrix, a distinct row each."""
-    _, which = distinct(key)
-    order = np.argsort(which, kind="stable")
-    yield from np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
-
-
-class _Rows:
+class CopyRows:
     """Rows of one width; each call appends a column, and `matrix` writes them all, a value once."""
 
     def __init__(self, count: int, fields: int) -> None:
@@ -238,7 +230,7 @@ class _Rows:
         return out.view(np.uint8).reshape(self.count, out.itemsize)
 
 
-def _values(rows: _Rows, lot: Lot, group: Group) -> None:
+def _values(rows: CopyRows, lot: Lot, group: Group) -> None:
     """value, decimals, validity, verdict: the columns that `report` and `latest` share."""
     no_nulls = np.zeros(len(group.nulls), bool)
     rows.array(lot.values[group.records], ">f8", _FLOAT8_OID, group.nulls)
@@ -266,7 +258,7 @@ def report_rows(lot: Lot, reports: _Array | None = None) -> bytes:
         i = group.reports
         if not len(i):
             continue
-        rows = _Rows(len(i), 14)
+        rows = CopyRows(len(i), 15)
         rows.instant(lot.observed_at_us[i])
         rows.instant(lot.table.received_at_us[i])
         rows.number(lot.device[i], ">i4")
@@ -277,17 +269,21 @@ def report_rows(lot: Lot, reports: _Array | None = None) -> bytes:
         rows.number(lot.batch[i], ">i8")
         rows.number(lot.leaf[i], ">i4")
         _values(rows, lot, group)
-        _append_with_texts(out, rows, lot.table, i, lot.texted[i])
+        if group.channel_index:
+            rows.array(lot.channel_index[group.records], ">i2", _INT2_OID, np.zeros(len(group.nulls), bool))
+        else:
+            rows.null()
+        texted = lot.texted[i]
+        append_with_texts(out, rows, texted, texts_json_of(lot.table, i[texted]))
     out.append(COPY_END)
     return b"".join(out)
 
 
-def _append_with_texts(out: list[bytes], rows: _Rows, table: Table, reports: _Array, texted: _Array) -> None:
-    """Append these rows and their last column, `texts`: null, or of those that are texted what their tails say."""
+def append_with_texts(out: list[bytes], rows: CopyRows, texted: _Array, texts: Sequence[bytes]) -> None:
+    """Append these rows and their last column: null, or of those that are texted (bool, a row each) this JSON."""
     rows.null()
     matrix = rows.matrix()
     out.append(matrix[~texted].tobytes() if texted.any() else matrix.tobytes())
-    texts = texts_json_of(table, reports[texted])
     width = matrix.shape[1] - len(_NULL)
     rows_of_texted = matrix[texted, :width].tobytes()
     for i, text in enumerate(texts):
@@ -304,7 +300,7 @@ def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
     for whole in lot.groups:
         group = whole.without(others)
         i = group.reports
-        rows = _Rows(len(i), 13)
+        rows = CopyRows(len(i), 13)
         rows.number(lot.device[i], ">i4")
         rows.number(lot.channel_set[i], ">i4")
         rows.instant(lot.observed_at_us[i])
@@ -314,7 +310,8 @@ def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
         rows.number(lot.batch[i], ">i8")
         rows.number(lot.leaf[i], ">i4")
         _values(rows, lot, group)
-        _append_with_texts(out, rows, lot.table, i, lot.worded[i])
+        worded = lot.worded[i]
+        append_with_texts(out, rows, worded, texts_json_of(lot.table, i[worded]))
     out.append(COPY_END)
     return b"".join(out)
 
@@ -333,7 +330,7 @@ def waveform_rows(lot: Lot, reports: _Array) -> bytes:
     of = np.array([report for report, _, _ in found], np.int64)
     index = np.array([record for _, record, _ in found], np.int64)
     records, samples = lot.table.record_start[of] + index, [s for _, _, s in found]
-    rows = _Rows(len(found), 11)
+    rows = CopyRows(len(found), 11)
     rows.number(lot.device[of], ">i4")
     rows.instant(lot.observed_at_us[of])
     rows.number(lot.table.code[records], ">i8")
@@ -355,7 +352,7 @@ def touched_rows(lot: Lot) -> bytes:
     minutes, first = np.unique(pairs >> 32, return_index=True)
     out: list[bytes] = [COPY_HEAD]
     for minute, devices in zip(minutes, np.split(pairs & 0xFFFFFFFF, first[1:]), strict=False):
-        row = _Rows(1, 2)
+        row = CopyRows(1, 2)
         row.instant(minute[None] * MINUTE_US)
         row.array(devices[None], ">i4", _INT4_OID, np.zeros(len(devices), bool))
         out.append(row.matrix().tobytes())
@@ -372,7 +369,7 @@ def sequence_rows(lot: Lot, spool: _Array) -> bytes:
     out: list[bytes] = [COPY_HEAD]
     for i in range(len(names)):
         mine = pairs >> 32 == i
-        row, no_nulls = _Rows(1, 4), np.zeros(np.count_nonzero(mine), bool)
+        row, no_nulls = CopyRows(1, 4), np.zeros(np.count_nonzero(mine), bool)
         row.octets(names[i : i + 1].view(np.uint8).reshape(1, 16))
         row.array((pairs[mine] & 0xFFFFFFFF)[None], ">i4", _INT4_OID, no_nulls)
         row.array(last[mine][None], ">i8", _INT8_OID, no_nulls)
@@ -416,9 +413,10 @@ def put(conn: psycopg.Connection, lot: Lot) -> None:
     waveform = lot.table.kind == Kind.WAVEFORM
     if waveform.any():
         copy(conn, "waveform", waveform_rows(lot, np.flatnonzero(waveform)))
-    chartable_reports = chartable(lot)
-    if len(chartable_reports):
-        put_latest(conn, lot, chartable_reports, _transaction_at_us(conn))
+    exact = chartable(lot)
+    exact = exact[~lot.in_superset[exact]]
+    if len(exact):
+        put_latest(conn, lot, exact, transaction_at_us(conn))
     copy(conn, "minute_touched", touched_rows(lot))
 
 
@@ -434,7 +432,7 @@ def clear_latest(conn: psycopg.Connection) -> None:
     conn.execute("DELETE FROM latest_in")
 
 
-def _transaction_at_us(conn: psycopg.Connection) -> int:
+def transaction_at_us(conn: psycopg.Connection) -> int:
     """The database's now(), which is batch.stored_at of what this transaction stores."""
     row = conn.execute("SELECT (extract(epoch FROM now()) * 1000000)::int8").fetchone()
     assert row is not None

@@ -18,7 +18,7 @@ from emr_store.row_proof import NO_NUMBER
 from emr_store.rows import Lot, chartable
 from emr_store.verification import NUMBER_MIN, Verification
 from evidence.verification import stream_words
-from schemas.block import verdict_class_counts
+from schemas.block import Verdict, verdict_class_counts
 
 _Pair = tuple[int, int]  # device, channel set
 
@@ -42,7 +42,7 @@ class NewestReports:
         # Rows of an unknown device or list of channels are findings of their own.
         is_known = (chunk.device != NO_NUMBER) & (chunk.channel_set != NO_NUMBER)
         reports = chartable(chunk)
-        reports = reports[is_known[reports]]
+        reports = reports[is_known[reports] & ~chunk.in_superset[reports]]
         if not len(reports):
             return
         sets, devices = chunk.channel_set[reports], chunk.device[reports]
@@ -186,7 +186,14 @@ WITH waiting AS (
     SELECT DISTINCT minute, unnest(devices) AS device FROM minute_touched
     WHERE minute >= %(first)s AND minute < %(after)s),
 ordered AS (
-    SELECT device, date_trunc('minute', observed_at) AS minute, channel_set, value, verdict
+    SELECT device, date_trunc('minute', observed_at) AS minute, channel_set,
+        CASE WHEN channel_index IS NULL THEN value ELSE (
+            SELECT array_agg(value[array_position(channel_index, i::int2)] ORDER BY i)
+            FROM generate_series(1, {width}) AS i) END AS value,
+        CASE WHEN channel_index IS NULL THEN verdict ELSE (
+            SELECT array_agg(CASE WHEN i = ANY(channel_index)
+                THEN coalesce(verdict[array_position(channel_index, i::int2)], 0)
+                ELSE {int(Verdict.NOT_A_VALUE)} END ORDER BY i) FROM generate_series(1, {width}) AS i) END AS verdict
     FROM report JOIN channel_set s USING (channel_set)
     WHERE kind = 1 AND observed_at >= %(first)s AND observed_at < %(after)s AND cardinality(s.code) = {width}
         AND (device, date_trunc('minute', observed_at)) NOT IN (SELECT device, minute FROM waiting)

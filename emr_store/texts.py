@@ -89,6 +89,25 @@ _NUMBERS_REMEMBERED = 64
 _remembered_texts = lru_cache(4096)(_worded)
 
 
+class _Said(msgspec.Struct):
+    """What `texts_json` says of a record, or of the whole report."""
+
+    record: int = -1
+    text: str | None = None
+    bytes: str | None = None
+    value: int | None = None
+
+
+def words_of(texts: bytes | str) -> dict[int, str]:
+    """The words by record, of what `texts_json` made: a text, the bytes of one, or the number of an enumeration."""
+    words = {}
+    for said in msgspec.json.decode(texts, type=list[_Said]):
+        found = next((w for w in (said.text, said.bytes, said.value) if w is not None), None)
+        if said.record >= 0 and found is not None:
+            words[said.record] = str(found)
+    return words
+
+
 def storable(text: str) -> str:
     """The same for a column of PostgreSQL, whose texts hold no NUL."""
     return text.replace("\x00", "␀")

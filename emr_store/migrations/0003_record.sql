@@ -36,7 +36,8 @@ CREATE TABLE device (
     UNIQUE (uuid, edge)
 );
 
--- The list of (code, unit, channel) of a report's records, in their order; never changed, only added to.
+-- A list of (code, unit, channel): of a report's records, in their order; or a superset, of all that a device sends.
+-- Never changed, only added to.
 CREATE TABLE channel_set (
     channel_set int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     channels    bytea NOT NULL,                 -- 12 bytes a channel, as in a record
@@ -207,6 +208,7 @@ CREATE TABLE report (
     decimals    bytea,                          -- one byte a value, 128 + power of ten of the last digit sent; null: all 0
     validity    int2[],                         -- 16 x marks + validity (schemas/report.py: Mark, Validity); null: all 0
     verdict     int2[],                         -- schemas/block.py: Verdict; null: all accepted
+    channel_index int2[],                       -- which channel of channel_set each record has; null: first the first, ...
     texts       jsonb
 ) PARTITION BY RANGE (observed_at);
 CREATE INDEX report_device ON report (device, observed_at);
@@ -232,6 +234,32 @@ CREATE TABLE latest (
     verdict     int2[],
     texts       jsonb,
     PRIMARY KEY (device, channel_set)
+) WITH (fillfactor = 50);
+
+-- Devices that send only what changed, and the list of all channels that each has sent. A longer list is another
+-- channel_set: rows that were written under the shorter one keep it.
+CREATE TABLE superset (
+    device      int PRIMARY KEY,
+    channel_set int NOT NULL
+);
+
+-- What such devices sent last, a row a device, an element a channel of channel_set: each value with its own moment and
+-- report. Their reports from before they had a superset are in `latest`.
+CREATE TABLE latest_by_channel (
+    device      int PRIMARY KEY,
+    channel_set int NOT NULL,
+    changed_at  timestamptz NOT NULL,           -- the newest stored_at
+    observed_at timestamptz[] NOT NULL,
+    received_at timestamptz[] NOT NULL,
+    stored_at   timestamptz[] NOT NULL,
+    flags       int2[] NOT NULL,
+    batch       int8[] NOT NULL,
+    leaf        int4[] NOT NULL,                -- -1: this channel has no value yet
+    value       float8[] NOT NULL,              -- NaN where there is none: so that all rows of a set have one width
+    decimals    int2[] NOT NULL,
+    validity    int2[] NOT NULL,
+    verdict     int2[] NOT NULL,
+    texts       jsonb                           -- by index of the channel, from 1, the words of a code or a text
 ) WITH (fillfactor = 50);
 
 CREATE TABLE report_minute (
@@ -481,8 +509,9 @@ BEGIN
 END $$;
 
 -- Take these reports of a batch out of `report`, to be put there anew, in the transaction that validates the batch anew and
--- in no other: writers have no right to delete them. Those leaves whose rows were there.
-CREATE FUNCTION take_reports(of_batch bigint, leaves int4[], since timestamptz, until timestamptz) RETURNS SETOF int4
+-- in no other: writers have no right to delete them. Those whose rows were there, and the lists of channels they named.
+CREATE FUNCTION take_reports(of_batch bigint, leaves int4[], since timestamptz, until timestamptz)
+RETURNS TABLE (leaf int4, channel_set int4, in_superset boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM batch_validation v
@@ -492,7 +521,7 @@ BEGIN
     END IF;
     RETURN QUERY DELETE FROM report r
     WHERE r.batch = of_batch AND r.leaf = ANY(leaves) AND r.observed_at >= since AND r.observed_at <= until
-    RETURNING r.leaf;
+    RETURNING r.leaf, r.channel_set, r.channel_index IS NOT NULL;
 END $$;
 
 -- What may be dropped is dropped by functions of the owner: who runs retention has no right to a row.
@@ -717,7 +746,7 @@ FROM device;
 -- that it does not belong to, and that nobody agreed to: not for the chart.
 CREATE VIEW observation AS
 SELECT r.observed_at, r.received_at, d.uuid AS device, g.name AS device_name, b.bed,
-       s.code[i] AS code, m.reference_id AS metric, s.channel[i] AS channel,
+       s.code[c] AS code, m.reference_id AS metric, s.channel[c] AS channel,
        r.value[i] AS value,
        CASE coalesce(r.validity[i], 0) >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
        coalesce(mu.ucum, u.ucum) AS unit, get_byte(r.decimals, i - 1) - 128 AS decimals,
@@ -736,10 +765,11 @@ LEFT JOIN registered_device g ON g.uuid = d.uuid
 LEFT JOIN device_bed_believed b ON b.device = r.device AND b.valid @> r.observed_at
 LEFT JOIN device_edge_believed e ON e.device = r.device AND e.valid @> r.observed_at
 JOIN channel_set s USING (channel_set)
-CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
-LEFT JOIN metric m ON m.code = s.code[i]
-LEFT JOIN metric_unit mu ON mu.code = s.code[i] AND mu.unit = s.unit[i]
-LEFT JOIN unit u ON u.unit = s.unit[i]
+CROSS JOIN LATERAL generate_subscripts(r.value, 1) AS i
+CROSS JOIN LATERAL (SELECT coalesce(r.channel_index[i], i) AS c) AS listed
+LEFT JOIN metric m ON m.code = s.code[c]
+LEFT JOIN metric_unit mu ON mu.code = s.code[c] AND mu.unit = s.unit[c]
+LEFT JOIN unit u ON u.unit = s.unit[c]
 WHERE r.kind = 1;
 
 -- The same for what devices say of their alarms and settings.
@@ -772,3 +802,19 @@ LEFT JOIN device_edge_believed e ON e.device = s.device AND e.valid @> s.observe
 LEFT JOIN metric m USING (code)
 LEFT JOIN metric_unit mu ON mu.code = s.code AND mu.unit = s.unit
 LEFT JOIN unit u ON u.unit = s.unit;
+
+-- A row a value of `latest` and of `latest_by_channel`. Of several of one channel the newest is what is shown.
+CREATE VIEW latest_value AS
+SELECT l.device, l.channel_set, i AS channel_index, s.code[i] AS code, s.unit[i] AS unit, s.channel[i] AS channel,
+       l.value[i] AS value, coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals,
+       coalesce(l.validity[i], 0) AS validity, coalesce(l.verdict[i], 0) AS verdict,
+       CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
+           FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
+       l.flags, l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
+FROM latest l JOIN channel_set s USING (channel_set) CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
+UNION ALL
+SELECT l.device, l.channel_set, i, s.code[i], s.unit[i], s.channel[i],
+       nullif(l.value[i], 'NaN'), l.decimals[i], l.validity[i], l.verdict[i], l.texts ->> i::text,
+       l.flags[i], l.observed_at[i], l.received_at[i], l.stored_at[i], l.batch[i], l.leaf[i]
+FROM latest_by_channel l JOIN channel_set s USING (channel_set)
+CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i WHERE l.leaf[i] >= 0;

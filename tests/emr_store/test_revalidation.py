@@ -19,10 +19,10 @@ from emr_store.verification import Verification
 from evidence.block_seal import NO_TRAVEL, read_seal
 from evidence.verification import OutsideCheckpoint
 from schemas.block import Verdict
-from schemas.report import device_id
+from schemas.report import AsSent, Record, Report, device_id
 from stream_processors.mapping import remap
 from stream_processors.validate import judge_stored
-from tests.making import PERCENT, SPO2, T0_US
+from tests.making import PERCENT, SPO2, T0_US, report
 from tests.mapping import (
     BPM,
     CELSIUS,
@@ -348,3 +348,45 @@ def test_the_list_says_how_far_each_act_is(ward: Ward) -> None:
     with ward.open() as conn:
         (done,) = mapping_acts.listed(conn)
         assert (done.batches, done.records, done.done_at is None) == (1, 1, False)
+
+
+def changing(at: int, *, hr: bool) -> Report:
+    """What a device sends that sends only what changed: another list nearly every time."""
+    numbers = [Record(SPO2, PERCENT, mantissa=90 + at % 8), Record(149530, 264864, mantissa=60 + at % 30)]
+    chosen = [numbers[0]] * (at % 2) + [numbers[1]] * (at % 3 > 0)
+    named = [Record(mantissa=70 + at % 20, as_sent=AsSent("99X", "101^HR"))] * hr
+    other = [Record(mantissa=5, as_sent=AsSent("99X", "7^Other"))] * (at % 4 > 1)
+    return report(FIRST, T0_US + at * SECOND_US, chosen + other + named)
+
+
+def test_devices_that_send_only_what_changed_are_mapped_under_their_supersets(ward: Ward) -> None:
+    """Lists of channels that were there before, longer ones that the act makes, and values that nothing takes over."""
+    for first in range(0, 40, 4):
+        ward.say(*(changing(first + i, hr=i % 2 == 0) for i in range(4)))
+    summarise(ward.address)
+    assert said(verify(ward.address)) == []
+    assert ward.rows("SELECT count(*) FROM superset") == [(1,)]
+    act(ward, HR_ROW, since_us=T0_US + 10 * SECOND_US)
+    work(ward)
+    assert said(verify(ward.address)) == []
+    summarise(ward.address)
+    assert said(verify(ward.address)) == []
+    newest = ward.rows("SELECT value, leaf, batch FROM latest_value WHERE code = %s", HR_CODE)
+    assert newest == [(70 + 38 % 20, 2, 10)]
+    ((rows,),) = ward.rows("SELECT count(*) FROM observation WHERE metric = 'MDC_ECG_HEART_RATE'")
+    assert rows == 15
+    ward.say(changing(40, hr=True), changing(41, hr=True))
+    act(ward, HR_ROW | {"metric": "MDC_PULS_OXIM_PULS_RATE"}, {"metric": "MDC_TEMP", "code": "7"})
+    work(ward)
+    summarise(ward.address)
+    assert said(verify(ward.address)) == []
+    assert ward.rows("SELECT count(*) FROM latest_value WHERE code = %s", HR_CODE) == [(0,)]
+
+
+def test_values_under_a_superset_fall_back_to_what_stays_as_it_was(ward: Ward) -> None:
+    for at in range(12):
+        ward.say(changing(at, hr=True), changing(at + 100, hr=at % 5 == 0))
+    act(ward, HR_ROW, since_us=T0_US + 100 * SECOND_US)
+    work(ward)
+    summarise(ward.address)
+    assert said(verify(ward.address)) == []

@@ -124,7 +124,7 @@ CHANGES = {
     ),
     "a forged row without a batch": (
         "INSERT INTO report SELECT observed_at, received_at, device, channel_set, kind, flags, sequence, 999999, 0,"
-        f" value, decimals, validity, verdict, texts FROM report WHERE {A_ROW}",
+        f" value, decimals, validity, verdict, channel_index, texts FROM report WHERE {A_ROW}",
         "batch 999999 leaf 0: a row that no report stands behind",
     ),
     "a wave's pointer": (

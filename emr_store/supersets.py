@@ -1,0 +1,156 @@
+"""Which channel list each report is stored under: its own exact list, or its device's superset.
+
+A device that sends only what changed has nearly a list a report. Once one has sent more than EXACT_LISTS_MAX lists, its
+reports are stored under the list of all channels that it has sent. A channel that was never seen before makes a longer
+list. Only measurements have supersets: docs/adr/0010-supersets-of-channels.md.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from emr_store import latest_by_channel
+from emr_store.channel_sets import ChannelSets
+from emr_store.rows import Lot
+from schemas.layout import CHANNEL_BYTES
+from schemas.report import Kind
+
+_Array = NDArray[Any]
+EXACT_LISTS_MAX = 4  # of a device: as many rows it may have in `latest`, which pages read
+_LOCK = 0x76_77_73_73  # one transaction at a time makes supersets: what it reads of them stays so until it commits
+_TO_BE_MADE = -1
+
+
+class Supersets:
+    """Chooses the lists; remembers what each device has sent, which begins with what `latest` has of it."""
+
+    def __init__(self, conn: psycopg.Connection, channel_sets: ChannelSets) -> None:
+        self._conn = conn
+        self._channel_sets = channel_sets
+        self._superset_of: dict[int, int] = {}  # by device; 0: none
+        self._channels: dict[int, bytes] = {}  # by superset
+        self._list_ids: dict[bytes, int] = {}  # numbers of our own for exact lists: a pair of device and list is an int
+        self._seen: set[int] = set()
+        self._lists_of: dict[int, list[bytes]] = {}  # of devices without a superset
+        self._uncommitted: list[int] = []  # devices
+
+    def assign(self, lot: Lot) -> Lot:
+        """The same reports with the lists that they are stored under, which have rows then."""
+        devices, of = np.unique(lot.device, return_inverse=True)
+        self._meet([device for device in devices.tolist() if device not in self._superset_of])
+        superset_of = np.array([self._superset_of[device] for device in devices.tolist()], np.int64)
+        is_metric = (lot.table.kind == Kind.METRIC) & (lot.table.record_count > 0)
+        superset = np.where(is_metric, superset_of[of], 0)
+        lot = replace(lot, superset=superset, superset_channels=self._channels)
+        changing = self._note_lists(lot, is_metric & (superset == 0))
+        if superset.any():
+            outside = lot.in_superset[lot.table.report_of_record] & (lot.channel_index == 0)
+            changing |= set(lot.device[np.unique(lot.table.report_of_record[outside])].tolist())
+        if changing:
+            superset = np.where(is_metric & np.isin(lot.device, list(changing)), _TO_BE_MADE, superset)
+            lot = replace(lot, superset=superset)
+        longer = self._longer(lot, changing) if changing else {}
+        self._channel_sets.ensure([*lot.channel_lists.channels, *longer.values()])
+        return self._adopted(lot, longer) if changing else lot
+
+    def _meet(self, devices: Sequence[int]) -> None:
+        """Read what the store knows of these."""
+        if not devices:
+            return
+        self._superset_of |= dict.fromkeys(devices, 0)
+        self._read_supersets(devices)
+        for device, channels in self._conn.execute(_SHOWN_SQL, [devices], binary=True):
+            self._note(device, bytes(channels))
+        self._uncommitted += devices
+
+    def _read_supersets(self, devices: Sequence[int]) -> None:
+        for device, number, channels in self._conn.execute(_SUPERSETS_SQL, [devices], binary=True):
+            self._superset_of[device] = number
+            self._channels[number] = bytes(channels)
+
+    def _note(self, device: int, channels: bytes) -> int:
+        """Remember that a device sent a list; how many it has sent."""
+        pair = device << 32 | self._list_ids.setdefault(channels, len(self._list_ids))
+        lists = self._lists_of.setdefault(device, [])
+        if pair not in self._seen:
+            self._seen.add(pair)
+            lists.append(channels)
+        return len(lists)
+
+    def _note_lists(self, lot: Lot, exact: _Array) -> set[int]:
+        """Remember the exact lists of these reports (bool, a report each); the devices that have too many now."""
+        channels = lot.channel_lists.channels
+        ids = [self._list_ids.setdefault(listed, len(self._list_ids)) for listed in channels]
+        pairs = lot.device[exact] << 32 | np.array([*ids, 0], np.int64)[lot.channel_lists.which[exact]]
+        new = set(pairs.tolist()) - self._seen
+        if not new:
+            return set()
+        by_id = dict(zip(ids, channels, strict=True))
+        changing = set()
+        for pair in new:
+            device = pair >> 32
+            if self._note(device, by_id[pair & 0xFFFFFFFF]) > EXACT_LISTS_MAX:
+                changing.add(device)
+        return changing
+
+    def _longer(self, lot: Lot, changing: Iterable[int]) -> dict[int, bytes]:
+        """The list of all channels that each of these devices has sent, in these reports or before.
+
+        In one order of channels, so that devices of one model share a list.
+        """
+        self._conn.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        self._read_supersets(list(changing))  # another writer may have made a longer one
+        table, channels = lot.table, lot.table.channel_bytes
+        lists: dict[int, set[bytes]] = {device: set(self._lists_of.get(device, ())) for device in changing}
+        for report in np.flatnonzero(lot.superset == _TO_BE_MADE).tolist():
+            begin, end = table.record_start[report : report + 2].tolist()
+            lists[int(lot.device[report])].add(channels[begin:end].tobytes())
+        longer = {}
+        for device, sent in lists.items():
+            counts: Counter[bytes] = Counter()
+            for listed in (*sent, self._channels.get(self._superset_of[device], b"")):
+                counts |= Counter(listed[i : i + CHANNEL_BYTES] for i in range(0, len(listed), CHANNEL_BYTES))
+            longer[device] = b"".join(sorted(counts.elements()))
+        return longer
+
+    def _adopted(self, lot: Lot, longer: dict[int, bytes]) -> Lot:
+        """The reports of these devices under their new supersets."""
+        for device, channels in longer.items():
+            number = self._channel_sets.number(channels)
+            self._superset_of[device], self._channels[number] = number, channels
+            self._lists_of.pop(device, None)
+        devices = sorted(longer)
+        self._uncommitted += devices
+        self._conn.execute(_KEEP_SQL, [devices, [self._superset_of[device] for device in devices]])
+        latest_by_channel.make_rows(self._conn, devices)
+        to_be_made = lot.superset == _TO_BE_MADE
+        superset = np.zeros(len(lot.table), np.int64) if lot.superset is None else lot.superset.copy()
+        superset[to_be_made] = [self._superset_of[device] for device in lot.device[to_be_made].tolist()]
+        return replace(lot, superset=superset, superset_channels=self._channels)
+
+    def committed(self) -> None:
+        """What was read and made since the last time stands."""
+        self._uncommitted.clear()
+
+    def rolled_back(self) -> None:
+        """What was made in a transaction that was rolled back is not there."""
+        if self._uncommitted:
+            for known in (self._superset_of, self._channels, self._lists_of, self._seen, self._uncommitted):
+                known.clear()
+
+
+_SUPERSETS_SQL = (
+    "SELECT device, channel_set, channels FROM superset JOIN channel_set USING (channel_set) WHERE device = ANY(%s)"
+)
+_SHOWN_SQL = "SELECT device, channels FROM latest JOIN channel_set USING (channel_set) WHERE device = ANY(%s)"
+_KEEP_SQL = """
+INSERT INTO superset SELECT * FROM unnest(%s::int4[], %s::int4[])
+ON CONFLICT (device) DO UPDATE SET channel_set = excluded.channel_set
+"""

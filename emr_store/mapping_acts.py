@@ -11,9 +11,8 @@ from psycopg.rows import class_row
 
 from emr_store import acts
 from emr_store.acts import Author
-from evidence.act import parse_act
+from evidence.act import MAPPING_CHANGE, parse_act
 
-MAPPING_CHANGE = "mapping.change"
 RANGE_BATCHES = 5000  # numbers of batches that are looked through at once
 CHUNK_BATCHES = 16  # opened at once
 
@@ -50,7 +49,7 @@ def record(conn: psycopg.Connection, details: dict[str, Any], author: Author | N
     Raises VitalwireError where it is longer than an act may be.
     """
     with conn.transaction():
-        act_id = acts.record(conn, acts.act("mapping.change", author, acts.now(conn), **details))
+        act_id = acts.record(conn, acts.act(MAPPING_CHANGE, author, acts.now(conn), **details))
         conn.execute("INSERT INTO mapping_work (act_id, last_batch) VALUES (%s, %s)", (act_id, newest_batch(conn)))
     return act_id.hex()
 

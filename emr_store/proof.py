@@ -12,12 +12,11 @@ import psycopg
 from emr_store import alarm_proof, index_proof, log_proof, registry_proof, row_proof, seal_proof, summary_proof
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
 from emr_store.connect import one_moment
-from emr_store.mapping_acts import MAPPING_CHANGE
 from emr_store.newest_channel_proof import NewestChannels
 from emr_store.rows import Lot
 from emr_store.validation_proof import LaterValidations
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Remap, Revalidate, Scope, Verification
-from evidence.act import Act
+from evidence.act import MAPPING_CHANGE, Act
 from evidence.verification import KeyRing, OutsideCheckpoint, Trust
 from schemas.nomenclature import NOMENCLATURE_HASH
 

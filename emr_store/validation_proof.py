@@ -10,9 +10,8 @@ import psycopg
 import zstandard
 from psycopg.rows import class_row
 
-from emr_store.mapping_acts import MAPPING_CHANGE
 from emr_store.verification import Remap, Verification
-from evidence.act import Act
+from evidence.act import MAPPING_CHANGE, Act
 from evidence.block_seal import BlockSeal, read_seal, validation_leaf
 from schemas.block import VALIDATION_BYTES_MAX, validation_arrays
 from schemas.errors import LayoutError

@@ -17,9 +17,10 @@ from adapters.site import MappingRow, mapping_of, read_rows, unmapped_lines
 from emr_store import acts, channels, mapping_acts, registry
 from emr_store.acts import this_user
 from emr_store.revalidation import change_of, stored_batches
+from evidence.act import MAPPING_CHANGE
 from runtime.errors import UserError
 from schemas.block import Verdict
-from stream_processors.mapping import MAPPING_CHANGE, MappingChange, matches, remap
+from stream_processors.mapping import MappingChange, matches, remap
 from stream_processors.validate import judge_stored
 from vitalwire.acts import HEX_MAX
 from vitalwire.output import as_json, cell, console, listed, table

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from evidence.act import Act
+from evidence.act import MAPPING_CHANGE, Act
 from schemas.batch import Table, check, table_of
 from schemas.block import Verdict
 from schemas.errors import LayoutError
 from schemas.report import AsSent, Kind, Mark, Record, RecordKind, Validity, device_id
-from stream_processors.mapping import MAPPING_CHANGE, matches, remap
+from stream_processors.mapping import matches, remap
 from stream_processors.validate import judge_stored
 from tests.making import T0_US, leaves, report
 from tests.mapping import BPM, HR_CODE

@@ -40,7 +40,8 @@ def changing(edge: int, count: int, variant: int) -> list[bytes]:
     out = []
     for device, records in enumerate(_values(edge, count)):
         changed = int(random.integers(1, 2**VALUES))
-        out.append(_encoded(edge, device, [record for i, record in enumerate(records) if changed >> i & 1]))
+        sent = [record for i, record in enumerate(records) if changed >> i & 1]
+        out.append(_encoded(edge, device, sent, claim="changing"))
     return out
 
 
@@ -54,8 +55,8 @@ def _values(edge: int, count: int) -> Iterator[list[Record]]:
         ]
 
 
-def _encoded(edge: int, device: int, records: Sequence[Record]) -> bytes:
-    report = Report(Kind.METRIC, f"bench:{edge}:{device}", 0, 0, ClockQuality.DEVICE, tuple(records), device_at_us=0,
+def _encoded(edge: int, device: int, records: Sequence[Record], claim: str = "bench") -> bytes:
+    report = Report(Kind.METRIC, f"{claim}:{edge}:{device}", 0, 0, ClockQuality.DEVICE, tuple(records), device_at_us=0,
                     own_time=True)  # fmt: skip
     return bytes(encode_report(report, bytes(16), bytes(32)))
 

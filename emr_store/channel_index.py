@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emr_store.equal_rows import distinct
+from emr_store.equal_rows import distinct, hashes_of
 from schemas.batch import Table
 from schemas.layout import CHANNEL_BYTES
 
@@ -29,28 +30,66 @@ def channel_index(table: Table, superset: _Array, channels: Mapping[int, bytes])
     records = np.flatnonzero(set_of_record)
     if not len(records):
         return out
-    numbers = np.unique(superset[superset != 0])
-    lists = [channels[number] for number in numbers.tolist()]
-    counts = [len(listed) // CHANNEL_BYTES for listed in lists]
-    listed_bytes = np.frombuffer(b"".join(lists), np.uint8).reshape(-1, CHANNEL_BYTES)
-    key = np.zeros((len(listed_bytes) + len(records), _KEY_BYTES), np.uint8)
-    key[: len(listed_bytes), :CHANNEL_BYTES] = listed_bytes
-    key[len(listed_bytes) :, :CHANNEL_BYTES] = table.channel_bytes[records]
-    _, channel = distinct(key)
-    listed, sent = channel[: len(listed_bytes)], channel[len(listed_bytes) :]
-
-    # A name for (set, channel, how many equal ones came before it) in the lists, looked up for the records.
-    width, most = len(listed_bytes) + len(records), max(int(table.record_count.max()), *counts)
-    set_of_listed = np.repeat(np.arange(len(numbers)), counts)
-    listed_name = (set_of_listed * width + listed) * most + earlier_equal(set_of_listed * width + listed)
-    sent_name = (np.searchsorted(numbers, set_of_record[records]) * width + sent) * most
-    sent_name += earlier_equal(table.report_of_record[records] * width + sent)
-    order = np.argsort(listed_name)
-    found = order[np.minimum(np.searchsorted(listed_name[order], sent_name), len(order) - 1)]
-    first_of_set = np.cumsum([0, *counts])[:-1]
-    index = found - first_of_set[set_of_listed[found]] + 1
-    out[records] = np.where(listed_name[found] == sent_name, index, 0)
+    lists = _Lists.of(superset, channels)
+    set_place = np.searchsorted(lists.numbers, set_of_record[records])
+    report, words = table.report_of_record[records], _words(table.channel_bytes[records])
+    out[records] = lists.by_channel(set_place, words, report)
     return out
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """The channels of all lists, one list after another, each with the place of its list in `numbers`."""
+
+    numbers: _Array
+    words: _Array
+    set_place: _Array
+    first: _Array  # where each list begins
+
+    @classmethod
+    def of(cls, superset: _Array, channels: Mapping[int, bytes]) -> Self:
+        numbers = np.unique(superset[superset != 0])
+        lists = [np.frombuffer(channels[number], np.uint8) for number in numbers.tolist()]
+        counts = [len(listed) // CHANNEL_BYTES for listed in lists]
+        words = _words(np.concatenate(lists).reshape(-1, CHANNEL_BYTES))
+        return cls(numbers, words, np.repeat(np.arange(len(numbers)), counts), np.cumsum([0, *counts])[:-1])
+
+    def by_channel(self, set_place: _Array, words: _Array, report: _Array) -> _Array:
+        """The index of each record in its list: by a number of the channel, where no list has two equal ones."""
+        hashes, which = np.unique(hashes_of(self.words), return_inverse=True)
+        table = np.full((len(self.numbers), len(hashes)), -1)
+        table[self.set_place, which] = np.arange(len(self.words))
+        channel = np.minimum(np.searchsorted(hashes, hashes_of(words)), len(hashes) - 1)
+        found = table[set_place, channel]
+        is_there = (found >= 0) & (self.words[found] == words).all(axis=1)
+        index = np.where(is_there, found - self.first[set_place] + 1, 0)
+        width = int(index.max()) + 1
+        cells = ((report - report[0]) * width + index)[is_there]
+        seen = np.zeros((int(report[-1] - report[0]) + 1) * width, bool)
+        seen[cells] = True
+        if np.count_nonzero(table >= 0) < len(self.words) or np.count_nonzero(seen) < len(cells):
+            return self._by_order(set_place, words, report)
+        return index
+
+    def _by_order(self, set_place: _Array, words: _Array, report: _Array) -> _Array:
+        """The same where a list or a report has equal channels: these by how many came before each."""
+        _, channel = distinct(np.concatenate([self.words, words]).view(np.uint8))
+        listed, sent = channel[: len(self.words)], channel[len(self.words) :]
+        width = len(channel)
+        listed_name, sent_name = self.set_place * width + listed, set_place * width + sent
+        most = width  # of equal ones
+        listed_name = listed_name * most + earlier_equal(listed_name)
+        sent_name = sent_name * most + earlier_equal(report * width + sent)
+        order = np.argsort(listed_name)
+        found = order[np.minimum(np.searchsorted(listed_name[order], sent_name), len(order) - 1)]
+        return np.where(listed_name[found] == sent_name, found - self.first[set_place] + 1, 0)
+
+
+def _words(channels: _Array) -> _Array:
+    """(n, 2) u64 of (n, CHANNEL_BYTES) bytes."""
+    key = np.zeros((len(channels), _KEY_BYTES), np.uint8)
+    key[:, :CHANNEL_BYTES] = channels
+    return key.view(np.uint64)
 
 
 def earlier_equal(key: _Array) -> _Array:

@@ -21,13 +21,18 @@ def distinct(key: _Array) -> tuple[_Array, _Array]:
     if not key.shape[1]:
         return np.zeros(1, np.int64), np.zeros(len(key), np.int64)
     words = key.view(np.uint64)
-    mix = np.resize(_MIX, words.shape[1])
-    hashes = ((words ^ (words >> np.uint64(29))) * mix).sum(axis=1, dtype=np.uint64)
-    _, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+    _, first, which = np.unique(hashes_of(words), return_index=True, return_inverse=True)
     if not (words == words[first[which]]).all():  # two rows with one hash
         whole = np.ascontiguousarray(key).view(f"V{key.shape[1]}").ravel()
         _, first, which = np.unique(whole, return_index=True, return_inverse=True)
     return first, which
+
+
+def hashes_of(words: _Array) -> _Array:
+    """A number for each row of a (n, k) matrix of u64: equal rows have equal ones."""
+    mix = np.resize(_MIX, words.shape[1])
+    hashes: _Array = ((words ^ (words >> np.uint64(29))) * mix).sum(axis=1, dtype=np.uint64)
+    return hashes
 
 
 def alike(key: _Array) -> Iterator[_Array]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -200,16 +201,18 @@ class _Kept:
     def merged(self, new: _Rows, number: int, channels: bytes) -> list[tuple[int, _Rows]]:
         """What is new of one superset with what is there, by channel set: the longer one of both."""
         out = []
-        fresh = np.ones(len(new.device), bool)
+        fresh, devices = np.ones(len(new.device), bool), set(new.device.tolist())
         for kept_number, (kept_channels, rows) in self._sets.items():
-            mine = [row for row in rows if row[0] in set(new.device.tolist())]
+            mine = [row for row in rows if row[0] in devices]
             if not mine:
                 continue
             kept = _decoded(mine, len(kept_channels) // CHANNEL_BYTES)
             chosen = np.searchsorted(new.device, kept.device)
             of_new = _some(new, chosen)
             if (index := channel_index_of_list(kept_channels, channels)) is not None:
-                out.append((number, _merge(_moved(kept, index, channels), of_new)))
+                if kept_number != number:
+                    kept = _moved(kept, index, channels)
+                out.append((number, _merge(kept, of_new)))
             elif (index := channel_index_of_list(channels, kept_channels)) is not None:
                 # Another writer has made a longer one already.
                 out.append((kept_number, _merge(kept, _moved(of_new, index, kept_channels))))
@@ -251,6 +254,7 @@ def _merge(kept: _Rows, new: _Rows) -> _Rows:
     return _Rows(kept.device, cells, words)
 
 
+@lru_cache
 def _cells_bytes(width: int) -> int:
     """How long _COLUMNS are together, each as array_send writes it."""
     return sum(_ARRAY_HEAD_BYTES + width * (4 + np.dtype(column.dtype).itemsize) for column in _COLUMNS)

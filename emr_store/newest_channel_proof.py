@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
@@ -41,6 +42,11 @@ class _Said(NamedTuple):
     verdict: int
     text: str | None
 
+    @property
+    def moment_us(self) -> int:
+        """Nothing is newer than the moment at which it was stored."""
+        return min(self.observed_at_us, self.stored_at_us)
+
 
 _Place = tuple[int, int]  # batch and leaf
 
@@ -56,40 +62,35 @@ class NewestChannels:
     By the writer's order: a report's moment is when it was observed, but never later than its batch was stored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, conn: psycopg.Connection) -> None:
         self._newest: dict[_Channel, _Newest] = {}
+        self._shown: set[_Place] = set(conn.execute(_PLACES_SQL))
+        self._may_be_shown: dict[_Channel, dict[_Place, _Said]] = {}
 
-    def add(self, chunk: Lot, stored_at_us: NDArray[np.int64]) -> None:
-        """The reports of a window; `stored_at_us`, a report each, of its batch."""
+    def add(self, chunk: Lot, stored_at_us: NDArray[np.int64], unknown: NDArray[np.bool_]) -> None:
+        """The reports of a window; `stored_at_us`, a report each, of its batch.
+
+        `unknown`, a report each: nobody can say whether it was stored under a superset; a row may point to it.
+        """
+        for report in np.flatnonzero(unknown).tolist():
+            place = int(chunk.batch[report]), int(chunk.leaf[report])
+            if place in self._shown:
+                for channel, said in _all_said(chunk, report, int(stored_at_us[report])):
+                    self._may_be_shown.setdefault(channel, {})[place] = said
         reports = chartable(chunk)
         reports = reports[chunk.in_superset[reports] & (chunk.device[reports] != NO_NUMBER)]
         moments = np.minimum(chunk.observed_at_us[reports], stored_at_us[reports])
-        # The newest first: of most channels the first one met is all that is looked at.
-        for at in np.argsort(-moments, kind="stable").tolist():
-            self._add_report(chunk, int(reports[at]), int(moments[at]), int(stored_at_us[reports[at]]))
+        for report, moment_us in zip(reports.tolist(), moments.tolist(), strict=True):
+            self._add_report(chunk, report, moment_us, int(stored_at_us[report]))
 
     def _add_report(self, chunk: Lot, report: int, moment_us: int, stored_at_us: int) -> None:
-        table = chunk.table
-        begin, end = table.record_start[report : report + 2].tolist()
         place = int(chunk.batch[report]), int(chunk.leaf[report])
-        words: dict[int, str] | None = None
-        equal: Counter[bytes] = Counter()
-        for record in range(begin, end):
-            listed = table.channel_bytes[record].tobytes()
-            channel = _Channel(int(chunk.device[report]), listed, equal[listed])
-            equal[listed] += 1
+        for channel, said in _all_said(chunk, report, stored_at_us):
             known = self._newest.get(channel)
-            if known is not None and moment_us < known.moment_us:
-                continue
             if known is None or moment_us > known.moment_us:
-                known = self._newest[channel] = _Newest(moment_us, {})
-            if words is None:
-                words = words_of(texts_json(table, report)) if chunk.worded[report] else {}
-            known.said[place] = _Said(
-                int(chunk.observed_at_us[report]), int(table.received_at_us[report]), stored_at_us,
-                int(chunk.flags[report]), _number(float(chunk.values[record])), int(table.exponent[record]),
-                int(chunk.validity[record]), int(chunk.verdicts[record]), words.get(record - begin),
-            )  # fmt: skip
+                self._newest[channel] = _Newest(moment_us, {place: said})
+            elif moment_us == known.moment_us:
+                known.said[place] = said
 
     def check(self, conn: psycopg.Connection, first_batch: int, result: Verification) -> None:
         """Step 8, channel by channel: the newest value is what pages show, with its own moment."""
@@ -101,8 +102,12 @@ class NewestChannels:
             cells = conn.execute(_CELLS_SQL, (NO_VALUE_YET, row.device)).fetchall()
             for index, (batch, leaf, is_emptied, *said) in enumerate(cells):
                 listed = row.channels[index * CHANNEL_BYTES : (index + 1) * CHANNEL_BYTES]
-                newest = self._newest.pop(_Channel(row.device, listed, equal[listed]), None)
+                channel = _Channel(row.device, listed, equal[listed])
                 equal[listed] += 1
+                newest = self._newest.pop(channel, None)
+                may_be = self._may_be_shown.get(channel, {}).get((batch, leaf))
+                if may_be is not None and (newest is None or newest.moment_us <= may_be.moment_us):
+                    newest = _Newest(may_be.moment_us, {(batch, leaf): may_be})
                 if is_emptied or (newest is None and (leaf == NO_VALUE_YET or batch < first_batch)):
                     continue
                 result.counts["latest"] += 1
@@ -111,6 +116,22 @@ class NewestChannels:
         for channel in self._newest:
             what = "of a channel it is gone, though reports of the device are kept"
             result.add(f"latest value of device {channel.device}", what)
+
+
+def _all_said(chunk: Lot, report: int, stored_at_us: int) -> Iterator[tuple[_Channel, _Said]]:
+    """What a report says of each of its channels."""
+    table, equal = chunk.table, Counter[bytes]()
+    begin, end = table.record_start[report : report + 2].tolist()
+    words = words_of(texts_json(table, report)) if chunk.worded[report] else {}
+    for record in range(begin, end):
+        listed = table.channel_bytes[record].tobytes()
+        channel = _Channel(int(chunk.device[report]), listed, equal[listed])
+        equal[listed] += 1
+        yield channel, _Said(
+            int(chunk.observed_at_us[report]), int(table.received_at_us[report]), stored_at_us,
+            int(chunk.flags[report]), _number(float(chunk.values[record])), int(table.exponent[record]),
+            int(chunk.validity[record]), int(chunk.verdicts[record]), words.get(record - begin),
+        )  # fmt: skip
 
 
 def _finding(newest: _Newest | None, place: _Place, said: _Said, first_batch: int) -> str | None:
@@ -122,7 +143,7 @@ def _finding(newest: _Newest | None, place: _Place, said: _Said, first_batch: in
         return "it is gone, though reports of the device are kept"
     if place in newest.said:
         return None if said == newest.said[place] else "it is not what the report that it points to says"
-    if min(said.observed_at_us, said.stored_at_us) > newest.moment_us:
+    if said.moment_us > newest.moment_us:
         return "no report of this moment stands behind it" if batch >= first_batch else None
     return "it is not the newest value of this channel"
 
@@ -147,6 +168,7 @@ SELECT l.device, d.uuid, coalesce(s.channels, '') AS channels, coalesce((
 FROM latest_by_channel l LEFT JOIN device d USING (device) LEFT JOIN channel_set s USING (channel_set)
 ORDER BY l.device
 """
+_PLACES_SQL = "SELECT DISTINCT p.* FROM latest_by_channel l CROSS JOIN LATERAL unnest(l.batch, l.leaf) AS p"
 _CELLS_SQL = """
 SELECT coalesce(v.batch, 0), coalesce(v.leaf, %s), EXISTS (SELECT FROM batch b JOIN dropped_body x USING (lane)
         WHERE b.batch = v.batch AND b.batch >= x.first_batch AND b.batch < x.after_batch),

@@ -150,24 +150,26 @@ class _Run:
         conn, result = self._conn, self._result
         proof = BatchProof(conn, edges, LaterValidations(conn, acts, self._remap, result), result)
         numbers, taken = row_proof.Numbers(conn), row_proof.taken_by_retention(conn)
-        newest, sums = summary_proof.NewestReports(), summary_proof.LedgerSums()
-        newest_channels, words = NewestChannels(), index_proof.ChannelWords()
+        newest, sums = summary_proof.NewestReports(conn), summary_proof.LedgerSums()
+        newest_channels, words = NewestChannels(conn), index_proof.ChannelWords()
         is_damaged = False
         for first, after in windows(conn, first_batch) if first_batch != NUMBER_MAX else ():
             # 4. Batches.
             window = proof.open(first, after)
             is_damaged |= bool(window.damaged or window.emptied)
             chunk = row_proof.chunk_of(conn, window, numbers) if window.batches else None
+            rows_taken = _taken(window, taken, chunk)
             if chunk is not None:
                 # 5. Validation.
                 if self._revalidate is not None:
                     check_validation(window, self._revalidate, NOMENCLATURE_HASH, result)
-                newest.add(chunk, window.stored_at_us)
-                newest_channels.add(chunk, window.stored_at_us)
+                unknown = numbers.list_unknown(chunk, rows_taken)
+                newest.add(chunk, window.stored_at_us, unknown)
+                newest_channels.add(chunk, window.stored_at_us, unknown)
                 words.add(chunk)
                 sums.add(window)
             # 6. Rows.
-            row_proof.check_rows(conn, window, chunk, _taken(window, taken, chunk), result)
+            row_proof.check_rows(conn, window, chunk, rows_taken, result)
             index_proof.check_index(conn, window, chunk, taken, result)
             self._on_progress("values", result.counts["values"], None)
             if result.is_full:

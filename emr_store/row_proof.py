@@ -82,8 +82,7 @@ class Numbers:
             for number, channels in conn.execute("SELECT channel_set, channels FROM channel_set")
         }
         self._channels = {number: channels for channels, number in self._channel_set.items()}
-        row = conn.execute("SELECT EXISTS (SELECT FROM superset)").fetchone()
-        self._any_superset = bool(row and row[0])
+        self._with_superset = [device for (device,) in conn.execute("SELECT device FROM superset")]
 
     def channel_set(self, channels: bytes) -> int:
         """Of a list, 12 bytes a channel."""
@@ -105,7 +104,7 @@ class Numbers:
         The rows alone know which version of its device's superset a report was stored under.
         """
         superset = np.zeros(len(window.table), np.int64)
-        if not self._any_superset:
+        if not self._with_superset:
             return Lists(superset, {})
         starts = dict(zip([b.row.batch for b in window.batches], np.cumsum([0, *window.counts]).tolist(), strict=False))
         counts = dict(zip([b.row.batch for b in window.batches], window.counts, strict=True))
@@ -115,6 +114,11 @@ class Numbers:
         index = channel_index(window.table, superset, self._channels)
         superset[window.table.report_of_record[index == 0]] = 0
         return Lists(superset, self._channels)
+
+    def list_unknown(self, chunk: Lot, taken: _Array) -> _Array:
+        """bool, a report each: retention took its row, and with it whether it was stored under a superset."""
+        unknown: _Array = taken & ~chunk.in_superset & np.isin(chunk.device, self._with_superset)
+        return unknown
 
 
 class Lists(NamedTuple):

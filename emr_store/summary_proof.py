@@ -34,15 +34,22 @@ class NewestReports:
     By the writer's order: a report's moment is when it was observed, but never later than its batch was stored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, conn: psycopg.Connection) -> None:
         self._newest: dict[_Pair, _Newest] = {}
+        self._shown: set[tuple[int, int]] = set(conn.execute("SELECT batch, leaf FROM latest"))
+        self._may_be_shown: set[tuple[int, int]] = set()
 
-    def add(self, chunk: Lot, stored_at_us: NDArray[np.int64]) -> None:
-        """The reports of a window; `stored_at_us`, a report each, of its batch."""
+    def add(self, chunk: Lot, stored_at_us: NDArray[np.int64], unknown: NDArray[np.bool_]) -> None:
+        """The reports of a window; `stored_at_us`, a report each, of its batch.
+
+        `unknown`, a report each: nobody can say whether it was stored under its exact list.
+        """
+        places = zip(chunk.batch[unknown].tolist(), chunk.leaf[unknown].tolist(), strict=True)
+        self._may_be_shown |= self._shown.intersection(places)
         # Rows of an unknown device or list of channels are findings of their own.
         is_known = (chunk.device != NO_NUMBER) & (chunk.channel_set != NO_NUMBER)
         reports = chartable(chunk)
-        reports = reports[is_known[reports] & ~chunk.in_superset[reports]]
+        reports = reports[is_known[reports] & ~chunk.in_superset[reports] & ~unknown[reports]]
         if not len(reports):
             return
         sets, devices = chunk.channel_set[reports], chunk.device[reports]
@@ -70,7 +77,8 @@ class NewestReports:
                 continue
             result.counts["latest"] += 1
             if newest is None:
-                result.add(where, "no report stands behind it")
+                if (row.batch, row.leaf) not in self._may_be_shown:
+                    result.add(where, "no report stands behind it")
                 continue
             if row.moment_us < newest.moment_us or (
                 row.moment_us == newest.moment_us and (row.batch, row.leaf) not in newest.places

@@ -35,6 +35,8 @@ def texts_json(table: Table, report: int) -> bytes:
 
 def texts_json_of(table: Table, reports: NDArray[Any]) -> list[bytes]:
     """The same of many reports."""
+    if not len(reports):
+        return []
     enumerations = np.flatnonzero(table.record_kind == RecordKind.CODE)
     of = table.report_of_record[enumerations]
     index = enumerations - table.record_start[of]

@@ -10,12 +10,13 @@ import numpy as np
 import psycopg
 import pytest
 
-from emr_store.channel_index import channel_index_of_list, earlier_equal
+from emr_store.channel_index import channel_index, channel_index_of_list, earlier_equal
 from emr_store.latest import Changes, channel_sets, device_ids, latest
 from emr_store.supersets import EXACT_LISTS_MAX
 from emr_store.transaction import Writer
+from schemas.batch import table_of
 from schemas.report import AsSent, Mark, Record, RecordKind, Report, Validity, device_id
-from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, report
+from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, leaves, report
 from tests.verifying import FIRST, SECOND, SECOND_US, Ward, summarise, verify
 
 THIRD = "ward:monitor:3"
@@ -347,3 +348,27 @@ def test_of_equal_channels_each_has_its_own() -> None:
     assert channel_index_of_list(one + one, one + two) is None
     assert earlier_equal(np.array([5, 7, 5, 5, 7])).tolist() == [0, 0, 1, 2, 1]
     assert earlier_equal(np.zeros(0, np.int64)).tolist() == []
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_the_index_of_a_record_is_that_of_its_channel_in_its_own_list(equal: bool) -> None:
+    random = np.random.default_rng(5)
+    pool = [(SPO2, PERCENT, c) for c in range(12)]
+    lists = {number: [pool[i] for i in random.permutation(12)[: 6 + number]] for number in (1, 2, 5)}
+    if equal:
+        lists[5] += [lists[5][0], lists[5][0]]
+    reports, superset, expected = [], [], []
+    for _ in range(200):
+        number = int(random.choice([0, 1, 2, 5]))
+        sent = [pool[i] for i in random.integers(12, size=random.integers(1, 9))]
+        sent = sent if equal else list(dict.fromkeys(sent))
+        reports.append(report(records=[Record(*channel, mantissa=1) for channel in sent]))
+        superset.append(number)
+        for i, channel in enumerate(sent):
+            places = [place for place, listed in enumerate(lists.get(number, []), 1) if listed == channel]
+            earlier = sent[:i].count(channel)
+            expected.append(places[earlier] if earlier < len(places) else 0)
+    channels = {number: np.array(listed, "<u4").tobytes() for number, listed in lists.items()}
+    found = channel_index(table_of(leaves(reports)), np.array(superset), channels)
+    assert found.tolist() == expected
+    assert 0 in expected

@@ -20,10 +20,10 @@ from emr_store.transaction import Writer
 from emr_store.verification import Verification
 from evidence.verification import OutsideCheckpoint
 from schemas.block import Block
-from schemas.report import device_id
+from schemas.report import Record, device_id
 from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validate import EdgeKey, Memory, validate
-from tests.making import T0_US, Key, sealed
+from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
 from tests.storing import Store, event
 from tests.verifying import FIRST, SECOND, SECOND_US, Ward, checkpoint_of, revalidate, summarise, verify, vitals
 
@@ -40,6 +40,15 @@ def said(result: Verification) -> list[str]:
 def a_minute(ward: Ward, minute: int) -> None:
     first_us = T0_US + minute * 60 * SECOND_US
     ward.say(*(vitals(claim, first_us + at * 10 * SECOND_US) for at in range(6) for claim in (FIRST, SECOND)))
+
+
+def changing(ward: Ward, first_us: int) -> None:
+    """A batch of a device that sends only what changed: more lists than it may have."""
+    ward.say(*(
+        report("ward:changing:1", first_us + choice * SECOND_US,
+               [Record(SPO2, PERCENT, channel=c, mantissa=90 + c) for c in range(3) if choice >> c & 1])
+        for choice in range(1, 8)
+    ))  # fmt: skip
 
 
 def test_an_empty_store_has_no_finding(ward: Ward) -> None:
@@ -267,6 +276,26 @@ def test_what_retention_took_is_listed_and_no_finding(ward: Ward) -> None:
     assert said(result) == []
     assert "the rows of 36 reports: retention took them; their bytes were checked" in result.not_proved
     a_minute(ward, 5)  # into the same partition
+    assert said(verify(ward.address)) == []
+
+
+def test_devices_that_send_only_what_changed_are_no_finding(ward: Ward) -> None:
+    """Nor when the rows, and then the bytes, are taken by retention, or only what is new is looked at."""
+    changing(ward, T0_US)
+    changing(ward, T0_US + 20 * SECOND_US)
+    summarise(ward.address)
+    ward.seal_log()
+    changing(ward, T0_US + 40 * SECOND_US)
+    assert said(verify(ward.address)) == []
+    since = verify(ward.address, after=OutsideCheckpoint("monday.note", checkpoint_of(ward.address)))
+    assert (said(since), since.counts["batches"]) == ([], 1)
+    with ward.open() as conn:
+        conn.execute("DELETE FROM report")
+        conn.execute("TRUNCATE minute_touched, report_minute")
+        conn.execute("INSERT INTO dropped VALUES ('report', '2026-01-01', '2027-01-01', 3)")
+        assert said(verify(ward.address)) == []
+        conn.execute("DELETE FROM batch_body")
+        conn.execute("INSERT INTO dropped_body VALUES (1, 0, 4, now(), now())")
     assert said(verify(ward.address)) == []
 
 

@@ -24,7 +24,7 @@ from schemas.errors import VitalwireError
 from stream_processors.config import LimitConfig
 from stream_processors.mapping import remap
 from stream_processors.stage import Output, Send, first_line, waits
-from stream_processors.validate import judge_stored
+from stream_processors.validate import validate_stored
 
 OUTBOX_ROWS = 5000  # signed and sent at once
 SEAL_EVERY_S = 0.5
@@ -162,7 +162,7 @@ async def validate_anew(conninfo: str, key: SigningKey) -> None:
             act = mapping_acts.oldest_waiting(conn)
             if act is None:
                 return
-            working = Revalidation(conn, key=key, remap=remap, revalidate=judge_stored, clock_us=now_us)
+            working = Revalidation(conn, key=key, remap=remap, revalidate=validate_stored, clock_us=now_us)
             while working.work():
                 pass
             _log.info("mapping act done", act=act.act_id.hex())

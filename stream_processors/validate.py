@@ -223,7 +223,7 @@ def judge(table: Table, gaps: _Array) -> Judgement:
     return Judgement(flags, verdicts, np.where(number & ~missing, values, np.nan))
 
 
-def judge_stored(table: Table) -> Judgement:
+def validate_stored(table: Table) -> Judgement:
     """The same of stored reports, whose gaps are known already and no matter of their bytes."""
     return judge(table, np.zeros(len(table)))
 

@@ -10,7 +10,7 @@ from emr_store.connect import open_store
 from emr_store.revalidation import Revalidation
 from schemas.report import AsSent, Kind, Record, RecordKind, Report
 from stream_processors.mapping import remap
-from stream_processors.validate import judge_stored
+from stream_processors.validate import validate_stored
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import NOW_US
 from tests.verifying import FIRST, SECOND_US, Ward
@@ -32,7 +32,7 @@ def unmapped(claim: str = FIRST, at_us: int = T0_US, hr: int = 72, temp: str = "
     return report(claim, at_us, records)
 
 
-def wave(at_us: int = T0_US) -> Report:
+def event_of_the_same_words(at_us: int = T0_US) -> Report:
     """What no mapping act is about: an event under the same words."""
     return report(FIRST, at_us, [Record(kind=RecordKind.TEXT, text="72", as_sent=AsSent("99X", "101^HR"))], Kind.EVENT)
 
@@ -54,7 +54,7 @@ def work(ward: Ward) -> int:
     """What the processors do; how many acts were done."""
     with open_store(ward.address) as conn:
         working = Revalidation(
-            conn, key=ward.platform, remap=remap, revalidate=judge_stored, clock_us=lambda: NOW_US + SECOND_US
+            conn, key=ward.platform, remap=remap, revalidate=validate_stored, clock_us=lambda: NOW_US + SECOND_US
         )
         done = 0
         while working.work():

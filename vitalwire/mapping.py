@@ -21,7 +21,7 @@ from evidence.act import MAPPING_CHANGE
 from runtime.errors import UserError
 from schemas.block import Verdict
 from stream_processors.mapping import MappingChange, matches, remap
-from stream_processors.validate import judge_stored
+from stream_processors.validate import validate_stored
 from vitalwire.acts import HEX_MAX
 from vitalwire.output import as_json, cell, console, listed, table
 from vitalwire.record import Database, Json, Why, connect, since_moment
@@ -106,8 +106,10 @@ def _rows(file: Path, sender: str) -> tuple[MappingRow, ...]:
     """The file's rows that hold; raises UserError and ConfigError with what is wrong with them."""
     try:
         text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} cannot be read: {error}") from None
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file} cannot be read: it is not UTF-8; save it as that") from None
     rows = read_rows(text, str(file))
     senders = sorted({row.sender for row in rows} - {""})
     if senders and not sender:
@@ -157,7 +159,7 @@ def _look(conn: psycopg.Connection, body: bytes, *, show: bool) -> Outcome:
         for after, numbers in mapping_acts.candidates(conn, 0, last):
             for first in range(0, len(numbers), mapping_acts.CHUNK_BATCHES):
                 for batch in stored_batches(conn, numbers[first : first + mapping_acts.CHUNK_BATCHES]):
-                    change = change_of(batch, body, remap, judge_stored)
+                    change = change_of(batch, body, remap, validate_stored)
                     found = {match.record: match for match in matches(batch.sent, body)}
                     for match in found.values():
                         if match.mapped.any_text:

@@ -21,7 +21,7 @@ from evidence.verification import OutsideCheckpoint
 from schemas.block import Verdict
 from schemas.report import AsSent, Record, Report, device_id
 from stream_processors.mapping import remap
-from stream_processors.validate import judge_stored
+from stream_processors.validate import validate_stored
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.mapping import (
     BPM,
@@ -32,9 +32,9 @@ from tests.mapping import (
     TEMP_CODE,
     TEMP_ROW,
     act,
+    event_of_the_same_words,
     minute_of,
     unmapped,
-    wave,
     work,
 )
 from tests.storing import NOW_US
@@ -63,7 +63,7 @@ def classes(ward: Ward) -> tuple[object, ...]:
 
 
 def test_values_without_a_code_get_one_and_the_old_validation_stays(ward: Ward) -> None:
-    ward.say(unmapped(), wave())
+    ward.say(unmapped(), event_of_the_same_words())
     ward.seal_log()
     before = ward.rows("SELECT b.seal, y.sealed, y.validation FROM batch b JOIN batch_body y USING (batch)")
     assert classes(ward) == (1, 0, 2, 0)
@@ -105,7 +105,9 @@ def test_a_writer_may_do_it_and_no_more(ward: Ward) -> None:
     minute_of(ward, 0, FIRST)
     act(ward, HR_ROW, TEMP_ROW)
     with open_store(with_role(ward.address, WRITER)) as conn:
-        working = Revalidation(conn, key=ward.platform, remap=remap, revalidate=judge_stored, clock_us=lambda: NOW_US)
+        working = Revalidation(
+            conn, key=ward.platform, remap=remap, revalidate=validate_stored, clock_us=lambda: NOW_US
+        )
         assert working.work()
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("DELETE FROM report")

@@ -12,7 +12,7 @@ from schemas.block import Verdict
 from schemas.errors import LayoutError
 from schemas.report import AsSent, Kind, Mark, Record, RecordKind, Validity, device_id
 from stream_processors.mapping import matches, remap
-from stream_processors.validate import judge_stored
+from stream_processors.validate import validate_stored
 from tests.making import T0_US, leaves, report
 from tests.mapping import BPM, HR_CODE
 
@@ -39,7 +39,7 @@ def outcome(record: Record, *rows: dict[str, object]) -> tuple[float | None, Ver
     """The value and verdict that the record has by these rows."""
     mapped = remap(table(record), [body(*rows)])
     check(mapped)
-    found = judge_stored(mapped)
+    found = validate_stored(mapped)
     value = float(found.values[0])
     return (None if value != value else value), Verdict(int(found.verdicts[0]))
 

@@ -88,7 +88,9 @@ def test_an_act_needs_its_reason(ward: Ward, site: Path) -> None:
 
 
 def test_a_file_that_is_none_is_refused_in_words(ward: Ward, tmp_path: Path) -> None:
-    assert "cannot be read" in refusal(str(tmp_path / "nothing.toml"), *WHY)
+    assert "nothing.toml cannot be read: No such file" in refusal(str(tmp_path / "nothing.toml"), *WHY)
+    (tmp_path / "latin.toml").write_bytes(b"text = '\xe9'")
+    assert "it is not UTF-8" in refusal(str(tmp_path / "latin.toml"), *WHY)
     for text, expected in (
         ("", "has no rows"),
         ("[[mapping]]\ncode = '1'\nmetric = 'MDC_TEMPP'", "did you mean 'MDC_TEMP'?"),

@@ -63,8 +63,9 @@ async def summarise(conn: psycopg.AsyncConnection) -> int:
             named = {"minutes": [*minutes], "devices": [*devices], "first": minutes[0], "last": minutes[-1]}
             cursor = await conn.execute(_WIDTHS_SQL.encode(), named)
             for width, in_superset in await cursor.fetchall():
-                exact_sql = _sql(width) if width <= WIDE else _WIDE_SQL
-                await conn.execute((_SUPERSET_SQL if in_superset else exact_sql).encode(), named | {"width": width})
+                wide_sql = _WIDE_SUPERSET_SQL if in_superset else _WIDE_SQL
+                sql = _sql(width, in_superset) if width <= WIDE else wide_sql
+                await conn.execute(sql.encode(), named | {"width": width})
         return len(touched)
 
 
@@ -102,15 +103,21 @@ JOIN channel_set s ON s.channel_set = r.channel_set AND cardinality(s.code) > 0
 _WIDTHS_SQL = f"SELECT DISTINCT cardinality(s.code), r.channel_index IS NOT NULL {_OF}"
 
 
-def _sql(width: int) -> str:
+def _sql(width: int, in_superset: bool) -> str:
     """Each value is taken out of its array once, and OFFSET 0 keeps it so: plain columns are sorted once for all.
 
-    Of what was not accepted `v` is null, which no aggregate but array_agg counts.
+    Of what was not accepted, and of what devices did not send that send only what changed, `v` is null, which no
+    aggregate but array_agg counts.
     """
     places = range(1, width + 1)
+    at = "at{i}" if in_superset else "{i}"  # of a channel's value in its array
+    looked_up, chosen = "", "NULL"
+    if in_superset:
+        looked_up = "".join(f", array_position(r.channel_index, {i}::int2) AS at{i}" for i in places)
+        chosen = "NOT NULL OFFSET 0"
     values = ", ".join(
-        f"CASE WHEN coalesce(r.verdict[{i}], 0) = 0 THEN r.value[{i}] END AS v{i},"
-        f" coalesce(r.verdict[{i}], 0) = 0 AS accepted{i}"
+        f"CASE WHEN coalesce(r.verdict[{at}], 0) = 0 THEN r.value[{at}] END AS v{{i}},"
+        f" {at} IS NOT NULL AND coalesce(r.verdict[{at}], 0) = 0 AS accepted{{i}}".format(i=i)
         for i in places
     )
 
@@ -122,8 +129,10 @@ def _sql(width: int) -> str:
 {_INSERT}
 SELECT device, minute, channel_set, {columns("count(v{i})")}, {columns("min(v{i})")}, {columns("max(v{i})")},
     {columns("avg(v{i})")}, {columns(newest)}
-FROM (SELECT r.device, t.minute, r.channel_set, r.observed_at, r.batch, r.leaf, {values}
-    {_OF} WHERE cardinality(s.code) = %(width)s AND r.channel_index IS NULL OFFSET 0) AS r
+FROM (SELECT r.device, minute, r.channel_set, r.observed_at, r.batch, r.leaf, {values}
+    FROM (SELECT r.*, t.minute{looked_up}
+        {_OF} WHERE cardinality(s.code) = %(width)s AND r.channel_index IS {chosen}) AS r
+    OFFSET 0) AS r
 GROUP BY device, minute, channel_set
 {_ON_CONFLICT}
 """
@@ -156,7 +165,7 @@ GROUP BY device, minute, channel_set
 
 # Of devices that send only what changed: each value goes to its channel of the superset; a channel that nobody sent in
 # the minute counts none.
-_SUPERSET_SQL = f"""
+_WIDE_SUPERSET_SQL = f"""
 {_INSERT}
 SELECT device, minute, channel_set, array_agg(coalesce(count, 0) ORDER BY i), array_agg(min ORDER BY i),
     array_agg(max ORDER BY i), array_agg(mean ORDER BY i), array_agg(last ORDER BY i)

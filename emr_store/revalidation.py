@@ -17,10 +17,10 @@ import zstandard
 from numpy.typing import NDArray
 from psycopg.rows import class_row
 
-from emr_store import latest_by_channel, log, mapping_acts, minutes, rows
+from emr_store import log, mapping_acts, minutes, rows
 from emr_store.channel_sets import ChannelSets, columns_of
 from emr_store.devices import Devices
-from emr_store.latest_by_channel import Retracted
+from emr_store.latest_by_channel import LatestByChannel, Retracted
 from emr_store.ledger import Ledger
 from emr_store.log import LogKey
 from emr_store.mapping_acts import CHUNK_BATCHES, WaitingAct
@@ -161,7 +161,8 @@ class Revalidation:
         self._revalidate = revalidate
         conn.execute("SET synchronous_commit = on")
         rows.prepare(conn)
-        latest_by_channel.prepare(conn)
+        self._latest_by_channel = LatestByChannel(conn)
+        self._latest_by_channel.prepare()
 
     def work(self) -> bool:
         """Do the next act that waits, whole; False: none waits, or another process is at it.
@@ -190,7 +191,11 @@ class Revalidation:
         changes = [change_of(batch, act.body, self._remap, self._revalidate) for batch in batches]
         found = [change for change in changes if change is not None]
         for part in parted([len(change.reports) for change in found], CHUNK_REPORTS):
-            self._transaction(act, found[part])
+            try:
+                self._transaction(act, found[part])
+            except BaseException:
+                self._latest_by_channel.rolled_back()
+                raise
 
     def _transaction(self, act: WaitingAct, found: Sequence[Change]) -> None:
         with self._conn.transaction():
@@ -256,12 +261,12 @@ class Revalidation:
             rows.clear_latest(conn)
         if old.in_superset.any():
             changing = np.unique(devices[old.in_superset]).tolist()
-            retracted = latest_by_channel.retract(conn, changing, batch.number, reports.tolist())
-            latest_by_channel.clear(conn)
+            retracted = self._latest_by_channel.retract(changing, batch.number, reports.tolist())
+            self._latest_by_channel.clear()
             for channel in retracted:
                 self._show(_newest_of_channel(conn, channel))
-        latest_by_channel.put_reports(conn, lot, chartable, batch.stored_at_us)
-        latest_by_channel.clear(conn)
+        self._latest_by_channel.put_reports(lot, chartable, batch.stored_at_us)
+        self._latest_by_channel.clear()
 
     def _show(self, place: _Place | None) -> None:
         """Let `latest`, or `latest_by_channel`, show a stored report; None: there is none to be shown."""
@@ -270,8 +275,8 @@ class Revalidation:
             table = self._remap(batch.sent, batch.acts)
             lot = _lot_of_one(self._conn, batch, table, place)
             if place.in_superset:
-                latest_by_channel.put_reports(self._conn, lot, np.array([0]), batch.stored_at_us)
-                latest_by_channel.clear(self._conn)
+                self._latest_by_channel.put_reports(lot, np.array([0]), batch.stored_at_us)
+                self._latest_by_channel.clear()
             else:
                 rows.put_latest(self._conn, lot, np.array([0]), batch.stored_at_us)
                 rows.clear_latest(self._conn)

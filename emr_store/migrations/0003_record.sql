@@ -248,6 +248,7 @@ CREATE TABLE superset (
 CREATE TABLE latest_by_channel (
     device      int PRIMARY KEY,
     channel_set int NOT NULL,
+    writer      int8 NOT NULL,                  -- the connection that wrote it last: it knows what it wrote
     changed_at  timestamptz NOT NULL,           -- the newest stored_at
     observed_at timestamptz[] NOT NULL,
     received_at timestamptz[] NOT NULL,

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -53,7 +53,7 @@ _COLUMNS = (
     _Column("validity", ">i2", _INT2, 0, "0::int2"),
     _Column("verdict", ">i2", _INT2, 0, "0::int2"),
 )
-_OBSERVED, _STORED, _LEAF = 0, 2, 5
+_OBSERVED, _STORED, _BATCH, _LEAF = 0, 2, 4, 5
 
 
 @dataclass
@@ -81,6 +81,14 @@ class _KeptRow:
     cells: bytes
 
 
+class Retracted(NamedTuple):
+    """A channel of a device that has no value any more; of equal ones of its list the how-manieth, from 0."""
+
+    device: int
+    channel: bytes
+    earlier_equal: int
+
+
 class LatestByChannel:
     """Writes the rows over one connection, and remembers what it wrote: nobody else changes most of them."""
 
@@ -100,10 +108,16 @@ class LatestByChannel:
     def put(self, lot: Lot) -> None:
         """Merge what these reports say into the rows of their devices; inside the caller's transaction."""
         reports = chartable(lot)
+        if lot.in_superset[reports].any():
+            self.put_reports(lot, reports, now_us(self._conn))
+
+    def put_reports(self, lot: Lot, reports: _Array, stored_at_us: int) -> None:
+        """The same of these reports (`chartable`) alone, whose batches were stored at that moment; once a transaction,
+        or with `clear` between."""
         reports = reports[lot.in_superset[reports]]
         if not len(reports) or lot.superset is None:
             return
-        stored_at_us, of = now_us(self._conn), lot.superset[reports]
+        of = lot.superset[reports]
         new = {
             number: _newest(lot, reports[of == number], lot.superset_channels[number], stored_at_us)
             for number in np.unique(of).tolist()
@@ -124,6 +138,30 @@ class LatestByChannel:
         self._write(
             [each for n, rows in new.items() for each in _merged(kept, rows, n, lot.superset_channels[n])], _PUT_SQL
         )
+
+    def retract(self, devices: Sequence[int], batch: int, leaves: Sequence[int]) -> list[Retracted]:
+        """Take the values away that these reports gave; of which channels. The devices' rows are locked until the end
+        of the transaction; with `clear` afterwards."""
+        by_set: dict[int, list[int]] = {}
+        kept = self._locked(sorted(devices))
+        for device, row in kept.items():
+            by_set.setdefault(row.channel_set, []).append(device)
+        retracted: list[Retracted] = []
+        changed = []
+        for number, of_set in by_set.items():
+            channels = kept[of_set[0]].channels
+            rows = _decoded(np.array(of_set), [kept[device] for device in of_set], len(channels) // CHANNEL_BYTES)
+            found = _emptied(rows, channels, batch, leaves)
+            if found:
+                retracted += found
+                changed.append((number, rows))
+        if changed:
+            self._write(changed, _PUT_SQL)
+        return retracted
+
+    def clear(self) -> None:
+        """Forget what was put or retracted in this transaction."""
+        self._conn.execute("DELETE FROM latest_by_channel_in")
 
     def _wrote(self, channel_set: int, device: _Array) -> bool:
         """Whether it wrote the rows of all these devices, under this channel set."""
@@ -169,6 +207,19 @@ class LatestByChannel:
 def make_rows(conn: psycopg.Connection, devices: Sequence[int]) -> None:
     """A row without values for each of these devices that has none, so that there is something to lock."""
     conn.execute(_MAKE_SQL.encode(), [devices])
+
+
+def _emptied(rows: _Rows, channels: bytes, batch: int, leaves: Sequence[int]) -> list[Retracted]:
+    """Empty the cells that these reports filled; of which channels they were."""
+    gone = (rows.cells[_BATCH] == batch) & np.isin(rows.cells[_LEAF], leaves)
+    for column, matrix in zip(_COLUMNS, rows.cells, strict=True):
+        matrix[gone] = column.empty
+    listed = [channels[i : i + CHANNEL_BYTES] for i in range(0, len(channels), CHANNEL_BYTES)]
+    retracted = []
+    for row, index in np.argwhere(gone).tolist():
+        rows.words[row].pop(index + 1, None)
+        retracted.append(Retracted(int(rows.device[row]), listed[index], listed[:index].count(listed[index])))
+    return retracted
 
 
 def _newest(lot: Lot, reports: _Array, channels: bytes, stored_at_us: int) -> _Rows:

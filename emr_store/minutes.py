@@ -2,13 +2,48 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import psycopg
+from numpy.typing import NDArray
+
+from emr_store.rows import MINUTE_US
 
 NOTES = 500  # of touched minutes, taken at once
 LOT = 2000  # summaries, computed at once
 CLOSED_AFTER = "15 seconds"
 WIDE = 100  # values of a report
 _LOCK = 0x76_77_6D_69
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def lock(conn: psycopg.Connection) -> None:
+    """Until the end of this transaction nothing is summed up: what began before would put back what `retract` takes."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+
+
+def retract(
+    conn: psycopg.Connection, device: NDArray[Any], observed_at_us: NDArray[Any], channel_set: NDArray[Any]
+) -> None:
+    """Take the summaries away that these reports were in, and have their minutes summed up again; with `lock`.
+
+    One of which retention took reports stays as it is: nothing could sum it up again.
+    """
+    minutes = observed_at_us // MINUTE_US * MINUTE_US
+    found = sorted(set(zip(minutes.tolist(), device.tolist(), channel_set.tolist(), strict=True)))
+    if not found:
+        return
+    moments = [_EPOCH + timedelta(microseconds=minute_us) for minute_us, _, _ in found]
+    named = {
+        "minutes": moments,
+        "devices": [number for _, number, _ in found],
+        "channel_sets": [number for _, _, number in found],
+        "first": moments[0],
+        "last": moments[-1],
+    }
+    conn.execute(_RETRACT_SQL, named)
+    conn.execute(_TOUCH_SQL, named)
 
 
 async def summarise(conn: psycopg.AsyncConnection) -> int:
@@ -41,6 +76,20 @@ WITH one AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(%(lock)s) AS alone), 
         ORDER BY minute LIMIT %(notes)s))
     RETURNING minute, devices)
 SELECT DISTINCT minute, unnest(devices) AS device FROM taken ORDER BY 1, 2
+"""
+
+_RETRACT_SQL = """
+DELETE FROM report_minute q USING unnest(%(devices)s::int4[], %(minutes)s::timestamptz[], %(channel_sets)s::int4[])
+    AS u(device, minute, channel_set)
+WHERE q.device = u.device AND q.minute = u.minute AND q.channel_set = u.channel_set
+    AND q.minute >= %(first)s AND q.minute <= %(last)s
+    AND NOT EXISTS (SELECT FROM dropped d WHERE d.what = 'report' AND d.dropped_at > q.computed_at
+        AND q.minute >= d.since AND q.minute < d.until)
+"""
+_TOUCH_SQL = """
+INSERT INTO minute_touched (minute, devices)
+SELECT minute, array_agg(DISTINCT device) FROM unnest(%(devices)s::int4[], %(minutes)s::timestamptz[])
+    AS u(device, minute) GROUP BY minute
 """
 
 # `first` and `last` say the same again, so that the planner opens the partitions of these moments alone.

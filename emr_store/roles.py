@@ -14,7 +14,9 @@ import psycopg
 OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vitalwire_retention", "vitalwire_reader"
 GROUPS = (OWNER, WRITER, RETENTION, READER)
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
-UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint", "alert_transition")
+UNCHANGEABLE = (
+    "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alert_transition",
+)  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = ("drop_rows", "drop_body")
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster

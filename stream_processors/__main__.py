@@ -97,6 +97,7 @@ def _store_worker(
             background.note_platform_key(where, key),
             background.make_partitions(where),
             background.summarise(where),
+            background.validate_anew(where, key),
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
             background.note_limits(where, config.limits),
         ]

@@ -8,7 +8,7 @@ import typer
 
 from runtime.errors import UserError
 from schemas.errors import VitalwireError
-from vitalwire import acts, devices, edge, edge_registry, hold, log, processors, record, simulate
+from vitalwire import acts, devices, edge, edge_registry, hold, log, mapping, processors, record, simulate
 from vitalwire.demo import demo
 from vitalwire.edge_read import drivers, read
 from vitalwire.edge_witness import witness
@@ -33,7 +33,7 @@ app.command()(page)
 for command in (status, record.latest, record.ledger, verify, record.migrate):
     app.command()(command)
 app.add_typer(devices.app, name="devices")
-app.add_typer(record.mapping, name="mapping")
+app.add_typer(mapping.app, name="mapping")
 app.add_typer(record.dead, name="dead")
 app.add_typer(log.app, name="log")
 registry = typer.Typer(help="Who is believed.", no_args_is_help=True)

@@ -94,7 +94,8 @@ def test_where_a_value_came_from_shows_the_newest_seal_and_that_there_was_anothe
     work(ward)
     ward.seal_log()
     with ward.open() as conn:
-        where = origin.origin(conn, 1)
+        ((ident,),) = conn.execute("SELECT batch_id FROM batch").fetchall()
+        where = origin.origin(conn, bytes(ident))
     assert where is not None
     assert (where["signed_ms"], where["earlier_seals"]) == ((NOW_US + SECOND_US) // 1000, 1)
     assert where["position"] == 4  # after the log's beginning, a registration, the first seal and the act

@@ -29,6 +29,8 @@ from stream_processors.storing import Store
 
 BROKER_WAIT_S = 1.0
 EXIT_STALLED = 70
+# A writer's thread waits for the interpreter's lock after each answer of the database; by default up to 5 ms.
+SWITCH_S = 0.0005
 _log = structlog.get_logger("processors")
 
 
@@ -110,6 +112,7 @@ def main(arguments: Sequence[str]) -> None:
     name, path, *lanes = arguments
     config = configuration.load(Path(path), ProcessorsConfig)
     logs.set_up()
+    sys.setswitchinterval(SWITCH_S)
     if config.metrics_port:
         metrics.serve(config.metrics_port + APPS.index(name), ready=lambda: list(stage.waits.values()))
     built = worker(name, config, [Lane[n.upper()] for n in lanes] or list(Lane))

@@ -48,9 +48,9 @@ class Hospital:
     def __init__(self, store: Store, site: AttributionSite = SITE) -> None:
         self.store, self.site = store, replace(site)  # which remembers facts of this store alone
 
-    def say(self, *groups: AdtGroup, person: Person | None = None) -> None:
+    def emit(self, *groups: AdtGroup, person: Person | None = None) -> None:
         """Store these as one batch."""
-        self.store.say(*(adt_report(group, person=person) for group in groups), lane=Lane.ADT)
+        self.store.emit(*(adt_report(group, person=person) for group in groups), lane=Lane.ADT)
 
     def attribute(self) -> list[Taken]:
         """All that waits."""
@@ -58,10 +58,10 @@ class Hospital:
             assert held
             return attribute_all(conn, self.site)
 
-    def tell(self, groups: Iterable[AdtGroup]) -> None:
+    def emit_records(self, groups: Iterable[AdtGroup]) -> None:
         """One after the other, each taken at once."""
         for group in groups:
-            self.say(group)
+            self.emit(group)
             self.attribute()
 
 

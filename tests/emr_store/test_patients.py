@@ -33,7 +33,7 @@ def test_moments_are_exact_to_the_microsecond() -> None:
 
 
 def test_where_a_patient_was_and_who_is_where(hospital: Hospital) -> None:
-    hospital.tell([group("A01", 0), group("A02", 60, bed="2")])
+    hospital.emit_records([group("A01", 0), group("A02", 60, bed="2")])
     with hospital.store.open() as conn:
         patient = patients.find_patient(conn, "V1")
         assert patient == patients.find_patient(conn, "P1") == patients.find_patient(conn, "P1^HOSP^MR")
@@ -47,11 +47,11 @@ def test_where_a_patient_was_and_who_is_where(hospital: Hospital) -> None:
 
 
 def test_a_question_may_be_of_what_was_believed_at_another_time(hospital: Hospital) -> None:
-    hospital.tell([group("A01", 0)])
+    hospital.emit_records([group("A01", 0)])
     with hospital.store.open() as conn:
         row = conn.execute("SELECT recorded_at FROM attribution").fetchone()
         assert row is not None
-        hospital.tell([group("A11", 90)])
+        hospital.emit_records([group("A11", 90)])
         patient = "P1^HOSP^MR"
         for ask in (patients.patient_stays, patients.encounters_of):
             assert ask(conn, patient) == []
@@ -64,7 +64,7 @@ def test_a_question_may_be_of_what_was_believed_at_another_time(hospital: Hospit
 def test_a_number_that_two_patients_have_is_not_guessed_at(hospital: Hospital) -> None:
 
     other = (Identifier(value="P1", authority="OTHER", type="MR"),)
-    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", bed="2", patients=other)])
+    hospital.emit_records([group("A01", 0), group("A01", 0, visit="V2", bed="2", patients=other)])
     with hospital.store.open() as conn:
         with pytest.raises(VitalwireError, match=r"2 patients .* P1\^HOSP\^MR, P1\^OTHER\^MR"):
             patients.find_patient(conn, "P1")

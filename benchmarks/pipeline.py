@@ -37,6 +37,7 @@ from schemas.report import Lane
 EDGES = 4  # as many as a topic has partitions
 LIMIT_S = 300.0
 BIG_BATCHES = 100
+VARIANTS = 8  # of what a device sends that sends only what changed
 TEXT_REPORTS = 600  # a batch of them with texts is as large as an edge cuts it
 Samples = dict[str, list[float]]  # by figure, a round each
 
@@ -212,9 +213,9 @@ def with_texts(quick: bool) -> Samples:
 
 def changing_channels(quick: bool) -> Samples:
     """Values a second of devices that send only what changed, over those of devices that send all."""
-    variants = [[devices.changing(edge, TEXT_REPORTS, variant) for variant in range(8)] for edge in range(EDGES)]
+    variants = [[devices.changing(edge, TEXT_REPORTS, variant) for variant in range(VARIANTS)] for edge in range(EDGES)]
     return _beside_clean(
-        "pipeline_changing_channels_ratio", quick, lambda edge, number: variants[edge][number % 8]
+        "pipeline_changing_channels_ratio", quick, lambda edge, number: variants[edge][number % VARIANTS]
     )  # fmt: skip
 
 
@@ -222,7 +223,7 @@ def _beside_clean(figure: str, quick: bool, reports_of: Callable[[int, int], Seq
     """In turns with clean batches of as many reports."""
     taken = []
     with warm_bench() as bench:
-        bench.through(bench.batches(EDGES * 2, reports_of))
+        bench.through(bench.batches(EDGES * VARIANTS, reports_of))  # all channel lists have come
         for _ in range(rounds(quick)):
             rate = bench.values_per_s(bench.batches(BIG_BATCHES, clean(TEXT_REPORTS)))
             taken.append(bench.values_per_s(bench.batches(BIG_BATCHES, reports_of)) / rate)

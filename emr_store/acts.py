@@ -66,9 +66,13 @@ def record(conn: psycopg.Connection, act: Act) -> bytes:
 def act(kind: str, author: Author | None, at: datetime, **details: Any) -> Act:
     """An act of this author (None: the user of this process); `details` holds what JSON can say."""
     who = author or this_user()
-    since_epoch = at - datetime(1970, 1, 1, tzinfo=UTC)
-    at_us = (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds
-    return Act(kind, who.by, at_us, who.why, details)
+    return Act(kind, who.by, us_of(at), who.why, details)
+
+
+def us_of(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC."""
+    since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds
 
 
 def moment_of(act: Act) -> datetime:

@@ -273,13 +273,14 @@ def clock_offset_ms(counts: str) -> float | None:
 
 
 def note_clock(conn: psycopg.Connection, edge: bytes, at_us: int, offset_ms: float) -> None:
-    """Keep the newest that this edge said."""
+    """Keep the newest that this edge said; nothing is newer than now, or a clock put right would go on being wrong."""
     if at_us in _INSTANTS_US:
         conn.execute(_CLOCK_SQL, [edge, at_us - POSTGRES_EPOCH_US, offset_ms])
 
 
 _CLOCK_SQL = """
 INSERT INTO edge_clock AS known
-VALUES (encode(%b, 'hex')::uuid, timestamptz '2000-01-01Z' + %b::int8 * interval '1 microsecond', %b::float8)
+VALUES (encode(%b, 'hex')::uuid, least(timestamptz '2000-01-01Z' + %b::int8 * interval '1 microsecond', now()),
+    %b::float8)
 ON CONFLICT (edge) DO UPDATE SET at = excluded.at, offset_ms = excluded.offset_ms WHERE excluded.at >= known.at
 """

@@ -58,7 +58,7 @@ class _Change:
 
     @property
     def is_any(self) -> bool:
-        return bool(self.kept or self.quarantined or self.duplicates)
+        return bool(self.kept or self.quarantined or self.duplicates or self.classes.any())
 
 
 class Ledger:
@@ -118,6 +118,11 @@ class Ledger:
         if key in self._quarantined:
             self._quarantined.discard(key)
             change.quarantined_reports -= header.report_count
+
+    def reclassify(self, header: Header, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """A stored batch's values have other verdicts than before."""
+        change = self._changes[stream_of(header)]
+        change.classes = change.classes + verdict_class_counts(after) - verdict_class_counts(before)
 
     def count_quarantined(self, header: Header) -> None:
         """A batch that could not be validated is kept as bytes."""

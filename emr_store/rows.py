@@ -260,11 +260,16 @@ def _values(rows: CopyRows, lot: Lot, group: Group) -> None:
             rows.null()
 
 
-def report_rows(lot: Lot) -> bytes:
-    """Binary COPY of all but the waveforms into `report`, columns in the table's order."""
+def report_rows(lot: Lot, reports: _Array | None = None) -> bytes:
+    """Binary COPY of these reports (None: all), but the waveforms, into `report`, columns in the table's order."""
     out: list[bytes] = [COPY_HEAD]
+    left_out = lot.table.kind == Kind.WAVEFORM
+    if reports is not None:
+        others = np.ones(len(lot.table), bool)
+        others[reports] = False
+        left_out |= others
     for whole in lot.groups:
-        group = whole.without(lot.table.kind == Kind.WAVEFORM)
+        group = whole.without(left_out)
         i = group.reports
         if not len(i):
             continue
@@ -426,11 +431,20 @@ def put(conn: psycopg.Connection, lot: Lot) -> None:
     exact = chartable(lot)
     exact = exact[~lot.in_superset[exact]]
     if len(exact):
-        stored_at_us = transaction_at_us(conn)
-        forward = newest(lot, exact, stored_at_us)
-        copy(conn, "latest_in", latest_rows(lot, forward, stored_at_us))
-        conn.execute(_LATEST_SQL)
+        put_latest(conn, lot, exact, transaction_at_us(conn))
     copy(conn, "minute_touched", touched_rows(lot))
+
+
+def put_latest(conn: psycopg.Connection, lot: Lot, reports: _Array, stored_at_us: int) -> None:
+    """Move `latest` forward by these reports (`chartable`), whose batches were stored at that moment; once a
+    transaction, or with `clear_latest` between."""
+    copy(conn, "latest_in", latest_rows(lot, newest(lot, reports, stored_at_us), stored_at_us))
+    conn.execute(_LATEST_SQL)
+
+
+def clear_latest(conn: psycopg.Connection) -> None:
+    """Forget what `put_latest` was given in this transaction."""
+    conn.execute("DELETE FROM latest_in")
 
 
 def transaction_at_us(conn: psycopg.Connection) -> int:

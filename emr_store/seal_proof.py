@@ -12,7 +12,7 @@ from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Verificat
 from evidence.block_seal import read_seal, validation_leaf
 from evidence.tree import leaf_hash
 from evidence.verification import KeyRing, check_seal
-from schemas.block import ReportFlag
+from schemas.block import CONTEXT_FLAGS, ReportFlag
 from schemas.errors import LayoutError
 
 _FETCH = 2000
@@ -119,8 +119,7 @@ def _check_entries(conn: psycopg.Connection, first_seal: int, result: Verificati
         result.add(f"seal {seal}", "it waits for its place in the log, and is gone")
 
 
-# What a batch's flags say of when it came, not of what it holds: each is on all reports of a batch, or on none.
-CONTEXT_MASK = np.uint16(ReportFlag.GAP | ReportFlag.EXPIRED_KEY)
+CONTEXT_MASK = np.uint16(CONTEXT_FLAGS)
 _OTHER_CONTEXTS = [
     np.uint16(gap | expired) for gap in (0, ReportFlag.GAP) for expired in (0, ReportFlag.EXPIRED_KEY) if gap | expired
 ]
@@ -158,7 +157,8 @@ def check_accounted(
     places.close(NUMBER_MAX)
     without = conn.execute(
         "SELECT seal, octet_length(leaves) FROM seal s WHERE seal >= %(first)s"
-        " AND NOT EXISTS (SELECT FROM batch b WHERE b.seal = s.seal AND b.seal >= %(first)s)",
+        " AND NOT EXISTS (SELECT FROM batch b WHERE b.seal = s.seal AND b.seal >= %(first)s)"
+        " AND NOT EXISTS (SELECT FROM batch_validation v WHERE v.seal = s.seal AND v.seal >= %(first)s)",
         {"first": first_seal},
     )
     open_places = {seal: set(range(size // _HASH_BYTES)) for seal, size in without.fetchall()} | places.open

@@ -24,6 +24,7 @@ from schemas.report import Kind
 
 _Array = NDArray[Any]
 EXACT_LISTS_MAX = 4  # of a device: as many rows it may have in `latest`, which pages read
+SHARED_MAX = 1.5  # so many times its own channels a device's list may have, so that it shares one with others
 _LOCK = 0x76_77_73_73  # one transaction at a time makes supersets: what it reads of them stays so until it commits
 _TO_BE_MADE = -1
 
@@ -89,7 +90,7 @@ class Supersets:
         channels = lot.channel_lists.channels
         ids = [self._list_ids.setdefault(listed, len(self._list_ids)) for listed in channels]
         pairs = lot.device[exact] << 32 | np.array([*ids, 0], np.int64)[lot.channel_lists.which[exact]]
-        new = set(pairs.tolist()) - self._seen
+        new = set(np.unique(pairs).tolist()) - self._seen
         if not new:
             return set()
         by_id = dict(zip(ids, channels, strict=True))
@@ -103,7 +104,7 @@ class Supersets:
     def _longer(self, lot: Lot, changing: Iterable[int]) -> dict[int, bytes]:
         """The list of all channels that each of these devices has sent, in these reports or before.
 
-        In one order of channels, so that devices of one model share a list.
+        In one order of channels, and with a few that others of its model have sent: such devices share a list.
         """
         self._conn.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         self._read_supersets(list(changing))  # another writer may have made a longer one
@@ -116,9 +117,9 @@ class Supersets:
         for device, sent in lists.items():
             counts: Counter[bytes] = Counter()
             for listed in (*sent, self._channels.get(self._superset_of[device], b"")):
-                counts |= Counter(listed[i : i + CHANNEL_BYTES] for i in range(0, len(listed), CHANNEL_BYTES))
+                counts |= _counts(listed)
             longer[device] = b"".join(sorted(counts.elements()))
-        return longer
+        return shared(longer, self._channels.values())
 
     def _adopted(self, lot: Lot, longer: dict[int, bytes]) -> Lot:
         """The reports of these devices under their new supersets."""
@@ -144,6 +145,21 @@ class Supersets:
         if self._uncommitted:
             for known in (self._superset_of, self._channels, self._lists_of, self._seen, self._uncommitted):
                 known.clear()
+
+
+def shared(longer: dict[int, bytes], known: Iterable[bytes]) -> dict[int, bytes]:
+    """For each device the longest of all these lists and the known ones that has its channels, and not many more."""
+    candidates = sorted({*longer.values(), *known}, key=len, reverse=True)
+    counts = [(_counts(listed), listed) for listed in candidates]
+    found = {}
+    for listed in set(longer.values()):
+        own, most = _counts(listed), len(listed) * SHARED_MAX
+        found[listed] = next(other for of_other, other in counts if len(other) <= most and own <= of_other)
+    return {device: found[listed] for device, listed in longer.items()}
+
+
+def _counts(listed: bytes) -> Counter[bytes]:
+    return Counter(listed[i : i + CHANNEL_BYTES] for i in range(0, len(listed), CHANNEL_BYTES))
 
 
 _SUPERSETS_SQL = (

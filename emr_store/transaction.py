@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from emr_store import batches, dead_letters, device_state, latest_by_channel, outbox, rows, sequences
+from emr_store import batches, dead_letters, device_state, outbox, rows, sequences
 from emr_store.channel_sets import ChannelSets
 from emr_store.devices import Devices, note_events
+from emr_store.latest_by_channel import LatestByChannel
 from emr_store.ledger import Ledger
 from emr_store.partitions import Partitions
 from emr_store.signed_block import BlockBatch, SignedBlock, batches_of
@@ -42,6 +43,7 @@ class Writer:
         self._devices = Devices(conn)
         self._channel_sets = ChannelSets(conn)
         self._supersets = Supersets(conn, self._channel_sets)
+        self._latest_by_channel = LatestByChannel(conn)
         self._partitions: Partitions | None = None
 
     def close(self) -> None:
@@ -54,7 +56,7 @@ class Writer:
             self._partitions = Partitions.of(self._conn)
             self._conn.execute("SET synchronous_commit = on")
             rows.prepare(self._conn)
-            latest_by_channel.prepare(self._conn)
+            self._latest_by_channel.prepare()
         try:
             with self._conn.transaction():
                 written = self._transaction(batches_of(blocks), letters, self._partitions)
@@ -62,6 +64,7 @@ class Writer:
             self._devices.rolled_back()
             self._channel_sets.rolled_back()
             self._supersets.rolled_back()
+            self._latest_by_channel.rolled_back()
             raise
         self._devices.committed()
         self._channel_sets.committed()
@@ -93,7 +96,7 @@ class Writer:
         lot = self._supersets.assign(lot)
         partitions.ensure(self._conn, lot.observed_at_us)
         rows.put(self._conn, lot)
-        latest_by_channel.put(self._conn, lot)
+        self._latest_by_channel.put(lot)
         sequences.note(self._conn, lot, batches.of_reports(numbered, [batch.header.spool for batch in new]))
         device_state.write(self._conn, lot)
         note_events(self._conn, lot, batches.of_reports(numbered, [batch.header.edge for batch in new]))

@@ -29,6 +29,7 @@ ACT_MAGIC = b"VWACT\x00\x00\x01"
 LEAF_BYTES_MAX = 0xFFFF  # an entry of C2SP `tlog-tiles` has a length of two bytes
 ACT_BYTES_MAX = LEAF_BYTES_MAX - statement.size(0)
 LOG_BEGIN = "log.begin"
+MAPPING_CHANGE = "mapping.change"
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

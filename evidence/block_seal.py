@@ -6,7 +6,7 @@
     8      signed_at, microseconds
     32     root of a tree (RFC 9162) over the batches: `validation_leaf` of each, in their order
     32     hash of the nomenclature
-    32     `travel_hash`: what travels beside the batches
+    32     `travel_hash`: what travels beside the batches; zeros where an act is named: nothing travelled
     32     id of the act that made stored batches be validated again; zeros: none, they had just come
 
 One batch's leaf and its path show what was said of its values, without the rest of the block. The travel hash is for
@@ -31,6 +31,7 @@ SEAL_MAGIC = b"VWSEAL\x00\x02"
 _BODY = struct.Struct("<I4xq32s32s32s32s")
 SEAL_BYTES = statement.size(_BODY.size)
 NO_ACT = bytes(32)
+NO_TRAVEL = bytes(32)
 _TRAVEL_TAG = b"VWTRAVEL"
 
 

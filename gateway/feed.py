@@ -65,9 +65,10 @@ class Feed:
                         if away:
                             _log.info("store is read again")
                         away = False
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001  a reader that ends leaves every page without news
                 if not away:
-                    _log.warning("store cannot be read", error=type(error).__name__)
+                    odd = not isinstance(error, StoreError)
+                    _log.warning("store cannot be read", error=type(error).__name__, exc_info=odd)
                 away = True
                 self._ended.wait(EVERY_S)
 

@@ -29,6 +29,10 @@ REPORT_ADDS_BYTES = 2  # flags
 RECORD_ADDS_BYTES = 1 + 8  # verdict and value
 _HEAD = struct.Struct("<8s32sqIIII")  # magic · nomenclature hash · validated_at · batches, reports, records · zeros
 BLOCK_HEAD_BYTES = _HEAD.size
+# Flags, verdicts and values of the largest batch.
+VALIDATION_BYTES_MAX = REPORT_ADDS_BYTES * layout.REPORTS_MAX + RECORD_ADDS_BYTES * (
+    layout.PLAIN_BYTES_MAX // layout.RECORD.itemsize + layout.RECORDS_PER_REPORT_MAX
+)
 
 
 class Verdict(IntEnum):
@@ -68,6 +72,10 @@ class ReportFlag(IntFlag):
     DOUBTFUL_TIME = 32  # a stated time could not be read: observed_at is the next readable one
     EXPIRED_KEY = 64  # its edge's key had expired when it came, and had not yet when the batch was made
     FILED_AT_RECEIPT = 128  # observed at a moment that no clock can mean: filed under its receipt (schemas/filed_at.py)
+
+
+# What a batch's flags say of when it came, not of what it holds: each is on all reports of a batch, or on none.
+CONTEXT_FLAGS = ReportFlag.GAP | ReportFlag.EXPIRED_KEY
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ from stream_processors.storing import Store
 
 BROKER_WAIT_S = 1.0
 EXIT_STALLED = 70
+# A writer's thread waits for the interpreter's lock after each answer of the database; by default up to 5 ms.
+SWITCH_S = 0.0005
 _log = structlog.get_logger("processors")
 
 
@@ -97,6 +99,7 @@ def _store_worker(
             background.note_platform_key(where, key),
             background.make_partitions(where),
             background.summarise(where),
+            background.validate_anew(where, key),
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
             background.note_limits(where, config.limits),
             attribute.keep_attributing(where, config),
@@ -110,6 +113,7 @@ def main(arguments: Sequence[str]) -> None:
     name, path, *lanes = arguments
     config = configuration.load(Path(path), ProcessorsConfig)
     logs.set_up()
+    sys.setswitchinterval(SWITCH_S)
     if config.metrics_port:
         metrics.serve(config.metrics_port + APPS.index(name), ready=lambda: list(stage.waits.values()))
     built = worker(name, config, [Lane[n.upper()] for n in lanes] or list(Lane))

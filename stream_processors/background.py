@@ -11,20 +11,24 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from emr_store import acts, log, minutes, outbox, partitions, registry, retention, sequences
+from emr_store import acts, log, mapping_acts, minutes, outbox, partitions, registry, retention, sequences
 from emr_store.connect import StoreError, current_incarnation_async, open_store, open_store_async
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
+from emr_store.revalidation import Revalidation
 from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptedBatch, ReceiptOutcome
 from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
 from schemas.errors import VitalwireError
 from stream_processors.config import LimitConfig
+from stream_processors.mapping import remap
 from stream_processors.stage import Output, Send, first_line, waits
+from stream_processors.validate import validate_stored
 
 OUTBOX_ROWS = 5000  # signed and sent at once
 SEAL_EVERY_S = 0.5
+VALIDATE_ANEW_EVERY_S = 5.0
 AGAIN_S = 1.0
 LOG_WAITS = "the log waits"  # in `waits`
 _log = structlog.get_logger("background")
@@ -148,6 +152,28 @@ async def keep_sealing(conninfo: str, site: str, key: SigningKey) -> None:
             waits[LOG_WAITS] = f"{LOG_WAITS}: {detail if isinstance(error, VitalwireError) else type(error).__name__}"
             _log.warning("the log waits", error=type(error).__name__, detail=detail)
         await asyncio.sleep(SEAL_EVERY_S)
+
+
+async def validate_anew(conninfo: str, key: SigningKey) -> None:
+    """Mapping acts that wait: stored batches get a new seal, and rows that say what it says. Every five seconds."""
+
+    def work() -> None:
+        with open_store(conninfo) as conn:
+            act = mapping_acts.oldest_waiting(conn)
+            if act is None:
+                return
+            working = Revalidation(conn, key=key, remap=remap, revalidate=validate_stored, clock_us=now_us)
+            while working.work():
+                pass
+            _log.info("mapping act done", act=act.act_id.hex())
+
+    while True:
+        try:
+            await asyncio.to_thread(work)
+        except Exception as error:  # noqa: BLE001  as above
+            detail = str(error) if isinstance(error, VitalwireError) else first_line(error)
+            _log.warning("mapping acts wait", error=type(error).__name__, detail=detail)
+        await asyncio.sleep(VALIDATE_ANEW_EVERY_S)
 
 
 async def summarise(conninfo: str) -> None:

@@ -40,6 +40,7 @@ from schemas.report import (
     device_id,
 )
 from schemas.transition import Condition, ConditionKind, Side, Transition, TransitionKind
+from stream_processors.mapping import remap
 from stream_processors.validate import judge
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, report, sealed
 from tests.storing import Store
@@ -197,4 +198,4 @@ def copy_of(address: str) -> Iterator[str]:
 def verify(store: str | psycopg.Connection, trust: Trust | None = None, **scope: Any) -> Verification:
     """All steps, validation computed again."""
     with nullcontext(store) if isinstance(store, psycopg.Connection) else open_store(store) as conn:
-        return proof.verify(conn, trust=trust, revalidate=revalidate, **scope)
+        return proof.verify(conn, trust=trust, revalidate=revalidate, remap=remap, **scope)

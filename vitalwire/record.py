@@ -1,4 +1,4 @@
-"""Commands that look at the record: latest, ledger, dead, mapping, migrate."""
+"""Commands that look at the record: latest, ledger, dead, migrate."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from adapters.site import unmapped_lines
-from emr_store import channels, conservation, dead_letters, events, roles
+from emr_store import conservation, dead_letters, events, roles
 from emr_store.acts import this_user
 from emr_store.connect import StoreError, one_moment, open_store, server_of
 from emr_store.latest import LatestValue, channel_labels
@@ -138,7 +137,7 @@ def migrate(database: Database = "") -> None:
         console.print(cell(problem), markup=False)
 
 
-def since_moment(text: str) -> datetime:
+def since_moment(text: str, option: str = "--since") -> datetime:
     """An instant, or a span back from now; raises VitalwireError."""
     try:
         if span := re.fullmatch(r"([0-9]+)(s|m|min|h|d)", text):
@@ -147,7 +146,7 @@ def since_moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         return moment if moment.tzinfo else moment.astimezone()
     except (ValueError, OverflowError):
-        raise VitalwireError(f"--since {text!r} is neither an instant (2026-11-24T10:00Z) nor a span (24h)") from None
+        raise VitalwireError(f"{option} {text!r} is neither an instant (2026-11-24T10:00Z) nor a span (24h)") from None
 
 
 dead = typer.Typer(help="Batches that could not be judged: kept with reason and bytes.", no_args_is_help=True)
@@ -198,30 +197,3 @@ def dead_replay(
         topic = publish_again(kafka, item.topic, message, kafka_ca, kafka_cert, kafka_key, insecure=insecure)
         dead_letters.mark_replayed(conn, number, author=this_user(why))
     console.print(f"given to {topic} again; see `vitalwire ledger`")
-
-
-mapping = typer.Typer(help="What senders call things by.", no_args_is_help=True)
-
-
-@mapping.command("unmapped")
-def mapping_unmapped(database: Database = "") -> None:
-    """What has no code yet, as rows to paste into the site's mapping file: vitalwire mapping unmapped >> site.toml.
-
-    An identifier that comes with several texts is a row for each. No row has a unit that its sender states.
-    """
-    with connect(database) as conn:
-        found = channels.unmapped(conn)
-    rows = unmapped_lines(((u.system, u.code, u.unit) for u in found), "")
-    alike: dict[tuple[str, str], list[channels.Unmapped]] = {}
-    for u in found:  # a ward's monitors call a thing the same: one entry serves them all
-        alike.setdefault((u.system, u.code), []).append(u)
-    for thing, of in alike.items():
-        senders = list(dict.fromkeys(str(u.claim or u.device) for u in of))
-        more = f" and {len(senders) - 1} more" if len(senders) > 1 else ""
-        units = ", ".join(dict.fromkeys(u.unit for u in of if u.unit))
-        example = f"{of[0].example[:40]!r}" + (f" in {units}" if units else "")
-        said = f"# {sum(u.times for u in of)} times, e.g. {example}, from {senders[0]}{more}"
-        console.print(cell(said), markup=False, soft_wrap=True)
-        console.print(rows[thing], markup=False, soft_wrap=True)
-    if not found:
-        console.print("# everything that came has a code")

@@ -16,6 +16,7 @@ from evidence.verification import OutsideCheckpoint, Trust
 from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
 from runtime.keys import read_public
 from schemas.batch import Table
+from stream_processors.mapping import remap
 from stream_processors.validate import judge
 from vitalwire.output import as_json, cell, console
 from vitalwire.record import Database, Json, connect, since_moment
@@ -39,6 +40,8 @@ SENTENCES = (
     ("batches", "{batches} batches: the key of a registered edge signed each, and each stands in its seal, with"
      " {reports} reports of {values} records"),
     ("validated again", "{validated again} records: validation of their bytes, done again, gives what was signed"),
+    ("validated anew", "{validated anew} batches were validated anew, by acts in the log; what was signed of them"
+     " before is kept and still holds"),
     ("report", "{report} rows of reports: every column is what their batch says"),
     ("erased", "{erased} of them say that a patient's name was erased, and nothing else than their batch"),
     ("waveform", "{waveform} stretches of waves point to what their batch says"),
@@ -85,7 +88,8 @@ def verify(
         def show(what: str, done: int, of: int | None) -> None:
             progress.update(bar, description=f"{done:,}{f' of {of:,}' if of else ''} {what}")
 
-        result = proof.verify(conn, moment, trust=believed, after=after, revalidate=validate_again, on_progress=show)
+        result = proof.verify(conn, moment, trust=believed, after=after, revalidate=validate_again, remap=remap,
+                              on_progress=show)  # fmt: skip
     if json:
         as_json({
             "holds": not result.findings,

@@ -100,6 +100,28 @@ CREATE TABLE batch_body_2_0 PARTITION OF batch_body_2 FOR VALUES FROM (0) TO (16
 CREATE TABLE batch_body_3_0 PARTITION OF batch_body_3 FOR VALUES FROM (0) TO (16777216);
 CREATE TABLE batch_body_4_0 PARTITION OF batch_body_4 FOR VALUES FROM (0) TO (16777216);
 
+-- What an act (mapping.change) made of a stored batch: validated anew, under a seal of its own. `batch` and `batch_body`
+-- keep what was said first; `report` and `latest` show what the newest of these says, the one with the highest seal.
+CREATE TABLE batch_validation (
+    batch      bigint NOT NULL,
+    seal       bigint NOT NULL,
+    seal_index int4 NOT NULL,                   -- its place among the batches of its seal, from 0
+    act_id     bytea NOT NULL,
+    validation bytea STORAGE EXTERNAL,          -- as in batch_body; null: retention took it with the batch's bytes
+    PRIMARY KEY (batch, seal)
+);
+CREATE INDEX batch_validation_seal ON batch_validation (seal);
+
+-- How far the processors are with each mapping act.
+CREATE TABLE mapping_work (
+    act_id     bytea PRIMARY KEY,
+    next_batch bigint NOT NULL DEFAULT 0,       -- all before it are done
+    last_batch bigint NOT NULL,                 -- the newest number when the act was recorded: what comes later is not meant
+    batches    int8 NOT NULL DEFAULT 0,         -- validated anew
+    records    int8 NOT NULL DEFAULT 0,         -- of them, that came out otherwise than before
+    done_at    timestamptz
+);
+
 -- The log (RFC 9162): a leaf a seal and a leaf an act of a person; one log an incarnation of the store.
 
 CREATE TABLE act (
@@ -226,6 +248,7 @@ CREATE TABLE superset (
 CREATE TABLE latest_by_channel (
     device      int PRIMARY KEY,
     channel_set int NOT NULL,
+    writer      int8 NOT NULL,                  -- the connection that wrote it last: it knows what it wrote
     changed_at  timestamptz NOT NULL,           -- the newest stored_at
     observed_at timestamptz[] NOT NULL,
     received_at timestamptz[] NOT NULL,
@@ -486,6 +509,22 @@ BEGIN
     END IF;
 END $$;
 
+-- Take these reports of a batch out of `report`, to be put there anew, in the transaction that validates the batch anew and
+-- in no other: writers have no right to delete them. Those whose rows were there, and the lists of channels they named.
+CREATE FUNCTION take_reports(of_batch bigint, leaves int4[], since timestamptz, until timestamptz)
+RETURNS TABLE (leaf int4, channel_set int4, in_superset boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM batch_validation v
+                   WHERE v.batch = of_batch AND v.xmin = pg_current_xact_id()::xid) THEN
+        RAISE EXCEPTION 'batch % is not validated anew by this transaction', of_batch
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY DELETE FROM report r
+    WHERE r.batch = of_batch AND r.leaf = ANY(leaves) AND r.observed_at >= since AND r.observed_at <= until
+    RETURNING r.leaf, r.channel_set, r.channel_index IS NOT NULL;
+END $$;
+
 -- What may be dropped is dropped by functions of the owner: who runs retention has no right to a row.
 
 -- The partitions and chunks of the tables that go by moments. Their bounds are text: a clock may say a year before 1.
@@ -575,6 +614,8 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('TRUNCATE %I', name);
+    UPDATE batch_validation v SET validation = NULL FROM batch b
+    WHERE b.batch = v.batch AND b.lane = of_lane AND v.batch >= first AND v.batch < after;
     INSERT INTO dropped_body VALUES (of_lane, first, after, stored.since, stored.until)
     ON CONFLICT (lane, first_batch) DO UPDATE SET dropped_at = excluded.dropped_at;
     RETURN true;

@@ -47,12 +47,13 @@ function rowsOf(part, v) {
 }
 
 function wayOf(v, origin) {
+  const sealedAnew = origin?.earlier_seals ? words.sealedAnew(origin.earlier_seals) : "";
   const after = ms => `${stamp(ms, true)} (${ms < v.received ? "−" : "+"}${Math.abs(ms - v.received)} ms)`;
   return [
     [words.flags, words.flagWords.filter((_, i) => v.flags & 1 << i)],
     [words.observed, [after(v.observed)]],
     [words.received, [stamp(v.received, true)]],
-    [words.signed, [origin ? after(origin.signed_ms) : words.storeAway]],
+    [words.signed, origin ? [after(origin.signed_ms), sealedAnew] : [words.storeAway]],
     [words.storedAt, [after(v.stored)]],
     [words.edge, origin ? [origin.edge, words.number(words.lanes[origin.lane], origin.batch_no)] : []],
     [words.batch, [v.batch_id]],

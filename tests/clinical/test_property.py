@@ -11,8 +11,9 @@ from itertools import groupby, pairwise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clinical.association import Association
 from clinical.attribution import Whose, attribute
-from clinical.device import Association, Device, DeviceBed, PidClaim
+from clinical.device import Device, DeviceBed, PidClaim
 from clinical.facts import AdtFact
 from clinical.identity import PidTrust
 from clinical.patient_numbers import PatientNumbers
@@ -123,6 +124,24 @@ def test_stays_are_those_of_the_naive_replay(said: list[Said], seed: int) -> Non
     by_time = compute_stays(facts_of(said), patient_links(facts_of(said)), encounter_links(facts_of(said)))
     assert computed.stays == by_time.stays
     assert computed.items == by_time.items
+
+
+@given(said=stories())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_patient_s_encounters_need_no_other_patient_s_facts(said: list[Said]) -> None:
+    """But the other group of a swap. So a new fact costs what its patient's facts cost."""
+    facts = facts_of(said)
+    links = patient_links(facts), encounter_links(facts)
+    whole = compute_stays(facts, *links)
+    for patient in {links[0].find(made.patients[0]) for made in facts}:
+        own = [made for made in facts if links[0].find(made.patients[0]) == patient]
+        swapped = {made.digest for made in own if made.groups == 2}
+        needed = own + [made for made in facts if made.digest in swapped and made not in own]
+        wanted = {made.encounter for made in own if made.encounter is not None}
+        part = compute_stays(needed, *links, only=wanted)
+        assert part.stays == [stay for stay in whole.stays if stay.encounter in wanted]
+        assert part.encounters == {key: whole.encounters[key] for key in wanted if key in whole.encounters}
+        assert part.items == [item for item in whole.items if item.subject in wanted]
 
 
 @st.composite

@@ -126,6 +126,15 @@ def test_the_newest_offset_of_an_edges_clock_is_kept(store: Store) -> None:
     assert clock_offset_ms('{"clock_offset_ms": "soon"}') is None
 
 
+def test_a_clock_that_was_put_right_is_said_to_be_right(store: Store) -> None:
+    hour_us, now_us = 3600 * SECOND, int(datetime.now(UTC).timestamp()) * SECOND
+    ahead = f"edge:{UUID(bytes=EDGE)}"
+    store.say(event(ahead, "counts", '{"clock_offset_ms": 3600000}', now_us + hour_us))
+    store.rows("UPDATE edge_clock SET at = at - interval '10 s' RETURNING 1")  # the counts are said every ten seconds
+    store.say(event(ahead, "counts", '{"clock_offset_ms": 0.5}', now_us))
+    assert store.rows("SELECT offset_ms FROM edge_clock") == [(0.5,)]
+
+
 def test_a_value_says_its_bound_its_marks_and_its_words(store: Store) -> None:
     records = [
         Record(SPO2, PERCENT, 1, RecordKind.BOUND, mantissa=70, marks=Mark.LESS | Mark.OR_EQUAL | Mark.AMBIGUOUS,

@@ -36,7 +36,7 @@ def test_a_latest_value_names_its_verdict_its_bed_and_its_origin(store: Store) -
     assert (value.verdict, value.leaf) == (Verdict.DOUBTFUL_RANGE, 0)
     assert where == {
         "batch_no": 2, "batch_id": value.batch_id.hex(), "edge": f"box {UUID(bytes=EDGE)}", "lane": "live",
-        "signed_ms": NOW_US // 1000, "position": None,
+        "signed_ms": NOW_US // 1000, "position": None, "earlier_seals": 0,
     }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ INSERTS = {
     "report": "INSERT INTO report VALUES (now(), now(), 1, 1, 1, 0, 1, 1, 0, '{}')",
     "batch": "INSERT INTO batch VALUES (1, gen_random_uuid(), gen_random_uuid(), 1, 1, 'b', 1, 0, now(), 1, 1)",
     "batch_body": "INSERT INTO batch_body VALUES (1, 1, 'b', 'v')",
+    "batch_validation": "INSERT INTO batch_validation VALUES (1, 1, 0, 'a', 'v')",
     "seal": "INSERT INTO seal (statement, leaves, signed_at) VALUES ('s', 'l', now())",
     "act": f"INSERT INTO act VALUES ('a', 'device.move', '{BODY}', NULL, now())",
     "log_entry": "INSERT INTO log_entry VALUES ('i', 0, 1, NULL, 'h')",
@@ -32,8 +33,8 @@ INSERTS = {
 }
 
 COLUMNS = {
-    "report": "value", "batch": "batch_id", "batch_body": "sealed", "seal": "leaves", "act": "body",
-    "log_entry": "leaf_hash", "checkpoint": "note", "alert_transition": "statement",
+    "report": "value", "batch": "batch_id", "batch_body": "sealed", "batch_validation": "validation",
+    "seal": "leaves", "act": "body", "log_entry": "leaf_hash", "checkpoint": "note", "alert_transition": "statement",
 }  # fmt: skip
 
 
@@ -99,6 +100,7 @@ def test_the_writer_adds_to_what_is_signed_and_never_changes_it(store: str, logi
             assert refused(conn, f"DELETE FROM {table}"), table
             assert refused(conn, f"TRUNCATE {table} CASCADE"), table
             assert refused(conn, f"DROP TABLE {table} CASCADE"), table
+        assert refused(conn, "SELECT take_reports(1, '{0}', '-infinity', 'infinity')")
         for table in ("report", "batch_body", "seal"):
             conn.execute(INSERTS[table].replace("(1, 1, 'b', 'v')", "(1, 2, 'b', 'v')").encode())
         conn.execute("INSERT INTO ledger (edge, spool, lane) VALUES (gen_random_uuid(), gen_random_uuid(), 1)")

@@ -10,9 +10,10 @@ import numpy as np
 import psycopg
 import pytest
 
+from emr_store import minutes
 from emr_store.channel_index import channel_index, channel_index_of_list, earlier_equal
 from emr_store.latest import Changes, channel_sets, device_ids, latest
-from emr_store.supersets import EXACT_LISTS_MAX
+from emr_store.supersets import EXACT_LISTS_MAX, shared
 from emr_store.transaction import Writer
 from schemas.batch import table_of
 from schemas.report import AsSent, Mark, Record, RecordKind, Report, Validity, device_id
@@ -138,7 +139,10 @@ class Screen:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_subsets_devices_send_each_value_is_kept_and_the_newest_is_shown(ward: Ward, seed: int) -> None:
+def test_whatever_subsets_devices_send_each_value_is_kept_and_the_newest_is_shown(
+    ward: Ward, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(minutes, "WIDE", (100, 3)[seed % 2])
     random = np.random.default_rng(seed)
     everything: list[Report] = []
     screen = Screen()
@@ -169,8 +173,9 @@ def test_whatever_subsets_devices_send_each_value_is_kept_and_the_newest_is_show
     assert isinstance(rows_max, int)
     assert rows_max <= EXACT_LISTS_MAX
     assert minutes_kept(ward) == minutes_of_rows(ward)
-    lists = ward.rows("SELECT device, minute, count(*) FROM report_minute GROUP BY 1, 2")
-    assert max(n for _, _, n in lists) <= EXACT_LISTS_MAX + 4  # type: ignore[type-var]  # a row a list, or of a version
+    # A row a list, or a version of the superset.
+    many = f"SELECT FROM report_minute GROUP BY device, minute HAVING count(*) > {EXACT_LISTS_MAX} + 4"
+    assert ward.rows(many) == []
 
 
 def minutes_kept(ward: Ward) -> list[tuple[Any, ...]]:
@@ -362,7 +367,7 @@ def test_the_index_of_a_record_is_that_of_its_channel_in_its_own_list(equal: boo
         number = int(random.choice([0, 1, 2, 5]))
         sent = [pool[i] for i in random.integers(12, size=random.integers(1, 9))]
         sent = sent if equal else list(dict.fromkeys(sent))
-        reports.append(report(records=[Record(*channel, mantissa=1) for channel in sent]))
+        reports.append(report(records=[Record(code, unit, channel=number, mantissa=1) for code, unit, number in sent]))
         superset.append(number)
         for i, channel in enumerate(sent):
             places = [place for place, listed in enumerate(lists.get(number, []), 1) if listed == channel]
@@ -372,3 +377,13 @@ def test_the_index_of_a_record_is_that_of_its_channel_in_its_own_list(equal: boo
     found = channel_index(table_of(leaves(reports)), np.array(superset), channels)
     assert found.tolist() == expected
     assert 0 in expected
+
+
+def test_devices_share_the_longest_list_that_has_few_channels_more() -> None:
+    def listed(*numbers: int) -> bytes:
+        return b"".join(bytes([n]) * 12 for n in numbers)
+
+    six, other, small = listed(1, 2, 3, 4, 5, 6), listed(1, 2, 3, 4, 7), listed(1, 2)
+    assert shared({1: six, 2: listed(1, 3, 4, 5), 3: other, 4: small}, ()) == {1: six, 2: six, 3: other, 4: small}
+    assert shared({5: listed(1, 1)}, [listed(1, 2, 3)]) == {5: listed(1, 1)}  # it sends two equal ones
+    assert shared({5: listed(1, 3)}, [listed(1, 2, 3), small]) == {5: listed(1, 2, 3)}

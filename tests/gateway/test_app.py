@@ -409,3 +409,20 @@ def test_it_listens_on_loopback_alone_and_a_port_in_use_is_one_line() -> None:
         assert host == "127.0.0.1"
         with pytest.raises(UserError, match=f"127.0.0.1:{port}: .*choose another --port"):
             _listen(port)
+
+
+def test_a_row_that_cannot_be_read_does_not_end_the_reader(
+    ward: Ward, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failures = pages_ward.Ward.read, [KeyError("a row of another kind")]
+
+    def odd(self: pages_ward.Ward, number: int, *, whole: bool) -> Picture:
+        if failures:
+            raise failures.pop()
+        return read(self, number, whole=whole)
+
+    monkeypatch.setattr(pages_ward.Ward, "read", odd)
+    ward.say("bed-01", HR="60")
+    ward.store()
+    assert first_picture(page)["beds"]
+    assert not failures

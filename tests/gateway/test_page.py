@@ -13,18 +13,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.block import ReportFlag, Verdict
 from schemas.report import (
     Alarm,
     AlarmPriority,
     ChannelWords,
     Kind,
-    Lane,
     Mark,
     Record,
     RecordKind,
-    Validity,
-    device_id,
 )
 from tests.gateway.ward import Page, Ward
 
@@ -213,19 +209,6 @@ def test_a_ward_at_one_glance(ward: Ward, look: Look) -> None:
     expect(tab.locator(".bed.high")).to_have_count(0)
 
 
-def test_what_opened_late_is_shown_and_spoken_once_it_is_confirmed(ward: Ward, look: Look) -> None:
-    ward.say("n10:1", SpO2="85")
-    ward.store()
-    ward.adopt("n10:1", "ICU-01", "")
-    ward.alarm("n10:1", "SpO2", "SpO2 85 < 90, 12 min old", "high", late=True)
-    tab = look()
-    expect(tab.locator(".bed.high")).to_have_count(1)
-    expect(tab.locator(".alert").first).to_contain_text("12 min old")
-    expect(tab.locator("#said")).to_have_text("")
-    ward.alarm("n10:1", "SpO2", "SpO2 84 < 90", "high", confirmed=True)
-    expect(tab.locator("#said")).to_have_text("ICU-01: SpO2 84 < 90")
-
-
 TEMP, DEGC, SPO2, PERCENT = 150344, 268192, 150456, 262688
 T1, T2 = ChannelWords(label="T1"), ChannelWords(label="T2")
 
@@ -325,63 +308,6 @@ def test_a_value_is_followed_to_its_batch_by_keyboard(ward: Ward, look: Look) ->
         ["device", *["NIBP-S", "code", "NIBP-D", "code", "NIBP-M", "code"], "measured", "received by the edge",
          "judged and sealed", "stored", "edge", "batch", "leaf", "log"]
     )  # fmt: skip
-
-
-def test_what_opened_late_does_not_flash_and_stands_behind_what_is_fresh(ward: Ward, look: Look) -> None:
-    for bed in (1, 2):
-        ward.say(f"n10:{bed}", HR="134", SpO2="85")
-    ward.store()
-    for bed in (1, 2):
-        ward.adopt(f"n10:{bed}", f"ICU-0{bed}", "")
-        ward.alarm(f"n10:{bed}", "SpO2", "SpO2 85 < 90, 12 min old", "high", late=True)
-    ward.alarm("n10:2", "HR", "HR 134 > 120", "medium")
-    tab = look()
-    flashes = "tile => getComputedStyle(tile).animationName"
-    late, both = (tab.locator(f'[data-bed="ICU-0{bed}"]') for bed in (1, 2))
-    expect(late).to_have_class("bed high late")
-    assert late.evaluate(flashes) == "none"
-    expect(both).to_have_class("bed medium")
-    assert both.evaluate(flashes) == "medium"
-    expect(both.locator(".alert b")).to_have_text(["** HR 134 > 120", "*** SpO2 85 < 90, 12 min old"])
-    ward.alarm("n10:1", "SpO2", "SpO2 85 < 90", "high", confirmed=True)
-    expect(late).to_have_class("bed high")
-    assert late.evaluate(flashes) == "high"
-
-
-def test_a_pressure_is_one_cell_whatever_its_parts_are_called(ward: Ward, look: Look) -> None:
-    """Some senders call each part by a word of its own, which is a channel of its own."""
-    sys_, dia, mean, mmhg = 150021, 150022, 150023, 266016  # MDC_PRESS_BLD_NONINV_SYS, _DIA, _MEAN
-    ward.tell("one", Kind.METRIC, Record(sys_, mmhg, 7, mantissa=138), Record(dia, mmhg, 8, mantissa=75),
-              Record(mean, mmhg, 9, mantissa=95))  # fmt: skip
-    ward.tell("two", Kind.METRIC, Record(sys_, mmhg, 7, mantissa=120), Record(dia, mmhg, 7, mantissa=80),
-              Record(sys_, mmhg, 8, mantissa=110), Record(dia, mmhg, 8, mantissa=70))  # fmt: skip
-    ward.tell("apart", Kind.METRIC, Record(sys_, mmhg, 7, mantissa=120), Record(sys_, mmhg, 8, mantissa=110),
-              Record(dia, mmhg, 9, mantissa=80))  # fmt: skip
-    ward.store()
-    tab = look()
-
-    def shown(claim: str) -> list[str]:
-        bed = tab.locator(f'[aria-label*="{device_id(claim)}"]')
-        return sorted(bed.locator(".value .number").all_inner_texts())
-
-    expect(tab.locator(".value")).to_have_count(6)
-    assert (shown("one"), shown("two"), shown("apart")) == (["138/75"], ["110/70", "120/80"], ["110", "120", "80"])
-
-
-def test_every_flag_and_verdict_has_words_in_both_languages(ward: Ward, look: Look) -> None:
-    ward.say("n10:1", HR="70")
-    ward.store()
-    tab = look()
-    for language in ("en", "zh"):
-        told = tab.evaluate(f"""async () => {{
-            const m = await import("/words.mjs");
-            m.choose("{language}");
-            const {{ flagWords, verdicts, validities, lanes }} = m.words;
-            return {{ flagWords, verdicts: Object.keys(verdicts), validities, lanes: Object.keys(lanes) }};
-        }}""")
-        assert (len(told["flagWords"]), len(told["validities"])) == (len(ReportFlag), len(Validity))
-        assert set(told["verdicts"]) == {v.name.lower() for v in Verdict if v != Verdict.NOT_A_VALUE}
-        assert set(told["lanes"]) == {lane.name.lower() for lane in Lane}
 
 
 def test_of_two_values_asked_for_the_last_is_shown(ward: Ward, look: Look) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from emr_store import acts
+from emr_store import acts, mapping_acts
 from emr_store.connect import current_incarnation, open_store
 from emr_store.migrate import migrate
 from emr_store.outbox import OutboxRow
@@ -15,6 +15,7 @@ from evidence.checkpoint import read_checkpoint
 from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptOutcome, read_receipt
 from runtime import config as configuration
 from runtime.errors import UserError
+from schemas.report import AsSent, Record
 from schemas.topics import TOPICS, receipt_partition
 from stream_processors import background, stage
 from stream_processors.config import LimitConfig, ProcessorsConfig
@@ -214,3 +215,35 @@ def test_other_alarm_limits_than_before_are_an_act_once(store: Store) -> None:
     stated = {"metric": "MDC_PULS_OXIM_SAT_O2", "low": 90.0, "high": None, "priority": "medium"}
     assert [a.details["limits"] for a in found] == [[stated], []]
     assert found[0].why == "read from the configuration at the start"
+
+
+def test_a_mapping_act_is_worked_off_and_said(store: Store) -> None:
+    store.say(report(records=[Record(mantissa=72, as_sent=AsSent("99X", "101^HR"))]))
+    row = {"metric": "MDC_ECG_HEART_RATE", "code": "101", "unit": "MDC_DIM_BEAT_PER_MIN"}
+    with store.open() as conn:
+        act_id = mapping_acts.record(conn, {"rows": [row]})
+
+    with capture_logs() as logged:
+
+        async def run() -> None:
+            await until(lambda: bool(logged))
+
+        while_it_runs(background.validate_anew(store.address, AsSigningKey(store.platform)), run())
+    assert store.rows("SELECT verdict FROM report") == [(None,)]
+    assert store.rows("SELECT act_id FROM batch_validation") == [(bytes.fromhex(act_id),)]
+    assert [(entry["event"], entry["act"]) for entry in logged] == [("mapping act done", act_id)]
+    assert store.rows("SELECT done_at IS NOT NULL FROM mapping_work") == [(True,)]
+
+
+def test_a_mapping_act_without_sense_waits_and_is_said(store: Store) -> None:
+    store.say(report(records=[Record(mantissa=72, as_sent=AsSent("99X", "101^HR"))]))
+    with store.open() as conn:
+        mapping_acts.record(conn, {"rows": 7})
+
+    with capture_logs() as logged:
+
+        async def run() -> None:
+            await until(lambda: bool(logged))
+
+        while_it_runs(background.validate_anew(store.address, AsSigningKey(store.platform)), run())
+    assert (logged[0]["event"], "says no mapping" in logged[0]["detail"]) == ("mapping acts wait", True)

@@ -66,7 +66,8 @@ def _forged_dead_letters() -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize("message", _forged_dead_letters())
+# Named, as the bytes are others in each process that collects the tests.
+@pytest.mark.parametrize("message", _forged_dead_letters(), ids=["stranger", "key-id", "longer", "outcome", "shorter"])
 def test_a_forged_dead_letter_is_refused(message: bytes) -> None:
     with pytest.raises(LayoutError):
         open_message(message, PLATFORM.public_der)

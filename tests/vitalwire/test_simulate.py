@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from schemas.errors import VitalwireError
 from vitalwire.__main__ import app
+from vitalwire.embedded.services import free_port
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,9 @@ def test_what_cannot_be_simulated_is_one_line(words: str, said: str) -> None:
     result = CliRunner().invoke(app, ["simulate", *words.split()])
     assert isinstance(result.exception, VitalwireError)
     assert str(result.exception).startswith(said)
+
+
+def test_an_admission_office_that_nobody_hears_ends_all_the_same() -> None:
+    words = f"simulate hospital 127.0.0.1:{free_port()} --seconds 0.5"
+    result = CliRunner().invoke(app, words.split())
+    assert (result.exit_code, result.stdout) == (0, "")

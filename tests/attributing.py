@@ -47,9 +47,9 @@ class Hospital:
     def __init__(self, store: Store, site: AttributionSite = SITE) -> None:
         self.store, self.site = store, site
 
-    def say(self, *groups: AdtGroup, person: Person | None = None) -> None:
+    def emit(self, *groups: AdtGroup, person: Person | None = None) -> None:
         """Store these as one batch."""
-        self.store.say(*(adt_report(group, person=person) for group in groups), lane=Lane.ADT)
+        self.store.emit(*(adt_report(group, person=person) for group in groups), lane=Lane.ADT)
 
     def attribute(self) -> list[Taken]:
         """All that waits."""
@@ -57,10 +57,10 @@ class Hospital:
             assert held
             return attribute_all(conn, self.site)
 
-    def tell(self, groups: Iterable[AdtGroup]) -> None:
+    def emit_records(self, groups: Iterable[AdtGroup]) -> None:
         """One after the other, each taken at once."""
         for group in groups:
-            self.say(group)
+            self.emit(group)
             self.attribute()
 
 

@@ -36,7 +36,7 @@ def beds(hospital: Hospital) -> list[tuple[object, ...]]:
 
 
 def test_a_fact_becomes_a_stay_and_a_later_one_ends_it(hospital: Hospital) -> None:
-    hospital.tell([group("A01", 0), group("A02", 60, bed="2"), group("A03", 90, bed="2")])
+    hospital.emit_records([group("A01", 0), group("A02", 60, bed="2"), group("A03", 90, bed="2")])
     v1 = visit_of("V1")
     assert beds(hospital) == [(v1, key("1"), us(0), us(60)), (v1, key("2"), us(60), us(90))]
     believed = hospital.store.rows("SELECT count(*), count(*) FILTER (WHERE upper_inf(recorded)) FROM encounter_bed")
@@ -48,7 +48,7 @@ def test_in_any_order_the_same_rows(hospital: Hospital) -> None:
     seen = set()
     for index, order in enumerate(itertools.islice(itertools.permutations(facts), 0, 120, 31)):
         renamed = [_of_visit(each, f"V{index + 1}") for each in order]
-        hospital.tell(renamed)
+        hospital.emit_records(renamed)
         rows = hospital.store.rows(
             "SELECT bed, valid FROM encounter_bed WHERE encounter = %s AND upper_inf(recorded) ORDER BY valid",
             visit_of(f"V{index + 1}"),
@@ -69,14 +69,14 @@ def _of_visit(each: AdtGroup, name: str) -> AdtGroup:
 
 def test_the_same_message_again_changes_nothing(hospital: Hospital) -> None:
     admission = group("A01", 0)
-    hospital.say(admission, admission)
+    hospital.emit(admission, admission)
     assert sum(taken.facts for taken in hospital.attribute()) == 1
-    hospital.say(admission)
+    hospital.emit(admission)
     assert [(t.groups, t.facts, t.rows) for t in hospital.attribute()] == [(1, 0, 0), (0, 0, 0)]
 
 
 def test_what_failed_is_taken_again(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
-    hospital.say(group("A01", 0))
+    hospital.emit(group("A01", 0))
     with monkeypatch.context() as patched:
         patched.setattr(stays, "write", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -95,37 +95,37 @@ def test_one_works_at_a_time(hospital: Hospital) -> None:
 
 
 def test_each_chunk_is_recorded_later_than_the_one_before_even_when_the_clock_was_set_back(hospital: Hospital) -> None:
-    hospital.tell([group("A01", 0)])
+    hospital.emit_records([group("A01", 0)])
     with hospital.store.open() as conn:
         conn.execute("UPDATE attribution SET recorded_at = '2099-01-01'")
-    hospital.tell([group("A02", 60, bed="2")])
+    hospital.emit_records([group("A02", 60, bed="2")])
     rows = hospital.store.rows("SELECT upper(recorded) > '2099-01-01' FROM encounter_bed WHERE NOT upper_inf(recorded)")
     assert rows == [(True,)]
 
 
 def test_names_stand_apart_from_facts(hospital: Hospital) -> None:
-    hospital.say(group("A01", 0), person=Person(family="Zhang", given="San", sex="M"))
-    hospital.say(group("A08", 5), person=Person(family="Zhang", given="Shan", sex="M"))
-    hospital.say(group("A08", 3), person=Person(family="Chang", given="San", sex="M"))
+    hospital.emit(group("A01", 0), person=Person(family="Zhang", given="San", sex="M"))
+    hospital.emit(group("A08", 5), person=Person(family="Zhang", given="Shan", sex="M"))
+    hospital.emit(group("A08", 3), person=Person(family="Chang", given="San", sex="M"))
     hospital.attribute()
     assert hospital.store.rows("SELECT patient, family, given FROM patient_person") == [("P1^HOSP^MR", "Zhang", "Shan")]
     assert not any("Zhang" in str(row) for row in hospital.store.rows("SELECT * FROM adt_fact"))
 
 
 def test_questions_are_asked_and_cease(hospital: Hospital) -> None:
-    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2")])
+    hospital.emit_records([group("A01", 0), group("A01", 0, visit="V2", patient="P2")])
     open_items = "SELECT kind, scope, upper_inf(recorded) FROM worklist_item ORDER BY item"
     assert hospital.store.rows(open_items) == [(ItemKind.TWO_IN_ONE_BED, worklist.BED, True)]
-    hospital.tell([group("A02", 0, bed="2")])
+    hospital.emit_records([group("A02", 0, bed="2")])
     assert hospital.store.rows(open_items) == [(ItemKind.TWO_IN_ONE_BED, worklist.BED, False)]
 
 
 def test_a_merge_makes_two_patients_one_and_encounters_keep_their_keys(hospital: Hospital) -> None:
-    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
+    hospital.emit_records([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
     merge = group("A40", 30, visit="", patient="P1", bed="", patient_class="N")
     from tests.adt import number
 
-    hospital.tell([msgspec.structs.replace(merge, merges=(Merge(patients=(number("P2"),)),))])
+    hospital.emit_records([msgspec.structs.replace(merge, merges=(Merge(patients=(number("P2"),)),))])
     rows = hospital.store.rows("SELECT encounter, patient FROM encounter WHERE upper_inf(recorded) ORDER BY 1")
     assert rows == [(visit_of("V1"), "P1^HOSP^MR"), (visit_of("V2"), "P1^HOSP^MR")]
     assert hospital.store.rows("SELECT retired, survivor FROM patient_link") == [("P2^HOSP^MR", "P1^HOSP^MR")]
@@ -139,7 +139,7 @@ def test_a_simulated_hospital_comes_to_the_same_rows_as_all_its_facts_at_once(ho
     registry = BedRegistry({bed_key(facility=b.facility, ward=b.ward, room=b.room, bed=b.bed) for b in sent})
     hospital.site = replace(SITE, sources={"ward": source}, beds=registry)
     for part in batches_of(groups, 40):
-        hospital.store.say(*(adt_report(g, source="ward") for g in part), lane=Lane.ADT)
+        hospital.store.emit(*(adt_report(g, source="ward") for g in part), lane=Lane.ADT)
         hospital.attribute()
     facts = [make_fact(g, source, registry, 0) for g in groups]
     expected = compute_stays(facts, patient_links(facts), encounter_links(facts))
@@ -159,7 +159,7 @@ def test_an_encounter_of_many_facts_is_not_computed_anew_for_each_of_a_chunk(hos
         for event, at_s in (("A01", number), ("A03", number + 1))
     ]
     for part in batches_of([group("A01", 0), *moves, *others], 250):
-        hospital.say(*part)
+        hospital.emit(*part)
     began = time.monotonic()
     taken = hospital.attribute()
     elapsed_s = time.monotonic() - began

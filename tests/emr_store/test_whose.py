@@ -29,7 +29,7 @@ TRUSTED = replace(SITE, pid_trust={SOURCE.name: PidTrust.TRUSTED})
 @pytest.fixture
 def hospital(database: str) -> Hospital:
     made = Hospital(Store(database))
-    made.store.say(event(CLAIM, "identity", CLAIM, us(0)))
+    made.store.emit(event(CLAIM, "identity", CLAIM, us(0)))
     return made
 
 
@@ -68,7 +68,7 @@ NOBODY = ("nobody", "", None)
 
 def test_by_the_bed_from_the_first_moment_to_the_last(hospital: Hospital) -> None:
     place(hospital)
-    hospital.tell([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
+    hospital.emit_records([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
     assert whose(hospital) == [
         (-1000, 0, *NOBODY), (0, 60, "attributed", "bed", V1), (60, None, "attributed", "bed", V2)
     ]  # fmt: skip
@@ -76,7 +76,7 @@ def test_by_the_bed_from_the_first_moment_to_the_last(hospital: Hospital) -> Non
 
 def test_a_late_transfer_moves_the_past_and_what_was_believed_is_still_there(hospital: Hospital) -> None:
     place(hospital)
-    hospital.tell([group("A01", 0), group("A02", 3600, happened=1800, bed="2")])
+    hospital.emit_records([group("A01", 0), group("A02", 3600, happened=1800, bed="2")])
     assert whose(hospital)[1:] == [(0, 1800, "attributed", "bed", V1), (1800, None, *NOBODY)]
     before = hospital.store.rows("SELECT encounter, upper_inf(valid) FROM whose WHERE NOT upper_inf(recorded)")
     assert (V1, True) in before
@@ -84,7 +84,7 @@ def test_a_late_transfer_moves_the_past_and_what_was_believed_is_still_there(hos
 
 def test_a_device_that_is_moved_takes_its_values_along_from_that_moment(hospital: Hospital) -> None:
     place(hospital)
-    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
+    hospital.emit_records([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
     with hospital.store.open() as conn:
         places.move(conn, str(DEVICE), "ICU-2", since=at(30))
     hospital.attribute()
@@ -93,8 +93,8 @@ def test_a_device_that_is_moved_takes_its_values_along_from_that_moment(hospital
 
 def test_the_number_on_the_monitor_confirms_or_contradicts(hospital: Hospital) -> None:
     place(hospital)
-    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
-    hospital.store.say(context(10, "P1"), context(20, "P2"), context(30, ""))
+    hospital.emit_records([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
+    hospital.store.emit(context(10, "P1"), context(20, "P2"), context(30, ""))
     hospital.attribute()
     assert whose(hospital)[1:] == [
         (0, 10, "attributed", "bed", V1), (10, 20, "attributed", "bed+pid", V1), (20, 30, "conflict", "", None),
@@ -108,25 +108,25 @@ def test_the_number_on_the_monitor_confirms_or_contradicts(hospital: Hospital) -
 
 def test_numbers_that_come_before_their_patient_is_known_count_when_it_is(hospital: Hospital) -> None:
     hospital.site = TRUSTED
-    hospital.store.say(context(10, "P1"))
+    hospital.store.emit(context(10, "P1"))
     hospital.attribute()
     assert whose(hospital) == [(10, None, *NOBODY)]
-    hospital.tell([group("A04", 20, bed="")])
+    hospital.emit_records([group("A04", 20, bed="")])
     assert whose(hospital) == [(10, 20, *NOBODY), (20, None, "attributed", "pid", V1)]
 
 
 def test_a_number_counts_from_the_first_value_that_it_was_sent_with(hospital: Hospital) -> None:
     hospital.site = TRUSTED
-    hospital.tell([group("A04", 0, bed="")])
-    hospital.store.say(context(60, "P1"), report(CLAIM, us(55)), report(CLAIM, us(65)))
+    hospital.emit_records([group("A04", 0, bed="")])
+    hospital.store.emit(context(60, "P1"), report(CLAIM, us(55)), report(CLAIM, us(65)))
     hospital.attribute()
     assert whose(hospital) == [(55, None, "attributed", "pid", V1)]
 
 
 def test_two_of_one_instant_contradict_each_other_and_the_last_goes_on(hospital: Hospital) -> None:
     hospital.site = TRUSTED
-    hospital.tell([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])
-    hospital.store.say(context(60, "P1"), context(60, "P2"))
+    hospital.emit_records([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])
+    hospital.store.emit(context(60, "P1"), context(60, "P2"))
     hospital.attribute()
     assert whose(hospital) == [(60, 60.000001, *NOBODY), (60.000001, None, "attributed", "pid", V2)]
 
@@ -135,8 +135,8 @@ def test_a_number_through_an_edge_that_is_not_the_devices_own_says_nothing(hospi
     hospital.site = TRUSTED
     place(hospital, "ICU-9")
     other = Store(hospital.store.address, edge=b"F" * 16)
-    other.say(context(10, "P1"))
-    hospital.tell([group("A04", 0, bed="")])
+    other.emit(context(10, "P1"))
+    hospital.emit_records([group("A04", 0, bed="")])
     assert whose(hospital) == [(-1000, None, *NOBODY)]
 
 
@@ -151,7 +151,7 @@ def associate(conn: psycopg.Connection, device: UUID, encounter: str | None, sec
 
 def test_what_a_person_says_outranks_the_bed(hospital: Hospital) -> None:
     place(hospital)
-    hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
+    hospital.emit_records([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
     with hospital.store.open() as conn:
         associate(conn, DEVICE, V2, 30)
     hospital.attribute()
@@ -160,21 +160,21 @@ def test_what_a_person_says_outranks_the_bed(hospital: Hospital) -> None:
 
 def test_who_measures_for_nobody_is_a_question_until_somebody_is_there(hospital: Hospital) -> None:
     place(hospital)
-    hospital.tell([group("A01", 0), group("A03", 60)])
-    hospital.store.say(report(CLAIM, us(90)))
+    hospital.emit_records([group("A01", 0), group("A03", 60)])
+    hospital.store.emit(report(CLAIM, us(90)))
     with hospital.store.open() as conn:
         whose_store.note_measuring(conn)
     hospital.attribute()
     open_items = "SELECT kind, since, detail FROM worklist_item WHERE scope = 'measuring' AND upper_inf(recorded)"
     assert hospital.store.rows(open_items) == [(ItemKind.DISCHARGED_STILL_MEASURING, at(90), V1)]
-    hospital.tell([group("A01", 80, visit="V2", patient="P2")])
+    hospital.emit_records([group("A01", 80, visit="V2", patient="P2")])
     assert hospital.store.rows(open_items) == []
 
 
 def test_observations_have_their_patient_by_the_moment_of_measurement(hospital: Hospital) -> None:
     place(hospital)
-    hospital.tell([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
-    hospital.store.say(report(CLAIM, us(59)), report(CLAIM, us(60)), report(CLAIM, us(-5)))
+    hospital.emit_records([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
+    hospital.store.emit(report(CLAIM, us(59)), report(CLAIM, us(60)), report(CLAIM, us(-5)))
     rows = hospital.store.rows(
         "SELECT DISTINCT observed_at, patient, state, basis FROM observation_of_patient ORDER BY 1"
     )
@@ -189,7 +189,7 @@ def test_another_configuration_reads_what_was_said_anew(hospital: Hospital) -> N
     hospital.site = unknown
     with hospital.store.open() as conn:
         adt_facts.reread(conn, unknown)
-    hospital.tell([group("A01", 0)])
+    hospital.emit_records([group("A01", 0)])
     assert whose(hospital) == [(-1000, None, *NOBODY)]
     hospital.site = replace(SITE, digest=b"2")
     with hospital.store.open() as conn:

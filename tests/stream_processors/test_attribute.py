@@ -51,7 +51,7 @@ def test_the_site_is_as_configured() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "emitted"),
     [
         (CONFIG + CONFIG, "'adt' is there twice"),
         ('[[bed]]\nname = "a"\nlocation = "ICU^^"', "has no bed: write ward"),
@@ -59,14 +59,14 @@ def test_the_site_is_as_configured() -> None:
         ('[[adt_source]]\nname = "a"\nprocessing_ids_live = []', "processing_ids_live"),
     ],
 )
-def test_a_slip_in_the_configuration_is_said(text: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_a_slip_in_the_configuration_is_said(text: str, emitted: str) -> None:
+    with pytest.raises(UserError, match=emitted):
         load(text)
 
 
 def test_it_takes_what_is_stored_and_goes_on_after_a_failure(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(database)
-    store.say(adt_report(group("A01", 0)), lane=Lane.ADT)
+    store.emit(adt_report(group("A01", 0)), lane=Lane.ADT)
     failures = [ZeroDivisionError()]
     take = Attributor._take_all
 
@@ -93,7 +93,7 @@ def test_it_takes_what_is_stored_and_goes_on_after_a_failure(database: str, monk
 
 def test_while_another_works_it_does_nothing(database: str) -> None:
     store = Store(database)
-    store.say(adt_report(group("A01", 0)), lane=Lane.ADT)
+    store.emit(adt_report(group("A01", 0)), lane=Lane.ADT)
     one, other = Attributor(database, site_of(load(CONFIG))), Attributor(database, site_of(load(CONFIG)))
     with store.open() as conn, attribution.alone(conn) as held:
         assert held

@@ -56,7 +56,7 @@ def test_by_the_configuration_of_the_processors(tmp_path: Path) -> None:
 def test_what_a_user_can_get_wrong_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty.hl7").write_text("nothing")
     (tmp_path / "processors.toml").write_text('[[adt_source]]\nname = "his"\n', "utf-8")
-    for command, said in (
+    for command, message in (
         (f"adt explain {tmp_path / 'none.hl7'}", "cannot be read"),
         (f"adt explain {tmp_path / 'empty.hl7'}", "has no HL7 message"),
         (f"adt explain {tmp_path / 'empty.hl7'} --time-zone Mars/Base", "is no zone"),
@@ -64,4 +64,4 @@ def test_what_a_user_can_get_wrong_is_said(tmp_path: Path) -> None:
     ):
         code, text = vitalwire(command)
         assert code != 0
-        assert said in text
+        assert message in text

@@ -26,12 +26,12 @@ def hospital(database: str, monkeypatch: pytest.MonkeyPatch) -> Hospital:
     """A device at bed ICU-1; Zhang San is in it from second 0 to 60, then Li Si, who came from bed 2."""
     monkeypatch.setenv("VITALWIRE_DATABASE", database)
     hospital = Hospital(Store(database))
-    hospital.store.say(event(CLAIM, "identity", CLAIM, us(0)))
+    hospital.store.emit(event(CLAIM, "identity", CLAIM, us(0)))
     assert vitalwire(f"devices assign {SHORT} --bed ICU-1 --since {at(-1000)}")[0] == 0
-    hospital.say(group("A01", 0, control="m1"), person=Person(name="张三", birth_date="19560214", sex="M"))
-    hospital.say(group("A01", 0, visit="V2", patient="P2", bed="2"), person=Person(family="Li", given="Si"))
+    hospital.emit(group("A01", 0, control="m1"), person=Person(name="张三", birth_date="19560214", sex="M"))
+    hospital.emit(group("A01", 0, visit="V2", patient="P2", bed="2"), person=Person(family="Li", given="Si"))
     hospital.attribute()
-    hospital.tell([group("A03", 60), group("A02", 60, visit="V2", patient="P2", control="m2")])
+    hospital.emit_records([group("A03", 60), group("A02", 60, visit="V2", patient="P2", control="m2")])
     return hospital
 
 
@@ -57,7 +57,7 @@ def test_whose_says_who_by_which_way_and_the_facts_behind_it(hospital: Hospital)
 
 def test_what_was_believed_before_can_be_asked_for(hospital: Hospital) -> None:
     before = datetime.fromisoformat(as_json(f"whose {SHORT} {at(30)}")["believed_from"]).isoformat()
-    hospital.tell([group("A02", 90, happened=20, bed="3")])
+    hospital.emit_records([group("A02", 90, happened=20, bed="3")])
     now, then = as_json(f"whose {SHORT} {at(30)}"), as_json(f"whose {SHORT} {at(30)} --believed-at {before}")
     assert (now["state"], then["state"], then["encounter"]) == ("nobody", "attributed", visit_of("V1"))
     assert then["believed_until"] == now["believed_from"]
@@ -68,7 +68,7 @@ def test_what_was_believed_before_can_be_asked_for(hospital: Hospital) -> None:
 
 
 def test_a_conflict_names_nobody_and_is_dealt_with_by_one_gesture(hospital: Hospital) -> None:
-    hospital.store.say(report(CLAIM, us(70), [text_of("HL7", "PID-3", "P1^^^HOSP^MR")], Kind.CONTEXT))
+    hospital.store.emit(report(CLAIM, us(70), [text_of("HL7", "PID-3", "P1^^^HOSP^MR")], Kind.CONTEXT))
     hospital.attribute()
     assert shows(f"whose {SHORT} {at(80)}").startswith("in conflict: ")
     (question,) = as_json("worklist list")
@@ -80,27 +80,27 @@ def test_a_conflict_names_nobody_and_is_dealt_with_by_one_gesture(hospital: Hosp
     assert as_json("worklist list") == []
     hospital.attribute()
     assert as_json(f"whose {SHORT} {at(80)}")["encounter"] == visit_of("V2")
-    code, said = vitalwire(f"worklist resolve {item}", "--why", "again")
-    assert (code, "no item" in said or "resolved already" in said) == (2, True)
+    code, message = vitalwire(f"worklist resolve {item}", "--why", "again")
+    assert (code, "no item" in message or "resolved already" in message) == (2, True)
     assert [a["kind"] for a in as_json("acts list")][-1] == "worklist.resolve"
 
 
 def test_an_item_is_resolved_once_and_stays_so(hospital: Hospital) -> None:
-    hospital.tell([group("A01", 100, visit="V3", patient="P3", bed="1")])
+    hospital.emit_records([group("A01", 100, visit="V3", patient="P3", bed="1")])
     (question,) = as_json("worklist list")
     assert question["kind"] == "two_in_one_bed"
-    code, said = vitalwire(f"worklist resolve {question['item']} --adt-is-right", "--why", "x")
-    assert (code, "about no number on a monitor" in said) == (2, True)
+    code, message = vitalwire(f"worklist resolve {question['item']} --adt-is-right", "--why", "x")
+    assert (code, "about no number on a monitor" in message) == (2, True)
     shows(f"worklist resolve {question['item']}", "--why", "a bed between two")
-    hospital.tell([group("A08", 110, visit="V3", patient="P3", bed="1")])
+    hospital.emit_records([group("A08", 110, visit="V3", patient="P3", bed="1")])
     assert as_json("worklist list") == []
     (resolved,) = as_json("worklist list --all")
     assert resolved["resolved_by"] is not None
 
 
 def test_a_person_says_whose_a_device_is(hospital: Hospital) -> None:
-    said = shows(f"devices associate {SHORT} V1 --since {at(70)} --until {at(80)}", "--why", "swapped for a scan")
-    assert said.startswith(f"{DEVICE} is visit:V1^HOSP's since ")
+    message = shows(f"devices associate {SHORT} V1 --since {at(70)} --until {at(80)}", "--why", "swapped for a scan")
+    assert message.startswith(f"{DEVICE} is visit:V1^HOSP's since ")
     shows(f"devices associate {SHORT} nobody --since {at(90)} --until {at(95)}", "--why", "cleaned")
     hospital.attribute()
     assert shows(f"whose {SHORT} {at(92)}").startswith("nobody's, because a person said so\n")
@@ -114,7 +114,7 @@ def test_a_person_says_whose_a_device_is(hospital: Hospital) -> None:
 
 
 def test_patients_are_listed_with_masked_names(hospital: Hospital) -> None:
-    hospital.tell([group("A13", 61, control="back")])
+    hospital.emit_records([group("A13", 61, control="back")])
     text = shows("patients list")
     assert re.search(r"(?m)^h\^icu\^\^1 +P1\^HOSP\^MR +张\*\* +visit:V1", text)
     assert re.search(r"(?m)^h\^icu\^\^1 +P2\^HOSP\^MR +L\. S\. +visit:V2", text)
@@ -134,7 +134,7 @@ def test_a_name_is_erased_from_all_that_can_be_read(hospital: Hospital) -> None:
     text = shows("patients erase P1", "--why", "asked for it")
     assert "out of 1 entries and 1 reports" in text
     assert "sealed still: 2 batches" in text
-    hospital.say(group("A08", 70, control="again"), person=Person(name="张三"))
+    hospital.emit(group("A08", 70, control="again"), person=Person(name="张三"))
     hospital.attribute()
     for table in ("report", "patient_person", "adt_fact", "act", "worklist_item", "latest"):
         rows = str(hospital.store.rows(f"SELECT {table}::text FROM {table}"))

@@ -1,6 +1,6 @@
 """The hospital pipeline beside bare COPY of the same values, on real Kafka and TimescaleDB, in one run.
 
-From pre-sealed batches in Kafka to committed rows: every batch verified, judged, signed, stored, receipted.
+From pre-sealed batches in Kafka to committed rows: every batch verified, validated, signed, stored, receipted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 from benchmarks import devices
 from benchmarks.copies import bare_copies, make_bare_tables
 from benchmarks.databases import drop_database
-from benchmarks.devices import leaves
+from benchmarks.devices import numbered_reports
 from emr_store import registry
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
@@ -124,7 +124,7 @@ class Bench:
         for i in range(count):
             edge = i % len(self.edges)
             number = self._next[edge]
-            out.append(self.seal(edge, leaves(reports_of(edge, number), number)))
+            out.append(self.seal(edge, numbered_reports(reports_of(edge, number), number)))
         return out
 
     def seal(self, edge: int, encoded: Sequence[bytes]) -> Sealed:

@@ -131,9 +131,9 @@ def acts(conn: psycopg.Connection, since: datetime | None = None) -> list[ActRow
     """Every act from this moment on (None: from the first), oldest first."""
     found = []
     for kept in conn.cursor(row_factory=class_row(_Kept)).execute(_ACTS_SQL, (since,)):
-        said = parse_act(bytes(kept.body))
+        recorded = parse_act(bytes(kept.body))
         found.append(ActRow(
-            bytes(kept.act_id).hex(), said.kind, said.by, moment_of(said), said.why, said.details,
+            bytes(kept.act_id).hex(), recorded.kind, recorded.by, moment_of(recorded), recorded.why, recorded.details,
             kept.signed, kept.position,
         ))  # fmt: skip
     return found

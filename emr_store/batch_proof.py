@@ -78,7 +78,7 @@ class OpenedBatch:
 
     @cached_property
     def results(self) -> tuple[_Array, _Array, _Array]:
-        """Flags, verdicts, values."""
+        """Flags, validation results, values."""
         return validation_arrays(self.validation, self.header.report_count, self.header.record_count)
 
 
@@ -103,9 +103,9 @@ class Window:
 
     @cached_property
     def results(self) -> tuple[_Array, _Array, _Array]:
-        """Flags, verdicts, values of all reports and records."""
-        flags, verdicts, values = zip(*(batch.results for batch in self.batches), strict=True)
-        return np.concatenate(flags), np.concatenate(verdicts), np.concatenate(values)
+        """Flags, validation results, values of all reports and records."""
+        flags, validation_results, values = zip(*(batch.results for batch in self.batches), strict=True)
+        return np.concatenate(flags), np.concatenate(validation_results), np.concatenate(values)
 
     @cached_property
     def counts(self) -> list[int]:
@@ -313,7 +313,7 @@ class BatchProof:
 
 
 def check_validation(window: Window, revalidate: Revalidate, nomenclature_hash: bytes, result: Verification) -> None:
-    """Step 5: flags, verdicts and values computed again from the bytes.
+    """Step 5: flags, validation results and values computed again from the bytes.
 
     The flags of CONTEXT_MASK depend on when the batch came: they are what the platform signed, and no more is said of
     them.
@@ -325,14 +325,14 @@ def check_validation(window: Window, revalidate: Revalidate, nomenclature_hash: 
     result.counts["other nomenclature"] += len(window.batches) - len(chosen)
     if not chosen:
         return
-    part = window if len(chosen) == len(window.batches) else Window(window.first, window.after, chosen)
-    flags, verdicts, values = revalidate(part.table)
-    kept_flags, kept_verdicts, kept_values = part.results
+    compared = window if len(chosen) == len(window.batches) else Window(window.first, window.after, chosen)
+    flags, validation_results, values = revalidate(compared.table)
+    kept_flags, kept_results, kept_values = compared.results
     differ = ((flags ^ kept_flags) & ~CONTEXT_MASK) != 0
     same_value = (values == kept_values) | (np.isnan(values) & np.isnan(kept_values))
-    records = (verdicts != kept_verdicts) | ~same_value
+    records = (validation_results != kept_results) | ~same_value
     if records.any():
-        differ[part.table.report_of_record[records]] = True
+        differ[compared.table.report_of_record[records]] = True
     for report in np.flatnonzero(differ).tolist():
-        result.add(part.where(report), "validation of its bytes gives another result than the one that was signed")
-    result.counts["validated again"] += len(verdicts)
+        result.add(compared.where(report), "validation of its bytes gives another result than the one that was signed")
+    result.counts["validated again"] += len(validation_results)

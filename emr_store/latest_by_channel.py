@@ -18,7 +18,16 @@ import psycopg
 from numpy.typing import NDArray
 
 from emr_store.channel_index import channel_index_of_list
-from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, CopyRows, Lot, append_with_texts, chartable, copy
+from emr_store.rows import (
+    COPY_END,
+    COPY_HEAD,
+    POSTGRES_EPOCH_US,
+    Chunk,
+    CopyRows,
+    append_with_texts,
+    copy,
+    shown_in_latest,
+)
 from emr_store.rows import transaction_at_us as now_us
 from emr_store.texts import texts_json_of, words_of
 from schemas.layout import CHANNEL_BYTES
@@ -51,7 +60,7 @@ _COLUMNS = (
     _Column("value", ">f8", _FLOAT8, np.nan, "float8 'NaN'"),
     _Column("decimals", ">i2", _INT2, 0, "0::int2"),
     _Column("validity", ">i2", _INT2, 0, "0::int2"),
-    _Column("verdict", ">i2", _INT2, 0, "0::int2"),
+    _Column("validation_result", ">i2", _INT2, 0, "0::int2"),
 )
 _OBSERVED, _STORED, _BATCH, _LEAF = 0, 2, 4, 5
 
@@ -105,21 +114,21 @@ class LatestByChannel:
         """What was written is not there."""
         self._written.clear()
 
-    def put(self, lot: Lot) -> None:
+    def put(self, chunk: Chunk) -> None:
         """Merge what these reports say into the rows of their devices; inside the caller's transaction."""
-        reports = chartable(lot)
-        if lot.in_superset[reports].any():
-            self.put_reports(lot, reports, now_us(self._conn))
+        reports = shown_in_latest(chunk)
+        if chunk.in_superset[reports].any():
+            self.put_reports(chunk, reports, now_us(self._conn))
 
-    def put_reports(self, lot: Lot, reports: _Array, stored_at_us: int) -> None:
-        """The same of these reports (`chartable`) alone, whose batches were stored at that moment; once a transaction,
-        or with `clear` between."""
-        reports = reports[lot.in_superset[reports]]
-        if not len(reports) or lot.superset is None:
+    def put_reports(self, chunk: Chunk, reports: _Array, stored_at_us: int) -> None:
+        """The same of these reports (`shown_in_latest`) alone, whose batches were stored at that moment; once a
+        transaction, or with `clear` between."""
+        reports = reports[chunk.in_superset[reports]]
+        if not len(reports) or chunk.superset is None:
             return
-        of = lot.superset[reports]
+        of = chunk.superset[reports]
         new = {
-            number: _newest(lot, reports[of == number], lot.superset_channels[number], stored_at_us)
+            number: _newest(chunk, reports[of == number], chunk.superset_channels[number], stored_at_us)
             for number in np.unique(of).tolist()
         }
         if all(self._wrote(number, rows.device) for number, rows in new.items()):
@@ -134,9 +143,9 @@ class LatestByChannel:
                 return
             # Another connection has written some of them. All are locked now, and what is new is merged again.
             self._conn.execute("DELETE FROM latest_by_channel_in")
-        kept = self._locked(np.unique(lot.device[reports]).tolist())
+        kept = self._locked(np.unique(chunk.device[reports]).tolist())
         self._write(
-            [each for n, rows in new.items() for each in _merged(kept, rows, n, lot.superset_channels[n])], _PUT_SQL
+            [each for n, rows in new.items() for each in _merged(kept, rows, n, chunk.superset_channels[n])], _PUT_SQL
         )
 
     def retract(self, devices: Sequence[int], batch: int, leaves: Sequence[int]) -> list[Retracted]:
@@ -222,46 +231,48 @@ def _emptied(rows: _Rows, channels: bytes, batch: int, leaves: Sequence[int]) ->
     return retracted
 
 
-def _newest(lot: Lot, reports: _Array, channels: bytes, stored_at_us: int) -> _Rows:
+def _newest(chunk: Chunk, reports: _Array, channels: bytes, stored_at_us: int) -> _Rows:
     """The newest value of each channel in these reports, which have one superset."""
-    device, row_of_report = np.unique(lot.device[reports], return_inverse=True)
+    device, row_of_report = np.unique(chunk.device[reports], return_inverse=True)
     shape = len(device), len(channels) // CHANNEL_BYTES
     # By moment, and of one moment in the order in which they came: the last of a cell is the newest.
-    order = np.argsort(np.minimum(lot.observed_at_us[reports], stored_at_us), kind="stable")
+    order = np.argsort(np.minimum(chunk.observed_at_us[reports], stored_at_us), kind="stable")
     chosen = reports[order]
-    counts = lot.table.record_count[chosen]
+    counts = chunk.table.record_count[chosen]
     begins = np.cumsum(counts) - counts
-    record = np.arange(int(counts.sum())) + np.repeat(lot.table.record_start[chosen] - begins, counts)
+    record = np.arange(int(counts.sum())) + np.repeat(chunk.table.record_start[chosen] - begins, counts)
     report = np.repeat(chosen, counts)
-    cell = np.repeat(row_of_report[order], counts) * shape[1] + lot.channel_index[record] - 1
+    cell = np.repeat(row_of_report[order], counts) * shape[1] + chunk.channel_index[record] - 1
     last = np.full(shape[0] * shape[1], -1)
     np.maximum.at(last, cell, np.arange(len(cell)))
     filled = np.flatnonzero(last >= 0)
     record, report = record[last[filled]], report[last[filled]]
     values = (
-        lot.observed_at_us[report], lot.table.received_at_us[report], stored_at_us, lot.flags[report],
-        lot.batch[report], lot.leaf[report], lot.values[record], lot.table.exponent[record], lot.validity[record],
-        lot.verdicts[record],
+        chunk.observed_at_us[report], chunk.table.received_at_us[report], stored_at_us, chunk.flags[report],
+        chunk.batch[report], chunk.leaf[report], chunk.values[record], chunk.table.exponent[record],
+        chunk.validity[record], chunk.validation_results[record],
     )  # fmt: skip
     cells = []
     for column, value in zip(_COLUMNS, values, strict=True):
         matrix = np.full(shape[0] * shape[1], column.empty, np.dtype(column.dtype[1:]))
         matrix[filled] = value
         cells.append(matrix.reshape(shape))
-    return _Rows(device, cells, _words(lot, shape, filled, record, report))
+    return _Rows(device, cells, _words(chunk, shape, filled, record, report))
 
 
-def _words(lot: Lot, shape: tuple[int, int], filled: _Array, record: _Array, report: _Array) -> list[dict[int, str]]:
+def _words(
+    chunk: Chunk, shape: tuple[int, int], filled: _Array, record: _Array, report: _Array
+) -> list[dict[int, str]]:
     """The words of codes and texts among these cells."""
     words: list[dict[int, str]] = [{} for _ in range(shape[0])]
-    worded = np.flatnonzero(lot.worded[report])
+    worded = np.flatnonzero(chunk.worded[report])
     reports, of = np.unique(report[worded], return_inverse=True)
-    said = [words_of(text) for text in texts_json_of(lot.table, reports)]
+    stated = [words_of(text) for text in texts_json_of(chunk.table, reports)]
     for i, of_report in zip(worded.tolist(), of.tolist(), strict=True):
-        place = int(record[i] - lot.table.record_start[report[i]])
-        if place in said[of_report]:
+        place = int(record[i] - chunk.table.record_start[report[i]])
+        if place in stated[of_report]:
             row, column = divmod(int(filled[i]), shape[1])
-            words[row][column + 1] = said[of_report][place]
+            words[row][column + 1] = stated[of_report][place]
     return words
 
 
@@ -308,7 +319,7 @@ def _moved(rows: _Rows, index: list[int], longer: bytes) -> _Rows:
         wide = np.full((len(rows.device), len(longer) // CHANNEL_BYTES), column.empty, matrix.dtype)
         wide[:, np.array(index) - 1] = matrix
         cells.append(wide)
-    words = [{index[place - 1]: text for place, text in said.items()} for said in rows.words]
+    words = [{index[place - 1]: text for place, text in stated.items()} for stated in rows.words]
     return _Rows(rows.device, cells, words)
 
 
@@ -320,8 +331,8 @@ def _merge(kept: _Rows, new: _Rows) -> _Rows:
     if any(kept.words) or any(new.words):
         words = [
             {index: text for index, text in old.items() if not taken[index - 1]}
-            | {index: text for index, text in said.items() if taken[index - 1]}
-            for old, said, taken in zip(kept.words, new.words, takes.tolist(), strict=True)
+            | {index: text for index, text in stated.items() if taken[index - 1]}
+            for old, stated, taken in zip(kept.words, new.words, takes.tolist(), strict=True)
         ]
     return _Rows(kept.device, cells, words)
 

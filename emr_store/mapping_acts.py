@@ -74,9 +74,9 @@ def listed(conn: psycopg.Connection) -> list[MappingWork]:
     """Every mapping act, the oldest first."""
     found = []
     for kept in conn.cursor(row_factory=class_row(_Work)).execute(f"{_WORK_SQL} ORDER BY a.at, a.act_id".encode()):
-        said = parse_act(bytes(kept.body))
+        stated = parse_act(bytes(kept.body))
         found.append(MappingWork(
-            bytes(kept.act_id).hex(), acts.moment_of(said), said.by, said.why, said.details, kept.next_batch,
+            bytes(kept.act_id).hex(), acts.moment_of(stated), stated.by, stated.why, stated.details, kept.next_batch,
             kept.last_batch, kept.batches, kept.records, kept.done_at,
         ))  # fmt: skip
     return found
@@ -123,10 +123,10 @@ def candidates(conn: psycopg.Connection, first: int, last: int) -> Iterator[tupl
         first = after
 
 
-# `= ANY` of the verdicts UNMAPPED_CODE and UNMAPPED_TEXT.
+# `= ANY` of the validation results UNMAPPED_CODE and UNMAPPED_TEXT.
 _CANDIDATES_SQL = """
 SELECT batch FROM report WHERE batch >= %(first)s AND batch < %(after)s AND kind = 1 AND texts IS NOT NULL
-    AND verdict && '{20,21}'::int2[]
+    AND validation_result && '{20,21}'::int2[]
 UNION SELECT batch FROM batch_validation WHERE batch >= %(first)s AND batch < %(after)s
 ORDER BY 1
 """

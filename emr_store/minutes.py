@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emr_store.rows import MINUTE_US
 
 NOTES = 500  # of touched minutes, taken at once
-LOT = 2000  # summaries, computed at once
+CHUNK = 2000  # summaries, computed at once
 CLOSED_AFTER = "15 seconds"
 WIDE = 100  # values of a report
 _LOCK = 0x76_77_6D_69
@@ -58,8 +58,8 @@ async def summarise(conn: psycopg.AsyncConnection) -> int:
         # One at a time: of two, the one that saw less might write last.
         cursor = await conn.execute(_TAKE_SQL, {"lock": _LOCK, "closed_after": CLOSED_AFTER, "notes": NOTES})
         touched = await cursor.fetchall()
-        for i in range(0, len(touched), LOT):
-            minutes, devices = zip(*touched[i : i + LOT], strict=True)
+        for i in range(0, len(touched), CHUNK):
+            minutes, devices = zip(*touched[i : i + CHUNK], strict=True)
             named = {"minutes": [*minutes], "devices": [*devices], "first": minutes[0], "last": minutes[-1]}
             cursor = await conn.execute(_WIDTHS_SQL.encode(), named)
             for width, in_superset in await cursor.fetchall():
@@ -116,8 +116,8 @@ def _sql(width: int, in_superset: bool) -> str:
         looked_up = "".join(f", array_position(r.channel_index, {i}::int2) AS at{i}" for i in places)
         chosen = "NOT NULL OFFSET 0"
     values = ", ".join(
-        f"CASE WHEN coalesce(r.verdict[{at}], 0) = 0 THEN r.value[{at}] END AS v{{i}},"
-        f" {at} IS NOT NULL AND coalesce(r.verdict[{at}], 0) = 0 AS accepted{{i}}".format(i=i)
+        f"CASE WHEN coalesce(r.validation_result[{at}], 0) = 0 THEN r.value[{at}] END AS v{{i}},"
+        f" {at} IS NOT NULL AND coalesce(r.validation_result[{at}], 0) = 0 AS accepted{{i}}".format(i=i)
         for i in places
     )
 
@@ -155,8 +155,8 @@ FROM (SELECT device, minute, channel_set, i, count(value) FILTER (WHERE accepted
         avg(value) FILTER (WHERE accepted) AS mean,
         (array_agg(value ORDER BY observed_at DESC, batch DESC, leaf DESC) FILTER (WHERE accepted))[1] AS last
     FROM (SELECT r.device, t.minute, r.channel_set, r.observed_at, r.batch, r.leaf, v.i, v.value,
-            coalesce(v.verdict, 0) = 0 AS accepted
-        {_OF} CROSS JOIN LATERAL unnest(r.value, r.verdict) WITH ORDINALITY AS v(value, verdict, i)
+            coalesce(v.validation_result, 0) = 0 AS accepted
+        {_OF} CROSS JOIN LATERAL unnest(r.value, r.validation_result) WITH ORDINALITY AS v(value, validation_result, i)
         WHERE cardinality(s.code) = %(width)s AND r.channel_index IS NULL) AS each
     GROUP BY device, minute, channel_set, i) AS channel
 GROUP BY device, minute, channel_set
@@ -175,8 +175,8 @@ CROSS JOIN LATERAL generate_series(1, %(width)s) AS i
 LEFT JOIN (
     SELECT r.device, t.minute, r.channel_set, v.i, count(v.value), min(v.value), max(v.value), avg(v.value) AS mean,
         (array_agg(v.value ORDER BY r.observed_at DESC, r.batch DESC, r.leaf DESC))[1] AS last
-    {_OF} CROSS JOIN LATERAL unnest(r.value, r.verdict, r.channel_index) AS v(value, verdict, i)
-    WHERE cardinality(s.code) = %(width)s AND r.channel_index IS NOT NULL AND coalesce(v.verdict, 0) = 0
+    {_OF} CROSS JOIN LATERAL unnest(r.value, r.validation_result, r.channel_index) AS v(value, validation_result, i)
+    WHERE cardinality(s.code) = %(width)s AND r.channel_index IS NOT NULL AND coalesce(v.validation_result, 0) = 0
     GROUP BY 1, 2, 3, 4) AS each USING (device, minute, channel_set, i)
 GROUP BY device, minute, channel_set
 {_ON_CONFLICT}

@@ -13,7 +13,7 @@ from emr_store import alarm_proof, index_proof, log_proof, registry_proof, row_p
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
 from emr_store.connect import one_moment
 from emr_store.newest_channel_proof import NewestChannels
-from emr_store.rows import Lot
+from emr_store.rows import Chunk
 from emr_store.validation_proof import LaterValidations
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Remap, Revalidate, Scope, Verification
 from evidence.act import MAPPING_CHANGE, Act
@@ -151,7 +151,7 @@ class _Run:
         proof = BatchProof(conn, edges, LaterValidations(conn, acts, self._remap, result), result)
         numbers, taken = row_proof.Numbers(conn), row_proof.taken_by_retention(conn)
         newest, sums = summary_proof.NewestReports(conn), summary_proof.LedgerSums()
-        newest_channels, words = NewestChannels(conn), index_proof.ChannelWords()
+        newest_channels, words = NewestChannels(conn), index_proof.ChannelWordsProof()
         is_damaged = False
         for first, after in windows(conn, first_batch) if first_batch != NUMBER_MAX else ():
             # 4. Batches.
@@ -222,7 +222,7 @@ def _keys_of(conn: psycopg.Connection, table: str) -> tuple[bytes, ...]:
     return tuple(bytes(row[0]) for row in conn.execute(f"SELECT public_der FROM {table}".encode()))
 
 
-def _taken(window: Window, taken: dict[str, list[tuple[int, int, int]]], chunk: Lot | None) -> np.ndarray:
+def _taken(window: Window, taken: dict[str, list[tuple[int, int, int]]], chunk: Chunk | None) -> np.ndarray:
     """Whether retention may have taken each report's row."""
     if chunk is None:
         return np.zeros(0, bool)

@@ -24,14 +24,14 @@ from emr_store.latest_by_channel import LatestByChannel, Retracted
 from emr_store.ledger import Ledger
 from emr_store.log import LogKey
 from emr_store.mapping_acts import CHUNK_BATCHES, WaitingAct
-from emr_store.rows import Lot
+from emr_store.rows import Chunk
 from emr_store.supersets import Supersets
 from emr_store.verification import Remap, Revalidate
 from evidence.block_seal import NO_TRAVEL, BlockSeal, validation_leaf
 from evidence.seal import open_body
 from evidence.tree import merkle_root
 from schemas.batch import Header, Table
-from schemas.block import CONTEXT_FLAGS, VALIDATION_BYTES_MAX, ReportFlag, parted, validation_arrays
+from schemas.block import CONTEXT_FLAGS, VALIDATION_BYTES_MAX, ReportFlag, chunked, validation_arrays
 from schemas.filed_at import filed_at_us
 from schemas.nomenclature import NOMENCLATURE_HASH
 from schemas.report import Kind
@@ -44,16 +44,16 @@ _LOCK = 0x76_77_6D_70  # one at a time works mapping acts off
 
 @dataclass(frozen=True)
 class Results:
-    """Flags (a report each), verdicts and values (a record each)."""
+    """Flags (a report each), validation results and values (a record each)."""
 
     flags: _Array
-    verdicts: _Array
+    validation_results: _Array
     values: _Array
 
     @property
     def validation(self) -> bytes:
         """As a leaf of a seal has it (`Block.validations`)."""
-        return self.flags.tobytes() + self.verdicts.tobytes() + self.values.tobytes()
+        return self.flags.tobytes() + self.validation_results.tobytes() + self.values.tobytes()
 
 
 class _Kept(NamedTuple):
@@ -115,9 +115,9 @@ class Change:
         """Which records come out otherwise."""
         old, new = self.batch.results, self.results
         same_value = (old.values == new.values) | (np.isnan(old.values) & np.isnan(new.values))
-        cells = self.before.cells.view(np.uint8) != self.after.cells.view(np.uint8)
-        differs = cells.reshape(len(self.after.cells), -1).any(axis=1)
-        return np.flatnonzero(differs | (old.verdicts != new.verdicts) | ~same_value)
+        records = self.before.records.view(np.uint8) != self.after.records.view(np.uint8)
+        differs = records.reshape(len(self.after.records), -1).any(axis=1)
+        return np.flatnonzero(differs | (old.validation_results != new.validation_results) | ~same_value)
 
     @cached_property
     def reports(self) -> _Array:
@@ -137,9 +137,9 @@ def change_of(batch: StoredBatch, body: bytes, remap: Remap, revalidate: Revalid
     after = remap(batch.sent, (*batch.acts, body))
     if after is batch.sent:
         return None
-    flags, verdicts, values = revalidate(after)
+    flags, validation_results, values = revalidate(after)
     came = batch.results.flags & _CONTEXT
-    results = Results((flags & ~_CONTEXT | came).astype("<u2"), verdicts.astype("u1"), values.astype("<f8"))
+    results = Results((flags & ~_CONTEXT | came).astype("<u2"), validation_results.astype("u1"), values.astype("<f8"))
     change = Change(batch, remap(batch.sent, batch.acts), after, results)
     return change if len(change.reports) else None
 
@@ -190,7 +190,7 @@ class Revalidation:
         batches = stored_batches(self._conn, numbers)
         changes = [change_of(batch, act.body, self._remap, self._revalidate) for batch in batches]
         found = [change for change in changes if change is not None]
-        for part in parted([len(change.reports) for change in found], CHUNK_REPORTS):
+        for part in chunked([len(change.reports) for change in found], CHUNK_REPORTS):
             try:
                 self._transaction(act, found[part])
             except BaseException:
@@ -204,10 +204,12 @@ class Revalidation:
             ledger.lock([change.batch.header for change in found])
             self._put(act, found)
             # Before `latest` is locked, as writers do.
-            lots = [_assigned(self._conn, change.batch, change.after, change.results) for change in found]
-            for change, lot in zip(found, lots, strict=True):
-                self._replace_rows(change, lot)
-                ledger.reclassify(change.batch.header, change.batch.results.verdicts, change.results.verdicts)
+            chunks = [_assigned(self._conn, change.batch, change.after, change.results) for change in found]
+            for change, chunk in zip(found, chunks, strict=True):
+                self._replace_rows(change, chunk)
+                ledger.reclassify(
+                    change.batch.header, change.batch.results.validation_results, change.results.validation_results
+                )
             ledger.write()
             records = sum(len(change.records) for change in found)
             mapping_acts.advance(self._conn, act.act_id, found[-1].batch.number + 1, len(found), records)
@@ -229,9 +231,9 @@ class Revalidation:
             for index, (change, validation) in enumerate(zip(changes, validations, strict=True)):
                 copy.write_row((change.batch.number, number, index, act.act_id, compressor.compress(validation)))
 
-    def _replace_rows(self, change: Change, lot: Lot) -> None:
+    def _replace_rows(self, change: Change, chunk: Chunk) -> None:
         batch = change.batch
-        moments = lot.observed_at_us[change.reports]
+        moments = chunk.observed_at_us[change.reports]
         taken = self._conn.execute(_TAKE_SQL, {
             "batch": batch.number, "leaves": change.reports.tolist(), "since": int(moments.min()),
             "until": int(moments.max()),
@@ -240,24 +242,24 @@ class Revalidation:
         if not taken:
             return
         old = _Rows(*(np.array(column) for column in zip(*sorted(taken), strict=True)))
-        rows.copy(self._conn, "report", rows.report_rows(lot, old.reports))
-        self._replace_latest(batch, old, lot)
-        measured = lot.table.kind[old.reports] == Kind.METRIC
+        rows.copy(self._conn, "report", rows.report_rows(chunk, old.reports))
+        self._replace_latest(batch, old, chunk)
+        measured = chunk.table.kind[old.reports] == Kind.METRIC
         reports = old.reports[measured]
-        minutes.retract(self._conn, lot.device[reports], lot.observed_at_us[reports], old.channel_set[measured])
+        minutes.retract(self._conn, chunk.device[reports], chunk.observed_at_us[reports], old.channel_set[measured])
 
-    def _replace_latest(self, batch: StoredBatch, old: _Rows, lot: Lot) -> None:
+    def _replace_latest(self, batch: StoredBatch, old: _Rows, chunk: Chunk) -> None:
         """Where these reports, as they were, are shown: what is now the newest there; and where they are the newest."""
         conn, reports = self._conn, old.reports
-        devices = lot.device[reports]
-        exact = ~old.in_superset, ~lot.in_superset[reports]
+        devices = chunk.device[reports]
+        exact = ~old.in_superset, ~chunk.in_superset[reports]
         pairs = {*_pairs(devices[exact[0]], old.channel_set[exact[0]])}
-        pairs |= {*_pairs(devices[exact[1]], lot.channel_set[reports][exact[1]])}
+        pairs |= {*_pairs(devices[exact[1]], chunk.channel_set[reports][exact[1]])}
         for device, channel_set in _retract_latest(conn, sorted(pairs), batch.number, reports.tolist()):
             self._show(_newest_place(conn, device, channel_set))
-        chartable = np.intersect1d(rows.chartable(lot), reports)
-        if not lot.in_superset[chartable].all():
-            rows.put_latest(conn, lot, chartable[~lot.in_superset[chartable]], batch.stored_at_us)
+        shown_in_latest = np.intersect1d(rows.shown_in_latest(chunk), reports)
+        if not chunk.in_superset[shown_in_latest].all():
+            rows.put_latest(conn, chunk, shown_in_latest[~chunk.in_superset[shown_in_latest]], batch.stored_at_us)
             rows.clear_latest(conn)
         if old.in_superset.any():
             changing = np.unique(devices[old.in_superset]).tolist()
@@ -265,7 +267,7 @@ class Revalidation:
             self._latest_by_channel.clear()
             for channel in retracted:
                 self._show(_newest_of_channel(conn, channel))
-        self._latest_by_channel.put_reports(lot, chartable, batch.stored_at_us)
+        self._latest_by_channel.put_reports(chunk, shown_in_latest, batch.stored_at_us)
         self._latest_by_channel.clear()
 
     def _show(self, place: _Place | None) -> None:
@@ -273,12 +275,12 @@ class Revalidation:
         for batch in stored_batches(self._conn, [place.batch]) if place else ():
             assert place is not None
             table = self._remap(batch.sent, batch.acts)
-            lot = _lot_of_one(self._conn, batch, table, place)
+            chunk = _chunk_of_one(self._conn, batch, table, place)
             if place.in_superset:
-                self._latest_by_channel.put_reports(lot, np.array([0]), batch.stored_at_us)
+                self._latest_by_channel.put_reports(chunk, np.array([0]), batch.stored_at_us)
                 self._latest_by_channel.clear()
             else:
-                rows.put_latest(self._conn, lot, np.array([0]), batch.stored_at_us)
+                rows.put_latest(self._conn, chunk, np.array([0]), batch.stored_at_us)
                 rows.clear_latest(self._conn)
 
 
@@ -301,14 +303,14 @@ class _Sealed:
     signed_at_us: int
 
 
-def _assigned(conn: psycopg.Connection, batch: StoredBatch, table: Table, results: Results) -> Lot:
+def _assigned(conn: psycopg.Connection, batch: StoredBatch, table: Table, results: Results) -> Chunk:
     """A batch as its rows are made of it."""
     channel_sets, count = ChannelSets(conn), len(table)
     edges = np.repeat(np.frombuffer(batch.header.edge, "V16"), count)
-    lot = Lot(
+    chunk = Chunk(
         table,
         flags=results.flags,
-        verdicts=results.verdicts,
+        validation_results=results.validation_results,
         values=results.values,
         device=Devices(conn).numbers(table.device, edges),
         batch=np.full(count, batch.number),
@@ -316,20 +318,20 @@ def _assigned(conn: psycopg.Connection, batch: StoredBatch, table: Table, result
         observed_at_us=filed_at_us(table.observed_at_us, table.received_at_us),
         channel_set_of=channel_sets.number,
     )
-    return Supersets(conn, channel_sets).assign(lot)
+    return Supersets(conn, channel_sets).assign(chunk)
 
 
-def _lot_of_one(conn: psycopg.Connection, batch: StoredBatch, table: Table, place: _Place) -> Lot:
+def _chunk_of_one(conn: psycopg.Connection, batch: StoredBatch, table: Table, place: _Place) -> Chunk:
     """One report of a batch, under the list of channels that its row names."""
     leaf = place.leaf
     records = slice(int(table.record_start[leaf]), int(table.record_start[leaf + 1]))
     tail = slice(int(table.tail_start[leaf]), int(table.tail_start[leaf + 1]))
-    one = Table(table.rows[leaf : leaf + 1], table.cells[records], table.tails[tail])
+    one = Table(table.rows[leaf : leaf + 1], table.records[records], table.tails[tail])
     results = batch.results
-    return Lot(
+    return Chunk(
         one,
         flags=results.flags[leaf : leaf + 1],
-        verdicts=results.verdicts[records],
+        validation_results=results.validation_results[records],
         values=results.values[records],
         device=Devices(conn).numbers(one.device, np.frombuffer(batch.header.edge, "V16")),
         batch=np.array([batch.number]),
@@ -402,7 +404,7 @@ def _newest_of_channel(conn: psycopg.Connection, channel: Retracted) -> _Place |
 
 
 def _newest(conn: psycopg.Connection, sql: str, named: dict[str, Any]) -> _Place | None:
-    doubted = int(ReportFlag.FUTURE | ReportFlag.FILED_AT_RECEIPT)  # as `rows.chartable`
+    doubted = int(ReportFlag.FUTURE | ReportFlag.FILED_AT_RECEIPT)  # as `rows.shown_in_latest`
     cursor = conn.cursor(binary=True, row_factory=class_row(_Place))
     return cursor.execute(sql.encode(), named | {"doubted": doubted}).fetchone()
 

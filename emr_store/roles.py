@@ -15,7 +15,7 @@ OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vital
 GROUPS = (OWNER, WRITER, RETENTION, READER)
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = (
-    "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alert_transition",
+    "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = ("drop_rows", "drop_body")

@@ -169,13 +169,13 @@ def check_accounted(
             "SELECT seal, leaves FROM seal WHERE seal = ANY(%s) ORDER BY seal", (numbers[at : at + _FETCH],)
         ).fetchall()
         for number, joined in rows:
-            leaves, wanted = bytes(joined), sorted(open_places[number])
-            unknown = known.unknown([leaves[p * _HASH_BYTES : (p + 1) * _HASH_BYTES] for p in wanted])
-            result.counts["duplicates"] += len(wanted) - len(unknown)
+            leaves, asked = bytes(joined), sorted(open_places[number])
+            unknown = known.unknown([leaves[p * _HASH_BYTES : (p + 1) * _HASH_BYTES] for p in asked])
+            result.counts["duplicates"] += len(asked) - len(unknown)
             if unknown and (first_seal != NUMBER_MIN or len(places.nomenclatures) > 1):
                 unresolved += len(unknown)
             elif unknown:
-                named = ", ".join(str(wanted[index] + 1) for index in unknown[:5])
+                named = ", ".join(str(asked[index] + 1) for index in unknown[:5])
                 total = len(leaves) // _HASH_BYTES
                 what = f"of the {total} batches that it was signed over {len(unknown)} are gone (place {named})"
                 result.add(f"seal {number}", what)

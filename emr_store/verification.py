@@ -16,7 +16,7 @@ from schemas.batch import Table
 FINDINGS_MAX = 1000  # a store that is wrong everywhere is wrong enough
 NUMBER_MIN, NUMBER_MAX = -(2**63), 2**63 - 1
 
-# Flags, verdicts and values of a table of reports, as this program validates them now.
+# Flags, validation results and values of a table of reports, as this program validates them now.
 Revalidate = Callable[[Table], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
 # A table of reports as mapping acts (their canonical JSON, the oldest first) have it read: other codes, units, numbers.
 # Raises LayoutError for an act that says no mapping.

@@ -89,8 +89,8 @@ def _canonical(act: Act) -> bytes:
 
 def read_act(message: bytes) -> tuple[Act, Statement]:
     """A signed act, its form checked; whether a key signed it is `Statement.is_signed_by`. Raises LayoutError."""
-    told = statement.decode(message, ACT_MAGIC)
-    return parse_act(told.body), told
+    signed_statement = statement.decode(message, ACT_MAGIC)
+    return parse_act(signed_statement.body), signed_statement
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ class BlockSeal:
 
 
 def validation_leaf(batch_id: bytes, validation: bytes) -> bytes:
-    """The leaf hash of a batch: H(0x00 || batch id || its flags, verdicts and values (`Block.validations`))."""
+    """The leaf hash of a batch: H(0x00 || batch id || its flags, validation results and values
+    (`Block.validations`))."""
     return leaf_hash(batch_id + validation)
 
 
@@ -78,7 +79,7 @@ def travel_hash(block: Block) -> bytes:
 
 def read_seal(message: bytes) -> tuple[BlockSeal, Statement]:
     """A seal, its form checked; whether a key signed it is `Statement.is_signed_by`. Raises LayoutError."""
-    told = statement.decode(message, SEAL_MAGIC)
-    if len(told.body) != _BODY.size or told.body[4:8] != bytes(4):
+    signed_statement = statement.decode(message, SEAL_MAGIC)
+    if len(signed_statement.body) != _BODY.size or signed_statement.body[4:8] != bytes(4):
         raise LayoutError("size", "seal")
-    return BlockSeal(*_BODY.unpack(told.body)), told
+    return BlockSeal(*_BODY.unpack(signed_statement.body)), signed_statement

@@ -19,13 +19,13 @@ from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
-from stream_processors import alarms, alert, app, background, broker, stage
-from stream_processors.alert import OpenEpisodes
+from stream_processors import alarm_limits, alarms, app, background, broker, stage
+from stream_processors.alarm_limits import OpenEpisodes
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
-from stream_processors.judging import Judge
 from stream_processors.stage import Send
 from stream_processors.storing import Store
+from stream_processors.validation_stage import Validator
 
 BROKER_WAIT_S = 1.0
 EXIT_STALLED = 70
@@ -34,10 +34,10 @@ SWITCH_S = 0.0005
 _log = structlog.get_logger("processors")
 
 
-def limits(config: ProcessorsConfig) -> list[alert.Limit]:
+def limits(config: ProcessorsConfig) -> list[alarm_limits.Limit]:
     """The configured limits with their metrics' codes."""
     return [
-        alert.Limit(METRIC_BY_REFERENCE_ID[limit.metric].code, limit.low, limit.high, limit.priority)
+        alarm_limits.Limit(METRIC_BY_REFERENCE_ID[limit.metric].code, limit.low, limit.high, limit.priority)
         for limit in config.limits
     ]
 
@@ -63,9 +63,11 @@ def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.
     watchdog = AttemptsWatchdog(config.stall_s, lambda: broker.end_at_once(EXIT_STALLED))
     watchdog.start()
     asyncio.run(prepare(config))
-    if name == "judge":
-        judge = Judge(where, key, config.registry_every_s)
-        return app.build(name, config, app.judge_stages(judge, lanes), watchdog, lambda send: [judge.keep_fresh()])
+    if name == "validate":
+        validator = Validator(where, key, config.registry_every_s)
+        return app.build(
+            name, config, app.validate_stages(validator, lanes), watchdog, lambda send: [validator.keep_fresh()]
+        )
     if name == "store":
         return _store_worker(name, config, lanes, key, watchdog)
 
@@ -76,7 +78,7 @@ def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.
     return app.build(
         name,
         config,
-        app.alert_stages(alarming),
+        app.alarm_stages(alarming),
         watchdog,
         background=lambda send: [alarming.keep_reconciled(where, send)],
         assigned=alarming.assigned,

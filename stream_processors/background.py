@@ -24,12 +24,12 @@ from schemas.errors import VitalwireError
 from stream_processors.config import LimitConfig
 from stream_processors.mapping import remap
 from stream_processors.stage import Output, Send, first_line, waits
-from stream_processors.validate import validate_stored
+from stream_processors.validation import validate_stored
 
 OUTBOX_ROWS = 5000  # signed and sent at once
 SEAL_EVERY_S = 0.5
 VALIDATE_ANEW_EVERY_S = 5.0
-AGAIN_S = 1.0
+RETRY_S = 1.0
 LOG_WAITS = "the log waits"  # in `waits`
 _log = structlog.get_logger("background")
 _Answer = TypeVar("_Answer")
@@ -87,7 +87,7 @@ async def deliver_receipts(conninfo: str, key: SigningKey, committed: asyncio.Ev
                         await _either(committed, 1.0)
         except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
             _log.warning("receipts wait", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
 
 
 class _Asking:
@@ -208,7 +208,7 @@ async def note_platform_key(conninfo: str, key: SigningKey) -> None:
             return await asyncio.to_thread(note)
         except StoreError as error:
             _log.warning("platform key not noted", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
 
 
 async def drop_old(conninfo: str, keep: Keep) -> None:
@@ -252,4 +252,4 @@ async def note_limits(conninfo: str, limits: Sequence[LimitConfig]) -> None:
         except VitalwireError as error:  # too many for one act: no later attempt would do
             _log.error("alarm limits not noted", error=str(error))
             return
-        await asyncio.sleep(AGAIN_S)
+        await asyncio.sleep(RETRY_S)

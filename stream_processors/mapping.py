@@ -72,21 +72,21 @@ def remap(table: Table, bodies: Sequence[bytes]) -> Table:
     for body in bodies:
         for match in matches(table, body):
             if changed is None:
-                changed = table.cells.copy()
+                changed = table.records.copy()
             changed[match.record] = match.cell
     return table if changed is None else Table(table.rows, changed, table.tails)
 
 
 def matches(table: Table, body: bytes) -> Iterator[Match]:
     """What the rows of an act are about, of a table as it was sealed; raises LayoutError as `remap` does."""
-    opened, cells = _opened(body), table.cells
+    opened, records = _opened(body), table.records
     for report in _reports_in(table, opened).tolist():
         first = int(table.record_start[report])
         count = int(table.record_start[report + 1]) - first
         tail = table.tails[table.tail_start[report] : table.tail_start[report + 1]]
         for named in _named(tail):
             record = first + named.record
-            sent = Cell(*cells[record].item()) if named.record < count else None
+            sent = Cell(*records[record].item()) if named.record < count else None
             if sent is None or sent.code != 0:
                 continue
             mapped = opened.site.find(named.as_sent.system, *named.code_and_text)

@@ -10,7 +10,7 @@ from emr_store.connect import open_store
 from emr_store.revalidation import Revalidation
 from schemas.report import AsSent, Kind, Record, RecordKind, Report
 from stream_processors.mapping import remap
-from stream_processors.validate import validate_stored
+from stream_processors.validation import validate_stored
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import NOW_US
 from tests.verifying import FIRST, SECOND_US, Ward
@@ -40,7 +40,7 @@ def event_of_the_same_words(at_us: int = T0_US) -> Report:
 def minute_of(ward: Ward, minute: int, *claims: str) -> None:
     """Six reports of each device in a batch."""
     first_us = (T0_US // MINUTE_US + minute) * MINUTE_US
-    ward.say(*(unmapped(claim, first_us + at * 10 * SECOND_US, 70 + at) for at in range(6) for claim in claims))
+    ward.emit(*(unmapped(claim, first_us + at * 10 * SECOND_US, 70 + at) for at in range(6) for claim in claims))
 
 
 def act(ward: Ward, *rows: dict[str, object], why: str = "not listed", **scope: object) -> str:

@@ -19,9 +19,9 @@ from emr_store.acts import this_user
 from emr_store.revalidation import change_of, stored_batches
 from evidence.act import MAPPING_CHANGE
 from runtime.errors import UserError
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from stream_processors.mapping import MappingChange, matches, remap
-from stream_processors.validate import validate_stored
+from stream_processors.validation import validate_stored
 from vitalwire.acts import HEX_MAX
 from vitalwire.output import as_json, cell, console, listed, table
 from vitalwire.record import Database, Json, Why, connect, since_moment
@@ -39,16 +39,16 @@ def mapping_unmapped(database: Database = "") -> None:
     with connect(database) as conn:
         found = channels.unmapped(conn)
     rows = unmapped_lines(((u.system, u.code, u.unit) for u in found), "")
-    alike: dict[tuple[str, str], list[channels.Unmapped]] = {}
+    of_metric: dict[tuple[str, str], list[channels.Unmapped]] = {}
     for u in found:  # a ward's monitors call a thing the same: one entry serves them all
-        alike.setdefault((u.system, u.code), []).append(u)
-    for thing, of in alike.items():
+        of_metric.setdefault((u.system, u.code), []).append(u)
+    for thing, of in of_metric.items():
         senders = list(dict.fromkeys(str(u.claim or u.device) for u in of))
         more = f" and {len(senders) - 1} more" if len(senders) > 1 else ""
         units = ", ".join(dict.fromkeys(u.unit for u in of if u.unit))
         example = f"{of[0].example[:40]!r}" + (f" in {units}" if units else "")
-        said = f"# {sum(u.times for u in of)} times, e.g. {example}, from {senders[0]}{more}"
-        console.print(cell(said), markup=False, soft_wrap=True)
+        comment = f"# {sum(u.times for u in of)} times, e.g. {example}, from {senders[0]}{more}"
+        console.print(cell(comment), markup=False, soft_wrap=True)
         console.print(rows[thing], markup=False, soft_wrap=True)
     if not found:
         console.print("# everything that came has a code")
@@ -128,11 +128,11 @@ def _rows(file: Path, sender: str) -> tuple[MappingRow, ...]:
 
 @dataclass
 class Outcome:
-    """What an act would change; by row, the records that come out otherwise, by their new verdict."""
+    """What an act would change; by row, the records that come out otherwise, by their new validation result."""
 
     batches: int = 0
     records: int = 0
-    verdicts: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    validation_results: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     texts: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))  # of rows that name none
 
     def refuse_ambiguous(self) -> None:
@@ -147,7 +147,7 @@ class Outcome:
 
     def as_rows(self) -> dict[str, dict[str, int]]:
         """For scripts."""
-        return {row: dict(verdicts) for row, verdicts in sorted(self.verdicts.items())}
+        return {row: dict(validation_results) for row, validation_results in sorted(self.validation_results.items())}
 
 
 def _look(conn: psycopg.Connection, body: bytes, *, show: bool) -> Outcome:
@@ -170,16 +170,16 @@ def _look(conn: psycopg.Connection, body: bytes, *, show: bool) -> Outcome:
                     outcome.batches += 1
                     outcome.records += len(change.records)
                     for record in np.intersect1d(change.records, list(found)).tolist():
-                        verdict = Verdict(int(change.results.verdicts[record])).slug
-                        outcome.verdicts[found[record].mapped.row][verdict] += 1
+                        validation_result = ValidationResult(int(change.results.validation_results[record])).slug
+                        outcome.validation_results[found[record].mapped.row][validation_result] += 1
             progress.update(bar, completed=after)
     return outcome
 
 
 def _print(outcome: Outcome, act_id: str | None, *, dry_run: bool) -> None:
     table("Rows", ("row", "becomes", "values"), [
-        (row, verdict, count) for row, verdicts in sorted(outcome.verdicts.items())
-        for verdict, count in verdicts.most_common()
+        (row, validation_result, count) for row, validation_results in sorted(outcome.validation_results.items())
+        for validation_result, count in validation_results.most_common()
     ], "none is about anything that is stored without a code")  # fmt: skip
     total = f"{outcome.records} values in {outcome.batches} batches"
     if dry_run:

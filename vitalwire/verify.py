@@ -17,7 +17,7 @@ from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
 from runtime.keys import read_public
 from schemas.batch import Table
 from stream_processors.mapping import remap
-from stream_processors.validate import judge
+from stream_processors.validation import validate_table
 from vitalwire.output import as_json, cell, console
 from vitalwire.record import Database, Json, connect, since_moment
 
@@ -46,7 +46,7 @@ SENTENCES = (
     ("waveform", "{waveform} stretches of waves point to what their batch says"),
     ("device_alarm", "{device_alarm} alarms of devices are what their batch says"),
     ("device_setting", "{device_setting} settings of devices are what their batch says"),
-    ("alert_transition", "{alert_transition} transitions of the platform's alarms are what it signed"),
+    ("alarm_transition", "{alarm_transition} transitions of the platform's alarms are what it signed"),
     ("channel_set", "{channel_set} lists of channels are their bytes; {channel words} channels have the words sent"),
     ("minutes", "{minutes} summaries of minutes are what their rows give"),
     ("latest", "{latest} latest values are the newest rows"),
@@ -87,7 +87,7 @@ def verify(
         def show(what: str, done: int, of: int | None) -> None:
             progress.update(bar, description=f"{done:,}{f' of {of:,}' if of else ''} {what}")
 
-        result = proof.verify(conn, moment, trust=believed, after=after, revalidate=validate_again, remap=remap,
+        result = proof.verify(conn, moment, trust=believed, after=after, revalidate=revalidate, remap=remap,
                               on_progress=show)  # fmt: skip
     if json:
         as_json({
@@ -102,10 +102,10 @@ def verify(
         raise typer.Exit(EXIT_DOES_NOT_HOLD)
 
 
-def validate_again(table: Table) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.float64]]:
-    """Flags, verdicts and values of a table, as this program's stage gives them now."""
-    found = judge(table, np.zeros(len(table)))
-    return found.flags, found.verdicts, found.values
+def revalidate(table: Table) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.float64]]:
+    """Flags, validation results and values of a table, as this program's stage gives them now."""
+    found = validate_table(table, np.zeros(len(table)))
+    return found.flags, found.validation_results, found.values
 
 
 def _print(result: Verification) -> None:

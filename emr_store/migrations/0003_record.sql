@@ -62,7 +62,7 @@ CREATE INDEX seal_stored_at ON seal (stored_at);
 
 -- The head of a batch: stays when its bytes are dropped, so that nothing is ever stored twice.
 CREATE TABLE batch (
-    batch      bigint PRIMARY KEY,              -- local: (batch_id, leaf, record) is what leaves the house
+    batch      bigint PRIMARY KEY,              -- local: (batch_id, leaf, record) is what leaves the hospital
     edge       uuid NOT NULL,
     spool      uuid NOT NULL,
     lane       int2 NOT NULL,
@@ -207,7 +207,7 @@ CREATE TABLE report (
     value       float8[] NOT NULL,              -- in the canonical unit; null where there is none
     decimals    bytea,                          -- one byte a value, 128 + power of ten of the last digit sent; null: all 0
     validity    int2[],                         -- 16 x marks + validity (schemas/report.py: Mark, Validity); null: all 0
-    verdict     int2[],                         -- schemas/block.py: Verdict; null: all accepted
+    validation_result int2[],                   -- schemas/block.py: ValidationResult; null: all accepted
     channel_index int2[],                       -- which channel of channel_set each record has; null: first the first, ...
     texts       jsonb
 ) PARTITION BY RANGE (observed_at);
@@ -231,7 +231,7 @@ CREATE TABLE latest (
     value       float8[] NOT NULL,
     decimals    bytea,
     validity    int2[],
-    verdict     int2[],
+    validation_result int2[],
     texts       jsonb,
     PRIMARY KEY (device, channel_set)
 ) WITH (fillfactor = 50);
@@ -259,7 +259,7 @@ CREATE TABLE latest_by_channel (
     value       float8[] NOT NULL,              -- NaN where there is none: so that all rows of a set have one width
     decimals    int2[] NOT NULL,
     validity    int2[] NOT NULL,
-    verdict     int2[] NOT NULL,
+    validation_result int2[] NOT NULL,
     texts       jsonb                           -- by index of the channel, from 1, the words of a code or a text
 ) WITH (fillfactor = 50);
 
@@ -421,7 +421,7 @@ CREATE TABLE outbox (
     stored_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE TABLE dead (
+CREATE TABLE dead_letter (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at          timestamptz NOT NULL DEFAULT now(),
     reason      text NOT NULL,
@@ -434,8 +434,8 @@ CREATE TABLE dead (
     replayed_at timestamptz,
     UNIQUE (digest, reason)
 );
-CREATE INDEX dead_quarantined ON dead (batch_id) WHERE outcome = 2;
-CREATE INDEX dead_evictable ON dead (id) WHERE outcome IS DISTINCT FROM 2;
+CREATE INDEX dead_letter_quarantined ON dead_letter (batch_id) WHERE outcome = 2;
+CREATE INDEX dead_letter_evictable ON dead_letter (id) WHERE outcome IS DISTINCT FROM 2;
 
 -- What time may take.
 
@@ -648,7 +648,7 @@ CREATE TABLE metric_unit (
 
 -- Alarm episodes: what is filed is their transitions, signed; an episode is a view over them.
 
-CREATE TABLE alert_transition (
+CREATE TABLE alarm_transition (
     transition     uuid PRIMARY KEY,            -- follows from its cause: what comes again is filed once
     episode        uuid NOT NULL,
     kind           text NOT NULL CHECK (kind IN ('opened', 'confirmed', 'resolved')),
@@ -666,16 +666,16 @@ CREATE TABLE alert_transition (
     statement      bytea NOT NULL,              -- signed by the platform
     filed_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX alert_transition_episode ON alert_transition (episode, kind);
-CREATE INDEX alert_transition_device ON alert_transition (device_uuid, at);
+CREATE INDEX alarm_transition_episode ON alarm_transition (episode, kind);
+CREATE INDEX alarm_transition_device ON alarm_transition (device_uuid, at);
 
 -- An index, so that nobody looks through the episodes of years for the few that are open: those without a resolution.
-CREATE TABLE alert_open (
+CREATE TABLE alarm_open (
     episode uuid PRIMARY KEY
 );
 
 -- In whichever order its transitions came, an episode's message is its opening's, or its confirmation's.
-CREATE VIEW alert_episode AS
+CREATE VIEW alarm_episode AS
 SELECT episode,
        (array_agg(device_uuid))[1] AS device_uuid,
        (array_agg(code || '-' || channel || '-' || side))[1] AS condition,
@@ -691,7 +691,7 @@ SELECT episode,
            AND coalesce(bool_and(kind <> 'confirmed'), true) AS late,
        min(at) FILTER (WHERE kind = 'confirmed') AS confirmed_at,
        (array_agg(by ORDER BY at) FILTER (WHERE kind = 'resolved'))[1] AS resolved_by
-FROM alert_transition
+FROM alarm_transition
 GROUP BY episode;
 
 -- Where devices stand, and through which edge each is believed. Both are bitemporal: `valid` is when it was so in the
@@ -751,7 +751,7 @@ SELECT r.observed_at, r.received_at, d.uuid AS device, g.name AS device_name, b.
        r.value[i] AS value,
        CASE coalesce(r.validity[i], 0) >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
        coalesce(mu.ucum, u.ucum) AS unit, get_byte(r.decimals, i - 1) - 128 AS decimals,
-       coalesce(r.validity[i], 0) & 15 AS validity, coalesce(r.verdict[i], 0) AS verdict,
+       coalesce(r.validity[i], 0) & 15 AS validity, coalesce(r.validation_result[i], 0) AS validation_result,
        coalesce(r.validity[i], 0) & 128 <> 0 AS ambiguous, coalesce(r.validity[i], 0) & 256 <> 0 AS correction,
        coalesce(r.validity[i], 0) & 512 <> 0 AS withdrawal, coalesce(r.validity[i], 0) & 1024 <> 0 AS training,
        CASE WHEN r.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
@@ -808,14 +808,14 @@ LEFT JOIN unit u ON u.unit = s.unit;
 CREATE VIEW latest_value AS
 SELECT l.device, l.channel_set, i AS channel_index, s.code[i] AS code, s.unit[i] AS unit, s.channel[i] AS channel,
        l.value[i] AS value, coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals,
-       coalesce(l.validity[i], 0) AS validity, coalesce(l.verdict[i], 0) AS verdict,
+       coalesce(l.validity[i], 0) AS validity, coalesce(l.validation_result[i], 0) AS validation_result,
        CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
            FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
        l.flags, l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
 FROM latest l JOIN channel_set s USING (channel_set) CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
 UNION ALL
 SELECT l.device, l.channel_set, i, s.code[i], s.unit[i], s.channel[i],
-       nullif(l.value[i], 'NaN'), l.decimals[i], l.validity[i], l.verdict[i], l.texts ->> i::text,
+       nullif(l.value[i], 'NaN'), l.decimals[i], l.validity[i], l.validation_result[i], l.texts ->> i::text,
        l.flags[i], l.observed_at[i], l.received_at[i], l.stored_at[i], l.batch[i], l.leaf[i]
 FROM latest_by_channel l JOIN channel_set s USING (channel_set)
 CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i WHERE l.leaf[i] >= 0;
@@ -823,7 +823,7 @@ CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i WHERE l.leaf[i] >= 0;
 -- No plan depends on what these arrays hold, and to sample them took two thirds of an ANALYZE, which runs while devices
 -- send. New chunks of TimescaleDB take it over.
 ALTER TABLE report ALTER COLUMN value SET STATISTICS 0, ALTER COLUMN decimals SET STATISTICS 0,
-    ALTER COLUMN validity SET STATISTICS 0, ALTER COLUMN verdict SET STATISTICS 0,
+    ALTER COLUMN validity SET STATISTICS 0, ALTER COLUMN validation_result SET STATISTICS 0,
     ALTER COLUMN channel_index SET STATISTICS 0;
 ALTER TABLE report_minute ALTER COLUMN count SET STATISTICS 0, ALTER COLUMN min SET STATISTICS 0,
     ALTER COLUMN max SET STATISTICS 0, ALTER COLUMN mean SET STATISTICS 0, ALTER COLUMN last SET STATISTICS 0;

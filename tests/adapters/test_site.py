@@ -119,7 +119,7 @@ def test_two_rows_that_could_both_match_are_refused(keys: tuple[str, str]) -> No
         ('code = "x"\ntext = "a"', 'text = "b"'),
     ],
 )  # fmt: skip
-def test_two_rows_that_are_told_apart_stand_together(keys: tuple[str, str]) -> None:
+def test_two_rows_that_differ_stand_together(keys: tuple[str, str]) -> None:
     assert read_site(rows(*keys), "site.toml")
 
 
@@ -146,7 +146,8 @@ def test_never_more_than_one_row_matches(
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ('metric = "MDC_ECG_HEART_RTE"', "mapping 1 (code 'x'): no metric 'MDC_ECG_HEART_RTE'; did you mean 'MDC_ECG_HEART_RATE'?"),  # noqa: E501
+        ('metric = "MDC_ECG_HEART_RTE"',
+            "mapping 1 (code 'x'): no metric 'MDC_ECG_HEART_RTE'; did you mean 'MDC_ECG_HEART_RATE'?"),
         ('metric = "MDC_TEMP"\nunit = "MDC_DIM_DEGCC"', "no unit 'MDC_DIM_DEGCC'; did you mean 'MDC_DIM_DEGC'?"),
         ('metrc = "MDC_TEMP"', "unknown field `metrc`"),
         ('metric = "MDC_TEMP"\npower_of_ten = 13', "`int` <= 12"),

@@ -18,10 +18,10 @@ from emr_store.transaction import Writer
 from emr_store.verification import Verification
 from evidence.block_seal import NO_TRAVEL, read_seal
 from evidence.verification import OutsideCheckpoint
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.report import AsSent, Record, Report, device_id
 from stream_processors.mapping import remap
-from stream_processors.validate import validate_stored
+from stream_processors.validation import validate_stored
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.mapping import (
     BPM,
@@ -46,13 +46,13 @@ def ward(database: str) -> Ward:
     return Ward(database)
 
 
-def said(result: Verification) -> list[str]:
+def emitted(result: Verification) -> list[str]:
     return [f"{f.where}: {f.what}" for f in result.findings]
 
 
 def shown(ward: Ward, table: str = "report") -> list[tuple[object, ...]]:
     return ward.rows(
-        f"SELECT t.batch, t.leaf, s.code, s.unit, t.value, t.verdict FROM {table} t JOIN channel_set s"
+        f"SELECT t.batch, t.leaf, s.code, s.unit, t.value, t.validation_result FROM {table} t JOIN channel_set s"
         " USING (channel_set) ORDER BY 1, 2"
     )
 
@@ -63,7 +63,7 @@ def classes(ward: Ward) -> tuple[object, ...]:
 
 
 def test_values_without_a_code_get_one_and_the_old_validation_stays(ward: Ward) -> None:
-    ward.say(unmapped(), event_of_the_same_words())
+    ward.emit(unmapped(), event_of_the_same_words())
     ward.seal_log()
     before = ward.rows("SELECT b.seal, y.sealed, y.validation FROM batch b JOIN batch_body y USING (batch)")
     assert classes(ward) == (1, 0, 2, 0)
@@ -77,19 +77,19 @@ def test_values_without_a_code_get_one_and_the_old_validation_stays(ward: Ward) 
     assert ward.rows("SELECT b.seal, y.sealed, y.validation FROM batch b JOIN batch_body y USING (batch)") == before
     ((statement, kept),) = ward.rows("SELECT s.statement, v.act_id FROM batch_validation v JOIN seal s USING (seal)")
     assert isinstance(statement, bytes)
-    seal, told = read_seal(statement)
-    assert told.is_signed_by(ward.platform.public_der)
+    seal, progress = read_seal(statement)
+    assert progress.is_signed_by(ward.platform.public_der)
     assert (seal.act_id.hex(), kept, seal.batches, seal.travel_hash) == (act_id, bytes.fromhex(act_id), 1, NO_TRAVEL)
     assert seal.signed_at_us == NOW_US + SECOND_US
     ward.seal_log()
     summarise(ward.address)
     result = verify(ward.address, ward.trust(checkpoint_of(ward.address)))
-    assert said(result) == []
+    assert emitted(result) == []
     assert (result.counts["validated anew"], result.counts["validated again"]) == (1, 8)
 
 
 def test_where_a_value_came_from_shows_the_newest_seal_and_that_there_was_another(ward: Ward) -> None:
-    ward.say(unmapped())
+    ward.emit(unmapped())
     act(ward, HR_ROW)
     work(ward)
     ward.seal_log()
@@ -114,7 +114,7 @@ def test_a_writer_may_do_it_and_no_more(ward: Ward) -> None:
             conn.execute("DELETE FROM report")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             conn.execute("UPDATE batch_validation SET validation = NULL")
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_bytes_that_retention_took_are_gone_from_each_validation(ward: Ward) -> None:
@@ -131,31 +131,31 @@ def test_bytes_that_retention_took_are_gone_from_each_validation(ward: Ward) -> 
         assert conn.execute("SELECT drop_body(1::int2, 0, interval '8 days')").fetchone() == (True,)
         assert conn.execute("SELECT validation FROM batch_validation").fetchall() == [(None,)]
     result = verify(ward.address)
-    assert said(result) == []
+    assert emitted(result) == []
     assert result.emptied == 1
 
 
 def test_latest_shows_what_the_newest_validation_says(ward: Ward) -> None:
     minute_of(ward, 0, FIRST, SECOND)
-    ward.say(vitals(FIRST, T0_US))
+    ward.emit(vitals(FIRST, T0_US))
     act(ward, HR_ROW, TEMP_ROW)
     work(ward)
     rows = shown(ward, "latest")
     assert [row[3] for row in rows if row[2] == [SPO2, HR_CODE, TEMP_CODE]] == [[PERCENT, BPM, CELSIUS]] * 2
     assert len(rows) == 3
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_latest_falls_back_to_what_stays_as_it_was(ward: Ward) -> None:
     """The newest reports of a device are changed by the act and older ones are not; also of one batch."""
-    ward.say(unmapped(at_us=T0_US), unmapped(at_us=T0_US + SECOND_US, hr=71))
-    ward.say(unmapped(at_us=T0_US + 2 * SECOND_US, hr=72))
+    ward.emit(unmapped(at_us=T0_US), unmapped(at_us=T0_US + SECOND_US, hr=71))
+    ward.emit(unmapped(at_us=T0_US + 2 * SECOND_US, hr=72))
     act(ward, HR_ROW, since_us=T0_US + SECOND_US)
     work(ward)
     assert [(row[0], row[1], row[4]) for row in shown(ward, "latest")] == [
         (1, 0, [97.0, 72.0, None]), (2, 0, [97.0, 72.0, None])
     ]  # fmt: skip
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_minutes_are_summed_up_anew(ward: Ward) -> None:
@@ -166,23 +166,23 @@ def test_minutes_are_summed_up_anew(ward: Ward) -> None:
     act(ward, HR_ROW, TEMP_ROW)
     work(ward)
     assert ward.rows(sql) == []
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
     summarise(ward.address)
     assert ward.rows(sql) == [([SPO2, HR_CODE, TEMP_CODE], [6, 6, 6])]
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_an_act_is_of_its_device_and_its_time_alone(ward: Ward) -> None:
-    ward.say(unmapped(FIRST, T0_US), unmapped(SECOND, T0_US), unmapped(FIRST, T0_US + 10 * SECOND_US))
+    ward.emit(unmapped(FIRST, T0_US), unmapped(SECOND, T0_US), unmapped(FIRST, T0_US + 10 * SECOND_US))
     act(ward, HR_ROW, device=str(device_id(FIRST)), until_us=T0_US + 5 * SECOND_US)
     work(ward)
     assert [row[2] == [SPO2, HR_CODE, 0] for row in shown(ward)] == [True, False, False]
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_a_later_act_overrules_an_earlier_one(ward: Ward) -> None:
     """Who mapped it to the wrong metric maps it again; all three validations are held against the bytes."""
-    ward.say(unmapped())
+    ward.emit(unmapped())
     act(ward, {"metric": "MDC_PULS_OXIM_PULS_RATE", "code": "101", "unit": "/min"}, TEMP_ROW)
     act(ward, HR_ROW)
     assert work(ward) == 2
@@ -190,7 +190,7 @@ def test_a_later_act_overrules_an_earlier_one(ward: Ward) -> None:
     ward.seal_log()
     summarise(ward.address)
     result = verify(ward.address)
-    assert said(result) == []
+    assert emitted(result) == []
     assert (result.counts["validated anew"], result.counts["validated again"]) == (1, 9)
     with ward.open() as conn:
         (batch,) = stored_batches(conn, [1])
@@ -198,18 +198,19 @@ def test_a_later_act_overrules_an_earlier_one(ward: Ward) -> None:
 
 
 def test_what_an_act_says_that_cannot_be_is_doubted_and_kept(ward: Ward) -> None:
-    ward.say(unmapped(hr=7200, temp="warm"), unmapped(at_us=T0_US + 1, hr=-100, temp="n/a"))
+    ward.emit(unmapped(hr=7200, temp="warm"), unmapped(at_us=T0_US + 1, hr=-100, temp="n/a"))
     act(ward, HR_ROW | {"missing": ["-100"]}, TEMP_ROW)
     work(ward)
     assert [row[5] for row in shown(ward)] == [
-        [0, Verdict.DOUBTFUL_RANGE, Verdict.DOUBTFUL_TEXT], [0, Verdict.MISSING, Verdict.MISSING]
+        [0, ValidationResult.DOUBTFUL_RANGE, ValidationResult.DOUBTFUL_TEXT],
+        [0, ValidationResult.MISSING, ValidationResult.MISSING]
     ]  # fmt: skip
     assert classes(ward) == (2, 2, 0, 2)
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_an_act_that_changes_nothing_makes_no_seal(ward: Ward) -> None:
-    ward.say(unmapped())
+    ward.emit(unmapped())
     act(ward, HR_ROW | {"code": "999"})
     assert work(ward) == 1
     assert work(ward) == 0
@@ -219,9 +220,9 @@ def test_an_act_that_changes_nothing_makes_no_seal(ward: Ward) -> None:
 
 
 def test_what_comes_after_an_act_is_not_meant(ward: Ward) -> None:
-    ward.say(unmapped())
+    ward.emit(unmapped())
     act(ward, HR_ROW)
-    ward.say(unmapped(at_us=T0_US + 1))
+    ward.emit(unmapped(at_us=T0_US + 1))
     work(ward)
     assert [row[2][1] for row in shown(ward)] == [HR_CODE, 0]  # type: ignore[index]
 
@@ -245,17 +246,17 @@ def test_an_act_that_was_interrupted_goes_on_and_does_nothing_twice(
     with pytest.raises(RuntimeError):
         work(ward)
     assert ward.rows("SELECT batch FROM batch_validation ORDER BY 1") == [(1,), (2,)]
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
     assert work(ward) == 1
     assert ward.rows("SELECT batch FROM batch_validation ORDER BY 1") == [(1,), (2,), (3,), (4,)]
     ((batches, records),) = ward.rows("SELECT batches, records FROM mapping_work")
     assert (batches, records) == (4, 48)
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_reports_whose_rows_retention_took_stay_gone(ward: Ward) -> None:
     minute_s = T0_US // MINUTE_US * 60
-    ward.say(*(unmapped(at_us=minute_s * SECOND_US + at * 20 * SECOND_US) for at in range(6)))
+    ward.emit(*(unmapped(at_us=minute_s * SECOND_US + at * 20 * SECOND_US) for at in range(6)))
     summarise(ward.address)
     with open_store(ward.address) as conn:
         conn.execute("DELETE FROM report WHERE leaf < 3")
@@ -265,16 +266,16 @@ def test_reports_whose_rows_retention_took_stay_gone(ward: Ward) -> None:
     act(ward, HR_ROW, TEMP_ROW)
     work(ward)
     assert [row[:2] for row in shown(ward)] == [(1, 3), (1, 4), (1, 5)]
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
     summarise(ward.address)
     assert ward.rows("SELECT count(*) FROM report_minute") == [(2,)]  # that of the rows that are gone, and the new one
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_acts_are_worked_off_beside_writers_and_nothing_is_found(ward: Ward) -> None:
     """One batch after another is stored and validated anew, minutes are summed up, and it is looked at meanwhile."""
     stop = threading.Event()
-    blocks = [ward.judge(ward.seal(unmapped(FIRST, T0_US + at * SECOND_US))) for at in range(150)]
+    blocks = [ward.validate(ward.seal(unmapped(FIRST, T0_US + at * SECOND_US))) for at in range(150)]
 
     def store() -> None:
         with ward.open() as conn:
@@ -295,17 +296,17 @@ def test_acts_are_worked_off_beside_writers_and_nothing_is_found(ward: Ward) -> 
             for index in range(6):
                 act(ward, HR_ROW, why=f"{index}")
                 work(ward)
-                assert said(verify(ward.address)) == []
+                assert emitted(verify(ward.address)) == []
         finally:
             stop.set()
         for each in working:
             each.result()
     assert ward.rows("SELECT count(*) > 0 FROM batch_validation") == [(True,)]
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
 
 
 def test_the_owners_function_takes_no_report_whose_batch_is_not_validated_anew(ward: Ward) -> None:
-    ward.say(unmapped())
+    ward.emit(unmapped())
     take = "SELECT take_reports(1, '{0}', '-infinity', 'infinity')"
     with ward.open() as conn:
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="batch 1 is not validated anew"):
@@ -331,12 +332,12 @@ def test_since_and_a_checkpoint_look_at_what_was_validated_anew(ward: Ward) -> N
     ward.seal_log()
     for scope in ({"since": since}, {"after": after}):
         result = verify(ward.address, **scope)
-        assert said(result) == []
+        assert emitted(result) == []
         assert (result.counts["batches"], result.counts["validated anew"]) == (1, 1)
 
 
 def test_the_list_says_how_far_each_act_is(ward: Ward) -> None:
-    ward.say(unmapped())
+    ward.emit(unmapped())
     act_id = act(ward, HR_ROW, why="new monitors")
     with ward.open() as conn:
         (waiting,) = mapping_acts.listed(conn)
@@ -365,31 +366,31 @@ def changing(at: int, *, hr: bool) -> Report:
 def test_devices_that_send_only_what_changed_are_mapped_under_their_supersets(ward: Ward) -> None:
     """Lists of channels that were there before, longer ones that the act makes, and values that nothing takes over."""
     for first in range(0, 40, 4):
-        ward.say(*(changing(first + i, hr=i % 2 == 0) for i in range(4)))
+        ward.emit(*(changing(first + i, hr=i % 2 == 0) for i in range(4)))
     summarise(ward.address)
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
     assert ward.rows("SELECT count(*) FROM superset") == [(1,)]
     act(ward, HR_ROW, since_us=T0_US + 10 * SECOND_US)
     work(ward)
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
     summarise(ward.address)
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
     newest = ward.rows("SELECT value, leaf, batch FROM latest_value WHERE code = %s", HR_CODE)
     assert newest == [(70 + 38 % 20, 2, 10)]
     ((rows,),) = ward.rows("SELECT count(*) FROM observation WHERE metric = 'MDC_ECG_HEART_RATE'")
     assert rows == 15
-    ward.say(changing(40, hr=True), changing(41, hr=True))
+    ward.emit(changing(40, hr=True), changing(41, hr=True))
     act(ward, HR_ROW | {"metric": "MDC_PULS_OXIM_PULS_RATE"}, {"metric": "MDC_TEMP", "code": "7"})
     work(ward)
     summarise(ward.address)
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []
     assert ward.rows("SELECT count(*) FROM latest_value WHERE code = %s", HR_CODE) == [(0,)]
 
 
 def test_values_under_a_superset_fall_back_to_what_stays_as_it_was(ward: Ward) -> None:
     for at in range(12):
-        ward.say(changing(at, hr=True), changing(at + 100, hr=at % 5 == 0))
+        ward.emit(changing(at, hr=True), changing(at + 100, hr=at % 5 == 0))
     act(ward, HR_ROW, since_us=T0_US + 100 * SECOND_US)
     work(ward)
     summarise(ward.address)
-    assert said(verify(ward.address)) == []
+    assert emitted(verify(ward.address)) == []

@@ -50,13 +50,13 @@ def store(mapped: Honest) -> Iterator[psycopg.Connection]:
         yield conn
 
 
-def said(result: Verification) -> list[str]:
+def emitted(result: Verification) -> list[str]:
     return [f"{f.where}: {f.what}" for f in result.findings]
 
 
 def test_an_honest_store_has_no_finding(mapped: Honest) -> None:
     result = verify(mapped.address, mapped.trust)
-    assert said(result) == []
+    assert emitted(result) == []
     counts = result.counts
     assert (counts["batches"], counts["validated anew"], counts["seals"]) == (3, 2, 5)
     assert counts["validated again"] == 3 * 36 + 2 * 36 + 18  # each validation of each batch
@@ -143,7 +143,7 @@ CHANGES = {
 def test_a_change_is_found_with_its_place(name: str, store: psycopg.Connection, mapped: Honest) -> None:
     statement, expected = CHANGES[name]
     assert store.execute(statement.encode()).rowcount > 0
-    found = said(verify(store, mapped.trust))
+    found = emitted(verify(store, mapped.trust))
     assert any(expected in finding for finding in found), found
 
 
@@ -154,5 +154,5 @@ def test_a_validation_by_an_act_of_another_kind_or_without_sense(store: psycopg.
     ):
         act_id = acts.record(store, Act(kind, "nobody", 2**52, "", {"rows": 7}))
         store.execute("UPDATE batch_validation SET act_id = %s WHERE batch = 2", (act_id,))
-        found = said(verify(store, Trust(mapped.trust.platform_keys, mapped.trust.edge_keys)))
+        found = emitted(verify(store, Trust(mapped.trust.platform_keys, mapped.trust.edge_keys)))
         assert any(expected in finding for finding in found), found

@@ -157,13 +157,13 @@ def test_the_next_run_goes_on_with_those_who_lie_there(tmp_path: Path) -> None:
 def test_a_monitor_has_the_patient_who_lies_there(dialect: str) -> None:
     lies: dict[str, tuple[str, str]] = {"bed-01": ("003001", "张^三")}
     monitor = Monitor(dialect, "bed-01", Patient(1001, "healthy"), 3, lies.get)
-    said = b"".join(message.payload for message in [*monitor.greeting(), *monitor.messages(1.0, AT_US)])
+    sent = b"".join(message.payload for message in [*monitor.greeting(), *monitor.messages(1.0, AT_US)])
     codec = "gb18030" if dialect == "plain" else "utf-8"
-    assert "003001" in said.decode(codec)
+    assert "003001" in sent.decode(codec)
     lies["bed-01"] = ("003002", "李^四")
-    said = b"".join(message.payload for message in monitor.messages(2.0, AT_US + 1_000_000))
-    assert "003002" in said.decode(codec)
-    assert "李^四" in said.decode(codec)
+    sent = b"".join(message.payload for message in monitor.messages(2.0, AT_US + 1_000_000))
+    assert "003002" in sent.decode(codec)
+    assert "李^四" in sent.decode(codec)
     lies.clear()
     text = b"".join(message.payload for message in monitor.messages(3.0, AT_US + 2_000_000)).decode(codec)
     assert "00300" not in text

@@ -8,12 +8,12 @@ import pytest
 
 from evidence.act import MAPPING_CHANGE, Act
 from schemas.batch import Table, check, table_of
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.errors import LayoutError
 from schemas.report import AsSent, Kind, Mark, Record, RecordKind, Validity, device_id
 from stream_processors.mapping import matches, remap
-from stream_processors.validate import validate_stored
-from tests.making import T0_US, leaves, report
+from stream_processors.validation import validate_stored
+from tests.making import T0_US, encoded_reports, report
 from tests.mapping import BPM, HR_CODE
 
 HR: dict[str, object] = {"metric": "MDC_ECG_HEART_RATE", "code": "101", "unit": "MDC_DIM_BEAT_PER_MIN"}
@@ -25,7 +25,7 @@ def body(*rows: dict[str, object], kind: str = MAPPING_CHANGE, **scope: object) 
 
 
 def table(*records: Record, kind: Kind = Kind.METRIC, claim: str = "ward:1") -> Table:
-    return table_of(leaves([report(claim, records=records, kind=kind)]))
+    return table_of(encoded_reports([report(claim, records=records, kind=kind)]))
 
 
 def named(value: str | int, code: str = "101^HR", unit: str = "", **more: Any) -> Record:
@@ -35,47 +35,48 @@ def named(value: str | int, code: str = "101^HR", unit: str = "", **more: Any) -
     return Record(mantissa=value, as_sent=AsSent("99X", code, unit), **more)
 
 
-def outcome(record: Record, *rows: dict[str, object]) -> tuple[float | None, Verdict]:
-    """The value and verdict that the record has by these rows."""
+def outcome(record: Record, *rows: dict[str, object]) -> tuple[float | None, ValidationResult]:
+    """The value and validation result that the record has by these rows."""
     mapped = remap(table(record), [body(*rows)])
     check(mapped)
     found = validate_stored(mapped)
     value = float(found.values[0])
-    return (None if value != value else value), Verdict(int(found.verdicts[0]))
+    return (None if value != value else value), ValidationResult(int(found.validation_results[0]))
 
 
 @pytest.mark.parametrize(("record", "row", "expected"), [
-    (named(72), HR, (72.0, Verdict.ACCEPTED)),
-    (named(72, code="102^HR"), HR, (72.0, Verdict.UNMAPPED_CODE)),
-    (named(72), HR | {"text": "hr"}, (72.0, Verdict.ACCEPTED)),
-    (named(72), HR | {"text": "Pulse"}, (72.0, Verdict.UNMAPPED_CODE)),
-    (named(72), HR | {"system": "99Y"}, (72.0, Verdict.UNMAPPED_CODE)),
-    (named(720), HR | {"power_of_ten": -1}, (72.0, Verdict.ACCEPTED)),
-    (named(7, exponent=125), HR | {"power_of_ten": 12}, (7 * 1e125, Verdict.UNMAPPED_CODE)),
-    (named(-100), HR | {"missing": ["-100"]}, (None, Verdict.MISSING)),
-    (named("72"), HR, (72.0, Verdict.ACCEPTED)),
-    (named("72,5"), HR, (None, Verdict.DOUBTFUL_TEXT)),
-    (named("72,5"), HR | {"decimal_comma": True}, (72.5, Verdict.ACCEPTED)),
-    (named("<30"), HR, (30.0, Verdict.ACCEPTED_BOUND)),
-    (named("asystole"), HR, (None, Verdict.DOUBTFUL_TEXT)),
-    (named("---"), HR, (None, Verdict.MISSING)),
-    (named(" off "), HR | {"missing": ["off"]}, (None, Verdict.MISSING)),
-    (named(72, unit="Cel"), HR, (72.0, Verdict.DOUBTFUL_UNIT)),
-    (named(72, unit="Cel"), HR | {"unit_is_wrong": True}, (72.0, Verdict.ACCEPTED)),
-    (named(72, validity=Validity.QUESTIONABLE), HR, (72.0, Verdict.DOUBTFUL_VALIDITY)),
-    (named(0, validity=Validity.NOT_AVAILABLE), HR, (None, Verdict.MISSING)),
-    (named(72, marks=Mark.TRAINING), HR, (72.0, Verdict.DOUBTFUL_TRAINING)),
-    (named(980, code="t", unit="[degF]", exponent=-1), {"metric": "MDC_TEMP", "code": "t"}, (None, Verdict.ACCEPTED)),
+    (named(72), HR, (72.0, ValidationResult.ACCEPTED)),
+    (named(72, code="102^HR"), HR, (72.0, ValidationResult.UNMAPPED_CODE)),
+    (named(72), HR | {"text": "hr"}, (72.0, ValidationResult.ACCEPTED)),
+    (named(72), HR | {"text": "Pulse"}, (72.0, ValidationResult.UNMAPPED_CODE)),
+    (named(72), HR | {"system": "99Y"}, (72.0, ValidationResult.UNMAPPED_CODE)),
+    (named(720), HR | {"power_of_ten": -1}, (72.0, ValidationResult.ACCEPTED)),
+    (named(7, exponent=125), HR | {"power_of_ten": 12}, (7 * 1e125, ValidationResult.UNMAPPED_CODE)),
+    (named(-100), HR | {"missing": ["-100"]}, (None, ValidationResult.MISSING)),
+    (named("72"), HR, (72.0, ValidationResult.ACCEPTED)),
+    (named("72,5"), HR, (None, ValidationResult.DOUBTFUL_TEXT)),
+    (named("72,5"), HR | {"decimal_comma": True}, (72.5, ValidationResult.ACCEPTED)),
+    (named("<30"), HR, (30.0, ValidationResult.ACCEPTED_BOUND)),
+    (named("asystole"), HR, (None, ValidationResult.DOUBTFUL_TEXT)),
+    (named("---"), HR, (None, ValidationResult.MISSING)),
+    (named(" off "), HR | {"missing": ["off"]}, (None, ValidationResult.MISSING)),
+    (named(72, unit="Cel"), HR, (72.0, ValidationResult.DOUBTFUL_UNIT)),
+    (named(72, unit="Cel"), HR | {"unit_is_wrong": True}, (72.0, ValidationResult.ACCEPTED)),
+    (named(72, validity=Validity.QUESTIONABLE), HR, (72.0, ValidationResult.DOUBTFUL_VALIDITY)),
+    (named(0, validity=Validity.NOT_AVAILABLE), HR, (None, ValidationResult.MISSING)),
+    (named(72, marks=Mark.TRAINING), HR, (72.0, ValidationResult.DOUBTFUL_TRAINING)),
+    (named(980, code="t", unit="[degF]", exponent=-1), {"metric": "MDC_TEMP", "code": "t"},
+        (None, ValidationResult.ACCEPTED)),
     (Record(HR_CODE, BPM, mantissa=72, as_sent=AsSent("99X", "101^HR")),
-     {"metric": "MDC_TEMP", "code": "101"}, (72.0, Verdict.ACCEPTED)),
-    (Record(mantissa=72), HR, (72.0, Verdict.UNMAPPED_CODE)),
+     {"metric": "MDC_TEMP", "code": "101"}, (72.0, ValidationResult.ACCEPTED)),
+    (Record(mantissa=72), HR, (72.0, ValidationResult.UNMAPPED_CODE)),
 ])  # fmt: skip
 def test_a_value_is_what_an_edge_would_have_had(
-    record: Record, row: dict[str, object], expected: tuple[float | None, Verdict]
+    record: Record, row: dict[str, object], expected: tuple[float | None, ValidationResult]
 ) -> None:
-    value, verdict = outcome(record, row)
-    assert verdict == expected[1]
-    if expected[0] is not None or verdict != Verdict.ACCEPTED:
+    value, validation_result = outcome(record, row)
+    assert validation_result == expected[1]
+    if expected[0] is not None or validation_result != ValidationResult.ACCEPTED:
         assert value == expected[0]
     else:
         assert value == pytest.approx(36.6667, abs=1e-4)  # 98.0 °F
@@ -83,9 +84,9 @@ def test_a_value_is_what_an_edge_would_have_had(
 
 def test_the_bytes_as_sealed_are_never_changed() -> None:
     sent = table(named(72), named("72"))
-    before = sent.cells.tobytes()
+    before = sent.records.tobytes()
     mapped = remap(sent, [body(HR)])
-    assert sent.cells.tobytes() == before
+    assert sent.records.tobytes() == before
     assert mapped.tails == sent.tails
     assert (mapped.code.tolist(), mapped.unit.tolist()) == ([HR_CODE] * 2, [BPM] * 2)
 

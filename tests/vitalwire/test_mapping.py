@@ -47,7 +47,7 @@ def refusal(*arguments: str) -> str:
 
 def test_what_it_would_change_is_said_by_row_and_nothing_is_done(ward: Ward, site: Path) -> None:
     minute_of(ward, 0, FIRST, SECOND)
-    ward.say(unmapped(at_us=T0_US, hr=7200))
+    ward.emit(unmapped(at_us=T0_US, hr=7200))
     code, text = vitalwire("mapping apply", str(site), "--dry-run")
     assert code == 0
     assert [line.split() for line in text.splitlines()[2:]] == [
@@ -61,17 +61,17 @@ def test_what_it_would_change_is_said_by_row_and_nothing_is_done(ward: Ward, sit
 
 
 def test_an_act_is_recorded_that_the_processors_work_off(ward: Ward, site: Path) -> None:
-    ward.say(unmapped())
+    ward.emit(unmapped())
     code, text = vitalwire("mapping apply", str(site), *WHY, "--json")
     assert code == 0
-    told = json.loads(text)
-    assert (told["batches"], told["records"]) == (1, 2)
-    assert told["rows"] == {
+    shown = json.loads(text)
+    assert (shown["batches"], shown["records"]) == (1, 2)
+    assert shown["rows"] == {
         "mapping 1 (code '101')": {"accepted": 1},
         "mapping 2 (code 't1', text 'Temp')": {"accepted": 1},
     }
     (kept,) = as_json("mapping list")
-    assert (kept["act_id"], kept["why"], kept["done_at"]) == (told["act_id"], "new monitors", None)
+    assert (kept["act_id"], kept["why"], kept["done_at"]) == (shown["act_id"], "new monitors", None)
     assert "at batch 0 of 1" in vitalwire("mapping list")[1]
     assert work(ward) == 1
     assert ward.rows("SELECT code FROM channel_set ORDER BY channel_set DESC LIMIT 1")[0][0][1] == HR_CODE  # type: ignore[index]
@@ -103,7 +103,7 @@ def test_a_file_that_is_none_is_refused_in_words(ward: Ward, tmp_path: Path) -> 
 
 
 def test_rows_for_a_source_need_its_name(ward: Ward, tmp_path: Path) -> None:
-    ward.say(unmapped())
+    ward.emit(unmapped())
     path = tmp_path / "site.toml"
     path.write_text(ROWS + "[[mapping]]\nsender = 'icu'\ncode = '7'\nmetric = 'MDC_TEMP'", "utf-8")
     assert "rows for the source icu" in refusal(str(path), *WHY)
@@ -114,7 +114,7 @@ def test_rows_for_a_source_need_its_name(ward: Ward, tmp_path: Path) -> None:
 def test_a_row_that_is_about_several_things_is_refused(ward: Ward, site: Path) -> None:
     other = unmapped().records[1]
     named = type(other.as_sent)("99X", "101^Pulse")  # type: ignore[misc]
-    ward.say(unmapped(), report(SECOND, records=[type(other)(mantissa=70, as_sent=named)]))
+    ward.emit(unmapped(), report(SECOND, records=[type(other)(mantissa=70, as_sent=named)]))
     text = refusal(str(site), *WHY)
     assert "mapping 1 (code '101') is about things that are called 'hr', 'pulse'" in text
     assert ward.rows("SELECT FROM mapping_work") == []
@@ -134,7 +134,7 @@ def test_a_scope_that_is_none_is_refused(ward: Ward, site: Path, scope: tuple[st
 
 
 def test_a_time_is_that_of_the_receipt(ward: Ward, site: Path) -> None:
-    ward.say(unmapped())
+    ward.emit(unmapped())
     for scope in (("--since", "2026-12-24T10:00Z"), ("--until", "2026-01-01T00:00Z")):
         assert "would change: 0 values" in vitalwire("mapping apply", str(site), "--dry-run", *scope)[1]
     assert "would change: 2 values" in vitalwire("mapping apply", str(site), "--dry-run", "--since", "2026-01-01")[1]

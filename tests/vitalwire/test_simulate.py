@@ -11,7 +11,7 @@ from vitalwire.embedded.services import free_port
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("ward", "no transport: give serial_dir, mllp or mqtt"),
         ("ward --beds 0 --mllp 127.0.0.1:1", "beds from 1, rate above 0"),
@@ -23,10 +23,10 @@ from vitalwire.embedded.services import free_port
         ("device toaster /tmp/x", "give nonin_ascii or nonin_df2 and a path"),
     ],
 )
-def test_what_cannot_be_simulated_is_one_line(words: str, said: str) -> None:
+def test_what_cannot_be_simulated_is_one_line(words: str, message: str) -> None:
     result = CliRunner().invoke(app, ["simulate", *words.split()])
     assert isinstance(result.exception, VitalwireError)
-    assert str(result.exception).startswith(said)
+    assert str(result.exception).startswith(message)
 
 
 def test_an_admission_office_that_nobody_hears_ends_all_the_same() -> None:

@@ -111,6 +111,8 @@ def _check(wire: Wire, naive: Naive) -> None:
         sequences = conservation.sequences(conn)
         assert [s.last for s in sequences] == [s.stored for s in sequences]
         assert all(s.gaps == 0 for s in conservation.streams(conn))
+        reports = "SELECT count(*) FROM report"  # more and more: the edge goes on to say how it is
+        before = wire.rows(reports)[0][0]
         result = proof.verify(conn, datetime(2000, 1, 1, tzinfo=UTC))
         assert result.findings == []
-        assert result.reports == wire.rows("SELECT count(*) FROM report")[0][0]
+        assert before <= result.reports <= wire.rows(reports)[0][0]

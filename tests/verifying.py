@@ -63,12 +63,12 @@ class Ward(Store):
         super().__init__(address)
         self.previous = bytes(32)
 
-    def seal(self, *reports: Report) -> bytes:
+    def seal(self, *reports: Report, lane: Lane = Lane.LIVE) -> bytes:
         self.batch_no += 1
         first = sum(self.emitted.values()) + 1
         self.emitted[reports[0].device] += len(reports)
         batch = sealed(
-            reports, self.edge_key, batch_no=self.batch_no, first_sequence=first, previous=self.previous, lane=Lane.LIVE
+            reports, self.edge_key, batch_no=self.batch_no, first_sequence=first, previous=self.previous, lane=lane
         )
         self.previous = batch_id(batch)
         return batch

@@ -1,6 +1,6 @@
 """One page: what each bed shows now, and how old it is; the ledger beside it. Loopback and read-only.
 
-No patient is in it: beds and devices only.
+Of a patient a tile shows a part; the whole is sent to who asks for it. No name is in an address: those are logged.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def create(conninfo: str, feed: Feed) -> Starlette:
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
+            Route("/whose/{uuid:uuid}", answered(lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"]))),
             Route("/alarms/{uuid:uuid}", answered(
                 lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),
         ],

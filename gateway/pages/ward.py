@@ -17,6 +17,7 @@ from gateway.pages.alarms import OpenAlarms
 from gateway.pages.beds import Beds, Labels, Row
 from gateway.pages.columns import Columns, columns_of
 from gateway.pages.ledger import ledger
+from gateway.pages.patients import Patients
 from gateway.pages.values import Line, Values
 from gateway.picture import Fragments, Picture
 
@@ -30,7 +31,7 @@ class Ward:
 
     def __init__(self, conn: Any) -> None:
         self._conn = conn
-        self._changes, self._beds = Changes(), Beds()
+        self._changes, self._beds, self._patients = Changes(), Beds(), Patients()
         self._values: Values | None = None
         self._uuids: dict[int, UUID] = {}
         self._sets: dict[int, Columns] = {}
@@ -53,14 +54,18 @@ class Ward:
         changed = self._arrange(alarms_before.keys() != self._alarms.keys())
         alarming = {self._beds.of_device[d] for d in alarms_before.keys() | self._alarms.keys()
                 if alarms_before.get(d) != self._alarms.get(d) and d in self._beds.of_device}  # fmt: skip
+        adt_before = self._patients.last_adt_ms
+        attributed = {self._beds.of_device[d] for d in self._patients.read(self._conn) if d in self._beds.of_device}
+        if self._patients.last_adt_ms != adt_before:
+            head["adt"] = self._patients.last_adt_ms
         if len(self._sets) > sets_before:
             head["sets"] = self._structure(list(self._sets)[sets_before:])
         if (counted := ledger(self._conn)) != self._ledger:
             self._ledger = head["ledger"] = counted
         all_lines = self._values_there.whole(now_ms) if whole or changed else {}
         return Picture(
-            number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, alarming),
-            {"sets": self._structure(self._sets), "ledger": self._ledger},
+            number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, alarming, attributed),
+            {"sets": self._structure(self._sets), "ledger": self._ledger, "adt": self._patients.last_adt_ms},
             self._whole(self._beds.shown, all_lines) if whole else None,
         )  # fmt: skip
 
@@ -127,16 +132,20 @@ class Ward:
         found = [a for d in devices for a in self._alarms.get(d["id"], ())]
         return sorted(found, key=lambda a: a["opened_at"]) if len(found) > 1 else found
 
+    def _patient_of(self, bed: Bed) -> dict[str, Any] | None:
+        return self._patients.of_bed(device["id"] for device in self._beds.shown[bed]["devices"])
+
     def _differences(
-        self, lines: dict[int, Line], all_lines: dict[int, Line], changed: set[Bed], alarming: set[Bed]
-    ) -> Fragments:
-        """What changed: whole beds where their structure did, else their lines and alarms."""
+        self, lines: dict[int, Line], all_lines: dict[int, Line], changed: set[Bed], alarming: set[Bed],
+        attributed: set[Bed],
+    ) -> Fragments:  # fmt: skip
+        """What changed: whole beds where their structure did, else their lines, alarms and patient."""
         fragments = self._whole(changed & self._beds.shown.keys(), all_lines)
         fragments += [
             (bed, _json.encode({"bed": self._beds.number(bed), "structure": None}))
             for bed in changed - self._beds.shown.keys()
         ]
-        by_bed: dict[Bed, list[Line]] = {bed: [] for bed in alarming}
+        by_bed: dict[Bed, list[Line]] = {bed: [] for bed in alarming | attributed}
         device_of_row = self._values_there.device_of_row
         for row, line in lines.items():
             by_bed.setdefault(self._beds.of_device[self._uuids[device_of_row[row]]], []).append(line)
@@ -145,6 +154,8 @@ class Ward:
                 fragment: dict[str, Any] = {"bed": self._beds.number(bed), "lines": of_bed}
                 if bed in alarming:
                     fragment["alarms"] = self._alarms_of(bed)
+                if bed in attributed:
+                    fragment["patient"] = self._patient_of(bed)
                 fragments.append((bed, _json.encode(fragment)))
         return fragments
 
@@ -156,6 +167,7 @@ class Ward:
             rows = [number for device in structure["devices"] for number, _ in device["rows"]]
             fragments.append((bed, _json.encode({
                 "bed": self._beds.number(bed), "structure": structure, "alarms": self._alarms_of(bed),
+                "patient": self._patient_of(bed),
                 "lines": [all_lines[row] for row in rows if row in all_lines],
             })))  # fmt: skip
         return fragments

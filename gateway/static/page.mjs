@@ -39,6 +39,7 @@ function drawPicture() {
   drawElsewhere(draw);
   set($("empty"), order.length ? "" : words.empty);
   set($("clock"), stamp(now()));
+  set($("adt"), picture.adt === null ? "" : words.adt(age(now() - picture.adt)));
   const off = Math.abs(Date.now() - now());
   set($("clock-off"), off > CLOCK_OFF_MS ? words.clockOff(age(off)) : "");
   drawLedger();

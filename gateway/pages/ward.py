@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from emr_store import latest, registry
+from emr_store import latest, patient_acts, registry
 from emr_store.latest import Changes, LatestRows
 from gateway.access import Bed
 from gateway.pages import alarms
@@ -23,6 +23,7 @@ from gateway.picture import Fragments, Picture
 
 DEVICES_EVERY_S = 2.0  # who stands where; at once where a new row comes
 LABELS_EVERY_S = 10.0
+WORKLIST_EVERY_S = 5.0
 _json = msgspec.json.Encoder()
 
 
@@ -41,7 +42,8 @@ class Ward:
         self._labels: Labels = {}
         self._alarms: OpenAlarms = {}
         self._ledger: dict[str, int] = {}
-        self._devices_read_s = self._labels_read_s = float("-inf")
+        self._asked: int | None = None  # how many items the worklist has
+        self._devices_read_s = self._labels_read_s = self._worklist_read_s = float("-inf")
 
     def read(self, number: int, *, whole: bool) -> Picture:
         """The `number`-th picture, with everything there is where `whole`."""
@@ -60,12 +62,15 @@ class Ward:
             head["adt"] = self._patients.last_adt_ms
         if len(self._sets) > sets_before:
             head["sets"] = self._structure(list(self._sets)[sets_before:])
+        if self._asked_changed():
+            head["asked"] = self._asked
         if (counted := ledger(self._conn)) != self._ledger:
             self._ledger = head["ledger"] = counted
         all_lines = self._values_there.whole(now_ms) if whole or changed else {}
         return Picture(
             number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, alarming, attributed),
-            {"sets": self._structure(self._sets), "ledger": self._ledger, "adt": self._patients.last_adt_ms},
+            {"sets": self._structure(self._sets), "ledger": self._ledger, "adt": self._patients.last_adt_ms,
+             "asked": self._asked},
             self._whole(self._beds.shown, all_lines) if whole else None,
         )  # fmt: skip
 
@@ -122,6 +127,14 @@ class Ward:
             known, self._labels = self._labels, latest.channel_labels(self._conn)
             rearrange |= known != self._labels
         return self._beds.arrange(self._devices, self._rows, self._labels, self._alarms) if rearrange else set()
+
+    def _asked_changed(self) -> bool:
+        """Whether the worklist is longer or shorter than it was."""
+        if time.monotonic() - self._worklist_read_s < WORKLIST_EVERY_S:
+            return False
+        self._worklist_read_s, before = time.monotonic(), self._asked
+        self._asked = patient_acts.open_questions(self._conn)
+        return self._asked != before
 
     def _structure(self, sets: Iterable[int]) -> dict[int, Any]:
         return {self._set_numbers[number]: self._sets[number].structure for number in sets}

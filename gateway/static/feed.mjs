@@ -102,8 +102,8 @@ function put(next) {
       for (const line of lines) say(next.now, ...line);
     }
   }
-  const ledger = next.ledger ?? picture.ledger, adt = next.adt ?? picture?.adt ?? null;
-  picture = { now: next.now, tick: next.tick, ledger, adt, beds: [...beds.values()] };
+  const ledger = next.ledger ?? picture.ledger, adt = next.adt ?? picture?.adt ?? null, asked = next.asked ?? picture?.asked ?? null;
+  picture = { now: next.now, tick: next.tick, ledger, adt, asked, beds: [...beds.values()] };
 }
 
 function arrange({ devices, ...bed }) {

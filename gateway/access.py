@@ -41,3 +41,8 @@ def may_see_worklist(viewer: Viewer) -> bool:
 def may_resolve(viewer: Viewer) -> bool:
     """Whether this viewer may say that a question is dealt with: likewise."""
     return True
+
+
+def may_see_patient(viewer: Viewer, patient: str) -> bool:
+    """Whether this viewer may see this patient by name, with all that was measured: likewise."""
+    return True

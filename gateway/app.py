@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
+from importlib.metadata import distribution
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,7 +24,7 @@ from starlette.routing import Route
 from emr_store.connect import StoreError, is_forbidden, open_store
 from gateway.access import ANYONE
 from gateway.feed import Feed
-from gateway.pages import detail, worklist
+from gateway.pages import detail, patient, worklist
 from gateway.pages.worklist import Refusal
 from gateway.same_origin import is_own
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -71,6 +73,13 @@ def create(conninfo: str, feed: Feed, clerk_conninfo: str) -> Starlette:
     return Starlette(
         routes=[
             Route("/", file("index.html")),
+            Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
+            Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
+            Route("/patient/{key:path}", file("patient.html")),
+            Route("/patient-history/{key:path}", answered(
+                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"]))),
+            Route("/patient-trend/{hours:int}/{key:path}", answered(
+                lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
             Route("/worklist", file("worklist.html")),
             Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE))),
             Route("/worklist/{item:int}/resolve", _resolving(clerk_conninfo), methods=["POST"]),
@@ -85,6 +94,13 @@ def create(conninfo: str, feed: Feed, clerk_conninfo: str) -> Starlette:
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)],
         lifespan=lambda app: feed.running(),
     )  # fmt: skip
+
+
+def _uplot(name: str, kind: str) -> Callable[[Request], Response]:
+    """A file of uPlot, out of the wheel that ships it; the wheel's own modules are not imported."""
+    path = Path(str(distribution("uplot-python").locate_file(f"uplot/static/{name}")))
+    content = path.read_bytes()
+    return lambda request: Response(content, media_type=f"{kind}; charset=utf-8", headers=_HEADERS)
 
 
 def _resolving(clerk_conninfo: str) -> Callable[[Request], Awaitable[Response]]:

@@ -1,10 +1,10 @@
 // Who is in a bed: on the tile in part, in the detail the whole, and each doubt in words.
 import { ask, begin, show } from "/detail.mjs";
-import { make, set } from "/elements.mjs";
+import { $, make, set } from "/elements.mjs";
 import { now, picture } from "/feed.mjs";
 import { moment } from "/time.mjs";
 import { nameOf } from "/values.mjs";
-import { words } from "/words.mjs";
+import { language, words } from "/words.mjs";
 
 const DOUBTS = ["conflict", "two", "undecided"];
 
@@ -72,4 +72,9 @@ async function patientDetail(bed) {
     ...(found[i] ? whoseRows(found[i]) : [[words.patient, [words.nothingKnown]]]),
   ]);
   show(`${bed.label} · ${words.patient}`, "", rows);
+  for (const key of new Set(found.map(each => each?.patient?.key).filter(Boolean))) {
+    const link = make("a", "link", words.toPatient);
+    link.href = `/patient/${encodeURIComponent(key)}#${language}`;
+    $("detail").lastChild.before(link);
+  }
 }

@@ -23,12 +23,12 @@ function draw() {
 }
 
 function makeItem() {
-  const box = make("article", "item", make("h2"), make("p", "about"), make("ul"), make("p", "refusal"));
+  const box = make("article", "item", make("h2"), make("p", "about"), make("a", "link"), make("ul"), make("p", "refusal"));
   const form = make("form"), label = make("label", "", make("span"), make("input")), input = label.lastChild;
   const done = make("button"), right = make("button", "right");
   Object.assign(input, { required: true, maxLength: 500 });
   right.type = "button";
-  box.children[3].setAttribute("role", "alert");
+  box.children[4].setAttribute("role", "alert");
   form.append(label, done, right);
   form.addEventListener("submit", event => {
     event.preventDefault();
@@ -41,12 +41,15 @@ function makeItem() {
 
 function drawItem(box, item) {
   box.item = item.item;
-  const [title, of, facts, refusal, form] = box.children, [label, done, right] = form.children;
+  const [title, of, link, facts, refusal, form] = box.children, [label, done, right] = form.children;
   title.id = `item-${item.item}`;
   title.tabIndex = -1;
   box.setAttribute("aria-labelledby", title.id);
   set(title, item[language]);
   set(of, `${about(item.about)} · ${words.since} ${when(item.since)} · ${words.item(item.item)}`);
+  link.hidden = item.about.name === undefined;
+  link.href = `/patient/${encodeURIComponent(item.about.subject ?? "")}#${language}`;
+  set(link, words.toPatient);
   reconcile(facts, item.facts.map((fact, i) => [i, fact]), () => make("li", "", make("time"), make("span")), (line, fact) => {
     set(line.children[0], fact.at === null ? "" : when(fact.at));
     set(line.children[1], fact.words);

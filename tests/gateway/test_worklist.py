@@ -144,3 +144,14 @@ def test_the_page_is_there(page: Page) -> None:
 def test_the_ward_says_how_much_is_asked(page: Page, hospital: Hospital) -> None:
     disagree(hospital)
     assert first_picture(page)["asked"] == 1
+
+
+def test_a_patient_has_a_page_with_charts_of_this_server_alone(page: Page, hospital: Hospital) -> None:
+    assert b"/uplot.js" in connect(page, "/patient/00012345%5EHOSP%5EMR").read()
+    script = connect(page, "/uplot.js")
+    assert script.headers["Content-Type"].startswith("text/javascript")
+    assert b"MIT Licensed" in script.read()
+    assert connect(page, "/uplot.css").status == 200
+    assert json.load(connect(page, "/patient-history/00012345%5EHOSP%5EMR"))["name"] == "张三"
+    assert json.load(connect(page, "/patient-trend/4/00012345"))["series"] == []
+    assert connect(page, "/patient-history/nobody").status == 404

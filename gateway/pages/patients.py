@@ -39,6 +39,7 @@ class Patients:
     def __init__(self) -> None:
         self.last_adt_ms: int | None = None
         self._of_device: dict[UUID, Shown] = {}
+        self._rows: dict[UUID, Occupant] = {}
         self._news: News | None = None
         self._read_s = self._due_s = float("-inf")
 
@@ -54,8 +55,13 @@ class Patients:
         found = occupants.occupants(conn)
         ends_s = [o.until.timestamp() for o in found if o.until is not None]
         self._due_s = min((end for end in ends_s if end > now_s), default=float("inf"))
-        persons = occupants.persons_of(conn, facts) if (facts := _facts_of_shared_beds(found)) else {}
-        before, self._of_device = self._of_device, {o.device: _shown(o, persons) for o in found}
+        facts = _facts_of_shared_beds(found)
+        persons = occupants.persons_of(conn, facts) if facts else {}
+        rows_before, self._rows = self._rows, {o.device: o for o in found}
+        before, self._of_device = self._of_device, {}
+        for o in found:  # of many most are as they were: they are not made anew
+            is_same = rows_before.get(o.device) == o and not _shares_bed(o)
+            self._of_device[o.device] = before[o.device] if is_same else _shown(o, persons)
         return {
             device for device in before.keys() | self._of_device.keys()
             if before.get(device) != self._of_device.get(device)

@@ -25,6 +25,11 @@ def is_permanent(error: psycopg.Error) -> bool:
     return isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
 
 
+def is_forbidden(error: psycopg.Error) -> bool:
+    """Whether the login lacks a right for it."""
+    return isinstance(error, psycopg.errors.InsufficientPrivilege)
+
+
 def with_role(conninfo: str, role: str) -> str:
     """The same conninfo for one of the groups of emr_store/roles.py; raises StoreError for a text that is none.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
@@ -97,6 +98,42 @@ def questions(conn: psycopg.Connection, believed_at: datetime | None = None, *, 
         {"believed_at": believed_at, "whole": whole},
     )
     return found.fetchall()
+
+
+def open_questions(conn: psycopg.Connection) -> int:
+    """How many are asked now."""
+    row = conn.execute(
+        f"SELECT count(*) FROM ({_QUESTIONS_SQL}) AS q WHERE resolved_by IS NULL AND until IS NULL",
+        {"believed_at": None},
+    ).fetchone()
+    assert row is not None
+    count: int = row[0]
+    return count
+
+
+class About(NamedTuple):
+    """Whom a question is about; names are "" where none is known or kept."""
+
+    subject: str
+    patient: str | None
+    family: str
+    given: str
+    name: str
+
+
+_ABOUT_SQL = """
+SELECT e.encounter AS subject, e.patient, coalesce(p.family, '') AS family, coalesce(p.given, '') AS given,
+    coalesce(p.name, '') AS name
+FROM encounter e LEFT JOIN patient_person p ON p.patient = e.patient
+WHERE e.encounter = ANY(%(subjects)s) AND upper_inf(e.recorded)
+UNION SELECT patient, patient, family, given, name FROM patient_person WHERE patient = ANY(%(subjects)s)
+"""
+
+
+def about(conn: psycopg.Connection, subjects: Iterable[str]) -> dict[str, About]:
+    """Of those subjects that are a visit's or a patient's key."""
+    found = conn.cursor(row_factory=class_row(About)).execute(_ABOUT_SQL, {"subjects": list(subjects)})
+    return {each.subject: each for each in found}
 
 
 def question(conn: psycopg.Connection, item: int) -> Question:

@@ -13,7 +13,7 @@ import typer
 import uvicorn
 
 from emr_store.connect import with_role
-from emr_store.roles import READER
+from emr_store.roles import CLERK, READER
 from gateway.app import create
 from gateway.feed import Feed
 from runtime import logs
@@ -46,13 +46,13 @@ class _Server(uvicorn.Server):
 
 async def serve(conninfo: str, port: int, until: asyncio.Event | None = None) -> None:
     """Serve on loopback until `until`, or until a signal where that is None; UserError for a port in use."""
-    conninfo = with_role(conninfo, READER)
+    clerk, conninfo = with_role(conninfo, CLERK), with_role(conninfo, READER)
     stop, listener = until or stop_event(), _listen(port)
     if until is None:
         console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
     settings = uvicorn.Config(
-        create(conninfo, feed), log_config=None, access_log=False, server_header=False,
+        create(conninfo, feed, clerk), log_config=None, access_log=False, server_header=False,
         limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=2,
     )  # fmt: skip
     server = _Server(settings)

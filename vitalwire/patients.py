@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from clinical.person_names import masked_name, whole_name
 from emr_store import evidence_words, patient_acts, patients
 from emr_store.acts import this_user
 from emr_store.patients import InBed
@@ -39,13 +39,8 @@ def patients_list(
 
 
 def masked(person: InBed) -> str:
-    """A name in ideographs by its first character, another by its initials."""
-    whole = person.name or f"{person.family} {person.given}".strip()
-    if not whole:
-        return ""
-    if unicodedata.name(whole[0], "").startswith("CJK"):
-        return f"{whole[0]}**"
-    return " ".join(f"{part[0]}." for part in whole.split())
+    """Of the name, what may be shown on a screen that others see."""
+    return masked_name(family=person.family, given=person.given, name=person.name)
 
 
 @app.command("show")
@@ -68,7 +63,7 @@ def patients_show(patient: Patient, believed_at: BelievedAt = "", database: Data
         })  # fmt: skip
         return
     family, given, name, birth_date, sex = person or ("", "", "", "", "")
-    shown = name or f"{family} {given}".strip() or "(no name is kept)"
+    shown = whole_name(family=family, given=given, name=name) or "(no name is kept)"
     console.print(cell(f"{key}  {shown}  {birth_date} {sex}".rstrip()), markup=False)
     table("Encounters", ("encounter", "open", "away"), [(e.encounter, e.periods, e.absences) for e in encounters])
     table("Beds", ("bed", "since", "until", "because"), [(s.bed, s.since, s.until, words[s.from_fact]) for s in stays])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from emr_store import registry
+from clinical.person_names import number_of, whole_name
+from emr_store import evidence_words, patients, registry
+from emr_store.instants import moment
 from emr_store.latest import LatestValue, latest
 from emr_store.origin import origin as origin_of
 from gateway.access import Viewer, may_see
@@ -32,6 +35,38 @@ def values(conn: Any, viewer: Viewer, device: UUID) -> Answer:
 def device_alarms(conn: Any, viewer: Viewer, device: UUID) -> Answer:
     """What the device itself says of alarms; raises StoreError."""
     return alarms.of_device(conn, device) if _may_see_device(conn, viewer, device) else None
+
+
+def whose(conn: Any, viewer: Viewer, device: UUID) -> Answer:
+    """Whose the values of a device are now, the whole name with it, and the facts behind it; raises StoreError."""
+    if not _may_see_device(conn, viewer, device):
+        return None
+    found = patients.whose_at(conn, device, datetime.now(UTC))
+    if found is None:
+        return None
+    whose, since = found.whose, moment(found.whose.from_us)
+    behind = evidence_words.facts_behind(conn, whose.facts)
+    return {
+        "state": whose.state, "basis": whose.basis, "encounter": whose.encounter, "proposed": whose.proposed,
+        "since": milliseconds(since), "believed_from": milliseconds(found.believed_from),
+        "patient": _person(conn, whose.patient) if whose.patient else None,
+        "facts": [_fact(fact) for fact in behind],
+    }  # fmt: skip
+
+
+def _person(conn: Any, patient: str) -> dict[str, Any]:
+    family, given, name, birth_date, sex = patients.name_of(conn, patient) or ("", "", "", "", "")
+    return {
+        "key": patient, "number": number_of(patient), "name": whole_name(family=family, given=given, name=name),
+        "birth_date": birth_date, "sex": sex,
+    }  # fmt: skip
+
+
+def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
+    return {
+        "kind": fact.kind, "words": fact.words, "at": fact.at and milliseconds(fact.at),
+        "known_at": fact.known_at and milliseconds(fact.known_at),
+    }  # fmt: skip
 
 
 def batch(conn: Any, batch_id: str) -> Answer:

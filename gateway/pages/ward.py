@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from emr_store import latest, registry
+from emr_store import latest, patient_acts, registry
 from emr_store.latest import Changes, LatestRows
 from gateway.access import Bed
 from gateway.pages import alarms
@@ -17,11 +17,13 @@ from gateway.pages.alarms import OpenAlarms
 from gateway.pages.beds import Beds, Labels, Row
 from gateway.pages.columns import Columns, columns_of
 from gateway.pages.ledger import ledger
+from gateway.pages.patients import Patients
 from gateway.pages.values import Line, Values
 from gateway.picture import Fragments, Picture
 
 DEVICES_EVERY_S = 2.0  # who stands where; at once where a new row comes
 LABELS_EVERY_S = 10.0
+WORKLIST_EVERY_S = 5.0
 _json = msgspec.json.Encoder()
 
 
@@ -30,7 +32,7 @@ class Ward:
 
     def __init__(self, conn: Any) -> None:
         self._conn = conn
-        self._changes, self._beds = Changes(), Beds()
+        self._changes, self._beds, self._patients = Changes(), Beds(), Patients()
         self._values: Values | None = None
         self._uuids: dict[int, UUID] = {}
         self._sets: dict[int, Columns] = {}
@@ -40,7 +42,8 @@ class Ward:
         self._labels: Labels = {}
         self._alarms: OpenAlarms = {}
         self._ledger: dict[str, int] = {}
-        self._devices_read_s = self._labels_read_s = float("-inf")
+        self._asked: int | None = None  # how many items the worklist has
+        self._devices_read_s = self._labels_read_s = self._worklist_read_s = float("-inf")
 
     def read(self, number: int, *, whole: bool) -> Picture:
         """The `number`-th picture, with everything there is where `whole`."""
@@ -53,14 +56,21 @@ class Ward:
         changed = self._arrange(alarms_before.keys() != self._alarms.keys())
         alarming = {self._beds.of_device[d] for d in alarms_before.keys() | self._alarms.keys()
                 if alarms_before.get(d) != self._alarms.get(d) and d in self._beds.of_device}  # fmt: skip
+        adt_before = self._patients.last_adt_ms
+        attributed = {self._beds.of_device[d] for d in self._patients.read(self._conn) if d in self._beds.of_device}
+        if self._patients.last_adt_ms != adt_before:
+            head["adt"] = self._patients.last_adt_ms
         if len(self._sets) > sets_before:
             head["sets"] = self._structure(list(self._sets)[sets_before:])
+        if self._asked_changed():
+            head["asked"] = self._asked
         if (counted := ledger(self._conn)) != self._ledger:
             self._ledger = head["ledger"] = counted
         all_lines = self._values_there.whole(now_ms) if whole or changed else {}
         return Picture(
-            number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, alarming),
-            {"sets": self._structure(self._sets), "ledger": self._ledger},
+            number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, alarming, attributed),
+            {"sets": self._structure(self._sets), "ledger": self._ledger, "adt": self._patients.last_adt_ms,
+             "asked": self._asked},
             self._whole(self._beds.shown, all_lines) if whole else None,
         )  # fmt: skip
 
@@ -118,6 +128,14 @@ class Ward:
             rearrange |= known != self._labels
         return self._beds.arrange(self._devices, self._rows, self._labels, self._alarms) if rearrange else set()
 
+    def _asked_changed(self) -> bool:
+        """Whether the worklist is longer or shorter than it was."""
+        if time.monotonic() - self._worklist_read_s < WORKLIST_EVERY_S:
+            return False
+        self._worklist_read_s, before = time.monotonic(), self._asked
+        self._asked = patient_acts.open_questions(self._conn)
+        return self._asked != before
+
     def _structure(self, sets: Iterable[int]) -> dict[int, Any]:
         return {self._set_numbers[number]: self._sets[number].structure for number in sets}
 
@@ -127,16 +145,20 @@ class Ward:
         found = [a for d in devices for a in self._alarms.get(d["id"], ())]
         return sorted(found, key=lambda a: a["opened_at"]) if len(found) > 1 else found
 
+    def _patient_of(self, bed: Bed) -> dict[str, Any] | None:
+        return self._patients.of_bed(device["id"] for device in self._beds.shown[bed]["devices"])
+
     def _differences(
-        self, lines: dict[int, Line], all_lines: dict[int, Line], changed: set[Bed], alarming: set[Bed]
-    ) -> Fragments:
-        """What changed: whole beds where their structure did, else their lines and alarms."""
+        self, lines: dict[int, Line], all_lines: dict[int, Line], changed: set[Bed], alarming: set[Bed],
+        attributed: set[Bed],
+    ) -> Fragments:  # fmt: skip
+        """What changed: whole beds where their structure did, else their lines, alarms and patient."""
         fragments = self._whole(changed & self._beds.shown.keys(), all_lines)
         fragments += [
             (bed, _json.encode({"bed": self._beds.number(bed), "structure": None}))
             for bed in changed - self._beds.shown.keys()
         ]
-        by_bed: dict[Bed, list[Line]] = {bed: [] for bed in alarming}
+        by_bed: dict[Bed, list[Line]] = {bed: [] for bed in alarming | attributed}
         device_of_row = self._values_there.device_of_row
         for row, line in lines.items():
             by_bed.setdefault(self._beds.of_device[self._uuids[device_of_row[row]]], []).append(line)
@@ -145,6 +167,8 @@ class Ward:
                 fragment: dict[str, Any] = {"bed": self._beds.number(bed), "lines": of_bed}
                 if bed in alarming:
                     fragment["alarms"] = self._alarms_of(bed)
+                if bed in attributed:
+                    fragment["patient"] = self._patient_of(bed)
                 fragments.append((bed, _json.encode(fragment)))
         return fragments
 
@@ -156,6 +180,7 @@ class Ward:
             rows = [number for device in structure["devices"] for number, _ in device["rows"]]
             fragments.append((bed, _json.encode({
                 "bed": self._beds.number(bed), "structure": structure, "alarms": self._alarms_of(bed),
+                "patient": self._patient_of(bed),
                 "lines": [all_lines[row] for row in rows if row in all_lines],
             })))  # fmt: skip
         return fragments

@@ -1,35 +1,48 @@
 // What was sent of a value, digit by digit, and the way it took.
 import { $, make } from "/elements.mjs";
 import { isLost } from "/feed.mjs";
+import { wholeOf } from "/patient.mjs";
 import { moment, stamp } from "/time.mjs";
 import { metric, nameOf, unitOf } from "/values.mjs";
 import { language, words } from "/words.mjs";
 
 let asked;
 
+// Whoever asks; what comes back is whether nothing else was asked for meanwhile.
+export function begin(shown) {
+  asked = shown;
+  return () => asked === shown;
+}
+
 export async function detail(shown) {
-  const { bed, device, cell } = asked = shown;
-  const [found, active] = await Promise.all([ask(`/values/${device.id}`), ask(`/alarms/${device.id}`)]);
+  const { bed, device, cell } = shown, isAsked = begin(shown);
+  const [found, active, whose] = await Promise.all(["values", "alarms", "whose"].map(of => ask(`/${of}/${device.id}`)));
   const sent = cell.parts.map(part => found?.values.find(v => v.code === part.code && v.channel === part.channel));
   const values = sent.filter(Boolean), [first] = values;
   const origin = first?.batch_id && await ask(`/batch/${first.batch_id}`);
-  if (asked !== shown) return;  // another value was clicked meanwhile
-  const list = make("dl"), close = make("button", "", words.close);
-  const title = make("h2", "", `${bed.assigned ? bed.label : nameOf(device)} · ${cell.name}`);
-  title.id = "detail-title";
-  Object.assign(title, { tabIndex: -1, autofocus: true });  // else a small screen would begin at its end, the button
-  const rows = [
+  if (!isAsked()) return;  // another value was clicked meanwhile
+  const title = `${bed.assigned ? bed.label : nameOf(device)} · ${cell.name}`;
+  show(title, cell.parts.map(v => metric(v)[language]).join(" · "), [
+    [words.patient, wholeOf(whose)],
     [words.device, [device.name, device.claim, device.id]],
     ...cell.parts.flatMap((part, i) => rowsOf(part, sent[i])),
     [words.deviceAlarms, (active?.alarms ?? []).map(a =>
       `${["", "*", "**", "***"][a.priority]} ${a.text || a.condition} ${words.since} ${moment(a.since)}`)],
     ...(first ? wayOf(first, origin) : [[words.storedAt, [words.storeAway]]]),
-  ];
+  ]);
+}
+
+// The dialog, with rows [term, texts]; what has no text is left out.
+export function show(name, about, rows) {
+  const list = make("dl"), close = make("button", "", words.close), title = make("h2", "", name);
+  title.id = "detail-title";
+  Object.assign(title, { tabIndex: -1, autofocus: true });  // else a small screen would begin at its end, the button
   for (const [term, texts] of rows) {
-    if (texts.length) list.append(make("dt", "", term), make("dd", "", texts.filter(Boolean).join(" · ")));
+    const said = texts.filter(Boolean);
+    if (said.length) list.append(make("dt", "", term), make("dd", "", said.join(" · ")));
   }
   close.addEventListener("click", () => $("detail").close());
-  $("detail").replaceChildren(title, make("p", "", cell.parts.map(v => metric(v)[language]).join(" · ")), list, close);
+  $("detail").replaceChildren(title, make("p", "", about), list, close);
   if (!isLost() && !$("detail").open) $("detail").showModal();
 }
 
@@ -62,7 +75,7 @@ function wayOf(v, origin) {
   ];
 }
 
-async function ask(path) {
+export async function ask(path) {
   const answer = await fetch(path).catch(() => null);
   return answer?.ok ? answer.json().catch(() => null) : null;
 }

@@ -93,19 +93,21 @@ function put(next) {
     sets = {};
   }
   Object.assign(sets, next.sets);
-  for (const { bed: key, structure, alarms, lines } of next.beds) {
+  for (const { bed: key, structure, alarms, patient, lines } of next.beds) {
     if (structure === null) beds.delete(key);
     else {
       if (structure) beds.set(key, arrange(structure));
       if (alarms) beds.get(key).alarms = alarms;
+      if (patient !== undefined) beds.get(key).patient = patient;
       for (const line of lines) say(next.now, ...line);
     }
   }
-  picture = { now: next.now, tick: next.tick, ledger: next.ledger ?? picture.ledger, beds: [...beds.values()] };
+  const ledger = next.ledger ?? picture.ledger, adt = next.adt ?? picture?.adt ?? null, asked = next.asked ?? picture?.asked ?? null;
+  picture = { now: next.now, tick: next.tick, ledger, adt, asked, beds: [...beds.values()] };
 }
 
 function arrange({ devices, ...bed }) {
-  return { ...bed, alarms: [], devices: devices.map(({ rows: of, ...device }) => {
+  return { ...bed, alarms: [], patient: null, devices: devices.map(({ rows: of, ...device }) => {
     device.channels = new Map();
     device.values = [];
     for (const [key, set] of of) {

@@ -2,11 +2,12 @@
 import { announce, drawElsewhere } from "/alarms.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { broken, connect, isLost, isServed, now, picture } from "/feed.mjs";
+import { followLanguage } from "/language.mjs";
 import { drawLedger } from "/ledger.mjs";
 import { drawBeds } from "/tile.mjs";
 import { age, stamp } from "/time.mjs";
 import { BY_LABEL } from "/values.mjs";
-import { choose, language, words } from "/words.mjs";
+import { words } from "/words.mjs";
 
 const CLOCK_OFF_MS = 5000;
 const unbroken = text => text.replaceAll("-", "\u2011").replaceAll(" ", "\u00a0");  // on one line
@@ -39,17 +40,16 @@ function drawPicture() {
   drawElsewhere(draw);
   set($("empty"), order.length ? "" : words.empty);
   set($("clock"), stamp(now()));
+  set($("adt"), picture.adt === null ? "" : words.adt(age(now() - picture.adt)));
+  set($("to-worklist"), words.worklist(picture.asked ?? ""));
+  $("to-worklist").classList.toggle("asked", picture.asked > 0);
   const off = Math.abs(Date.now() - now());
   set($("clock-off"), off > CLOCK_OFF_MS ? words.clockOff(age(off)) : "");
   drawLedger();
   announce();
 }
 
-function speak(chosen) {
-  choose(chosen);
-  document.documentElement.lang = words.locale;
-  for (const id of ["notice", "language"]) set($(id), words[id]);
-  $("language").lang = words.otherLocale;
+function drawWords() {
   for (const id of ["beds", "elsewhere", "ledger"]) $(id).setAttribute("aria-label", words[id]);
   draw();
 }
@@ -59,16 +59,12 @@ function tick() {
   draw();
 }
 
-// A wall display is told by its address: /#zh.
-const wished = () => /^#(en|zh)$/.exec(location.hash)?.[1];
-$("language").addEventListener("click", () => { location.hash = language === "en" ? "zh" : "en"; });
-addEventListener("hashchange", () => speak(wished() ?? language));
 addEventListener("keydown", event => {  // 1 to 9: to that bed
   if (event.ctrlKey || event.altKey || event.metaKey || $("detail").open || !/^[1-9]$/.test(event.key)) return;
   document.querySelectorAll(".bed")[event.key - 1]?.querySelector(".value")?.focus();
 });
 document.addEventListener("visibilitychange", tick);
 addEventListener("pageshow", tick);
-speak(wished() ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
+followLanguage(drawWords);
 setInterval(tick, 1000);
 tick();

@@ -2,6 +2,7 @@
 import { STARS, byPriority, isOf } from "/alarms.mjs";
 import { detail } from "/detail.mjs";
 import { make, reconcile, set } from "/elements.mjs";
+import { drawPatient, makePatient } from "/patient.mjs";
 import { moment } from "/time.mjs";
 import { cells, colour, isSilent, assess, metric, nameOf, newest, unitOf } from "/values.mjs";
 import { language, words } from "/words.mjs";
@@ -22,13 +23,14 @@ export function drawBeds(parent, beds) {
   turn = (turn + 1) % TURNS;
   let place = 0;
   reconcile(parent, beds.map(bed => [bed.key, bed]), makeBed, (tile, bed) => {
-    const its = place++ % TURNS === turn || tile.bed !== bed || tile.alarms !== bed.alarms;
+    const its = place++ % TURNS === turn || tile.bed !== bed || tile.alarms !== bed.alarms
+      || tile.patient !== bed.patient;
     if (beds.length <= DRAWN_MAX || its || near.has(tile)) drawBed(tile, bed);
   });
 }
 
 function makeBed() {
-  const tile = make("article", "bed", make("h2"), make("div", "notes"), make("div"));
+  const tile = make("article", "bed", make("h2"), make("div", "notes"), makePatient(), make("div"));
   watch.observe(tile);
   return tile;
 }
@@ -36,8 +38,8 @@ function makeBed() {
 const makeDevice = () => make("section", "device", make("p"), make("div", "values"));
 
 function drawBed(tile, bed) {
-  Object.assign(tile, { bed, alarms: bed.alarms });
-  const [title, notes, devices] = tile.children, alarms = byPriority(bed.alarms);
+  Object.assign(tile, { bed, alarms: bed.alarms, patient: bed.patient });
+  const [title, notes, patient, devices] = tile.children, alarms = byPriority(bed.alarms);
   const names = bed.devices.map(nameOf), silent = bed.devices.filter(isSilent);
   const since = a => `${words.since} ${moment(a.opened_at)}`, several = device => names[1] ? nameOf(device) : "";
   const silence = d => d.values.length ? `${words.silent} ${moment(newest(d))}` : words.never;
@@ -53,6 +55,7 @@ function drawBed(tile, bed) {
   tile.dataset.bed = bed.label;
   tile.setAttribute("aria-label", `${bed.assigned ? words.bed : words.stranger} ${bed.label}`);
   set(title, bed.label);
+  drawPatient(patient, bed);
   if (!lines[0] && !names[1]) lines.push(["name", ["", "", names[0]]]);
   reconcile(notes, lines, () => make("p", "", make("b"), make("small")), (line, [kind, ...texts]) => {
     line.className = kind;

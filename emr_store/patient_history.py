@@ -1,0 +1,84 @@
+"""What was ever believed of a patient: beds and devices, with the facts behind each, and when we believed it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import class_row
+
+ROWS_MAX = 300  # the newest of each kind
+
+
+class BedBelief(NamedTuple):
+    """In a bed during [since, until); believed until None: still is."""
+
+    encounter: str
+    bed: str
+    since: datetime
+    until: datetime | None
+    believed_from: datetime
+    believed_until: datetime | None
+    planned_end: bool
+    facts: list[bytes]
+
+
+class DeviceBelief(NamedTuple):
+    """The values of a device are the patient's during [since, until)."""
+
+    device: UUID
+    name: str
+    since: datetime
+    until: datetime | None
+    believed_from: datetime
+    believed_until: datetime | None
+    basis: str
+    facts: list[bytes]
+
+
+class AdtMark(NamedTuple):
+    """A message of an admission office about one of the patient's visits."""
+
+    at: datetime
+    event: str
+    bed: str  # as sent
+
+
+_BEDS_SQL = """
+SELECT b.encounter, b.bed, lower(b.valid) AS since, upper(b.valid) AS until, lower(b.recorded) AS believed_from,
+    upper(b.recorded) AS believed_until, b.until_planned AS planned_end,
+    array_remove(ARRAY[b.from_fact, b.until_fact], NULL) AS facts
+FROM encounter e JOIN encounter_bed b USING (encounter)
+WHERE e.patient = %s AND upper_inf(e.recorded)
+ORDER BY lower(b.valid) DESC, lower(b.recorded) DESC LIMIT %s
+"""
+_DEVICES_SQL = """
+SELECT w.device, coalesce(g.name, d.claim, w.device::text) AS name, lower(w.valid) AS since, upper(w.valid) AS until,
+    lower(w.recorded) AS believed_from, upper(w.recorded) AS believed_until, w.basis, w.facts
+FROM whose w LEFT JOIN registered_device g ON g.uuid = w.device
+LEFT JOIN LATERAL (SELECT claim FROM device d WHERE d.uuid = w.device ORDER BY d.device LIMIT 1) AS d ON true
+WHERE w.patient = %s ORDER BY lower(w.valid) DESC, lower(w.recorded) DESC LIMIT %s
+"""
+_ADT_SQL = """
+SELECT f.happened_at AS at, f.event, f.bed_as_sent AS bed
+FROM encounter e JOIN adt_fact f USING (encounter)
+WHERE e.patient = %s AND upper_inf(e.recorded) AND f.live AND f.happened_at >= %s AND f.happened_at < %s
+ORDER BY f.happened_at, f.event
+"""
+
+
+def bed_beliefs(conn: psycopg.Connection, patient: str) -> list[BedBelief]:
+    """The newest first, also what is not believed any more. `patient`: the survivor of merges."""
+    return conn.cursor(row_factory=class_row(BedBelief)).execute(_BEDS_SQL, (patient, ROWS_MAX)).fetchall()
+
+
+def device_beliefs(conn: psycopg.Connection, patient: str) -> list[DeviceBelief]:
+    """Likewise, whose devices' values are."""
+    return conn.cursor(row_factory=class_row(DeviceBelief)).execute(_DEVICES_SQL, (patient, ROWS_MAX)).fetchall()
+
+
+def adt_marks(conn: psycopg.Connection, patient: str, since: datetime, until: datetime) -> list[AdtMark]:
+    """What admission offices said between two moments, by time."""
+    return conn.cursor(row_factory=class_row(AdtMark)).execute(_ADT_SQL, (patient, since, until)).fetchall()

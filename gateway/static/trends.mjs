@@ -1,0 +1,103 @@
+// One chart a channel: the mean as a line in a band from the lowest to the highest; a gap is a gap. Marks stand for alarms
+// and for what admission offices said; beside each chart the same in words.
+import { make, reconcile, set } from "/elements.mjs";
+import { stamp } from "/time.mjs";
+import { colour, unitOf } from "/values.mjs";
+import { language, words } from "/words.mjs";
+
+const HEIGHT = 150, DAY_S = 86_400;
+const PRIORITY = { high: "alarm", medium: "yellow", low: "cyan" };
+const variable = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const isPressure = s => /-[SDM]$/.test(s.short);
+
+export function drawTrends(parent, trend) {
+  const series = trend.series.length ? trend.series.map(s => [`${s.code}-${s.channel}`, s]) : [["none", null]];
+  reconcile(parent, series, makeChart, (box, s) => drawChart(box, s, trend));
+}
+
+function makeChart() {
+  return make("article", "trend", make("h3"), make("div", "plot"), make("p"));
+}
+
+function drawChart(box, s, trend) {
+  const [title, plot, text] = box.children;
+  if (!s) {
+    set(title, "");
+    set(text, words.noValues);
+    return;
+  }
+  const unit = unitOf({ validation_result: "", unit: s.unit }), twins = trend.series.filter(o => o.short === s.short);
+  set(title, [s.short, unit, twins[1] && `#${(s.channel % 4096).toString(16)}`].filter(Boolean).join(" "));
+  title.title = s[language];
+  const low = Math.min(...s.low), high = Math.max(...s.high), last = s.mean.at(-1), number = v => String(Math.round(v * 10) / 10);
+  set(text, words.summary(s[language] || s.short, number(low), number(high), number(last),
+    stamp(trend.since + s.bucket.at(-1) * trend.width).slice(0, 16), gapsOf(s)));
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", text.textContent);
+  const drawn = JSON.stringify([trend.since, trend.buckets, trend.alarms, trend.adt, s, language]);
+  if (box.drawn === drawn) return;
+  box.drawn = drawn;
+  box.chart?.destroy();
+  box.chart = new window.uPlot(optionsOf(s, trend, plot), dataOf(s, trend), plot);
+  watch.observe(plot);
+  plot.chart = box.chart;
+}
+
+const watch = new ResizeObserver(entries => {
+  for (const { target, contentRect } of entries) {
+    if (target.chart && target.chart.width !== Math.round(contentRect.width)) {
+      target.chart.setSize({ width: Math.round(contentRect.width), height: HEIGHT });
+    }
+  }
+});
+
+function gapsOf(s) {
+  return s.bucket.filter((n, i) => i > 0 && n > s.bucket[i - 1] + 1).length;
+}
+
+function dataOf(s, trend) {
+  const columns = [[], [], [], []], place = new Map(s.bucket.map((n, i) => [n, i]));
+  for (let n = 0; n < trend.buckets; n++) {
+    const i = place.get(n);
+    [(trend.since + n * trend.width) / 1000, ...["low", "high", "mean"].map(of => i === undefined ? null : s[of][i])]
+      .forEach((value, column) => columns[column].push(value));
+  }
+  return columns;
+}
+
+function optionsOf(s, trend, plot) {
+  const line = variable(colour({ name: isPressure(s) ? s.short.slice(0, -2) : s.short })), quiet = variable("quiet");
+  const axis = { stroke: quiet, grid: { stroke: variable("line"), width: 1 }, ticks: { stroke: variable("line") } };
+  const edge = { stroke: line, width: 0, points: { show: false } };
+  const text = (u, splits, place, space, step) => splits.map(at =>
+    step >= DAY_S ? stamp(at * 1000).slice(5, 10) : stamp(at * 1000).slice(11, 16));
+  return {
+    width: Math.round(plot.clientWidth) || 600, height: HEIGHT, legend: { show: false }, cursor: { show: false },
+    scales: { x: { range: [trend.since / 1000, (trend.since + trend.buckets * trend.width) / 1000] } },
+    series: [{}, edge, edge, { stroke: line, width: 2 }],
+    bands: [{ series: [2, 1], fill: `color-mix(in srgb, ${line} 25%, transparent)` }],
+    axes: [{ ...axis, values: text }, { ...axis, size: 44 }],
+    hooks: { draw: [u => drawMarks(u, trend)] },
+  };
+}
+
+function drawMarks(u, trend) {
+  const { ctx } = u, { left, top, width, height } = u.bbox, scale = devicePixelRatio;
+  ctx.save();
+  ctx.font = `${11 * scale}px system-ui`;
+  ctx.lineWidth = scale;
+  const mark = (at, ink, dashes, label) => {
+    const x = u.valToPos(at / 1000, "x", true);
+    if (x < left || x > left + width) return;
+    ctx.strokeStyle = ctx.fillStyle = ink;
+    ctx.setLineDash(dashes.map(n => n * scale));
+    ctx.beginPath();
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, top + height);
+    ctx.stroke();
+    ctx.fillText(label, x + 3 * scale, top + 11 * scale);
+  };
+  for (const a of trend.alarms) mark(a.at, variable(PRIORITY[a.priority] ?? "cyan"), [], words.stars[a.priority] ?? "*");
+  for (const a of trend.adt) mark(a.at, variable("white"), [4, 3], a.event);
+  ctx.restore();
+}

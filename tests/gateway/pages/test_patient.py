@@ -1,0 +1,68 @@
+"""A patient's page: what is, and what was believed before a late message came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.access import ANYONE
+from gateway.pages import patient
+from tests.adt import group, us, visit_of
+from tests.attributing import Hospital
+from tests.gateway.hospital import NUMBER, admit, open_hospital
+
+KEY = f"{NUMBER}^HOSP^MR"
+
+
+@pytest.fixture
+def hospital(database: str) -> Hospital:
+    made = open_hospital(database)
+    admit(made)
+    return made
+
+
+def history(hospital: Hospital, key: str = NUMBER) -> Any:
+    with hospital.store.open() as conn:
+        return patient.history(conn, ANYONE, key)
+
+
+def test_who_it_is_and_where_since_when_with_the_facts(hospital: Hospital) -> None:
+    found = history(hospital)
+    assert (found["key"], found["number"], found["name"]) == (KEY, NUMBER, "张三")
+    (bed,) = found["beds"]
+    assert (bed["since"], bed["until"], bed["believed_until"]) == (us(0) // 1000, None, None)
+    assert "A01" in bed["facts"][0]["words"]
+    (device,) = found["devices"]
+    assert (device["device"], device["basis"], device["since"]) == ("监护仪1", "bed", us(0) // 1000)
+    assert [each["encounter"] for each in found["encounters"]] == [visit_of("V1")]
+
+
+def test_what_was_believed_before_a_late_transfer_is_still_said(hospital: Hospital) -> None:
+    hospital.emit_records([group("A02", 3600, happened=1800, patient=NUMBER, bed="3")])
+    found = history(hospital)
+    now = [(b["bed"][-1], b["since"], b["until"]) for b in found["beds"] if b["believed_until"] is None]
+    then = [(b["bed"][-1], b["since"], b["until"]) for b in found["beds"] if b["believed_until"] is not None]
+    assert now == [("3", us(1800) // 1000, None), ("1", us(0) // 1000, us(1800) // 1000)]
+    assert then == [("1", us(0) // 1000, None)]
+    assert [d["until"] for d in found["devices"] if d["believed_until"] is None] == [us(1800) // 1000]
+
+
+def test_who_is_not_known_or_not_for_this_viewer_is_not_found(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert history(hospital, "nobody") is None
+    monkeypatch.setattr(patient, "may_see_patient", lambda viewer, key: False)
+    assert history(hospital) is None
+    with hospital.store.open() as conn:
+        assert patient.trend(conn, ANYONE, NUMBER, 1) is None
+
+
+def test_a_trend_of_the_stay_is_of_the_stay_alone(hospital: Hospital) -> None:
+    with hospital.store.open() as conn:
+        found = patient.trend(conn, ANYONE, NUMBER, 0)
+        assert patient.trend(conn, ANYONE, NUMBER, 7) is None
+    assert found is not None
+    assert us(0) // 1000 - found["width"] < found["since"] <= us(0) // 1000
+    assert found["buckets"] <= patient.BUCKETS_MAX + 1
+    assert [(mark["event"], mark["at"]) for mark in found["adt"]] == [("A01", us(0) // 1000)]

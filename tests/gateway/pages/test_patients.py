@@ -1,0 +1,165 @@
+"""What a tile is told of the patient in its bed: a part of the name, and each doubt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from emr_store import patient_acts, places
+from emr_store.instants import moment
+from gateway.access import ANYONE
+from gateway.pages import detail
+from gateway.pages.ward import Ward as PageWard
+from schemas.adt import Person
+from schemas.report import Kind, device_id
+from tests.adt import group, us, visit_of
+from tests.attributing import Hospital, text_of
+from tests.making import report
+from tests.storing import Store, event
+
+CLAIM = "adt/PV1-3=ICU^^1"
+DEVICE = device_id(CLAIM)
+ZHANG = Person(name="张三")
+NUMBER = "00012345"
+
+
+class Screen:
+    """The patient of the one bed, as a page has it after each picture."""
+
+    def __init__(self, hospital: Hospital) -> None:
+        self.hospital, self.patient, self.adt, self.sent = hospital, None, None, 0
+        self._conn = hospital.store.open()
+        self._ward, self._number = PageWard(self._conn), 0
+
+    def look(self) -> Any:
+        self.hospital.attribute()
+        self._number += 1
+        whole = self._number == 1
+        message = self._ward.read(self._number, whole=whole).message(frozenset(), whole=whole)
+        picture = json.loads(message[6:])
+        self.adt = picture.get("adt", self.adt)
+        found = [bed["patient"] for bed in picture["beds"] if "patient" in bed]
+        self.sent = len(found)
+        if found:
+            (self.patient,) = found
+        return self.patient
+
+    def close(self) -> None:
+        self._conn.close()
+
+
+@pytest.fixture
+def hospital(database: str) -> Hospital:
+    made = Hospital(Store(database))
+    made.store.emit(event(CLAIM, "identity", CLAIM, us(0)), report(CLAIM, us(1)))
+    with made.store.open() as conn:
+        places.assign(conn, str(DEVICE), "ICU-1", since=moment(us(-1000)))
+    return made
+
+
+@pytest.fixture
+def screen(hospital: Hospital) -> Iterator[Screen]:
+    made = Screen(hospital)
+    yield made
+    made.close()
+
+
+def part(shown: Any, *names: str) -> tuple[Any, ...]:
+    return tuple(shown[name] for name in names)
+
+
+def test_a_name_and_a_number_in_part_and_the_first_day(hospital: Hospital, screen: Screen) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER, admitted=-90_000), person=ZHANG)
+    shown = screen.look()
+    assert part(shown, "presence", "name", "number", "basis") == ("here", "张**", "2345", "bed")
+    assert part(shown, "since", "admitted", "absence") == (us(0) // 1000, us(-90_000) // 1000, None)
+    assert "张三" not in json.dumps(shown, ensure_ascii=False)
+    assert NUMBER not in json.dumps(shown)
+
+
+def test_only_what_changed_is_sent(hospital: Hospital, screen: Screen) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
+    screen.look()
+    screen.look()
+    assert screen.sent == 0
+    hospital.emit(group("A01", 5, patient="9", visit="V9", bed="2"))
+    screen.look()
+    assert screen.sent == 0  # another bed's
+    hospital.emit(group("A08", 10, patient=NUMBER), person=Person(family="Ruiz", given="Ana"))
+    assert part(screen.look(), "name", "presence") == ("R. A.", "here")
+    assert screen.sent == 1
+
+
+def test_the_newest_message_of_an_admission_office_is_told(hospital: Hospital, screen: Screen) -> None:
+    assert part(screen.look(), "presence") == ("nobody",)
+    assert screen.adt is None
+    hospital.emit(group("A01", 0))
+    screen.look()
+    ((received,),) = hospital.store.rows("SELECT max(received_at) FROM adt_fact")
+    assert screen.adt == int(received.timestamp() * 1000)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("event_", "absence"), [("A21", "leave"), ("A09", "away")])
+def test_who_is_absent_keeps_the_name(hospital: Hospital, screen: Screen, event_: str, absence: str) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
+    hospital.emit(group(event_, 60, patient=NUMBER))
+    assert part(screen.look(), "presence", "absence", "name", "since") == (
+        "absent", absence, "张**", us(60) // 1000
+    )  # fmt: skip
+
+
+def test_who_left_is_not_named(hospital: Hospital, screen: Screen) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
+    hospital.emit(group("A03", 60, patient=NUMBER))
+    assert part(screen.look(), "presence", "name", "number") == ("left", "", "")
+
+
+def test_two_in_one_bed_are_both_named(hospital: Hospital, screen: Screen) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
+    hospital.emit(group("A01", 5, visit="V2", patient="P2"), person=Person(name="李四"))
+    shown = screen.look()
+    assert part(shown, "presence", "name") == ("two", "")
+    assert sorted((each["name"], each["number"]) for each in shown["both"]) == [("张**", "2345"), ("李**", "P2")]
+
+
+def test_bed_and_monitor_that_disagree_name_nobody(hospital: Hospital, screen: Screen) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
+    hospital.emit(group("A01", 0, visit="V2", patient="P2", bed="2"), person=Person(name="李四"))
+    screen.look()
+    hospital.store.emit(report(CLAIM, us(20), [text_of("HL7", "PID-3", "P2^^^HOSP^MR")], Kind.CONTEXT))
+    assert part(screen.look(), "presence", "name", "number", "both") == ("conflict", "", "", [])
+
+
+def test_a_name_that_was_erased_goes_from_the_tile(hospital: Hospital, screen: Screen) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
+    screen.look()
+    with hospital.store.open() as conn:
+        patient_acts.erase(conn, f"{NUMBER}^HOSP^MR")
+    assert part(screen.look(), "name", "number") == ("", "2345")
+
+
+def test_the_detail_has_the_whole_and_the_facts_behind_it(hospital: Hospital) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
+    hospital.attribute()
+    with hospital.store.open() as conn:
+        found = detail.whose(conn, ANYONE, DEVICE)
+        assert detail.whose(conn, ANYONE, UUID(int=1)) is None
+    assert found is not None
+    assert part(found, "state", "basis", "encounter") == ("attributed", "bed", visit_of("V1"))
+    assert part(found["patient"], "name", "number") == ("张三", NUMBER)
+    assert [fact["kind"] for fact in found["facts"]] == ["act", "adt"]
+    assert "A01" in found["facts"][1]["words"]
+
+
+def test_what_a_viewer_may_not_see_is_not_sent(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
+    hospital.attribute()
+    with hospital.store.open() as conn:
+        picture = PageWard(conn).read(1, whole=True)
+        assert b'"patient":{' not in picture.message(frozenset(picture.beds), whole=True)
+        monkeypatch.setattr(detail, "may_see", lambda viewer, bed: False)
+        assert detail.whose(conn, ANYONE, DEVICE) is None

@@ -103,7 +103,7 @@ def questions(conn: psycopg.Connection, believed_at: datetime | None = None, *, 
 def open_questions(conn: psycopg.Connection) -> int:
     """How many are asked now."""
     row = conn.execute(
-        f"SELECT count(*) FROM ({_QUESTIONS_SQL}) AS q WHERE resolved_by IS NULL AND until IS NULL",
+        f"SELECT count(*) FROM ({_questions_sql(None)}) AS q WHERE resolved_by IS NULL AND until IS NULL",
         {"believed_at": None},
     ).fetchone()
     assert row is not None

@@ -20,9 +20,11 @@ KEEP_DAYS_MIN = {"keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_
 class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An alarm limit."""
 
-    metric: Annotated[str, Meta(description="MDC reference id", examples=["MDC_PULS_OXIM_SAT_O2"])]
-    low: Annotated[float | None, Meta(description="alarm below it, in the metric's (first) canonical unit")] = None
-    high: Annotated[float | None, Meta(description="alarm above it")] = None
+    metric: Annotated[str, Meta(description="MDC reference id", examples=["MDC_ECG_HEART_RATE"])]
+    low: Annotated[
+        float | None, Meta(description="alarm below it, in the metric's (first) canonical unit", examples=[50.0])
+    ] = None
+    high: Annotated[float | None, Meta(description="alarm above it", examples=[120.0])] = None
     priority: Annotated[Literal["low", "medium", "high"], Meta(description="as IEC 60601-1-8 ranks alarms")] = "medium"
 
     def __post_init__(self) -> None:

@@ -215,7 +215,8 @@ def test_watch_asks_the_store_whether_it_has_the_values_and_whose_they_are(
         device=device_id("ICU:nonin:1"), claim="ICU:nonin:1", name=None, bed=None, registered=False,
         edge=UUID(EDGE), foreign_edge=False, code=150456,
         unit=262688, channel=0, value=97.0, bound=None, text=None, decimals=0, validity=0, ambiguous=False,
-        validation_result=1, flags=0, observed_at=now, received_at=now, stored_at=now, batch=1, leaf=0,
+        validation_result=1, flags=0, observed_at=now, received_at=now, stored_at=now, batch_id=bytes(32),
+        leaf=0,
     )  # fmt: skip
     monkeypatch.setattr("vitalwire.edge.latest", lambda conn: [stored])
     assert "values stored, device not registered: vitalwire devices assign 'ICU:nonin:1'" in vitalwire(*arguments)[1]

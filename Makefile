@@ -26,7 +26,7 @@ run: $(VENV)/.installed ## a ward of 12 beds on this machine; SECONDS=60 ends by
 	@exec $(BIN)/vitalwire demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(VENV)/.installed-dev ## everything that needs no server beyond the embedded ones
-	$(BIN)/python -m pytest -m "not integration and not faults"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not integration and not faults"
 
 check: $(VENV)/.installed-dev ## format, lint, types, imports
 	$(BIN)/ruff format --check .

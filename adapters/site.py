@@ -22,7 +22,7 @@ texts beside its code: nobody can say which of them was meant.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import combinations
 from typing import Annotated, NamedTuple
@@ -139,7 +139,9 @@ def _factor(unit: int, other: int) -> float | None:
     return factor if offset == 0.0 else None
 
 
-class _Row(msgspec.Struct, forbid_unknown_fields=True):
+class MappingRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A row as written in a site's file."""
+
     metric: str
     code: str = ""
     text: str = ""
@@ -153,11 +155,12 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def key(self) -> _Key:
+        """What it matches."""
         return _Key(self.system.strip(), self.code.strip(), _folded(self.text))
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
-    mapping: tuple[_Row, ...] = ()
+    mapping: tuple[MappingRow, ...] = ()
 
 
 class _Named(NamedTuple):
@@ -165,7 +168,7 @@ class _Named(NamedTuple):
 
     number: int
     name: str
-    row: _Row
+    row: MappingRow
 
 
 def read_site(text: str, where: str) -> dict[str, SiteMapping]:
@@ -173,20 +176,37 @@ def read_site(text: str, where: str) -> dict[str, SiteMapping]:
 
     `where` names the file in errors; raises ConfigError.
     """
-    try:
-        rows = msgspec.toml.decode(text, type=_File).mapping
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ConfigError(f"{where}: {error}") from None
-    named = [_Named(number, _name(number, row), row) for number, row in enumerate(rows, 1)]
-    mapped = [(each, _mapped(each, where)) for each in named]
-    _refuse_overlaps(named, where)
+    rows = read_rows(text, where)
+    mapped = _checked(rows, where)
     return {
-        sender: _table([(each.row.key, m) for each, m in mapped if each.row.sender in ("", sender)])
+        sender: _table([(row.key, m) for row, m in zip(rows, mapped, strict=True) if row.sender in ("", sender)])
         for sender in dict.fromkeys(["", *(row.sender for row in rows)])
     }
 
 
-def _name(number: int, row: _Row) -> str:
+def read_rows(text: str, where: str) -> tuple[MappingRow, ...]:
+    """The rows of a site's file as written, whatever they say; raises ConfigError for what is no such file."""
+    try:
+        return msgspec.toml.decode(text, type=_File).mapping
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def mapping_of(rows: Sequence[MappingRow], where: str) -> SiteMapping:
+    """The mapping that these rows are, whichever sender they name; raises ConfigError as `read_site` does."""
+    rows = [msgspec.structs.replace(row, sender="") for row in rows]
+    return _table([(row.key, mapped) for row, mapped in zip(rows, _checked(rows, where), strict=True)])
+
+
+def _checked(rows: Sequence[MappingRow], where: str) -> list[Mapped]:
+    """What each row maps to; raises ConfigError where one cannot be, or two could match one thing."""
+    named = [_Named(number, _name(number, row), row) for number, row in enumerate(rows, 1)]
+    mapped = [_mapped(each, where) for each in named]
+    _refuse_overlaps(named, where)
+    return mapped
+
+
+def _name(number: int, row: MappingRow) -> str:
     words = [f"{name} {value!r}" for name, value in (("code", row.code), ("text", row.text)) if value]
     return f"mapping {number} ({', '.join(words)})"
 

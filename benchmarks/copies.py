@@ -11,10 +11,10 @@ import numpy as np
 
 from emr_store import rows
 from emr_store.connect import open_store
-from emr_store.rows import Lot
+from emr_store.rows import Chunk
 from evidence.seal import open_body
 from schemas.batch import Table
-from stream_processors.validate import judge
+from stream_processors.validation import validate_table
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,15 @@ class BareCopies:
 def bare_copies(database: str, batches: Sequence[bytes]) -> BareCopies:
     """Binary COPY of these batches' values, the bytes ready made: as narrow rows, and as report rows."""
     table = Table.join([open_body(batch)[1] for batch in batches])
-    judged = judge(table, np.zeros(len(table), bool))
+    validated = validate_table(table, np.zeros(len(table), bool))
     _, device = np.unique(table.device, return_inverse=True)
-    lot = Lot(table, judged.flags, judged.verdicts, judged.values, device, np.ones(len(table), np.int64),
+    chunk = Chunk(table, validated.flags, validated.validation_results, validated.values, device,
+              np.ones(len(table), np.int64),
               np.arange(len(table)), table.observed_at_us, lambda channels: 1)  # fmt: skip
-    values = len(judged.values)
+    values = len(validated.values)
     return BareCopies(
-        narrow_values_per_s=values / _copy(database, "narrow", _narrow_rows(lot)),
-        report_values_per_s=values / _copy(database, "wide", rows.report_rows(lot)),
+        narrow_values_per_s=values / _copy(database, "narrow", _narrow_rows(chunk)),
+        report_values_per_s=values / _copy(database, "wide", rows.report_rows(chunk)),
     )
 
 
@@ -52,21 +53,21 @@ def make_bare_tables(database: str) -> None:
     with open_store(database) as conn:
         conn.execute(
             "CREATE TABLE narrow (observed_at timestamptz, received_at timestamptz, device int, code int,"
-            " channel int8, validity int2, verdict int2, value float8, batch bigint, leaf int)"
+            " channel int8, validity int2, validation_result int2, value float8, batch bigint, leaf int)"
         )
         conn.execute("CREATE INDEX ON narrow (device, code, observed_at)")
         conn.execute("CREATE TABLE wide (LIKE report)")
         conn.execute("CREATE INDEX ON wide (device, observed_at)")
 
 
-def _narrow_rows(lot: Lot) -> bytes:
+def _narrow_rows(chunk: Chunk) -> bytes:
     """A row a value that says what `report` says of it: when, whose, what, how sure, and where it came from."""
-    of, table = lot.table.report_of_record, lot.table
+    of, table = chunk.table.report_of_record, chunk.table
     columns = (
-        (lot.observed_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8"),
+        (chunk.observed_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8"),
         (table.received_at_us[of] - rows.POSTGRES_EPOCH_US, ">i8"),
-        (lot.device[of], ">i4"), (table.code, ">i4"), (table.channel, ">i8"), (table.validity, ">i2"),
-        (lot.verdicts, ">i2"), (lot.values, ">f8"), (lot.batch[of], ">i8"), (lot.leaf[of], ">i4"),
+        (chunk.device[of], ">i4"), (table.code, ">i4"), (table.channel, ">i8"), (table.validity, ">i2"),
+        (chunk.validation_results, ">i2"), (chunk.values, ">f8"), (chunk.batch[of], ">i8"), (chunk.leaf[of], ">i4"),
     )  # fmt: skip
     parts = [np.broadcast_to(np.frombuffer(struct.pack(">h", len(columns)), np.uint8), (len(of), 2))]
     for values, dtype in columns:

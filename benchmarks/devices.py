@@ -18,7 +18,7 @@ _CHANGING = struct.Struct("<48sqqqQ")  # of a report row, from the salt to the s
 
 
 def monitors(edge: int, count: int) -> list[bytes]:
-    """Of as many devices, 12 values each, as a monitor sends them; `leaves` gives them their moment."""
+    """Of as many devices, 12 values each, as a monitor sends them; `numbered_reports` gives them their moment."""
     return [_encoded(edge, device, records) for device, records in enumerate(_values(edge, count))]
 
 
@@ -61,7 +61,7 @@ def _encoded(edge: int, device: int, records: Sequence[Record], claim: str = "be
     return bytes(encode_report(report, bytes(16), bytes(32)))
 
 
-def leaves(reports: Sequence[bytes], sequence: int) -> list[bytes]:
+def numbered_reports(reports: Sequence[bytes], sequence: int) -> list[bytes]:
     """What these devices send next: now, with salts and hashes of frames that no compression makes smaller."""
     now_us = time.time_ns() // 1000
     unique = np.random.default_rng(sequence).bytes(48 * len(reports))

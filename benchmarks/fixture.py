@@ -36,9 +36,9 @@ from emr_store.connect import open_store, open_store_async
 from emr_store.migrate import migrations
 from emr_store.minutes import summarise
 from emr_store.partitions import Partitions
-from emr_store.rows import Lot
+from emr_store.rows import Chunk
 from schemas.report import device_id
-from stream_processors.validate import judge
+from stream_processors.validation import validate_table
 
 FORM = 1  # of what is made here: a new one is made where this or a migration has changed
 DEVICES = 1000
@@ -179,28 +179,28 @@ def copy_rows(database: str, senders: list[Ward], begin_us: int, seconds: int, o
             times = min(ROWS_TURNS, seconds // EVERY_S - turn)
             stretches = [ward.send(begin_us + turn * EVERY_S * SECOND_US, times, EVERY_S) for ward in senders]
             device = np.concatenate([of[s.device] for of, s in zip(numbers, stretches, strict=True)])
-            lot = _lot(stretches, device, sets)
-            partitions.ensure(conn, lot.observed_at_us)
+            chunk = _chunk(stretches, device, sets)
+            partitions.ensure(conn, chunk.observed_at_us)
             with conn.transaction():
-                _copy(conn, "report", rows.report_rows(lot))
-                _copy(conn, "minute_touched", rows.touched_rows(lot))
+                _copy(conn, "report", rows.report_rows(chunk))
+                _copy(conn, "minute_touched", rows.touched_rows(chunk))
             on_progress(turn + times, seconds // EVERY_S)
 
 
 _CHANNEL_SETS_SQL = "SELECT channels, channel_set FROM channel_set"
 
 
-def _lot(stretches: list[Stretch], device: np.ndarray, sets: dict[bytes, int]) -> Lot:
-    """All of these reports by their moment, as one lot of rows."""
+def _chunk(stretches: list[Stretch], device: np.ndarray, sets: dict[bytes, int]) -> Chunk:
+    """All of these reports by their moment, as one chunk of rows."""
     joined = Stretch(
         np.concatenate([s.rows for s in stretches]), np.concatenate([s.records for s in stretches]), device
     )  # fmt: skip
     order = np.argsort(joined.table().observed_at_us, kind="stable")
     table = Stretch(joined.rows[order], joined.records[order], device[order]).table()
-    judged = judge(table, np.zeros(len(table), bool))
+    validated = validate_table(table, np.zeros(len(table), bool))
     nothing = np.zeros(len(table), np.int64)
-    return Lot(table, judged.flags, judged.verdicts, judged.values, device[order], nothing, nothing,
-               table.observed_at_us, sets.__getitem__)  # fmt: skip
+    return Chunk(table, validated.flags, validated.validation_results, validated.values, device[order], nothing,
+               nothing, table.observed_at_us, sets.__getitem__)  # fmt: skip
 
 
 def _copy(conn: psycopg.Connection, table: str, data: bytes) -> None:
@@ -229,8 +229,8 @@ def main() -> None:
     size = QUICK if "--quick" in sys.argv else FULL
     before = kept(size)
     made = before or make(size)
-    said = "is there already" if before else f"made in {made.took_s:.0f} s"
-    print(f"{made.database}: {made.values:,} values, {said}")
+    how = "is there already" if before else f"made in {made.took_s:.0f} s"
+    print(f"{made.database}: {made.values:,} values, {how}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 import hl7
 from hl7apy.parser import parse_message
 
-from adapters.formats.hl7v2 import Message
+from adapters.formats.hl7v2 import Hl7Message
 
 ORU = "\r".join(
     [
@@ -26,7 +26,7 @@ Rows = list[tuple[str, str, str]]
 
 def ours() -> Rows:
     """Ours, as a driver reads."""
-    obx = [segment for segment in Message(ORU).segments if segment.name == "OBX"]
+    obx = [segment for segment in Hl7Message(ORU).segments if segment.name == "OBX"]
     return [(segment.field(3, 1), segment.field(5), segment.field(6, 1)) for segment in obx]
 
 

@@ -1,6 +1,6 @@
 """The hospital pipeline beside bare COPY of the same values, on real Kafka and TimescaleDB, in one run.
 
-From pre-sealed batches in Kafka to committed rows: every batch verified, judged, signed, stored, receipted.
+From pre-sealed batches in Kafka to committed rows: every batch verified, validated, signed, stored, receipted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 from benchmarks import devices
 from benchmarks.copies import bare_copies, make_bare_tables
 from benchmarks.databases import drop_database
-from benchmarks.devices import leaves
+from benchmarks.devices import numbered_reports
 from emr_store import registry
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
@@ -37,6 +37,7 @@ from schemas.report import Lane
 EDGES = 4  # as many as a topic has partitions
 LIMIT_S = 300.0
 BIG_BATCHES = 100
+VARIANTS = 8  # of what a device sends that sends only what changed
 TEXT_REPORTS = 600  # a batch of them with texts is as large as an edge cuts it
 Samples = dict[str, list[float]]  # by figure, a round each
 
@@ -123,7 +124,7 @@ class Bench:
         for i in range(count):
             edge = i % len(self.edges)
             number = self._next[edge]
-            out.append(self.seal(edge, leaves(reports_of(edge, number), number)))
+            out.append(self.seal(edge, numbered_reports(reports_of(edge, number), number)))
         return out
 
     def seal(self, edge: int, encoded: Sequence[bytes]) -> Sealed:
@@ -212,9 +213,9 @@ def with_texts(quick: bool) -> Samples:
 
 def changing_channels(quick: bool) -> Samples:
     """Values a second of devices that send only what changed, over those of devices that send all."""
-    variants = [[devices.changing(edge, TEXT_REPORTS, variant) for variant in range(8)] for edge in range(EDGES)]
+    variants = [[devices.changing(edge, TEXT_REPORTS, variant) for variant in range(VARIANTS)] for edge in range(EDGES)]
     return _beside_clean(
-        "pipeline_changing_channels_ratio", quick, lambda edge, number: variants[edge][number % 8]
+        "pipeline_changing_channels_ratio", quick, lambda edge, number: variants[edge][number % VARIANTS]
     )  # fmt: skip
 
 
@@ -222,7 +223,7 @@ def _beside_clean(figure: str, quick: bool, reports_of: Callable[[int, int], Seq
     """In turns with clean batches of as many reports."""
     taken = []
     with warm_bench() as bench:
-        bench.through(bench.batches(EDGES * 2, reports_of))
+        bench.through(bench.batches(EDGES * VARIANTS, reports_of))  # all channel lists have come
         for _ in range(rounds(quick)):
             rate = bench.values_per_s(bench.batches(BIG_BATCHES, clean(TEXT_REPORTS)))
             taken.append(bench.values_per_s(bench.batches(BIG_BATCHES, reports_of)) / rate)

@@ -78,11 +78,11 @@ def measure(quick: bool) -> dict[str, float]:
         own = partial(seal, edge=b"E" * 16, config_hash=bytes(32), key_id=key.key_id, sign=key.sign)
         spool = Spool(Path(folder) / "spool", bytes_max=1 << 34, receipt_hold_s=3600, on_settled=settled.take)
         for _ in range(rounds):
-            said = messages(count)
+            reports = messages(count)
             began_s = time.process_time()
             for group in range(0, count, GROUP):
                 settled.expect(GROUP)
-                for report, delivery in said[group : group + GROUP]:
+                for report, delivery in reports[group : group + GROUP]:
                     spool.put([report], delivery)
                 settled.wait()
                 if group // GROUP % CUT_EVERY == CUT_EVERY - 1:

@@ -13,7 +13,8 @@ from benchmarks.pipeline import EDGES, Bench, Samples, clean, rounds, warm_bench
 from benchmarks.ward import SECOND_US
 from emr_store import proof
 from emr_store.connect import open_store
-from vitalwire.verify import validate_again
+from stream_processors.mapping import remap
+from vitalwire.verify import revalidate
 
 SINCE_PART = 6  # ten minutes of the fixture's sealed hour
 
@@ -22,7 +23,7 @@ def verify(database: str, since: datetime | None = None) -> tuple[float, int]:
     """Seconds that it takes in this process, and the values that it looked at. Raises where it finds anything."""
     with open_store(database) as conn:
         began = time.perf_counter()
-        result = proof.verify(conn, since, revalidate=validate_again)
+        result = proof.verify(conn, since, revalidate=revalidate, remap=remap)
         spent_s = time.perf_counter() - began
     values = result.counts["values"]
     if result.findings or not values:
@@ -43,7 +44,7 @@ def since_ratio(quick: bool) -> Samples:
     """The last sixth of the fixture's sealed stretch within it, over as much alone in a store: seconds a value."""
     size = fixture.QUICK if quick else fixture.FULL
     whole = fixture.make(size)
-    since = _newest_part(whole.address)
+    since = _newest_chunk(whole.address)
     taken = []
     with tempfile.TemporaryDirectory() as folder:
         alone = Bench(Path(folder))
@@ -61,7 +62,7 @@ def since_ratio(quick: bool) -> Samples:
     return {"verify_since_ratio": taken}
 
 
-def _newest_part(database: str) -> datetime:
+def _newest_chunk(database: str) -> datetime:
     """When the last sixth of the batches began to be stored."""
     sql = "SELECT percentile_disc(%s) WITHIN GROUP (ORDER BY stored_at) FROM batch"
     with open_store(database) as conn:

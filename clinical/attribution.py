@@ -16,7 +16,8 @@ from itertools import zip_longest
 
 import msgspec
 
-from clinical.device import Association, Device, DeviceBed, PidClaim
+from clinical.association import Association, encounter_changes_us
+from clinical.device import Device, DeviceBed, PidClaim
 from clinical.encounter import Encounter, Stay
 from clinical.identity import PidTrust
 from clinical.patient_numbers import PatientNumbers
@@ -103,6 +104,8 @@ def unattended_items(whose: Iterable[Whose], measured_at_us: Sequence[int]) -> l
     items = []
     for interval in whose:
         if interval.state is not State.NOBODY or interval.basis is not Basis.NONE:
+            continue
+        if interval.facts and interval.proposed is None:  # two in one bed: a question of its own
             continue
         measured = bisect_left(measured_at_us, interval.from_us)
         if measured == len(measured_at_us):
@@ -325,22 +328,13 @@ def _in_force(
     occupancies: list[tuple[int, int | None, _Occupancy]],
 ) -> list[tuple[int, int | None, Association]]:
     """Each association, cut at the change of place that ends it."""
-    of_device = {cut for placed in device.beds for cut in (placed.from_us, placed.until_us)}
     in_force = []
     for association in device.associations:
-        places = set(of_device)
+        changes = device.changes_us()
         if association.encounter is None:
-            places |= {cut for from_us, until_us, _ in occupancies for cut in (from_us, until_us)}
+            changes |= {cut for from_us, until_us, _ in occupancies for cut in (from_us, until_us) if cut is not None}
         elif association.encounter in encounters:
-            places |= {period.until_us for period in encounters[association.encounter].periods}
-        if association.until_us is None:  # the device went to another patient
-            places |= {other.from_us for other in device.associations}
-        for stay in stays:
-            if stay.encounter == association.encounter:
-                places |= {stay.from_us, stay.until_us}
-        cut_from_us = association.from_us + 1
-        if association.until_us is not None:
-            cut_from_us = max(cut_from_us, association.recorded_at_us)
-        cut_us = min((place for place in places if place is not None and place >= cut_from_us), default=None)
-        in_force.append((association.from_us, _earlier(cut_us, association.until_us), association))
+            changes |= encounter_changes_us(encounters[association.encounter], stays)
+        span = association.in_force(changes, device.associations)
+        in_force.append((span.from_us, span.until_us, association))
     return in_force

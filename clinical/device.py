@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from clinical.association import Association
 from clinical.identity import PidTrust
 
 
@@ -17,21 +18,6 @@ class DeviceBed(msgspec.Struct, frozen=True, kw_only=True):
     from_us: int
     until_us: int | None
     act: bytes
-
-
-class Association(msgspec.Struct, frozen=True, kw_only=True):
-    """A scan, or a person's act: device and encounter.
-
-    Without an end it lasts until the next change of place of either, or until the device goes to another encounter.
-    With an end, only what changes after its recording cuts it: what changed before was known, and it outranks that.
-    """
-
-    encounter: str | None  # None: a person says that the values are nobody's
-    from_us: int
-    until_us: int | None
-    recorded_at_us: int
-    act: bytes
-    by_scan: bool
 
 
 class PidClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +46,11 @@ class Device:
     claims: Sequence[PidClaim] = ()
     mutes: Sequence[PidMute] = ()
     pid: PidTrust = PidTrust.CONFIRMS
+
+    def changes_us(self) -> set[int]:
+        """When it came to a bed or left one."""
+        changes = {change for placed in self.beds for change in (placed.from_us, placed.until_us)}
+        return {change for change in changes if change is not None}
 
     def claims_that_count(self) -> list[PidClaim]:
         """Without those that a person muted."""

@@ -146,12 +146,12 @@ def _times(group: AdtGroup, effect: Effect, recorded_at_us: int | None) -> tuple
     if effect is Effect.CANCEL:  # EVN-6 is the time of what it strikes
         return recorded_at_us, None, False
     started_at_us = group.movements[0].start_us if group.movements else None
-    said_at_us = started_at_us if started_at_us is not None else group.happened_at_us
-    happened_at_us = said_at_us if said_at_us is not None else recorded_at_us
+    stated_at_us = started_at_us if started_at_us is not None else group.happened_at_us
+    happened_at_us = stated_at_us if stated_at_us is not None else recorded_at_us
     if happened_at_us is None:
         return None, None, False
     discharged_at_us = group.visit.discharged_at_us if group.visit else None
-    if effect is Effect.DISCHARGE and said_at_us is None and discharged_at_us is not None:
+    if effect is Effect.DISCHARGE and stated_at_us is None and discharged_at_us is not None:
         if discharged_at_us < happened_at_us:
             return happened_at_us, discharged_at_us, False
         if discharged_at_us > happened_at_us + CLOCK_TOLERANCE_US:

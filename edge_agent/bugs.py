@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-AGAIN_S = 10.0
+LOG_EVERY_S = 10.0
 PLACES_MAX = 1000  # remembered
 _log = structlog.get_logger("bugs")
 _logged_at_s: dict[tuple[str, str, type[Exception], int], float] = {}
@@ -23,7 +23,7 @@ def log_bug(what: str, error: Exception, source: str, now_s: Callable[[], float]
         line = trace.tb_lineno
         trace = trace.tb_next
     place = (what, source, type(error), line)
-    if now_s() - _logged_at_s.get(place, -AGAIN_S) < AGAIN_S:
+    if now_s() - _logged_at_s.get(place, -LOG_EVERY_S) < LOG_EVERY_S:
         return
     if len(_logged_at_s) >= PLACES_MAX:
         _logged_at_s.clear()

@@ -16,7 +16,7 @@ from edge_agent.config import EdgeConfig, SerialLink, SourceConfig
 from edge_agent.holders import listener_on
 from edge_agent.publisher import kafka_problem
 from edge_agent.sources import plan_source, site_mappings
-from edge_agent.watch import Watcher, verdict, watch
+from edge_agent.watch import Watcher, diagnosis, watch
 from runtime import keys
 from runtime.config import read_secret
 from runtime.errors import UserError
@@ -26,10 +26,10 @@ from schemas.errors import ConfigError, VitalwireError
 OPEN_LIMIT_S = 5.0  # for the other side of a socket to answer
 LOOK_S = 0.05
 MENDS = {"ModemManager": "systemctl disable --now ModemManager", "brltty": "apt remove brltty"}
-ROOM_BYTES = 1 << 30  # less than this on the spool's disk is soon full
+FREE_BYTES_MIN = 1 << 30  # less than this on the spool's disk is soon full
 
 
-class Finding(NamedTuple):
+class CheckFinding(NamedTuple):
     """One line: where, what, and what to do about it; with `note` it works, and could be better."""
 
     where: str
@@ -43,28 +43,30 @@ class Finding(NamedTuple):
         return bool(self.mend) and not self.note
 
 
-def _problem(where: str, text: str) -> Finding:
+def _problem(where: str, text: str) -> CheckFinding:
     """Our errors are written "what: mend"."""
     what, _, mend = text.removeprefix(f"{where}: ").partition(": ")
-    return Finding(where, what, mend or "see `vitalwire config sample edge`")
+    return CheckFinding(where, what, mend or "see `vitalwire config sample edge`")
 
 
-def settings(config: EdgeConfig) -> Iterator[Finding]:
+def settings(config: EdgeConfig) -> Iterator[CheckFinding]:
     """What the agent cannot start with, whatever the sockets say."""
     try:
         uuid.UUID(config.edge)
     except ValueError:
-        yield Finding("edge", f"{config.edge!r} is no edge id", "take the one that `vitalwire edge keygen` printed")
+        yield CheckFinding(
+            "edge", f"{config.edge!r} is no edge id", "take the one that `vitalwire edge keygen` printed"
+        )
     if wrong := kafka_problem(config):
         yield _problem("kafka", wrong)
     names = [source.name for source in config.source]
     for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield Finding(name, "two sources have this name", "give each its own")
+        yield CheckFinding(name, "two sources have this name", "give each its own")
     for source in config.source:
         yield from source_settings(source)
 
 
-def source_settings(source: SourceConfig) -> Iterator[Finding]:
+def source_settings(source: SourceConfig) -> Iterator[CheckFinding]:
     """What a source cannot be opened with."""
     try:
         plan_source(source, {})
@@ -72,7 +74,7 @@ def source_settings(source: SourceConfig) -> Iterator[Finding]:
         yield _problem(source.name, str(error))
 
 
-def senders(config: EdgeConfig) -> Iterator[Finding]:
+def senders(config: EdgeConfig) -> Iterator[CheckFinding]:
     """Senders of the mapping that are no source: their rows would never be used."""
     names = [source.name for source in config.source]
     try:
@@ -83,10 +85,10 @@ def senders(config: EdgeConfig) -> Iterator[Finding]:
         if sender and sender not in names:
             near = get_close_matches(sender, names, 1)
             mend = f"did you mean {near[0]!r}?" if near else f"sources are {', '.join(map(repr, names)) or 'none'}"
-            yield Finding("mapping", f"the sender {sender!r} is no source: its rows are never used", mend)
+            yield CheckFinding("mapping", f"the sender {sender!r} is no source: its rows are never used", mend)
 
 
-def files(config: EdgeConfig) -> Iterator[Finding]:
+def files(config: EdgeConfig) -> Iterator[CheckFinding]:
     """Keys, mapping and spool."""
     looks: tuple[tuple[str, str, Callable[[Path], object]], ...] = (
         ("key_file", "vitalwire edge keygen", lambda p: keys.load(p, allow_demo=config.demo)),
@@ -100,22 +102,22 @@ def files(config: EdgeConfig) -> Iterator[Finding]:
         path = getattr(config, name)
         try:
             if path is not None and not os.path.exists(path):
-                yield Finding(name, f"{path} does not exist", mend)
+                yield CheckFinding(name, f"{path} does not exist", mend)
             elif path is not None:
                 look(path)
-                yield Finding(name, f"{path} is good")
+                yield CheckFinding(name, f"{path} is good")
         except (UserError, VitalwireError) as error:
             yield _problem(name, str(error))
     folder = next(p for p in (config.spool, *config.spool.absolute().parents) if os.path.exists(p))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding("spool", f"{config.spool} cannot be written", f"see ls -ld {folder}")
+        yield CheckFinding("spool", f"{config.spool} cannot be written", f"see ls -ld {folder}")
         return
     free, used = shutil.disk_usage(folder).free, 0
     with suppress(OSError):  # the agent ends, and its log with it
         used = sum(file.stat().st_size for file in config.spool.glob("spool.db*"))
     mend = "make room, or set spool_bytes_max lower" if free + used < config.spool_bytes_max else ""
     text = f"{config.spool}: {free / 1e9:.1f} GB free, {used / 1e9:.1f} of {config.spool_bytes_max / 1e9:.1f} GB used"
-    yield Finding("spool", text, mend, note=free > ROOM_BYTES)
+    yield CheckFinding("spool", text, mend, note=free > FREE_BYTES_MIN)
 
 
 def _kafka_client(config: EdgeConfig) -> object:
@@ -124,15 +126,15 @@ def _kafka_client(config: EdgeConfig) -> object:
     return client_context(config.kafka_ca, config.kafka_cert, config.kafka_key)
 
 
-def metrics(config: EdgeConfig) -> Finding:
+def metrics(config: EdgeConfig) -> CheckFinding:
     """The port on which the agent is looked at."""
     holder, place = listener_on(config.metrics_port), f"port {config.metrics_port}"
     if holder is None or holder.is_agent:
-        return Finding("metrics_port", f"{place} is {f'in use by {holder}' if holder else 'free'}")
-    return Finding("metrics_port", f"{place} is taken by {holder}", "choose another, or 0 for none")
+        return CheckFinding("metrics_port", f"{place} is {f'in use by {holder}' if holder else 'free'}")
+    return CheckFinding("metrics_port", f"{place} is taken by {holder}", "choose another, or 0 for none")
 
 
-def time_zone(source: SourceConfig) -> Finding | None:
+def time_zone(source: SourceConfig) -> CheckFinding | None:
     """Refuses a source whose messages may carry a time without its zone: a zone is never guessed."""
     if source.time_zone:
         return None
@@ -142,20 +144,22 @@ def time_zone(source: SourceConfig) -> Finding | None:
         return None
     if not plan.driver.has_local_times(plan.settings):
         return None
-    return Finding(source.name, "no time zone for times that come without one", 'time_zone = "Europe/Berlin"')
+    return CheckFinding(source.name, "no time zone for times that come without one", 'time_zone = "Europe/Berlin"')
 
 
-def steady(source: SourceConfig, devices: Path = Path("/dev/serial")) -> Finding | None:
+def steady(source: SourceConfig, devices: Path = Path("/dev/serial")) -> CheckFinding | None:
     """A port's name that another plug may get after the next start."""
     link = source.link
     if not isinstance(link, SerialLink) or not link.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
         return None
     same = (each for each in sorted(devices.glob("by-*/*")) if os.path.realpath(each) == os.path.realpath(link.port))
     better = next(same, devices / "by-id/...")
-    return Finding(source.name, f"{link.port} may be another device after a restart", f'port = "{better}"', note=True)
+    return CheckFinding(
+        source.name, f"{link.port} may be another device after a restart", f'port = "{better}"', note=True
+    )
 
 
-async def socket(source: SourceConfig) -> Finding:
+async def socket(source: SourceConfig) -> CheckFinding:
     """Open a source once, as the agent would."""
     w, stop = Watcher(plan_source(source, {})), asyncio.Event()
     o, task = w.o, asyncio.ensure_future(watch(w, stop))
@@ -166,9 +170,9 @@ async def socket(source: SourceConfig) -> Finding:
     stop.set()
     await task
     if o.held_by.startswith("the running agent"):
-        return Finding(o.source, f"{o.place} is in use by {o.held_by}")
+        return CheckFinding(o.source, f"{o.place} is in use by {o.held_by}")
     if o.held_by:
-        return Finding(o.source, f"{o.place} is held by {o.held_by}", MENDS.get(o.held_by.split()[0], "end it"))
+        return CheckFinding(o.source, f"{o.place} is held by {o.held_by}", MENDS.get(o.held_by.split()[0], "end it"))
     if o.trouble or not o.opened:
-        return _problem(o.source, verdict(w.look()).text)
-    return Finding(o.source, f"{o.place} opens")
+        return _problem(o.source, diagnosis(w.look()).text)
+    return CheckFinding(o.source, f"{o.place} opens")

@@ -60,14 +60,14 @@ class ControlServer:
 
     async def run(self, emit: Callable[[str, str], object]) -> None:
         """Until cancelled; what hinders it is said once."""
-        said = ""
+        last_why = ""
         while True:
             try:
                 await self._serve()
             except OSError as error:
                 why = f"{self.path} cannot be listened on ({error.strerror or error}): set control_socket"
-                if why != said:
-                    said = why
+                if why != last_why:
+                    last_why = why
                     emit("control-trouble", why)
             await asyncio.sleep(RETRY_S)
 

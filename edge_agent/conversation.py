@@ -90,7 +90,7 @@ class Conversation:
         """The link stands."""
         self._tap.opened(self.connection, self._source.peer)
         now = self._clock()
-        self._tell(self._session.opened, now)
+        self._step(self._session.opened, now)
 
     def received(self, data: bytes) -> None:
         """Bytes came."""
@@ -111,7 +111,7 @@ class Conversation:
         if self._is_over:
             return
         now = self._clock()
-        self._tell(self._session.closed, orderly, now)
+        self._step(self._session.closed, orderly, now)
         self._is_over = True
         self._wake(None)
         self._tap.closed(self.connection)
@@ -121,10 +121,10 @@ class Conversation:
         self._when_settled = then
         self._settle()
 
-    def _tell(self, tell: Callable[..., Step], *arguments: Any) -> None:
+    def _step(self, call: Callable[..., Step], *arguments: Any) -> None:
         """Tell the session something; the last argument is the moment."""
         try:
-            step = tell(*arguments)
+            step = call(*arguments)
         except Exception as error:  # noqa: BLE001 - as in `received`
             self._fail(error)
         else:
@@ -201,7 +201,7 @@ class Conversation:
         """A frame is on the disk, or refused: the session answers."""
         self.unanswered -= 1
         if token is not None:
-            self._tell(self._session.kept, token, outcome, reason, self._clock())
+            self._step(self._session.kept, token, outcome, reason, self._clock())
         if self._held or self._is_paused:
             self._hand_on_soon()
         else:
@@ -234,4 +234,4 @@ class Conversation:
             self._timer = self._loop.call_at(at_s, self._tick)
             return
         self._wake_at_s = None
-        self._tell(self._session.tick, now)
+        self._step(self._session.tick, now)

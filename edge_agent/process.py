@@ -118,7 +118,7 @@ class Edge:
     def _settled(self, settled: list[tuple[Done, Kept]]) -> None:
         """What became of all frames of a commit: told on the event loop, in one call. On the spool's thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_tell_each, settled)
+            self._loop.call_soon_threadsafe(_notify_each, settled)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until told to stop. What a source cannot start with is that source's trouble alone."""
@@ -226,7 +226,7 @@ def _bounded(counts: Counter[str]) -> Counter[str]:
     return counts
 
 
-def _tell_each(settled: list[tuple[Done, Kept]]) -> None:
+def _notify_each(settled: list[tuple[Done, Kept]]) -> None:
     for done, kept in settled:
         try:
             done(kept)

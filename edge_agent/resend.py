@@ -16,7 +16,7 @@ OVERTAKEN_S = 5.0  # what was sent later by the same topic has its receipt, this
 RESEND_MIN_S, RESEND_MAX_S = 60.0, 600.0  # no receipt at all: the store may be down for long
 REFUSED_RETRY_S = 300.0  # at least; the hospital may have renewed the key by then
 DOUBLINGS_MAX = 10
-GIVES_WAY_AFTER = 3  # doublings: a resend that nobody answers makes room for the others for a while
+YIELDS_AFTER = 3  # doublings: a resend that nobody answers makes room for the others for a while
 IN_FLIGHT_BATCHES_MAX = 512
 # Of a stream, in flight for another time. The store takes what arrives together in one transaction, in which it holds
 # the stream's row of the ledger: new batches of the stream wait for it.
@@ -34,7 +34,7 @@ class _Sent:
     order: int  # of sending
 
 
-class Stream:
+class ResendStream:
     """What was sent of one stream and has no receipt; instants in seconds of any steady clock.
 
     Resends are found by going back through the spool, for what a store has lost it lost last: `before` is the number
@@ -101,7 +101,7 @@ class Stream:
         left = self.resend_capacity
         for number in over:
             out = self._in_flight[number]
-            if out.is_resend and out.doublings >= GIVES_WAY_AFTER:
+            if out.is_resend and out.doublings >= YIELDS_AFTER:
                 self.forget(number)
                 self._retry(now + RESEND_MAX_S * (1 + self._jitter()))
             elif out.is_resend:

@@ -106,11 +106,11 @@ def plan_source(config: SourceConfig, sites: Mapping[str, SiteMapping]) -> Sourc
 
 def driver_named(config: SourceConfig, name: str) -> DeviceDriver[Any]:
     """The driver, if it can be reached over this source's link; raises ConfigError."""
-    wanted = link_type(config.link)
+    link = link_type(config.link)
     driver = DRIVER_BY_NAME.get(name)
-    if driver is None or wanted not in driver.links:
-        names = ", ".join(d.name for d in DRIVER_BY_NAME.values() if wanted in d.links)
-        raise ConfigError(f"{config.name}: driver {name!r} does not speak over {wanted}: choose {names}")
+    if driver is None or link not in driver.links:
+        names = ", ".join(d.name for d in DRIVER_BY_NAME.values() if link in d.links)
+        raise ConfigError(f"{config.name}: driver {name!r} does not speak over {link}: choose {names}")
     return driver
 
 

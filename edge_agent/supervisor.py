@@ -85,7 +85,7 @@ class Supervisor:
         self._state = SourceState(plan.name, plan.driver.name, kind, plan.link.address, since_us=now_us())
         self._gone_since_us = 0
         self._reasons: set[str] = set()  # that were said, since frames came last
-        self._is_said = False  # of the trouble that lasts
+        self._is_emitted = False  # of the trouble that lasts
         self._frames_then = 0
         self._bugs: set[str] = set()
 
@@ -117,9 +117,9 @@ class Supervisor:
 
     def stands(self) -> None:
         """The link stands. Since when it did not is an event with both times."""
-        if self._gone_since_us and (self._is_said or self._back_code == "gap"):
+        if self._gone_since_us and (self._is_emitted or self._back_code == "gap"):
             self.emit(self._back_code, f"{self.name} was gone from {self._gone_since_us} to {self._now_us()}")
-        self._gone_since_us, self._is_said = 0, False
+        self._gone_since_us, self._is_emitted = 0, False
         self._set_state("stands", "")
 
     def troubled(self, why: str, refused: str = "") -> None:
@@ -130,7 +130,7 @@ class Supervisor:
             self._reasons.clear()
         if why not in self._reasons and len(self._reasons) < REASONS_MAX:
             self._reasons.add(why)
-            self._is_said = True
+            self._is_emitted = True
             self.emit("source-trouble", f"{self.name}: {why}")
         self._set_state("trouble", why)
 

@@ -1,8 +1,8 @@
 """Why nothing arrives: what is seen at one source, and one verdict in plain words.
 
-`verdict` is pure; `Watcher` counts what comes over the real link and out of the real session, which polls and does what
-else a link needs to stand. Nothing is kept, and so no message is acknowledged: its sender keeps it. MQTT is listened to
-in a session of its own, beside the agent's.
+`diagnosis` is pure; `Watcher` counts what comes over the real link and out of the real session, which polls and does
+what else a link needs to stand. Nothing is kept, and so no message is acknowledged: its sender keeps it. MQTT is
+listened to in a session of its own, beside the agent's.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
 from schemas.report import Kind, Record, RecordKind, Validity
 
 SILENT_S = 10.0  # after values: longer than any monitor waits between two
-AGAIN_S = 0.5  # after a gateway ended its connection in good order
+RECONNECT_S = 0.5  # after a gateway ended its connection in good order
 CLAIMS_MAX = 500
 START_BLOCK = "0b"
 TLS_HANDSHAKE = "16 03"  # RFC 8446 section 5.1: a record's type and version
 
 
 @dataclass
-class Observation:
+class SourceObservation:
     """What was seen at a source; `trouble` says why it could not be opened, `held_by` who has it."""
 
     source: str
@@ -74,25 +74,25 @@ class Observation:
     why_not_stored: str = ""
 
 
-class Verdict(NamedTuple):
+class Diagnosis(NamedTuple):
     """One slug for scripts, one line for people."""
 
     slug: str
     text: str
 
 
-def verdict(o: Observation) -> Verdict:
+def diagnosis(o: SourceObservation) -> Diagnosis:
     """The nearest thing that is wrong on the way from the socket to the record."""
     slug, text = next(itertools.chain(_at_the_port(o), _on_the_wire(o), _in_the_frames(o), _at_the_store(o)))
     if o.frames and o.bad:
         text += f" ({sum(o.bad.values())} beside {o.frames} good frames cannot be read: {_reasons(o)})"
-    return Verdict(slug, text)
+    return Diagnosis(slug, text)
 
 
 Found = Iterator[tuple[str, str]]
 
 
-def _at_the_port(o: Observation) -> Found:
+def _at_the_port(o: SourceObservation) -> Found:
     if o.held_by and o.last_stored is None:
         why = o.why_not_stored or "end it to watch here, or name --database to see what it stores"
         yield "held", f"{o.held_by} holds {o.place}: {why}"
@@ -109,7 +109,7 @@ def _at_the_port(o: Observation) -> Found:
         yield "nobody", f"nobody has connected: is the sender set to {o.place}, and no firewall between?"
 
 
-def _on_the_wire(o: Observation) -> Found:
+def _on_the_wire(o: SourceObservation) -> Found:
     if o.frames:
         return
     if not o.bytes:
@@ -135,7 +135,7 @@ def _on_the_wire(o: Observation) -> Found:
     yield "unreadable", f"frames come, but none can be read: {_reasons(o)}"
 
 
-def _in_the_frames(o: Observation) -> Found:
+def _in_the_frames(o: SourceObservation) -> Found:
     if o.retained == o.frames:
         yield "retained", "only retained messages, said some time ago: nobody is sending now"
     if not o.values and o.adt:
@@ -150,7 +150,7 @@ def _in_the_frames(o: Observation) -> Found:
         yield "no-reading", "the device speaks and says that it has no reading: sensor, lead or finger off"
 
 
-def _at_the_store(o: Observation) -> Found:
+def _at_the_store(o: SourceObservation) -> Found:
     if o.last_stored is None:
         why = o.why_not_stored or "watching stores nothing, `vitalwire edge run` does"
         yield "read", f"values are read here; not stored: {why}"
@@ -163,7 +163,7 @@ def _at_the_store(o: Observation) -> Found:
         yield "stored", f"values are stored, the last {o.last_stored} ago, and the device is registered"
 
 
-def _reasons(o: Observation) -> str:
+def _reasons(o: SourceObservation) -> str:
     return ", ".join(f"{reason} {count}x" for reason, count in o.bad.most_common(3))
 
 
@@ -179,23 +179,23 @@ class _LookingTap(Tap):
 
 
 class Watcher:
-    """The owner of a source's link that only looks; `say` gets a kind (bytes, frame, values) and a line for people."""
+    """The owner of a source's link that only looks; `show` gets a kind (bytes, frame, values) and a line for people."""
 
     keeps = False
 
-    def __init__(self, plan: SourcePlan, say: Callable[[str, str], None] = lambda _, __: None) -> None:
+    def __init__(self, plan: SourcePlan, show: Callable[[str, str], None] = lambda _, __: None) -> None:
         self.name, self.plan = plan.name, plan
         self.tap: Tap = _LookingTap(self._take_bytes)
         self.keeper: Keeper = self
         kind = link_type(plan.link)
-        self.o = Observation(plan.name, kind, plan.link.address)
+        self.o = SourceObservation(plan.name, kind, plan.link.address)
         make_session = plan.driver.session
         self.o.is_mllp = make_session is not None and isinstance(make_session(plan.settings), MllpSession)
-        self._say = say
+        self._show = show
         self._conversations: list[Conversation] = []
         self._began_s, self._last_s = time.monotonic(), 0.0
 
-    def look(self) -> Observation:
+    def look(self) -> SourceObservation:
         """What was seen so far."""
         now_s = time.monotonic()
         self.o.seconds, self.o.silent_s = now_s - self._began_s, now_s - self._last_s if self.o.bytes else None
@@ -238,7 +238,7 @@ class Watcher:
         delivery.source.take_emitted()
         data = delivery.frame
         shown = f"{len(data)} bytes" if b"\0" in data else printable(data, 120)  # binary ones were shown in hex
-        self._say("frame", f"{shown}  ← {why}" if why else shown)
+        self._show("frame", f"{shown}  ← {why}" if why else shown)
         if why:
             self.o.bad[why] += 1
             return
@@ -253,7 +253,7 @@ class Watcher:
             self.o.coded += sum(r.code != 0 for r in numbers)
             self.o.readings += sum(r.validity is not Validity.NOT_AVAILABLE for r in numbers)
             if numbers:
-                self._say("values", f"{', '.join(map(in_words, numbers))}  from {report.claim}")
+                self._show("values", f"{', '.join(map(in_words, numbers))}  from {report.claim}")
 
     def prove(self, connection: int, tokens: range) -> None:
         """Nothing is kept."""
@@ -266,7 +266,7 @@ class Watcher:
         self.o.head = self.o.head or data[:16].hex(" ")
         self.o.bytes += len(data)
         self._last_s = time.monotonic()
-        self._say("bytes", data[:24].hex(" ") + (" …" if len(data) > 24 else ""))
+        self._show("bytes", data[:24].hex(" ") + (" …" if len(data) > 24 else ""))
 
 
 def in_words(record: Record) -> str:
@@ -305,7 +305,7 @@ async def _run(w: Watcher, link: Link) -> None:
     try:
         while True:
             await link.run(w)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RECONNECT_S)
     except LinkError as error:
         cause = error.__cause__
         if isinstance(w.plan.link, TcpLink) and isinstance(cause, OSError) and cause.errno == errno.EADDRINUSE:

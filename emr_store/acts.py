@@ -66,9 +66,13 @@ def record(conn: psycopg.Connection, act: Act) -> bytes:
 def act(kind: str, author: Author | None, at: datetime, **details: Any) -> Act:
     """An act of this author (None: the user of this process); `details` holds what JSON can say."""
     who = author or this_user()
-    since_epoch = at - datetime(1970, 1, 1, tzinfo=UTC)
-    at_us = (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds
-    return Act(kind, who.by, at_us, who.why, details)
+    return Act(kind, who.by, us_of(at), who.why, details)
+
+
+def us_of(moment: datetime) -> int:
+    """Microseconds since 1970-01-01 UTC."""
+    since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds
 
 
 def moment_of(act: Act) -> datetime:
@@ -127,9 +131,9 @@ def acts(conn: psycopg.Connection, since: datetime | None = None) -> list[ActRow
     """Every act from this moment on (None: from the first), oldest first."""
     found = []
     for kept in conn.cursor(row_factory=class_row(_Kept)).execute(_ACTS_SQL, (since,)):
-        said = parse_act(bytes(kept.body))
+        recorded = parse_act(bytes(kept.body))
         found.append(ActRow(
-            bytes(kept.act_id).hex(), said.kind, said.by, moment_of(said), said.why, said.details,
+            bytes(kept.act_id).hex(), recorded.kind, recorded.by, moment_of(recorded), recorded.why, recorded.details,
             kept.signed, kept.position,
         ))  # fmt: skip
     return found

@@ -39,7 +39,7 @@ def check_alarms(conn: psycopg.Connection, since: datetime | None, keys: KeyRing
         cursor.itersize = _FETCH
         for *columns, signed in cursor.execute(_TRANSITIONS_SQL, (since,)):
             row = _Row(*columns)
-            result.counts["alert_transition"] += 1
+            result.counts["alarm_transition"] += 1
             result.add(f"alarm transition {row.transition} ({row.kind}: {row.message})", *_problems(row, signed, keys))
             if result.is_full:
                 return
@@ -52,13 +52,14 @@ def _problems(row: _Row, signed: bytes, keys: KeyRing) -> list[str]:
         public_der = keys.get(statement.decode(bytes(signed), TRANSITION_MAGIC).key_id)
         if public_der is None:
             return ["a key that is not the platform's signed it"]
-        told = read_transition(bytes(signed), public_der).transition
+        transition = read_transition(bytes(signed), public_der).transition
     except LayoutError as error:
         return [f"the platform's key did not sign it ({error})"]
     sealed = _Row(
-        told.id, told.episode, told.kind.value, told.at_us, told.by, told.device, told.condition.kind.value,
-        told.condition.code, told.condition.channel, told.condition.side.value, told.priority, told.opened_at_us,
-        told.late, told.message,
+        transition.id, transition.episode, transition.kind.value, transition.at_us, transition.by, transition.device,
+        transition.condition.kind.value,
+        transition.condition.code, transition.condition.channel, transition.condition.side.value, transition.priority,
+        transition.opened_at_us, transition.late, transition.message,
     )  # fmt: skip
     return [
         f"its {name} is not what was signed"
@@ -71,10 +72,10 @@ _TRANSITIONS_SQL = """
 SELECT transition::text, episode::text, kind, (extract(epoch FROM at) * 1000000)::int8, by, device_uuid::text,
     condition_kind, code, channel, side, priority, (extract(epoch FROM opened_at) * 1000000)::int8, late, message,
     statement
-FROM alert_transition WHERE filed_at >= coalesce(%s::timestamptz, '-infinity') ORDER BY filed_at, transition
+FROM alarm_transition WHERE filed_at >= coalesce(%s::timestamptz, '-infinity') ORDER BY filed_at, transition
 """
 _OPEN_SQL = """
-SELECT coalesce(o.episode, t.episode) FROM alert_open o FULL JOIN (
-    SELECT episode FROM alert_transition GROUP BY episode HAVING NOT bool_or(kind = 'resolved')) AS t USING (episode)
+SELECT coalesce(o.episode, t.episode) FROM alarm_open o FULL JOIN (
+    SELECT episode FROM alarm_transition GROUP BY episode HAVING NOT bool_or(kind = 'resolved')) AS t USING (episode)
 WHERE o.episode IS NULL OR t.episode IS NULL ORDER BY 1
 """

@@ -7,7 +7,7 @@ from datetime import datetime
 import psycopg
 
 from clinical.attribution import Basis, State
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.report import Kind
 
 FOREIGN = "through another edge"  # than the one that the device belongs to, and nobody agreed
@@ -39,8 +39,9 @@ def balances(total: dict[str, int]) -> bool:
     return total["accepted"] == sum(total[part] for part in PARTS)
 
 
-_ACCEPTED = f"""sum(CASE WHEN r.verdict IS NULL THEN cardinality(r.value)
-    ELSE cardinality(array_positions(r.verdict, {int(Verdict.ACCEPTED)}::int2)) END)"""
+# Numbers, bounds, codes and texts: the tens of a result are its class, and accepted is the first.
+_ACCEPTED = f"""sum(CASE WHEN r.validation_result IS NULL THEN cardinality(r.value)
+    ELSE (SELECT count(*) FROM unnest(r.validation_result) AS v WHERE v < {int(ValidationResult.MISSING)}) END)"""
 _SINCE = "r.observed_at >= coalesce(%(since)s::timestamptz, '-infinity')"
 _ACCEPTED_SQL = f"SELECT coalesce({_ACCEPTED}, 0)::int8 FROM report r WHERE {_SINCE}"
 _PARTS_SQL = f"""

@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from psycopg.rows import class_row
 
 from emr_store.seal_proof import CONTEXT_MASK, KnownLeaves, SealPlaces
+from emr_store.validation_proof import LaterValidations
 from emr_store.verification import NUMBER_MAX, Revalidate, Verification
-from evidence.block_seal import BlockSeal, read_seal, validation_leaf
+from evidence.block_seal import NO_ACT, BlockSeal, read_seal, validation_leaf
 from evidence.seal import open_body
 from evidence.tree import merkle_root, table_leaves
 from evidence.verification import BatchHead, KeyRing, StreamLinks, check_head, stream_words
 from schemas.batch import Header, Table, check
-from schemas.block import validation_arrays
+from schemas.block import VALIDATION_BYTES_MAX, validation_arrays
 from schemas.errors import LayoutError
-from schemas.layout import PLAIN_BYTES_MAX, RECORD, RECORDS_PER_REPORT_MAX, REPORT_ROW, REPORTS_MAX
+from schemas.layout import PLAIN_BYTES_MAX, RECORD, REPORT_ROW
 
 _Array = NDArray[Any]
 _FETCH = 5000
 WINDOW_BYTES = 48 * 1024 * 1024  # of plain reports and records, held at once
-_VALIDATION_BYTES_MAX = 2 * REPORTS_MAX + 9 * (PLAIN_BYTES_MAX // RECORD.itemsize + RECORDS_PER_REPORT_MAX)
 
 
 class HeadRow(NamedTuple):
@@ -78,17 +78,21 @@ class OpenedBatch:
 
     @cached_property
     def results(self) -> tuple[_Array, _Array, _Array]:
-        """Flags, verdicts, values."""
+        """Flags, validation results, values."""
         return validation_arrays(self.validation, self.header.report_count, self.header.record_count)
 
 
 @dataclass
 class Window:
-    """The batches from `first` to, but not, `after`; rows of a batch in `damaged` rest on nothing that can be read."""
+    """The batches from `first` to, but not, `after`, as their newest validation has them.
+
+    Rows of a batch in `damaged` rest on nothing that can be read.
+    """
 
     first: int
     after: int
     batches: list[OpenedBatch] = field(default_factory=list)
+    earlier: list[OpenedBatch] = field(default_factory=list)  # as they were before an act had them validated anew
     damaged: set[int] = field(default_factory=set)
     emptied: set[int] = field(default_factory=set)
 
@@ -99,9 +103,9 @@ class Window:
 
     @cached_property
     def results(self) -> tuple[_Array, _Array, _Array]:
-        """Flags, verdicts, values of all reports and records."""
-        flags, verdicts, values = zip(*(batch.results for batch in self.batches), strict=True)
-        return np.concatenate(flags), np.concatenate(verdicts), np.concatenate(values)
+        """Flags, validation results, values of all reports and records."""
+        flags, validation_results, values = zip(*(batch.results for batch in self.batches), strict=True)
+        return np.concatenate(flags), np.concatenate(validation_results), np.concatenate(values)
 
     @cached_property
     def counts(self) -> list[int]:
@@ -176,8 +180,11 @@ def windows(conn: psycopg.Connection, first_batch: int) -> Iterator[tuple[int, i
 class BatchProof:
     """Step 4 and 5 for one window after another."""
 
-    def __init__(self, conn: psycopg.Connection, edge_keys: KeyRing, result: Verification) -> None:
+    def __init__(
+        self, conn: psycopg.Connection, edge_keys: KeyRing, later: LaterValidations, result: Verification
+    ) -> None:  # fmt: skip
         self.places = SealPlaces()
+        self._later = later
         self.known = KnownLeaves()
         self._conn = conn
         self._keys = edge_keys
@@ -195,10 +202,8 @@ class BatchProof:
         """The batches of a window, what does not hold of them noted."""
         window = Window(first, after)
         self._seals.clear()
-        smallest_seal = NUMBER_MAX
         with self._conn.cursor(binary=True, row_factory=class_row(HeadRow)) as cursor:
             for row in cursor.execute(_BODIES_SQL, {"first": first, "after": after, "infinite": NUMBER_MAX}):
-                smallest_seal = min(smallest_seal, row.seal)
                 self._account(row)
                 opened = self._open(row, window)
                 if opened is not None:
@@ -206,7 +211,21 @@ class BatchProof:
         for (number,) in self._conn.execute(_BODIES_WITHOUT_HEAD_SQL, {"first": first, "after": after}):
             self._result.add(f"batch {number}", "its bytes are kept, and its row in the list of batches is gone")
         self._drop_what_is_not_canonical(window)
+        self._apply_later(window)
         return window
+
+    def _apply_later(self, window: Window) -> None:
+        later = self._later.of(window.first, window.after, self.places.account)
+        if not later:
+            return
+        newest = []
+        for batch in window.batches:
+            opened = [batch, *self._later.open(batch, later[batch.row.batch])] if batch.row.batch in later else [batch]
+            newest.append(opened.pop())
+            window.earlier += opened
+        if window.earlier:
+            window.__dict__.pop("table", None)  # of what was before
+        window.batches = newest
 
     def _seal(self, row: HeadRow) -> BlockSeal | None:
         if row.seal not in self._seals:
@@ -224,6 +243,8 @@ class BatchProof:
             self.places.nomenclatures.add(seal.nomenclature_hash)
             if not self.places.account(row.seal, seal.batches, row.seal_index):
                 self._result.add(row.where, f"its place in seal {row.seal} is another batch's, or none")
+            if seal.act_id != NO_ACT:
+                self._result.add(row.where, f"the seal {row.seal} that it names is that of an act, and not its first")
 
     def _open(self, row: HeadRow, window: Window) -> OpenedBatch | None:
         if row.sealed is None or row.validation is None:
@@ -234,7 +255,7 @@ class BatchProof:
             header, table = open_body(sealed, checked=True)
             if merkle_root(table_leaves(table)) != header.root:
                 raise LayoutError("root")
-            validation = self._decompress(bytes(row.validation), _VALIDATION_BYTES_MAX)
+            validation = self._decompress(bytes(row.validation), VALIDATION_BYTES_MAX)
             validation_arrays(validation, header.report_count, header.record_count)
         except (LayoutError, zstandard.ZstdError) as error:
             self._result.add(row.where, f"its bytes are damaged ({error}): its rows rest on nothing")
@@ -292,23 +313,26 @@ class BatchProof:
 
 
 def check_validation(window: Window, revalidate: Revalidate, nomenclature_hash: bytes, result: Verification) -> None:
-    """Step 5: flags, verdicts and values computed again from the bytes.
+    """Step 5: flags, validation results and values computed again from the bytes.
 
     The flags of CONTEXT_MASK depend on when the batch came: they are what the platform signed, and no more is said of
     them.
     """
+    if window.earlier:
+        earlier = Window(window.first, window.after, window.earlier)
+        check_validation(earlier, revalidate, nomenclature_hash, result)
     chosen = [batch for batch in window.batches if batch.nomenclature_hash == nomenclature_hash]
     result.counts["other nomenclature"] += len(window.batches) - len(chosen)
     if not chosen:
         return
-    part = window if len(chosen) == len(window.batches) else Window(window.first, window.after, chosen)
-    flags, verdicts, values = revalidate(part.table)
-    kept_flags, kept_verdicts, kept_values = part.results
+    compared = window if len(chosen) == len(window.batches) else Window(window.first, window.after, chosen)
+    flags, validation_results, values = revalidate(compared.table)
+    kept_flags, kept_results, kept_values = compared.results
     differ = ((flags ^ kept_flags) & ~CONTEXT_MASK) != 0
     same_value = (values == kept_values) | (np.isnan(values) & np.isnan(kept_values))
-    records = (verdicts != kept_verdicts) | ~same_value
+    records = (validation_results != kept_results) | ~same_value
     if records.any():
-        differ[part.table.report_of_record[records]] = True
+        differ[compared.table.report_of_record[records]] = True
     for report in np.flatnonzero(differ).tolist():
-        result.add(part.where(report), "validation of its bytes gives another result than the one that was signed")
-    result.counts["validated again"] += len(verdicts)
+        result.add(compared.where(report), "validation of its bytes gives another result than the one that was signed")
+    result.counts["validated again"] += len(validation_results)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from emr_store import log
 from emr_store.channel_sets import ChannelSets
 from emr_store.devices import Devices
-from emr_store.rows import Lot
+from emr_store.rows import Chunk
 from emr_store.signed_block import BlockBatch
 from schemas.batch import Table
 from schemas.filed_at import filed_at_us
@@ -59,15 +59,15 @@ def put(conn: psycopg.Connection, numbered: Sequence[NumberedBatch]) -> None:
             copy.write_row((int(each.batch.header.lane), each.number, each.batch.sealed, validation))
 
 
-def joined(numbered: Sequence[NumberedBatch], devices: Devices, channel_sets: ChannelSets) -> Lot:
+def joined(numbered: Sequence[NumberedBatch], devices: Devices, channel_sets: ChannelSets) -> Chunk:
     """All their reports as one, each with its device's number."""
     batches = [each.batch for each in numbered]
     table = Table.join([batch.table for batch in batches])
     counts = [len(batch.table) for batch in batches]
-    return Lot(
+    return Chunk(
         table,
         flags=np.concatenate([batch.signed.block.flags[batch.reports] for batch in batches]),
-        verdicts=np.concatenate([batch.signed.block.verdicts[batch.records] for batch in batches]),
+        validation_results=np.concatenate([batch.signed.block.validation_results[batch.records] for batch in batches]),
         values=np.concatenate([batch.signed.block.values[batch.records] for batch in batches]),
         device=devices.numbers(table.device, of_reports(numbered, [batch.header.edge for batch in batches])),
         batch=np.repeat([each.number for each in numbered], counts),

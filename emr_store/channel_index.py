@@ -26,13 +26,12 @@ def channel_index(table: Table, superset: _Array, channels: Mapping[int, bytes])
     out = np.zeros(len(table.code), np.int16)
     if not superset.any():
         return out
-    set_of_record = superset[table.report_of_record]
-    records = np.flatnonzero(set_of_record)
+    records = np.flatnonzero((superset != 0)[table.report_of_record])
     if not len(records):
         return out
     lists = _Lists.of(superset, channels)
-    set_place = np.searchsorted(lists.numbers, set_of_record[records])
     report, words = table.report_of_record[records], _words(table.channel_bytes[records])
+    set_place = np.searchsorted(lists.numbers, superset)[report]
     out[records] = lists.by_channel(set_place, words, report)
     return out
 
@@ -61,7 +60,8 @@ class _Lists:
         table[self.set_place, which] = np.arange(len(self.words))
         channel = np.minimum(np.searchsorted(hashes, hashes_of(words)), len(hashes) - 1)
         found = table[set_place, channel]
-        is_there = (found >= 0) & (self.words[found] == words).all(axis=1)
+        listed = self.words[found]
+        is_there = (found >= 0) & (listed[:, 0] == words[:, 0]) & (listed[:, 1] == words[:, 1])
         index = np.where(is_there, found - self.first[set_place] + 1, 0)
         width = int(index.max()) + 1
         cells = ((report - report[0]) * width + index)[is_there]

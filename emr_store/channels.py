@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from emr_store.events import WORDS
 
 
-class Channel(NamedTuple):
+class ChannelRow(NamedTuple):
     """A channel of a device as its sender describes it; `label` is what people call it, `bed` where it stands now."""
 
     device: UUID
@@ -25,7 +25,7 @@ class Channel(NamedTuple):
     since: datetime
 
 
-def channels(conn: psycopg.Connection) -> list[Channel]:
+def channels(conn: psycopg.Connection) -> list[ChannelRow]:
     """Every channel that was described, device by device."""
     sql = (
         "SELECT d.uuid AS device, d.claim, b.bed, c.channel, c.code, c.words, c.label, c.since"
@@ -33,7 +33,7 @@ def channels(conn: psycopg.Connection) -> list[Channel]:
         " LEFT JOIN device_bed_believed b ON b.device = d.device AND b.valid @> clock_timestamp()"
         " ORDER BY b.bed, d.claim, d.uuid, c.code, c.since"
     )
-    return conn.cursor(row_factory=class_row(Channel)).execute(sql).fetchall()
+    return conn.cursor(row_factory=class_row(ChannelRow)).execute(sql).fetchall()
 
 
 class Unmapped(NamedTuple):
@@ -55,7 +55,7 @@ SELECT d.uuid AS device, d.claim, coalesce(t ->> 'system', '') AS system, t ->> 
     coalesce(min(t ->> 'text'), min(r.value[(t ->> 'record')::int + 1]::text), '') AS example
 FROM (SELECT * FROM report r WHERE r.kind = 1 AND {WORDS} ORDER BY r.observed_at DESC LIMIT {UNMAPPED_OF}) AS r
 JOIN device d USING (device) CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t
-WHERE t ? 'code' AND r.verdict[(t ->> 'record')::int + 1] IN (20, 21)
+WHERE t ? 'code' AND r.validation_result[(t ->> 'record')::int + 1] IN (20, 21)
 GROUP BY 1, 2, 3, 4, 5 ORDER BY count(*) DESC, 3, 4 LIMIT %s
 """
 

@@ -20,7 +20,7 @@ _DEFAULTS = f"connect_timeout={CONNECT_TIMEOUT_S} {_KEEPALIVE}"
 StoreError = psycopg.Error
 
 
-def is_poison(error: psycopg.Error) -> bool:
+def is_permanent(error: psycopg.Error) -> bool:
     """Whether it lies with the values of this one transaction; anything else is worth another attempt."""
     return isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
 

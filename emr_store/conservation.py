@@ -80,7 +80,7 @@ class _EdgeWaits(msgspec.Struct):
     waveform: int | None = msgspec.field(name="unreceipted:waveform", default=None)
     adt: int | None = msgspec.field(name="unreceipted:adt", default=None)
 
-    def let_go(self, lane: Lane, gaps: int) -> int:
+    def evicted(self, lane: Lane, gaps: int) -> int:
         """How many of the batches that are missing in a lane it does not have any more."""
         unreceipted = getattr(self, lane.name.lower())
         return 0 if unreceipted is None else max(0, gaps - unreceipted)
@@ -100,10 +100,10 @@ def conservation(conn: psycopg.Connection) -> dict[str, int]:
     total = dict.fromkeys(names, 0)
     waits = {edge: _waits(text) for edge, _, text in edge_counts(conn)}
     for edge, current, stored, quarantined, missing, gaps in conn.execute(_SPOOLS_SQL):
-        says = waits.get(edge, _EdgeWaits()) if current else _EdgeWaits()
-        let_go = sum(says.let_go(Lane(int(lane)), count) for lane, count in gaps.items())
-        on_the_way = missing if says.unreceipted_batches else min(missing, says.waiting_reports)
-        on_the_way = max(0, min(on_the_way, missing - let_go))
+        edge_waits = waits.get(edge, _EdgeWaits()) if current else _EdgeWaits()
+        evicted = sum(edge_waits.evicted(Lane(int(lane)), count) for lane, count in gaps.items())
+        on_the_way = missing if edge_waits.unreceipted_batches else min(missing, edge_waits.waiting_reports)
+        on_the_way = max(0, min(on_the_way, missing - evicted))
         lost = 0 if current else missing
         amounts = (stored + quarantined + missing, stored, quarantined, on_the_way, lost, missing - on_the_way - lost)
         for name, amount in zip(names, amounts, strict=True):

@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from emr_store import acts
 from emr_store.acts import Author
 from emr_store.ledger import Ledger
-from emr_store.outbox import Outcome
+from emr_store.outbox import BatchOutcome
 from evidence.dead_letter import DeadLetter
 from evidence.receipt import ReceiptOutcome
 from evidence.seal import batch_id
@@ -28,7 +28,7 @@ EVICTABLE_MAX = 1000
 class DeadLetterKept(NamedTuple):
     """What became of a dead letter: what its edge is told, if anything, and how many older ones were evicted for it."""
 
-    outcomes: list[Outcome]
+    outcomes: list[BatchOutcome]
     evicted: int
 
 
@@ -56,14 +56,16 @@ def keep(conn: psycopg.Connection, ledger: Ledger, letter: DeadLetter) -> DeadLe
     if letter.outcome is None or header is None or ident is None:
         return DeadLetterKept([], evicted)
     if ledger.is_stored(header, ident):
-        return DeadLetterKept([Outcome(header, ident, ReceiptOutcome.STORED)], evicted)
+        return DeadLetterKept([BatchOutcome(header, ident, ReceiptOutcome.STORED)], evicted)
     if letter.outcome is ReceiptOutcome.QUARANTINED and not counted:
         ledger.count_quarantined(header)
-    return DeadLetterKept([Outcome(header, ident, letter.outcome, letter.reason)], evicted)
+    return DeadLetterKept([BatchOutcome(header, ident, letter.outcome, letter.reason)], evicted)
 
 
 def _is_quarantined(conn: psycopg.Connection, ident: bytes | None) -> bool:
-    found = conn.execute("SELECT EXISTS (SELECT FROM dead WHERE batch_id = %s AND outcome = 2)", [ident]).fetchone()
+    found = conn.execute(
+        "SELECT EXISTS (SELECT FROM dead_letter WHERE batch_id = %s AND outcome = 2)", [ident]
+    ).fetchone()
     return bool(found and found[0])
 
 
@@ -75,19 +77,19 @@ def _header_or_none(message: bytes) -> Header | None:
 
 
 _KEEP_SQL = """
-INSERT INTO dead (reason, topic, outcome, batch_id, digest, message) VALUES (%s, %s, %s, %s, %s, %s)
+INSERT INTO dead_letter (reason, topic, outcome, batch_id, digest, message) VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT (digest, reason) DO NOTHING
 """
 _EVICT_SQL = """
-DELETE FROM dead WHERE outcome IS DISTINCT FROM 2
-    AND id <= (SELECT id FROM dead WHERE outcome IS DISTINCT FROM 2 ORDER BY id DESC OFFSET %s LIMIT 1)
+DELETE FROM dead_letter WHERE outcome IS DISTINCT FROM 2
+    AND id <= (SELECT id FROM dead_letter WHERE outcome IS DISTINCT FROM 2 ORDER BY id DESC OFFSET %s LIMIT 1)
 """
 
 
 # --- looked at -------------------------------------------------------------------------------------------------------
 
 
-class Dead(NamedTuple):
+class StoredDeadLetter(NamedTuple):
     """A message that was not validated."""
 
     id: int
@@ -99,29 +101,29 @@ class Dead(NamedTuple):
     replayed_at: datetime | None
 
 
-def dead(conn: psycopg.Connection, limit: int = 100) -> list[Dead]:
+def newest(conn: psycopg.Connection, limit: int = 100) -> list[StoredDeadLetter]:
     """The newest messages that were not validated."""
     sql = (
-        "SELECT id, at, reason, topic, receipted, length(message) AS size, replayed_at FROM dead"
+        "SELECT id, at, reason, topic, receipted, length(message) AS size, replayed_at FROM dead_letter"
         " ORDER BY id DESC LIMIT %s"
     )
-    return conn.cursor(row_factory=class_row(Dead)).execute(sql, (limit,)).fetchall()
+    return conn.cursor(row_factory=class_row(StoredDeadLetter)).execute(sql, (limit,)).fetchall()
 
 
-def dead_message(conn: psycopg.Connection, number: int) -> tuple[Dead, bytes] | None:
+def find(conn: psycopg.Connection, number: int) -> tuple[StoredDeadLetter, bytes] | None:
     """One of them with its bytes; None where there is none of this number."""
     row = conn.execute(
-        "SELECT id, at, reason, topic, receipted, length(message), replayed_at, message FROM dead WHERE id = %s",
+        "SELECT id, at, reason, topic, receipted, length(message), replayed_at, message FROM dead_letter WHERE id = %s",
         (number,),
     ).fetchone()
-    return (Dead(*row[:7]), bytes(row[7])) if row else None
+    return (StoredDeadLetter(*row[:7]), bytes(row[7])) if row else None
 
 
 def mark_replayed(conn: psycopg.Connection, number: int, *, author: Author | None = None) -> None:
     """It was given to the processors again: an act."""
     with conn.transaction():
         row = conn.execute(
-            "UPDATE dead SET replayed_at = now() WHERE id = %s RETURNING digest, reason, topic", (number,)
+            "UPDATE dead_letter SET replayed_at = now() WHERE id = %s RETURNING digest, reason, topic", (number,)
         ).fetchone()
         if row is not None:
             digest, reason, topic = row

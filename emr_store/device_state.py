@@ -15,7 +15,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, Lot, copy
+from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, Chunk, copy
 from emr_store.texts import escaped, number, storable
 from schemas.batch import Table, alarm_of, as_sent_of
 from schemas.layout import TailKind
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 _INSTANTS_US = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 
 
-class AlarmSaid(NamedTuple):
+class ReportedAlarm(NamedTuple):
     """An alarm record of a report, as `device_alarm` holds it: `alarm.since_us` None where no instant is said."""
 
     report: int
@@ -40,7 +40,7 @@ class AlarmSaid(NamedTuple):
     alarm: Alarm
 
 
-class SettingSaid(NamedTuple):
+class ReportedSetting(NamedTuple):
     """A record of a setting report, as `device_setting` holds it."""
 
     report: int
@@ -54,7 +54,7 @@ class SettingSaid(NamedTuple):
     text: str | None
 
 
-class ChannelSaid(NamedTuple):
+class ReportedChannel(NamedTuple):
     """A channel's words in a description report, as `channel` holds them: JSON, and its digest as sent."""
 
     report: int
@@ -64,7 +64,7 @@ class ChannelSaid(NamedTuple):
     digest: bytes
 
 
-def alarms(table: Table) -> list[AlarmSaid]:
+def alarms(table: Table) -> list[ReportedAlarm]:
     """Every alarm that these reports speak of."""
     found = []
     for report in _reports_with(table, table.record_kind == RecordKind.ALARM):
@@ -72,9 +72,9 @@ def alarms(table: Table) -> list[AlarmSaid]:
         for record in range(int(table.record_count[report])):
             if (data := tail.get((record, TailKind.ALARM))) is None:
                 continue
-            cell = first + record
-            found.append(AlarmSaid(
-                report, record, *_channel(table, cell), _sent_code(tail, record), int(table.mantissa[cell]),
+            index = first + record
+            found.append(ReportedAlarm(
+                report, record, *_channel(table, index), _sent_code(tail, record), int(table.mantissa[index]),
                 _storable_alarm(alarm_of(data)),
             ))  # fmt: skip
     return found
@@ -85,8 +85,8 @@ def _storable_alarm(a: Alarm) -> Alarm:
     return msgspec.structs.replace(a, condition=storable(a.condition), text=storable(a.text), since_us=since_us)
 
 
-def settings(table: Table, values: NDArray[Any]) -> list[SettingSaid]:
-    """Every setting that these reports speak of; `values` are the judged ones, a record each.
+def settings(table: Table, values: NDArray[Any]) -> list[ReportedSetting]:
+    """Every setting that these reports speak of; `values` are the validated ones, a record each.
 
     The value of an enumeration (a mode) is its code.
     """
@@ -94,17 +94,17 @@ def settings(table: Table, values: NDArray[Any]) -> list[SettingSaid]:
     for report in np.flatnonzero(table.kind == Kind.SETTING).tolist():
         first, tail = int(table.record_start[report]), _tail(table, report)
         for record in range(int(table.record_count[report])):
-            cell = first + record
-            code = table.record_kind[cell] == RecordKind.CODE and table.validity[cell] != Validity.NOT_AVAILABLE
-            value = float(table.mantissa[cell] if code else values[cell])
-            found.append(SettingSaid(
-                report, record, *_channel(table, cell), _sent_code(tail, record),
+            index = first + record
+            code = table.record_kind[index] == RecordKind.CODE and table.validity[index] != Validity.NOT_AVAILABLE
+            value = float(table.mantissa[index] if code else values[index])
+            found.append(ReportedSetting(
+                report, record, *_channel(table, index), _sent_code(tail, record),
                 None if np.isnan(value) else value, _text(tail, record),
             ))  # fmt: skip
     return found
 
 
-def channels(table: Table) -> list[ChannelSaid]:
+def channels(table: Table) -> list[ReportedChannel]:
     """The words of every channel that is described; what is no list of words stays in the report's texts alone."""
     found = []
     for report in np.flatnonzero(table.kind == Kind.DESCRIPTION).tolist():
@@ -117,7 +117,7 @@ def channels(table: Table) -> list[ChannelSaid]:
             except msgspec.MsgspecError:
                 continue
             code, _, channel, _ = _channel(table, first + record)
-            found.append(ChannelSaid(report, code, channel, _storable_words(words), sha256(data).digest()))
+            found.append(ReportedChannel(report, code, channel, _storable_words(words), sha256(data).digest()))
     return found
 
 
@@ -139,10 +139,10 @@ def _tail(table: Table, report: int) -> dict[tuple[int, TailKind], bytes]:
     return {(index, kind): data for index, kind, data in table.tail(report)}
 
 
-def _channel(table: Table, cell: int) -> tuple[int, int, int, int]:
+def _channel(table: Table, index: int) -> tuple[int, int, int, int]:
     """code, unit, channel, 16 x marks + validity."""
-    validity = int(table.marks[cell]) << 4 | int(table.validity[cell])
-    return int(table.code[cell]), int(table.unit[cell]), int(table.channel[cell]), validity
+    validity = int(table.marks[index]) << 4 | int(table.validity[index])
+    return int(table.code[index]), int(table.unit[index]), int(table.channel[index]), validity
 
 
 def _sent_code(tail: dict[tuple[int, TailKind], bytes], record: int) -> str | None:
@@ -160,46 +160,48 @@ def _text(tail: dict[tuple[int, TailKind], bytes], record: int) -> str | None:
 # --- into the tables -------------------------------------------------------------------------------------------------
 
 
-def write(conn: psycopg.Connection, lot: Lot) -> None:
+def write(conn: psycopg.Connection, chunk: Chunk) -> None:
     """Store what these reports say of alarms, settings and channels; inside the caller's transaction."""
-    if said := alarms(lot.table):
-        _copy(conn, "device_alarm", (_alarm_row(lot, a) for a in said))
-    if changed := settings(lot.table, lot.values):
-        _copy(conn, "device_setting", (_setting_row(lot, s) for s in changed))
-    if described := channels(lot.table):
-        _describe(conn, lot, described)
+    if reported := alarms(chunk.table):
+        _copy(conn, "device_alarm", (_alarm_row(chunk, a) for a in reported))
+    if changed := settings(chunk.table, chunk.values):
+        _copy(conn, "device_setting", (_setting_row(chunk, s) for s in changed))
+    if described := channels(chunk.table):
+        _describe(conn, chunk, described)
 
 
-def _alarm_row(lot: Lot, said: AlarmSaid) -> list[bytes | None]:
-    a = said.alarm
+def _alarm_row(chunk: Chunk, reported: ReportedAlarm) -> list[bytes | None]:
+    a = reported.alarm
     return [
-        *_head(lot, said.report), _i8(said.code), _i8(said.unit), _i8(said.channel), _i2(said.validity),
-        _maybe(_text_of, said.sent_code), _i8(said.condition_code), _text_of(a.condition), _i2(a.state),
+        *_head(chunk, reported.report), _i8(reported.code), _i8(reported.unit), _i8(reported.channel),
+        _i2(reported.validity),
+        _maybe(_text_of, reported.sent_code), _i8(reported.condition_code), _text_of(a.condition), _i2(a.state),
         _i2(a.priority), _i2(a.kind), _maybe(_instant, a.since_us), _maybe(_f8, number(a.low)),
         _maybe(_f8, number(a.high)), _bool(a.latched), _bool(a.audio_paused), _text_of(a.text),
-        *_place(lot, said.report, said.record),
+        *_report_key(chunk, reported.report, reported.record),
     ]  # fmt: skip
 
 
-def _setting_row(lot: Lot, s: SettingSaid) -> list[bytes | None]:
+def _setting_row(chunk: Chunk, s: ReportedSetting) -> list[bytes | None]:
     return [
-        *_head(lot, s.report), _i8(s.code), _i8(s.unit), _i8(s.channel), _i2(s.validity), _maybe(_text_of, s.sent_code),
-        _maybe(_f8, s.value), _maybe(_text_of, s.text), *_place(lot, s.report, s.record),
+        *_head(chunk, s.report), _i8(s.code), _i8(s.unit), _i8(s.channel), _i2(s.validity),
+        _maybe(_text_of, s.sent_code),
+        _maybe(_f8, s.value), _maybe(_text_of, s.text), *_report_key(chunk, s.report, s.record),
     ]  # fmt: skip
 
 
-def _head(lot: Lot, report: int) -> tuple[bytes, bytes, bytes]:
+def _head(chunk: Chunk, report: int) -> tuple[bytes, bytes, bytes]:
     """device, observed_at, received_at."""
     return (
-        struct.pack(">i", int(lot.device[report])),
-        _instant(int(lot.observed_at_us[report])),
-        _instant(int(lot.table.received_at_us[report])),
+        struct.pack(">i", int(chunk.device[report])),
+        _instant(int(chunk.observed_at_us[report])),
+        _instant(int(chunk.table.received_at_us[report])),
     )
 
 
-def _place(lot: Lot, report: int, record: int) -> tuple[bytes, bytes, bytes]:
+def _report_key(chunk: Chunk, report: int, record: int) -> tuple[bytes, bytes, bytes]:
     """batch, leaf, record."""
-    return _i8(int(lot.batch[report])), struct.pack(">i", int(lot.leaf[report])), struct.pack(">i", record)
+    return _i8(int(chunk.batch[report])), struct.pack(">i", int(chunk.leaf[report])), struct.pack(">i", record)
 
 
 def _i2(value: int) -> bytes:
@@ -250,13 +252,13 @@ WHERE excluded.since < known.since
 """
 
 
-def _describe(conn: psycopg.Connection, lot: Lot, described: Sequence[ChannelSaid]) -> None:
+def _describe(conn: psycopg.Connection, chunk: Chunk, described: Sequence[ReportedChannel]) -> None:
     reports = [c.report for c in described]
     conn.execute(_CHANNEL_SQL, [
-        lot.device[reports].tolist(), [c.channel for c in described], [c.code for c in described],
+        chunk.device[reports].tolist(), [c.channel for c in described], [c.code for c in described],
         [c.words.decode() for c in described], [c.digest for c in described],
-        (lot.observed_at_us[reports] - POSTGRES_EPOCH_US).tolist(), lot.batch[reports].tolist(),
-        lot.leaf[reports].tolist(),
+        (chunk.observed_at_us[reports] - POSTGRES_EPOCH_US).tolist(), chunk.batch[reports].tolist(),
+        chunk.leaf[reports].tolist(),
     ])  # fmt: skip
 
 
@@ -273,13 +275,14 @@ def clock_offset_ms(counts: str) -> float | None:
 
 
 def note_clock(conn: psycopg.Connection, edge: bytes, at_us: int, offset_ms: float) -> None:
-    """Keep the newest that this edge said."""
+    """Keep the newest that this edge said; nothing is newer than now, or a clock put right would go on being wrong."""
     if at_us in _INSTANTS_US:
         conn.execute(_CLOCK_SQL, [edge, at_us - POSTGRES_EPOCH_US, offset_ms])
 
 
 _CLOCK_SQL = """
 INSERT INTO edge_clock AS known
-VALUES (encode(%b, 'hex')::uuid, timestamptz '2000-01-01Z' + %b::int8 * interval '1 microsecond', %b::float8)
+VALUES (encode(%b, 'hex')::uuid, least(timestamptz '2000-01-01Z' + %b::int8 * interval '1 microsecond', now()),
+    %b::float8)
 ON CONFLICT (edge) DO UPDATE SET at = excluded.at, offset_ms = excluded.offset_ms WHERE excluded.at >= known.at
 """

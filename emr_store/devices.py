@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emr_store import device_state
 from emr_store.equal_rows import distinct
-from emr_store.rows import Lot
+from emr_store.rows import Chunk
 from emr_store.texts import texts_json
 from schemas.report import Kind
 
@@ -34,19 +34,21 @@ class Devices:
         """The store's number of each report's device (both V16, a report each); new ones get a row."""
         words = np.concatenate([_bytes_of(device), _bytes_of(edge)], axis=1)
         first, which = distinct(words)
-        names = [words[i].tobytes() for i in first.tolist()]
-        new = [name for name in names if name not in self._numbers]
+        keys = [words[i].tobytes() for i in first.tolist()]
+        new = [key for key in keys if key not in self._numbers]
         if new:
-            self._learn(self._conn.execute(_KNOWN_SQL, _apart(new), binary=True))  # no writer waits for what is there
-            new = [name for name in new if name not in self._numbers]
+            self._learn(
+                self._conn.execute(_KNOWN_SQL, _split_keys(new), binary=True)
+            )  # no writer waits for what is there
+            new = [key for key in new if key not in self._numbers]
         if new:
-            self._learn(self._conn.execute(_NEW_SQL, _apart(new), binary=True))
-        return np.array([self._numbers[name] for name in names])[which]
+            self._learn(self._conn.execute(_NEW_SQL, _split_keys(new), binary=True))
+        return np.array([self._numbers[key] for key in keys])[which]
 
     def _learn(self, found: Iterable[tuple[bytes, int]]) -> None:
-        for name, number in found:
-            self._numbers[bytes(name)] = number
-            self._uncommitted.append(bytes(name))
+        for key, number in found:
+            self._numbers[bytes(key)] = number
+            self._uncommitted.append(bytes(key))
 
     def committed(self) -> None:
         """What was numbered since the last time stands."""
@@ -54,8 +56,8 @@ class Devices:
 
     def rolled_back(self) -> None:
         """Numbers of a transaction that was rolled back are none."""
-        for name in self._uncommitted:
-            del self._numbers[name]
+        for key in self._uncommitted:
+            del self._numbers[key]
         self._uncommitted.clear()
 
 
@@ -63,22 +65,22 @@ def _bytes_of(ids: _Array) -> _Array:
     return np.ascontiguousarray(ids).view(np.uint8).reshape(len(ids), 16)
 
 
-def _apart(names: Sequence[bytes]) -> list[list[bytes]]:
+def _split_keys(keys: Sequence[bytes]) -> list[list[bytes]]:
     """Devices, and the edge of each."""
-    return [[name[:16] for name in names], [name[16:] for name in names]]
+    return [[key[:16] for key in keys], [key[16:] for key in keys]]
 
 
-def note_events(conn: psycopg.Connection, lot: Lot, edges: _Array) -> None:
+def note_events(conn: psycopg.Connection, chunk: Chunk, edges: _Array) -> None:
     """Events say what a device claims to be, the first claim stays; and how far an edge's clock (V16) is off."""
     claims: dict[int, str] = {}
-    for report in np.flatnonzero((lot.table.kind == Kind.EVENT) | (lot.table.kind == Kind.REJECTED)).tolist():
-        for entry in msgspec.json.decode(texts_json(lot.table, report)):
+    for report in np.flatnonzero((chunk.table.kind == Kind.EVENT) | (chunk.table.kind == Kind.REJECTED)).tolist():
+        for entry in msgspec.json.decode(texts_json(chunk.table, report)):
             if "claim" in entry:
-                claims[int(lot.device[report])] = entry["claim"]
+                claims[int(chunk.device[report])] = entry["claim"]
             if entry.get("system") == "vitalwire" and entry.get("code") == "counts":
                 offset_ms = device_state.clock_offset_ms(entry.get("text", ""))
                 if offset_ms is not None:
-                    at_us = int(lot.table.received_at_us[report])
+                    at_us = int(chunk.table.received_at_us[report])
                     device_state.note_clock(conn, edges[report].tobytes(), at_us, offset_ms)
     if claims:
         conn.execute(_CLAIM_SQL, [list(claims), list(claims.values())])

@@ -35,7 +35,7 @@ def hashes_of(words: _Array) -> _Array:
     return hashes
 
 
-def alike(key: _Array) -> Iterator[_Array]:
+def group_equal(key: _Array) -> Iterator[_Array]:
     """Indices of the equal rows of a (n, 8k) byte matrix, a distinct row each."""
     _, which = distinct(key)
     order = np.argsort(which, kind="stable")

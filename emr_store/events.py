@@ -16,7 +16,7 @@ from schemas.report import Kind
 WORDS = """r.texts IS NOT NULL AND NOT r.texts @> '[{"system": "vitalwire", "code": "counts"}]'"""
 
 
-class EdgeSays(NamedTuple):
+class EdgeEvent(NamedTuple):
     """What an edge reports of itself or of one of its devices."""
 
     device: UUID
@@ -32,9 +32,9 @@ WHERE r.kind = {int(Kind.EVENT)} AND {WORDS} ORDER BY r.observed_at DESC LIMIT %
 """
 
 
-def events(conn: psycopg.Connection, limit: int = 50) -> list[EdgeSays]:
+def events(conn: psycopg.Connection, limit: int = 50) -> list[EdgeEvent]:
     """The newest events; the edges' counts are not among them."""
-    return conn.cursor(row_factory=class_row(EdgeSays)).execute(_EVENTS_SQL, (limit,)).fetchall()
+    return conn.cursor(row_factory=class_row(EdgeEvent)).execute(_EVENTS_SQL, (limit,)).fetchall()
 
 
 # An edge speaks of itself as the device edge:<id>, and rarely of anything but its counts.

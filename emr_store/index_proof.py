@@ -15,7 +15,7 @@ from emr_store.batch_proof import Window
 from emr_store.channel_sets import columns_of
 from emr_store.device_state import alarms, channels, settings
 from emr_store.row_proof import may_be_gone
-from emr_store.rows import Lot, stretches
+from emr_store.rows import Chunk, stretches
 from emr_store.texts import number
 from emr_store.verification import NUMBER_MIN, Verification
 from schemas.layout import CHANNEL_BYTES
@@ -26,34 +26,36 @@ Row = tuple[Any, ...]  # batch, leaf, record, device, instant, then what the tab
 _PLACE = 3  # how many of these say where it is
 
 
-def expected_rows(chunk: Lot) -> dict[str, Counter[Row]]:
+def expected_rows(chunk: Chunk) -> dict[str, Counter[Row]]:
     """The rows that these reports have in each table."""
     table = chunk.table
 
-    def place(report: int, record: int) -> Row:
+    def report_key(report: int, record: int) -> Row:
         return (int(chunk.batch[report]), int(chunk.leaf[report]), record, int(chunk.device[report]),
                 int(chunk.observed_at_us[report]))  # fmt: skip
 
     waves: Counter[Row] = Counter()
     for report, record, s in stretches(table, np.flatnonzero(table.kind == Kind.WAVEFORM)):
-        cell = int(table.record_start[report]) + record
-        channel = (int(table.code[cell]), int(table.channel[cell]))
-        waves[(*place(report, record), *channel, s.rate_numerator, s.rate_denominator, s.first_sample, s.count)] += 1
+        index = int(table.record_start[report]) + record
+        channel = (int(table.code[index]), int(table.channel[index]))
+        waves[
+            (*report_key(report, record), *channel, s.rate_numerator, s.rate_denominator, s.first_sample, s.count)
+        ] += 1
     return {
         "waveform": waves,
         "device_alarm": Counter(
-            (*place(said.report, said.record), *said[2:-1], a.condition, a.state, a.priority, a.kind, a.since_us,
-             number(a.low), number(a.high), a.latched, a.audio_paused, a.text)
-            for said in alarms(table) for a in [said.alarm]
+            (*report_key(reported.report, reported.record), *reported[2:-1], a.condition, a.state, a.priority, a.kind,
+             a.since_us, number(a.low), number(a.high), a.latched, a.audio_paused, a.text)
+            for reported in alarms(table) for a in [reported.alarm]
         ),
         "device_setting": Counter(
-            (*place(said.report, said.record), *said[2:]) for said in settings(table, chunk.values)
+            (*report_key(reported.report, reported.record), *reported[2:]) for reported in settings(table, chunk.values)
         ),
     }  # fmt: skip
 
 
 def check_index(
-    conn: psycopg.Connection, window: Window, chunk: Lot | None, taken: Mapping[str, list[tuple[int, int, int]]],
+    conn: psycopg.Connection, window: Window, chunk: Chunk | None, taken: Mapping[str, list[tuple[int, int, int]]],
     result: Verification,
 ) -> None:  # fmt: skip
     """Step 6, the other tables: what these batches say of waves, alarms and settings is there, and nothing else is."""
@@ -78,9 +80,9 @@ def _words(where: Mapping[int, str], row: Row) -> str:
     return f"{where.get(row[0], f'batch {row[0]}')} leaf {row[1]} record {row[2]}"
 
 
-def _sql(table: str, instant: str, said: str) -> str:
+def _sql(table: str, instant: str, reported: str) -> str:
     return f"""
-SELECT t.batch, t.leaf, t.record, t.device, (extract(epoch FROM t.{instant}) * 1000000)::int8, {said}
+SELECT t.batch, t.leaf, t.record, t.device, (extract(epoch FROM t.{instant}) * 1000000)::int8, {reported}
 FROM {table} t WHERE t.batch >= %(first)s AND t.batch < %(after)s
 """
 
@@ -120,7 +122,7 @@ def check_channel_sets(conn: psycopg.Connection, result: Verification) -> None:
     result.counts["channel_set"] += len(found)
 
 
-class _Said(NamedTuple):
+class _ReportedWords(NamedTuple):
     """When and where a channel's words were first said."""
 
     since_us: int
@@ -129,18 +131,22 @@ class _Said(NamedTuple):
     words: Any
 
 
-class ChannelWords:
+class ChannelWordsProof:
     """The words that descriptions gave channels, gathered over all windows; then held against `channel`."""
 
     def __init__(self) -> None:
-        self._first: dict[tuple[int, int, int, bytes], list[_Said]] = {}
+        self._first: dict[tuple[int, int, int, bytes], list[_ReportedWords]] = {}
 
-    def add(self, chunk: Lot) -> None:
+    def add(self, chunk: Chunk) -> None:
         """What these reports say."""
-        for said in channels(chunk.table):
-            at_us = int(chunk.observed_at_us[said.report])
-            found = _Said(at_us, int(chunk.batch[said.report]), int(chunk.leaf[said.report]), json.loads(said.words))
-            earlier = self._first.setdefault((int(chunk.device[said.report]), said.channel, said.code, said.digest), [])
+        for reported in channels(chunk.table):
+            at_us = int(chunk.observed_at_us[reported.report])
+            found = _ReportedWords(
+                at_us, int(chunk.batch[reported.report]), int(chunk.leaf[reported.report]), json.loads(reported.words)
+            )
+            earlier = self._first.setdefault(
+                (int(chunk.device[reported.report]), reported.channel, reported.code, reported.digest), []
+            )
             if not earlier or found.since_us < earlier[0].since_us:
                 earlier[:] = [found]
             elif found.since_us == earlier[0].since_us:
@@ -150,16 +156,16 @@ class ChannelWords:
         """Step 6, the sender's words for a channel. `damaged`: a row may speak of bytes that cannot be read."""
         rows = conn.execute(_CHANNEL_SQL).fetchall()
         for device, channel, code, digest, words, since_us, batch, leaf in rows:
-            said = self._first.pop((device, channel, code, bytes(digest)), None)
+            reported = self._first.pop((device, channel, code, bytes(digest)), None)
             where = f"channel {channel} of device {device}"
             if batch < first_batch:
                 continue
             result.counts["channel words"] += 1
-            if said is None and not damaged:
+            if reported is None and not damaged:
                 result.add(where, "no report gave it these words")
-            elif said is not None and (since_us, words) != (said[0].since_us, said[0].words):
+            elif reported is not None and (since_us, words) != (reported[0].since_us, reported[0].words):
                 result.add(where, "its words, or since when it has them, are not what was sealed")
-            elif said is not None and (batch, leaf) not in {(s.batch, s.leaf) for s in said}:
+            elif reported is not None and (batch, leaf) not in {(s.batch, s.leaf) for s in reported}:
                 result.add(where, "the report that it points to did not give it these words first")
         if first_batch == NUMBER_MIN:
             for device, channel, _, _ in self._first:

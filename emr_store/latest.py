@@ -47,7 +47,7 @@ class LatestValue(NamedTuple):
     decimals: int
     validity: int
     ambiguous: bool
-    verdict: int
+    validation_result: int
     flags: int
     observed_at: datetime
     received_at: datetime
@@ -63,7 +63,7 @@ SELECT DISTINCT ON (d.device, l.code, l.channel)
     d.uuid AS device, d.claim, g.name, b.bed, g.uuid IS NOT NULL AS registered, d.edge,
     g.uuid IS NOT NULL AND e.device IS NULL AS foreign_edge, l.code, l.unit, l.channel, l.value,
     CASE l.validity >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
-    l.text, l.decimals, l.validity & 15 AS validity, l.validity & 128 <> 0 AS ambiguous, l.verdict, l.flags,
+    l.text, l.decimals, l.validity & 15 AS validity, l.validity & 128 <> 0 AS ambiguous, l.validation_result, l.flags,
     l.observed_at, l.received_at, l.stored_at, h.batch_id, l.leaf
 FROM latest_value l JOIN device d USING (device) JOIN device_shown v USING (device)
 LEFT JOIN registered_device g ON g.uuid = d.uuid LEFT JOIN batch h ON h.batch = l.batch
@@ -142,7 +142,7 @@ class LatestRows:
     flags: NDArray[np.int64]
     value: NDArray[np.float64]
     validity: NDArray[np.int64]
-    verdict: NDArray[np.int64]
+    validation_result: NDArray[np.int64]
     text: dict[tuple[int, int], str]
 
 
@@ -184,29 +184,29 @@ _INDEX_BITS = 16  # a report has fewer records
 _CHANGED_SQL = """
 SELECT channel_set, int4send(device) || timestamptz_send(observed_at) || timestamptz_send(received_at)
         || timestamptz_send(stored_at) || int2send(flags) || int8send(batch) || int4send(leaf),
-    array_send(array_replace(value, NULL, 'NaN')), array_send(validity), array_send(verdict), texts::text
+    array_send(array_replace(value, NULL, 'NaN')), array_send(validity), array_send(validation_result), texts::text
 FROM latest JOIN device USING (device) JOIN channel_set AS s USING (channel_set)
 WHERE (%(since)s::int8 IS NULL OR stored_at > @SINCE)
     AND cardinality(value) = cardinality(s.code)
     AND coalesce(cardinality(validity), cardinality(s.code)) = cardinality(s.code)
-    AND coalesce(cardinality(verdict), cardinality(s.code)) = cardinality(s.code)
+    AND coalesce(cardinality(validation_result), cardinality(s.code)) = cardinality(s.code)
 UNION ALL
 SELECT -(channel_set::int8 << @INDEX_BITS | i), int4send(device) || timestamptz_send(l.observed_at[i])
         || timestamptz_send(l.received_at[i]) || timestamptz_send(l.stored_at[i]) || int2send(l.flags[i])
         || int8send(l.batch[i]) || int4send(l.leaf[i]),
-    array_send(l.value[i : i]), array_send(l.validity[i : i]), array_send(l.verdict[i : i]),
+    array_send(l.value[i : i]), array_send(l.validity[i : i]), array_send(l.validation_result[i : i]),
     CASE WHEN l.texts ? i::text
         THEN jsonb_build_array(jsonb_build_object('record', 0, 'text', l.texts -> i::text))::text END
 FROM latest_by_channel l JOIN device USING (device) JOIN channel_set AS s USING (channel_set)
 CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
 WHERE (%(since)s::int8 IS NULL OR changed_at > @SINCE)
     AND (%(since)s::int8 IS NULL OR l.stored_at[i] > @SINCE) AND l.leaf[i] >= 0 AND num_nulls(l.observed_at[i],
-        l.received_at[i], l.stored_at[i], l.flags[i], l.batch[i], l.value[i], l.validity[i], l.verdict[i]) = 0
+        l.received_at[i], l.stored_at[i], l.flags[i], l.batch[i], l.value[i], l.validity[i], l.validation_result[i]) = 0
 """.replace("@SINCE", _SINCE).replace("@INDEX_BITS", str(_INDEX_BITS))
 
 
 def _columns(channel_set: int, rows: Sequence[Any]) -> LatestRows:
-    _, heads, values, validities, verdicts, texts = zip(*rows, strict=True)
+    _, heads, values, validities, validation_results, texts = zip(*rows, strict=True)
     matrix = np.frombuffer(b"".join(heads), np.uint8).reshape(len(rows), -1)
     device, observed, received, stored, flags = (
         np.ascontiguousarray(matrix[:, begin:end]).view(kind).astype(np.int64).ravel()
@@ -215,7 +215,7 @@ def _columns(channel_set: int, rows: Sequence[Any]) -> LatestRows:
     value = _elements(values, ">f8").astype(np.float64)
     return LatestRows(
         channel_set, device, observed + POSTGRES_EPOCH_US, received + POSTGRES_EPOCH_US, stored + POSTGRES_EPOCH_US,
-        flags, value, _or_zero(validities, value.shape), _or_zero(verdicts, value.shape), _texts(texts),
+        flags, value, _or_zero(validities, value.shape), _or_zero(validation_results, value.shape), _texts(texts),
     )  # fmt: skip
 
 
@@ -223,8 +223,8 @@ def _elements(arrays: Sequence[bytes], kind: str) -> NDArray[Any]:
     """The elements of as many arrays of one length, a line an array."""
     length, size = len(arrays[0]), np.dtype(kind).itemsize
     matrix = np.frombuffer(b"".join(arrays), np.uint8).reshape(len(arrays), length)
-    cells = matrix[:, _ARRAY_HEAD_BYTES:].reshape(len(arrays), -1, 4 + size)
-    return np.ascontiguousarray(cells[:, :, 4:]).view(kind).reshape(len(arrays), -1)
+    elements = matrix[:, _ARRAY_HEAD_BYTES:].reshape(len(arrays), -1, 4 + size)
+    return np.ascontiguousarray(elements[:, :, 4:]).view(kind).reshape(len(arrays), -1)
 
 
 def _or_zero(arrays: Sequence[bytes | None], shape: tuple[int, ...]) -> NDArray[np.int64]:
@@ -245,12 +245,12 @@ def _texts(texts: Sequence[str | None]) -> dict[tuple[int, int], str]:
 
 def channel_sets(conn: psycopg.Connection, numbers: Iterable[int]) -> dict[int, ChannelSet]:
     """What these rows' values are of."""
-    wanted = list(numbers)
-    single = {number: divmod(-number, 1 << _INDEX_BITS) for number in wanted if number < 0}
-    whole = {number for number in wanted if number >= 0} | {superset for superset, _ in single.values()}
+    asked = list(numbers)
+    single = {number: divmod(-number, 1 << _INDEX_BITS) for number in asked if number < 0}
+    whole = {number for number in asked if number >= 0} | {superset for superset, _ in single.values()}
     sql = "SELECT channel_set, code, unit, channel FROM channel_set WHERE channel_set = ANY(%s)"
     found = {row[0]: ChannelSet(*row[1:]) for row in conn.execute(sql, (list(whole),))}
-    out = {number: found[number] for number in wanted if number in found}
+    out = {number: found[number] for number in asked if number in found}
     for number, (superset, index) in single.items():
         if superset in found:
             out[number] = ChannelSet(*(column[index - 1 : index] for column in found[superset]))

@@ -6,10 +6,11 @@ moment and its report.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,13 +18,23 @@ import psycopg
 from numpy.typing import NDArray
 
 from emr_store.channel_index import channel_index_of_list
-from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, CopyRows, Lot, append_with_texts, chartable, copy
+from emr_store.rows import (
+    COPY_END,
+    COPY_HEAD,
+    POSTGRES_EPOCH_US,
+    Chunk,
+    CopyRows,
+    append_with_texts,
+    copy,
+    shown_in_latest,
+)
 from emr_store.rows import transaction_at_us as now_us
 from emr_store.texts import texts_json_of, words_of
 from schemas.layout import CHANNEL_BYTES
 
 _Array = NDArray[Any]
 _ARRAY_HEAD_BYTES = 20
+_NO_ROW = -1
 NO_VALUE_YET = -1  # of `leaf`
 
 
@@ -38,7 +49,7 @@ class _Column:
 
 
 _TIMESTAMPTZ, _INT2, _INT4, _INT8, _FLOAT8 = 1184, 21, 23, 20, 701
-# In the table's order; all but the first three and the last are arrays.
+# In the table's order; all but the first four and the last are arrays.
 _COLUMNS = (
     _Column("observed_at", ">i8", _TIMESTAMPTZ, POSTGRES_EPOCH_US, "timestamptz '2000-01-01Z'", is_moment=True),
     _Column("received_at", ">i8", _TIMESTAMPTZ, POSTGRES_EPOCH_US, "timestamptz '2000-01-01Z'", is_moment=True),
@@ -49,9 +60,9 @@ _COLUMNS = (
     _Column("value", ">f8", _FLOAT8, np.nan, "float8 'NaN'"),
     _Column("decimals", ">i2", _INT2, 0, "0::int2"),
     _Column("validity", ">i2", _INT2, 0, "0::int2"),
-    _Column("verdict", ">i2", _INT2, 0, "0::int2"),
+    _Column("validation_result", ">i2", _INT2, 0, "0::int2"),
 )
-_OBSERVED, _STORED, _LEAF = 0, 2, 5
+_OBSERVED, _STORED, _BATCH, _LEAF = 0, 2, 4, 5
 
 
 @dataclass
@@ -69,9 +80,137 @@ class _Rows:
         return np.where(self.cells[_LEAF] == NO_VALUE_YET, np.iinfo(np.int64).min, moment)
 
 
-def prepare(conn: psycopg.Connection) -> None:
-    """What a connection has of its own to write rows with."""
-    conn.execute("CREATE TEMPORARY TABLE latest_by_channel_in (LIKE latest_by_channel) ON COMMIT DELETE ROWS")
+@dataclass(frozen=True)
+class _KeptRow:
+    """A row that is there: its channel set, this one's channels, and its columns as `_cells_bytes` has them."""
+
+    channel_set: int
+    channels: bytes
+    words: dict[int, str]
+    cells: bytes
+
+
+class Retracted(NamedTuple):
+    """A channel of a device that has no value any more; of equal ones of its list the how-manieth, from 0."""
+
+    device: int
+    channel: bytes
+    earlier_equal: int
+
+
+class LatestByChannel:
+    """Writes the rows over one connection, and remembers what it wrote: nobody else changes most of them."""
+
+    def __init__(self, conn: psycopg.Connection) -> None:
+        self._conn = conn
+        self._writer = secrets.randbits(63)
+        self._written: dict[int, _Rows] = {}  # by channel set; devices in order
+
+    def prepare(self) -> None:
+        """What a connection has of its own to write rows with."""
+        self._conn.execute("CREATE TEMPORARY TABLE latest_by_channel_in (LIKE latest_by_channel) ON COMMIT DELETE ROWS")
+
+    def rolled_back(self) -> None:
+        """What was written is not there."""
+        self._written.clear()
+
+    def put(self, chunk: Chunk) -> None:
+        """Merge what these reports say into the rows of their devices; inside the caller's transaction."""
+        reports = shown_in_latest(chunk)
+        if chunk.in_superset[reports].any():
+            self.put_reports(chunk, reports, now_us(self._conn))
+
+    def put_reports(self, chunk: Chunk, reports: _Array, stored_at_us: int) -> None:
+        """The same of these reports (`shown_in_latest`) alone, whose batches were stored at that moment; once a
+        transaction, or with `clear` between."""
+        reports = reports[chunk.in_superset[reports]]
+        if not len(reports) or chunk.superset is None:
+            return
+        of = chunk.superset[reports]
+        new = {
+            number: _newest(chunk, reports[of == number], chunk.superset_channels[number], stored_at_us)
+            for number in np.unique(of).tolist()
+        }
+        if all(self._wrote(number, rows.device) for number, rows in new.items()):
+            merged = [
+                (
+                    number,
+                    _merge(_some(known := self._written[number], np.searchsorted(known.device, rows.device)), rows),
+                )
+                for number, rows in new.items()
+            ]
+            if self._write(merged, _PUT_OWN_SQL) == sum(len(rows.device) for _, rows in merged):
+                return
+            # Another connection has written some of them. All are locked now, and what is new is merged again.
+            self._conn.execute("DELETE FROM latest_by_channel_in")
+        kept = self._locked(np.unique(chunk.device[reports]).tolist())
+        self._write(
+            [each for n, rows in new.items() for each in _merged(kept, rows, n, chunk.superset_channels[n])], _PUT_SQL
+        )
+
+    def retract(self, devices: Sequence[int], batch: int, leaves: Sequence[int]) -> list[Retracted]:
+        """Take the values away that these reports gave; of which channels. The devices' rows are locked until the end
+        of the transaction; with `clear` afterwards."""
+        by_set: dict[int, list[int]] = {}
+        kept = self._locked(sorted(devices))
+        for device, row in kept.items():
+            by_set.setdefault(row.channel_set, []).append(device)
+        retracted: list[Retracted] = []
+        changed = []
+        for number, of_set in by_set.items():
+            channels = kept[of_set[0]].channels
+            rows = _decoded(np.array(of_set), [kept[device] for device in of_set], len(channels) // CHANNEL_BYTES)
+            found = _emptied(rows, channels, batch, leaves)
+            if found:
+                retracted += found
+                changed.append((number, rows))
+        if changed:
+            self._write(changed, _PUT_SQL)
+        return retracted
+
+    def clear(self) -> None:
+        """Forget what was put or retracted in this transaction."""
+        self._conn.execute("DELETE FROM latest_by_channel_in")
+
+    def _wrote(self, channel_set: int, device: _Array) -> bool:
+        """Whether it wrote the rows of all these devices, under this channel set."""
+        known = self._written.get(channel_set)
+        return known is not None and bool(np.isin(device, known.device).all())
+
+    def _locked(self, devices: list[int]) -> dict[int, _KeptRow]:
+        """The rows of these devices, locked until the transaction ends."""
+        found = {}
+        for device, number, channels, texts, cells in self._conn.execute(_LOCK_SQL.encode(), [devices], binary=True):
+            if len(cells) == _cells_bytes(len(channels) // CHANNEL_BYTES):  # no writer made another
+                words = {int(i): text for i, text in msgspec.json.decode(texts).items()} if texts else {}
+                found[device] = _KeptRow(number, bytes(channels), words, bytes(cells))
+        return found
+
+    def _write(self, merged: list[tuple[int, _Rows]], sql: str) -> int:
+        """Write these rows, each with its channel set; how many were written."""
+        out: list[bytes] = [COPY_HEAD]
+        for channel_set, rows in merged:
+            _append(out, channel_set, rows, self._writer)
+            self._remember(channel_set, rows)
+        out.append(COPY_END)
+        copy(self._conn, "latest_by_channel_in", b"".join(out))
+        return self._conn.execute(sql.encode()).rowcount
+
+    def _remember(self, channel_set: int, rows: _Rows) -> None:
+        if self._wrote(channel_set, rows.device):
+            known = self._written[channel_set]
+            places = np.searchsorted(known.device, rows.device)
+            for ours, theirs in zip(known.cells, rows.cells, strict=True):
+                ours[places] = theirs
+            for place, words in zip(places.tolist(), rows.words, strict=True):
+                known.words[place] = words
+            return
+        for number, known in list(self._written.items()):
+            others = np.flatnonzero(~np.isin(known.device, rows.device))
+            if len(others) < len(known.device):
+                self._written[number] = _some(known, others)
+        others_of_set = self._written.get(channel_set)
+        self._written[channel_set] = rows if others_of_set is None else _joined(others_of_set, rows)
 
 
 def make_rows(conn: psycopg.Connection, devices: Sequence[int]) -> None:
@@ -79,105 +218,98 @@ def make_rows(conn: psycopg.Connection, devices: Sequence[int]) -> None:
     conn.execute(_MAKE_SQL.encode(), [devices])
 
 
-def put(conn: psycopg.Connection, lot: Lot) -> None:
-    """Merge what these reports say into the rows of their devices; inside the caller's transaction."""
-    reports = chartable(lot)
-    reports = reports[lot.in_superset[reports]]
-    if not len(reports) or lot.superset is None:
-        return
-    stored_at_us = now_us(conn)
-    kept = _Kept(conn, np.unique(lot.device[reports]))
-    out: list[bytes] = [COPY_HEAD]
-    for number in np.unique(lot.superset[reports]).tolist():
-        new = _newest(lot, reports[lot.superset[reports] == number], lot.superset_channels[number], stored_at_us)
-        for channel_set, rows in kept.merged(new, number, lot.superset_channels[number]):
-            _append(out, channel_set, rows)
-    out.append(COPY_END)
-    copy(conn, "latest_by_channel_in", b"".join(out))
-    conn.execute(_PUT_SQL.encode())
+def _emptied(rows: _Rows, channels: bytes, batch: int, leaves: Sequence[int]) -> list[Retracted]:
+    """Empty the cells that these reports filled; of which channels they were."""
+    gone = (rows.cells[_BATCH] == batch) & np.isin(rows.cells[_LEAF], leaves)
+    for column, matrix in zip(_COLUMNS, rows.cells, strict=True):
+        matrix[gone] = column.empty
+    listed = [channels[i : i + CHANNEL_BYTES] for i in range(0, len(channels), CHANNEL_BYTES)]
+    retracted = []
+    for row, index in np.argwhere(gone).tolist():
+        rows.words[row].pop(index + 1, None)
+        retracted.append(Retracted(int(rows.device[row]), listed[index], listed[:index].count(listed[index])))
+    return retracted
 
 
-def _newest(lot: Lot, reports: _Array, channels: bytes, stored_at_us: int) -> _Rows:
+def _newest(chunk: Chunk, reports: _Array, channels: bytes, stored_at_us: int) -> _Rows:
     """The newest value of each channel in these reports, which have one superset."""
-    device, row_of_report = np.unique(lot.device[reports], return_inverse=True)
+    device, row_of_report = np.unique(chunk.device[reports], return_inverse=True)
     shape = len(device), len(channels) // CHANNEL_BYTES
     # By moment, and of one moment in the order in which they came: the last of a cell is the newest.
-    order = np.argsort(np.minimum(lot.observed_at_us[reports], stored_at_us), kind="stable")
+    order = np.argsort(np.minimum(chunk.observed_at_us[reports], stored_at_us), kind="stable")
     chosen = reports[order]
-    counts = lot.table.record_count[chosen]
+    counts = chunk.table.record_count[chosen]
     begins = np.cumsum(counts) - counts
-    record = np.arange(int(counts.sum())) + np.repeat(lot.table.record_start[chosen] - begins, counts)
+    record = np.arange(int(counts.sum())) + np.repeat(chunk.table.record_start[chosen] - begins, counts)
     report = np.repeat(chosen, counts)
-    cell = np.repeat(row_of_report[order], counts) * shape[1] + lot.channel_index[record] - 1
+    cell = np.repeat(row_of_report[order], counts) * shape[1] + chunk.channel_index[record] - 1
     last = np.full(shape[0] * shape[1], -1)
     np.maximum.at(last, cell, np.arange(len(cell)))
     filled = np.flatnonzero(last >= 0)
     record, report = record[last[filled]], report[last[filled]]
     values = (
-        lot.observed_at_us[report], lot.table.received_at_us[report], stored_at_us, lot.flags[report],
-        lot.batch[report], lot.leaf[report], lot.values[record], lot.table.exponent[record], lot.validity[record],
-        lot.verdicts[record],
+        chunk.observed_at_us[report], chunk.table.received_at_us[report], stored_at_us, chunk.flags[report],
+        chunk.batch[report], chunk.leaf[report], chunk.values[record], chunk.table.exponent[record],
+        chunk.validity[record], chunk.validation_results[record],
     )  # fmt: skip
     cells = []
     for column, value in zip(_COLUMNS, values, strict=True):
         matrix = np.full(shape[0] * shape[1], column.empty, np.dtype(column.dtype[1:]))
         matrix[filled] = value
         cells.append(matrix.reshape(shape))
-    return _Rows(device, cells, _words(lot, shape, filled, record, report))
+    return _Rows(device, cells, _words(chunk, shape, filled, record, report))
 
 
-def _words(lot: Lot, shape: tuple[int, int], filled: _Array, record: _Array, report: _Array) -> list[dict[int, str]]:
+def _words(
+    chunk: Chunk, shape: tuple[int, int], filled: _Array, record: _Array, report: _Array
+) -> list[dict[int, str]]:
     """The words of codes and texts among these cells."""
     words: list[dict[int, str]] = [{} for _ in range(shape[0])]
-    worded = np.flatnonzero(lot.worded[report])
+    worded = np.flatnonzero(chunk.worded[report])
     reports, of = np.unique(report[worded], return_inverse=True)
-    said = [words_of(text) for text in texts_json_of(lot.table, reports)]
+    stated = [words_of(text) for text in texts_json_of(chunk.table, reports)]
     for i, of_report in zip(worded.tolist(), of.tolist(), strict=True):
-        place = int(record[i] - lot.table.record_start[report[i]])
-        if place in said[of_report]:
+        place = int(record[i] - chunk.table.record_start[report[i]])
+        if place in stated[of_report]:
             row, column = divmod(int(filled[i]), shape[1])
-            words[row][column + 1] = said[of_report][place]
+            words[row][column + 1] = stated[of_report][place]
     return words
 
 
-class _Kept:
-    """The rows that are there of some devices, locked until the transaction ends."""
-
-    def __init__(self, conn: psycopg.Connection, devices: _Array) -> None:
-        self._sets: dict[int, tuple[bytes, list[Any]]] = {}
-        for device, number, channels, texts, cells in conn.execute(_LOCK_SQL.encode(), [devices.tolist()], binary=True):
-            if len(cells) == _cells_bytes(len(channels) // CHANNEL_BYTES):  # no writer made another
-                self._sets.setdefault(number, (bytes(channels), []))[1].append((device, texts, cells))
-
-    def merged(self, new: _Rows, number: int, channels: bytes) -> list[tuple[int, _Rows]]:
-        """What is new of one superset with what is there, by channel set: the longer one of both."""
-        out = []
-        fresh, devices = np.ones(len(new.device), bool), set(new.device.tolist())
-        for kept_number, (kept_channels, rows) in self._sets.items():
-            mine = [row for row in rows if row[0] in devices]
-            if not mine:
-                continue
-            kept = _decoded(mine, len(kept_channels) // CHANNEL_BYTES)
-            chosen = np.searchsorted(new.device, kept.device)
-            of_new = _some(new, chosen)
-            if (index := channel_index_of_list(kept_channels, channels)) is not None:
-                if kept_number != number:
-                    kept = _moved(kept, index, channels)
-                out.append((number, _merge(kept, of_new)))
-            elif (index := channel_index_of_list(channels, kept_channels)) is not None:
-                # Another writer has made a longer one already.
-                out.append((kept_number, _merge(kept, _moved(of_new, index, kept_channels))))
-            else:  # of two supersets of one device one has all channels of the other: no writer made this row
-                continue
-            fresh[chosen] = False
-        if fresh.any():
-            out.append((number, _some(new, np.flatnonzero(fresh))))
-        return out
+def _merged(
+    kept: dict[int, _KeptRow], new: _Rows, number: int, channels: bytes
+) -> Iterator[tuple[int, _Rows]]:  # fmt: skip
+    """What is new of one superset with what is there, by channel set: the longer one of both."""
+    by_set: dict[int, list[int]] = {}
+    for i, device in enumerate(new.device.tolist()):
+        by_set.setdefault(kept[device].channel_set if device in kept else _NO_ROW, []).append(i)
+    for kept_set, chosen in by_set.items():
+        of_new = _some(new, np.array(chosen))
+        rows = [kept[device] for device in of_new.device.tolist() if kept_set != _NO_ROW]
+        kept_channels = rows[0].channels if rows else b""
+        if (index := channel_index_of_list(kept_channels, channels)) is not None:
+            old = _decoded(of_new.device, rows, len(kept_channels) // CHANNEL_BYTES) if rows else None
+            if old is not None and kept_set != number:
+                old = _moved(old, index, channels)
+            yield number, of_new if old is None else _merge(old, of_new)
+        elif (index := channel_index_of_list(channels, kept_channels)) is not None:
+            # Another writer has made a longer one already.
+            old = _decoded(of_new.device, rows, len(kept_channels) // CHANNEL_BYTES)
+            yield kept_set, _merge(old, _moved(of_new, index, kept_channels))
+        else:  # of two supersets of one device one has all channels of the other: no writer made this row
+            yield number, of_new
 
 
 def _some(rows: _Rows, chosen: _Array) -> _Rows:
     words = [rows.words[i] for i in chosen.tolist()]
     return _Rows(rows.device[chosen], [matrix[chosen] for matrix in rows.cells], words)
+
+
+def _joined(one: _Rows, other: _Rows) -> _Rows:
+    """The rows of both, devices in order."""
+    device = np.concatenate([one.device, other.device])
+    cells = [np.concatenate(both) for both in zip(one.cells, other.cells, strict=True)]
+    return _some(_Rows(device, cells, one.words + other.words), np.argsort(device))
 
 
 def _moved(rows: _Rows, index: list[int], longer: bytes) -> _Rows:
@@ -187,7 +319,7 @@ def _moved(rows: _Rows, index: list[int], longer: bytes) -> _Rows:
         wide = np.full((len(rows.device), len(longer) // CHANNEL_BYTES), column.empty, matrix.dtype)
         wide[:, np.array(index) - 1] = matrix
         cells.append(wide)
-    words = [{index[place - 1]: text for place, text in said.items()} for said in rows.words]
+    words = [{index[place - 1]: text for place, text in stated.items()} for stated in rows.words]
     return _Rows(rows.device, cells, words)
 
 
@@ -199,8 +331,8 @@ def _merge(kept: _Rows, new: _Rows) -> _Rows:
     if any(kept.words) or any(new.words):
         words = [
             {index: text for index, text in old.items() if not taken[index - 1]}
-            | {index: text for index, text in said.items() if taken[index - 1]}
-            for old, said, taken in zip(kept.words, new.words, takes.tolist(), strict=True)
+            | {index: text for index, text in stated.items() if taken[index - 1]}
+            for old, stated, taken in zip(kept.words, new.words, takes.tolist(), strict=True)
         ]
     return _Rows(kept.device, cells, words)
 
@@ -211,8 +343,8 @@ def _cells_bytes(width: int) -> int:
     return sum(_ARRAY_HEAD_BYTES + width * (4 + np.dtype(column.dtype).itemsize) for column in _COLUMNS)
 
 
-def _decoded(rows: list[Any], width: int) -> _Rows:
-    matrix = np.frombuffer(b"".join(cells for _, _, cells in rows), np.uint8).reshape(len(rows), -1)
+def _decoded(device: _Array, rows: list[_KeptRow], width: int) -> _Rows:
+    matrix = np.frombuffer(b"".join(row.cells for row in rows), np.uint8).reshape(len(rows), -1)
     cells, at = [], 0
     for column in _COLUMNS:
         size = 4 + np.dtype(column.dtype).itemsize
@@ -221,16 +353,15 @@ def _decoded(rows: list[Any], width: int) -> _Rows:
         values = np.ascontiguousarray(elements).view(column.dtype)[:, :, 0].astype(column.dtype[1:])
         cells.append(values + POSTGRES_EPOCH_US if column.is_moment else values)
         at += width * size
-    device = np.array([device for device, _, _ in rows], np.int64)
-    words = [{int(i): text for i, text in msgspec.json.decode(texts).items()} if texts else {} for _, texts, _ in rows]
-    return _Rows(device, cells, words)
+    return _Rows(device, cells, [row.words for row in rows])
 
 
-def _append(out: list[bytes], channel_set: int, found: _Rows) -> None:
+def _append(out: list[bytes], channel_set: int, found: _Rows, writer: int) -> None:
     """Append these rows as binary COPY."""
-    rows = CopyRows(len(found.device), len(_COLUMNS) + 4)
+    rows = CopyRows(len(found.device), len(_COLUMNS) + 5)
     rows.number(found.device, ">i4")
     rows.number(channel_set, ">i4")
+    rows.number(writer, ">i8")
     rows.instant(found.cells[_STORED].max(axis=1))
     no_nulls = np.zeros(found.cells[0].shape[1], bool)
     for column, matrix in zip(_COLUMNS, found.cells, strict=True):
@@ -241,20 +372,23 @@ def _append(out: list[bytes], channel_set: int, found: _Rows) -> None:
 
 
 _NAMES = [column.name for column in _COLUMNS]
+_SCALARS = ["channel_set", "writer", "changed_at", "texts"]
+_CELLS = " || ".join(f"array_send(l.{name})" for name in _NAMES)
 _LOCK_SQL = f"""
-SELECT l.device, l.channel_set, s.channels, l.texts::text, {" || ".join(f"array_send(l.{name})" for name in _NAMES)}
+SELECT l.device, l.channel_set, s.channels, l.texts::text, {_CELLS}
 FROM latest_by_channel l JOIN channel_set s USING (channel_set)
 WHERE l.device = ANY(%s) ORDER BY l.device FOR UPDATE OF l
 """
 _EMPTY_ARRAYS = ", ".join(f"array_fill({column.empty_sql}, ARRAY[cardinality(s.code)])" for column in _COLUMNS)
 _MAKE_SQL = f"""
-INSERT INTO latest_by_channel (device, channel_set, changed_at, {", ".join(_NAMES)})
-SELECT device, channel_set, timestamptz '2000-01-01Z', {_EMPTY_ARRAYS}
+INSERT INTO latest_by_channel (device, channel_set, writer, changed_at, {", ".join(_NAMES)})
+SELECT device, channel_set, 0, timestamptz '2000-01-01Z', {_EMPTY_ARRAYS}
 FROM superset JOIN channel_set s USING (channel_set) WHERE device = ANY(%s) ORDER BY device
 ON CONFLICT (device) DO NOTHING
 """
 _PUT_SQL = f"""
-INSERT INTO latest_by_channel SELECT * FROM latest_by_channel_in ORDER BY device
-ON CONFLICT (device) DO UPDATE SET channel_set = excluded.channel_set, changed_at = excluded.changed_at,
-    texts = excluded.texts, {", ".join(f"{name} = excluded.{name}" for name in _NAMES)}
+INSERT INTO latest_by_channel AS l SELECT * FROM latest_by_channel_in ORDER BY device
+ON CONFLICT (device) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SCALARS + _NAMES)}
 """
+# What another connection has written since is locked too, but stays as it is.
+_PUT_OWN_SQL = f"{_PUT_SQL} WHERE l.writer = excluded.writer"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from emr_store.signed_block import BlockBatch
 from schemas.batch import Header
-from schemas.block import verdict_class_counts
+from schemas.block import result_class_counts
 
 
 class StreamKey(NamedTuple):
@@ -58,7 +58,7 @@ class _Change:
 
     @property
     def is_any(self) -> bool:
-        return bool(self.kept or self.quarantined or self.duplicates)
+        return bool(self.kept or self.quarantined or self.duplicates or self.classes.any())
 
 
 class Ledger:
@@ -108,16 +108,22 @@ class Ledger:
             split.new.append(batch)
         return split
 
-    def count_stored(self, header: Header, verdicts: NDArray[Any]) -> None:
-        """A batch is stored, with these verdicts; one that was quarantined before is no longer counted as that."""
+    def count_stored(self, header: Header, validation_results: NDArray[Any]) -> None:
+        """A batch is stored, with these validation results; one that was quarantined before is no longer counted as
+        that."""
         key = key_of(header)
         change = self._changes[key.stream]
         change.kept.append(header.batch_no)
         change.reports += header.report_count
-        change.classes = change.classes + verdict_class_counts(verdicts)
+        change.classes = change.classes + result_class_counts(validation_results)
         if key in self._quarantined:
             self._quarantined.discard(key)
             change.quarantined_reports -= header.report_count
+
+    def reclassify(self, header: Header, before: NDArray[Any], after: NDArray[Any]) -> None:
+        """A stored batch's values have other validation results than before."""
+        change = self._changes[stream_of(header)]
+        change.classes = change.classes + result_class_counts(after) - result_class_counts(before)
 
     def count_quarantined(self, header: Header) -> None:
         """A batch that could not be validated is kept as bytes."""

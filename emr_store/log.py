@@ -14,7 +14,6 @@ from typing import Protocol
 import psycopg
 
 from emr_store.connect import current_incarnation
-from emr_store.signed_block import SignedBlock
 from evidence.act import Act, LogHead, begin_log, sign_act
 from evidence.checkpoint import Checkpoint, log_origin, sign_checkpoint
 from evidence.log import Frontier
@@ -39,7 +38,18 @@ class LogKey(Protocol):
 # --- by the writers --------------------------------------------------------------------------------------------------
 
 
-def put_seals(conn: psycopg.Connection, blocks: Sequence[SignedBlock]) -> list[int]:
+class Sealed(Protocol):
+    """A seal (the signed statement), the leaves that its root is over, and when it was signed."""
+
+    @property
+    def seal(self) -> bytes: ...
+    @property
+    def leaves(self) -> Sequence[bytes]: ...
+    @property
+    def signed_at_us(self) -> int: ...
+
+
+def put_seals(conn: psycopg.Connection, blocks: Sequence[Sealed]) -> list[int]:
     """Keep the seals of these blocks, to be logged; their numbers. Inside the caller's transaction."""
     cursor = conn.execute(_PUT_SEALS_SQL, [
         [b.seal for b in blocks], [b"".join(b.leaves) for b in blocks], [b.signed_at_us for b in blocks]

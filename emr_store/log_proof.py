@@ -234,11 +234,11 @@ def _check_act(kept: _KeptAct, keys: KeyRing, where: str, result: Verification) 
         if kept.leaf_hash is not None:
             result.add(where, "it is in the log, and its signature is gone")
         return act
-    signed, told = read_act(bytes(kept.statement))
+    signed, signed_statement = read_act(bytes(kept.statement))
     if signed != act:
         result.add(where, "its text is not what was signed")
-    public_der = keys.get(told.key_id)
-    if public_der is None or not told.is_signed_by(public_der):
+    public_der = keys.get(signed_statement.key_id)
+    if public_der is None or not signed_statement.is_signed_by(public_der):
         result.add(where, "the platform's key did not sign it")
     if kept.leaf_hash is not None and bytes(kept.leaf_hash) != leaf_hash(bytes(kept.statement)):
         result.add(where, "its entry in the log is of another act")

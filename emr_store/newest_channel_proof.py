@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from emr_store.latest_by_channel import NO_VALUE_YET
 from emr_store.row_proof import NO_NUMBER
-from emr_store.rows import Lot, chartable
+from emr_store.rows import Chunk, shown_in_latest
 from emr_store.texts import texts_json, words_of
 from emr_store.verification import Verification
 from schemas.layout import CHANNEL_BYTES
@@ -29,7 +29,7 @@ class _Channel(NamedTuple):
     earlier_equal: int
 
 
-class _Said(NamedTuple):
+class _ReportedValue(NamedTuple):
     """What a report says of a channel, as `latest_by_channel` has it."""
 
     observed_at_us: int
@@ -39,7 +39,7 @@ class _Said(NamedTuple):
     value: float | None
     decimals: int
     validity: int
-    verdict: int
+    validation_result: int
     text: str | None
 
     @property
@@ -53,7 +53,7 @@ _Place = tuple[int, int]  # batch and leaf
 
 class _Newest(NamedTuple):
     moment_us: int
-    said: dict[_Place, _Said]  # of all reports of this moment: any of them may have been stored last
+    reported: dict[_Place, _ReportedValue]  # of all reports of this moment: any of them may have been stored last
 
 
 class NewestChannels:
@@ -65,9 +65,9 @@ class NewestChannels:
     def __init__(self, conn: psycopg.Connection) -> None:
         self._newest: dict[_Channel, _Newest] = {}
         self._shown: set[_Place] = set(conn.execute(_PLACES_SQL))
-        self._may_be_shown: dict[_Channel, dict[_Place, _Said]] = {}
+        self._may_be_shown: dict[_Channel, dict[_Place, _ReportedValue]] = {}
 
-    def add(self, chunk: Lot, stored_at_us: NDArray[np.int64], unknown: NDArray[np.bool_]) -> None:
+    def add(self, chunk: Chunk, stored_at_us: NDArray[np.int64], unknown: NDArray[np.bool_]) -> None:
         """The reports of a window; `stored_at_us`, a report each, of its batch.
 
         `unknown`, a report each: nobody can say whether it was stored under a superset; a row may point to it.
@@ -75,22 +75,22 @@ class NewestChannels:
         for report in np.flatnonzero(unknown).tolist():
             place = int(chunk.batch[report]), int(chunk.leaf[report])
             if place in self._shown:
-                for channel, said in _all_said(chunk, report, int(stored_at_us[report])):
-                    self._may_be_shown.setdefault(channel, {})[place] = said
-        reports = chartable(chunk)
+                for channel, reported in _all_reported(chunk, report, int(stored_at_us[report])):
+                    self._may_be_shown.setdefault(channel, {})[place] = reported
+        reports = shown_in_latest(chunk)
         reports = reports[chunk.in_superset[reports] & (chunk.device[reports] != NO_NUMBER)]
         moments = np.minimum(chunk.observed_at_us[reports], stored_at_us[reports])
         for report, moment_us in zip(reports.tolist(), moments.tolist(), strict=True):
             self._add_report(chunk, report, moment_us, int(stored_at_us[report]))
 
-    def _add_report(self, chunk: Lot, report: int, moment_us: int, stored_at_us: int) -> None:
+    def _add_report(self, chunk: Chunk, report: int, moment_us: int, stored_at_us: int) -> None:
         place = int(chunk.batch[report]), int(chunk.leaf[report])
-        for channel, said in _all_said(chunk, report, stored_at_us):
+        for channel, reported in _all_reported(chunk, report, stored_at_us):
             known = self._newest.get(channel)
             if known is None or moment_us > known.moment_us:
-                self._newest[channel] = _Newest(moment_us, {place: said})
+                self._newest[channel] = _Newest(moment_us, {place: reported})
             elif moment_us == known.moment_us:
-                known.said[place] = said
+                known.reported[place] = reported
 
     def check(self, conn: psycopg.Connection, first_batch: int, result: Verification) -> None:
         """Step 8, channel by channel: the newest value is what pages show, with its own moment."""
@@ -100,7 +100,7 @@ class NewestChannels:
                 continue
             equal: Counter[bytes] = Counter()
             cells = conn.execute(_CELLS_SQL, (NO_VALUE_YET, row.device)).fetchall()
-            for index, (batch, leaf, is_emptied, *said) in enumerate(cells):
+            for index, (batch, leaf, is_emptied, *reported) in enumerate(cells):
                 listed = row.channels[index * CHANNEL_BYTES : (index + 1) * CHANNEL_BYTES]
                 channel = _Channel(row.device, listed, equal[listed])
                 equal[listed] += 1
@@ -111,14 +111,14 @@ class NewestChannels:
                 if is_emptied or (newest is None and (leaf == NO_VALUE_YET or batch < first_batch)):
                     continue
                 result.counts["latest"] += 1
-                if what := _finding(newest, (batch, leaf), _Said(*said), first_batch):
+                if what := _finding(newest, (batch, leaf), _ReportedValue(*reported), first_batch):
                     result.add(f"latest value of device {row.uuid} channel {index + 1}", what)
         for channel in self._newest:
             what = "of a channel it is gone, though reports of the device are kept"
             result.add(f"latest value of device {channel.device}", what)
 
 
-def _all_said(chunk: Lot, report: int, stored_at_us: int) -> Iterator[tuple[_Channel, _Said]]:
+def _all_reported(chunk: Chunk, report: int, stored_at_us: int) -> Iterator[tuple[_Channel, _ReportedValue]]:
     """What a report says of each of its channels."""
     table, equal = chunk.table, Counter[bytes]()
     begin, end = table.record_start[report : report + 2].tolist()
@@ -127,23 +127,23 @@ def _all_said(chunk: Lot, report: int, stored_at_us: int) -> Iterator[tuple[_Cha
         listed = table.channel_bytes[record].tobytes()
         channel = _Channel(int(chunk.device[report]), listed, equal[listed])
         equal[listed] += 1
-        yield channel, _Said(
+        yield channel, _ReportedValue(
             int(chunk.observed_at_us[report]), int(table.received_at_us[report]), stored_at_us,
             int(chunk.flags[report]), _number(float(chunk.values[record])), int(table.exponent[record]),
-            int(chunk.validity[record]), int(chunk.verdicts[record]), words.get(record - begin),
+            int(chunk.validity[record]), int(chunk.validation_results[record]), words.get(record - begin),
         )  # fmt: skip
 
 
-def _finding(newest: _Newest | None, place: _Place, said: _Said, first_batch: int) -> str | None:
+def _finding(newest: _Newest | None, place: _Place, reported: _ReportedValue, first_batch: int) -> str | None:
     """What is wrong with what the row says of this channel; None: nothing."""
     batch, leaf = place
     if newest is None:
         return "no report stands behind it"
     if leaf == NO_VALUE_YET:
         return "it is gone, though reports of the device are kept"
-    if place in newest.said:
-        return None if said == newest.said[place] else "it is not what the report that it points to says"
-    if said.moment_us > newest.moment_us:
+    if place in newest.reported:
+        return None if reported == newest.reported[place] else "it is not what the report that it points to says"
+    if reported.moment_us > newest.moment_us:
         return "no report of this moment stands behind it" if batch >= first_batch else None
     return "it is not the newest value of this channel"
 
@@ -159,7 +159,7 @@ class _Row(NamedTuple):
     fits: bool
 
 
-_ARRAYS = "observed_at, received_at, stored_at, flags, batch, leaf, value, decimals, validity, verdict"
+_ARRAYS = "observed_at, received_at, stored_at, flags, batch, leaf, value, decimals, validity, validation_result"
 _ROWS_SQL = f"""
 SELECT l.device, d.uuid, coalesce(s.channels, '') AS channels, coalesce((
     SELECT bool_and(n = length(s.channels) / {CHANNEL_BYTES}) FROM unnest(ARRAY[
@@ -174,9 +174,9 @@ SELECT coalesce(v.batch, 0), coalesce(v.leaf, %s), EXISTS (SELECT FROM batch b J
         WHERE b.batch = v.batch AND b.batch >= x.first_batch AND b.batch < x.after_batch),
     (extract(epoch FROM v.observed_at) * 1000000)::int8, (extract(epoch FROM v.received_at) * 1000000)::int8,
     (extract(epoch FROM v.stored_at) * 1000000)::int8, v.flags, nullif(v.value, 'NaN'), v.decimals, v.validity,
-    v.verdict, l.texts ->> v.i::text
+    v.validation_result, l.texts ->> v.i::text
 FROM latest_by_channel l CROSS JOIN LATERAL unnest(l.observed_at, l.received_at, l.stored_at, l.flags, l.batch, l.leaf,
-    l.value, l.decimals, l.validity, l.verdict) WITH ORDINALITY
-    AS v(observed_at, received_at, stored_at, flags, batch, leaf, value, decimals, validity, verdict, i)
+    l.value, l.decimals, l.validity, l.validation_result) WITH ORDINALITY
+    AS v(observed_at, received_at, stored_at, flags, batch, leaf, value, decimals, validity, validation_result, i)
 WHERE l.device = %s ORDER BY v.i
 """

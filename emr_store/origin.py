@@ -30,7 +30,7 @@ class Path(NamedTuple):
     leaf: int
 
 
-_POSITION = "(SELECT e.position FROM log_entry e WHERE e.seal = b.seal ORDER BY e.position LIMIT 1)"
+_POSITION = "(SELECT e.position FROM log_entry e WHERE e.seal = s.seal ORDER BY e.position LIMIT 1)"
 _NEWEST_SQL = f"""
 SELECT d.uuid AS device, d.claim, w.bed, l.observed_at, l.received_at, b.created_at, s.signed_at, l.stored_at,
     {_POSITION} AS position, b.lane, b.batch_no, b.batch_id, l.leaf
@@ -47,19 +47,24 @@ def newest_path(conn: psycopg.Connection) -> Path | None:
 
 _ORIGIN_SQL = f"""
 SELECT b.batch_no, encode(b.batch_id, 'hex'), b.edge::text, e.label, b.lane,
-    (extract(epoch FROM s.signed_at) * 1000)::int8, {_POSITION}
-FROM batch b JOIN seal s USING (seal) LEFT JOIN edge e ON e.edge = b.edge
-WHERE b.batch_id = %s
+    (extract(epoch FROM s.signed_at) * 1000)::int8, {_POSITION},
+    (SELECT count(*) FROM batch_validation v WHERE v.batch = b.batch)
+FROM batch b
+JOIN seal s ON s.seal = coalesce((SELECT max(v.seal) FROM batch_validation v WHERE v.batch = b.batch), b.seal)
+LEFT JOIN edge e ON e.edge = b.edge WHERE b.batch_id = %s
 """
 
 
 def origin(conn: psycopg.Connection, batch_id: bytes) -> dict[str, object] | None:
-    """Where a kept batch came from, for people; None where there is none."""
+    """Where a kept batch came from, for people; None where there is none.
+
+    When it was signed, and where in the log, are of its newest seal; `earlier_seals` are those before it.
+    """
     row = conn.execute(_ORIGIN_SQL.encode(), (batch_id,)).fetchone()
     if row is None:
         return None
-    number, ident, edge, label, lane, signed_ms, position = row
+    number, ident, edge, label, lane, signed_ms, position, earlier = row
     return {
         "batch_no": number, "batch_id": ident, "edge": f"{label or ''} {edge}".strip(), "lane": Lane(lane).name.lower(),
-        "signed_ms": signed_ms, "position": position,
+        "signed_ms": signed_ms, "position": position, "earlier_seals": earlier,
     }  # fmt: skip

@@ -30,7 +30,7 @@ class OutboxRow:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchOutcome:
     """What the edge of this batch is to be told."""
 
     header: Header
@@ -39,12 +39,12 @@ class Outcome:
     reason: str = ""
 
 
-def stored(batch: BlockBatch) -> Outcome:
+def stored(batch: BlockBatch) -> BatchOutcome:
     """That this batch is stored, now or from earlier."""
-    return Outcome(batch.header, batch.batch_id, ReceiptOutcome.STORED)
+    return BatchOutcome(batch.header, batch.batch_id, ReceiptOutcome.STORED)
 
 
-def put(conn: psycopg.Connection, outcomes: Sequence[Outcome]) -> None:
+def put(conn: psycopg.Connection, outcomes: Sequence[BatchOutcome]) -> None:
     """Have these told; inside the caller's transaction."""
     if outcomes:
         headers = [o.header for o in outcomes]

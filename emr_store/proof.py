@@ -13,9 +13,10 @@ from emr_store import alarm_proof, index_proof, log_proof, registry_proof, row_p
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
 from emr_store.connect import one_moment
 from emr_store.newest_channel_proof import NewestChannels
-from emr_store.rows import Lot
-from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Revalidate, Scope, Verification
-from evidence.act import Act
+from emr_store.rows import Chunk
+from emr_store.validation_proof import LaterValidations
+from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Remap, Revalidate, Scope, Verification
+from evidence.act import MAPPING_CHANGE, Act
 from evidence.verification import KeyRing, OutsideCheckpoint, Trust
 from schemas.nomenclature import NOMENCLATURE_HASH
 
@@ -31,7 +32,7 @@ NEVER_PROVED = (
 
 def verify(
     conn: psycopg.Connection, since: datetime | None = None, *, trust: Trust | None = None,
-    after: OutsideCheckpoint | None = None, revalidate: Revalidate | None = None,
+    after: OutsideCheckpoint | None = None, revalidate: Revalidate | None = None, remap: Remap | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> Verification:  # fmt: skip
     """Hold the record against its signed bytes, and against what was kept outside; all of it is of one moment.
@@ -45,7 +46,7 @@ def verify(
     3. Seals: each is signed, has its place in the log, and its root over the leaves of its batches.
     4. Batches: their edge signed them, they follow each other in their stream, their tree has the root that was signed,
        they and what validation found of them stand in their seal; every leaf of a seal has its batch.
-    5. Validation: computed again from the bytes.
+    5. Validation: computed again from the bytes; of a batch that acts had validated anew each one, by those acts.
     6. Rows: every column of every row that people read; rows that no report stands behind; waves, alarms, settings,
        lists of channels and their words; the platform's own alarms.
     7. Minutes: computed again from the rows.
@@ -59,19 +60,20 @@ def verify(
         # What is dropped now would be gone from every snapshot.
         tables = ("report", "report_minute", "batch_body", *index_proof.TABLES)
         conn.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE".encode())
-        _Run(conn, trust or Trust(), Scope(since, after), revalidate, on_progress, result).steps()
+        _Run(conn, trust or Trust(), Scope(since, after), revalidate, remap, on_progress, result).steps()
     return result
 
 
 class _Run:
     def __init__(
         self, conn: psycopg.Connection, trust: Trust, scope: Scope, revalidate: Revalidate | None,
-        on_progress: OnProgress, result: Verification,
+        remap: Remap | None, on_progress: OnProgress, result: Verification,
     ) -> None:  # fmt: skip
         self._conn = conn
         self._trust = trust
         self._scope = scope
         self._revalidate = revalidate
+        self._remap = remap
         self._on_progress = on_progress
         self._result = result
 
@@ -96,7 +98,7 @@ class _Run:
         seal_proof.check_seals(conn, first_seal, platform, result, self._on_progress)
 
         # 4 to 8.
-        self._batches_and_rows(edges, first_batch, first_seal)
+        self._batches_and_rows(edges, acts, first_batch, first_seal)
         alarm_proof.check_alarms(conn, summary_proof.begin_of(conn, first_batch), platform, result)
 
         # 9. Registry.
@@ -135,7 +137,7 @@ class _Run:
             named = {"origin": opened.checkpoint.origin, "size": opened.checkpoint.size}
             row = self._conn.execute(_FIRST_AFTER_SQL, named).fetchone()
         else:
-            row = self._conn.execute("SELECT min(batch) FROM batch WHERE stored_at >= %s", (since,)).fetchone()
+            row = self._conn.execute(_FIRST_SINCE_SQL, {"since": since}).fetchone()
         first: int = NUMBER_MAX if row is None or row[0] is None else row[0]
         before = self._conn.execute("SELECT min(batch), max(batch) FROM batch WHERE batch < %s", (first,))
         low, high = before.fetchone() or (None, None)
@@ -144,12 +146,12 @@ class _Run:
         self._result.not_proved.append(f"batches {low} to {high}: they were stored before, and were not looked at")
         return first
 
-    def _batches_and_rows(self, edges: KeyRing, first_batch: int, first_seal: int) -> None:
+    def _batches_and_rows(self, edges: KeyRing, acts: Sequence[Act], first_batch: int, first_seal: int) -> None:
         conn, result = self._conn, self._result
-        proof = BatchProof(conn, edges, result)
+        proof = BatchProof(conn, edges, LaterValidations(conn, acts, self._remap, result), result)
         numbers, taken = row_proof.Numbers(conn), row_proof.taken_by_retention(conn)
         newest, sums = summary_proof.NewestReports(conn), summary_proof.LedgerSums()
-        newest_channels, words = NewestChannels(conn), index_proof.ChannelWords()
+        newest_channels, words = NewestChannels(conn), index_proof.ChannelWordsProof()
         is_damaged = False
         for first, after in windows(conn, first_batch) if first_batch != NUMBER_MAX else ():
             # 4. Batches.
@@ -175,7 +177,7 @@ class _Run:
         seal_proof.check_accounted(conn, proof.places, proof.known, first_seal, result)
         index_proof.check_channel_sets(conn, result)
         words.check(conn, first_batch, result, is_damaged)
-        self._note_what_was_left_out()
+        self._note_what_was_left_out(acts)
 
         # 7. Minutes.
         self._on_progress("minutes", 0, None)
@@ -191,8 +193,14 @@ class _Run:
         else:
             result.not_proved.append("the ledger's ranges and sums: they are of all batches")
 
-    def _note_what_was_left_out(self) -> None:
+    def _note_what_was_left_out(self, acts: Sequence[Act]) -> None:
         counts, not_proved = self._result.counts, self._result.not_proved
+        mapping_acts = sum(act.kind == MAPPING_CHANGE for act in acts)
+        if mapping_acts:
+            not_proved.append(
+                f"that {mapping_acts} mapping acts were applied to all that they are about: what each was applied to"
+                " was checked"
+            )
         if counts["emptied"]:
             not_proved.append(f"the bytes of {counts['emptied']} batches, and rows over them: retention took the bytes")
         if counts["dropped"]:
@@ -214,16 +222,21 @@ def _keys_of(conn: psycopg.Connection, table: str) -> tuple[bytes, ...]:
     return tuple(bytes(row[0]) for row in conn.execute(f"SELECT public_der FROM {table}".encode()))
 
 
-def _taken(window: Window, taken: dict[str, list[tuple[int, int, int]]], chunk: Lot | None) -> np.ndarray:
+def _taken(window: Window, taken: dict[str, list[tuple[int, int, int]]], chunk: Chunk | None) -> np.ndarray:
     """Whether retention may have taken each report's row."""
     if chunk is None:
         return np.zeros(0, bool)
     return row_proof.may_be_gone(taken.get("report", ()), window.batch, chunk.observed_at_us)
 
 
+# The first batch that was stored, or validated anew, from a moment on.
+_FIRST_SINCE_SQL = """
+SELECT least((SELECT min(batch) FROM batch WHERE stored_at >= %(since)s),
+    (SELECT min(v.batch) FROM batch_validation v JOIN seal s USING (seal) WHERE s.stored_at >= %(since)s))
+"""
 # The first batch of the seals that came into the log after a checkpoint, or have not yet come.
 _FIRST_AFTER_SQL = """
-SELECT min(b.batch) FROM batch b JOIN (
+SELECT min(b.batch) FROM (SELECT batch, seal FROM batch UNION ALL SELECT batch, seal FROM batch_validation) AS b JOIN (
     SELECT e.seal FROM log_entry e JOIN log l USING (incarnation) WHERE e.seal IS NOT NULL
         AND (l.origin = %(origin)s AND e.position >= %(size)s
             OR l.log > (SELECT log FROM log WHERE origin = %(origin)s))

@@ -149,7 +149,7 @@ class Registry:
                 revocation = msgspec.convert(act.details, _Revocation)
                 self.revoked |= {bytes.fromhex(ident) for ident in revocation.keys}
             case "device.assign" | "device.move" | "device.release":
-                self._place(act, msgspec.convert(act.details, _Placement), at)
+                self._assign(act, msgspec.convert(act.details, _Placement), at)
             case "device.rename":
                 renaming = msgspec.convert(act.details, _Renaming)
                 _, registered = self.devices.get(renaming.device, (None, b""))
@@ -161,7 +161,7 @@ class Registry:
                 labelling = msgspec.convert(act.details, _Labelling)
                 self.channel_labels[labelling.device, labelling.channel] = labelling.label
 
-    def _place(self, act: Act, placement: _Placement, at: datetime) -> None:
+    def _assign(self, act: Act, placement: _Placement, at: datetime) -> None:
         device, since = placement.device, placement.since
         if device not in self.devices:
             self.devices[device] = (placement.name, act.act_id)
@@ -204,7 +204,7 @@ def check_registry(conn: psycopg.Connection, acts: Sequence[Act], result: Verifi
     registry = Registry.of(acts, result)
     _check_edges(conn, registry, result)
     _check_devices(conn, registry, result)
-    _check_places(conn, registry, result)
+    _check_assignments(conn, registry, result)
     _check_labels(conn, registry, result)
 
 
@@ -248,7 +248,7 @@ def _check_devices(conn: psycopg.Connection, registry: Registry, result: Verific
         result.add(f"device {device}", "it was registered by an act, and is gone")
 
 
-def _check_places(conn: psycopg.Connection, registry: Registry, result: Verification) -> None:
+def _check_assignments(conn: psycopg.Connection, registry: Registry, result: Verification) -> None:
     kept = {_Stay(*row)._replace(act_id=bytes(row[6])) for row in conn.execute(_STAYS_SQL)}
     result.counts["device_bed"] += len(kept)
     expected = {stay for stays in registry.stays.values() for stay in stays}

@@ -15,7 +15,9 @@ OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vital
 CLERK = "vitalwire_clerk"  # what people do on pages
 GROUPS = (OWNER, WRITER, RETENTION, READER, CLERK)
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
-UNCHANGEABLE = ("report", "batch", "batch_body", "seal", "act", "log_entry", "checkpoint", "alert_transition")
+UNCHANGEABLE = (
+    "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
+)  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = ("drop_rows", "drop_body")
 # What a clerk adds to, and changes nothing else: acts, and what they say.

@@ -19,7 +19,7 @@ from psycopg.pq import ExecStatus
 
 from emr_store.batch_proof import Window
 from emr_store.channel_index import channel_index
-from emr_store.rows import COPY_HEAD, Lot, report_rows
+from emr_store.rows import COPY_HEAD, Chunk, report_rows
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, Verification
 from schemas.adt import PERSON_CODE
 from schemas.filed_at import filed_at_us
@@ -33,7 +33,7 @@ _FIXED = struct.Struct(">h iq iq ii ii ih ih iq iq ii".replace(" ", ""))
 _LENGTH = struct.Struct(">i")
 _COLUMNS = (
     "observed_at", "received_at", "device", "channel_set", "kind", "flags", "sequence", "batch", "leaf",
-    "value", "decimals", "validity", "verdict", "channel_index", "texts",
+    "value", "decimals", "validity", "validation_result", "channel_index", "texts",
 )  # fmt: skip
 _VARIABLE = _COLUMNS[9:]
 _NULL_LENGTH = -1
@@ -45,7 +45,7 @@ _KEY = slice(2 + 12 + 12 + 8 + 8 + 6 + 6 + 12, _FIXED.size)
 _KEY_FIELDS = struct.Struct(">iqii")
 
 
-class Place(NamedTuple):
+class ReportKey(NamedTuple):
     """Which report a row says that it is of."""
 
     batch: int
@@ -64,10 +64,10 @@ def split_rows(stream: bytes) -> Iterator[bytes]:
         yield stream[start:at]
 
 
-def place_of(row: bytes) -> Place:
+def report_key_of(row: bytes) -> ReportKey:
     """Which report this row says that it is of."""
     _, batch, _, leaf = _KEY_FIELDS.unpack(row[_KEY])
-    return Place(batch, leaf)
+    return ReportKey(batch, leaf)
 
 
 class Numbers:
@@ -96,8 +96,8 @@ class Numbers:
         keys[:, :16] = np.ascontiguousarray(device).view(np.uint8).reshape(-1, 16)
         edges = np.frombuffer(b"".join(batch.header.edge for batch in window.batches), np.uint8).reshape(-1, 16)
         keys[:, 16:] = np.repeat(edges, window.counts, axis=0)
-        names, which = np.unique(keys.view("V32").ravel(), return_inverse=True)
-        return np.array([self._device.get(name.tobytes(), NO_NUMBER) for name in names], np.int64)[which]
+        device_keys, which = np.unique(keys.view("V32").ravel(), return_inverse=True)
+        return np.array([self._device.get(name.tobytes(), NO_NUMBER) for name in device_keys], np.int64)[which]
 
     def supersets(self, conn: psycopg.Connection, window: Window) -> Lists:
         """Of each report the superset that its row names; 0 where this has not all channels of the report, or none.
@@ -116,7 +116,7 @@ class Numbers:
         superset[window.table.report_of_record[index == 0]] = 0
         return Lists(superset, self._channels)
 
-    def list_unknown(self, chunk: Lot, taken: _Array) -> _Array:
+    def list_unknown(self, chunk: Chunk, taken: _Array) -> _Array:
         """bool, a report each: retention took its row, and with it whether it was stored under a superset."""
         unknown: _Array = taken & ~chunk.in_superset & np.isin(chunk.device, self._with_superset)
         return unknown
@@ -134,13 +134,13 @@ SELECT batch, leaf, channel_set FROM report WHERE batch >= %s AND batch < %s AND
 """
 
 
-def chunk_of(conn: psycopg.Connection, window: Window, numbers: Numbers) -> Lot:
+def chunk_of(conn: psycopg.Connection, window: Window, numbers: Numbers) -> Chunk:
     """The window as the writer has it."""
     table = window.table
-    flags, verdicts, values = window.results
+    flags, validation_results, values = window.results
     lists = numbers.supersets(conn, window)
-    return Lot(
-        table, flags, verdicts, values, device=numbers.devices(window), batch=window.batch, leaf=window.leaf,
+    return Chunk(
+        table, flags, validation_results, values, device=numbers.devices(window), batch=window.batch, leaf=window.leaf,
         observed_at_us=filed_at_us(table.observed_at_us, table.received_at_us), channel_set_of=numbers.channel_set,
         superset=lists.superset, superset_channels=lists.channels,
     )  # fmt: skip
@@ -175,7 +175,7 @@ def kept_rows(conn: psycopg.Connection, window: Window) -> Iterator[bytes]:
 
 
 def check_rows(
-    conn: psycopg.Connection, window: Window, chunk: Lot | None, taken: _Array, result: Verification
+    conn: psycopg.Connection, window: Window, chunk: Chunk | None, taken: _Array, result: Verification
 ) -> None:
     """Step 6: every report of the window has its row, and no row is without a report.
 
@@ -190,29 +190,29 @@ def check_rows(
         sealed = expected.pop(row[_KEY], None)
         if sealed == row or result.is_full:
             continue
-        where = words.where(place_of(row))
+        where = words.where(report_key_of(row))
         if sealed is not None:
             differ = differences(row, sealed)
             result.add(where, *(f"the row's {name} {_is(name)} not what was sealed" for name in differ))
             result.counts["erased"] += not differ and b'"erased"' in row
-        elif place_of(row).batch not in window.damaged:
+        elif report_key_of(row).batch not in window.damaged:
             result.add(where, "a row that no report stands behind")
     result.counts["report"] += count
     if expected and not result.is_full:
-        _missing(window, [place_of(row) for row in expected.values()], taken, words, result)
+        _missing(window, [report_key_of(row) for row in expected.values()], taken, words, result)
 
 
 def _is(name: str) -> str:
     return "are" if name.endswith("s") else "is"
 
 
-def _missing(window: Window, places: Sequence[Place], taken: _Array, words: _Words, result: Verification) -> None:
+def _missing(window: Window, keys: Sequence[ReportKey], taken: _Array, words: _Words, result: Verification) -> None:
     starts = dict(zip([b.row.batch for b in window.batches], np.cumsum([0, *window.counts]).tolist(), strict=False))
-    for place in places:
-        if taken[starts[place.batch] + place.leaf]:
+    for key in keys:
+        if taken[starts[key.batch] + key.leaf]:
             result.counts["dropped"] += 1
         else:
-            result.add(words.where(place), "its row is gone")
+            result.add(words.where(key), "its row is gone")
 
 
 class _Words:
@@ -221,8 +221,8 @@ class _Words:
     def __init__(self, window: Window) -> None:
         self._where = {batch.row.batch: batch.row.where for batch in window.batches}
 
-    def where(self, place: Place) -> str:
-        return f"{self._where.get(place.batch, f'batch {place.batch}')} leaf {place.leaf}"
+    def where(self, key: ReportKey) -> str:
+        return f"{self._where.get(key.batch, f'batch {key.batch}')} leaf {key.leaf}"
 
 
 def differences(kept: bytes, sealed: bytes) -> list[str]:
@@ -270,7 +270,7 @@ def _width(array: bytes | None) -> int:
 _DEFAULTS: dict[str, Callable[[int], Sequence[int]]] = {
     "decimals": lambda width: [128] * width,
     "validity": lambda width: [0] * width,
-    "verdict": lambda width: [0] * width,
+    "validation_result": lambda width: [0] * width,
     "channel_index": lambda width: range(1, width + 1),
 }
 

@@ -1,4 +1,4 @@
-"""Rows of `report`, `latest` and `waveform` as PostgreSQL's binary COPY, built by numpy for a whole lot at once.
+"""Rows of `report`, `latest` and `waveform` as PostgreSQL's binary COPY, built by numpy for a whole chunk at once.
 
 Reports with equally many channels, nulls at the same places and the same kept columns form a group, and a group's rows
 have one width: they are written as a byte matrix, column by column. Format: PostgreSQL documentation, COPY, "Binary
@@ -18,7 +18,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from emr_store.channel_index import channel_index
-from emr_store.equal_rows import alike, distinct
+from emr_store.equal_rows import distinct, group_equal
 from emr_store.texts import texts_json_of
 from schemas.batch import Table, samples_of
 from schemas.block import ReportFlag
@@ -37,8 +37,9 @@ _JSONB_VERSION = 1
 
 
 @dataclass(frozen=True)
-class Lot:
-    """All the reports of one transaction: the joined tables, their judgement, and the numbers that the store gave them.
+class Chunk:
+    """All the reports of one transaction: the joined tables, their validation, and the numbers that the store gave
+    them.
 
     `device`, `batch`, `leaf`, `observed_at_us` have one element a report; `channel_set_of` gives the id of a channel
     list (12 bytes a channel). `superset`, a report each, is the channel set that it is stored under where this is not
@@ -47,7 +48,7 @@ class Lot:
 
     table: Table
     flags: _Array
-    verdicts: _Array
+    validation_results: _Array
     values: _Array
     device: _Array
     batch: _Array
@@ -71,8 +72,8 @@ class Lot:
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:
-        """All reports, parted into those that are written alike."""
-        return tuple(groups(self.table, self.values, self.verdicts, self.validity, self.in_superset))
+        """All reports, grouped into those that are written alike."""
+        return tuple(groups(self.table, self.values, self.validation_results, self.validity, self.in_superset))
 
     @cached_property
     def channel_lists(self) -> ChannelLists:
@@ -147,21 +148,23 @@ class Group:
     nulls: _Array  # bool, a channel each
     decimals: bool
     validity: bool
-    verdict: bool
+    validation_result: bool
     channel_index: bool
 
     def without(self, left_out: _Array) -> Group:
-        """The same without those reports of the lot."""
+        """The same without those reports of the chunk."""
         stays = ~left_out[self.reports]
         return self if stays.all() else replace(self, reports=self.reports[stays], records=self.records[stays])
 
 
 def groups(
-    table: Table, values: _Array, verdicts: _Array, validity: _Array, in_superset: _Array
+    table: Table, values: _Array, validation_results: _Array, validity: _Array, in_superset: _Array
 ) -> Iterator[Group]:  # fmt: skip
     """Split all reports into groups."""
     nulls = np.isnan(values)
-    columns = [_any_of_report(table, has) for has in (nulls, table.exponent != 0, validity != 0, verdicts != 0)]
+    columns = [
+        _any_of_report(table, has) for has in (nulls, table.exponent != 0, validity != 0, validation_results != 0)
+    ]
     columns.append(in_superset)
     shape = np.zeros(len(table), np.uint8)  # a bit for each of these that a report has
     for bit, column in enumerate(columns):
@@ -189,7 +192,7 @@ def _by_nulls(nulls: _Array) -> Iterator[_Array]:
     """Indices of the reports with nulls at the same places, of a (reports, channels) table."""
     key = np.zeros((len(nulls), -(-nulls.shape[1] // 8) * 8), np.uint8)
     key[:, : nulls.shape[1]] = nulls
-    return alike(key)
+    return group_equal(key)
 
 
 class CopyRows:
@@ -245,46 +248,51 @@ class CopyRows:
         return out.view(np.uint8).reshape(self.count, out.itemsize)
 
 
-def _values(rows: CopyRows, lot: Lot, group: Group) -> None:
-    """value, decimals, validity, verdict: the columns that `report` and `latest` share."""
+def _values(rows: CopyRows, chunk: Chunk, group: Group) -> None:
+    """value, decimals, validity, validation result: the columns that `report` and `latest` share."""
     no_nulls = np.zeros(len(group.nulls), bool)
-    rows.array(lot.values[group.records], ">f8", _FLOAT8_OID, group.nulls)
+    rows.array(chunk.values[group.records], ">f8", _FLOAT8_OID, group.nulls)
     if group.decimals:
-        rows.octets((lot.table.exponent[group.records].astype(np.int16) + 128).astype(np.uint8))
+        rows.octets((chunk.table.exponent[group.records].astype(np.int16) + 128).astype(np.uint8))
     else:
         rows.null()
-    for kept, column in ((group.validity, lot.validity), (group.verdict, lot.verdicts)):
+    for kept, column in ((group.validity, chunk.validity), (group.validation_result, chunk.validation_results)):
         if kept:
             rows.array(column[group.records], ">i2", _INT2_OID, no_nulls)
         else:
             rows.null()
 
 
-def report_rows(lot: Lot) -> bytes:
-    """Binary COPY of all but the waveforms into `report`, columns in the table's order."""
+def report_rows(chunk: Chunk, reports: _Array | None = None) -> bytes:
+    """Binary COPY of these reports (None: all), but the waveforms, into `report`, columns in the table's order."""
     out: list[bytes] = [COPY_HEAD]
-    for whole in lot.groups:
-        group = whole.without(lot.table.kind == Kind.WAVEFORM)
+    left_out = chunk.table.kind == Kind.WAVEFORM
+    if reports is not None:
+        others = np.ones(len(chunk.table), bool)
+        others[reports] = False
+        left_out |= others
+    for whole in chunk.groups:
+        group = whole.without(left_out)
         i = group.reports
         if not len(i):
             continue
         rows = CopyRows(len(i), 15)
-        rows.instant(lot.observed_at_us[i])
-        rows.instant(lot.table.received_at_us[i])
-        rows.number(lot.device[i], ">i4")
-        rows.number(lot.channel_set[i], ">i4")
-        rows.number(lot.table.kind[i], ">i2")
-        rows.number(lot.flags[i], ">i2")
-        rows.number(lot.table.sequence[i], ">i8")
-        rows.number(lot.batch[i], ">i8")
-        rows.number(lot.leaf[i], ">i4")
-        _values(rows, lot, group)
+        rows.instant(chunk.observed_at_us[i])
+        rows.instant(chunk.table.received_at_us[i])
+        rows.number(chunk.device[i], ">i4")
+        rows.number(chunk.channel_set[i], ">i4")
+        rows.number(chunk.table.kind[i], ">i2")
+        rows.number(chunk.flags[i], ">i2")
+        rows.number(chunk.table.sequence[i], ">i8")
+        rows.number(chunk.batch[i], ">i8")
+        rows.number(chunk.leaf[i], ">i4")
+        _values(rows, chunk, group)
         if group.channel_index:
-            rows.array(lot.channel_index[group.records], ">i2", _INT2_OID, np.zeros(len(group.nulls), bool))
+            rows.array(chunk.channel_index[group.records], ">i2", _INT2_OID, np.zeros(len(group.nulls), bool))
         else:
             rows.null()
-        texted = lot.texted[i]
-        append_with_texts(out, rows, texted, texts_json_of(lot.table, i[texted]))
+        texted = chunk.texted[i]
+        append_with_texts(out, rows, texted, texts_json_of(chunk.table, i[texted]))
     out.append(COPY_END)
     return b"".join(out)
 
@@ -302,26 +310,26 @@ def append_with_texts(out: list[bytes], rows: CopyRows, texted: _Array, texts: S
         )  # fmt: skip
 
 
-def latest_rows(lot: Lot, reports: _Array, stored_at_us: int) -> bytes:
+def latest_rows(chunk: Chunk, reports: _Array, stored_at_us: int) -> bytes:
     """Binary COPY of these reports in the shape of `latest`."""
     out: list[bytes] = [COPY_HEAD]
-    others = np.ones(len(lot.table), bool)
+    others = np.ones(len(chunk.table), bool)
     others[reports] = False
-    for whole in lot.groups:
+    for whole in chunk.groups:
         group = whole.without(others)
         i = group.reports
         rows = CopyRows(len(i), 13)
-        rows.number(lot.device[i], ">i4")
-        rows.number(lot.channel_set[i], ">i4")
-        rows.instant(lot.observed_at_us[i])
-        rows.instant(lot.table.received_at_us[i])
+        rows.number(chunk.device[i], ">i4")
+        rows.number(chunk.channel_set[i], ">i4")
+        rows.instant(chunk.observed_at_us[i])
+        rows.instant(chunk.table.received_at_us[i])
         rows.number(stored_at_us - POSTGRES_EPOCH_US, ">i8")
-        rows.number(lot.flags[i], ">i2")
-        rows.number(lot.batch[i], ">i8")
-        rows.number(lot.leaf[i], ">i4")
-        _values(rows, lot, group)
-        worded = lot.worded[i]
-        append_with_texts(out, rows, worded, texts_json_of(lot.table, i[worded]))
+        rows.number(chunk.flags[i], ">i2")
+        rows.number(chunk.batch[i], ">i8")
+        rows.number(chunk.leaf[i], ">i4")
+        _values(rows, chunk, group)
+        worded = chunk.worded[i]
+        append_with_texts(out, rows, worded, texts_json_of(chunk.table, i[worded]))
     out.append(COPY_END)
     return b"".join(out)
 
@@ -334,20 +342,20 @@ def stretches(table: Table, reports: _Array) -> Iterator[tuple[int, int, Samples
                 yield report, index, samples_of(data)
 
 
-def waveform_rows(lot: Lot, reports: _Array) -> bytes:
+def waveform_rows(chunk: Chunk, reports: _Array) -> bytes:
     """Binary COPY of the stretches of samples in these reports into `waveform`."""
-    found = list(stretches(lot.table, reports))
+    found = list(stretches(chunk.table, reports))
     of = np.array([report for report, _, _ in found], np.int64)
     index = np.array([record for _, record, _ in found], np.int64)
-    records, samples = lot.table.record_start[of] + index, [s for _, _, s in found]
+    records, samples = chunk.table.record_start[of] + index, [s for _, _, s in found]
     rows = CopyRows(len(found), 11)
-    rows.number(lot.device[of], ">i4")
-    rows.instant(lot.observed_at_us[of])
-    rows.number(lot.table.code[records], ">i8")
-    rows.number(lot.batch[of], ">i8")
-    rows.number(lot.leaf[of], ">i4")
+    rows.number(chunk.device[of], ">i4")
+    rows.instant(chunk.observed_at_us[of])
+    rows.number(chunk.table.code[records], ">i8")
+    rows.number(chunk.batch[of], ">i8")
+    rows.number(chunk.leaf[of], ">i4")
     rows.number(index, ">i4")
-    rows.number(lot.table.channel[records], ">i8")
+    rows.number(chunk.table.channel[records], ">i8")
     rows.number([s.rate_numerator for s in samples], ">i8")
     rows.number([s.rate_denominator for s in samples], ">i8")
     rows.number([s.first_sample for s in samples], ">i8")
@@ -355,10 +363,10 @@ def waveform_rows(lot: Lot, reports: _Array) -> bytes:
     return COPY_HEAD + rows.matrix().tobytes() + COPY_END
 
 
-def touched_rows(lot: Lot) -> bytes:
+def touched_rows(chunk: Chunk) -> bytes:
     """Binary COPY into `minute_touched`: the minutes that these reports change, each with its devices."""
-    metric = np.flatnonzero(lot.table.kind == Kind.METRIC)
-    pairs = np.unique(lot.observed_at_us[metric] // MINUTE_US << 32 | lot.device[metric])
+    metric = np.flatnonzero(chunk.table.kind == Kind.METRIC)
+    pairs = np.unique(chunk.observed_at_us[metric] // MINUTE_US << 32 | chunk.device[metric])
     minutes, first = np.unique(pairs >> 32, return_index=True)
     out: list[bytes] = [COPY_HEAD]
     for minute, devices in zip(minutes, np.split(pairs & 0xFFFFFFFF, first[1:]), strict=False):
@@ -370,17 +378,17 @@ def touched_rows(lot: Lot) -> bytes:
     return b"".join(out)
 
 
-def sequence_rows(lot: Lot, spool: _Array) -> bytes:
+def sequence_rows(chunk: Chunk, spool: _Array) -> bytes:
     """Binary COPY into `sequence_noted`: how far each device has counted in each spool (V16, a report each)."""
-    names, of = np.unique(spool, return_inverse=True)
-    pairs, which, counts = np.unique(of << 32 | lot.device, return_inverse=True, return_counts=True)
+    spools, of = np.unique(spool, return_inverse=True)
+    pairs, which, counts = np.unique(of << 32 | chunk.device, return_inverse=True, return_counts=True)
     last = np.zeros(len(pairs), np.int64)
-    np.maximum.at(last, which, lot.table.sequence.astype(np.int64))
+    np.maximum.at(last, which, chunk.table.sequence.astype(np.int64))
     out: list[bytes] = [COPY_HEAD]
-    for i in range(len(names)):
+    for i in range(len(spools)):
         mine = pairs >> 32 == i
         row, no_nulls = CopyRows(1, 4), np.zeros(np.count_nonzero(mine), bool)
-        row.octets(names[i : i + 1].view(np.uint8).reshape(1, 16))
+        row.octets(spools[i : i + 1].view(np.uint8).reshape(1, 16))
         row.array((pairs[mine] & 0xFFFFFFFF)[None], ">i4", _INT4_OID, no_nulls)
         row.array(last[mine][None], ">i8", _INT8_OID, no_nulls)
         row.array(counts[mine][None], ">i8", _INT8_OID, no_nulls)
@@ -389,20 +397,20 @@ def sequence_rows(lot: Lot, spool: _Array) -> bytes:
     return b"".join(out)
 
 
-def chartable(lot: Lot) -> _Array:
+def shown_in_latest(chunk: Chunk) -> _Array:
     """Indices of the reports that `latest` may show: measurements whose moment is believed."""
-    believed = ((lot.flags & ReportFlag.FUTURE) == 0) & (lot.observed_at_us == lot.table.observed_at_us)
-    return np.flatnonzero((lot.table.kind == Kind.METRIC) & believed & (lot.table.record_count > 0))
+    believed = ((chunk.flags & ReportFlag.FUTURE) == 0) & (chunk.observed_at_us == chunk.table.observed_at_us)
+    return np.flatnonzero((chunk.table.kind == Kind.METRIC) & believed & (chunk.table.record_count > 0))
 
 
-def newest(lot: Lot, reports: _Array, stored_at_us: int) -> _Array:
+def newest(chunk: Chunk, reports: _Array, stored_at_us: int) -> _Array:
     """Of these reports the newest for each device and channel list: what can move `latest` forward.
 
     Nothing is newer than the moment at which it is stored: what an edge says whose clock is ahead does not hold its
     place against what comes later.
     """
-    ids, device = lot.channel_set[reports], lot.device[reports]
-    moment = np.minimum(lot.observed_at_us[reports], stored_at_us)
+    ids, device = chunk.channel_set[reports], chunk.device[reports]
+    moment = np.minimum(chunk.observed_at_us[reports], stored_at_us)
     order = np.lexsort((moment, ids, device))
     ordered = np.stack([device[order], ids[order]])
     last = np.flatnonzero(np.append((np.diff(ordered) != 0).any(axis=0), True)) if len(order) else order
@@ -417,20 +425,29 @@ def prepare(conn: psycopg.Connection) -> None:
     conn.execute("CREATE TEMPORARY TABLE latest_in (LIKE latest) ON COMMIT DELETE ROWS")
 
 
-def put(conn: psycopg.Connection, lot: Lot) -> None:
+def put(conn: psycopg.Connection, chunk: Chunk) -> None:
     """Store all that is an index over these reports; inside the caller's transaction."""
-    copy(conn, "report", report_rows(lot))
-    waveform = lot.table.kind == Kind.WAVEFORM
+    copy(conn, "report", report_rows(chunk))
+    waveform = chunk.table.kind == Kind.WAVEFORM
     if waveform.any():
-        copy(conn, "waveform", waveform_rows(lot, np.flatnonzero(waveform)))
-    exact = chartable(lot)
-    exact = exact[~lot.in_superset[exact]]
+        copy(conn, "waveform", waveform_rows(chunk, np.flatnonzero(waveform)))
+    exact = shown_in_latest(chunk)
+    exact = exact[~chunk.in_superset[exact]]
     if len(exact):
-        stored_at_us = transaction_at_us(conn)
-        forward = newest(lot, exact, stored_at_us)
-        copy(conn, "latest_in", latest_rows(lot, forward, stored_at_us))
-        conn.execute(_LATEST_SQL)
-    copy(conn, "minute_touched", touched_rows(lot))
+        put_latest(conn, chunk, exact, transaction_at_us(conn))
+    copy(conn, "minute_touched", touched_rows(chunk))
+
+
+def put_latest(conn: psycopg.Connection, chunk: Chunk, reports: _Array, stored_at_us: int) -> None:
+    """Move `latest` forward by these reports (`shown_in_latest`), whose batches were stored at that moment; once a
+    transaction, or with `clear_latest` between."""
+    copy(conn, "latest_in", latest_rows(chunk, newest(chunk, reports, stored_at_us), stored_at_us))
+    conn.execute(_LATEST_SQL)
+
+
+def clear_latest(conn: psycopg.Connection) -> None:
+    """Forget what `put_latest` was given in this transaction."""
+    conn.execute("DELETE FROM latest_in")
 
 
 def transaction_at_us(conn: psycopg.Connection) -> int:
@@ -451,6 +468,7 @@ INSERT INTO latest AS l SELECT * FROM latest_in ORDER BY device, channel_set
 ON CONFLICT (device, channel_set) DO UPDATE SET
     observed_at = excluded.observed_at, received_at = excluded.received_at, stored_at = excluded.stored_at,
     flags = excluded.flags, batch = excluded.batch, leaf = excluded.leaf, value = excluded.value,
-    decimals = excluded.decimals, validity = excluded.validity, verdict = excluded.verdict, texts = excluded.texts
+    decimals = excluded.decimals, validity = excluded.validity, validation_result = excluded.validation_result,
+    texts = excluded.texts
 WHERE least(excluded.observed_at, excluded.stored_at) >= least(l.observed_at, l.stored_at)
 """

@@ -12,7 +12,7 @@ from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Verificat
 from evidence.block_seal import read_seal, validation_leaf
 from evidence.tree import leaf_hash
 from evidence.verification import KeyRing, check_seal
-from schemas.block import ReportFlag
+from schemas.block import CONTEXT_FLAGS, ReportFlag
 from schemas.errors import LayoutError
 
 _FETCH = 2000
@@ -119,8 +119,7 @@ def _check_entries(conn: psycopg.Connection, first_seal: int, result: Verificati
         result.add(f"seal {seal}", "it waits for its place in the log, and is gone")
 
 
-# What a batch's flags say of when it came, not of what it holds: each is on all reports of a batch, or on none.
-CONTEXT_MASK = np.uint16(ReportFlag.GAP | ReportFlag.EXPIRED_KEY)
+CONTEXT_MASK = np.uint16(CONTEXT_FLAGS)
 _OTHER_CONTEXTS = [
     np.uint16(gap | expired) for gap in (0, ReportFlag.GAP) for expired in (0, ReportFlag.EXPIRED_KEY) if gap | expired
 ]
@@ -158,7 +157,8 @@ def check_accounted(
     places.close(NUMBER_MAX)
     without = conn.execute(
         "SELECT seal, octet_length(leaves) FROM seal s WHERE seal >= %(first)s"
-        " AND NOT EXISTS (SELECT FROM batch b WHERE b.seal = s.seal AND b.seal >= %(first)s)",
+        " AND NOT EXISTS (SELECT FROM batch b WHERE b.seal = s.seal AND b.seal >= %(first)s)"
+        " AND NOT EXISTS (SELECT FROM batch_validation v WHERE v.seal = s.seal AND v.seal >= %(first)s)",
         {"first": first_seal},
     )
     open_places = {seal: set(range(size // _HASH_BYTES)) for seal, size in without.fetchall()} | places.open
@@ -169,13 +169,13 @@ def check_accounted(
             "SELECT seal, leaves FROM seal WHERE seal = ANY(%s) ORDER BY seal", (numbers[at : at + _FETCH],)
         ).fetchall()
         for number, joined in rows:
-            leaves, wanted = bytes(joined), sorted(open_places[number])
-            unknown = known.unknown([leaves[p * _HASH_BYTES : (p + 1) * _HASH_BYTES] for p in wanted])
-            result.counts["duplicates"] += len(wanted) - len(unknown)
+            leaves, asked = bytes(joined), sorted(open_places[number])
+            unknown = known.unknown([leaves[p * _HASH_BYTES : (p + 1) * _HASH_BYTES] for p in asked])
+            result.counts["duplicates"] += len(asked) - len(unknown)
             if unknown and (first_seal != NUMBER_MIN or len(places.nomenclatures) > 1):
                 unresolved += len(unknown)
             elif unknown:
-                named = ", ".join(str(wanted[index] + 1) for index in unknown[:5])
+                named = ", ".join(str(asked[index] + 1) for index in unknown[:5])
                 total = len(leaves) // _HASH_BYTES
                 what = f"of the {total} batches that it was signed over {len(unknown)} are gone (place {named})"
                 result.add(f"seal {number}", what)

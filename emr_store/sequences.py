@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from emr_store import rows
 
 
-def note(conn: psycopg.Connection, lot: rows.Lot, spool: NDArray[Any]) -> None:
+def note(conn: psycopg.Connection, chunk: rows.Chunk, spool: NDArray[Any]) -> None:
     """Note how far the devices of these reports have counted in their spools (V16, a report each)."""
-    rows.copy(conn, "sequence_noted", rows.sequence_rows(lot, spool))
+    rows.copy(conn, "sequence_noted", rows.sequence_rows(chunk, spool))
 
 
 async def fold(conn: psycopg.AsyncConnection) -> None:

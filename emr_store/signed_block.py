@@ -29,7 +29,7 @@ class SignedBlock:
 
     @cached_property
     def validations(self) -> tuple[bytes, ...]:
-        """Flags, verdicts and values of each batch, as its leaf has them."""
+        """Flags, validation results and values of each batch, as its leaf has them."""
         return tuple(self.block.validations([(h.report_count, h.record_count) for h in self.headers]))
 
     @cached_property
@@ -79,7 +79,7 @@ class BlockBatch:
 
     @property
     def batch_id(self) -> bytes:
-        """Its name beyond this house."""
+        """Its name beyond this hospital."""
         return self.signed.batch_ids[self.index]
 
     @property

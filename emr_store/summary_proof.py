@@ -15,10 +15,10 @@ from psycopg.rows import class_row
 
 from emr_store.batch_proof import Window
 from emr_store.row_proof import NO_NUMBER
-from emr_store.rows import Lot, chartable
+from emr_store.rows import Chunk, shown_in_latest
 from emr_store.verification import NUMBER_MIN, Verification
 from evidence.verification import stream_words
-from schemas.block import Verdict, verdict_class_counts
+from schemas.block import ValidationResult, result_class_counts
 
 _Pair = tuple[int, int]  # device, channel set
 
@@ -39,7 +39,7 @@ class NewestReports:
         self._shown: set[tuple[int, int]] = set(conn.execute("SELECT batch, leaf FROM latest"))
         self._may_be_shown: set[tuple[int, int]] = set()
 
-    def add(self, chunk: Lot, stored_at_us: NDArray[np.int64], unknown: NDArray[np.bool_]) -> None:
+    def add(self, chunk: Chunk, stored_at_us: NDArray[np.int64], unknown: NDArray[np.bool_]) -> None:
         """The reports of a window; `stored_at_us`, a report each, of its batch.
 
         `unknown`, a report each: nobody can say whether it was stored under its exact list.
@@ -48,7 +48,7 @@ class NewestReports:
         self._may_be_shown |= self._shown.intersection(places)
         # Rows of an unknown device or list of channels are findings of their own.
         is_known = (chunk.device != NO_NUMBER) & (chunk.channel_set != NO_NUMBER)
-        reports = chartable(chunk)
+        reports = shown_in_latest(chunk)
         reports = reports[is_known[reports] & ~chunk.in_superset[reports] & ~unknown[reports]]
         if not len(reports):
             return
@@ -116,8 +116,8 @@ class _LatestRow(NamedTuple):
 _LATEST_SQL = """
 SELECT l.device, d.uuid, l.channel_set, (extract(epoch FROM least(l.observed_at, b.stored_at)) * 1000000)::int8
         AS moment_us, l.batch, l.leaf, r.batch IS NOT NULL AS is_there,
-    (l.received_at, l.stored_at, l.flags, l.value, l.decimals, l.validity, l.verdict)
-        IS NOT DISTINCT FROM (r.received_at, b.stored_at, r.flags, r.value, r.decimals, r.validity, r.verdict)
+    (l.received_at, l.stored_at, l.flags, l.value, l.decimals, l.validity, l.validation_result)
+        IS NOT DISTINCT FROM (r.received_at, b.stored_at, r.flags, r.value, r.decimals, r.validity, r.validation_result)
         AS is_same,
     l.texts IS NOT NULL AS has_texts, l.texts IS NULL OR l.texts IS NOT DISTINCT FROM r.texts AS texts_same,
     EXISTS (SELECT FROM dropped_body x WHERE x.lane = b.lane AND b.batch >= x.first_batch
@@ -185,7 +185,7 @@ def _minutes_sql(width: int) -> str:
     """
 
     def columns(cell: str) -> str:
-        accepted = "FILTER (WHERE coalesce(r.verdict[{i}], 0) = 0)"
+        accepted = "FILTER (WHERE coalesce(r.validation_result[{i}], 0) = 0)"
         cells = (cell.format(v=f"r.value[{i}]", f=accepted.format(i=i)) for i in range(1, width + 1))
         return f"ARRAY[{', '.join(cells)}]"
 
@@ -198,10 +198,11 @@ ordered AS (
         CASE WHEN channel_index IS NULL THEN value ELSE (
             SELECT array_agg(value[array_position(channel_index, i::int2)] ORDER BY i)
             FROM generate_series(1, {width}) AS i) END AS value,
-        CASE WHEN channel_index IS NULL THEN verdict ELSE (
+        CASE WHEN channel_index IS NULL THEN validation_result ELSE (
             SELECT array_agg(CASE WHEN i = ANY(channel_index)
-                THEN coalesce(verdict[array_position(channel_index, i::int2)], 0)
-                ELSE {int(Verdict.NOT_A_VALUE)} END ORDER BY i) FROM generate_series(1, {width}) AS i) END AS verdict
+                THEN coalesce(validation_result[array_position(channel_index, i::int2)], 0)
+                ELSE {int(ValidationResult.NOT_A_VALUE)} END ORDER BY i) FROM generate_series(1,
+                {width}) AS i) END AS validation_result
     FROM report JOIN channel_set s USING (channel_set)
     WHERE kind = 1 AND observed_at >= %(first)s AND observed_at < %(after)s AND cardinality(s.code) = {width}
         AND (device, date_trunc('minute', observed_at)) NOT IN (SELECT device, minute FROM waiting)
@@ -263,7 +264,7 @@ class LedgerSums:
             header = batch.header
             kept = self._kept[header.spool, int(header.lane), header.edge]
             kept.counts[0] += header.report_count
-            kept.counts[1:] += verdict_class_counts(batch.results[1])
+            kept.counts[1:] += result_class_counts(batch.results[1])
 
     def check(self, conn: psycopg.Connection, result: Verification) -> None:
         """Step 9, the ledger: its ranges are those of the batches, and its sums what their values come to."""
@@ -273,9 +274,9 @@ class LedgerSums:
             if not row.is_same:
                 result.add(where, f"it says that {row.ledger} are kept, and the batches kept are {row.batches}")
             sums = self._kept.pop((row.spool.bytes, row.lane, row.edge.bytes), _Kept()).counts.tolist()
-            said = [row.reports, row.accepted, row.missing, row.unmapped, row.doubtful]
-            if not row.is_emptied and said != sums:
-                names = [name for name, a, b in zip(_SUMS, said, sums, strict=True) if a != b]
+            stored = [row.reports, row.accepted, row.missing, row.unmapped, row.doubtful]
+            if not row.is_emptied and stored != sums:
+                names = [name for name, a, b in zip(_SUMS, stored, sums, strict=True) if a != b]
                 result.add(where, f"its sums of {', '.join(names)} are not those of its batches")
 
 

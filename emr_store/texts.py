@@ -91,7 +91,7 @@ _NUMBERS_REMEMBERED = 64
 _remembered_texts = lru_cache(4096)(_worded)
 
 
-class _Said(msgspec.Struct):
+class _ReportedText(msgspec.Struct):
     """What `texts_json` says of a record, or of the whole report."""
 
     record: int = -1
@@ -103,10 +103,10 @@ class _Said(msgspec.Struct):
 def words_of(texts: bytes | str) -> dict[int, str]:
     """The words by record, of what `texts_json` made: a text, the bytes of one, or the number of an enumeration."""
     words = {}
-    for said in msgspec.json.decode(texts, type=list[_Said]):
-        found = next((w for w in (said.text, said.bytes, said.value) if w is not None), None)
-        if said.record >= 0 and found is not None:
-            words[said.record] = str(found)
+    for reported in msgspec.json.decode(texts, type=list[_ReportedText]):
+        found = next((w for w in (reported.text, reported.bytes, reported.value) if w is not None), None)
+        if reported.record >= 0 and found is not None:
+            words[reported.record] = str(found)
     return words
 
 

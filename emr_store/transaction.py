@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from emr_store import batches, dead_letters, device_state, latest_by_channel, outbox, rows, sequences
+from emr_store import batches, dead_letters, device_state, outbox, rows, sequences
 from emr_store.channel_sets import ChannelSets
 from emr_store.devices import Devices, note_events
+from emr_store.latest_by_channel import LatestByChannel
 from emr_store.ledger import Ledger
 from emr_store.partitions import Partitions
 from emr_store.signed_block import BlockBatch, SignedBlock, batches_of
@@ -42,6 +43,7 @@ class Writer:
         self._devices = Devices(conn)
         self._channel_sets = ChannelSets(conn)
         self._supersets = Supersets(conn, self._channel_sets)
+        self._latest_by_channel = LatestByChannel(conn)
         self._partitions: Partitions | None = None
 
     def close(self) -> None:
@@ -54,7 +56,7 @@ class Writer:
             self._partitions = Partitions.of(self._conn)
             self._conn.execute("SET synchronous_commit = on")
             rows.prepare(self._conn)
-            latest_by_channel.prepare(self._conn)
+            self._latest_by_channel.prepare()
         try:
             with self._conn.transaction():
                 written = self._transaction(batches_of(blocks), letters, self._partitions)
@@ -62,6 +64,7 @@ class Writer:
             self._devices.rolled_back()
             self._channel_sets.rolled_back()
             self._supersets.rolled_back()
+            self._latest_by_channel.rolled_back()
             raise
         self._devices.committed()
         self._channel_sets.committed()
@@ -89,15 +92,15 @@ class Writer:
     def _store_new(self, new: Sequence[BlockBatch], ledger: Ledger, partitions: Partitions, written: Written) -> None:
         numbered = batches.number(self._conn, new)
         partitions.ensure_bodies(self._conn, [(int(each.batch.header.lane), each.number) for each in numbered])
-        lot = batches.joined(numbered, self._devices, self._channel_sets)
-        lot = self._supersets.assign(lot)
-        partitions.ensure(self._conn, lot.observed_at_us)
-        rows.put(self._conn, lot)
-        latest_by_channel.put(self._conn, lot)
-        sequences.note(self._conn, lot, batches.of_reports(numbered, [batch.header.spool for batch in new]))
-        device_state.write(self._conn, lot)
-        note_events(self._conn, lot, batches.of_reports(numbered, [batch.header.edge for batch in new]))
+        chunk = batches.joined(numbered, self._devices, self._channel_sets)
+        chunk = self._supersets.assign(chunk)
+        partitions.ensure(self._conn, chunk.observed_at_us)
+        rows.put(self._conn, chunk)
+        self._latest_by_channel.put(chunk)
+        sequences.note(self._conn, chunk, batches.of_reports(numbered, [batch.header.spool for batch in new]))
+        device_state.write(self._conn, chunk)
+        note_events(self._conn, chunk, batches.of_reports(numbered, [batch.header.edge for batch in new]))
         batches.put(self._conn, numbered)
         for batch in new:
-            ledger.count_stored(batch.header, batch.signed.block.verdicts[batch.records])
-        written.reports, written.values, written.batches = len(lot.table), len(lot.verdicts), len(new)
+            ledger.count_stored(batch.header, batch.signed.block.validation_results[batch.records])
+        written.reports, written.values, written.batches = len(chunk.table), len(chunk.validation_results), len(new)

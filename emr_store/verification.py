@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -16,8 +16,11 @@ from schemas.batch import Table
 FINDINGS_MAX = 1000  # a store that is wrong everywhere is wrong enough
 NUMBER_MIN, NUMBER_MAX = -(2**63), 2**63 - 1
 
-# Flags, verdicts and values of a table of reports, as this program validates them now.
+# Flags, validation results and values of a table of reports, as this program validates them now.
 Revalidate = Callable[[Table], tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]
+# A table of reports as mapping acts (their canonical JSON, the oldest first) have it read: other codes, units, numbers.
+# Raises LayoutError for an act that says no mapping.
+Remap = Callable[[Table, Sequence[bytes]], Table]
 # What is being looked at, how much of it is done, and of how much; None: nobody knows yet.
 OnProgress = Callable[[str, int, int | None], None]
 

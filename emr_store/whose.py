@@ -10,8 +10,9 @@ from uuid import UUID
 import msgspec
 import psycopg
 
+from clinical.association import Association
 from clinical.attribution import Attribution, Basis, State, Whose, attribute, unattended_items
-from clinical.device import Association, Device, DeviceBed, PidMute
+from clinical.device import Device, DeviceBed, PidMute
 from clinical.differences import differences
 from clinical.encounter import Stay
 from clinical.identity import Links, PidTrust

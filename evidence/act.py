@@ -29,6 +29,7 @@ ACT_MAGIC = b"VWACT\x00\x00\x01"
 LEAF_BYTES_MAX = 0xFFFF  # an entry of C2SP `tlog-tiles` has a length of two bytes
 ACT_BYTES_MAX = LEAF_BYTES_MAX - statement.size(0)
 LOG_BEGIN = "log.begin"
+MAPPING_CHANGE = "mapping.change"
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,8 +89,8 @@ def _canonical(act: Act) -> bytes:
 
 def read_act(message: bytes) -> tuple[Act, Statement]:
     """A signed act, its form checked; whether a key signed it is `Statement.is_signed_by`. Raises LayoutError."""
-    told = statement.decode(message, ACT_MAGIC)
-    return parse_act(told.body), told
+    signed_statement = statement.decode(message, ACT_MAGIC)
+    return parse_act(signed_statement.body), signed_statement
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from schemas.transition import OpenSet, Transition
 
 TRANSITION_MAGIC = b"VWALARM\x01"
 OPEN_SET_MAGIC = b"VWOPEN\x00\x01"
-_Told = TypeVar("_Told", Transition, OpenSet)
+_Content = TypeVar("_Content", Transition, OpenSet)
 
 
 class SignedTransition(NamedTuple):
@@ -42,11 +42,11 @@ def read_open_set(message: bytes, public_der: bytes) -> OpenSet:
     return _read(message, OPEN_SET_MAGIC, public_der, OpenSet)
 
 
-def _read(message: bytes, magic: bytes, public_der: bytes, kind: type[_Told]) -> _Told:
-    told = statement.decode(message, magic)
-    if not told.is_signed_by(public_der):
+def _read(message: bytes, magic: bytes, public_der: bytes, kind: type[_Content]) -> _Content:
+    signed_statement = statement.decode(message, magic)
+    if not signed_statement.is_signed_by(public_der):
         raise LayoutError("signature", kind.__name__)
     try:
-        return msgspec.json.decode(told.body, type=kind)
+        return msgspec.json.decode(signed_statement.body, type=kind)
     except msgspec.MsgspecError as error:
         raise LayoutError("json", f"{kind.__name__}: {error}") from None

@@ -6,7 +6,7 @@
     8      signed_at, microseconds
     32     root of a tree (RFC 9162) over the batches: `validation_leaf` of each, in their order
     32     hash of the nomenclature
-    32     `travel_hash`: what travels beside the batches
+    32     `travel_hash`: what travels beside the batches; zeros where an act is named: nothing travelled
     32     id of the act that made stored batches be validated again; zeros: none, they had just come
 
 One batch's leaf and its path show what was said of its values, without the rest of the block. The travel hash is for
@@ -31,6 +31,7 @@ SEAL_MAGIC = b"VWSEAL\x00\x02"
 _BODY = struct.Struct("<I4xq32s32s32s32s")
 SEAL_BYTES = statement.size(_BODY.size)
 NO_ACT = bytes(32)
+NO_TRAVEL = bytes(32)
 _TRAVEL_TAG = b"VWTRAVEL"
 
 
@@ -54,7 +55,8 @@ class BlockSeal:
 
 
 def validation_leaf(batch_id: bytes, validation: bytes) -> bytes:
-    """The leaf hash of a batch: H(0x00 || batch id || its flags, verdicts and values (`Block.validations`))."""
+    """The leaf hash of a batch: H(0x00 || batch id || its flags, validation results and values
+    (`Block.validations`))."""
     return leaf_hash(batch_id + validation)
 
 
@@ -77,7 +79,7 @@ def travel_hash(block: Block) -> bytes:
 
 def read_seal(message: bytes) -> tuple[BlockSeal, Statement]:
     """A seal, its form checked; whether a key signed it is `Statement.is_signed_by`. Raises LayoutError."""
-    told = statement.decode(message, SEAL_MAGIC)
-    if len(told.body) != _BODY.size or told.body[4:8] != bytes(4):
+    signed_statement = statement.decode(message, SEAL_MAGIC)
+    if len(signed_statement.body) != _BODY.size or signed_statement.body[4:8] != bytes(4):
         raise LayoutError("size", "seal")
-    return BlockSeal(*_BODY.unpack(told.body)), told
+    return BlockSeal(*_BODY.unpack(signed_statement.body)), signed_statement

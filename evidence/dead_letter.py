@@ -1,4 +1,4 @@
-"""A message that could not be validated, travelling on to the table `dead` as bytes, signed by the platform.
+"""A message that could not be validated, travelling on to the table `dead_letter` as bytes, signed by the platform.
 
     bytes  field (little-endian), before the signature
     1      outcome that its edge is told, 0: none (an unknown edge, a bad signature)
@@ -51,12 +51,16 @@ def is_dead_letter(message: bytes) -> bool:
 
 def read_dead_letter(message: bytes, public_der: bytes) -> DeadLetter:
     """A dead letter that this key signed; raises LayoutError for anything else."""
-    told = statement.decode(message[:_HEAD_BYTES], DEAD_LETTER_MAGIC)
-    if len(told.body) != _BODY.size or told.body[0] not in _OUTCOMES or told.body[1:8] != bytes(7):
+    signed_statement = statement.decode(message[:_HEAD_BYTES], DEAD_LETTER_MAGIC)
+    if (
+        len(signed_statement.body) != _BODY.size
+        or signed_statement.body[0] not in _OUTCOMES
+        or signed_statement.body[1:8] != bytes(7)
+    ):
         raise LayoutError("unknown-enum", "dead letter")
-    if not told.is_signed_by(public_der):
+    if not signed_statement.is_signed_by(public_der):
         raise LayoutError("signature", "dead letter")
-    outcome, reason, topic, digest = _BODY.unpack(told.body)
+    outcome, reason, topic, digest = _BODY.unpack(signed_statement.body)
     content = message[_HEAD_BYTES:]
     if sha256(content).digest() != digest:
         raise LayoutError("body-hash", "dead letter")

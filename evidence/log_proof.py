@@ -7,7 +7,7 @@ checkpoint, all of which other tools check as well. What they need besides, the 
     entry   the leaf's data, base64: a signed act, or a signed seal
     batch   of a seal that was asked for by one of its batches, else null:
             sealed      the batch as its edge signed it, base64
-            validation  its flags, verdicts and values, as its leaf in the seal has them, base64
+            validation  its flags, validation results and values, as its leaf in the seal has them, base64
             place       of that leaf, from 0
             path        from that leaf to the seal's root, base64 each, the leaf's sibling first
 """
@@ -129,21 +129,21 @@ def check_proof(proof: LogProof, platform_keys: KeyRing, edge_keys: KeyRing) -> 
     if not is_included:
         result.findings.append(f"the entry is not number {proof.index} of the log that the checkpoint is over")
     if proof.entry[:MAGIC_BYTES] == ACT_MAGIC:
-        result.act, told = read_act(proof.entry)
+        result.act, signed_statement = read_act(proof.entry)
     elif proof.entry[:MAGIC_BYTES] == SEAL_MAGIC:
-        result.seal, told = read_seal(proof.entry)
+        result.seal, signed_statement = read_seal(proof.entry)
     else:
         raise LayoutError("magic", "the entry is neither an act nor a seal")
-    if not _signed_by_one(told, platform_keys):
+    if not _signed_by_one(signed_statement, platform_keys):
         result.findings.append("the platform's key did not sign the entry")
     if proof.batch is not None:
         _check_batch(proof.batch, edge_keys, result)
     return result
 
 
-def _signed_by_one(told: Statement, keys: KeyRing) -> bool:
-    public_der = keys.get(told.key_id)
-    return public_der is not None and told.is_signed_by(public_der)
+def _signed_by_one(signed_statement: Statement, keys: KeyRing) -> bool:
+    public_der = keys.get(signed_statement.key_id)
+    return public_der is not None and signed_statement.is_signed_by(public_der)
 
 
 def _check_batch(batch: ProvedBatch, edge_keys: KeyRing, result: ProofResult) -> None:

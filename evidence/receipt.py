@@ -79,19 +79,21 @@ class Receipt:
 
 def read_receipt(message: bytes, public_der: bytes) -> Receipt:
     """A receipt that this key signed; raises LayoutError for anything else."""
-    told = statement.decode(message, RECEIPT_MAGIC)
-    if len(told.body) < _HEAD.size:
+    signed_statement = statement.decode(message, RECEIPT_MAGIC)
+    if len(signed_statement.body) < _HEAD.size:
         raise LayoutError("size", "receipt")
-    outcome, lane, count, checkpoint_bytes, edge, spool, incarnation, at_us, reason = _HEAD.unpack_from(told.body)
-    if outcome not in {int(o) for o in ReceiptOutcome} or lane not in _LANES or told.body[6:8] != bytes(2):
+    outcome, lane, count, checkpoint_bytes, edge, spool, incarnation, at_us, reason = _HEAD.unpack_from(
+        signed_statement.body
+    )
+    if outcome not in {int(o) for o in ReceiptOutcome} or lane not in _LANES or signed_statement.body[6:8] != bytes(2):
         raise LayoutError("unknown-enum", "receipt")
     end = _HEAD.size + count * _BATCH.size
-    if not 0 < count <= RECEIPT_BATCHES_MAX or len(told.body) != end + checkpoint_bytes:
+    if not 0 < count <= RECEIPT_BATCHES_MAX or len(signed_statement.body) != end + checkpoint_bytes:
         raise LayoutError("counts", "receipt")
-    if not told.is_signed_by(public_der):
+    if not signed_statement.is_signed_by(public_der):
         raise LayoutError("signature", "receipt")
-    batches = tuple(ReceiptedBatch(*fields) for fields in _BATCH.iter_unpack(told.body[_HEAD.size : end]))
+    batches = tuple(ReceiptedBatch(*fields) for fields in _BATCH.iter_unpack(signed_statement.body[_HEAD.size : end]))
     text = reason.rstrip(b"\x00").decode("ascii", "replace")
     return Receipt(
-        ReceiptOutcome(outcome), edge, spool, lane, batches, incarnation, at_us, text, told.body[end:]
+        ReceiptOutcome(outcome), edge, spool, lane, batches, incarnation, at_us, text, signed_statement.body[end:]
     )  # fmt: skip

@@ -16,7 +16,7 @@ FIRST_PREVIOUS = bytes(32)  # the "header before" of a stream's first batch
 
 
 def seal(
-    leaves: Sequence[bytes],
+    encoded_reports: Sequence[bytes],
     *,
     lane: Lane,
     edge: bytes,
@@ -29,11 +29,12 @@ def seal(
     sign: Callable[[bytes], bytes],
 ) -> bytes:
     """Seal encoded reports (leaf contents) into the bytes that travel; `sign` gives r || s over the header."""
-    body, record_count, tail_bytes = batch.plain_body(leaves)
+    body, record_count, tail_bytes = batch.plain_body(encoded_reports)
     compressed = batch.compress(body)
     header = Header(
-        lane, edge, spool, batch_no, previous, created_at_us, len(leaves), record_count, tail_bytes, key_id,
-        config_hash, merkle_root([leaf_hash(bytes(leaf)) for leaf in leaves]), sha256(compressed).digest(),
+        lane, edge, spool, batch_no, previous, created_at_us, len(encoded_reports), record_count, tail_bytes, key_id,
+        config_hash, merkle_root([leaf_hash(bytes(encoded)) for encoded in encoded_reports]),
+        sha256(compressed).digest(),
     ).encode()  # fmt: skip
     return header + sign(header) + compressed
 

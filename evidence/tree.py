@@ -35,9 +35,9 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 def table_leaves(table: Table) -> list[bytes]:
     """The leaf hash of each report. The one loop over reports on the hospital side: it hashes them."""
-    rows, cells, tails = (
+    rows, records, tails = (
         memoryview(table.rows.tobytes()),
-        memoryview(table.cells.tobytes()),
+        memoryview(table.records.tobytes()),
         memoryview(table.tails),
     )
     leaves = []
@@ -45,7 +45,7 @@ def table_leaves(table: Table) -> list[bytes]:
     for row_end, cell_end, tail_end in _ends(table):
         leaf = sha256(b"\x00")
         leaf.update(rows[row_at:row_end])
-        leaf.update(cells[cell_at:cell_end])
+        leaf.update(records[cell_at:cell_end])
         if tail_at != tail_end:
             leaf.update(tails[tail_at:tail_end])
         leaves.append(leaf.digest())
@@ -55,7 +55,7 @@ def table_leaves(table: Table) -> list[bytes]:
 
 def _ends(table: Table) -> Iterator[tuple[int, int, int]]:
     """Where the row, the records and the tail of each report end."""
-    row_size, cell_size = table.rows.itemsize, table.cells.itemsize
+    row_size, record_size = table.rows.itemsize, table.records.itemsize
     rows = range(row_size, (len(table) + 1) * row_size, row_size)
-    cells = accumulate(count * cell_size for count in table.record_count.tolist())
-    return zip(rows, cells, accumulate(table.tail_bytes.tolist()), strict=True)
+    records = accumulate(count * record_size for count in table.record_count.tolist())
+    return zip(rows, records, accumulate(table.tail_bytes.tolist()), strict=True)

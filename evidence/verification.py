@@ -155,14 +155,14 @@ def check_checkpoints(notes: Sequence[tuple[int, bytes]], origin: str, keys: Key
 def check_seal(where: str, statement: bytes, leaves: Mapping[int, bytes], keys: KeyRing) -> list[Finding]:
     """A seal: its signature, and its root over the validation leaves of its batches (by their place in the seal)."""
     try:
-        seal, told = read_seal(statement)
+        seal, signed_statement = read_seal(statement)
     except LayoutError as error:
         return [Finding(where, f"its bytes are damaged ({error})")]
     found: list[Finding] = []
-    public_der = keys.get(told.key_id)
+    public_der = keys.get(signed_statement.key_id)
     if public_der is None:
         found.append(Finding(where, "a key that is not the platform's signed it"))
-    elif not told.is_signed_by(public_der):
+    elif not signed_statement.is_signed_by(public_der):
         found.append(Finding(where, "its signature does not hold: it was changed after it was signed"))
     missing = [index for index in range(seal.batches) if index not in leaves]
     if missing or len(leaves) != seal.batches:
@@ -227,7 +227,7 @@ class StreamLinks:
 
     def __init__(self) -> None:
         self._heads: dict[tuple[bytes, bytes, int, int], set[bytes]] = {}
-        self._wanted: dict[tuple[bytes, bytes, int, int], list[bytes]] = {}
+        self._expected: dict[tuple[bytes, bytes, int, int], list[bytes]] = {}
         self.checked = 0
 
     def check(self, header: Header, ident: bytes) -> list[str]:
@@ -241,13 +241,13 @@ class StreamLinks:
             if header.previous not in (*heads, FIRST_PREVIOUS):
                 found.append(f"the batch before it in its stream, number {header.batch_no - 1}, is another than signed")
         elif header.previous != FIRST_PREVIOUS:
-            self._wanted.setdefault(before, []).append(header.previous)
-        wanted = self._wanted.pop(here, None)
-        if wanted is None:
+            self._expected.setdefault(before, []).append(header.previous)
+        expected = self._expected.pop(here, None)
+        if expected is None:
             self._heads.setdefault(here, set()).add(ident)
             return found
         self.checked += 1
-        if ident not in wanted:
+        if ident not in expected:
             found.append(f"the batch after it in its stream, number {header.batch_no + 1}, was signed after another")
         return found
 

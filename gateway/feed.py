@@ -30,7 +30,7 @@ class Feed:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._ended = threading.Event()
-        self._whole_wanted = threading.Event()
+        self._whole_requested = threading.Event()
         self._picture: Picture | None = None
         self._number = 0
         self._turn = asyncio.Event()
@@ -59,21 +59,22 @@ class Feed:
                 with open_store(self._conninfo) as conn:
                     ward = Ward(conn)
                     self._number += 1  # one is missing: whoever looked on before gets the next one whole
-                    self._whole_wanted.set()
+                    self._whole_requested.set()
                     while not self._ended.wait(EVERY_S):
                         self._show_next(ward, loop)
                         if away:
                             _log.info("store is read again")
                         away = False
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001  a reader that ends leaves every page without news
                 if not away:
-                    _log.warning("store cannot be read", error=type(error).__name__)
+                    odd = not isinstance(error, StoreError)
+                    _log.warning("store cannot be read", error=type(error).__name__, exc_info=odd)
                 away = True
                 self._ended.wait(EVERY_S)
 
     def _show_next(self, ward: Ward, loop: asyncio.AbstractEventLoop) -> None:
-        whole = self._whole_wanted.is_set()
-        self._whole_wanted.clear()
+        whole = self._whole_requested.is_set()
+        self._whole_requested.clear()
         picture = ward.read(self._number + 1, whole=whole)
         self._number = picture.number
         if not self._ended.is_set():
@@ -88,7 +89,7 @@ class Feed:
         """For one who looks on: `hello`, then each picture that comes; a slow one gets fewer, never old ones."""
         yield b"retry: 1000\nevent: hello\ndata: " + hello + b"\n\n"
         seen, hidden = 0, frozenset[Bed]()
-        self._whole_wanted.set()
+        self._whole_requested.set()
         while not self._ended.is_set():
             try:
                 await asyncio.wait_for(self._turn.wait(), BEAT_S)
@@ -101,7 +102,7 @@ class Feed:
             hidden = frozenset(bed for bed in picture.beds if not may_see(viewer, bed))
             follows = seen == picture.number - 1 and hidden == hidden_before
             if not follows and picture.whole is None:
-                self._whole_wanted.set()
+                self._whole_requested.set()
                 continue
             seen = picture.number
             yield picture.message(hidden, whole=not follows)

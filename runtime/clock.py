@@ -21,13 +21,13 @@ class ClockWatch:
         self, wall_s: Callable[[], float] = time.time, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._wall_s, self._monotonic_s = wall_s, monotonic_s
-        self._apart_s = wall_s() - monotonic_s()
+        self._difference_s = wall_s() - monotonic_s()
 
     def step_ms(self) -> int:
         """By how much the wall clock stepped since the last look; 0 where it did not."""
         before_s, wall_s = self._monotonic_s(), self._wall_s()
         if self._monotonic_s() - before_s > LOOK_S:
             return 0  # the next look sees it
-        step_ms = round((wall_s - before_s - self._apart_s) * 1000)
-        self._apart_s = wall_s - before_s
+        step_ms = round((wall_s - before_s - self._difference_s) * 1000)
+        self._difference_s = wall_s - before_s
         return step_ms if abs(step_ms) > STEP_MS else 0

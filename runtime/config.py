@@ -83,8 +83,8 @@ def _decode(text: str, data: dict[str, Any], kind: type[T], at: Place, where: st
 
 
 def _convert(data: object, kind: Any, folder: Path = Path()) -> Any:
-    def hook(wanted: type, value: object) -> Path:
-        if wanted is Path and isinstance(value, str):
+    def hook(expected: type, value: object) -> Path:
+        if expected is Path and isinstance(value, str):
             return folder / Path(value).expanduser()
         raise msgspec.ValidationError(f"Expected `str`, got `{type(value).__name__}`")
 

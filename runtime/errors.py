@@ -1,4 +1,4 @@
-"""The one error of this room, something that a person can mend, said in one line; and what a process exits with."""
+"""The one error of this package, something that a person can mend, said in one line; and what a process exits with."""
 
 # The same for every command; 1 is anything else.
 EXIT_USAGE = 2  # or configuration

@@ -14,7 +14,7 @@ import structlog
 # Keys that may name a patient, whoever writes them: alone, or as a word of a longer key (raw_frame, patient_id).
 REDACTED = re.compile(r"name|message|pid|address|(.*_)?(patient|mrn|birth|frame|payload)(_.*)?", re.IGNORECASE)
 LIBRARY_CHARS = 300  # of what a library says
-AGAIN_S = 10.0
+SAME_LINE_EVERY_S = 10.0
 WORDS_MAX = 1000  # remembered
 
 
@@ -63,23 +63,23 @@ class _Library(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[str, tuple[float, int]] = {}  # when, and how often since
+        self._emitted: dict[str, tuple[float, int]] = {}  # when, and how often since
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            said = record.getMessage()
+            line = record.getMessage()
         except (TypeError, ValueError, KeyError):  # a library that misses its own format shall not fail over it
-            said = str(record.msg)
-        said = said.strip().split("\n")[0][:LIBRARY_CHARS]
-        now_s, (said_s, more) = time.monotonic(), self._said.get(said, (-AGAIN_S, 0))
-        if now_s - said_s < AGAIN_S and not record.exc_info:
-            self._said[said] = said_s, more + 1
+            line = str(record.msg)
+        line = line.strip().split("\n")[0][:LIBRARY_CHARS]
+        now_s, (emitted_s, more) = time.monotonic(), self._emitted.get(line, (-SAME_LINE_EVERY_S, 0))
+        if now_s - emitted_s < SAME_LINE_EVERY_S and not record.exc_info:
+            self._emitted[line] = emitted_s, more + 1
             return
-        if len(self._said) >= WORDS_MAX:
-            self._said.clear()
-        self._said[said] = now_s, 0
-        again = {"times_more": more} if more else {}
-        structlog.get_logger(record.name).log(record.levelno, said, exc_info=record.exc_info, **again)
+        if len(self._emitted) >= WORDS_MAX:
+            self._emitted.clear()
+        self._emitted[line] = now_s, 0
+        repeated = {"times_more": more} if more else {}
+        structlog.get_logger(record.name).log(record.levelno, line, exc_info=record.exc_info, **repeated)
 
 
 # For `logging.config.dictConfig`, also by libraries that insist on calling it themselves.

@@ -64,8 +64,8 @@ def serve(
                 status, reasons = "404 Not Found", ["there are /metrics, /healthz and /readyz"]
         start_response(status, [("Content-Type", "application/json")])
         answer = {"ok": not reasons, "reasons": reasons}
-        if environ.get("PATH_INFO") == "/readyz" and (told := _reasons(notes)):
-            answer["notes"] = told
+        if environ.get("PATH_INFO") == "/readyz" and (given := _reasons(notes)):
+            answer["notes"] = given
         return [json.dumps(answer, ensure_ascii=False).encode()]
 
     try:

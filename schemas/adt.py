@@ -95,7 +95,7 @@ class Person(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
 
     family: str = ""  # PID-5.1
     given: str = ""  # PID-5.2
-    name: str = ""  # the whole name as people write it, where family and given are not parted
+    name: str = ""  # the whole name as people write it, where family and given are not separated
     birth_date: str = ""  # PID-7 as sent, YYYY[MM[DD]]
     sex: str = ""  # PID-8
 

@@ -96,9 +96,9 @@ def _records_struct(count: int) -> struct.Struct:
     return struct.Struct("<" + layout.RECORD_STRUCT.format.removeprefix("<") * count)
 
 
-def set_sequence(leaf: bytearray, sequence: int) -> None:
+def set_sequence(encoded: bytearray, sequence: int) -> None:
     """Write the report's number in its device and spool; the spool assigns it as it commits."""
-    _SEQUENCE.pack_into(leaf, layout.SEQUENCE_OFFSET, sequence)
+    _SEQUENCE.pack_into(encoded, layout.SEQUENCE_OFFSET, sequence)
 
 
 def _tail_entries(report: Report) -> Iterator[bytes]:
@@ -151,16 +151,16 @@ def _alarm_bytes(a: Alarm) -> bytes:
     return head + _joined(a.condition, a.text)
 
 
-def plain_body(leaves: Sequence[bytes]) -> tuple[bytes, int, int]:
+def plain_body(encoded_reports: Sequence[bytes]) -> tuple[bytes, int, int]:
     """The body of a batch of these leaves before compression; its record count; the bytes of its tails."""
     rows, records, tails = [], [], []
     size = REPORT_ROW.itemsize
-    for leaf in leaves:
-        (count,) = struct.unpack_from("<H", leaf, size - 6)
+    for encoded in encoded_reports:
+        (count,) = struct.unpack_from("<H", encoded, size - 6)
         end = size + count * RECORD.itemsize
-        rows.append(leaf[:size])
-        records.append(leaf[size:end])
-        tails.append(leaf[end:])
+        rows.append(encoded[:size])
+        records.append(encoded[size:end])
+        tails.append(encoded[end:])
     body = b"".join(rows + records + tails)
     return body, sum(map(len, records)) // RECORD.itemsize, sum(map(len, tails))
 
@@ -169,13 +169,13 @@ def plain_body(leaves: Sequence[bytes]) -> tuple[bytes, int, int]:
 
 
 class _Column:
-    """A field of the rows (a report each) or of the cells (a record each) as an array of its own."""
+    """A field of the rows (a report each) or of the records as an array of its own."""
 
-    def __init__(self, part: str, field: str) -> None:
-        self._part, self._field = part, field
+    def __init__(self, array: str, field: str) -> None:
+        self._array, self._field = array, field
 
     def __get__(self, table: Table, owner: object) -> _Array:
-        column: _Array = getattr(table, self._part)[self._field]
+        column: _Array = getattr(table, self._array)[self._field]
         return column
 
 
@@ -184,7 +184,7 @@ class Table:
     """Reports and their records as arrays, in the order of their leaves; also of several batches, one after another."""
 
     rows: _Array
-    cells: _Array
+    records: _Array
     tails: bytes
 
     # A report each.
@@ -198,14 +198,14 @@ class Table:
     kind = _Column("rows", "kind")  # u8, Kind
     tail_bytes = _Column("rows", "tail_len")  # u32
     # A record each.
-    code = _Column("cells", "code")  # u32
-    unit = _Column("cells", "unit")  # u32
-    channel = _Column("cells", "channel")  # u32
-    record_kind = _Column("cells", "kind")  # u8, RecordKind
-    validity = _Column("cells", "validity")  # u8, Validity
-    exponent = _Column("cells", "exponent")  # i8
-    marks = _Column("cells", "marks")  # u8, Mark
-    mantissa = _Column("cells", "mantissa")  # i64
+    code = _Column("records", "code")  # u32
+    unit = _Column("records", "unit")  # u32
+    channel = _Column("records", "channel")  # u32
+    record_kind = _Column("records", "kind")  # u8, RecordKind
+    validity = _Column("records", "validity")  # u8, Validity
+    exponent = _Column("records", "exponent")  # i8
+    marks = _Column("records", "marks")  # u8, Mark
+    mantissa = _Column("records", "mantissa")  # i64
 
     @staticmethod
     def join(tables: Sequence[Table]) -> Table:
@@ -213,11 +213,11 @@ class Table:
         if len(tables) == 1:
             return tables[0]
         rows = [t.rows.view(np.uint8) for t in tables]
-        cells = [t.cells.view(np.uint8) for t in tables]
+        records = [t.records.view(np.uint8) for t in tables]
         nothing = np.empty(0, np.uint8)
         return Table(
             np.concatenate([nothing, *rows]).view(REPORT_ROW),
-            np.concatenate([nothing, *cells]).view(RECORD),
+            np.concatenate([nothing, *records]).view(RECORD),
             b"".join(t.tails for t in tables),
         )
 
@@ -247,33 +247,33 @@ class Table:
     @property
     def plain(self) -> _Array:
         """bool, a record each: a valid number without marks, as most are."""
-        words = self.cells.view("<u4").reshape(-1, RECORD.itemsize // 4)[:, _STATE_WORD]
+        words = self.records.view("<u4").reshape(-1, RECORD.itemsize // 4)[:, _STATE_WORD]
         is_plain: _Array = (words & _STATE_BUT_EXPONENT) == _PLAIN_STATE
         return is_plain
 
     @property
     def channel_bytes(self) -> _Array:
         """(records, CHANNEL_BYTES) u8: code, unit, channel as sent; equal bytes are the same channel."""
-        return self.cells.view(np.uint8).reshape(-1, RECORD.itemsize)[:, : layout.CHANNEL_BYTES]
+        return self.records.view(np.uint8).reshape(-1, RECORD.itemsize)[:, : layout.CHANNEL_BYTES]
 
     def tail(self, report: int) -> list[tuple[int, TailKind, bytes]]:
         """The tail entries of a report: record index (REPORT_LEVEL for the report itself), kind, data."""
         return list(tail_entries(self.tails[self.tail_start[report] : self.tail_start[report + 1]]))
 
-    def leaf(self, report: int) -> bytes:
+    def encoded_report(self, report: int) -> bytes:
         """The bytes that the report's leaf is the hash of."""
         first, last = self.record_start[report], self.record_start[report + 1]
         tail = self.tails[self.tail_start[report] : self.tail_start[report + 1]]
-        return bytes(self.rows[report].tobytes() + self.cells[first:last].tobytes() + tail)
+        return bytes(self.rows[report].tobytes() + self.records[first:last].tobytes() + tail)
 
 
 def table_of(encoded_reports: Sequence[bytes]) -> Table:
     """The table of reports that `encode_report` made, without a batch around them."""
-    body, records, _ = plain_body(encoded_reports)
+    body, record_count, _ = plain_body(encoded_reports)
     rows_end = len(encoded_reports) * REPORT_ROW.itemsize
     rows = np.frombuffer(body, REPORT_ROW, len(encoded_reports))
-    cells = np.frombuffer(body, RECORD, records, rows_end)
-    return Table(rows, cells, body[rows_end + records * RECORD.itemsize :])
+    records = np.frombuffer(body, RECORD, record_count, rows_end)
+    return Table(rows, records, body[rows_end + record_count * RECORD.itemsize :])
 
 
 def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
@@ -417,10 +417,10 @@ def read_body(header: Header, sealed: bytes | memoryview, *, checked: bool = Fal
         raise LayoutError("zstd", str(error)) from None
     rows_end = header.report_count * REPORT_ROW.itemsize
     rows = np.frombuffer(body, REPORT_ROW, header.report_count)
-    cells = np.frombuffer(body, RECORD, header.record_count, rows_end)
-    table = Table(rows, cells, body[rows_end + header.record_count * RECORD.itemsize :])
-    records, tails = (int(np.add.reduce(rows[name], dtype=np.int64)) for name in ("record_count", "tail_len"))
-    if records != len(table.cells) or tails != len(table.tails):
+    records = np.frombuffer(body, RECORD, header.record_count, rows_end)
+    table = Table(rows, records, body[rows_end + header.record_count * RECORD.itemsize :])
+    record_count, tail_bytes = (int(np.add.reduce(rows[name], dtype=np.int64)) for name in ("record_count", "tail_len"))
+    if record_count != len(table.records) or tail_bytes != len(table.tails):
         raise LayoutError("counts", "records or tails do not add up")
     if not checked:
         check(table)

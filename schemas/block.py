@@ -1,6 +1,7 @@
-"""A block: sealed batches as they came, beside them a verdict and a value in the canonical unit for each record.
+"""A block: sealed batches as they came, beside them a validation result and a value in the canonical unit for each
+record.
 
-What `validate` writes, signed, to `<lane>.signed`; what `alert` and the transaction work on. The other message of that
+What `validate` writes, signed, to `<lane>.signed`; what `alarm` and the transaction work on. The other message of that
 topic is `evidence.dead_letter`.
 """
 
@@ -21,18 +22,22 @@ from schemas.errors import LayoutError
 BLOCK_MAGIC = b"VWBLOCK\x02"
 BLOCK_BYTES = 512 * 1024  # sealed bytes that a stage works at once
 # A block is closed before what it holds, all that is added to its batches included, is more than this. The largest
-# batch that there can be, alone, is less: 1.1 MiB sealed, 0.4 MiB of flags, verdicts and values.
+# batch that there can be, alone, is less: 1.1 MiB sealed, 0.4 MiB of flags, validation results and values.
 BLOCK_MESSAGE_BYTES = 1536 * 1024
 BLOCK_BATCHES_MAX = 4096
 BATCH_ADDS_BYTES = 4 + 8  # its size and when it was appended
 REPORT_ADDS_BYTES = 2  # flags
-RECORD_ADDS_BYTES = 1 + 8  # verdict and value
+RECORD_ADDS_BYTES = 1 + 8  # validation result and value
 _HEAD = struct.Struct("<8s32sqIIII")  # magic · nomenclature hash · validated_at · batches, reports, records · zeros
 BLOCK_HEAD_BYTES = _HEAD.size
+# Flags, validation results and values of the largest batch.
+VALIDATION_BYTES_MAX = REPORT_ADDS_BYTES * layout.REPORTS_MAX + RECORD_ADDS_BYTES * (
+    layout.PLAIN_BYTES_MAX // layout.RECORD.itemsize + layout.RECORDS_PER_REPORT_MAX
+)
 
 
-class Verdict(IntEnum):
-    """What became of a record; the tens are the class that the ledger counts (see `verdict_class_counts`)."""
+class ValidationResult(IntEnum):
+    """What became of a record; the tens are the class that the ledger counts (see `result_class_counts`)."""
 
     ACCEPTED = 0
     ACCEPTED_TEXT = 1  # a text with a known code, of a metric that is no number
@@ -70,9 +75,13 @@ class ReportFlag(IntFlag):
     FILED_AT_RECEIPT = 128  # observed at a moment that no clock can mean: filed under its receipt (schemas/filed_at.py)
 
 
+# What a batch's flags say of when it came, not of what it holds: each is on all reports of a batch, or on none.
+CONTEXT_FLAGS = ReportFlag.GAP | ReportFlag.EXPIRED_KEY
+
+
 @dataclass(frozen=True)
 class Block:
-    """Sealed batches and what was judged of their reports (flags) and records (verdicts, values).
+    """Sealed batches and what was validated of their reports (flags) and records (validation results, values).
 
     `appended_at_us` is when the broker appended each batch to its raw topic: its own word, which no signature of ours
     makes any truer, but which nobody changes once the block is sealed (`evidence.block_seal.travel_hash`). Alarms alone
@@ -83,21 +92,24 @@ class Block:
     validated_at_us: int
     batches: tuple[bytes, ...]
     flags: NDArray[Any]  # u2, a report each: ReportFlag
-    verdicts: NDArray[Any]  # u1, a record each: Verdict
+    validation_results: NDArray[Any]  # u1, a record each: ValidationResult
     values: NDArray[Any]  # f8, a record each, in the metric's canonical unit; NaN where there is none
     appended_at_us: NDArray[Any]  # i8, a batch each
 
     @property
     def validation(self) -> bytes:
-        """Flags, verdicts and values of all batches, as they travel behind them."""
-        return self.flags.tobytes() + self.verdicts.tobytes() + self.values.tobytes()
+        """Flags, validation results and values of all batches, as they travel behind them."""
+        return self.flags.tobytes() + self.validation_results.tobytes() + self.values.tobytes()
 
     def validations(self, counts: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Flags, verdicts and values of each batch, as its leaf in the seal has it; `counts`: reports, records."""
+        """Flags, validation results and values of each batch, as its leaf in the seal has it; `counts`: reports,
+        records."""
         out, report, record = [], 0, 0
         for reports, records in counts:
             flags, of_records = self.flags[report : report + reports], slice(record, record + records)
-            out.append(flags.tobytes() + self.verdicts[of_records].tobytes() + self.values[of_records].tobytes())
+            out.append(
+                flags.tobytes() + self.validation_results[of_records].tobytes() + self.values[of_records].tobytes()
+            )
             report, record = report + reports, record + records
         return out
 
@@ -105,7 +117,7 @@ class Block:
         """The message."""
         head = _HEAD.pack(
             BLOCK_MAGIC, self.nomenclature_hash, self.validated_at_us,
-            len(self.batches), len(self.flags), len(self.verdicts), 0,
+            len(self.batches), len(self.flags), len(self.validation_results), 0,
         )  # fmt: skip
         sizes = np.array([len(b) for b in self.batches], "<u4").tobytes()
         appended = self.appended_at_us.astype("<i8").tobytes()
@@ -118,7 +130,8 @@ def bytes_in_block(sealed_bytes: int, reports: int, records: int) -> int:
 
 
 def validation_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Flags, verdicts and values of `Block.validation`, or of one batch; raises LayoutError on a wrong size."""
+    """Flags, validation results and values of `Block.validation`, or of one batch; raises LayoutError on a wrong
+    size."""
     if len(data) != 2 * reports + 9 * records:
         raise LayoutError("counts", "validation")
     return (
@@ -146,14 +159,14 @@ def read_block(message: bytes) -> Block:
     return Block(nomenclature, validated_at, sealed, *arrays, appended_at_us=appended)
 
 
-def verdict_class_counts(verdicts: NDArray[Any]) -> NDArray[Any]:
+def result_class_counts(validation_results: NDArray[Any]) -> NDArray[Any]:
     """i64[4]: accepted, missing, unmapped, doubtful, which a stored report's values add up to; NOT_A_VALUE is none."""
-    counts: NDArray[Any] = np.bincount(verdicts // 10, minlength=10)[:4]
+    counts: NDArray[Any] = np.bincount(validation_results // 10, minlength=10)[:4]
     return counts
 
 
-def parted(sizes: Sequence[int], bytes_max: int) -> Iterator[slice]:
-    """Consecutive messages of these sizes, parted at so many bytes or BLOCK_BATCHES_MAX; one message at the least."""
+def chunked(sizes: Sequence[int], bytes_max: int) -> Iterator[slice]:
+    """Consecutive messages of these sizes, cut at so many bytes or BLOCK_BATCHES_MAX; one message at the least."""
     start = total = 0
     for i, size in enumerate(sizes):
         if i > start and (total + size > bytes_max or i - start >= BLOCK_BATCHES_MAX):

@@ -1,4 +1,4 @@
-"""The errors that cross a door, each with a reason that is counted."""
+"""The errors that cross a boundary of packages, each with a reason that is counted."""
 
 
 class VitalwireError(Exception):

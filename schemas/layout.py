@@ -89,7 +89,7 @@ class TailKind(IntEnum):
     TEXT = 1  # UTF-8
     BYTES = 2  # a text that could not be decoded, as it came
     NOTE = 3  # a remark beside the value: UTF-8
-    AS_SENT = 4  # code system, code, unit: three UTF-8 texts parted by U+001F
+    AS_SENT = 4  # code system, code, unit: three UTF-8 texts separated by U+001F
     SAMPLES = 5
     ALARM = 6
     FRAME = 7  # the bytes of a frame that could not be read

@@ -26,7 +26,7 @@ class Kind(IntEnum):
 
     METRIC = 1
     WAVEFORM = 2
-    ALERT = 3  # the device's own alarm
+    ALARM = 3  # the device's own alarm
     DESCRIPTION = 4  # the sender's own words for its channels: once, and again when they change
     SETTING = 5  # what a person set on the device: limits, rates, modes
     EVENT = 6  # connected, silent, gap, clock step, buffer, the edge's own counts

@@ -16,7 +16,7 @@ class Topic(NamedTuple):
 
 
 HOUR_MS = 3_600_000
-# Downstream of `judge` a message is a block: the sealed batches beside their validation, signed.
+# Downstream of `validate` a message is a block: the sealed batches beside their validation, signed.
 MESSAGE_BYTES_MAX = 2 * 1024 * 1024
 RECEIPTS = "receipts"
 RECEIPT_PARTITIONS = 64  # an edge reads one of them
@@ -30,7 +30,7 @@ def raw(lane: Lane) -> str:
 
 
 def signed(lane: Lane) -> str:
-    """Validated and signed blocks, and dead letters; store and alert read it."""
+    """Validated and signed blocks, and dead letters; store and alarm read it."""
     return f"{lane.name.lower()}.signed"
 
 

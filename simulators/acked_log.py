@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Said(NamedTuple):
+class SentReport(NamedTuple):
     """One report as its device said it. `at_us` is the device's own time (µs since 1970 UTC), None where it has none.
 
     `device` is the identity that stands in the bytes: EUI-64, PV1-3, topic, or on a serial line the bed.
@@ -41,13 +41,13 @@ class AckedLog:
         self.totals = WardTotals()
         self._file = path.open("a", encoding="utf-8", buffering=1) if path else None
 
-    def add(self, transport: str, bed: str, reports: tuple[Said, ...], acked: bool = True) -> None:
+    def add(self, transport: str, bed: str, reports: tuple[SentReport, ...], acked: bool = True) -> None:
         """A message with these reports was acknowledged, or went out over a line that acknowledges nothing."""
         (self.totals.acked if acked else self.totals.sent)[transport] += 1
-        for said in reports:
+        for report in reports:
             row = {
-                "transport": transport, "bed": bed, "device": said.device, "id": said.id, "at": said.at_us,
-                "values": said.values, "report_key": said.report_key, "acked": acked,
+                "transport": transport, "bed": bed, "device": report.device, "id": report.id, "at": report.at_us,
+                "values": report.values, "report_key": report.report_key, "acked": acked,
             }  # fmt: skip
             if self._file:
                 self._file.write(json.dumps(row, ensure_ascii=False) + "\n")

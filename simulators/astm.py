@@ -18,7 +18,7 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 from simulators import faults
-from simulators.acked_log import AckedLog, Said
+from simulators.acked_log import AckedLog, SentReport
 
 ENQ, STX, ETX, ETB, EOT, ACK = b"\x05", b"\x02", b"\x03", b"\x17", b"\x04", b"\x06"
 ZONE = timezone(timedelta(hours=8))  # of the clock; its times do not say so
@@ -62,7 +62,7 @@ class Message(NamedTuple):
     """The records, and what they say."""
 
     text: bytes
-    said: Said
+    sent: SentReport
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Analyser:
                 f"R|{place}|^^^{test.code}|{value or ''}|{test.unit}|{usual}|{flag}||{status}||||{_dtm(at_us)}|"
             )
         lines.append("L|1|N")
-        said = Said(self.device, specimen, at_us, dict(values))
-        return Message("".join(f"{line}\r" for line in lines).encode("ascii"), said)
+        sent = SentReport(self.device, specimen, at_us, dict(values))
+        return Message("".join(f"{line}\r" for line in lines).encode("ascii"), sent)
 
 
 def _shown(test: Analyte, rng: Random) -> str | None:
@@ -320,7 +320,7 @@ async def run(analyser: Analyser, sender: Sender, log: AckedLog, every_s: float,
         message = analyser.message(number, at_us)
         log.totals.sent["astm"] += 1
         await sender.send(message.text)
-        log.add("astm", analyser.device, (message.said,))
+        log.add("astm", analyser.device, (message.sent,))
         try:
             await asyncio.wait_for(stop.wait(), every_s)
         except TimeoutError:

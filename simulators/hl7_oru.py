@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from simulators.acked_log import Said
+from simulators.acked_log import SentReport
 from simulators.faults import FaultyWire
 from simulators.patient import Patient
 
@@ -74,11 +74,11 @@ _VMDS = {
 
 
 class Message(NamedTuple):
-    """`id` is its MSH-10, which MSA-2 of the answer must equal; `said` are its reports, none of a heartbeat."""
+    """`id` is its MSH-10, which MSA-2 of the answer must equal; `sent` are its reports, none of a heartbeat."""
 
     payload: bytes
     id: str
-    said: tuple[Said, ...] = ()
+    sent: tuple[SentReport, ...] = ()
 
 
 def dtm(at_us: int, bare: bool = False) -> str:
@@ -90,9 +90,9 @@ def dtm(at_us: int, bare: bool = False) -> str:
 @lru_cache
 def _row(name: str) -> tuple[_Row, int, int]:
     """The row of `hr` or `hr_2`, which one of its kind it is, and its place in the table."""
-    base, _, again = name.rpartition("_")
-    base, again = (base, again) if again.isdecimal() else (name, "1")
-    return _ROWS[base], int(again), list(_ROWS).index(base) + 1
+    base, _, ordinal = name.rpartition("_")
+    base, ordinal = (base, ordinal) if ordinal.isdecimal() else (name, "1")
+    return _ROWS[base], int(ordinal), list(_ROWS).index(base) + 1
 
 
 Person = tuple[str, str]  # the number, and the name as PID-5
@@ -154,16 +154,16 @@ class Monitor:
             # Half a millisecond off, so that no report beside it has the same time.
             cuff_at_us += -round((t_s - cuff.at_s) * 1000) * 1000 + 500
         if self.dialect == "mindray":
-            again = [] if self._greeted == self._whose(self._bed) else self.greeting()
+            ordinal = [] if self._greeted == self._whose(self._bed) else self.greeting()
             aperiodic = self._aperiodic(cuff_values, cuff_at_us) if cuff_values else []
-            return [*again, *self._periodic(values, at_us), *aperiodic]
+            return [*ordinal, *self._periodic(values, at_us), *aperiodic]
         id_ = f"{self._patient.seed}.{at_us // 1000}"
         build = self._pcd01 if self.dialect == "pcd01" else self._plain
         lines = build(id_, dtm(at_us), values | cuff_values, dict.fromkeys(cuff_values, dtm(cuff_at_us)))
-        said = [Said(self.device, id_, at_us, values)]
+        sent = [SentReport(self.device, id_, at_us, values)]
         if cuff_values:
-            said.append(Said(self.device, id_, cuff_at_us, cuff_values))
-        return [Message("".join(f"{line}\r" for line in lines).encode(self._codec), id_, tuple(said))]
+            sent.append(SentReport(self.device, id_, cuff_at_us, cuff_values))
+        return [Message("".join(f"{line}\r" for line in lines).encode(self._codec), id_, tuple(sent))]
 
     def _pcd01(self, id_: str, at: str, values: dict[str, str | None], own_times: dict[str, str]) -> list[str]:
         person = self._whose(self._bed)
@@ -178,10 +178,10 @@ class Monitor:
             *(f"OBX|{n}||{node}^MDC|1.{vmd}.0.0|||||||X" for n, (vmd, node) in enumerate(_VMDS.items(), 2)),
         ]
         for n, (name, text) in enumerate(values.items(), 2 + len(_VMDS)):
-            row, again, place = _row(name)
+            row, ordinal, place = _row(name)
             flag, status = ("", "R") if text else ("NAV", "X")
             lines.append(
-                f"OBX|{n}|NM|{row.mdc}^MDC|1.{row.vmd}.{again}.{place}|{text or ''}|{row.unit}^MDC||{flag}|||{status}"
+                f"OBX|{n}|NM|{row.mdc}^MDC|1.{row.vmd}.{ordinal}.{place}|{text or ''}|{row.unit}^MDC||{flag}|||{status}"
                 f"|||{own_times.get(name, '')}||||{equipment}"
             )
         return lines
@@ -194,22 +194,22 @@ class Monitor:
             f"OBR|1||{id_}|VITALS^Vital signs^99SIM|||{at}",
         ]
         for n, (name, text) in enumerate(values.items(), 1):
-            row, again, _ = _row(name)
+            row, ordinal, _ = _row(name)
             lines.append(
-                f"OBX|{n}|NM|{row.local}^^99SIM|{again}|{text or ''}|{row.ucum}|||||{'F' if text else 'X'}"
+                f"OBX|{n}|NM|{row.local}^^99SIM|{ordinal}|{text or ''}|{row.ucum}|||||{'F' if text else 'X'}"
                 f"|||{own_times.get(name, '')}"
             )
         return lines
 
     def _periodic(self, values: dict[str, str | None], at_us: int) -> list[Message]:
         temperature = values.get("temp_c") or self._patient.report(0.0)["temp_c"]
-        said = {**values, "temp_c": f"{temperature}{at_us // 1000 % 10**8:08}"}
+        sent = {**values, "temp_c": f"{temperature}{at_us // 1000 % 10**8:08}"}
         lines = []
-        for name, text in said.items():
-            row, again, _ = _row(name)
-            module = row.module + 100 * (again - 1)  # beyond Mindray's own: more channels, for load
+        for name, text in sent.items():
+            row, ordinal, _ = _row(name)
+            module = row.module + 100 * (ordinal - 1)  # beyond Mindray's own: more channels, for load
             lines.append(f"OBX||NM|{row.mindray}|{module}|{text or _MINDRAY_NO_READING}||||||F")
-        return [self._mindray(204, lines, Said(self.device, "204", None, said))]
+        return [self._mindray(204, lines, SentReport(self.device, "204", None, sent))]
 
     def _aperiodic(self, cuff: dict[str, str | None], at_us: int) -> list[Message]:
         at_us -= at_us % 1_000_000
@@ -217,11 +217,11 @@ class Monitor:
         for name, text in cuff.items():
             row, *_ = _row(name)
             lines.append(f"OBX||NM|{row.mindray}|{row.module}|{text}||||||F||APERIODIC|{dtm(at_us, bare=True)}")
-        return [self._mindray(503, lines, Said(self.device, "503", at_us, cuff))]
+        return [self._mindray(503, lines, SentReport(self.device, "503", at_us, cuff))]
 
-    def _mindray(self, kind: int, lines: list[str], *said: Said) -> Message:
+    def _mindray(self, kind: int, lines: list[str], *sent: SentReport) -> Message:
         text = "".join(f"{line}\r" for line in (rf"MSH|^~\&|||||||ORU^R01|{kind}|P|2.3.1|", *lines))
-        return Message(text.encode(self._codec), str(kind), said)
+        return Message(text.encode(self._codec), str(kind), sent)
 
 
 class RefusedError(Exception):

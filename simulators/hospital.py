@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ GIVEN = ("三", "四", "五", "六", "静", "Jane", "Max", "Eva")
 UNKNOWN = ("无名氏", "")
 NO_SUCH_BED = "bed-99"
 POLL_S = 0.25
+LAST_S = 2.0  # at the end, for letters that wait
 _WEIGHTS = {
     "admit": 5,
     "move": 4,
@@ -125,6 +127,11 @@ class Office:
     def lies(self) -> dict[str, Stay]:
         """Who lies where at this moment."""
         return {stay.bed: stay for stay in self.stays.values() if stay.bed}
+
+    @property
+    def letters(self) -> int:
+        """How many were written."""
+        return self._control
 
     def whose(self, bed: str) -> tuple[str, str] | None:
         """Who lies there, as a monitor has it; None: nobody."""
@@ -349,44 +356,57 @@ async def run_hospital(
     Who lies where is kept in the file `left`, for the next run.
     """
     totals, sender = HospitalTotals(), Sender(_Mute(), dialler(*address))
-    ends_s = float("inf") if duration_s is None else time.monotonic() + duration_s
+    ended = asyncio.create_task(_ended(stop, duration_s))
     random = Random(office.plan.seed)
-    waiting: list[tuple[int, int, Letter]] = []
-    number = 0
-    letters = office.begin(_now_us())
+    numbers = itertools.count()
+    waiting = [(letter.due_us, next(numbers), letter) for letter in office.begin(_now_us())]
     if left is not None:
         leave(office, left)
     due_us = _now_us() + round(office.plan.every_s * 1e6)
     try:
-        while not stop.is_set() and time.monotonic() < ends_s:
-            for letter in letters:
-                number += 1
-                heapq.heappush(waiting, (letter.due_us, number, letter))
-            letters = []
-            while waiting and waiting[0][0] <= _now_us() and not stop.is_set():
-                await _deliver(sender, heapq.heappop(waiting)[2], totals, stop)
+        while not ended.done():
+            while waiting and waiting[0][0] <= _now_us() and not ended.done():
+                if await _is_delivered(sender, waiting[0][2], totals, ended):
+                    heapq.heappop(waiting)
             if _now_us() >= due_us:
                 due_us = _now_us() + round(random.uniform(0.3, 1.7) * office.plan.every_s * 1e6)
-                letters = office.act(_now_us())
+                for letter in office.act(_now_us()):
+                    heapq.heappush(waiting, (letter.due_us, next(numbers), letter))
                 if left is not None:
                     leave(office, left)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), POLL_S)
+            await asyncio.wait([ended], timeout=POLL_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):  # what is still to be told: the next run does not tell it
+                for _, _, letter in sorted(waiting):
+                    await _send(sender, letter, totals)
     finally:
+        ended.cancel()
         sender.close()
     return totals
 
 
-async def _deliver(sender: Sender, letter: Letter, totals: HospitalTotals, stop: asyncio.Event) -> None:
-    """Send a letter as often as it is to be sent; give up where told to stop."""
+async def _ended(stop: asyncio.Event, duration_s: float | None) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), duration_s)
+
+
+async def _is_delivered(sender: Sender, letter: Letter, totals: HospitalTotals, ended: asyncio.Task[None]) -> bool:
+    """Send a letter; False where the end came first."""
+    sending = asyncio.create_task(_send(sender, letter, totals))
+    await asyncio.wait([sending, ended], return_when=asyncio.FIRST_COMPLETED)
+    if not sending.done():
+        sending.cancel()
+        with suppress(asyncio.CancelledError):
+            await sending
+        return False
+    await sending
+    return True
+
+
+async def _send(sender: Sender, letter: Letter, totals: HospitalTotals) -> None:
+    """As often as it is to be sent."""
     for _ in range(letter.sent):
-        sending, stopped = asyncio.create_task(sender.send(letter.message)), asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait((sending, stopped), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if sending not in done:
-            sending.cancel()
-            return
-        await sending
+        await sender.send(letter.message)
         totals.acked[letter.event] = totals.acked.get(letter.event, 0) + 1
 
 

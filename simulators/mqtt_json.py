@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from simulators.acked_log import Said
+from simulators.acked_log import SentReport
 from simulators.hl7_oru import ZONE
 from simulators.patient import Patient
 
@@ -36,16 +36,16 @@ def topic_of(bed: str, ward: str = "icu") -> str:
     return f"ward/{ward}/bed/{bed}/monitor"
 
 
-def payload(patient: Patient, topic: str, t_s: float, at_us: int, seq: int, values: int) -> tuple[bytes, Said]:
+def payload(patient: Patient, topic: str, t_s: float, at_us: int, seq: int, values: int) -> tuple[bytes, SentReport]:
     """One report, and what it says. `at_us` counts to the millisecond, and differs from report to report."""
-    said = patient.report(t_s, values)
+    sent = patient.report(t_s, values)
     ts = (_EPOCH + timedelta(microseconds=at_us)).astimezone(ZONE).isoformat(timespec="milliseconds")
-    members = "".join(f', "{name}": {text or "null"}' for name, text in said.items())
+    members = "".join(f', "{name}": {text or "null"}' for name, text in sent.items())
     text = f'{{"ts": "{ts}", "seq": {seq}, "serial": "SIM{patient.seed:06}"{members}}}'
-    return text.encode(), Said(topic, str(seq), at_us, said)
+    return text.encode(), SentReport(topic, str(seq), at_us, sent)
 
 
-class Publisher:
+class MqttPublisher:
     """One connection to a broker, through paho's own thread; it comes back by itself and loses nothing.
 
     paho sends again what was not acknowledged when a connection ended; what a 5.0 broker refuses is published again.
@@ -53,7 +53,7 @@ class Publisher:
 
     def __init__(self, host: str, port: int, version: str = "5.0") -> None:
         self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Semaphore(UNACKED_MAX)
+        self._capacity = asyncio.Semaphore(UNACKED_MAX)
         self._connected = asyncio.Event()
         self._waiting: dict[int, tuple[str, bytes, Callable[[], None]]] = {}
         v5 = VERSIONS[version] == paho.MQTTv5
@@ -64,11 +64,11 @@ class Publisher:
         client.max_inflight_messages_set(INFLIGHT_MAX)
         client.reconnect_delay_set(*RECONNECT_S)
         # Called by paho's thread; the loop does the work.
-        client.on_connect = lambda c, u, flags, why, p: self._tell(
+        client.on_connect = lambda c, u, flags, why, p: self._in_loop(
             self._connected.clear if why.is_failure else self._connected.set
         )
-        client.on_disconnect = lambda c, u, flags, why, p: self._tell(self._connected.clear)
-        client.on_publish = lambda c, u, mid, why, p: self._tell(self._acked, mid, why.is_failure)
+        client.on_disconnect = lambda c, u, flags, why, p: self._in_loop(self._connected.clear)
+        client.on_publish = lambda c, u, mid, why, p: self._in_loop(self._acked, mid, why.is_failure)
         session: dict[str, Any] = {}
         if v5:
             session = {"clean_start": False, "properties": Properties(PacketTypes.CONNECT)}  # type: ignore[no-untyped-call]
@@ -78,7 +78,7 @@ class Publisher:
 
     async def publish(self, topic: str, body: bytes, acked: Callable[[], None]) -> None:
         """Hand over a message, waiting while too many are not acknowledged; `acked` is called when this one is."""
-        await self._room.acquire()
+        await self._capacity.acquire()
         await self._connected.wait()
         self._publish(topic, body, acked)
 
@@ -99,9 +99,9 @@ class Publisher:
         if refused:
             self._loop.call_later(RECONNECT_S[0], self._publish, topic, body, acked)
             return
-        self._room.release()
+        self._capacity.release()
         acked()
 
-    def _tell(self, call: Callable[..., None], *arguments: Any) -> None:
+    def _in_loop(self, call: Callable[..., None], *arguments: Any) -> None:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call, *arguments)

@@ -163,8 +163,8 @@ class Patient:
         shown = {n: None if (v := found[n]) is None else f"{v:.{decimals}f}" for n, decimals in CHANNELS.items()}
         names = list(CHANNELS)
         return {
-            f"{name}_{again + 1}" if again else name: shown[name]
-            for again, name in ((i // len(names), names[i % len(names)]) for i in range(count))
+            f"{name}_{turn + 1}" if turn else name: shown[name]
+            for turn, name in ((i // len(names), names[i % len(names)]) for i in range(count))
         }
 
     def cuff(self, t_s: float) -> Cuff | None:

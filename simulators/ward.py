@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simulators import hl7_oru, mqtt_json, nonin
-from simulators.acked_log import AckedLog, Said, WardTotals
+from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
 from simulators.patient import Patient
 
@@ -87,7 +87,7 @@ async def run_ward(plan: WardPlan, stop: asyncio.Event, whose: hl7_oru.Whose | N
         held.callback(log.close)
         publisher = None
         if plan.mqtt is not None:
-            publisher = mqtt_json.Publisher(*plan.mqtt)
+            publisher = mqtt_json.MqttPublisher(*plan.mqtt)
             held.push_async_callback(publisher.close, DRAIN_S)
         work: list[Coroutine[Any, Any, None]] = []
         for n, (bed, transport) in enumerate(transport_of_beds(plan).items()):
@@ -121,7 +121,7 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
             connect, _ = await held.enter_async_context(hl7_oru.listener(host, int(number)))
             work = device.mllp("mindray", connect)
         else:
-            publisher = mqtt_json.Publisher(host, int(number))
+            publisher = mqtt_json.MqttPublisher(host, int(number))
             held.push_async_callback(publisher.close, DRAIN_S)
             work = device.mqtt(publisher)
         await _run([work], None, stop)
@@ -153,7 +153,7 @@ class _Device:
             there = port.write(data if spoilt is None else spoilt)
             if there and spoilt is None and (not df2 or number % nonin.PACKETS_A_SECOND == 2):
                 values = nonin.shown(self._patient, second)
-                self._log.add("serial", self._bed, (Said(self._bed, str(second), None, values),), acked=False)
+                self._log.add("serial", self._bed, (SentReport(self._bed, str(second), None, values),), acked=False)
 
     async def mllp(self, dialect: str, connect: Callable[[], Awaitable[hl7_oru.Streams]]) -> None:
         """A monitor, one message after the other."""
@@ -169,22 +169,22 @@ class _Device:
                 for message in () if self._patient.is_silent(t_s) else monitor.messages(t_s, self._clock_us(t_s)):
                     self._log.totals.sent["mllp"] += 1
                     await sender.send(message)
-                    self._log.add("mllp", self._bed, message.said)
+                    self._log.add("mllp", self._bed, message.sent)
         finally:
             sender.close()
 
-    async def mqtt(self, publisher: mqtt_json.Publisher) -> None:
+    async def mqtt(self, publisher: mqtt_json.MqttPublisher) -> None:
         """A sensor; many share a connection."""
         topic, wire, seq = mqtt_json.topic_of(self._bed), self._wire(NOTICED), 0
         async for t_s in self._moments(self._plan.rate_hz):
             if self._patient.is_silent(t_s):
                 continue
             seq += 1
-            body, said = mqtt_json.payload(self._patient, topic, t_s, self._clock_us(t_s), seq, self._plan.values)
+            body, sent = mqtt_json.payload(self._patient, topic, t_s, self._clock_us(t_s), seq, self._plan.values)
             if spoilt := wire.spoilt(body):
                 await publisher.publish(topic, spoilt, lambda: None)
             self._log.totals.sent["mqtt"] += 1
-            await publisher.publish(topic, body, partial(self._log.add, "mqtt", self._bed, (said,)))
+            await publisher.publish(topic, body, partial(self._log.add, "mqtt", self._bed, (sent,)))
 
     def _wire(self, possible: Collection[str]) -> FaultyWire:
         kinds = [kind for kind in self._plan.faults if kind in possible]

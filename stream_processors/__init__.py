@@ -1,1 +1,1 @@
-"""The hospital process: judge, store, alert, each a stage between topics."""
+"""The hospital process: validate, store, alarm, each a stage between topics."""

@@ -19,23 +19,25 @@ from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
-from stream_processors import alarms, alert, app, attribute, background, broker, stage
-from stream_processors.alert import OpenEpisodes
+from stream_processors import alarm_limits, alarms, app, attribute, background, broker, stage
+from stream_processors.alarm_limits import OpenEpisodes
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
-from stream_processors.judging import Judge
 from stream_processors.stage import Send
 from stream_processors.storing import Store
+from stream_processors.validation_stage import Validator
 
 BROKER_WAIT_S = 1.0
 EXIT_STALLED = 70
+# A writer's thread waits for the interpreter's lock after each answer of the database; by default up to 5 ms.
+SWITCH_S = 0.0005
 _log = structlog.get_logger("processors")
 
 
-def limits(config: ProcessorsConfig) -> list[alert.Limit]:
+def limits(config: ProcessorsConfig) -> list[alarm_limits.Limit]:
     """The configured limits with their metrics' codes."""
     return [
-        alert.Limit(METRIC_BY_REFERENCE_ID[limit.metric].code, limit.low, limit.high, limit.priority)
+        alarm_limits.Limit(METRIC_BY_REFERENCE_ID[limit.metric].code, limit.low, limit.high, limit.priority)
         for limit in config.limits
     ]
 
@@ -61,9 +63,11 @@ def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.
     watchdog = AttemptsWatchdog(config.stall_s, lambda: broker.end_at_once(EXIT_STALLED))
     watchdog.start()
     asyncio.run(prepare(config))
-    if name == "judge":
-        judge = Judge(where, key, config.registry_every_s)
-        return app.build(name, config, app.judge_stages(judge, lanes), watchdog, lambda send: [judge.keep_fresh()])
+    if name == "validate":
+        validator = Validator(where, key, config.registry_every_s)
+        return app.build(
+            name, config, app.validate_stages(validator, lanes), watchdog, lambda send: [validator.keep_fresh()]
+        )
     if name == "store":
         return _store_worker(name, config, lanes, key, watchdog)
 
@@ -74,7 +78,7 @@ def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.
     return app.build(
         name,
         config,
-        app.alert_stages(alarming),
+        app.alarm_stages(alarming),
         watchdog,
         background=lambda send: [alarming.keep_reconciled(where, send)],
         assigned=alarming.assigned,
@@ -97,6 +101,7 @@ def _store_worker(
             background.note_platform_key(where, key),
             background.make_partitions(where),
             background.summarise(where),
+            background.validate_anew(where, key),
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
             background.note_limits(where, config.limits),
             attribute.keep_attributing(where, config),
@@ -110,6 +115,7 @@ def main(arguments: Sequence[str]) -> None:
     name, path, *lanes = arguments
     config = configuration.load(Path(path), ProcessorsConfig)
     logs.set_up()
+    sys.setswitchinterval(SWITCH_S)
     if config.metrics_port:
         metrics.serve(config.metrics_port + APPS.index(name), ready=lambda: list(stage.waits.values()))
     built = worker(name, config, [Lane[n.upper()] for n in lanes] or list(Lane))

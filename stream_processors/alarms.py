@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 from prometheus_client import Counter
 
-from emr_store import alerts, places
+from emr_store import alarms, places
 from emr_store.connect import open_store, open_store_async
 from emr_store.signed_block import SignedBlock
 from evidence.alarm import read_open_set, read_transition, sign_open_set, sign_transition
@@ -23,14 +23,14 @@ from schemas import topics
 from schemas.errors import LayoutError
 from schemas.report import Lane
 from schemas.transition import OpenSet, Transition, TransitionKind
-from stream_processors import alert
-from stream_processors.alert import DeviceCondition, OpenEpisodes, StoredEpisode
-from stream_processors.device_edges import BelievedEdges, believed_apart
+from stream_processors import alarm_limits
+from stream_processors.alarm_limits import DeviceCondition, OpenEpisodes, StoredEpisode
+from stream_processors.device_edges import BelievedEdges, separately_believed
 from stream_processors.signed_message import open_message
 from stream_processors.stage import Message, Output, Send
 
 RECONCILE_EVERY_S = 30.0
-RECONCILE_AGAIN_S = 1.0  # while the store or the broker is away
+RECONCILE_RETRY_S = 1.0  # while the store or the broker is away
 RESOLVED_HERE_MAX = 10_000
 NEWEST_MAX = 100_000
 _log = structlog.get_logger("alarms")
@@ -40,22 +40,22 @@ _late = Counter("vitalwire_alarms_late", "Episodes that opened late, and did not
 
 @dataclass(frozen=True)
 class _Pending:
-    """What a topic's lot changes, once the broker has it."""
+    """What a topic's chunk changes, once the broker has it."""
 
     transitions: Sequence[Transition]
     newest: dict[DeviceCondition, int]
 
 
 class Alarms:
-    """The open episodes: as the topic `alerts.open` says when partitions are assigned, then as blocks change them.
+    """The open episodes: as the topic `alarms.open` says when partitions are assigned, then as blocks change them.
 
-    The blocks come from several topics, each with its own lots in turn; what one of them is about to change the others
-    see already, so that a condition has one episode.
+    The blocks come from several topics, each with its own chunks in turn; what one of them is about to change the
+    others see already, so that a condition has one episode.
     """
 
     def __init__(
         self,
-        limits: Sequence[alert.Limit],
+        limits: Sequence[alarm_limits.Limit],
         key: SigningKey,
         load: Callable[[], Awaitable[OpenEpisodes]],
         clock_us: Callable[[], int] = now_us,
@@ -66,8 +66,8 @@ class Alarms:
         self._loaded = False
         self._loading = asyncio.Lock()
         self._uncompared = asyncio.Event()  # with the database, since they were loaded
-        self._pending: dict[str, _Pending] = {}  # by the topic that the lot is of
-        self._newest: dict[DeviceCondition, int] = {}  # alert.NewestCompared
+        self._pending: dict[str, _Pending] = {}  # by the topic that the chunk is of
+        self._newest: dict[DeviceCondition, int] = {}  # alarm.NewestCompared
         self._resolved_here: dict[str, None] = {}  # the newest ids: the database may not have them yet
 
     def assigned(self) -> None:
@@ -82,34 +82,34 @@ class Alarms:
                 self._loaded = True
                 self._uncompared.set()
 
-    async def evaluate(self, lot: Sequence[Message]) -> list[Output]:
-        """Signed blocks of one topic to transitions, which are the same when a lot is worked again: their ids follow
+    async def evaluate(self, chunk: Sequence[Message]) -> list[Output]:
+        """Signed blocks of one topic to transitions, which are the same when a chunk is worked again: their ids follow
         from their cause. Of each device whose set changed, the whole set."""
         await self.loaded()
-        if not lot:
+        if not chunk:
             return []
-        topic = lot[0].topic
-        blocks = [block for message in lot if (block := self._block(message)) is not None]
+        topic = chunk[0].topic
+        blocks = [block for message in chunk if (block := self._block(message)) is not None]
         following = {device: dict(episodes) for device, episodes in self.episodes.items()}
         others = [pending for of, pending in self._pending.items() if of != topic]
         for pending in others:
             for transition in pending.transitions:
-                alert.apply(transition, following)
+                alarm_limits.apply(transition, following)
         newest: dict[DeviceCondition, int] = {}
-        transitions = alert.evaluate(
+        transitions = alarm_limits.evaluate(
             blocks,
             self._limits,
             following,
             self._clock_us(),
             self._believed,
             newest=ChainMap(newest, *(pending.newest for pending in others), self._newest),
-            sent_again=topic == topics.signed(Lane.BACKFILL),
+            resent=topic == topics.signed(Lane.BACKFILL),
         )
         self._pending[topic] = _Pending(transitions, newest)
         return self._outputs(transitions, following)
 
     def sent(self, topic: str = topics.signed(Lane.LIVE)) -> None:
-        """The transitions of this topic's last lot are with the broker: the episodes are as they say."""
+        """The transitions of this topic's last chunk are with the broker: the episodes are as they say."""
         pending = self._pending.pop(topic, None)
         if pending is None:
             return
@@ -130,14 +130,14 @@ class Alarms:
         await self.loaded()
         known = [episode.id for episodes in self.episodes.values() for episode in episodes.values()]
         stored, resolved, self._believed = await asyncio.to_thread(_stored, conninfo, known)
-        transitions = alert.reconcile(
+        transitions = alarm_limits.reconcile(
             self.episodes,
             stored,
             resolved,
             self._limits,
             self._resolved_here,
             self._clock_us(),
-            believed_apart(self._believed),
+            separately_believed(self._believed),
         )
         await send(self._outputs(transitions, self.episodes))
         self._note(transitions)
@@ -150,14 +150,14 @@ class Alarms:
                 await self.reconcile(conninfo, send)
             except Exception as error:  # noqa: BLE001  a background task that ends is a comparison that stops
                 _log.warning("open episodes not compared", error=type(error).__name__)
-                await asyncio.sleep(RECONCILE_AGAIN_S)
+                await asyncio.sleep(RECONCILE_RETRY_S)
                 continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._uncompared.wait(), RECONCILE_EVERY_S)
 
     def _note(self, transitions: Sequence[Transition]) -> None:
         for transition in transitions:
-            alert.apply(transition, self.episodes)
+            alarm_limits.apply(transition, self.episodes)
             if transition.kind == TransitionKind.RESOLVED:
                 self._resolved_here[transition.episode] = None
             elif transition.kind == TransitionKind.OPENED and transition.late:
@@ -191,13 +191,13 @@ def _stored(conninfo: str, known: Sequence[str]) -> tuple[list[StoredEpisode], s
     """The episodes that are open in the database, those of the known ones that are resolved there, and the registry."""
     with open_store(conninfo) as conn:
         stored = [
-            StoredEpisode(found.device.bytes, alerts.as_episode(found)) for found in alerts.open_now(conn)
+            StoredEpisode(found.device.bytes, alarms.as_episode(found)) for found in alarms.open_now(conn)
         ]  # fmt: skip
-        return stored, alerts.resolved_of(conn, known), places.believed_edges(conn)
+        return stored, alarms.resolved_of(conn, known), places.believed_edges(conn)
 
 
 def open_episodes(messages: Sequence[bytes], public_der: bytes) -> OpenEpisodes:
-    """What these messages of `alerts.open` say, oldest first: the newest of a device is the truth."""
+    """What these messages of `alarms.open` say, oldest first: the newest of a device is the truth."""
     found: OpenEpisodes = {}
     for message in messages:
         try:
@@ -217,9 +217,9 @@ class AlarmFiling:
     def __init__(self, conninfo: str, key: SigningKey) -> None:
         self._conninfo, self._read = conninfo, partial(read_transition, public_der=key.public_der)
 
-    async def file(self, lot: Sequence[Message]) -> list[Output]:
-        """File a lot; raises LayoutError where the platform did not sign one of them."""
-        transitions = [self._read(message.value) for message in lot]
+    async def file(self, chunk: Sequence[Message]) -> list[Output]:
+        """File a chunk; raises LayoutError where the platform did not sign one of them."""
+        transitions = [self._read(message.value) for message in chunk]
         async with await open_store_async(self._conninfo) as conn:
-            await alerts.file(conn, transitions)
+            await alarms.file(conn, transitions)
         return []

@@ -1,9 +1,9 @@
 """The hospital process, as a table: topic -> function -> topic.
 
-    <lane>.raw -> judge -> <lane>.signed -> store -> the record, receipts
-          live.signed, backfill.signed   -> alert -> alerts, alerts.open; alerts -> filed in the record
+    <lane>.raw -> validate -> <lane>.signed -> store -> the record, receipts
+          live.signed, backfill.signed   -> alarm -> alerts, alerts.open; alerts -> filed in the record
 
-Three faust apps, each a process of its own: alerts flow while the store waits for its database.
+Three faust apps, each a process of its own: alarms flow while the store waits for its database.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from stream_processors.alarms import AlarmFiling, Alarms
 from stream_processors.broker import SESSION_TIMEOUT_S, security, watch_topics
 from stream_processors.config import ProcessorsConfig
 from stream_processors.fetch import fetch_promptly
-from stream_processors.judging import Judge
 from stream_processors.stage import Output, Send, Stage
 from stream_processors.storing import WRITERS, Store
+from stream_processors.validation_stage import Validator
 
 STORE_BYTES = 4 * 1024 * 1024  # a transaction
 # What is sent again and what is live lock the same row of the ledger: neither waits long for the other.
 STORE_BYTES_BY_LANE = {Lane.BACKFILL: 512 * 1024}
-ALERT_TAKES = {Lane.LIVE: 20, Lane.BACKFILL: 2}  # messages a lot: live ones never wait long for those sent again
+ALARM_TAKES = {Lane.LIVE: 20, Lane.BACKFILL: 2}  # messages a chunk: live ones never wait long for those sent again
 METADATA_AGE_MS = 5000  # a topic that was made a moment ago is seen this soon; the default is five minutes
 
 
-def judge_stages(judge: Judge, lanes: Sequence[Lane]) -> list[Stage]:
+def validate_stages(validator: Validator, lanes: Sequence[Lane]) -> list[Stage]:
     """Validate and sign."""
     return [
         Stage(
-            name="judge",
+            name="validate",
             source=topics.raw(lane),
             take=200,
             within_s=0.05,
-            work=partial(judge.validate_and_sign, lane),
-            dead_letter=partial(judge.dead_letter, lane),
-            done=partial(judge.sent, lane),
+            work=partial(validator.validate_and_sign, lane),
+            dead_letter=partial(validator.dead_letter, lane),
+            done=partial(validator.sent, lane),
         )
         for lane in lanes
     ]
@@ -78,11 +78,11 @@ def store_stages(stores: Mapping[Lane, Store], filing: AlarmFiling, filing_store
     return [*storing, filed]
 
 
-def alert_stages(alarms: Alarms) -> list[Stage]:
-    """Alert: what is live, and what was live and is sent again after a broker lost it; old values ring nobody up."""
+def alarm_stages(alarms: Alarms) -> list[Stage]:
+    """Alarms: what is live, and what was live and is sent again after a broker lost it; old values ring nobody up."""
     return [
         Stage(
-            name="alert",
+            name="alarm",
             source=topics.signed(lane),
             take=take,
             within_s=0.05,
@@ -90,7 +90,7 @@ def alert_stages(alarms: Alarms) -> list[Stage]:
             dead_letter=alarms.skip,
             done=partial(alarms.sent, topics.signed(lane)),
         )
-        for lane, take in ALERT_TAKES.items()
+        for lane, take in ALARM_TAKES.items()
     ]
 
 

@@ -11,21 +11,25 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from emr_store import acts, log, minutes, outbox, partitions, registry, retention, sequences
+from emr_store import acts, log, mapping_acts, minutes, outbox, partitions, registry, retention, sequences
 from emr_store.connect import StoreError, current_incarnation_async, open_store, open_store_async
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
+from emr_store.revalidation import Revalidation
 from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptedBatch, ReceiptOutcome
 from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
 from schemas.errors import VitalwireError
 from stream_processors.config import LimitConfig
+from stream_processors.mapping import remap
 from stream_processors.stage import Output, Send, first_line, waits
+from stream_processors.validation import validate_stored
 
 OUTBOX_ROWS = 5000  # signed and sent at once
 SEAL_EVERY_S = 0.5
-AGAIN_S = 1.0
+VALIDATE_ANEW_EVERY_S = 5.0
+RETRY_S = 1.0
 LOG_WAITS = "the log waits"  # in `waits`
 _log = structlog.get_logger("background")
 _Answer = TypeVar("_Answer")
@@ -83,7 +87,7 @@ async def deliver_receipts(conninfo: str, key: SigningKey, committed: asyncio.Ev
                         await _either(committed, 1.0)
         except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
             _log.warning("receipts wait", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
 
 
 class _Asking:
@@ -150,6 +154,28 @@ async def keep_sealing(conninfo: str, site: str, key: SigningKey) -> None:
         await asyncio.sleep(SEAL_EVERY_S)
 
 
+async def validate_anew(conninfo: str, key: SigningKey) -> None:
+    """Mapping acts that wait: stored batches get a new seal, and rows that say what it says. Every five seconds."""
+
+    def work() -> None:
+        with open_store(conninfo) as conn:
+            act = mapping_acts.oldest_waiting(conn)
+            if act is None:
+                return
+            working = Revalidation(conn, key=key, remap=remap, revalidate=validate_stored, clock_us=now_us)
+            while working.work():
+                pass
+            _log.info("mapping act done", act=act.act_id.hex())
+
+    while True:
+        try:
+            await asyncio.to_thread(work)
+        except Exception as error:  # noqa: BLE001  as above
+            detail = str(error) if isinstance(error, VitalwireError) else first_line(error)
+            _log.warning("mapping acts wait", error=type(error).__name__, detail=detail)
+        await asyncio.sleep(VALIDATE_ANEW_EVERY_S)
+
+
 async def summarise(conninfo: str) -> None:
     """The devices' own counts, and the minutes that are closed, every five seconds."""
 
@@ -182,7 +208,7 @@ async def note_platform_key(conninfo: str, key: SigningKey) -> None:
             return await asyncio.to_thread(note)
         except StoreError as error:
             _log.warning("platform key not noted", error=type(error).__name__)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
 
 
 async def drop_old(conninfo: str, keep: Keep) -> None:
@@ -226,4 +252,4 @@ async def note_limits(conninfo: str, limits: Sequence[LimitConfig]) -> None:
         except VitalwireError as error:  # too many for one act: no later attempt would do
             _log.error("alarm limits not noted", error=str(error))
             return
-        await asyncio.sleep(AGAIN_S)
+        await asyncio.sleep(RETRY_S)

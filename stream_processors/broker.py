@@ -137,9 +137,9 @@ async def _add_partitions(admin: AIOKafkaAdminClient, known: Collection[str]) ->
     """
     described = await admin.describe_topics([t.name for t in TOPICS if t.name in known])
     found = {each["topic"]: len(each["partitions"]) for each in described if each["partitions"]}
-    wanted = {t.name: t.partitions for t in TOPICS if t.name == RECEIPTS}
-    wanted |= {topics.signed(lane): found.get(topics.raw(lane), 0) for lane in Lane}
-    for name, count in wanted.items():
+    counts = {t.name: t.partitions for t in TOPICS if t.name == RECEIPTS}
+    counts |= {topics.signed(lane): found.get(topics.raw(lane), 0) for lane in Lane}
+    for name, count in counts.items():
         if 0 < found.get(name, 0) < count:
             await admin.create_partitions({name: NewPartitions(count)})
 

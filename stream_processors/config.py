@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 
-APPS = ("judge", "store", "alert")  # the worker processes
+APPS = ("validate", "store", "alarm")  # the worker processes
 # Fewer are a slip; an edge that was away for a week still finds the rows of before.
 KEEP_DAYS_MIN = {"keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_days": 30}
 
@@ -20,9 +20,11 @@ KEEP_DAYS_MIN = {"keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_
 class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An alarm limit."""
 
-    metric: Annotated[str, Meta(description="MDC reference id", examples=["MDC_PULS_OXIM_SAT_O2"])]
-    low: Annotated[float | None, Meta(description="alert below it, in the metric's (first) canonical unit")] = None
-    high: Annotated[float | None, Meta(description="alert above it")] = None
+    metric: Annotated[str, Meta(description="MDC reference id", examples=["MDC_ECG_HEART_RATE"])]
+    low: Annotated[
+        float | None, Meta(description="alarm below it, in the metric's (first) canonical unit", examples=[50.0])
+    ] = None
+    high: Annotated[float | None, Meta(description="alarm above it", examples=[120.0])] = None
     priority: Annotated[Literal["low", "medium", "high"], Meta(description="as IEC 60601-1-8 ranks alarms")] = "medium"
 
     def __post_init__(self) -> None:
@@ -84,7 +86,7 @@ class BedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """vitalwire processors: judge, store, alert."""
+    """vitalwire processors: validate, store, alarm."""
 
     kafka: Annotated[str, Meta(description="bootstrap servers, host:port, comma between")] = "127.0.0.1:9092"
     kafka_ca: Annotated[Path | None, Meta(description="CA file: TLS to the broker when set")] = None
@@ -113,7 +115,7 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stall_s: Annotated[float, Meta(gt=0, description="a worker that has work and makes no attempt is ended")] = 60.0
     metrics_port: Annotated[
         int,
-        Meta(ge=0, le=65530, description="metrics and health: judge here, store and alert on the two next; 0: none"),
+        Meta(ge=0, le=65530, description="metrics and health: validate here, store and alarm on the two next; 0: none"),
     ] = 9464
     keep_reports_days: Annotated[
         int,

@@ -48,7 +48,7 @@ def _octets(ids: _Array) -> _Array:
     return np.ascontiguousarray(ids).view(np.uint8).reshape(-1, _ID_BYTES)
 
 
-def believed_apart(believed: BelievedEdges) -> set[bytes]:
+def separately_believed(believed: BelievedEdges) -> set[bytes]:
     """The ids under which believed edges may have rung before a person agreed to them."""
     return {
         heard_as(uuid.UUID(bytes=device), uuid.UUID(bytes=edge)).bytes

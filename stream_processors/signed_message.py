@@ -30,8 +30,8 @@ def open_message(message: bytes, platform_public_der: bytes) -> SignedBlock | De
     if is_dead_letter(message):
         return read_dead_letter(message, platform_public_der)
     statement = message[:SEAL_BYTES]
-    seal, told = read_seal(statement)
-    if not told.is_signed_by(platform_public_der):
+    seal, signed_statement = read_seal(statement)
+    if not signed_statement.is_signed_by(platform_public_der):
         raise LayoutError("signature", "seal")
     block = read_block(message[SEAL_BYTES:])
     if seal.batches != len(block.batches) or seal.nomenclature_hash != block.nomenclature_hash:
@@ -39,7 +39,7 @@ def open_message(message: bytes, platform_public_der: bytes) -> SignedBlock | De
     opened = [open_body(sealed, checked=True) for sealed in block.batches]
     headers, tables = tuple(header for header, _ in opened), tuple(table for _, table in opened)
     reports, records = sum(map(len, tables)), sum(header.record_count for header in headers)
-    if reports != len(block.flags) or records != len(block.verdicts):
+    if reports != len(block.flags) or records != len(block.validation_results):
         raise LayoutError("counts", "validation")
     signed = SignedBlock(statement, block, headers, tables)
     if seal.root != merkle_root(signed.leaves):

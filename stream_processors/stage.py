@@ -17,9 +17,9 @@ import structlog
 from aiokafka import errors
 from prometheus_client import Counter, Histogram
 
-from emr_store.connect import StoreError, is_poison
+from emr_store.connect import StoreError, is_permanent
 from runtime.watchdog import AttemptsWatchdog
-from schemas.block import BLOCK_BYTES, parted
+from schemas.block import BLOCK_BYTES, chunked
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 5.0
@@ -28,9 +28,9 @@ LOG_APPEND_TIME = 1  # timestamp type of Kafka's record batches
 _log = structlog.get_logger("stage")
 _messages = Counter("vitalwire_stage_messages", "Messages that a stage finished", ["stage"])
 _retries = Counter("vitalwire_stage_retries", "Attempts that failed and were made again", ["stage"])
-_poisoned = Counter("vitalwire_stage_poisoned", "Messages that a stage gave up on", ["stage"])
+_dead_letters = Counter("vitalwire_stage_dead_letters", "Messages that a stage gave up on", ["stage"])
 _abandoned = Counter("vitalwire_stage_abandoned", "Messages that not even a dead letter could be made of", ["stage"])
-_seconds = Histogram("vitalwire_stage_lot_seconds", "Time for a lot, retries included", ["stage"])
+_seconds = Histogram("vitalwire_stage_chunk_seconds", "Time for a chunk, retries included", ["stage"])
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class Output:
 
 
 class Work(Protocol):
-    """What a stage does with a lot; raises StoreError while a service is away."""
+    """What a stage does with a chunk; raises StoreError while a service is away."""
 
-    async def __call__(self, lot: Sequence[Message]) -> Sequence[Output]: ...
+    async def __call__(self, chunk: Sequence[Message]) -> Sequence[Output]: ...
 
 
 @dataclass(frozen=True)
 class Stage:
     """A stage between topics.
 
-    A lot is what comes within `within_s`, at most `take` messages; it is worked in parts of `bytes_max`. Where a stage
-    has several workers, each has its index and its share of the partitions. `dead_letter` says what becomes of one
-    message that the work cannot take, with its reason; it is retried like work. `done` is called when the outputs of a
-    part are with the broker: only then may the work remember it.
+    A chunk is what comes within `within_s`, at most `take` messages; it is worked in parts of `bytes_max`. Where a
+    stage has several workers, each has its index and its share of the partitions. `dead_letter` says what becomes of
+    one message that the work cannot take, with its reason; it is retried like work. `done` is called when the outputs
+    of a part are with the broker: only then may the work remember it.
     """
 
     name: str
@@ -96,21 +96,21 @@ async def run(stage: Stage, stream: Any, send: Send, watchdog: AttemptsWatchdog)
                 mine.append(event)
             else:
                 event.ack()  # of a message that several workers see, faust takes the last one's
-        for part in parted([len(e.value) for e in mine], stage.bytes_max):
-            lot = [
+        for indices in chunked([len(e.value) for e in mine], stage.bytes_max):
+            chunk = [
                 Message(
                     topic=event.message.topic,
                     partition=event.message.partition,
                     value=event.value,
                     appended_at_us=_appended_at_us(event.message),
                 )
-                for event in mine[part]
+                for event in mine[indices]
             ]
             with _seconds.labels(stage.name).time(), watchdog.work() as attempted:
-                await attempt(stage, lot, send, attempted)
-            for event in mine[part]:
+                await attempt(stage, chunk, send, attempted)
+            for event in mine[indices]:
                 event.ack()
-            _messages.labels(stage.name).inc(len(lot))
+            _messages.labels(stage.name).inc(len(chunk))
 
 
 async def taken(stream: AsyncIterator[Any], take: int, within_s: float) -> AsyncIterator[list[Any]]:
@@ -150,13 +150,13 @@ def _appended_at_us(message: Any) -> int | None:
     return round(message.timestamp * 1_000_000) if stamped else None
 
 
-async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: Callable[[], None]) -> None:
-    """Work a lot until it is done: with back-off while a service is away; singly where a message cannot be worked."""
+async def attempt(stage: Stage, chunk: Sequence[Message], send: Send, attempted: Callable[[], None]) -> None:
+    """Work a chunk until it is done: with back-off while a service is away; singly where a message cannot be worked."""
     delay_s = BACKOFF_FIRST_S
     while True:
         attempted()
         try:
-            await send(await stage.work(lot))
+            await send(await stage.work(chunk))
             stage.done()
             waits.pop(_name(stage), None)
             return
@@ -166,13 +166,13 @@ async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: C
             if _transient(error):
                 _retries.labels(stage.name).inc()
                 _wait(stage, error)
-                _log.warning("again", stage=stage.name, error=type(error).__name__, detail=first_line(error))
-            elif len(lot) > 1:
-                for message in lot:
+                _log.warning("retry", stage=stage.name, error=type(error).__name__, detail=first_line(error))
+            elif len(chunk) > 1:
+                for message in chunk:
                     await attempt(stage, [message], send, attempted)
                 return
             else:
-                await _give_up(stage, lot[0], error, send, attempted)
+                await _give_up(stage, chunk[0], error, send, attempted)
                 return
         await asyncio.sleep(delay_s * random.uniform(0.8, 1.2))
         delay_s = min(delay_s * 2, BACKOFF_MAX_S)
@@ -180,7 +180,7 @@ async def attempt(stage: Stage, lot: Sequence[Message], send: Send, attempted: C
 
 async def _give_up(stage: Stage, message: Message, error: Exception, send: Send, attempted: Callable[[], None]) -> None:
     reason = f"{stage.name}:{type(error).__name__}"
-    _poisoned.labels(stage.name).inc()
+    _dead_letters.labels(stage.name).inc()
     _log.error("dead letter", stage=stage.name, reason=reason, topic=message.topic, bytes=len(message.value))
     delay_s, refused = BACKOFF_FIRST_S, 0
     while refused < DEAD_LETTER_ATTEMPTS_MAX:
@@ -191,12 +191,12 @@ async def _give_up(stage: Stage, message: Message, error: Exception, send: Send,
             return
         except asyncio.CancelledError:
             raise
-        except Exception as again:  # noqa: BLE001  as above
-            if _transient(again):
-                _wait(stage, again)
+        except Exception as failure:  # noqa: BLE001  as above
+            if _transient(failure):
+                _wait(stage, failure)
             else:
                 refused += 1
-            _log.warning("again", stage=stage.name, error=type(again).__name__, detail=first_line(again))
+            _log.warning("retry", stage=stage.name, error=type(failure).__name__, detail=first_line(failure))
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, BACKOFF_MAX_S)
     # The lane goes on: nobody was given a receipt, so that its edge still has it and sends it again.
@@ -222,15 +222,15 @@ def first_line(error: Exception) -> str:
 def _transient(error: BaseException) -> bool:
     """Whether it lies with a service and not with the message."""
     if isinstance(error, StoreError):
-        return not is_poison(error)
+        return not is_permanent(error)
     if isinstance(error, _REFUSED_FOR_GOOD):
         return False
     if isinstance(error, (OSError, TimeoutError)) or str(error) == _NO_SUCH_PARTITION:
         return True
-    room = type(error).__module__.partition(".")[0]
-    if room == "faust" and error.__cause__ is not None:  # it wraps what its producer raised
+    package = type(error).__module__.partition(".")[0]
+    if package == "faust" and error.__cause__ is not None:  # it wraps what its producer raised
         return _transient(error.__cause__)
-    return room in {"aiokafka", "kafka"}
+    return package in {"aiokafka", "kafka"}
 
 
 # An AssertionError of aiokafka's producer: `broker.ensure_topics` gives the topic as many as its source has.

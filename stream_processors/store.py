@@ -14,7 +14,7 @@ from stream_processors.signed_message import open_message
 
 @dataclass
 class Contents:
-    """What a lot of messages holds; `forged` counts those of the dead letters that the platform did not sign."""
+    """What a chunk of messages holds; `forged` counts those of the dead letters that the platform did not sign."""
 
     blocks: list[SignedBlock] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
@@ -22,7 +22,7 @@ class Contents:
 
 
 def sort_messages(messages: Sequence[bytes], topic: str, platform_public_der: bytes) -> Contents:
-    """Blocks and dead letters of a lot. What the platform did not sign is a dead letter that nobody is told of."""
+    """Blocks and dead letters of a chunk. What the platform did not sign is a dead letter that nobody is told of."""
     contents = Contents()
     for message in messages:
         try:
@@ -37,7 +37,7 @@ def sort_messages(messages: Sequence[bytes], topic: str, platform_public_der: by
     return contents
 
 
-def apart(signed: SignedBlock) -> list[Block]:
+def split_by_batch(signed: SignedBlock) -> list[Block]:
     """Each batch of a block as a block of its own, validated as it was."""
     block, report, record = signed.block, 0, 0
     out: list[Block] = []
@@ -49,7 +49,7 @@ def apart(signed: SignedBlock) -> list[Block]:
                 block,
                 batches=(sealed,),
                 flags=block.flags[of_reports],
-                verdicts=block.verdicts[of_records],
+                validation_results=block.validation_results[of_records],
                 values=block.values[of_records],
                 appended_at_us=block.appended_at_us[index : index + 1],
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from prometheus_client import Counter
 
-from emr_store.connect import StoreError, is_poison, open_store
+from emr_store.connect import StoreError, is_permanent, open_store
 from emr_store.signed_block import SignedBlock
 from emr_store.transaction import Writer
 from evidence.dead_letter import DeadLetter
@@ -32,16 +32,16 @@ class Store:
     """A lane's writers, each with a connection and, while it works, a thread.
 
     The rows of one are built while the database takes those of the other. A stream keeps to one partition, and that to
-    one writer, which is never given two lots at once.
+    one writer, which is never given two chunks at once.
     """
 
     def __init__(self, conninfo: str, key: SigningKey, committed: Callable[[], None]) -> None:
         self._conninfo, self._key, self._committed = conninfo, key, committed
         self._writers: dict[int, Writer] = {}
 
-    async def store(self, lot: Sequence[Message]) -> list[Output]:
-        """A lot of one writer's partitions into one transaction."""
-        await asyncio.to_thread(self._store, lot)
+    async def store(self, chunk: Sequence[Message]) -> list[Output]:
+        """A chunk of one writer's partitions into one transaction."""
+        await asyncio.to_thread(self._store, chunk)
         self._committed()
         return []
 
@@ -51,12 +51,12 @@ class Store:
         self._committed()
         return []
 
-    def _store(self, lot: Sequence[Message]) -> None:
-        contents = store.sort_messages([m.value for m in lot], lot[0].topic, self._key.public_der)
-        self._write(lot[0].partition % WRITERS, contents.blocks, contents.dead_letters)
+    def _store(self, chunk: Sequence[Message]) -> None:
+        contents = store.sort_messages([m.value for m in chunk], chunk[0].topic, self._key.public_der)
+        self._write(chunk[0].partition % WRITERS, contents.blocks, contents.dead_letters)
         if contents.forged:
             _forged.inc(contents.forged)
-            _log.error("not signed by the platform", topic=lot[0].topic, messages=contents.forged)
+            _log.error("not signed by the platform", topic=chunk[0].topic, messages=contents.forged)
 
     def _one_by_one(self, message: Message, reason: str) -> None:
         writer = message.partition % WRITERS
@@ -66,7 +66,7 @@ class Store:
             signed = DeadLetter(reason, message.topic, None, message.value)
         if isinstance(signed, DeadLetter):
             return self._write(writer, [], [signed])
-        for block in store.apart(signed):
+        for block in store.split_by_batch(signed):
             self._write_alone(writer, block)
         return None
 
@@ -78,7 +78,7 @@ class Store:
         try:
             self._write(writer, [signed], [])
         except Exception as error:
-            if isinstance(error, StoreError) and not is_poison(error):
+            if isinstance(error, StoreError) and not is_permanent(error):
                 raise
             letter = DeadLetter(
                 reason=f"store:{type(error).__name__}",

@@ -50,7 +50,7 @@ class Hospital:
 
     def say(self, *groups: AdtGroup, person: Person | None = None) -> None:
         """Store these as one batch."""
-        self.store.say(*(adt_report(group, person=person) for group in groups), lane=Lane.ADT)
+        self.store.emit(*(adt_report(group, person=person) for group in groups), lane=Lane.ADT)
 
     def attribute(self) -> list[Taken]:
         """All that waits."""

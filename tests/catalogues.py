@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from evidence.act import LOG_BEGIN
+from evidence.act import LOG_BEGIN, MAPPING_CHANGE
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "edge_agent", "emr_store", "evidence", "gateway", "runtime", "stream_processors", "vitalwire")
@@ -116,7 +116,7 @@ def edge_events() -> tuple[set[str], set[str]]:
 
 def act_kinds() -> set[str]:
     """Kinds of acts that are recorded, the platform's own included."""
-    kinds = {LOG_BEGIN}
+    kinds = {LOG_BEGIN, MAPPING_CHANGE}
     for _, call in calls("emr_store", "stream_processors", "vitalwire"):
         place = {"act": 0, "record_change": 1}.get(called(call))
         if place is not None and len(call.args) > place and (kind := text(call.args[place])) is not None:

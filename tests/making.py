@@ -41,7 +41,7 @@ def report(
     return Report(kind, claim, at_us, at_us + 5_000, ClockQuality.DEVICE, records, device_at_us=at_us, own_time=True)
 
 
-def leaves(reports: Sequence[Report], first_sequence: int = 1) -> list[bytes]:
+def encoded_reports(reports: Sequence[Report], first_sequence: int = 1) -> list[bytes]:
     out = []
     for i, r in enumerate(reports):
         salt = i.to_bytes(16)
@@ -64,6 +64,6 @@ def sealed(
     created_at_us: int = T0_US,
 ) -> bytes:
     return seal(
-        leaves(reports, first_sequence), lane=lane, edge=edge, spool=spool, batch_no=batch_no, previous=previous,
-        created_at_us=created_at_us, config_hash=bytes(32), key_id=key.key_id, sign=key.sign,
+        encoded_reports(reports, first_sequence), lane=lane, edge=edge, spool=spool, batch_no=batch_no,
+        previous=previous, created_at_us=created_at_us, config_hash=bytes(32), key_id=key.key_id, sign=key.sign,
     )  # fmt: skip

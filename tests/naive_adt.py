@@ -23,7 +23,7 @@ PATIENT_OF = {1: 1, 2: 1, 3: 2, 4: 2, 5: 3}  # visit -> patient
 
 
 @dataclass(frozen=True)
-class Said:
+class SentGroup:
     """One group. A swap is two, with one number."""
 
     event: str
@@ -87,15 +87,15 @@ class Scan:
 class Hospital:
     """Who was where, whatever the messages' order."""
 
-    said: Sequence[Said]
-    struck: dict[int, Said] = field(default_factory=dict)  # by `sent`: the cancel that strikes it
+    emitted: Sequence[SentGroup]
+    struck: dict[int, SentGroup] = field(default_factory=dict)  # by `sent`: the cancel that strikes it
     aim: dict[int, int] = field(default_factory=dict)  # cancel -> the latest that it strikes
 
     def __post_init__(self) -> None:
-        for cancel in sorted((s for s in self.said if s.event in STRIKES), key=lambda s: (s.recorded, s.sent)):
+        for cancel in sorted((s for s in self.emitted if s.event in STRIKES), key=lambda s: (s.recorded, s.sent)):
             mine = [
                 s
-                for s in self.said
+                for s in self.emitted
                 if s.visit == cancel.visit and s.event in STRIKES[cancel.event] and s.sent not in self.struck
             ]
             if cancel.struck_at is not None:
@@ -110,7 +110,7 @@ class Hospital:
             if hit:
                 self.aim[cancel.sent] = max(hit, key=lambda s: (s.recorded, s.sent)).sent
         self.label = {patient: patient for patient in PATIENT_OF.values()}
-        for merge in sorted((s for s in self.said if s.retired is not None), key=lambda s: (s.at, s.sent)):
+        for merge in sorted((s for s in self.emitted if s.retired is not None), key=lambda s: (s.at, s.sent)):
             gone, stays = self.label[merge.retired or 0], self.label[PATIENT_OF[merge.visit]]
             self.label = {patient: stays if label == gone else label for patient, label in self.label.items()}
         self.seconds = [self._at(second) for second in range(-1, LAST + 1)]
@@ -125,65 +125,65 @@ class Hospital:
         now = {visit: VisitNow() for visit in PATIENT_OF}
         restored: dict[int, int] = {}
         ends = ("A03", "A09", "A21")
-        for said in sorted(self.said, key=lambda s: (s.at, s.event not in ends, s.sent, s.swap_with or 0)):
-            if said.at > second:
+        for emitted in sorted(self.emitted, key=lambda s: (s.at, s.event not in ends, s.sent, s.swap_with or 0)):
+            if emitted.at > second:
                 break
-            visit = now[said.visit]
-            if said.sent in self.struck:
+            visit = now[emitted.visit]
+            if emitted.sent in self.struck:
                 for cancel, aimed in self.aim.items():
-                    if aimed == said.sent:
+                    if aimed == emitted.sent:
                         restored[cancel] = visit.kept
-                if said.event in ("A01", "A04") and not visit.open:
+                if emitted.event in ("A01", "A04") and not visit.open:
                     visit.closed = True
             else:
-                self._take(said, visit, now, restored)
+                self._take(emitted, visit, now, restored)
         return now
 
-    def _take(self, said: Said, visit: VisitNow, now: dict[int, VisitNow], restored: dict[int, int]) -> None:
-        bed = 0 if said.bed == 9 else said.bed
+    def _take(self, emitted: SentGroup, visit: VisitNow, now: dict[int, VisitNow], restored: dict[int, int]) -> None:
+        bed = 0 if emitted.bed == 9 else emitted.bed
         gone = visit.closed and not visit.open
-        if said.event == "A01":
+        if emitted.event == "A01":
             if not (visit.open and visit.admitted and visit.kept == bed):
                 visit.start()
                 visit.put(bed)
                 visit.admitted = True
-        elif said.event == "A04":
+        elif emitted.event == "A04":
             visit.start()
-            if said.bed:
+            if emitted.bed:
                 visit.put(bed)
-        elif said.event == "A06":
-            self._change_class(said, visit, now)
-        elif said.event == "A03":
+        elif emitted.event == "A06":
+            self._change_class(emitted, visit, now)
+        elif emitted.event == "A03":
             visit.stop()
-        elif said.event in ("A09", "A21") and not gone:
+        elif emitted.event in ("A09", "A21") and not gone:
             visit.start()
             visit.entry = 0
-            visit.on_leave = said.event == "A21"
-        elif said.event == "A22" and not said.bed and visit.kept and visit.on_leave:
+            visit.on_leave = emitted.event == "A21"
+        elif emitted.event == "A22" and not emitted.bed and visit.kept and visit.on_leave:
             visit.put(visit.kept, returns=True)
-        elif said.event in ("A02", "A10", "A17", "A22") and not gone:
+        elif emitted.event in ("A02", "A10", "A17", "A22") and not gone:
             visit.start()
-            visit.put(bed, returns=said.event == "A22")
-        elif said.event in ("A12", "A13") and not gone and said.bed and restored.get(said.sent, bed) != bed:
+            visit.put(bed, returns=emitted.event == "A22")
+        elif emitted.event in ("A12", "A13") and not gone and emitted.bed and restored.get(emitted.sent, bed) != bed:
             visit.start()
             visit.put(bed)
 
-    def _change_class(self, said: Said, visit: VisitNow, now: dict[int, VisitNow]) -> None:
-        bed = 0 if said.bed == 9 else said.bed
+    def _change_class(self, emitted: SentGroup, visit: VisitNow, now: dict[int, VisitNow]) -> None:
+        bed = 0 if emitted.bed == 9 else emitted.bed
         if not visit.open:
             others = [
                 other
                 for number, other in now.items()
-                if number != said.visit
+                if number != emitted.visit
                 and other.open
                 and other.kept
-                and self.patient(number) == self.patient(said.visit)
+                and self.patient(number) == self.patient(emitted.visit)
             ]
             same_bed = [other for other in others if other.kept == bed]
             if len(same_bed) == 1:
                 others = same_bed
             if len(others) == 1:
-                bed = bed if said.bed else others[0].kept
+                bed = bed if emitted.bed else others[0].kept
                 others[0].stop()
         visit.start()
         visit.put(bed)

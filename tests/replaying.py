@@ -8,24 +8,24 @@ from adapters.formats.recording import Direction, Entry
 from adapters.session import Moment, Outcome, Piece, Session, Step
 
 BEGAN_US = 1_790_000_000_000_000
-Said = list[tuple[str, bytes]]  # "<" or ">" and the bytes; what follows in one direction is one
+Traffic = list[tuple[str, bytes]]  # "<" or ">" and the bytes; what follows in one direction is one
 
 
 def replay(
     session: Session, entries: Iterable[Entry], outcome: Callable[[Piece], Outcome] = lambda _: Outcome.KEPT
-) -> tuple[Said, list[Piece]]:
+) -> tuple[Traffic, list[Piece]]:
     """The dialogue as the session has it with the recording's incoming lines, and what it cut.
 
     The entries are those of one connection. The session is woken when it wants to be; each frame is kept at once.
     """
-    said: Said = []
+    traffic: Traffic = []
     pieces: list[Piece] = []
     wake_at_s: float | None = None
 
     def take(step: Step, at_us: int) -> None:
         nonlocal wake_at_s
         wake_at_s = step.wake_at_s
-        _add(said, ">", step.send)
+        _add(traffic, ">", step.send)
         for piece in step.pieces:
             pieces.append(piece)
             if piece.token is not None:
@@ -39,30 +39,30 @@ def replay(
     for entry in entries:
         wake_until(entry.at_us)
         if entry.direction is Direction.IN:
-            _add(said, "<", entry.data)
+            _add(traffic, "<", entry.data)
             take(session.feed(entry.data, _moment(entry.at_us)), entry.at_us)
         elif entry.note.startswith("opened"):
             take(session.opened(_moment(entry.at_us)), entry.at_us)
         elif entry.note == "closed":
             take(session.closed(True, _moment(entry.at_us)), entry.at_us)
-    return said, pieces
+    return traffic, pieces
 
 
-def recorded(entries: Iterable[Entry]) -> Said:
+def recorded(entries: Iterable[Entry]) -> Traffic:
     """The dialogue as it was recorded."""
-    said: Said = []
+    traffic: Traffic = []
     for entry in entries:
         if entry.direction is not Direction.NOTE:
-            _add(said, entry.direction.value, entry.data)
-    return said
+            _add(traffic, entry.direction.value, entry.data)
+    return traffic
 
 
 def _moment(at_us: int) -> Moment:
     return Moment(at_us / 1e6, BEGAN_US + at_us)
 
 
-def _add(said: Said, mark: str, data: bytes) -> None:
-    if data and said and said[-1][0] == mark:
-        said[-1] = (mark, said[-1][1] + data)
+def _add(traffic: Traffic, mark: str, data: bytes) -> None:
+    if data and traffic and traffic[-1][0] == mark:
+        traffic[-1] = (mark, traffic[-1][1] + data)
     elif data:
-        said.append((mark, data))
+        traffic.append((mark, data))

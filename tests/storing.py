@@ -1,4 +1,4 @@
-"""A store for tests: fresh schema, a registered edge, and what judge and the writer make of its reports."""
+"""A store for tests: fresh schema, a registered edge, and what validate and the writer make of its reports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from schemas.batch import encode_report, set_sequence
 from schemas.block import Block
 from schemas.report import AsSent, Kind, Lane, Record, RecordKind, Report
 from stream_processors.signed_message import open_message, sign_block
-from stream_processors.validate import EdgeKey, Memory, validate
+from stream_processors.validation import EdgeKey, Memory, validate
 from tests.making import T0_US, Key, report
 
 EDGE = b"E" * 16
@@ -38,7 +38,7 @@ class Store:
         self.spool = b"S" * 16 if edge == EDGE else edge
         self.edge_key, self.platform = Key(), Key()
         self.batch_no = 0
-        self.said: Counter[UUID] = Counter()
+        self.emitted: Counter[UUID] = Counter()
         with self.open() as conn:
             if conn.execute("SELECT to_regclass('schema_version')").fetchone() == (None,):
                 migrate(address)
@@ -55,15 +55,15 @@ class Store:
         for i, each in enumerate(reports):
             salt = i.to_bytes(16)
             leaf = encode_report(each, salt, sha256(salt + b"frame").digest())
-            self.said[each.device] += 1
-            set_sequence(leaf, self.said[each.device])
+            self.emitted[each.device] += 1
+            set_sequence(leaf, self.emitted[each.device])
             leaves.append(bytes(leaf))
         return seal(
             leaves, lane=lane, edge=self.edge, spool=self.spool, batch_no=self.batch_no, previous=FIRST_PREVIOUS,
             created_at_us=T0_US, config_hash=bytes(32), key_id=self.edge_key.key_id, sign=self.edge_key.sign,
         )  # fmt: skip
 
-    def judge(self, *batches: bytes, lane: Lane = Lane.LIVE) -> SignedBlock:
+    def validate(self, *batches: bytes, lane: Lane = Lane.LIVE) -> SignedBlock:
         """As it comes to `store`."""
         memory = Memory({self.edge_key.key_id: EdgeKey(self.edge, self.edge_key.public_der, 0, 2**62, False)})
         (block,) = validate(f"{lane.name.lower()}.raw", batches, memory, NOW_US)
@@ -73,9 +73,9 @@ class Store:
         assert isinstance(opened, SignedBlock)
         return opened
 
-    def say(self, *reports: Report, lane: Lane = Lane.LIVE) -> Written:
+    def emit(self, *reports: Report, lane: Lane = Lane.LIVE) -> Written:
         """Store these reports as one batch."""
-        return self.write([self.judge(self.seal(*reports, lane=lane), lane=lane)])
+        return self.write([self.validate(self.seal(*reports, lane=lane), lane=lane)])
 
     def write(self, blocks: Sequence[SignedBlock], dead_letters: Sequence[DeadLetter] = ()) -> Written:
         with self.open() as conn:
@@ -93,5 +93,5 @@ class Store:
 
 def event(claim: str, code: str, text: str, at_us: int = T0_US) -> Report:
     """What the edge says of a device."""
-    told = Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("vitalwire", code))
-    return report(claim, at_us, [told], Kind.EVENT)
+    record = Record(kind=RecordKind.TEXT, text=text, as_sent=AsSent("vitalwire", code))
+    return report(claim, at_us, [record], Kind.EVENT)

@@ -15,7 +15,7 @@ PASSED_ON: dict[str, set[str]] = {
     "edge_agent/supervisor.py: code": set(),
     "edge_agent/events.py: code": set(),
     "edge_agent/events.py: reason": set(),  # of a rejection
-    "edge_agent/spool/leaves.py: reason": set(),
+    "edge_agent/spool/encoded_reports.py: reason": set(),
     "edge_agent/spool/spool.py: *self._set_aside": {"spool-damaged", "spool-set-aside"},
     "edge_agent/supervisor.py: self._back_code": {"gap", "source-restored"},
 }

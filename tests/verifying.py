@@ -17,7 +17,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from benchmarks.databases import drop_database
-from emr_store import alerts, minutes, places, proof, registry
+from emr_store import alarms, minutes, places, proof, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.log import newest_checkpoint
 from emr_store.verification import Verification
@@ -40,7 +40,8 @@ from schemas.report import (
     device_id,
 )
 from schemas.transition import Condition, ConditionKind, Side, Transition, TransitionKind
-from stream_processors.validate import judge
+from stream_processors.mapping import remap
+from stream_processors.validation import validate_table
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, report, sealed
 from tests.storing import Store
 
@@ -51,8 +52,8 @@ TEMP, DEGC = 150344, 268192
 
 def revalidate(table: Table) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.float64]]:
     """As `vitalwire verify` has it computed again."""
-    found = judge(table, np.zeros(len(table)))
-    return found.flags, found.verdicts, found.values
+    found = validate_table(table, np.zeros(len(table)))
+    return found.flags, found.validation_results, found.values
 
 
 class Ward(Store):
@@ -64,8 +65,8 @@ class Ward(Store):
 
     def seal(self, *reports: Report, lane: Lane = Lane.LIVE) -> bytes:
         self.batch_no += 1
-        first = sum(self.said.values()) + 1
-        self.said[reports[0].device] += len(reports)
+        first = sum(self.emitted.values()) + 1
+        self.emitted[reports[0].device] += len(reports)
         batch = sealed(
             reports, self.edge_key, batch_no=self.batch_no, first_sequence=first, previous=self.previous, lane=lane
         )
@@ -80,10 +81,10 @@ class Ward(Store):
                 self.seal(*(vitals(claim, at_us + second * SECOND_US) for second in span for claim in (FIRST, SECOND)))
                 for span in (range(10), range(10, 20))
             ]
-            self.write([self.judge(*halves)])
+            self.write([self.validate(*halves)])
             if block % 2:
                 self.seal_log(first_us + block * 60 * SECOND_US)
-        self.write([self.judge(self.seal(*others(first_us)))])
+        self.write([self.validate(self.seal(*others(first_us)))])
         self.register()
         self.alarm()
         self.seal_log(first_us + 3600 * SECOND_US)
@@ -125,7 +126,7 @@ class Ward(Store):
 
         async def run() -> None:
             async with await open_store_async(self.address) as conn:
-                await alerts.file(conn, signed)
+                await alarms.file(conn, signed)
 
         asyncio.run(run())
 
@@ -154,7 +155,7 @@ def others(at_us: int) -> list[Report]:
     words = ChannelWords(label="T1")
     return [
         report(FIRST, at_us, [Record(150452, kind=RecordKind.SAMPLES, samples=samples)], Kind.WAVEFORM),
-        report(FIRST, at_us, [Record(SPO2, PERCENT, 7, RecordKind.ALARM, mantissa=196674, alarm=alarm)], Kind.ALERT),
+        report(FIRST, at_us, [Record(SPO2, PERCENT, 7, RecordKind.ALARM, mantissa=196674, alarm=alarm)], Kind.ALARM),
         report(FIRST, at_us, [Record(TEMP, DEGC, 3, mantissa=38)], Kind.SETTING),
         report(
             FIRST, at_us,
@@ -197,4 +198,4 @@ def copy_of(address: str) -> Iterator[str]:
 def verify(store: str | psycopg.Connection, trust: Trust | None = None, **scope: Any) -> Verification:
     """All steps, validation computed again."""
     with nullcontext(store) if isinstance(store, psycopg.Connection) else open_store(store) as conn:
-        return proof.verify(conn, trust=trust, revalidate=revalidate, **scope)
+        return proof.verify(conn, trust=trust, revalidate=revalidate, remap=remap, **scope)

@@ -109,8 +109,8 @@ class Wire:
         """Whether the edge holds nothing without a receipt."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5) as answer:
             lines = answer.read().decode().splitlines()
-        wanted = ("vitalwire_spool_waiting_reports ", "vitalwire_spool_unreceipted_bytes ")
-        return all(float(line.split()[1]) == 0 for line in lines if line.startswith(wanted))
+        gauges = ("vitalwire_spool_waiting_reports ", "vitalwire_spool_unreceipted_bytes ")
+        return all(float(line.split()[1]) == 0 for line in lines if line.startswith(gauges))
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         with open_store(self.database) as conn:

@@ -16,6 +16,7 @@ from vitalwire import (
     edge_registry,
     hold,
     log,
+    mapping,
     patients,
     processors,
     record,
@@ -50,7 +51,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
 app.add_typer(worklist.app, name="worklist")
 app.add_typer(adt.app, name="adt")
-app.add_typer(record.mapping, name="mapping")
+app.add_typer(mapping.app, name="mapping")
 app.add_typer(record.dead, name="dead")
 app.add_typer(log.app, name="log")
 registry = typer.Typer(help="Who is believed.", no_args_is_help=True)

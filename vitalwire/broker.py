@@ -37,7 +37,7 @@ def topics_of(
         raise UserError(f"{kafka} is not reached{why}", EXIT_UNREACHABLE) from None
 
 
-def publish_again(
+def republish(
     kafka: str, topic: str, message: bytes,
     ca: Path | None = None, cert: Path | None = None, key: Path | None = None, *, insecure: bool = False,
 ) -> str:  # fmt: skip

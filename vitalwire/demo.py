@@ -29,7 +29,7 @@ from simulators.ward import WardPlan, run_ward, serial_links, transport_of_beds
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses, EmbeddedServices
 from vitalwire.embedded.services import free_port
-from vitalwire.flow import balance, equations, flow, transports_with_values, way
+from vitalwire.flow import balance, equations, flow, path_text, transports_with_values
 from vitalwire.output import console
 from vitalwire.page import serve
 from vitalwire.processors import supervise
@@ -101,7 +101,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         "beds": ward_site.assign_beds(at.database, ending),
         "servers": watch(services, ending),
     }
-    beside = [asyncio.create_task(_told(name, work)) for name, work in works.items()]
+    beside = [asyncio.create_task(_logged(name, work)) for name, work in works.items()]
     try:
         return await _live(data, at, ports, plan, stop, seconds)
     finally:
@@ -109,7 +109,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         await asyncio.wait(beside, timeout=END_S)
 
 
-async def _told(name: str, work: Coroutine[Any, Any, object]) -> None:
+async def _logged(name: str, work: Coroutine[Any, Any, object]) -> None:
     try:
         await work
     except Exception as error:  # noqa: BLE001  said, whatever it is; the others go on
@@ -123,9 +123,9 @@ async def _live(
     ward_stop, began = asyncio.Event(), datetime.now(UTC)
     office = office_of(hospital_plan(plan), data / "hospital.json")
     speaking = [
-        asyncio.create_task(_told("ward", run_ward(plan, ward_stop, office.whose))),
+        asyncio.create_task(_logged("ward", run_ward(plan, ward_stop, office.whose))),
         asyncio.create_task(
-            _told("hospital", run_hospital(office, ("127.0.0.1", ports.adt), ward_stop, left=data / "hospital.json"))
+            _logged("hospital", run_hospital(office, ("127.0.0.1", ports.adt), ward_stop, left=data / "hospital.json"))
         ),
     ]
     with (data / "edge.log").open("ab") as log:  # as a box would run it
@@ -215,7 +215,7 @@ async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, sec
                 continue
             if not seen:  # above what changes, and not wrapped: lines to copy
                 console.print(f"{where(at, ports)}\n", markup=False, soft_wrap=True)
-            text = f"{way(path)}\n\n{equations(total)}"
+            text = f"{path_text(path)}\n\n{equations(total)}"
             if live is not None:
                 live.update(Text(text))
             elif not seen or tick % 10 == 0:
@@ -225,10 +225,10 @@ async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, sec
 
 def where(at: Addresses, ports: Ports) -> str:
     """The addresses of this run."""
-    judge = ports.processors_metrics
+    port = ports.processors_metrics
     return f"""\
 page      http://127.0.0.1:{ports.page}/
-metrics   http://127.0.0.1:{ports.edge_metrics}/metrics of the edge; {judge}, {judge + 1}, {judge + 2} of the processors
+metrics   http://127.0.0.1:{ports.edge_metrics}/metrics of the edge; {port}, {port + 1}, {port + 2} of the processors
 MLLP      127.0.0.1:{ports.mllp}; {ports.mindray} for Mindray's dialect
 ADT       127.0.0.1:{ports.adt} over MLLP, from an admission office
 MQTT      {at.mqtt5[0]}:{at.mqtt5[1]} (5.0), {at.mqtt311[0]}:{at.mqtt311[1]} (3.1.1)
@@ -250,5 +250,5 @@ async def drained(database: str, metrics_port: int) -> bool:
 def _spool_is_empty(metrics_port: int) -> bool:
     with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=2) as answer:
         text = answer.read().decode()
-    wanted = ("vitalwire_spool_waiting_reports ", "vitalwire_spool_unreceipted_bytes ")
-    return all(float(line.split()[1]) == 0 for line in text.splitlines() if line.startswith(wanted))
+    gauges = ("vitalwire_spool_waiting_reports ", "vitalwire_spool_unreceipted_bytes ")
+    return all(float(line.split()[1]) == 0 for line in text.splitlines() if line.startswith(gauges))

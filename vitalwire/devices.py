@@ -55,7 +55,7 @@ def devices_assign(
     """
     moment = since_moment(since) if since else None
     with connect(database) as conn:
-        _say(places.assign(conn, device, bed, name=name, since=moment, edge=edge, author=this_user(why)))
+        _print_placed(places.assign(conn, device, bed, name=name, since=moment, edge=edge, author=this_user(why)))
 
 
 @app.command("move")
@@ -67,7 +67,7 @@ def devices_move(device: Device, bed: Bed, since: Since = "", why: Why = "", dat
     """
     moment = since_moment(since) if since else None
     with connect(database) as conn:
-        _say(places.move(conn, device, bed, since=moment, author=this_user(why)))
+        _print_placed(places.move(conn, device, bed, since=moment, author=this_user(why)))
 
 
 @app.command("release")
@@ -75,10 +75,10 @@ def devices_release(device: Device, since: Since = "", why: Why = "", database: 
     """Take a device from its bed: vitalwire devices release 3f2a --why 'to the workshop'."""
     moment = since_moment(since) if since else None
     with connect(database) as conn:
-        _say(places.release(conn, device, since=moment, author=this_user(why)))
+        _print_placed(places.release(conn, device, since=moment, author=this_user(why)))
 
 
-def _say(placed: places.Placed) -> None:
+def _print_placed(placed: places.Placed) -> None:
     called = placed.name or placed.claim
     where = f"is {called} at {placed.bed}" if placed.bed else f"({called}) is on no bed"
     console.print(cell(f"{placed.uuid} {where} since {cell(placed.since)}"), markup=False)

@@ -22,7 +22,7 @@ from edge_agent import control
 from edge_agent.config import EdgeConfig, MqttLink, SerialLink, SourceConfig, TcpLink
 from edge_agent.process import Edge, control_path
 from edge_agent.sources import SourcePlan, load_edge, plan_source, sample_edge, site_mappings
-from edge_agent.watch import Observation, Watcher, verdict
+from edge_agent.watch import SourceObservation, Watcher, diagnosis
 from edge_agent.watch import watch as watch_source
 from emr_store import registry
 from emr_store.latest import latest
@@ -94,49 +94,49 @@ async def _run(edge: Edge) -> None:
 def check(config: Config = Path("edge.toml"), json: Json = False) -> None:
     """Try a configuration's files, sockets and broker: vitalwire edge check. Exit 2 where something is wrong."""
     settings = load_edge(config)
-    found: list[checks.Finding] = []
+    found: list[checks.CheckFinding] = []
 
-    def say(finding: checks.Finding) -> None:
+    def show(finding: checks.CheckFinding) -> None:
         found.append(finding)
         if not json:
             mark, mend = ("WRONG" if finding.wrong else "note " if finding.mend else "ok   "), finding.mend
             console.print(f"{mark} {finding.where}: {finding.what}{f': {mend}' if mend else ''}", markup=False)
 
-    asyncio.run(_check(settings, say))
+    asyncio.run(_check(settings, show))
     if json:
         as_json([{**f._asdict(), "wrong": f.wrong} for f in found])
     if any(f.wrong for f in found):
         raise typer.Exit(EXIT_USAGE)
 
 
-async def _check(settings: EdgeConfig, say: Callable[[checks.Finding], None]) -> None:
+async def _check(settings: EdgeConfig, show: Callable[[checks.CheckFinding], None]) -> None:
     unusable = list(checks.settings(settings))
     broker = await asyncio.to_thread(_broker, settings)
     for finding in (*unusable, *checks.files(settings), *checks.senders(settings), checks.metrics(settings), broker):
-        say(finding)
+        show(finding)
     for source in settings.source:
         for maybe in (checks.time_zone(source), checks.steady(source)):
             if maybe is not None:
-                say(maybe)
+                show(maybe)
         if source.name not in {finding.where for finding in unusable}:
-            say(await checks.socket(source))
+            show(await checks.socket(source))
     if not settings.source:
-        say(checks.Finding("source", "none is configured", "write a [[source]]: `vitalwire config sample edge`"))
+        show(checks.CheckFinding("source", "none is configured", "write a [[source]]: `vitalwire config sample edge`"))
 
 
-def _broker(settings: EdgeConfig) -> checks.Finding:
+def _broker(settings: EdgeConfig) -> checks.CheckFinding:
     """Whether the broker answers, and has the topics that the processors create."""
     try:
         known = topics_of(
             settings.kafka, settings.kafka_ca, settings.kafka_cert, settings.kafka_key, insecure=settings.insecure
         )
     except UserError as error:
-        return checks.Finding("kafka", str(error), "is it started, and no firewall between?")
+        return checks.CheckFinding("kafka", str(error), "is it started, and no firewall between?")
     missing = ", ".join(name for name in (*map(topics.raw, Lane), topics.RECEIPTS) if name not in known)
     if missing:
         mend = "start the processors, which create them: vitalwire processors run"
-        return checks.Finding("kafka", f"{settings.kafka} answers, and lacks the topics {missing}", mend)
-    return checks.Finding("kafka", f"{settings.kafka} answers, and has the topics")
+        return checks.CheckFinding("kafka", f"{settings.kafka} answers, and lacks the topics {missing}", mend)
+    return checks.CheckFinding("kafka", f"{settings.kafka} answers, and has the topics")
 
 
 # --- record and sources ---------------------------------------------------------------------------------------------
@@ -200,16 +200,16 @@ def watch(
     """Show bytes, frames and values, then one verdict: vitalwire edge watch 'ICU-07 oximeter'. Exit 3 if none."""
     ad_hoc = _ad_hoc(source, driver, topic, insecure)
     settings = load_edge(config) if ad_hoc is None else None
-    wanted = ad_hoc or _configured(settings, source)
-    for finding in checks.source_settings(wanted):
+    source_config = ad_hoc or _configured(settings, source)
+    for finding in checks.source_settings(source_config):
         raise ConfigError(f"{finding.where}: {finding.what}: {finding.mend}")
     screen = _Screen(json)
-    plan = plan_source(wanted, site_mappings(settings.mapping) if settings else {})
-    w = Watcher(plan, screen.say)
+    plan = plan_source(source_config, site_mappings(settings.mapping) if settings else {})
+    w = Watcher(plan, screen.show)
     asyncio.run(_watch(w, seconds, screen))
     if database and settings:  # without a configuration nobody can say what the agent calls it
         ask_store(database, settings.edge, plan, w.o)
-    slug, text = verdict(w.o)
+    slug, text = diagnosis(w.o)
     if json:
         as_json({**vars(w.o), "verdict": slug, "text": text})
     else:
@@ -260,13 +260,13 @@ class _Screen:
         self.live = Live(console=console, auto_refresh=False) if console.is_terminal and not quiet else None
         self._quiet, self._lines = quiet, {kind: deque[str](maxlen=count) for kind, count in LAST_LINES.items()}
 
-    def say(self, kind: str, text: str) -> None:
+    def show(self, kind: str, text: str) -> None:
         """A line that came: on a terminal it waits for `draw`."""
         if self.live is None and not self._quiet and len(self._lines[kind]) < LINES_A_DRAW:
             console.print(f"{kind:6} {cell(text)}", markup=False)
         self._lines[kind].append(f"{kind:6} {cell(text)}")
 
-    def draw(self, o: Observation) -> None:
+    def draw(self, o: SourceObservation) -> None:
         """What was seen so far."""
         if self.live is None:
             for lines in self._lines.values():
@@ -276,10 +276,10 @@ class _Screen:
         counts = f"{o.bytes} bytes, the last {last}; {o.frames} frames, {sum(o.bad.values())} bad"
         head = f"{o.place}  {o.seconds:.0f} s  {counts}"
         came = [line for lines in self._lines.values() for line in lines]
-        self.live.update(Text("\n".join((head, *came, "", verdict(o).text))), refresh=True)
+        self.live.update(Text("\n".join((head, *came, "", diagnosis(o).text))), refresh=True)
 
 
-def ask_store(database: str, edge: str, source: SourcePlan, o: Observation) -> None:
+def ask_store(database: str, edge: str, source: SourcePlan, o: SourceObservation) -> None:
     """Whether the store has values of the devices that were heard, or of this source; why not, where it has none."""
     declared = getattr(source.settings, "device", None)  # a claim, or a field that has one
     ids = {device_id(claim) for claim in (*o.claims, *filter(None, [declared]))}

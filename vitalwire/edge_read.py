@@ -26,14 +26,14 @@ from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.driver import DeviceDriver, Source
 from adapters.session import Moment, Outcome, Piece, Session
 from adapters.sessions.mllp import wrap
-from edge_agent import repeats
+from edge_agent import duplicates
 from edge_agent.agent import read_frame
 from edge_agent.config import Link, MqttLink, SerialLink, SourceConfig, TcpLink
 from edge_agent.delivery import Delivery
-from edge_agent.repeats import Repeats, Sending
+from edge_agent.duplicates import Duplicates, Sending
 from edge_agent.sources import SourcePlan, load_edge, plan_source, site_mappings
 from schemas.batch import encode_report, table_of
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.errors import ConfigError
 from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
 from schemas.report import (
@@ -48,7 +48,7 @@ from schemas.report import (
     Report,
     Validity,
 )
-from stream_processors.validate import judge
+from stream_processors.validation import validate_table
 from vitalwire.adt_read import adt_rows
 from vitalwire.output import as_json, console, table
 from vitalwire.record import Json
@@ -82,7 +82,7 @@ class ReadReport(msgspec.Struct, frozen=True):
     device: str
     observed_at: str | None
     clock: str
-    repeat: bool
+    duplicate: bool
     records: tuple[ReadRecord, ...]
 
 
@@ -107,8 +107,8 @@ class Reader:
         self.source: Source[Any] = self.plan.source("file")
         self.session: Session | None = make_session(self.plan.settings) if make_session else None
         db = sqlite3.connect(":memory:", isolation_level=None)
-        db.executescript(repeats.SCHEMA)
-        self._repeats = Repeats(db)
+        db.executescript(duplicates.SCHEMA)
+        self._duplicates = Duplicates(db)
         self._count = 0
         if self.session is not None:
             self.session.opened(_now())
@@ -138,16 +138,16 @@ class Reader:
             sender=self.source.name, connection=1, token=piece.token, answered=piece.answered,
         )  # fmt: skip
         outcome, reason, reports = read_frame(self.plan, delivery)
-        repeat = not reason and bool(reports) and self._is_repeat(Sending.of(delivery, reports), now_us)
+        duplicate = not reason and bool(reports) and self._is_duplicate(Sending.of(delivery, reports), now_us)
         self.source.take_emitted()
-        found = () if reason else tuple(_reports(reports, repeat, self.source))
+        found = () if reason else tuple(_reports(reports, duplicate, self.source))
         return ReadFrame(name, self._answer(piece, outcome, reason), reason, found)
 
-    def _is_repeat(self, sending: Sending, now_us: int) -> bool:
-        self._repeats.begin([sending], now_us)
-        found = self._repeats.is_repeat(sending, now_us)
-        self._repeats.remember(sending, now_us)
-        self._repeats.write(now_us)
+    def _is_duplicate(self, sending: Sending, now_us: int) -> bool:
+        self._duplicates.begin([sending], now_us)
+        found = self._duplicates.is_duplicate(sending, now_us)
+        self._duplicates.remember(sending, now_us)
+        self._duplicates.write(now_us)
         return found
 
     def _answer(self, piece: Piece, outcome: Outcome, reason: str) -> str:
@@ -162,12 +162,14 @@ def _now() -> Moment:
     return Moment(time.monotonic(), time.time_ns() // 1000)
 
 
-def _reports(reports: Sequence[Report], repeat: bool, source: Source[Any]) -> Iterator[ReadReport]:
-    """As `judge` would see them."""
+def _reports(reports: Sequence[Report], duplicate: bool, source: Source[Any]) -> Iterator[ReadReport]:
+    """As `validate` would see them."""
     if not reports:
         return
-    judged = judge(table_of([bytes(encode_report(r, bytes(16), bytes(32))) for r in reports]), np.zeros(len(reports)))
-    verdicts = iter(judged.verdicts.tolist())
+    validated = validate_table(
+        table_of([bytes(encode_report(r, bytes(16), bytes(32))) for r in reports]), np.zeros(len(reports))
+    )
+    validation_results = iter(validated.validation_results.tolist())
     labels: dict[tuple[int, int], str] = source.lasting.setdefault("read labels", {})
     for report in reports:
         if report.kind is Kind.DESCRIPTION:
@@ -179,11 +181,11 @@ def _reports(reports: Sequence[Report], repeat: bool, source: Source[Any]) -> It
     for report in reports:
         timed = report.clock_quality is ClockQuality.DEVICE or report.observed_at_us != report.received_at_us
         at = datetime.fromtimestamp(report.observed_at_us / 1e6, UTC).isoformat() if timed else None
-        records = tuple(_record(r, Verdict(next(verdicts)), labels) for r in report.records)
-        yield ReadReport(report.kind.name.lower(), report.claim, at, _CLOCKS[report.clock_quality], repeat, records)
+        records = tuple(_record(r, ValidationResult(next(validation_results)), labels) for r in report.records)
+        yield ReadReport(report.kind.name.lower(), report.claim, at, _CLOCKS[report.clock_quality], duplicate, records)
 
 
-def _record(r: Record, verdict: Verdict, labels: dict[tuple[int, int], str]) -> ReadRecord:
+def _record(r: Record, verdict: ValidationResult, labels: dict[tuple[int, int], str]) -> ReadRecord:
     metric, unit = METRIC_BY_CODE.get(r.code), UNIT_BY_CODE.get(r.unit)
     there = r.kind in (RecordKind.NUMERIC, RecordKind.BOUND) and r.validity is not Validity.NOT_AVAILABLE
     if isinstance(r.text, bytes):
@@ -324,8 +326,8 @@ def _show(frame: ReadFrame) -> None:
     console.print(f"\n{frame.frame}: {answer}{why}", markup=False, style="bold")
     for report in frame.reports:
         at = report.observed_at or "no time of its own"
-        repeat = ", a repeat: dropped" if report.repeat else ""
-        title = f"{report.kind} of {report.device} at {at} ({report.clock} clock{repeat})"
+        duplicate = ", a repeat: dropped" if report.duplicate else ""
+        title = f"{report.kind} of {report.device} at {at} ({report.clock} clock{duplicate})"
         adt = adt_rows({r.code: r.text or "" for r in report.records}) if report.device.startswith(CLAIM_PREFIX) else []
         if adt:
             marks = sorted({mark for r in report.records for mark in r.marks})

@@ -13,7 +13,7 @@ from emr_store import registry
 from emr_store.acts import this_user
 from runtime.keys import fingerprint, read_public
 from schemas.errors import VitalwireError
-from stream_processors.validate import KEY_GRACE_US
+from stream_processors.validation import KEY_GRACE_US
 from vitalwire.output import cell, console, listed
 from vitalwire.record import Database, Json, Why, connect
 

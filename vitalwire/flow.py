@@ -10,7 +10,7 @@ from emr_store.connect import open_store
 from emr_store.latest import latest
 
 
-def way(p: origin.Path) -> str:
+def path_text(p: origin.Path) -> str:
     """A report's times, stage by stage."""
     start = p.received_at
     place = "not in the log yet" if p.position is None else f"leaf {p.position} of the log"
@@ -19,25 +19,25 @@ def way(p: origin.Path) -> str:
         ("measured", p.observed_at, "by the device's clock"),
         ("received", start, "by the edge, kept in its spool"),
         ("cut and signed", p.created_at, f"batch {p.batch_no}, leaf {p.leaf}, id {p.batch_id.hex()[:8]}"),
-        ("judged, sealed", p.signed_at, place),
+        ("validated, sealed", p.signed_at, place),
         ("stored", p.stored_at, "one transaction, receipt included"),
     ):
         ms = (moment - start).total_seconds() * 1000
-        lines.append(f"  {name:15} {moment.astimezone():%H:%M:%S.%f}"[:-3] + f"  {ms:+8.0f} ms  {note}")
+        lines.append(f"  {name:18} {moment.astimezone():%H:%M:%S.%f}"[:-3] + f"  {ms:+8.0f} ms  {note}")
     return "\n".join(lines)
 
 
 def equations(total: dict[str, int]) -> str:
     """Conservation in words: of reports, and of the values in those that are stored; what the edges did not hear."""
-    ways = ("stored", "quarantined", "on_the_way", "lost", "unexplained")
+    amounts = ("stored", "quarantined", "on_the_way", "lost", "unexplained")
     classes = ("accepted", "doubtful", "unmapped", "missing")
     reports, values = (
         " + ".join(f"{total[name]} {name.replace('_', ' ')}" for name in names if total[name] or name != "unexplained")
-        for names in (ways, classes)
+        for names in (amounts, classes)
     )
-    said = f"reports  {total['said']} said = {reports}\n"
+    first = f"reports  {total['said']} said = {reports}\n"
     gaps = f"\nnot heard in 24 h: {total['gap_s']} s in {total['gaps']} gaps" if total["gaps"] else ""
-    return f"{said}values   {sum(total[name] for name in classes)} = {values}{gaps}"
+    return f"{first}values   {sum(total[name] for name in classes)} = {values}{gaps}"
 
 
 def whose_equation(total: dict[str, int]) -> str:

@@ -30,9 +30,9 @@ def log_export(
     json: Json = False,
 ) -> None:
     """The log as files that anybody checks without us (C2SP tlog-tiles): vitalwire log export FOLDER."""
-    wanted = _incarnation(incarnation) if incarnation else None
+    chosen = _incarnation(incarnation) if incarnation else None
     with connect(database) as conn, Progress(transient=True, disable=json or not console.is_terminal) as progress:
-        checkpoint, leaves = entries(conn, wanted)
+        checkpoint, leaves = entries(conn, chosen)
         bar = progress.add_task("entries", total=None)
         export(leaves, checkpoint, folder, lambda done, total: progress.update(bar, completed=done, total=total))
     exported = parse_checkpoint(checkpoint)

@@ -17,7 +17,7 @@ from evidence.log_proof import PROOF_BYTES_MAX, LogProof, ProofResult, check_pro
 from evidence.verification import KeyRing, stream_words
 from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
 from schemas.batch import Table
-from schemas.block import Verdict, validation_arrays
+from schemas.block import ValidationResult, validation_arrays
 from schemas.errors import LayoutError
 from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
 from schemas.report import RecordKind
@@ -115,7 +115,7 @@ class ProvedValue(NamedTuple):
     channel: int
     sent: str | None
     unit: str | None
-    verdict: str
+    validation_result: str
     value: float | None
 
 
@@ -125,7 +125,7 @@ def _values(proof: LogProof, result: ProofResult, leaf: int) -> list[ProvedValue
         reports = 0 if result.table is None else len(result.table)
         raise UserError(f"there is no report {leaf} in this file: it has {reports}, numbered from 0")
     sent = result.table
-    _, verdicts, values = validation_arrays(proof.batch.validation, len(sent), len(sent.cells))
+    _, validation_results, values = validation_arrays(proof.batch.validation, len(sent), len(sent.records))
     found = []
     for record in range(int(sent.record_start[leaf]), int(sent.record_start[leaf + 1])):
         code, unit = int(sent.code[record]), int(sent.unit[record])
@@ -140,7 +140,7 @@ def _values(proof: LogProof, result: ProofResult, leaf: int) -> list[ProvedValue
                 channel=int(sent.channel[record]),
                 sent=_as_sent(sent, record),
                 unit=unit_sent and unit_sent.ucum,
-                verdict=Verdict(int(verdicts[record])).slug,
+                validation_result=ValidationResult(int(validation_results[record])).slug,
                 value=None if np.isnan(value) else value,
             )
         )
@@ -198,6 +198,6 @@ def _print(proof: LogProof, result: ProofResult, values: list[ProvedValue]) -> N
     if values:
         console.print(f"device {values[0].device} at {_instant(values[0].observed_at_us)}", markup=False)
         table("Values", ("code", "channel", "sent", "unit", "validation", "value"), [
-            (f"{v.metric or ''} {v.code}".strip(), v.channel, v.sent, v.unit, v.verdict,
+            (f"{v.metric or ''} {v.code}".strip(), v.channel, v.sent, v.unit, v.validation_result,
              None if v.value is None else f"{v.value:g}") for v in values
         ])  # fmt: skip

@@ -44,11 +44,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(conninfo: str, port: int, told: asyncio.Event | None = None) -> None:
-    """Serve on loopback until `told`, or until a signal where that is None; UserError for a port in use."""
+async def serve(conninfo: str, port: int, until: asyncio.Event | None = None) -> None:
+    """Serve on loopback until `until`, or until a signal where that is None; UserError for a port in use."""
     conninfo = with_role(conninfo, READER)
-    stop, listener = told or stop_event(), _listen(port)
-    if told is None:
+    stop, listener = until or stop_event(), _listen(port)
+    if until is None:
         console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
     settings = uvicorn.Config(

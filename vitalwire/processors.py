@@ -29,8 +29,8 @@ from vitalwire.record import explained
 RESTART_FIRST_S, RESTART_MAX_S = 0.5, 10.0
 QUICK_S = 10.0  # after a worker that lived longer the back-off begins afresh
 STOP_S = 10.0
-MIGRATE_AGAIN_S = 2.0
-app = typer.Typer(help="The hospital side: validate, sign, store, alert.", no_args_is_help=True)
+MIGRATE_RETRY_S = 2.0
+app = typer.Typer(help="The hospital side: validate, sign, store, alarm.", no_args_is_help=True)
 _log = structlog.get_logger("processors")
 Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample processors")]
 
@@ -42,8 +42,8 @@ def run(
 ) -> None:
     """Run the workers until Ctrl-C; one that ends is started again: vitalwire processors run."""
     settings = configuration.load(config, ProcessorsConfig)
-    wanted = [name.strip().lower() for name in lanes.split(",") if name.strip()]
-    if unknown := sorted(set(wanted) - set(LANES.values())):
+    chosen = [name.strip().lower() for name in lanes.split(",") if name.strip()]
+    if unknown := sorted(set(chosen) - set(LANES.values())):
         raise UserError(f"--lanes {unknown[0]!r} is none of {', '.join(LANES.values())}")
     logs.set_up()
     keys.load(settings.key_file, allow_demo=settings.demo)
@@ -54,7 +54,7 @@ def run(
         with explained(where, insecure=settings.insecure):
             _migrate(where)
     console.print(f"{', '.join(APPS)} run; Ctrl-C ends them", markup=False)
-    asyncio.run(work(config, wanted, migrate_later=where if away else None))
+    asyncio.run(work(config, chosen, migrate_later=where if away else None))
 
 
 @app.command()
@@ -67,7 +67,7 @@ def keygen(path: Annotated[Path, typer.Argument(help="file to make")] = Path("pl
 async def work(config: Path, lanes: list[str], *, migrate_later: str | None, stop: asyncio.Event | None = None) -> None:
     """Keep the workers; bring this store's schema up to date once it can be reached (None: it is already).
 
-    They wait for the store meanwhile, and judge. Raises VitalwireError, after they have ended, where the store turns
+    They wait for the store meanwhile, and validate. Raises VitalwireError, after they have ended, where the store turns
     out to be of another edition.
     """
     ending = stop or stop_event()
@@ -89,7 +89,7 @@ async def migrate_when_reachable(where: str, ending: asyncio.Event) -> None:
             applied = await asyncio.to_thread(_migrate, where)
         except StoreError as error:
             _log.info("the schema waits for the store", error=type(error).__name__)
-            await stops_within(ending, MIGRATE_AGAIN_S)
+            await stops_within(ending, MIGRATE_RETRY_S)
         else:
             _log.info("the schema is up to date", applied=applied)
             return
@@ -128,7 +128,7 @@ async def _keep(name: str, config: Path, lanes: list[str], ending: asyncio.Event
             return
         if time.monotonic() - began_s > QUICK_S:
             delay_s = RESTART_FIRST_S
-        _log.error("worker ended", worker=name, code=worker.returncode, again_in_s=delay_s)
+        _log.error("worker ended", worker=name, code=worker.returncode, retry_in_s=delay_s)
         await stops_within(ending, delay_s)
         delay_s = min(delay_s * 2, RESTART_MAX_S)
 

@@ -1,4 +1,4 @@
-"""Commands that look at the record: latest, ledger, dead, mapping, migrate."""
+"""Commands that look at the record: latest, ledger, dead, migrate."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from adapters.site import unmapped_lines
-from emr_store import channels, conservation, dead_letters, events, roles
+from emr_store import conservation, dead_letters, events, roles
 from emr_store.acts import this_user
 from emr_store.attributed_values import attributed_values
 from emr_store.attributed_values import balances as patients_balance
@@ -26,10 +25,10 @@ from emr_store.latest import latest as latest_values
 from emr_store.migrate import migrate as run_migrations
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
 from runtime.tls import database_problem
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE, canonical_unit
-from vitalwire.broker import publish_again
+from vitalwire.broker import republish
 from vitalwire.flow import equations, whose_equation
 from vitalwire.output import LANES, age, as_json, cell, console, listed, table
 
@@ -81,10 +80,10 @@ def latest(database: Database = "", json: Json = False) -> None:
     with connect(database) as conn:
         values = sorted(latest_values(conn), key=lambda v: (v.bed is None, v.bed or "", v.claim or ""))
         labels = channel_labels(conn)
-    alike = Counter((v.device, v.code) for v in values)
+    of_metric = Counter((v.device, v.code) for v in values)
     columns = ("bed", "metric", "value", "unit", "age", "")
     listed(json, "Latest values", columns, values, lambda v: _latest_row(
-        v, labels.get((v.device, v.code, v.channel), f"#{v.channel}") if alike[v.device, v.code] > 1 else ""
+        v, labels.get((v.device, v.code, v.channel), f"#{v.channel}") if of_metric[v.device, v.code] > 1 else ""
     ))  # fmt: skip
 
 
@@ -94,7 +93,11 @@ def _latest_row(v: LatestValue, channel: str) -> tuple[object, ...]:
     stored = canonical_unit(v.code, v.unit) or UNIT_BY_CODE.get(v.unit)
     unit = stored.ucum if stored else "" if v.value is None else "?"
     value = (v.text or "--") if v.value is None else f"{v.bound or ''}{v.value:.{max(0, -v.decimals)}f}"
-    notes = [Verdict(v.verdict).slug.replace("-", " ")] if v.verdict != Verdict.ACCEPTED else []
+    notes = (
+        [ValidationResult(v.validation_result).slug.replace("-", " ")]
+        if v.validation_result != ValidationResult.ACCEPTED
+        else []
+    )
     notes += ["ambiguous channel"] if v.ambiguous else []
     notes += ["heard through another edge"] if v.foreign_edge else []
     name = v.bed or f"({'no bed' if v.registered else 'not registered'}) {v.claim or v.device}"
@@ -113,23 +116,27 @@ def ledger(
     since = since_moment(whose) if whose not in ("", "all") else None
     with connect(database) as conn, one_moment(conn):
         of_patients = attributed_values(conn, since) if whose else None
-        streams, total, said = conservation.streams(conn), conservation.conservation(conn), conservation.sequences(conn)
+        streams, total, sequences = (
+            conservation.streams(conn),
+            conservation.conservation(conn),
+            conservation.sequences(conn),
+        )
         counts = events.edge_counts(conn)
     # Streams and devices are counted apart; more kept than its device said is a report kept twice.
-    balances = sum(s.reports for s in streams) == total["stored"] and all(s.stored <= s.last for s in said)
+    balances = sum(s.reports for s in streams) == total["stored"] and all(s.stored <= s.last for s in sequences)
     balances = balances and (of_patients is None or patients_balance(of_patients))
     if json:
         as_json({"balances": balances, "total": total, "whose": of_patients,
                  "edges": [{"edge": e, "at": t, "counts": c} for e, t, c in counts],
-                 "streams": [s._asdict() for s in streams], "devices": [s._asdict() for s in said]})  # fmt: skip
+                 "streams": [s._asdict() for s in streams], "devices": [s._asdict() for s in sequences]})  # fmt: skip
     else:
         columns = ("edge", "lane", "batches", "gaps", "again", "reports", "accepted", "doubtful", "unmapped", "missing")
         table("Ledger", columns, [
             (f"{s.label or s.edge} {str(s.spool)[:4]}", LANES[s.lane], s.last_batch_no, s.gaps, s.duplicates,
              s.reports, s.accepted, s.doubtful, s.unmapped, s.missing) for s in streams
         ], gap=1)  # fmt: skip
-        for edge, at, said_now in counts:
-            words = ", ".join(f"{name} {count}" for name, count in text_json.loads(said_now).items())
+        for edge, at, counted in counts:
+            words = ", ".join(f"{name} {count}" for name, count in text_json.loads(counted).items())
             console.print(cell(f"edge {str(edge)[:8]} said {age(at)} ago: {words}"), markup=False)
         console.print(equations(total), markup=False)
         if of_patients is not None:
@@ -154,7 +161,7 @@ def migrate(database: Database = "") -> None:
         console.print(cell(problem), markup=False)
 
 
-def since_moment(text: str) -> datetime:
+def since_moment(text: str, option: str = "--since") -> datetime:
     """An instant, or a span back from now; raises VitalwireError."""
     try:
         if span := re.fullmatch(r"([0-9]+)(s|m|min|h|d)", text):
@@ -163,10 +170,10 @@ def since_moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         return moment if moment.tzinfo else moment.astimezone()
     except (ValueError, OverflowError):
-        raise VitalwireError(f"--since {text!r} is neither an instant (2026-11-24T10:00Z) nor a span (24h)") from None
+        raise VitalwireError(f"{option} {text!r} is neither an instant (2026-11-24T10:00Z) nor a span (24h)") from None
 
 
-dead = typer.Typer(help="Batches that could not be judged: kept with reason and bytes.", no_args_is_help=True)
+dead = typer.Typer(help="Batches that could not be validated: kept with reason and bytes.", no_args_is_help=True)
 Number = Annotated[int, typer.Argument(help="its id in `vitalwire dead list`")]
 
 
@@ -174,13 +181,13 @@ Number = Annotated[int, typer.Argument(help="its id in `vitalwire dead list`")]
 def dead_list(database: Database = "", json: Json = False) -> None:
     """The newest hundred."""
     with connect(database) as conn:
-        found = dead_letters.dead(conn)
+        found = dead_letters.newest(conn)
     columns = ("id", "at", "reason", "topic", "bytes", "replayed")
     listed(json, "Dead", columns, found, lambda d: (d.id, d.at, d.reason, d.topic, d.size, d.replayed_at), "none")
 
 
-def _dead(conn: psycopg.Connection, number: int) -> tuple[dead_letters.Dead, bytes]:
-    if found := dead_letters.dead_message(conn, number):
+def _dead_letter(conn: psycopg.Connection, number: int) -> tuple[dead_letters.StoredDeadLetter, bytes]:
+    if found := dead_letters.find(conn, number):
         return found
     raise VitalwireError(f"there is no dead message {number}: see `vitalwire dead list`")
 
@@ -189,7 +196,7 @@ def _dead(conn: psycopg.Connection, number: int) -> tuple[dead_letters.Dead, byt
 def dead_show(number: Number, database: Database = "") -> None:
     """One of them, its bytes in hex: vitalwire dead show 7."""
     with connect(database) as conn:
-        item, message = _dead(conn, number)
+        item, message = _dead_letter(conn, number)
     console.print(cell(f"{item.reason} on {item.topic}, {item.size} bytes, at {cell(item.at)}"), markup=False)
     for at in range(0, min(len(message), 4096), 16):
         chunk = message[at : at + 16]
@@ -208,36 +215,9 @@ def dead_replay(
     kafka_key: Annotated[Path | None, typer.Option(help="its key, readable by us alone")] = None,
     insecure: Annotated[bool, typer.Option("--insecure", envvar=INSECURE, help="plaintext beyond loopback")] = False,
 ) -> None:
-    """Have its bytes judged again; the ledger stays as it is until they are stored: vitalwire dead replay 7."""
+    """Have its bytes validated again; the ledger stays as it is until they are stored: vitalwire dead replay 7."""
     with connect(database) as conn:
-        item, message = _dead(conn, number)
-        topic = publish_again(kafka, item.topic, message, kafka_ca, kafka_cert, kafka_key, insecure=insecure)
+        item, message = _dead_letter(conn, number)
+        topic = republish(kafka, item.topic, message, kafka_ca, kafka_cert, kafka_key, insecure=insecure)
         dead_letters.mark_replayed(conn, number, author=this_user(why))
     console.print(f"given to {topic} again; see `vitalwire ledger`")
-
-
-mapping = typer.Typer(help="What senders call things by.", no_args_is_help=True)
-
-
-@mapping.command("unmapped")
-def mapping_unmapped(database: Database = "") -> None:
-    """What has no code yet, as rows to paste into the site's mapping file: vitalwire mapping unmapped >> site.toml.
-
-    An identifier that comes with several texts is a row for each. No row has a unit that its sender states.
-    """
-    with connect(database) as conn:
-        found = channels.unmapped(conn)
-    rows = unmapped_lines(((u.system, u.code, u.unit) for u in found), "")
-    alike: dict[tuple[str, str], list[channels.Unmapped]] = {}
-    for u in found:  # a ward's monitors call a thing the same: one entry serves them all
-        alike.setdefault((u.system, u.code), []).append(u)
-    for thing, of in alike.items():
-        senders = list(dict.fromkeys(str(u.claim or u.device) for u in of))
-        more = f" and {len(senders) - 1} more" if len(senders) > 1 else ""
-        units = ", ".join(dict.fromkeys(u.unit for u in of if u.unit))
-        example = f"{of[0].example[:40]!r}" + (f" in {units}" if units else "")
-        said = f"# {sum(u.times for u in of)} times, e.g. {example}, from {senders[0]}{more}"
-        console.print(cell(said), markup=False, soft_wrap=True)
-        console.print(rows[thing], markup=False, soft_wrap=True)
-    if not found:
-        console.print("# everything that came has a code")

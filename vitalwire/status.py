@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from emr_store import alerts, conservation, registry
+from emr_store import alarms, conservation, registry
 from emr_store import events as edge_events
 from emr_store.connect import one_moment
 from emr_store.latest import LatestValue, intervals, latest
@@ -62,11 +62,11 @@ def status(database: Database = "", json: Json = False) -> None:
         )
         troubles = edge_events.sources_in_trouble(conn)
         names = {d.device: d.name for d in devices} | {device_id(f"edge:{e.edge}"): e.label for e in edges}
-        open_alerts = alerts.open_now(conn)
+        open_alarms = alarms.open_now(conn)
         events = edge_events.events(conn, ROWS_MAX)
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
-        tables += [("alerts", open_alerts), ("sources_in_trouble", troubles)]
+        tables += [("alarms", open_alarms), ("sources_in_trouble", troubles)]
         return as_json({name: [e._asdict() for e in found] for name, found in tables})
     speak = [d.name for d in devices if not d.silent]
     more = [f"and {len(speak) - NAMES_MAX} more"] if len(speak) > NAMES_MAX else []
@@ -84,8 +84,8 @@ def status(database: Database = "", json: Json = False) -> None:
         table("Sources in trouble", ("edge", "source", "why", "since"), [
             (labels.get(t.edge, t.edge), t.source, t.why, t.since and age(t.since)) for t in troubles
         ], most=ROWS_MAX)  # fmt: skip
-    table("Open alerts", ("priority", "device", "alert", "since"), [
-        (a.priority, names.get(a.device, a.device), a.message, age(a.opened_at)) for a in open_alerts
+    table("Open alarms", ("priority", "device", "alarm", "since"), [
+        (a.priority, names.get(a.device, a.device), a.message, age(a.opened_at)) for a in open_alarms
     ], empty="none", most=ROWS_MAX)  # fmt: skip
     return table("Events", ("ago", "of", "event"), [
         (age(e.observed_at), names.get(e.device, e.claim), _words(e.texts)) for e in events
@@ -120,10 +120,10 @@ def _edges(
     """Those that are registered, and those that were once."""
     labels = {s.edge: s.label or str(s.edge) for s in streams}
     labels |= {e.edge: e.label for e in registered if not e.revoked_at}
-    said = {edge: text_json.loads(text) for edge, _, text in counts}
+    stated = {edge: text_json.loads(text) for edge, _, text in counts}
     found = []
     for edge, label in labels.items():
-        of, its = [s for s in streams if s.edge == edge], said.get(edge, {})
+        of, its = [s for s in streams if s.edge == edge], stated.get(edge, {})
         newest = max((d for d in devices if d.edge == edge and d.heard_at), key=lambda d: d.heard_at or 0, default=None)
         found.append(EdgeNow(
             edge, label, max((s.updated_at for s in of), default=None), newest and newest.lag_s,
@@ -144,9 +144,9 @@ def _offset(offset_ms: float | None) -> str | None:
 
 
 def _words(texts: list[dict[str, object]]) -> str:
-    said = "; ".join(f"{t.get('code', '')} {t.get('text', '')}".strip() for t in texts if "code" in t)
+    stated = "; ".join(f"{t.get('code', '')} {t.get('text', '')}".strip() for t in texts if "code" in t)
     # The edge says instants in microseconds.
-    return re.sub(r"\b(since|from|to) (\d{16})\b", lambda m: f"{m[1]} {cell(_instant(int(m[2])))}", said)
+    return re.sub(r"\b(since|from|to) (\d{16})\b", lambda m: f"{m[1]} {cell(_instant(int(m[2])))}", stated)
 
 
 def _instant(us: int) -> datetime:

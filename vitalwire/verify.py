@@ -16,7 +16,8 @@ from evidence.verification import OutsideCheckpoint, Trust
 from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
 from runtime.keys import read_public
 from schemas.batch import Table
-from stream_processors.validate import judge
+from stream_processors.mapping import remap
+from stream_processors.validation import validate_table
 from vitalwire.output import as_json, cell, console
 from vitalwire.record import Database, Json, connect, since_moment
 
@@ -39,12 +40,14 @@ SENTENCES = (
     ("batches", "{batches} batches: the key of a registered edge signed each, and each stands in its seal, with"
      " {reports} reports of {values} records"),
     ("validated again", "{validated again} records: validation of their bytes, done again, gives what was signed"),
+    ("validated anew", "{validated anew} batches were validated anew, by acts in the log; what was signed of them"
+     " before is kept and still holds"),
     ("report", "{report} rows of reports: every column is what their batch says"),
     ("erased", "{erased} of them say that a patient's name was erased, and nothing else than their batch"),
     ("waveform", "{waveform} stretches of waves point to what their batch says"),
     ("device_alarm", "{device_alarm} alarms of devices are what their batch says"),
     ("device_setting", "{device_setting} settings of devices are what their batch says"),
-    ("alert_transition", "{alert_transition} transitions of the platform's alarms are what it signed"),
+    ("alarm_transition", "{alarm_transition} transitions of the platform's alarms are what it signed"),
     ("channel_set", "{channel_set} lists of channels are their bytes; {channel words} channels have the words sent"),
     ("minutes", "{minutes} summaries of minutes are what their rows give"),
     ("latest", "{latest} latest values are the newest rows"),
@@ -85,7 +88,8 @@ def verify(
         def show(what: str, done: int, of: int | None) -> None:
             progress.update(bar, description=f"{done:,}{f' of {of:,}' if of else ''} {what}")
 
-        result = proof.verify(conn, moment, trust=believed, after=after, revalidate=validate_again, on_progress=show)
+        result = proof.verify(conn, moment, trust=believed, after=after, revalidate=revalidate, remap=remap,
+                              on_progress=show)  # fmt: skip
     if json:
         as_json({
             "holds": not result.findings,
@@ -99,10 +103,10 @@ def verify(
         raise typer.Exit(EXIT_DOES_NOT_HOLD)
 
 
-def validate_again(table: Table) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.float64]]:
-    """Flags, verdicts and values of a table, as this program's stage gives them now."""
-    found = judge(table, np.zeros(len(table)))
-    return found.flags, found.verdicts, found.values
+def revalidate(table: Table) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.float64]]:
+    """Flags, validation results and values of a table, as this program's stage gives them now."""
+    found = validate_table(table, np.zeros(len(table)))
+    return found.flags, found.validation_results, found.values
 
 
 def _print(result: Verification) -> None:

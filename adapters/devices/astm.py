@@ -30,7 +30,7 @@ from msgspec.structs import replace
 
 from adapters.driver import DeviceDriver, SerialSettings, Source, fitting
 from adapters.formats.astm_records import AstmRecord, read_records
-from adapters.formats.moments import Moment, moment_of
+from adapters.formats.moments import StatedMoment, moment_of
 from adapters.formats.values import is_no_reading, printable, read_number, text_or_bytes, text_record
 from adapters.sessions.astm import AstmSession
 from adapters.site import Mapped, unit_of
@@ -162,7 +162,7 @@ def _orders(rows: list[AstmRecord], source: Source[AstmSettings]) -> list[_Order
 
 def _reports(order: _Order, header: AstmRecord, source: Source[AstmSettings]) -> list[Report]:
     """An order's results, by device and time; before each device's first the context, where it has changed."""
-    groups: dict[tuple[str, Moment], list[_Result]] = {}
+    groups: dict[tuple[str, StatedMoment], list[_Result]] = {}
     for result in order.results:
         key = _claim(header, result.row, source), _moment(header, result.row, source)
         groups.setdefault(key, []).append(result)
@@ -175,7 +175,7 @@ def _reports(order: _Order, header: AstmRecord, source: Source[AstmSettings]) ->
         if context and source.memory.get(f"context:{claim}") != context:
             source.remember_emitted(f"context:{claim}", context)
             reports.append(moment.report(Kind.CONTEXT, claim, context))
-        records, channels = _told_apart([_record(result, marks, source) for result in results])
+        records, channels = _with_ordinals([_record(result, marks, source) for result in results])
         described = _described(claim, records, channels, source)
         if described:
             reports.append(moment.report(Kind.DESCRIPTION, claim, described))
@@ -194,7 +194,7 @@ def _claim(header: AstmRecord, result: AstmRecord | None, source: Source[AstmSet
     return f"{source.name}/H-5={sender}" if sender else source.claim()
 
 
-def _moment(header: AstmRecord, result: AstmRecord | None, source: Source[AstmSettings]) -> Moment:
+def _moment(header: AstmRecord, result: AstmRecord | None, source: Source[AstmSettings]) -> StatedMoment:
     """When a result was completed, else begun, else sent."""
     levels = [("H-14", header.raw(14))]
     if result is not None:
@@ -284,19 +284,21 @@ def _note(result: _Result, status: str) -> str | None:
     return "\n".join([*lines, *filter(None, result.comments)]) or None
 
 
-def _told_apart(records: list[Record]) -> tuple[list[Record], dict[int, ChannelWords]]:
+def _with_ordinals(records: list[Record]) -> tuple[list[Record], dict[int, ChannelWords]]:
     """One test twice at one time: nothing says which is which, so they are ambiguous channels, numbered in order."""
     counted: dict[object, list[int]] = {}
     for place, record in enumerate(records):
         counted.setdefault(record.code or record.as_sent, []).append(place)
-    told, channels = list(records), dict[int, ChannelWords]()
+    distinct, channels = list(records), dict[int, ChannelWords]()
     for places in counted.values():
         for ordinal, place in enumerate(places, 1):
             if len(places) > 1:
                 words = ChannelWords(ordinals=str(ordinal))
                 channels[words.number] = words
-                told[place] = replace(records[place], channel=words.number, marks=records[place].marks | Mark.AMBIGUOUS)
-    return told, channels
+                distinct[place] = replace(
+                    records[place], channel=words.number, marks=records[place].marks | Mark.AMBIGUOUS
+                )
+    return distinct, channels
 
 
 def _described(

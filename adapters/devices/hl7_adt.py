@@ -28,7 +28,7 @@ from adapters.formats.hl7_adt import FieldReader, Group, Groups, groups_of
 from adapters.formats.hl7_charset import codec_of
 from adapters.formats.hl7_clock import stated_time
 from adapters.formats.hl7_head import MessageType, message_type
-from adapters.formats.hl7v2 import Message
+from adapters.formats.hl7v2 import Hl7Message
 from adapters.formats.values import printable, text_record
 from adapters.sessions.mllp import MllpSession
 from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, encode_group, encode_person
@@ -76,7 +76,7 @@ class AdtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read(frame: bytes, source: Source[AdtSettings]) -> Sequence[Report]:
     """One message: a report for each of its patient groups."""
     settings = source.settings
-    message = Message(frame, settings.charset)
+    message = Hl7Message(frame, settings.charset)
     msh = [*message.msh, *[""] * 13]
     of = message_type(msh[9], msh[11], msh[12], message.syntax, TYPES, settings.processing_ids_live)
     of = of._replace(event=_event(of.event, message))
@@ -102,7 +102,7 @@ def read(frame: bytes, source: Source[AdtSettings]) -> Sequence[Report]:
     return reports
 
 
-def _event(stated: str, message: Message) -> str:
+def _event(stated: str, message: Hl7Message) -> str:
     """MSH-9.2, else EVN-1, which it beats; MSH-9.3 says nothing, for it is often wrong. Raises FrameError."""
     event = stated or message.field("EVN", 1, 1).strip().upper()
     if not _EVENT.fullmatch(event):
@@ -142,9 +142,11 @@ def _of_group(of_message: AdtGroup, group: Group, fields: FieldReader) -> AdtGro
     )
 
 
-def _report(said: AdtGroup, group: Group, groups: Groups, of: MessageType, fields: FieldReader, source: str) -> Report:
+def _report(
+    group_sent: AdtGroup, group: Group, groups: Groups, of: MessageType, fields: FieldReader, source: str
+) -> Report:
     marks = 0 if of.is_live else int(Mark.TRAINING)
-    records = [text_record("vitalwire", GROUP_CODE, encode_group(said), marks=marks)]
+    records = [text_record("vitalwire", GROUP_CODE, encode_group(group_sent), marks=marks)]
     person = fields.person(group.pid)
     if person is not None:
         records.append(text_record("vitalwire", PERSON_CODE, encode_person(person), marks=marks))

@@ -33,7 +33,7 @@ from adapters.formats.hl7_parts import LAST_MATCH, PartsReader, SourceMemory, le
 from adapters.formats.hl7_patients import field_rule
 from adapters.formats.hl7_reports import Emitter
 from adapters.formats.hl7_shapes import Match
-from adapters.formats.hl7v2 import Message
+from adapters.formats.hl7v2 import Hl7Message
 from adapters.sessions.mllp import MllpSession
 from schemas.errors import FrameError
 from schemas.report import Lane, Mark, Report
@@ -109,7 +109,7 @@ def _reports_of_match(match: Match, source: Source[Hl7Settings], memory: SourceM
 
 def _reports_of_message(frame: bytes, source: Source[Hl7Settings], memory: SourceMemory) -> Sequence[Report]:
     settings = source.settings
-    message = Message(frame, settings.charset)
+    message = Hl7Message(frame, settings.charset)
     msh = [*message.msh, *[""] * 13]
     of = message_type(msh[9], msh[11], msh[12], message.syntax, TYPES, settings.processing_ids_live)
     clock = Clock(msh[7], message.syntax, source.time_zone, source.received_at_us, clockless=memory.dialect.clockless)
@@ -119,11 +119,11 @@ def _reports_of_message(frame: bytes, source: Source[Hl7Settings], memory: Sourc
         walk = reader.walk()
         emitter.count(walk.unread)
         return emitter.whole(msh[9], frame, Lane.ADT if of.code == "ADT" else Lane.LIVE, walk.patients)
-    said = reader.read()
-    emitter.count(said.walk.unread)
-    emitter.remember_patient([patient for patient, _ in said.walk.patients])
-    learn_shape(frame, message, said, emitter.marks, memory, source.claim())
-    return emitter.reports(said.parts, said.claims)
+    content = reader.read()
+    emitter.count(content.walk.unread)
+    emitter.remember_patient([patient for patient, _ in content.walk.patients])
+    learn_shape(frame, message, content, emitter.marks, memory, source.claim())
+    return emitter.reports(content.parts, content.claims)
 
 
 def _memory(source: Source[Hl7Settings]) -> SourceMemory:

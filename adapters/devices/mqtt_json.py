@@ -25,10 +25,10 @@ from adapters.formats.instants import Instant, parse_iso, states_second
 from adapters.formats.json_values import (
     NUMERAL,
     SHAPE_VALUES_MAX,
+    JsonShape,
     Leaf,
     NoValueError,
     Numeral,
-    Shape,
     plain_text,
     read_leaves,
     read_value,
@@ -222,7 +222,7 @@ class _Gap(NamedTuple):
 class _Plan:
     """How payloads of one shape are read: what their values are. `units` are the values that stay the same."""
 
-    def __init__(self, shape: Shape, gaps: Sequence[_Gap], units: Sequence[tuple[int, str]]) -> None:
+    def __init__(self, shape: JsonShape, gaps: Sequence[_Gap], units: Sequence[tuple[int, str]]) -> None:
         self._shape = shape
         self._units = units
         self._slots = tuple([gap.slot for gap in gaps if gap.role is _Role.RECORD])
@@ -299,7 +299,7 @@ class _Plans:
         gaps = [_gap(path, leaves, source) for path in leaves]
         if all(gap.role is not _Role.RECORD for gap in gaps) or _has_time_in_parts(leaves, self.settings):
             return None
-        return _Plan(Shape(between, values), gaps, units)
+        return _Plan(JsonShape(between, values), gaps, units)
 
 
 def _plans(source: Source[MqttJsonSettings]) -> _Plans:

@@ -118,7 +118,7 @@ def read_df2(frame: bytes, source: Source[NoninSettings]) -> Sequence[Report]:
     ]
     alarms = _alarms(status, source)
     if alarms:
-        reports.append(source.report(Kind.ALERT, alarms, claim=claim))
+        reports.append(source.report(Kind.ALARM, alarms, claim=claim))
     return reports
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from string import punctuation
 from typing import Literal, NamedTuple
 
-from adapters.formats.hl7v2 import NULL, Header, Syntax, header, syntax
+from adapters.formats.hl7v2 import NULL, Hl7Header, Syntax, header, syntax
 from adapters.session import Outcome
 from schemas.errors import FrameError
 
@@ -39,7 +39,7 @@ _ERRORS = {
     Outcome.UNSUPPORTED: ("200", "Unsupported message type", "9"),
     Outcome.CANNOT_KEEP: ("207", "Application internal error", ""),
 }
-_UNSAID = [*("MSH", "|", r"^~\&"), *[""] * 8, "P", "2.5", *[""] * 13]  # MSH where the message has none
+_MSH_DEFAULTS = [*("MSH", "|", r"^~\&"), *[""] * 8, "P", "2.5", *[""] * 13]  # MSH where the message has none
 _CONTROLS = re.compile(r"[\x00-\x1a\x1c-\x1f\x7f]")  # would break the frame or the segment; ESC shifts a charset
 
 
@@ -96,15 +96,15 @@ class MessageHead:
 class _Shape:
     """What a sender's messages have in common: MSH without its time and its control id."""
 
-    def __init__(self, found: Header | None) -> None:
+    def __init__(self, found: Hl7Header | None) -> None:
         self.is_there = found is not None
-        head = found or Header(_UNSAID, "ascii")
+        head = found or Hl7Header(_MSH_DEFAULTS, "ascii")
         self.codec = head.codec
         self._msh = head.fields
         try:
             self._syntax = syntax(self._msh[1], self._msh[2], "")
         except FrameError:
-            self._msh = ["MSH", *_UNSAID[1:3], *self._msh[3:]]
+            self._msh = ["MSH", *_MSH_DEFAULTS[1:3], *self._msh[3:]]
             self._syntax = syntax(self._msh[1], self._msh[2], "")
         self.is_acknowledgement = self._msh[9].strip().upper().startswith("ACK")
         self._without_reason: dict[tuple[Outcome, Answers], list[_Template]] = {}
@@ -129,7 +129,7 @@ class _Shape:
         answer = _msh(msh, marks, version)
         separator = marks.field
         templates = []
-        for as_accept in _wanted(msh[15], msh[16], outcome, answers):
+        for as_accept in _requested(msh[15], msh[16], outcome, answers):
             msa_1 = _MSA_1[outcome][as_accept]
             templates.append(
                 _Template(
@@ -219,7 +219,7 @@ def _time_text(utc_s: int) -> str:
     return datetime.fromtimestamp(utc_s, UTC).strftime("%Y%m%d%H%M%S%z")
 
 
-def _wanted(accept: str, application: str, outcome: Outcome, answers: Answers) -> list[bool]:
+def _requested(accept: str, application: str, outcome: Outcome, answers: Answers) -> list[bool]:
     """Which acknowledgements to send: accept (True) or application (table 0155).
 
     Many senders of IHE PCD-01 say NE in MSH-15 and AL in MSH-16: they wait for AA.
@@ -227,9 +227,9 @@ def _wanted(accept: str, application: str, outcome: Outcome, answers: Answers) -
     conditions = [condition.strip().upper().replace(NULL, "") for condition in (accept, application)]
     if not any(conditions):
         return [False]
-    wanted = {"": False, "NE": False, "SU": outcome is Outcome.KEPT, "ER": outcome is not Outcome.KEPT}
+    by_condition = {"": False, "NE": False, "SU": outcome is Outcome.KEPT, "ER": outcome is not Outcome.KEPT}
     kinds = zip((True, False), conditions, strict=True)
-    asked = [as_accept for as_accept, condition in kinds if wanted.get(condition, True)]
+    asked = [as_accept for as_accept, condition in kinds if by_condition.get(condition, True)]
     if answers == "both":
         return asked
     return asked[-1:] if answers == "application" else asked[:1]

@@ -16,8 +16,8 @@ from datetime import tzinfo
 import msgspec
 
 from adapters.formats.hl7_clock import stated_time
-from adapters.formats.hl7v2 import Message, Segment, Syntax, unescape
-from adapters.formats.moments import Moment, instant_us, moment_of
+from adapters.formats.hl7v2 import Hl7Message, Segment, Syntax, unescape
+from adapters.formats.moments import StatedMoment, instant_us, moment_of
 from adapters.formats.values import printable
 from schemas.adt import DELETED, Identifier, Merge, Movement, Person, SentBed, Visit
 from schemas.errors import FrameError
@@ -49,7 +49,7 @@ class Groups:
     unread: Counter[str]
 
 
-def groups_of(message: Message, event: str) -> Groups:
+def groups_of(message: Hl7Message, event: str) -> Groups:
     """A message without PID is one group; raises FrameError("too-many-groups")."""
     walk = _Walk(event)
     for segment in message.segments[1:]:
@@ -196,7 +196,7 @@ class FieldReader:
         """MSH-7; None where it is not sent or cannot be read."""
         return instant_us(self.msh_7, (), self.zone)
 
-    def happened(self, group: Group, evn: Segment | None) -> Moment:
+    def happened(self, group: Group, evn: Segment | None) -> StatedMoment:
         """When it happened: ZBE-2, else EVN-6, else EVN-2, else MSH-7, else when it was received."""
         starts = [start for zbe in group.zbe if (start := self.time(zbe, 2))]
         levels = (
@@ -258,13 +258,13 @@ class FieldReader:
         if pid is None:
             return None
         family, given = self._name(_raw(pid, 5).split(self.syntax.repetition))
-        parted = bool(family and given)
+        is_split = bool(family and given)
         birth_date = self.field_text(pid, 7)
         match = _BIRTH_DATE.match(birth_date)
         found = Person(
-            family=family if parted else "",
-            given=given if parted else "",
-            name="" if parted else family or given,
+            family=family if is_split else "",
+            given=given if is_split else "",
+            name="" if is_split else family or given,
             birth_date=match[0] if match else DELETED if birth_date == DELETED else "",
             sex=self.field_text(pid, 8),
         )

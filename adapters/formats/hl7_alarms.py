@@ -63,7 +63,7 @@ class Facets:
 
 
 @dataclass(frozen=True)
-class DeviceAlarm:
+class MessageAlarm:
     """An alarm with the code of its condition (0: none is known) and of the metric that it is about (0: none)."""
 
     alarm: Alarm
@@ -78,7 +78,7 @@ class DeviceAlarm:
 
 def alarm_of(
     segments: Sequence[Segment], observations: Sequence[Observation], device_at_us: Sequence[int | None]
-) -> DeviceAlarm | None:
+) -> MessageAlarm | None:
     """The alarm of one OBR, None where no OBX names an event; `device_at_us` is the moment that each OBX states."""
     facets = _facets(segments, observations)
     if facets.event is None:
@@ -90,7 +90,7 @@ def alarm_of(
     flags = _flags(facets)
     phases, states = _words(facets, "phase"), _words(facets, "state")
     low, high = _limits(facets.source, about.exponent_shift)
-    said_text = facets.words.get("text")
+    stated_text = facets.words.get("text")
     alarm = Alarm(
         condition=condition,
         state=_state(states, phases),
@@ -101,11 +101,11 @@ def alarm_of(
         high=high,
         latched="latched" in states,
         audio_paused=not _SILENT.isdisjoint(_words(facets, "inactivation")),
-        text=_text(said_text) if said_text is not None else text,
+        text=_text(stated_text) if stated_text is not None else text,
     )
     metric, label = _metric(facets, about)
     is_test = not _TEST_FLAGS.isdisjoint(flags)
-    return DeviceAlarm(alarm, condition_code, metric, facets, about, event_place, label, is_test)
+    return MessageAlarm(alarm, condition_code, metric, facets, about, event_place, label, is_test)
 
 
 def _facets(segments: Sequence[Segment], observations: Sequence[Observation]) -> Facets:

@@ -36,7 +36,7 @@ _word_number = lru_cache(16_384)(lambda words: words.number)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Entry:
+class ChannelEntry:
     """An observation in its OBR: its words, but for ordinals that part it from a twin."""
 
     what: Observation
@@ -48,7 +48,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
+class ResolvedChannel:
     """Where an entry belongs; `marks` is AMBIGUOUS or nothing."""
 
     number: int
@@ -60,7 +60,7 @@ class Channel:
 class Resolved:
     """The channels of what a device says at one moment; `records` are those that were made before of each."""
 
-    channels: Sequence[Channel]
+    channels: Sequence[ResolvedChannel]
     records: Sequence[RecordsOfChannel]
 
 
@@ -161,7 +161,7 @@ class KnownEquipment:
         self.shared[place] = known | {mds} if len(known) < SHARED_MDS_MAX else frozenset({ANY_MDS})
 
 
-_Alike = tuple[Kind, int, str, ChannelWords]
+_TwinKey = tuple[Kind, int, str, ChannelWords]
 _Thing = tuple[Kind, int, str, str, str]  # kind, metric, label, body site, ordinals
 _Path = tuple[str, ...]
 
@@ -170,30 +170,30 @@ _Path = tuple[str, ...]
 class Channels:
     """What is known of one device's channels, from all its messages so far."""
 
-    twins: set[_Alike] = field(default_factory=set)
+    twins: set[_TwinKey] = field(default_factory=set)
     paths: dict[_Thing, list[_Path]] = field(default_factory=dict)  # under which a thing is known
-    doubted: dict[_Thing, list[_Path]] = field(default_factory=dict)  # under which it is not
+    ambiguous_paths: dict[_Thing, list[_Path]] = field(default_factory=dict)  # under which it is not
     words: dict[int, ChannelWords] = field(default_factory=dict)  # by their number
     shared_numbers: set[int] = field(default_factory=set)
     resolved: dict[object, Resolved] = field(default_factory=dict)  # by group, as long as nothing is learned
     described: frozenset[tuple[int, int]] | None = None  # the codes and channels of which the groups below are part
     described_groups: set[object] = field(default_factory=set)
 
-    def resolve(self, entries: Sequence[Entry]) -> Sequence[Channel]:
+    def resolve(self, entries: Sequence[ChannelEntry]) -> Sequence[ResolvedChannel]:
         """The channel of each of the entries, which are all that the device says at one moment."""
         if len(self.words) + len(self.twins) > WORDS_MAX:
             self._forget()
-        alike = [(e.kind, e.code, e.condition, e.words) for e in entries]
-        counts = Counter(alike)
+        keys = [(e.kind, e.code, e.condition, e.words) for e in entries]
+        counts = Counter(keys)
         twins = {key for key, count in counts.items() if count > 1} - self.twins
         self._learn(bool(twins))
         self.twins |= twins
-        self._doubt_paths(entries)
-        ordinals = Counter((key, e.what.sub_id) for key, e in zip(alike, entries, strict=True))
-        seen: Counter[tuple[_Alike, str]] = Counter()
+        self._mark_ambiguous_paths(entries)
+        ordinals = Counter((key, e.what.sub_id) for key, e in zip(keys, entries, strict=True))
+        seen: Counter[tuple[_TwinKey, str]] = Counter()
         found = []
-        for key, entry in zip(alike, entries, strict=True):
-            ambiguous = self._path_is_doubtful(entry) or entry.ambiguous
+        for key, entry in zip(keys, entries, strict=True):
+            ambiguous = self._path_is_ambiguous(entry) or entry.ambiguous
             words = entry.words
             if key in self.twins or (entry.condition and self._is_of_a_twin(entry)):
                 place = (key, entry.what.sub_id)
@@ -204,17 +204,17 @@ class Channels:
             number = _word_number(words)
             if not ambiguous:
                 ambiguous = self._number_is_shared(number, words)
-            found.append(Channel(number, words, AMBIGUOUS if ambiguous else 0))
+            found.append(ResolvedChannel(number, words, AMBIGUOUS if ambiguous else 0))
         # Two word lists may have met in this very group.
         return [replace_marks(c) if c.number in self.shared_numbers else c for c in found]
 
-    def learn_twins(self, entries: Sequence[Entry]) -> None:
+    def learn_twins(self, entries: Sequence[ChannelEntry]) -> None:
         """Learn which of the entries are twins, of one OBR but of several moments.
 
         Two places in the tree are two things, whenever they were measured; without places they may be one thing's
         values one after another.
         """
-        places: dict[_Alike, str] = {}
+        places: dict[_TwinKey, str] = {}
         twins = set()
         for e in entries:
             key = (e.kind, e.code, e.condition, e.words)
@@ -222,9 +222,9 @@ class Channels:
                 twins.add(key)
         self._learn(not twins <= self.twins)
         self.twins |= twins
-        self._doubt_paths(entries)
+        self._mark_ambiguous_paths(entries)
 
-    def _is_of_a_twin(self, alarm: Entry) -> bool:
+    def _is_of_a_twin(self, alarm: ChannelEntry) -> bool:
         """Whether what an alarm is about has a twin; alarms mostly come without the nodes above."""
         words = alarm.words
         return any(
@@ -234,44 +234,44 @@ class Channels:
         )
 
     def _forget(self) -> None:
-        for known in (self.twins, self.paths, self.doubted, self.words, self.shared_numbers, self.resolved):
+        for known in (self.twins, self.paths, self.ambiguous_paths, self.words, self.shared_numbers, self.resolved):
             known.clear()
 
     def _learn(self, changed: bool) -> None:
         if changed or len(self.resolved) >= RESOLVED_MAX:
             self.resolved.clear()
 
-    def _path_is_doubtful(self, entry: Entry) -> bool:
+    def _path_is_ambiguous(self, entry: ChannelEntry) -> bool:
         """Whether it stands under fewer or more nodes than the same thing did: which of them it is, nobody can tell."""
         thing, path = _thing(entry), entry.words.path
-        known, doubted = self.paths.setdefault(thing, []), self.doubted.get(thing, [])
+        known, ambiguous_paths = self.paths.setdefault(thing, []), self.ambiguous_paths.get(thing, [])
         if path in known:
             return False
-        if path in doubted or len(known) >= PATHS_MAX:
+        if path in ambiguous_paths or len(known) >= PATHS_MAX:
             return True
-        if any(_part_of_the_other(path, other) for other in (*known, *doubted)):
-            self._doubt(thing, path)
+        if any(_is_subpath(path, other) for other in (*known, *ambiguous_paths)):
+            self._mark_ambiguous(thing, path)
             return True
         known.append(path)
         return False
 
-    def _doubt_paths(self, entries: Sequence[Entry]) -> None:
+    def _mark_ambiguous_paths(self, entries: Sequence[ChannelEntry]) -> None:
         """Two like values, one under some of the other's nodes: when a node is missing the other looks like it."""
         paths: dict[_Thing, set[_Path]] = {}
         for entry in entries:
             paths.setdefault(_thing(entry), set()).add(entry.words.path)
         for thing, together in paths.items():
             for path in together if len(together) > 1 else ():
-                if any(len(path) < len(other) and _part_of_the_other(path, other) for other in together):
-                    self._doubt(thing, path)
+                if any(len(path) < len(other) and _is_subpath(path, other) for other in together):
+                    self._mark_ambiguous(thing, path)
 
-    def _doubt(self, thing: _Thing, path: _Path) -> None:
-        doubted, known = self.doubted.setdefault(thing, []), self.paths.get(thing, [])
+    def _mark_ambiguous(self, thing: _Thing, path: _Path) -> None:
+        ambiguous_paths, known = self.ambiguous_paths.setdefault(thing, []), self.paths.get(thing, [])
         if path in known:
             known.remove(path)
             self._learn(True)
-        if path not in doubted and len(doubted) < PATHS_MAX:
-            doubted.append(path)
+        if path not in ambiguous_paths and len(ambiguous_paths) < PATHS_MAX:
+            ambiguous_paths.append(path)
 
     def _number_is_shared(self, number: int, words: ChannelWords) -> bool:
         if self.words.setdefault(number, words) != words:
@@ -280,17 +280,17 @@ class Channels:
         return number in self.shared_numbers
 
 
-def replace_marks(channel: Channel) -> Channel:
+def replace_marks(channel: ResolvedChannel) -> ResolvedChannel:
     """The same channel, which is ambiguous."""
-    return Channel(channel.number, channel.words, AMBIGUOUS)
+    return ResolvedChannel(channel.number, channel.words, AMBIGUOUS)
 
 
-def _thing(entry: Entry) -> _Thing:
+def _thing(entry: ChannelEntry) -> _Thing:
     words = entry.words
     return entry.kind, entry.code, words.label, words.body_site, words.ordinals
 
 
-def _part_of_the_other(one: _Path, other: _Path) -> bool:
+def _is_subpath(one: _Path, other: _Path) -> bool:
     """Whether one path is the other with some of its nodes left out."""
     short, long = sorted((one, other), key=len)
     rest = iter(long)

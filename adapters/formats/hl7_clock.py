@@ -6,7 +6,7 @@ import re
 from datetime import tzinfo
 
 from adapters.formats.hl7v2 import NULL, Syntax
-from adapters.formats.moments import Moment, moment_of
+from adapters.formats.moments import StatedMoment, moment_of
 
 _PLAIN = re.compile(r"[0-9+\-.]*")  # a time in its one component
 
@@ -21,15 +21,15 @@ class Clock:
     ) -> None:
         self._syntax, self._received_at_us, self._clockless = syntax, received_at_us, clockless
         self._source_zone = zone
-        self._moments: dict[tuple[str, str], Moment] = {}
+        self._moments: dict[tuple[str, str], StatedMoment] = {}
         self._msh_7 = "" if clockless else stated_time(msh_7, syntax)
 
     @property
-    def of_message(self) -> Moment:
+    def of_message(self) -> StatedMoment:
         """The moment of the message itself."""
         return self.moment("", "")
 
-    def moment(self, obr_7: str, obx_14: str) -> Moment:
+    def moment(self, obr_7: str, obx_14: str) -> StatedMoment:
         """The moment of a value under these two fields, as sent."""
         found = self._moments.get((obr_7, obx_14))
         if found is None:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from adapters.formats.hl7_channels import Entry, Tree
+from adapters.formats.hl7_channels import ChannelEntry, Tree
 from adapters.formats.hl7_observation import (
     NOTHING,
     OBX_FIELDS,
@@ -22,7 +22,7 @@ from adapters.formats.hl7_observation import (
     trimmed,
 )
 from adapters.formats.hl7_patients import FieldRule, Patient, device_claim, equipment_claim
-from adapters.formats.hl7v2 import Message, Segment, Syntax
+from adapters.formats.hl7v2 import Hl7Message, Segment, Syntax
 from adapters.site import Rows
 from schemas.report import Kind
 
@@ -37,12 +37,12 @@ _TIME, _ANALYSIS_TIME = 14 - 6, 19 - 6  # OBX-14 and 19, counted from OBX-6
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Group:
+class ObservationGroup:
     """Observations of one OBR that are one report: their kind, the device that they name ("": none), their places."""
 
     kind: Kind
     equipment: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ChannelEntry, ...]
     places: tuple[int, ...]
 
 
@@ -54,7 +54,7 @@ class Plan:
     neighbours, as long as they have one.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[ObservationGroup, ...]
     has_waves: bool
     equipment: tuple[tuple[str, str], ...] = ()
     asks_neighbours: bool = False
@@ -75,7 +75,7 @@ class Order:
 
 
 @dataclass
-class Table:
+class ObservationTable:
     """What the OBX of one source mean, and how they fall into groups, under one syntax."""
 
     observations: dict[tuple[str, str, str, str], Observation] = field(default_factory=dict)
@@ -95,8 +95,8 @@ class Table:
 class Walk:
     """One pass over the segments of a message."""
 
-    message: Message
-    table: Table
+    message: Hl7Message
+    table: ObservationTable
     reading: Reading
     rows: Rows
     rule: FieldRule
@@ -110,7 +110,7 @@ class Walk:
     malformed: str = ""
 
     def __post_init__(self) -> None:
-        self._patient, self._is_said, self._is_placed = Patient(dict(self.remembered)), False, False
+        self._patient, self._is_stated, self._is_placed = Patient(dict(self.remembered)), False, False
         self._rule_line, self._obr_7 = "", ""
         self._after_obx = False
         self._order: Order | None = None
@@ -192,13 +192,13 @@ class Walk:
     def _place(self, line: str) -> None:
         """The patient's place from here on: what was said before is of no place, or of the one before."""
         lines = {**self._patient.lines, "PV1": line}
-        if not self._is_said and self._is_another_place(line):
+        if not self._is_stated and self._is_another_place(line):
             self._patient.lines.clear()
         if self._is_placed or any(order.patient is self._patient for order in self.orders):
             self._begin_patient(lines, placed=True)
         else:
             self._patient.lines["PV1"] = line
-            self._is_said = self._is_placed = True
+            self._is_stated = self._is_placed = True
         self._order = None
 
     def _is_another_place(self, line: str) -> bool:
@@ -211,7 +211,7 @@ class Walk:
 
     def _begin_patient(self, lines: dict[str, str], *, placed: bool) -> None:
         self._end_patient()
-        self._patient, self._is_said, self._is_placed = Patient(lines), True, placed
+        self._patient, self._is_stated, self._is_placed = Patient(lines), True, placed
 
     def _note(self, order: Order, line: str) -> None:
         segment = self.message.segment(line)
@@ -240,7 +240,7 @@ class Walk:
 
     def _end_patient(self) -> None:
         """Of what an earlier message said nothing is said again."""
-        if self._is_said or any(order.patient is self._patient for order in self.orders):
+        if self._is_stated or any(order.patient is self._patient for order in self.orders):
             self.patients.append((self._patient, self._claim()))
         self._order = None
 
@@ -285,7 +285,7 @@ def plan_of(
     """
     tree = Tree(observations, shared_mds)
     grouped: dict[tuple[Kind, str, int], list[int]] = {}
-    entries: dict[int, Entry] = {}
+    entries: dict[int, ChannelEntry] = {}
     for place, what in enumerate(observations):
         if what.is_bare_node or place in skipped:
             continue
@@ -293,12 +293,12 @@ def plan_of(
         if place in waves:
             its_kind = Kind.WAVEFORM
         words, doubtful = tree.words_of(what, stable_ordinals=stable_ordinals)
-        entries[place] = Entry(what, its_kind, what.code, words, doubtful)
+        entries[place] = ChannelEntry(what, its_kind, what.code, words, doubtful)
         sent = tree.equipment_of(what) if by_equipment else ""
         equipment = equipment_claim(by_equipment, sent, what.syntax) if sent else ""
         grouped.setdefault((its_kind, equipment, slots[place] if slots else 0), []).append(place)
     groups = tuple(
-        Group(its_kind, equipment, tuple(entries[place] for place in places), tuple(places))
+        ObservationGroup(its_kind, equipment, tuple(entries[place] for place in places), tuple(places))
         for (its_kind, equipment, _), places in grouped.items()
     )
     named = [
@@ -320,15 +320,15 @@ def time_slots(times: list[str]) -> tuple[int, ...]:
 class Tables:
     """The tables of one source, by syntax."""
 
-    by_syntax: dict[Syntax, Table] = field(default_factory=dict)
+    by_syntax: dict[Syntax, ObservationTable] = field(default_factory=dict)
 
-    def of(self, syntax: Syntax) -> Table:
+    def of(self, syntax: Syntax) -> ObservationTable:
         """The table of messages that are written so."""
         table = self.by_syntax.get(syntax)
         if table is None:
             if len(self.by_syntax) >= 16:
                 self.by_syntax.clear()
-            table = self.by_syntax[syntax] = Table()
+            table = self.by_syntax[syntax] = ObservationTable()
         return table
 
     def forget(self) -> None:

@@ -12,18 +12,28 @@ from typing import Any
 from msgspec.structs import replace
 
 from adapters.driver import Source
-from adapters.formats.hl7_alarms import DeviceAlarm, alarm_of
-from adapters.formats.hl7_channels import Channels, Entry, KnownEquipment, Tree
+from adapters.formats.hl7_alarms import MessageAlarm, alarm_of
+from adapters.formats.hl7_channels import ChannelEntry, Channels, KnownEquipment, Tree
 from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_dialects import Dialect
-from adapters.formats.hl7_groups import PLANS_MAX, Group, Order, Plan, Table, Tables, Walk, plan_of, time_slots
+from adapters.formats.hl7_groups import (
+    PLANS_MAX,
+    ObservationGroup,
+    ObservationTable,
+    Order,
+    Plan,
+    Tables,
+    Walk,
+    plan_of,
+    time_slots,
+)
 from adapters.formats.hl7_observation import Observation, Reading, with_unit_field
 from adapters.formats.hl7_patients import FieldRule, Patient, equipment_claim
 from adapters.formats.hl7_remembered import RememberedRecords
 from adapters.formats.hl7_shapes import Match, Shapes, has_shape
 from adapters.formats.hl7_waves import Sent, Wave, waves_of
-from adapters.formats.hl7v2 import Message
-from adapters.formats.moments import Moment
+from adapters.formats.hl7v2 import Hl7Message
+from adapters.formats.moments import StatedMoment
 from adapters.site import Rows
 from schemas.errors import FrameError
 from schemas.report import Kind
@@ -33,7 +43,7 @@ ALARM = -1  # the place of an alarm among an OBR's OBX: it is none of them
 PREFIX = "hl7 "  # of what is remembered of a connection
 PATIENT = f"{PREFIX}patient"
 LAST_MATCH = f"{PREFIX}shape"
-ALERTS = "R40"  # MSH-9.2 of IHE PCD-04
+ALARM_MESSAGE = "R40"  # MSH-9.2 of IHE PCD-04
 
 Claims = list[tuple[Patient, str]]  # each patient with the devices of their values
 
@@ -67,14 +77,14 @@ class Part:
     """A group of one OBR with its moment; and what cannot be read from its OBX alone."""
 
     order: Order
-    group: Group
-    moment: Moment
+    group: ObservationGroup
+    moment: StatedMoment
     waves: dict[int, Wave]
-    alarm: DeviceAlarm | None = None
+    alarm: MessageAlarm | None = None
 
 
 @dataclass(frozen=True)
-class Said:
+class MessageContent:
     """What a message says: its parts, whose they are, and its segments that are not read, by name.
 
     `has_shape` is False where whose they are depends on the connection.
@@ -90,7 +100,7 @@ class Said:
 class PartsReader:
     """Reads one message of a source, from its segments."""
 
-    message: Message
+    message: Hl7Message
     source: Source[Any]
     memory: SourceMemory
     clock: Clock
@@ -98,7 +108,7 @@ class PartsReader:
     _has_shape: bool = True
     _learned_equipment: bool = False
 
-    def read(self) -> Said:
+    def read(self) -> MessageContent:
         """Everything that the message says; raises FrameError where it says nothing that can be read."""
         walk = self.walk()
         parts = self._parts_of(walk)
@@ -108,7 +118,7 @@ class PartsReader:
             raise FrameError("malformed-segment", f"{walk.malformed} is indented, or not in capitals")
         if not parts and not named and self.message.msh[10].strip() not in self.memory.dialect.heartbeats:
             raise FrameError("no-observations", "no segment of it says anything that can be read")
-        return Said(walk, parts, self._claims(parts, walk), self._has_shape)
+        return MessageContent(walk, parts, self._claims(parts, walk), self._has_shape)
 
     def _parts_of(self, walk: Walk) -> list[Part]:
         """All parts; once more where they taught that an MDS has several devices."""
@@ -123,8 +133,8 @@ class PartsReader:
         """Notes on what is no record of its own: the facets of a wave or an alarm."""
         for order in walk.orders:
             if order.notes:
-                told = {place for part in parts if part.order is order for place in part.group.places}
-                walk.unread["segment:NTE"] += len(order.notes.keys() - told)
+                noted = {place for part in parts if part.order is order for place in part.group.places}
+                walk.unread["segment:NTE"] += len(order.notes.keys() - noted)
 
     def walk(self) -> Walk:
         """The segments in order; once more where that taught that a row of the site's mapping is ambiguous."""
@@ -140,7 +150,7 @@ class PartsReader:
                 source_name=self.source.name,
                 by_connection=self.source.claim(),
                 remembered=self.source.memory.get(PATIENT, {}) if memory.dialect.remembers else {},
-                keep_lines=self.event == ALERTS,
+                keep_lines=self.event == ALARM_MESSAGE,
             )
             walk.run()
             if len(memory.rows.ambiguous) == ambiguous:
@@ -158,10 +168,10 @@ class PartsReader:
             raise FrameError("too-many-devices", f"more than {DEVICES_MAX}")
         return list(found.values())
 
-    def _parts(self, order: Order, table: Table) -> Iterator[Part]:
+    def _parts(self, order: Order, table: ObservationTable) -> Iterator[Part]:
         slots = time_slots(order.times)
-        if self.event == ALERTS:
-            yield from self._alert_parts(order, slots)
+        if self.event == ALARM_MESSAGE:
+            yield from self._alarm_parts(order, slots)
             return
         equipment = self.memory.equipment
         shared_mds = equipment.shared_mds(order.claim)
@@ -198,7 +208,9 @@ class PartsReader:
             kind=kind,
         )
 
-    def _plan_with_waves(self, order: Order, slots: tuple[int, ...], table: Table) -> tuple[Plan, dict[int, Wave]]:
+    def _plan_with_waves(
+        self, order: Order, slots: tuple[int, ...], table: ObservationTable
+    ) -> tuple[Plan, dict[int, Wave]]:
         """A wave's unit may be that of its resolution; its facets are said with it."""
         waves, used = waves_of([Sent(*row) for row in zip(order.observations, order.values, strict=True)])
         observations = list(order.observations)
@@ -217,31 +229,35 @@ class PartsReader:
             table.plans[plan_key] = plan
         return plan, waves
 
-    def _alert_parts(self, order: Order, slots: tuple[int, ...]) -> Iterator[Part]:
+    def _alarm_parts(self, order: Order, slots: tuple[int, ...]) -> Iterator[Part]:
         """IHE PCD-04: the OBX of an OBR are one alarm. What is none of its facets is a record beside it."""
         segments = [self.message.segment(line) for line in order.lines]
         moments = [self.clock.moment(order.obr_7, time) for time in order.times]
         alarm = alarm_of(segments, order.observations, [moment.device_at_us for moment in moments])
         if alarm is None:
             shared_mds = self.memory.equipment.shared_mds(order.claim)
-            for group in self._plan(order.observations, slots, shared_mds, kind=Kind.ALERT).groups:
+            for group in self._plan(order.observations, slots, shared_mds, kind=Kind.ALARM).groups:
                 yield Part(order, group, moments[group.places[0]], {})
             return
         tree = Tree(order.observations)
         words, doubtful = tree.words_of(alarm.about, stable_ordinals=self.memory.dialect.stable_ordinals)
         words = replace(words, label=alarm.label)
-        entries = [Entry(alarm.about, Kind.ALERT, alarm.metric, words, doubtful, alarm.alarm.condition)]
+        entries = [ChannelEntry(alarm.about, Kind.ALARM, alarm.metric, words, doubtful, alarm.alarm.condition)]
         places = [ALARM]
         for place, what in enumerate(order.observations):
             if place not in alarm.facets.places and not what.is_bare_node:
-                own_words, own_doubt = tree.words_of(what, stable_ordinals=self.memory.dialect.stable_ordinals)
-                entries.append(Entry(what, Kind.ALERT, what.code, own_words, own_doubt))
+                own_words, own_doubtful = tree.words_of(what, stable_ordinals=self.memory.dialect.stable_ordinals)
+                entries.append(ChannelEntry(what, Kind.ALARM, what.code, own_words, own_doubtful))
                 places.append(place)
         name = self.memory.by_equipment
         sent = (tree.equipment_of(alarm.about) or tree.only_equipment()) if name else ""
         equipment = equipment_claim(name, sent, self.message.syntax) if sent else ""
         yield Part(
-            order, Group(Kind.ALERT, equipment, tuple(entries), tuple(places)), moments[alarm.event_place], {}, alarm
+            order,
+            ObservationGroup(Kind.ALARM, equipment, tuple(entries), tuple(places)),
+            moments[alarm.event_place],
+            {},
+            alarm,
         )
 
 
@@ -260,18 +276,18 @@ def parts_of_match(match: Match, clock: Clock, by_connection: str) -> tuple[list
 
 
 def learn_shape(
-    frame: bytes, message: Message, said: Said, marks: int, memory: SourceMemory, by_connection: str
+    frame: bytes, message: Hl7Message, content: MessageContent, marks: int, memory: SourceMemory, by_connection: str
 ) -> None:
     """Remember the message's shape, where nothing of it depends on what changes."""
     if (
-        not said.parts
-        or not said.has_shape
+        not content.parts
+        or not content.has_shape
         or memory.dialect.remembers
-        or said.walk.keep_lines
+        or content.walk.keep_lines
         or not has_shape(memory.rule)
     ):
         return
     orders = [
-        (order, tuple(part.group for part in said.parts if part.order is order)) for order in said.walk.orders
+        (order, tuple(part.group for part in content.parts if part.order is order)) for order in content.walk.orders
     ]  # fmt: skip
-    memory.shapes.learn(frame, message, marks, orders, said.claims, said.walk.unread, by_connection)
+    memory.shapes.learn(frame, message, marks, orders, content.claims, content.walk.unread, by_connection)

@@ -13,15 +13,15 @@ import msgspec
 from msgspec.structs import replace
 
 from adapters.driver import Source
-from adapters.formats.hl7_alarms import DeviceAlarm
-from adapters.formats.hl7_channels import Channel, Entry, Resolved, channels_of
+from adapters.formats.hl7_alarms import MessageAlarm
+from adapters.formats.hl7_channels import ChannelEntry, Resolved, ResolvedChannel, channels_of
 from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_observation import record_of
 from adapters.formats.hl7_parts import ALARM, DEVICES_MAX, PATIENT, PREFIX, Claims, Part, SourceMemory
 from adapters.formats.hl7_patients import Patient, context_of
 from adapters.formats.hl7_waves import Wave
 from adapters.formats.hl7v2 import Syntax
-from adapters.formats.moments import Moment
+from adapters.formats.moments import StatedMoment
 from adapters.formats.values import MARKS, printable, text_record
 from schemas.errors import FrameError
 from schemas.report import Kind, Lane, Mark, Record, RecordKind, Report
@@ -46,16 +46,16 @@ class Emitter:
         """Everything that is to be emitted."""
         self._bound_memory()
         described: list[Report] = []
-        told: list[Report] = []
+        emitted: list[Report] = []
         moments = self._moments(parts)
         if len(moments) > 1:
             self._learn_twins(parts)
         for (_, claim, _), same in moments.items():
-            told += self._told(claim, same, self._resolve(claim, same, described))
+            emitted += self._emitted(claim, same, self._resolve(claim, same, described))
         ambiguous: list[Report] = []
         if self.memory.rows.ambiguous:
             ambiguous = self.source.ambiguous_rows(claims[0][1] if claims else self.source.claim())
-        return [*self._contexts(claims), *ambiguous, *described, *told]
+        return [*self._contexts(claims), *ambiguous, *described, *emitted]
 
     def whole(self, msh_9: str, frame: bytes, lane: Lane, patients: Claims) -> list[Report]:
         """A message that is no observation, kept as it is with its first patient; each further one in a report."""
@@ -151,8 +151,8 @@ class Emitter:
         return resolved
 
     def _describe(
-        self, claim: str, known: frozenset[tuple[int, int]], entries: Sequence[Entry], channels: Sequence[Channel],
-        emitted_key: str, described: list[Report],
+        self, claim: str, known: frozenset[tuple[int, int]], entries: Sequence[ChannelEntry],
+        channels: Sequence[ResolvedChannel], emitted_key: str, described: list[Report],
     ) -> bool:  # fmt: skip
         """A report of the words of each channel that has not been described; whether there is one."""
         new: dict[tuple[int, int], Record] = {}
@@ -173,7 +173,7 @@ class Emitter:
         described.append(self._report(Kind.DESCRIPTION, claim, self.clock.of_message, tuple(new.values())))
         return True
 
-    def _told(self, claim: str, same: list[Part], resolved: Resolved) -> Iterator[Report]:
+    def _emitted(self, claim: str, same: list[Part], resolved: Resolved) -> Iterator[Report]:
         """The reports of one device and moment, one for each OBR."""
         start = 0
         for part in same:
@@ -188,7 +188,7 @@ class Emitter:
             start = end
             yield self._report(group.kind, claim, part.moment, part.moment.noted(records))
 
-    def _records(self, claim: str, part: Part, channels: Sequence[Channel]) -> list[Record]:
+    def _records(self, claim: str, part: Part, channels: Sequence[ResolvedChannel]) -> list[Record]:
         order, base = part.order, self.marks
         found = []
         for entry, place, channel in zip(part.group.entries, part.group.places, channels, strict=True):
@@ -202,7 +202,7 @@ class Emitter:
         return found
 
     @staticmethod
-    def _alarm_record(alarm: DeviceAlarm, channel: Channel, marks: int) -> Record:
+    def _alarm_record(alarm: MessageAlarm, channel: ResolvedChannel, marks: int) -> Record:
         unit = alarm.about.unit if alarm.facets.source is not None else 0
         marks |= int(Mark.TRAINING) if alarm.is_test else 0
         return Record(
@@ -211,7 +211,7 @@ class Emitter:
         )  # fmt: skip
 
     def _wave_record(
-        self, claim: str, entry: Entry, wave: Wave, channel: Channel, marks: int, note: str | None
+        self, claim: str, entry: ChannelEntry, wave: Wave, channel: ResolvedChannel, marks: int, note: str | None
     ) -> Record:
         """With the number of its first sample since the connection began."""
         what = entry.what
@@ -229,6 +229,6 @@ class Emitter:
         return tuple(replace(record, marks=MARKS[int(record.marks) | self.marks]) for record in records)
 
     @staticmethod
-    def _report(kind: Kind, claim: str, moment: Moment, records: Sequence[Record]) -> Report:
+    def _report(kind: Kind, claim: str, moment: StatedMoment, records: Sequence[Record]) -> Report:
         lane = Lane.WAVEFORM if kind is Kind.WAVEFORM else Lane.LIVE
         return moment.report(kind, claim, records, lane)

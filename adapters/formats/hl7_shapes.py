@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from adapters.formats.hl7_groups import Group, Order, time_slots
+from adapters.formats.hl7_groups import ObservationGroup, Order, time_slots
 from adapters.formats.hl7_observation import Observation
 from adapters.formats.hl7_patients import FieldRule, Patient
-from adapters.formats.hl7v2 import REPETITIONS_MAX, Message, Syntax
+from adapters.formats.hl7v2 import REPETITIONS_MAX, Hl7Message, Syntax
 
 FRAME_BYTES_MAX = 16 * 1024  # of a message that has a shape
 HEADER_CHARS_MAX = 250  # of MSH-7 and 10
@@ -35,7 +35,7 @@ _OBX_CHANGING, _OBR_CHANGING, _OBR_NUMBERS = (5, 14, 19), (7, 8), (2, 3)
 Getter = Callable[[Sequence[str]], tuple[str, ...]]
 
 
-class Piece(NamedTuple):
+class ShapePiece(NamedTuple):
     """Text that does not change; it begins with the mark (separator or line end) that ends a field before it."""
 
     mark: str
@@ -55,7 +55,7 @@ class OrderShape:
     times: tuple[int | None, ...]  # () where none has a field for it
     slots: tuple[int, ...]
     notes: dict[int, str]
-    groups: tuple[Group, ...]
+    groups: tuple[ObservationGroup, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Shape:
     claims: tuple[tuple[Patient, str | None], ...]
     unread: Counter[str]
     begin: str  # the text before what changes first
-    pieces: tuple[Piece, ...]  # between what changes, as far as `values` does not go
+    pieces: tuple[ShapePiece, ...]  # between what changes, as far as `values` does not go
     values: re.Pattern[str] | None  # what follows them, each change a group; None: it would be long
     last: str  # after what changes last
     constants: tuple[str, ...]  # fields that do not change, and are looked at all the same
@@ -104,7 +104,9 @@ class Shape:
             return None
         return changes
 
-    def orders_of(self, texts: Sequence[str], by_connection: str) -> list[tuple[Order, tuple[Group, ...]]] | None:
+    def orders_of(
+        self, texts: Sequence[str], by_connection: str
+    ) -> list[tuple[Order, tuple[ObservationGroup, ...]]] | None:
         """The OBR of a message of this shape with their groups; None where its times fall into other groups.
 
         `texts` are what changes, and then the constants: the places of an OrderShape are among them.
@@ -146,7 +148,7 @@ class Match(msgspec.Struct, frozen=True, eq=False):
         """The message's time as sent."""
         return self.changes[0]
 
-    def orders(self, by_connection: str) -> list[tuple[Order, tuple[Group, ...]]] | None:
+    def orders(self, by_connection: str) -> list[tuple[Order, tuple[ObservationGroup, ...]]] | None:
         """Its OBR with their groups; None where its times fall into other groups."""
         return self.shape.orders_of((*self.changes, *self.shape.constants), by_connection)
 
@@ -188,7 +190,8 @@ class Shapes:
         return None
 
     def learn(
-        self, frame: bytes, message: Message, marks: int, orders: Sequence[tuple[Order, tuple[Group, ...]]],
+        self, frame: bytes, message: Hl7Message, marks: int,
+        orders: Sequence[tuple[Order, tuple[ObservationGroup, ...]]],
         claims: Sequence[tuple[Patient, str]], unread: Counter[str], by_connection: str,
     ) -> None:  # fmt: skip
         """Remember the shape of a message that was read."""
@@ -230,7 +233,7 @@ class Shapes:
             claims=tuple((patient, None if claim == by_connection else claim) for patient, claim in claims),
             unread=unread,
             begin=begin,
-            pieces=tuple(Piece(piece[0], piece, len(piece)) for piece in pieces),
+            pieces=tuple(ShapePiece(piece[0], piece, len(piece)) for piece in pieces),
             values=values,
             last=last,
             constants=tuple(fields[place] for place in constants),
@@ -306,7 +309,7 @@ def _pattern(pieces: tuple[str, ...], separator: str) -> re.Pattern[str]:
 
 
 def _is_within_limits(text: str, found: Match) -> bool:
-    """Whether what changes is as `Message` takes it."""
+    """Whether what changes is as `Hl7Message` takes it."""
     msh_7, msh_10 = found.changes[:2]
     return (
         msh_10.strip() != ""

@@ -39,14 +39,14 @@ class Syntax(NamedTuple):
     codec: str
 
 
-class Header(NamedTuple):
+class Hl7Header(NamedTuple):
     """MSH as sent: `fields[n]` is MSH-n, "" where there is none; `codec` turns them into their bytes again."""
 
     fields: list[str]
     codec: str
 
 
-def header(payload: bytes) -> Header | None:
+def header(payload: bytes) -> Hl7Header | None:
     """The first MSH in any bytes, None if there is none.
 
     It has to be read before its charset is known. That matters only where a second byte looks like a separator: the
@@ -66,7 +66,7 @@ def header(payload: bytes) -> Header | None:
         fields += [""] * (HEADER_FIELDS - len(fields))
         if fields[12].lstrip().startswith("2"):
             break
-    return Header(fields, codec)
+    return Hl7Header(fields, codec)
 
 
 @lru_cache(64)
@@ -128,7 +128,7 @@ def _nth(text: str, separator: str, n: int) -> str:
     return parts[n - 1] if n <= len(parts) else ""
 
 
-class Message:
+class Hl7Message:
     """One message. Raises FrameError: not-hl7, no-msh, no-msh-10, nul, charset, two-messages, too-many-segments or
     -repetitions.
 

@@ -1,7 +1,7 @@
 """JSON payloads (RFC 8259) as values by their path (`vitals.hr`, `leads.0.st`), exactly: 37.0 stays 370e-1.
 
-A sender's payloads differ in their values alone. `Shape` is what they have in common: with it the next is taken apart
-without reading it as JSON. Reading afresh gives the same, or the shape does not fit.
+A sender's payloads differ in their values alone. `JsonShape` is what they have in common: with it the next is taken
+apart without reading it as JSON. Reading afresh gives the same, or the shape does not fit.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def split(text: str) -> tuple[tuple[str, ...], list[str]]:
     return (*between, text[end:]), values
 
 
-class Shape:
+class JsonShape:
     """The text between a payload's values, and their number.
 
     A payload that fits has the same names at the same places: the text between is the same, and whatever stands in a

@@ -26,7 +26,7 @@ _TO_THE_SECOND = re.compile(r"[0-9]{14}")
 Level = tuple[str, str]  # a field's name, and its text as sent: "" where it says nothing
 
 
-class Moment(NamedTuple):
+class StatedMoment(NamedTuple):
     """When it was, how that is known, and what could not be read of it ("" for nothing)."""
 
     at_us: int
@@ -53,10 +53,10 @@ class Moment(NamedTuple):
         return replace(first, note=note), *records[1:]
 
 
-def received(received_at_us: int, unread: str = "") -> Moment:
+def received(received_at_us: int, unread: str = "") -> StatedMoment:
     """The moment of what carries no time that can be read: that of its receipt."""
     quality = ClockQuality.DOUBTFUL if unread else ClockQuality.RECEIVED
-    return Moment(received_at_us, received_at_us, None, 0, quality, False, unread)
+    return StatedMoment(received_at_us, received_at_us, None, 0, quality, False, unread)
 
 
 def unread_time(field: str, sent: str) -> str:
@@ -72,14 +72,14 @@ class _Dated(NamedTuple):
     unread: str
 
 
-def moment_of(levels: tuple[Level, ...], zone: tzinfo | None, received_at_us: int) -> Moment:
+def moment_of(levels: tuple[Level, ...], zone: tzinfo | None, received_at_us: int) -> StatedMoment:
     """The moment of a value by its levels, from its own to that of the whole message; `zone` is the source's."""
     is_short = all(len(sent) <= DTM_CHARS_MAX for _, sent in levels)  # bounds the cache's memory
     instant, own_time, unread = _dated(levels, zone) if is_short else _dated.__wrapped__(levels, zone)
     if instant is None:
         return received(received_at_us, unread)
     quality = ClockQuality.DOUBTFUL if unread else ClockQuality.DEVICE
-    return Moment(instant.us, received_at_us, instant.us, instant.uncertainty_ms, quality, own_time, unread)
+    return StatedMoment(instant.us, received_at_us, instant.us, instant.uncertainty_ms, quality, own_time, unread)
 
 
 def instant_us(sent: str, above: Sequence[str], zone: tzinfo | None) -> int | None:

@@ -21,7 +21,7 @@ from adapters.driver import Source
 from adapters.session import Outcome
 from edge_agent.config import MqttLink
 from edge_agent.delivery import Delivery
-from edge_agent.links.mqtt_client import Chunk, MqttClient, MqttMessage
+from edge_agent.links.mqtt_client import MqttChunk, MqttClient, MqttMessage
 from edge_agent.links.owner import LinkOwner
 
 CHUNKS_MAX = 2  # read, and not yet taken up by the event loop: one is worked on while the next is read
@@ -64,38 +64,38 @@ class MqttBroker:
     def _set_up(self, client: MqttClient, owner: LinkOwner, loop: asyncio.AbstractEventLoop) -> None:
         config = self._config
 
-        def tell(what: Callable[..., object], *arguments: object) -> None:
+        def in_loop(what: Callable[..., object], *arguments: object) -> None:
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(what, *arguments)
 
         def on_connect(_: object, __: object, flags: Any, reason: Any, *___: object) -> None:
             if reason.is_failure:
-                tell(owner.troubled, f"the broker {config.broker} refuses us: {reason}", str(reason))
+                in_loop(owner.troubled, f"the broker {config.broker} refuses us: {reason}", str(reason))
                 return
             client.subscribe(self._subscriptions())
             self._stood = True
-            tell(self._connected, owner, bool(flags.session_present))
+            in_loop(self._connected, owner, bool(flags.session_present))
 
         def on_subscribe(_: object, __: object, ___: object, reasons: Any, *____: object) -> None:
             if refused := [f"{t}: {r}" for t, r in zip(config.topics, reasons, strict=False) if r.is_failure]:
-                tell(owner.troubled, f"the broker {config.broker} refuses topics, see its access list: {refused}")
+                in_loop(owner.troubled, f"the broker {config.broker} refuses topics, see its access list: {refused}")
 
         def on_disconnect(_: object, __: object, ___: object, reason: object, *____: object) -> None:
             stood, self._stood = self._stood, False
             if stood and not client.ended.is_set():  # otherwise it was said why it does not stand
-                tell(owner.troubled, f"the broker {config.broker} is away: {reason}")
+                in_loop(owner.troubled, f"the broker {config.broker} is away: {reason}")
 
         def on_connect_fail(*_: object) -> None:
-            tell(
+            in_loop(
                 owner.troubled,
                 f"the broker {config.broker} is not reached: is it on, the port right, no firewall between?",
             )
 
-        def on_chunk(chunk: Chunk) -> None:
+        def on_chunk(chunk: MqttChunk) -> None:
             while not self._unread.acquire(timeout=FULL_LOOK_S):
                 if client.ended.is_set():
                     return  # not acknowledged, so the broker sends it again
-            tell(self._take, owner, chunk)
+            in_loop(self._take, owner, chunk)
 
         client.on_connect, client.on_subscribe, client.on_disconnect = on_connect, on_subscribe, on_disconnect
         client.on_connect_fail, client.on_chunk = on_connect_fail, on_chunk
@@ -121,12 +121,12 @@ class MqttBroker:
         self._had_session = True
         owner.stands()
 
-    def _take(self, owner: LinkOwner, chunk: Chunk) -> None:
+    def _take(self, owner: LinkOwner, chunk: MqttChunk) -> None:
         for message in chunk.messages:
             self._carry(owner, message, chunk)
         self._unread.release()
 
-    def _carry(self, owner: LinkOwner, message: MqttMessage, chunk: Chunk) -> None:
+    def _carry(self, owner: LinkOwner, message: MqttMessage, chunk: MqttChunk) -> None:
         reason = "too-long" if message.is_too_long else ""
         source = self._sources.get(message.topic)
         if source is None:
@@ -165,7 +165,7 @@ class MqttBroker:
         if not qos:  # nobody waits for an answer, and it does not come again
             return
         if outcome is Outcome.CANNOT_KEEP:  # comes again on a new connection, and only there
-            asyncio.get_running_loop().call_later(RETRY_S, self._connect_again, connection)
+            asyncio.get_running_loop().call_later(RETRY_S, self._reconnect, connection)
             return
         if connection != self._kept_on:
             self._flush()
@@ -179,7 +179,7 @@ class MqttBroker:
         if kept and self.client is not None:
             self.client.acknowledge(self._kept_on, kept)
 
-    def _connect_again(self, connection: int) -> None:
+    def _reconnect(self, connection: int) -> None:
         if self.client is not None and connection == self.client.connection != self._given_up:
             self._given_up = connection  # once for all that could not be kept
             self.client.disconnect()

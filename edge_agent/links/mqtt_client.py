@@ -32,7 +32,7 @@ SESSION_EXPIRY_S = 7 * 24 * 3600  # 5.0: without it a session ends with the conn
 RECEIVE_MAX = 4096
 PACKET_BYTES_MAX = 64 * 1024 * 1024  # 5.0: a broker drops what is larger, and counts it nowhere
 KEEPALIVE_S = 20
-AGAIN_S = 0.5  # after a connection that ended by our own doing
+RECONNECT_S = 0.5  # after a connection that ended by our own doing
 READ_BYTES = 64 * 1024
 TOPIC_BYTES_MAX = 64 * 1024  # MQTT 5.0 section 1.5.4
 # Of a longer message so much is kept: the frame limit, and before it topic, packet id and the usual properties.
@@ -53,7 +53,7 @@ class MqttMessage(NamedTuple):
     is_too_long: bool = False
 
 
-class Chunk(NamedTuple):
+class MqttChunk(NamedTuple):
     """The messages of one read."""
 
     connection: int  # of `delivery.connections`
@@ -73,7 +73,7 @@ class MqttClient(paho.Client):
         super().__init__(CallbackAPIVersion.VERSION2, client_id, clean, protocol=protocol, manual_ack=lasting)
         self.ended = Event()
         self.connection = next(connections)
-        self.on_chunk: Callable[[Chunk], object] = lambda _: None
+        self.on_chunk: Callable[[MqttChunk], object] = lambda _: None
         self.on_message = self._on_whole_message
         self._acknowledging = Lock()
         self._incoming = bytearray()
@@ -130,7 +130,7 @@ class MqttClient(paho.Client):
                 super().loop_forever(timeout, retry_first_connection)
             except Exception as error:  # noqa: BLE001 - what paho raises on bytes that are no packet is nowhere said
                 _log.warning("not MQTT", error=type(error).__name__)
-            if not self.ended.wait(AGAIN_S):
+            if not self.ended.wait(RECONNECT_S):
                 with suppress(OSError):
                     self.reconnect()
         return MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -165,7 +165,7 @@ class MqttClient(paho.Client):
             code = MQTTErrorCode.MQTT_ERR_PROTOCOL
         if self._messages:
             messages, self._messages = self._messages, []
-            self.on_chunk(Chunk(connection, at_us, messages))
+            self.on_chunk(MqttChunk(connection, at_us, messages))
         return self._loop_rc_handle(code) if code else code
 
     # --- packets ------------------------------------------------------------------------------------------------------

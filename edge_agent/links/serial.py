@@ -289,9 +289,9 @@ class _ThreadLine(_PortLine):
         try:
             self._port.write(data)
         except Exception as error:  # noqa: BLE001 - see open_port
-            self._tell(self._end, str(error))
+            self._in_loop(self._end, str(error))
         else:
-            self._tell(self._written, len(data))
+            self._in_loop(self._written, len(data))
 
     def _written(self, count: int) -> None:
         self._unwritten -= count
@@ -304,11 +304,11 @@ class _ThreadLine(_PortLine):
                 waiting = min(self._port.in_waiting, READ_BYTES) if data else 0
                 data += self._port.read(waiting) if waiting else b""
             except Exception as error:  # noqa: BLE001 - see open_port
-                self._tell(self._end, str(error))
+                self._in_loop(self._end, str(error))
                 return
             if data and not self._is_stopped:
-                self._tell(self._received, data)
+                self._in_loop(self._received, data)
 
-    def _tell(self, tell: Callable[..., None], *arguments: object) -> None:
+    def _in_loop(self, call: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(tell, *arguments)
+            self._loop.call_soon_threadsafe(call, *arguments)

@@ -208,7 +208,7 @@ class TcpListener:
         check_listener(host, tls=tls is not None, insecure=config.insecure)
         try:
             places = await _addresses(host, port)
-            server = await loop.create_server(lambda: _Door(self, owner, tls), places, port, backlog=BACKLOG)
+            server = await loop.create_server(lambda: _Admission(self, owner, tls), places, port, backlog=BACKLOG)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
             raise LinkError(
@@ -253,7 +253,7 @@ class TcpListener:
         return made
 
 
-class _Door(asyncio.Protocol):
+class _Admission(asyncio.Protocol):
     """A connection just accepted: counted before its TLS, so that handshakes cannot fill the listener."""
 
     def __init__(self, listener: TcpListener, owner: LinkOwner, tls: ssl.SSLContext | None) -> None:

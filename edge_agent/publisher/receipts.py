@@ -62,16 +62,16 @@ class ReceiptReader:
             return None
         settings = CONSUMER | {"group.id": f"edge-{self._edge.hex()}", "error_cb": self._watch.on_error}
         consumer = Consumer(self._client | settings)
-        place = TopicPartition(topics.RECEIPTS, self._partition)
+        partition = TopicPartition(topics.RECEIPTS, self._partition)
         try:  # with OFFSET_STORED the client would ask a coordinator that is not ready once, and never again
-            (committed,) = consumer.committed([place], ANSWER_LIMIT_S)
+            (committed,) = consumer.committed([partition], ANSWER_LIMIT_S)
         except KafkaException:
             committed = None
         if committed is None or committed.error:
             consumer.close()
             return None
-        place.offset = committed.offset if committed.offset >= 0 else OFFSET_BEGINNING
-        consumer.assign([place])
+        partition.offset = committed.offset if committed.offset >= 0 else OFFSET_BEGINNING
+        consumer.assign([partition])
         return consumer
 
     def _release(self, messages: list[Message], ending: Event) -> None:

@@ -19,7 +19,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 from edge_agent.publisher.broker_watch import BrokerWatch
 from edge_agent.publisher.clock_offset import ClockOffset
 from edge_agent.publisher.security import ClientSettings
-from edge_agent.resend import Stream
+from edge_agent.resend import ResendStream
 from edge_agent.spool import Receipted, Spool
 from evidence.receipt import ReceiptOutcome
 from runtime.clock import now_us
@@ -72,7 +72,7 @@ class Sender:
         self.clock_offset = ClockOffset()
         self.refusal = ""
         self._refused: set[tuple[Lane, int]] = set()
-        self._streams = {lane: Stream(limit) for lane, limit in IN_FLIGHT_BYTES_MAX.items()}
+        self._streams = {lane: ResendStream(limit) for lane, limit in IN_FLIGHT_BYTES_MAX.items()}
         self._first_cut: dict[Lane, int] = {}  # since the start: from it on the key is the one that we have now
         self._producer = self._new_producer()
         self._unacknowledged_bytes = 0  # in the client
@@ -162,7 +162,7 @@ class Sender:
         first = self._first_cut.get(receipted.lane)
         return first is not None and receipted.batch_no >= first
 
-    def _send_new(self, lane: Lane, stream: Stream) -> None:
+    def _send_new(self, lane: Lane, stream: ResendStream) -> None:
         """Cut what is due and send it."""
         while not self._watch.is_stale and not self.refusal and self._capacity(stream) > 0:
             # Only where there is capacity: what waits for receipts becomes few large batches of `backfill` later.
@@ -173,7 +173,7 @@ class Sender:
             self._first_cut.setdefault(lane, number)
             self._send(lane, stream, number, sealed)
 
-    def _resend(self, lane: Lane, stream: Stream) -> None:
+    def _resend(self, lane: Lane, stream: ResendStream) -> None:
         """Send again what is due, then what else the spool holds without a receipt, within the budget of resends."""
         for number in stream.due(time.monotonic()):
             if self._resend_capacity() <= 0:
@@ -198,10 +198,10 @@ class Sender:
     def _resend_capacity(self) -> int:
         return 0 if self._watch.is_stale else UNACKNOWLEDGED_BEFORE_RESENDS_MAX - self._unacknowledged_bytes
 
-    def _capacity(self, stream: Stream) -> int:
+    def _capacity(self, stream: ResendStream) -> int:
         return min(stream.capacity, UNACKNOWLEDGED_BYTES_MAX - self._unacknowledged_bytes)
 
-    def _send(self, lane: Lane, stream: Stream, number: int, sealed: bytes, *, is_resend: bool = False) -> None:
+    def _send(self, lane: Lane, stream: ResendStream, number: int, sealed: bytes, *, is_resend: bool = False) -> None:
         delivered = partial(self._delivered, self._producer, stream, number, len(sealed), now_us())
         try:
             topic = topics.raw(Lane.BACKFILL if is_resend else lane)
@@ -215,7 +215,7 @@ class Sender:
         stream.sent(number, len(sealed), time.monotonic(), is_resend=is_resend)
 
     def _delivered(
-        self, producer: Producer, stream: Stream, number: int, size: int, sent_us: int,
+        self, producer: Producer, stream: ResendStream, number: int, size: int, sent_us: int,
         error: KafkaError | None, message: Message,
     ) -> None:  # fmt: skip
         if producer is not self._producer:
@@ -231,9 +231,9 @@ class Sender:
         kind, timestamp_ms = message.timestamp()
         if kind == TIMESTAMP_LOG_APPEND_TIME:
             self.clock_offset.add(sent_us, now_us(), timestamp_ms)
-        place, offset = (message.topic(), message.partition()), message.offset()
+        partition, offset = (message.topic(), message.partition()), message.offset()
         if offset is None or offset < 0:  # a duplicate that the broker had already
             return
-        if offset <= self._offsets.get(place, -1):
+        if offset <= self._offsets.get(partition, -1):
             self._watch.log_changed(KafkaError(KafkaError.OFFSET_OUT_OF_RANGE, "offsets went back"))
-        self._offsets[place] = offset
+        self._offsets[partition] = offset

@@ -6,7 +6,7 @@ import sqlite3
 import struct
 from dataclasses import dataclass, field
 
-from edge_agent.spool.leaves import Leaf
+from edge_agent.spool.encoded_reports import EncodedReport
 from schemas.layout import RECORD_STRUCT, REPORT_STRUCT
 from schemas.report import Lane
 
@@ -32,17 +32,17 @@ class ChunkWriter:
         self._chunks: list[_Chunk] = []
         self._open: dict[tuple[Lane, int], _Chunk] = {}  # by lane and second, the one that still grows
 
-    def add(self, leaf: Leaf) -> None:
+    def add(self, encoded: EncodedReport) -> None:
         """In its device's order."""
-        place = (leaf.lane, leaf.received_at_us // SECOND_US)
-        chunk = self._open.get(place)
-        if chunk is None or chunk.size + len(leaf.content) > CHUNK_BYTES:
-            chunk = self._open[place] = _Chunk(leaf.lane, leaf.received_at_us)
+        lane_and_second = (encoded.lane, encoded.received_at_us // SECOND_US)
+        chunk = self._open.get(lane_and_second)
+        if chunk is None or chunk.size + len(encoded.content) > CHUNK_BYTES:
+            chunk = self._open[lane_and_second] = _Chunk(encoded.lane, encoded.received_at_us)
             self._chunks.append(chunk)
-        elif leaf.received_at_us < chunk.received_at_us:
-            chunk.received_at_us = leaf.received_at_us
-        chunk.contents.append(leaf.content)
-        chunk.size += len(leaf.content)
+        elif encoded.received_at_us < chunk.received_at_us:
+            chunk.received_at_us = encoded.received_at_us
+        chunk.contents.append(encoded.content)
+        chunk.size += len(encoded.content)
 
     def write(self, db: sqlite3.Connection) -> None:
         """One row a chunk."""
@@ -50,13 +50,13 @@ class ChunkWriter:
         db.executemany(_INSERT, rows)
 
 
-def split(leaves: bytes) -> list[bytes]:
+def split(encoded_reports: bytes) -> list[bytes]:
     """The leaves of a chunk, one by one."""
     out = []
     begin = 0
-    while begin < len(leaves):
-        records, tail_bytes = _COUNTS.unpack_from(leaves, begin + _COUNTS_OFFSET)
+    while begin < len(encoded_reports):
+        records, tail_bytes = _COUNTS.unpack_from(encoded_reports, begin + _COUNTS_OFFSET)
         end = begin + REPORT_STRUCT.size + records * RECORD_STRUCT.size + tail_bytes
-        out.append(leaves[begin:end])
+        out.append(encoded_reports[begin:end])
         begin = end
     return out

@@ -30,7 +30,7 @@ class _Chosen:
     """What goes into a batch."""
 
     chunk_ids: list[tuple[int]]
-    leaves: list[bytes]
+    encoded_reports: list[bytes]
     reports: int = 0
     size: int = 0
 
@@ -45,7 +45,7 @@ def cut(
     row = db.execute("SELECT batch_no, header_hash FROM stream WHERE lane = ?", (lane,)).fetchone()
     last, previous = row or (0, FIRST_PREVIOUS)
     number = last + 1
-    sealed = seal(chosen.leaves, lane=lane, batch_no=number, previous=previous, created_at_us=now_us)
+    sealed = seal(chosen.encoded_reports, lane=lane, batch_no=number, previous=previous, created_at_us=now_us)
     ident = batch_id(sealed)
     db.execute(_KEEP_STREAM, (lane, number, ident))
     kept = db.execute(_KEEP_BATCH, (lane, number, ident, len(sealed), now_us))
@@ -68,14 +68,14 @@ def _choose(db: sqlite3.Connection, figures: Figures, lane: Lane, cut_after_us: 
         Lane.BACKFILL: (Lane.LIVE, _FIRST, border_us - 1),
     }.get(lane, (lane, _FIRST, _LAST))
     chosen, due = _Chosen([], []), False
-    for ident, received_us, reports, leaves in db.execute(_WAITING, span):
+    for ident, received_us, reports, encoded_reports in db.execute(_WAITING, span):
         due = due or not 0 <= now_us - received_us < cut_after_us  # an age below 0: the clock was set back
         if not due and figures.report_bytes < CUT_BYTES:
             return None
         chosen.chunk_ids.append((ident,))
-        chosen.leaves += split(leaves)
+        chosen.encoded_reports += split(encoded_reports)
         chosen.reports += reports
-        chosen.size += len(leaves)
+        chosen.size += len(encoded_reports)
         if chosen.size >= CUT_BYTES:
             due = True
             break

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_agent.events import event
-from edge_agent.spool.leaves import Leaf
+from edge_agent.spool.encoded_reports import EncodedReport
 from schemas.report import Report
 
 EVENTS_AT_ONCE = 1_000
@@ -38,11 +38,11 @@ class WaveGaps:
     def __init__(self) -> None:
         self._by_device: dict[bytes, _Gap] = {}
 
-    def add(self, leaves: Sequence[Leaf]) -> None:
+    def add(self, encoded_reports: Sequence[EncodedReport]) -> None:
         """These waves are not kept."""
-        for leaf in leaves:
-            at_us = leaf.received_at_us
-            gap = self._by_device.setdefault(leaf.device, _Gap(leaf.claim, 0, at_us, at_us))
+        for encoded in encoded_reports:
+            at_us = encoded.received_at_us
+            gap = self._by_device.setdefault(encoded.device, _Gap(encoded.claim, 0, at_us, at_us))
             gap.reports += 1
             gap.begin_us, gap.end_us = min(gap.begin_us, at_us), max(gap.end_us, at_us)
 
@@ -63,6 +63,6 @@ def waiting_events(db: sqlite3.Connection, now_us: int) -> list[tuple[bytes, Rep
     ]
 
 
-def told(db: sqlite3.Connection, device: bytes) -> None:
+def delete(db: sqlite3.Connection, device: bytes) -> None:
     """The event is kept."""
     db.execute("DELETE FROM wave_gap WHERE device = ?", (device,))

@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_agent.duplicates import Duplicates
 from edge_agent.events import event
-from edge_agent.repeats import Repeats
 from edge_agent.spool import gaps
 from edge_agent.spool.chunks import ChunkWriter
+from edge_agent.spool.encoded_reports import EncodedReport, ReportEncoder
 from edge_agent.spool.gaps import WaveGaps
-from edge_agent.spool.leaves import Leaf, LeafEncoder
 from edge_agent.spool.queue import Frame, Kept, Proof
 from edge_agent.spool.quota import Figures, Quota
 from edge_agent.spool.receipts import evict
@@ -30,8 +30,8 @@ class GroupWriter:
     db: sqlite3.Connection
     figures: Figures
     quota: Quota
-    encoder: LeafEncoder
-    duplicates: Repeats
+    encoder: ReportEncoder
+    duplicates: Duplicates
     sequences: Sequences
     now_us: int
 
@@ -48,15 +48,15 @@ class GroupWriter:
                 outcomes.append(self._keep_frame(entry))
         return outcomes
 
-    def tell_gaps(self) -> None:
+    def emit_gaps(self) -> None:
         """The waves that were lost, as events of their devices, as far as there is capacity for them."""
         for device, report in gaps.waiting_events(self.db, self.now_us):
-            leaves = self.encoder.encode([report], b"")
-            size = len(leaves[0].content)
+            encoded_reports = self.encoder.encode([report], b"")
+            size = len(encoded_reports[0].content)
             if not self.quota.has_capacity(self.figures, size):
                 return
-            self._append(leaves, size, 0)
-            gaps.told(self.db, device)
+            self._append(encoded_reports, size, 0)
+            gaps.delete(self.db, device)
 
     def write(self) -> None:
         """What was gathered, at the end of the transaction."""
@@ -67,32 +67,32 @@ class GroupWriter:
 
     def _keep_frame(self, frame: Frame) -> Kept:
         sending = frame.sending
-        if sending is not None and self.duplicates.is_repeat(sending, self.now_us):
+        if sending is not None and self.duplicates.is_duplicate(sending, self.now_us):
             self.duplicates.remember(sending, self.now_us)
             return Kept.DUPLICATE
-        leaves = self.encoder.encode(frame.reports, frame.delivery.frame if frame.delivery else b"")
+        encoded_reports = self.encoder.encode(frame.reports, frame.delivery.frame if frame.delivery else b"")
         size = wave_size = 0
-        for leaf in leaves:
-            if leaf.lane is Lane.WAVEFORM:
-                wave_size += len(leaf.content)
+        for encoded in encoded_reports:
+            if encoded.lane is Lane.WAVEFORM:
+                wave_size += len(encoded.content)
             else:
-                size += len(leaf.content)
+                size += len(encoded.content)
         if not self.quota.has_capacity(self.figures, size):
             return Kept.FULL
         if wave_size and not self.quota.has_wave_capacity(self.figures, size, wave_size):
-            leaves, wave_size = self._without_waves(leaves), 0
+            encoded_reports, wave_size = self._without_waves(encoded_reports), 0
         if sending is not None:
             self.duplicates.remember(sending, self.now_us)
-        self._append(leaves, size + wave_size, wave_size)
+        self._append(encoded_reports, size + wave_size, wave_size)
         return Kept.KEPT
 
-    def _without_waves(self, leaves: Sequence[Leaf]) -> list[Leaf]:
-        waves = [leaf for leaf in leaves if leaf.lane is Lane.WAVEFORM]
+    def _without_waves(self, encoded_reports: Sequence[EncodedReport]) -> list[EncodedReport]:
+        waves = [encoded for encoded in encoded_reports if encoded.lane is Lane.WAVEFORM]
         self._gaps.add(waves)
         self.figures.waves_lost += len(waves)
-        return [leaf for leaf in leaves if leaf.lane is not Lane.WAVEFORM]
+        return [encoded for encoded in encoded_reports if encoded.lane is not Lane.WAVEFORM]
 
-    def _append(self, leaves: Sequence[Leaf], size: int, wave_size: int) -> None:
+    def _append(self, encoded_reports: Sequence[EncodedReport], size: int, wave_size: int) -> None:
         """Leaves of `size` bytes, of which `wave_size` are waves'. Batches with a receipt go for them, waves first."""
         figures, sequences = self.figures, self.sequences
         while self.quota.is_exceeded(figures, size):
@@ -100,27 +100,29 @@ class GroupWriter:
                 self.db, figures, _EVER, 1, _NUMBERS
             ):
                 break
-        for leaf in leaves:
-            if sequences.floor and sequences.is_new(leaf.device):
-                self._tell_floor(leaf)
-            set_sequence(leaf.content, sequences.next(leaf.device))
-            self._chunks.add(leaf)
-            self._count(leaf)
+        for encoded in encoded_reports:
+            if sequences.floor and sequences.is_new(encoded.device):
+                self._emit_floor(encoded)
+            set_sequence(encoded.content, sequences.next(encoded.device))
+            self._chunks.add(encoded)
+            self._count(encoded)
         figures.report_bytes += size
         figures.wave_bytes += wave_size
 
-    def _count(self, leaf: Leaf) -> None:
+    def _count(self, encoded: EncodedReport) -> None:
         figures = self.figures
         figures.reports += 1
         oldest_us = figures.oldest_received_us
-        if oldest_us is None or leaf.received_at_us < oldest_us:
-            figures.oldest_received_us = leaf.received_at_us
+        if oldest_us is None or encoded.received_at_us < oldest_us:
+            figures.oldest_received_us = encoded.received_at_us
 
-    def _tell_floor(self, leaf: Leaf) -> None:
+    def _emit_floor(self, encoded: EncodedReport) -> None:
         """The hospital would count the numbers up to the floor as lost."""
         text = f"numbers up to {self.sequences.floor} were not given to it by this spool"
-        (said,) = self.encoder.encode([event(leaf.claim, "sequence-floor", text, leaf.received_at_us)], b"")
-        set_sequence(said.content, self.sequences.next(said.device))
-        self._chunks.add(said)
-        self._count(said)
-        self.figures.report_bytes += len(said.content)
+        (floor_event,) = self.encoder.encode(
+            [event(encoded.claim, "sequence-floor", text, encoded.received_at_us)], b""
+        )
+        set_sequence(floor_event.content, self.sequences.next(floor_event.device))
+        self._chunks.add(floor_event)
+        self._count(floor_event)
+        self.figures.report_bytes += len(floor_event.content)

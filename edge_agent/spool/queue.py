@@ -8,7 +8,7 @@ from enum import Enum
 from threading import Event, Lock
 
 from edge_agent.delivery import Delivery
-from edge_agent.repeats import Sending
+from edge_agent.duplicates import Sending
 from schemas.report import Report
 
 QUEUE_BYTES_MAX = 32 * 1024 * 1024  # beyond it frames are refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from edge_agent import repeats
+from edge_agent import duplicates
 from edge_agent.spool import checkpoints
 from edge_agent.spool.quota import FIGURES
 from schemas.errors import VitalwireError
@@ -38,7 +38,7 @@ CREATE TABLE batch (
 CREATE INDEX batch_unreceipted ON batch (lane, batch_no) WHERE unreceipted;
 CREATE INDEX batch_held ON batch (lane, receipted_at) WHERE receipted_at IS NOT NULL;
 CREATE TABLE sealed (id INTEGER PRIMARY KEY, bytes BLOB);
-{repeats.SCHEMA}
+{duplicates.SCHEMA}
 {checkpoints.SCHEMA};
 INSERT INTO meta (spool, incarnation_at, {", ".join(FIGURES)})
 VALUES (randomblob(16), 0, {", ".join("NULL" if name == "oldest_received_us" else "0" for name in FIGURES)});

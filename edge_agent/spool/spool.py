@@ -14,11 +14,11 @@ from typing import Concatenate, ParamSpec, TypeVar
 from msgspec.structs import astuple, replace
 
 from edge_agent.delivery import Delivery
-from edge_agent.repeats import Repeats, Sending
+from edge_agent.duplicates import Duplicates, Sending
 from edge_agent.spool import checkpoints, cut, receipts, schema
 from edge_agent.spool.checkpoints import KeptCheckpoint, Witnessed, WitnessedCheckpoint
+from edge_agent.spool.encoded_reports import ReportEncoder
 from edge_agent.spool.group import GroupWriter
-from edge_agent.spool.leaves import LeafEncoder
 from edge_agent.spool.queue import Done, Frame, Kept, Proof, Queue
 from edge_agent.spool.quota import FIGURES, Figures, LevelWatch, Quota
 from edge_agent.spool.receipts import ReceiptsTaken
@@ -98,9 +98,9 @@ class Spool:
         self._hold_us, self._cut_after_us = int(receipt_hold_s * 1e6), int(cut_after_s * 1e6)
         self._hold_version = hold_version
         self._on_event, self._now_us = on_event, now_us
-        self._on_settled = on_settled or _tell_each
+        self._on_settled = on_settled or _notify_each
         self._queue = Queue(self._schedule_flush)
-        self._encoder, self._levels = LeafEncoder(), LevelWatch()
+        self._encoder, self._levels = ReportEncoder(), LevelWatch()
         self._refused, self._tidied_us = 0, 0
         self._sequences: Sequences | None = None
         self._is_losing_waves, self._waves_lost = False, 0
@@ -218,14 +218,14 @@ class Spool:
         outcomes = [Kept.FULL] * len(frames)
         try:
             outcomes = self._in_transaction(partial(self._keep, entries))
-            self._repeats.committed()
+            self._duplicates.committed()
             reason = f"its quota of {self._quota.bytes_max} bytes is used up by what has no receipt"
         except (sqlite3.Error, OSError) as error:
             reason = str(error)
         finally:
             with suppress(RuntimeError):  # the event loop that wanted to know has ended
                 self._on_settled([(frame.done, outcome) for frame, outcome in zip(frames, outcomes, strict=True)])
-        self._tell(outcomes.count(Kept.FULL), reason)
+        self._emit_changes(outcomes.count(Kept.FULL), reason)
 
     def _in_transaction(
         self, work: Callable[[sqlite3.Connection], _T], *, takes_reports_away: bool = False
@@ -268,24 +268,24 @@ class Spool:
     def _keep(self, entries: Sequence[Frame | Proof], db: sqlite3.Connection) -> list[Kept]:
         now_us = self._now_us()
         sequences = self._sequences = self._sequences or Sequences(db)
-        group = GroupWriter(db, self.figures, self._quota, self._encoder, self._repeats, sequences, now_us)
+        group = GroupWriter(db, self.figures, self._quota, self._encoder, self._duplicates, sequences, now_us)
         sendings = []
         for entry in entries:
             if isinstance(entry, Frame) and entry.delivery is not None and entry.delivery.sender:
                 entry.sending = Sending.of(entry.delivery, entry.reports)
                 sendings.append(entry.sending)
-        self._repeats.begin(sendings, now_us)
+        self._duplicates.begin(sendings, now_us)
         if abs(now_us - self._tidied_us) > TIDY_US:
             self._tidied_us = now_us
-            self._repeats.tidy(now_us)
+            self._duplicates.tidy(now_us)
             sequences.fold(now_us)
             receipts.evict(db, self.figures, now_us - self._hold_us, TIDY_BATCHES, tuple(Lane))
-            group.tell_gaps()
+            group.emit_gaps()
         outcomes = group.keep(entries)
         group.write()
         return outcomes
 
-    def _tell(self, refused: int, reason: str) -> None:
+    def _emit_changes(self, refused: int, reason: str) -> None:
         """What people are to know of the group that was just written."""
         if self._set_aside:
             self._on_event(*self._set_aside)
@@ -295,12 +295,12 @@ class Spool:
         if self._refused and not refused:
             self._on_event("spool-keeps-again", f"the spool keeps frames again; {self._refused} were refused")
         self._refused = self._refused + refused if refused else 0
-        self._tell_waves()
+        self._emit_waves()
         share = self.figures.unreceipted_bytes / self._quota.bytes_max
         for level in self._levels.reached(share):
             self._on_event("spool-level", f"{level:.0%} of the spool hold what has no receipt")
 
-    def _tell_waves(self) -> None:
+    def _emit_waves(self) -> None:
         lost, self._waves_lost = self.figures.waves_lost - self._waves_lost, self.figures.waves_lost
         if lost > 0 and not self._is_losing_waves:
             self._is_losing_waves = True
@@ -332,7 +332,7 @@ class Spool:
             self.spool_id, *figures = db.execute(f"SELECT spool, {', '.join(FIGURES)} FROM meta").fetchone()
             self.figures = Figures(*figures)
             (self.last_at_work_us,) = db.execute(_AT_WORK).fetchone()  # before it was opened; None: never
-            self._repeats, self._sequences = Repeats(db), None
+            self._duplicates, self._sequences = Duplicates(db), None
         except BaseException:
             db.close()
             raise
@@ -343,7 +343,7 @@ class Spool:
         self._set_aside = (slug, f"the spool is {why}: kept as {name}, a fresh one begins")
 
 
-def _tell_each(settled: list[tuple[Done, Kept]]) -> None:
+def _notify_each(settled: list[tuple[Done, Kept]]) -> None:
     for done, kept in settled:
         with suppress(RuntimeError):  # the event loop that wanted to know has ended
             done(kept)

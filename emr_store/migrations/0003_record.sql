@@ -62,7 +62,7 @@ CREATE INDEX seal_stored_at ON seal (stored_at);
 
 -- The head of a batch: stays when its bytes are dropped, so that nothing is ever stored twice.
 CREATE TABLE batch (
-    batch      bigint PRIMARY KEY,              -- local: (batch_id, leaf, record) is what leaves the house
+    batch      bigint PRIMARY KEY,              -- local: (batch_id, leaf, record) is what leaves the hospital
     edge       uuid NOT NULL,
     spool      uuid NOT NULL,
     lane       int2 NOT NULL,
@@ -99,6 +99,28 @@ CREATE TABLE batch_body_1_0 PARTITION OF batch_body_1 FOR VALUES FROM (0) TO (16
 CREATE TABLE batch_body_2_0 PARTITION OF batch_body_2 FOR VALUES FROM (0) TO (16777216);
 CREATE TABLE batch_body_3_0 PARTITION OF batch_body_3 FOR VALUES FROM (0) TO (16777216);
 CREATE TABLE batch_body_4_0 PARTITION OF batch_body_4 FOR VALUES FROM (0) TO (16777216);
+
+-- What an act (mapping.change) made of a stored batch: validated anew, under a seal of its own. `batch` and `batch_body`
+-- keep what was said first; `report` and `latest` show what the newest of these says, the one with the highest seal.
+CREATE TABLE batch_validation (
+    batch      bigint NOT NULL,
+    seal       bigint NOT NULL,
+    seal_index int4 NOT NULL,                   -- its place among the batches of its seal, from 0
+    act_id     bytea NOT NULL,
+    validation bytea STORAGE EXTERNAL,          -- as in batch_body; null: retention took it with the batch's bytes
+    PRIMARY KEY (batch, seal)
+);
+CREATE INDEX batch_validation_seal ON batch_validation (seal);
+
+-- How far the processors are with each mapping act.
+CREATE TABLE mapping_work (
+    act_id     bytea PRIMARY KEY,
+    next_batch bigint NOT NULL DEFAULT 0,       -- all before it are done
+    last_batch bigint NOT NULL,                 -- the newest number when the act was recorded: what comes later is not meant
+    batches    int8 NOT NULL DEFAULT 0,         -- validated anew
+    records    int8 NOT NULL DEFAULT 0,         -- of them, that came out otherwise than before
+    done_at    timestamptz
+);
 
 -- The log (RFC 9162): a leaf a seal and a leaf an act of a person; one log an incarnation of the store.
 
@@ -185,7 +207,7 @@ CREATE TABLE report (
     value       float8[] NOT NULL,              -- in the canonical unit; null where there is none
     decimals    bytea,                          -- one byte a value, 128 + power of ten of the last digit sent; null: all 0
     validity    int2[],                         -- 16 x marks + validity (schemas/report.py: Mark, Validity); null: all 0
-    verdict     int2[],                         -- schemas/block.py: Verdict; null: all accepted
+    validation_result int2[],                   -- schemas/block.py: ValidationResult; null: all accepted
     channel_index int2[],                       -- which channel of channel_set each record has; null: first the first, ...
     texts       jsonb
 ) PARTITION BY RANGE (observed_at);
@@ -209,7 +231,7 @@ CREATE TABLE latest (
     value       float8[] NOT NULL,
     decimals    bytea,
     validity    int2[],
-    verdict     int2[],
+    validation_result int2[],
     texts       jsonb,
     PRIMARY KEY (device, channel_set)
 ) WITH (fillfactor = 50);
@@ -226,6 +248,7 @@ CREATE TABLE superset (
 CREATE TABLE latest_by_channel (
     device      int PRIMARY KEY,
     channel_set int NOT NULL,
+    writer      int8 NOT NULL,                  -- the connection that wrote it last: it knows what it wrote
     changed_at  timestamptz NOT NULL,           -- the newest stored_at
     observed_at timestamptz[] NOT NULL,
     received_at timestamptz[] NOT NULL,
@@ -236,7 +259,7 @@ CREATE TABLE latest_by_channel (
     value       float8[] NOT NULL,              -- NaN where there is none: so that all rows of a set have one width
     decimals    int2[] NOT NULL,
     validity    int2[] NOT NULL,
-    verdict     int2[] NOT NULL,
+    validation_result int2[] NOT NULL,
     texts       jsonb                           -- by index of the channel, from 1, the words of a code or a text
 ) WITH (fillfactor = 50);
 
@@ -398,7 +421,7 @@ CREATE TABLE outbox (
     stored_at timestamptz NOT NULL DEFAULT now()
 );
 
-CREATE TABLE dead (
+CREATE TABLE dead_letter (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at          timestamptz NOT NULL DEFAULT now(),
     reason      text NOT NULL,
@@ -411,8 +434,8 @@ CREATE TABLE dead (
     replayed_at timestamptz,
     UNIQUE (digest, reason)
 );
-CREATE INDEX dead_quarantined ON dead (batch_id) WHERE outcome = 2;
-CREATE INDEX dead_evictable ON dead (id) WHERE outcome IS DISTINCT FROM 2;
+CREATE INDEX dead_letter_quarantined ON dead_letter (batch_id) WHERE outcome = 2;
+CREATE INDEX dead_letter_evictable ON dead_letter (id) WHERE outcome IS DISTINCT FROM 2;
 
 -- What time may take.
 
@@ -484,6 +507,22 @@ BEGIN
         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', parent, name,
             (number >> 24) << 24, ((number >> 24) + 1) << 24);
     END IF;
+END $$;
+
+-- Take these reports of a batch out of `report`, to be put there anew, in the transaction that validates the batch anew and
+-- in no other: writers have no right to delete them. Those whose rows were there, and the lists of channels they named.
+CREATE FUNCTION take_reports(of_batch bigint, leaves int4[], since timestamptz, until timestamptz)
+RETURNS TABLE (leaf int4, channel_set int4, in_superset boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM batch_validation v
+                   WHERE v.batch = of_batch AND v.xmin = pg_current_xact_id()::xid) THEN
+        RAISE EXCEPTION 'batch % is not validated anew by this transaction', of_batch
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY DELETE FROM report r
+    WHERE r.batch = of_batch AND r.leaf = ANY(leaves) AND r.observed_at >= since AND r.observed_at <= until
+    RETURNING r.leaf, r.channel_set, r.channel_index IS NOT NULL;
 END $$;
 
 -- What may be dropped is dropped by functions of the owner: who runs retention has no right to a row.
@@ -575,6 +614,8 @@ BEGIN
         RETURN false;
     END IF;
     EXECUTE format('TRUNCATE %I', name);
+    UPDATE batch_validation v SET validation = NULL FROM batch b
+    WHERE b.batch = v.batch AND b.lane = of_lane AND v.batch >= first AND v.batch < after;
     INSERT INTO dropped_body VALUES (of_lane, first, after, stored.since, stored.until)
     ON CONFLICT (lane, first_batch) DO UPDATE SET dropped_at = excluded.dropped_at;
     RETURN true;
@@ -607,7 +648,7 @@ CREATE TABLE metric_unit (
 
 -- Alarm episodes: what is filed is their transitions, signed; an episode is a view over them.
 
-CREATE TABLE alert_transition (
+CREATE TABLE alarm_transition (
     transition     uuid PRIMARY KEY,            -- follows from its cause: what comes again is filed once
     episode        uuid NOT NULL,
     kind           text NOT NULL CHECK (kind IN ('opened', 'confirmed', 'resolved')),
@@ -625,16 +666,16 @@ CREATE TABLE alert_transition (
     statement      bytea NOT NULL,              -- signed by the platform
     filed_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX alert_transition_episode ON alert_transition (episode, kind);
-CREATE INDEX alert_transition_device ON alert_transition (device_uuid, at);
+CREATE INDEX alarm_transition_episode ON alarm_transition (episode, kind);
+CREATE INDEX alarm_transition_device ON alarm_transition (device_uuid, at);
 
 -- An index, so that nobody looks through the episodes of years for the few that are open: those without a resolution.
-CREATE TABLE alert_open (
+CREATE TABLE alarm_open (
     episode uuid PRIMARY KEY
 );
 
 -- In whichever order its transitions came, an episode's message is its opening's, or its confirmation's.
-CREATE VIEW alert_episode AS
+CREATE VIEW alarm_episode AS
 SELECT episode,
        (array_agg(device_uuid))[1] AS device_uuid,
        (array_agg(code || '-' || channel || '-' || side))[1] AS condition,
@@ -650,7 +691,7 @@ SELECT episode,
            AND coalesce(bool_and(kind <> 'confirmed'), true) AS late,
        min(at) FILTER (WHERE kind = 'confirmed') AS confirmed_at,
        (array_agg(by ORDER BY at) FILTER (WHERE kind = 'resolved'))[1] AS resolved_by
-FROM alert_transition
+FROM alarm_transition
 GROUP BY episode;
 
 -- Where devices stand, and through which edge each is believed. Both are bitemporal: `valid` is when it was so in the
@@ -710,7 +751,7 @@ SELECT r.observed_at, r.received_at, d.uuid AS device, g.name AS device_name, b.
        r.value[i] AS value,
        CASE coalesce(r.validity[i], 0) >> 4 & 7 WHEN 1 THEN '<' WHEN 5 THEN '<=' WHEN 2 THEN '>' WHEN 6 THEN '>=' END AS bound,
        coalesce(mu.ucum, u.ucum) AS unit, get_byte(r.decimals, i - 1) - 128 AS decimals,
-       coalesce(r.validity[i], 0) & 15 AS validity, coalesce(r.verdict[i], 0) AS verdict,
+       coalesce(r.validity[i], 0) & 15 AS validity, coalesce(r.validation_result[i], 0) AS validation_result,
        coalesce(r.validity[i], 0) & 128 <> 0 AS ambiguous, coalesce(r.validity[i], 0) & 256 <> 0 AS correction,
        coalesce(r.validity[i], 0) & 512 <> 0 AS withdrawal, coalesce(r.validity[i], 0) & 1024 <> 0 AS training,
        CASE WHEN r.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
@@ -767,14 +808,14 @@ LEFT JOIN unit u ON u.unit = s.unit;
 CREATE VIEW latest_value AS
 SELECT l.device, l.channel_set, i AS channel_index, s.code[i] AS code, s.unit[i] AS unit, s.channel[i] AS channel,
        l.value[i] AS value, coalesce(get_byte(l.decimals, i - 1) - 128, 0) AS decimals,
-       coalesce(l.validity[i], 0) AS validity, coalesce(l.verdict[i], 0) AS verdict,
+       coalesce(l.validity[i], 0) AS validity, coalesce(l.validation_result[i], 0) AS validation_result,
        CASE WHEN l.texts IS NOT NULL THEN (SELECT coalesce(t ->> 'text', t ->> 'bytes', t ->> 'value')
            FROM jsonb_array_elements(l.texts) AS t WHERE (t ->> 'record')::int = i - 1) END AS text,
        l.flags, l.observed_at, l.received_at, l.stored_at, l.batch, l.leaf
 FROM latest l JOIN channel_set s USING (channel_set) CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
 UNION ALL
 SELECT l.device, l.channel_set, i, s.code[i], s.unit[i], s.channel[i],
-       nullif(l.value[i], 'NaN'), l.decimals[i], l.validity[i], l.verdict[i], l.texts ->> i::text,
+       nullif(l.value[i], 'NaN'), l.decimals[i], l.validity[i], l.validation_result[i], l.texts ->> i::text,
        l.flags[i], l.observed_at[i], l.received_at[i], l.stored_at[i], l.batch[i], l.leaf[i]
 FROM latest_by_channel l JOIN channel_set s USING (channel_set)
 CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i WHERE l.leaf[i] >= 0;
@@ -782,7 +823,7 @@ CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i WHERE l.leaf[i] >= 0;
 -- No plan depends on what these arrays hold, and to sample them took two thirds of an ANALYZE, which runs while devices
 -- send. New chunks of TimescaleDB take it over.
 ALTER TABLE report ALTER COLUMN value SET STATISTICS 0, ALTER COLUMN decimals SET STATISTICS 0,
-    ALTER COLUMN validity SET STATISTICS 0, ALTER COLUMN verdict SET STATISTICS 0,
+    ALTER COLUMN validity SET STATISTICS 0, ALTER COLUMN validation_result SET STATISTICS 0,
     ALTER COLUMN channel_index SET STATISTICS 0;
 ALTER TABLE report_minute ALTER COLUMN count SET STATISTICS 0, ALTER COLUMN min SET STATISTICS 0,
     ALTER COLUMN max SET STATISTICS 0, ALTER COLUMN mean SET STATISTICS 0, ALTER COLUMN last SET STATISTICS 0;

@@ -39,9 +39,9 @@ class Columns:
 def columns_of(channel_set: ChannelSet) -> Columns:
     """How the page shows these channels; of two that are alike the first."""
     places: dict[tuple[int, int], int] = {}
-    for place, name in enumerate(zip(channel_set.code, channel_set.channel, strict=True)):
-        if name[0]:
-            places.setdefault(name, place)
+    for place, key in enumerate(zip(channel_set.code, channel_set.channel, strict=True)):
+        if key[0]:
+            places.setdefault(key, place)
     structure: list[tuple[Any, ...]] = []
     for (code, channel), place in places.items():
         stored = canonical_unit(code, channel_set.unit[place])

@@ -13,12 +13,12 @@ from gateway.access import Viewer, may_see
 from gateway.pages import alarms
 from gateway.pages.beds import bed_of
 from gateway.pages.moments import milliseconds
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.nomenclature import canonical_unit
 
 DECIMALS_MAX = 6  # on a screen
 _BATCH_ID = re.compile("[0-9a-f]{64}")
-_VERDICTS = {int(v): v.name.lower() for v in Verdict}
+_VALIDATION_RESULTS = {int(v): v.name.lower() for v in ValidationResult}
 Answer = dict[str, Any] | None  # None: not found
 
 
@@ -49,7 +49,8 @@ def _value(v: LatestValue) -> dict[str, Any]:
     return {
         "code": v.code, "channel": v.channel, "value": v.value, "decimals": min(max(0, -v.decimals), DECIMALS_MAX),
         "bound": v.bound, "text": v.text, "unit": stored and stored.ucum, "ambiguous": v.ambiguous,
-        "validity": v.validity, "verdict": _VERDICTS.get(v.verdict, "unknown"), "flags": v.flags,
+        "validity": v.validity, "validation_result": _VALIDATION_RESULTS.get(v.validation_result, "unknown"),
+        "flags": v.flags,
         "observed": milliseconds(v.observed_at), "received": milliseconds(v.received_at),
         "stored": milliseconds(v.stored_at), "batch_id": v.batch_id and v.batch_id.hex(), "leaf": v.leaf,
     }  # fmt: skip

@@ -19,12 +19,12 @@ from emr_store.latest import LatestRows
 from gateway.pages.cadence import UNKNOWN, Cadence
 from gateway.pages.columns import NOTHING, Columns
 from gateway.pages.grown import grown
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.report import Mark
 
 Line = list[Any]
 EVERY_CHANGE = 0.1  # of an expected interval: less is not worth telling
-_VERDICTS = {int(v): v.name.lower() for v in Verdict}
+_VALIDATION_RESULTS = {int(v): v.name.lower() for v in ValidationResult}
 _BOUNDS = {Mark.LESS: "<", Mark.LESS | Mark.OR_EQUAL: "<=", Mark.GREATER: ">", Mark.GREATER | Mark.OR_EQUAL: ">="}
 _Array = NDArray[Any]
 
@@ -140,8 +140,8 @@ class Values:
             of.channels[places][takes], np.broadcast_to(rows.observed_at_us[:, None] // 1000, takes.shape)[takes]
         )
         sent = of.every_ms[places]
-        told = (np.abs(every - sent) > EVERY_CHANGE * np.maximum(sent, 0)) & ((every >= 0) | (sent >= 0))
-        for i in np.flatnonzero(told.any(axis=1)).tolist():
+        to_emit = (np.abs(every - sent) > EVERY_CHANGE * np.maximum(sent, 0)) & ((every >= 0) | (sent >= 0))
+        for i in np.flatnonzero(to_emit.any(axis=1)).tolist():
             of.every_ms[places[i]] = every[i]
             found.setdefault(i, {}).update(every=_every(every[i]))
         unusual = _marks(of.columns, rows)
@@ -182,19 +182,19 @@ def _every(every_ms: _Array) -> Any:
 
 
 def _marks(columns: Columns, rows: LatestRows) -> dict[int, dict[int, dict[str, Any]]]:
-    """What is unusual about a value, by row and column: verdict, validity, bound, ambiguous, text.
+    """What is unusual about a value, by row and column: validation result, validity, bound, ambiguous, text.
 
     The text is of a code or a text, or a number that is too large for a screen.
     """
     place = columns.place
-    verdict, validity, value = rows.verdict[:, place], rows.validity[:, place], rows.value[:, place]
+    validation_result, validity, value = rows.validation_result[:, place], rows.validity[:, place], rows.value[:, place]
     large = ~np.isnan(value) & (columns.shown(value) == NOTHING)
     found: dict[int, dict[int, dict[str, Any]]] = {}
-    for i, column in np.argwhere((verdict != 0) | (validity != 0) | large).tolist():
+    for i, column in np.argwhere((validation_result != 0) | (validity != 0) | large).tolist():
         marks = int(validity[i, column]) >> 4
         mark: dict[str, Any] = {}
-        if word := int(verdict[i, column]):
-            mark.update(verdict=_VERDICTS.get(word, "unknown"))
+        if word := int(validation_result[i, column]):
+            mark.update(validation_result=_VALIDATION_RESULTS.get(word, "unknown"))
         if state := int(validity[i, column]) & 15:
             mark.update(validity=state)
         if bound := _BOUNDS.get(Mark(marks & (Mark.LESS | Mark.GREATER | Mark.OR_EQUAL))):

@@ -51,7 +51,7 @@ class Ward:
         lines = self._read_values(now_ms)
         alarms_before, self._alarms = self._alarms, alarms.open_by_device(self._conn)
         changed = self._arrange(alarms_before.keys() != self._alarms.keys())
-        told = {self._beds.of_device[d] for d in alarms_before.keys() | self._alarms.keys()
+        alarming = {self._beds.of_device[d] for d in alarms_before.keys() | self._alarms.keys()
                 if alarms_before.get(d) != self._alarms.get(d) and d in self._beds.of_device}  # fmt: skip
         if len(self._sets) > sets_before:
             head["sets"] = self._structure(list(self._sets)[sets_before:])
@@ -59,7 +59,7 @@ class Ward:
             self._ledger = head["ledger"] = counted
         all_lines = self._values_there.whole(now_ms) if whole or changed else {}
         return Picture(
-            number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, told),
+            number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, alarming),
             {"sets": self._structure(self._sets), "ledger": self._ledger},
             self._whole(self._beds.shown, all_lines) if whole else None,
         )  # fmt: skip
@@ -106,17 +106,17 @@ class Ward:
 
     def _arrange(self, alarming_changed: bool) -> set[Bed]:
         """The beds whose structure is new, changed or gone."""
-        now_s, again = time.monotonic(), alarming_changed
+        now_s, rearrange = time.monotonic(), alarming_changed
         if now_s - self._devices_read_s >= DEVICES_EVERY_S:
-            again |= self._devices_read_s == float("-inf")
+            rearrange |= self._devices_read_s == float("-inf")
             self._devices_read_s = now_s
             before, self._devices = self._devices, registry.devices(self._conn)
-            again |= before != self._devices
+            rearrange |= before != self._devices
         if now_s - self._labels_read_s >= LABELS_EVERY_S:
             self._labels_read_s = now_s
             known, self._labels = self._labels, latest.channel_labels(self._conn)
-            again |= known != self._labels
-        return self._beds.arrange(self._devices, self._rows, self._labels, self._alarms) if again else set()
+            rearrange |= known != self._labels
+        return self._beds.arrange(self._devices, self._rows, self._labels, self._alarms) if rearrange else set()
 
     def _structure(self, sets: Iterable[int]) -> dict[int, Any]:
         return {self._set_numbers[number]: self._sets[number].structure for number in sets}
@@ -128,7 +128,7 @@ class Ward:
         return sorted(found, key=lambda a: a["opened_at"]) if len(found) > 1 else found
 
     def _differences(
-        self, lines: dict[int, Line], all_lines: dict[int, Line], changed: set[Bed], told: set[Bed]
+        self, lines: dict[int, Line], all_lines: dict[int, Line], changed: set[Bed], alarming: set[Bed]
     ) -> Fragments:
         """What changed: whole beds where their structure did, else their lines and alarms."""
         fragments = self._whole(changed & self._beds.shown.keys(), all_lines)
@@ -136,15 +136,15 @@ class Ward:
             (bed, _json.encode({"bed": self._beds.number(bed), "structure": None}))
             for bed in changed - self._beds.shown.keys()
         ]
-        by_bed: dict[Bed, list[Line]] = {bed: [] for bed in told}
+        by_bed: dict[Bed, list[Line]] = {bed: [] for bed in alarming}
         device_of_row = self._values_there.device_of_row
         for row, line in lines.items():
             by_bed.setdefault(self._beds.of_device[self._uuids[device_of_row[row]]], []).append(line)
         for bed, of_bed in by_bed.items():
             if bed not in changed:
                 fragment: dict[str, Any] = {"bed": self._beds.number(bed), "lines": of_bed}
-                if bed in told:
-                    fragment["alerts"] = self._alarms_of(bed)
+                if bed in alarming:
+                    fragment["alarms"] = self._alarms_of(bed)
                 fragments.append((bed, _json.encode(fragment)))
         return fragments
 
@@ -155,7 +155,7 @@ class Ward:
             structure = self._beds.shown[bed]
             rows = [number for device in structure["devices"] for number, _ in device["rows"]]
             fragments.append((bed, _json.encode({
-                "bed": self._beds.number(bed), "structure": structure, "alerts": self._alarms_of(bed),
+                "bed": self._beds.number(bed), "structure": structure, "alarms": self._alarms_of(bed),
                 "lines": [all_lines[row] for row in rows if row in all_lines],
             })))  # fmt: skip
         return fragments

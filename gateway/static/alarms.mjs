@@ -7,9 +7,9 @@ const PRIORITIES = Object.keys(STARS);
 let announced = new Set();
 
 // What opened late is looked at after what rings now.
-export const byPriority = alerts => alerts.toSorted((a, b) =>
+export const byPriority = alarms => alarms.toSorted((a, b) =>
   a.late - b.late || PRIORITIES.indexOf(a.priority) - PRIORITIES.indexOf(b.priority));
-export const isOf = (alert, v) => alert.condition.startsWith(`${v.code}-${v.channel}-`);  // code-channel-side
+export const isOf = (alarm, v) => alarm.condition.startsWith(`${v.code}-${v.channel}-`);  // code-channel-side
 
 // Beds that alarm outside of what the window shows, the worst first: one step away.
 export function drawElsewhere(draw) {
@@ -28,15 +28,15 @@ export function drawElsewhere(draw) {
     });
     return button;
   }, (button, tile) => {
-    button.className = `alert ${PRIORITIES[rank(tile)]}`;
-    set(button, `${tile.dataset.bed} ${tile.querySelector(".alert b").textContent}`);
+    button.className = `alarm ${PRIORITIES[rank(tile)]}`;
+    set(button, `${tile.dataset.bed} ${tile.querySelector(".alarm b").textContent}`);
   });
 }
 
 // What opens with high priority is spoken once, and what opened late once a fresh value has confirmed it; everything else
 // waits to be read.
 export function announce() {
-  const high = picture.beds.flatMap(bed => bed.alerts.filter(a => a.priority === "high" && !a.late).map(a => [bed, a]));
+  const high = picture.beds.flatMap(bed => bed.alarms.filter(a => a.priority === "high" && !a.late).map(a => [bed, a]));
   const fresh = high.filter(([, a]) => !announced.has(a.episode));
   announced = new Set(high.map(([, a]) => a.episode));
   if (fresh.length) $("said").textContent = fresh.map(([bed, a]) => `${bed.label}: ${a.message}`).join("; ");

@@ -9,7 +9,7 @@ let asked;
 
 export async function detail(shown) {
   const { bed, device, cell } = asked = shown;
-  const [found, said] = await Promise.all([ask(`/values/${device.id}`), ask(`/alarms/${device.id}`)]);
+  const [found, active] = await Promise.all([ask(`/values/${device.id}`), ask(`/alarms/${device.id}`)]);
   const sent = cell.parts.map(part => found?.values.find(v => v.code === part.code && v.channel === part.channel));
   const values = sent.filter(Boolean), [first] = values;
   const origin = first?.batch_id && await ask(`/batch/${first.batch_id}`);
@@ -21,7 +21,7 @@ export async function detail(shown) {
   const rows = [
     [words.device, [device.name, device.claim, device.id]],
     ...cell.parts.flatMap((part, i) => rowsOf(part, sent[i])),
-    [words.deviceAlarms, (said?.alarms ?? []).map(a =>
+    [words.deviceAlarms, (active?.alarms ?? []).map(a =>
       `${["", "*", "**", "***"][a.priority]} ${a.text || a.condition} ${words.since} ${moment(a.since)}`)],
     ...(first ? wayOf(first, origin) : [[words.storedAt, [words.storeAway]]]),
   ];
@@ -41,18 +41,19 @@ function rowsOf(part, v) {
   const channel = [words.channel, part.label, `#${part.channel}`, part.ambiguous && `(${words.ambiguous})`];
   const named = part.channel && channel.filter(Boolean).join(" ");
   return [
-    [m.short, v ? [`${digits(v)} ${unitOf(v)}`, words.verdicts[v.verdict], validity] : []],
+    [m.short, v ? [`${digits(v)} ${unitOf(v)}`, words.validation_results[v.validation_result], validity] : []],
     [words.code, [m.reference, part.code, named, m.loinc && `LOINC ${m.loinc}`]],
   ];
 }
 
 function wayOf(v, origin) {
+  const sealedAnew = origin?.earlier_seals ? words.sealedAnew(origin.earlier_seals) : "";
   const after = ms => `${stamp(ms, true)} (${ms < v.received ? "−" : "+"}${Math.abs(ms - v.received)} ms)`;
   return [
     [words.flags, words.flagWords.filter((_, i) => v.flags & 1 << i)],
     [words.observed, [after(v.observed)]],
     [words.received, [stamp(v.received, true)]],
-    [words.signed, [origin ? after(origin.signed_ms) : words.storeAway]],
+    [words.signed, origin ? [after(origin.signed_ms), sealedAnew] : [words.storeAway]],
     [words.storedAt, [after(v.stored)]],
     [words.edge, origin ? [origin.edge, words.number(words.lanes[origin.lane], origin.batch_no)] : []],
     [words.batch, [v.batch_id]],

@@ -18,7 +18,7 @@ class Value {
     Object.assign(this, { code, channel, label, row: null, column: 0, shown: null });
   }
   get mark() { return this.row.marks[this.column] ?? {}; }
-  get verdict() { return this.mark.verdict ?? "accepted"; }
+  get validation_result() { return this.mark.validation_result ?? "accepted"; }
   get ambiguous() { return this.mark.ambiguous ?? false; }
   get flags() { return this.row.flags; }
   get observed() { return this.row.observed; }
@@ -93,11 +93,11 @@ function put(next) {
     sets = {};
   }
   Object.assign(sets, next.sets);
-  for (const { bed: key, structure, alerts, lines } of next.beds) {
+  for (const { bed: key, structure, alarms, lines } of next.beds) {
     if (structure === null) beds.delete(key);
     else {
       if (structure) beds.set(key, arrange(structure));
-      if (alerts) beds.get(key).alerts = alerts;
+      if (alarms) beds.get(key).alarms = alarms;
       for (const line of lines) say(next.now, ...line);
     }
   }
@@ -105,7 +105,7 @@ function put(next) {
 }
 
 function arrange({ devices, ...bed }) {
-  return { ...bed, alerts: [], devices: devices.map(({ rows: of, ...device }) => {
+  return { ...bed, alarms: [], devices: devices.map(({ rows: of, ...device }) => {
     device.channels = new Map();
     device.values = [];
     for (const [key, set] of of) {

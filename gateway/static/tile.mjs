@@ -3,7 +3,7 @@ import { STARS, byPriority, isOf } from "/alarms.mjs";
 import { detail } from "/detail.mjs";
 import { make, reconcile, set } from "/elements.mjs";
 import { moment } from "/time.mjs";
-import { cells, colour, isSilent, judge, metric, nameOf, newest, unitOf } from "/values.mjs";
+import { cells, colour, isSilent, assess, metric, nameOf, newest, unitOf } from "/values.mjs";
 import { language, words } from "/words.mjs";
 
 // Of many beds those are drawn with every picture that stand near the window, or whose alarms or devices changed; the
@@ -22,7 +22,7 @@ export function drawBeds(parent, beds) {
   turn = (turn + 1) % TURNS;
   let place = 0;
   reconcile(parent, beds.map(bed => [bed.key, bed]), makeBed, (tile, bed) => {
-    const its = place++ % TURNS === turn || tile.bed !== bed || tile.alerts !== bed.alerts;
+    const its = place++ % TURNS === turn || tile.bed !== bed || tile.alarms !== bed.alarms;
     if (beds.length <= DRAWN_MAX || its || near.has(tile)) drawBed(tile, bed);
   });
 }
@@ -36,8 +36,8 @@ function makeBed() {
 const makeDevice = () => make("section", "device", make("p"), make("div", "values"));
 
 function drawBed(tile, bed) {
-  Object.assign(tile, { bed, alerts: bed.alerts });
-  const [title, notes, devices] = tile.children, alerts = byPriority(bed.alerts);
+  Object.assign(tile, { bed, alarms: bed.alarms });
+  const [title, notes, devices] = tile.children, alarms = byPriority(bed.alarms);
   const names = bed.devices.map(nameOf), silent = bed.devices.filter(isSilent);
   const since = a => `${words.since} ${moment(a.opened_at)}`, several = device => names[1] ? nameOf(device) : "";
   const silence = d => d.values.length ? `${words.silent} ${moment(newest(d))}` : words.never;
@@ -45,10 +45,10 @@ function drawBed(tile, bed) {
   const lines = [  // [key, [class, text, more]]
     ...(bed.assigned ? [] : [["stranger", ["warning", `⚠ ${stranger}`, ""]]]),
     ...foreign.map(d => [`edge ${d.id}`, ["warning", `⚠ ${words.foreign(d.foreign)}`, several(d)]]),
-    ...alerts.map(a => [a.episode, [`alert ${a.priority}`, `${STARS[a.priority]} ${a.message}`, since(a)]]),
+    ...alarms.map(a => [a.episode, [`alarm ${a.priority}`, `${STARS[a.priority]} ${a.message}`, since(a)]]),
     ...silent.map(d => [d.id, ["warning", silence(d), several(d)]]),
   ];
-  const [first] = alerts;
+  const [first] = alarms;
   tile.className = ["bed", first?.priority, first?.late && "late", !bed.assigned && "stranger"].filter(Boolean).join(" ");
   tile.dataset.bed = bed.label;
   tile.setAttribute("aria-label", `${bed.assigned ? words.bed : words.stranger} ${bed.label}`);
@@ -61,7 +61,7 @@ function drawBed(tile, bed) {
   reconcile(devices, bed.devices.map(d => [d.id, d]), makeDevice, (box, device) => {
     set(box.children[0], several(device));
     reconcile(box.children[1], cells(device).map(cell => [cell.key, cell]), makeValue,
-      (button, cell) => drawValue(button, cell, bed, device, alerts));
+      (button, cell) => drawValue(button, cell, bed, device, alarms));
   });
 }
 
@@ -71,10 +71,10 @@ function makeValue() {
   return button;
 }
 
-function drawValue(button, cell, bed, device, alerts) {
+function drawValue(button, cell, bed, device, alarms) {
   const [name, number, unit, aged, state] = button.children, [first, , third] = cell.parts;
-  const is = judge(cell), hidden = is.stale || is.missing || is.withdrawn, about = metric(first)[language] || cell.name;
-  const worst = alerts.find(a => a.device === device.id && cell.parts.some(v => isOf(a, v)));
+  const is = assess(cell), hidden = is.stale || is.missing || is.withdrawn, about = metric(first)[language] || cell.name;
+  const worst = alarms.find(a => a.device === device.id && cell.parts.some(v => isOf(a, v)));
   const stars = worst ? `${STARS[worst.priority]} ` : "";
   const text = hidden ? "--" : cell.parts.slice(0, 2).map(v => v.text).join("/") + (is.doubtful ? "?" : "");
   const classes = [worst?.priority, (cell.parts[1] || text.length > 5 || cell.title.length > 12) && "wide",
@@ -88,7 +88,7 @@ function drawValue(button, cell, bed, device, alerts) {
   set(aged, is.aged);
   set(state, is.state);
   button.title = about;
-  const said = [stars && stars + worst.message, about, text, unit.textContent, is.aged, is.state];
-  button.setAttribute("aria-label", said.filter(Boolean).join(", "));
+  const spoken = [stars && stars + worst.message, about, text, unit.textContent, is.aged, is.state];
+  button.setAttribute("aria-label", spoken.filter(Boolean).join(", "));
   button.shown = { bed, device, cell };
 }

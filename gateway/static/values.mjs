@@ -43,8 +43,8 @@ export function cells(device) {
     }
   }
   for (const cell of out) {  // like channels are told apart by what they are called
-    const alike = out.filter(other => other.name === cell.name);
-    if (alike[1]) cell.title = `${cell.name} ${channelOf(cell.parts[0])}`;
+    const equal = out.filter(other => other.name === cell.name);
+    if (equal[1]) cell.title = `${cell.name} ${channelOf(cell.parts[0])}`;
   }
   const rank = cell => [look(cell), cell.parts[0].code];
   return out.sort((a, b) => (rank(a).map((n, i) => n - rank(b)[i]).find(Boolean) ?? BY_LABEL.compare(a.title, b.title))
@@ -67,14 +67,14 @@ const look = cell => LOOKS.findIndex(([pattern]) => pattern.test(cell.name));
 export const colour = cell => LOOKS[look(cell)][1];
 
 // All that may be said of a value before its number is believed.
-export function judge({ name, parts }) {
+export function assess({ name, parts }) {
   const old = Math.max(...parts.map(v => now() - (v.flags & LATE ? observedAt(v) : heardAt(v))));
   const usual = Math.max(...parts.map(expected)), observed = Math.min(...parts.map(observedAt));
-  const verdict = parts.map(v => v.verdict).find(word => !word.startsWith("accepted"));
+  const result = parts.map(v => v.validation_result).find(word => !word.startsWith("accepted"));
   const is = {
     stale: old > Math.max(STALE_MIN_MS, 5 * usual),
-    missing: verdict === "missing", withdrawn: verdict === "withdrawn", training: verdict === "doubtful_training",
-    doubtful: verdict && verdict !== "missing",
+    missing: result === "missing", withdrawn: result === "withdrawn", training: result === "doubtful_training",
+    doubtful: result && result !== "missing",
     clock: parts.some(v => heardAt(v) - observedAt(v) > Math.max(LATE_BY_MS, usual)
       || v.observed - heardAt(v) > AHEAD_BY_MS),
   };
@@ -84,6 +84,6 @@ export function judge({ name, parts }) {
   return is;
 }
 
-// What was not judged is not in the metric's unit.
-export const unitOf = v => /unit|unmapped|unknown/.test(v.verdict) ? "?"
+// What was not validated is not in the metric's unit.
+export const unitOf = v => /unit|unmapped|unknown/.test(v.validation_result) ? "?"
   : (v.unit ?? metric(v).unit).replace("Cel", "°C").replace(/[[\]]|^1$/g, "");

@@ -20,11 +20,12 @@ const WORDS = {
       unexplained: "unexplained", accepted: "accepted", doubtful: "doubtful", unmapped: "unmapped", missing: "no reading" },
     close: "Close", device: "device", code: "code", channel: "channel", ambiguous: "ambiguous",
     deviceAlarms: "alarms of the device", flags: "flags", batch: "batch", leaf: "leaf", edge: "edge",
-    observed: "measured", received: "received by the edge", signed: "judged and sealed", storedAt: "stored",
+    observed: "measured", received: "received by the edge", signed: "validated and sealed", storedAt: "stored",
+    sealedAnew: n => `for values mapped later; ${n} before it`,
     log: "log", place: n => n === null ? "not there yet" : `entry ${n}`,
     lanes: { live: "live", adt: "admissions", waveform: "waveforms", backfill: "sent later" },
     number: (lane, n) => `${lane}, number ${n}`,
-    verdicts: {
+    validation_results: {
       accepted: "accepted", accepted_text: "accepted, a text", accepted_samples: "accepted, a waveform",
       accepted_bound: "accepted, a bound: the device says no more than that", accepted_code: "accepted, a code",
       missing: "the device gave no reading", unmapped_code: "no standard code known",
@@ -62,10 +63,11 @@ const WORDS = {
     close: "关闭", device: "设备", code: "编码", channel: "通道", ambiguous: "无法区分",
     deviceAlarms: "设备报警", flags: "标记", batch: "批次", leaf: "叶", edge: "边缘",
     observed: "测量", received: "边缘接收", signed: "判定并签封", storedAt: "存储",
+    sealedAnew: n => `因后补映射重新签封，此前 ${n} 次`,
     log: "日志", place: n => n === null ? "尚未入日志" : `第 ${n} 条`,
     lanes: { live: "实时", adt: "入出转", waveform: "波形", backfill: "补传" },
     number: (lane, n) => `${lane}，第 ${n} 批`,
-    verdicts: {
+    validation_results: {
       accepted: "已采纳", accepted_text: "已采纳（文本）", accepted_samples: "已采纳（波形）",
       accepted_bound: "已采纳（界限值：设备仅给出范围）", accepted_code: "已采纳（编码）",
       missing: "设备无读数", unmapped_code: "无已知标准编码", unmapped_text: "无编码的文本",

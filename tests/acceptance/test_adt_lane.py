@@ -15,7 +15,7 @@ from emr_store import conservation
 from emr_store.connect import open_store
 from gateway.pages.ward import Ward
 from schemas.adt import GROUP_CODE, PERSON_CODE, decode_group, decode_person
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.report import Kind, Lane
 from tests.wire import MllpSender, Wire, eventually
 from vitalwire.devices import devices_that_measure
@@ -87,11 +87,15 @@ def test_a_simulated_hospital(parts: str, tmp_path: Path, kafka: str, database: 
         texts = _texts_of_adt(wire)
         driver = Source("his", AdtSettings(processing_ids_live=("P", "T")), time_zone=ZoneInfo("Europe/London"))
         adt_alone = [message for message in sent if b"|ADT^" in message.partition(b"\r")[0]]
-        wanted = [record.text for message in adt_alone for report in read(message, driver) for record in report.records]
+        expected = [
+            record.text for message in adt_alone for report in read(message, driver) for record in report.records
+        ]
         assert len(adt_alone) == 448
-        assert Counter(text for each in texts for text in each.values()) == Counter(wanted)
+        assert Counter(text for each in texts for text in each.values()) == Counter(expected)
         assert len(texts) == 460
-        marked = wire.rows("SELECT count(*) FROM observation WHERE verdict = %s", Verdict.DOUBTFUL_TRAINING)
+        marked = wire.rows(
+            "SELECT count(*) FROM observation WHERE validation_result = %s", ValidationResult.DOUBTFUL_TRAINING
+        )
         assert marked == [(0,)]
 
 
@@ -107,21 +111,21 @@ def _texts_of_adt(wire: Wire) -> list[dict[str, str]]:
 def _check(wire: Wire) -> None:
     texts = _texts_of_adt(wire)
     groups = [decode_group(each[GROUP_CODE]) for each in texts]
-    wanted = [(f"A01.{n}", 0) for n in range(PATIENTS)] + [(f"A17.{n}", g) for n in range(PATIENTS) for g in (0, 1)]
+    expected = [(f"A01.{n}", 0) for n in range(PATIENTS)] + [(f"A17.{n}", g) for n in range(PATIENTS) for g in (0, 1)]
     assert sorted((group.control, group.group) for group in groups) == sorted(
-        wanted
+        expected
     )  # what was sent twice is there once
     assert {decode_person(each[PERSON_CODE]).family for each in texts} == {"Zhang", "Li"}
     lanes = dict(wire.rows("SELECT lane, sum(reports)::int8 FROM ledger GROUP BY lane"))
-    assert lanes[int(Lane.ADT)] == len(wanted) + 1  # what was rejected
+    assert lanes[int(Lane.ADT)] == len(expected) + 1  # what was rejected
     with open_store(wire.database) as conn:
         claims = {device.claim for device in devices_that_measure(conn)}
         assert claims == {"his/rejected", *(f"his/PV1-3=ICU^^{n}" for n in range(PATIENTS))}
         shown = Ward(conn).read(1, whole=True).message(frozenset(), whole=True)
         assert b"his/PV1-3=ICU^^7" in shown
         assert b"adt:his" not in shown
-        said = conservation.sequences(conn)
-        assert [s.last for s in said] == [s.stored for s in said]
+        emitted = conservation.sequences(conn)
+        assert [s.last for s in emitted] == [s.stored for s in emitted]
         assert all(s.gaps == 0 for s in conservation.streams(conn))
     rejected = wire.rows("SELECT count(*) FROM report WHERE kind = %s", Kind.REJECTED)
     assert rejected == [(1,)]

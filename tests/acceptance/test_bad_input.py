@@ -109,7 +109,10 @@ def test_well_formed_but_wrong_messages_are_accepted(tmp_path: Path, kafka: str,
             assert outcome(sender.ask(message.encode())) == ("CA", f"{name}-1")
         eventually(wire.released, 30, "receipts")
         assert rejected(wire) == []
-        assert wire.rows("SELECT verdict, count(*) FROM observation GROUP BY 1 ORDER BY 1") == [(10, 1), (20, 4)]
+        assert wire.rows("SELECT validation_result, count(*) FROM observation GROUP BY 1 ORDER BY 1") == [
+            (10, 1),
+            (20, 4),
+        ]
         flags = wire.rows(
             "SELECT DISTINCT t ->> 'code' FROM report, jsonb_array_elements(texts) AS t"
             " WHERE kind = 7 AND t ->> 'system' = 'vitalwire' ORDER BY 1"
@@ -188,7 +191,7 @@ def test_random_bytes_on_every_port_end_as_rejected_reports_and_nothing_else(
         assert wire.running["edge"].poll() is None
         assert "Traceback" not in (tmp_path / "edge.log").read_text()
         assert "Traceback" not in (tmp_path / "processors.log").read_text()
-        assert wire.rows("SELECT DISTINCT value FROM observation WHERE verdict = 0") == [(97.0,)]
+        assert wire.rows("SELECT DISTINCT value FROM observation WHERE validation_result = 0") == [(97.0,)]
         counted = dict(
             wire.rows("SELECT split_part(claim, '/', 1), count(*) FROM report JOIN device USING (device)"
                       " WHERE report.kind = 8 GROUP BY 1")

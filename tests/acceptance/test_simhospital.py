@@ -11,7 +11,7 @@ import pytest
 
 from emr_store import conservation, proof
 from emr_store.connect import open_store
-from schemas.block import ReportFlag, Verdict
+from schemas.block import ReportFlag, ValidationResult
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from tests.wire import MllpSender, Wire, eventually
 
@@ -37,7 +37,7 @@ class Naive:
     def __init__(self, messages: list[str]) -> None:
         self.types: Counter[str] = Counter()
         self.obx: Counter[str] = Counter()
-        self.charted: Counter[str] = Counter()
+        self.accepted: Counter[str] = Counter()
         for message in messages:
             rows = [line.split("|") for line in message.split("\r") if line]
             kind = rows[0][8]
@@ -53,7 +53,7 @@ class Naive:
         number = typed and re.fullmatch(r"[+-]?\d+(\.\d+)?", value) is not None
         self.obx["total"] += 1
         if known and number:
-            self.charted[code] += 1
+            self.accepted[code] += 1
         # "None" under NM is no number and no text: the sender's way of saying that there is no reading.
         bound = re.fullmatch(r"[<>]=?[0-9.]+", value) is not None and typed
         what = "number" if number or bound else "no reading" if value == "" or row[2] == "NM" else "text"
@@ -82,17 +82,21 @@ def test_506_messages(parts: str, tmp_path: Path, kafka: str, database: str) -> 
 
 
 def _check(wire: Wire, naive: Naive) -> None:
-    charted = dict(wire.rows("SELECT metric, count(*) FROM observation WHERE verdict = 0 GROUP BY 1"))
-    assert charted == dict(naive.charted)
-    assert sorted(charted.values()) == [30] * 5
-    verdicts = dict(wire.rows("SELECT verdict, count(*) FROM observation GROUP BY 1"))
-    assert verdicts[Verdict.ACCEPTED] == naive.obx["known number"] == 150
-    empty = wire.rows("SELECT metric, count(*) FROM observation WHERE verdict = 10 AND value IS NULL GROUP BY 1")
+    accepted = dict(wire.rows("SELECT metric, count(*) FROM observation WHERE validation_result = 0 GROUP BY 1"))
+    assert accepted == dict(naive.accepted)
+    assert sorted(accepted.values()) == [30] * 5
+    validation_results = dict(wire.rows("SELECT validation_result, count(*) FROM observation GROUP BY 1"))
+    assert validation_results[ValidationResult.ACCEPTED] == naive.obx["known number"] == 150
+    empty = wire.rows(
+        "SELECT metric, count(*) FROM observation WHERE validation_result = 10 AND value IS NULL GROUP BY 1"
+    )
     assert dict(empty)["MDC_RESP_RATE"] == naive.obx["known no reading"] == 30  # no-readings, not zeros
-    assert verdicts[Verdict.MISSING] == sum(n for _, n in empty) == 30 + naive.obx["unknown no reading"]
-    assert verdicts[Verdict.UNMAPPED_CODE] == naive.obx["unknown number"]
-    assert verdicts[Verdict.UNMAPPED_TEXT] == naive.obx["unknown text"]
-    assert sum(verdicts.values()) == naive.obx["total"]
+    assert (
+        validation_results[ValidationResult.MISSING] == sum(n for _, n in empty) == 30 + naive.obx["unknown no reading"]
+    )
+    assert validation_results[ValidationResult.UNMAPPED_CODE] == naive.obx["unknown number"]
+    assert validation_results[ValidationResult.UNMAPPED_TEXT] == naive.obx["unknown text"]
+    assert sum(validation_results.values()) == naive.obx["total"]
     others = dict(
         wire.rows(
             "SELECT t ->> 'text', count(*) FROM report, jsonb_array_elements(texts) AS t"
@@ -104,8 +108,8 @@ def _check(wire: Wire, naive: Naive) -> None:
     late = wire.rows("SELECT count(*) FROM report WHERE kind = 1 AND flags & %s = 0", int(ReportFlag.LATE))
     assert late == [(0,)]
     with open_store(wire.database) as conn:
-        said = conservation.sequences(conn)
-        assert [s.last for s in said] == [s.stored for s in said]
+        sequences = conservation.sequences(conn)
+        assert [s.last for s in sequences] == [s.stored for s in sequences]
         assert all(s.gaps == 0 for s in conservation.streams(conn))
         result = proof.verify(conn, datetime(2000, 1, 1, tzinfo=UTC))
         assert result.findings == []

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import adapters.site
-from adapters.site import Mapped, Rows, read_site, unit_of, unmapped_line, unmapped_lines
+from adapters.site import (
+    Mapped,
+    MappingRow,
+    Rows,
+    mapping_of,
+    read_rows,
+    read_site,
+    unit_of,
+    unmapped_line,
+    unmapped_lines,
+)
 from schemas.errors import ConfigError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID, unit_from_text
 
@@ -109,7 +119,7 @@ def test_two_rows_that_could_both_match_are_refused(keys: tuple[str, str]) -> No
         ('code = "x"\ntext = "a"', 'text = "b"'),
     ],
 )  # fmt: skip
-def test_two_rows_that_are_told_apart_stand_together(keys: tuple[str, str]) -> None:
+def test_two_rows_that_differ_stand_together(keys: tuple[str, str]) -> None:
     assert read_site(rows(*keys), "site.toml")
 
 
@@ -136,7 +146,8 @@ def test_never_more_than_one_row_matches(
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ('metric = "MDC_ECG_HEART_RTE"', "mapping 1 (code 'x'): no metric 'MDC_ECG_HEART_RTE'; did you mean 'MDC_ECG_HEART_RATE'?"),  # noqa: E501
+        ('metric = "MDC_ECG_HEART_RTE"',
+            "mapping 1 (code 'x'): no metric 'MDC_ECG_HEART_RTE'; did you mean 'MDC_ECG_HEART_RATE'?"),
         ('metric = "MDC_TEMP"\nunit = "MDC_DIM_DEGCC"', "no unit 'MDC_DIM_DEGCC'; did you mean 'MDC_DIM_DEGC'?"),
         ('metrc = "MDC_TEMP"', "unknown field `metrc`"),
         ('metric = "MDC_TEMP"\npower_of_ten = 13', "`int` <= 12"),
@@ -241,3 +252,20 @@ def test_an_unmapped_line_asks_for_a_unit_where_the_sender_states_none() -> None
 def test_an_unmapped_line_before_its_metric_is_filled_in_is_refused() -> None:
     with pytest.raises(ConfigError, match="no metric 'MDC_'"):
         read_site(unmapped_line("L", "x", "furlong", "icu"), "pasted")
+
+
+def test_rows_are_read_as_written_and_make_one_mapping_whichever_sender_they_name() -> None:
+    rows = read_rows(SITE, "site.toml")
+    assert rows[0] == MappingRow(metric="MDC_ECG_HEART_RATE", system="L", code="hr")
+    assert rows[1].sender == "icu"
+    found = mapping_of(rows[:2], "site.toml").find(rows[1].system, rows[1].code, rows[1].text)
+    assert found is not None
+    assert found.row.startswith("mapping 2 ")
+
+
+def test_rows_that_cannot_be_are_refused_however_they_were_read() -> None:
+    with pytest.raises(ConfigError, match=r"site\.toml: "):
+        read_rows("[[mapping", "site.toml")
+    hr, again = MappingRow(metric="MDC_ECG_HEART_RATE", code="1", sender="a"), MappingRow(metric="MDC_TEMP", code="1")
+    with pytest.raises(ConfigError, match="could both match one value"):
+        mapping_of([hr, again], "the act")

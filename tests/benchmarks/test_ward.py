@@ -2,9 +2,9 @@ import numpy as np
 
 from benchmarks.ward import SECOND_US, Ward
 from schemas.batch import check, table_of
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.report import device_id
-from stream_processors.validate import judge
+from stream_processors.validation import validate_table
 from tests.making import T0_US
 
 
@@ -13,9 +13,9 @@ def test_a_ward_sends_what_an_edge_would_encode_and_all_of_it_is_accepted() -> N
     table = stretch.table()
     check(table)
     assert table_of(stretch.encoded()).rows.tobytes() == table.rows.tobytes()
-    assert table_of(stretch.encoded()).cells.tobytes() == table.cells.tobytes()
-    validated = judge(table, np.zeros(len(table), bool))
-    assert set(validated.verdicts.tolist()) == {Verdict.ACCEPTED}
+    assert table_of(stretch.encoded()).records.tobytes() == table.records.tobytes()
+    validated = validate_table(table, np.zeros(len(table), bool))
+    assert set(validated.validation_results.tolist()) == {ValidationResult.ACCEPTED}
     assert set(validated.flags.tolist()) == {0}
     assert {d.tobytes() for d in table.device} == {device_id(f"fixture:{10 + i}").bytes for i in range(20)}
 

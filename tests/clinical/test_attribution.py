@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from clinical.association import Association
 from clinical.attribution import Attribution, Basis, State, attribute, unattended_items
-from clinical.device import Association, Device, DeviceBed, PidClaim, PidMute
+from clinical.device import Device, DeviceBed, PidClaim, PidMute
 from clinical.facts import AdtFact
 from clinical.identity import PidTrust
 from clinical.patient_numbers import PatientNumbers
@@ -328,6 +329,11 @@ def test_a_device_that_measures_for_nobody_is_a_question() -> None:
     ]  # fmt: skip
     assert items[1].detail == visit_of("V1")
     assert unattended_items(intervals, [us(20), us(59)]) == []
+
+
+def test_two_in_one_bed_are_a_question_of_their_own() -> None:
+    intervals = found(IN_BED, fact("A01", 10, visit="V2", patient="P2")).whose
+    assert unattended_items(intervals, [us(20)]) == []
 
 
 def test_what_a_person_gave_to_nobody_is_no_question() -> None:

@@ -11,15 +11,16 @@ from itertools import groupby, pairwise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clinical.association import Association
 from clinical.attribution import Whose, attribute
-from clinical.device import Association, Device, DeviceBed, PidClaim
+from clinical.device import Device, DeviceBed, PidClaim
 from clinical.facts import AdtFact
 from clinical.identity import PidTrust
 from clinical.patient_numbers import PatientNumbers
 from clinical.stays import compute_stays, encounter_links, patient_links
 from schemas.adt import Merge
 from tests.adt import fact, key, number, patient_of, us, visit_of
-from tests.naive_adt import LAST, PATIENT_OF, STRIKES, Hospital, Said, Scan
+from tests.naive_adt import LAST, PATIENT_OF, STRIKES, Hospital, Scan, SentGroup
 
 MOVES = ["A01", "A02", "A03", "A04", "A06", "A09", "A10", "A21", "A22"]
 BEDS = st.sampled_from([0, 1, 1, 1, 2, 2, 3, 9])
@@ -28,30 +29,30 @@ VISITS = st.sampled_from(list(PATIENT_OF))
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> list[Said]:
+def stories(draw: st.DrawFn) -> list[SentGroup]:
     """What was said, MSH-7 in no order. Many begin with admissions, so that something happens."""
-    said: list[Said] = []
+    emitted: list[SentGroup] = []
     for _ in range(draw(st.integers(1, 12))):
         event = draw(st.sampled_from([*MOVES, "A01", "A01", "A02", "A03", "A17", "A40", *STRIKES]))
-        at, sent = draw(SECONDS), 200 + len(said)
-        one = Said(event=event, visit=draw(VISITS), bed=draw(BEDS), at=at, recorded=at, sent=sent)
+        at, sent = draw(SECONDS), 200 + len(emitted)
+        one = SentGroup(event=event, visit=draw(VISITS), bed=draw(BEDS), at=at, recorded=at, sent=sent)
         if event in STRIKES:
-            one = _cancel(draw, one, said)
+            one = _cancel(draw, one, emitted)
         elif event == "A17":
             other = draw(VISITS.filter(lambda visit, mine=one.visit: visit != mine))  # type: ignore[misc]
-            said.append(replace(one, visit=other, bed=draw(BEDS), swap_with=one.visit))
+            emitted.append(replace(one, visit=other, bed=draw(BEDS), swap_with=one.visit))
             one = replace(one, swap_with=other)
         elif event == "A40":
             one = replace(one, retired=draw(st.sampled_from([1, 2, 3])))
         elif draw(st.booleans()):
             one = replace(one, recorded=at + draw(st.integers(0, 30)))  # it was told later than it happened
-        said.append(one)
-    return said
+        emitted.append(one)
+    return emitted
 
 
-def _cancel(draw: st.DrawFn, cancel: Said, said: list[Said]) -> Said:
+def _cancel(draw: st.DrawFn, cancel: SentGroup, emitted: list[SentGroup]) -> SentGroup:
     """Mostly of something that was said."""
-    meant = [s for s in said if s.event in STRIKES[cancel.event]]
+    meant = [s for s in emitted if s.event in STRIKES[cancel.event]]
     if not meant:
         return cancel
     struck = draw(st.sampled_from(meant))
@@ -60,9 +61,9 @@ def _cancel(draw: st.DrawFn, cancel: Said, said: list[Said]) -> Said:
     return replace(cancel, visit=struck.visit, at=recorded, recorded=recorded, struck_at=named)
 
 
-def facts_of(said: list[Said]) -> list[AdtFact]:
+def facts_of(emitted: list[SentGroup]) -> list[AdtFact]:
     facts = []
-    for one in said:
+    for one in emitted:
         bed = {0: "", 9: "?"}.get(one.bed, str(one.bed))
         no_bed = one.event == "A11"  # its bed would only confirm
         happened = one.struck_at if one.event in STRIKES else one.at if one.at != one.recorded else None
@@ -104,12 +105,12 @@ def holds(from_us: int, until_us: int | None, second: int) -> bool:
     return from_us <= us(second) and (until_us is None or until_us > us(second))
 
 
-@given(said=stories(), seed=st.integers(0, 2**32))
+@given(emitted=stories(), seed=st.integers(0, 2**32))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_stays_are_those_of_the_naive_replay(said: list[Said], seed: int) -> None:
-    facts = arrivals(facts_of(said), seed)
+def test_stays_are_those_of_the_naive_replay(emitted: list[SentGroup], seed: int) -> None:
+    facts = arrivals(facts_of(emitted), seed)
     computed = compute_stays(facts, patient_links(facts), encounter_links(facts))
-    naive = Hospital(said)
+    naive = Hospital(emitted)
     for second in range(LAST + 1):
         now = {s.encounter: s.bed for s in computed.stays if holds(s.from_us, s.until_us, second)}
         assert now == {visit_of(f"V{visit}"): key(str(bed)) for visit, bed in naive.in_bed(second).items()}
@@ -120,9 +121,27 @@ def test_stays_are_those_of_the_naive_replay(said: list[Said], seed: int) -> Non
             if holds(period.from_us, period.until_us, second)
         }
         assert opened == {visit_of(f"V{visit}") for visit in naive.is_open(second)}
-    by_time = compute_stays(facts_of(said), patient_links(facts_of(said)), encounter_links(facts_of(said)))
+    by_time = compute_stays(facts_of(emitted), patient_links(facts_of(emitted)), encounter_links(facts_of(emitted)))
     assert computed.stays == by_time.stays
     assert computed.items == by_time.items
+
+
+@given(emitted=stories())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_a_patient_s_encounters_need_no_other_patient_s_facts(emitted: list[SentGroup]) -> None:
+    """But the other group of a swap. So a new fact costs what its patient's facts cost."""
+    facts = facts_of(emitted)
+    links = patient_links(facts), encounter_links(facts)
+    whole = compute_stays(facts, *links)
+    for patient in {links[0].find(made.patients[0]) for made in facts}:
+        own = [made for made in facts if links[0].find(made.patients[0]) == patient]
+        swapped = {made.digest for made in own if made.groups == 2}
+        needed = own + [made for made in facts if made.digest in swapped and made not in own]
+        expected = {made.encounter for made in own if made.encounter is not None}
+        part = compute_stays(needed, *links, only=expected)
+        assert part.stays == [stay for stay in whole.stays if stay.encounter in expected]
+        assert part.encounters == {key: whole.encounters[key] for key in expected if key in whole.encounters}
+        assert part.items == [item for item in whole.items if item.subject in expected]
 
 
 @st.composite
@@ -136,7 +155,7 @@ def by_second(draw: st.DrawFn, values: list[int]) -> list[int]:
 
 
 @given(
-    said=stories(),
+    emitted=stories(),
     stood=by_second([1, 1, 2, 0]),
     shown=by_second([0, 1, 2, 3, 7]),
     scans=st.lists(st.builds(Scan, visit=VISITS, at=SECONDS), max_size=3, unique_by=lambda scan: scan.at),
@@ -145,9 +164,9 @@ def by_second(draw: st.DrawFn, values: list[int]) -> list[int]:
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_attribution_is_that_of_the_naive_replay(
-    said: list[Said], stood: list[int], shown: list[int], scans: list[Scan], trusted: bool, seed: int
+    emitted: list[SentGroup], stood: list[int], shown: list[int], scans: list[Scan], trusted: bool, seed: int
 ) -> None:
-    facts = arrivals(facts_of(said), seed)
+    facts = arrivals(facts_of(emitted), seed)
     links = patient_links(facts)
     computed = compute_stays(facts, links, encounter_links(facts))
     device = Device(
@@ -175,8 +194,8 @@ def test_attribution_is_that_of_the_naive_replay(
         pid=PidTrust.TRUSTED if trusted else PidTrust.CONFIRMS,
     )  # fmt: skip
     found = attribute(device, computed.stays, computed.encounters, PatientNumbers(facts, links)).whose
-    naive = Hospital(said)
-    known = {PATIENT_OF[s.visit] for s in said} | {s.retired for s in said if s.retired is not None}
+    naive = Hospital(emitted)
+    known = {PATIENT_OF[s.visit] for s in emitted} | {s.retired for s in emitted if s.retired is not None}
     shown = [patient if patient in known else 0 for patient in shown]
     for second in range(LAST + 1):
         expected = naive.whose(second, stood=stood, shown=shown, scans=scans, trusted=trusted)
@@ -203,10 +222,10 @@ def test_the_stories_reach_each_answer() -> None:
     """A property over stories in which nothing happens would hold of anything."""
     reached: Counter[str] = Counter()
 
-    @given(said=stories(), stood=by_second([1, 2]), shown=by_second([0, 1, 2]), trusted=st.booleans())
+    @given(emitted=stories(), stood=by_second([1, 2]), shown=by_second([0, 1, 2]), trusted=st.booleans())
     @settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
-    def reach(said: list[Said], stood: list[int], shown: list[int], trusted: bool) -> None:
-        naive = Hospital(said)
+    def reach(emitted: list[SentGroup], stood: list[int], shown: list[int], trusted: bool) -> None:
+        naive = Hospital(emitted)
         for second in range(0, LAST, 10):
             scans = [Scan(visit=1, at=50)]
             reached[naive.whose(second, stood=stood, shown=shown, scans=scans, trusted=trusted)[0]] += 1

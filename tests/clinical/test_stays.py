@@ -93,9 +93,9 @@ def test_each_event_has_its_row() -> None:
 @pytest.mark.parametrize("event", ROWS)
 def test_an_event_does_to_a_stay_what_its_row_says(event: str) -> None:
     fields, expected, questions = ROWS[event]
-    said = fact(event, 60, **fields)
-    assert rows(IN_BED, said) == expected
-    assert kinds(IN_BED, said) == questions
+    emitted = fact(event, 60, **fields)
+    assert rows(IN_BED, emitted) == expected
+    assert kinds(IN_BED, emitted) == questions
 
 
 def test_an_admission_opens_a_stay_with_its_facts() -> None:
@@ -230,10 +230,10 @@ def test_a_pseudo_visit_never_touches_a_visit(event: str, fields: dict[str, Any]
     sent = group(event, 60, **({"bed": "2"} | {name: fields[name] for name in fields if name != "no_pv1"}))
     if "no_pv1" in fields:
         sent = msgspec.structs.replace(sent, visit=None)
-    said = fact_of(sent)
-    assert rows(IN_BED, said) == STAYS
+    emitted = fact_of(sent)
+    assert rows(IN_BED, emitted) == STAYS
     named = [ItemKind.NO_VISIT] if event in ("A02", "A03", "A11") else []
-    assert [kind for kind in kinds(IN_BED, said) if kind is not ItemKind.UNMATCHED_MERGE] == named
+    assert [kind for kind in kinds(IN_BED, emitted) if kind is not ItemKind.UNMATCHED_MERGE] == named
 
 
 @pytest.mark.parametrize(("bed", "kind"), [("?", ItemKind.UNKNOWN_BED), ("", ItemKind.NO_BED)])
@@ -333,7 +333,7 @@ def test_one_visit_of_two_patients_is_a_question_until_they_are_merged() -> None
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("emitted", "kind"),
     [
         (fact("A99", 0), ItemKind.UNKNOWN_EVENT),
         (fact("A01", 0, sent_at_us=None, recorded_at_us=None), ItemKind.NO_TIME),
@@ -341,8 +341,8 @@ def test_one_visit_of_two_patients_is_a_question_until_they_are_merged() -> None
         (fact("A40", 0, merges=()), ItemKind.UNMATCHED_MERGE),
     ],
 )
-def test_what_has_no_effect_is_told(said: AdtFact, kind: ItemKind) -> None:
-    assert kinds(said) == [kind]
+def test_what_has_no_effect_is_told(emitted: AdtFact, kind: ItemKind) -> None:
+    assert kinds(emitted) == [kind]
 
 
 def test_a_clock_within_a_minute_is_no_question() -> None:
@@ -359,10 +359,10 @@ def test_pv1_44_and_45_are_the_encounters_and_no_bed_s() -> None:
 def test_an_encounter_is_computed_from_the_facts_of_its_patient_alone() -> None:
     facts = [IN_BED, OTHER_IN_BED, *SWAP, fact("A03", 90, visit="V2", patient="P2")]
     needed = [made for made in facts if made.encounter == visit_of("V1")] + SWAP
-    wanted = [visit_of("V1")]
+    asked = [visit_of("V1")]
     links = patient_links(facts), encounter_links(facts)
-    part, whole = compute_stays(needed, *links, only=wanted), compute_stays(facts, *links)
-    assert part.stays == [stay for stay in whole.stays if stay.encounter in wanted]
+    part, whole = compute_stays(needed, *links, only=asked), compute_stays(facts, *links)
+    assert part.stays == [stay for stay in whole.stays if stay.encounter in asked]
     assert part.encounters == {visit_of("V1"): whole.encounters[visit_of("V1")]}
 
 

@@ -133,11 +133,11 @@ def test_an_event_that_could_not_be_kept_comes_again() -> None:
 
 
 def test_what_a_driver_has_emitted_with_a_frame_that_could_not_be_kept_is_emitted_again() -> None:
-    source, spool, told = Source("bed 7", NoSettings()), FakeSpool(), []
+    source, spool, changes = Source("bed 7", NoSettings()), FakeSpool(), []
 
     def read(frame: bytes, source: Source[Any]) -> Sequence[Report]:
         """Tells the patient when it changes."""
-        told.append(changed := source.memory.get("patient") != frame)
+        changes.append(changed := source.memory.get("patient") != frame)
         if changed:
             source.remember_emitted("patient", frame)
         return [report()]
@@ -146,7 +146,7 @@ def test_what_a_driver_has_emitted_with_a_frame_that_could_not_be_kept_is_emitte
     for frame, kept in ((b"a", Kept.FULL), (b"a", Kept.KEPT), (b"a", Kept.KEPT), (b"b", Kept.KEPT)):
         chain.carry(delivery(frame, source=source), lambda *_: None)
         spool.settle(kept)
-    assert told == [True, True, False, True]
+    assert changes == [True, True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_a_bug_in_a_driver_loses_no_frame_and_shows_no_patient(error: Exception,
 
 def test_a_retained_message_is_marked_and_never_a_new_value() -> None:
     for kind, kept_as in ((Kind.METRIC, Kind.CONTEXT), (Kind.REJECTED, Kind.REJECTED)):
-        said = msgspec.structs.replace(report(), kind=kind)
-        ((found,), _) = carried(delivery(retained=True), by=driver(lambda f, s, said=said: [said])).put_in[-1]  # type: ignore[misc]
+        given = msgspec.structs.replace(report(), kind=kind)
+        ((found,), _) = carried(delivery(retained=True), by=driver(lambda f, s, given=given: [given])).put_in[-1]  # type: ignore[misc]
         assert found.kind is kept_as
         marks = [r.text for r in found.records if r.as_sent]
         assert marks == (["retained"] if kind is Kind.METRIC else [])

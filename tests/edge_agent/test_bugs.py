@@ -21,7 +21,7 @@ def met(where: int, kind: type[Exception] = ValueError) -> Exception:
 
 
 @pytest.fixture(autouse=True)
-def _anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bugs, "_logged_at_s", {})
 
 

@@ -91,7 +91,7 @@ def test_senders_of_the_mapping_that_are_no_source_are_found(tmp_path: Path) -> 
 
 
 def test_the_certificate_for_the_broker_is_looked_at(ours: Any, theirs: Any, tmp_path: Path) -> None:
-    def found(**fields: Any) -> dict[str, check.Finding]:
+    def found(**fields: Any) -> dict[str, check.CheckFinding]:
         return {f.where: f for f in check.files(changed(**fields)) if f.where.startswith("kafka")}
 
     good = found(kafka_ca=ours.cert, kafka_cert=theirs.cert, kafka_key=theirs.key)
@@ -137,7 +137,7 @@ def test_keys_mapping_and_spool_are_looked_at(tmp_path: Path) -> None:
     assert "cannot be written" in wrong["spool"].what
 
 
-def test_a_spool_with_less_room_than_its_quota_is_a_note(tmp_path: Path) -> None:
+def test_a_spool_with_less_capacity_than_its_quota_is_a_note(tmp_path: Path) -> None:
     *_, spool = check.files(changed(spool=tmp_path, spool_bytes_max=1 << 60))
     assert "spool_bytes_max" in spool.mend
 
@@ -153,7 +153,7 @@ def test_a_port_that_another_plug_may_get_is_a_note_with_the_steady_name(tmp_pat
 
 
 def test_sockets_are_opened_once_and_what_hinders_it_is_named() -> None:
-    def opened(config: SourceConfig) -> check.Finding:
+    def opened(config: SourceConfig) -> check.CheckFinding:
         return asyncio.run(check.socket(config))
 
     with socket.create_server(("127.0.0.1", 0)) as taken:

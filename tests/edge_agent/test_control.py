@@ -181,9 +181,9 @@ def test_clients_that_say_nothing_or_too_much_are_left_and_have_a_limit(
 
     async def run() -> None:
         async with running(tmp_path / "c") as agent:
-            for said in (b"", b"x" * 100_000):
+            for garbage in (b"", b"x" * 100_000):
                 reader, writer = await asyncio.open_unix_connection(tmp_path / "c")
-                writer.write(said)
+                writer.write(garbage)
                 assert await asyncio.wait_for(reader.read(), LIMIT_S) == b""
                 writer.close()
             await eventually(lambda: not agent.server._clients)

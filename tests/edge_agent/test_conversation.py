@@ -17,20 +17,20 @@ class Line:
     """Remembers what it was told."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.sent = b""
 
     def write(self, data: bytes) -> None:
         self.sent += data
 
     def close(self) -> None:
-        self.told.append("close")
+        self.calls.append("close")
 
     def pause_reading(self) -> None:
-        self.told.append("pause")
+        self.calls.append("pause")
 
     def resume_reading(self) -> None:
-        self.told.append("resume")
+        self.calls.append("resume")
 
 
 class Keeper:
@@ -108,7 +108,7 @@ def talk(keeper: Keeper, then: Callable[[Conversation, Line], Awaitable[None] | 
 def test_what_a_session_sends_goes_out_before_the_answer_to_its_frames() -> None:
     line = talk(Keeper(at_once=True), lambda made, _: made.received(b"ab"))
     assert line.sent == b"!.01"
-    assert line.told == []
+    assert line.calls == []
 
 
 def test_each_frame_is_answered_when_it_is_kept_in_any_order() -> None:
@@ -133,7 +133,7 @@ def test_frames_over_the_limit_wait_and_nothing_is_read_meanwhile() -> None:
 
     async def then(made: Conversation, line: Line) -> None:
         made.received(b"x" * (limit + 3))
-        assert line.told == ["pause"]
+        assert line.calls == ["pause"]
         assert len(keeper.came) == conversation.FRAMES_A_TURN  # others have their turn now
         await turns(limit)
         assert len(keeper.came) == limit
@@ -142,10 +142,10 @@ def test_frames_over_the_limit_wait_and_nothing_is_read_meanwhile() -> None:
         assert len(keeper.came) == limit
         await turns(2)
         assert len(keeper.came) == limit + 3
-        assert line.told == ["pause"]
+        assert line.calls == ["pause"]
         keeper.answers[3](Outcome.KEPT, "")
         await turns(2)
-        assert line.told == ["pause", "resume"]
+        assert line.calls == ["pause", "resume"]
 
     talk(keeper, then)
 
@@ -174,7 +174,7 @@ def test_ten_thousand_heartbeats_at_once_are_no_recursion() -> None:
 
     line = talk(keeper, then)
     assert len(keeper.came) == 10_000
-    assert line.told == ["pause", "resume"]
+    assert line.calls == ["pause", "resume"]
 
 
 def test_after_its_end_what_came_is_kept_and_answered_and_then_it_is_settled() -> None:
@@ -217,5 +217,5 @@ def test_who_only_looks_answers_nothing_and_waits_for_nothing() -> None:
 
 def test_a_session_that_wants_the_end_has_it_after_what_it_sends() -> None:
     line = talk(Keeper(), lambda made, _: made.received(b"z"))
-    assert line.told == ["close"]
+    assert line.calls == ["close"]
     assert line.sent == b"!."

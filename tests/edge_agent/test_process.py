@@ -151,8 +151,8 @@ def test_a_port_in_use_is_that_sources_trouble_and_the_others_flow(make: Callabl
     assert taken_state.why.startswith(f"{place} cannot be listened on (Address already in use): choose")
     assert edge.notes() == [f"taken: {taken_state.why}"]
     assert free_state.why == ""
-    said = [r.records[0].text for r in kept if r.records[0].as_sent and r.records[0].as_sent.code == "source-trouble"]
-    assert said == [f"taken: {taken_state.why}"]
+    texts = [r.records[0].text for r in kept if r.records[0].as_sent and r.records[0].as_sent.code == "source-trouble"]
+    assert texts == [f"taken: {taken_state.why}"]
 
 
 def test_what_sessions_and_drivers_count_travels_with_the_counts_and_has_a_limit(
@@ -173,13 +173,13 @@ def test_what_sessions_and_drivers_count_travels_with_the_counts_and_has_a_limit
 
 
 def test_a_bug_with_one_answer_costs_no_other_frame_its_own() -> None:
-    told: list[Kept] = []
+    raised: list[Kept] = []
 
     def fail(_: Kept) -> None:
         raise ZeroDivisionError
 
-    process._tell_each([(told.append, Kept.KEPT), (fail, Kept.KEPT), (told.append, Kept.FULL)])
-    assert told == [Kept.KEPT, Kept.FULL]
+    process._notify_each([(raised.append, Kept.KEPT), (fail, Kept.KEPT), (raised.append, Kept.FULL)])
+    assert raised == [Kept.KEPT, Kept.FULL]
 
 
 def test_a_spool_found_damaged_at_the_start_is_told_after_started(make: Callable[..., Edge], tmp_path: Path) -> None:
@@ -231,9 +231,9 @@ def test_a_step_of_the_clock_is_said_and_makes_nobody_silent(
 def test_what_is_wrong_is_said_before_the_spool_is_touched(
     make: Callable[..., Edge], tmp_path: Path, wrong: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         make(**wrong)
-    assert words in str(told.value)
+    assert words in str(raised.value)
     assert not (tmp_path / "spool").exists()
 
 

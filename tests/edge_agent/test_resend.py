@@ -6,27 +6,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.resend import (
-    GIVES_WAY_AFTER,
     IN_FLIGHT_BATCHES_MAX,
     NUMBER_MAX,
     REFUSED_RETRY_S,
     RESEND_BATCHES_MAX,
     RESEND_BYTES_MAX,
     RESEND_MAX_S,
-    Stream,
+    YIELDS_AFTER,
+    ResendStream,
 )
 
 
-def stream(bytes_max: int = 1000, jitter: float = 0.0) -> Stream:
-    return Stream(bytes_max, lambda: jitter)
+def stream(bytes_max: int = 1000, jitter: float = 0.0) -> ResendStream:
+    return ResendStream(bytes_max, lambda: jitter)
 
 
-def send(s: Stream, number: int, now: float, size: int = 10) -> None:
+def send(s: ResendStream, number: int, now: float, size: int = 10) -> None:
     """For the first time."""
     s.sent(number, size, now, is_resend=False)
 
 
-def resend(s: Stream, number: int, now: float, size: int = 10) -> None:
+def resend(s: ResendStream, number: int, now: float, size: int = 10) -> None:
     s.sent(number, size, now, is_resend=True)
 
 
@@ -72,13 +72,13 @@ def test_without_any_receipt_it_is_sent_again_after_one_to_ten_minutes() -> None
             s.sent(1, 10, now, is_resend=times > 0)
             assert s.due(now + wait - 0.1) == []
             now += wait
-            assert s.due(now + 1e-6) == ([1] if times < GIVES_WAY_AFTER else [])
+            assert s.due(now + 1e-6) == ([1] if times < YIELDS_AFTER else [])
 
 
-def test_a_resend_that_nobody_answers_makes_room_and_is_found_again_later() -> None:
+def test_a_resend_that_nobody_answers_makes_capacity_and_is_found_again_later() -> None:
     s = stream()
     s.behind = False
-    for _ in range(GIVES_WAY_AFTER + 1):
+    for _ in range(YIELDS_AFTER + 1):
         resend(s, 1, 0, RESEND_BYTES_MAX)
     assert s.resend_capacity == 0
     s.before = 1
@@ -168,7 +168,7 @@ def test_new_batches_and_resends_take_nothing_from_each_other() -> None:
 def test_over_a_broker_that_loses_every_batch_gets_through_and_no_storm_begins(
     losses: list[str], sizes: list[int]
 ) -> None:
-    s, now, fates = Stream(1000), 0.0, iter(losses)
+    s, now, fates = ResendStream(1000), 0.0, iter(losses)
     open_batches = dict(enumerate(sizes, 1))
     cut = 0
     sends: dict[int, list[float]] = {n: [] for n in open_batches}

@@ -49,9 +49,9 @@ def hl7(**more: Any) -> SourceConfig:
     ],
 )
 def test_what_is_wrong_with_a_source_is_said_before_anything_is_opened(config: SourceConfig, words: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         plan_source(config, {})
-    assert words in str(told.value)
+    assert words in str(raised.value)
 
 
 def test_a_driver_is_told_what_the_source_is_configured_with(tmp_path: Path) -> None:
@@ -74,19 +74,19 @@ def test_a_driver_is_told_what_the_source_is_configured_with(tmp_path: Path) -> 
 def test_a_driver_of_some_message_types_has_its_own_settings() -> None:
     plan = plan_source(hl7(drivers_by_msh9={"ADT": "hl7_oru", "OUL": "astm"}, settings={"device": "MSH-3"}), {})
     source = plan.source("x")
-    driver, told = plan.routed(source, "ADT")
-    assert (driver.name, told.settings) == ("hl7_oru", source.settings)
-    driver, told = plan.routed(source, "OUL")
-    assert (driver.name, type(told.settings).__name__) == ("astm", "AstmSettings")
-    assert told.memory is source.memory
+    driver, raised = plan.routed(source, "ADT")
+    assert (driver.name, raised.settings) == ("hl7_oru", source.settings)
+    driver, raised = plan.routed(source, "OUL")
+    assert (driver.name, type(raised.settings).__name__) == ("astm", "AstmSettings")
+    assert raised.memory is source.memory
     assert plan.routed(source, "ORU") == (plan.driver, source)
 
 
 def test_a_driver_of_some_message_types_knows_what_is_said_of_the_sender() -> None:
     of_sender = {"charset": "GB 18030", "processing_ids_live": ["P", "T"]}
     plan = plan_source(hl7(drivers_by_msh9={"ADT": "hl7_adt"}, settings={"device": "MSH-3", **of_sender}), {})
-    _, told = plan.routed(plan.source("x"), "ADT")
-    assert told.settings == AdtSettings(charset="GB 18030", processing_ids_live=("P", "T"))
+    _, raised = plan.routed(plan.source("x"), "ADT")
+    assert raised.settings == AdtSettings(charset="GB 18030", processing_ids_live=("P", "T"))
 
 
 def test_the_silence_of_an_admission_office_says_nothing() -> None:
@@ -114,7 +114,7 @@ def load(tmp_path: Path, text: str) -> EdgeConfig:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (SERIAL.replace('"serial"', '"serail"'),
          "line 5: type: 'serail' is none of 'serial', 'tcp', 'mqtt': did you mean 'serial'?"),
@@ -137,12 +137,12 @@ def load(tmp_path: Path, text: str) -> EdgeConfig:
         ("[source]\n", "line 2: source: write it with two brackets, [[...]]: there may be many"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_in_the_file_is_said_with_its_line(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UserError) as told:
+def test_what_is_wrong_in_the_file_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError) as raised:
         load(tmp_path, EDGE + text)
-    assert str(told.value).startswith(f"{tmp_path}/edge.toml: ")
-    assert said in str(told.value)
-    assert "\n" not in str(told.value)
+    assert str(raised.value).startswith(f"{tmp_path}/edge.toml: ")
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_links_and_settings_are_decoded(tmp_path: Path) -> None:

@@ -112,8 +112,8 @@ def test_each_reason_is_said_once_and_it_is_tried_again_with_longer_waits() -> N
     scene = Scene(failing(*[LinkError("in use: choose another")] * 9, LinkError("no such address: see ip a")))
     scene.run(10)
     assert scene.sleeps == [0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30]
-    said = [text for code, text in scene.events if code == "source-trouble"]
-    assert said == ["bed: in use: choose another", "bed: no such address: see ip a"]
+    troubles = [text for code, text in scene.events if code == "source-trouble"]
+    assert troubles == ["bed: in use: choose another", "bed: no such address: see ip a"]
     back = scene.events[-1]
     assert back == ("source-restored", f"bed was gone from {T0_US} to {scene.now_us}")
     assert (scene.supervisor.state.state, scene.supervisor.state.why) == ("stands", "")
@@ -317,8 +317,8 @@ def test_one_bad_source_of_each_kind_hurts_no_neighbour(
 
     with structlog.testing.capture_logs():
         waits = asyncio.run(run())
-    said = {text.partition(":")[0] for code, text in events if code == "source-trouble"}
-    assert said == {
+    troubles = {text.partition(":")[0] for code, text in events if code == "source-trouble"}
+    assert troubles == {
         "port in use", "address not up", "key", "plaintext", "gateway closes", "gateway gone", "unplugged",
         "dead terminal server", "broker gone", "session bug",
     }  # fmt: skip
@@ -334,12 +334,12 @@ async def neighbours(links: list[Any], bad: list[SourcePlan], events: list[tuple
     await eventually(lambda: all(link.address for link in links))
     streams = [await asyncio.open_connection(*link.address.split(":")) for link in links]
     quiet = {"hanging port", "driver bug", "flood"}  # nothing is known yet, or nothing is wrong with the link
-    wanted = {plan.name for plan in bad} - quiet
+    noisy = {plan.name for plan in bad} - quiet
     waits: list[int] = []
 
     async def sender(n: int) -> None:
         i = 0
-        while i < 20 or not wanted <= {text.partition(":")[0] for _, text in events}:
+        while i < 20 or not noisy <= {text.partition(":")[0] for _, text in events}:
             before = len(spool.kept)
             assert await ask(streams[n], message(i)) == ("AA", str(i))
             waits.append(len(spool.kept) - before)

@@ -30,7 +30,7 @@ from edge_agent.config import Link, MqttLink, SerialLink, SourceConfig, TcpLink
 from edge_agent.holders import holder_of
 from edge_agent.links.serial import trouble
 from edge_agent.sources import plan_source
-from edge_agent.watch import Observation, Watcher, in_words, verdict, watch
+from edge_agent.watch import SourceObservation, Watcher, diagnosis, in_words, watch
 from schemas.report import AsSent, Record, Validity
 from tests.edge_agent.links.mqtt_scene import CONNACK, Scripted
 from tests.edge_agent.links.scene import LIMIT_S
@@ -44,16 +44,16 @@ ORU = (
 )
 
 
-def observed(transport: str, **seen: Any) -> Observation:
+def observed(transport: str, **seen: Any) -> SourceObservation:
     is_mllp = transport == "tcp"
-    return Observation("bed", transport, "the port", 30.0, **({"opened": True, "is_mllp": is_mllp} | seen))
+    return SourceObservation("bed", transport, "the port", 30.0, **({"opened": True, "is_mllp": is_mllp} | seen))
 
 
 TALK: dict[str, Any] = {"connections": 1, "bytes": 9, "head": "0b 4d 53 48"}
 GOOD: dict[str, Any] = {"bytes": 500, "silent_s": 1.0, "frames": 30, "values": 60, "readings": 60, "coded": 60}
 HEARD = GOOD | {"connections": 1}
 UNREGISTERED = {"last_stored": "3 s", "unregistered": "demo:nonin:1"}
-CASES: list[tuple[str, Observation, str, str]] = [
+CASES: list[tuple[str, SourceObservation, str, str]] = [
     ("a silent cable", observed("serial"), "no-bytes", "port opens, 0 bytes in 30 s: cable or null-modem"),
     ("checksums", observed("serial", bytes=9, bad=Counter(checksum=3)), "checksum", "fail: baud rate or parity"),
     ("noise", observed("serial", bytes=9, bad=Counter(framing=3)), "no-frame", "no whole frame in 30 s: baud"),
@@ -91,8 +91,8 @@ CASES: list[tuple[str, Observation, str, str]] = [
 
 
 @pytest.mark.parametrize(("seen", "slug", "words"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
-def test_the_verdict_names_the_nearest_thing_that_is_wrong(seen: Observation, slug: str, words: str) -> None:
-    found = verdict(seen)
+def test_the_diagnosis_names_the_nearest_thing_that_is_wrong(seen: SourceObservation, slug: str, words: str) -> None:
+    found = diagnosis(seen)
     assert found.slug == slug
     assert words in found.text
 
@@ -126,15 +126,15 @@ def hl7(**link: Any) -> SourceConfig:
     return source("hl7_oru", TcpLink(**link))
 
 
-Meanwhile = Callable[[Observation], Awaitable[object]]
+Meanwhile = Callable[[SourceObservation], Awaitable[object]]
 
 
 def seen_at(
-    config: SourceConfig, place: str, until: Callable[[Observation], object], meanwhile: Meanwhile | None = None,
-    say: Callable[[str, str], None] = lambda _, __: None,
-) -> Observation:  # fmt: skip
+    config: SourceConfig, place: str, until: Callable[[SourceObservation], object], meanwhile: Meanwhile | None = None,
+    show: Callable[[str, str], None] = lambda _, __: None,
+) -> SourceObservation:  # fmt: skip
     """Watch until something was seen, and no longer than `LIMIT_S`."""
-    w = Watcher(plan_source(config, {}), say)
+    w = Watcher(plan_source(config, {}), show)
     assert w.o.place == place
 
     async def run() -> None:
@@ -166,28 +166,28 @@ def pty() -> Iterator[tuple[int, str]]:
 
 
 def test_an_oximeter_is_read_and_control_bytes_are_shown_not_obeyed(pty: tuple[int, str]) -> None:
-    said: list[tuple[str, str]] = []
+    shown: list[tuple[str, str]] = []
 
-    async def speak(_: Observation) -> None:
+    async def speak(_: SourceObservation) -> None:
         os.write(pty[0], b"\x1b[2J\x07junk\r\n" + LINE)
 
     config = serial(pty[1], "nonin_ascii")
-    o = seen_at(config, pty[1], lambda o: o.frames, speak, lambda *line: said.append(line))
-    assert verdict(o).slug == "read"
+    o = seen_at(config, pty[1], lambda o: o.frames, speak, lambda *line: shown.append(line))
+    assert diagnosis(o).slug == "read"
     assert o.bad == {"not-a-reading": 1}
-    assert ("frame", "\\x1b[2J\\x07junk  ← not-a-reading") in said
-    assert any(kind == "values" and text.startswith("SpO2 97 %, PR 72 /min  from bed/") for kind, text in said)
-    assert any(kind == "bytes" and text.startswith("1b 5b 32 4a 07") for kind, text in said)
+    assert ("frame", "\\x1b[2J\\x07junk  ← not-a-reading") in shown
+    assert any(kind == "values" and text.startswith("SpO2 97 %, PR 72 /min  from bed/") for kind, text in shown)
+    assert any(kind == "bytes" and text.startswith("1b 5b 32 4a 07") for kind, text in shown)
 
 
 def test_a_port_at_which_nothing_comes_opens(pty: tuple[int, str]) -> None:
     o = seen_at(serial(pty[1]), pty[1], lambda o: o.opened)
-    assert verdict(o).slug == "no-bytes"
+    assert diagnosis(o).slug == "no-bytes"
 
 
 def test_a_port_that_is_not_there_says_so() -> None:
     o = seen_at(serial("/dev/ttyNONE"), "/dev/ttyNONE", lambda o: False)
-    assert verdict(o) == ("not-open", "/dev/ttyNONE does not exist: plug it in, and see ls /dev/serial/by-id")
+    assert diagnosis(o) == ("not-open", "/dev/ttyNONE does not exist: plug it in, and see ls /dev/serial/by-id")
 
 
 def test_whatever_pyserial_raises_is_said(pty: tuple[int, str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +196,7 @@ def test_whatever_pyserial_raises_is_said(pty: tuple[int, str], monkeypatch: pyt
 
     monkeypatch.setattr("serial.Serial.open", fail)
     o = seen_at(serial(pty[1]), pty[1], lambda o: o.trouble)
-    assert verdict(o).slug == "not-open"
+    assert diagnosis(o).slug == "not-open"
     assert "Input/output error" in o.trouble
 
 
@@ -204,12 +204,12 @@ def test_a_port_that_goes_while_it_is_read_is_said() -> None:
     theirs, ours = os.openpty()
     tty.setraw(ours)
 
-    async def unplug(_: Observation) -> None:
+    async def unplug(_: SourceObservation) -> None:
         os.close(theirs)
 
     o = seen_at(serial(os.ttyname(ours)), os.ttyname(ours), lambda o: o.trouble, unplug)
     os.close(ours)
-    assert verdict(o).slug == "not-open"
+    assert diagnosis(o).slug == "not-open"
     assert "was lost while it was read" in o.trouble
 
 
@@ -230,10 +230,10 @@ def test_a_port_of_the_running_agent_is_left_to_it_and_one_that_its_simulator_ha
 ) -> None:
     config = serial(pty[1])
     with opened_by("simulator", path=pty[1]):
-        assert verdict(seen_at(config, pty[1], lambda o: o.opened)).slug == "no-bytes"
+        assert diagnosis(seen_at(config, pty[1], lambda o: o.opened)).slug == "no-bytes"
         with opened_by("vitalwire", "edge", "run", path=pty[1]) as agent:
             o = seen_at(config, pty[1], lambda o: False)
-    assert verdict(o).slug == "held"
+    assert diagnosis(o).slug == "held"
     assert o.held_by == f"the running agent (pid {agent})"
     (tmp_path / "port").touch()
     with opened_by("x", path=str(tmp_path / "port")) as other:
@@ -272,11 +272,11 @@ async def send(address: str, data: bytes, answers: list[bytes] | None = None) ->
 def test_a_sender_is_heard_and_told_nothing(data: bytes, slug: str) -> None:
     place, answers = f"127.0.0.1:{free_port()}", list[bytes]()
 
-    async def sender(_: Observation) -> None:
+    async def sender(_: SourceObservation) -> None:
         await send(place, data, answers)
 
     o = seen_at(hl7(listen=place), place, lambda o: o.bytes >= len(data), sender)
-    assert verdict(o).slug == slug
+    assert diagnosis(o).slug == slug
     assert answers == [b""]
 
 
@@ -284,12 +284,12 @@ def test_an_admission_office_is_heard() -> None:
     place, answers = f"127.0.0.1:{free_port()}", list[bytes]()
     adt = wrap(ORU.partition(b"OBR")[0].replace(b"ORU^R01", b"ADT^A01"))
 
-    async def sender(_: Observation) -> None:
+    async def sender(_: SourceObservation) -> None:
         await send(place, adt, answers)
 
     plan = source("hl7_adt", TcpLink(listen=place))
     o = seen_at(plan, place, lambda o: o.bytes >= len(adt), sender)
-    assert (verdict(o).slug, o.claims) == ("adt", {})
+    assert (diagnosis(o).slug, o.claims) == ("adt", {})
 
 
 class Asking:
@@ -318,7 +318,7 @@ def test_a_session_polls_and_does_what_a_link_needs_and_acknowledges_nothing(
     monkeypatch.setitem(DRIVER_BY_NAME, "nonin_ascii", asking)
     heard = b""
 
-    async def answer(o: Observation) -> None:
+    async def answer(o: SourceObservation) -> None:
         nonlocal heard
         while b"again " not in heard:
             heard += await asyncio.to_thread(os.read, pty[0], 100)
@@ -333,25 +333,25 @@ def test_a_session_polls_and_does_what_a_link_needs_and_acknowledges_nothing(
 
 def test_nobody_connects_and_a_taken_port_is_told() -> None:
     place = f"127.0.0.1:{free_port()}"
-    assert verdict(seen_at(hl7(listen=place), place, lambda o: o.opened)).slug == "nobody"
+    assert diagnosis(seen_at(hl7(listen=place), place, lambda o: o.opened)).slug == "nobody"
     with socket.create_server(("127.0.0.1", int(place.split(":")[1]))):
         o = seen_at(hl7(listen=place), place, lambda o: False)
-    assert verdict(o).text.startswith(f"{place} cannot be listened on (Address already in use)")
+    assert diagnosis(o).text.startswith(f"{place} cannot be listened on (Address already in use)")
     o = seen_at(hl7(listen="0.0.0.0:0"), "0.0.0.0:0", lambda o: False)
-    assert "needs tls_cert" in verdict(o).text
+    assert "needs tls_cert" in diagnosis(o).text
 
 
 def test_a_gateway_is_dialled() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gateway:
         place = f"127.0.0.1:{gateway.getsockname()[1]}"
 
-        async def speak(_: Observation) -> None:
+        async def speak(_: SourceObservation) -> None:
             gateway.accept()[0].sendall(wrap(ORU))
 
         o = seen_at(hl7(dial=place), place, lambda o: o.frames, speak)
-    assert verdict(o).slug == "read"
+    assert diagnosis(o).slug == "read"
     o = seen_at(hl7(dial=place), place, lambda o: False)
-    assert verdict(o).text.startswith(f"{place} is not reached")
+    assert diagnosis(o).text.startswith(f"{place} is not reached")
 
 
 @pytest.mark.parametrize("version", ["5.0", "3.1.1"])
@@ -359,13 +359,13 @@ def test_a_topic_is_listened_to_beside_the_agent(embedded: Addresses, version: A
     host, port = embedded.mqtt5 if version == "5.0" else embedded.mqtt311
     place, topic = f"{host}:{port}", f"ward/{os.urandom(4).hex()}"
     config = source("mqtt_json", MqttLink(broker=place, topics=(f"{topic}/#",), version=version))
-    assert verdict(seen_at(config, place, lambda o: o.opened)).slug == "no-bytes"
+    assert diagnosis(seen_at(config, place, lambda o: o.opened)).slug == "no-bytes"
     protocol = paho.MQTTv5 if version == "5.0" else paho.MQTTv311
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=protocol)
     client.connect(host, port)
     client.loop_start()
 
-    async def speak(o: Observation) -> None:
+    async def speak(o: SourceObservation) -> None:
         while not o.frames:  # the subscription may come after the first
             client.publish(f"{topic}/1", b'{"hr": 72}')
             await asyncio.sleep(0.1)
@@ -373,7 +373,7 @@ def test_a_topic_is_listened_to_beside_the_agent(embedded: Addresses, version: A
     o = seen_at(config, place, lambda o: o.frames, speak)
     client.disconnect()
     client.loop_stop()
-    assert verdict(o).slug == "no-code"
+    assert diagnosis(o).slug == "no-code"
 
 
 def test_a_broker_that_refuses_and_one_that_is_not_there() -> None:
@@ -390,9 +390,9 @@ def test_a_broker_that_refuses_and_one_that_is_not_there() -> None:
         thread.start()
         o = seen_at(config, place, lambda o: o.refused)
         thread.join()
-    assert verdict(o) == ("refused", "the broker refuses: user or password")
+    assert diagnosis(o) == ("refused", "the broker refuses: user or password")
     o = seen_at(config, place, lambda o: o.trouble)
-    assert verdict(o).text.startswith(f"the broker {place} is not reached")
+    assert diagnosis(o).text.startswith(f"the broker {place} is not reached")
 
 
 def test_a_session_of_the_agent_is_not_taken_from_it() -> None:

@@ -20,17 +20,17 @@ CLAIM = "adt/PV1-3=ICU^^1"
 def hospital(database: str) -> Hospital:
     """At bed 1: nobody until 0, P1 until 60, in conflict from 30 to 40, nobody after; another edge speaks of it too."""
     hospital = Hospital(Store(database))
-    hospital.store.say(event(CLAIM, "identity", CLAIM, us(0)))
+    hospital.store.emit(event(CLAIM, "identity", CLAIM, us(0)))
     with hospital.store.open() as conn:
         places.assign(conn, str(device_id(CLAIM)), "ICU-1", since=moment(us(-1000)))
     hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2"), group("A03", 60)])
-    hospital.store.say(*(
+    hospital.store.emit(*(
         report(CLAIM, us(at), [text_of("HL7", "PID-3", f"{patient}^^^HOSP^MR")], Kind.CONTEXT)
         for at, patient in ((20, "P1"), (30, "P2"), (40, "P1"))
     ))  # fmt: skip
-    hospital.store.say(*(report(CLAIM, us(at)) for at in (-5, 10, 25, 35, 70)))
-    hospital.store.say(report("ward:other", us(10)))
-    Store(database, edge=b"F" * 16).say(report(CLAIM, us(10)))
+    hospital.store.emit(*(report(CLAIM, us(at)) for at in (-5, 10, 25, 35, 70)))
+    hospital.store.emit(report("ward:other", us(10)))
+    Store(database, edge=b"F" * 16).emit(report(CLAIM, us(10)))
     hospital.attribute()
     return hospital
 

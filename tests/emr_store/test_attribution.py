@@ -139,7 +139,7 @@ def test_a_simulated_hospital_comes_to_the_same_rows_as_all_its_facts_at_once(ho
     registry = BedRegistry({bed_key(facility=b.facility, ward=b.ward, room=b.room, bed=b.bed) for b in sent})
     hospital.site = replace(SITE, sources={"ward": source}, beds=registry)
     for part in batches_of(groups, 40):
-        hospital.store.say(*(adt_report(g, source="ward") for g in part), lane=Lane.ADT)
+        hospital.store.emit(*(adt_report(g, source="ward") for g in part), lane=Lane.ADT)
         hospital.attribute()
     facts = [make_fact(g, source, registry, 0) for g in groups]
     expected = compute_stays(facts, patient_links(facts), encounter_links(facts))
@@ -172,7 +172,7 @@ def test_what_a_newer_edge_says_stops_nothing_and_is_told(hospital: Hospital) ->
     report = msgspec.structs.replace(
         adt_report(group("A02", 10)), records=(text_of("vitalwire", GROUP_CODE, newer),)
     )  # fmt: skip
-    hospital.store.say(report, adt_report(group("A01", 0)), lane=Lane.ADT)
+    hospital.store.emit(report, adt_report(group("A01", 0)), lane=Lane.ADT)
     taken = hospital.attribute()[0]
     assert (taken.facts, len(taken.unreadable)) == (1, 1)
     assert len(beds(hospital)) == 1

@@ -24,8 +24,8 @@ def ids(*names: bytes) -> np.ndarray:
 
 def test_each_device_has_one_number_for_every_connection(store: Store) -> None:
     with store.open() as first, store.open() as second:
-        one, two, one_again = Devices(first).numbers(ids(b"one", b"two", b"one"), ids(EDGE, EDGE, EDGE)).tolist()
-        assert one == one_again != two
+        one, two, one_more = Devices(first).numbers(ids(b"one", b"two", b"one"), ids(EDGE, EDGE, EDGE)).tolist()
+        assert one == one_more != two
         assert Devices(second).numbers(ids(b"two"), ids(EDGE)).tolist() == [two]
 
 
@@ -47,14 +47,14 @@ def test_a_number_of_a_rolled_back_transaction_is_none(store: Store) -> None:
 def test_a_channel_list_of_a_rolled_back_transaction_is_made_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = store.judge(store.seal(report(records=[Record(SPO2, PERCENT, 7, mantissa=97)])))
+    other = store.validate(store.seal(report(records=[Record(SPO2, PERCENT, 7, mantissa=97)])))
 
     def fail(*_: object) -> None:
         raise psycopg.OperationalError("the line is cut")
 
     with store.open() as conn:
         writer = Writer(conn)
-        writer.store([store.judge(store.seal(report()))], [])
+        writer.store([store.validate(store.seal(report()))], [])
         with monkeypatch.context() as patched:
             patched.setattr("emr_store.ledger.Ledger.write", fail)
             with pytest.raises(psycopg.OperationalError):

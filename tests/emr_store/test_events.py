@@ -21,7 +21,7 @@ def store(database: str) -> Store:
 
 
 def test_events_and_counts_are_the_newest_each(store: Store) -> None:
-    store.say(event(EDGE_CLAIM, "counts", '{"frames:a": 1}'), event(EDGE_CLAIM, "counts", '{"a": 7}', T0_US + SECOND),
+    store.emit(event(EDGE_CLAIM, "counts", '{"frames:a": 1}'), event(EDGE_CLAIM, "counts", '{"a": 7}', T0_US + SECOND),
               event("a", "silent", "30 s", T0_US + 2 * SECOND), event("a", "counts", "its own", T0_US + 3 * SECOND),
               event(EDGE_CLAIM, "started", "", T0_US), report(kind=Kind.METRIC))  # fmt: skip
     with store.open() as conn:
@@ -37,7 +37,7 @@ WORDS = "report_words|kind_observed_at_idx"  # as a partition's is called
 @pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
 def test_no_question_of_words_scans_what_has_none(parts: str, store: Store) -> None:
     now_us = int(datetime.now(UTC).timestamp()) * SECOND
-    store.say(report(), report(at_us=now_us), event(EDGE_CLAIM, "counts", "{}", now_us))
+    store.emit(report(), report(at_us=now_us), event(EDGE_CLAIM, "counts", "{}", now_us))
     with store.open() as conn:
         conn.execute("SET enable_seqscan = off")
         for sql, parameters, index in (

@@ -18,7 +18,7 @@ from emr_store.latest import (
     intervals,
     latest,
 )
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.report import AsSent, Mark, Record, RecordKind, Validity, device_id
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, report
 from tests.storing import Store
@@ -37,14 +37,14 @@ def numeric(code: int, unit: int, value: int, channel: int = 0) -> Record:
 
 def test_of_each_channel_the_newest_value_in_whichever_list_it_came(store: Store) -> None:
     both = [numeric(SPO2, PERCENT, 97), numeric(PULSE, PER_MIN, 70)]
-    store.say(
+    store.emit(
         report(records=both),
         report(records=[numeric(SPO2, PERCENT, 91)], at_us=T0_US + 2 * SECOND),
         report(records=[numeric(PULSE, PER_MIN, 71), numeric(PULSE, PER_MIN, 80, 1)], at_us=T0_US + SECOND),
         report("another", records=both),
         report(records=[Record(mantissa=5, as_sent=AsSent("99L", "x", ""))], at_us=T0_US + 9 * SECOND),  # no code
     )
-    store.say(report(records=both[::-1], at_us=T0_US - SECOND))  # late: it was never the newest
+    store.emit(report(records=both[::-1], at_us=T0_US - SECOND))  # late: it was never the newest
     ours = device_id("demo:nonin:1")
     with store.open() as conn:
         found = {(v.device, v.code, v.channel): v.value for v in latest(conn)}
@@ -59,7 +59,7 @@ def test_how_often_a_channel_speaks_is_known_from_its_minutes(store: Store) -> N
     often = [report(at_us=minute_us + i * 10 * SECOND, records=[numeric(PULSE, PER_MIN, 70), numeric(SPO2, PERCENT,
              97 if i % 6 else 250)]) for i in (*range(18), *range(360, 372))]  # fmt: skip
     seldom = [report("cuff", minute_us + i * 900 * SECOND, [numeric(PULSE, PER_MIN, 70)]) for i in range(4)]
-    store.say(*often, *seldom, report("once"))
+    store.emit(*often, *seldom, report("once"))
 
     async def summarise() -> None:
         async with await open_store_async(store.address) as conn:
@@ -79,9 +79,9 @@ def now_us() -> int:
 
 def test_what_lay_in_the_future_when_it_was_stored_gives_way_to_what_comes_after(store: Store) -> None:
     both = [numeric(SPO2, PERCENT, 97), numeric(PULSE, PER_MIN, 70)]
-    store.say(report(records=both, at_us=now_us() + 3600 * SECOND))  # its edge's clock is an hour ahead
+    store.emit(report(records=both, at_us=now_us() + 3600 * SECOND))  # its edge's clock is an hour ahead
     assert [v.value for v in newest(store)] == [70.0, 97.0]
-    store.say(report(records=[numeric(SPO2, PERCENT, 91)], at_us=now_us()))  # it was put right
+    store.emit(report(records=[numeric(SPO2, PERCENT, 91)], at_us=now_us()))  # it was put right
     assert [v.value for v in newest(store)] == [70.0, 91.0]
 
 
@@ -89,11 +89,11 @@ def test_the_same_list_of_channels_is_not_frozen_by_a_clock_that_was_ahead(store
     changes = Changes()
     with store.open() as conn:
         for value, ahead_us in ((97, 3600 * SECOND), (91, 0), (92, 3600 * SECOND)):
-            store.say(report(records=[numeric(SPO2, PERCENT, value)], at_us=now_us() + ahead_us))
+            store.emit(report(records=[numeric(SPO2, PERCENT, value)], at_us=now_us() + ahead_us))
             assert [v.value for v in latest(conn)] == [float(value)]
             (rows,) = changes.read(conn)
             assert rows.value.tolist() == [[float(value)]]
-        store.say(report(records=[numeric(SPO2, PERCENT, 90)], at_us=T0_US))  # old: it was never the newest
+        store.emit(report(records=[numeric(SPO2, PERCENT, 90)], at_us=T0_US))  # old: it was never the newest
         assert [v.value for v in latest(conn)] == [92.0]
         assert changes.read(conn) == []
         assert conn.execute("SELECT count(*) FROM latest JOIN batch USING (batch, stored_at)").fetchone() == (1,)
@@ -103,7 +103,7 @@ def test_in_one_batch_what_lies_in_the_future_is_no_newer_than_what_comes_after_
     ahead = [
         report(records=[numeric(SPO2, PERCENT, v)], at_us=now_us() + s * SECOND) for v, s in ((97, 3600), (91, 99))
     ]
-    store.say(*ahead)
+    store.emit(*ahead)
     assert [v.value for v in newest(store)] == [91.0]
 
 
@@ -117,14 +117,14 @@ def newest(store: Store) -> list[LatestValue]:
 
 
 def test_of_one_device_alone(store: Store) -> None:
-    store.say(report("one", records=[numeric(SPO2, PERCENT, 97)]), report("two", records=[numeric(SPO2, PERCENT, 98)]))
+    store.emit(report("one", records=[numeric(SPO2, PERCENT, 97)]), report("two", records=[numeric(SPO2, PERCENT, 98)]))
     with store.open() as conn:
         assert [v.value for v in latest(conn, device_id("two"))] == [98.0]
         assert latest(conn, UUID(int=1)) == []
 
 
 def test_what_changed_is_read_in_columns_and_once(store: Store) -> None:
-    store.say(report("one"), report("two", records=[numeric(SPO2, PERCENT, 98)]))
+    store.emit(report("one"), report("two", records=[numeric(SPO2, PERCENT, 98)]))
     changes = Changes()
     with store.open() as conn:
         whole = changes.read(conn)
@@ -134,7 +134,7 @@ def test_what_changed_is_read_in_columns_and_once(store: Store) -> None:
         assert {(devices[d], tuple(sets[rows.channel_set].code)) for rows in whole for d in rows.device.tolist()} == {
             (device_id("one"), (SPO2, PULSE)), (device_id("two"), (SPO2,))
         }  # fmt: skip
-        store.say(report("two", records=[numeric(SPO2, PERCENT, 99)], at_us=T0_US + 1))
+        store.emit(report("two", records=[numeric(SPO2, PERCENT, 99)], at_us=T0_US + 1))
         (rows,) = changes.read(conn)
     assert devices[rows.device.item()] == device_id("two")
     assert rows.value.tolist() == [[99.0]]
@@ -146,7 +146,7 @@ def test_what_changed_is_read_in_columns_and_once(store: Store) -> None:
 
 
 def test_columns_say_all_that_latest_says(store: Store) -> None:
-    store.say(report(records=[
+    store.emit(report(records=[
         numeric(SPO2, PERCENT, 250), Record(PULSE, PER_MIN, validity=Validity.NOT_AVAILABLE),
         Record(PULSE, PER_MIN, 1, RecordKind.BOUND, mantissa=30, marks=Mark.LESS),
         Record(SPO2, PERCENT, 1, kind=RecordKind.CODE, mantissa=3, text="searching"),
@@ -156,12 +156,13 @@ def test_columns_say_all_that_latest_says(store: Store) -> None:
     assert [None if np.isnan(v) else v for v in rows.value[0]] == [250.0, None, 30.0, None, None]
     assert (rows.validity[0] & 15).tolist() == [0, Validity.NOT_AVAILABLE, 0, 0, 0]
     assert (rows.validity[0] >> 4).tolist() == [0, 0, Mark.LESS, 0, 0]
-    assert rows.verdict[0].tolist() == [
-        Verdict.DOUBTFUL_RANGE, Verdict.MISSING, Verdict.ACCEPTED_BOUND, Verdict.ACCEPTED_CODE, Verdict.ACCEPTED_CODE
+    assert rows.validation_result[0].tolist() == [
+        ValidationResult.DOUBTFUL_RANGE, ValidationResult.MISSING, ValidationResult.ACCEPTED_BOUND,
+        ValidationResult.ACCEPTED_CODE, ValidationResult.ACCEPTED_CODE
     ]  # fmt: skip
     assert rows.text == {(0, 3): "searching", (0, 4): "4"}
     plain = read_columns(store, 2)
-    assert (plain.validity.tolist(), plain.verdict.tolist(), plain.text) == ([[0, 0]], [[0, 0]], {})
+    assert (plain.validity.tolist(), plain.validation_result.tolist(), plain.text) == ([[0, 0]], [[0, 0]], {})
 
 
 def read_columns(store: Store, channels: int) -> LatestRows:
@@ -171,7 +172,7 @@ def read_columns(store: Store, channels: int) -> LatestRows:
 
 
 def test_what_was_stamped_before_the_newest_one_seen_is_read_too(store: Store) -> None:
-    store.say(report("one"), report("two"))
+    store.emit(report("one"), report("two"))
     changes = Changes()
     with store.open() as conn:
         stored_us = next(int(rows.stored_at_us.max()) for rows in changes.read(conn))
@@ -187,16 +188,16 @@ def test_what_was_stamped_before_the_newest_one_seen_is_read_too(store: Store) -
 
 
 def test_a_row_that_does_not_fit_its_channel_set_is_not_shown(store: Store) -> None:
-    store.say(report("one"), report("two"))
+    store.emit(report("one"), report("two"))
     with store.open() as conn:
         conn.execute("UPDATE latest SET value = '{1}' WHERE device = (SELECT min(device) FROM device)")
         assert [len(rows.device) for rows in Changes().read(conn)] == [1]
-        conn.execute("UPDATE latest SET verdict = '{1}'")
+        conn.execute("UPDATE latest SET validation_result = '{1}'")
         assert Changes().read(conn) == []
 
 
 def test_everything_is_read_now_and_then(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.say(report("one"), report("two"))
+    store.emit(report("one"), report("two"))
     changes, now_s = Changes(), 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now_s)
     with store.open() as conn:

@@ -48,16 +48,16 @@ def read_log(store: Store, incarnation: bytes | None = None) -> tuple[Checkpoint
 
 
 def test_seals_and_acts_become_leaves(store: Store) -> None:
-    store.say(report())
+    store.emit(report())
     act = put_act(store)
-    store.say(report())
+    store.emit(report())
     assert store.seal_log() == 4
     checkpoint, (begin, first, done, second) = read_log(store)
     assert predecessor_of(read_act(begin)[0]) is None
     assert [len(seal) for seal in (first, second)] == [SEAL_BYTES] * 2
     assert [read_seal(seal)[1].is_signed_by(store.platform.public_der) for seal in (first, second)] == [True, True]
-    said, statement = read_act(done)
-    assert said == act
+    read, statement = read_act(done)
+    assert read == act
     assert statement.is_signed_by(store.platform.public_der)
     assert store.rows("SELECT statement FROM act WHERE act_id = %s", act.act_id) == [(done,)]
     assert store.rows("SELECT count(*) FROM unlogged") == [(0,)]
@@ -69,7 +69,7 @@ def test_seals_and_acts_become_leaves(store: Store) -> None:
 def test_a_log_grows_and_nothing_new_signs_nothing(store: Store) -> None:
     assert store.seal_log() == 1
     assert store.seal_log() == 0
-    store.say(report())
+    store.emit(report())
     assert store.seal_log() == 1
     assert store.seal_log() == 0
     _, leaves = read_log(store)
@@ -85,11 +85,11 @@ def test_before_the_first_checkpoint_there_is_none(store: Store) -> None:
 
 
 def test_what_commits_out_of_order_is_logged_once_and_never_lost(store: Store) -> None:
-    store.say(report())
+    store.emit(report())
     store.seal_log()
     with store.open() as slow:
         with slow.transaction():
-            Writer(slow).store([store.judge(store.seal(report()))], [])
+            Writer(slow).store([store.validate(store.seal(report()))], [])
             first = slow.execute("SELECT id FROM unlogged").fetchone()
             put_act(store)
             ((second,),) = store.rows("SELECT id FROM unlogged")
@@ -123,7 +123,7 @@ def test_a_sealer_that_failed_lets_the_next_one_work(store: Store) -> None:
     def refuse(message: bytes) -> bytes:
         raise OSError("the key store is away")
 
-    store.say(report())
+    store.emit(report())
     sign, store.platform.sign = store.platform.sign, refuse  # type: ignore[method-assign]
     with store.open() as conn, pytest.raises(OSError, match="away"):
         log.seal_unlogged(conn, site="test", key=store.platform, now_us=NOW_US)
@@ -133,7 +133,7 @@ def test_a_sealer_that_failed_lets_the_next_one_work(store: Store) -> None:
 
 
 def test_a_checkpoint_that_a_crash_prevented_is_signed_by_the_next_call(store: Store) -> None:
-    store.say(report())
+    store.emit(report())
     store.seal_log()
     store.rows("DELETE FROM checkpoint RETURNING 1")
     assert store.seal_log() == 0
@@ -166,10 +166,10 @@ def promote(monkeypatch: pytest.MonkeyPatch) -> Promote:
 
 def test_a_new_incarnation_begins_a_log_that_names_the_one_before(store: Store, promote: Promote) -> None:
     promote("first")
-    store.say(report())
+    store.emit(report())
     store.seal_log()
     before, _ = read_log(store)
-    store.say(report())
+    store.emit(report())
     promote("second")
     with store.open() as conn:
         assert log.newest_checkpoint(conn) == b""  # a note of the other log would be an old one
@@ -186,7 +186,7 @@ def test_a_copy_that_comes_back_goes_on_with_its_log(store: Store, promote: Prom
     for name in ("first", "second", "first"):
         promote(name)
         for _ in range(2):
-            store.say(report())
+            store.emit(report())
             store.seal_log()
     sizes = store.rows("SELECT incarnation, size FROM log ORDER BY log")
     assert [(bytes(name).strip(), size) for name, size in sizes] == [(b"second", 3), (b"first", 5)]  # type: ignore[call-overload]
@@ -194,8 +194,8 @@ def test_a_copy_that_comes_back_goes_on_with_its_log(store: Store, promote: Prom
 
 
 def test_a_leaf_that_somebody_deleted_is_named(store: Store) -> None:
-    store.say(report())
-    store.say(report())
+    store.emit(report())
+    store.emit(report())
     store.seal_log()
     store.rows("DELETE FROM seal WHERE seal = 1 RETURNING 1")
     with store.open() as conn, pytest.raises(VitalwireError, match="leaf 1 of the log is gone"):
@@ -203,7 +203,7 @@ def test_a_leaf_that_somebody_deleted_is_named(store: Store) -> None:
 
 
 def test_what_waits_and_is_gone_is_said_with_its_remedy(store: Store) -> None:
-    store.say(report())
+    store.emit(report())
     store.rows("DELETE FROM seal RETURNING 1")
     with pytest.raises(VitalwireError, match=r"row \d+ of `unlogged` names a seal or act that is not in the store"):
         store.seal_log()

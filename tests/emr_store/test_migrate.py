@@ -101,7 +101,7 @@ def test_an_extension_that_comes_later_changes_nothing(database: str, monkeypatc
     assert migrate(database) == [NUMBERS[-1] + 1]
     with open_store(database) as conn:
         assert conn.execute("SELECT relkind FROM pg_class WHERE relname = 'later'").fetchone() == ("p",)
-    assert Store(database).say(report()).reports == 1  # partitions beside partitions
+    assert Store(database).emit(report()).reports == 1  # partitions beside partitions
 
 
 @pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])
@@ -109,7 +109,7 @@ def test_every_kind_of_report_has_its_table(parts: str, database: str) -> None:
     samples = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(256, 1, 1, 0, 0, b"ab"))
     alarm = Record(150456, kind=RecordKind.ALARM, alarm=Alarm("low"))
     store = Store(database)
-    store.say(report(), report(kind=Kind.WAVEFORM, records=[samples]), report(kind=Kind.ALERT, records=[alarm]))
+    store.emit(report(), report(kind=Kind.WAVEFORM, records=[samples]), report(kind=Kind.ALARM, records=[alarm]))
     assert store.rows("SELECT (SELECT count(*) FROM waveform), (SELECT count(*) FROM device_alarm)") == [(1, 1)]
 
 
@@ -117,7 +117,7 @@ def test_every_kind_of_report_has_its_table(parts: str, database: str) -> None:
 def test_reports_are_a_hypertable_with_timescaledb(database: str) -> None:
     store = Store(database)
     day_us = 86_400_000_000
-    store.say(*(report(at_us=T0_US - 30 * day_us * i) for i in range(3)))
+    store.emit(*(report(at_us=T0_US - 30 * day_us * i) for i in range(3)))
     with store.open() as conn:
         assert has_timescaledb(conn)
         intervals = conn.execute(
@@ -128,10 +128,10 @@ def test_reports_are_a_hypertable_with_timescaledb(database: str) -> None:
             "SELECT time_bucket('1 day', observed_at), count(*) FROM report GROUP BY 1 ORDER BY 1 DESC"
         ).fetchall()
         midnight_us = T0_US // day_us * day_us
-        wanted = [datetime.fromtimestamp((midnight_us - 30 * day_us * i) / 1e6, UTC) for i in range(3)]
-        assert buckets == [(moment, 1) for moment in wanted]
+        expected = [datetime.fromtimestamp((midnight_us - 30 * day_us * i) / 1e6, UTC) for i in range(3)]
+        assert buckets == [(moment, 1) for moment in expected]
         assert conn.execute("SELECT count(*) FROM show_chunks('report')").fetchone() == (3,)
-        conn.execute("SELECT drop_chunks('report', %s::timestamptz)", [wanted[1]])
+        conn.execute("SELECT drop_chunks('report', %s::timestamptz)", [expected[1]])
         assert conn.execute("SELECT count(*) FROM report").fetchone() == (2,)
         # Partitions of ours would stand in the way of the chunks.
         assert conn.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^report_[0-9]{4}'").fetchone() == (0,)

@@ -10,7 +10,7 @@ import pytest
 from emr_store import minutes
 from emr_store.connect import open_store_async
 from emr_store.transaction import Writer
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.report import Record, Report, Validity
 from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, report
 from tests.storing import Store
@@ -42,7 +42,7 @@ def kept(store: Store, columns: str = "count, min, max, mean, last") -> list[tup
 
 
 def test_a_minute_is_computed_once(store: Store) -> None:
-    store.say(spo2(97, 1), spo2(93, 59.999), spo2(95, 30), spo2(50, 60))
+    store.emit(spo2(97, 1), spo2(93, 59.999), spo2(95, 30), spo2(50, 60))
     assert summarise(store) == 2
     assert kept(store) == [([3], [93.0], [97.0], [95.0], [93.0]), ([1], [50.0], [50.0], [50.0], [50.0])]
     store.rows("UPDATE report_minute SET count = '{99}' RETURNING 1")
@@ -52,59 +52,60 @@ def test_a_minute_is_computed_once(store: Store) -> None:
 
 def test_a_minute_that_still_runs_waits(store: Store) -> None:
     now_us = int(datetime.now(UTC).timestamp() * 1e6)
-    store.say(report(at_us=now_us), report(at_us=now_us - 3 * MINUTE_US))
+    store.emit(report(at_us=now_us), report(at_us=now_us - 3 * MINUTE_US))
     assert summarise(store) == 1
     assert store.rows("SELECT count(*) FROM minute_touched") == [(1,)]
 
 
 def test_late_data_computes_its_minute_again(store: Store) -> None:
-    store.say(spo2(97, 10))
+    store.emit(spo2(97, 10))
     summarise(store)
-    store.say(spo2(91, 5))
+    store.emit(spo2(91, 5))
     assert summarise(store) == 1
     assert kept(store) == [([2], [91.0], [97.0], [94.0], [97.0])]  # last by its moment, not by its arrival
 
 
 def test_what_is_not_accepted_is_in_no_figure(store: Store) -> None:
-    store.say(
+    store.emit(
         spo2(97, 1), spo2(250, 2), spo2(40, 3, validity=Validity.QUESTIONABLE), spo2(95, 4),
         spo2(0, 5, validity=Validity.NOT_AVAILABLE), spo2(250, 6),
     )  # fmt: skip
-    assert store.rows("SELECT verdict FROM report ORDER BY observed_at") == [
-        (None,), ([Verdict.DOUBTFUL_RANGE],), ([Verdict.DOUBTFUL_VALIDITY],), (None,), ([Verdict.MISSING],),
-        ([Verdict.DOUBTFUL_RANGE],),
+    assert store.rows("SELECT validation_result FROM report ORDER BY observed_at") == [
+        (None,), ([ValidationResult.DOUBTFUL_RANGE],), ([ValidationResult.DOUBTFUL_VALIDITY],), (None,),
+        ([ValidationResult.MISSING],),
+        ([ValidationResult.DOUBTFUL_RANGE],),
     ]  # fmt: skip
     summarise(store)
     assert kept(store) == [([2], [95.0], [97.0], [96.0], [95.0])]
 
 
 def test_a_minute_without_any_good_value_says_so(store: Store) -> None:
-    store.say(spo2(250, 1))
+    store.emit(spo2(250, 1))
     summarise(store)
     assert kept(store) == [([0], [None], [None], [None], [None])]
 
 
 def test_of_two_reports_of_one_moment_the_later_stored_is_last(store: Store) -> None:
-    store.say(spo2(97, 1), spo2(96, 1))
-    store.say(spo2(95, 1))
+    store.emit(spo2(97, 1), spo2(96, 1))
+    store.emit(spo2(95, 1))
     summarise(store)
     assert kept(store, "last") == [([95.0],)]
 
 
-@pytest.mark.parametrize("lot", [1, 2, 3])
-def test_more_than_a_lot_takes_several(store: Store, lot: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("chunk", [1, 2, 3])
+def test_more_than_a_chunk_takes_several(store: Store, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minutes, "NOTES", 2)
-    monkeypatch.setattr(minutes, "LOT", lot)
-    store.say(*(spo2(90 + i, 60 * i) for i in range(5)))
+    monkeypatch.setattr(minutes, "CHUNK", chunk)
+    store.emit(*(spo2(90 + i, 60 * i) for i in range(5)))
     assert [summarise(store) for _ in range(4)] == [2, 2, 1, 0]
     assert [last for (last,) in kept(store, "last")] == [[90.0 + i] for i in range(5)]
 
 
 def test_a_plain_computation_says_the_same(store: Store) -> None:
-    """Devices, widths, verdicts and moments mixed, in two lots of which the second is late."""
+    """Devices, widths, validation results and moments mixed, in two chunks of which the second is late."""
     random = np.random.default_rng(11)
     expected: dict[tuple[str, int, int], list[tuple[int, list[float | None]]]] = defaultdict(list)
-    lots: list[list[Report]] = [[], []]
+    chunks: list[list[Report]] = [[], []]
     moments = random.permutation(240_000)[:400] * 1000  # four minutes; no two alike, so that one is the last
     for i, offset_us in enumerate(moments.tolist()):
         claim, width, at_us = f"d{int(random.integers(3))}", int(random.integers(1, 5)), M0_US + offset_us
@@ -118,10 +119,10 @@ def test_a_plain_computation_says_the_same(store: Store) -> None:
                 tenths = 9999
             records.append(Record(code, unit, channel=channel, mantissa=tenths, exponent=-1, validity=validity))
             good.append(tenths / 10 if odd > 2 else None)
-        lots[i % 2].append(report(claim, at_us, records))
+        chunks[i % 2].append(report(claim, at_us, records))
         expected[claim, at_us // MINUTE_US, width].append((at_us, good))
-    for lot in lots:
-        store.say(*lot)
+    for chunk in chunks:
+        store.emit(*chunk)
         summarise(store)
     ids = {report(f"d{i}").device: f"d{i}" for i in range(3)}
     found = store.rows(
@@ -149,8 +150,8 @@ def test_a_report_of_ten_thousand_values_is_summarised_in_seconds(store: Store) 
         records[5] = Record(SPO2, PERCENT, channel=5, mantissa=250 if second == 2 else 90)
         return report(at_us=M0_US + second * 1_000_000, records=records)
 
-    store.say(wide(90, 1))
-    store.say(wide(92, 2))
+    store.emit(wide(90, 1))
+    store.emit(wide(92, 2))
     began_s = time.monotonic()
     assert summarise(store) == 1
     assert time.monotonic() - began_s < WIDE_LIMIT_S
@@ -162,8 +163,8 @@ def test_a_report_of_ten_thousand_values_is_summarised_in_seconds(store: Store) 
 
 
 def test_a_minute_touched_by_a_writer_at_work_is_not_lost(store: Store) -> None:
-    store.say(spo2(97, 1))
-    second = store.judge(store.seal(spo2(91, 2)))
+    store.emit(spo2(97, 1))
+    second = store.validate(store.seal(spo2(91, 2)))
 
     async def run() -> None:
         async with await open_store_async(store.address) as other:
@@ -178,13 +179,13 @@ def test_a_minute_touched_by_a_writer_at_work_is_not_lost(store: Store) -> None:
 
 
 def test_of_two_summarisers_one_works(store: Store) -> None:
-    store.say(*(spo2(90 + i, 60 * i) for i in range(4)))
+    store.emit(*(spo2(90 + i, 60 * i) for i in range(4)))
 
     async def run() -> list[int]:
         async with await open_store_async(store.address) as one, await open_store_async(store.address) as two:
             async with one.transaction():
                 found = [await minutes.summarise(one), await minutes.summarise(two)]
-            store.say(spo2(99, 0))
+            store.emit(spo2(99, 0))
             return [*found, await minutes.summarise(two)]
 
     assert asyncio.run(run()) == [4, 0, 1]

@@ -35,11 +35,11 @@ def spo2(percent: int) -> Record:
 
 
 def test_what_was_stored_before_a_move_stays_at_its_bed_and_late_data_finds_it(store: Store) -> None:
-    store.say(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
+    store.emit(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
     with store.open() as conn:
         places.assign(conn, CLAIM, "ICU-01", name="监护仪7", since=T0)
         places.move(conn, CLAIM, "ICU-02", since=T0 + timedelta(hours=2))
-    store.say(
+    store.emit(
         report(CLAIM, T0_US + 3 * HOUR_US, [spo2(93)]),
         report(CLAIM, T0_US + 1 * HOUR_US, [spo2(95)]),  # sent after the move, measured before it
         report(CLAIM, T0_US - 1 * HOUR_US, [spo2(99)]),
@@ -59,9 +59,9 @@ def test_what_was_stored_before_a_move_stays_at_its_bed_and_late_data_finds_it(s
 def test_alarms_and_settings_have_the_bed_of_their_moment(store: Store) -> None:
     alarm = Record(SPO2, kind=RecordKind.ALARM, alarm=Alarm("low"))
     setting = Record(SPO2, PERCENT, mantissa=90)
-    store.say(
+    store.emit(
         event(CLAIM, "connected", ""),
-        report(CLAIM, T0_US, [alarm], Kind.ALERT), report(CLAIM, T0_US + 3 * HOUR_US, [alarm], Kind.ALERT),
+        report(CLAIM, T0_US, [alarm], Kind.ALARM), report(CLAIM, T0_US + 3 * HOUR_US, [alarm], Kind.ALARM),
         report(CLAIM, T0_US, [setting], Kind.SETTING), report(CLAIM, T0_US + 3 * HOUR_US, [setting], Kind.SETTING),
     )  # fmt: skip
     with store.open() as conn:
@@ -73,17 +73,17 @@ def test_alarms_and_settings_have_the_bed_of_their_moment(store: Store) -> None:
 
 
 def test_a_device_that_nobody_registered_has_no_bed_and_no_edge_of_its_own(store: Store) -> None:
-    store.say(report(CLAIM, T0_US, [spo2(97)]))
-    Store(store.address, OTHER).say(report(CLAIM, T0_US, [spo2(96)]))
+    store.emit(report(CLAIM, T0_US, [spo2(97)]))
+    Store(store.address, OTHER).emit(report(CLAIM, T0_US, [spo2(96)]))
     assert [row[1:3] for row in store.rows(FOREIGN)] == [(False, None)] * 2
 
 
 def test_another_edge_that_claims_an_assigned_monitor_never_writes_onto_it(store: Store) -> None:
-    store.say(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
+    store.emit(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
     with store.open() as conn:
         places.assign(conn, CLAIM, "ICU-01", since=T0)
     thief = Store(store.address, OTHER)
-    thief.say(event(CLAIM, "connected", ""), report(CLAIM, T0_US + 1_000_000, [spo2(50)]))
+    thief.emit(event(CLAIM, "connected", ""), report(CLAIM, T0_US + 1_000_000, [spo2(50)]))
     # Stored and shown where the monitor stands, and marked.
     assert store.rows(FOREIGN) == [
         (UUID(bytes=OTHER), True, "ICU-01", 50), (UUID(bytes=EDGE), False, "ICU-01", 97)
@@ -98,12 +98,12 @@ def test_another_edge_that_claims_an_assigned_monitor_never_writes_onto_it(store
 
 
 def test_people_agree_and_what_came_meanwhile_is_believed_from_then_on(store: Store) -> None:
-    store.say(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
+    store.emit(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
     with store.open() as conn:
         places.assign(conn, CLAIM, "ICU-01", since=T0)
     moved = Store(store.address, OTHER)
-    moved.say(event(CLAIM, "connected", ""))
-    moved.say(report(CLAIM, T0_US + HOUR_US, [spo2(95)]), report(CLAIM, T0_US + 3 * HOUR_US, [spo2(94)]))
+    moved.emit(event(CLAIM, "connected", ""))
+    moved.emit(report(CLAIM, T0_US + HOUR_US, [spo2(95)]), report(CLAIM, T0_US + 3 * HOUR_US, [spo2(94)]))
     with store.open() as conn:
         places.agree(conn, CLAIM, UUID(bytes=OTHER), since=T0 + timedelta(hours=2))
     assert [(row[3], row[1]) for row in store.rows(FOREIGN)] == [(94, False), (95, True), (97, False)]
@@ -116,7 +116,7 @@ def test_one_transaction_may_hold_what_two_edges_say_of_one_device(store: Store)
     other = Store(store.address, OTHER)
     other.platform = store.platform
     first, second = store.seal(report(CLAIM, T0_US, [spo2(97)])), other.seal(report(CLAIM, T0_US, [spo2(50)]))
-    assert store.write([store.judge(first), other.judge(second)]).batches == 2
+    assert store.write([store.validate(first), other.validate(second)]).batches == 2
     assert [row[0] for row in store.rows(FOREIGN)] == [UUID(bytes=OTHER), UUID(bytes=EDGE)]
 
 
@@ -142,8 +142,8 @@ def guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def test_the_writer_and_the_sealer_need_no_more_than_the_writers_rights(guarded: Store) -> None:
     guarded.address = with_role(guarded.address, roles.WRITER)
-    guarded.say(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
-    guarded.say(report(CLAIM, T0_US - 400 * 24 * HOUR_US, [spo2(98)]))  # a month that nobody foresaw
+    guarded.emit(event(CLAIM, "connected", ""), report(CLAIM, T0_US, [spo2(97)]))
+    guarded.emit(report(CLAIM, T0_US - 400 * 24 * HOUR_US, [spo2(98)]))  # a month that nobody foresaw
     assert guarded.rows("SELECT current_user::text") == [(roles.WRITER,)]
     for table in ("report", "seal", "batch_body"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -152,14 +152,14 @@ def test_the_writer_and_the_sealer_need_no_more_than_the_writers_rights(guarded:
         places.assign(conn, CLAIM, "ICU-01", since=T0)
     assert guarded.seal_log() == 5  # the log's begin, two seals, and the acts of the edge and of the bed
     for size in range(3):  # a checkpoint of the same minute takes the place of the one before
-        guarded.say(report(CLAIM, T0_US + size * 1_000_000 + 1, [spo2(97)]))
+        guarded.emit(report(CLAIM, T0_US + size * 1_000_000 + 1, [spo2(97)]))
         assert guarded.seal_log() == 1
     assert guarded.rows("SELECT size FROM checkpoint") == [(8,)]
     assert guarded.rows("SELECT count(*) FROM act WHERE statement IS NULL") == [(0,)]
 
 
 def test_retention_needs_no_more_than_its_own_rights(guarded: Store) -> None:
-    guarded.say(report(CLAIM, T0_US - 400 * 24 * HOUR_US, [spo2(98)]), report(CLAIM, T0_US, [spo2(97)]))
+    guarded.emit(report(CLAIM, T0_US - 400 * 24 * HOUR_US, [spo2(98)]), report(CLAIM, T0_US, [spo2(97)]))
     guarded.rows(
         "UPDATE day_stored SET last_stored_at = now() - interval '9 days' WHERE day < '2026-01-01' RETURNING 1"
     )
@@ -177,14 +177,14 @@ def test_another_edge_changes_no_name_no_alarm_and_no_detail_of_the_monitor(stor
         return Record(SPO2, kind=RecordKind.TEXT, channel=7, text=json.dumps({"label": text}))
 
     def alarm(state: AlarmState, at_us: int) -> Report:
-        return report(CLAIM, at_us, [Record(SPO2, kind=RecordKind.ALARM, alarm=Alarm("low", state=state))], Kind.ALERT)
+        return report(CLAIM, at_us, [Record(SPO2, kind=RecordKind.ALARM, alarm=Alarm("low", state=state))], Kind.ALARM)
 
     now_us = int(datetime.now(UTC).timestamp()) * 1_000_000
-    store.say(report(CLAIM, T0_US, [spo2(97)]), alarm(AlarmState.ACTIVE, now_us - 60_000_000),
+    store.emit(report(CLAIM, T0_US, [spo2(97)]), alarm(AlarmState.ACTIVE, now_us - 60_000_000),
               report(CLAIM, T0_US, [words("left hand")], Kind.DESCRIPTION))  # fmt: skip
     with store.open() as conn:
         places.assign(conn, str(device_id(CLAIM)), "ICU-01", since=T0)
-    Store(store.address, OTHER).say(
+    Store(store.address, OTHER).emit(
         report(CLAIM, T0_US, [spo2(50)]), alarm(AlarmState.INACTIVE, now_us),
         report(CLAIM, T0_US, [words("right hand")], Kind.DESCRIPTION))  # fmt: skip
     with store.open() as conn:

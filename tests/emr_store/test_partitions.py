@@ -42,9 +42,9 @@ def partitions(store: Store) -> Iterator[tuple[psycopg.Connection, Callable[...,
 
 def test_months_are_made_as_their_moments_come(store: Store) -> None:
     assert made(store) == []
-    store.say(report(at_us=us(2026, 11, 30, 23, minute=59, second=59)), report(at_us=us(2026, 12)))
+    store.emit(report(at_us=us(2026, 11, 30, 23, minute=59, second=59)), report(at_us=us(2026, 12)))
     assert made(store) == ["report_2026_11", "report_2026_12"]
-    store.say(report(at_us=us(2026, 12, 31, 23)), report(at_us=us(2027, 1)))
+    store.emit(report(at_us=us(2026, 12, 31, 23)), report(at_us=us(2027, 1)))
     assert made(store) == ["report_2026_11", "report_2026_12", "report_2027_01"]
     assert store.rows("SELECT tableoid::regclass::text, count(*) FROM report GROUP BY 1 ORDER BY 1") == [
         ("report_2026_11", 1), ("report_2026_12", 2), ("report_2027_01", 1)
@@ -59,20 +59,20 @@ def test_months_are_made_as_their_moments_come(store: Store) -> None:
 def test_a_clock_that_is_wrong_by_years_has_its_month(store: Store, moment: int, name: str) -> None:
     records = (Record(SPO2, PERCENT, mantissa=97),)
     received = moment  # the edge's clock is as wrong
-    store.say(Report(Kind.METRIC, "clock", moment, received, ClockQuality.DEVICE, records, device_at_us=moment,
+    store.emit(Report(Kind.METRIC, "clock", moment, received, ClockQuality.DEVICE, records, device_at_us=moment,
                      own_time=True))  # fmt: skip
     assert store.rows("SELECT tableoid::regclass::text FROM report") == [(name,)]
 
 
 def test_far_ahead_of_its_reception_a_moment_makes_no_month_of_its_own(store: Store) -> None:
     ahead = us(2099, 12, 31)
-    store.say(Report(Kind.METRIC, "clock", ahead, T0_US, ClockQuality.DEVICE, (Record(SPO2, PERCENT, mantissa=97),),
+    store.emit(Report(Kind.METRIC, "clock", ahead, T0_US, ClockQuality.DEVICE, (Record(SPO2, PERCENT, mantissa=97),),
                      device_at_us=ahead, own_time=True))  # fmt: skip
     assert store.rows("SELECT tableoid::regclass::text FROM report") == [("report_2026_09",)]
 
 
 def test_long_before_its_reception_a_moment_makes_no_month_of_its_own(store: Store) -> None:
-    store.say(Report(Kind.METRIC, "clock", 0, T0_US, ClockQuality.DEVICE, (Record(SPO2, PERCENT, mantissa=97),),
+    store.emit(Report(Kind.METRIC, "clock", 0, T0_US, ClockQuality.DEVICE, (Record(SPO2, PERCENT, mantissa=97),),
                      device_at_us=0, own_time=True))  # fmt: skip
     assert made(store) == ["report_2026_09"]
 
@@ -162,14 +162,14 @@ def test_what_was_made_ahead_is_used(store: Store) -> None:
     assert store.rows(indexes, "report_2026_09") == store.rows(indexes, "report")
     assert store.rows("SELECT attstorage FROM pg_attribute WHERE attrelid = 'batch_body_1_1'::regclass"
                       " AND attname = 'sealed'") == [("e",)]  # fmt: skip
-    store.say(report())
+    store.emit(report())
     assert store.rows("SELECT tableoid::regclass::text FROM report") == [("report_2026_09",)]
 
 
 def test_a_number_beyond_what_was_made_ahead_makes_its_partition(store: Store) -> None:
     store.rows("SELECT setval('batch_number', (7::bigint << 24) - 1)")
-    store.say(report())
-    store.say(report())
+    store.emit(report())
+    store.emit(report())
     assert store.rows("SELECT tableoid::regclass::text, batch FROM batch_body ORDER BY batch") == [
         ("batch_body_1_7", 7 << 24), ("batch_body_1_7", (7 << 24) + 1)
     ]  # fmt: skip

@@ -90,7 +90,8 @@ def test_a_correction_keeps_what_was_believed_before(conn: psycopg.Connection) -
     ).fetchall()
     assert believed == [("ICU-01",)]
     # Every row names an act that is kept and waits for its place in the log.
-    assert conn.execute("SELECT count(*) FROM device_bed LEFT JOIN unlogged ON act = act_id WHERE act IS NULL").fetchone() == (0,)  # fmt: skip # noqa: E501
+    assert conn.execute("SELECT count(*) FROM device_bed LEFT JOIN unlogged ON act = act_id WHERE act IS"
+    " NULL").fetchone() == (0,)  # fmt: skip
 
 
 def test_the_database_itself_refuses_a_device_on_two_beds(conn: psycopg.Connection) -> None:
@@ -190,9 +191,9 @@ def test_of_two_people_who_assign_one_device_at_once_one_does(conn: psycopg.Conn
                 return str(error)
 
     with ThreadPoolExecutor(4) as pool:
-        said = list(pool.map(assign, [f"ICU-{n}" for n in range(4)]))
-    (bed,) = [text for text in said if text.startswith("ICU-")]
-    assert all(text.startswith(("ICU-", f"it is on {bed}", "somebody else registered it")) for text in said)
+        outcomes = list(pool.map(assign, [f"ICU-{n}" for n in range(4)]))
+    (bed,) = [text for text in outcomes if text.startswith("ICU-")]
+    assert all(text.startswith(("ICU-", f"it is on {bed}", "somebody else registered it")) for text in outcomes)
     assert kinds(conn) == ["device.assign"]
 
 
@@ -232,7 +233,7 @@ def test_what_is_configured_is_an_act_only_when_it_changes(conn: psycopg.Connect
 
 
 def test_this_user_is_named_by_the_operating_system() -> None:
-    said = acts.this_user("because")
-    assert said.by.startswith("os:")
-    assert "@" in said.by
-    assert said.why == "because"
+    outcomes = acts.this_user("because")
+    assert outcomes.by.startswith("os:")
+    assert "@" in outcomes.by
+    assert outcomes.why == "because"

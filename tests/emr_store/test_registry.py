@@ -9,7 +9,7 @@ from emr_store.acts import Author
 from schemas.block import ReportFlag
 from schemas.errors import VitalwireError
 from schemas.report import device_id
-from stream_processors.validate import Admission, EdgeKey, admit
+from stream_processors.validation import Admission, EdgeKey, admit
 from tests.making import Key, report, sealed
 from tests.storing import EDGE, Store, event
 
@@ -188,14 +188,14 @@ def test_each_change_of_the_registry_is_an_act_and_nothing_else_is(store: Store)
         registry.add_edge(conn, FIRST, "box 2", store.edge_key.public_der, author=author)
         registry.revoke_edge(conn, FIRST, author=author)
         registry.revoke_edge(conn, FIRST, author=author)  # none left
-        said = acts.acts(conn)
+        recorded = acts.acts(conn)
     registered = {"edge": str(FIRST), "key_id": key, "valid_until": None}
-    assert [(a.kind, a.details) for a in said] == [
+    assert [(a.kind, a.details) for a in recorded] == [
         ("edge.register", registered | {"label": "box"}), ("edge.register", registered | {"label": "box 2"}),
         ("key.revoke", {"edge": str(FIRST), "keys": [key]}),
     ]  # fmt: skip
-    assert [(a.by, a.why) for a in said[1:]] == [("os:chief@house", "stolen")] * 2
-    assert said[0].by.startswith("os:")
+    assert [(a.by, a.why) for a in recorded[1:]] == [("os:chief@house", "stolen")] * 2
+    assert recorded[0].by.startswith("os:")
 
 
 def test_the_platforms_key_is_noted_once(store: Store) -> None:
@@ -208,7 +208,7 @@ def test_the_platforms_key_is_noted_once(store: Store) -> None:
 
 def claimed(store: Store, *claims: str) -> list[str]:
     """Devices that told their claims; their ids."""
-    store.say(*(event(claim, "connected", "") for claim in claims))
+    store.emit(*(event(claim, "connected", "") for claim in claims))
     return [str(device_id(claim)) for claim in claims]
 
 
@@ -254,7 +254,7 @@ def test_what_fits_several_assigns_none(store: Store) -> None:
 
 def test_who_is_not_registered_comes_first(store: Store) -> None:
     claimed(store, "c", "b", "a")
-    store.say(report("silent"))  # no event has told its claim yet
+    store.emit(report("silent"))  # no event has told its claim yet
     with store.open() as conn:
         places.assign(conn, "b", "ICU-01")
         assert [d.claim for d in registry.devices(conn)] == ["a", "c", None, "b"]

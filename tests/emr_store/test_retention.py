@@ -60,10 +60,10 @@ def count(store: Store, table: str) -> Any:
 
 @on_both_parts
 def test_rows_go_when_nothing_was_stored_beside_them_for_so_long(parts: str, store: Store) -> None:
-    store.say(spo2(97, SUMMER_US), report(at_us=SUMMER_US, kind=Kind.WAVEFORM, records=[PLETH]))
-    store.say(spo2(96, AUTUMN_US))
+    store.emit(spo2(97, SUMMER_US), report(at_us=SUMMER_US, kind=Kind.WAVEFORM, records=[PLETH]))
+    store.emit(spo2(96, AUTUMN_US))
     age(store, 31)
-    store.say(spo2(95, AUTUMN_US + DAY_US))  # of a month whose other rows are old
+    store.emit(spo2(95, AUTUMN_US + DAY_US))  # of a month whose other rows are old
     assert drop(store) == drop(store, reports=60) == []
     assert drop(store, reports=30) == ["waveform", "report"]
     assert drop(store, reports=30) == []
@@ -72,7 +72,7 @@ def test_rows_go_when_nothing_was_stored_beside_them_for_so_long(parts: str, sto
     (row,) = store.rows("SELECT since <= to_timestamp(%s), until > to_timestamp(%s), last_batch FROM dropped"
                         " WHERE what = 'report'", SUMMER_US // 10**6, SUMMER_US // 10**6)  # fmt: skip
     assert row == (True, True, 3)
-    store.say(spo2(94, SUMMER_US + 1))  # and what comes for that month now has its place
+    store.emit(spo2(94, SUMMER_US + 1))  # and what comes for that month now has its place
     assert count(store, "report") == 3
 
 
@@ -80,27 +80,27 @@ def test_rows_go_when_nothing_was_stored_beside_them_for_so_long(parts: str, sto
 def test_alarms_and_settings_go_with_the_reports_of_their_time(parts: str, store: Store) -> None:
     alarm = Record(SPO2, kind=RecordKind.ALARM, alarm=Alarm("low"))
     for at_us in (SUMMER_US, AUTUMN_US):
-        store.say(report(at_us=at_us, kind=Kind.ALERT, records=[alarm]), report(at_us=at_us, kind=Kind.SETTING),
+        store.emit(report(at_us=at_us, kind=Kind.ALARM, records=[alarm]), report(at_us=at_us, kind=Kind.SETTING),
                   report(at_us=at_us, kind=Kind.WAVEFORM, records=[PLETH]))  # fmt: skip
     age(store, 31)
-    store.say(report(at_us=AUTUMN_US, kind=Kind.ALERT, records=[alarm]))
+    store.emit(report(at_us=AUTUMN_US, kind=Kind.ALARM, records=[alarm]))
     assert drop(store, reports=30) == ["waveform", "device_alarm", "device_setting", "report"]
     assert [count(store, table) for table in ("device_alarm", "device_setting", "waveform")] == [2, 2, 1]
-    store.say(report(at_us=SUMMER_US + 1, kind=Kind.ALERT, records=[alarm]))
+    store.emit(report(at_us=SUMMER_US + 1, kind=Kind.ALARM, records=[alarm]))
     assert count(store, "device_alarm") == 3
 
 
 def test_old_data_that_came_today_stays(store: Store) -> None:
-    store.say(spo2(97, SUMMER_US))
+    store.emit(spo2(97, SUMMER_US))
     age(store, 400)
-    store.say(spo2(96, SUMMER_US))
+    store.emit(spo2(96, SUMMER_US))
     assert drop(store, reports=30) == []
     assert count(store, "report") == 2
 
 
 def test_a_row_that_was_kept_under_the_time_of_its_receipt_is_dropped_with_that(store: Store) -> None:
     ahead = report(at_us=SUMMER_US)
-    store.say(Report(ahead.kind, ahead.claim, AUTUMN_US + 800 * DAY_US, SUMMER_US, ahead.clock_quality, ahead.records,
+    store.emit(Report(ahead.kind, ahead.claim, AUTUMN_US + 800 * DAY_US, SUMMER_US, ahead.clock_quality, ahead.records,
                      device_at_us=SUMMER_US))  # fmt: skip
     age(store, 31)
     assert drop(store, reports=30) == ["report"]
@@ -110,12 +110,12 @@ def test_a_row_that_was_kept_under_the_time_of_its_receipt_is_dropped_with_that(
 @on_both_parts
 def test_a_minute_of_dropped_rows_is_never_computed_from_less(parts: str, store: Store) -> None:
     minute_us = SUMMER_US // MINUTE_US * MINUTE_US
-    store.say(spo2(97, minute_us), spo2(91, minute_us + 1))
+    store.emit(spo2(97, minute_us), spo2(91, minute_us + 1))
     summarise(store)
     age(store, 31)
     drop(store, reports=30)
     for late in (80, 81):
-        store.say(spo2(late, minute_us + late), spo2(late, minute_us + MINUTE_US + late))
+        store.emit(spo2(late, minute_us + late), spo2(late, minute_us + MINUTE_US + late))
         summarise(store)
     # The other minute had no rows when they were dropped: it is whole.
     assert store.rows("SELECT count, min, max FROM report_minute ORDER BY minute") == [
@@ -137,12 +137,12 @@ def begin_part(store: Store, part: int) -> None:
 @on_both_parts
 def test_bodies_are_dropped_whole_when_no_row_over_them_is_left(parts: str, store: Store) -> None:
     first, second = store.seal(spo2(97, SUMMER_US)), store.seal(spo2(96, SUMMER_US))
-    store.write([store.judge(first), store.judge(second)])
+    store.write([store.validate(first), store.validate(second)])
     age(store, 400)
     assert drop(store, batches=365, reports=30) == ["report"]  # numbers that it speaks for may still be given
     begin_part(store, 1)
     third = store.seal(spo2(94, AUTUMN_US))
-    store.write([store.judge(third, first)])  # one of them came before
+    store.write([store.validate(third, first)])  # one of them came before
     age(store, 400)
     assert drop(store, batches=365) == ["batch"]
     assert drop(store, batches=365) == []
@@ -151,26 +151,26 @@ def test_bodies_are_dropped_whole_when_no_row_over_them_is_left(parts: str, stor
         (1, 0, PART, False)
     ]
     assert count(store, "batch") == 3  # their heads stay
-    assert store.write([store.judge(first)]).duplicates == 1  # nothing is stored twice, ever
+    assert store.write([store.validate(first)]).duplicates == 1  # nothing is stored twice, ever
 
 
 @on_both_parts
 def test_bodies_stay_while_a_row_over_them_does(parts: str, store: Store) -> None:
-    store.say(spo2(97, SUMMER_US))
+    store.emit(spo2(97, SUMMER_US))
     age(store, 400)
-    store.say(spo2(96, AUTUMN_US))
+    store.emit(spo2(96, AUTUMN_US))
     begin_part(store, 1)
     age(store, 400)
-    store.say(spo2(95, AUTUMN_US))
+    store.emit(spo2(95, AUTUMN_US))
     assert drop(store, batches=365) == []  # the rows of both are there
     assert drop(store, batches=365, reports=30) == ["report"]  # one of the second batch stays
     assert count(store, "batch_body") == 3
 
 
 def test_bodies_stay_until_the_youngest_of_them_is_old(store: Store) -> None:
-    store.say(spo2(97, SUMMER_US))
+    store.emit(spo2(97, SUMMER_US))
     age(store, 400)
-    store.say(spo2(96, SUMMER_US))
+    store.emit(spo2(96, SUMMER_US))
     begin_part(store, 1)
     age(store, 31)
     assert drop(store, batches=365, reports=30) == ["report"]
@@ -181,7 +181,7 @@ def test_bodies_stay_until_the_youngest_of_them_is_old(store: Store) -> None:
 
 @on_both_parts
 def test_what_a_legal_hold_names_stays(parts: str, store: Store) -> None:
-    store.say(spo2(97, SUMMER_US))
+    store.emit(spo2(97, SUMMER_US))
     begin_part(store, 1)
     age(store, 400)
     with store.open() as conn:
@@ -204,7 +204,7 @@ def test_a_table_that_time_may_not_take_is_refused(store: Store) -> None:
 
 def test_who_reads_for_long_is_not_waited_for_and_blocks_nobody(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "_LOCK_TIMEOUT", "100ms")
-    store.say(spo2(97, SUMMER_US))
+    store.emit(spo2(97, SUMMER_US))
     age(store, 31)
     with store.open() as reader, reader.transaction():
         reader.execute("SELECT count(*) FROM report")
@@ -215,9 +215,9 @@ def test_who_reads_for_long_is_not_waited_for_and_blocks_nobody(store: Store, mo
 
 
 def test_a_writer_at_work_keeps_what_it_writes_into(store: Store) -> None:
-    store.say(spo2(97, SUMMER_US))
+    store.emit(spo2(97, SUMMER_US))
     age(store, 31)
-    second = store.judge(store.seal(spo2(96, SUMMER_US)))
+    second = store.validate(store.seal(spo2(96, SUMMER_US)))
 
     async def run() -> list[retention.Dropped]:
         async with await open_store_async(store.address) as dropping:
@@ -237,7 +237,7 @@ def test_a_writer_at_work_keeps_what_it_writes_into(store: Store) -> None:
 
 
 def test_of_two_at_once_one_works(store: Store) -> None:
-    store.say(spo2(97, SUMMER_US))
+    store.emit(spo2(97, SUMMER_US))
     age(store, 31)
     with store.open() as other:
         other.execute("SELECT pg_advisory_lock(%s)", [retention._LOCK])

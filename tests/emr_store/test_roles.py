@@ -22,18 +22,19 @@ INSERTS = {
     "report": "INSERT INTO report VALUES (now(), now(), 1, 1, 1, 0, 1, 1, 0, '{}')",
     "batch": "INSERT INTO batch VALUES (1, gen_random_uuid(), gen_random_uuid(), 1, 1, 'b', 1, 0, now(), 1, 1)",
     "batch_body": "INSERT INTO batch_body VALUES (1, 1, 'b', 'v')",
+    "batch_validation": "INSERT INTO batch_validation VALUES (1, 1, 0, 'a', 'v')",
     "seal": "INSERT INTO seal (statement, leaves, signed_at) VALUES ('s', 'l', now())",
     "act": f"INSERT INTO act VALUES ('a', 'device.move', '{BODY}', NULL, now())",
     "log_entry": "INSERT INTO log_entry VALUES ('i', 0, 1, NULL, 'h')",
-    "alert_transition": "INSERT INTO alert_transition (transition, episode, kind, at, by, device_uuid, condition_kind,"
+    "alarm_transition": "INSERT INTO alarm_transition (transition, episode, kind, at, by, device_uuid, condition_kind,"
     " code, channel, side, priority, opened_at, message, late, statement) VALUES (gen_random_uuid(), gen_random_uuid(),"
     " 'opened', now(), 'a', gen_random_uuid(), 'limit', 1, 0, 'low', 'high', now(), 'm', false, 's')",
     "checkpoint": "INSERT INTO checkpoint VALUES ('i', 1, 'n', now())",
 }
 
 COLUMNS = {
-    "report": "value", "batch": "batch_id", "batch_body": "sealed", "seal": "leaves", "act": "body",
-    "log_entry": "leaf_hash", "checkpoint": "note", "alert_transition": "statement",
+    "report": "value", "batch": "batch_id", "batch_body": "sealed", "batch_validation": "validation",
+    "seal": "leaves", "act": "body", "log_entry": "leaf_hash", "checkpoint": "note", "alarm_transition": "statement",
 }  # fmt: skip
 
 
@@ -99,6 +100,7 @@ def test_the_writer_adds_to_what_is_signed_and_never_changes_it(store: str, logi
             assert refused(conn, f"DELETE FROM {table}"), table
             assert refused(conn, f"TRUNCATE {table} CASCADE"), table
             assert refused(conn, f"DROP TABLE {table} CASCADE"), table
+        assert refused(conn, "SELECT take_reports(1, '{0}', '-infinity', 'infinity')")
         for table in ("report", "batch_body", "seal"):
             conn.execute(INSERTS[table].replace("(1, 1, 'b', 'v')", "(1, 2, 'b', 'v')").encode())
         conn.execute("INSERT INTO ledger (edge, spool, lane) VALUES (gen_random_uuid(), gen_random_uuid(), 1)")
@@ -137,7 +139,8 @@ def test_a_table_of_the_callers_own_does_not_mislead_the_owners_function(store: 
     with open_store(logins.member(roles.WRITER)) as conn:
         conn.execute("CREATE TEMPORARY TABLE report (a int)")
         conn.execute("SELECT make_month('2001-02-01')")
-        row = conn.execute("SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid = 'report_2001_02'::regclass").fetchone()  # fmt: skip # noqa: E501
+        row = conn.execute("SELECT inhparent::regclass::text FROM pg_inherits WHERE inhrelid ="
+        r" 'report_2001_02'::regclass").fetchone()  # fmt: skip
         assert row == ("public.report",)
 
 
@@ -152,7 +155,7 @@ def test_the_reader_reads_and_changes_nothing(store: str, logins: Logins) -> Non
     with open_store(logins.member(roles.READER)) as conn:
         for name in ("observation", "alarm_observation", "latest", "ledger", "act", "device_bed", "registered_device"):
             conn.execute(f"SELECT count(*) FROM {name}".encode())
-        for table in (*roles.UNCHANGEABLE, "edge_key", "device_bed", "latest", "ledger", "legal_hold", "dead"):
+        for table in (*roles.UNCHANGEABLE, "edge_key", "device_bed", "latest", "ledger", "legal_hold", "dead_letter"):
             assert refused(conn, f"DELETE FROM {table}"), table
         assert refused(conn, INSERTS["act"])
         assert refused(conn, "SELECT make_month('2001-01-01')")
@@ -274,9 +277,9 @@ def test_a_login_without_rights_to_make_groups_is_told_what_the_dba_does(databas
     try:
         migrate(plain)
         with open_store(with_role(plain, roles.WRITER)) as conn:
-            said = roles.problem(conn)
-            assert "GRANT vitalwire_owner TO t_" in said
-            assert "`vitalwire migrate` again" in said
+            problem = roles.problem(conn)
+            assert "GRANT vitalwire_owner TO t_" in problem
+            assert "`vitalwire migrate` again" in problem
             assert conn.execute("SELECT count(*) FROM report").fetchone() == (0,)
     finally:
         with open_store(database) as conn:

@@ -3,11 +3,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from emr_store.rows import Lot
+from emr_store.rows import Chunk
 from schemas.batch import table_of
 from schemas.report import Kind, Record, Report
-from stream_processors.validate import judge
-from tests.making import PERCENT, SPO2, T0_US, leaves, report
+from stream_processors.validation import validate_table
+from tests.making import PERCENT, SPO2, T0_US, encoded_reports, report
 from tests.storing import Store
 
 
@@ -27,23 +27,23 @@ def what_changed(channels: tuple[int, ...], at_us: int) -> Report:
 def test_many_channel_lists_are_few_groups() -> None:
     reports = [what_changed(channels, T0_US) for channels in CHOICES]
     reports.append(Report(Kind.EVENT, "demo:m:1", T0_US, T0_US, report().clock_quality, ()))
-    table = table_of(leaves(reports))
-    judged, count = judge(table, np.zeros(len(table), bool)), len(table)
+    table = table_of(encoded_reports(reports))
+    validated, count = validate_table(table, np.zeros(len(table), bool)), len(table)
     none = np.zeros(count, np.int64)
-    lot = Lot(table, judged.flags, judged.verdicts, judged.values, none, none, none, table.observed_at_us,
-              lambda channels: len(channels))  # fmt: skip
-    assert len(lot.groups) == 9
-    assert sorted(np.concatenate([group.reports for group in lot.groups]).tolist()) == list(range(count))
-    assert len(lot.channel_lists.channels) == count
-    assert lot.channel_set.tolist() == [12 * len(channels) for channels in CHOICES] + [0]
-    for i, which in enumerate(lot.channel_lists.which.tolist()):
+    chunk = Chunk(table, validated.flags, validated.validation_results, validated.values, none, none, none,
+              table.observed_at_us, lambda channels: len(channels))  # fmt: skip
+    assert len(chunk.groups) == 9
+    assert sorted(np.concatenate([group.reports for group in chunk.groups]).tolist()) == list(range(count))
+    assert len(chunk.channel_lists.channels) == count
+    assert chunk.channel_set.tolist() == [12 * len(channels) for channels in CHOICES] + [0]
+    for i, which in enumerate(chunk.channel_lists.which.tolist()):
         records = slice(*table.record_start[i : i + 2].tolist())
-        assert table.channel_bytes[records].tobytes() == lot.channel_lists.channels[which]
+        assert table.channel_bytes[records].tobytes() == chunk.channel_lists.channels[which]
 
 
 def test_a_value_keeps_its_channel_whatever_else_changed(store: Store) -> None:
     for _ in range(2):  # new lists, and known ones
-        store.say(*(what_changed(channels, T0_US + i) for i, channels in enumerate(CHOICES)))
+        store.emit(*(what_changed(channels, T0_US + i) for i, channels in enumerate(CHOICES)))
     found = store.rows("SELECT DISTINCT channel, value FROM observation ORDER BY channel")
     assert found == [(channel, 50.0 + channel) for channel in range(8)]
     assert store.rows("SELECT count(*) FROM observation") == [(2 * sum(map(len, CHOICES)),)]

@@ -13,7 +13,7 @@ from tests.storing import NOW_US, Store
 def test_each_batch_has_its_own_part_of_the_block(database: str) -> None:
     store = Store(database)
     sealed = [store.seal(report()), store.seal(report(), report("another")), store.seal(report())]
-    signed = store.judge(*sealed)
+    signed = store.validate(*sealed)
     batches = batches_of([signed, signed])
     assert [batch.sealed for batch in batches] == sealed * 2
     assert [(batch.reports, batch.records) for batch in batches[:3]] == [

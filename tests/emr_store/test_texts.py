@@ -25,8 +25,8 @@ from tests.making import T0_US, Key, report, sealed
 KEY = Key()
 
 
-def of(said: Report) -> object:
-    return json.loads(texts_json(open_sealed(sealed([said], KEY))[1], 0))
+def of(emitted: Report) -> object:
+    return json.loads(texts_json(open_sealed(sealed([emitted], KEY))[1], 0))
 
 
 def test_every_tail_is_said_in_words() -> None:
@@ -75,7 +75,7 @@ def test_of_a_rejected_frame_there_is_its_length_and_its_sender() -> None:
 
 
 @given(st.binary(max_size=30))
-def test_escaped_bytes_are_told_apart_and_storable(data: bytes) -> None:
+def test_escaped_bytes_differ_and_are_storable(data: bytes) -> None:
     shown = escaped(data)
     assert "\x00" not in shown
     if b"\x00" not in data:

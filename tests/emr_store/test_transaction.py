@@ -21,10 +21,10 @@ from evidence.dead_letter import DeadLetter
 from evidence.receipt import ReceiptOutcome
 from evidence.seal import batch_id
 from evidence.tree import merkle_root
-from schemas.block import Block, ReportFlag, Verdict
+from schemas.block import Block, ReportFlag, ValidationResult
 from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report, Samples, Validity
 from stream_processors.signed_message import open_message, sign_block
-from stream_processors.validate import EdgeKey, Memory, validate
+from stream_processors.validation import EdgeKey, Memory, validate
 from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
 
 EDGE_KEY, PLATFORM = Key(), Key()
@@ -42,8 +42,8 @@ def store(database: str) -> str:
     return database
 
 
-def judged(*messages: bytes) -> list[SignedBlock]:
-    """Through judge and the check of store, as a broker would carry them."""
+def validated(*messages: bytes) -> list[SignedBlock]:
+    """Through validate and the check of store, as a broker would carry them."""
     out = []
     for block in validate("live.raw", messages, Memory(REGISTRY), NOW_US):
         assert isinstance(block, Block)
@@ -73,9 +73,11 @@ def rows(store: str, sql: str) -> list[tuple[object, ...]]:
 
 def test_a_batch_becomes_rows_and_a_receipt(store: str) -> None:
     message = sealed([report(), report(at_us=T0_US + 1_000_000)], EDGE_KEY)
-    written = write(store, judged(message))
+    written = write(store, validated(message))
     assert (written.reports, written.values, written.batches) == (2, 4, 1)
-    found = rows(store, "SELECT metric, value, decimals, unit, verdict FROM observation ORDER BY observed_at, record")
+    found = rows(
+        store, "SELECT metric, value, decimals, unit, validation_result FROM observation ORDER BY observed_at, record"
+    )
     assert [(f[0], f[1], f[2], f[4]) for f in found] == [
         ("MDC_PULS_OXIM_SAT_O2", 97.0, 0, 0),
         ("MDC_PULS_OXIM_PULS_RATE", 72.0, -1, 0),
@@ -91,35 +93,35 @@ def test_a_batch_becomes_rows_and_a_receipt(store: str) -> None:
 
 def test_a_batch_that_comes_again_stores_nothing_and_gets_its_receipt_again(store: str) -> None:
     message = sealed([report()], EDGE_KEY)
-    write(store, judged(message))
-    again = write(store, [*judged(message), *judged(message)])
+    write(store, validated(message))
+    again = write(store, [*validated(message), *validated(message)])
     assert (again.reports, again.duplicates) == (0, 2)
     assert receipts(store) == [(batch_id(message), ReceiptOutcome.STORED)] * 3
     assert rows(store, "SELECT count(*) FROM report") == [(1,)]
     assert rows(store, "SELECT reports, duplicates FROM ledger") == [(1, 2)]
 
 
-def test_the_same_batch_twice_in_one_lot_is_stored_once(store: str) -> None:
+def test_the_same_batch_twice_in_one_chunk_is_stored_once(store: str) -> None:
     message = sealed([report()], EDGE_KEY)
-    written = write(store, judged(message, message))
+    written = write(store, validated(message, message))
     assert (written.reports, written.duplicates) == (1, 1)
     assert rows(store, "SELECT count(*) FROM report") == [(1,)]
 
 
 def test_two_batches_with_one_number_are_both_kept(store: str) -> None:
     first, second = sealed([report()], EDGE_KEY), sealed([report(at_us=T0_US + 5)], EDGE_KEY)
-    write(store, judged(first))
-    written = write(store, judged(second))
+    write(store, validated(first))
+    written = write(store, validated(second))
     assert written.conflicts == [batch_id(second)]
     assert rows(store, "SELECT count(*) FROM batch") == [(2,)]
 
 
 def test_gaps_are_seen_and_closed(store: str) -> None:
-    write(store, judged(sealed([report()], EDGE_KEY, batch_no=1)))
-    write(store, judged(sealed([report()], EDGE_KEY, batch_no=4, first_sequence=4)))
+    write(store, validated(sealed([report()], EDGE_KEY, batch_no=1)))
+    write(store, validated(sealed([report()], EDGE_KEY, batch_no=4, first_sequence=4)))
     with open_store(store) as conn:
         assert conservation.streams(conn)[0].gaps == 2
-    write(store, judged(*(sealed([report()], EDGE_KEY, batch_no=n, first_sequence=n) for n in (3, 2))))
+    write(store, validated(*(sealed([report()], EDGE_KEY, batch_no=n, first_sequence=n) for n in (3, 2))))
     with open_store(store) as conn:
         (stream,) = conservation.streams(conn)
         assert (stream.gaps, stream.kept) == (0, "{[1,5)}")
@@ -129,8 +131,8 @@ def test_gaps_are_seen_and_closed(store: str) -> None:
 def test_latest_never_goes_back(store: str) -> None:
     new = report(records=[Record(SPO2, PERCENT, mantissa=99)], at_us=T0_US + 2_000_000)
     old = report(records=[Record(SPO2, PERCENT, mantissa=11)], at_us=T0_US)
-    write(store, judged(sealed([new], EDGE_KEY, batch_no=1)))
-    write(store, judged(sealed([old, old], EDGE_KEY, batch_no=2, first_sequence=2)))
+    write(store, validated(sealed([new], EDGE_KEY, batch_no=1)))
+    write(store, validated(sealed([old, old], EDGE_KEY, batch_no=2, first_sequence=2)))
     with open_store(store) as conn:
         assert [v.value for v in latest_values(conn)] == [99.0]
     assert rows(store, "SELECT count(*) FROM report") == [(3,)]
@@ -144,11 +146,11 @@ def test_missing_doubtful_and_unmapped_keep_their_words(store: str) -> None:
         Record(mantissa=5, as_sent=AsSent("99LOCAL", "\x00weird", "furlong")),
         Record(kind=RecordKind.TEXT, text="坐位\x00", as_sent=AsSent("", "POS")),
     ]
-    write(store, judged(sealed([report(records=records)], EDGE_KEY)))
-    found = rows(store, "SELECT value, verdict, texts FROM report")
+    write(store, validated(sealed([report(records=records)], EDGE_KEY)))
+    found = rows(store, "SELECT value, validation_result, texts FROM report")
     assert found[0][0] == [None, 250.0, 0.0, 5.0, None]
-    assert found[0][1] == [Verdict.MISSING, Verdict.DOUBTFUL_RANGE, Verdict.ACCEPTED, Verdict.UNMAPPED_CODE,
-                           Verdict.UNMAPPED_TEXT]  # fmt: skip
+    assert found[0][1] == [ValidationResult.MISSING, ValidationResult.DOUBTFUL_RANGE, ValidationResult.ACCEPTED,
+                           ValidationResult.UNMAPPED_CODE, ValidationResult.UNMAPPED_TEXT]  # fmt: skip
     assert found[0][2] == [
         {"record": 3, "system": "99LOCAL", "code": "␀weird", "unit": "furlong"},
         {"record": 4, "text": "坐位␀", "code": "POS"},
@@ -167,7 +169,7 @@ def test_events_waveforms_and_empty_reports_are_kept(store: str) -> None:
         ),
         report(kind=Kind.WAVEFORM, records=[samples]),
     ]
-    write(store, judged(sealed(reports, EDGE_KEY, lane=Lane.WAVEFORM)))
+    write(store, validated(sealed(reports, EDGE_KEY, lane=Lane.WAVEFORM)))
     assert rows(store, "SELECT code, leaf, record, rate_numerator, first_sample, count FROM waveform") == [
         (150452, 1, 0, 75, 7500, 75)
     ]
@@ -191,10 +193,10 @@ def test_a_quarantined_batch_is_kept_once_and_its_edge_is_told(store: str) -> No
     message = sealed([report()], EDGE_KEY)
     assert write(store, [], [quarantined(message)]).dead_letters == 1
     write(store, [], [quarantined(message)])
-    assert rows(store, "SELECT reason, message, receipted FROM dead") == [("root", message, True)]
+    assert rows(store, "SELECT reason, message, receipted FROM dead_letter") == [("root", message, True)]
     assert receipts(store) == [(batch_id(message), ReceiptOutcome.QUARANTINED)] * 2
     assert (stream(store).quarantined_reports, stream(store).reports) == (1, 0)
-    write(store, judged(message))  # replayed, and good this time
+    write(store, validated(message))  # replayed, and good this time
     found = stream(store)
     assert (found.reports, found.quarantined_reports, found.gaps) == (1, 0, 0)
 
@@ -204,15 +206,15 @@ def test_two_reasons_for_one_quarantined_batch_count_once(store: str) -> None:
     damaged = message[:-1] + bytes([message[-1] ^ 1])  # of one header: the same batch
     write(store, [], [quarantined(message, "root"), quarantined(message, "store:DataError")])
     write(store, [], [quarantined(message, "padding"), quarantined(damaged, "body-hash")])
-    assert rows(store, "SELECT count(*) FROM dead") == [(4,)]
+    assert rows(store, "SELECT count(*) FROM dead_letter") == [(4,)]
     assert stream(store).quarantined_reports == 2
-    write(store, judged(message))
+    write(store, validated(message))
     assert (stream(store).quarantined_reports, stream(store).reports) == (0, 2)
 
 
 def test_a_stored_batch_that_is_quarantined_later_is_stored(store: str) -> None:
     message = sealed([report()], EDGE_KEY)
-    write(store, judged(message))
+    write(store, validated(message))
     refused = DeadLetter("expired-key", "live.raw", ReceiptOutcome.REFUSED, message)
     write(store, [], [quarantined(message), refused])
     assert receipts(store) == [(batch_id(message), ReceiptOutcome.STORED)] * 3
@@ -222,7 +224,7 @@ def test_a_stored_batch_that_is_quarantined_later_is_stored(store: str) -> None:
 
 def test_a_block_and_its_dead_letter_in_one_transaction(store: str) -> None:
     good, bad = sealed([report()], EDGE_KEY, batch_no=1), sealed([report()], EDGE_KEY, batch_no=2)
-    write(store, judged(good), [quarantined(good), quarantined(bad)])
+    write(store, validated(good), [quarantined(good), quarantined(bad)])
     assert receipts(store) == [
         (batch_id(good), ReceiptOutcome.STORED), (batch_id(good), ReceiptOutcome.STORED),
         (batch_id(bad), ReceiptOutcome.QUARANTINED),
@@ -246,7 +248,7 @@ def test_what_no_edge_lets_go_of_has_a_bounded_place(store: str, monkeypatch: py
     written = write(store, [], [quarantined_one, *strangers])
     assert written.evicted_dead_letters == 3
     # The newest stay; and what an edge let go of for it, always.
-    assert rows(store, "SELECT message FROM dead ORDER BY id") == [
+    assert rows(store, "SELECT message FROM dead_letter ORDER BY id") == [
         (quarantined_one.message,), (bytes([3]),), (bytes([4]),)
     ]  # fmt: skip
     assert receipts(store) == [(batch_id(quarantined_one.message), ReceiptOutcome.QUARANTINED)]
@@ -264,8 +266,8 @@ def test_what_fails_leaves_nothing(store: str, monkeypatch: pytest.MonkeyPatch) 
         with monkeypatch.context() as patched:
             patched.setattr("emr_store.ledger.Ledger.write", fail)
             with pytest.raises(SabotageError):
-                writer.store(judged(sealed([report()], EDGE_KEY)), [])
-        writer.store(judged(sealed([report()], EDGE_KEY)), [])
+                writer.store(validated(sealed([report()], EDGE_KEY)), [])
+        writer.store(validated(sealed([report()], EDGE_KEY)), [])
     for table in ("report", "batch", "batch_body", "seal", "unlogged", "latest", "outbox", "device", "channel_set"):
         assert rows(store, f"SELECT count(*) FROM {table}") == [(1,)], table
 
@@ -273,8 +275,8 @@ def test_what_fails_leaves_nothing(store: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_seal_is_kept_with_what_its_root_is_over(store: str) -> None:
     first = sealed([report()], EDGE_KEY, batch_no=1)
     second = sealed([report(), report()], EDGE_KEY, batch_no=2, first_sequence=2)
-    write(store, judged(first))
-    (block,) = judged(first, second)  # one of them came before
+    write(store, validated(first))
+    (block,) = validated(first, second)  # one of them came before
     write(store, [block])
     with open_store(store) as conn:
         found = conn.execute(
@@ -294,12 +296,12 @@ def test_a_seal_is_kept_with_what_its_root_is_over(store: str) -> None:
 
 
 def test_writers_of_different_streams_never_wait_for_each_other(store: str) -> None:
-    write(store, judged(sealed([report(), report("another")], EDGE_KEY)))  # devices and channels are known
+    write(store, validated(sealed([report(), report("another")], EDGE_KEY)))  # devices and channels are known
     other = sealed([report("another")], EDGE_KEY, spool=b"T" * 16)
     with open_store(store) as first, open_store(store) as second, first.transaction():
         second.execute("SET lock_timeout = '5s'")
-        Writer(first).store(judged(sealed([report()], EDGE_KEY, batch_no=2)), [])
-        assert Writer(second).store(judged(other), []).batches == 1
+        Writer(first).store(validated(sealed([report()], EDGE_KEY, batch_no=2)), [])
+        assert Writer(second).store(validated(other), []).batches == 1
     assert rows(store, "SELECT count(*) FROM batch") == [(3,)]
 
 
@@ -308,8 +310,8 @@ def test_of_two_writers_with_one_batch_one_stores_it(store: str) -> None:
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with open_store(store) as first, ThreadPoolExecutor(1) as pool:
         with first.transaction():
-            assert Writer(first).store(judged(message), []).batches == 1
-            second = pool.submit(write, store, judged(message))  # on its way twice: live, and resent by backfill
+            assert Writer(first).store(validated(message), []).batches == 1
+            second = pool.submit(write, store, validated(message))  # on its way twice: live, and resent by backfill
             while rows(store, waits) == [(0,)]:
                 assert not second.done()
         assert (second.result().batches, second.result().duplicates) == (0, 1)
@@ -319,7 +321,7 @@ def test_of_two_writers_with_one_batch_one_stores_it(store: str) -> None:
 
 def test_what_an_edge_is_told_waits_until_it_is_delivered(store: str) -> None:
     messages = [sealed([report()], EDGE_KEY, batch_no=n, lane=Lane.BACKFILL) for n in (1, 2, 3)]
-    write(store, judged(*messages))
+    write(store, validated(*messages))
 
     async def run() -> None:
         async with await open_store_async(store) as conn:
@@ -338,11 +340,11 @@ def test_what_an_edge_is_told_waits_until_it_is_delivered(store: str) -> None:
 def test_a_moment_that_no_clock_can_mean_is_filed_under_its_receipt(store: str) -> None:
     ancient = Report(Kind.METRIC, "clock", 0, T0_US, ClockQuality.DEVICE, (Record(SPO2, PERCENT, mantissa=97),),
                      device_at_us=0, own_time=True)  # fmt: skip
-    write(store, judged(sealed([ancient], EDGE_KEY)))
-    ((at_us, flags, verdict),) = rows(
-        store, "SELECT (extract(epoch FROM observed_at) * 1000000)::int8, flags, verdict FROM report"
+    write(store, validated(sealed([ancient], EDGE_KEY)))
+    ((at_us, flags, validation_result),) = rows(
+        store, "SELECT (extract(epoch FROM observed_at) * 1000000)::int8, flags, validation_result FROM report"
     )
-    assert (at_us, verdict) == (T0_US, [Verdict.DOUBTFUL_CLOCK])
+    assert (at_us, validation_result) == (T0_US, [ValidationResult.DOUBTFUL_CLOCK])
     assert isinstance(flags, int)
     assert flags & ReportFlag.FILED_AT_RECEIPT
     with open_store(store) as conn:
@@ -366,6 +368,6 @@ def test_many_shapes_come_out_as_they_went_in(store: str) -> None:
         reports.append(report(f"device {i % 7}", T0_US + i, records or [Record(SPO2, PERCENT, mantissa=i % 100)]))
         chosen = reports[-1].records
         expected.append([None if r.validity else r.mantissa / 10**-r.exponent for r in chosen])
-    write(store, judged(sealed(reports, EDGE_KEY)))
+    write(store, validated(sealed(reports, EDGE_KEY)))
     found = rows(store, "SELECT value FROM report ORDER BY leaf")
     assert [f[0] for f in found] == expected

@@ -22,7 +22,7 @@ from evidence.verification import OutsideCheckpoint
 from schemas.block import Block
 from schemas.report import Record, device_id
 from stream_processors.signed_message import open_message, sign_block
-from stream_processors.validate import EdgeKey, Memory, validate
+from stream_processors.validation import EdgeKey, Memory, validate
 from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
 from tests.storing import Store, event
 from tests.verifying import FIRST, SECOND, SECOND_US, Ward, checkpoint_of, revalidate, summarise, verify, vitals
@@ -33,18 +33,18 @@ def ward(database: str) -> Ward:
     return Ward(database)
 
 
-def said(result: Verification) -> list[str]:
+def lines(result: Verification) -> list[str]:
     return [f"{f.where}: {f.what}" for f in result.findings]
 
 
 def a_minute(ward: Ward, minute: int) -> None:
     first_us = T0_US + minute * 60 * SECOND_US
-    ward.say(*(vitals(claim, first_us + at * 10 * SECOND_US) for at in range(6) for claim in (FIRST, SECOND)))
+    ward.emit(*(vitals(claim, first_us + at * 10 * SECOND_US) for at in range(6) for claim in (FIRST, SECOND)))
 
 
 def changing(ward: Ward, first_us: int) -> None:
     """A batch of a device that sends only what changed: more lists than it may have."""
-    ward.say(*(
+    ward.emit(*(
         report("ward:changing:1", first_us + choice * SECOND_US,
                [Record(SPO2, PERCENT, channel=c, mantissa=90 + c) for c in range(3) if choice >> c & 1])
         for choice in range(1, 8)
@@ -52,28 +52,28 @@ def changing(ward: Ward, first_us: int) -> None:
 
 
 def test_an_empty_store_has_no_finding(ward: Ward) -> None:
-    assert said(verify(ward.address)) == []
+    assert lines(verify(ward.address)) == []
     ward.seal_log()
-    assert said(verify(ward.address)) == []
+    assert lines(verify(ward.address)) == []
 
 
 def test_batches_that_came_twice_are_no_finding(ward: Ward) -> None:
     """In a block of their own, with new ones, and with the flag GAP changed since."""
     one, two, three = (ward.seal(vitals(FIRST, T0_US + at)) for at in range(3))
-    ward.write([ward.judge(one, three)])  # three comes after a gap
-    ward.write([ward.judge(one), ward.judge(two, three)])
-    ward.write([ward.judge(three, ward.seal(vitals(FIRST, T0_US + 9)), one)])
+    ward.write([ward.validate(one, three)])  # three comes after a gap
+    ward.write([ward.validate(one), ward.validate(two, three)])
+    ward.write([ward.validate(three, ward.seal(vitals(FIRST, T0_US + 9)), one)])
     ward.seal_log()
     result = verify(ward.address)
-    assert said(result) == []
+    assert lines(result) == []
     assert (result.counts["batches"], result.counts["duplicates"]) == (4, 3)
 
 
 def test_two_batches_with_one_number_are_no_finding(ward: Ward) -> None:
-    ward.say(vitals(FIRST, T0_US))
+    ward.emit(vitals(FIRST, T0_US))
     ward.batch_no -= 1
-    ward.say(vitals(FIRST, T0_US + 5))
-    assert said(verify(ward.address)) == []
+    ward.emit(vitals(FIRST, T0_US + 5))
+    assert lines(verify(ward.address)) == []
 
 
 def test_the_renewal_of_an_expired_key_is_no_finding(ward: Ward) -> None:
@@ -92,42 +92,42 @@ def test_the_renewal_of_an_expired_key_is_no_finding(ward: Ward) -> None:
     ward.write([signed])
     ward.seal_log()
     result = verify(ward.address)
-    assert said(result) == []
+    assert lines(result) == []
     assert result.counts["batches"] == 1
     ward.rows(
         "UPDATE edge_key SET valid_until = valid_until + interval '1 day' WHERE isfinite(valid_until) RETURNING 1"
     )
-    assert [line.partition(": ")[2] for line in said(verify(ward.address))] == [
+    assert [line.partition(": ")[2] for line in lines(verify(ward.address))] == [
         "its edge, or how long it is valid, is not what the act in the log says"
     ]
 
 
 def test_a_spool_put_back_twice_is_no_finding(ward: Ward) -> None:
     """Its chain forks, and what was cut again comes in any order."""
-    ward.say(vitals(FIRST, T0_US))
-    ward.say(vitals(FIRST, T0_US + 1))
+    ward.emit(vitals(FIRST, T0_US))
+    ward.emit(vitals(FIRST, T0_US + 1))
     number, previous = ward.batch_no, ward.previous
-    ward.say(vitals(FIRST, T0_US + 2))
+    ward.emit(vitals(FIRST, T0_US + 2))
     for fork in range(1, 4):
         ward.batch_no, ward.previous = number, previous
         again = [ward.seal(vitals(FIRST, T0_US + 10 * fork + at)) for at in range(3)]
-        ward.write([ward.judge(again[1])])
-        ward.write([ward.judge(again[0], again[2])])
-    assert said(verify(ward.address)) == []
+        ward.write([ward.validate(again[1])])
+        ward.write([ward.validate(again[0], again[2])])
+    assert lines(verify(ward.address)) == []
 
 
 def test_events_empty_reports_and_odd_moments_are_no_finding(ward: Ward) -> None:
     in_1970, in_2199 = 1_000_000, 7_250_000_000_000_000
-    ward.say(event(FIRST, "connected", "ttyUSB0"), event("edge:1", "counts", '{"clock_offset_ms": 5}'))
+    ward.emit(event(FIRST, "connected", "ttyUSB0"), event("edge:1", "counts", '{"clock_offset_ms": 5}'))
     reports = [vitals(FIRST, T0_US), vitals(FIRST, in_1970), vitals(FIRST, in_2199), vitals(SECOND, T0_US)]
     reports[3] = type(reports[3])(**{f: getattr(reports[3], f) for f in reports[3].__struct_fields__} | {"records": ()})
     for odd, moment in ((reports[1], in_1970), (reports[2], in_2199)):
         assert odd.observed_at_us == moment
-    ward.say(*reports)
+    ward.emit(*reports)
     ward.seal_log()
     summarise(ward.address)
     result = verify(ward.address)
-    assert said(result) == []
+    assert lines(result) == []
     assert result.counts["report"] == 6
 
 
@@ -135,11 +135,11 @@ def test_edges_whose_clock_is_ahead_are_no_finding(ward: Ward) -> None:
     """Ahead for a while, in one batch and over several, put right, ahead anew; another device is on time."""
     now_us = time.time_ns() // 1000
     hour_us = 3600 * SECOND_US
-    ward.say(vitals(FIRST, now_us + hour_us), vitals(FIRST, now_us + hour_us // 2), vitals(SECOND, T0_US))
-    assert said(verify(ward.address)) == []
+    ward.emit(vitals(FIRST, now_us + hour_us), vitals(FIRST, now_us + hour_us // 2), vitals(SECOND, T0_US))
+    assert lines(verify(ward.address)) == []
     for ahead_us in (0, hour_us, -hour_us):
-        ward.say(vitals(FIRST, now_us + ahead_us), vitals(SECOND, T0_US + 1))
-        assert said(verify(ward.address)) == []
+        ward.emit(vitals(FIRST, now_us + ahead_us), vitals(SECOND, T0_US + 1))
+        assert lines(verify(ward.address)) == []
     (newest,) = ward.rows("SELECT batch FROM latest JOIN device USING (device) WHERE uuid = %s", device_id(FIRST))
     assert newest == (3,)
     ward.rows("UPDATE latest SET stored_at = stored_at + interval '1 s' WHERE batch = 3 RETURNING 1")
@@ -164,16 +164,16 @@ def test_rows_that_are_not_committed_yet_are_no_finding(ward: Ward) -> None:
         patched.setattr(batch_proof.BatchProof, "open", store_while_looking)
         result = verify(ward.address)
     assert looked
-    assert said(result) == []
+    assert lines(result) == []
     assert result.counts["batches"] == 1
-    assert said(verify(ward.address)) == []
+    assert lines(verify(ward.address)) == []
 
 
 def test_verify_beside_writers_at_full_load_finds_nothing(ward: Ward) -> None:
     """Two writers, the sealer and the summariser at work, while it is looked at again and again."""
     stop = threading.Event()
     moments = [T0_US + second * SECOND_US for second in range(400)]
-    blocks = [ward.judge(ward.seal(vitals(FIRST, at_us), vitals(SECOND, at_us))) for at_us in moments]
+    blocks = [ward.validate(ward.seal(vitals(FIRST, at_us), vitals(SECOND, at_us))) for at_us in moments]
 
     def store(first: int) -> None:
         """Every second block, each with the one after it: the other writer brings half of them too."""
@@ -195,13 +195,13 @@ def test_verify_beside_writers_at_full_load_finds_nothing(ward: Ward) -> None:
         try:
             for _ in range(6):
                 result = verify(ward.address, ward.trust(*filter(None, [checkpoint_of(ward.address)])))
-                assert said(result) == []
+                assert lines(result) == []
                 seen.add(result.counts["batches"])
         finally:
             stop.set()
         for each in working:
             each.result()
-    assert said(verify(ward.address)) == []
+    assert lines(verify(ward.address)) == []
     assert len(seen) > 1  # it was stored meanwhile
 
 
@@ -211,12 +211,12 @@ def test_windows_cut_anywhere_find_the_same(ward: Ward, monkeypatch: pytest.Monk
         a_minute(ward, minute)
     ward.seal_log()
     result = verify(ward.address)
-    assert said(result) == []
+    assert lines(result) == []
     assert (result.counts["batches"], result.counts["report"]) == (5, 60)
     with ward.open() as conn, conn.transaction(force_rollback=True):
         conn.execute("UPDATE report SET value[1] = 1 WHERE batch = 3 AND leaf = 0")
         conn.execute("UPDATE report SET batch = 77 WHERE batch = 5 AND leaf = 1")
-        assert [line.split(":")[0] for line in said(verify(conn))][:3] == [
+        assert [line.split(":")[0] for line in lines(verify(conn))][:3] == [
             "batch 3 (edge 45454545, live, number 3) leaf 0", "batch 77 leaf 1",
             "batch 5 (edge 45454545, live, number 5) leaf 1",
         ]  # fmt: skip
@@ -229,15 +229,15 @@ def test_since_looks_at_what_was_stored_since(ward: Ward) -> None:
     now = datetime.now(UTC)
     ward.rows("UPDATE batch SET stored_at = now() - interval '1 day' WHERE batch <= 2 RETURNING 1")
     result = verify(ward.address, since=now - timedelta(hours=1))
-    assert said(result) == []
+    assert lines(result) == []
     assert (result.counts["batches"], result.counts["report"], result.counts["seals"]) == (2, 24, 2)
     assert "batches 1 to 2: they were stored before, and were not looked at" in result.not_proved
     assert any(line.startswith("the ledger's ranges and sums") for line in result.not_proved)
     ward.rows("UPDATE report SET value[1] = 1 WHERE batch = 2 RETURNING 1")
-    assert said(verify(ward.address, since=now - timedelta(hours=1))) == []
-    assert len(said(verify(ward.address))) > 10
+    assert lines(verify(ward.address, since=now - timedelta(hours=1))) == []
+    assert len(lines(verify(ward.address))) > 10
     ward.rows("UPDATE report SET value[1] = 1 WHERE batch = 3 AND leaf = 0 RETURNING 1")
-    assert len(said(verify(ward.address, since=now - timedelta(hours=1)))) > 0
+    assert len(lines(verify(ward.address, since=now - timedelta(hours=1)))) > 0
     assert verify(ward.address, since=now + timedelta(hours=1)).counts["batches"] == 0
 
 
@@ -250,7 +250,7 @@ def test_from_a_checkpoint_looks_at_what_came_after_it(ward: Ward) -> None:
     ward.seal_log(T0_US + 60 * SECOND_US)
     a_minute(ward, 3)
     result = verify(ward.address, after=after)
-    assert said(result) == []
+    assert lines(result) == []
     assert (result.counts["batches"], result.counts["outside checkpoints"]) == (2, 1)
     assert "batches 1 to 2: they were stored before, and were not looked at" in result.not_proved
     assert "1 seals are not in the log yet: their order is not proved" in result.not_proved
@@ -273,10 +273,10 @@ def test_what_retention_took_is_listed_and_no_finding(ward: Ward) -> None:
     asyncio.run(drop())
     assert ward.rows("SELECT count(*) FROM report") == [(0,)]
     result = verify(ward.address)
-    assert said(result) == []
+    assert lines(result) == []
     assert "the rows of 36 reports: retention took them; their bytes were checked" in result.not_proved
     a_minute(ward, 5)  # into the same partition
-    assert said(verify(ward.address)) == []
+    assert lines(verify(ward.address)) == []
 
 
 def test_devices_that_send_only_what_changed_are_no_finding(ward: Ward) -> None:
@@ -286,17 +286,17 @@ def test_devices_that_send_only_what_changed_are_no_finding(ward: Ward) -> None:
     summarise(ward.address)
     ward.seal_log()
     changing(ward, T0_US + 40 * SECOND_US)
-    assert said(verify(ward.address)) == []
+    assert lines(verify(ward.address)) == []
     since = verify(ward.address, after=OutsideCheckpoint("monday.note", checkpoint_of(ward.address)))
-    assert (said(since), since.counts["batches"]) == ([], 1)
+    assert (lines(since), since.counts["batches"]) == ([], 1)
     with ward.open() as conn:
         conn.execute("DELETE FROM report")
         conn.execute("TRUNCATE minute_touched, report_minute")
         conn.execute("INSERT INTO dropped VALUES ('report', '2026-01-01', '2027-01-01', 3)")
-        assert said(verify(ward.address)) == []
+        assert lines(verify(ward.address)) == []
         conn.execute("DELETE FROM batch_body")
         conn.execute("INSERT INTO dropped_body VALUES (1, 0, 4, now(), now())")
-    assert said(verify(ward.address)) == []
+    assert lines(verify(ward.address)) == []
 
 
 def test_bodies_that_retention_took_are_listed_and_no_finding(ward: Ward) -> None:
@@ -310,7 +310,7 @@ def test_bodies_that_retention_took_are_listed_and_no_finding(ward: Ward) -> Non
         conn.execute("INSERT INTO dropped_body VALUES (1, 0, 3, now(), now())")
         conn.execute("INSERT INTO dropped VALUES ('report', '2026-01-01', '2027-01-01', 2)")
     result = verify(ward.address)
-    assert said(result) == []
+    assert lines(result) == []
     assert (result.emptied, result.batches) == (2, 1)
     assert any(line.startswith("the bytes of 2 batches") for line in result.not_proved)
 
@@ -341,7 +341,7 @@ def test_the_store_of_other_tests_is_honest(database: str) -> None:
     """Its batches do not name each other; that is no finding."""
     store = Store(database)
     for at in range(3):
-        store.say(vitals(FIRST, T0_US + at))
-    assert said(verify(store.address)) == []
+        store.emit(vitals(FIRST, T0_US + at))
+    assert lines(verify(store.address)) == []
     with psycopg.connect(store.address) as conn:
         assert conn.execute("SELECT count(*) FROM batch").fetchone() == (3,)

@@ -21,7 +21,7 @@ from evidence.verification import Trust
 from schemas.block import Block
 from schemas.errors import LayoutError
 from stream_processors.signed_message import open_message, sign_block
-from stream_processors.validate import EdgeKey, Memory, validate
+from stream_processors.validation import EdgeKey, Memory, validate
 from tests.making import T0_US, Key, sealed
 from tests.storing import EDGE, NOW_US
 from tests.verifying import FIRST, SECOND_US, Ward, checkpoint_of, copy_of, summarise, verify, vitals
@@ -46,7 +46,7 @@ def honest(embedded: Addresses) -> Iterator[Honest]:
     ward = Ward(address)
     ward.fill()
     with copy_of(address) as earlier:
-        ward.write([ward.judge(ward.seal(vitals(FIRST, T0_US + 400 * SECOND_US)))])
+        ward.write([ward.validate(ward.seal(vitals(FIRST, T0_US + 400 * SECOND_US)))])
         ward.seal_log()
         summarise(address)
         yield Honest(address, ward.trust(checkpoint_of(address)), earlier)
@@ -65,19 +65,19 @@ def change(store: psycopg.Connection, *statements: str) -> None:
         assert store.execute(statement.encode()).rowcount != 0, f"changes nothing: {statement}"
 
 
-def said(result: Verification) -> list[str]:
+def lines(result: Verification) -> list[str]:
     return [f"{f.where}: {f.what}" for f in result.findings]
 
 
 def test_an_honest_store_has_no_finding_and_everything_was_looked_at(honest: Honest) -> None:
     result = verify(honest.address, honest.trust)
-    assert said(result) == []
+    assert lines(result) == []
     counts = result.counts
     assert (counts["seals"], counts["batches"], counts["report"], counts["values"]) == (11, 20, 364, 1087)
     assert counts["validated again"] == counts["values"]
     others = (
         "waveform", "device_alarm", "device_setting", "channel words", "latest", "channel_set", "ledger", "device_edge",
-        "alert_transition",
+        "alarm_transition",
     )  # fmt: skip
     assert [counts[what] for what in others] == [1, 1, 1, 1, 2, 5, 1, 2, 3]
     assert (counts["outside checkpoints"], counts["minutes"] > 4, counts["log entries"]) == (1, True, ENTRIES)
@@ -98,7 +98,8 @@ CHANGES = {
     "texts taken away": (f"UPDATE report SET texts = NULL WHERE {A_ROW}", f"{BATCH_3} leaf 4: the row's texts"),
     "decimals": (f"UPDATE report SET decimals = NULL WHERE {A_ROW}", f"{BATCH_3} leaf 4: the row's decimals"),
     "validity": (f"UPDATE report SET validity = '{{0,3,0}}' WHERE {A_ROW}", f"{BATCH_3} leaf 4: the row's validity"),
-    "a verdict": (f"UPDATE report SET verdict = '{{0,0,0}}' WHERE {A_ROW}", f"{BATCH_3} leaf 4: the row's verdict"),
+    "a validation_result": (f"UPDATE report SET validation_result = '{{0,0,0}}' WHERE {A_ROW}",
+        f"{BATCH_3} leaf 4: the row's validation_result"),
     "flags": (f"UPDATE report SET flags = 1 WHERE {A_ROW}", f"{BATCH_3} leaf 4: the row's flags"),
     "a sequence": (f"UPDATE report SET sequence = 7 WHERE {A_ROW}", f"{BATCH_3} leaf 4: the row's sequence"),
     "a moment": (
@@ -124,7 +125,7 @@ CHANGES = {
     ),
     "a forged row without a batch": (
         "INSERT INTO report SELECT observed_at, received_at, device, channel_set, kind, flags, sequence, 999999, 0,"
-        f" value, decimals, validity, verdict, channel_index, texts FROM report WHERE {A_ROW}",
+        f" value, decimals, validity, validation_result, channel_index, texts FROM report WHERE {A_ROW}",
         "batch 999999 leaf 0: a row that no report stands behind",
     ),
     "a wave's pointer": (
@@ -242,20 +243,20 @@ CHANGES = {
     ),
     "the ledger's sums": ("UPDATE ledger SET accepted = 0", "its sums of accepted are not those of its batches"),
     "an alarm's message": (
-        "UPDATE alert_transition SET message = 'SpO2 99' WHERE kind = 'resolved'",
+        "UPDATE alarm_transition SET message = 'SpO2 99' WHERE kind = 'resolved'",
         "alarm transition 00000000-0000-0000-0000-000000000002 (resolved: SpO2 99): its message is not what was signed",
     ),
     "an alarm's priority lowered": (
-        "UPDATE alert_transition SET priority = 'low'", "(opened: SpO2 89 < 90): its priority is not what was signed",
+        "UPDATE alarm_transition SET priority = 'low'", "(opened: SpO2 89 < 90): its priority is not what was signed",
     ),
-    "an alarm's device": ("UPDATE alert_transition SET device_uuid = gen_random_uuid()", "its device is not what was"),
+    "an alarm's device": ("UPDATE alarm_transition SET device_uuid = gen_random_uuid()", "its device is not what was"),
     "an alarm forged": (
-        "INSERT INTO alert_transition SELECT gen_random_uuid(), gen_random_uuid(), kind, at, by, device_uuid,"
-        " condition_kind, code, channel, side, priority, opened_at, late, message, statement FROM alert_transition"
+        "INSERT INTO alarm_transition SELECT gen_random_uuid(), gen_random_uuid(), kind, at, by, device_uuid,"
+        " condition_kind, code, channel, side, priority, opened_at, late, message, statement FROM alarm_transition"
         " WHERE kind = 'resolved'",
         "its transition is not what was signed",
     ),
-    "an open alarm forgotten": ("DELETE FROM alert_open", "the list of open episodes does not agree with"),
+    "an open alarm forgotten": ("DELETE FROM alarm_open", "the list of open episodes does not agree with"),
     "a bed": ("UPDATE device_bed SET bed = 'ICU-09' WHERE bed = 'ICU-03'", "at bed ICU-09 since 2026-01-02"),
     "since when it is at a bed": (
         "UPDATE device_bed SET valid = tstzrange('2026-02-02', upper(valid)) WHERE bed = 'ICU-03'"
@@ -307,7 +308,7 @@ CHANGES = {
 def test_a_change_is_found_with_its_place(name: str, store: psycopg.Connection, honest: Honest) -> None:
     statement, expected = CHANGES[name]
     change(store, statement)
-    found = said(verify(store, honest.trust))
+    found = lines(verify(store, honest.trust))
     assert any(expected in finding for finding in found), found
 
 
@@ -334,14 +335,14 @@ TAKE_A_BLOCK_OUT = (
 def test_a_block_in_the_middle_deleted_and_the_rest_renumbered(store: psycopg.Connection, honest: Honest) -> None:
     change(store, *TAKE_A_BLOCK_OUT)
     rebuild_log(store)
-    found = said(verify(store, honest.trust))
+    found = lines(verify(store, honest.trust))
     assert any("entries are not those that it was signed over: the log was changed" in f for f in found), found
 
 
 def test_a_block_in_the_middle_deleted_and_the_checkpoints_too(store: psycopg.Connection, honest: Honest) -> None:
     change(store, *TAKE_A_BLOCK_OUT, "DELETE FROM checkpoint WHERE size > 5")
     rebuild_log(store)
-    found = said(verify(store, honest.trust))
+    found = lines(verify(store, honest.trust))
     expected = f"it was signed over {ENTRIES} entries of the log, and the log has {ENTRIES - 1}"
     assert any(f.startswith(f"checkpoint file edge-1.note: {expected}") for f in found), found
 
@@ -351,7 +352,7 @@ def test_a_batch_deleted_from_its_seal(store: psycopg.Connection, honest: Honest
         store, "DELETE FROM report WHERE batch = 9", "DELETE FROM batch_body WHERE batch = 9",
         "DELETE FROM batch WHERE batch = 9", "UPDATE ledger SET kept = kept - '{[9,10)}'::int8multirange",
     )  # fmt: skip
-    found = said(verify(store, honest.trust))
+    found = lines(verify(store, honest.trust))
     assert "seal 5: of the 2 batches that it was signed over 1 are gone (place 1)" in found
 
 
@@ -363,7 +364,7 @@ def test_two_seals_swapped(store: psycopg.Connection, honest: Honest, with_batch
         " WHERE a.seal + b.seal = 5 AND a.seal IN (2, 3)",
         *(["UPDATE batch SET seal = 5 - seal WHERE seal IN (2, 3)"] if with_batches else []),
     )
-    found = said(verify(store, honest.trust))
+    found = lines(verify(store, honest.trust))
     assert "seal 2: its entry in the log is of another seal" in found
     change(
         store,
@@ -371,14 +372,14 @@ def test_two_seals_swapped(store: psycopg.Connection, honest: Honest, with_batch
         " WHERE a.seal + b.seal = 5 AND a.seal IN (2, 3)",
     )
     rebuild_log(store)
-    found = said(verify(store, honest.trust))
+    found = lines(verify(store, honest.trust))
     assert any("entries are not those that it was signed over: the log was changed" in f for f in found), found
 
 
 def test_a_strangers_key_under_an_edges_key_id(store: psycopg.Connection, honest: Honest) -> None:
     stranger = Key().public_der
     change(store, f"UPDATE edge_key SET public_der = '\\x{stranger.hex()}' WHERE edge = '{UUID(bytes=EDGE)}'")
-    found = said(verify(store, honest.trust))
+    found = lines(verify(store, honest.trust))
     assert len(found) == 1
     assert found[0].startswith("edge_key ")
     assert "another key stands under this id" in found[0]
@@ -388,15 +389,15 @@ def test_an_act_that_says_nothing_is_a_finding_and_no_crash(store: psycopg.Conne
     """Whoever owns the database may have put it before the sealer."""
     for kind in ("edge.register", "key.renew", "key.revoke", "device.assign", "device.agree", "channel.label"):
         acts.record(store, Act(kind, "nobody", 2**52, "", {"since": "yesterday"}))
-    found = said(verify(store, honest.trust))
+    found = lines(verify(store, honest.trust))
     assert sum("what it says cannot be read" in finding for finding in found) == 6, found
 
 
 def test_a_database_put_back_is_found_by_a_checkpoint_from_outside(honest: Honest) -> None:
     result = verify(honest.earlier, Trust(honest.trust.platform_keys, honest.trust.edge_keys))
-    assert said(result) == []
+    assert lines(result) == []
     assert any("put back" in line and "--checkpoint" in line for line in result.not_proved)
-    assert said(verify(honest.earlier, honest.trust)) == [
+    assert lines(verify(honest.earlier, honest.trust)) == [
         f"checkpoint file edge-1.note: it was signed over {ENTRIES} entries of the log, and the log has {ENTRIES - 1}:"
         " the database was put back to an earlier state"
     ]
@@ -404,7 +405,7 @@ def test_a_database_put_back_is_found_by_a_checkpoint_from_outside(honest: Hones
 
 def test_a_database_of_another_incarnation_is_told_from_one_put_back(honest: Honest, database: str) -> None:
     Ward(database).seal_log()
-    found = said(verify(database, honest.trust))
+    found = lines(verify(database, honest.trust))
     assert any("checkpoint file edge-1.note: " in finding for finding in found)
 
 

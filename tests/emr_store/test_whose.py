@@ -32,7 +32,7 @@ TRUSTED = replace(SITE, pid_trust={SOURCE.name: PidTrust.TRUSTED})
 @pytest.fixture
 def hospital(database: str) -> Hospital:
     made = Hospital(Store(database))
-    made.store.say(event(CLAIM, "identity", CLAIM, us(0)))
+    made.store.emit(event(CLAIM, "identity", CLAIM, us(0)))
     return made
 
 
@@ -97,7 +97,7 @@ def test_a_device_that_is_moved_takes_its_values_along_from_that_moment(hospital
 def test_the_number_on_the_monitor_confirms_or_contradicts(hospital: Hospital) -> None:
     place(hospital)
     hospital.tell([group("A01", 0), group("A01", 0, visit="V2", patient="P2", bed="2")])
-    hospital.store.say(context(10, "P1"), context(20, "P2"), context(30, ""))
+    hospital.store.emit(context(10, "P1"), context(20, "P2"), context(30, ""))
     hospital.attribute()
     assert whose(hospital)[1:] == [
         (0, 10, "attributed", "bed", V1), (10, 20, "attributed", "bed+pid", V1), (20, 30, "conflict", "", None),
@@ -111,7 +111,7 @@ def test_the_number_on_the_monitor_confirms_or_contradicts(hospital: Hospital) -
 
 def test_numbers_that_come_before_their_patient_is_known_count_when_it_is(hospital: Hospital) -> None:
     hospital.site = TRUSTED
-    hospital.store.say(context(10, "P1"))
+    hospital.store.emit(context(10, "P1"))
     hospital.attribute()
     assert whose(hospital) == [(10, None, *NOBODY)]
     hospital.tell([group("A04", 20, bed="")])
@@ -121,7 +121,7 @@ def test_numbers_that_come_before_their_patient_is_known_count_when_it_is(hospit
 def test_a_number_counts_from_the_first_value_that_it_was_sent_with(hospital: Hospital) -> None:
     hospital.site = TRUSTED
     hospital.tell([group("A04", 0, bed="")])
-    hospital.store.say(context(60, "P1"), report(CLAIM, us(55)), report(CLAIM, us(65)))
+    hospital.store.emit(context(60, "P1"), report(CLAIM, us(55)), report(CLAIM, us(65)))
     hospital.attribute()
     assert whose(hospital) == [(55, None, "attributed", "pid", V1)]
 
@@ -130,7 +130,7 @@ def test_a_value_that_was_measured_before_its_message_is_of_the_number_beside_it
     """P2's message comes at 70 with a value of 65, when P1's number still was the last that the sender had said."""
     hospital.site = TRUSTED
     hospital.tell([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])
-    hospital.store.say(
+    hospital.store.emit(
         context(60, "P1"), report(CLAIM, us(60)), report(CLAIM, us(62)),
         context(70, "P2"), report(CLAIM, us(65)), report(CLAIM, us(61)), report(CLAIM, us(71)),
     )  # fmt: skip
@@ -145,7 +145,7 @@ def test_in_any_order_the_same_intervals(hospital: Hospital) -> None:
     for seed in range(1, 8):
         claim, bed = f"adt/PV1-3=ICU^^{seed}x", str(seed)
         device = device_id(claim)
-        hospital.store.say(event(claim, "identity", claim, us(0)))
+        hospital.store.emit(event(claim, "identity", claim, us(0)))
         visit, patient, other = f"V{seed}", f"P{seed}", f"Q{seed}"
 
         def place_it(device: UUID = device, bed: str = bed) -> None:
@@ -165,7 +165,7 @@ def test_in_any_order_the_same_intervals(hospital: Hospital) -> None:
                     group("A13", 85, visit=f"W{seed}", patient=other, bed=bed),
                 )
             ),
-            *(partial(hospital.store.say, context(s, number, claim)) for s, number in ((10, patient), (65, other))),
+            *(partial(hospital.store.emit, context(s, number, claim)) for s, number in ((10, patient), (65, other))),
         ]
         random.Random(seed).shuffle(steps)
         for step in steps:
@@ -181,7 +181,7 @@ def test_in_any_order_the_same_intervals(hospital: Hospital) -> None:
 def test_two_of_one_instant_contradict_each_other_and_the_last_goes_on(hospital: Hospital) -> None:
     hospital.site = TRUSTED
     hospital.tell([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])
-    hospital.store.say(context(60, "P1"), context(60, "P2"))
+    hospital.store.emit(context(60, "P1"), context(60, "P2"))
     hospital.attribute()
     assert whose(hospital) == [(60, 60.000001, *NOBODY), (60.000001, None, "attributed", "pid", V2)]
 
@@ -190,7 +190,7 @@ def test_a_number_through_an_edge_that_is_not_the_devices_own_says_nothing(hospi
     hospital.site = TRUSTED
     place(hospital, "ICU-9")
     other = Store(hospital.store.address, edge=b"F" * 16)
-    other.say(context(10, "P1"))
+    other.emit(context(10, "P1"))
     hospital.tell([group("A04", 0, bed="")])
     assert whose(hospital) == [(-1000, None, *NOBODY)]
 
@@ -216,7 +216,7 @@ def test_what_a_person_says_outranks_the_bed(hospital: Hospital) -> None:
 def test_who_measures_for_nobody_is_a_question_until_somebody_is_there(hospital: Hospital) -> None:
     place(hospital)
     hospital.tell([group("A01", 0), group("A03", 60)])
-    hospital.store.say(report(CLAIM, us(90)))
+    hospital.store.emit(report(CLAIM, us(90)))
     with hospital.store.open() as conn:
         whose_store.note_measuring(conn)
     hospital.attribute()
@@ -229,7 +229,7 @@ def test_who_measures_for_nobody_is_a_question_until_somebody_is_there(hospital:
 def test_observations_have_their_patient_by_the_moment_of_measurement(hospital: Hospital) -> None:
     place(hospital)
     hospital.tell([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
-    hospital.store.say(report(CLAIM, us(59)), report(CLAIM, us(60)), report(CLAIM, us(-5)))
+    hospital.store.emit(report(CLAIM, us(59)), report(CLAIM, us(60)), report(CLAIM, us(-5)))
     rows = hospital.store.rows(
         "SELECT DISTINCT observed_at, patient, state, basis FROM observation_of_patient ORDER BY 1"
     )
@@ -241,7 +241,7 @@ def test_observations_have_their_patient_by_the_moment_of_measurement(hospital: 
 def test_the_observations_of_a_patient_are_those_of_the_view(hospital: Hospital) -> None:
     place(hospital)
     hospital.tell([group("A01", 0), group("A03", 60), group("A01", 60, visit="V2", patient="P2")])
-    hospital.store.say(*(report(CLAIM, us(second)) for second in (-5, 0, 30, 59, 60, 90)))
+    hospital.store.emit(*(report(CLAIM, us(second)) for second in (-5, 0, 30, 59, 60, 90)))
     columns = "observed_at, metric, value, encounter, basis"
     for since, until, count in ((0, 1000, 6), (1, 59, 2), (0, 59.000001, 6), (60, 90, 0)):
         of_view = hospital.store.rows(

@@ -56,17 +56,17 @@ def test_the_canonical_json_to_the_byte() -> None:
 @given(_acts)
 def test_round_trip(act: Act) -> None:
     message = act.encode(KEY.key_id, KEY.sign)
-    read, told = read_act(message)
+    read, signed_statement = read_act(message)
     assert read == act
     assert (read.body, read.act_id) == (act.body, act.act_id)
-    assert told.is_signed_by(KEY.public_der)
-    assert not told.is_signed_by(OTHER.public_der)
+    assert signed_statement.is_signed_by(KEY.public_der)
+    assert not signed_statement.is_signed_by(OTHER.public_der)
 
 
 def test_an_act_kept_as_json_is_signed_as_it_is() -> None:
-    read, told = read_act(sign_act(ACT.body, KEY.key_id, KEY.sign))
-    assert (read, told.body) == (ACT, ACT.body)
-    assert told.is_signed_by(KEY.public_der)
+    read, signed_statement = read_act(sign_act(ACT.body, KEY.key_id, KEY.sign))
+    assert (read, signed_statement.body) == (ACT, ACT.body)
+    assert signed_statement.is_signed_by(KEY.public_der)
 
 
 def test_every_one_byte_change_is_refused() -> None:

@@ -42,10 +42,10 @@ _seals = st.builds(
 def test_round_trip(seal: BlockSeal) -> None:
     message = seal.encode(KEY.key_id, KEY.sign)
     assert len(message) == SEAL_BYTES
-    read, told = read_seal(message)
+    read, signed_statement = read_seal(message)
     assert read == seal
-    assert told.is_signed_by(KEY.public_der)
-    assert not told.is_signed_by(OTHER.public_der)
+    assert signed_statement.is_signed_by(KEY.public_der)
+    assert not signed_statement.is_signed_by(OTHER.public_der)
 
 
 def test_a_seal_of_batches_that_just_came_names_no_act() -> None:
@@ -84,10 +84,10 @@ def test_zeros_that_are_none_are_refused() -> None:
 def test_any_bytes_are_a_seal_or_refused(data: bytes) -> None:
     for message in (data, SEAL_MAGIC + data, statement.encode(SEAL_MAGIC, KEY.key_id, data, KEY.sign)):
         try:
-            seal, told = read_seal(message)
+            seal, signed_statement = read_seal(message)
         except LayoutError:
             continue
-        assert (len(message), len(seal.root), len(told.key_id)) == (SEAL_BYTES, 32, 32)
+        assert (len(message), len(seal.root), len(signed_statement.key_id)) == (SEAL_BYTES, 32, 32)
 
 
 def test_one_batchs_validation_is_proved_without_the_others() -> None:
@@ -109,7 +109,7 @@ BLOCK = Block(
     validated_at_us=T0_US,
     batches=tuple(sealed([report()], KEY, batch_no=number) for number in (1, 2)),
     flags=np.zeros(2, np.uint16),
-    verdicts=np.zeros(2, np.uint8),
+    validation_results=np.zeros(2, np.uint8),
     values=np.zeros(2),
     appended_at_us=np.array([T0_US - 2, T0_US - 1], np.int64),
 )

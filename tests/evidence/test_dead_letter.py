@@ -24,7 +24,7 @@ _letters = st.builds(
 )
 
 
-def said(body: bytes, content: bytes = b"") -> bytes:
+def signed(body: bytes, content: bytes = b"") -> bytes:
     """A dead letter of any body, signed."""
     return statement.encode(DEAD_LETTER_MAGIC, KEY.key_id, body, KEY.sign) + content
 
@@ -65,16 +65,16 @@ def test_the_message_of_another_letter_is_refused() -> None:
 @pytest.mark.parametrize("outcome", [1, 4, 255])
 def test_an_outcome_that_is_none_of_a_dead_letter_is_refused(outcome: int) -> None:
     body = statement.decode(MESSAGE[:HEAD_BYTES], DEAD_LETTER_MAGIC).body
-    assert read_dead_letter(said(body, LETTER.message), KEY.public_der) == LETTER
+    assert read_dead_letter(signed(body, LETTER.message), KEY.public_der) == LETTER
     with pytest.raises(LayoutError):
-        read_dead_letter(said(bytes([outcome]) + body[1:], LETTER.message), KEY.public_der)
+        read_dead_letter(signed(bytes([outcome]) + body[1:], LETTER.message), KEY.public_der)
 
 
 def test_zeros_that_are_none_are_refused() -> None:
     body = statement.decode(MESSAGE[:HEAD_BYTES], DEAD_LETTER_MAGIC).body
     for at in range(1, 8):
         with pytest.raises(LayoutError):
-            read_dead_letter(said(body[:at] + b"\x01" + body[at + 1 :], LETTER.message), KEY.public_der)
+            read_dead_letter(signed(body[:at] + b"\x01" + body[at + 1 :], LETTER.message), KEY.public_der)
 
 
 @given(st.binary(max_size=400))
@@ -84,7 +84,7 @@ def test_any_bytes_are_refused_and_any_signed_body_is_a_dead_letter_or_refused(d
             read_dead_letter(message, KEY.public_der)
     for body in (data, data[:136] + sha256(b"").digest()):
         try:
-            letter = read_dead_letter(said(body), KEY.public_der)
+            letter = read_dead_letter(signed(body), KEY.public_der)
         except LayoutError:
             continue
         assert letter.message == b""

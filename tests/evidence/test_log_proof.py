@@ -12,7 +12,7 @@ from evidence.verification import KeyRing
 from schemas.block import Block
 from schemas.errors import LayoutError
 from stream_processors.signed_message import open_message, sign_block
-from stream_processors.validate import EdgeKey, Memory, validate
+from stream_processors.validation import EdgeKey, Memory, validate
 from tests.making import T0_US, Key, report, sealed
 
 EDGE_KEY, PLATFORM, STRANGER = Key(), Key(), Key()

@@ -52,7 +52,7 @@ _receipts = st.builds(
 )
 
 
-def said(body: bytes) -> bytes:
+def signed(body: bytes) -> bytes:
     """A receipt of any body, signed."""
     return statement.encode(RECEIPT_MAGIC, KEY.key_id, body, KEY.sign)
 
@@ -123,9 +123,9 @@ def test_another_key_a_cut_and_anything_behind_are_refused() -> None:
 )
 def test_a_signed_body_that_is_no_receipt_is_refused(at: int, value: bytes) -> None:
     body = statement.decode(MESSAGE, RECEIPT_MAGIC).body
-    assert read_receipt(said(body), KEY.public_der) == RECEIPT
+    assert read_receipt(signed(body), KEY.public_der) == RECEIPT
     with pytest.raises(LayoutError):
-        read_receipt(said(body[:at] + value + body[at + len(value) :]), KEY.public_der)
+        read_receipt(signed(body[:at] + value + body[at + len(value) :]), KEY.public_der)
 
 
 @given(st.binary(max_size=300))
@@ -134,7 +134,7 @@ def test_any_bytes_are_refused_and_any_signed_body_is_a_receipt_or_refused(data:
         with pytest.raises(LayoutError):
             read_receipt(message, KEY.public_der)
     try:
-        receipt = read_receipt(said(data), KEY.public_der)
+        receipt = read_receipt(signed(data), KEY.public_der)
     except LayoutError:
         return
     assert receipt.batches

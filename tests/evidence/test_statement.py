@@ -16,11 +16,11 @@ MAGIC = b"VWTEST\x00\x01"
 def test_round_trip(body: bytes) -> None:
     message = statement.encode(MAGIC, KEY.key_id, body, KEY.sign)
     assert len(message) == statement.size(len(body))
-    told = statement.decode(message, MAGIC)
-    assert (told.key_id, told.body) == (KEY.key_id, body)
-    assert told.signed_bytes + told.signature == message
-    assert told.is_signed_by(KEY.public_der)
-    assert not told.is_signed_by(OTHER.public_der)
+    signed_statement = statement.decode(message, MAGIC)
+    assert (signed_statement.key_id, signed_statement.body) == (KEY.key_id, body)
+    assert signed_statement.signed_bytes + signed_statement.signature == message
+    assert signed_statement.is_signed_by(KEY.public_der)
+    assert not signed_statement.is_signed_by(OTHER.public_der)
 
 
 def test_every_one_byte_change_is_refused() -> None:
@@ -45,10 +45,10 @@ def test_every_cut_and_anything_behind_is_refused() -> None:
 
 def test_a_statement_that_names_another_key_is_not_signed_by_its_signer() -> None:
     message = statement.encode(MAGIC, OTHER.key_id, b"", KEY.sign)
-    told = statement.decode(message, MAGIC)
-    assert signature.verify(KEY.public_der, told.signature, told.signed_bytes)
-    assert not told.is_signed_by(KEY.public_der)
-    assert not told.is_signed_by(OTHER.public_der)
+    signed_statement = statement.decode(message, MAGIC)
+    assert signature.verify(KEY.public_der, signed_statement.signature, signed_statement.signed_bytes)
+    assert not signed_statement.is_signed_by(KEY.public_der)
+    assert not signed_statement.is_signed_by(OTHER.public_der)
 
 
 def test_a_statement_of_another_kind_is_refused() -> None:
@@ -66,8 +66,8 @@ def test_a_suite_that_nobody_knows_is_refused() -> None:
 def test_any_bytes_are_a_statement_or_refused(data: bytes) -> None:
     for message in (data, MAGIC + data, MAGIC + b"\x01" + bytes(7) + data):
         try:
-            told = statement.decode(message, MAGIC)
+            signed_statement = statement.decode(message, MAGIC)
         except LayoutError:
             continue
-        assert told.signed_bytes + told.signature == message
-        assert not told.is_signed_by(KEY.public_der)
+        assert signed_statement.signed_bytes + signed_statement.signature == message
+        assert not signed_statement.is_signed_by(KEY.public_der)

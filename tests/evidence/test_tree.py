@@ -4,7 +4,7 @@ import pytest
 
 from evidence.seal import open_sealed
 from evidence.tree import leaf_hash, merkle_root, node_hash, table_leaves
-from tests.making import Key, leaves, report, sealed
+from tests.making import Key, encoded_reports, report, sealed
 
 KEY = Key()
 
@@ -32,4 +32,4 @@ def test_empty_tree() -> None:
 def test_leaves_of_a_table_are_the_hashes_of_what_the_edge_wrote() -> None:
     reports = [report(), report("other")]
     _, table = open_sealed(sealed(reports, KEY))
-    assert table_leaves(table) == [leaf_hash(x) for x in leaves(reports)]
+    assert table_leaves(table) == [leaf_hash(x) for x in encoded_reports(reports)]

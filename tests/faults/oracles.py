@@ -47,7 +47,7 @@ class Outcome:
     resent_s: float | None = None  # F41, F46: from the fault until all that the store had lost is there again
     live_p99_s: float | None = None  # F41: from the edge to the store, while everything is sent again
     usual_p99_s: float | None = None  # F41: the same on this machine before the fault
-    slowest_alert_s: float | None = None  # F16: from the sender to the topic `alerts`, the database being down
+    slowest_alarm_s: float | None = None  # F16: from the sender to the topic `alerts`, the database being down
 
 
 def until(holds: Callable[[], bool], limit_s: float, what: str, every_s: float = 0.1) -> float:
@@ -68,14 +68,14 @@ def flowing(system: System, senders: Sequence[Sender], limit_s: float = RECOVERY
     now = datetime.now(UTC)
     sql = "SELECT count(DISTINCT d.uuid) FROM latest l JOIN device d USING (device) WHERE d.uuid = ANY(%s)"
     sql += " AND l.observed_at > %s"
-    wanted = [s.device for s in senders]
+    devices = [s.device for s in senders]
 
     def all_there() -> bool:
         with open_store(system.database) as conn:
-            row = conn.execute(sql, (wanted, now)).fetchone()
-        return row == (len(wanted),)
+            row = conn.execute(sql, (devices, now)).fetchone()
+        return row == (len(devices),)
 
-    return until(all_there, limit_s, f"new data of all {len(wanted)} senders")
+    return until(all_there, limit_s, f"new data of all {len(devices)} senders")
 
 
 def footprint(system: System) -> dict[str, tuple[int, int]]:
@@ -148,7 +148,7 @@ def check_sequences(system: System) -> None:
     now_us = time.time_ns() // 1000
     with closing(sqlite3.connect(system.folder / "spool" / "spool.db")) as spool:
         (spool_id,) = spool.execute("SELECT spool FROM meta").fetchone()
-        said = Counter(last_numbers(spool))
+        numbered = Counter(last_numbers(spool))
         chunks = [leaves for (leaves,) in spool.execute("SELECT leaves FROM chunk")]
         waiting = Counter(leaf[:16] for leaves in chunks for leaf in split(leaves))
         sql = "SELECT batch_id, unreceipted, cut_at, bytes FROM batch JOIN sealed USING (id)"
@@ -166,7 +166,7 @@ def check_sequences(system: System) -> None:
         if ident not in kept:
             waiting.update(device.tobytes() for device in open_body(sealed)[1].device)
     assert kept <= {ident for ident, *_ in batches}
-    assert said - waiting == Counter({device: n for device, (_, n) in stored.items()})
+    assert numbered - waiting == Counter({device: n for device, (_, n) in stored.items()})
     assert all(last == n for last, n in stored.values())
 
 

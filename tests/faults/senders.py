@@ -29,7 +29,7 @@ HEART_RATE = "147842^MDC_ECG_HEART_RATE^MDC||{:.1f}|264864^MDC_DIM_BEAT_PER_MIN^
 SPO2 = "150456^MDC_PULS_OXIM_SAT_O2^MDC||{:.1f}|262688^MDC_DIM_PERCENT^MDC"
 NO_SUBSCRIBER = 0x10  # MQTT 5.0 section 3.4.2.1: taken by the broker, and nobody is there to have it
 ANSWER_S = 5.0
-AGAIN_S = 0.02
+RETRY_S = 0.02
 BEHIND_S = 0.1
 IN_FLIGHT_MAX = 1000
 Record = tuple[uuid.UUID, int]  # device, moment in microseconds
@@ -95,14 +95,14 @@ class MllpSender(Sender):
             f"PV1|1|I|ICU^^{self._bed}", f"OBR|1||{ident}||||{at}", f"OBX|1|NM|{observed.format(value)}|||||F", "",
         ])  # fmt: skip
         frame = b"\x0b" + message.encode() + b"\x1c\r"
-        wanted = f"MSA|{'CA' if self._enhanced else 'AA'}|{ident}\r".encode()
+        expected = f"MSA|{'CA' if self._enhanced else 'AA'}|{ident}\r".encode()
         began = time.monotonic()
-        while not self.exchange(frame, wanted):
-            time.sleep(AGAIN_S)
+        while not self.exchange(frame, expected):
+            time.sleep(RETRY_S)
         self.took_s.append(time.monotonic() - began)
         self.acked[record] = value
 
-    def exchange(self, frame: bytes, wanted: bytes) -> bool:
+    def exchange(self, frame: bytes, expected: bytes) -> bool:
         """Whether the answer to this frame has these bytes; the connection is kept for the next if so."""
         try:
             if self._socket is None:
@@ -112,7 +112,7 @@ class MllpSender(Sender):
             answer = b""
             while not answer.endswith(b"\x1c\r") and (data := self._socket.recv(4096)):
                 answer += data
-            if wanted in answer:
+            if expected in answer:
                 return True
         except OSError:
             pass
@@ -143,7 +143,7 @@ class MqttSender(Sender):
             self._take_answers()
         while self._open:
             self._take_answers()
-            time.sleep(AGAIN_S)
+            time.sleep(RETRY_S)
         self._client.disconnect()
         self._client.loop_stop()
 

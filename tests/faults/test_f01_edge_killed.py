@@ -71,5 +71,5 @@ def test_f03_edge_killed_before_receipt(tmp_path: Path, kafka: str, database: st
         duplicates = count(system, "SELECT sum(duplicates) FROM ledger")
         assert duplicates >= 2 * ROUNDS
         assert events(system, "started") > ROUNDS
-        assert kept + duplicates >= published()  # a worker that is started again may judge a block twice
+        assert kept + duplicates >= published()  # a worker that is started again may validate a block twice
         assert kept == count(system, "SELECT count(DISTINCT (spool, lane, batch_no)) FROM batch")

@@ -1,4 +1,4 @@
-"""F16: the database is down: nothing is acknowledged past what is stored, and alerts still reach people."""
+"""F16: the database is down: nothing is acknowledged past what is stored, and alarms still reach people."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.faults.senders import SPO2, MllpSender
 from tests.faults.topics import committed, ends, messages, reader
 
 DOWN_S = by_length(30, quick=6, long=120)
-# The goal is a second, which a loaded machine can miss; that alerts wait for no database is what fails here.
-ALERTS_GOAL_S, ALERTS_MAX_S = 1.0, 5.0
+# The goal is a second, which a loaded machine can miss; that alarms wait for no database is what fails here.
+ALARM_GOAL_S, ALARM_MAX_S = 1.0, 5.0
 ALARMS = 5
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
@@ -38,7 +38,7 @@ def test_f16_database_down(services: Services, tmp_path: Path, kafka: str, datab
         began = time.monotonic()
         services("kill", "timescaledb")
         beds = [MllpSender(("127.0.0.1", system.mllp), "icu", str(number)) for number in range(90, 90 + ALARMS)]
-        slowest_s = _slowest_alert_s(kafka, beds)
+        slowest_s = _slowest_alarm_s(kafka, beds)
         held = committed(kafka, "vitalwire-store")
         time.sleep(max(0.0, DOWN_S - (time.monotonic() - began)))
         acknowledged = committed(kafka, "vitalwire-store")
@@ -48,19 +48,19 @@ def test_f16_database_down(services: Services, tmp_path: Path, kafka: str, datab
         with open_store(database) as conn:
             stored = {bytes(row[0]) for row in conn.execute("SELECT batch_id FROM batch")}
         signed = {place: end for place, end in acknowledged.items() if place[0].endswith(".signed")}
-        told = [read_block((m.value() or b"")[SEAL_BYTES:]) for m in messages(kafka, signed)]
-        assert told
-        assert all(batch_id(sealed) in stored for block in told for sealed in block.batches)
+        transition = [read_block((m.value() or b"")[SEAL_BYTES:]) for m in messages(kafka, signed)]
+        assert transition
+        assert all(batch_id(sealed) in stored for block in transition for sealed in block.batches)
         system.signal_workers(signal.SIGCONT)
         settle(system, senders, outcome, beds)
-        until(lambda: count(system, "SELECT count(*) FROM alert_episode") == ALARMS, 10, "the alerts are filed")
-        outcome.slowest_alert_s = slowest_s
-        assert slowest_s < ALERTS_MAX_S, f"goal {ALERTS_GOAL_S} s"
+        until(lambda: count(system, "SELECT count(*) FROM alarm_episode") == ALARMS, 10, "the alarms are filed")
+        outcome.slowest_alarm_s = slowest_s
+        assert slowest_s < ALARM_MAX_S, f"goal {ALARM_GOAL_S} s"
         assert '"stage": "store"' in (tmp_path / "processors.log").read_text()
 
 
-def _slowest_alert_s(kafka: str, beds: Sequence[MllpSender]) -> float:
-    """Each bed measures a value below the limit: the longest time until its alert was on the topic."""
+def _slowest_alarm_s(kafka: str, beds: Sequence[MllpSender]) -> float:
+    """Each bed measures a value below the limit: the longest time until its alarm was on the topic."""
     consumer = reader(kafka)
     consumer.assign([TopicPartition(topic, p, end) for (topic, p), end in ends(kafka, ALERTS).items()])
     assert consumer.poll(1) is None  # connected, and at the end
@@ -70,8 +70,8 @@ def _slowest_alert_s(kafka: str, beds: Sequence[MllpSender]) -> float:
         bed.send(SPO2, 55)
         message = consumer.poll(10)
         slowest_s = max(slowest_s, time.monotonic() - began)
-        assert message is not None, "no alert"
-        told = json.loads(statement.decode(message.value() or b"", TRANSITION_MAGIC).body)
-        assert told["device"] == str(bed.device)
+        assert message is not None, "no alarm"
+        transition = json.loads(statement.decode(message.value() or b"", TRANSITION_MAGIC).body)
+        assert transition["device"] == str(bed.device)
     consumer.close()
     return slowest_s

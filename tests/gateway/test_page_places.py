@@ -16,10 +16,10 @@ __all__ = ["chromium", "look"]  # fixtures
 
 
 def test_what_another_edge_says_is_marked_and_what_was_said_at_another_bed_is_left_out(ward: Ward, look: Look) -> None:
-    ward.say("n10:1", SpO2="98")
+    ward.emit("n10:1", SpO2="98")
     ward.store()
-    ward.adopt("n10:1", "ICU-01", "监护仪1")
-    Store(ward.database, b"O" * 16).say(event("n10:1", "connected", ""), report("n10:1"))
+    ward.assign("n10:1", "ICU-01", "监护仪1")
+    Store(ward.database, b"O" * 16).emit(event("n10:1", "connected", ""), report("n10:1"))
     tab = look()
     warnings = tab.locator('[data-bed="ICU-01"] .warning')
     expect(warnings.filter(has_text="⚠ heard through box 2, not its own edge")).to_have_count(1)
@@ -28,7 +28,7 @@ def test_what_another_edge_says_is_marked_and_what_was_said_at_another_bed_is_le
         places.move(conn, "n10:1", "ICU-02")
     expect(tab.locator('[data-bed="ICU-02"]')).to_have_count(1)
     expect(tab.locator(".value")).to_have_count(0)
-    ward.say("n10:1", SpO2="96")
+    ward.emit("n10:1", SpO2="96")
     ward.store()
     expect(value(tab, "ICU-02", "SpO2").locator(".number")).to_have_text("96")
     with open_store(ward.database) as conn:

@@ -1,4 +1,4 @@
-"""A ward in a real store: sealed batches through judge and the writer, as a broker would carry them."""
+"""A ward in a real store: sealed batches through validate and the writer, as a broker would carry them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from emr_store import alerts, minutes, places, registry
+from emr_store import alarms, minutes, places, registry
 from emr_store.connect import open_store, open_store_async
 from emr_store.migrate import migrate
 from emr_store.signed_block import SignedBlock
@@ -31,7 +31,7 @@ from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID, UNIT_BY_UCUM
 from schemas.report import Kind, Record, Report
 from schemas.transition import Condition, ConditionKind, Side, Transition, TransitionKind
 from stream_processors.signed_message import open_message, sign_block
-from stream_processors.validate import EdgeKey, Memory, validate
+from stream_processors.validation import EdgeKey, Memory, validate
 from tests.making import Key
 from vitalwire.embedded.services import free_port
 from vitalwire.page import serve
@@ -47,7 +47,7 @@ class Ward:
     def __init__(self, database: str) -> None:
         self.database = database
         self._edge, self._platform = Key(), Key()
-        self._said: Counter[str] = Counter()
+        self._emitted: Counter[str] = Counter()
         self._batch_no = 0
         self._waiting: list[bytes] = []
         migrate(database)
@@ -55,23 +55,23 @@ class Ward:
             registry.note_platform_key(conn, self._platform.public_der)
             registry.add_edge(conn, EDGE, "box on ward 3", self._edge.public_der)
 
-    def say(self, claim: str, *, ago_s: float = 0.0, clock_s: float = 0.0, **values: str | None) -> None:
+    def emit(self, claim: str, *, ago_s: float = 0.0, clock_s: float = 0.0, **values: str | None) -> None:
         """One report of `ago_s` ago by a device whose clock is `clock_s` ahead; None is no reading; names as NIBP_S.
 
         A value is in the metric's canonical unit where it states none ("5 %").
         """
-        if not self._said[claim]:
-            told = Record(kind=reports.RecordKind.TEXT, text="", as_sent=reports.AsSent("vitalwire", "connected"))
-            self._add(claim, Kind.EVENT, [told], time.time(), time.time())
+        if not self._emitted[claim]:
+            event = Record(kind=reports.RecordKind.TEXT, text="", as_sent=reports.AsSent("vitalwire", "connected"))
+            self._add(claim, Kind.EVENT, [event], time.time(), time.time())
         received = time.time() - ago_s
         records = [_record(name.replace("_", "-"), text) for name, text in values.items()]
         self._add(claim, Kind.METRIC, records, received + clock_s, received)
 
-    def tell(self, claim: str, kind: Kind, *records: Record) -> None:
+    def emit_records(self, claim: str, kind: Kind, *records: Record) -> None:
         """A report of another kind, or with records that have no name."""
         self._add(claim, kind, list(records), time.time(), time.time())
 
-    def adopt(self, claim: str, bed: str, name: str) -> None:
+    def assign(self, claim: str, bed: str, name: str) -> None:
         """As a person does with `vitalwire devices assign`, for a year back; the device must be stored."""
         with open_store(self.database) as conn:
             long_ago = datetime.now(UTC) - timedelta(days=365)
@@ -116,7 +116,7 @@ class Ward:
 
         async def run() -> None:
             async with await open_store_async(self.database) as conn:
-                await alerts.file(conn, [SignedTransition(filed, statement)])
+                await alarms.file(conn, [SignedTransition(filed, statement)])
 
         _complete(run())
 
@@ -136,21 +136,21 @@ class Ward:
 
     def lose(self, claim: str) -> None:
         """A report that the device says and that never comes."""
-        self._said[claim] += 1
+        self._emitted[claim] += 1
 
     def _add(self, claim: str, kind: Kind, records: list[Record], observed_s: float, received_s: float) -> None:
         observed, received = int(observed_s * 1e6), int(received_s * 1e6)
-        said = Report(
+        emitted = Report(
             kind, claim, observed, received, reports.ClockQuality.DEVICE, tuple(records), device_at_us=observed
         )
         salt = uuid.uuid4().bytes
-        leaf = encode_report(said, salt, sha256(salt).digest())
-        self._said[claim] += 1
-        set_sequence(leaf, self._said[claim])
+        leaf = encode_report(emitted, salt, sha256(salt).digest())
+        self._emitted[claim] += 1
+        set_sequence(leaf, self._emitted[claim])
         self._waiting.append(bytes(leaf))
 
     def store(self) -> None:
-        """Seal what was said, judge it, write it."""
+        """Seal what was said, validate it, write it."""
         now, self._batch_no = time.time_ns() // 1000, self._batch_no + 1
         message = seal(
             self._waiting, lane=reports.Lane.LIVE, edge=EDGE.bytes, spool=b"S" * 16, batch_no=self._batch_no,

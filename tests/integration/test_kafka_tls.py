@@ -22,7 +22,7 @@ from tests.integration.test_wire import ICU, values
 from tests.runtime.conftest import Certified
 from tests.wire import Wire, eventually
 from vitalwire import broker
-from vitalwire.broker import publish_again, topics_of
+from vitalwire.broker import republish, topics_of
 
 pytestmark = pytest.mark.integration
 LIMIT_S = 40
@@ -95,13 +95,13 @@ def test_a_broker_of_another_authority_is_not_spoken_to(
 def test_the_processors_make_topics_read_and_file_over_tls(
     tmp_path: Path, kafka: str, database: str, address: str, files: Files, reach: str
 ) -> None:
-    """What cannot be judged is given by a plain client, read by the first stage, and filed by the last."""
+    """What cannot be validated is given by a plain client, read by the first stage, and filed by the last."""
     wire = Wire(tmp_path, kafka, database, "", broker=reach)  # forgets the topics
     wire.start("processors")
     try:
         eventually(lambda: {t.name for t in topics.TOPICS} <= topics_of(address, *files), LIMIT_S, "topics")
-        publish_again(address, topics.raw(Lane.LIVE), b"no batch", *files)
-        eventually(lambda: wire.rows("SELECT message FROM dead") == [(b"no batch",)], LIMIT_S, "filed as dead")
+        republish(address, topics.raw(Lane.LIVE), b"no batch", *files)
+        eventually(lambda: wire.rows("SELECT message FROM dead_letter") == [(b"no batch",)], LIMIT_S, "filed as dead")
     finally:
         wire.stop("processors")
 

@@ -35,15 +35,15 @@ def files() -> tuple[Path, Path, Path]:
 
 def answer(address: tuple[str, int], context: ssl.SSLContext) -> str:
     """What a client with this context is told first: of its CONNECT, or that it is cut off."""
-    told: SimpleQueue[str] = SimpleQueue()
+    answers: SimpleQueue[str] = SimpleQueue()
     client = mqtt_client()
     client.tls_set_context(context)
-    client.on_connect = lambda _, __, ___, reason, ____: told.put(f"CONNACK {reason}")
-    client.on_disconnect = lambda _, __, ___, reason, ____: told.put("cut off")
+    client.on_connect = lambda _, __, ___, reason, ____: answers.put(f"CONNACK {reason}")
+    client.on_disconnect = lambda _, __, ___, reason, ____: answers.put("cut off")
     client.connect(*address)
     client.loop_start()
     try:
-        return told.get(timeout=LIMIT_S)
+        return answers.get(timeout=LIMIT_S)
     finally:
         client.disconnect()
         client.loop_stop()

@@ -77,7 +77,7 @@ class Hospital:
     database: str  # as we reach it
     mllp: int
     edge_metrics: int
-    processors_metrics: int  # judge; store and alert on the two next
+    processors_metrics: int  # validate; store and alert on the two next
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_the_units_carry_a_report_into_the_store_and_stop(hospital: Hospital, st
 
         def stored() -> list[tuple[object, ...]]:
             with open_store(hospital.database) as conn:
-                sql = "SELECT metric, value, unit, verdict FROM observation WHERE device = %s"
+                sql = "SELECT metric, value, unit, validation_result FROM observation WHERE device = %s"
                 return conn.execute(sql, [sender.device]).fetchall()
 
         eventually(lambda: bool(stored()), LIMIT_S, "a row")

@@ -49,7 +49,7 @@ on_both_parts = pytest.mark.parametrize("parts", ["embedded", pytest.param("real
 
 def values(wire: Wire, sender: Sender) -> list[tuple[object, ...]]:
     """What the record shows of a sender's device."""
-    return wire.rows("SELECT metric, value, unit, verdict FROM observation WHERE device = %s", sender.device)
+    return wire.rows("SELECT metric, value, unit, validation_result FROM observation WHERE device = %s", sender.device)
 
 
 @on_both_parts

@@ -22,15 +22,15 @@ class Clocks:
         self.monotonic_s += seconds
 
 
-@pytest.mark.parametrize(("step_s", "said"), [(0.499, 0), (-0.499, 0), (0.6, 600), (-3600.0, -3_600_000)])
-def test_a_step_of_more_than_half_a_second_is_said_once(step_s: float, said: int) -> None:
+@pytest.mark.parametrize(("step_s", "stepped"), [(0.499, 0), (-0.499, 0), (0.6, 600), (-3600.0, -3_600_000)])
+def test_a_step_of_more_than_half_a_second_is_said_once(step_s: float, stepped: int) -> None:
     clocks = Clocks()
     watch = ClockWatch(clocks.wall, clocks.monotonic)
     clocks.pass_s(1)
     assert watch.step_ms() == 0
     clocks.pass_s(1)
     clocks.wall_s += step_s
-    assert watch.step_ms() == said
+    assert watch.step_ms() == stepped
     clocks.pass_s(1)
     assert watch.step_ms() == 0
 

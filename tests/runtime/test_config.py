@@ -37,7 +37,7 @@ TWO_PORTS = GOOD + '[[port]]\ndevice = "a"\nbaud = 9600\n[[port]]\ndevice = "b"\
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         (GOOD + "spol = 'x'\n", r"line 2: unknown key 'spol': did you mean 'spool'\?"),
         # The same key stands in both tables: the line is the wrong one's.
@@ -58,8 +58,8 @@ TWO_PORTS = GOOD + '[[port]]\ndevice = "a"\nbaud = 9600\n[[port]]\ndevice = "b"\
         (GOOD + "spool = \n", r"not TOML: .*line 2"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_line_and_its_mend(text: str, said: str) -> None:
-    with pytest.raises(UserError, match=f"^edge.toml: {said}") as caught:
+def test_what_is_wrong_is_said_with_its_line_and_its_mend(text: str, words: str) -> None:
+    with pytest.raises(UserError, match=f"^edge.toml: {words}") as caught:
         decode(text, Config, "edge.toml")
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
@@ -76,8 +76,8 @@ def test_paths_are_relative_to_the_file_defaults_too(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"edge = '\xfc'\n")
-    for name, said in {"none": "vitalwire config sample", "": "directory", "latin": "not UTF-8"}.items():
-        with pytest.raises(UserError, match=said):
+    for name, words in {"none": "vitalwire config sample", "": "directory", "latin": "not UTF-8"}.items():
+        with pytest.raises(UserError, match=words):
             load(tmp_path / name, Config)
 
 

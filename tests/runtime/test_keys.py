@@ -66,7 +66,7 @@ def pem(curve: ec.EllipticCurve, password: bytes | None = None) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "words"),
     [
         (b"", "no private key"),
         (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "no private key"),
@@ -75,11 +75,11 @@ def pem(curve: ec.EllipticCurve, password: bytes | None = None) -> bytes:
         (pem(ec.SECP384R1()), "not a P-256 key"),
     ],
 )
-def test_what_is_no_key_of_ours_is_one_clear_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_key_of_ours_is_one_clear_line(tmp_path: Path, content: bytes, words: str) -> None:
     file = tmp_path / "edge.key"
     file.touch(0o600)
     file.write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=words):
         load(file)
     with pytest.raises(UserError, match="no public key"):
         read_public(file)

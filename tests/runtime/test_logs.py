@@ -91,7 +91,7 @@ def test_what_a_library_says_over_and_over_is_said_once_in_a_while(lines: Any, m
     for _ in range(500):
         library.error("Unable connect to node with id %s", 1)
     library.error("Unable connect to node with id %s", 2)
-    now_s += logs.AGAIN_S
+    now_s += logs.SAME_LINE_EVERY_S
     library.error("Unable connect to node with id %s", 1)
-    said = [(line["event"][-1], line.get("times_more")) for line in lines()]
-    assert said == [("1", None), ("2", None), ("1", 499)]
+    words = [(line["event"][-1], line.get("times_more")) for line in lines()]
+    assert words == [("1", None), ("2", None), ("1", 499)]

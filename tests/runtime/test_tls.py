@@ -73,14 +73,14 @@ def test_what_cannot_be_used_is_named(ours: Any, theirs: Any, tmp_path: Path) ->
     locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")))
     open_key.write_bytes(ours.key.read_bytes())
     open_key.chmod(0o644)
-    for cert, private, said in [
+    for cert, private, words in [
         (ours.cert, theirs.key, "key values mismatch"),
         (ours.cert, locked, f"key {locked} cannot be used"),
         (ours.cert, open_key, f"chmod 600 {open_key}"),
         (ours.cert, tmp_path / "none", "none cannot be read"),
         (tmp_path / "none", ours.key, "none with key"),
     ]:
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=words):
             server_context(cert, private)
     with pytest.raises(UserError, match=r"CA file .*none cannot be used"):
         client_context(tmp_path / "none")
@@ -171,11 +171,11 @@ def test_settings_of_librdkafka(ours: Any, theirs: Any) -> None:
         "ssl.certificate.location": str(ours.cert),
         "ssl.key.location": str(ours.key),
     }
-    for files, said in [
+    for files, words in [
         ((None, ours.cert, ours.key), "no use without the CA file"),
         ((theirs.cert, ours.cert, None), "need each other"),
         ((theirs.cert, None, ours.key), "need each other"),
         ((theirs.cert, ours.cert, theirs.key), "key values mismatch"),
     ]:
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=words):
             librdkafka_tls(*files)

@@ -14,7 +14,7 @@ def test_group_comes_back_from_its_text() -> None:
     assert decode_group(encode_group(group)) == group
 
 
-def test_what_was_not_sent_takes_no_room() -> None:
+def test_what_was_not_sent_takes_no_capacity() -> None:
     assert (
         encode_group(AdtGroup("A01", "", b"", 0, 1)) == '{"event":"A01","control":"","digest":"","group":0,"groups":1}'
     )

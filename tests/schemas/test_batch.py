@@ -34,7 +34,7 @@ from schemas.report import (
     Validity,
     decimal_parts,
 )
-from tests.making import T0_US, Key, leaves, report, sealed
+from tests.making import T0_US, Key, encoded_reports, report, sealed
 
 KEY = Key()
 _text = st.text(st.characters(codec="utf-8", exclude_characters="\x1f"), max_size=20)
@@ -113,26 +113,26 @@ def test_what_an_edge_says_is_what_the_hospital_reads(reports: list[Report]) -> 
     message = sealed(reports, KEY)
     header, table = open_sealed(message)
     assert header.encode() == message[: layout.HEADER_BYTES]
-    assert [table.leaf(i) for i in range(len(table))] == leaves(reports)
+    assert [table.encoded_report(i) for i in range(len(table))] == encoded_reports(reports)
     assert table.sequence.tolist() == list(range(1, len(reports) + 1))
     record = 0
-    for i, said in enumerate(reports):
-        assert table.device[i].tobytes() == said.device.bytes
-        assert table.observed_at_us[i] == said.observed_at_us
-        absent = layout.ABSENT_TIME if said.device_at_us is None else said.device_at_us
+    for i, stated in enumerate(reports):
+        assert table.device[i].tobytes() == stated.device.bytes
+        assert table.observed_at_us[i] == stated.observed_at_us
+        absent = layout.ABSENT_TIME if stated.device_at_us is None else stated.device_at_us
         assert table.device_at_us[i] == absent
         tail = {(index, kind): data for index, kind, data in table.tail(i)}
-        for j, r in enumerate(said.records):
-            _is_said(table, record, r)
+        for j, r in enumerate(stated.records):
+            _is_stated(table, record, r)
             assert _tail_of(tail, j) == (r.text, r.note, r.as_sent, r.samples, r.alarm)
             record += 1
-        assert tail.get((layout.REPORT_LEVEL, TailKind.FRAME)) == said.frame
+        assert tail.get((layout.REPORT_LEVEL, TailKind.FRAME)) == stated.frame
         claim = tail.get((layout.REPORT_LEVEL, TailKind.CLAIM))
-        assert claim == (said.claim.encode() if said.kind in (Kind.EVENT, Kind.REJECTED) else None)
-    assert record == len(table.cells)
+        assert claim == (stated.claim.encode() if stated.kind in (Kind.EVENT, Kind.REJECTED) else None)
+    assert record == len(table.records)
 
 
-def _is_said(table: batch.Table, at: int, r: Record) -> None:
+def _is_stated(table: batch.Table, at: int, r: Record) -> None:
     assert (table.code[at], table.unit[at], table.channel[at]) == (r.code, r.unit, r.channel)
     assert (table.record_kind[at], table.validity[at], table.marks[at]) == (r.kind, r.validity, r.marks)
     there = r.validity != Validity.NOT_AVAILABLE
@@ -155,18 +155,18 @@ def _tail_of(tail: dict[tuple[int, TailKind], bytes], record: int) -> tuple[obje
 
 @settings(max_examples=300, deadline=None)
 @given(st.data(), st.one_of(_samples(), _alarms))
-def test_no_two_tails_mean_the_same_samples_or_alarm(data: st.DataObject, said: Samples | Alarm) -> None:
+def test_no_two_tails_mean_the_same_samples_or_alarm(data: st.DataObject, stated: Samples | Alarm) -> None:
     """One byte changed: refused, or read as something else that is written back as these bytes."""
-    encode: Any = batch._samples_bytes if isinstance(said, Samples) else batch._alarm_bytes
-    decode: Any = samples_of if isinstance(said, Samples) else alarm_of
-    written = encode(said)
+    encode: Any = batch._samples_bytes if isinstance(stated, Samples) else batch._alarm_bytes
+    decode: Any = samples_of if isinstance(stated, Samples) else alarm_of
+    written = encode(stated)
     at, change = data.draw(st.integers(0, len(written) - 1)), data.draw(st.integers(1, 255))
     changed = written[:at] + bytes([written[at] ^ change]) + written[at + 1 :]
     try:
         found = decode(changed)
     except LayoutError:
         return
-    assert found != said
+    assert found != stated
     assert encode(found) == changed
 
 
@@ -275,13 +275,13 @@ def test_what_means_nothing_is_refused_by_name(record: Record, reason: str) -> N
 
 def test_one_tail_under_two_record_counts_is_looked_at_for_each() -> None:
     fine = report(records=[Record(), Record(as_sent=AsSent("99L", "x"))])
-    short = bytearray(leaves([fine])[0])
+    short = bytearray(encoded_reports([fine])[0])
     struct.pack_into("<H", short, REPORT_ROW.itemsize - 6, 1)  # its tail speaks of a second record
     del short[REPORT_ROW.itemsize : REPORT_ROW.itemsize + RECORD.itemsize]
-    table = batch.table_of(leaves([fine, fine]))
+    table = batch.table_of(encoded_reports([fine, fine]))
     batch.check(table)
     with pytest.raises(LayoutError, match="record index"):
-        batch.check(batch.table_of([*leaves([fine, fine]), bytes(short)]))
+        batch.check(batch.table_of([*encoded_reports([fine, fine]), bytes(short)]))
 
 
 def test_a_tail_that_was_refused_is_refused_again() -> None:
@@ -292,7 +292,7 @@ def test_a_tail_that_was_refused_is_refused_again() -> None:
 
 
 def table_with_tail(tail: bytes) -> batch.Table:
-    leaf = bytearray(leaves([report()])[0])
+    leaf = bytearray(encoded_reports([report()])[0])
     struct.pack_into("<I", leaf, REPORT_ROW.itemsize - 4, len(tail))
     return batch.table_of([bytes(leaf) + tail])
 
@@ -319,8 +319,8 @@ def test_the_page_says_the_same_to_the_byte() -> None:
     for name, kind in tables.items():
         values = re.search(rf"^\| {name} \| (.*) \|$", page, re.M)
         assert values is not None
-        said = [value.partition(":")[0].strip() for value in values[1].split("·")]
-        assert said == [f"{int(k)} {k.name.lower().replace('_', ' ')}" for k in kind]
+        stated = [value.partition(":")[0].strip() for value in values[1].split("·")]
+        assert stated == [f"{int(k)} {k.name.lower().replace('_', ' ')}" for k in kind]
     for row in (REPORT_ROW, RECORD):
         assert f"{row.itemsize} bytes" in page
 

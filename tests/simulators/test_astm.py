@@ -76,9 +76,9 @@ def test_what_it_says_is_read_value_by_value(analyser: astm.Analyser) -> None:
         (frame,) = host.messages
         assert frame == message.text
         (report,) = [r for r in DRIVER.read(frame, source) if r.kind is Kind.METRIC]
-        assert texts(report) == message.said.values
-        assert (report.observed_at_us, report.claim) == (message.said.at_us, f"lab/H-5={message.said.device}")
-        shown += message.said.values.values()
+        assert texts(report) == message.sent.values
+        assert (report.observed_at_us, report.claim) == (message.sent.at_us, f"lab/H-5={message.sent.device}")
+        shown += message.sent.values.values()
     assert None in shown
     assert {value[0] for value in shown if value} >= {"<"}
 

@@ -32,8 +32,8 @@ def segments(message: Message, codec: str = "utf-8") -> list[list[str]]:
 
 
 def answer(frame: bytes, code: str = "AA", id_: str | None = None) -> bytes:
-    told = frame.split(b"|")[9].decode() if id_ is None else id_
-    return VT + f"MSH|^~\\&|||||||ACK|1|P|2.6\rMSA|{code}|{told}\r".encode() + FS
+    answered = frame.split(b"|")[9].decode() if id_ is None else id_
+    return VT + f"MSH|^~\\&|||||||ACK|1|P|2.6\rMSA|{code}|{answered}\r".encode() + FS
 
 
 def test_pcd01_has_what_the_profile_asks() -> None:
@@ -51,14 +51,14 @@ def test_pcd01_has_what_the_profile_asks() -> None:
     assert all(len(fields[4].split(".")) == 4 for fields in obx)
     assert all(fields[18].endswith("^020001FFFE000005^EUI-64") for fields in metrics)
     assert [int(fields[1]) for fields in obx] == list(range(1, len(obx) + 1))
-    said = message.said[0]
-    assert [fields[5] for fields in metrics] == list(said.values.values())
-    assert said.at_us == AT_US
+    sent = message.sent[0]
+    assert [fields[5] for fields in metrics] == list(sent.values.values())
+    assert sent.at_us == AT_US
 
 
 def test_a_missing_reading_is_empty_and_said_to_be_missing() -> None:
     (message,) = monitor("pcd01", "finger_off").messages(25.0 - 24.0, AT_US)
-    assert None not in message.said[0].values.values()
+    assert None not in message.sent[0].values.values()
     message, _ = (*monitor("pcd01", "finger_off").messages(25.0, AT_US), None)
     empty = [fields for fields in segments(message) if fields[0] == "OBX" and fields[2] == "NM" and not fields[5]]
     assert {fields[3].split("^")[1] for fields in empty} == {
@@ -95,12 +95,12 @@ def test_mindray_is_bare_and_says_first_who_lies_where() -> None:
     msh, *obx = segments(values)
     assert "|".join(msh) == r"MSH|^~\&|||||||ORU^R01|204|P|2.3.1|"
     assert all(fields[0] == "OBX" for fields in obx)
-    assert f"OBX||NM|101^HR|2101|{values.said[0].values['hr']}||||||F" in values.payload.decode()
+    assert f"OBX||NM|101^HR|2101|{values.sent[0].values['hr']}||||||F" in values.payload.decode()
 
 
 def test_the_cuff_comes_once_with_its_own_time() -> None:
     bed = monitor("pcd01")
-    beds_reports = [len(bed.messages(float(t), AT_US + t * 1_000_000)[0].said) for t in range(400)]
+    beds_reports = [len(bed.messages(float(t), AT_US + t * 1_000_000)[0].sent) for t in range(400)]
     assert beds_reports.count(2) == 3
     assert set(beds_reports) == {1, 2}
 
@@ -113,15 +113,15 @@ def test_the_same_seed_is_the_same_bytes() -> None:
 class Receiver:
     """A listening interface that answers as told and keeps every message."""
 
-    def __init__(self, told: Answer) -> None:
-        self._told = told
+    def __init__(self, answered: Answer) -> None:
+        self._answered = answered
         self.got: list[bytes] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while frame := await reader.readuntil(FS):
                 self.got.append(frame[1 : -len(FS)])
-                reply = self._told(len(self.got) - 1, self.got[-1])
+                reply = self._answered(len(self.got) - 1, self.got[-1])
                 if reply is None:
                     break
                 writer.write(reply)
@@ -131,16 +131,16 @@ class Receiver:
             writer.close()
 
 
-async def deliver(bed: Monitor, told: Answer, count: int = 3) -> tuple[list[bytes], list[bytes]]:
+async def deliver(bed: Monitor, answered: Answer, count: int = 3) -> tuple[list[bytes], list[bytes]]:
     """(what the receiver got, what the monitor wanted to say)."""
-    receiver = Receiver(told)
+    receiver = Receiver(answered)
     async with await asyncio.start_server(receiver.serve, "127.0.0.1") as server:
         sender = Sender(bed, dialler(*server.sockets[0].getsockname()[:2]))
-        wanted = [m for n in range(count) for m in bed.messages(float(n), AT_US + n * 1_000_000)]
-        for message in wanted:
+        expected = [m for n in range(count) for m in bed.messages(float(n), AT_US + n * 1_000_000)]
+        for message in expected:
             await asyncio.wait_for(sender.send(message), 20)
         sender.close()
-    return receiver.got, [message.payload for message in wanted]
+    return receiver.got, [message.payload for message in expected]
 
 
 def _run(work: Awaitable[tuple[list[bytes], list[bytes]]]) -> tuple[list[bytes], list[bytes]]:
@@ -152,42 +152,42 @@ def _run(work: Awaitable[tuple[list[bytes], list[bytes]]]) -> tuple[list[bytes],
 
 @pytest.mark.parametrize("code", ["AA", "CA"])
 def test_each_message_goes_once_when_it_is_accepted(code: str) -> None:
-    got, wanted = _run(deliver(monitor("pcd01"), lambda n, frame: answer(frame, code)))
-    assert got == wanted
+    got, expected = _run(deliver(monitor("pcd01"), lambda n, frame: answer(frame, code)))
+    assert got == expected
 
 
 @pytest.mark.parametrize("code", ["AE", "AR", "CE", "CR", "cut", "no id"])
 def test_what_is_refused_goes_again_with_the_same_bytes(code: str) -> None:
-    def told(n: int, frame: bytes) -> bytes | None:
+    def answered(n: int, frame: bytes) -> bytes | None:
         if n not in (1, 2):
             return answer(frame)
         return None if code == "cut" else answer(frame, id_="") if code == "no id" else answer(frame, code)
 
-    got, wanted = _run(deliver(monitor("pcd01"), told))
-    assert got == [wanted[0], wanted[1], wanted[1], wanted[1], wanted[2]]
+    got, expected = _run(deliver(monitor("pcd01"), answered))
+    assert got == [expected[0], expected[1], expected[1], expected[1], expected[2]]
 
 
 @pytest.mark.parametrize("dialect", hl7_oru.DIALECTS)
 def test_the_answer_to_another_message_is_no_answer(dialect: str) -> None:
-    def told(n: int, frame: bytes) -> bytes:
+    def answered(n: int, frame: bytes) -> bytes:
         return answer(frame, id_="999") + answer(frame, "AE", id_="998") + answer(frame)
 
     bed = monitor(dialect)
-    got, wanted = _run(deliver(bed, told))
-    assert got == [m.payload for m in bed.greeting()] + wanted
+    got, expected = _run(deliver(bed, answered))
+    assert got == [m.payload for m in bed.greeting()] + expected
 
 
 def test_no_answer_at_all_cuts_and_sends_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hl7_oru, "ACK_LIMIT_S", 0.05)
-    got, wanted = _run(deliver(monitor("plain"), lambda n, frame: b"" if n == 1 else answer(frame)))
-    assert got == [wanted[0], wanted[1], wanted[1], wanted[2]]
+    got, expected = _run(deliver(monitor("plain"), lambda n, frame: b"" if n == 1 else answer(frame)))
+    assert got == [expected[0], expected[1], expected[1], expected[2]]
 
 
 def test_mindray_says_who_lies_where_on_each_new_connection() -> None:
     bed = monitor("mindray")
-    got, wanted = _run(deliver(bed, lambda n, frame: None if n == 2 else answer(frame), count=2))
+    got, expected = _run(deliver(bed, lambda n, frame: None if n == 2 else answer(frame), count=2))
     first = bed.greeting()[0].payload
-    assert got == [first, wanted[0], wanted[1], first, wanted[1]]
+    assert got == [first, expected[0], expected[1], first, expected[1]]
 
 
 def test_who_listens_serves_whoever_dials_and_dials_again() -> None:

@@ -157,13 +157,13 @@ def test_the_next_run_goes_on_with_those_who_lie_there(tmp_path: Path) -> None:
 def test_a_monitor_has_the_patient_who_lies_there(dialect: str) -> None:
     lies: dict[str, tuple[str, str]] = {"bed-01": ("003001", "张^三")}
     monitor = Monitor(dialect, "bed-01", Patient(1001, "healthy"), 3, lies.get)
-    said = b"".join(message.payload for message in [*monitor.greeting(), *monitor.messages(1.0, AT_US)])
+    sent = b"".join(message.payload for message in [*monitor.greeting(), *monitor.messages(1.0, AT_US)])
     codec = "gb18030" if dialect == "plain" else "utf-8"
-    assert "003001" in said.decode(codec)
+    assert "003001" in sent.decode(codec)
     lies["bed-01"] = ("003002", "李^四")
-    said = b"".join(message.payload for message in monitor.messages(2.0, AT_US + 1_000_000))
-    assert "003002" in said.decode(codec)
-    assert "李^四" in said.decode(codec)
+    sent = b"".join(message.payload for message in monitor.messages(2.0, AT_US + 1_000_000))
+    assert "003002" in sent.decode(codec)
+    assert "李^四" in sent.decode(codec)
     lies.clear()
     text = b"".join(message.payload for message in monitor.messages(3.0, AT_US + 2_000_000)).decode(codec)
     assert "00300" not in text
@@ -199,3 +199,28 @@ async def _sent_and_acknowledged() -> None:
     assert got[0] == got[1]  # the same bytes again
     assert sum(totals.acked.values()) >= len(got) - 2
     assert totals.acked["A01"] >= 5
+
+
+def test_what_waits_at_the_end_is_sent_before_it_goes() -> None:
+    asyncio.run(asyncio.wait_for(_ended_with_letters_that_wait(), 60))
+
+
+async def _ended_with_letters_that_wait() -> None:
+    got: list[str] = []
+    stop = asyncio.Event()
+
+    async def edge(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert DRIVER.session is not None
+        session, now = DRIVER.session(AdtSettings()), Moment(0, AT_US)
+        while data := await reader.read(65536):
+            for piece in session.feed(data, now).pieces:
+                got.append(piece.data.decode().split("|", 10)[9])
+                assert piece.token is not None
+                writer.write(session.kept(piece.token, Outcome.KEPT, "", now).send)
+            if office.letters > 12:
+                stop.set()
+
+    office = Office(replace(PLAN, every_s=0.1, disordered=1.0))
+    async with await asyncio.start_server(edge, "127.0.0.1", 0) as server:
+        await run_hospital(office, server.sockets[0].getsockname()[:2], stop)
+    assert sorted(got) == [f"ADT3.{number + 1:06}" for number in range(office.letters)]

@@ -15,7 +15,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from simulators import mqtt_json
-from simulators.mqtt_json import Publisher, payload, topic_of
+from simulators.mqtt_json import MqttPublisher, payload, topic_of
 from simulators.patient import Patient
 from vitalwire.embedded import Addresses
 
@@ -23,19 +23,19 @@ AT_US = 1_790_000_000_123_000
 
 
 def test_a_payload_says_what_the_screen_shows() -> None:
-    body, said = payload(Patient(42, "finger_off"), topic_of("bed-09"), 25.0, AT_US, 17, 12)
+    body, sent = payload(Patient(42, "finger_off"), topic_of("bed-09"), 25.0, AT_US, 17, 12)
     read = json.loads(body, parse_int=str, parse_float=str)
     assert datetime.fromisoformat(read["ts"]).timestamp() == AT_US / 1_000_000
     assert read["ts"].endswith(".123+08:00")
     assert (read["seq"], read["serial"]) == ("17", "SIM000042")
-    assert {name: read[name] for name in said.values} == said.values
+    assert {name: read[name] for name in sent.values} == sent.values
     assert read["spo2"] is None
 
 
 def test_200_values_have_200_paths() -> None:
-    body, said = payload(Patient(42), topic_of("bed-09"), 25.0, AT_US, 17, 200)
-    assert len(said.values) == 200
-    assert set(said.values) < set(json.loads(body))
+    body, sent = payload(Patient(42), topic_of("bed-09"), 25.0, AT_US, 17, 200)
+    assert len(sent.values) == 200
+    assert set(sent.values) < set(json.loads(body))
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def test_what_is_published_arrives_and_is_acknowledged(embedded: Addresses, vers
     topic, acked = f"ward/t/bed/{version}/monitor", []
 
     async def run(got: list[bytes]) -> None:
-        publisher = Publisher(*address, version=version)
+        publisher = MqttPublisher(*address, version=version)
         for n in range(50):
             await publisher.publish(topic, b"%d" % n, lambda n=n: acked.append(n))  # type: ignore[misc]
         await until(lambda: len(acked) == 50 and len(got) >= 50)
@@ -118,7 +118,7 @@ def test_a_cut_wire_loses_nothing(embedded: Addresses, monkeypatch: pytest.Monke
     async def run(got: list[bytes]) -> None:
         relay = Relay(embedded.mqtt5)
         async with await asyncio.start_server(relay.serve, "127.0.0.1") as server:
-            publisher = Publisher(*server.sockets[0].getsockname()[:2])
+            publisher = MqttPublisher(*server.sockets[0].getsockname()[:2])
             for n in range(600):
                 await publisher.publish(topic, b"%d" % n, lambda n=n: acked.append(n))  # type: ignore[misc]
                 if n in (200, 400):

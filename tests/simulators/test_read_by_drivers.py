@@ -17,7 +17,7 @@ from adapters.session import Moment
 from adapters.site import read_site
 from schemas.report import Kind, RecordKind, Report, Validity
 from simulators import hl7_oru, mqtt_json, nonin
-from simulators.acked_log import Said
+from simulators.acked_log import SentReport
 from simulators.patient import Patient
 
 AT_US = 1_790_000_000_123_000
@@ -52,9 +52,9 @@ def metrics(reports: Sequence[Report]) -> list[Report]:
     return [r for r in reports if r.kind == Kind.METRIC and any(x.kind == RecordKind.NUMERIC for x in r.records)]
 
 
-def agree(reports: Sequence[Report], said: Sequence[Said]) -> None:
-    assert [r.device_at_us for r in reports] == [s.at_us for s in said]
-    for report, one in zip(reports, said, strict=True):
+def agree(reports: Sequence[Report], sent: Sequence[SentReport]) -> None:
+    assert [r.device_at_us for r in reports] == [s.at_us for s in sent]
+    for report, one in zip(reports, sent, strict=True):
         assert report.claim in (f"eui64:{one.device}", f"ward/PV1-3={one.device}", f"ward/topic={one.device}")
         assert {name: read_values(report).get(name, "-") for name in one.values} == one.values
 
@@ -68,8 +68,8 @@ def test_hl7(dialect: str) -> None:
         assert not metrics(read(first.payload, at))
     for t in MINUTE:
         for message in monitor.messages(t, AT_US + t * 1_000_000):
-            agree(metrics(read(message.payload, at)), message.said)
-            cuffs += sum("nibp_sys" in said.values for said in message.said)
+            agree(metrics(read(message.payload, at)), message.sent)
+            cuffs += sum("nibp_sys" in sent.values for sent in message.sent)
     assert cuffs == 1
 
 
@@ -84,8 +84,8 @@ def test_every_value_of_a_large_message_is_a_channel_of_its_own(dialect: str) ->
 
 def test_mqtt() -> None:
     for t in MINUTE:
-        body, said = mqtt_json.payload(Patient(1, "finger_off"), "here", t, AT_US + t * 1_000_000, t, 12)
-        agree(metrics(DRIVER_BY_NAME["mqtt_json"].read(body, source("mqtt_json"))), [said])
+        body, sent = mqtt_json.payload(Patient(1, "finger_off"), "here", t, AT_US + t * 1_000_000, t, 12)
+        agree(metrics(DRIVER_BY_NAME["mqtt_json"].read(body, source("mqtt_json"))), [sent])
 
 
 @pytest.mark.parametrize("name", ["nonin_ascii", "nonin_df2"])
@@ -93,8 +93,8 @@ def test_nonin(name: str) -> None:
     driver, patient, at = DRIVER_BY_NAME[name], Patient(3, "finger_off"), source(name)
     assert driver.session is not None
     df2 = name == "nonin_df2"
-    said = (nonin.df2_packet(patient, n) for n in range(180)) if df2 else (nonin.ascii_line(patient, t) for t in MINUTE)
-    stream = b"".join(said)
+    sent = (nonin.df2_packet(patient, n) for n in range(180)) if df2 else (nonin.ascii_line(patient, t) for t in MINUTE)
+    stream = b"".join(sent)
     session = driver.session(at.settings)
     noise, *pieces = session.feed((b"\x01\x81 half a packet" if df2 else b"half a line\n") + stream, NOW).pieces
     assert (noise.reason, [p.reason for p in pieces]) == ("framing" if df2 else "", [""] * 60)
@@ -110,6 +110,6 @@ def test_nonin(name: str) -> None:
         assert wave.astype(np.uint8).tobytes() == stream[2::5]
         beats = np.count_nonzero((wave[1:1500] > 128) & (wave[:1499] <= 128))
         assert beats == pytest.approx(np.mean([patient.numbers(t)["pr"] or 0 for t in range(4, 20)]) / 3, abs=1.5)
-        alarms = [s.alarm for r in reports if r.kind == Kind.ALERT for s in r.records if s.alarm]
+        alarms = [s.alarm for r in reports if r.kind == Kind.ALARM for s in r.records if s.alarm]
         changes = [a.state.name for a in alarms if a.condition == "SNSA"]
         assert changes == ["INACTIVE", "ACTIVE", "INACTIVE"]  # as it begins, when the finger is out, when it is back

@@ -121,10 +121,10 @@ def test_one_oximeter(kind: str, tmp_path: Path) -> None:
         while not link.exists():
             await asyncio.sleep(0.01)
         with serial.Serial(str(link), 9600, timeout=5) as reader:
-            said = await asyncio.to_thread(reader.read, 17)
+            sent = await asyncio.to_thread(reader.read, 17)
         stop.set()
         await asyncio.wait_for(device, 10)
-        return bytes(said)
+        return bytes(sent)
 
     assert asyncio.run(run())[:1] == (b"S" if kind == "nonin_ascii" else b"\x01")
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from emr_store import alerts
+from emr_store import alarms as stored_alarms
 from evidence.alarm import read_open_set, read_transition, sign_open_set, sign_transition
 from evidence.dead_letter import DeadLetter
 from evidence.receipt import ReceiptOutcome
@@ -12,8 +12,8 @@ from schemas.errors import LayoutError
 from schemas.report import Record
 from schemas.transition import Condition, ConditionKind, Episode, OpenSet, Side, Transition, TransitionKind
 from stream_processors import alarms
+from stream_processors.alarm_limits import Limit, OpenEpisodes
 from stream_processors.alarms import AlarmFiling, Alarms, open_episodes
-from stream_processors.alert import Limit, OpenEpisodes
 from stream_processors.stage import Message, Output
 from tests.making import PERCENT, SPO2, T0_US, Key, report
 from tests.storing import NOW_US, Store
@@ -31,7 +31,7 @@ def store(database: str) -> Store:
 
 
 class Topic:
-    """`alerts.open`, as a broker keeps it: all messages in order; and what went to `alerts`."""
+    """`stored_alarms.open`, as a broker keeps it: all messages in order; and what went to `stored_alarms`."""
 
     def __init__(self, key: Key) -> None:
         self.key, self.open_sets, self.transitions = key, [], []  # type: ignore[var-annotated]
@@ -60,13 +60,13 @@ def alarming(topic: Topic, limits: Sequence[Limit] = LIMITS) -> Alarms:
 
 
 def spo2(store: Store, value: int, at_us: int) -> Message:
-    opened = store.judge(store.seal(report(at_us=at_us, records=[Record(SPO2, PERCENT, mantissa=value)])))
+    opened = store.validate(store.seal(report(at_us=at_us, records=[Record(SPO2, PERCENT, mantissa=value)])))
     return Message("live.signed", 0, opened.seal + opened.block.encode())
 
 
-async def work(stage: Alarms, topic: Topic, *lot: Message) -> None:
+async def work(stage: Alarms, topic: Topic, *chunk: Message) -> None:
     """As the stage does."""
-    await topic.send(await stage.evaluate(lot))
+    await topic.send(await stage.evaluate(chunk))
     stage.sent()
 
 
@@ -76,7 +76,7 @@ async def file(store: Store, topic: Topic) -> None:
 
 def open_in_store(store: Store) -> list[str]:
     with store.open() as conn:
-        return [str(e.episode) for e in alerts.open_now(conn)]
+        return [str(e.episode) for e in stored_alarms.open_now(conn)]
 
 
 def test_a_changed_set_is_published_whole(store: Store) -> None:
@@ -102,13 +102,13 @@ def test_what_the_platform_did_not_sign_rings_nobody_up_and_silences_nobody(stor
         stage, before = alarming(topic), alarms._forged.labels("live.signed")._value.get()
         low, high = spo2(store, 80, T0_US), spo2(store, 95, T0_US + 1)
         letter = DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, b"x")
-        dead = Message("live.signed", 0, letter.encode(store.platform.key_id, store.platform.sign))
-        forged_dead = Message("live.signed", 0, letter.encode(stranger.key_id, stranger.sign))
+        dead_letter = Message("live.signed", 0, letter.encode(store.platform.key_id, store.platform.sign))
+        forged_dead_letter = Message("live.signed", 0, letter.encode(stranger.key_id, stranger.sign))
         forged = Message("live.signed", 0, high.value[:-1] + b"\x00")
-        await work(stage, topic, low, forged, dead, forged_dead, Message("live.signed", 0, b"noise"))
+        await work(stage, topic, low, forged, dead_letter, forged_dead_letter, Message("live.signed", 0, b"noise"))
         assert [kind for kind, _, _ in topic.emitted] == [OPENED]
         assert alarms._forged.labels("live.signed")._value.get() == before + 3
-        assert list(await stage.skip(low, "alert:KeyError")) == []
+        assert list(await stage.skip(low, "alarm:KeyError")) == []
         empty = sign_open_set(OpenSet(str(DEVICE), ()), stranger.key_id, stranger.sign)
         assert await alarming(topic).evaluate([]) == []
         topic.open_sets.append(empty)
@@ -117,12 +117,12 @@ def test_what_the_platform_did_not_sign_rings_nobody_up_and_silences_nobody(stor
     asyncio.run(run())
 
 
-def test_a_lot_worked_again_after_the_broker_was_away_says_the_same(store: Store) -> None:
+def test_a_chunk_worked_again_after_the_broker_was_away_says_the_same(store: Store) -> None:
     async def run() -> None:
         topic = Topic(store.platform)
-        stage, lot = alarming(topic), [spo2(store, 80, T0_US)]
-        await topic.send(await stage.evaluate(lot))
-        await topic.send(await stage.evaluate(lot))  # `attempt`, when `send` raised
+        stage, chunk = alarming(topic), [spo2(store, 80, T0_US)]
+        await topic.send(await stage.evaluate(chunk))
+        await topic.send(await stage.evaluate(chunk))  # `attempt`, when `send` raised
         assert topic.emitted[0] == topic.emitted[1]
         stage.sent()
         assert len(stage.episodes) == 1
@@ -130,7 +130,7 @@ def test_a_lot_worked_again_after_the_broker_was_away_says_the_same(store: Store
     asyncio.run(run())
 
 
-def as_sent_again(message: Message) -> Message:
+def as_resent(message: Message) -> Message:
     return Message(BACKFILL, 0, message.value)
 
 
@@ -141,7 +141,7 @@ def test_live_batches_that_were_lost_with_the_broker_open_late_and_are_ended_by_
     async def run() -> None:
         topic = Topic(store.platform)
         stage = Alarms(LIMITS, AsSigningKey(topic.key), topic.load, clock_us=lambda: NOW_US + 3600_000_000)
-        await topic.send(await stage.evaluate([as_sent_again(spo2(store, 80, T0_US))]))
+        await topic.send(await stage.evaluate([as_resent(spo2(store, 80, T0_US))]))
         stage.sent(BACKFILL)
         stage._clock_us = lambda: NOW_US
         (episode,) = stage.episodes[DEVICE.bytes].values()
@@ -166,7 +166,7 @@ def test_a_group_that_begins_afresh_rings_for_nothing_of_the_topics_day(store: S
         lost = spo2(store, 82, T0_US + 10)  # an end that nobody has seen yet
         fresh = Alarms(LIMITS, AsSigningKey(topic.key), topic.load, clock_us=lambda: NOW_US + an_hour_us)
         for again in (live[1], lost):
-            await topic.send(await fresh.evaluate([as_sent_again(again)]))
+            await topic.send(await fresh.evaluate([as_resent(again)]))
             fresh.sent(BACKFILL)
         (episode,) = fresh.episodes[DEVICE.bytes].values()
         assert episode.late
@@ -186,10 +186,10 @@ def test_two_topics_that_are_worked_at_once_have_one_episode_of_a_condition(stor
     async def run() -> None:
         topic = Topic(store.platform)
         stage = alarming(topic)
-        live, again = spo2(store, 80, T0_US + 1), as_sent_again(spo2(store, 79, T0_US + 2))
+        live, again = spo2(store, 80, T0_US + 1), as_resent(spo2(store, 79, T0_US + 2))
         first = await stage.evaluate([live])  # on its way to the broker, while
         second = await stage.evaluate([again])
-        assert list(await stage.skip(again, "alert:KeyError")) == []
+        assert list(await stage.skip(again, "alarm:KeyError")) == []
         assert (len(first), list(second)) == (2, [])
         await topic.send(first)
         stage.sent(BACKFILL)
@@ -338,11 +338,11 @@ def transition() -> Transition:
 def test_transitions_are_filed_from_the_topic(store: Store) -> None:
     opened, key = transition(), store.platform
     filing = AlarmFiling(store.address, AsSigningKey(key))
-    lot = [Message("alerts", 0, sign_transition(opened, key.key_id, key.sign))]
-    asyncio.run(filing.file(lot * 2))
+    chunk = [Message("alerts", 0, sign_transition(opened, key.key_id, key.sign))]
+    asyncio.run(filing.file(chunk * 2))
     assert open_in_store(store) == [opened.episode]
     stranger = Key()
-    for forged in (b"{}", sign_transition(transition(), stranger.key_id, stranger.sign), lot[0].value[:-1] + b"\x00"):
+    for forged in (b"{}", sign_transition(transition(), stranger.key_id, stranger.sign), chunk[0].value[:-1] + b"\x00"):
         with pytest.raises(LayoutError):
             asyncio.run(filing.file([Message("alerts", 0, forged)]))
     assert open_in_store(store) == [opened.episode]
@@ -350,7 +350,7 @@ def test_transitions_are_filed_from_the_topic(store: Store) -> None:
 
 def test_a_signed_set_reads_as_written() -> None:
     key = Key()
-    told = OpenSet(str(DEVICE), (Episode("e", LOW, "high", T0_US, "SpO2 80 < 90", late=True),))
-    assert read_open_set(sign_open_set(told, key.key_id, key.sign), key.public_der) == told
+    open_set = OpenSet(str(DEVICE), (Episode("e", LOW, "high", T0_US, "SpO2 80 < 90", late=True),))
+    assert read_open_set(sign_open_set(open_set, key.key_id, key.sign), key.public_der) == open_set
     with pytest.raises(LayoutError):
         read_open_set(sign_transition(transition(), key.key_id, key.sign), key.public_der)

@@ -75,8 +75,8 @@ class Processors:
     def measure(self, batch_no: int, value: int, by: Key | None = None, ago_s: int = 0) -> bytes:
         """A batch that was made now, of a value measured now; or all of it so long ago."""
         now_us = time.time_ns() // 1000 - ago_s * 1_000_000
-        said = report(at_us=now_us - 5_000, records=[Record(SPO2, PERCENT, mantissa=value)])
-        return sealed([said], by or self.edge, batch_no=batch_no, created_at_us=now_us)
+        emitted = report(at_us=now_us - 5_000, records=[Record(SPO2, PERCENT, mantissa=value)])
+        return sealed([emitted], by or self.edge, batch_no=batch_no, created_at_us=now_us)
 
     def read(self, topic: str) -> list[bytes]:
         """All that is on a topic now."""
@@ -113,10 +113,10 @@ def test_from_a_raw_topic_to_record_receipts_log_and_alarms(processors: Processo
     damaged = processors.measure(3, 97)[:-1] + b"\x00"
     eventually(lambda: "live.raw" in _topics(processors.kafka), LIMIT_S, "topics")
     processors.send(low, stranger, b"noise", damaged)
-    opened = "SELECT count(*) FROM alert_transition WHERE kind = 'opened'"
+    opened = "SELECT count(*) FROM alarm_transition WHERE kind = 'opened'"
     eventually(lambda: processors.rows(opened) == [(1,)], LIMIT_S, "an episode is filed")
     processors.send(high)
-    open_now = "SELECT (SELECT count(*) FROM alert_open), (SELECT count(*) FROM alert_episode)"
+    open_now = "SELECT (SELECT count(*) FROM alarm_open), (SELECT count(*) FROM alarm_episode)"
     eventually(lambda: processors.rows(open_now) == [(0, 1)], LIMIT_S, "the episode is resolved")
     eventually(lambda: processors.rows("SELECT count(*) FROM batch") == [(2,)], LIMIT_S, "batches are stored")
     eventually(lambda: processors.rows("SELECT count(*) FROM unlogged") == [(0,)], LIMIT_S, "seals are logged")
@@ -126,11 +126,11 @@ def test_from_a_raw_topic_to_record_receipts_log_and_alarms(processors: Processo
     assert named == {(ReceiptOutcome.STORED, 1), (ReceiptOutcome.STORED, 2), (ReceiptOutcome.QUARANTINED, 3)}
     notes = [r.checkpoint for r in receipts if r.checkpoint]
     assert all(read_checkpoint(note, processors.platform.public_der).size >= 1 for note in notes)
-    reasons = processors.rows("SELECT reason FROM dead ORDER BY reason")
+    reasons = processors.rows("SELECT reason FROM dead_letter ORDER BY reason")
     assert reasons == [("body-hash",), ("size",), ("unknown-edge",)]
     public_der = processors.platform.public_der
-    told = [read_transition(m, public_der).transition for m in processors.read("alerts")]
-    assert [(t.kind, t.late) for t in told] == [(TransitionKind.OPENED, False), (TransitionKind.RESOLVED, False)]
+    transitions = [read_transition(m, public_der).transition for m in processors.read("alerts")]
+    assert [(t.kind, t.late) for t in transitions] == [(TransitionKind.OPENED, False), (TransitionKind.RESOLVED, False)]
     open_sets = [read_open_set(m, public_der) for m in processors.read("alerts.open")]
     assert [len(each.episodes) for each in open_sets] == [1, 0]
 
@@ -139,23 +139,23 @@ def test_a_live_batch_that_was_lost_with_the_broker_opens_late_when_it_is_sent_a
     eventually(lambda: "backfill.raw" in _topics(processors.kafka), LIMIT_S, "topics")
     processors.send(processors.measure(1, 80, ago_s=120), topic="backfill.raw")
     eventually(
-        lambda: processors.rows("SELECT late FROM alert_episode WHERE resolved_at IS NULL") == [(True,)],
+        lambda: processors.rows("SELECT late FROM alarm_episode WHERE resolved_at IS NULL") == [(True,)],
         LIMIT_S,
         "it is open, and late",
     )
     processors.send(processors.measure(2, 95))
-    eventually(lambda: processors.rows("SELECT 1 FROM alert_open") == [], LIMIT_S, "a live value ends it")
+    eventually(lambda: processors.rows("SELECT 1 FROM alarm_open") == [], LIMIT_S, "a live value ends it")
 
 
 def test_an_open_episode_outlives_the_workers(processors: Processors) -> None:
     eventually(lambda: "live.raw" in _topics(processors.kafka), LIMIT_S, "topics")
     processors.send(processors.measure(1, 80))
-    eventually(lambda: processors.rows("SELECT 1 FROM alert_open") == [(1,)], LIMIT_S, "an episode is open")
+    eventually(lambda: processors.rows("SELECT 1 FROM alarm_open") == [(1,)], LIMIT_S, "an episode is open")
     processors.stop()
     processors.start()
     processors.send(processors.measure(2, 95))
-    eventually(lambda: processors.rows("SELECT 1 FROM alert_open") == [], LIMIT_S, "the episode is resolved")
-    assert processors.rows("SELECT count(*) FROM alert_episode WHERE resolved_at IS NOT NULL") == [(1,)]
+    eventually(lambda: processors.rows("SELECT 1 FROM alarm_open") == [], LIMIT_S, "the episode is resolved")
+    assert processors.rows("SELECT count(*) FROM alarm_episode WHERE resolved_at IS NOT NULL") == [(1,)]
 
 
 def _topics(kafka: str) -> set[str]:

@@ -66,7 +66,7 @@ def test_a_slip_in_the_configuration_is_said(text: str, said: str) -> None:
 
 def test_it_takes_what_is_stored_and_goes_on_after_a_failure(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(database)
-    store.say(adt_report(group("A01", 0)), lane=Lane.ADT)
+    store.emit(adt_report(group("A01", 0)), lane=Lane.ADT)
     failures = [ZeroDivisionError()]
     take = Attributor._take_all
 
@@ -93,7 +93,7 @@ def test_it_takes_what_is_stored_and_goes_on_after_a_failure(database: str, monk
 
 def test_while_another_works_it_does_nothing(database: str) -> None:
     store = Store(database)
-    store.say(adt_report(group("A01", 0)), lane=Lane.ADT)
+    store.emit(adt_report(group("A01", 0)), lane=Lane.ADT)
     one, other = Attributor(database, site_of(load(CONFIG))), Attributor(database, site_of(load(CONFIG)))
     with store.open() as conn, attribution.alone(conn) as held:
         assert held

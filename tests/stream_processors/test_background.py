@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from emr_store import acts
+from emr_store import acts, mapping_acts
 from emr_store.connect import current_incarnation, open_store
 from emr_store.migrate import migrate
 from emr_store.outbox import OutboxRow
@@ -15,6 +15,7 @@ from evidence.checkpoint import read_checkpoint
 from evidence.receipt import RECEIPT_BATCHES_MAX, Receipt, ReceiptOutcome, read_receipt
 from runtime import config as configuration
 from runtime.errors import UserError
+from schemas.report import AsSent, Record
 from schemas.topics import TOPICS, receipt_partition
 from stream_processors import background, stage
 from stream_processors.config import LimitConfig, ProcessorsConfig
@@ -82,8 +83,8 @@ def while_it_runs(task: Coroutine[Any, Any, None], run: Coroutine[Any, Any, None
 
 
 def test_receipts_leave_the_outbox_signed_when_the_broker_has_them(store: Store) -> None:
-    store.say(report())
-    store.say(report())
+    store.emit(report())
+    store.emit(report())
     store.seal_log()
     sent: list[Output] = []
     failures = [ConnectionError("the broker is away")]
@@ -96,7 +97,7 @@ def test_receipts_leave_the_outbox_signed_when_the_broker_has_them(store: Store)
 
     async def run() -> None:
         await until(lambda: bool(sent))
-        await asyncio.to_thread(store.say, report(at_us=T0_US + 1))
+        await asyncio.to_thread(store.emit, report(at_us=T0_US + 1))
         committed.set()
         await until(lambda: len(sent) == 2 and store.rows("SELECT count(*) FROM outbox") == [(0,)])
 
@@ -113,7 +114,7 @@ def test_a_receipt_names_the_server_that_its_rows_were_read_from(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between two questions another server may have taken over, which does not have these rows."""
-    store.say(report())
+    store.emit(report())
     sent: list[Output] = []
 
     async def send(outputs: Sequence[Output]) -> None:
@@ -138,9 +139,9 @@ def test_the_log_gets_what_waits_and_a_checkpoint(store: Store) -> None:
         return [size for (size,) in store.rows("SELECT size FROM checkpoint ORDER BY size DESC LIMIT 1")]
 
     async def run() -> None:
-        await asyncio.to_thread(store.say, report())
+        await asyncio.to_thread(store.emit, report())
         await until(lambda: bool(sizes()))
-        await asyncio.to_thread(store.say, report())
+        await asyncio.to_thread(store.emit, report())
         await until(lambda: sizes() == [4])  # the log's beginning, the registration of its edge, and two seals
 
     while_it_runs(background.keep_sealing(store.address, "test", key), run())
@@ -156,7 +157,7 @@ def test_the_sealer_goes_on_after_its_connection_broke(store: Store) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             " AND datname = current_database() AND backend_type = 'client backend'"
         )
-        await asyncio.to_thread(store.say, report())
+        await asyncio.to_thread(store.emit, report())
         await until(lambda: store.rows("SELECT count(*) FROM unlogged") == [(0,)])
 
     while_it_runs(background.keep_sealing(store.address, "test", AsSigningKey(store.platform)), run())
@@ -164,7 +165,7 @@ def test_the_sealer_goes_on_after_its_connection_broke(store: Store) -> None:
 
 def test_why_the_log_waits_is_said_with_its_remedy_until_it_is_mended(store: Store) -> None:
     stage.waits.clear()
-    store.say(report())
+    store.emit(report())
     store.rows("DELETE FROM seal RETURNING 1")
 
     async def run() -> None:
@@ -183,7 +184,7 @@ def test_why_the_log_waits_is_said_with_its_remedy_until_it_is_mended(store: Sto
 
 
 def test_what_is_kept_no_longer_is_dropped(store: Store) -> None:
-    store.say(report())
+    store.emit(report())
     store.rows("UPDATE day_stored SET last_stored_at = now() - interval '9 days' RETURNING 1")
 
     async def run() -> None:
@@ -214,3 +215,35 @@ def test_other_alarm_limits_than_before_are_an_act_once(store: Store) -> None:
     stated = {"metric": "MDC_PULS_OXIM_SAT_O2", "low": 90.0, "high": None, "priority": "medium"}
     assert [a.details["limits"] for a in found] == [[stated], []]
     assert found[0].why == "read from the configuration at the start"
+
+
+def test_a_mapping_act_is_worked_off_and_said(store: Store) -> None:
+    store.emit(report(records=[Record(mantissa=72, as_sent=AsSent("99X", "101^HR"))]))
+    row = {"metric": "MDC_ECG_HEART_RATE", "code": "101", "unit": "MDC_DIM_BEAT_PER_MIN"}
+    with store.open() as conn:
+        act_id = mapping_acts.record(conn, {"rows": [row]})
+
+    with capture_logs() as logged:
+
+        async def run() -> None:
+            await until(lambda: bool(logged))
+
+        while_it_runs(background.validate_anew(store.address, AsSigningKey(store.platform)), run())
+    assert store.rows("SELECT validation_result FROM report") == [(None,)]
+    assert store.rows("SELECT act_id FROM batch_validation") == [(bytes.fromhex(act_id),)]
+    assert [(entry["event"], entry["act"]) for entry in logged] == [("mapping act done", act_id)]
+    assert store.rows("SELECT done_at IS NOT NULL FROM mapping_work") == [(True,)]
+
+
+def test_a_mapping_act_without_sense_waits_and_is_said(store: Store) -> None:
+    store.emit(report(records=[Record(mantissa=72, as_sent=AsSent("99X", "101^HR"))]))
+    with store.open() as conn:
+        mapping_acts.record(conn, {"rows": 7})
+
+    with capture_logs() as logged:
+
+        async def run() -> None:
+            await until(lambda: bool(logged))
+
+        while_it_runs(background.validate_anew(store.address, AsSigningKey(store.platform)), run())
+    assert (logged[0]["event"], "says no mapping" in logged[0]["detail"]) == ("mapping acts wait", True)

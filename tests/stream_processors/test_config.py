@@ -12,15 +12,15 @@ CA, CERT, KEY = 'kafka_ca = "ca"\n', 'kafka_cert = "cert"\n', 'kafka_key = "key"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         (CA + CERT, "kafka_cert and kafka_key need each other"),
         (CA + KEY, "kafka_cert and kafka_key need each other"),
         (CERT + KEY, "kafka_cert is of no use without kafka_ca"),
     ],
 )
-def test_half_of_tls_is_a_slip(text: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_half_of_tls_is_a_slip(text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
         decode(text, ProcessorsConfig, "processors.toml")
 
 
@@ -35,7 +35,7 @@ def limit(text: str, metric: str = "MDC_PULS_OXIM_SAT_O2") -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         (limit(""), "neither low nor high: it would never alarm"),
         (limit("low = 90.0\nhigh = 90.0"), "low is not below its high"),
@@ -46,8 +46,8 @@ def limit(text: str, metric: str = "MDC_PULS_OXIM_SAT_O2") -> str:
         (limit("high = 99.0") + limit("low = 90.0\nhigh = 98.0"), "two limits on its high side"),
     ],
 )
-def test_a_limit_that_would_not_do_what_it_says_is_a_slip(text: str, said: str) -> None:
-    with pytest.raises(UserError, match=f"MDC_PULS_OXIM_SAT_O2.*{said}"):
+def test_a_limit_that_would_not_do_what_it_says_is_a_slip(text: str, words: str) -> None:
+    with pytest.raises(UserError, match=f"MDC_PULS_OXIM_SAT_O2.*{words}"):
         decode(text, ProcessorsConfig, "processors.toml")
 
 

@@ -10,12 +10,12 @@ from evidence.receipt import ReceiptOutcome
 from schemas.block import Block
 from schemas.errors import LayoutError
 from stream_processors.signed_message import open_message, sign_block
-from stream_processors.validate import EdgeKey, Memory, validate
+from stream_processors.validation import EdgeKey, Memory, validate
 from tests.making import T0_US, Key, report, sealed
 
 EDGE_KEY, PLATFORM = Key(), Key()
 MEMORY = Memory({EDGE_KEY.key_id: EdgeKey(b"E" * 16, EDGE_KEY.public_der, 0, 2**62, False)})
-DEAD = DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, b"bytes")
+DEAD_LETTER = DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, b"bytes")
 
 
 def block(*numbers: int) -> Block:
@@ -49,24 +49,25 @@ def test_a_signed_block_opens_with_its_batches() -> None:
 
 
 def test_a_dead_letter_opens_where_the_platform_signed_it() -> None:
-    assert open_message(DEAD.encode(PLATFORM.key_id, PLATFORM.sign), PLATFORM.public_der) == DEAD
+    assert open_message(DEAD_LETTER.encode(PLATFORM.key_id, PLATFORM.sign), PLATFORM.public_der) == DEAD_LETTER
 
 
 def _forged_dead_letters() -> list[bytes]:
     """By a stranger's key; by a stranger under the platform's key id; another message; another outcome."""
-    stranger, ours = Key(), DEAD.encode(PLATFORM.key_id, PLATFORM.sign)
+    stranger, ours = Key(), DEAD_LETTER.encode(PLATFORM.key_id, PLATFORM.sign)
     changed = bytearray(ours)
     changed[48] = ReceiptOutcome.REFUSED
     return [
-        DEAD.encode(stranger.key_id, stranger.sign),
-        DEAD.encode(PLATFORM.key_id, stranger.sign),
+        DEAD_LETTER.encode(stranger.key_id, stranger.sign),
+        DEAD_LETTER.encode(PLATFORM.key_id, stranger.sign),
         ours + b"more",
         bytes(changed),
         ours[:40],
     ]
 
 
-@pytest.mark.parametrize("message", _forged_dead_letters())
+# Named, as the bytes are others in each process that collects the tests.
+@pytest.mark.parametrize("message", _forged_dead_letters(), ids=["stranger", "key-id", "longer", "outcome", "shorter"])
 def test_a_forged_dead_letter_is_refused(message: bytes) -> None:
     with pytest.raises(LayoutError):
         open_message(message, PLATFORM.public_der)
@@ -111,7 +112,9 @@ def _opens(message: bytes) -> bool:
 
 
 @pytest.mark.parametrize(
-    "message", [MESSAGE, signed(block(3)), DEAD.encode(PLATFORM.key_id, PLATFORM.sign)], ids=["two", "one", "dead"]
+    "message",
+    [MESSAGE, signed(block(3)), DEAD_LETTER.encode(PLATFORM.key_id, PLATFORM.sign)],
+    ids=["two", "one", "dead"],
 )
 @pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
 def test_no_byte_of_a_signed_message_can_be_changed(message: bytes, flip: int) -> None:
@@ -122,7 +125,7 @@ def test_no_byte_of_a_signed_message_can_be_changed(message: bytes, flip: int) -
 
 
 def test_nothing_can_be_added_to_a_signed_message_or_taken_from_it() -> None:
-    for message in (MESSAGE, DEAD.encode(PLATFORM.key_id, PLATFORM.sign)):
+    for message in (MESSAGE, DEAD_LETTER.encode(PLATFORM.key_id, PLATFORM.sign)):
         assert not _opens(message + b"\x00")
         assert [end for end in range(len(message)) if _opens(message[:end])] == []
 

@@ -11,7 +11,7 @@ from runtime.watchdog import AttemptsWatchdog
 from stream_processors import stage as stages
 from stream_processors.stage import Message, Output, Stage, attempt
 
-LOT = [Message("live.raw", 0, bytes([i])) for i in range(4)]
+CHUNK = [Message("live.raw", 0, bytes([i])) for i in range(4)]
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +29,8 @@ class Scene:
         self.failures, self.sent, self.attempts = failures, [], 0  # type: ignore[var-annotated]
         self.dead_letter_failures: list[Exception] = []
 
-    async def work(self, lot: Sequence[Message]) -> list[Output]:
-        for message in lot:
+    async def work(self, chunk: Sequence[Message]) -> list[Output]:
+        for message in chunk:
             waiting = self.failures.get(message.value[0], [])
             if waiting:
                 raise (
@@ -38,7 +38,7 @@ class Scene:
                     if len(waiting) == 1 and not isinstance(waiting[0], psycopg.OperationalError)
                     else waiting.pop(0)
                 )
-        return [Output("out", m.value) for m in lot]
+        return [Output("out", m.value) for m in chunk]
 
     async def dead_letter(self, message: Message, reason: str) -> list[Output]:
         if self.dead_letter_failures:
@@ -65,61 +65,61 @@ class Scene:
         def attempted() -> None:
             self.attempts += 1
 
-        asyncio.run(attempt(self.stage(), LOT, self.send, attempted))
+        asyncio.run(attempt(self.stage(), CHUNK, self.send, attempted))
         return self.sent
 
 
 GOOD = [("out", bytes([i])) for i in range(4)]
 
 
-def test_a_good_lot_goes_on_once() -> None:
+def test_a_good_chunk_goes_on_once() -> None:
     assert Scene({}).run() == GOOD
 
 
-def test_while_a_service_is_away_the_lot_waits_and_attempts_go_on() -> None:
+def test_while_a_service_is_away_the_chunk_waits_and_attempts_go_on() -> None:
     scene = Scene({2: [psycopg.OperationalError("down") for _ in range(5)]})
     assert scene.run() == GOOD
     assert scene.attempts == 6
 
 
-def test_poison_is_parted_from_its_neighbours() -> None:
-    scene = Scene({2: [ValueError("poison")]})
+def test_a_dead_letter_is_separated_from_its_neighbours() -> None:
+    scene = Scene({2: [ValueError("a dead letter")]})
     assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:ValueError"), GOOD[3]]
 
 
-def test_what_a_database_refuses_is_poison_and_a_missing_table_is_not() -> None:
+def test_what_a_database_refuses_is_permanent_and_a_missing_table_is_not() -> None:
     assert not stages._transient(psycopg.DataError())
     assert not stages._transient(psycopg.IntegrityError())
     assert stages._transient(psycopg.ProgrammingError())
     assert stages._transient(psycopg.OperationalError())
 
 
-def test_where_the_dead_cannot_be_kept_the_lot_waits() -> None:
-    scene = Scene({2: [ValueError("poison")]})
+def test_where_the_dead_cannot_be_kept_the_chunk_waits() -> None:
+    scene = Scene({2: [ValueError("a dead letter")]})
     scene.dead_letter_failures = [psycopg.OperationalError("down")] * 3
     assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:ValueError"), GOOD[3]]
 
 
 def test_readiness_names_a_stage_while_it_waits_and_no_longer() -> None:
-    scene = Scene({0: [psycopg.OperationalError("down"), ValueError("poison")]})
+    scene = Scene({0: [psycopg.OperationalError("down"), ValueError("a dead letter")]})
     scene.dead_letter_failures = [psycopg.OperationalError("down")] * 2
-    said: list[list[str]] = []
+    emitted: list[list[str]] = []
 
     async def dead_letter(message: Message, reason: str) -> list[Output]:
-        said.append(list(stages.waits.values()))
+        emitted.append(list(stages.waits.values()))
         return await scene.dead_letter(message, reason)
 
     stage = dataclasses.replace(scene.stage(), dead_letter=dead_letter)
-    asyncio.run(attempt(stage, LOT[:1], scene.send, lambda: None))
+    asyncio.run(attempt(stage, CHUNK[:1], scene.send, lambda: None))
     waiting = ["s of live.raw waits: OperationalError"]
-    assert said == [waiting, waiting, waiting]
+    assert emitted == [waiting, waiting, waiting]
     assert stages.waits == {}
     assert scene.sent == [("dead", b"\x00s:ValueError")]
-    said.clear()
-    scene.failures = {0: [ValueError("poison")]}
+    emitted.clear()
+    scene.failures = {0: [ValueError("a dead letter")]}
     scene.dead_letter_failures = [psycopg.OperationalError("down")]
-    asyncio.run(attempt(stage, LOT[:1], scene.send, lambda: None))
-    assert (said, stages.waits) == ([[], waiting], {})
+    asyncio.run(attempt(stage, CHUNK[:1], scene.send, lambda: None))
+    assert (emitted, stages.waits) == ([[], waiting], {})
 
 
 @pytest.mark.parametrize("error", [errors.MessageSizeTooLargeError, errors.RecordTooLargeError])
@@ -202,11 +202,11 @@ def test_what_the_stream_raises_leaves_the_stage() -> None:
 
 def test_a_worker_works_its_partitions_in_parts_and_acknowledges_what_it_has_done() -> None:
     events = [Event(n % 2, bytes([n]) * 10) for n in range(8)]
-    scene, lots = Scene({}), []  # type: ignore[var-annotated]
+    scene, chunks = Scene({}), []  # type: ignore[var-annotated]
 
-    async def work(lot: Sequence[Message]) -> list[Output]:
-        lots.append([m.value[0] for m in lot])
-        assert [e.value[0] for e in events if e.partition and e.acked] == [n for done in lots[:-1] for n in done]
+    async def work(chunk: Sequence[Message]) -> list[Output]:
+        chunks.append([m.value[0] for m in chunk])
+        assert [e.value[0] for e in events if e.partition and e.acked] == [n for done in chunks[:-1] for n in done]
         return []
 
     def run(worker_index: int) -> None:
@@ -215,7 +215,7 @@ def test_a_worker_works_its_partitions_in_parts_and_acknowledges_what_it_has_don
         asyncio.run(stages.run(each, Stream(*events), scene.send, AttemptsWatchdog(60.0, lambda: None)))
 
     run(1)
-    assert lots == [[1, 3], [5, 7]]
+    assert chunks == [[1, 3], [5, 7]]
     assert all(e.acked for e in events)  # the other worker's too: faust waits for its word as well
 
 

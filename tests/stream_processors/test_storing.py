@@ -21,11 +21,11 @@ def store(database: str) -> Store:
 
 
 def signed(store: Store, *batches: bytes) -> Message:
-    opened = store.judge(*batches or [store.seal(report())])
+    opened = store.validate(*batches or [store.seal(report())])
     return Message("live.signed", 1, opened.seal + opened.block.encode())
 
 
-def dead(letter: DeadLetter, key: Key) -> Message:
+def as_message(letter: DeadLetter, key: Key) -> Message:
     return Message("live.signed", 1, letter.encode(key.key_id, key.sign))
 
 
@@ -44,13 +44,13 @@ def committed_by(store: Store, run: Callable[[storing.Store], Coroutine[Any, Any
     return len(committed)
 
 
-def test_a_lot_is_stored_and_the_receipts_are_told_of(store: Store) -> None:
+def test_a_chunk_is_stored_and_the_receipts_are_told_of(store: Store) -> None:
     async def run(stage: storing.Store) -> None:
         assert await stage.store([signed(store), Message("live.signed", 0, b"noise")]) == []
 
     assert committed_by(store, run) == 1
     assert store.rows("SELECT (SELECT count(*) FROM report), (SELECT count(*) FROM outbox)") == [(1, 1)]
-    assert store.rows("SELECT reason, topic, outcome FROM dead") == [("magic", "live.signed", None)]
+    assert store.rows("SELECT reason, topic, outcome FROM dead_letter") == [("magic", "live.signed", None)]
 
 
 def test_a_forged_dead_letter_gets_nothing_but_a_count_and_a_place(store: Store) -> None:
@@ -59,28 +59,30 @@ def test_a_forged_dead_letter_gets_nothing_but_a_count_and_a_place(store: Store)
     letter = DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, batch)
 
     async def run(stage: storing.Store) -> None:
-        await stage.store([dead(letter, Key()), Message("live.signed", 1, b"VWDEAD\x00\x02" + bytes(400) + batch)])
+        await stage.store(
+            [as_message(letter, Key()), Message("live.signed", 1, b"VWDEAD\x00\x02" + bytes(400) + batch)]
+        )
 
     committed_by(store, run)
     assert store.rows("SELECT count(*) FROM outbox") == [(0,)]
-    assert store.rows("SELECT topic, outcome FROM dead") == [("live.signed", None)] * 2
+    assert store.rows("SELECT topic, outcome FROM dead_letter") == [("live.signed", None)] * 2
     assert storing._forged._value.get() == before + 2
     assert store.rows("SELECT count(*) FROM ledger") == [(0,)]
 
 
-def test_what_judge_did_not_validate_is_kept_and_its_edge_told(store: Store) -> None:
+def test_what_validate_did_not_validate_is_kept_and_its_edge_told(store: Store) -> None:
     batches = [store.seal(report()) for _ in range(3)]
     outcomes = (ReceiptOutcome.QUARANTINED, ReceiptOutcome.REFUSED, None)
     letters = [DeadLetter("odd", "live.raw", outcome, batch) for outcome, batch in zip(outcomes, batches, strict=True)]
 
     async def run(stage: storing.Store) -> None:
-        await stage.store([dead(letter, store.platform) for letter in letters])
+        await stage.store([as_message(letter, store.platform) for letter in letters])
 
     committed_by(store, run)
     assert store.rows("SELECT batch_no, outcome, reason FROM outbox ORDER BY id") == [
         (1, ReceiptOutcome.QUARANTINED, "odd"), (2, ReceiptOutcome.REFUSED, "odd")
     ]  # fmt: skip
-    assert store.rows("SELECT count(*) FROM dead") == [(3,)]
+    assert store.rows("SELECT count(*) FROM dead_letter") == [(3,)]
 
 
 def test_a_connection_that_broke_is_opened_again(store: Store) -> None:
@@ -105,13 +107,13 @@ def test_what_is_no_block_is_kept_as_bytes_once(store: Store) -> None:
             assert await stage.dead_letter(Message("live.signed", 0, b"noise"), "store:KeyError") == []
 
     committed_by(store, run)
-    assert store.rows("SELECT reason, topic, outcome, message FROM dead") == [
+    assert store.rows("SELECT reason, topic, outcome, message FROM dead_letter") == [
         ("store:KeyError", "live.signed", None, b"noise")
     ]
 
 
 def test_of_a_block_that_the_database_refuses_the_good_batches_are_stored(store: Store) -> None:
-    store.say(report())  # makes the month
+    store.emit(report())  # makes the month
     with store.open() as conn:
         conn.execute("ALTER TABLE report ADD CONSTRAINT refused CHECK (value[1] <> 66)")
     reports = (report(records=[Record(SPO2, PERCENT, mantissa=value)]) for value in (97, 66, 98))
@@ -126,7 +128,7 @@ def test_of_a_block_that_the_database_refuses_the_good_batches_are_stored(store:
 
     committed_by(store, run)
     assert store.rows("SELECT array_agg(batch_no ORDER BY batch_no) FROM batch") == [([1, 2, 4],)]
-    assert store.rows("SELECT reason, topic, outcome, message FROM dead") == [
+    assert store.rows("SELECT reason, topic, outcome, message FROM dead_letter") == [
         ("store:CheckViolation", "live.raw", ReceiptOutcome.QUARANTINED, bad)
     ]
     assert store.rows("SELECT batch_no, outcome FROM outbox WHERE batch_no > 1 ORDER BY id") == [

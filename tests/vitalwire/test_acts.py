@@ -16,7 +16,7 @@ from tests.storing import Store, event
 def store(database: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("VITALWIRE_DATABASE", database)
     store = Store(database)
-    store.say(event(CLAIM, "connected", ""), report(CLAIM))
+    store.emit(event(CLAIM, "connected", ""), report(CLAIM))
     return store
 
 

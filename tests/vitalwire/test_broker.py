@@ -13,7 +13,7 @@ from tests.making import Key, report, sealed
 from tests.runtime.conftest import Certified
 from tests.storing import EDGE
 from vitalwire import broker
-from vitalwire.broker import publish_again, topics_of
+from vitalwire.broker import republish, topics_of
 
 BATCH = sealed([report()], Key(), lane=Lane.LIVE)
 PARTITIONS = 8
@@ -52,7 +52,7 @@ def only(kafka: str, topic: str) -> Message:
 def test_a_dead_message_goes_back(
     kafka: str, prefix: str, was_on: str, message: bytes, goes_to: str, key: bytes
 ) -> None:
-    assert publish_again(kafka, prefix + was_on, message) == prefix + goes_to
+    assert republish(kafka, prefix + was_on, message) == prefix + goes_to
     found = only(kafka, prefix + goes_to)
     assert (found.value(), found.key() or b"") == (message, key)
 
@@ -71,7 +71,7 @@ def test_a_batch_goes_back_by_the_partition_of_its_edge(kafka: str, topic_prefix
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(topics, "raw", lambda lane: f"{topic_prefix}{lane.name.lower()}.raw")
         for edge in edges:
-            publish_again(kafka, name, sealed([report()], key, edge=edge))
+            republish(kafka, name, sealed([report()], key, edge=edge))
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": "t", "auto.offset.reset": "earliest"})
     consumer.assign([TopicPartition(name, partition, 0) for partition in range(PARTITIONS)])
     found = [m for m in consumer.consume(2 * PARTITIONS, 10) if m.value()]
@@ -83,7 +83,7 @@ def test_a_batch_goes_back_by_the_partition_of_its_edge(kafka: str, topic_prefix
 def test_a_broker_that_is_away_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "TAKE_LIMIT_S", 0.3)
     with pytest.raises(UserError, match=r"^the broker at 127.0.0.1:1 did not take it: ") as caught:
-        publish_again("127.0.0.1:1", "live.raw", b"x")
+        republish("127.0.0.1:1", "live.raw", b"x")
     assert caught.value.exit_code == 3
 
 
@@ -97,7 +97,7 @@ def test_an_address_that_is_none_is_said_in_a_line(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(broker, "Producer", refuse)
     with pytest.raises(UserError, match=r"^the broker at :: cannot be used: No such configuration property$"):
-        publish_again("::", "live.raw", b"x", insecure=True)
+        republish("::", "live.raw", b"x", insecure=True)
 
 
 def test_what_the_client_met_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_topics_are_seen(kafka: str, prefix: str) -> None:
     assert {f"{prefix}live.raw", f"{prefix}live.signed"} <= topics_of(kafka)
 
 
-@pytest.mark.parametrize("ask", [topics_of, lambda kafka, **more: publish_again(kafka, "live.raw", b"x", **more)])
+@pytest.mark.parametrize("ask", [topics_of, lambda kafka, **more: republish(kafka, "live.raw", b"x", **more)])
 def test_plaintext_stays_on_this_machine(ask: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "LOOK_LIMIT_S", 0.1)
     monkeypatch.setattr(broker, "TAKE_LIMIT_S", 0.1)

@@ -20,7 +20,7 @@ SHORT, DAY = str(device_id(CLAIM))[:6], r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 def store(database: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.setenv("VITALWIRE_DATABASE", database)
     store = Store(database)
-    store.say(event(CLAIM, "connected", ""), report(CLAIM))
+    store.emit(event(CLAIM, "connected", ""), report(CLAIM))
     return store
 
 
@@ -31,8 +31,8 @@ def shows(command: str, *more: str) -> str:
 
 
 def test_a_device_is_assigned_moved_released_and_renamed(store: Store) -> None:
-    store.say(event("source:ttyUSB0", "silent", ""), event(f"edge:{UUID(bytes=EDGE)}", "started", ""))
-    store.say(event("adt:his", "connected", ""))
+    store.emit(event("source:ttyUSB0", "silent", ""), event(f"edge:{UUID(bytes=EDGE)}", "started", ""))
+    store.emit(event("adt:his", "connected", ""))
     assert len(as_json("devices list")) == 1  # what an edge or an admission office says has no bed
     assert re.search(rf"(?m)^[0-9a-f]{{8}} +\(not registered\) +- +- +{CLAIM} +box ", shows("devices list"))
     text = shows(f"devices assign {SHORT} --since 2026-09-01T00:00Z", "--bed", "ICU-07", "--name", "监护仪7")
@@ -63,7 +63,7 @@ def test_latest_names_the_bed_of_the_moment(store: Store) -> None:
 
 def test_a_device_of_another_edge_is_marked_until_people_agree(store: Store) -> None:
     shows(f"devices assign {SHORT} --bed ICU-07 --since 2026-09-01T00:00Z")
-    Store(store.address, OTHER.bytes).say(event(CLAIM, "connected", ""), report(CLAIM, T0_US + 1))
+    Store(store.address, OTHER.bytes).emit(event(CLAIM, "connected", ""), report(CLAIM, T0_US + 1))
     assert re.search(r"(?m)^.* ICU-07 .* box 2 \(not its own\) ", shows("devices list"))
     assert "heard through another edge" in shows("latest")
     assert "ICU-07 (heard through box 2)" in {d["name"] for d in as_json("status")["devices"]}

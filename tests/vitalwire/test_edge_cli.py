@@ -154,9 +154,9 @@ def test_check_tries_everything_and_says_what_is_wrong_with_its_mend(
     _, text = vitalwire("edge", "check", "--config", path)
     assert f"lacks the topics {topic_prefix}LIVE" in text
 
-    wanted = [NewTopic(topic_prefix + n, 1, 1) for n in ("LIVE", "BACKFILL", "WAVEFORM", "ADT", "receipts")]
+    expected = [NewTopic(topic_prefix + n, 1, 1) for n in ("LIVE", "BACKFILL", "WAVEFORM", "ADT", "receipts")]
     admin = AdminClient({"bootstrap.servers": kafka})
-    for created in admin.create_topics(wanted).values():
+    for created in admin.create_topics(expected).values():
         created.result(10)
     code, text = vitalwire("edge", "check", "--config", path, "--json")
     assert code == 0, text
@@ -169,7 +169,7 @@ def test_check_tries_everything_and_says_what_is_wrong_with_its_mend(
     assert "WRONG source: none is configured" in vitalwire("edge", "check", "--config", write(""))[1]
 
 
-def test_watch_shows_a_source_and_its_verdict_in_lines_and_in_json(write: Write, oximeter: str) -> None:
+def test_watch_shows_a_source_and_its_diagnosis_in_lines_and_in_json(write: Write, oximeter: str) -> None:
     path = write(source(oximeter))
     code, text = vitalwire("edge", "watch", "bed 7", "--seconds", 1, "--config", path)
     assert code == 0
@@ -214,8 +214,9 @@ def test_watch_asks_the_store_whether_it_has_the_values_and_whose_they_are(
     stored = LatestValue(
         device=device_id("ICU:nonin:1"), claim="ICU:nonin:1", name=None, bed=None, registered=False,
         edge=UUID(EDGE), foreign_edge=False, code=150456,
-        unit=262688, channel=0, value=97.0, bound=None, text=None, decimals=0, validity=0, ambiguous=False, verdict=1,
-        flags=0, observed_at=now, received_at=now, stored_at=now, batch=1, leaf=0,
+        unit=262688, channel=0, value=97.0, bound=None, text=None, decimals=0, validity=0, ambiguous=False,
+        validation_result=1, flags=0, observed_at=now, received_at=now, stored_at=now, batch_id=bytes(32),
+        leaf=0,
     )  # fmt: skip
     monkeypatch.setattr("vitalwire.edge.latest", lambda conn: [stored])
     assert "values stored, device not registered: vitalwire devices assign 'ICU:nonin:1'" in vitalwire(*arguments)[1]
@@ -261,18 +262,18 @@ def test_run_is_asked_and_recorded_ends_in_good_order_and_a_port_in_use_is_one_s
         with pytest.raises(UserError, match="is there already: name another file"):
             vitalwire("edge", "record", "bed 7", file, "--config", path)
         agent.send_signal(signal.SIGTERM)
-        said, errors = agent.communicate(timeout=30)
+        message, errors = agent.communicate(timeout=30)
         assert agent.returncode == 0
         assert "Traceback" not in errors
-        assert f"edge {EDGE} runs" in said
+        assert f"edge {EDGE} runs" in message
 
 
 def test_without_an_agent_nothing_is_asked_or_recorded(write: Write, tmp_path: Path) -> None:
     path = write(source("/dev/ttyNONE"))
     for arguments in (("sources",), ("record", "bed 7", tmp_path / "x.rec")):
-        with pytest.raises(UserError, match=r"no agent answers at .*: does `vitalwire edge run` run") as told:
+        with pytest.raises(UserError, match=r"no agent answers at .*: does `vitalwire edge run` run") as raised:
             vitalwire("edge", *arguments, "--config", path)
-        assert told.value.exit_code == 3
+        assert raised.value.exit_code == 3
     with pytest.raises(VitalwireError, match="no source 'bed 8' in the configuration"):
         vitalwire("edge", "record", "bed 8", tmp_path / "x.rec", "--config", path)
 

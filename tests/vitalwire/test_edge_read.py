@@ -48,7 +48,11 @@ def test_a_value_with_all_that_is_known_of_it(tmp_path: Path) -> None:
     assert (frame["answer"], frame["reason"]) == ("CA", "")
     metric = next(report for report in frame["reports"] if report["kind"] == "metric")
     assert metric["device"] == "read/PV1-3=ICU^^07"
-    assert (metric["observed_at"], metric["clock"], metric["repeat"]) == ("2026-09-21T14:13:19+00:00", "device", False)
+    assert (metric["observed_at"], metric["clock"], metric["duplicate"]) == (
+        "2026-09-21T14:13:19+00:00",
+        "device",
+        False,
+    )
     assert records(frame) == [
         {
             "metric": "MDC_PULS_OXIM_SAT_O2", "code": "150456", "channel": 0, "value": 97, "bound": None, "unit": "%",
@@ -61,7 +65,7 @@ def test_frames_of_one_call_are_one_connection(tmp_path: Path) -> None:
     once, again = frames(tmp_path, oru(), oru())
     assert [report["kind"] for report in once["reports"]] == ["context", "metric"]
     assert [report["kind"] for report in again["reports"]] == ["metric"]  # the context has not changed
-    assert again["reports"][0]["repeat"]
+    assert again["reports"][0]["duplicate"]
     assert again["answer"] == "CA"
 
 
@@ -81,7 +85,7 @@ def test_the_answer_that_the_sender_would_get(message: str, answer: str, reason:
     assert (frame["reports"] == []) == bool(reason)
 
 
-def test_bounds_texts_and_verdicts_as_validation_gives_them(tmp_path: Path) -> None:
+def test_bounds_texts_and_results_as_validation_gives_them(tmp_path: Path) -> None:
     found = [records(frame)[0] for frame in frames(tmp_path, *map(oru, ("<70", "36,5", "---", "140")))]
     assert [(r["bound"], r["value"], r["text"], r["verdict"]) for r in found] == [
         ("<", 70, None, "accepted-bound"),
@@ -158,14 +162,14 @@ def test_an_adt_message_field_by_field(tmp_path: Path) -> None:
     shown = read(path, "--driver", "hl7_adt", json_lines=False)
     assert "context of adt:read at 2026-09-21T14:12:00+00:00 (device clock)" in shown
     rows = [line.split("  ")[0] + "=" + line.split("  ")[-1].strip() for line in map(str.rstrip, shown.splitlines())]
-    wanted = {
+    expected = {
         "event=A40", "control id (MSH-10)=7", "patient (PID-3)=1 (H PI)", "bed (PV1-3)=ICU^^07", "prior bed (PV1-6)=ED",
         "visit (PV1-19)=V9 (H)", "retired patient (MRG-1)=2 (H PI)", "retired account (MRG-3)=A",
         "name (PID-5)=Zhang^San",
         "movement (ZBE)=INSERT M1 of A02 since 2026-09-21T14:12:00+00:00 until 2026-09-21T14:13:00+00:00, historic,"
         " ward ICU",
     }  # fmt: skip
-    assert wanted <= set(rows)
+    assert expected <= set(rows)
     assert "mark=training" in rows
     assert "happened" not in shown
 
@@ -179,7 +183,7 @@ def test_a_time_of_an_adt_message_that_cannot_be_read_is_noted(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--driver", "hl7"), "'hl7' is none of nonin_ascii, nonin_df2"),
         (("--driver", "hl7_oru", "--settings", "dialekt = 1"), "dialekt"),
@@ -187,10 +191,10 @@ def test_a_time_of_an_adt_message_that_cannot_be_read_is_noted(tmp_path: Path) -
         (("--driver", "hl7_oru", "--time-zone", "Mars"), "Mars"),
     ],
 )
-def test_what_is_wrong_is_one_line(words: tuple[str, ...], said: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_one_line(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
     path = tmp_path / "frame.hl7"
     path.write_text(oru())
-    with pytest.raises(ConfigError, match=re.escape(said)):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         read(path, *words)
     with pytest.raises(ConfigError, match="cannot be read"):
         read(tmp_path / "none.hl7", "--driver", "hl7_oru")
@@ -205,10 +209,12 @@ def test_drivers_are_listed_with_links_and_settings() -> None:
 
 
 def test_the_page_lists_every_key_and_word() -> None:
-    from schemas.block import Verdict
+    from schemas.block import ValidationResult
     from vitalwire.edge_read import ReadFrame, ReadRecord, ReadReport
 
     page = (ROOT / "docs" / "edge-read.md").read_text("utf-8")
     names = {name for kind in (ReadFrame, ReadReport, ReadRecord) for name in kind.__struct_fields__}
     assert [name for name in names if f'"{name}"' not in page] == []
-    assert [v.slug for v in Verdict if f"`{v.slug}`" not in page and v is not Verdict.ACCEPTED_TEXT] == []
+    assert [
+        v.slug for v in ValidationResult if f"`{v.slug}`" not in page and v is not ValidationResult.ACCEPTED_TEXT
+    ] == []

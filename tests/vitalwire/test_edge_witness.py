@@ -80,11 +80,11 @@ def test_each_is_a_file_that_the_platforms_key_proves(config: Path) -> None:
         f"{(b'A' * 16).hex()}-{c.size}-{c.root.hex()[:8]}.checkpoint" for c in checkpoints
     ]
     assert [read_checkpoint(file.read_bytes(), PLATFORM.public_der) for file in files] == checkpoints
-    told = json.loads(text)
-    assert [(each["origin"], each["size"], each["root"]) for each in told] == [
+    shown = json.loads(text)
+    assert [(each["origin"], each["size"], each["root"]) for each in shown] == [
         (c.origin, c.size, c.root.hex()) for c in checkpoints
     ]
-    assert [each["note"].encode() for each in told] == [file.read_bytes() for file in files]
+    assert [each["note"].encode() for each in shown] == [file.read_bytes() for file in files]
     with pytest.raises(UserError, match=r"cannot be written: .*: name another folder"):
         run("--config", config, "--write", config)
 

@@ -183,14 +183,14 @@ def test_check_starts_again_what_died_and_a_grown_broker_empty_on_its_port(
         server = int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0])
         os.kill(server, signal.SIGKILL)
         assert until(lambda: not runs(server))
-        said = services.check()
+        message = services.check()
         while not services._children["database"].alive:  # its orphans held the shared memory for a moment
-            said += services.check()
-        assert any("broker: had grown to" in line for line in said)
+            message += services.check()
+        assert any("broker: had grown to" in line for line in message)
         after = AdminClient({"bootstrap.servers": addresses.kafka}).list_topics(timeout=PATIENCE_S)
         assert not after.topics
         assert after.cluster_id != before.cluster_id
-        assert any("database: had ended by itself" in line and "exit code -9" in line for line in said)
+        assert any("database: had ended by itself" in line and "exit code -9" in line for line in message)
         assert kept(addresses.database) == [1]
 
 

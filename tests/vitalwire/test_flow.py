@@ -10,7 +10,7 @@ from evidence.receipt import ReceiptOutcome
 from schemas.report import Record
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import Store, event
-from vitalwire.flow import balance, equations, flow, transports_with_values, way
+from vitalwire.flow import balance, equations, flow, path_text, transports_with_values
 
 
 @pytest.fixture
@@ -26,13 +26,14 @@ def test_of_an_empty_store_there_is_nothing_to_show(store: Store) -> None:
 
 
 def test_a_report_is_followed_through_every_stage(store: Store) -> None:
-    store.say(event("demo:nonin:1", "connected", ""))
-    store.say(report())
+    store.emit(event("demo:nonin:1", "connected", ""))
+    store.emit(report())
     path, _ = flow(store.address)
     assert path
-    lines = way(path).splitlines()
+    lines = path_text(path).splitlines()
     assert lines[0] == "one report of demo:nonin:1"
-    assert [line.split("  ")[1] for line in lines[1:]] == ["measured", "received", "cut and signed", "judged, sealed",
+    assert [line.split("  ")[1] for line in lines[1:]] == ["measured", "received", "cut and signed",
+                                                           "validated, sealed",
                                                            "stored"]  # fmt: skip
     offsets = [int(m[1]) for line in lines if (m := re.search(r"([+-]\d+) ms", line))]
     assert offsets[:4] == [-5, 0, -5, 995]  # as tests.making and tests.storing have it
@@ -42,11 +43,11 @@ def test_a_report_is_followed_through_every_stage(store: Store) -> None:
     store.seal_log()
     logged, _ = flow(store.address)
     assert logged
-    assert "leaf 3 of the log" in way(logged).splitlines()[4]
+    assert "leaf 3 of the log" in path_text(logged).splitlines()[4]
 
 
 def test_the_ledger_names_every_class(store: Store) -> None:
-    store.say(report(), report(at_us=T0_US + 1, records=[Record(SPO2, PERCENT, mantissa=250), Record(mantissa=1)]))
+    store.emit(report(), report(at_us=T0_US + 1, records=[Record(SPO2, PERCENT, mantissa=250), Record(mantissa=1)]))
     store.write([], [DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, store.seal(report()))])
     assert equations(flow(store.address)[1]) == (
         "reports  3 said = 2 stored + 1 quarantined + 0 on the way + 0 lost\n"
@@ -64,22 +65,22 @@ def test_what_was_not_heard_is_said_beside_it() -> None:
 
 def test_what_is_on_the_way_does_not_balance(store: Store) -> None:
     first, second, third = (store.seal(report(at_us=T0_US + i)) for i in range(3))
-    store.write([store.judge(m) for m in (first, third)])
+    store.write([store.validate(m) for m in (first, third)])
     assert "3 said = 2 stored + 0 quarantined + 0 on the way + 0 lost + 1 unexplained" in equations(
         flow(store.address)[1]
     )
     assert not balance(store.address)
-    store.write([store.judge(second)])
+    store.write([store.validate(second)])
     assert balance(store.address)
 
 
 def test_each_transport_is_known_by_what_its_devices_claim(store: Store) -> None:
     claims = ("demo:nonin:1", "mllp:x", "eui64:00-1", "mqtt/ward", "other")
-    store.say(*(event(claim, "connected", "") for claim in claims))
+    store.emit(*(event(claim, "connected", "") for claim in claims))
     before = datetime.fromtimestamp(T0_US / 1e6, UTC) - timedelta(hours=1)
     assert transports_with_values(store.address, before) == set()
-    store.say(report("mqtt/ward"), report("other"))
+    store.emit(report("mqtt/ward"), report("other"))
     assert transports_with_values(store.address, before) == {"MQTT"}
-    store.say(report("eui64:00-1"), report("demo:nonin:1"))
+    store.emit(report("eui64:00-1"), report("demo:nonin:1"))
     assert transports_with_values(store.address, before) == {"MQTT", "MLLP", "serial"}
     assert transports_with_values(store.address, datetime.now(UTC)) == set()  # an earlier run's prove nothing

@@ -58,7 +58,7 @@ def test_the_folder_is_the_log_up_to_its_newest_checkpoint(store: str, tmp_path:
     acts = [read_act(leaf) for leaf in leaves]
     assert acts[0][0].kind == "log.begin"
     assert [act for act, _ in acts[1:]] == ACTS
-    assert all(told.is_signed_by(KEY.public_der) for _, told in acts)
+    assert all(signed_statement.is_signed_by(KEY.public_der) for _, signed_statement in acts)
 
 
 def test_a_log_is_named_by_its_incarnation(store: str, tmp_path: Path) -> None:

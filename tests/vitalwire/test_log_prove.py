@@ -24,8 +24,8 @@ def store(database: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Two batches and an act, in a log with a checkpoint."""
     monkeypatch.setenv("VITALWIRE_DATABASE", database)
     store = Store(database)
-    store.say(report("another"))
-    store.say(
+    store.emit(report("another"))
+    store.emit(
         report(records=[Record(SPO2, PERCENT, mantissa=250)]),
         report("another", T0_US + 1, [
             Record(PULSE, PER_MIN, mantissa=-5, exponent=-2), Record(SPO2, PERCENT, kind=RecordKind.CODE, mantissa=3),
@@ -67,9 +67,15 @@ def test_a_value_is_proved_by_one_file_without_a_store(
     assert "SpO2 150456" in text
     assert "doubtful-range" in text
     code, text = vitalwire("log check-proof", str(file), "--trust", str(trust), "--leaf", "1", "--json")
-    told = json.loads(text)
-    assert (code, told["holds"], told["batch_id"], told["batch_no"], told["edge_signed"]) == (0, True, ident, 2, True)
-    assert [(v["metric"], v["sent"], v["verdict"], v["value"]) for v in told["values"]] == [
+    shown = json.loads(text)
+    assert (code, shown["holds"], shown["batch_id"], shown["batch_no"], shown["edge_signed"]) == (
+        0,
+        True,
+        ident,
+        2,
+        True,
+    )
+    assert [(v["metric"], v["sent"], v["validation_result"], v["value"]) for v in shown["values"]] == [
         ("PR", "-0.05", "doubtful-range", -0.05), ("SpO2", None, "accepted-code", None)
     ]  # fmt: skip
 
@@ -122,7 +128,7 @@ def test_what_cannot_be_proved_is_said(store: Store, tmp_path: Path) -> None:
     assert "no act and no batch here" in prove("0" * 64)
     (tmp_path / "there").touch()
     assert "there already" in prove(ident, "there")
-    store.say(report(at_us=T0_US + 2_000_000, records=[Record(SPO2, PERCENT, mantissa=97)]))
+    store.emit(report(at_us=T0_US + 2_000_000, records=[Record(SPO2, PERCENT, mantissa=97)]))
     assert "not in the log yet" in prove(batch_of(store))
     store.rows("UPDATE log_entry SET leaf_hash = sha256('x') WHERE position = 0 RETURNING 1")
     assert "do not have the root" in prove(ident)

@@ -26,7 +26,7 @@ def hospital(database: str, monkeypatch: pytest.MonkeyPatch) -> Hospital:
     """A device at bed ICU-1; Zhang San is in it from second 0 to 60, then Li Si, who came from bed 2."""
     monkeypatch.setenv("VITALWIRE_DATABASE", database)
     hospital = Hospital(Store(database))
-    hospital.store.say(event(CLAIM, "identity", CLAIM, us(0)))
+    hospital.store.emit(event(CLAIM, "identity", CLAIM, us(0)))
     assert vitalwire(f"devices assign {SHORT} --bed ICU-1 --since {at(-1000)}")[0] == 0
     hospital.say(group("A01", 0, control="m1"), person=Person(name="张三", birth_date="19560214", sex="M"))
     hospital.say(group("A01", 0, visit="V2", patient="P2", bed="2"), person=Person(family="Li", given="Si"))
@@ -68,7 +68,7 @@ def test_what_was_believed_before_can_be_asked_for(hospital: Hospital) -> None:
 
 
 def test_a_conflict_names_nobody_and_is_dealt_with_by_one_gesture(hospital: Hospital) -> None:
-    hospital.store.say(report(CLAIM, us(70), [text_of("HL7", "PID-3", "P1^^^HOSP^MR")], Kind.CONTEXT))
+    hospital.store.emit(report(CLAIM, us(70), [text_of("HL7", "PID-3", "P1^^^HOSP^MR")], Kind.CONTEXT))
     hospital.attribute()
     assert shows(f"whose {SHORT} {at(80)}").startswith("in conflict: ")
     (question,) = as_json("worklist list")
@@ -157,7 +157,7 @@ def test_verify_finds_a_name_that_was_changed_and_not_erased(hospital: Hospital)
 
 
 def test_the_ledger_says_whose_the_accepted_values_are(hospital: Hospital) -> None:
-    hospital.store.say(*(report(CLAIM, us(second)) for second in (-5, 30, 70)))
+    hospital.store.emit(*(report(CLAIM, us(second)) for second in (-5, 30, 70)))
     hospital.attribute()
     assert re.search(
         r"(?m)^whose    \d+ accepted, waves apart = 4 by bed \+ 2 nobody's( \+ \d+ not measured)?$",

@@ -70,11 +70,11 @@ def test_a_worker_that_ends_is_started_again_and_later_each_time(
     marks, log = workers(ENDS_AT_ONCE), tmp_path / "log"
     with capture_logs() as logged:
         asyncio.run(supervised(lambda: min(marks_of(marks, "begun").values()) >= 5, ["live"], log))
-    ours: list[Any] = [e for e in logged if e.get("worker") == "judge"]
-    assert [e["again_in_s"] for e in ours][:4] == [0.01, 0.02, 0.04, 0.04]
+    ours: list[Any] = [e for e in logged if e.get("worker") == "validate"]
+    assert [e["retry_in_s"] for e in ours][:4] == [0.01, 0.02, 0.04, 0.04]
     assert {e["code"] for e in ours} == {3}
-    assert "judge begun: -m stream_processors judge p.toml live" in marks.read_text().splitlines()
-    assert log.read_text().count("worker judge speaks") >= 5
+    assert "validate begun: -m stream_processors validate p.toml live" in marks.read_text().splitlines()
+    assert log.read_text().count("worker validate speaks") >= 5
 
 
 def test_after_a_long_life_the_back_off_begins_afresh(
@@ -84,7 +84,7 @@ def test_after_a_long_life_the_back_off_begins_afresh(
     monkeypatch.setattr(processors, "QUICK_S", 0.0)
     with capture_logs() as logged:
         asyncio.run(supervised(lambda: min(marks_of(marks, "begun").values()) >= 4, []))
-    assert {e["again_in_s"] for e in logged} == {0.01}
+    assert {e["retry_in_s"] for e in logged} == {0.01}
 
 
 def test_a_stop_ends_all_in_good_order(workers: Callable[[str], Path]) -> None:
@@ -114,7 +114,7 @@ def test_a_schema_that_could_not_be_made_at_the_start_is_made_later(
 ) -> None:
     database = empty_database
     marks = workers(LIVES)
-    monkeypatch.setattr(processors, "MIGRATE_AGAIN_S", 0.01)
+    monkeypatch.setattr(processors, "MIGRATE_RETRY_S", 0.01)
     attempts: list[str] = []
 
     def away_at_first(where: str) -> list[int]:

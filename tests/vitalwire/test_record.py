@@ -23,7 +23,7 @@ from evidence.receipt import ReceiptOutcome
 from schemas.errors import VitalwireError
 from schemas.report import AsSent, ChannelWords, Kind, Mark, Record, RecordKind, device_id
 from tests.commands import CLAIM, as_json, vitalwire
-from tests.emr_store.test_alerts import OPENED, file
+from tests.emr_store.test_alarms import OPENED, file
 from tests.making import PERCENT, PULSE, SPO2, T0_US, report
 from tests.storing import EDGE, Store, event
 from vitalwire.output import cell
@@ -59,11 +59,11 @@ def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 
 def a_ward(store: Store) -> None:
     """Some of everything."""
-    told = '{"frames:serial": 12}'
-    store.say(event(CLAIM, "connected", "ttyUSB0"), event(f"edge:{UUID(bytes=EDGE)}", "counts", told, T0_US + 1))
+    counts = '{"frames:serial": 12}'
+    store.emit(event(CLAIM, "connected", "ttyUSB0"), event(f"edge:{UUID(bytes=EDGE)}", "counts", counts, T0_US + 1))
     odd = Record(SPO2, PERCENT, mantissa=250), Record(PULSE, mantissa=1)  # no such percentage, no unit
     unknown = Record(mantissa=5, as_sent=AsSent("99L", "HR", "bpm"))
-    store.say(report(), report(at_us=T0_US + 1, records=[*odd, unknown]))
+    store.emit(report(), report(at_us=T0_US + 1, records=[*odd, unknown]))
     store.write([], [DeadLetter("root", "live.raw", ReceiptOutcome.QUARANTINED, store.seal(report()))])
     file(store, OPENED)
 
@@ -142,7 +142,7 @@ def test_a_disk_that_is_full_is_one_line_too() -> None:
 
 
 def test_chinese_is_read_in_a_c_locale_too(store: Store) -> None:
-    store.say(event(CLAIM, "connected", ""))
+    store.emit(event(CLAIM, "connected", ""))
     with store.open() as conn:
         places.assign(conn, CLAIM, "重症-07", name="监护仪7", since=T0)
     found = process("devices", "list", LC_ALL="C", LANG="C", PYTHONIOENCODING="ascii")
@@ -164,7 +164,7 @@ def test_to_a_pipe_nothing_is_wrapped(store: Store) -> None:
 def test_what_devices_send_is_shown_and_not_obeyed(store: Store) -> None:
     evil = "\x1b[31mred\r\n[bold]x[/bold]\u202e"
     text = Record(kind=RecordKind.TEXT, text=evil, as_sent=AsSent("", evil))
-    store.say(event(evil, "connected", evil), report(evil, records=[text, Record(SPO2, PERCENT, mantissa=97)]))
+    store.emit(event(evil, "connected", evil), report(evil, records=[text, Record(SPO2, PERCENT, mantissa=97)]))
     shown = cell(evil)
     assert shown == r"\x1b[31mred\r\n[bold]x[/bold]\u202e"
     for command in ("latest", "status", "devices list"):
@@ -202,14 +202,14 @@ T1, T2 = ChannelWords(("MDC_DEV_ANALY", "1"), label="T1", body_site="axilla"), C
 
 
 def describe(store: Store) -> None:
-    store.say(event(CLAIM, "connected", ""), report(kind=Kind.DESCRIPTION, records=[
+    store.emit(event(CLAIM, "connected", ""), report(kind=Kind.DESCRIPTION, records=[
         Record(TEMP, channel=t.number, kind=RecordKind.TEXT, text=msgspec.json.encode(t).decode()) for t in (T1, T2)
     ]))  # fmt: skip
 
 
 def test_latest_shows_bounds_with_their_sign_codes_by_their_words_and_like_channels_by_name(store: Store) -> None:
     describe(store)
-    store.say(report(records=[
+    store.emit(report(records=[
         Record(TEMP, DEGC, T1.number, RecordKind.BOUND, mantissa=34, marks=Mark.LESS),
         Record(TEMP, DEGC, T2.number, mantissa=368, exponent=-1, marks=Mark.AMBIGUOUS),
         Record(TEMP, DEGC, 7, mantissa=36, marks=Mark.TRAINING),
@@ -243,7 +243,7 @@ def test_channels_are_listed_and_labelled(store: Store) -> None:
 
 
 def test_of_two_word_lists_with_one_number_neither_names_it(store: Store) -> None:
-    store.say(report(kind=Kind.DESCRIPTION, records=[
+    store.emit(report(kind=Kind.DESCRIPTION, records=[
         Record(TEMP, channel=5, kind=RecordKind.TEXT, text=f'{{"label":"{label}"}}') for label in ("T1", "T2")
     ]))  # fmt: skip
     with store.open() as conn:
@@ -254,7 +254,7 @@ def test_of_two_word_lists_with_one_number_neither_names_it(store: Store) -> Non
 def test_latest_shows_the_unit_that_a_value_is_stored_in(store: Store) -> None:
     etco2, kpa, degc = 151708, 265987, 268192
     for claim, unit in (("a", PERCENT), ("b", kpa), ("c", degc), ("d", 0)):
-        store.say(report(claim, records=[Record(etco2, unit, mantissa=5)]))
+        store.emit(report(claim, records=[Record(etco2, unit, mantissa=5)]))
     lines = [re.split(r" {2,}", line.strip()) for line in vitalwire("latest")[1].splitlines()[2:]]
     assert [line[2:4] for line in lines] == [["5", "%"], ["38", "mm[Hg]"], ["5", "Cel"], ["5", "?"]]
 
@@ -304,7 +304,7 @@ def test_since_takes_an_instant() -> None:
     ten = datetime(2026, 11, 24, 10, tzinfo=UTC)
     for text in ("2026-11-24T10:00Z", "2026-11-24T18:00+08:00", "2026-11-24 10:00:00+00:00"):
         assert since_moment(text) == ten
-    assert since_moment("2026-11-24T10:00") == datetime(2026, 11, 24, 10).astimezone()  # the house's zone
+    assert since_moment("2026-11-24T10:00") == datetime(2026, 11, 24, 10).astimezone()  # the hospital's zone
 
 
 @pytest.mark.parametrize("text", ["", "h", "-1h", "1.5h", "1w", "yesterday", "24 h", "99999999999d", "٣d",
@@ -340,7 +340,7 @@ def test_a_broker_that_is_away_leaves_the_message_unmarked(store: Store, monkeyp
 def test_what_is_replayed_is_marked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     a_ward(store)
     given: list[tuple[object, ...]] = []
-    monkeypatch.setattr("vitalwire.record.publish_again", lambda *what, **_: given.append(what) or "live.raw")
+    monkeypatch.setattr("vitalwire.record.republish", lambda *what, **_: given.append(what) or "live.raw")
     assert vitalwire("dead replay 1", "--kafka", "k:1") == (0, "given to live.raw again; see `vitalwire ledger`\n")
     ((kafka, topic, message, *tls),) = given
     assert tls == [None, None, None]
@@ -371,7 +371,7 @@ def test_plaintext_to_a_store_may_be_asked_for_by_name(monkeypatch: pytest.Monke
 def test_unmapped_names_are_rows_of_a_mapping_file_once_for_all_who_say_them(store: Store) -> None:
     a_ward(store)
     other = Record(mantissa=6, as_sent=AsSent("99L", "HR", "bpm"))
-    store.say(report("demo:nonin:2", at_us=T0_US + 2, records=[other]))
+    store.emit(report("demo:nonin:2", at_us=T0_US + 2, records=[other]))
     code, text = vitalwire("mapping unmapped")
     assert (code, text.splitlines()[0]) == (0, f"# 2 times, e.g. '5' in bpm, from {CLAIM} and 1 more")
     (entry,) = tomllib.loads(text)["mapping"]
@@ -381,7 +381,7 @@ def test_unmapped_names_are_rows_of_a_mapping_file_once_for_all_who_say_them(sto
 
 def test_an_identifier_with_several_texts_is_a_row_for_each(store: Store) -> None:
     texts = ("SpO2", "Pulse", "Pulse")
-    store.say(report(records=[Record(mantissa=5, as_sent=AsSent("99L", f"101^{text}", "")) for text in texts]))
+    store.emit(report(records=[Record(mantissa=5, as_sent=AsSent("99L", f"101^{text}", "")) for text in texts]))
     text = vitalwire("mapping unmapped")[1]
     assert [(m["code"], m["text"]) for m in tomllib.loads(text)["mapping"]] == [("101", "Pulse"), ("101", "SpO2")]
     assert '# unit = ""  # the sender states none' in text

@@ -7,10 +7,11 @@ from typer.testing import CliRunner
 
 from schemas.errors import VitalwireError
 from vitalwire.__main__ import app
+from vitalwire.embedded.services import free_port
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("ward", "no transport: give serial_dir, mllp or mqtt"),
         ("ward --beds 0 --mllp 127.0.0.1:1", "beds from 1, rate above 0"),
@@ -22,7 +23,13 @@ from vitalwire.__main__ import app
         ("device toaster /tmp/x", "give nonin_ascii or nonin_df2 and a path"),
     ],
 )
-def test_what_cannot_be_simulated_is_one_line(words: str, said: str) -> None:
+def test_what_cannot_be_simulated_is_one_line(words: str, message: str) -> None:
     result = CliRunner().invoke(app, ["simulate", *words.split()])
     assert isinstance(result.exception, VitalwireError)
-    assert str(result.exception).startswith(said)
+    assert str(result.exception).startswith(message)
+
+
+def test_an_admission_office_that_nobody_hears_ends_all_the_same() -> None:
+    words = f"simulate hospital 127.0.0.1:{free_port()} --seconds 0.5"
+    result = CliRunner().invoke(app, words.split())
+    assert (result.exit_code, result.stdout) == (0, "")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from emr_store import places, registry
 from schemas.report import Record
-from tests.emr_store.test_alerts import OPENED, file
+from tests.emr_store.test_alarms import OPENED, file
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import EDGE, NOW_US, Store, event
 from vitalwire import output
@@ -40,7 +40,7 @@ def as_json() -> Any:
 
 
 def speak(store: Store, *claims: str) -> None:
-    store.say(*(event(claim, "connected", "") for claim in claims), *(report(claim) for claim in claims))
+    store.emit(*(event(claim, "connected", "") for claim in claims), *(report(claim) for claim in claims))
 
 
 def test_who_speaks_once_a_minute_is_not_silent_between(store: Store) -> None:
@@ -56,7 +56,7 @@ def test_who_speaks_once_a_minute_is_not_silent_between(store: Store) -> None:
 
 def test_who_speaks_who_is_silent_and_since_when(store: Store) -> None:
     speak(store, "a", "b", "c")
-    store.say(
+    store.emit(
         event("d", "connected", ""),
         event("e", "connected", ""),
         event("source:port", "silent", f"since {NOW_US}", NOW_US),
@@ -82,7 +82,7 @@ def test_an_edge_with_its_lag_and_what_waits_in_its_spool(store: Store) -> None:
     with store.open() as conn:
         registry.add_edge(conn, UUID(int=7), "box 7", b"another key")
     speak(store, "a")
-    store.say(event(f"edge:{UUID(bytes=EDGE)}", "counts", json.dumps(COUNTS)))
+    store.emit(event(f"edge:{UUID(bytes=EDGE)}", "counts", json.dumps(COUNTS)))
     store.rows("UPDATE latest SET received_at = stored_at - interval '2.5 seconds' RETURNING 1")
     text = status()
     assert re.search(r"(?m)^edge +heard +lag +waiting +no receipt +oldest +gaps +clock", text)
@@ -93,10 +93,10 @@ def test_an_edge_with_its_lag_and_what_waits_in_its_spool(store: Store) -> None:
 
 def test_sources_in_trouble_are_named_with_why_and_since_when(store: Store) -> None:
     claim = f"edge:{UUID(bytes=EDGE)}"
-    told = [("mllp: the port is in use", 1), ("mllp: its certificate: it cannot be read", 2), ("serial: gone", 3)]
+    troubles = [("mllp: the port is in use", 1), ("mllp: its certificate: it cannot be read", 2), ("serial: gone", 3)]
     now_us = int(datetime.now(UTC).timestamp()) * 1_000_000
-    store.say(event(claim, "connected", ""),
-              *(event(claim, "source-trouble", text, now_us - 60_000_000 + at_us) for text, at_us in told),
+    store.emit(event(claim, "connected", ""),
+              *(event(claim, "source-trouble", text, now_us - 60_000_000 + at_us) for text, at_us in troubles),
               event(claim, "counts", json.dumps({"state:mllp": "trouble", "state:serial": "stands"})))  # fmt: skip
     text = status()
     assert re.search(r"(?m)^edge +source +why +since", text)
@@ -104,22 +104,22 @@ def test_sources_in_trouble_are_named_with_why_and_since_when(store: Store) -> N
     assert [(t["source"], t["why"]) for t in as_json()["sources_in_trouble"]] == [
         ("mllp", "its certificate: it cannot be read")
     ]  # fmt: skip
-    store.say(event(claim, "counts", json.dumps({"state:mllp": "stands"}), T0_US + 1))
+    store.emit(event(claim, "counts", json.dumps({"state:mllp": "stands"}), T0_US + 1))
     assert "Sources in trouble" not in status()
 
 
-def test_alerts_name_the_bed(store: Store) -> None:
+def test_alarms_name_the_bed(store: Store) -> None:
     speak(store, "demo:nonin:1")
     file(store, OPENED)
-    store.rows("UPDATE alert_transition SET device_uuid = (SELECT uuid FROM device) RETURNING 1")
+    store.rows("UPDATE alarm_transition SET device_uuid = (SELECT uuid FROM device) RETURNING 1")
     assert re.search(r"(?m)^high +demo:nonin:1 +SpO2 89 < 90 ", status())
-    assert [a["message"] for a in as_json()["alerts"]] == ["SpO2 89 < 90"]
+    assert [a["message"] for a in as_json()["alarms"]] == ["SpO2 89 < 90"]
 
 
 def test_it_is_one_page_of_80_columns_however_many_are_silent(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     claims = [f"ward/monitor={i:03}" for i in range(40)]
     for claim in claims:
-        store.say(
+        store.emit(
             event(claim, "connected", "through a port"), report(claim, records=[Record(SPO2, PERCENT, mantissa=97)])
         )
     file(store, OPENED)

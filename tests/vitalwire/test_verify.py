@@ -22,7 +22,7 @@ def ward(database: str, monkeypatch: pytest.MonkeyPatch) -> Ward:
     monkeypatch.setenv("VITALWIRE_DATABASE", database)
     ward = Ward(database)
     for batch in range(2):
-        ward.say(*(vitals(claim, T0_US + batch * SECOND_US) for claim in (FIRST, SECOND)))
+        ward.emit(*(vitals(claim, T0_US + batch * SECOND_US) for claim in (FIRST, SECOND)))
     ward.seal_log()
     summarise(database)
     return ward
@@ -111,7 +111,7 @@ def test_a_database_put_back_is_told_by_a_file(ward: Ward, tmp_path: Path) -> No
 def test_from_a_checkpoint_says_what_it_did_not_look_at(ward: Ward, tmp_path: Path) -> None:
     kept = tmp_path / "monday.note"
     kept.write_bytes(checkpoint_of(ward.address))
-    ward.say(vitals(FIRST, T0_US + 7 * SECOND_US))
+    ward.emit(vitals(FIRST, T0_US + 7 * SECOND_US))
     ward.seal_log()
     code, text = verify("--from-checkpoint", kept)
     assert code == 0

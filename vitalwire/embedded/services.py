@@ -79,14 +79,14 @@ class EmbeddedServices:
         self._children: dict[str, Child] = {}
         self._starts = {"broker": self._broker, "database": self._database, "MQTT broker": self._mqtt}
 
-    def start(self, say: Callable[[str], None] = lambda _: None) -> Addresses:
+    def start(self, emit: Callable[[str], None] = lambda _: None) -> Addresses:
         """Start all three and return when they answer; `VitalwireError` says in one line what is in the way."""
         try:
             self._take_folder()
             self._spawner = self._undo.enter_context(ThreadPoolExecutor(1, "embedded-services"))
-            self._server = postgres.prepare(self._dir, self._undo, say)
+            self._server = postgres.prepare(self._dir, self._undo, emit)
             for name, start in self._starts.items():
-                say(f"{name}: starting")
+                emit(f"{name}: starting")
                 start()
             (self._dir / "ports.json").write_bytes(msgspec.json.encode(self._ports))
         except BaseException as error:  # Ctrl-C too: nothing is left running
@@ -172,9 +172,9 @@ class EmbeddedServices:
         self._up("database", self._server.start, lambda _: self._server.answers(), DATABASE_LIMIT_S)
 
 
-def free_port(*wanted: int, span: int = 1) -> int:
-    """The first of `wanted`, else another of `PORT_RANGE`, that is free on loopback with the `span - 1` after it."""
-    for first in (*wanted, *random.sample(PORT_RANGE, 100)):
+def free_port(*preferred: int, span: int = 1) -> int:
+    """The first of `preferred`, else another of `PORT_RANGE`, that is free on loopback with the `span - 1` after it."""
+    for first in (*preferred, *random.sample(PORT_RANGE, 100)):
         with ExitStack() as probes, suppress(OSError):
             for port in range(first, first + span):
                 probe = probes.enter_context(socket.socket())

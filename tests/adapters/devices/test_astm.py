@@ -93,8 +93,8 @@ def test_what_could_not_be_kept_is_told_again() -> None:
 def test_the_context_of_one_patient_is_not_lent_to_another() -> None:
     source = source_of()
     reports = read(message("P|1|4711", "O|1|S-1", "R|1|^^^K|4.1", "P|2|4712", "R|1|^^^K|5.5"), source)
-    told = [[record.text for record in report.records if record.text] for report in reports]
-    assert told == [["4711", "S-1"], [], ["4712"], []]
+    emitted = [[record.text for record in report.records if record.text] for report in reports]
+    assert emitted == [["4711", "S-1"], [], ["4712"], []]
 
 
 @pytest.mark.parametrize("count", [RESULTS_MAX, RESULTS_MAX + 1])

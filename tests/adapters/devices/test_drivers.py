@@ -136,9 +136,9 @@ def test_no_reading_is_none_and_zero_is_zero(driver: AnyDriver) -> None:
 def test_its_channels_are_in_the_nomenclature_with_units_of_their_dimension(driver: AnyDriver) -> None:
     cases = [f for f in FOLDERS if f.parent.name == driver.name and "reports" in (f / "expected.json").read_text()]
     records = [r for f in cases for report in read_case(f) for r in report.records if r.code]
-    said = {(r.code, r.unit) for r in records if r.as_sent is None and r.validity != Validity.NOT_AVAILABLE}
-    assert said
-    for code, unit in said | {(c.code, c.unit) for c in driver.channels}:
+    coded = {(r.code, r.unit) for r in records if r.as_sent is None and r.validity != Validity.NOT_AVAILABLE}
+    assert coded
+    for code, unit in coded | {(c.code, c.unit) for c in driver.channels}:
         assert canonical_unit(code, unit) is not None, METRIC_BY_CODE[code].reference_id
 
 

@@ -108,8 +108,8 @@ def test_a_name_is_read_as_it_was_written(family: str, given_name: str, codec: s
     person = decode_person(text_of(report, PERSON_CODE) or "")
     if DELETED in (family, given_name):
         return
-    said = (person.family, person.given) if family and given_name else ("", "")
-    assert (person.family, person.given, person.name) == (*said, "" if said[0] else family or given_name)
+    emitted = (person.family, person.given) if family and given_name else ("", "")
+    assert (person.family, person.given, person.name) == (*emitted, "" if emitted[0] else family or given_name)
 
 
 @pytest.mark.parametrize("segment", ["ZBE|", "PV1|1", "ZZZ", "MRG|"])
@@ -168,13 +168,15 @@ def test_a_birth_date_is_a_date(born: str, read_as: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "event", "answers"),
+    ("expected", "event", "answers"),
     [("AL|NE", "A01", ["CA"]), ("|", "A01", ["AA"]), ("|", "Z99", ["AA"]), ("NE|NE", "A01", [])],
 )
-def test_what_was_kept_is_acknowledged_whatever_its_event(wanted: str, event: str, answers: list[str]) -> None:
+def test_what_was_kept_is_acknowledged_whatever_its_event(expected: str, event: str, answers: list[str]) -> None:
     assert DRIVER.session is not None
     session, now = DRIVER.session(AdtSettings()), Moment(0, RECEIVED_AT_US)
-    (piece,) = session.feed(wrap(message(PID, PV1, msh=MSH.replace("AL|NE", wanted).replace("A01", event))), now).pieces
+    (piece,) = session.feed(
+        wrap(message(PID, PV1, msh=MSH.replace("AL|NE", expected).replace("A01", event))), now
+    ).pieces
     assert len(read(piece.data, source())) == 1
     assert piece.token is not None
     sent = session.kept(piece.token, Outcome.KEPT, "", now).send

@@ -105,13 +105,13 @@ def test_a_patient_of_an_earlier_message_is_not_taken_to_another_bed() -> None:
     of = source(dialect="mindray-pds")
     msh = r"MSH|^~\&|||||||ORU^R01|103|P|2.3.1|"
 
-    def said(*segments: str) -> list[tuple[str, list[str]]]:
+    def emitted(*segments: str) -> list[tuple[str, list[str]]]:
         found = reports(frame(*segments, msh=msh), of, Kind.CONTEXT)
         return [(r.claim, [str(x.text) for x in r.records]) for r in found]
 
-    assert said("PID|||A1", "PV1||I|^^ICU&1") == [("test/PV1-3=^^ICU&1", ["A1", "I", "^^ICU&1"])]
-    assert said("PV1||I| ^^ICU&1") == []
-    assert said("PV1||I|^^ICU&2") == [("test/PV1-3=^^ICU&2", ["I", "^^ICU&2"])]
+    assert emitted("PID|||A1", "PV1||I|^^ICU&1") == [("test/PV1-3=^^ICU&1", ["A1", "I", "^^ICU&1"])]
+    assert emitted("PV1||I| ^^ICU&1") == []
+    assert emitted("PV1||I|^^ICU&2") == [("test/PV1-3=^^ICU&2", ["I", "^^ICU&2"])]
 
 
 # --- statuses, and times of clocks that lost theirs ---

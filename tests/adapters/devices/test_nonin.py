@@ -28,7 +28,7 @@ def source() -> Source[NoninSettings]:
 
 
 def alarms(reports: list[Report]) -> dict[str, AlarmState]:
-    records = [record for report in reports if report.kind is Kind.ALERT for record in report.records]
+    records = [record for report in reports if report.kind is Kind.ALARM for record in report.records]
     return {record.alarm.condition: record.alarm.state for record in records if record.alarm is not None}
 
 
@@ -37,8 +37,8 @@ def read(data: bytes, source: Source[NoninSettings]) -> list[Report]:
 
 
 def test_alarms_are_told_at_the_start_and_when_they_change(source: Source[NoninSettings]) -> None:
-    told = [alarms(read(data, source)) for data in (NORMAL, NORMAL, SENSOR_OFF, SENSOR_OFF, DISCONNECTED, NORMAL)]
-    assert told == [
+    emitted = [alarms(read(data, source)) for data in (NORMAL, NORMAL, SENSOR_OFF, SENSOR_OFF, DISCONNECTED, NORMAL)]
+    assert emitted == [
         {"SNSD": OFF, "SNSA": OFF}, {}, {"SNSD": OFF, "SNSA": ON}, {}, {"SNSD": ON, "SNSA": OFF},
         {"SNSD": OFF, "SNSA": OFF},
     ]  # fmt: skip

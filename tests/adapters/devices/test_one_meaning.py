@@ -115,10 +115,10 @@ def test_a_row_that_is_ambiguous_is_reported_once_and_again_where_it_was_not_kep
 
     assert events("core", of) == []
     (event,) = events("skin", of)
-    (told,) = event.records
-    assert told.as_sent is not None
-    assert (told.as_sent.system, told.as_sent.code) == ("vitalwire", "mapping-ambiguous")
-    assert told.text == (
+    (ambiguity,) = event.records
+    assert ambiguity.as_sent is not None
+    assert (ambiguity.as_sent.system, ambiguity.as_sent.code) == ("vitalwire", "mapping-ambiguous")
+    assert ambiguity.text == (
         "mapping 1 (code 'x') is not applied: it came as 'core' and as 'skin'; give each a row with its text"
     )
     of.retract(of.take_emitted())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.formats.hl7_ack import Answers, HeadReader, MessageHead, _Shape, read_head
-from adapters.formats.hl7v2 import Message, header
+from adapters.formats.hl7v2 import Hl7Message, header
 from adapters.session import Outcome
 from schemas.errors import FrameError
 
@@ -39,7 +39,7 @@ def _answer(payload: bytes | str, outcome: Outcome, reason: str = "") -> bytes |
 
 def _msa_1(payload: str, outcome: Outcome) -> str | None:
     answer = _answer(payload, outcome)
-    return None if answer is None else Message(answer).field("MSA", 1)
+    return None if answer is None else Hl7Message(answer).field("MSA", 1)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_who_asks_for_two_gets_what_the_source_says(
 ) -> None:
     message = _message(accept=accept, application=application)
     for outcome, codes in ((KEPT, kept), (MALFORMED, malformed)):
-        found = [Message(answer) for answer in _answers(message, outcome, "", answers)]
+        found = [Hl7Message(answer) for answer in _answers(message, outcome, "", answers)]
         assert [answer.field("MSA", 1) for answer in found] == codes
         assert [answer.field("MSH", 10) for answer in found] == [f"VW{n + 1}" for n in range(len(codes))]
 
@@ -166,7 +166,7 @@ def test_what_is_echoed_is_the_same_bytes(codec: str) -> None:
 def test_broken_messages_are_answered_by_what_id_they_have(payload: bytes, control_id: str) -> None:
     answer = _answer(payload, MALFORMED, "no-end-block")
     assert answer is not None
-    message = Message(answer, "8859/1")
+    message = Hl7Message(answer, "8859/1")
     assert (message.field("MSA", 1), message.field("MSA", 2)) == ("AE", control_id)
     assert message.field("ERR", 1) or message.field("ERR", 3)
 
@@ -196,7 +196,7 @@ def test_any_bytes_are_answered_in_one_frame(payload: bytes, outcome: Outcome, r
     segments = answer.split(b"\r")
     assert [s[:3] for s in segments] == [b"MSH", b"MSA"] + [b"ERR"] * (outcome is not KEPT) + [b""]
     try:
-        message = Message(answer, "8859/1")
+        message = Hl7Message(answer, "8859/1")
     except FrameError as error:
         assert error.reason == "charset"  # noqa: PT017
     else:

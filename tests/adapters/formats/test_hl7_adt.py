@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from adapters.formats.hl7_adt import FieldReader, groups_of
-from adapters.formats.hl7v2 import Message, Segment, syntax
+from adapters.formats.hl7v2 import Hl7Message, Segment, syntax
 from schemas.adt import DELETED, Identifier, SentBed
 from schemas.report import ClockQuality
 
@@ -26,16 +26,16 @@ def segment(line: str) -> Segment:
 
 def groups(event: str, *lines: str) -> list[str]:
     """The segments of each group, a PV1, MRG or ZBE with its number."""
-    message = Message("\r".join([rf"MSH|^~\&|||||||ADT^{event}|1|P|2.5", *lines]).encode())
+    message = Hl7Message("\r".join([rf"MSH|^~\&|||||||ADT^{event}|1|P|2.5", *lines]).encode())
     found = []
     for group in groups_of(message, event).found:
-        said = [group.pid, *group.linked, group.pv1, *group.zbe, *group.mrg]
-        found.append(" ".join("|".join(each.fields) for each in said if each is not None))
+        emitted = [group.pid, *group.linked, group.pv1, *group.zbe, *group.mrg]
+        found.append(" ".join("|".join(each.fields) for each in emitted if each is not None))
     return found
 
 
 @pytest.mark.parametrize(
-    ("event", "lines", "wanted"),
+    ("event", "lines", "expected"),
     [
         ("A01", ["PID|1", "PV1|1"], ["PID|1 PV1|1"]),
         ("A01", ["PV1|1", "PID|1"], ["PID|1 PV1|1"]),
@@ -49,8 +49,8 @@ def groups(event: str, *lines: str) -> list[str]:
         ("A02", ["PID|1", "PV1|1", "PV1|2", "ZBE|1", "ZBE|2"], ["PID|1 PV1|1 ZBE|1 ZBE|2"]),
     ],
 )
-def test_segments_belong_to_the_group_of_their_patient(event: str, lines: list[str], wanted: list[str]) -> None:
-    assert groups(event, *lines) == wanted
+def test_segments_belong_to_the_group_of_their_patient(event: str, lines: list[str], expected: list[str]) -> None:
+    assert groups(event, *lines) == expected
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_it_happened_by_the_first_level_that_says_so() -> None:
     of = fields(msh_7="20260921120004+0000", evn_2="20260921120003+0000")
     seconds = []
     for zbe, evn_6 in (("20260921120001+0000", "20260921120002+0000"), ("", "20260921120002+0000"), ("", "")):
-        message = Message(f"MSH|^~\\&|||||||ADT^A02|1|P|2.5\rEVN||||||{evn_6}\rZBE|1\rZBE|2|{zbe}".encode())
+        message = Hl7Message(f"MSH|^~\\&|||||||ADT^A02|1|P|2.5\rEVN||||||{evn_6}\rZBE|1\rZBE|2|{zbe}".encode())
         found = groups_of(message, "A02")
         moment = of.happened(found.found[0], found.evn)
         assert moment.quality is ClockQuality.DEVICE

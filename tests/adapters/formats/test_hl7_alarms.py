@@ -13,7 +13,7 @@ LOW = "196670^MDC_EVT_LO^MDC"
 TEMP = "150344^MDC_TEMP^MDC"
 
 
-def alert(*segments: str) -> bytes:
+def alarm_message(*segments: str) -> bytes:
     return frame(PV1, OBR, *segments, msh=R40)
 
 
@@ -22,7 +22,7 @@ def facet(code: str, name: str, value: str) -> str:
 
 
 def alarm(*segments: str) -> Alarm:
-    found = [r.alarm for r in records(alert(*segments), None, Kind.ALERT) if r.alarm is not None]
+    found = [r.alarm for r in records(alarm_message(*segments), None, Kind.ALARM) if r.alarm is not None]
     assert len(found) == 1
     return found[0]
 
@@ -80,7 +80,7 @@ def test_the_state_is_what_the_device_says(phase: str, state: str, expected: Ala
      (">= 90.5", (905, -1), None), ("", None, None), ("normal", None, None), ("36.0 - 38.5", (360, -1), (385, -1))],
 )  # fmt: skip
 def test_limits_are_those_of_the_source(limits: str, low: tuple[int, int] | None, high: tuple[int, int] | None) -> None:
-    found = records(alert(event(), obx("82", limits=limits)), None, Kind.ALERT)
+    found = records(alarm_message(event(), obx("82", limits=limits)), None, Kind.ALARM)
     assert [r.kind for r in found] == [RecordKind.ALARM, RecordKind.NUMERIC]
     assert found[0].alarm is not None
     assert (found[0].alarm.low, found[0].alarm.high) == (low, high)
@@ -89,7 +89,9 @@ def test_limits_are_those_of_the_source(limits: str, low: tuple[int, int] | None
 
 
 def test_a_source_may_be_named_alone() -> None:
-    (record,) = records(alert(event(), obx(SPO2, "68480^MDC_ATTR_ALERT_SOURCE^MDC", "", kind="CWE")), None, Kind.ALERT)
+    (record,) = records(
+        alarm_message(event(), obx(SPO2, "68480^MDC_ATTR_ALERT_SOURCE^MDC", "", kind="CWE")), None, Kind.ALARM
+    )
     assert (record.code, record.kind) == (150456, RecordKind.ALARM)
 
 
@@ -101,12 +103,12 @@ def test_the_event_may_be_the_code_of_its_own_obx() -> None:
 
 
 def test_what_is_no_facet_is_kept_beside_it() -> None:
-    found = records(alert(event(), event(value="2^x^L"), obx("7", "x^y^L", "")), None, Kind.ALERT)
+    found = records(alarm_message(event(), event(value="2^x^L"), obx("7", "x^y^L", "")), None, Kind.ALARM)
     assert [r.kind for r in found] == [RecordKind.ALARM, RecordKind.TEXT, RecordKind.NUMERIC]
 
 
 def test_without_an_event_nothing_is_lost() -> None:
-    found = records(alert(facet("68481", "x", "start"), obx("82", unit=PERCENT)), None, Kind.ALERT)
+    found = records(alarm_message(facet("68481", "x", "start"), obx("82", unit=PERCENT)), None, Kind.ALARM)
     assert [(r.kind, r.text, r.mantissa) for r in found] == [
         (RecordKind.TEXT, "start", 0), (RecordKind.NUMERIC, None, 82),
     ]  # fmt: skip
@@ -118,8 +120,8 @@ def test_alarms_of_two_like_channels_are_not_one_alarm() -> None:
     records(measured(one, two), of)  # T1 and T2: known as twins from here on
 
     def channel(value: str) -> tuple[int, Mark]:
-        data = alert(event(), obx(value, TEMP, "Cel", sub_id=f"1.1.1.{value}", limits="36-38"))
-        record = records(data, of, Kind.ALERT)[0]
+        data = alarm_message(event(), obx(value, TEMP, "Cel", sub_id=f"1.1.1.{value}", limits="36-38"))
+        record = records(data, of, Kind.ALARM)[0]
         return record.channel, record.marks
 
     assert channel("36")[0] != channel("35")[0]
@@ -127,15 +129,17 @@ def test_alarms_of_two_like_channels_are_not_one_alarm() -> None:
 
 
 def test_alarms_of_labelled_channels_carry_them() -> None:
-    data = [alert(event(), obx("36", f"150344^{label}^MDC", "Cel", limits="36-38")) for label in ("T1", "T2", "T1")]
-    one, two, again = (records(message, None, Kind.ALERT)[0] for message in data)
+    data = [
+        alarm_message(event(), obx("36", f"150344^{label}^MDC", "Cel", limits="36-38")) for label in ("T1", "T2", "T1")
+    ]
+    one, two, again = (records(message, None, Kind.ALARM)[0] for message in data)
     assert one.channel == again.channel != two.channel
     assert one.marks == two.marks == Mark(0)
 
 
 def test_two_conditions_of_one_metric_are_no_twins() -> None:
     data = frame(PV1, OBR, event(), obx("82"), OBR, event(value="196680^MDC_EVT_LEAD_OFF^MDC"), obx(""), msh=R40)
-    assert [r.marks for r in records(data, None, Kind.ALERT) if r.kind is RecordKind.ALARM] == [Mark(0), Mark(0)]
+    assert [r.marks for r in records(data, None, Kind.ALARM) if r.kind is RecordKind.ALARM] == [Mark(0), Mark(0)]
 
 
 @pytest.mark.parametrize(
@@ -153,13 +157,13 @@ def test_states_in_any_case_and_number(
 
 def test_an_alarm_without_a_place_is_of_the_one_device_that_its_obr_names() -> None:
     one = obx(LOW, EVENT, "", kind="CWE", status="R", equipment="AAAA000000000001")
-    (found,) = reports(alert(one, obx("82")), None, Kind.ALERT)
+    (found,) = reports(alarm_message(one, obx("82")), None, Kind.ALARM)
     assert found.claim == "eui64:aaaa000000000001"
-    (found,) = reports(alert(one, obx("82", equipment="AAAA000000000002")), None, Kind.ALERT)
+    (found,) = reports(alarm_message(one, obx("82", equipment="AAAA000000000002")), None, Kind.ALARM)
     assert found.claim == "eui64:aaaa000000000002"
 
 
 @pytest.mark.parametrize(("flags", "is_test"), [("PH~TEST", True), ("demo^x", True), ("PH~SP", False)])
 def test_an_alarm_of_a_test_is_training(flags: str, is_test: bool) -> None:
-    (record,) = [r for r in records(alert(event(flags)), None, Kind.ALERT) if r.alarm is not None]
+    (record,) = [r for r in records(alarm_message(event(flags)), None, Kind.ALARM) if r.alarm is not None]
     assert bool(record.marks & Mark.TRAINING) == is_test

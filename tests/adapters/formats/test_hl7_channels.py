@@ -79,7 +79,7 @@ def test_twins_are_kept_apart_and_ambiguous_ever_after() -> None:
 
 
 @pytest.mark.parametrize(("sub_ids"), [("", ""), ("7", "7")])
-def test_twins_without_words_are_parted_by_place(sub_ids: tuple[str, str]) -> None:
+def test_twins_without_words_are_separated_by_place(sub_ids: tuple[str, str]) -> None:
     found = records(measured(*(obx("36.9", TEMP, "Cel", sub_id=sub_id) for sub_id in sub_ids)))
     assert len({r.channel for r in found}) == 2
     assert {r.marks for r in found} == {Mark.AMBIGUOUS}

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.formats.hl7_charset import codec_of
-from adapters.formats.hl7v2 import Message
+from adapters.formats.hl7v2 import Hl7Message
 from adapters.formats.values import printable, text_bytes, undecoded
 from schemas.errors import FrameError
 
@@ -19,7 +19,7 @@ def payload(*segments: str, charset: str = "", codec: str = "utf-8", end: str = 
 
 def refusal(data: bytes, charset: str | None = None) -> str:
     with pytest.raises(FrameError) as refused:
-        Message(data, charset)
+        Hl7Message(data, charset)
     return refused.value.reason
 
 
@@ -29,29 +29,29 @@ def refusal(data: bytes, charset: str | None = None) -> str:
      ("ASCII", "utf-8"), ("ISO_IR 192", "utf-8"), ("GB 18030-2000", "gb18030"), ("GBK", "gb18030")],
 )  # fmt: skip
 def test_zhang_san_arrives_as_he_was_sent(name: str, codec: str) -> None:
-    message = Message(payload("PID|||1||张^三", charset=name, codec=codec))
+    message = Hl7Message(payload("PID|||1||张^三", charset=name, codec=codec))
     assert [message.field("PID", 5, n) for n in (1, 2, 3)] == ["张", "三", ""]
 
 
 @pytest.mark.parametrize("text", ["°C", "Müller", "联通", "掳", "é"])
 def test_valid_utf_8_is_utf_8_where_nothing_is_declared(text: str) -> None:
-    assert Message(payload(f"OBX|1|NM|x||36.9|{text}|")).field("OBX", 6) == text
+    assert Hl7Message(payload(f"OBX|1|NM|x||36.9|{text}|")).field("OBX", 6) == text
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
-    assert Message(b"\r\n\xef\xbb\xbf" + payload("PID|||1")).field("PID", 3) == "1"
+    assert Hl7Message(b"\r\n\xef\xbb\xbf" + payload("PID|||1")).field("PID", 3) == "1"
 
 
 def test_second_bytes_that_look_like_separators() -> None:
     text = "".join(c for c in map(chr, range(0x4E00, 0x9FA5)) if c.encode("gbk")[1] in b"|^~\\&#")
     assert len(text) > 400
-    message = Message(payload(f"PID|||1||{text}^三", charset="GB 18030-2000", codec="gb18030"))
+    message = Hl7Message(payload(f"PID|||1||{text}^三", charset="GB 18030-2000", codec="gb18030"))
     assert [message.field("PID", 5, n) for n in (1, 2, 3)] == [text, "三", ""]
     big5 = "功許蓋"  # each ends with 0x5C in BIG-5
-    message = Message(payload(f"PID|||1||{big5}^三", charset="BIG-5", codec="cp950"))
+    message = Hl7Message(payload(f"PID|||1||{big5}^三", charset="BIG-5", codec="cp950"))
     assert [message.field("PID", 5, n) for n in (1, 2, 3)] == [big5, "三", ""]
     head = "MSH|^~\\&|燶|燶|||||ORU^R01|17|P|2.6||||||GBK\r".encode("gbk")  # 燶 ends with 0x7C
-    assert Message(head).field("MSH", 10) == "17"
+    assert Hl7Message(head).field("MSH", 10) == "17"
 
 
 @pytest.mark.parametrize("name", BYTEWISE)
@@ -59,13 +59,13 @@ def test_second_bytes_that_look_like_separators() -> None:
 def test_gbk_whose_second_byte_may_be_a_separator_is_refused(name: str, text: str) -> None:
     data = payload(f"PID|||1||张三丰^{text}|x", charset=name, codec="gbk")
     assert refusal(data) == "charset"
-    assert Message(data, "GBK").field("PID", 3) == "1"
+    assert Hl7Message(data, "GBK").field("PID", 3) == "1"
 
 
 @pytest.mark.parametrize("name", BYTEWISE)
 @pytest.mark.parametrize("text", ["张三", "欧阳娜娜", "王"])
 def test_gbk_that_leaves_the_separators_alone_spoils_its_own_text(name: str, text: str) -> None:
-    message = Message(payload(f"PID|||1||{text}|", "OBX|1|NM|x||97|%", charset=name, codec="gbk"))
+    message = Hl7Message(payload(f"PID|||1||{text}|", "OBX|1|NM|x||97|%", charset=name, codec="gbk"))
     spoilt = message.field("PID", 5)
     assert undecoded(spoilt)
     assert text_bytes(spoilt, message.syntax.codec) == text.encode("gbk")
@@ -82,7 +82,7 @@ def test_gbk_under_another_two_byte_set_is_refused(name: str) -> None:
 def test_everyday_chinese_in_gbk_is_never_garbled(text: str, name: str) -> None:
     sent = text.encode("gbk")
     try:
-        message = Message(payload(f"PID|||1||{text}|2|3", charset=name, codec="gbk"))
+        message = Hl7Message(payload(f"PID|||1||{text}|2|3", charset=name, codec="gbk"))
     except FrameError:
         return
     found = message.field("PID", 5)
@@ -95,7 +95,7 @@ def test_everyday_chinese_in_gbk_is_never_garbled(text: str, name: str) -> None:
 def test_undeclared_gbk_never_moves_a_field(text: str, name: str) -> None:
     data = payload(f"OBX|1|NM|{text}^{text}|{text}|36.5|{text}|x", charset=name, codec="gbk")
     try:
-        message = Message(data)
+        message = Hl7Message(data)
     except FrameError:
         return
     assert [message.field("OBX", n) for n in (5, 7)] == ["36.5", "x"]
@@ -108,7 +108,7 @@ def test_undeclared_gbk_never_moves_a_field(text: str, name: str) -> None:
 )  # fmt: skip
 def test_bytes_that_do_not_decode_are_kept_as_they_came(sent: bytes, name: str) -> None:
     data = payload("PID|||1||?|2", "OBX|1|NM|x||97", charset=name).replace(b"?", sent)
-    message = Message(data)
+    message = Hl7Message(data)
     text = message.field("PID", 5)
     assert undecoded(text)
     assert text_bytes(text, message.syntax.codec) == sent
@@ -118,7 +118,7 @@ def test_bytes_that_do_not_decode_are_kept_as_they_came(sent: bytes, name: str) 
 
 def test_undeclared_latin_1_before_a_separator_may_be_half_a_character() -> None:
     assert refusal(payload("PID|||1||René|2", codec="latin-1")) == "charset"
-    assert Message(payload("PID|||1||René|2", charset="8859/1", codec="latin-1")).field("PID", 5) == "René"
+    assert Hl7Message(payload("PID|||1||René|2", charset="8859/1", codec="latin-1")).field("PID", 5) == "René"
 
 
 @pytest.mark.parametrize(
@@ -131,19 +131,19 @@ def test_undeclared_latin_1_before_a_separator_may_be_half_a_character() -> None
      ("Müller µg °C", "UNICODE UTF-8", "utf-8"), ("Иванов", "UTF-8", "utf-8")],
 )  # fmt: skip
 def test_other_charsets_are_read_by_their_name(text: str, name: str, codec: str) -> None:
-    assert Message(payload(f"NTE|1||{text}|", charset=name, codec=codec)).field("NTE", 3) == text
+    assert Hl7Message(payload(f"NTE|1||{text}|", charset=name, codec=codec)).field("NTE", 3) == text
 
 
 @pytest.mark.parametrize("name", ["CNS 11643-1992", "UNICODE UTF-16", "8859/1~8859/2", "EBCDIC"])
 def test_ascii_reads_the_same_under_every_name(name: str) -> None:
-    assert Message(payload("PID|||1||Doe", charset=name)).field("PID", 5) == "Doe"
+    assert Hl7Message(payload("PID|||1||Doe", charset=name)).field("PID", 5) == "Doe"
     assert refusal(payload("PID|||1||Zoë", charset=name)) == "charset"
 
 
 def test_a_configured_charset_is_believed_and_beats_msh_18() -> None:
     data = payload("PID|||1||Größe^|", charset="UNICODE UTF-8", codec="latin-1")
-    assert undecoded(Message(data).field("PID", 5, 1))
-    assert Message(data, "8859/1").field("PID", 5, 1) == "Größe"
+    assert undecoded(Hl7Message(data).field("PID", 5, 1))
+    assert Hl7Message(data, "8859/1").field("PID", 5, 1) == "Größe"
     assert refusal(data + b"\xff", "GBK") == refusal(payload("é"), "EBCDIC") == "charset"
 
 

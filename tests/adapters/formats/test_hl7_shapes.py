@@ -69,7 +69,7 @@ def conversations(draw: st.DrawFn) -> list[str]:
     return sent
 
 
-def said(data: bytes, of: Source[Hl7Settings]) -> tuple[list[Report] | str, dict[str, int], object]:
+def emitted(data: bytes, of: Source[Hl7Settings]) -> tuple[list[Report] | str, dict[str, int], object]:
     """The reports or the reason; what is counted; what the connection remembers."""
     try:
         found: list[Report] | str = list(read(data, of))
@@ -92,7 +92,7 @@ def test_a_known_shape_is_read_as_if_it_were_new(conversation: list[str], device
     by_shape, by_segment = (source(MAPPING, device=device) for _ in range(2))
     for text in conversation:
         data = text.encode()
-        assert said(data, by_shape) == said(data, by_segment)
+        assert emitted(data, by_shape) == emitted(data, by_segment)
         memory_of(by_segment).shapes.forget()
 
 

@@ -9,7 +9,7 @@ from hl7apy.parser import parse_message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.formats.hl7v2 import Message, unescape
+from adapters.formats.hl7v2 import Hl7Message, unescape
 
 SIMHOSPITAL = Path(__file__).parents[4] / "shared/data/simhospital/messages.hl7"
 
@@ -37,7 +37,7 @@ _messages = st.builds(
 )
 
 
-def agrees_with_python_hl7(text: str, ours: Message) -> None:
+def agrees_with_python_hl7(text: str, ours: Hl7Message) -> None:
     """Every segment, field and leaf, escapes resolved."""
     theirs = hl7.parse(text)
     assert [str(segment[0]) for segment in theirs] == [segment.name for segment in ours.segments]
@@ -55,7 +55,7 @@ def _parts(container: object) -> Sequence[object]:
     return container if isinstance(container, hl7.Container) else [container]
 
 
-def agrees_with_hl7apy(text: str, ours: Message) -> None:
+def agrees_with_hl7apy(text: str, ours: Hl7Message) -> None:
     """Every segment, field, repetition and component that says something, in order; by its number where it tells it."""
     theirs = parse_message(text, find_groups=False)
     assert [segment.name for segment in theirs.children] == [segment.name for segment in ours.segments]
@@ -64,30 +64,30 @@ def agrees_with_hl7apy(text: str, ours: Message) -> None:
         for field in their.children[2 if our.name == "MSH" else 0 :]:
             n = int(field.name.rpartition("_")[2])
             components = [c for c in field.children if c.to_er7().strip("&")]
-            seen.setdefault(n, []).append([_said(c.to_er7(), ours) for c in components])
+            seen.setdefault(n, []).append([_stated(c.to_er7(), ours) for c in components])
             for c in components:
                 number = (c.name or "").rpartition("_")[2]
                 if number.isdigit():
-                    assert _said(c.to_er7(), ours) == _said(our.field(n, int(number), 0, len(seen[n])), ours)
+                    assert _stated(c.to_er7(), ours) == _stated(our.field(n, int(number), 0, len(seen[n])), ours)
         for n in range(3 if our.name == "MSH" else 1, len(our.fields)):
-            sent = [[_said(c, ours) for c in r.split("^") if c.strip("&")] for r in our.fields[n].split("~")]
-            assert [said for said in seen.get(n, []) if said] == [said for said in sent if said]
+            sent = [[_stated(c, ours) for c in r.split("^") if c.strip("&")] for r in our.fields[n].split("~")]
+            assert [one for one in seen.get(n, []) if one] == [one for one in sent if one]
 
 
-def _said(component: str, ours: Message) -> str:
+def _stated(component: str, ours: Hl7Message) -> str:
     return unescape(component, ours.syntax).rstrip("&")
 
 
 @settings(max_examples=60, deadline=None)
 @given(_messages)
 def test_agrees_with_python_hl7_on_any_message(text: str) -> None:
-    agrees_with_python_hl7(text, Message(text.encode()))
+    agrees_with_python_hl7(text, Hl7Message(text.encode()))
 
 
 @settings(max_examples=30, deadline=None)
 @given(_messages)
 def test_agrees_with_hl7apy_on_any_message(text: str) -> None:
-    agrees_with_hl7apy(text, Message(text.encode()))
+    agrees_with_hl7apy(text, Hl7Message(text.encode()))
 
 
 @pytest.mark.skipif(not SIMHOSPITAL.exists(), reason="the messages of simhospital are not beside the repository")
@@ -95,7 +95,7 @@ def test_agrees_with_both_on_the_506_of_simhospital() -> None:
     texts = SIMHOSPITAL.read_bytes().decode().split("\n\n")
     assert len(texts) == 506
     for number, text in enumerate(texts):
-        ours = Message(text.encode())
+        ours = Hl7Message(text.encode())
         agrees_with_python_hl7(text, ours)
         if number % 5 == 0:  # 30 ms each
             agrees_with_hl7apy(text, ours)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.formats.json_values import NoValueError, Numeral, Shape, plain_text, read_leaves, read_value, split
+from adapters.formats.json_values import JsonShape, NoValueError, Numeral, plain_text, read_leaves, read_value, split
 from schemas.errors import FrameError
 
 _values = st.recursive(
@@ -46,7 +46,7 @@ def test_a_text_is_split_at_its_values(payload: dict[str, Any], indent: int | No
 
 
 def test_a_shape_fits_what_differs_in_its_values_alone() -> None:
-    shape = Shape(*split('{"hr": 72, "mode": "a, b", "x": [null ]}'))
+    shape = JsonShape(*split('{"hr": 72, "mode": "a, b", "x": [null ]}'))
     assert shape.values('{"hr": 61.5, "mode": "c}", "x": ["on" ]}') == ["61.5", '"c}"', '"on"']
     assert shape.values('{"hr": null, "mode": 7, "x": [true ]}') == ["null", "7", "true"]
     for other in ('{"hr":72, "mode": "a", "x": [1 ]}', '{"pr": 72, "mode": "a", "x": [1 ]}', '{"hr": 72}',

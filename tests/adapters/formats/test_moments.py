@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats.moments import Moment, instant_us, moment_of, received
+from adapters.formats.moments import StatedMoment, instant_us, moment_of, received
 from schemas.report import ClockQuality, Record
 
 RECEIVED_AT_US = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
@@ -16,7 +16,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 TIMES = st.sampled_from(["", "20260921141319+0000", "2026092114", "20260231000000", "0" * 14, "x", "1899", "9" * 99])
 
 
-def moment(*sent: str, zone: ZoneInfo | None = None) -> Moment:
+def moment(*sent: str, zone: ZoneInfo | None = None) -> StatedMoment:
     """Of levels that are called a, b, c."""
     return moment_of(tuple(zip("abc", sent, strict=False)), zone, RECEIVED_AT_US)
 

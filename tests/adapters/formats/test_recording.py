@@ -76,9 +76,9 @@ def test_people_can_read_it_and_write_it() -> None:
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(lines: str, words: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as raised:
         read(lines, "case.rec")
-    assert str(told.value).startswith(f"case.rec: {words}")
+    assert str(raised.value).startswith(f"case.rec: {words}")
 
 
 @given(st.text())

@@ -37,7 +37,7 @@ class Line:
     counts: list[str] = field(default_factory=list)
     last: Step = field(default_factory=Step)
 
-    def said(self, step: Step) -> bytes:
+    def emitted(self, step: Step) -> bytes:
         self.last = step
         self.pieces += step.pieces
         self.proven += step.proven
@@ -45,18 +45,18 @@ class Line:
         return step.send
 
     def hear(self, *data: bytes) -> bytes:
-        return self.said(self.session.feed(b"".join(data), at(self.now_s)))
+        return self.emitted(self.session.feed(b"".join(data), at(self.now_s)))
 
     def keep(self, outcome: Outcome = Outcome.KEPT) -> bytes:
         (token,) = [piece.token for piece in self.pieces[-1:] if piece.token is not None]
-        return self.said(self.session.kept(token, outcome, "", at(self.now_s)))
+        return self.emitted(self.session.kept(token, outcome, "", at(self.now_s)))
 
     def wait(self, seconds: float) -> bytes:
         """Time passes; the session is woken when it asked for it."""
         end_s, sent = self.now_s + seconds, b""
         while self.last.wake_at_s is not None and self.last.wake_at_s <= end_s:
             self.now_s = self.last.wake_at_s
-            sent += self.said(self.session.tick(at(self.now_s)))
+            sent += self.emitted(self.session.tick(at(self.now_s)))
         self.now_s = end_s
         return sent
 

@@ -205,7 +205,7 @@ def test_an_orderly_end_of_the_connection_proves_the_ack(orderly: bool, proven: 
     line = Line()
     line.hear(ENQ, *frames(MESSAGE))
     line.keep()
-    line.said(line.session.closed(orderly, at(line.now_s)))
+    line.emitted(line.session.closed(orderly, at(line.now_s)))
     assert (line.proven, line.rejected) == (proven, [])
 
 
@@ -241,7 +241,7 @@ def test_what_is_cut_off_is_kept(ended_by: str) -> None:
     if ended_by == "enquiry":
         line.hear(ENQ)
     elif ended_by == "connection":
-        line.said(line.session.closed(False, at(line.now_s)))
+        line.emitted(line.session.closed(False, at(line.now_s)))
     else:
         line.hear(STX, EOT)
     assert line.rejected == [(b"H|\\^&|||ABG^1\r", "cut-off")]

@@ -60,18 +60,18 @@ _calls = st.one_of(
 @given(st.lists(st.tuples(_calls, st.floats(0, 40))))
 def test_whatever_comes_it_goes_on(calls: list[tuple[tuple[str, object], float]]) -> None:
     line = Line()
-    line.said(line.session.opened(at(line.now_s)))
+    line.emitted(line.session.opened(at(line.now_s)))
     for (name, given_), seconds in calls:
         line.now_s += seconds
         if isinstance(given_, bytes):
             line.hear(given_)
         elif isinstance(given_, tuple):
-            line.said(line.session.kept(given_[0], given_[1], "", at(line.now_s)))
+            line.emitted(line.session.kept(given_[0], given_[1], "", at(line.now_s)))
         elif name == "tick":
-            line.said(line.session.tick(at(line.now_s)))
+            line.emitted(line.session.tick(at(line.now_s)))
             assert line.last.wake_at_s is None or line.last.wake_at_s > line.now_s
         else:
-            line.said(line.session.closed(bool(given_), at(line.now_s)))
+            line.emitted(line.session.closed(bool(given_), at(line.now_s)))
     assert [piece.token for piece in line.pieces if piece.token is not None] == list(range(len(line.messages)))
     line.wait(60)
     line.hear(EOT, ENQ, *frames(OTHER))
@@ -131,10 +131,10 @@ class BadLine:
         for token in new_tokens:
             outcome = Outcome.CANNOT_KEEP if fault == "full disk" else Outcome.KEPT
             if waited_s < 15:
-                answer += self.line.said(self.line.session.kept(token, outcome, "", at(self.line.now_s)))
+                answer += self.line.emitted(self.line.session.kept(token, outcome, "", at(self.line.now_s)))
             else:
                 self.line.hear(EOT)
-                assert self.line.said(self.line.session.kept(token, outcome, "", at(self.line.now_s))) == b""
+                assert self.line.emitted(self.line.session.kept(token, outcome, "", at(self.line.now_s))) == b""
             if outcome is Outcome.KEPT:
                 self.kept.append(self.line.messages[token])
         if not answer or fault == "answer lost":

@@ -9,15 +9,15 @@ import pytest
 
 from adapters.devices.registry import DRIVER_BY_NAME
 from adapters.formats.recording import Direction, Entry, read
-from tests.replaying import Said, recorded, replay
+from tests.replaying import Traffic, recorded, replay
 
 RECORDINGS = sorted((Path(__file__).parent / "dialogues").glob("*/*.rec"))
 # Of our HL7 acknowledgements, what is of their moment: MSH-7 and MSH-10.
 _OF_ITS_MOMENT = re.compile(rb"(\d{14}\+0000\|\|ACK[^|]*\|VW)\d+")
 
 
-def masked(said: Said) -> Said:
-    return [(mark, _OF_ITS_MOMENT.sub(b"ACK", data) if mark == ">" else data) for mark, data in said]
+def masked(traffic: Traffic) -> Traffic:
+    return [(mark, _OF_ITS_MOMENT.sub(b"ACK", data) if mark == ">" else data) for mark, data in traffic]
 
 
 @pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -25,8 +25,8 @@ def test_a_recorded_dialogue_goes_as_it_went(path: Path) -> None:
     driver = DRIVER_BY_NAME[path.parent.name]
     entries = read(path.read_text("utf-8"), path.name)
     assert driver.session is not None
-    said, pieces = replay(driver.session(driver.settings()), entries)
-    assert masked(said) == masked(recorded(entries))
+    traffic, pieces = replay(driver.session(driver.settings()), entries)
+    assert masked(traffic) == masked(recorded(entries))
     assert pieces
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats.hl7v2 import Message
+from adapters.formats.hl7v2 import Hl7Message
 from adapters.session import Moment, Outcome, Piece, Step
 from adapters.sessions.mllp import CR_WAIT_S, STALL_S, MllpSession, wrap
 
@@ -39,7 +39,7 @@ def _all(stream: bytes, sizes: list[int], limit: int = 8) -> list[Piece]:
 
 def msa(step: Step) -> list[tuple[str, str]]:
     """MSA-1 and MSA-2 of what is sent."""
-    answers = [Message(frame[:-2]) for frame in step.send.split(b"\x0b")[1:]]
+    answers = [Hl7Message(frame[:-2]) for frame in step.send.split(b"\x0b")[1:]]
     return [(answer.field("MSA", 1), answer.field("MSA", 2)) for answer in answers]
 
 

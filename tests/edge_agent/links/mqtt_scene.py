@@ -49,7 +49,7 @@ class Ward:
     def link(self, **more: Any) -> MqttBroker:
         return MqttBroker(self.config(**more), client_id(self.edge, "ward"))
 
-    async def say(self, payload: bytes, bed: str = "1", **more: Any) -> None:
+    async def emit(self, payload: bytes, bed: str = "1", **more: Any) -> None:
         sent = self._sender.publish(f"{self.topic}/{bed}", payload, **{"qos": 1} | more)
         await asyncio.to_thread(sent.wait_for_publish, LIMIT_S)
 
@@ -117,7 +117,7 @@ def ward_agent(*outcomes: Outcome | None, then: Outcome | None = Outcome.KEPT) -
     return Agent(answers=lambda _: next(fates, then), name="ward")
 
 
-def said(agent: Agent) -> list[bytes]:
+def emitted(agent: Agent) -> list[bytes]:
     return [d.frame for d in agent.came]
 
 

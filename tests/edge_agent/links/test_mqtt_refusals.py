@@ -30,9 +30,9 @@ from tests.edge_agent.links.mqtt_scene import (
     VERSIONS,
     Scripted,
     Version,
+    emitted,
     link_to,
     publish,
-    said,
     ward_agent,
 )
 from tests.edge_agent.links.scene import Agent, eventually
@@ -42,21 +42,21 @@ from tests.making import T0_US
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mqtt, "RETRY_S", 0.1)
-    monkeypatch.setattr(mqtt_client, "AGAIN_S", 0.05)
+    monkeypatch.setattr(mqtt_client, "RECONNECT_S", 0.05)
 
 
 @pytest.mark.parametrize(
     ("version", "connack", "properties"), [("3.1.1", CONNACK, b""), ("5.0", CONNACK5, b"\x00")], ids=VERSIONS[::-1]
 )
-def test_a_message_whose_acknowledgement_was_lost_comes_again_and_is_a_repeat(
+def test_a_message_whose_acknowledgement_was_lost_comes_again_and_is_a_duplicate(
     version: Version, connack: bytes, properties: bytes, tmp_path: Path
 ) -> None:
     """Not before the embedded broker: it sends again without DUP, now and then (MQTT-3.3.1-1 asks for it)."""
 
-    def say(first_byte: int, packet_id: int, hr: int) -> bytes:
+    def emit(first_byte: int, packet_id: int, hr: int) -> bytes:
         return publish(first_byte, packet_id, b'{"hr": %d}' % hr, properties)
 
-    broker = Scripted(connack + say(0x32, 7, 72), connack + say(0x3A, 7, 72) + say(0x32, 7, 72) + say(0x32, 8, 73))
+    broker = Scripted(connack + emit(0x32, 7, 72), connack + emit(0x3A, 7, 72) + emit(0x32, 7, 72) + emit(0x32, 8, 73))
     came: list[Delivery] = []
 
     async def run() -> Spool:
@@ -121,7 +121,7 @@ def test_what_is_no_mqtt_ends_neither_the_thread_nor_the_feed(junk: bytes, capsy
 
     with closing(Scripted(junk, CONNACK5 + publish(0x32, 7, b"{}", b"\x00"))) as broker:
         asyncio.run(run())
-    assert said(agent) == [b"{}"]
+    assert emitted(agent) == [b"{}"]
     assert "Traceback" not in capsys.readouterr().err
 
 

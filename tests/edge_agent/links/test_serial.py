@@ -44,7 +44,7 @@ class Line:
         self.path.unlink(missing_ok=True)
         self.path.symlink_to(os.ttyname(self.ours))
 
-    def say(self, data: bytes) -> None:
+    def emit(self, data: bytes) -> None:
         os.write(self.theirs, data)
 
     def unplug(self) -> None:
@@ -75,7 +75,7 @@ def test_frames_come_whole_however_they_arrive(line: Line) -> None:
         async with running(at(line.path), bed):
             stream = b"\r\n".join(LINES) + b"\r\n"
             for n, begin in enumerate(range(0, len(stream), 7)):
-                line.say(stream[begin : begin + 7])
+                line.emit(stream[begin : begin + 7])
                 if n % 4 == 0:  # now and then it is read before the next comes
                     await asyncio.sleep(0)
             await eventually(lambda: len(bed.came) == len(LINES))
@@ -92,9 +92,9 @@ def test_noise_is_kept_as_such_and_the_next_frame_is_found(line: Line) -> None:
         bed = reading()
         async with running(at(line.path), bed):
             noise = b"\xff\x00\x1b" * LINE_BYTES_MAX
-            line.say(noise)
+            line.emit(noise)
             await eventually(lambda: len(bed.came) == 3)
-            line.say(LINES[0] + b"\n")
+            line.emit(LINES[0] + b"\n")
             await eventually(lambda: len(bed.came) == 4)
         assert [d.reason for d in bed.came] == [*["line-too-long"] * 3, ""]
         assert b"".join(d.frame for d in bed.came) == noise + LINES[0]
@@ -107,7 +107,7 @@ def test_a_port_that_goes_is_trouble_and_what_was_left_of_a_frame_is_kept(line: 
         bed = reading()
         task = asyncio.create_task(at(line.path).run(bed))
         await eventually(lambda: bed.stood)
-        line.say(LINES[0] + b"\nhalf")
+        line.emit(LINES[0] + b"\nhalf")
         await eventually(lambda: bed.came)
         await eventually(lambda: bed.conversations[0].phase == "receiving")
         line.unplug()
@@ -178,7 +178,7 @@ def test_a_session_can_speak_on_a_serial_port(line: Line) -> None:
         async with running(at(line.path), bed):
             for _ in range(3):
                 assert await asyncio.to_thread(os.read, line.theirs, 5) == b"poll\r"
-                line.say(b"72\r")
+                line.emit(b"72\r")
 
     asyncio.run(run())
 
@@ -255,7 +255,7 @@ class Rfc2217Server:
         assert self.connection is not None
         self.connection.sendall(data)
 
-    def say(self, data: bytes) -> None:
+    def emit(self, data: bytes) -> None:
         assert self.connection is not None
         self.connection.sendall(b"".join(self._manager.escape(data)))
 
@@ -270,7 +270,7 @@ def test_an_rfc_2217_server_has_threads_of_its_own() -> None:
         server, bed = Rfc2217Server(), Agent(make_session=Polling)
         task = asyncio.create_task(at(server.url).run(bed))
         await eventually(lambda: bed.stood and server.got.endswith(b"poll\r"))
-        server.say(b"72\r")
+        server.emit(b"72\r")
         await eventually(lambda: server.got.endswith(b"poll\rpoll\r"))
         server.close()
         with pytest.raises(LinkError, match="was lost while it was read"):
@@ -294,7 +294,7 @@ def test_a_port_that_takes_long_to_open_holds_up_nothing(monkeypatch: pytest.Mon
     def opened(config: SerialLink, settings: SerialSettings) -> Any:
         if config.port == "/dev/dead":
             hang.wait(LIMIT_S)
-            raise OSError("dead")
+            raise OSError("dead_letter")
         return real(config, settings)
 
     monkeypatch.setattr(serial, "open_port", opened)
@@ -304,7 +304,7 @@ def test_a_port_that_takes_long_to_open_holds_up_nothing(monkeypatch: pytest.Mon
         await asyncio.sleep(0)
         bed = reading()
         async with running(at(line.path), bed):
-            line.say(LINES[0] + b"\n")
+            line.emit(LINES[0] + b"\n")
             await eventually(lambda: bed.came)
             assert not any(task.done() for task in dead)
         hang.set()

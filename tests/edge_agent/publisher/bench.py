@@ -65,8 +65,8 @@ class TestBroker:
         until(lambda: self._create(admin), "topics")
 
     def _create(self, admin: AdminClient) -> bool:
-        wanted = {topics.RECEIPTS, *map(topics.raw, Lane)}
-        missing = wanted - set(admin.list_topics(timeout=5).topics)
+        expected = {topics.RECEIPTS, *map(topics.raw, Lane)}
+        missing = expected - set(admin.list_topics(timeout=5).topics)
         for name in missing:
             partitions = topics.RECEIPT_PARTITIONS if name == topics.RECEIPTS else 4
             admin.create_topics([NewTopic(name, partitions, 1)])[name].exception()
@@ -150,26 +150,26 @@ class Bench:
 
     def edge(self, folder: str = "spool", **more: Any) -> tuple[Spool, Publisher]:
         spool = Spool(
-            self._folder / folder, bytes_max=1 << 26, receipt_hold_s=1000, cut_after_s=0.05, on_event=self._say
+            self._folder / folder, bytes_max=1 << 26, receipt_hold_s=1000, cut_after_s=0.05, on_event=self._note
         )
         self._stack.callback(spool.close)
         own = partial(seal, edge=EDGE, config_hash=bytes(32), key_id=EDGE_KEY.key_id, sign=EDGE_KEY.sign)
         publisher = Publisher(
-            spool, own, PLATFORM.public_der, edge=EDGE, on_event=self._say,
+            spool, own, PLATFORM.public_der, edge=EDGE, on_event=self._note,
             **{"kafka": self.broker.advertised, "ca": None} | more,
         )  # fmt: skip
         publisher.start()
         self._stack.callback(publisher.stop)
         return spool, publisher
 
-    def _say(self, slug: str, text: str) -> None:
+    def _note(self, slug: str, text: str) -> None:
         self.events.append(slug)
 
 
 def put(spool: Spool, *reports: Report) -> None:
-    told: SimpleQueue[Kept] = SimpleQueue()
-    spool.put(reports or [report(at_us=now_us())], done=told.put)
-    assert told.get(timeout=10) is Kept.KEPT
+    outcomes: SimpleQueue[Kept] = SimpleQueue()
+    spool.put(reports or [report(at_us=now_us())], done=outcomes.put)
+    assert outcomes.get(timeout=10) is Kept.KEPT
 
 
 def put_batches(spool: Spool, count: int) -> None:

@@ -78,10 +78,10 @@ def test_a_topic_that_the_broker_lost_is_asked_for_again() -> None:
 
 
 def test_of_a_broker_that_was_never_reached_nothing_is_told_as_lost() -> None:
-    told: list[str] = []
-    watch = BrokerWatch({}, lambda slug, _: told.append(slug))
+    events: list[str] = []
+    watch = BrokerWatch({}, lambda slug, _: events.append(slug))
     for code in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._SSL, KafkaError._SSL):
         watch.on_error(KafkaError(code, "why"))
-    assert told == ["broker-refused"]
+    assert events == ["broker-refused"]
     assert watch.trouble == "why"
     assert not watch.is_stale

@@ -14,16 +14,16 @@ def test_without_a_stamp_nothing_is_known() -> None:
 
 @given(
     ahead_ms=st.integers(-(10**9), 10**9),
-    ways_us=st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 200_000)), min_size=1, max_size=SAMPLES),
+    delays_us=st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 200_000)), min_size=1, max_size=SAMPLES),
 )
-def test_it_is_right_within_half_the_shortest_round_trip(ahead_ms: int, ways_us: list[tuple[int, int]]) -> None:
+def test_it_is_right_within_half_the_shortest_round_trip(ahead_ms: int, delays_us: list[tuple[int, int]]) -> None:
     offset = ClockOffset()
-    for i, (to_us, fro_us) in enumerate(ways_us):
+    for i, (to_us, fro_us) in enumerate(delays_us):
         sent_us = 1_790_000_000_000_000 + i * 1_000_000
         appended_ms = (sent_us + to_us) // 1000 - ahead_ms
         offset.add(sent_us, sent_us + to_us + fro_us, appended_ms)
     assert offset.ms is not None
-    assert abs(offset.ms - ahead_ms) <= min(to + fro for to, fro in ways_us) / 2000 + 0.6
+    assert abs(offset.ms - ahead_ms) <= min(to + fro for to, fro in delays_us) / 2000 + 0.6
 
 
 def test_a_step_of_the_clock_is_seen_and_no_way_is_shorter_than_none() -> None:

@@ -34,8 +34,8 @@ class Scene:
         self.counts: Counter[str] = Counter()
         self.events: list[str] = []
         self.spool = Spool(folder, bytes_max=1 << 20, receipt_hold_s=1)
-        say: Callable[[str, str], object] = lambda slug, _: self.events.append(slug)  # noqa: E731
-        self.witness = Witness(self.spool, PLATFORM.public_der, self.counts, say)
+        emit: Callable[[str, str], object] = lambda slug, _: self.events.append(slug)  # noqa: E731
+        self.witness = Witness(self.spool, PLATFORM.public_der, self.counts, emit)
 
     @property
     def sizes(self) -> list[int]:

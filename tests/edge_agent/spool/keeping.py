@@ -43,9 +43,9 @@ def delivery(frame: bytes = b"frame", sender: str = "", connection: int = 1) -> 
 
 
 def put(spool: Spool, *reports: Report, frame: bytes = b"frame", sender: str = "", connection: int = 1) -> Kept:
-    told: SimpleQueue[Kept] = SimpleQueue()
-    spool.put(reports, delivery(frame, sender, connection), told.put)
-    return told.get(timeout=10)
+    outcomes: SimpleQueue[Kept] = SimpleQueue()
+    spool.put(reports, delivery(frame, sender, connection), outcomes.put)
+    return outcomes.get(timeout=10)
 
 
 def receipt(
@@ -77,7 +77,7 @@ def release_all(spool: Spool) -> None:
         spool.receipted([receipt(spool, lane, number, sealed) for number, sealed in batches])
 
 
-def said(spool: Spool, slug: str, lane: Lane = Lane.LIVE) -> list[tuple[bytes, str]]:
+def emitted(spool: Spool, slug: str, lane: Lane = Lane.LIVE) -> list[tuple[bytes, str]]:
     """The events with this code that were cut: device and text."""
     found = []
     for _, sealed in spool.unreceipted(lane, 0, 100 * MIB):

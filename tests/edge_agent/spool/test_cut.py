@@ -71,7 +71,7 @@ def test_adt_has_a_stream_of_its_own_and_no_backfill(make: Callable[..., Spool])
 def test_whatever_their_sizes_no_batch_is_too_large_and_none_is_lost(
     groups: list[list[tuple[int, int, int]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    told = Event()
+    settled = Event()
     spool = Spool(tmp_path_factory.mktemp("spool"), bytes_max=1 << 30, receipt_hold_s=1)
     counts: Counter[str] = Counter()
     for group in groups:
@@ -79,9 +79,9 @@ def test_whatever_their_sizes_no_batch_is_too_large_and_none_is_lost(
             many = [Record(150456, mantissa=i) for i in range(records)]
             spool.put([report(str(device), T0_US + later_us, many)])
             counts[str(device)] += 1
-        told.clear()
-        spool.put([], done=lambda _: told.set())
-        assert told.wait(10)
+        settled.clear()
+        spool.put([], done=lambda _: settled.set())
+        assert settled.wait(10)
     cut_all(spool, T0_US + 60 * SECOND_US)
     batches = spool.unreceipted(Lane.BACKFILL, 0, 1 << 30)
     assert all(open_sealed(sealed)[0].plain_bytes <= layout.PLAIN_BYTES_MAX for _, sealed in batches)

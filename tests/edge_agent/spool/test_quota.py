@@ -17,11 +17,11 @@ from tests.edge_agent.spool.keeping import (
     SECOND_US,
     Clock,
     cut_all,
+    emitted,
     in_lane,
     put,
     receipt,
     release_all,
-    said,
     sequences,
 )
 from tests.making import T0_US, report
@@ -77,7 +77,7 @@ def test_waves_beyond_their_share_become_a_counted_gap_and_their_frames_are_kept
     put(spool, report("another", T0_US + 40_000))  # the gap is told: an event of the device
     cut_all(spool, T0_US + SECOND_US)
     assert spool.figures.reports == 0
-    ((device, text),) = said(spool, "waves-lost")
+    ((device, text),) = emitted(spool, "waves-lost")
     assert device == report("monitor").device.bytes
     lost_from = wave(at_us=T0_US + kept * 1000).received_at_us
     lost_to = wave(at_us=T0_US + (frames - 1) * 1000).received_at_us
@@ -105,10 +105,10 @@ def test_a_gap_that_was_not_told_yet_survives_a_kill(make: Callable[..., Spool],
     clock.us += 20 * SECOND_US
     put(killed, report())
     cut_all(killed, T0_US + SECOND_US)
-    told = Counter[bytes]()
-    for device, text in said(killed, "waves-lost"):
-        told[device] += json.loads(text)["reports"]
-    assert told == {wave().device.bytes: 3, wave("second").device.bytes: 1}
+    counted = Counter[bytes]()
+    for device, text in emitted(killed, "waves-lost"):
+        counted[device] += json.loads(text)["reports"]
+    assert counted == {wave().device.bytes: 3, wave("second").device.bytes: 1}
 
 
 def test_waves_never_crowd_out_a_number(make: Callable[..., Spool]) -> None:

@@ -53,23 +53,23 @@ def test_another_store_wants_all_that_is_held(make: Callable[..., Spool]) -> Non
         spool.cut(Lane.LIVE, SEAL, T0_US + SECOND_US)
     batches = dict(spool.unreceipted(Lane.LIVE, 0, MIB))
 
-    def told(number: int, store: bytes, at_us: int) -> ReceiptsTaken:
+    def receipted(number: int, store: bytes, at_us: int) -> ReceiptsTaken:
         return spool.receipted([receipt(spool, Lane.LIVE, number, batches[number], store, at_us)])
 
-    def wanted() -> list[int]:
+    def unreceipted() -> list[int]:
         return [n for n, _ in spool.unreceipted(Lane.LIVE, 0, MIB)]
 
-    told(1, b"A" * 16, 100), told(2, b"A" * 16, 110)
-    assert wanted() == [3]
-    taken = told(3, b"B" * 16, 120)
-    assert (len(taken.batches), taken.store_changed, wanted()) == (1, True, [1, 2])
+    receipted(1, b"A" * 16, 100), receipted(2, b"A" * 16, 110)
+    assert unreceipted() == [3]
+    taken = receipted(3, b"B" * 16, 120)
+    assert (len(taken.batches), taken.store_changed, unreceipted()) == (1, True, [1, 2])
     # What the store before it said late, or again, settles nothing and changes nothing back.
-    assert told(2, b"A" * 16, 110) == told(3, b"A" * 16, 90) == ReceiptsTaken(unmatched=1)
-    assert wanted() == [1, 2]
+    assert receipted(2, b"A" * 16, 110) == receipted(3, b"A" * 16, 90) == ReceiptsTaken(unmatched=1)
+    assert unreceipted() == [1, 2]
     spool.close()
     spool = make()
-    assert not told(1, b"B" * 16, 130).store_changed
-    assert wanted() == [2]
+    assert not receipted(1, b"B" * 16, 130).store_changed
+    assert unreceipted() == [2]
 
 
 def test_a_receipt_names_many_batches_of_its_stream(make: Callable[..., Spool]) -> None:
@@ -91,8 +91,8 @@ def test_what_is_refused_is_never_released(make: Callable[..., Spool], clock: Cl
     batch = spool.unreceipted(Lane.LIVE, 0, MIB)
     before = spool.figures
     refused = replace(receipt(spool, Lane.LIVE, *batch[0], outcome=ReceiptOutcome.REFUSED), reason="key-expired")
-    (said,) = spool.receipted([refused]).batches
-    assert (said.batch_no, said.outcome, said.reason) == (1, ReceiptOutcome.REFUSED, "key-expired")
+    (refusal,) = spool.receipted([refused]).batches
+    assert (refusal.batch_no, refusal.outcome, refusal.reason) == (1, ReceiptOutcome.REFUSED, "key-expired")
     clock.us += 1000 * SECOND_US
     put(spool, report(at_us=T0_US + 1))
     assert spool.unreceipted(Lane.LIVE, 0, MIB) == batch
@@ -112,8 +112,8 @@ def test_receipts_wait_for_no_disk_and_whatever_comes_after_does(make: Callable[
     spool._db.set_trace_callback(statements.append)
     spool.receipted([receipt(spool, Lane.LIVE, number, sealed)])
     put(spool, report(at_us=T0_US + 1))
-    told = [s for s in statements if s == "COMMIT" or s.startswith("PRAGMA")]
-    assert told == ["PRAGMA synchronous = NORMAL", "COMMIT", "PRAGMA synchronous = FULL", "COMMIT"]
+    receipted = [s for s in statements if s == "COMMIT" or s.startswith("PRAGMA")]
+    assert receipted == ["PRAGMA synchronous = NORMAL", "COMMIT", "PRAGMA synchronous = FULL", "COMMIT"]
 
     def refuse_updates(action: int, *_: str | None) -> int:
         return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_UPDATE else sqlite3.SQLITE_OK

@@ -11,7 +11,7 @@ import pytest
 from edge_agent.spool import Spool
 from edge_agent.spool import sequences as module
 from schemas.report import Lane
-from tests.edge_agent.spool.keeping import MIB, SECOND_US, Clock, cut_all, put, said, sequences
+from tests.edge_agent.spool.keeping import MIB, SECOND_US, Clock, cut_all, emitted, put, sequences
 from tests.making import T0_US, report
 
 
@@ -51,8 +51,8 @@ def test_a_device_that_left_the_table_and_comes_back_uses_no_number_again(
     assert numbers(spool, "new") == [6, 7]
     assert numbers(spool, "busy 0-4") == [1]
     assert numbers(spool, "busy 2-4") == [6, 7, 8]  # new after the first had left
-    told = [device for device, _ in said(spool, "sequence-floor")]
-    assert told.count(report("quiet").device.bytes) == told.count(report("new").device.bytes) == 1
+    devices = [device for device, _ in emitted(spool, "sequence-floor")]
+    assert devices.count(report("quiet").device.bytes) == devices.count(report("new").device.bytes) == 1
     spool.close()
     again = make()
     put(again, report("quiet"), report("newer"))

@@ -37,7 +37,9 @@ def test_a_batch_is_sealed_signed_and_chained_and_comes_back_the_same(make: Call
         assert (header.batch_no, header.previous, header.lane, header.spool) == (number, previous, 1, spool.spool_id)
         assert signed_by(sealed, KEY.public_der)
         assert len(table) == 2
-        assert table.leaf(0)[16:64] != table.leaf(1)[16:64]  # salts, and the hashes of the one frame with them
+        assert (
+            table.encoded_report(0)[16:64] != table.encoded_report(1)[16:64]
+        )  # salts, and the hashes of the one frame with them
         previous = batch_id(sealed)
     assert [n for n, _ in batches] == [1, 2, 3]
     assert set(map(tuple, sequences(batches).values())) == {(1, 2, 3)}
@@ -64,11 +66,11 @@ def test_whatever_happens_sequences_have_no_gap_and_nothing_kept_is_lost(
         now_us += data.draw(st.sampled_from([1, SECOND_US, 20 * SECOND_US]))
         if step.startswith("put"):
             claims = data.draw(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3))
-            told: SimpleQueue[Kept] = SimpleQueue()
+            outcomes: SimpleQueue[Kept] = SimpleQueue()
             frames = 1 if step == "put" else 20
             for _ in range(frames):
-                spool.put([report(c, now_us) for c in claims], done=told.put)
-            assert [told.get(timeout=10) for _ in range(frames)] == [Kept.KEPT] * frames
+                spool.put([report(c, now_us) for c in claims], done=outcomes.put)
+            assert [outcomes.get(timeout=10) for _ in range(frames)] == [Kept.KEPT] * frames
             for claim in claims:
                 kept[report(claim).device.bytes] += frames
         elif step == "cut":
@@ -189,8 +191,8 @@ def test_what_comes_after_the_end_is_not_acknowledged(make: Callable[..., Spool]
 
 
 def test_all_outcomes_of_a_commit_are_told_at_one_time(make: Callable[..., Spool]) -> None:
-    told: SimpleQueue[list[tuple[object, Kept]]] = SimpleQueue()
-    spool = make(on_settled=told.put)
+    outcomes: SimpleQueue[list[tuple[object, Kept]]] = SimpleQueue()
+    spool = make(on_settled=outcomes.put)
 
     def unused(kept: Kept) -> None:
         raise AssertionError
@@ -198,23 +200,23 @@ def test_all_outcomes_of_a_commit_are_told_at_one_time(make: Callable[..., Spool
     others = [lambda _, n=n: n for n in range(20)]
     for done in others:
         spool.put([report()], delivery(b"same", "sender"), done)
-    settled = told.get(timeout=10)
+    settled = outcomes.get(timeout=10)
     while len(settled) < len(others):
-        settled += told.get(timeout=10)
+        settled += outcomes.get(timeout=10)
     assert settled == [(done, Kept.DUPLICATE if n else Kept.KEPT) for n, done in enumerate(others)]
     spool.close()
     spool.put([report()], done=unused)
-    assert told.get(timeout=10) == [(unused, Kept.FULL)]
+    assert outcomes.get(timeout=10) == [(unused, Kept.FULL)]
 
 
 def test_what_is_proved_is_no_resend(make: Callable[..., Spool]) -> None:
     """Two connections, the same bytes without a time of their own."""
 
     def send(connection: int) -> Kept:
-        told: SimpleQueue[Kept] = SimpleQueue()
+        outcomes: SimpleQueue[Kept] = SimpleQueue()
         timeless = msgspec.structs.replace(report(), own_time=False)
-        spool.put([timeless], replace(delivery(b"x", "sender", connection), token=0), told.put)
-        return told.get(timeout=10)
+        spool.put([timeless], replace(delivery(b"x", "sender", connection), token=0), outcomes.put)
+        return outcomes.get(timeout=10)
 
     spool = make()
     assert send(1) is Kept.KEPT

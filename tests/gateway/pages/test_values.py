@@ -9,7 +9,7 @@ import pytest
 from emr_store.latest import ChannelSet, LatestRows
 from gateway.pages.columns import columns_of
 from gateway.pages.values import Values
-from schemas.block import Verdict
+from schemas.block import ValidationResult
 from schemas.report import Mark, Validity
 
 HR, SPO2, RR, T = 147842, 150456, 151562, 150344
@@ -36,7 +36,8 @@ def rows(
     full = {
         "observed_at_us": np.full(count, at_us), "received_at_us": np.full(count, at_us + 5000),
         "stored_at_us": np.full(count, at_us + 20_000), "flags": np.zeros(count, np.int64),
-        "validity": np.zeros(value.shape, np.int64), "verdict": np.zeros(value.shape, np.int64), "text": {}, **more,
+        "validity": np.zeros(value.shape, np.int64), "validation_result": np.zeros(value.shape, np.int64), "text": {},
+        **more,
     }  # fmt: skip
     return LatestRows(channel_set, np.arange(first, first + count), value=value, **full)
 
@@ -58,16 +59,22 @@ def test_what_is_new_is_said_whole_and_then_only_what_changed(values: Values) ->
 
 
 def test_no_number_is_none_and_marks_say_what_is_unusual(values: Values) -> None:
-    validity, verdict = np.zeros((1, 4), np.int64), np.zeros((1, 4), np.int64)
+    validity, validation_result = np.zeros((1, 4), np.int64), np.zeros((1, 4), np.int64)
     validity[0] = [0, Validity.NOT_AVAILABLE, Mark.LESS << 4, (Mark.AMBIGUOUS << 4) | Validity.QUESTIONABLE]
-    verdict[0] = [0, Verdict.MISSING, Verdict.ACCEPTED_BOUND, Verdict.DOUBTFUL_VALIDITY]
-    odd = rows([[1e300, NAN, 8, 37]], validity=validity, verdict=verdict, flags=np.array([4]))
+    validation_result[0] = [
+        0,
+        ValidationResult.MISSING,
+        ValidationResult.ACCEPTED_BOUND,
+        ValidationResult.DOUBTFUL_VALIDITY,
+    ]
+    odd = rows([[1e300, NAN, 8, 37]], validity=validity, validation_result=validation_result, flags=np.array([4]))
     marks = {
-        0: {"text": "1e+300"}, 1: {"verdict": "missing", "validity": 6}, 2: {"verdict": "accepted_bound", "bound": "<"},
-        3: {"verdict": "doubtful_validity", "validity": 1, "ambiguous": True},
+        0: {"text": "1e+300"}, 1: {"validation_result": "missing", "validity": 6},
+        2: {"validation_result": "accepted_bound", "bound": "<"},
+        3: {"validation_result": "doubtful_validity", "validity": 1, "ambiguous": True},
     }  # fmt: skip
     assert values.note(odd, T0_MS)[0][4:] == [[None, None, 8, 370], {"flags": 4, "marks": marks}]
-    again = rows([[1e300, NAN, 8, 37]], 1, validity=validity, verdict=verdict, flags=np.array([4]))
+    again = rows([[1e300, NAN, 8, 37]], 1, validity=validity, validation_result=validation_result, flags=np.array([4]))
     assert values.note(again, T0_MS)[0][4:] == [{}, {"every": 1000}]
     assert values.whole(T0_MS)[0][4:] == [[None, None, 8, 370], {"flags": 4, "marks": marks, "every": 1000}]
     assert values.note(rows([[72, NAN, 8, 37]], 2, text={(0, 1): "searching"}), T0_MS)[0][4:] == [
@@ -95,8 +102,8 @@ def test_what_was_in_the_future_when_it_was_stored_gives_way(values: Values) -> 
 
 def test_an_expected_interval_is_told_when_it_differs_by_a_tenth(values: Values) -> None:
     at_s = (0, 1, 2.05, 3.1, 4.15, 5.2, 7, 9, 11, 13)
-    told = [values.note(rows([[72, 97, 14, 37]], at), T0_MS)[0][5:] for at in at_s]
-    assert told == [[], [{"every": 1000}], [], [], [], [], [], [], [{"every": 1800}], [{"every": 2000}]]
+    emitted = [values.note(rows([[72, 97, 14, 37]], at), T0_MS)[0][5:] for at in at_s]
+    assert emitted == [[], [{"every": 1000}], [], [], [], [], [], [], [{"every": 1800}], [{"every": 2000}]]
     assert values.note(rows([[72, 97, 14, 37]], first=9), T0_MS)[1][5:] == [{"every": [5000, None, None, None]}]
 
 
@@ -110,9 +117,9 @@ def test_a_thousand_devices_in_turns(values: Values) -> None:
     random = np.random.default_rng(1)
     shown: dict[int, list[int]] = {}
     for second in range(8):
-        said = random.integers(60, 70, (1000, 4))
+        emitted = random.integers(60, 70, (1000, 4))
         devices = np.sort(random.choice(1000, 600, replace=False))
-        some = rows(said[devices].astype(float).tolist(), second)
+        some = rows(emitted[devices].astype(float).tolist(), second)
         some = replace(some, device=devices)
         for row, line in values.note(some, T0_MS).items():
             new = line[4]

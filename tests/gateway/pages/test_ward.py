@@ -24,7 +24,7 @@ class Screen:
         self.sets: dict[str, list[Any]] = {}
         self.set_of_row: dict[int, str] = {}
 
-    def told(self, event: dict[str, Any]) -> set[tuple[int, int, int]]:
+    def emitted(self, event: dict[str, Any]) -> set[tuple[int, int, int]]:
         """Channel, number and moment in ms of each value in this event."""
         self.sets |= event.get("sets", {})
         found = set()
@@ -43,17 +43,17 @@ def test_each_value_is_shown_with_its_own_moment(database: str) -> None:
     ward, screen = Ward(database), Screen()
     subsets = [[c for c in range(CHANNELS) if choice >> c & 1] for choice in range(1, 2**CHANNELS)]
     # The fewer channels the newer: of channel c the newest value is that of the subset 2^c.
-    ward.say(*(
+    ward.emit(*(
         report(FIRST, T0_US - choice * SECOND_US, [numeric(c, 50 + choice) for c in channels])
         for choice, channels in enumerate(subsets, 1)
     ))  # fmt: skip
     with ward.open() as conn:
         page = PageWard(conn)
         whole = page.read(1, whole=True).message(frozenset(), whole=True)
-        assert screen.told(json.loads(whole[6:])) == {
+        assert screen.emitted(json.loads(whole[6:])) == {
             (c, 50 + 2**c, T0_US // 1000 - 1000 * 2**c) for c in range(CHANNELS)
         }  # fmt: skip
-        ward.say(report(FIRST, T0_US + SECOND_US, [numeric(2, 99)]))
-        ward.say(report(FIRST, T0_US - 99 * SECOND_US, [numeric(1, 98)]))  # late: it was never the newest
+        ward.emit(report(FIRST, T0_US + SECOND_US, [numeric(2, 99)]))
+        ward.emit(report(FIRST, T0_US - 99 * SECOND_US, [numeric(1, 98)]))  # late: it was never the newest
         changed = page.read(2, whole=False).message(frozenset(), whole=False)
-    assert screen.told(json.loads(changed[6:])) == {(2, 99, T0_US // 1000 + 1000)}
+    assert screen.emitted(json.loads(changed[6:])) == {(2, 99, T0_US // 1000 + 1000)}

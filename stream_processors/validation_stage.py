@@ -1,4 +1,5 @@
-"""Judging: what validation needs around it: the last registry, the platform's key, the streams' last numbers."""
+"""The stage of validation: what validation needs around it: the last registry, the platform's key, the streams' last
+numbers."""
 
 from __future__ import annotations
 
@@ -16,18 +17,18 @@ from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
 from schemas.report import Lane
-from stream_processors import validate, validating
+from stream_processors import signed_validation, validation
+from stream_processors.signed_validation import RawMessage
 from stream_processors.stage import Message, Output
-from stream_processors.validate import EdgeKey, Memory, Seen
-from stream_processors.validating import RawMessage
+from stream_processors.validation import EdgeKey, Memory, Seen
 
 UNKNOWN_EDGE_WAIT_S = 1.0  # an edge that a person registers now is known this soon
-_log = structlog.get_logger("judging")
+_log = structlog.get_logger("validation")
 _not_validated = Counter("vitalwire_quarantined_batches", "Batches that were not validated", ["reason"])
 
 
 @dataclass
-class Judge:
+class Validator:
     """The one stage between `<lane>.raw` and `<lane>.signed`."""
 
     conninfo: str
@@ -36,7 +37,7 @@ class Judge:
     clock_us: Callable[[], int] = now_us
     keys: Mapping[bytes, EdgeKey] = field(default_factory=dict)  # the registry, as last read
     _read_at_s: float = -1e9
-    _seen: dict[Lane, Seen] = field(default_factory=dict)  # as of the last lot that is with the broker
+    _seen: dict[Lane, Seen] = field(default_factory=dict)  # as of the last chunk that is with the broker
     _next: dict[Lane, Seen] = field(default_factory=dict)
 
     async def refresh(self) -> None:
@@ -61,18 +62,18 @@ class Judge:
             await self.refresh()
             await asyncio.sleep(self.registry_every_s)
 
-    async def validate_and_sign(self, lane: Lane, lot: Sequence[Message]) -> list[Output]:
+    async def validate_and_sign(self, lane: Lane, chunk: Sequence[Message]) -> list[Output]:
         """Sealed batches to signed blocks and dead letters, a partition at a time."""
         while self._read_at_s < 0:
             await self.refresh()
             if self._read_at_s < 0:
                 raise TimeoutError("the registry has not been read yet")
-        if self._stale() and any(validate.is_unknown(m.value, self.keys) for m in lot):
+        if self._stale() and any(validation.is_unknown(m.value, self.keys) for m in chunk):
             await self.refresh()
         memory = Memory(self.keys, dict(self._seen.get(lane, {})))
         now, out = self.clock_us(), []
-        for partition, messages in by_partition(lot).items():
-            signed = validating.validate_and_sign(
+        for partition, messages in by_partition(chunk).items():
+            signed = signed_validation.validate_and_sign(
                 topics.raw(lane),
                 [RawMessage(m.value, now if m.appended_at_us is None else m.appended_at_us) for m in messages],
                 memory,
@@ -88,7 +89,7 @@ class Judge:
         return out
 
     def sent(self, lane: Lane) -> None:
-        """What the last lot of a lane said of its streams is remembered: its blocks are with the broker."""
+        """What the last chunk of a lane said of its streams is remembered: its blocks are with the broker."""
         if lane in self._next:
             self._seen[lane] = self._next.pop(lane)
 
@@ -97,14 +98,14 @@ class Judge:
 
     async def dead_letter(self, lane: Lane, message: Message, reason: str) -> list[Output]:
         """A message that broke the stage travels on as bytes."""
-        letter = validating.dead_letter(message.topic, message.value, reason, Memory(self.keys), self.clock_us())
+        letter = signed_validation.dead_letter(message.topic, message.value, reason, Memory(self.keys), self.clock_us())
         _not_validated.labels(reason).inc()
         return [Output(topics.signed(lane), letter.encode(self.key.key_id, self.key.sign), message.partition)]
 
 
-def by_partition(lot: Sequence[Message]) -> dict[int, list[Message]]:
-    """A lot's messages by partition: a stream's order holds from topic to topic."""
+def by_partition(chunk: Sequence[Message]) -> dict[int, list[Message]]:
+    """A chunk's messages by partition: a stream's order holds from topic to topic."""
     partitions: dict[int, list[Message]] = {}
-    for message in lot:
+    for message in chunk:
         partitions.setdefault(message.partition, []).append(message)
     return partitions

@@ -12,7 +12,7 @@ from schemas import layout
 from schemas.block import Block
 from schemas.errors import LayoutError
 from stream_processors.signed_message import sign_block
-from stream_processors.validate import Memory, admit, validate
+from stream_processors.validation import Memory, admit, validate
 
 
 class RawMessage(NamedTuple):

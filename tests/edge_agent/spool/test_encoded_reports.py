@@ -8,7 +8,7 @@ from hashlib import sha256
 from edge_agent.events import event
 from edge_agent.spool import Kept, Spool
 from edge_agent.spool.chunks import split
-from edge_agent.spool.leaves import SALTS, LeafEncoder
+from edge_agent.spool.encoded_reports import SALTS, ReportEncoder
 from evidence.seal import open_sealed
 from schemas import layout
 from schemas.batch import TailKind
@@ -34,19 +34,24 @@ def test_what_does_not_fit_the_layout_is_kept_as_rejected(make: Callable[..., Sp
     assert (0, TailKind.AS_SENT, b"vitalwire\x1ftoo-many-records\x1f") in tail
 
 
-def test_leaves_that_were_put_together_come_apart_again() -> None:
+def test_encoded_reports_that_were_joined_are_split_again() -> None:
     texts = Record(kind=RecordKind.TEXT, text="text", note="note")
-    said = [report(), report(records=[texts, texts]), event("edge", "counts", "{}", T0_US), report(records=[Record()])]
-    encoder = LeafEncoder()
-    contents = [bytes(leaf.content) for leaf in encoder.encode(said, b"frame")]
+    reports = [
+        report(),
+        report(records=[texts, texts]),
+        event("edge", "counts", "{}", T0_US),
+        report(records=[Record()]),
+    ]
+    encoder = ReportEncoder()
+    contents = [bytes(encoded.content) for encoded in encoder.encode(reports, b"frame")]
     assert split(b"".join(contents)) == contents
 
 
 def test_every_leaf_has_a_salt_of_its_own_and_the_hash_of_it_and_the_frame() -> None:
-    encoder = LeafEncoder()
+    encoder = ReportEncoder()
     salts = set()
-    for leaf in encoder.encode([report()] * (2 * SALTS + 1), b"the frame"):
-        salt = bytes(leaf.content[16:32])
-        assert leaf.content[32:64] == sha256(salt + b"the frame").digest()
+    for encoded in encoder.encode([report()] * (2 * SALTS + 1), b"the frame"):
+        salt = bytes(encoded.content[16:32])
+        assert encoded.content[32:64] == sha256(salt + b"the frame").digest()
         salts.add(salt)
     assert len(salts) == 2 * SALTS + 1

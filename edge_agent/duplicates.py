@@ -1,4 +1,4 @@
-"""Repeats: a frame is dropped only when it says the same thing twice (DESIGN, "What must hold" 2; docs/adr/0008).
+"""Duplicates: a frame is dropped only when it says the same thing twice (DESIGN, "What must hold" 2; docs/adr/0008).
 
 Bytes that carry a time of their own are the same thing within an hour. Without one, identical bytes are two
 measurements, unless the second is a resend: the answer to the first may have been lost, and the sender sends it again
@@ -69,7 +69,7 @@ def _who(sender: str, claims: tuple[str, ...]) -> bytes:
     return sha256("\x1f".join([sender, *claims]).encode("utf-8", "replace")).digest()
 
 
-class Repeats:
+class Duplicates:
     """The keys of the last hour, in the spool; each call belongs to the transaction that is open."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
@@ -93,7 +93,7 @@ class Repeats:
         """The transaction is on the disk."""
         self._seen.committed()
 
-    def is_repeat(self, sending: Sending, now_us: int) -> bool:
+    def is_duplicate(self, sending: Sending, now_us: int) -> bool:
         """Whether the frame was kept before; what it proves is forgotten."""
         delivery = sending.delivery
         self._resend = None

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.driver import NoSettings, Source
-from edge_agent import repeats
+from edge_agent import duplicates
 from edge_agent import seen as seen_keys
 from edge_agent.delivery import Delivery
-from edge_agent.repeats import RESEND_WINDOW_S, WINDOW_US, Repeats, Sending
+from edge_agent.duplicates import RESEND_WINDOW_S, WINDOW_US, Duplicates, Sending
 from schemas.report import Kind
 from tests.making import report
 
@@ -30,113 +30,116 @@ S = 1_000_000
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(repeats.SCHEMA)
+    connection.executescript(duplicates.SCHEMA)
     yield connection
     connection.close()
 
 
 @pytest.fixture
-def seen(db: sqlite3.Connection) -> Repeats:
-    return Repeats(db)
+def seen(db: sqlite3.Connection) -> Duplicates:
+    return Duplicates(db)
 
 
 def sent(frame: bytes, connection: int, own_time: bool = BARE, claims: frozenset[str] = BED, **more: Any) -> Sending:
     given = Delivery(frame, Source("gw", NoSettings()), NOW_US, connection=connection, **{"sender": "gw"} | more)
-    said = [msgspec.structs.replace(report(claim), own_time=own_time) for claim in sorted(claims)]
-    return Sending.of(given, said)
+    stated = [msgspec.structs.replace(report(claim), own_time=own_time) for claim in sorted(claims)]
+    return Sending.of(given, stated)
 
 
 class Line:
     """A connection over MLLP: frames in their order, `unanswered` of them under way to their answers."""
 
-    def __init__(self, seen: Repeats, connection: int) -> None:
+    def __init__(self, seen: Duplicates, connection: int) -> None:
         self._seen, self._connection, self._tokens = seen, connection, count()
 
-    def repeat(self, frame: bytes, unanswered: int = 0, now_us: int = NOW_US, **more: Any) -> bool:
+    def is_duplicate(self, frame: bytes, unanswered: int = 0, now_us: int = NOW_US, **more: Any) -> bool:
         token = next(self._tokens)
-        told: dict[str, Any] = {"token": token, "answered": range(token - unanswered)} | more
-        return repeat(self._seen, sent(frame, self._connection, **told), now_us)
+        fields: dict[str, Any] = {"token": token, "answered": range(token - unanswered)} | more
+        return is_duplicate(self._seen, sent(frame, self._connection, **fields), now_us)
 
     def end_in_order(self) -> None:
         """All that was sent was answered before."""
         self._seen.prove(self._connection, range(next(self._tokens)))
 
 
-def repeat(seen: Repeats, sending: Sending, now_us: int = NOW_US) -> bool:
+def is_duplicate(seen: Duplicates, sending: Sending, now_us: int = NOW_US) -> bool:
     seen.begin([sending], now_us)
-    found = seen.is_repeat(sending, now_us)
+    found = seen.is_duplicate(sending, now_us)
     seen.remember(sending, now_us)
     seen.write(now_us)
     return found
 
 
-def test_bytes_with_a_time_of_their_own_are_the_same_thing_for_an_hour(seen: Repeats) -> None:
-    assert not repeat(seen, sent(b"x", 1, TIMED))
-    assert repeat(seen, sent(b"x", 1, TIMED))
-    assert repeat(seen, sent(b"x", 2, TIMED), NOW_US + WINDOW_US)
-    assert repeat(seen, sent(b"x", 2, TIMED), NOW_US + 2 * WINDOW_US)  # an hour since it came last
-    assert not repeat(seen, sent(b"x", 3, TIMED), NOW_US + 3 * WINDOW_US + 1)
-    assert not repeat(seen, sent(b"x", 3, TIMED, sender="other"))
-    assert not repeat(seen, sent(b"x", 3, TIMED, claims=frozenset({"another bed"})))
+def test_bytes_with_a_time_of_their_own_are_the_same_thing_for_an_hour(seen: Duplicates) -> None:
+    assert not is_duplicate(seen, sent(b"x", 1, TIMED))
+    assert is_duplicate(seen, sent(b"x", 1, TIMED))
+    assert is_duplicate(seen, sent(b"x", 2, TIMED), NOW_US + WINDOW_US)
+    assert is_duplicate(seen, sent(b"x", 2, TIMED), NOW_US + 2 * WINDOW_US)  # an hour since it came last
+    assert not is_duplicate(seen, sent(b"x", 3, TIMED), NOW_US + 3 * WINDOW_US + 1)
+    assert not is_duplicate(seen, sent(b"x", 3, TIMED, sender="other"))
+    assert not is_duplicate(seen, sent(b"x", 3, TIMED, claims=frozenset({"another bed"})))
 
 
-def test_without_a_time_identical_bytes_on_a_connection_are_two_measurements(seen: Repeats) -> None:
+def test_without_a_time_identical_bytes_on_a_connection_are_two_measurements(seen: Duplicates) -> None:
     line = Line(seen, 1)
-    assert [line.repeat(b"x") for _ in range(3)] == [False] * 3
+    assert [line.is_duplicate(b"x") for _ in range(3)] == [False] * 3
 
 
-def test_a_resend_after_a_cut_connection_is_a_repeat_and_then_the_new_one_stands_for_it(seen: Repeats) -> None:
-    assert not Line(seen, 1).repeat(b"x")
-    assert Line(seen, 2).repeat(b"x")
+def test_a_resend_after_a_cut_connection_is_a_duplicate_and_then_the_new_one_stands_for_it(seen: Duplicates) -> None:
+    assert not Line(seen, 1).is_duplicate(b"x")
+    assert Line(seen, 2).is_duplicate(b"x")
     third = Line(seen, 3)
-    assert third.repeat(b"x")
-    assert not third.repeat(b"x")  # it went on: a measurement
+    assert third.is_duplicate(b"x")
+    assert not third.is_duplicate(b"x")  # it went on: a measurement
 
 
-def test_who_ends_in_order_after_each_message_has_its_answer(seen: Repeats) -> None:
+def test_who_ends_in_order_after_each_message_has_its_answer(seen: Duplicates) -> None:
     """Senders that open a connection a message: an unchanged value is a measurement each time."""
     for connection in range(1, 6):
         line = Line(seen, connection)
-        assert not line.repeat(b"x", now_us=NOW_US + connection * S)
+        assert not line.is_duplicate(b"x", now_us=NOW_US + connection * S)
         line.end_in_order()
     lost = Line(seen, 6)
-    assert not lost.repeat(b"x", now_us=NOW_US + 6 * S)  # its answer is lost
-    assert Line(seen, 7).repeat(b"x", now_us=NOW_US + 8 * S)
+    assert not lost.is_duplicate(b"x", now_us=NOW_US + 6 * S)  # its answer is lost
+    assert Line(seen, 7).is_duplicate(b"x", now_us=NOW_US + 8 * S)
 
 
-def test_who_never_ends_in_order_is_kept_again_after_the_window(seen: Repeats) -> None:
+def test_who_never_ends_in_order_is_kept_again_after_the_window(seen: Duplicates) -> None:
     """An unchanged value, a connection a message, each reset as soon as it is answered: nobody can tell."""
     window = RESEND_WINDOW_S
-    kept = [t for t in range(3 * window) if not Line(seen, t + 1).repeat(b"x", now_us=NOW_US + t * S)]
+    kept = [t for t in range(3 * window) if not Line(seen, t + 1).is_duplicate(b"x", now_us=NOW_US + t * S)]
     assert kept == [0, window + 1, 2 * window + 2]
 
 
-def test_a_connection_that_stood_before_brings_no_resend(seen: Repeats) -> None:
+def test_a_connection_that_stood_before_brings_no_resend(seen: Duplicates) -> None:
     """Two connections at the same time, in turns."""
     lines = [Line(seen, 1), Line(seen, 2)]
-    assert not any(line.repeat(b"first %d" % n) for n, line in enumerate(lines))
+    assert not any(line.is_duplicate(b"first %d" % n) for n, line in enumerate(lines))
     times = range(NOW_US + S, NOW_US + 11 * S, S)
-    assert not any(lines[n % 2].repeat(b"x", now_us=now_us) for n, now_us in enumerate(times))
+    assert not any(lines[n % 2].is_duplicate(b"x", now_us=now_us) for n, now_us in enumerate(times))
     third = Line(seen, 3)  # the last answers of both may have been lost
-    assert [third.repeat(b"x", now_us=NOW_US + 12 * S) for _ in range(3)] == [True, True, False]
+    assert [third.is_duplicate(b"x", now_us=NOW_US + 12 * S) for _ in range(3)] == [True, True, False]
 
 
-def test_a_sender_may_greet_before_it_sends_again(seen: Repeats) -> None:
+def test_a_sender_may_greet_before_it_sends_again(seen: Duplicates) -> None:
     first = Line(seen, 1)
-    assert [first.repeat(b"bed 7"), first.repeat(b"x")] == [False, False]
+    assert [first.is_duplicate(b"bed 7"), first.is_duplicate(b"x")] == [False, False]
     second = Line(seen, 2)
-    assert [second.repeat(b"bed 7", now_us=NOW_US + S), second.repeat(b"x", now_us=NOW_US + S)] == [False, True]
+    assert [second.is_duplicate(b"bed 7", now_us=NOW_US + S), second.is_duplicate(b"x", now_us=NOW_US + S)] == [
+        False,
+        True,
+    ]
 
 
-def test_another_sender_and_another_bed_do_not_repeat(seen: Repeats) -> None:
-    assert not Line(seen, 1).repeat(b"x")
-    assert not Line(seen, 2).repeat(b"x", sender="other")
-    assert not Line(seen, 3).repeat(b"x", claims=frozenset({"another bed"}))
-    assert Line(seen, 4).repeat(b"x")
+def test_another_sender_and_another_bed_are_no_duplicate(seen: Duplicates) -> None:
+    assert not Line(seen, 1).is_duplicate(b"x")
+    assert not Line(seen, 2).is_duplicate(b"x", sender="other")
+    assert not Line(seen, 3).is_duplicate(b"x", claims=frozenset({"another bed"}))
+    assert Line(seen, 4).is_duplicate(b"x")
 
 
 @pytest.mark.parametrize(
-    ("said", "own_time"),
+    ("stated", "own_time"),
     [
         ([(Kind.METRIC, TIMED), (Kind.METRIC, BARE)], BARE), ([(Kind.METRIC, TIMED), (Kind.WAVEFORM, TIMED)], TIMED),
         ([(Kind.CONTEXT, BARE), (Kind.DESCRIPTION, BARE), (Kind.METRIC, TIMED)], TIMED),
@@ -144,51 +147,58 @@ def test_another_sender_and_another_bed_do_not_repeat(seen: Repeats) -> None:
         ([(Kind.CONTEXT, BARE)], BARE),
     ],
 )  # fmt: skip
-def test_a_frame_has_a_time_of_its_own_where_all_its_values_have(said: list[tuple[Kind, bool]], own_time: bool) -> None:
+def test_a_frame_has_a_time_of_its_own_where_all_its_values_have(
+    stated: list[tuple[Kind, bool]], own_time: bool
+) -> None:
     given = Delivery(b"a cuff pressure of 14:05, and a pulse", Source("gw", NoSettings()), NOW_US)
-    reports = [msgspec.structs.replace(report(kind=kind), own_time=own) for kind, own in said]
+    reports = [msgspec.structs.replace(report(kind=kind), own_time=own) for kind, own in stated]
     assert Sending.of(given, reports).own_time == own_time
 
 
-def test_a_context_of_another_bed_makes_no_other_frame(seen: Repeats) -> None:
+def test_a_context_of_another_bed_makes_no_other_frame(seen: Duplicates) -> None:
     given = Delivery(b"two beds, one without a value", Source("gw", NoSettings()), NOW_US)
     first = Sending.of(given, [report("bed 1", kind=Kind.CONTEXT), report("bed 2", kind=Kind.CONTEXT), report("bed 2")])
     second = Sending.of(given, [report("bed 2")])
     assert first.own_time
-    assert [repeat(seen, sending, NOW_US) for sending in (first, second)] == [False, True]
+    assert [is_duplicate(seen, sending, NOW_US) for sending in (first, second)] == [False, True]
 
 
-def test_a_frame_whose_sender_went_on_was_answered(seen: Repeats) -> None:
+def test_a_frame_whose_sender_went_on_was_answered(seen: Duplicates) -> None:
     line = Line(seen, 1)
-    line.repeat(b"x")
-    line.repeat(b"y")
-    assert not Line(seen, 2).repeat(b"x")
+    line.is_duplicate(b"x")
+    line.is_duplicate(b"y")
+    assert not Line(seen, 2).is_duplicate(b"x")
     third = Line(seen, 3)
-    third.repeat(b"z")
-    third.repeat(b"timed", own_time=TIMED)  # proves what came before it as well
-    assert not Line(seen, 4).repeat(b"z")
+    third.is_duplicate(b"z")
+    third.is_duplicate(b"timed", own_time=TIMED)  # proves what came before it as well
+    assert not Line(seen, 4).is_duplicate(b"z")
 
 
-def test_of_frames_sent_without_waiting_all_that_were_not_answered_are_known_again(seen: Repeats) -> None:
+def test_of_frames_sent_without_waiting_all_that_were_not_answered_are_known_again(seen: Duplicates) -> None:
     line = Line(seen, 1)
-    assert [line.repeat(b"answered"), line.repeat(b"a"), line.repeat(b"b", 1), line.repeat(b"c", 2)] == [False] * 4
-    assert not Line(seen, 2).repeat(b"answered")
+    assert [
+        line.is_duplicate(b"answered"),
+        line.is_duplicate(b"a"),
+        line.is_duplicate(b"b", 1),
+        line.is_duplicate(b"c", 2),
+    ] == [False] * 4
+    assert not Line(seen, 2).is_duplicate(b"answered")
     third = Line(seen, 3)
-    assert [third.repeat(b"b"), third.repeat(b"c", 1)] == [True] * 2
-    assert not Line(seen, 4).repeat(b"a")  # they come again in their order: its answer had arrived
+    assert [third.is_duplicate(b"b"), third.is_duplicate(b"c", 1)] == [True] * 2
+    assert not Line(seen, 4).is_duplicate(b"a")  # they come again in their order: its answer had arrived
     fifth = Line(seen, 5)
-    assert [fifth.repeat(b"b"), fifth.repeat(b"c", 1), fifth.repeat(b"d", 2)] == [True, True, False]
+    assert [fifth.is_duplicate(b"b"), fifth.is_duplicate(b"c", 1), fifth.is_duplicate(b"d", 2)] == [True, True, False]
 
 
 def test_after_a_restart_the_same_connection_number_is_another_connection(db: sqlite3.Connection) -> None:
-    assert not Line(Repeats(db), 1).repeat(b"x")
-    assert Line(Repeats(db), 1).repeat(b"x")
+    assert not Line(Duplicates(db), 1).is_duplicate(b"x")
+    assert Line(Duplicates(db), 1).is_duplicate(b"x")
 
 
-def test_mqtt_tells_by_packet_id_and_flag(seen: Repeats) -> None:
+def test_mqtt_tells_by_packet_id_and_flag(seen: Duplicates) -> None:
     def come(frame: bytes, connection: int, token: int, redelivered: bool = False) -> bool:
         more: dict[str, Any] = {"token": token, "answered": range(token, token + 1), "redelivered": redelivered}
-        return repeat(seen, sent(frame, connection, **more))
+        return is_duplicate(seen, sent(frame, connection, **more))
 
     for token in (1, 2, 3):
         assert not come(b"x", 1, token)
@@ -199,32 +209,32 @@ def test_mqtt_tells_by_packet_id_and_flag(seen: Repeats) -> None:
     assert not come(b"x", 2, 4, redelivered=True)  # kept no copy of this one
 
 
-def test_who_cannot_send_again_never_repeats(seen: Repeats) -> None:
+def test_who_cannot_send_again_has_no_duplicates(seen: Duplicates) -> None:
     """MQTT at QoS 0, also on the next connection."""
-    assert not any(repeat(seen, sent(b"x", connection, redelivered=False)) for connection in (1, 1, 2))
+    assert not any(is_duplicate(seen, sent(b"x", connection, redelivered=False)) for connection in (1, 1, 2))
 
 
-def test_keys_are_bounded(seen: Repeats, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_bounded(seen: Duplicates, db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seen_keys, "KEYS_MAX", 10)
     monkeypatch.setattr(seen_keys, "KEYS_LEFT", 9)
-    monkeypatch.setattr(repeats, "UNPROVEN_MAX", 10)
+    monkeypatch.setattr(duplicates, "UNPROVEN_MAX", 10)
     for i in range(30):
-        repeat(seen, sent(b"%d" % i, i, TIMED), NOW_US + i * 60_000_000)
-        repeat(seen, sent(b"%d" % i, i, token=0), NOW_US + i * 60_000_000)
+        is_duplicate(seen, sent(b"%d" % i, i, TIMED), NOW_US + i * 60_000_000)
+        is_duplicate(seen, sent(b"%d" % i, i, token=0), NOW_US + i * 60_000_000)
     seen.tidy(NOW_US + 1_800_000_000)
-    assert repeat(seen, sent(b"29", 99, TIMED), NOW_US + 1_800_000_000)
-    assert repeat(seen, sent(b"29", 99, token=0), NOW_US + 1_800_000_000)
+    assert is_duplicate(seen, sent(b"29", 99, TIMED), NOW_US + 1_800_000_000)
+    assert is_duplicate(seen, sent(b"29", 99, token=0), NOW_US + 1_800_000_000)
     first = sent(b"0", 99, TIMED)
     seen.begin([first], NOW_US + 1_800_000_000)
-    assert not seen.is_repeat(first, NOW_US + 1_800_000_000)
+    assert not seen.is_duplicate(first, NOW_US + 1_800_000_000)
     seen.tidy(NOW_US + 3 * WINDOW_US)
     assert [db.execute(f"SELECT count(*) FROM {t}").fetchone() for t in ("seen", "unproven")] == [(0,), (0,)]
 
 
-def fresh() -> Repeats:
+def fresh() -> Duplicates:
     db = sqlite3.connect(":memory:", isolation_level=None)
-    db.executescript(repeats.SCHEMA)
-    return Repeats(db)
+    db.executescript(duplicates.SCHEMA)
+    return Duplicates(db)
 
 
 @settings(deadline=None)
@@ -238,7 +248,7 @@ def fresh() -> Repeats:
         max_size=30,
     )
 )
-def test_a_sender_that_repeats_until_it_is_answered_is_kept_exactly_once_a_measurement(
+def test_a_sender_that_resends_until_it_is_answered_is_kept_once_a_measurement(
     measurements: list[tuple[int, str, str]],
 ) -> None:
     """Each is sent, on a new connection whenever its answer was lost, until one arrives; unchanged values too."""
@@ -248,7 +258,7 @@ def test_a_sender_that_repeats_until_it_is_answered_is_kept_exactly_once_a_measu
         for lost in range(("answered", "lost", "lost twice").index(answer) + 1):
             if lost:
                 line = Line(seen, next(connections))
-            kept += not line.repeat(bytes([value]))
+            kept += not line.is_duplicate(bytes([value]))
         if then == "ends in order":
             line.end_in_order()
             line = Line(seen, next(connections))
@@ -263,7 +273,7 @@ def test_a_sender_that_does_not_wait_is_kept_exactly_once_a_measurement_too(roun
     unanswered: list[bytes] = []
     for connection, (window, lost) in enumerate(rounds):
         line, frames = Line(seen, connection), [*unanswered, *(b"%d" % next(numbers) for _ in range(window))]
-        kept += sum(not line.repeat(frame, under_way) for under_way, frame in enumerate(frames))
+        kept += sum(not line.is_duplicate(frame, unanswered) for unanswered, frame in enumerate(frames))
         unanswered = frames[len(frames) - min(lost, len(frames)) :]
     assert kept == next(numbers)
 
@@ -276,7 +286,7 @@ def test_a_measurement_is_lost_for_no_longer_than_the_window(steps: list[tuple[i
     line, now_us, kept_us, lost_since_opened = Line(seen, next(connections)), NOW_US, 0, 0
     for wait_s, then in steps:
         now_us += wait_s * S
-        if line.repeat(b"x", now_us=now_us):
+        if line.is_duplicate(b"x", now_us=now_us):
             lost_since_opened += 1
             assert now_us - kept_us <= RESEND_WINDOW_S * S
         else:
@@ -295,6 +305,6 @@ def test_a_resend_is_kept_twice_only_after_the_window(waits_s: list[int]) -> Non
     seen, now_us, kept_us = fresh(), NOW_US, list[int]()
     for connection, wait_s in enumerate(waits_s, 1):
         now_us += wait_s * S
-        if not Line(seen, connection).repeat(b"x", now_us=now_us):
+        if not Line(seen, connection).is_duplicate(b"x", now_us=now_us):
             kept_us.append(now_us)
     assert all(later - earlier > RESEND_WINDOW_S * S for earlier, later in itertools.pairwise(kept_us))

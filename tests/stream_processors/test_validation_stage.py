@@ -13,10 +13,10 @@ from runtime import keys
 from runtime.clock import now_us
 from schemas.block import ReportFlag
 from schemas.report import Lane
-from stream_processors import judging
-from stream_processors.judging import Judge
+from stream_processors import validation_stage
 from stream_processors.signed_message import open_message
 from stream_processors.stage import Output
+from stream_processors.validation_stage import Validator
 from tests.making import Key, report, sealed
 from tests.storing import Store
 from tests.stream_processors.platform import NOWHERE, raw
@@ -32,13 +32,13 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> keys.SigningKey:
     return keys.generate(tmp_path_factory.mktemp("key") / "platform.key")
 
 
-def opened(judge: Judge, outputs: Sequence[Output]) -> list[SignedBlock | DeadLetter]:
-    return [open_message(o.value, judge.key.public_der) for o in outputs]
+def opened(validator: Validator, outputs: Sequence[Output]) -> list[SignedBlock | DeadLetter]:
+    return [open_message(o.value, validator.key.public_der) for o in outputs]
 
 
-def reasons(judge: Judge, outputs: Sequence[Output]) -> list[str]:
+def reasons(validator: Validator, outputs: Sequence[Output]) -> list[str]:
     """ "" for a block, the reason of a dead letter."""
-    return [item.reason if isinstance(item, DeadLetter) else "" for item in opened(judge, outputs)]
+    return [item.reason if isinstance(item, DeadLetter) else "" for item in opened(validator, outputs)]
 
 
 class Reads:
@@ -46,31 +46,31 @@ class Reads:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count, self.away = 0, False
-        opened_store = judging.open_store
+        opened_store = validation_stage.open_store
 
         def open_store(conninfo: str) -> psycopg.Connection:
             self.count += 1
             return opened_store(NOWHERE if self.away else conninfo)
 
-        monkeypatch.setattr(judging, "open_store", open_store)
+        monkeypatch.setattr(validation_stage, "open_store", open_store)
 
 
-def test_nothing_is_judged_before_the_registry_was_read(store: Store, key: keys.SigningKey) -> None:
-    judge = Judge(NOWHERE, key, 5.0)
+def test_nothing_is_validated_before_the_registry_was_read(store: Store, key: keys.SigningKey) -> None:
+    validator = Validator(NOWHERE, key, 5.0)
     with pytest.raises(TimeoutError):  # which the stage takes for a service that is away
-        asyncio.run(judge.validate_and_sign(Lane.LIVE, [raw(store.seal(report()))]))
+        asyncio.run(validator.validate_and_sign(Lane.LIVE, [raw(store.seal(report()))]))
 
 
 def test_while_the_store_is_away_the_last_registry_holds(
     store: Store, key: keys.SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        reads, judge = Reads(monkeypatch), Judge(store.address, key, 5.0)
-        assert reasons(judge, await judge.validate_and_sign(Lane.LIVE, [raw(store.seal(report()))])) == [""]
+        reads, validator = Reads(monkeypatch), Validator(store.address, key, 5.0)
+        assert reasons(validator, await validator.validate_and_sign(Lane.LIVE, [raw(store.seal(report()))])) == [""]
         reads.away = True
-        await judge.refresh()
+        await validator.refresh()
         assert reads.count == 2
-        assert reasons(judge, await judge.validate_and_sign(Lane.LIVE, [raw(store.seal(report()))])) == [""]
+        assert reasons(validator, await validator.validate_and_sign(Lane.LIVE, [raw(store.seal(report()))])) == [""]
 
     asyncio.run(run())
 
@@ -79,32 +79,32 @@ def test_an_unknown_edge_has_the_registry_read_again_once_a_second(
     store: Store, key: keys.SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        reads, judge, stranger = Reads(monkeypatch), Judge(store.address, key, 5.0), Key()
+        reads, validator, stranger = Reads(monkeypatch), Validator(store.address, key, 5.0), Key()
         message = raw(sealed([report()], stranger, edge=b"N" * 16))
         for _ in range(3):  # just read: not stale yet
-            assert reasons(judge, await judge.validate_and_sign(Lane.LIVE, [message])) == ["unknown-edge"]
+            assert reasons(validator, await validator.validate_and_sign(Lane.LIVE, [message])) == ["unknown-edge"]
         assert reads.count == 1
-        monkeypatch.setattr(judging, "UNKNOWN_EDGE_WAIT_S", 0.0)
-        assert reasons(judge, await judge.validate_and_sign(Lane.LIVE, [message])) == ["unknown-edge"]
+        monkeypatch.setattr(validation_stage, "UNKNOWN_EDGE_WAIT_S", 0.0)
+        assert reasons(validator, await validator.validate_and_sign(Lane.LIVE, [message])) == ["unknown-edge"]
         assert reads.count == 2
         with store.open() as conn:
             registry.add_edge(conn, UUID(bytes=b"N" * 16), "new", stranger.public_der)
-        assert reasons(judge, await judge.validate_and_sign(Lane.LIVE, [message])) == [""]
+        assert reasons(validator, await validator.validate_and_sign(Lane.LIVE, [message])) == [""]
         assert reads.count == 3
         with store.open() as conn:
             registry.revoke_edge(conn, UUID(bytes=b"N" * 16))
-        await judge.refresh()
-        assert reasons(judge, await judge.validate_and_sign(Lane.LIVE, [message])) == ["key-not-valid"]
+        await validator.refresh()
+        assert reasons(validator, await validator.validate_and_sign(Lane.LIVE, [message])) == ["key-not-valid"]
 
     asyncio.run(run())
 
 
 def test_blocks_stay_in_their_partitions(store: Store, key: keys.SigningKey) -> None:
     async def run() -> None:
-        judge = Judge(store.address, key, 5.0)
-        lot = [raw(store.seal(report()), 2), raw(store.seal(report()), 0), raw(store.seal(report()), 2)]
-        outputs = await judge.validate_and_sign(Lane.BACKFILL, lot)
-        blocks = [item for item in opened(judge, outputs) if isinstance(item, SignedBlock)]
+        validator = Validator(store.address, key, 5.0)
+        chunk = [raw(store.seal(report()), 2), raw(store.seal(report()), 0), raw(store.seal(report()), 2)]
+        outputs = await validator.validate_and_sign(Lane.BACKFILL, chunk)
+        blocks = [item for item in opened(validator, outputs) if isinstance(item, SignedBlock)]
         assert [(o.topic, o.partition) for o in outputs] == [("backfill.signed", 2), ("backfill.signed", 0)]
         assert [len(each.headers) for each in blocks] == [2, 1]
 
@@ -113,12 +113,12 @@ def test_blocks_stay_in_their_partitions(store: Store, key: keys.SigningKey) -> 
 
 def test_a_message_that_broke_the_stage_is_a_signed_dead_letter(store: Store, key: keys.SigningKey) -> None:
     async def run() -> None:
-        judge, good = Judge(store.address, key, 5.0), store.seal(report())
-        await judge.refresh()
+        validator, good = Validator(store.address, key, 5.0), store.seal(report())
+        await validator.refresh()
         for message, outcome in ((b"odd", None), (good, ReceiptOutcome.QUARANTINED)):
-            (dead,) = await judge.dead_letter(Lane.LIVE, raw(message, 3), "judge:KeyError")
-            assert (dead.topic, dead.partition) == ("live.signed", 3)
-            assert opened(judge, [dead]) == [DeadLetter("judge:KeyError", "live.raw", outcome, message)]
+            (letter,) = await validator.dead_letter(Lane.LIVE, raw(message, 3), "validate:KeyError")
+            assert (letter.topic, letter.partition) == ("live.signed", 3)
+            assert opened(validator, [letter]) == [DeadLetter("validate:KeyError", "live.raw", outcome, message)]
 
     asyncio.run(run())
 
@@ -127,25 +127,25 @@ def test_when_the_broker_appended_a_batch_goes_with_it(store: Store, key: keys.S
     now = now_us()
 
     async def run() -> None:
-        judge = Judge(store.address, key, 5.0, clock_us=lambda: now)
-        lot = [raw(store.seal(report()), appended_at_us=at_us) for at_us in (now - 7, None, now + 1)]
-        (block,) = opened(judge, await judge.validate_and_sign(Lane.LIVE, lot))
+        validator = Validator(store.address, key, 5.0, clock_us=lambda: now)
+        chunk = [raw(store.seal(report()), appended_at_us=at_us) for at_us in (now - 7, None, now + 1)]
+        (block,) = opened(validator, await validator.validate_and_sign(Lane.LIVE, chunk))
         assert isinstance(block, SignedBlock)
         assert block.block.appended_at_us.tolist() == [now - 7, now, now]
 
     asyncio.run(run())
 
 
-def test_an_unknown_edge_in_the_lot_hides_no_gap(
+def test_an_unknown_edge_in_the_chunk_hides_no_gap(
     store: Store, key: keys.SigningKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        monkeypatch.setattr(judging, "UNKNOWN_EDGE_WAIT_S", 0.0)
-        judge, unknown = Judge(store.address, key, 5.0), raw(sealed([report()], Key(), edge=b"N" * 16))
+        monkeypatch.setattr(validation_stage, "UNKNOWN_EDGE_WAIT_S", 0.0)
+        validator, unknown = Validator(store.address, key, 5.0), raw(sealed([report()], Key(), edge=b"N" * 16))
         first, _, third = (store.seal(report()) for _ in range(3))
-        await judge.validate_and_sign(Lane.LIVE, [raw(first)])
-        judge.sent(Lane.LIVE)
-        found = opened(judge, await judge.validate_and_sign(Lane.LIVE, [raw(third), unknown]))
+        await validator.validate_and_sign(Lane.LIVE, [raw(first)])
+        validator.sent(Lane.LIVE)
+        found = opened(validator, await validator.validate_and_sign(Lane.LIVE, [raw(third), unknown]))
         flags = [item.block.flags for item in found if isinstance(item, SignedBlock)]
         assert int(flags[0][0]) & ReportFlag.GAP
 

@@ -3,11 +3,11 @@ import pytest
 from emr_store.signed_block import SignedBlock
 from schemas.report import COMPARATORS, ClockQuality, Lane, Mark, Record, RecordKind, Report, Validity
 from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
-from stream_processors import alert
-from stream_processors.alert import Limit, NewestCompared, OpenEpisodes, StoredEpisode, apply, reconcile
+from stream_processors import alarm_limits
+from stream_processors.alarm_limits import Limit, NewestCompared, OpenEpisodes, StoredEpisode, apply, reconcile
 from stream_processors.signed_message import open_message
-from stream_processors.validate import EdgeKey, Memory
-from stream_processors.validating import RawMessage, validate_and_sign
+from stream_processors.signed_validation import RawMessage, validate_and_sign
+from stream_processors.validation import EdgeKey, Memory
 from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
 
 KEY, PLATFORM = Key(), Key()
@@ -30,7 +30,7 @@ def block(*reports: Report, appended_at_us: int | None = None) -> SignedBlock:
 
 
 def evaluate(blocks: list[SignedBlock], limits: list[Limit], episodes: OpenEpisodes) -> list[Transition]:
-    return alert.evaluate(blocks, limits, episodes, T0_US)
+    return alarm_limits.evaluate(blocks, limits, episodes, T0_US)
 
 
 def spo2(value: int, second: int, claim: str = "bed 1", validity: Validity = Validity.VALID) -> Report:
@@ -65,7 +65,7 @@ def test_emitted_twice_it_is_the_same_transition() -> None:
     assert len({t.id for t in first}) == 1
 
 
-def test_devices_are_apart() -> None:
+def test_devices_are_separate() -> None:
     found = evaluate([block(spo2(80, 1, "bed 1"), spo2(80, 1, "bed 2"), spo2(99, 1, "bed 3"))], LIMITS, {})
     assert len({t.device for t in found}) == 2
 
@@ -79,7 +79,7 @@ def test_missing_doubted_and_late_values_ring_nobody_up() -> None:
 T1, T2, TEMP, DEGC = 11, 2**32 - 1, 150344, 268192
 
 
-def test_like_channels_are_apart() -> None:
+def test_like_channels_are_separate() -> None:
     def both(second: int, t1: int, t2: int) -> Report:
         records = [Record(TEMP, DEGC, channel, mantissa=value) for channel, value in ((T1, t1), (T2, t2))]
         return report("monitor", T0_US + second * SECOND, records)
@@ -106,13 +106,13 @@ def test_like_channels_are_apart() -> None:
 )  # fmt: skip
 def test_a_bound_rings_where_it_is_sure(sign: str, number: int, low: bool | None, high: bool | None) -> None:
     bound = Record(SPO2, PERCENT, kind=RecordKind.BOUND, mantissa=number, marks=COMPARATORS[sign])
-    for limit, outside, wanted in ((Limit(SPO2, low=90.0), 80, low), (Limit(SPO2, high=98.0), 100, high)):
+    for limit, outside, expected in ((Limit(SPO2, low=90.0), 80, low), (Limit(SPO2, high=98.0), 100, high)):
         opened = evaluate([block(report("bed", T0_US, [bound]))], [limit], {})
-        assert [t.kind for t in opened] == ([OPENED] if wanted else [])
+        assert [t.kind for t in opened] == ([OPENED] if expected else [])
         episodes: OpenEpisodes = {}
         evaluate([block(spo2(outside, -1, "bed"))], [limit], episodes)
         resolved = evaluate([block(report("bed", T0_US, [bound]))], [limit], episodes)
-        assert [t.kind for t in resolved] == ([RESOLVED] if wanted is False else [])
+        assert [t.kind for t in resolved] == ([RESOLVED] if expected is False else [])
 
 
 def test_a_bound_is_said_with_its_sign() -> None:
@@ -168,7 +168,7 @@ def test_an_edge_whose_clock_is_behind_is_not_silenced() -> None:
     """Its batch is made at T0_US by its clock; the broker and we are a day ahead of it."""
     day_us = 24 * 3600 * SECOND
     fresh = block(spo2(80, 0), appended_at_us=T0_US + day_us)
-    (opened,) = alert.evaluate([fresh], LIMITS, {}, T0_US + day_us + SECOND)
+    (opened,) = alarm_limits.evaluate([fresh], LIMITS, {}, T0_US + day_us + SECOND)
     assert not opened.late
 
 
@@ -186,7 +186,7 @@ def test_a_fresh_value_confirms_what_opened_late() -> None:
     assert episodes == {}
 
 
-def sent_again(value: int, second: int, *, after_s: int = 3600, lane: Lane = Lane.LIVE) -> SignedBlock:
+def resent(value: int, second: int, *, after_s: int = 3600, lane: Lane = Lane.LIVE) -> SignedBlock:
     """A value measured and cut at this second, which the broker appended again so long after."""
     at = spo2(value, second)
     memory = Memory({KEY.key_id: EdgeKey(b"E" * 16, KEY.public_der, 0, 2**62, False)})
@@ -200,31 +200,31 @@ def sent_again(value: int, second: int, *, after_s: int = 3600, lane: Lane = Lan
     return found
 
 
-def evaluate_sent_again(
+def evaluate_resent(
     blocks: list[SignedBlock], episodes: OpenEpisodes, newest: NewestCompared, now_s: int = 3600
 ) -> list[Transition]:
-    return alert.evaluate(
-        blocks, LIMITS, episodes, T0_US + now_s * SECOND, newest=newest, sent_again=True
+    return alarm_limits.evaluate(
+        blocks, LIMITS, episodes, T0_US + now_s * SECOND, newest=newest, resent=True
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(("after_s", "late"), [(5, False), (59, False), (61, True), (3600, True), (-3600, True)])
 def test_what_was_live_and_is_sent_again_opens_by_its_age(after_s: int, late: bool) -> None:
     """An edge whose clock is ahead is not believed to be fresh: its batch was appended before it was made."""
-    (opened,) = evaluate_sent_again([sent_again(80, 0, after_s=after_s)], {}, {}, now_s=after_s)
+    (opened,) = evaluate_resent([resent(80, 0, after_s=after_s)], {}, {}, now_s=after_s)
     assert (opened.kind, opened.late) == (OPENED, late)
 
 
 def test_what_was_cut_as_backfill_opens_nothing() -> None:
     episodes: OpenEpisodes = {}
-    assert evaluate_sent_again([sent_again(80, 0, lane=Lane.BACKFILL)], episodes, {}) == []
-    (opened,) = evaluate_sent_again([sent_again(80, 0, lane=Lane.BACKFILL), sent_again(80, 1)], episodes, {})
+    assert evaluate_resent([resent(80, 0, lane=Lane.BACKFILL)], episodes, {}) == []
+    (opened,) = evaluate_resent([resent(80, 0, lane=Lane.BACKFILL), resent(80, 1)], episodes, {})
     assert opened.at_us == T0_US + SECOND
 
 
 def fresh(value: int, second: int, episodes: OpenEpisodes, newest: NewestCompared) -> list[Transition]:
     signed = block(spo2(value, second), appended_at_us=T0_US + second * SECOND)
-    return alert.evaluate([signed], LIMITS, episodes, T0_US + second * SECOND, newest=newest)
+    return alarm_limits.evaluate([signed], LIMITS, episodes, T0_US + second * SECOND, newest=newest)
 
 
 def test_what_is_sent_again_does_not_end_an_episode_that_goes_on() -> None:
@@ -232,8 +232,8 @@ def test_what_is_sent_again_does_not_end_an_episode_that_goes_on() -> None:
     newest: NewestCompared = {}
     (opened,) = fresh(80, 10, episodes, newest)
     assert fresh(81, 100, episodes, newest) == []
-    assert evaluate_sent_again([sent_again(95, 50)], episodes, newest) == []  # it was well for a moment
-    assert evaluate_sent_again([sent_again(95, 5)], episodes, newest) == []  # before it opened
+    assert evaluate_resent([resent(95, 50)], episodes, newest) == []  # it was well for a moment
+    assert evaluate_resent([resent(95, 5)], episodes, newest) == []  # before it opened
     (resolved,) = fresh(95, 101, episodes, newest)
     assert (resolved.kind, resolved.episode) == (RESOLVED, opened.episode)
 
@@ -244,10 +244,10 @@ def test_what_was_looked_at_already_opens_nothing_when_it_is_sent_again() -> Non
     assert [t.kind for s, v in ((10, 80), (20, 81), (30, 95)) for t in fresh(v, s, episodes, newest)] == [
         OPENED, RESOLVED
     ]  # fmt: skip
-    assert evaluate_sent_again([sent_again(80, 10), sent_again(81, 20)], episodes, newest) == []
-    soon = [sent_again(80, 10, after_s=25), sent_again(81, 20, after_s=15)]  # no receipt came for it in time
-    assert evaluate_sent_again(soon, episodes, newest, now_s=36) == []
-    (opened,) = evaluate_sent_again([sent_again(79, 40)], episodes, newest)  # what nobody has looked at
+    assert evaluate_resent([resent(80, 10), resent(81, 20)], episodes, newest) == []
+    soon = [resent(80, 10, after_s=25), resent(81, 20, after_s=15)]  # no receipt came for it in time
+    assert evaluate_resent(soon, episodes, newest, now_s=36) == []
+    (opened,) = evaluate_resent([resent(79, 40)], episodes, newest)  # what nobody has looked at
     assert (opened.kind, opened.late) == (OPENED, True)
 
 
@@ -255,7 +255,7 @@ def test_what_was_lost_with_the_broker_opens_and_ends_though_later_values_were_w
     episodes: OpenEpisodes = {}
     newest: NewestCompared = {}
     assert fresh(97, 100, episodes, newest) == []
-    assert [t.kind for t in evaluate_sent_again([sent_again(80, 50)], episodes, newest)] == [OPENED]
+    assert [t.kind for t in evaluate_resent([resent(80, 50)], episodes, newest)] == [OPENED]
     assert [t.kind for t in fresh(97, 101, episodes, newest)] == [RESOLVED]
 
 
@@ -267,7 +267,7 @@ def ahead_of_us(
     signed = block(
         Report(**{**_fields(at), "received_at_us": at.observed_at_us}), appended_at_us=T0_US + appended_s * SECOND
     )
-    return alert.evaluate([signed], LIMITS, episodes, T0_US + appended_s * SECOND, newest=newest)
+    return alarm_limits.evaluate([signed], LIMITS, episodes, T0_US + appended_s * SECOND, newest=newest)
 
 
 def test_an_episode_that_a_clock_ahead_opened_ends_when_the_clock_was_put_right() -> None:
@@ -282,7 +282,7 @@ def test_an_episode_that_a_clock_ahead_opened_ends_when_the_clock_was_put_right(
 
 def test_turns_within_a_batch_of_a_clock_ahead_are_told_apart_and_in_their_order() -> None:
     signed = block(spo2(80, 3603), spo2(95, 3602), spo2(80, 3601), appended_at_us=T0_US)
-    found = alert.evaluate([signed], LIMITS, {}, T0_US)
+    found = alarm_limits.evaluate([signed], LIMITS, {}, T0_US)
     assert [t.kind for t in found] == [OPENED, RESOLVED, OPENED]
     assert len({t.id for t in found}) == 3
     assert found[0].episode == found[1].episode != found[2].episode
@@ -295,7 +295,7 @@ def test_what_a_clock_ahead_said_and_is_sent_again_was_looked_at_already() -> No
     for value, second, appended_s in ((80, 3600, 0), (95, 3601, 1)):
         ahead_of_us(value, second, appended_s, episodes, newest)
     assert episodes == {}
-    assert evaluate_sent_again([sent_again(80, 3600, after_s=-3000)], episodes, newest, now_s=600) == []
+    assert evaluate_resent([resent(80, 3600, after_s=-3000)], episodes, newest, now_s=600) == []
 
 
 def test_after_a_clock_that_was_ahead_live_values_still_end_an_episode_of_then() -> None:
@@ -321,15 +321,15 @@ def test_the_transitions_say_what_is_open() -> None:
 
 
 def test_a_device_opens_no_more_episodes_than_its_set_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alert, "EPISODES_PER_DEVICE_MAX", 3)
-    monkeypatch.setattr(alert, "DEVICES_MAX", 2)
-    refused = alert._not_opened._value.get()
+    monkeypatch.setattr(alarm_limits, "EPISODES_PER_DEVICE_MAX", 3)
+    monkeypatch.setattr(alarm_limits, "DEVICES_MAX", 2)
+    refused = alarm_limits._not_opened._value.get()
     episodes: OpenEpisodes = {}
     channels = [Record(SPO2, PERCENT, channel, mantissa=70) for channel in range(5)]
     reports = [report(claim, T0_US, channels) for claim in ("bed 1", "bed 2", "bed 3")]
     assert len(evaluate([block(*reports)], LIMITS, episodes)) == 6
     assert [len(of_device) for of_device in episodes.values()] == [3, 3]
-    assert alert._not_opened._value.get() - refused == 2 + 2 + 5
+    assert alarm_limits._not_opened._value.get() - refused == 2 + 2 + 5
 
 
 DEVICE = b"D" * 16

@@ -12,8 +12,8 @@ from schemas.block import BLOCK_HEAD_BYTES, BLOCK_MESSAGE_BYTES, bytes_in_block
 from schemas.report import Record
 from schemas.topics import MESSAGE_BYTES_MAX
 from stream_processors.signed_message import open_message
-from stream_processors.validate import EdgeKey, Memory
-from stream_processors.validating import RawMessage, dead_letter, validate_and_sign
+from stream_processors.signed_validation import RawMessage, dead_letter, validate_and_sign
+from stream_processors.validation import EdgeKey, Memory
 from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
 
 EDGE_KEY, PLATFORM = Key(), Key()
@@ -48,7 +48,7 @@ def test_no_message_is_larger_than_its_topic_takes(shapes: list[tuple[int, int]]
 
 
 def test_many_small_batches_full_of_records_make_several_blocks() -> None:
-    """A lot of 200 messages, 60 kB each when opened: as one block, 4 MB."""
+    """A chunk of 200 messages, 60 kB each when opened: as one block, 4 MB."""
     messages = [many_small_records(n, 1, 2300) for n in range(1, 201)]
     assert sum(map(len, messages)) < 512 * 1024
     found = signed(*messages)
@@ -75,11 +75,11 @@ def test_what_is_longer_than_a_batch_can_be_is_cut_and_fits(size: int) -> None:
 def test_of_a_message_that_broke_the_stage_its_edge_is_told_where_it_signed_it() -> None:
     good = sealed([report()], EDGE_KEY)
     stranger = sealed([report()], Key())
-    told = [
-        dead_letter("live.raw", message, "judge:KeyError", Memory(KEYS), T0_US).outcome
+    outcomes = [
+        dead_letter("live.raw", message, "validate:KeyError", Memory(KEYS), T0_US).outcome
         for message in (good, stranger, b"noise")
     ]
-    assert told == [ReceiptOutcome.QUARANTINED, None, None]
+    assert outcomes == [ReceiptOutcome.QUARANTINED, None, None]
 
 
 def test_what_is_signed_is_what_was_validated() -> None:

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from emr_store import alerts
+from emr_store import alarms
 from emr_store.connect import open_store_async
 from evidence.alarm import SignedTransition, read_transition, sign_transition
 from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
@@ -36,14 +36,14 @@ def file(store: Store, *transitions: Transition) -> None:
 
     async def run() -> None:
         async with await open_store_async(store.address) as conn:
-            await alerts.file(conn, signed)
+            await alarms.file(conn, signed)
 
     asyncio.run(run())
 
 
-def open_now(store: Store) -> Sequence[alerts.OpenEpisode]:
+def open_now(store: Store) -> Sequence[alarms.OpenEpisode]:
     with store.open() as conn:
-        return alerts.open_now(conn)
+        return alarms.open_now(conn)
 
 
 def moment(us: int) -> datetime:
@@ -57,16 +57,16 @@ def test_an_episode_opens_and_resolves(store: Store) -> None:
         UUID(EPISODE), UUID(DEVICE), "150456-0-low", "high", moment(T0_US), "SpO2 89 < 90", False, "limit", 150456, 0,
         "low",
     )  # fmt: skip
-    assert alerts.as_episode(found) == Episode(EPISODE, LOW, "high", T0_US, "SpO2 89 < 90")
+    assert alarms.as_episode(found) == Episode(EPISODE, LOW, "high", T0_US, "SpO2 89 < 90")
     with store.open() as conn:
-        assert alerts.resolved_of(conn, [EPISODE]) == set()
+        assert alarms.resolved_of(conn, [EPISODE]) == set()
     file(store, RESOLVED)
     assert open_now(store) == []
-    assert store.rows("SELECT opened_at, resolved_at, resolved_by FROM alert_episode") == [
+    assert store.rows("SELECT opened_at, resolved_at, resolved_by FROM alarm_episode") == [
         (moment(T0_US), moment(T0_US + 5_000_001), "limits")
     ]
     with store.open() as conn:
-        assert alerts.resolved_of(conn, [EPISODE, str(uuid4())]) == {EPISODE}
+        assert alarms.resolved_of(conn, [EPISODE, str(uuid4())]) == {EPISODE}
 
 
 @pytest.mark.parametrize("order", list(itertools.product([OPENED, RESOLVED], repeat=3)))
@@ -75,7 +75,7 @@ def test_in_any_order_and_however_often_it_is_one_episode(store: Store, order: t
         file(store, transition)
     resolved = moment(RESOLVED.at_us) if RESOLVED in order else None
     message = OPENED.message if OPENED in order else RESOLVED.message
-    assert store.rows("SELECT resolved_at, message FROM alert_episode") == [(resolved, message)]
+    assert store.rows("SELECT resolved_at, message FROM alarm_episode") == [(resolved, message)]
     assert [str(e.episode) for e in open_now(store)] == ([] if RESOLVED in order else [EPISODE])
 
 
@@ -86,10 +86,10 @@ def test_what_opened_late_is_late_until_a_fresh_value_confirms_it(store: Store) 
     assert [(e.late, e.message) for e in open_now(store)] == [(True, late.message)]
     file(store, confirmed)
     assert [(e.late, e.message) for e in open_now(store)] == [(False, "SpO2 88 < 90")]
-    assert store.rows("SELECT opened_at, confirmed_at FROM alert_episode") == [(moment(T0_US), moment(T0_US + 7))]
+    assert store.rows("SELECT opened_at, confirmed_at FROM alarm_episode") == [(moment(T0_US), moment(T0_US + 7))]
 
 
-def test_a_lot_is_filed_whole_or_not_at_all(store: Store) -> None:
+def test_a_chunk_is_filed_whole_or_not_at_all(store: Store) -> None:
     with pytest.raises(Exception, match="uuid"):
         file(store, OPENED, replace(OPENED, id=str(uuid4()), episode="no uuid"))
     assert open_now(store) == []
@@ -103,7 +103,7 @@ def test_the_oldest_stands_first(store: Store) -> None:
 
 def test_what_was_filed_can_be_shown(store: Store) -> None:
     file(store, OPENED)
-    ((statement, *shown),) = store.rows("SELECT statement, side, code, channel, by FROM alert_transition")
+    ((statement, *shown),) = store.rows("SELECT statement, side, code, channel, by FROM alarm_transition")
     assert shown == ["low", 150456, 0, "limits"]
     assert isinstance(statement, bytes)
     assert read_transition(statement, store.platform.public_der).transition == OPENED

@@ -1,4 +1,5 @@
-"""An exported log before a judge that is none of ours: Go, sumdb/note, transparency-dev/merkle (log_judge/main.go).
+"""An exported log before a verifier that is none of ours: Go, sumdb/note, transparency-dev/merkle
+(log_verifier/main.go).
 
 It opens the checkpoints, hashes every entry, proves inclusion and consistency from the tiles; and it rejects each way
 in which somebody with the database, or with the database and our key, could change what was written.
@@ -70,8 +71,8 @@ def write_log(entries: Sequence[bytes], checkpoint: bytes, folder: Path) -> None
 
 
 @dataclass(frozen=True)
-class Judge:
-    """The built judge, and where it may put its files."""
+class Verifier:
+    """The built verifier, and where it may put its files."""
 
     binary: Path
     folder: Path
@@ -94,17 +95,17 @@ class Judge:
 
 
 @pytest.fixture(scope="module")
-def judge(tmp_path_factory: pytest.TempPathFactory) -> Judge:
-    assert shutil.which("go"), "the judge of the log is written in Go: sudo apt install golang-go"
-    folder = tmp_path_factory.mktemp("judge")
-    binary = folder / "log_judge"
-    source = Path(__file__).parent / "log_judge"
+def verifier(tmp_path_factory: pytest.TempPathFactory) -> Verifier:
+    assert shutil.which("go"), "the verifier of the log is written in Go: sudo apt install golang-go"
+    folder = tmp_path_factory.mktemp("verifier")
+    binary = folder / "log_verifier"
+    source = Path(__file__).parent / "log_verifier"
     built = subprocess.run(
         ["go", "build", "-buildvcs=false", "-o", str(binary), "."],
         cwd=source, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert built.returncode == 0, f"{built.stderr}(the modules of go.mod come through GOPROXY)"
-    return Judge(binary, folder)
+    return Verifier(binary, folder)
 
 
 @pytest.fixture(scope="module")
@@ -123,20 +124,20 @@ def copied(exported: Path, tmp_path: Path) -> Path:
 KEPT = note_of(ENTRIES[:KEPT_SIZE])
 
 
-def test_the_log_is_accepted_with_every_checkpoint_that_it_grew_through(judge: Judge, exported: Path) -> None:
+def test_the_log_is_accepted_with_every_checkpoint_that_it_grew_through(verifier: Verifier, exported: Path) -> None:
     sizes = [0, 1, 2, 255, 256, 257, KEPT_SIZE, 65_535, 65_536, 65_537, SIZE - 1, SIZE]
     kept = [note_of(ENTRIES[:size]) for size in sizes]
-    assert judge(exported, *kept) == f"accepted: {SIZE} entries, {len(sizes)} kept checkpoints, 0 proofs"
+    assert verifier(exported, *kept) == f"accepted: {SIZE} entries, {len(sizes)} kept checkpoints, 0 proofs"
 
 
 @pytest.mark.parametrize("size", [0, 1, 256, 257])
-def test_a_small_log_is_accepted(judge: Judge, tmp_path: Path, size: int) -> None:
+def test_a_small_log_is_accepted(verifier: Verifier, tmp_path: Path, size: int) -> None:
     export(ENTRIES, note_of(ENTRIES[:size]), tmp_path, lambda done, total: None)
-    assert judge(tmp_path).startswith(f"accepted: {size} entries")
+    assert verifier(tmp_path).startswith(f"accepted: {size} entries")
 
 
 def proofs_of(size: int, indexes: Sequence[int], old_sizes: Sequence[int]) -> dict[str, list[dict[str, object]]]:
-    """Proofs by `evidence.log`, as the judge reads them."""
+    """Proofs by `evidence.log`, as the verifier reads them."""
 
     def text(value: bytes) -> str:
         return b64encode(value).decode()
@@ -156,92 +157,92 @@ def proofs_of(size: int, indexes: Sequence[int], old_sizes: Sequence[int]) -> di
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 9, 100, 257])
-def test_every_proof_that_we_make_is_verified(judge: Judge, tmp_path: Path, size: int) -> None:
+def test_every_proof_that_we_make_is_verified(verifier: Verifier, tmp_path: Path, size: int) -> None:
     export(ENTRIES, note_of(ENTRIES[:1]), tmp_path, lambda done, total: None)
     proofs = proofs_of(size, range(size), range(1, size + 1))
-    assert judge(tmp_path, proofs=proofs).endswith(f"{2 * size} proofs")
+    assert verifier(tmp_path, proofs=proofs).endswith(f"{2 * size} proofs")
     for kind, root in (("Inclusion", "Root"), ("Consistency", "OldRoot")):
         broken = {name: [dict(each) for each in given] for name, given in proofs.items()}
         broken[kind][0][root] = b64encode(bytes(32)).decode()
-        assert judge(tmp_path, proofs=broken).startswith(f"rejected: given {kind.lower()}")
+        assert verifier(tmp_path, proofs=broken).startswith(f"rejected: given {kind.lower()}")
 
 
-def test_proofs_of_the_large_log_are_verified(judge: Judge, exported: Path) -> None:
+def test_proofs_of_the_large_log_are_verified(verifier: Verifier, exported: Path) -> None:
     proofs = proofs_of(SIZE, [0, MUTATED, 65_535, 65_536, SIZE - 1], [1, KEPT_SIZE, 65_536, SIZE - 1, SIZE])
-    assert judge(exported, proofs=proofs).endswith("10 proofs")
+    assert verifier(exported, proofs=proofs).endswith("10 proofs")
 
 
 @pytest.mark.parametrize("mutate", [deleted, swapped, changed])
 def test_a_leaf_deleted_swapped_or_changed_is_rejected_by_the_checkpoint(
-    judge: Judge, tmp_path: Path, mutate: Mutation
+    verifier: Verifier, tmp_path: Path, mutate: Mutation
 ) -> None:
     write_log(mutate(ENTRIES), note_of(ENTRIES), tmp_path)
-    assert judge(tmp_path).startswith("rejected: ")
+    assert verifier(tmp_path).startswith("rejected: ")
 
 
 @pytest.mark.parametrize("mutate", [deleted, swapped, changed])
 def test_and_signed_again_with_our_own_key_it_is_rejected_by_the_kept_checkpoint(
-    judge: Judge, tmp_path: Path, mutate: Mutation
+    verifier: Verifier, tmp_path: Path, mutate: Mutation
 ) -> None:
     mutated = mutate(ENTRIES)
     write_log(mutated, note_of(mutated), tmp_path)
     # In itself it is a log without fault: only what somebody kept outside tells.
-    assert judge(tmp_path).startswith("accepted: ")
-    assert judge(tmp_path, KEPT).startswith(f"rejected: consistency with the kept checkpoint of size {KEPT_SIZE}")
+    assert verifier(tmp_path).startswith("accepted: ")
+    assert verifier(tmp_path, KEPT).startswith(f"rejected: consistency with the kept checkpoint of size {KEPT_SIZE}")
 
 
-def test_an_entry_that_is_not_the_one_of_its_tile_is_rejected(judge: Judge, copied: Path) -> None:
+def test_an_entry_that_is_not_the_one_of_its_tile_is_rejected(verifier: Verifier, copied: Path) -> None:
     bundle = copied / Tile(None, MUTATED // 256).path
     content = bytearray(bundle.read_bytes())
     content[-1] ^= 1
     bundle.write_bytes(content)
-    assert judge(copied) == f"rejected: entry {MUTATED // 256 * 256 + 255} is not the one of its tile"
+    assert verifier(copied) == f"rejected: entry {MUTATED // 256 * 256 + 255} is not the one of its tile"
 
 
 @pytest.mark.parametrize("tile", [Tile(0, 5), Tile(1, 1, 134), Tile(2, 0, 1)])
-def test_a_changed_tile_is_rejected(judge: Judge, copied: Path, tile: Tile) -> None:
+def test_a_changed_tile_is_rejected(verifier: Verifier, copied: Path, tile: Tile) -> None:
     content = bytearray((copied / tile.path).read_bytes())
     content[0] ^= 1
     (copied / tile.path).write_bytes(content)
-    assert judge(copied).startswith("rejected: ")
+    assert verifier(copied).startswith("rejected: ")
 
 
-def test_a_missing_tile_is_rejected(judge: Judge, copied: Path) -> None:
+def test_a_missing_tile_is_rejected(verifier: Verifier, copied: Path) -> None:
     (copied / Tile(0, 17).path).unlink()
-    assert judge(copied).startswith("rejected: ")
+    assert verifier(copied).startswith("rejected: ")
 
 
-def test_a_checkpoint_of_another_key_is_rejected(judge: Judge, copied: Path) -> None:
+def test_a_checkpoint_of_another_key_is_rejected(verifier: Verifier, copied: Path) -> None:
     (copied / CHECKPOINT_FILE).write_bytes(note_of(ENTRIES, OTHER))
-    assert "note has no verifiable signatures" in judge(copied)
+    assert "note has no verifiable signatures" in verifier(copied)
     (copied / CHECKPOINT_FILE).write_bytes(note_of(ENTRIES))
-    assert "note has no verifiable signatures" in judge(copied, note_of(ENTRIES[:KEPT_SIZE], OTHER))
+    assert "note has no verifiable signatures" in verifier(copied, note_of(ENTRIES[:KEPT_SIZE], OTHER))
 
 
-def test_a_checkpoint_of_another_incarnation_is_rejected(judge: Judge, copied: Path) -> None:
+def test_a_checkpoint_of_another_incarnation_is_rejected(verifier: Verifier, copied: Path) -> None:
     other = Checkpoint(log_origin("test", b"J" * 16), SIZE, merkle_root(HASHES))
     (copied / CHECKPOINT_FILE).write_bytes(sign_checkpoint(other, KEY.public_der, KEY.sign))
-    assert judge(copied).startswith("rejected: checkpoint checkpoint: ")
+    assert verifier(copied).startswith("rejected: checkpoint checkpoint: ")
 
 
-def test_a_changed_checkpoint_is_rejected(judge: Judge, copied: Path) -> None:
+def test_a_changed_checkpoint_is_rejected(verifier: Verifier, copied: Path) -> None:
     note = note_of(ENTRIES).replace(str(SIZE).encode(), str(SIZE - 1).encode())
     (copied / CHECKPOINT_FILE).write_bytes(note)
-    assert "invalid signature" in judge(copied)
+    assert "invalid signature" in verifier(copied)
 
 
-def test_a_log_put_back_to_yesterday_is_rejected(judge: Judge, tmp_path: Path) -> None:
+def test_a_log_put_back_to_yesterday_is_rejected(verifier: Verifier, tmp_path: Path) -> None:
     yesterday = ENTRIES[:KEPT_SIZE]
     write_log(yesterday, KEPT, tmp_path)
-    assert judge(tmp_path, KEPT).startswith("accepted: ")
+    assert verifier(tmp_path, KEPT).startswith("accepted: ")
     later = note_of(ENTRIES[: KEPT_SIZE + 1])
-    assert judge(tmp_path, later) == (
+    assert verifier(tmp_path, later) == (
         f"rejected: the log shrank: a kept checkpoint has size {KEPT_SIZE + 1}, this one {KEPT_SIZE}"
     )
 
 
-def test_a_log_put_back_and_grown_again_is_rejected(judge: Judge, tmp_path: Path) -> None:
+def test_a_log_put_back_and_grown_again_is_rejected(verifier: Verifier, tmp_path: Path) -> None:
     other_day = ENTRIES[: KEPT_SIZE - 1] + [entry[:-1] + b"y" for entry in ENTRIES[KEPT_SIZE - 1 :]]
     write_log(other_day, note_of(other_day), tmp_path)
-    assert judge(tmp_path, note_of(ENTRIES[: KEPT_SIZE - 1])).startswith("accepted: ")
-    assert judge(tmp_path, KEPT).startswith("rejected: consistency with the kept checkpoint")
+    assert verifier(tmp_path, note_of(ENTRIES[: KEPT_SIZE - 1])).startswith("accepted: ")
+    assert verifier(tmp_path, KEPT).startswith("rejected: consistency with the kept checkpoint")

@@ -1,4 +1,4 @@
-"""Alert: limits per metric on live blocks; one open episode per device, channel and side, opened and resolved.
+"""Alarms: limits per metric on live blocks; one open episode per device, channel and side, opened and resolved.
 
 Pure: signed blocks and the open episodes in, transitions out. A transition goes to the topic `alerts` before it goes
 into the database, and its id follows from what caused it: emitted twice, it is the same transition.
@@ -32,7 +32,7 @@ from prometheus_client import Counter
 
 from emr_store.signed_block import SignedBlock
 from schemas.batch import Table
-from schemas.block import Block, ReportFlag, Verdict
+from schemas.block import Block, ReportFlag, ValidationResult
 from schemas.nomenclature import METRIC_BY_CODE, comparable_units
 from schemas.report import COMPARATOR_BITS, COMPARATORS, Lane, Mark, RecordKind
 from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
@@ -43,7 +43,7 @@ DEVICES_MAX = 10_000  # that have an open episode
 EPISODES_PER_DEVICE_MAX = 100  # so that a device's whole set fits a message of `alerts.open`
 LATE_AFTER_US = 60 * 1_000_000
 _UNBELIEVED = int(ReportFlag.LATE | ReportFlag.FUTURE)
-NAME_BYTES = 20  # of a device and one of its channels
+CHANNEL_KEY_BYTES = 20  # of a device and one of its channels
 _SIGNS = {int(marks): sign for sign, marks in COMPARATORS.items()}
 _Array = NDArray[Any]
 _not_opened = Counter("vitalwire_episodes_not_opened", "Values beyond a limit while too many episodes were open")
@@ -106,11 +106,11 @@ def sides(limits: Sequence[Limit]) -> Iterator[LimitSide]:
 def evaluate(
     blocks: Sequence[SignedBlock], limits: Sequence[Limit], open_episodes: OpenEpisodes, now_us: int,
     believed_edges: BelievedEdges = MappingProxyType({}), *, newest: NewestCompared | None = None,
-    sent_again: bool = False,
+    resent: bool = False,
 ) -> list[Transition]:  # fmt: skip
     """Transitions that these blocks cause, in order; `open_episodes` and `newest` are kept up to date.
 
-    `newest` None: nothing is known. `sent_again`: the blocks came on `backfill`.
+    `newest` None: nothing is known. `resent`: the blocks came on `backfill`.
 
     What an edge says that is not believed of a device opens and ends episodes of its own (`device_edges`).
     """
@@ -118,15 +118,17 @@ def evaluate(
     known = {} if newest is None else newest
     for signed in blocks if limits else ():
         table, block = Table.join(signed.tables), signed.block
-        accepted = (block.verdicts == Verdict.ACCEPTED) | (block.verdicts == Verdict.ACCEPTED_BOUND)
+        accepted = (block.validation_results == ValidationResult.ACCEPTED) | (
+            block.validation_results == ValidationResult.ACCEPTED_BOUND
+        )
         believed = (((block.flags & _UNBELIEVED) == 0) & _was_live(signed))[table.report_of_record] & accepted
         if not believed.any():
             continue
         of_block = _Reports(
             device=alarming_devices(signed, table, believed_edges),
             at_us=_at_us(signed, table),
-            age_us=_age_us(signed, table, now_us, sent_again=sent_again),
-            sent_again=sent_again,
+            age_us=_age_us(signed, table, now_us, resent=resent),
+            resent=resent,
         )
         for side in sides(limits):
             code = side.limit.code
@@ -141,7 +143,7 @@ class _Reports(NamedTuple):
     device: _Array
     at_us: _Array
     age_us: _Array
-    sent_again: bool
+    resent: bool
 
 
 def _was_live(signed: SignedBlock) -> _Array:
@@ -157,13 +159,13 @@ def _at_us(signed: SignedBlock, table: Table) -> _Array:
     return at_us
 
 
-def _age_us(signed: SignedBlock, table: Table, now_us: int, *, sent_again: bool) -> _Array:
+def _age_us(signed: SignedBlock, table: Table, now_us: int, *, resent: bool) -> _Array:
     """How old each report is; a clock that stepped back meanwhile makes nothing younger than its other part says."""
     counts = [header.report_count for header in signed.headers]
     created_at_us = np.repeat([header.created_at_us for header in signed.headers], counts)
     since_appended_us = np.repeat(now_us - signed.block.appended_at_us, counts)
     age: _Array = np.maximum(created_at_us - table.received_at_us, 0) + np.maximum(since_appended_us, 0)
-    if sent_again:
+    if resent:
         age = age + np.abs(signed.block.appended_at_us - created_at_us)
     return age
 
@@ -202,11 +204,11 @@ def _transitions(
     if not beyond.any() and not open_now:
         return []
     reports = table.report_of_record[records]
-    names = np.concatenate([_octets(of_block.device[reports], 16), _octets(table.channel[records], 4)], axis=1)
-    names = names.view(f"V{NAME_BYTES}")[:, 0]
+    keys = np.concatenate([_octets(of_block.device[reports], 16), _octets(table.channel[records], 4)], axis=1)
+    keys = keys.view(f"V{CHANNEL_KEY_BYTES}")[:, 0]
     observed_at_us, at_us = table.observed_at_us[reports], of_block.at_us[reports]
-    wanted = np.concatenate([names[beyond], np.frombuffer(b"".join(open_now), names.dtype)])
-    concerned = np.isin(names, wanted) & (beyond | within)
+    concerning = np.concatenate([keys[beyond], np.frombuffer(b"".join(open_now), keys.dtype)])
+    concerned = np.isin(keys, concerning) & (beyond | within)
     out: list[Transition] = []
     in_order = np.lexsort((observed_at_us[concerned], at_us[concerned]))
     for i in np.flatnonzero(concerned)[in_order].tolist():
@@ -219,7 +221,7 @@ def _transitions(
             at_us=int(at_us[i]),
             observed_at_us=int(observed_at_us[i]),
             age_us=int(of_block.age_us[report]),
-            sent_again=of_block.sent_again,
+            resent=of_block.resent,
             message=_message(table, record, float(values[i]), side, opened=bool(beyond[i])),
         )
         transition = _cross(open_episodes, compared, newest)
@@ -242,7 +244,7 @@ class _Compared(NamedTuple):
     at_us: int
     observed_at_us: int
     age_us: int
-    sent_again: bool
+    resent: bool
     message: str
 
     @property
@@ -261,7 +263,7 @@ def _cross(open_episodes: OpenEpisodes, value: _Compared, newest: NewestCompared
         return None
     of = DeviceCondition(value.device, value.condition)
     known_us = newest.get(of)
-    if known_us is not None and (value.late or value.sent_again) and value.observed_at_us < known_us:
+    if known_us is not None and (value.late or value.resent) and value.observed_at_us < known_us:
         return None
     # Not the largest: when a clock that was ahead is put right, what comes then is the newest.
     newest[of] = value.observed_at_us
@@ -361,14 +363,15 @@ class StoredEpisode(NamedTuple):
 
 def reconcile(
     open_episodes: OpenEpisodes, stored_open: Sequence[StoredEpisode], stored_resolved: set[str],
-    limits: Sequence[Limit], resolved_here: Mapping[str, object], now_us: int, believed_apart: Collection[bytes] = (),
+    limits: Sequence[Limit], resolved_here: Mapping[str, object], now_us: int,
+    separately_believed: Collection[bytes] = (),
 ) -> list[Transition]:  # fmt: skip
     """Compare what is open here with what the database says; `open_episodes` is kept up to date.
 
     An episode that the database has as resolved is dropped here, one that is open there and unknown here is resumed
     (but for `resolved_here`: those ids were resolved a moment ago and are not filed yet). The transitions end what
     nobody could end any more: an episode beside another of the same condition, one whose limit is gone, and one of
-    `believed_apart`, ids by which an edge's words rang before a person agreed to them.
+    `separately_believed`, ids by which an edge's words rang before a person agreed to them.
     """
     for device, episodes in list(open_episodes.items()):
         left = {condition: e for condition, e in episodes.items() if e.id not in stored_resolved}
@@ -390,7 +393,7 @@ def reconcile(
     for device, episodes in list(open_episodes.items()):
         for condition, episode in list(episodes.items()):
             transition = None
-            if device in believed_apart:
+            if device in separately_believed:
                 message = "its edge is believed now"
                 transition = _ended(device, episode, by="platform", message=message, now_us=now_us)
             elif not any(side.concerns(condition) for side in limited):

@@ -1,4 +1,5 @@
-"""F17: poison on the topics: kept in `dead` with reason and bytes, its edge told, replay works, neighbours unhurt."""
+"""F17: a dead letter on the topics: kept in `kept` with reason and bytes, its edge told, replay works, neighbours
+unhurt."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ NEVER_US = -(2**62)  # a moment that no PostgreSQL holds
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
-def test_f17_poison(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
+def test_f17_dead_letters(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
     """Damaged, forged and senseless messages, beside two healthy batches in one block with them."""
     with ward.running(tmp_path, kafka, database) as (system, senders):
         stranger = Key()
@@ -49,7 +50,7 @@ def test_f17_poison(tmp_path: Path, kafka: str, database: str, outcome: Outcome)
         refused = batch(system, [report("faults:refused", NEVER_US)])
         unknown = sealed([report("faults:unknown", now_us)], stranger, edge=system.edge_id.bytes, spool=b"U" * 16)
         after, unsent = (batch(system, [report(f"faults:{name}", now_us)]) for name in ("after", "unsent"))
-        told = {"body-hash": bytes(damaged), "root": wrong_root(system, good)}
+        reported = {"body-hash": bytes(damaged), "root": wrong_root(system, good)}
         noise = {
             name: os.urandom(300) for name in (*(topics.raw(n) for n in Lane), topics.signed(Lane.LIVE), topics.ALERTS)
         }
@@ -58,18 +59,22 @@ def test_f17_poison(tmp_path: Path, kafka: str, database: str, outcome: Outcome)
         )
         system.signal_workers(signal.SIGSTOP)  # so that all of it comes to the workers at once
         live = topics.raw(Lane.LIVE)
-        publish(system, [*((live, m) for m in (good, *told.values(), refused, unknown, after)), *noise.items()])
+        publish(system, [*((live, m) for m in (good, *reported.values(), refused, unknown, after)), *noise.items()])
         publish(system, [(topics.signed(Lane.LIVE), forged)])
         system.signal_workers(signal.SIGCONT)
-        until(lambda: count(system, "SELECT count(*) FROM dead") >= 5 + len(noise), WAIT_S, "all poison is in `dead`")
-        dead = kept_dead(system)
-        assert dead[refused][0].startswith("store:"), [reason for reason, _ in dead.values()]
-        assert {dead[m][0]: m for m in told.values()} == told
-        assert dead[forged] == ("signature", None)
-        assert {dead[m][0] for m in (unknown, *noise.values())} >= {"unknown-edge", "magic"}
-        assert {m for m, (_, outcome) in dead.items() if outcome} == {*told.values(), refused}
         until(
-            lambda: receipts(system, [*told.values(), refused]) == {ReceiptOutcome.QUARANTINED},
+            lambda: count(system, "SELECT count(*) FROM dead_letter") >= 5 + len(noise),
+            WAIT_S,
+            "all a dead letter is in `dead`",
+        )
+        kept = kept_dead_letters(system)
+        assert kept[refused][0].startswith("store:"), [reason for reason, _ in kept.values()]
+        assert {kept[m][0]: m for m in reported.values()} == reported
+        assert kept[forged] == ("signature", None)
+        assert {kept[m][0] for m in (unknown, *noise.values())} >= {"unknown-edge", "magic"}
+        assert {m for m, (_, outcome) in kept.items() if outcome} == {*reported.values(), refused}
+        until(
+            lambda: receipts(system, [*reported.values(), refused]) == {ReceiptOutcome.QUARANTINED},
             WAIT_S,
             "their edge is told",
         )
@@ -107,10 +112,10 @@ def publish(system: System, given: Sequence[tuple[str, bytes]]) -> None:
     assert producer.flush(WAIT_S) == 0
 
 
-def kept_dead(system: System) -> dict[bytes, tuple[str, int | None]]:
+def kept_dead_letters(system: System) -> dict[bytes, tuple[str, int | None]]:
     """Reason of each dead message, and what its edge is told."""
     with open_store(system.database) as conn:
-        rows = conn.execute("SELECT message, reason, outcome FROM dead ORDER BY id").fetchall()
+        rows = conn.execute("SELECT message, reason, outcome FROM dead_letter ORDER BY id").fetchall()
     return {bytes(message): (reason, outcome) for message, reason, outcome in rows}
 
 

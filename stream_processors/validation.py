@@ -1,7 +1,7 @@
-"""Validate: batches in, blocks with a verdict for each value out. Pure; numpy over a whole block.
+"""Validate: batches in, blocks with a validation result for each value out. Pure; numpy over a whole block.
 
-An edge must be registered, its signature hold and its root match; then each record is judged: known code, unit to the
-canonical one by literal factor, physically possible range, the device's own word, clocks. Nothing vanishes.
+An edge must be registered, its signature hold and its root match; then each record is validated: known code, unit to
+the canonical one by literal factor, physically possible range, the device's own word, clocks. Nothing vanishes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from schemas.block import (
     BLOCK_MESSAGE_BYTES,
     Block,
     ReportFlag,
-    Verdict,
+    ValidationResult,
     bytes_in_block,
-    parted,
+    chunked,
 )
 from schemas.errors import LayoutError
 from schemas.filed_at import filed_at_us
@@ -61,11 +61,11 @@ class Memory:
     last_batch_no: Seen = field(default_factory=dict)
 
 
-class Judgement(NamedTuple):
-    """Flags (a report each), verdicts and canonical values (a record each)."""
+class Validation(NamedTuple):
+    """Flags (a report each), validation results and canonical values (a record each)."""
 
     flags: _Array
-    verdicts: _Array
+    validation_results: _Array
     values: _Array
 
 
@@ -91,8 +91,8 @@ def validate(
     good, bad = _canonical(good)
     out += [DeadLetter(reason, topic, ReceiptOutcome.QUARANTINED, message) for message, reason in bad]
     sizes = [bytes_in_block(len(each.sealed), each.header.report_count, each.header.record_count) for each in good]
-    for part in parted(sizes, BLOCK_MESSAGE_BYTES - BLOCK_HEAD_BYTES):
-        out.append(_block(good[part], memory, now_us))
+    for indices in chunked(sizes, BLOCK_MESSAGE_BYTES - BLOCK_HEAD_BYTES):
+        out.append(_block(good[indices], memory, now_us))
     return out
 
 
@@ -128,13 +128,13 @@ def _block(batches: Sequence[Opened], memory: Memory, now_us: int) -> Block:
     counts = [each.header.report_count for each in batches]
     gaps = np.repeat([_gap(memory, each.header) for each in batches], counts)
     of_batches = np.repeat(np.array([each.flags for each in batches], np.uint16), counts)
-    flags, verdicts, values = judge(table, gaps)
+    flags, validation_results, values = validate_table(table, gaps)
     return Block(
         nomenclature_hash=NOMENCLATURE_HASH,
         validated_at_us=now_us,
         batches=tuple(each.sealed for each in batches),
         flags=flags | of_batches,
-        verdicts=verdicts,
+        validation_results=validation_results,
         values=values,
         appended_at_us=np.array([each.appended_at_us for each in batches], np.int64),
     )
@@ -207,8 +207,8 @@ def _gap(memory: Memory, header: Header) -> bool:
     return last is not None and header.batch_no > last + 1
 
 
-def judge(table: Table, gaps: _Array) -> Judgement:
-    """Flags, verdicts and values in the canonical unit for every report and record of a table.
+def validate_table(table: Table, gaps: _Array) -> Validation:
+    """Flags, validation results and values in the canonical unit for every report and record of a table.
 
     A bound's value is its number; a number whose unit is not its metric's stays as sent; a code is no number.
     """
@@ -218,11 +218,16 @@ def judge(table: Table, gaps: _Array) -> Judgement:
     values = sent * units.factor + units.offset
     clear = table.plain & units.comparable & (values >= units.low) & (values <= units.high)
     clear &= np.repeat(_is_measured(table) & ~_is_doubtful(flags), table.record_count)
-    verdicts = np.full(len(values), Verdict.ACCEPTED, np.uint8)
+    validation_results = np.full(len(values), ValidationResult.ACCEPTED, np.uint8)
     rest = np.flatnonzero(~clear)  # a few, where all is well: looked at more closely
     if len(rest):
-        verdicts[rest], values[rest] = _judge_rest(table, flags, units, sent, values, rest)
-    return Judgement(flags, verdicts, values)
+        validation_results[rest], values[rest] = _validate_rest(table, flags, units, sent, values, rest)
+    return Validation(flags, validation_results, values)
+
+
+def validate_stored(table: Table) -> Validation:
+    """The same of stored reports, whose gaps are known already and no matter of their bytes."""
+    return validate_table(table, np.zeros(len(table)))
 
 
 def _is_measured(table: Table) -> _Array:
@@ -238,10 +243,11 @@ def _is_doubtful(flags: _Array) -> _Array:
     return is_doubtful
 
 
-def _judge_rest(
+def _validate_rest(
     table: Table, flags: _Array, units: _Conversions, sent: _Array, canonical: _Array, rest: _Array
 ) -> tuple[_Array, _Array]:
-    """The verdict and value of each of these records; the verdict is the first that holds, in this order.
+    """The validation result and value of each of these records; the validation result is the first that holds, in this
+    order.
 
     What is no value; what was never meant as a patient's, or is taken back; no reading; texts; what has no known code;
     what is known and doubted for its unit, by its device, for its moment, for its size; and the rest is accepted.
@@ -257,30 +263,31 @@ def _judge_rest(
     below = (values < low) & ((marks & Mark.GREATER) == 0)
     above = (values > high) & ((marks & Mark.LESS) == 0)
     rules = (
-        (~measured | (kind == RecordKind.ALARM), Verdict.NOT_A_VALUE),
-        ((marks & Mark.TRAINING) != 0, Verdict.DOUBTFUL_TRAINING),
-        ((marks & Mark.WITHDRAWAL) != 0, Verdict.WITHDRAWN),
-        (missing, Verdict.MISSING),
+        (~measured | (kind == RecordKind.ALARM), ValidationResult.NOT_A_VALUE),
+        ((marks & Mark.TRAINING) != 0, ValidationResult.DOUBTFUL_TRAINING),
+        ((marks & Mark.WITHDRAWAL) != 0, ValidationResult.WITHDRAWN),
+        (missing, ValidationResult.MISSING),
         # All metrics of the nomenclature are numbers.
-        (text & (known | ((marks & Mark.UNDECODED) != 0)), Verdict.DOUBTFUL_TEXT),
-        (text | ((kind == RecordKind.CODE) & ~known), Verdict.UNMAPPED_TEXT),
-        (~known, Verdict.UNMAPPED_CODE),
+        (text & (known | ((marks & Mark.UNDECODED) != 0)), ValidationResult.DOUBTFUL_TEXT),
+        (text | ((kind == RecordKind.CODE) & ~known), ValidationResult.UNMAPPED_TEXT),
+        (~known, ValidationResult.UNMAPPED_CODE),
         # Counts of a converter have no unit; a unit that they have is the metric's.
-        ((number | (unit != 0)) & ~comparable, Verdict.DOUBTFUL_UNIT),
-        (validity != Validity.VALID, Verdict.DOUBTFUL_VALIDITY),
-        (doubtful_moment, Verdict.DOUBTFUL_CLOCK),
-        (number & (below | above), Verdict.DOUBTFUL_RANGE),
+        ((number | (unit != 0)) & ~comparable, ValidationResult.DOUBTFUL_UNIT),
+        (validity != Validity.VALID, ValidationResult.DOUBTFUL_VALIDITY),
+        (doubtful_moment, ValidationResult.DOUBTFUL_CLOCK),
+        (number & (below | above), ValidationResult.DOUBTFUL_RANGE),
     )
-    verdicts = _ACCEPTED_AS[kind]
-    for holds, verdict in reversed(rules):
-        verdicts[holds] = verdict
-    return verdicts, np.where(number & ~missing, values, np.nan)
+    validation_results = _ACCEPTED_AS[kind]
+    for holds, validation_result in reversed(rules):
+        validation_results[holds] = validation_result
+    return validation_results, np.where(number & ~missing, values, np.nan)
 
 
 # Of each kind of record what an accepted one is.
 _ACCEPTED_AS = np.zeros(max(RecordKind) + 1, np.uint8)
 _ACCEPTED_AS[[RecordKind.BOUND, RecordKind.CODE, RecordKind.TEXT, RecordKind.SAMPLES]] = (
-    Verdict.ACCEPTED_BOUND, Verdict.ACCEPTED_CODE, Verdict.ACCEPTED_TEXT, Verdict.ACCEPTED_SAMPLES
+    ValidationResult.ACCEPTED_BOUND, ValidationResult.ACCEPTED_CODE, ValidationResult.ACCEPTED_TEXT,
+    ValidationResult.ACCEPTED_SAMPLES
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ CLAIM_CHARS_MAX = 1000  # of a report that does not fit
 
 
 @dataclass(slots=True)
-class Leaf:
+class EncodedReport:
     """A report's bytes; its sequence is not set yet."""
 
     lane: Lane
@@ -28,34 +28,36 @@ class Leaf:
     content: bytearray
 
 
-class LeafEncoder:
+class ReportEncoder:
     """Makes leaves, each with a salt of its own."""
 
     def __init__(self) -> None:
         self._salts, self._at = b"", 0
 
-    def encode(self, reports: Sequence[Report], frame: bytes) -> list[Leaf]:
+    def encode(self, reports: Sequence[Report], frame: bytes) -> list[EncodedReport]:
         """Each report as its leaf; those that do not fit the layout become one `rejected` report together."""
-        leaves: list[Leaf] = []
+        encoded_reports: list[EncodedReport] = []
         failed: list[tuple[Report, str]] = []
         for report in reports:
             try:
-                leaves.append(self._leaf(report, frame))
+                encoded_reports.append(self._encoded(report, frame))
             except (VitalwireError, struct.error, ValueError, OverflowError) as error:
                 failed.append((report, str(getattr(error, "reason", "does-not-fit"))))
         if failed:
             first, reason = failed[0]
             text = f"{len(failed)} of {len(reports)} reports do not fit the layout"
             claim = first.claim.encode("utf-8", "replace").decode()[:CLAIM_CHARS_MAX]
-            leaves.append(self._leaf(event(claim, reason, text, first.received_at_us, Kind.REJECTED, frame), frame))
-        return leaves
+            encoded_reports.append(
+                self._encoded(event(claim, reason, text, first.received_at_us, Kind.REJECTED, frame), frame)
+            )
+        return encoded_reports
 
-    def _leaf(self, report: Report, frame: bytes) -> Leaf:
+    def _encoded(self, report: Report, frame: bytes) -> EncodedReport:
         salt = self._salt()
         content = encode_report(report, salt, sha256(salt + frame).digest())
         # LIVE becomes BACKFILL as it is cut, and nothing before.
         lane = Lane.LIVE if report.lane is Lane.BACKFILL else report.lane
-        return Leaf(lane, report.received_at_us, report.claim, bytes(content[:16]), content)
+        return EncodedReport(lane, report.received_at_us, report.claim, bytes(content[:16]), content)
 
     def _salt(self) -> bytes:
         if self._at == len(self._salts):

@@ -51,8 +51,8 @@ def open_now(conn: psycopg.Connection) -> list[OpenEpisode]:
     """Open episodes, oldest first."""
     rows = conn.execute(
         "SELECT e.episode, e.device_uuid, e.condition, e.priority, e.opened_at, e.message, e.late, e.condition_kind,"
-        " e.code, e.channel, e.side FROM alert_open o"
-        " CROSS JOIN LATERAL (SELECT * FROM alert_episode a WHERE a.episode = o.episode) AS e"
+        " e.code, e.channel, e.side FROM alarm_open o"
+        " CROSS JOIN LATERAL (SELECT * FROM alarm_episode a WHERE a.episode = o.episode) AS e"
         " WHERE e.resolved_at IS NULL ORDER BY e.opened_at, e.episode"
     )
     return [OpenEpisode(*r) for r in rows]
@@ -61,7 +61,7 @@ def open_now(conn: psycopg.Connection) -> list[OpenEpisode]:
 def resolved_of(conn: psycopg.Connection, episodes: Sequence[str]) -> set[str]:
     """Which of these the record has as resolved."""
     rows = conn.execute(
-        "SELECT DISTINCT episode::text FROM alert_transition WHERE kind = 'resolved' AND episode = ANY(%s::uuid[])",
+        "SELECT DISTINCT episode::text FROM alarm_transition WHERE kind = 'resolved' AND episode = ANY(%s::uuid[])",
         ([*episodes],),
     )
     return {r[0] for r in rows}
@@ -81,19 +81,19 @@ def as_episode(found: OpenEpisode) -> Episode:
 
 
 _FILE_SQL = """
-INSERT INTO alert_transition (transition, episode, kind, at, by, device_uuid, condition_kind, code, channel, side,
+INSERT INTO alarm_transition (transition, episode, kind, at, by, device_uuid, condition_kind, code, channel, side,
     priority, opened_at, late, message, statement)
 VALUES (%s, %s, %s, to_timestamp(%s / 1e6), %s, %s, %s, %s, %s, %s, %s, to_timestamp(%s / 1e6), %s, %s, %s)
 ON CONFLICT (transition) DO NOTHING
 """
 
 _OPEN_SQL = """
-INSERT INTO alert_open SELECT e FROM unnest(%(episodes)s::uuid[]) AS u(e)
-WHERE NOT EXISTS (SELECT FROM alert_transition t WHERE t.episode = e AND t.kind = 'resolved')
+INSERT INTO alarm_open SELECT e FROM unnest(%(episodes)s::uuid[]) AS u(e)
+WHERE NOT EXISTS (SELECT FROM alarm_transition t WHERE t.episode = e AND t.kind = 'resolved')
 ON CONFLICT DO NOTHING
 """
 
 _NOT_OPEN_SQL = """
-DELETE FROM alert_open o USING unnest(%(episodes)s::uuid[]) AS u(e)
-WHERE o.episode = e AND EXISTS (SELECT FROM alert_transition t WHERE t.episode = e AND t.kind = 'resolved')
+DELETE FROM alarm_open o USING unnest(%(episodes)s::uuid[]) AS u(e)
+WHERE o.episode = e AND EXISTS (SELECT FROM alarm_transition t WHERE t.episode = e AND t.kind = 'resolved')
 """

@@ -1,4 +1,4 @@
-module vitalwire/log_judge
+module vitalwire/log_verifier
 
 go 1.18
 

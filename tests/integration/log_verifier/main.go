@@ -379,7 +379,7 @@ func main() {
 	flag.Parse() // what follows the flags: files of checkpoints that were kept
 	publicDER, err := os.ReadFile(*key)
 	if err != nil || *folder == "" || *origin == "" || *samples < 0 {
-		fmt.Fprintln(os.Stderr, "log_judge: -log, -origin and -key are needed:", err)
+		fmt.Fprintln(os.Stderr, "log_verifier: -log, -origin and -key are needed:", err)
 		os.Exit(2)
 	}
 	size, err := judgeLog(*folder, *origin, publicDER, *samples, flag.Args())

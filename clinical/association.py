@@ -1,0 +1,53 @@
+"""Device and encounter, as a scan or a person says, and how long that holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from clinical.encounter import Encounter, Stay
+from clinical.timeline import Span
+
+
+class Association(msgspec.Struct, frozen=True, kw_only=True):
+    """A scan, or a person's act: device and encounter.
+
+    Without an end it lasts until the next change of place of either, or until the device goes to another encounter.
+    With an end, only what changes after its recording cuts it: what changed before was known, and it outranks that.
+    """
+
+    encounter: str | None  # None: a person says that the values are nobody's
+    from_us: int
+    until_us: int | None
+    recorded_at_us: int
+    act: bytes
+    by_scan: bool
+
+    def in_force(self, changes_us: Iterable[int], others: Iterable[Association]) -> Span:
+        """`changes_us`: every change of place of the two. `others`: all associations of the device."""
+        cuts_us = list(changes_us)
+        first_us = self.from_us + 1
+        if self.until_us is None:
+            cuts_us += [other.from_us for other in others]
+        else:
+            cuts_us.append(self.until_us)
+            first_us = max(first_us, min(self.recorded_at_us, self.until_us))
+        return Span(self.from_us, min((cut_us for cut_us in cuts_us if cut_us >= first_us), default=None))
+
+
+def encounter_changes_us(encounter: Encounter, stays: Iterable[Stay]) -> set[int]:
+    """When the encounter came into a bed, left one, or ended. `stays`: its own ones may be among others."""
+    changes = {period.until_us for period in encounter.periods}
+    for stay in stays:
+        if stay.encounter == encounter.key:
+            changes |= {stay.from_us, stay.until_us}
+    return {change for change in changes if change is not None}
+
+
+def act_pieces(span: Span, changes_us: Iterable[int]) -> list[Span]:
+    """What a person is asked about one by one: nobody's act spans a change of place that is known."""
+    inside = sorted({c for c in changes_us if c > span.from_us and (span.until_us is None or c < span.until_us)})
+    begins = [span.from_us, *inside]
+    ends = [*inside, span.until_us]
+    return [Span(begin, end) for begin, end in zip(begins, ends, strict=True)]

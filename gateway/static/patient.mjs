@@ -30,13 +30,13 @@ export function drawPatient(button, bed) {
 const inPart = ({ name, number }) => [name, number && `…${number}`].filter(Boolean).join(" ");
 
 function nameText(p) {
-  if (p.presence === "two" && p.both.length) return p.both.map(inPart).join(" / ");
+  if (p.presence === "two" && p.both.length) return p.both.map(inPart).join("\n");
   if (DOUBTS.includes(p.presence)) return "?";
   return inPart(p) || words.nobody;
 }
 
 function presenceText(p) {
-  if (p.presence === "absent") return `${words.absences[p.absence]} ${words.since} ${moment(p.since, 5)}`;
+  if (p.presence === "absent") return words.absent(words.absences[p.absence], moment(p.since, 5));
   if (p.presence === "left") return words.left(moment(p.since, 5));
   return words.presences[p.presence] ?? "";
 }

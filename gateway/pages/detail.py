@@ -64,7 +64,7 @@ def _person(conn: Any, patient: str) -> dict[str, Any]:
 
 def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
     return {
-        "kind": fact.kind, "words": fact.words, "at": fact.at and milliseconds(fact.at),
+        "kind": fact.kind, "en": fact.words, "zh": fact.words_zh, "at": fact.at and milliseconds(fact.at),
         "known_at": fact.known_at and milliseconds(fact.known_at),
     }  # fmt: skip
 

@@ -58,7 +58,7 @@ export function whoseRows(found) {
     [words.patient, wholeOf(found)],
     [words.attribution, state],
     [words.visit, [found.encounter, found.proposed && words.proposed(found.proposed)]],
-    ...found.facts.map(fact => ["", [fact.at && moment(fact.at), fact.words,
+    ...found.facts.map(fact => ["", [fact.at && moment(fact.at), fact[language],
       fact.known_at && fact.known_at !== fact.at && `${words.heard} ${moment(fact.known_at)}`]]),
   ];
 }

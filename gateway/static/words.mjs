@@ -41,7 +41,7 @@ const WORDS = {
     trends: "Trends", stay: "the stay", stillThere: "still", planned: "ended by a plan alone", holds: "holds",
     legend: "Line: mean; band: lowest to highest; a gap is a gap. Solid marks: alarms (***, **, *); dashed: ADT.",
     where: { beds: "Beds", devices: "Devices whose values are this patient’s" },
-    columns: ["what", "since", "until", "because", "belief"], believed: (from, until) => `believed ${from} to ${until}`,
+    columns: ["since", "until", "because", "belief"], beliefOf: { beds: "bed", devices: "device" }, believed: (from, until) => `believed ${from} to ${until}`,
     noValues: "No value of this patient in this time.", notFound: "No patient has this number, or you may not see the patient.",
     summary: (name, low, high, last, at, gaps) =>
       `${name}: ${low} to ${high}, last ${last} at ${at}${gaps ? `; ${gaps} ${gaps === 1 ? "gap" : "gaps"}` : ""}`,
@@ -110,7 +110,7 @@ const WORDS = {
     trends: "趋势", stay: "本次住院", stillThere: "至今", planned: "仅按计划结束", holds: "现行",
     legend: "线：均值；带：最低至最高；空白即无数据。实线：报警（***、**、*）；虚线：ADT。",
     where: { beds: "床位", devices: "数据属于该患者的设备" },
-    columns: ["对象", "自", "至", "依据", "认定"], believed: (from, until) => `曾认定：${from} 至 ${until}`,
+    columns: ["自", "至", "依据", "认定"], beliefOf: { beds: "床位", devices: "设备" }, believed: (from, until) => `曾认定：${from} 至 ${until}`,
     noValues: "该时段内没有此患者的数据。", notFound: "没有此号码的患者，或您无权查看。",
     summary: (name, low, high, last, at, gaps) =>
       `${name}：${low} 至 ${high}，最后 ${last}（${at}）${gaps ? `；${gaps} 处空白` : ""}`,

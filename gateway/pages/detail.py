@@ -42,8 +42,8 @@ def whose(conn: Any, viewer: Viewer, device: UUID) -> Answer:
     if not _may_see_device(conn, viewer, device):
         return None
     found = patients.whose_at(conn, device, datetime.now(UTC))
-    if found is None:
-        return None
+    if found is None:  # nothing is known of it: an answer as well
+        return {"state": None, "patient": None, "facts": []}
     whose, since = found.whose, moment(found.whose.from_us)
     behind = evidence_words.facts_behind(conn, whose.facts)
     return {

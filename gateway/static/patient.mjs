@@ -52,7 +52,7 @@ export const wholeOf = found => found?.patient
 
 // Whose the values of a device are, and why.
 export function whoseRows(found) {
-  if (!found) return [];
+  if (!found?.state) return [[words.patient, [words.nothingKnown]]];
   const state = [words.states[found.state], words.bases[found.basis], found.since > 0 && `${words.since} ${moment(found.since)}`];
   return [
     [words.patient, wholeOf(found)],
@@ -69,7 +69,7 @@ async function patientDetail(bed) {
   if (!isAsked()) return;
   const rows = devices.flatMap((device, i) => [
     ...(devices[1] ? [[words.device, [nameOf(device)]]] : []),
-    ...(found[i] ? whoseRows(found[i]) : [[words.patient, [words.nothingKnown]]]),
+    ...whoseRows(found[i]),
   ]);
   show(`${bed.label} · ${words.patient}`, "", rows);
   for (const key of new Set(found.map(each => each?.patient?.key).filter(Boolean))) {

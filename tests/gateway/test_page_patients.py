@@ -18,9 +18,6 @@ from tests.storing import Store
 
 pytestmark = pytest.mark.integration
 __all__ = ["chromium", "look"]  # fixtures
-SMALL_SHOWN = """() => [...document.querySelectorAll('button, a, input')].filter(e => e.checkVisibility())
-    .map(e => [e.textContent, e.getBoundingClientRect()]).filter(([, r]) => r.width < 44 || r.height < 44)
-    .map(([text]) => text)"""
 QUESTION = WORDS[ItemKind.BED_AND_MONITOR_DISAGREE]
 
 
@@ -101,7 +98,7 @@ def test_an_item_is_dealt_with_by_one_gesture(hospital: Hospital, page: Page, lo
     assert [c for c in tab.evaluate(CONTRASTS) if c[0] < 4.5] == []
     hidden = items.filter(has_text="registered").locator(".right")
     expect(hidden).to_be_hidden()
-    assert tab.evaluate(SMALL_SHOWN) == []
+    assert tab.evaluate(SMALL) == []
     screenshot(tab, "worklist.png")
     tab.locator("#language").click()
     expect(items.filter(has_text=QUESTION.zh)).to_have_count(1)

@@ -147,7 +147,7 @@ def test_the_detail_has_the_whole_and_the_facts_behind_it(hospital: Hospital) ->
     hospital.attribute()
     with hospital.store.open() as conn:
         found = detail.whose(conn, ANYONE, DEVICE)
-        assert detail.whose(conn, ANYONE, UUID(int=1)) is None
+        assert detail.whose(conn, ANYONE, UUID(int=1)) == {"state": None, "patient": None, "facts": []}
     assert found is not None
     assert part(found, "state", "basis", "encounter") == ("attributed", "bed", visit_of("V1"))
     assert part(found["patient"], "name", "number") == ("张三", NUMBER)

@@ -31,6 +31,7 @@ from vitalwire.embedded import EmbeddedServices
 from vitalwire.embedded.services import free_port
 
 DEVICES, VALUES, VIEWERS = 1000, 12, 20
+HANDOVER_EVERY_S = 5  # a hospital of a thousand beds has some thousand changes of place a day; this is ten times that
 START_LIMIT_S = 60.0
 _CHANNELS = [m for m in METRICS if m.short][:VALUES]
 _SPEAK_SQL = """
@@ -43,8 +44,28 @@ ON CONFLICT (device, channel_set) DO UPDATE SET observed_at = excluded.observed_
 """
 
 
+# Each device is somebody's, whose visit and name are known.
+_ADMIT_SQL = """
+WITH person AS (INSERT INTO patient_person
+        SELECT 'P' || device || '^H^MR', 'Zhang', 'San', '', '', '', now(), '' FROM device RETURNING patient),
+    visit AS (INSERT INTO encounter
+        SELECT 'visit:V' || device || '^H', 'P' || device || '^H^MR', ARRAY['P' || device || '^H^MR'],
+            '{[2026-01-01,)}', '{}', NULL, NULL, '{"absences":[]}', '[2026-01-01,)' FROM device RETURNING encounter)
+INSERT INTO whose SELECT uuid, '[2026-01-01,)', '[2026-01-01,)', 'attributed', 'visit:V' || device || '^H',
+    'P' || device || '^H^MR', 'bed', NULL, ARRAY['fact'::bytea] FROM device
+"""
+# The next device's values are believed to be the next patient's from now on.
+_HAND_OVER_SQL = """
+WITH ended AS (UPDATE whose w SET recorded = tstzrange(lower(recorded), now()) FROM device d
+    WHERE d.device = %(device)s AND w.device = d.uuid AND upper_inf(recorded) AND upper_inf(valid) RETURNING w.*)
+INSERT INTO whose SELECT w.device, v.valid, tstzrange(now(), NULL), state, v.encounter, v.patient, basis, NULL, facts
+FROM ended w CROSS JOIN LATERAL (VALUES (tstzrange(lower(w.valid), now()), w.encounter, w.patient),
+    (tstzrange(now(), NULL), 'visit:V1^H', 'P1^H^MR')) AS v (valid, encounter, patient)
+"""
+
+
 class _Ward(Thread):
-    """Every device speaks each second, from `speak` on."""
+    """Every device speaks each second, from `speak` on; patients come and go."""
 
     def __init__(self, database: str) -> None:
         super().__init__(daemon=True)
@@ -63,6 +84,7 @@ class _Ward(Thread):
                 " RETURNING channel_set",
                 ([m.code for m in _CHANNELS], units, [0] * VALUES),
             ).fetchone()
+            conn.execute(_ADMIT_SQL)
         self._channel_set = row[0] if row else 0
 
     def speak(self, conn: psycopg.Connection) -> None:
@@ -73,6 +95,8 @@ class _Ward(Thread):
             "channel_set": self._channel_set, "batch": self._batch, "values": (values / 1.0).tolist(),
             "width": VALUES, "decimals": bytes([128] * VALUES), "devices": DEVICES,
         })  # fmt: skip
+        if self._batch % HANDOVER_EVERY_S == 0:
+            conn.execute(_HAND_OVER_SQL, {"device": self._batch % DEVICES + 1})
 
     def run(self) -> None:
         with open_store(self._database) as conn:

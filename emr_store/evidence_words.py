@@ -9,6 +9,7 @@ from typing import NamedTuple
 import psycopg
 
 from clinical.adt_events import EVENTS
+from clinical.adt_words import NAMES_ZH
 from evidence.act import parse_act
 
 
@@ -20,6 +21,7 @@ class Behind(NamedTuple):
     at: datetime | None  # when it happened, by its sender; of an act, when it was done
     known_at: datetime | None  # when we heard of it
     words: str
+    words_zh: str
 
 
 def facts_behind(conn: psycopg.Connection, facts: Iterable[bytes]) -> list[Behind]:
@@ -27,7 +29,8 @@ def facts_behind(conn: psycopg.Connection, facts: Iterable[bytes]) -> list[Behin
     asked = list(dict.fromkeys(facts))
     found = {**_adt(conn, asked), **_acts(conn, asked), **_claims(conn, asked)}
     return [
-        found.get(fact) or Behind(fact.hex(), "unknown", None, None, "a fact that is not kept any more")
+        found.get(fact)
+        or Behind(fact.hex(), "unknown", None, None, "a fact that is not kept any more", "已不再保存的依据")
         for fact in asked
     ]
 
@@ -45,8 +48,20 @@ def _adt(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
         unknown = " (a bed that is not registered)" if as_sent and not bed else ""
         whose = f" of {encounter}" if encounter else ""
         words = f"ADT {event} ({name}){whose}{where}{unknown}, message {control} of {source}"
-        found[bytes(fact)] = Behind(bytes(fact).hex(), "adt", happened_at, received_at, words)
+        bed_zh = f"床位 {as_sent}" if as_sent else "无床位"
+        unknown_zh = "（未登记）" if unknown else ""
+        name_zh = NAMES_ZH.get(event, "未知事件")
+        words_zh = f"ADT {event}（{name_zh}）{encounter or ''}，{bed_zh}{unknown_zh}，{source} 的消息 {control}"
+        found[bytes(fact)] = Behind(bytes(fact).hex(), "adt", happened_at, received_at, words, words_zh)
     return found
+
+
+_ACTS_ZH = {
+    "device.assign": "设备放置于床位",
+    "device.move": "设备移至床位",
+    "device.release": "设备离开床位",
+    "device.associate": "人工指定归属",
+}
 
 
 def _acts(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
@@ -55,7 +70,10 @@ def _acts(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
         act = parse_act(bytes(body))
         details = ", ".join(f"{name} {value}" for name, value in sorted(act.details.items()) if value)
         why = f", because: {act.why}" if act.why else ""
-        found[bytes(act_id)] = Behind(bytes(act_id).hex(), "act", at, at, f"{act.kind} by {act.by}: {details}{why}")
+        found[bytes(act_id)] = Behind(
+            bytes(act_id).hex(), "act", at, at, f"{act.kind} by {act.by}: {details}{why}",
+            f"{_ACTS_ZH.get(act.kind, act.kind)}（{act.by}）：{details}{f'，原因：{act.why}' if act.why else ''}",
+        )  # fmt: skip
     return found
 
 
@@ -69,6 +87,7 @@ def _claims(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]
         bytes(fact): Behind(
             bytes(fact).hex(), "pid", from_at, stored_at,
             f"the device's sender named {', '.join(patients)}" if patients else "the device's sender named nobody",
+            f"设备发送的患者号：{', '.join(patients)}" if patients else "设备未指明患者",
         )
         for fact, from_at, patients, stored_at in rows
     }  # fmt: skip

@@ -42,8 +42,8 @@ def whose(conn: Any, viewer: Viewer, device: UUID) -> Answer:
     if not _may_see_device(conn, viewer, device):
         return None
     found = patients.whose_at(conn, device, datetime.now(UTC))
-    if found is None:
-        return None
+    if found is None:  # nothing is known of it: an answer as well
+        return {"state": None, "patient": None, "facts": []}
     whose, since = found.whose, moment(found.whose.from_us)
     behind = evidence_words.facts_behind(conn, whose.facts)
     return {
@@ -64,7 +64,7 @@ def _person(conn: Any, patient: str) -> dict[str, Any]:
 
 def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
     return {
-        "kind": fact.kind, "words": fact.words, "at": fact.at and milliseconds(fact.at),
+        "kind": fact.kind, "en": fact.words, "zh": fact.words_zh, "at": fact.at and milliseconds(fact.at),
         "known_at": fact.known_at and milliseconds(fact.known_at),
     }  # fmt: skip
 

@@ -53,22 +53,17 @@ def history(conn: Any, viewer: Viewer, key: str) -> Answer:
 
 
 def trend(conn: Any, viewer: Viewer, key: str, hours: int) -> Answer:
-    """Of the last `hours`, one of HOURS; 0: of all the time that anything was the patient's. Raises StoreError."""
+    """Of the last `hours`, one of HOURS; 0: of the last stay, from its first bed on. Raises StoreError."""
     patient = _seen(conn, viewer, key)
     if patient is None or hours not in (0, *HOURS):
         return None
     now = datetime.now(UTC)
-    since = now - timedelta(hours=hours) if hours else _EPOCH
+    since, until = (now - timedelta(hours=hours), now) if hours else _last_stay(conn, patient, now)
     spans = [
-        Span(UUID(whose.device), max(moment(whose.from_us), since), min(moment(whose.until_us) or now, now))
-        for whose in patients.intervals_of(conn, patient, since, now)
+        Span(UUID(whose.device), max(moment(whose.from_us), since), min(moment(whose.until_us) or until, until))
+        for whose in patients.intervals_of(conn, patient, since, until)
     ]
     spans = [span for span in spans if span.since < span.until]
-    if not hours:
-        since = min((span.since for span in spans), default=now - timedelta(hours=1))
-        until = max((span.until for span in spans), default=now)
-    else:
-        until = now
     width = _width(until - since)
     since -= (since - _EPOCH) % width
     found = trends.trends(conn, spans, since, until, width, now)
@@ -81,6 +76,16 @@ def trend(conn: Any, viewer: Viewer, key: str, hours: int) -> Answer:
                     "message": a.message} for a in alarms[-MARKS_MAX:]],
         "adt": [{"at": milliseconds(a.at), "event": a.event, "bed": a.bed} for a in adt[-MARKS_MAX:]],
     }  # fmt: skip
+
+
+def _last_stay(conn: Any, patient: str, now: datetime) -> tuple[datetime, datetime]:
+    """From the first to the last moment in a bed, of the encounter that came last; an hour where there is none."""
+    stays = [stay for stay in patients.patient_stays(conn, patient) if stay.since < now]
+    if not stays:
+        return now - timedelta(hours=1), now
+    last = max(stays, key=lambda stay: stay.since).encounter
+    of_last = [stay for stay in stays if stay.encounter == last]
+    return min(stay.since for stay in of_last), max(min(stay.until or now, now) for stay in of_last)
 
 
 def _seen(conn: Any, viewer: Viewer, key: str) -> str | None:
@@ -115,7 +120,7 @@ def _belief(belief: BedBelief | DeviceBelief, behind: Mapping[str, evidence_word
 
 
 def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
-    return {"at": _ms(fact.at), "known_at": _ms(fact.known_at), "words": fact.words}
+    return {"at": _ms(fact.at), "known_at": _ms(fact.known_at), "en": fact.words, "zh": fact.words_zh}
 
 
 def _ms(at: datetime | None) -> int | None:

@@ -100,4 +100,4 @@ def _about(question: Question, person: About | None, device: DeviceRow | None) -
 
 
 def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
-    return {"at": fact.at and milliseconds(fact.at), "words": fact.words}
+    return {"at": fact.at and milliseconds(fact.at), "en": fact.words, "zh": fact.words_zh}

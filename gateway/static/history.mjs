@@ -3,11 +3,13 @@ import { $, make, reconcile, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
 import { stamp } from "/time.mjs";
 import { drawTrends } from "/trends.mjs";
-import { words } from "/words.mjs";
+import { language, words } from "/words.mjs";
 
 const EVERY_MS = 30_000, HOURS = [1, 4, 12, 24, 0];  // 0: the stay
 const key = location.pathname.slice("/patient/".length);  // as it stands in the address: encoded
 let found = null, trend = null, hours = 4, problem = "";
+// A bed's key is facility^ward^room^bed.
+const bedOf = bed => bed.split("^").slice(1).filter(Boolean).join(" ");
 const when = ms => ms === null ? "" : stamp(ms).slice(0, 16);
 
 function draw() {
@@ -38,13 +40,13 @@ function drawWindow(button, n) {
 }
 
 function drawBeliefs() {
-  const beds = found.beds.map(b => [b, [b.bed, b.planned_end ? words.planned : ""]]);
+  const beds = found.beds.map(b => [b, [bedOf(b.bed), b.planned_end ? words.planned : ""]]);
   const devices = found.devices.map(d => [d, [d.device, words.bases[d.basis]]]);
   reconcile($("beliefs"), [["beds", beds], ["devices", devices]], makeTable, (box, rows) => {
     const name = box.dataset.key;
     set(box.children[0], words.where[name]);
     const table = box.children[1].firstChild;
-    reconcile(table.children[0].firstChild, words.columns.map((column, i) => [i, column]), () => make("th"), set);
+    reconcile(table.children[0].firstChild, [words.beliefOf[name], ...words.columns].map((column, i) => [i, column]), () => make("th"), set);
     reconcile(table.children[1], rows.map((row, i) => [i, row]), () => make("tr"), drawRow);
   });
 }
@@ -59,7 +61,7 @@ function makeTable() {
 function drawRow(line, [belief, [what, how]]) {
   const past = belief.believed_until !== null;
   line.className = past ? "past" : "";
-  const because = belief.facts.map(fact => [when(fact.at), fact.words,
+  const because = belief.facts.map(fact => [when(fact.at), fact[language],
     fact.known_at !== fact.at && fact.known_at !== null && `${words.heard} ${when(fact.known_at)}`].filter(Boolean).join(" · "));
   const cells = [[what, how].filter(Boolean).join(" · "), when(belief.since), when(belief.until) || words.stillThere,
     because.join("\n"), past ? words.believed(when(belief.believed_from), when(belief.believed_until)) : words.holds];

@@ -30,13 +30,13 @@ export function drawPatient(button, bed) {
 const inPart = ({ name, number }) => [name, number && `…${number}`].filter(Boolean).join(" ");
 
 function nameText(p) {
-  if (p.presence === "two" && p.both.length) return p.both.map(inPart).join(" / ");
+  if (p.presence === "two" && p.both.length) return p.both.map(inPart).join("\n");
   if (DOUBTS.includes(p.presence)) return "?";
   return inPart(p) || words.nobody;
 }
 
 function presenceText(p) {
-  if (p.presence === "absent") return `${words.absences[p.absence]} ${words.since} ${moment(p.since, 5)}`;
+  if (p.presence === "absent") return words.absent(words.absences[p.absence], moment(p.since, 5));
   if (p.presence === "left") return words.left(moment(p.since, 5));
   return words.presences[p.presence] ?? "";
 }
@@ -52,13 +52,13 @@ export const wholeOf = found => found?.patient
 
 // Whose the values of a device are, and why.
 export function whoseRows(found) {
-  if (!found) return [];
+  if (!found?.state) return [[words.patient, [words.nothingKnown]]];
   const state = [words.states[found.state], words.bases[found.basis], found.since > 0 && `${words.since} ${moment(found.since)}`];
   return [
     [words.patient, wholeOf(found)],
     [words.attribution, state],
     [words.visit, [found.encounter, found.proposed && words.proposed(found.proposed)]],
-    ...found.facts.map(fact => ["", [fact.at && moment(fact.at), fact.words,
+    ...found.facts.map(fact => ["", [fact.at && moment(fact.at), fact[language],
       fact.known_at && fact.known_at !== fact.at && `${words.heard} ${moment(fact.known_at)}`]]),
   ];
 }
@@ -69,7 +69,7 @@ async function patientDetail(bed) {
   if (!isAsked()) return;
   const rows = devices.flatMap((device, i) => [
     ...(devices[1] ? [[words.device, [nameOf(device)]]] : []),
-    ...(found[i] ? whoseRows(found[i]) : [[words.patient, [words.nothingKnown]]]),
+    ...whoseRows(found[i]),
   ]);
   show(`${bed.label} · ${words.patient}`, "", rows);
   for (const key of new Set(found.map(each => each?.patient?.key).filter(Boolean))) {

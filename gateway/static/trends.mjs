@@ -84,6 +84,7 @@ function optionsOf(s, trend, plot) {
 function drawMarks(u, trend) {
   const { ctx } = u, { left, top, width, height } = u.bbox, scale = devicePixelRatio;
   ctx.save();
+  ctx.textBaseline = "alphabetic";
   ctx.font = `${11 * scale}px system-ui`;
   ctx.lineWidth = scale;
   const mark = (at, ink, dashes, label) => {
@@ -95,7 +96,9 @@ function drawMarks(u, trend) {
     ctx.moveTo(x, top);
     ctx.lineTo(x, top + height);
     ctx.stroke();
-    ctx.fillText(label, x + 3 * scale, top + 11 * scale);
+    const isLast = x > left + width - 40 * scale;  // else its label would stand outside
+    ctx.textAlign = isLast ? "right" : "left";
+    ctx.fillText(label, x + (isLast ? -3 : 3) * scale, top + 11 * scale);
   };
   for (const a of trend.alarms) mark(a.at, variable(PRIORITY[a.priority] ?? "cyan"), [], words.stars[a.priority] ?? "*");
   for (const a of trend.adt) mark(a.at, variable("white"), [4, 3], a.event);

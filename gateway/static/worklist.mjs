@@ -52,7 +52,7 @@ function drawItem(box, item) {
   set(link, words.toPatient);
   reconcile(facts, item.facts.map((fact, i) => [i, fact]), () => make("li", "", make("time"), make("span")), (line, fact) => {
     set(line.children[0], fact.at === null ? "" : when(fact.at));
-    set(line.children[1], fact.words);
+    set(line.children[1], fact[language]);
   });
   const why = refusals.get(item.item);
   set(refusal, why ? words.refused[why] ?? words.refused.unreadable : "");

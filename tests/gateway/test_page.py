@@ -61,7 +61,8 @@ LOOKS = """() => Object.fromEntries([...document.querySelectorAll('.value')].map
     return [`${v.closest('.bed').dataset.bed} ${v.dataset.name}`,
         [cell.borderStyle, cell.backgroundImage, number.fontStyle, number.color, number.fontWeight].join()];
 }))"""
-SMALL = """() => [...document.querySelectorAll('button')].map(b => [b.textContent, b.getBoundingClientRect()])
+SMALL = """() => [...document.querySelectorAll(':is(button, a, input):not([hidden])')]
+    .map(b => [b.textContent, b.getBoundingClientRect()])
     .filter(([, r]) => r.width < 44 || r.height < 44).map(([text]) => text)"""
 SIZES = "selector => [...document.querySelectorAll(selector)].map(e => parseFloat(getComputedStyle(e).fontSize))"
 CUT_OFF = """() => [...document.querySelectorAll('.value')].filter(e => e.scrollWidth > e.clientWidth + 1)

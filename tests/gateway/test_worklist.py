@@ -55,9 +55,11 @@ def test_a_question_has_its_words_in_both_languages_and_the_facts_behind_it(page
     assert monitor["en"].startswith("The bed and the patient number on the monitor")
     assert "患者号" in monitor["zh"]
     assert (monitor["monitor"], monitor["about"]) == (True, {"bed": "ICU-1", "device": "监护仪1"})
-    words = " ".join(fact["words"] for fact in monitor["facts"])
+    words = " ".join(fact["en"] for fact in monitor["facts"])
     assert "P2^HOSP^MR" in words
     assert "A01" in words
+    assert [fact["zh"][:2] for fact in monitor["facts"]] == ["设备", "AD", "设备"]
+    assert "A01（入院）" in monitor["facts"][1]["zh"]
     (unknown,) = [item for item in found["items"] if item["kind"] == "unknown_bed"]
     assert unknown["monitor"] is False
     assert (unknown["about"]["name"], unknown["about"]["number"]) == ("李**", "P2")

@@ -32,7 +32,7 @@ def test_who_it_is_and_where_since_when_with_the_facts(hospital: Hospital) -> No
     assert (found["key"], found["number"], found["name"]) == (KEY, NUMBER, "张三")
     (bed,) = found["beds"]
     assert (bed["since"], bed["until"], bed["believed_until"]) == (us(0) // 1000, None, None)
-    assert "A01" in bed["facts"][0]["words"]
+    assert "A01" in bed["facts"][0]["en"]
     (device,) = found["devices"]
     assert (device["device"], device["basis"], device["since"]) == ("监护仪1", "bed", us(0) // 1000)
     assert [each["encounter"] for each in found["encounters"]] == [visit_of("V1")]
@@ -63,6 +63,6 @@ def test_a_trend_of_the_stay_is_of_the_stay_alone(hospital: Hospital) -> None:
         found = patient.trend(conn, ANYONE, NUMBER, 0)
         assert patient.trend(conn, ANYONE, NUMBER, 7) is None
     assert found is not None
-    assert us(0) // 1000 - found["width"] < found["since"] <= us(0) // 1000
+    assert us(0) // 1000 - found["width"] < found["since"] <= us(0) // 1000  # when he came into a bed
     assert found["buckets"] <= patient.BUCKETS_MAX + 1
     assert [(mark["event"], mark["at"]) for mark in found["adt"]] == [("A01", us(0) // 1000)]

@@ -147,12 +147,12 @@ def test_the_detail_has_the_whole_and_the_facts_behind_it(hospital: Hospital) ->
     hospital.attribute()
     with hospital.store.open() as conn:
         found = detail.whose(conn, ANYONE, DEVICE)
-        assert detail.whose(conn, ANYONE, UUID(int=1)) is None
+        assert detail.whose(conn, ANYONE, UUID(int=1)) == {"state": None, "patient": None, "facts": []}
     assert found is not None
     assert part(found, "state", "basis", "encounter") == ("attributed", "bed", visit_of("V1"))
     assert part(found["patient"], "name", "number") == ("张三", NUMBER)
     assert [fact["kind"] for fact in found["facts"]] == ["act", "adt"]
-    assert "A01" in found["facts"][1]["words"]
+    assert "A01" in found["facts"][1]["en"]
 
 
 def test_what_a_viewer_may_not_see_is_not_sent(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import psycopg
 
 from clinical.adt_events import EVENTS
+from clinical.census import SOURCE_PREFIX
 from evidence.act import parse_act
 
 
@@ -45,6 +46,8 @@ def _adt(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
         unknown = " (a bed that is not registered)" if as_sent and not bed else ""
         whose = f" of {encounter}" if encounter else ""
         words = f"ADT {event} ({name}){whose}{where}{unknown}, message {control} of {source}"
+        if source.startswith(SOURCE_PREFIX):
+            words = f"the census{whose}{where}{unknown}, {control}, by numbers of {source.removeprefix(SOURCE_PREFIX)}"
         found[bytes(fact)] = Behind(bytes(fact).hex(), "adt", happened_at, received_at, words)
     return found
 

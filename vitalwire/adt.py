@@ -21,6 +21,7 @@ from clinical.facts import AdtFact, make_fact
 from clinical.identity import AdtSource
 from clinical.stays import compute_stays, encounter_links, fact_items, merge_items, patient_links
 from clinical.worklist import Item, words
+from emr_store.attribution_site import AttributionSite
 from runtime import config as configuration
 from runtime.errors import UserError
 from schemas.adt import GROUP_CODE, AdtGroup, decode_group
@@ -109,17 +110,24 @@ def _reading(config: Path | None, name: str, time_zone: str, charset: str) -> Re
         zone = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError):
         raise UserError(f"--time-zone {time_zone!r} is no zone: write it as Asia/Shanghai") from None
-    source, beds = AdtSource(name=name or "file", processing_ids_live=("P", "T", "D", "")), None
+    beds: BedRegistry | None = None
+    source = AdtSource(name=name or "file", processing_ids_live=("P", "T", "D", ""))
     if config is not None:
-        site = site_of(configuration.load(config, ProcessorsConfig))
-        known = list(site.sources)
-        if not name and len(known) == 1:
-            name = known[0]
-        if name not in known:
-            raise UserError(f"--source {name!r} is no [[adt_source]] of {config}: it has {', '.join(known) or 'none'}")
-        source, beds = site.sources[name], site.beds
+        site, source = site_and_source(config, name)
+        beds = site.beds
     settings = AdtSettings(charset=charset or None, processing_ids_live=source.processing_ids_live)
     return Reading(Source(source.name, settings, time_zone=zone), source, beds)
+
+
+def site_and_source(config: Path, name: str) -> tuple[AttributionSite, AdtSource]:
+    """By the processors' configuration; the only source there is where none is named. Raises UserError."""
+    site = site_of(configuration.load(config, ProcessorsConfig))
+    known = list(site.sources)
+    if not name and len(known) == 1:
+        name = known[0]
+    if name not in known:
+        raise UserError(f"--source {name!r} is no [[adt_source]] of {config}: it has {', '.join(known) or 'none'}")
+    return site, site.sources[name]
 
 
 class Explainer:

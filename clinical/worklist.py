@@ -38,6 +38,9 @@ class ItemKind(StrEnum):
     CLOCK_AHEAD = "clock_ahead"
     SCAN_CONTRADICTED = "scan_contradicted"
     ACT_CONTRADICTED = "act_contradicted"
+    IN_CENSUS_NOT_IN_ADT = "in_census_not_in_adt"
+    IN_ADT_NOT_IN_CENSUS = "in_adt_not_in_census"
+    CENSUS_NAMES_OTHER_BED = "census_names_other_bed"
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +157,18 @@ WORDS = {
     ItemKind.ACT_CONTRADICTED: Words(
         en="A message contradicts what a person had decided before it. The decision stands. Look at it anew.",
         zh="后到的消息与人工确认不一致，仍以人工确认为准。请复核。",
+    ),
+    ItemKind.IN_CENSUS_NOT_IN_ADT: Words(
+        en="The census has the patient in bed {detail}, ADT in none. Have the missing message sent.",
+        zh="在床名单中患者在床位{detail}，ADT中不在床。请补发缺失的消息。",
+    ),
+    ItemKind.IN_ADT_NOT_IN_CENSUS: Words(
+        en="By ADT the patient is in bed {detail}, and is not in the census. Say whether the patient left.",
+        zh="按ADT患者在床位{detail}，但不在在床名单中。请确认患者是否已离开。",
+    ),
+    ItemKind.CENSUS_NAMES_OTHER_BED: Words(
+        en="The census and ADT name different beds ({detail}). Have the missing transfer sent.",
+        zh="在床名单与ADT的床位不同（{detail}）。请补发缺失的转床消息。",
     ),
 }
 

@@ -71,12 +71,12 @@ def alone(conn: psycopg.Connection) -> Iterator[bool]:
 def take_chunk(conn: psycopg.Connection, site: AttributionSite) -> Taken:
     """Take the next of what waits. The caller is `alone`."""
     with conn.transaction():
-        chunk = _Chunk(conn, site, _begin(conn))
+        chunk = _Chunk(conn, site, begin(conn))
         chunk.run()
     return chunk.taken
 
 
-def _begin(conn: psycopg.Connection) -> datetime:
+def begin(conn: psycopg.Connection) -> datetime:
     """The chunk's recorded time: later than that of any before, whatever the server's clock does."""
     row = conn.execute(
         "UPDATE attribution SET recorded_at = greatest(clock_timestamp(), recorded_at + interval '1 microsecond')"

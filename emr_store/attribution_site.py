@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from clinical.beds import BedRegistry, bed_key
+from clinical.census import SOURCE_PREFIX, census_source
 from clinical.facts import AdtFact
 from clinical.identity import AdtSource, PidTrust
 from schemas.adt import Identifier
@@ -41,6 +42,8 @@ class AttributionSite:
         """One that was named in a fact; its own defaults where nothing is configured of it."""
         if name in self.sources:
             return self.sources[name]
+        if name.startswith(SOURCE_PREFIX):
+            return census_source(self.source_named(name.removeprefix(SOURCE_PREFIX)))
         for source in self.sources.values():
             # Facts that came before it was configured and before it had said its claim; their ids hold this name.
             if name == str(device_id(f"{ADT_CLAIM}{source.name}")):

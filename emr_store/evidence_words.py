@@ -10,6 +10,7 @@ import psycopg
 
 from clinical.adt_events import EVENTS
 from clinical.adt_words import NAMES_ZH
+from clinical.census import SOURCE_PREFIX
 from evidence.act import parse_act
 
 
@@ -52,6 +53,10 @@ def _adt(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
         unknown_zh = "（未登记）" if unknown else ""
         name_zh = NAMES_ZH.get(event, "未知事件")
         words_zh = f"ADT {event}（{name_zh}）{encounter or ''}，{bed_zh}{unknown_zh}，{source} 的消息 {control}"
+        if source.startswith(SOURCE_PREFIX):
+            numbers = source.removeprefix(SOURCE_PREFIX)
+            words = f"the census{whose}{where}{unknown}, {control}, by numbers of {numbers}"
+            words_zh = f"在院名单 {encounter or ''}，{bed_zh}{unknown_zh}，{control}，编号按 {numbers}"
         found[bytes(fact)] = Behind(bytes(fact).hex(), "adt", happened_at, received_at, words, words_zh)
     return found
 

@@ -11,11 +11,13 @@ from clinical.person_names import masked_name, whole_name
 from emr_store import evidence_words, patient_acts, patients
 from emr_store.acts import this_user
 from emr_store.patients import InBed
+from vitalwire.census import patients_census
 from vitalwire.output import age, as_json, cell, console, listed, table
 from vitalwire.record import Database, Json, connect
 from vitalwire.whose import BelievedAt, instant
 
 app = typer.Typer(help="Who is where, by the messages of admission offices.", no_args_is_help=True)
+app.command("census")(patients_census)
 Patient = Annotated[str, typer.Argument(help="a number of the patient or of a visit, or its key in `patients list`")]
 
 PERSON = ("family", "given", "name", "birth_date", "sex")

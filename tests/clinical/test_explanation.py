@@ -1,51 +1,78 @@
-"""Each message in words that a person at the admission office understands."""
+"""Each message in words that a person at the admission office understands, given those before it."""
 
 from __future__ import annotations
 
 import pytest
 
-from clinical.adt_events import EVENTS, Effect
-from clinical.explanation import EFFECTS, explain
+from clinical.adt_events import EVENTS
+from clinical.explanation import Explainer, Explanation
 from clinical.facts import AdtFact
-from tests.adt import SOURCE, fact, key, visit_of
+from tests.adt import fact, fact_of, group, key, swap, visit_of
+
+V1 = visit_of("V1")
+FROM_THEN_ON = f"{V1} in {key('1')} since 2026-09-21T14:13:20+00:00 from then on"
 
 
-def test_each_effect_has_words() -> None:
-    assert EFFECTS.keys() == set(Effect)
+def explained(*facts: AdtFact, language: str = "en") -> Explanation:
+    """The last of them, after the others."""
+    explainer = Explainer(language)
+    return [explainer.explain([made]) for made in facts][-1]
 
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_each_event_is_explained_in_both_languages(event: str) -> None:
-    english, chinese = explain(fact(event, 0), "en"), explain(fact(event, 0), "zh")
-    assert english.startswith(f"{event}: ")
-    assert english.isascii()
-    assert any("\u4e00" <= letter <= "\u9fff" for letter in chinese)
-    assert "{" not in english + chinese
+    english, chinese = explained(fact(event, 0)), explained(fact(event, 0), language="zh")
+    assert english.title.startswith(f"{event} ({EVENTS[event].name}) at 2026-09-21T14:13:20+00:00 of ")
+    said = " ".join([english.title, *english.effects, *english.questions])
+    assert said.isascii()
+    assert english.effects
+    assert len(chinese.effects) == len(english.effects)
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in chinese.title)
+    assert "{" not in said + " ".join([chinese.title, *chinese.effects, *chinese.questions])
+
+
+def test_what_a_cancel_does_is_told_from_what_it_strikes() -> None:
+    admitted, cancelled = fact("A01", 0), fact("A11", 60, happened=0)
+    assert explained(admitted).effects == [FROM_THEN_ON]
+    assert explained(admitted, cancelled).effects == [f"no longer believed: {FROM_THEN_ON}"]
+    assert explained(admitted, cancelled, language="zh").effects[0].startswith("不再成立：")
+
+
+def test_a_discharge_ends_the_stay() -> None:
+    effects = explained(fact("A01", 0), fact("A03", 40)).effects
+    assert effects[-1] == f"{V1} in {key('1')} since 2026-09-21T14:13:20+00:00 until 2026-09-21T14:14:00+00:00"
 
 
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        (fact("A02", 0, bed="2"), f"A02: moves {visit_of('V1')} to {key('2')}."),
-        (fact("A02", 0, bed="?"), f"A02: moves {visit_of('V1')} to a bed that is not registered (ICU^^?)."),
-        (fact("A02", 0, bed=""), f"A02: moves {visit_of('V1')} to no bed."),
-        (fact("A13", 0), f"A13: strikes an earlier A03 of {visit_of('V1')}."),
-        (fact("A02", 0, happened=3600), "A02: announces what is to come; puts nobody into a bed."),
-        (fact("A01", 0, processing_id="T"), "A01: is a test message and has no effect."),
-        (fact("A03", 0, patient_class="O", bed=""), "A03: has no effect."),
-        (fact("A01", 0, sent_at_us=None, recorded_at_us=None), "A01: has no effect."),
-        (fact("A08", 0, bed="2"), f"A08: updates {visit_of('V1')} and moves nobody."),
+        (fact("A28", 0), "no effect on any stay"),
+        (fact("A44", 0), "only a person can carry it out"),
+        (fact("A14", 0), "a plan: nobody is in a bed by it"),
+        (fact("A01", 0, processing_id="T"), "a test or training message (MSH-11): without effect"),
+        (fact("A03", 0, patient_class="O", bed=""), "no stay changes"),
     ],
 )
-def test_the_effect_is_told(made: AdtFact, expected: str) -> None:
-    assert explain(made, "en").startswith(expected)
+def test_that_nothing_changes_has_a_reason(made: AdtFact, expected: str) -> None:
+    assert explained(made).effects == [expected]
+
+
+def test_the_same_message_changes_nothing_a_second_time() -> None:
+    made = fact_of(group("A01", 0))
+    assert explained(made, made).effects == ["the same message again: nothing changes"]
+
+
+def test_both_groups_of_a_swap_are_one_message() -> None:
+    explainer = Explainer()
+    for visit, patient, bed in (("V1", "P1", "1"), ("V2", "P2", "2")):
+        explainer.explain([fact("A01", 0, visit=visit, patient=patient, bed=bed)])
+    one, other = {"visit": "V1", "bed": "2"}, {"visit": "V2", "patient": "P2", "bed": "1"}
+    told = explainer.explain(swap(60, one, other))
+    assert told.title.count("A17") == 2
+    assert sum(effect.endswith("from then on") and "no longer" not in effect for effect in told.effects) == 2
 
 
 def test_the_questions_are_told() -> None:
-    assert "names no visit" in explain(fact("A03", 0, patient_class="O", bed=""), "en")
-    assert "unknown event A99" in explain(fact("A99", 0), "en")
-
-
-def test_an_update_that_moves_says_so() -> None:
-    moving = type(SOURCE)(name="adt", authority="HOSP", a08_moves=True)
-    assert explain(fact("A08", 0, bed="2", source=moving), "en") == f"A08: moves {visit_of('V1')} to {key('2')}."
+    assert "names no visit" in explained(fact("A03", 0, patient_class="O", bed="")).questions[0]
+    assert "unknown event A99" in explained(fact("A99", 0)).questions[0]
+    assert "(not registered)" in explained(fact("A02", 0, bed="?")).title

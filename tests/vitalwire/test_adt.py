@@ -39,6 +39,7 @@ def test_what_each_message_would_do(tmp_path: Path) -> None:
     assert person["effects"] == ["no effect on any stay"]
     assert other["problem"].startswith("is not read as ADT: unsupported-type")
     assert "asks: An A03 names no visit" in vitalwire(f"adt explain {file}")[1]
+    assert as_json(f"adt explain {file} --language zh")[2]["effects"] == ["重复消息：无变化"]
 
 
 def test_by_the_configuration_of_the_processors(tmp_path: Path) -> None:

@@ -36,10 +36,7 @@ class Ward:
         self._sender = paho.Client(CallbackAPIVersion.VERSION2, self.topic.replace("/", "-"), protocol=protocol)
         self._sender.connect(*at)
         self._sender.loop_start()
-        give_up = time.monotonic() + LIMIT_S
-        while not self._sender.is_connected():
-            assert time.monotonic() < give_up, "the sender is connected"
-            time.sleep(0.005)
+        self._wait_until_connected()
         self.edge = secrets.token_hex(16)  # a session of its own
 
     def config(self, **more: Any) -> MqttLink:
@@ -49,7 +46,14 @@ class Ward:
     def link(self, **more: Any) -> MqttBroker:
         return MqttBroker(self.config(**more), client_id(self.edge, "ward"))
 
+    def _wait_until_connected(self) -> None:
+        give_up = time.monotonic() + LIMIT_S
+        while not self._sender.is_connected():
+            assert time.monotonic() < give_up, "the sender is connected"
+            time.sleep(0.005)
+
     async def emit(self, payload: bytes, bed: str = "1", **more: Any) -> None:
+        await asyncio.to_thread(self._wait_until_connected)  # on a slow machine the broker lets go of it now and then
         sent = self._sender.publish(f"{self.topic}/{bed}", payload, **{"qos": 1} | more)
         await asyncio.to_thread(sent.wait_for_publish, LIMIT_S)
 

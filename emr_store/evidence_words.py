@@ -10,6 +10,7 @@ import psycopg
 
 from clinical.adt_events import EVENTS
 from clinical.census import SOURCE_PREFIX
+from clinical.temporary_patients import SOURCE_NAME
 from evidence.act import parse_act
 
 
@@ -48,6 +49,8 @@ def _adt(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
         words = f"ADT {event} ({name}){whose}{where}{unknown}, message {control} of {source}"
         if source.startswith(SOURCE_PREFIX):
             words = f"the census{whose}{where}{unknown}, {control}, by numbers of {source.removeprefix(SOURCE_PREFIX)}"
+        if source == SOURCE_NAME:
+            words = f"an act, as ADT {event} ({name}){whose}{where}, {control} in `vitalwire acts list`"
         found[bytes(fact)] = Behind(bytes(fact).hex(), "adt", happened_at, received_at, words)
     return found
 

@@ -11,6 +11,7 @@ import psycopg
 from clinical.adt_events import EVENTS
 from clinical.adt_words import NAMES_ZH
 from clinical.census import SOURCE_PREFIX
+from clinical.temporary_patients import SOURCE_NAME
 from evidence.act import parse_act
 
 
@@ -57,6 +58,9 @@ def _adt(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
             numbers = source.removeprefix(SOURCE_PREFIX)
             words = f"the census{whose}{where}{unknown}, {control}, by numbers of {numbers}"
             words_zh = f"在院名单 {encounter or ''}，{bed_zh}{unknown_zh}，{control}，编号按 {numbers}"
+        if source == SOURCE_NAME:
+            words = f"an act, as ADT {event} ({name}){whose}{where}, {control} in `vitalwire acts list`"
+            words_zh = f"人工操作，同 ADT {event}（{name_zh}）{encounter or ''}，{bed_zh}，{control}"
         found[bytes(fact)] = Behind(bytes(fact).hex(), "adt", happened_at, received_at, words, words_zh)
     return found
 

@@ -47,6 +47,8 @@ def write(
     ]
     _write_stays(conn, stays.stays, touched, recorded_at, changed)
     _write_encounters(conn, encounters, touched, recorded_at, changed)
+    # Whose the devices there are follows from the encounter too: a merge changes the patient and no bed.
+    changed.beds |= {stay.bed for stay in stays.stays if stay.encounter in changed.encounters}
     return changed
 
 

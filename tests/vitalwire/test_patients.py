@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
+import msgspec
 import pytest
 
 from emr_store.instants import moment
-from schemas.adt import Person
+from schemas.adt import Merge, Person
 from schemas.report import Kind, device_id
-from tests.adt import group, us, visit_of
+from tests.adt import group, number, us, visit_of
 from tests.attributing import Hospital, text_of
 from tests.commands import as_json, vitalwire
 from tests.making import report
@@ -166,3 +167,10 @@ def test_the_ledger_says_whose_the_accepted_values_are(hospital: Hospital) -> No
     total = as_json(f"ledger --whose {at(0)}")["whose"]
     assert (total["bed"], total["nobody"]) == (4, 0)
     assert as_json("ledger")["whose"] is None
+
+
+def test_after_a_merge_the_values_of_a_patient_who_lies_still_are_the_survivors(hospital: Hospital) -> None:
+    merge = group("A40", 80, visit="", patient="P9", bed="", patient_class="N")
+    hospital.emit_records([msgspec.structs.replace(merge, merges=(Merge(patients=(number("P2"),)),))])
+    whose = as_json(f"whose {SHORT} {at(70)}")
+    assert (whose["patient"], whose["encounter"]) == ("P9^HOSP^MR", visit_of("V2"))

@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import msgspec
+import numpy as np
 import psycopg
 
 from benchmarks.databases import drop_database
@@ -22,6 +23,7 @@ from emr_store import attribution, patients, places
 from emr_store.attribution_site import AttributionSite
 from emr_store.connect import open_store
 from emr_store.instants import moment
+from emr_store.partitions import Partitions
 from schemas.adt import GROUP_CODE, AdtGroup, Identifier, SentBed, Visit, encode_group
 from schemas.report import Kind, Lane, device_id
 
@@ -136,8 +138,8 @@ def put(conn: psycopg.Connection, groups: Sequence[AdtGroup]) -> None:
         (device_id("adt:bench"), device_id("edge")),
     ).fetchone()
     assert row is not None
-    conn.execute("SELECT make_month(date_trunc('month', now())::date)")
     with conn.transaction():
+        Partitions.of(conn).ensure(conn, np.array([time.time_ns() // 1000]))
         for start in range(0, len(groups), GROUPS_A_BATCH):
             _put_batch(conn, row[0], groups[start : start + GROUPS_A_BATCH])
 

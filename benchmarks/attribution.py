@@ -151,6 +151,7 @@ def _put_batch(conn: psycopg.Connection, device: int, groups: Sequence[AdtGroup]
         " %(count)s, %(count)s",
         {"edge": device_id("edge"), "lane": int(Lane.ADT), "id": batch_id, "count": len(groups)},
     )
+    conn.execute("INSERT INTO attribution_batch VALUES (currval('batch_number'), %s)", (int(Lane.ADT),))
     with conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO report (observed_at, received_at, device, channel_set, kind, flags, sequence, batch, leaf,"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from emr_store import batches, dead_letters, device_state, outbox, rows, sequences
+from emr_store import attribution_queue, batches, dead_letters, device_state, outbox, rows, sequences
 from emr_store.channel_sets import ChannelSets
 from emr_store.devices import Devices, note_events
 from emr_store.latest_by_channel import LatestByChannel
@@ -101,6 +101,7 @@ class Writer:
         device_state.write(self._conn, chunk)
         note_events(self._conn, chunk, batches.of_reports(numbered, [batch.header.edge for batch in new]))
         batches.put(self._conn, numbered)
+        attribution_queue.put(self._conn, numbered, chunk)
         for batch in new:
             ledger.count_stored(batch.header, batch.signed.block.validation_results[batch.records])
         written.reports, written.values, written.batches = len(chunk.table), len(chunk.validation_results), len(new)

@@ -25,14 +25,7 @@ CREATE TABLE attribution (
 );
 INSERT INTO attribution DEFAULT VALUES;
 
-CREATE FUNCTION note_attribution_batch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = public, pg_temp AS $$
-BEGIN
-    INSERT INTO attribution_batch SELECT batch, lane FROM stored WHERE lane IN (1, 2, 4);  -- schemas/report.py: Lane
-    RETURN NULL;
-END $$;
-CREATE TRIGGER batch_waits AFTER INSERT ON batch REFERENCING NEW TABLE AS stored
-    FOR EACH STATEMENT EXECUTE FUNCTION note_attribution_batch();
+-- What is stored already (schemas/report.py: Lane); from now on the writer says (emr_store/attribution_queue.py).
 INSERT INTO attribution_batch SELECT batch, lane FROM batch WHERE lane IN (1, 2, 4) ORDER BY batch;
 
 -- Reports of kind CONTEXT alone: admission offices, and the patient numbers beside a device's values.

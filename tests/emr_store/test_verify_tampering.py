@@ -233,7 +233,8 @@ CHANGES = {
     ),
     "a seal deleted": ("DELETE FROM seal WHERE seal = 2", "log entry 3: the seal 2 that it is of is gone"),
     "a checkpoint's note": (
-        "UPDATE checkpoint SET note = set_byte(note, 80, 65) WHERE size = (SELECT min(size) FROM checkpoint)",
+        "UPDATE checkpoint SET note = set_byte(note, 80, CASE get_byte(note, 80) WHEN 65 THEN 66 ELSE 65 END)"
+        " WHERE size = (SELECT min(size) FROM checkpoint)",
         "the platform's key did not sign it",
     ),
     "an entry deleted": ("DELETE FROM log_entry WHERE position = 3", "its entries 3 to 3 are gone"),

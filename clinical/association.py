@@ -43,11 +43,3 @@ def encounter_changes_us(encounter: Encounter, stays: Iterable[Stay]) -> set[int
         if stay.encounter == encounter.key:
             changes |= {stay.from_us, stay.until_us}
     return {change for change in changes if change is not None}
-
-
-def act_pieces(span: Span, changes_us: Iterable[int]) -> list[Span]:
-    """What a person is asked about one by one: nobody's act spans a change of place that is known."""
-    inside = sorted({c for c in changes_us if c > span.from_us and (span.until_us is None or c < span.until_us)})
-    begins = [span.from_us, *inside]
-    ends = [*inside, span.until_us]
-    return [Span(begin, end) for begin, end in zip(begins, ends, strict=True)]

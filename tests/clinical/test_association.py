@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clinical.association import Association, act_pieces, encounter_changes_us
+from clinical.association import Association, encounter_changes_us
 from clinical.timeline import Span
 from tests.adt import computed, fact, us, visit_of
 
@@ -43,9 +43,3 @@ def test_an_encounter_changes_its_place_with_each_stay_and_its_end() -> None:
     other = fact("A01", 5, visit="V2", patient="P2", bed="3")
     stays = computed(*facts, other)
     assert encounter_changes_us(stays.encounters[visit_of("V1")], stays.stays) == {us(0), us(60), us(70), us(90)}
-
-
-def test_an_act_is_asked_for_in_pieces() -> None:
-    assert act_pieces(Span(10, 40), [5, 10, 20, 30, 40, 50]) == [Span(10, 20), Span(20, 30), Span(30, 40)]
-    assert act_pieces(Span(10, None), [20]) == [Span(10, 20), Span(20, None)]
-    assert act_pieces(Span(10, 40), []) == [Span(10, 40)]

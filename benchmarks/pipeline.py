@@ -32,6 +32,7 @@ from evidence.seal import FIRST_PREVIOUS, batch_id, seal
 from runtime import keys
 from schemas import topics
 from schemas.batch import read_header
+from schemas.identity import EdgeId, SpoolId
 from schemas.report import Lane
 
 EDGES = 4  # as many as a topic has partitions
@@ -130,8 +131,9 @@ class Bench:
     def seal(self, edge: int, encoded: Sequence[bytes]) -> Sealed:
         """The next batch of this edge."""
         sealed = seal(
-            encoded, lane=Lane.LIVE, edge=self.ids[edge].bytes, spool=b"S" * 16, batch_no=self._next[edge],
-            previous=self._previous[edge], created_at_us=time.time_ns() // 1000, config_hash=bytes(32),
+            encoded, lane=Lane.LIVE, edge=EdgeId(self.ids[edge].bytes), spool=SpoolId(b"S" * 16),
+            batch_no=self._next[edge], previous=self._previous[edge], created_at_us=time.time_ns() // 1000,
+            config_hash=bytes(32),
             key_id=self.edges[edge].key_id, sign=self.edges[edge].sign,
         )  # fmt: skip
         self._next[edge] += 1

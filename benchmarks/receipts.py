@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks import devices
 from benchmarks.pipeline import Samples, warm_bench
 from schemas import topics
+from schemas.identity import EdgeId
 
 EDGES = 1000
 ANSWER_S = 20.0
@@ -24,7 +25,8 @@ def share_per_edge(quick: bool) -> Samples:
     with warm_bench(EDGES) as bench:
         bench.through(bench.batches(EDGES, one_report))
         messages = _messages_by_partition(bench.kafka)
-    share = [messages[topics.receipt_partition(edge.bytes, len(messages))] / sum(messages) for edge in bench.ids]
+    partitions = [topics.receipt_partition(EdgeId(edge.bytes), len(messages)) for edge in bench.ids]
+    share = [messages[partition] / sum(messages) for partition in partitions]
     return {"receipts_share_per_edge": [max(share)]}
 
 

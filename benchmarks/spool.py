@@ -20,6 +20,7 @@ from edge_agent.spool.queue import Done
 from evidence.seal import seal
 from runtime import keys
 from runtime.clock import now_us
+from schemas.identity import EdgeId
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 from schemas.report import ClockQuality, Kind, Lane, Record, Report
 
@@ -75,7 +76,7 @@ def measure(quick: bool) -> dict[str, float]:
     settled, spent = Settled(), []
     with tempfile.TemporaryDirectory() as folder:
         key = keys.generate(Path(folder) / "edge.key")
-        own = partial(seal, edge=b"E" * 16, config_hash=bytes(32), key_id=key.key_id, sign=key.sign)
+        own = partial(seal, edge=EdgeId(b"E" * 16), config_hash=bytes(32), key_id=key.key_id, sign=key.sign)
         spool = Spool(Path(folder) / "spool", bytes_max=1 << 34, receipt_hold_s=3600, on_settled=settled.take)
         for _ in range(rounds):
             reports = messages(count)

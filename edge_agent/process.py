@@ -35,6 +35,7 @@ from evidence.seal import seal
 from runtime import keys
 from runtime.clock import ClockWatch, now_us
 from schemas.errors import ConfigError, VitalwireError
+from schemas.identity import EdgeId
 from schemas.report import Lane
 
 HOUSEKEEPING_S = 1.0
@@ -89,9 +90,10 @@ class Edge:
             on_event=self._emit,
             on_settled=self._settled,
         )
-        own = partial(seal, edge=self.id.bytes, config_hash=config_hash(config), key_id=key.key_id, sign=key.sign)
+        edge_id = EdgeId(self.id.bytes)
+        own = partial(seal, edge=edge_id, config_hash=config_hash(config), key_id=key.key_id, sign=key.sign)
         self.publisher = Publisher(
-            self.spool, own, keys.read_public(config.platform_key_file), edge=self.id.bytes,
+            self.spool, own, keys.read_public(config.platform_key_file), edge=edge_id,
             kafka=config.kafka, ca=config.kafka_ca, cert=config.kafka_cert, key=config.kafka_key,
             insecure=config.insecure, on_event=self._emit,
         )  # fmt: skip

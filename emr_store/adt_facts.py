@@ -16,6 +16,7 @@ from clinical.facts import AdtFact, make_fact
 from emr_store.attribution_site import AttributionSite
 from emr_store.instants import moment, us_of
 from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, Person, decode_group, decode_person
+from schemas.identity import BatchId
 from schemas.report import Kind
 
 READ_FACTS_MAX = 20_000  # some 2 kB each
@@ -24,7 +25,7 @@ READ_FACTS_MAX = 20_000  # some 2 kB each
 class StoredGroup(NamedTuple):
     """An ADT group as it lies in the record."""
 
-    batch_id: bytes
+    batch_id: bytes  # a BatchId, or the id of the act that said it
     leaf: int
     source: str
     group: AdtGroup
@@ -41,7 +42,7 @@ class _Text(msgspec.Struct):
 
 
 class _Row(NamedTuple):
-    batch_id: bytes
+    batch_id: BatchId
     leaf: int
     received_at: datetime
     texts: str
@@ -62,7 +63,7 @@ class Groups:
     """Of some batches; `unreadable` are (batch_id, leaf, why) of those that an edge of a newer program made."""
 
     found: list[StoredGroup] = field(default_factory=list)
-    unreadable: list[tuple[bytes, int, str]] = field(default_factory=list)
+    unreadable: list[tuple[BatchId, int, str]] = field(default_factory=list)
 
 
 def groups_of(conn: psycopg.Connection, batches: Sequence[int], site: AttributionSite) -> Groups:

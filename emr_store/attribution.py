@@ -29,6 +29,7 @@ from clinical.stays import (
 from emr_store import adt_facts, pid_claims, stays, whose, worklist
 from emr_store.adt_facts import Component
 from emr_store.attribution_site import AttributionSite
+from schemas.identity import BatchId
 from schemas.report import Lane
 
 _LOCK = 0x76_77_61_74  # one attributor at a time
@@ -48,7 +49,7 @@ class Taken:
     groups: int = 0
     facts: int = 0  # of them new
     rows: int = 0  # begun and ended
-    unreadable: list[tuple[bytes, int, str]] = field(default_factory=list)
+    unreadable: list[tuple[BatchId, int, str]] = field(default_factory=list)
 
     @property
     def worked(self) -> bool:

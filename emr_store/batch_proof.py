@@ -25,6 +25,7 @@ from evidence.verification import BatchHead, KeyRing, StreamLinks, check_head, s
 from schemas.batch import Header, Table, check
 from schemas.block import VALIDATION_BYTES_MAX, validation_arrays
 from schemas.errors import LayoutError
+from schemas.identity import BatchId, EdgeId, SpoolId
 from schemas.layout import PLAIN_BYTES_MAX, RECORD, REPORT_ROW
 
 _Array = NDArray[Any]
@@ -40,7 +41,7 @@ class HeadRow(NamedTuple):
     spool: UUID
     lane: int
     batch_no: int
-    batch_id: bytes
+    batch_id: BatchId
     seal: int
     seal_index: int
     created_at_us: int
@@ -55,14 +56,14 @@ class HeadRow(NamedTuple):
     @property
     def where(self) -> str:
         """In words, for people."""
-        return f"batch {self.batch} ({stream_words(self.edge.bytes, self.lane, self.batch_no)})"
+        return f"batch {self.batch} ({stream_words(EdgeId(self.edge.bytes), self.lane, self.batch_no)})"
 
     @property
     def head(self) -> BatchHead:
         """As its edge would have signed it."""
         return BatchHead(
-            bytes(self.batch_id), self.edge.bytes, self.spool.bytes, self.lane, self.batch_no, self.created_at_us,
-            self.reports, self.records,
+            BatchId(bytes(self.batch_id)), EdgeId(self.edge.bytes), SpoolId(self.spool.bytes), self.lane, self.batch_no,
+            self.created_at_us, self.reports, self.records,
         )  # fmt: skip
 
 
@@ -261,7 +262,7 @@ class BatchProof:
             self._result.add(row.where, f"its bytes are damaged ({error}): its rows rest on nothing")
             window.damaged.add(row.batch)
             return None
-        ident = bytes(row.batch_id)
+        ident = row.head.batch_id
         self._result.add(row.where, *check_head(row.head, header, sealed, self._keys))
         if self._edge_of.get(header.key_id, header.edge) != header.edge:
             self._result.add(row.where, "the key that signed it is another edge's")

@@ -19,6 +19,7 @@ from evidence.receipt import ReceiptOutcome
 from evidence.seal import batch_id
 from schemas.batch import Header, read_header
 from schemas.errors import LayoutError
+from schemas.identity import BatchId
 
 # What no edge lets go of for it (unsigned, or refused) is kept for inspection, but nobody may fill the store with it:
 # of more than these the oldest go, which is counted.
@@ -62,7 +63,7 @@ def keep(conn: psycopg.Connection, ledger: Ledger, letter: DeadLetter) -> DeadLe
     return DeadLetterKept([BatchOutcome(header, ident, letter.outcome, letter.reason)], evicted)
 
 
-def _is_quarantined(conn: psycopg.Connection, ident: bytes | None) -> bool:
+def _is_quarantined(conn: psycopg.Connection, ident: BatchId | None) -> bool:
     found = conn.execute(
         "SELECT EXISTS (SELECT FROM dead_letter WHERE batch_id = %s AND outcome = 2)", [ident]
     ).fetchone()

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, Chunk, copy
 from emr_store.texts import escaped, number, storable
 from schemas.batch import Table, alarm_of, as_sent_of
+from schemas.identity import EdgeId
 from schemas.layout import TailKind
 from schemas.report import Alarm, ChannelWords, Kind, RecordKind, Validity
 
@@ -274,7 +275,7 @@ def clock_offset_ms(counts: str) -> float | None:
         return None
 
 
-def note_clock(conn: psycopg.Connection, edge: bytes, at_us: int, offset_ms: float) -> None:
+def note_clock(conn: psycopg.Connection, edge: EdgeId, at_us: int, offset_ms: float) -> None:
     """Keep the newest that this edge said; nothing is newer than now, or a clock put right would go on being wrong."""
     if at_us in _INSTANTS_US:
         conn.execute(_CLOCK_SQL, [edge, at_us - POSTGRES_EPOCH_US, offset_ms])

@@ -14,6 +14,7 @@ from emr_store import device_state
 from emr_store.equal_rows import distinct
 from emr_store.rows import Chunk
 from emr_store.texts import texts_json
+from schemas.identity import EdgeId
 from schemas.report import Kind
 
 _Array = NDArray[Any]
@@ -81,7 +82,7 @@ def note_events(conn: psycopg.Connection, chunk: Chunk, edges: _Array) -> None:
                 offset_ms = device_state.clock_offset_ms(entry.get("text", ""))
                 if offset_ms is not None:
                     at_us = int(chunk.table.received_at_us[report])
-                    device_state.note_clock(conn, edges[report].tobytes(), at_us, offset_ms)
+                    device_state.note_clock(conn, EdgeId(edges[report].tobytes()), at_us, offset_ms)
     if claims:
         conn.execute(_CLAIM_SQL, [list(claims), list(claims.values())])
 

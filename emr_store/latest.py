@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 
 from emr_store.rows import POSTGRES_EPOCH_US
 from emr_store.texts import words_of
+from schemas.identity import BatchId
 
 # A transaction stamps its rows before it commits: what was stamped so long before the newest one seen is read again.
 OVERLAP_S = 5.0
@@ -52,7 +53,7 @@ class LatestValue(NamedTuple):
     observed_at: datetime
     received_at: datetime
     stored_at: datetime
-    batch_id: bytes | None
+    batch_id: BatchId | None
     leaf: int
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -18,31 +18,7 @@ from numpy.typing import NDArray
 from emr_store.signed_block import BlockBatch
 from schemas.batch import Header
 from schemas.block import result_class_counts
-
-
-class StreamKey(NamedTuple):
-    """A stream, in one spool of its edge; the order is that of the locks."""
-
-    spool: bytes
-    lane: int
-    edge: bytes
-
-
-class BatchKey(NamedTuple):
-    """A batch number of a stream. Two batches may have one: after a spool was put back to an older state."""
-
-    stream: StreamKey
-    batch_no: int
-
-
-def stream_of(header: Header) -> StreamKey:
-    """The stream that a batch belongs to."""
-    return StreamKey(header.spool, int(header.lane), header.edge)
-
-
-def key_of(header: Header) -> BatchKey:
-    """The number that a batch has in its stream."""
-    return BatchKey(stream_of(header), header.batch_no)
+from schemas.identity import BatchId, BatchKey, EdgeId, SpoolId, StreamKey
 
 
 @dataclass
@@ -67,13 +43,13 @@ class Ledger:
     def __init__(self, conn: psycopg.Connection) -> None:
         self._conn = conn
         self._changes: dict[StreamKey, _Change] = {}
-        self._kept: dict[BatchKey, set[bytes]] = {}
+        self._kept: dict[BatchKey, set[BatchId]] = {}
         self._quarantined: set[BatchKey] = set()
 
     def lock(self, headers: Iterable[Header]) -> None:
         """Lock the rows of the streams of all the batches that this transaction will speak of, and read of these
         batches what is kept."""
-        asked = sorted({key_of(header) for header in headers})
+        asked = sorted({header.batch_key for header in headers})
         streams = sorted({key.stream for key in asked})
         self._changes = {stream: _Change() for stream in streams}
         if not streams:
@@ -83,21 +59,21 @@ class Ledger:
         self._conn.execute(_LOCK_SQL, columns)
         of_keys = [list(column) for column in zip(*((*key.stream, key.batch_no) for key in asked), strict=True)]
         for spool, lane, edge, batch_no, quarantined, ident in self._conn.execute(_KNOWN_SQL, of_keys, binary=True):
-            key = BatchKey(StreamKey(bytes(spool), lane, bytes(edge)), batch_no)
+            key = BatchKey(StreamKey(SpoolId(bytes(spool)), lane, EdgeId(bytes(edge))), batch_no)
             if ident is not None:
-                self._kept.setdefault(key, set()).add(bytes(ident))
+                self._kept.setdefault(key, set()).add(BatchId(bytes(ident)))
             if quarantined:
                 self._quarantined.add(key)
 
-    def is_stored(self, header: Header, batch_id: bytes) -> bool:
+    def is_stored(self, header: Header, batch_id: BatchId) -> bool:
         """Whether this batch is kept, from earlier or by this transaction."""
-        return batch_id in self._kept.get(key_of(header), ())
+        return batch_id in self._kept.get(header.batch_key, ())
 
     def split_duplicates(self, batches: Sequence[BlockBatch]) -> Split:
         """Which of these batches are new; they count as kept from now on."""
         split = Split([], [], [])
         for batch in batches:
-            key = key_of(batch.header)
+            key = batch.header.batch_key
             if self.is_stored(batch.header, batch.batch_id):
                 split.duplicates.append(batch)
                 self._changes[key.stream].duplicates += 1
@@ -111,7 +87,7 @@ class Ledger:
     def count_stored(self, header: Header, validation_results: NDArray[Any]) -> None:
         """A batch is stored, with these validation results; one that was quarantined before is no longer counted as
         that."""
-        key = key_of(header)
+        key = header.batch_key
         change = self._changes[key.stream]
         change.kept.append(header.batch_no)
         change.reports += header.report_count
@@ -122,12 +98,12 @@ class Ledger:
 
     def reclassify(self, header: Header, before: NDArray[Any], after: NDArray[Any]) -> None:
         """A stored batch's values have other validation results than before."""
-        change = self._changes[stream_of(header)]
+        change = self._changes[header.stream]
         change.classes = change.classes + result_class_counts(after) - result_class_counts(before)
 
     def count_quarantined(self, header: Header) -> None:
         """A batch that could not be validated is kept as bytes."""
-        key = key_of(header)
+        key = header.batch_key
         change = self._changes[key.stream]
         change.quarantined.append(header.batch_no)
         change.quarantined_reports += header.report_count
@@ -157,7 +133,7 @@ class Split:
 
     new: list[BlockBatch]
     duplicates: list[BlockBatch]
-    conflicts: list[bytes]
+    conflicts: list[BatchId]
 
 
 def _multirange(numbers: Sequence[int]) -> str:

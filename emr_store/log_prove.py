@@ -15,6 +15,7 @@ from evidence.seal import batch_id
 from evidence.tree import leaf_hash
 from schemas.block import REPORT_ADDS_BYTES
 from schemas.errors import VitalwireError
+from schemas.identity import BatchId
 from schemas.layout import PLAIN_BYTES_MAX, REPORTS_MAX
 
 _FETCH = 10_000
@@ -30,7 +31,7 @@ def prove(conn: psycopg.Connection, ident: bytes) -> LogProof:
     batch = None
     if found is None:
         found = conn.execute(_BATCH_SQL, {"ident": ident}).fetchone()
-        batch = _batch(conn, ident) if found is not None else None
+        batch = _batch(conn, BatchId(ident)) if found is not None else None
     if found is None:
         raise VitalwireError(
             f"no act and no batch here has the id {ident.hex()}: `vitalwire acts list --json` and"
@@ -63,7 +64,7 @@ def _hashes(conn: psycopg.Connection, incarnation: bytes, size: int) -> Iterator
             yield bytes(hashed)
 
 
-def _batch(conn: psycopg.Connection, ident: bytes) -> ProvedBatch:
+def _batch(conn: psycopg.Connection, ident: BatchId) -> ProvedBatch:
     row = conn.execute(_BODY_SQL, {"ident": ident}).fetchone()
     if row is None:
         raise VitalwireError(

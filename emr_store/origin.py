@@ -9,6 +9,7 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from schemas.identity import BatchId
 from schemas.report import Lane
 
 
@@ -26,7 +27,7 @@ class Path(NamedTuple):
     position: int | None
     lane: int
     batch_no: int
-    batch_id: bytes
+    batch_id: BatchId
     leaf: int
 
 
@@ -55,7 +56,7 @@ LEFT JOIN edge e ON e.edge = b.edge WHERE b.batch_id = %s
 """
 
 
-def origin(conn: psycopg.Connection, batch_id: bytes) -> dict[str, object] | None:
+def origin(conn: psycopg.Connection, batch_id: BatchId) -> dict[str, object] | None:
     """Where a kept batch came from, for people; None where there is none.
 
     When it was signed, and where in the log, are of its newest seal; `earlier_seals` are those before it.

@@ -10,6 +10,7 @@ import psycopg
 from emr_store.signed_block import BlockBatch
 from evidence.receipt import ReceiptOutcome
 from schemas.batch import Header
+from schemas.identity import BatchId, EdgeId, SpoolId
 
 CHUNK_ROWS = 5000
 
@@ -19,11 +20,11 @@ class OutboxRow:
     """What became of a batch; `reason` says why it is not stored."""
 
     id: int
-    edge: bytes
-    spool: bytes
+    edge: EdgeId
+    spool: SpoolId
     lane: int
     batch_no: int
-    batch_id: bytes
+    batch_id: BatchId
     outcome: ReceiptOutcome
     reason: str
     stored_at_us: int
@@ -34,7 +35,7 @@ class BatchOutcome:
     """What the edge of this batch is to be told."""
 
     header: Header
-    batch_id: bytes
+    batch_id: BatchId
     outcome: ReceiptOutcome
     reason: str = ""
 
@@ -60,7 +61,15 @@ async def waiting(conn: psycopg.AsyncConnection, limit: int = CHUNK_ROWS) -> lis
     cursor = await conn.execute(_WAITING_SQL, (limit,), binary=True)
     return [
         OutboxRow(
-            number, bytes(edge), bytes(spool), lane, batch_no, bytes(batch_id), ReceiptOutcome(outcome), reason, us
+            id=number,
+            edge=EdgeId(bytes(edge)),
+            spool=SpoolId(bytes(spool)),
+            lane=lane,
+            batch_no=batch_no,
+            batch_id=BatchId(bytes(batch_id)),
+            outcome=ReceiptOutcome(outcome),
+            reason=reason,
+            stored_at_us=us,
         )
         for number, edge, spool, lane, batch_no, batch_id, outcome, reason, us in await cursor.fetchall()
     ]

@@ -17,6 +17,7 @@ from emr_store.attribution_site import AttributionSite
 from emr_store.instants import moment, us_of
 from evidence.seal import open_body
 from schemas.filed_at import filed_at_us
+from schemas.identity import BatchId
 from schemas.report import Kind
 
 PATIENT_NUMBERS = "PID-3"
@@ -35,7 +36,7 @@ class _Row(NamedTuple):
     uuid: UUID
     claim: str | None
     batch: int
-    batch_id: bytes
+    batch_id: BatchId
     leaf: int
     observed_at: datetime
     sequence: int

@@ -33,6 +33,7 @@ from evidence.tree import merkle_root
 from schemas.batch import Header, Table
 from schemas.block import CONTEXT_FLAGS, VALIDATION_BYTES_MAX, ReportFlag, chunked, validation_arrays
 from schemas.filed_at import filed_at_us
+from schemas.identity import BatchId
 from schemas.nomenclature import NOMENCLATURE_HASH
 from schemas.report import Kind
 
@@ -58,7 +59,7 @@ class Results:
 
 class _Kept(NamedTuple):
     batch: int
-    batch_id: bytes
+    batch_id: BatchId
     stored_at_us: int
     sealed: bytes
     validation: bytes
@@ -70,7 +71,7 @@ class StoredBatch:
     """A batch as the store has it; `acts` (canonical JSON) are those by which it was validated anew, in order."""
 
     number: int
-    batch_id: bytes
+    batch_id: BatchId
     stored_at_us: int
     header: Header
     sent: Table
@@ -87,7 +88,9 @@ def stored_batches(conn: psycopg.Connection, numbers: Sequence[int]) -> list[Sto
         validation = decompress(bytes(kept.validation), VALIDATION_BYTES_MAX)
         results = Results(*validation_arrays(validation, header.report_count, header.record_count))
         acts = tuple(bytes(body) for body in kept.acts)
-        found.append(StoredBatch(kept.batch, bytes(kept.batch_id), kept.stored_at_us, header, table, acts, results))
+        found.append(
+            StoredBatch(kept.batch, BatchId(bytes(kept.batch_id)), kept.stored_at_us, header, table, acts, results)
+        )
     return found
 
 

@@ -14,6 +14,7 @@ from evidence.tree import leaf_hash
 from evidence.verification import KeyRing, check_seal
 from schemas.block import CONTEXT_FLAGS, ReportFlag
 from schemas.errors import LayoutError
+from schemas.identity import BatchId
 
 _FETCH = 2000
 _HASH_BYTES = 32
@@ -135,7 +136,7 @@ class KnownLeaves:
     def __init__(self) -> None:
         self._prefixes = bytearray()
 
-    def add(self, batch_id: bytes, leaf: bytes, validation: bytes, reports: int) -> None:
+    def add(self, batch_id: BatchId, leaf: bytes, validation: bytes, reports: int) -> None:
         """A batch's own leaf, and those that it would have had at another time."""
         self._prefixes += leaf[:_PREFIX_BYTES]
         flags, rest = np.frombuffer(validation, "<u2", reports), validation[2 * reports :]

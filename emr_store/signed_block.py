@@ -11,6 +11,7 @@ from evidence.block_seal import read_seal, validation_leaf
 from evidence.seal import batch_id
 from schemas.batch import Header, Table
 from schemas.block import Block
+from schemas.identity import BatchId
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class SignedBlock:
     tables: tuple[Table, ...]
 
     @cached_property
-    def batch_ids(self) -> tuple[bytes, ...]:
+    def batch_ids(self) -> tuple[BatchId, ...]:
         """Of each batch."""
         return tuple(batch_id(sealed) for sealed in self.block.batches)
 
@@ -78,7 +79,7 @@ class BlockBatch:
         return self.signed.block.batches[self.index]
 
     @property
-    def batch_id(self) -> bytes:
+    def batch_id(self) -> BatchId:
         """Its name beyond this hospital."""
         return self.signed.batch_ids[self.index]
 

@@ -19,6 +19,7 @@ from emr_store.rows import Chunk, shown_in_latest
 from emr_store.verification import NUMBER_MIN, Verification
 from evidence.verification import stream_words
 from schemas.block import ValidationResult, result_class_counts
+from schemas.identity import EdgeId, SpoolId, StreamKey
 
 _Pair = tuple[int, int]  # device, channel set
 
@@ -242,8 +243,6 @@ WHERE NOT computed OR NOT kept OR b.count OR b.min OR b.max OR b.mean OR b.last
 
 # --- the ledger ------------------------------------------------------------------------------------------------------
 
-_Stream = tuple[bytes, int, bytes]  # spool, lane, edge
-
 
 class _Kept:
     """What the batches of a stream add up to."""
@@ -256,24 +255,25 @@ class LedgerSums:
     """The batch numbers and counts of each stream, from its batches."""
 
     def __init__(self) -> None:
-        self._kept: defaultdict[_Stream, _Kept] = defaultdict(_Kept)
+        self._kept: defaultdict[StreamKey, _Kept] = defaultdict(_Kept)
 
     def add(self, window: Window) -> None:
         """The batches of a window."""
         for batch in window.batches:
             header = batch.header
-            kept = self._kept[header.spool, int(header.lane), header.edge]
+            kept = self._kept[header.stream]
             kept.counts[0] += header.report_count
             kept.counts[1:] += result_class_counts(batch.results[1])
 
     def check(self, conn: psycopg.Connection, result: Verification) -> None:
         """Step 9, the ledger: its ranges are those of the batches, and its sums what their values come to."""
         for row in conn.cursor(row_factory=class_row(_LedgerRow)).execute(_LEDGER_SQL):
-            where = f"ledger of {stream_words(row.edge.bytes, row.lane, 0).rpartition(',')[0]}"
+            stream = StreamKey(SpoolId(row.spool.bytes), row.lane, EdgeId(row.edge.bytes))
+            where = f"ledger of {stream_words(stream.edge, row.lane, 0).rpartition(',')[0]}"
             result.counts["ledger"] += 1
             if not row.is_same:
                 result.add(where, f"it says that {row.ledger} are kept, and the batches kept are {row.batches}")
-            sums = self._kept.pop((row.spool.bytes, row.lane, row.edge.bytes), _Kept()).counts.tolist()
+            sums = self._kept.pop(stream, _Kept()).counts.tolist()
             stored = [row.reports, row.accepted, row.missing, row.unmapped, row.doubtful]
             if not row.is_emptied and stored != sums:
                 names = [name for name, a, b in zip(_SUMS, stored, sums, strict=True) if a != b]

@@ -20,6 +20,7 @@ from emr_store.partitions import Partitions
 from emr_store.signed_block import BlockBatch, SignedBlock, batches_of
 from emr_store.supersets import Supersets
 from evidence.dead_letter import DeadLetter
+from schemas.identity import BatchId
 
 
 @dataclass
@@ -32,7 +33,7 @@ class Written:
     duplicates: int = 0
     dead_letters: int = 0
     evicted_dead_letters: int = 0  # older ones that no edge let go of for them (dead_letters.EVICTABLE_MAX)
-    conflicts: list[bytes] = field(default_factory=list)  # ids of batches whose number another one has
+    conflicts: list[BatchId] = field(default_factory=list)  # ids of batches whose number another one has
 
 
 class Writer:

@@ -97,7 +97,7 @@ class LaterValidations:
             except (LayoutError, zstandard.ZstdError) as error:
                 self._result.add(where, f"it is damaged ({error}): rows rest on what was said before")
                 continue
-            if row.leaf is not None and bytes(row.leaf) != validation_leaf(bytes(batch.row.batch_id), validation):
+            if row.leaf is not None and bytes(row.leaf) != validation_leaf(batch.row.head.batch_id, validation):
                 place = f"place {row.seal_index + 1} of seal {row.seal}"
                 self._result.add(where, f"what validation found is not what was sealed at {place}")
             seal = _seal_of(row)

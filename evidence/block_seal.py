@@ -26,6 +26,7 @@ from evidence.tree import leaf_hash, merkle_root
 from schemas import layout
 from schemas.block import Block
 from schemas.errors import LayoutError
+from schemas.identity import BatchId
 
 SEAL_MAGIC = b"VWSEAL\x00\x02"
 _BODY = struct.Struct("<I4xq32s32s32s32s")
@@ -54,13 +55,13 @@ class BlockSeal:
         return statement.encode(SEAL_MAGIC, key_id, body, sign)
 
 
-def validation_leaf(batch_id: bytes, validation: bytes) -> bytes:
+def validation_leaf(batch_id: BatchId, validation: bytes) -> bytes:
     """The leaf hash of a batch: H(0x00 || batch id || its flags, validation results and values
     (`Block.validations`))."""
     return leaf_hash(batch_id + validation)
 
 
-def validation_root(batch_ids: Sequence[bytes], validations: Sequence[bytes]) -> bytes:
+def validation_root(batch_ids: Sequence[BatchId], validations: Sequence[bytes]) -> bytes:
     """The root that a seal over these batches has."""
     pairs = zip(batch_ids, validations, strict=True)
     return merkle_root([validation_leaf(batch_id, validation) for batch_id, validation in pairs])

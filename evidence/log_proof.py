@@ -31,6 +31,7 @@ from evidence.verification import KeyRing
 from schemas.batch import Header, Table
 from schemas.block import validation_arrays
 from schemas.errors import LayoutError
+from schemas.identity import BatchId
 
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
 PROOF_BYTES_MAX = 16 * 1024 * 1024  # the largest batch, twice in base64, is less
@@ -109,7 +110,7 @@ class ProofResult:
     findings: list[str] = field(default_factory=list)
     act: Act | None = None
     seal: BlockSeal | None = None
-    batch_id: bytes | None = None
+    batch_id: BatchId | None = None
     header: Header | None = None
     table: Table | None = None
     edge_signed: bool | None = None

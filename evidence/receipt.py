@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from evidence import statement
 from schemas.errors import LayoutError
+from schemas.identity import BatchId, EdgeId, SpoolId
 from schemas.report import Lane
 
 RECEIPT_MAGIC = b"VWRECPT\x02"
@@ -48,7 +49,7 @@ class ReceiptedBatch(NamedTuple):
     """A batch that a receipt names."""
 
     batch_no: int
-    batch_id: bytes
+    batch_id: BatchId
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Receipt:
     """What became of these batches of a stream, in which incarnation of the store; `reason` says why not stored."""
 
     outcome: ReceiptOutcome
-    edge: bytes
-    spool: bytes
+    edge: EdgeId
+    spool: SpoolId
     lane: int
     batches: tuple[ReceiptedBatch, ...]
     incarnation: bytes

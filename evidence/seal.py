@@ -10,19 +10,20 @@ from evidence.tree import leaf_hash, merkle_root, table_leaves
 from schemas import batch, layout
 from schemas.batch import Header, Table
 from schemas.errors import LayoutError
+from schemas.identity import BatchId, EdgeId, SpoolId
 from schemas.report import Lane
 
-FIRST_PREVIOUS = bytes(32)  # the "header before" of a stream's first batch
+FIRST_PREVIOUS = BatchId(bytes(32))  # the "header before" of a stream's first batch
 
 
 def seal(
     encoded_reports: Sequence[bytes],
     *,
     lane: Lane,
-    edge: bytes,
-    spool: bytes,
+    edge: EdgeId,
+    spool: SpoolId,
     batch_no: int,
-    previous: bytes,
+    previous: BatchId,
     created_at_us: int,
     config_hash: bytes,
     key_id: bytes,
@@ -39,9 +40,9 @@ def seal(
     return header + sign(header) + compressed
 
 
-def batch_id(sealed: bytes) -> bytes:
+def batch_id(sealed: bytes) -> BatchId:
     """H(header): what receipts, seals and people name the batch by."""
-    return sha256(sealed[: layout.HEADER_BYTES]).digest()
+    return BatchId(sha256(sealed[: layout.HEADER_BYTES]).digest())
 
 
 def signed_by(sealed: bytes, public_der: bytes) -> bool:

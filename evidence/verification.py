@@ -19,6 +19,7 @@ from evidence.signature import key_id
 from evidence.tree import merkle_root
 from schemas.batch import Header
 from schemas.errors import LayoutError
+from schemas.identity import BatchId, BatchKey, EdgeId, SpoolId
 from schemas.report import Lane
 
 
@@ -186,9 +187,9 @@ CALENDAR_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # the years 1 
 class BatchHead(NamedTuple):
     """What the columns of a batch's row say of it."""
 
-    batch_id: bytes
-    edge: bytes
-    spool: bytes
+    batch_id: BatchId
+    edge: EdgeId
+    spool: SpoolId
     lane: int
     batch_no: int
     created_at_us: int
@@ -226,15 +227,14 @@ class StreamLinks:
     """
 
     def __init__(self) -> None:
-        self._heads: dict[tuple[bytes, bytes, int, int], set[bytes]] = {}
-        self._expected: dict[tuple[bytes, bytes, int, int], list[bytes]] = {}
+        self._heads: dict[BatchKey, set[BatchId]] = {}
+        self._expected: dict[BatchKey, list[BatchId]] = {}
         self.checked = 0
 
-    def check(self, header: Header, ident: bytes) -> list[str]:
+    def check(self, header: Header, ident: BatchId) -> list[str]:
         """Follow the links from this batch to the one before it, and from the one after it to this."""
         found: list[str] = []
-        stream = (header.edge, header.spool, int(header.lane))
-        before, here = (*stream, header.batch_no - 1), (*stream, header.batch_no)
+        before, here = BatchKey(header.stream, header.batch_no - 1), header.batch_key
         if before in self._heads:
             self.checked += 1
             heads = self._heads.pop(before)
@@ -252,7 +252,7 @@ class StreamLinks:
         return found
 
 
-def stream_words(edge: bytes, lane: int, batch_no: int) -> str:
+def stream_words(edge: EdgeId, lane: int, batch_no: int) -> str:
     """A batch in words, as its edge knows it."""
     name = Lane(lane).name.lower() if lane in {int(known) for known in Lane} else f"lane {lane}"
     return f"edge {str(UUID(bytes=edge))[:8]}, {name}, number {batch_no}"

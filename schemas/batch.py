@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from schemas import layout
 from schemas.errors import LayoutError
+from schemas.identity import BatchId, BatchKey, EdgeId, SpoolId, StreamKey
 from schemas.layout import RECORD, REPORT_ROW, AlarmBit, TailKind
 from schemas.report import (
     COMPARATOR_BITS,
@@ -71,13 +72,7 @@ def encode_report(report: Report, salt: bytes, frame_hash: bytes) -> bytearray:
             if validity == _NOT_AVAILABLE or kind not in _WITH_MANTISSA:
                 mantissa = 0
         fields += (code, unit, channel, kind, validity, exponent, marks, mantissa)
-        if (
-            text is not None
-            or note is not None
-            or as_sent is not None
-            or samples is not None
-            or alarm is not None
-        ):  # fmt: skip
+        if text is not None or note is not None or as_sent is not None or samples is not None or alarm is not None:
             with_tail = True
     tail = b"".join(_tail_entries(report)) if with_tail else b""
     device_at = layout.ABSENT_TIME if report.device_at_us is None else report.device_at_us
@@ -346,10 +341,10 @@ class Header:
     """A batch's header, read; instants in microseconds."""
 
     lane: Lane
-    edge: bytes
-    spool: bytes
+    edge: EdgeId
+    spool: SpoolId
     batch_no: int
-    previous: bytes
+    previous: BatchId  # 32 zeros in a stream's first
     created_at_us: int
     report_count: int
     record_count: int
@@ -358,6 +353,16 @@ class Header:
     config_hash: bytes
     root: bytes
     body_hash: bytes
+
+    @property
+    def stream(self) -> StreamKey:
+        """The stream that the batch belongs to."""
+        return StreamKey(self.spool, int(self.lane), self.edge)
+
+    @property
+    def batch_key(self) -> BatchKey:
+        """The number that the batch has in its stream."""
+        return BatchKey(self.stream, self.batch_no)
 
     @property
     def plain_bytes(self) -> int:

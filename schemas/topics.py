@@ -3,6 +3,7 @@
 from hashlib import sha256
 from typing import NamedTuple
 
+from schemas.identity import EdgeId
 from schemas.report import Lane
 
 
@@ -34,7 +35,7 @@ def signed(lane: Lane) -> str:
     return f"{lane.name.lower()}.signed"
 
 
-def receipt_partition(edge: bytes, partitions: int = RECEIPT_PARTITIONS) -> int:
+def receipt_partition(edge: EdgeId, partitions: int = RECEIPT_PARTITIONS) -> int:
     """The partition of `receipts` that this edge reads: the same for whoever sends, whatever its client."""
     return int.from_bytes(sha256(edge).digest()[:4], "big") % partitions
 

@@ -21,6 +21,7 @@ from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
 from schemas.errors import VitalwireError
+from schemas.identity import StreamKey
 from stream_processors.config import LimitConfig
 from stream_processors.mapping import remap
 from stream_processors.stage import Output, Send, first_line, waits
@@ -38,9 +39,7 @@ _Answer = TypeVar("_Answer")
 class ReceiptGroup(NamedTuple):
     """What one receipt can be about."""
 
-    edge: bytes
-    spool: bytes
-    lane: int
+    stream: StreamKey
     outcome: ReceiptOutcome
     reason: str
 
@@ -49,16 +48,17 @@ def receipts_of(rows: Sequence[OutboxRow], incarnation: bytes, checkpoint: bytes
     """One receipt a stream, outcome and reason, for as many batches as one may name."""
     groups: dict[ReceiptGroup, list[OutboxRow]] = {}
     for row in rows:
-        groups.setdefault(ReceiptGroup(row.edge, row.spool, row.lane, row.outcome, row.reason), []).append(row)
+        group = ReceiptGroup(StreamKey(row.spool, row.lane, row.edge), row.outcome, row.reason)
+        groups.setdefault(group, []).append(row)
     out = []
     for group, members in groups.items():
         for start in range(0, len(members), RECEIPT_BATCHES_MAX):
             chunk = members[start : start + RECEIPT_BATCHES_MAX]
             receipt = Receipt(
                 outcome=group.outcome,
-                edge=group.edge,
-                spool=group.spool,
-                lane=group.lane,
+                edge=group.stream.edge,
+                spool=group.stream.spool,
+                lane=group.stream.lane,
                 batches=tuple(ReceiptedBatch(row.batch_no, row.batch_id) for row in chunk),
                 incarnation=incarnation,
                 stored_at_us=max(row.stored_at_us for row in chunk),

@@ -29,6 +29,7 @@ from schemas.block import (
 )
 from schemas.errors import LayoutError
 from schemas.filed_at import filed_at_us
+from schemas.identity import EdgeId, StreamKey
 from schemas.nomenclature import METRIC_BY_CODE, METRICS, NOMENCLATURE_HASH, UNIT_BY_CODE, storage
 from schemas.report import ClockQuality, Kind, Mark, RecordKind, Validity
 
@@ -40,13 +41,13 @@ KEY_GRACE_US = 30 * 24 * 3600 * 1_000_000  # a key that expired still speaks so 
 STREAMS_MAX = 10_000  # remembered for gaps; an edge has a few
 
 
-Seen = dict[tuple[bytes, bytes, int], int]  # (edge, spool, lane) -> last batch number
+Seen = dict[StreamKey, int]  # the last batch number of each
 
 
 class EdgeKey(NamedTuple):
     """A registered edge's key; instants in microseconds."""
 
-    edge: bytes
+    edge: EdgeId
     public_der: bytes
     valid_from_us: int
     valid_until_us: int
@@ -199,7 +200,7 @@ def is_unknown(message: bytes, registry: Mapping[bytes, EdgeKey]) -> bool:
 
 def _gap(memory: Memory, header: Header) -> bool:
     """Whether batches between the last one seen of this stream and this one have not come."""
-    stream = (header.edge, header.spool, int(header.lane))
+    stream = header.stream
     last = memory.last_batch_no.pop(stream, None)
     memory.last_batch_no[stream] = max(header.batch_no, last or 0)
     if len(memory.last_batch_no) > STREAMS_MAX:

@@ -16,6 +16,7 @@ from emr_store.connect import StoreError, open_store
 from runtime.clock import now_us
 from runtime.keys import SigningKey
 from schemas import topics
+from schemas.identity import EdgeId
 from schemas.report import Lane
 from stream_processors import signed_validation, validation
 from stream_processors.signed_validation import RawMessage
@@ -48,7 +49,8 @@ class Validator:
             _log.warning("registry not read", error=type(error).__name__)
             return
         self.keys = {
-            k.key_id: EdgeKey(k.edge.bytes, k.public_der, k.valid_from_us, k.valid_until_us, k.revoked) for k in keys
+            k.key_id: EdgeKey(EdgeId(k.edge.bytes), k.public_der, k.valid_from_us, k.valid_until_us, k.revoked)
+            for k in keys
         }
         self._read_at_s = time.monotonic()
 

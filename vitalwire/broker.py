@@ -48,7 +48,7 @@ def republish(
     """
     try:
         header = read_header(message)
-        message_key, target = header.edge, topics.raw(Lane.BACKFILL)
+        message_key, target = bytes(header.edge), topics.raw(Lane.BACKFILL)
     except LayoutError:
         message_key, target = b"", topic if topic in {t.name for t in topics.TOPICS} else topics.raw(Lane.LIVE)
     failed: list[str] = []

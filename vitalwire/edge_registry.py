@@ -18,7 +18,7 @@ from vitalwire.output import cell, console, listed
 from vitalwire.record import Database, Json, Why, connect
 
 app = typer.Typer(help="Which edges are believed.", no_args_is_help=True)
-EdgeId = Annotated[UUID, typer.Argument(help="the id that `vitalwire edge keygen` printed")]
+EdgeArgument = Annotated[UUID, typer.Argument(help="the id that `vitalwire edge keygen` printed")]
 ValidDays = Annotated[int | None, typer.Option(min=1, max=36_500, help="no end when left out")]
 OVERLAP_DAYS = 30
 DAY_US = 24 * 3600 * 1_000_000
@@ -26,7 +26,7 @@ DAY_US = 24 * 3600 * 1_000_000
 
 @app.command("add")
 def edge_add(
-    edge: EdgeId,
+    edge: EdgeArgument,
     public_key: Annotated[Path, typer.Argument(help="the .pub file beside the key")],
     label: Annotated[str, typer.Option(help="for people, e.g. 'ICU box 2'")],
     valid_days: ValidDays = None,
@@ -42,7 +42,7 @@ def edge_add(
 
 @app.command("renew")
 def edge_renew(
-    edge: EdgeId,
+    edge: EdgeArgument,
     public_key: Annotated[Path, typer.Option(help="the .pub file of its new key")],
     overlap: Annotated[
         int, typer.Option(min=0, max=366, help="days that the older keys are still valid")
@@ -94,7 +94,7 @@ def edge_list(database: Database = "", json: Json = False) -> None:
 
 
 @app.command("revoke")
-def edge_revoke(edge: EdgeId, why: Why = "", database: Database = "") -> None:
+def edge_revoke(edge: EdgeArgument, why: Why = "", database: Database = "") -> None:
     """What this edge signs from now on is refused: vitalwire registry edge revoke 0b7c2f3e-... --why 'stolen'."""
     with connect(database) as conn:
         count = registry.revoke_edge(conn, edge, author=this_user(why))

@@ -16,6 +16,7 @@ from edge_agent.publisher.sender import FLUSH_LIMIT_S, Sender
 from edge_agent.publisher.witness import Witness
 from edge_agent.spool import Spool
 from schemas.errors import VitalwireError
+from schemas.identity import EdgeId
 
 
 class Publisher:
@@ -30,7 +31,7 @@ class Publisher:
     """
 
     def __init__(
-        self, spool: Spool, seal: Callable[..., bytes], platform_key_der: bytes, *, edge: bytes,
+        self, spool: Spool, seal: Callable[..., bytes], platform_key_der: bytes, *, edge: EdgeId,
         kafka: str, ca: Path | None, on_event: Callable[[str, str], object],
         cert: Path | None = None, key: Path | None = None, insecure: bool = False,
     ) -> None:  # fmt: skip

@@ -17,6 +17,7 @@ from edge_agent.spool import Receipted, ReceiptsTaken, Spool
 from evidence.receipt import Receipt, ReceiptOutcome, read_receipt
 from schemas import topics
 from schemas.errors import LayoutError, VitalwireError
+from schemas.identity import EdgeId
 
 AT_ONCE_MAX = 500
 RECEIVE_S = 0.2
@@ -29,7 +30,7 @@ class ReceiptReader:
     """Takes receipts for `edge` that `platform_key_der` signed; what they say of batches goes to `receipted`."""
 
     def __init__(
-        self, spool: Spool, platform_key_der: bytes, *, edge: bytes, client: ClientSettings, watch: BrokerWatch,
+        self, spool: Spool, platform_key_der: bytes, *, edge: EdgeId, client: ClientSettings, watch: BrokerWatch,
         counts: Counter[str], on_event: Callable[[str, str], object],
         receipted: SimpleQueue[Receipted | None], witness: Witness,
     ) -> None:  # fmt: skip

@@ -25,6 +25,7 @@ from evidence.receipt import ReceiptOutcome
 from runtime.clock import now_us
 from schemas import topics
 from schemas.errors import VitalwireError
+from schemas.identity import EdgeId
 from schemas.report import Lane
 
 TICK_S = 0.05
@@ -63,7 +64,7 @@ class Sender:
     """
 
     def __init__(
-        self, spool: Spool, seal: Callable[..., bytes], *, edge: bytes, client: ClientSettings, watch: BrokerWatch,
+        self, spool: Spool, seal: Callable[..., bytes], *, edge: EdgeId, client: ClientSettings, watch: BrokerWatch,
         counts: Counter[str], on_event: Callable[[str, str], object],
     ) -> None:  # fmt: skip
         self._spool, self._seal, self._edge = spool, seal, edge

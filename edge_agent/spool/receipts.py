@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.spool.quota import Figures
 from evidence.receipt import Receipt, ReceiptedBatch, ReceiptOutcome
+from schemas.identity import SpoolId
 from schemas.report import Lane
 
 _UNRECEIPTED = (
@@ -81,7 +82,7 @@ def unreceipted_by_lane(db: sqlite3.Connection) -> dict[Lane, int]:
 
 
 def receipted(
-    db: sqlite3.Connection, figures: Figures, spool_id: bytes, receipts: Sequence[Receipt], now_us: int
+    db: sqlite3.Connection, figures: Figures, spool_id: SpoolId, receipts: Sequence[Receipt], now_us: int
 ) -> ReceiptsTaken:
     """Take receipts: see `Spool.receipted`."""
     taken = ReceiptsTaken()

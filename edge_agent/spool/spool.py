@@ -27,6 +27,7 @@ from edge_agent.spool.sequences import Sequences
 from evidence.receipt import Receipt
 from runtime.clock import now_us
 from schemas.errors import VitalwireError
+from schemas.identity import SpoolId
 from schemas.layout import CUT_BYTES
 from schemas.report import Lane, Report
 
@@ -87,6 +88,8 @@ class Spool:
     caller's); without it each frame's `done` is called there. All methods are thread-safe; all but `put` and `prove`
     wait.
     """
+
+    spool_id: SpoolId
 
     def __init__(
         self, folder: Path, *, bytes_max: int, receipt_hold_s: float, cut_after_s: float = 0.4,

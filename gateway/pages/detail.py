@@ -17,6 +17,7 @@ from gateway.pages import alarms
 from gateway.pages.beds import bed_of
 from gateway.pages.moments import milliseconds
 from schemas.block import ValidationResult
+from schemas.identity import BatchId
 from schemas.nomenclature import canonical_unit
 
 DECIMALS_MAX = 6  # on a screen
@@ -71,7 +72,7 @@ def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
 
 def batch(conn: Any, batch_id: str) -> Answer:
     """Where the batch of this id, in hexadecimal, came from: it says nothing of a bed; raises StoreError."""
-    return origin_of(conn, bytes.fromhex(batch_id)) if _BATCH_ID.fullmatch(batch_id) else None
+    return origin_of(conn, BatchId(bytes.fromhex(batch_id))) if _BATCH_ID.fullmatch(batch_id) else None
 
 
 def _may_see_device(conn: Any, viewer: Viewer, device: UUID) -> bool:

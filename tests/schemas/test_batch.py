@@ -14,6 +14,7 @@ from evidence.seal import open_sealed
 from schemas import batch, layout
 from schemas.batch import alarm_of, as_sent_of, encode_report, read_header, samples_of
 from schemas.errors import LayoutError
+from schemas.identity import BatchKey, EdgeId, SpoolId, StreamKey
 from schemas.layout import RECORD, REPORT_ROW, TailKind
 from schemas.report import (
     COMPARATOR_BITS,
@@ -211,6 +212,14 @@ def test_any_bytes_are_refused_with_a_reason(data: bytes) -> None:
     with pytest.raises(LayoutError) as caught:
         open_sealed(data)
     assert caught.value.reason
+
+
+def test_a_header_names_its_stream_and_its_number_there() -> None:
+    header = read_header(sealed([report()], KEY, edge=b"F" * 16, spool=b"T" * 16, lane=Lane.BACKFILL, batch_no=7))
+    stream = StreamKey(spool=SpoolId(b"T" * 16), lane=int(Lane.BACKFILL), edge=EdgeId(b"F" * 16))
+    assert header.batch_key == BatchKey(stream, 7)
+    first = BatchKey(StreamKey(SpoolId(b"S" * 16), 9, EdgeId(b"Z" * 16)), 9)
+    assert sorted([header.batch_key, first]) == [first, header.batch_key]  # as the ledger locks: by the spool
 
 
 def _with_header(message: bytes, **changed: object) -> bytes:

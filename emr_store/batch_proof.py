@@ -24,7 +24,7 @@ from evidence.tree import merkle_root, table_leaves
 from evidence.verification import BatchHead, KeyRing, StreamLinks, check_head, stream_words
 from schemas.batch import Header, Table, check
 from schemas.block import VALIDATION_BYTES_MAX, validation_arrays
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId, EdgeId, SpoolId
 from schemas.layout import PLAIN_BYTES_MAX, RECORD, REPORT_ROW
 
@@ -255,7 +255,7 @@ class BatchProof:
         try:
             header, table = open_body(sealed, checked=True)
             if merkle_root(table_leaves(table)) != header.root:
-                raise LayoutError("root")
+                raise LayoutError(LayoutReason.ROOT)
             validation = self._decompress(bytes(row.validation), VALIDATION_BYTES_MAX)
             validation_arrays(validation, header.report_count, header.record_count)
         except (LayoutError, zstandard.ZstdError) as error:

@@ -14,7 +14,7 @@ from evidence.checkpoint import Checkpoint
 from evidence.log import Frontier
 from evidence.tree import leaf_hash
 from evidence.verification import KeyRing, LogReplay, OutsideCheckpoint, RootClaim, check_checkpoints
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 
 _FETCH = 10_000
 
@@ -173,7 +173,7 @@ def _predecessors(conn: psycopg.Connection, known: list[Log], result: Verificati
 
 def _act_of(row: tuple[bytes | None] | None) -> Act:
     if row is None or row[0] is None:
-        raise LayoutError("text", f"no {LOG_BEGIN}")
+        raise LayoutError(LayoutReason.TEXT, f"no {LOG_BEGIN}")
     return read_act(bytes(row[0]))[0]
 
 

@@ -23,7 +23,7 @@ import rfc8785
 
 from evidence import statement
 from evidence.statement import Sign, Statement
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 
 ACT_MAGIC = b"VWACT\x00\x00\x01"
 LEAF_BYTES_MAX = 0xFFFF  # an entry of C2SP `tlog-tiles` has a length of two bytes
@@ -47,7 +47,8 @@ class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         body = _canonical(self)
         if len(body) > ACT_BYTES_MAX:
             raise LayoutError(
-                "size", f"an act of {len(body)} bytes, of at most {ACT_BYTES_MAX}; divide it into several acts"
+                LayoutReason.SIZE,
+                f"an act of {len(body)} bytes, of at most {ACT_BYTES_MAX}; divide it into several acts",
             )
         parse_act(body)  # the number 2.0**53 is written as an integer that nobody may read: never sign such a thing
         return body
@@ -70,13 +71,13 @@ def sign_act(body: bytes, key_id: bytes, sign: Sign) -> bytes:
 def parse_act(body: bytes) -> Act:
     """An act from its canonical JSON; raises LayoutError for anything else, JSON in another form included."""
     if len(body) > ACT_BYTES_MAX:
-        raise LayoutError("size", "act")
+        raise LayoutError(LayoutReason.SIZE, "act")
     try:
         act = msgspec.json.decode(body, type=Act)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise LayoutError("text", "act") from error
+        raise LayoutError(LayoutReason.TEXT, "act") from error
     if _canonical(act) != body:
-        raise LayoutError("text", "an act that is not in canonical JSON")
+        raise LayoutError(LayoutReason.TEXT, "an act that is not in canonical JSON")
     return act
 
 
@@ -84,7 +85,9 @@ def _canonical(act: Act) -> bytes:
     try:
         return rfc8785.dumps(msgspec.structs.asdict(act))
     except (ValueError, RecursionError) as error:
-        raise LayoutError("text", f"an act that JSON cannot say: {error}; say it in other details") from error
+        raise LayoutError(
+            LayoutReason.TEXT, f"an act that JSON cannot say: {error}; say it in other details"
+        ) from error
 
 
 def read_act(message: bytes) -> tuple[Act, Statement]:
@@ -120,7 +123,7 @@ def begin_log(*, incarnation: bytes, predecessor: LogHead | None, by: str, at_us
 def predecessor_of(act: Act) -> LogHead | None:
     """The predecessor that a `log.begin` names; None: there was none. Raises LayoutError for another act."""
     if act.kind != LOG_BEGIN:
-        raise LayoutError("text", f"an act {act.kind} begins no log")
+        raise LayoutError(LayoutReason.TEXT, f"an act {act.kind} begins no log")
     before = act.details.get("predecessor")
     if before is None:
         return None
@@ -128,7 +131,7 @@ def predecessor_of(act: Act) -> LogHead | None:
         form = msgspec.convert(before, type=_Predecessor)
         incarnation, root = bytes.fromhex(form.incarnation), bytes.fromhex(form.root)
     except (msgspec.ValidationError, ValueError) as error:
-        raise LayoutError("text", "predecessor of a log") from error
+        raise LayoutError(LayoutReason.TEXT, "predecessor of a log") from error
     return LogHead(incarnation, form.size, root)
 
 

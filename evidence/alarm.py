@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from evidence import statement
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.transition import OpenSet, Transition
 
 TRANSITION_MAGIC = b"VWALARM\x01"
@@ -45,8 +45,8 @@ def read_open_set(message: bytes, public_der: bytes) -> OpenSet:
 def _read(message: bytes, magic: bytes, public_der: bytes, kind: type[_Content]) -> _Content:
     signed_statement = statement.decode(message, magic)
     if not signed_statement.is_signed_by(public_der):
-        raise LayoutError("signature", kind.__name__)
+        raise LayoutError(LayoutReason.SIGNATURE, kind.__name__)
     try:
         return msgspec.json.decode(signed_statement.body, type=kind)
     except msgspec.MsgspecError as error:
-        raise LayoutError("json", f"{kind.__name__}: {error}") from None
+        raise LayoutError(LayoutReason.JSON, f"{kind.__name__}: {error}") from None

@@ -25,7 +25,7 @@ from evidence.statement import Statement
 from evidence.tree import leaf_hash, merkle_root
 from schemas import layout
 from schemas.block import Block
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId
 
 SEAL_MAGIC = b"VWSEAL\x00\x02"
@@ -82,5 +82,5 @@ def read_seal(message: bytes) -> tuple[BlockSeal, Statement]:
     """A seal, its form checked; whether a key signed it is `Statement.is_signed_by`. Raises LayoutError."""
     signed_statement = statement.decode(message, SEAL_MAGIC)
     if len(signed_statement.body) != _BODY.size or signed_statement.body[4:8] != bytes(4):
-        raise LayoutError("size", "seal")
+        raise LayoutError(LayoutReason.SIZE, "seal")
     return BlockSeal(*_BODY.unpack(signed_statement.body)), signed_statement

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from evidence import signature
 from evidence.log import HASH_BYTES, SIZE_MAX
 from evidence.statement import Sign
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 
 NOTE_KEY_ID_BYTES = 4
 NOTE_BYTES_MAX = 128 * 1024  # 16 signatures of the largest kind that `signed-note` speaks of
@@ -71,9 +71,11 @@ def sign_checkpoint(checkpoint: Checkpoint, public_der: bytes, sign: Sign, name:
     """
     key_name = checkpoint.origin if name is None else name
     if not _KEY_NAME.fullmatch(key_name) or _CONTROL.search(key_name):
-        raise LayoutError("text", "the name of a log's key has no space, plus or control character: rename the site")
+        raise LayoutError(
+            LayoutReason.TEXT, "the name of a log's key has no space, plus or control character: rename the site"
+        )
     if len(checkpoint.root) != HASH_BYTES or not 0 <= checkpoint.size <= SIZE_MAX:
-        raise LayoutError("size", "checkpoint")
+        raise LayoutError(LayoutReason.SIZE, "checkpoint")
     raw = sign(checkpoint.text)
     der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
     encoded = b64encode(_note_key_id(public_der) + der).decode()
@@ -95,13 +97,13 @@ def read_checkpoint(note: bytes, public_der: bytes, name: str | None = None) -> 
     for line in signature_lines:
         match = _SIGNATURE_LINE.fullmatch(line)
         if match is None:
-            raise LayoutError("text", "signature line of a checkpoint")
+            raise LayoutError(LayoutReason.TEXT, "signature line of a checkpoint")
         line_name, encoded = match.groups()
         signature_bytes = _decode_base64(encoded)
         if line_name == key_name and signature_bytes[:NOTE_KEY_ID_BYTES] == key_id:
             signatures.append(signature_bytes[NOTE_KEY_ID_BYTES:])
     if not signatures or not all(_is_signed(public_der, der, checkpoint.text) for der in signatures):
-        raise LayoutError("signature", "checkpoint")
+        raise LayoutError(LayoutReason.SIGNATURE, "checkpoint")
     return checkpoint
 
 
@@ -118,14 +120,14 @@ def _note_key_id(public_der: bytes) -> bytes:
 def _split_note(note: bytes) -> tuple[str, list[str]]:
     """The text, its last newline included, and the signature lines of a note."""
     if len(note) > NOTE_BYTES_MAX:
-        raise LayoutError("size", "checkpoint")
+        raise LayoutError(LayoutReason.SIZE, "checkpoint")
     try:
         decoded = note.decode()
     except UnicodeDecodeError as error:
-        raise LayoutError("text", "a checkpoint is UTF-8") from error
+        raise LayoutError(LayoutReason.TEXT, "a checkpoint is UTF-8") from error
     text, blank_line, signatures = decoded.rpartition("\n\n")
     if not blank_line or not signatures.endswith("\n") or _CONTROL.search(decoded):
-        raise LayoutError("text", "not a signed note")
+        raise LayoutError(LayoutReason.TEXT, "not a signed note")
     return text + "\n", signatures[:-1].split("\n")
 
 
@@ -133,10 +135,10 @@ def _read_text(text: str) -> Checkpoint:
     """The three lines of a checkpoint; extension lines, which our log never signs, are refused."""
     lines = text[:-1].split("\n")
     if len(lines) != 3 or not lines[0] or not _SIZE.fullmatch(lines[1]) or int(lines[1]) > SIZE_MAX:
-        raise LayoutError("text", "checkpoint")
+        raise LayoutError(LayoutReason.TEXT, "checkpoint")
     root = _decode_base64(lines[2])
     if len(root) != HASH_BYTES:
-        raise LayoutError("size", "root of a checkpoint")
+        raise LayoutError(LayoutReason.SIZE, "root of a checkpoint")
     return Checkpoint(origin=lines[0], size=int(lines[1]), root=root)
 
 
@@ -145,9 +147,9 @@ def _decode_base64(encoded: str) -> bytes:
     try:
         decoded = b64decode(encoded, validate=True)
     except ValueError as error:
-        raise LayoutError("text", "base64 in a checkpoint") from error
+        raise LayoutError(LayoutReason.TEXT, "base64 in a checkpoint") from error
     if b64encode(decoded).decode() != encoded:
-        raise LayoutError("text", "base64 in a checkpoint")
+        raise LayoutError(LayoutReason.TEXT, "base64 in a checkpoint")
     return decoded
 
 

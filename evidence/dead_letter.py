@@ -18,7 +18,7 @@ from hashlib import sha256
 
 from evidence import statement
 from evidence.receipt import ReceiptOutcome
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 
 DEAD_LETTER_MAGIC = b"VWDEAD\x00\x02"
 TEXT_BYTES_MAX = 64
@@ -57,12 +57,12 @@ def read_dead_letter(message: bytes, public_der: bytes) -> DeadLetter:
         or signed_statement.body[0] not in _OUTCOMES
         or signed_statement.body[1:8] != bytes(7)
     ):
-        raise LayoutError("unknown-enum", "dead letter")
+        raise LayoutError(LayoutReason.UNKNOWN_ENUM, "dead letter")
     if not signed_statement.is_signed_by(public_der):
-        raise LayoutError("signature", "dead letter")
+        raise LayoutError(LayoutReason.SIGNATURE, "dead letter")
     outcome, reason, topic, digest = _BODY.unpack(signed_statement.body)
     content = message[_HEAD_BYTES:]
     if sha256(content).digest() != digest:
-        raise LayoutError("body-hash", "dead letter")
+        raise LayoutError(LayoutReason.BODY_HASH, "dead letter")
     texts = [field.rstrip(b"\x00").decode("ascii", "replace") for field in (reason, topic)]
     return DeadLetter(texts[0], texts[1], _OUTCOMES[outcome], content)

@@ -11,7 +11,7 @@ from hashlib import sha256
 from itertools import islice
 
 from evidence.tree import merkle_root, node_hash
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 
 HASH_BYTES = 32
 EMPTY_ROOT = sha256(b"").digest()
@@ -65,10 +65,10 @@ class Frontier:
     def from_bytes(cls, encoded: bytes) -> Frontier:
         """What `to_bytes` gave; raises LayoutError for anything else."""
         if len(encoded) < _SIZE.size:
-            raise LayoutError("size", "frontier of a log")
+            raise LayoutError(LayoutReason.SIZE, "frontier of a log")
         (size,) = _SIZE.unpack_from(encoded)
         if size > SIZE_MAX or len(encoded) != _SIZE.size + HASH_BYTES * size.bit_count():
-            raise LayoutError("size", "frontier of a log")
+            raise LayoutError(LayoutReason.SIZE, "frontier of a log")
         frontier = cls()
         frontier._size = size
         frontier._subtree_roots = [encoded[at : at + HASH_BYTES] for at in range(_SIZE.size, len(encoded), HASH_BYTES)]

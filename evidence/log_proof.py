@@ -30,7 +30,7 @@ from evidence.tree import leaf_hash
 from evidence.verification import KeyRing
 from schemas.batch import Header, Table
 from schemas.block import validation_arrays
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId
 
 FIRST_LINE = "c2sp.org/tlog-proof@v1"
@@ -76,19 +76,19 @@ def read_proof(data: bytes) -> LogProof:
     try:
         lines = head.decode("ascii").split("\n")
     except UnicodeDecodeError as error:
-        raise LayoutError("text", "no proof: it is not text") from error
+        raise LayoutError(LayoutReason.TEXT, "no proof: it is not text") from error
     if len(data) > PROOF_BYTES_MAX or not blank_line or lines[0] != FIRST_LINE or len(lines) < 3:
-        raise LayoutError("text", f"no proof: its first line is not {FIRST_LINE}, or it is cut off")
+        raise LayoutError(LayoutReason.TEXT, f"no proof: its first line is not {FIRST_LINE}, or it is cut off")
     index = _INDEX.fullmatch(lines[2])
     if index is None or not lines[1].startswith("extra "):
-        raise LayoutError("text", "no proof of ours: it has no lines `extra` and `index`")
+        raise LayoutError(LayoutReason.TEXT, "no proof of ours: it has no lines `extra` and `index`")
     path = [_decode_base64(line) for line in lines[3:]]
     try:
         extra = msgspec.json.decode(_decode_base64(lines[1].removeprefix("extra ")), type=_Extra)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise LayoutError("text", "no proof of ours: its line `extra` has another form") from error
+        raise LayoutError(LayoutReason.TEXT, "no proof of ours: its line `extra` has another form") from error
     if any(len(each) != HASH_BYTES for each in path):
-        raise LayoutError("size", "hash of an inclusion path")
+        raise LayoutError(LayoutReason.SIZE, "hash of an inclusion path")
     return LogProof(int(index[1]), path, note, extra.entry, extra.batch)
 
 
@@ -96,7 +96,7 @@ def _decode_base64(encoded: str) -> bytes:
     try:
         return b64decode(encoded, validate=True)
     except ValueError as error:
-        raise LayoutError("text", "base64 in a proof") from error
+        raise LayoutError(LayoutReason.TEXT, "base64 in a proof") from error
 
 
 @dataclass
@@ -134,7 +134,7 @@ def check_proof(proof: LogProof, platform_keys: KeyRing, edge_keys: KeyRing) -> 
     elif proof.entry[:MAGIC_BYTES] == SEAL_MAGIC:
         result.seal, signed_statement = read_seal(proof.entry)
     else:
-        raise LayoutError("magic", "the entry is neither an act nor a seal")
+        raise LayoutError(LayoutReason.MAGIC, "the entry is neither an act nor a seal")
     if not _signed_by_one(signed_statement, platform_keys):
         result.findings.append("the platform's key did not sign the entry")
     if proof.batch is not None:
@@ -149,7 +149,7 @@ def _signed_by_one(signed_statement: Statement, keys: KeyRing) -> bool:
 
 def _check_batch(batch: ProvedBatch, edge_keys: KeyRing, result: ProofResult) -> None:
     if result.seal is None:
-        raise LayoutError("text", "a batch beside an act: no act holds one")
+        raise LayoutError(LayoutReason.TEXT, "a batch beside an act: no act holds one")
     result.header, result.table = open_sealed(batch.sealed)
     validation_arrays(batch.validation, result.header.report_count, result.header.record_count)
     result.batch_id = batch_id(batch.sealed)

@@ -23,7 +23,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from evidence import statement
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId, EdgeId, SpoolId
 from schemas.report import Lane
 
@@ -69,7 +69,7 @@ class Receipt:
     def encode(self, key_id: bytes, sign: statement.Sign) -> bytes:
         """The signed statement; raises LayoutError for more batches than one may name."""
         if not 0 < len(self.batches) <= RECEIPT_BATCHES_MAX or len(self.checkpoint) > CHECKPOINT_BYTES_MAX:
-            raise LayoutError("counts", "receipt")
+            raise LayoutError(LayoutReason.COUNTS, "receipt")
         head = _HEAD.pack(
             self.outcome, self.lane, len(self.batches), len(self.checkpoint), self.edge, self.spool, self.incarnation,
             self.stored_at_us, self.reason.encode("ascii", "replace")[:REASON_BYTES_MAX],
@@ -82,17 +82,17 @@ def read_receipt(message: bytes, public_der: bytes) -> Receipt:
     """A receipt that this key signed; raises LayoutError for anything else."""
     signed_statement = statement.decode(message, RECEIPT_MAGIC)
     if len(signed_statement.body) < _HEAD.size:
-        raise LayoutError("size", "receipt")
+        raise LayoutError(LayoutReason.SIZE, "receipt")
     outcome, lane, count, checkpoint_bytes, edge, spool, incarnation, at_us, reason = _HEAD.unpack_from(
         signed_statement.body
     )
     if outcome not in {int(o) for o in ReceiptOutcome} or lane not in _LANES or signed_statement.body[6:8] != bytes(2):
-        raise LayoutError("unknown-enum", "receipt")
+        raise LayoutError(LayoutReason.UNKNOWN_ENUM, "receipt")
     end = _HEAD.size + count * _BATCH.size
     if not 0 < count <= RECEIPT_BATCHES_MAX or len(signed_statement.body) != end + checkpoint_bytes:
-        raise LayoutError("counts", "receipt")
+        raise LayoutError(LayoutReason.COUNTS, "receipt")
     if not signed_statement.is_signed_by(public_der):
-        raise LayoutError("signature", "receipt")
+        raise LayoutError(LayoutReason.SIGNATURE, "receipt")
     batches = tuple(ReceiptedBatch(*fields) for fields in _BATCH.iter_unpack(signed_statement.body[_HEAD.size : end]))
     text = reason.rstrip(b"\x00").decode("ascii", "replace")
     return Receipt(

@@ -9,7 +9,7 @@ from evidence import signature
 from evidence.tree import leaf_hash, merkle_root, table_leaves
 from schemas import batch, layout
 from schemas.batch import Header, Table
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId, EdgeId, SpoolId
 from schemas.report import Lane
 
@@ -59,7 +59,7 @@ def open_body(sealed: bytes, *, checked: bool = False) -> tuple[Header, Table]:
     """
     header = batch.read_header(sealed)
     if sha256(memoryview(sealed)[layout.BODY_START :]).digest() != header.body_hash:
-        raise LayoutError("body-hash")
+        raise LayoutError(LayoutReason.BODY_HASH)
     return header, batch.read_body(header, sealed, checked=checked)
 
 
@@ -67,5 +67,5 @@ def open_sealed(sealed: bytes, *, checked: bool = False) -> tuple[Header, Table]
     """As `open_body`, and the root over the plain bytes is the header's."""
     header, table = open_body(sealed, checked=checked)
     if merkle_root(table_leaves(table)) != header.root:
-        raise LayoutError("root")
+        raise LayoutError(LayoutReason.ROOT)
     return header, table

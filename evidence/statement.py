@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from evidence import signature
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.layout import SIGNATURE_BYTES_BY_SUITE, SUITE_P256_SHA256
 
 HEAD = struct.Struct("<8sH6x32s")
@@ -47,13 +47,13 @@ def encode(magic: bytes, key_id: bytes, body: bytes, sign: Sign) -> bytes:
 def decode(message: bytes, magic: bytes) -> Statement:
     """Take a statement apart, its form checked; raises LayoutError for anything else."""
     if len(message) < HEAD.size or message[:MAGIC_BYTES] != magic:
-        raise LayoutError("magic", "not the statement that was expected")
+        raise LayoutError(LayoutReason.MAGIC, "not the statement that was expected")
     _, suite, key_id = HEAD.unpack_from(message)
     signature_bytes = SIGNATURE_BYTES_BY_SUITE.get(suite)
     if signature_bytes is None or message[10:16] != bytes(6):
-        raise LayoutError("unknown-enum", "suite of a statement")
+        raise LayoutError(LayoutReason.UNKNOWN_ENUM, "suite of a statement")
     if len(message) < HEAD.size + signature_bytes:
-        raise LayoutError("size", "statement")
+        raise LayoutError(LayoutReason.SIZE, "statement")
     end = len(message) - signature_bytes
     return Statement(key_id, message[HEAD.size : end], message[:end], message[end:])
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from evidence.log import EMPTY_ROOT
 from evidence.tree import leaf_hash, merkle_root
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 
 TILE_HEIGHT = 8
 TILE_WIDTH = 1 << TILE_HEIGHT
@@ -65,15 +65,15 @@ def read_bundle(content: bytes, width: int) -> list[bytes]:
     at = 0
     while at < len(content):
         if at + _LENGTH.size > len(content):
-            raise LayoutError("size", "bundle of log entries")
+            raise LayoutError(LayoutReason.SIZE, "bundle of log entries")
         (length,) = _LENGTH.unpack_from(content, at)
         at += _LENGTH.size
         if at + length > len(content):
-            raise LayoutError("size", "bundle of log entries")
+            raise LayoutError(LayoutReason.SIZE, "bundle of log entries")
         entries.append(content[at : at + length])
         at += length
     if len(entries) != width:
-        raise LayoutError("counts", "bundle of log entries")
+        raise LayoutError(LayoutReason.COUNTS, "bundle of log entries")
     return entries
 
 
@@ -93,7 +93,7 @@ class TileBuilder:
     def append(self, entry: bytes) -> list[TileFile]:
         """Add the next entry; returns what became full by it. Raises LayoutError for an entry that is too long."""
         if len(entry) > ENTRY_BYTES_MAX:
-            raise LayoutError("size", f"a log entry of {len(entry)} bytes, of at most {ENTRY_BYTES_MAX}")
+            raise LayoutError(LayoutReason.SIZE, f"a log entry of {len(entry)} bytes, of at most {ENTRY_BYTES_MAX}")
         self._bundle.append(_LENGTH.pack(len(entry)) + entry)
         self._size += 1
         full = []

@@ -18,7 +18,7 @@ from evidence.seal import FIRST_PREVIOUS, batch_id, signed_by
 from evidence.signature import key_id
 from evidence.tree import merkle_root
 from schemas.batch import Header
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId, BatchKey, EdgeId, SpoolId
 from schemas.report import Lane
 
@@ -67,7 +67,7 @@ class KeyRing:
 
     def open_checkpoint(self, note: bytes) -> Checkpoint:
         """The checkpoint that one of these keys signed; raises LayoutError where none did."""
-        problem = LayoutError("signature", "no key to check it by")
+        problem = LayoutError(LayoutReason.SIGNATURE, "no key to check it by")
         for public_der in self._by_id.values():
             try:
                 return read_checkpoint(note, public_der)

@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from schemas import layout
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId, BatchKey, EdgeId, SpoolId, StreamKey
 from schemas.layout import RECORD, REPORT_ROW, AlarmBit, TailKind
 from schemas.report import (
@@ -60,7 +60,7 @@ def encode_report(report: Report, salt: bytes, frame_hash: bytes) -> bytearray:
     """
     records = report.records
     if len(records) > layout.RECORDS_PER_REPORT_MAX:
-        raise LayoutError("too-many-records", str(len(records)))
+        raise LayoutError(LayoutReason.TOO_MANY_RECORDS, str(len(records)))
     fields: list[int] = []
     with_tail = report.frame is not None or report.kind in _WITH_CLAIM
     # `astuple` and one `pack` for all records: half the time of a field and a record at a time.
@@ -82,7 +82,7 @@ def encode_report(report: Report, salt: bytes, frame_hash: bytes) -> bytearray:
     )  # fmt: skip
     out = bytearray(row + _records_struct(len(records)).pack(*fields) + tail)
     if len(out) > layout.FRAME_BYTES_MAX + layout.CUT_BYTES // 2:
-        raise LayoutError("report-too-large", f"{len(out)} bytes")
+        raise LayoutError(LayoutReason.REPORT_TOO_LARGE, f"{len(out)} bytes")
     return out
 
 
@@ -276,11 +276,11 @@ def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
     at, last = 0, (-1, 0)
     while at < len(tail):
         if at + layout.TAIL_ENTRY.size > len(tail):
-            raise LayoutError("tail", "entry cut off")
+            raise LayoutError(LayoutReason.TAIL, "entry cut off")
         index, kind, zero, length = layout.TAIL_ENTRY.unpack_from(tail, at)
         at += layout.TAIL_ENTRY.size
         if zero or kind not in _TAIL_KINDS or (index, kind) <= last or at + length > len(tail):
-            raise LayoutError("tail", f"entry of kind {kind}, {length} bytes")
+            raise LayoutError(LayoutReason.TAIL, f"entry of kind {kind}, {length} bytes")
         last = (index, kind)
         yield index, _TAIL_KINDS[kind], tail[at : at + length]
         at += length
@@ -294,18 +294,18 @@ def as_sent_of(data: bytes) -> AsSent:
 def samples_of(data: bytes) -> Samples:
     """A SAMPLES tail entry, read; raises LayoutError."""
     if len(data) < layout.SAMPLES_HEAD.size:
-        raise LayoutError("tail", "samples")
+        raise LayoutError(LayoutReason.TAIL, "samples")
     numerator, denominator, first, scale, offset, exponent, zero, count = layout.SAMPLES_HEAD.unpack_from(data)
     begin = layout.SAMPLES_HEAD.size
     end = begin + count * layout.STRETCH.size
     raw = data[end:]
     if zero or end > len(data) or len(raw) % 2 or not numerator or not denominator or first >= 2**63:
-        raise LayoutError("tail", "samples")
+        raise LayoutError(LayoutReason.TAIL, "samples")
     invalid = tuple(layout.STRETCH.iter_unpack(data[begin:end]))
     last = 0
     for first_bad, end_bad in invalid:
         if not last <= first_bad < end_bad <= len(raw) // 2:
-            raise LayoutError("tail", "invalid stretch of samples")
+            raise LayoutError(LayoutReason.TAIL, "invalid stretch of samples")
         last = end_bad
     return Samples(numerator, denominator, scale, offset, exponent, raw, first, invalid)
 
@@ -313,7 +313,7 @@ def samples_of(data: bytes) -> Samples:
 def alarm_of(data: bytes) -> Alarm:
     """An ALARM tail entry, read; raises LayoutError."""
     if len(data) < layout.ALARM_HEAD.size:
-        raise LayoutError("tail", "alarm")
+        raise LayoutError(LayoutReason.TAIL, "alarm")
     state, priority, kind, bits, since_us, low, high, low_exponent, high_exponent = layout.ALARM_HEAD.unpack_from(data)
     try:
         condition, text = data[layout.ALARM_HEAD.size :].decode().split("\x1f")
@@ -330,9 +330,9 @@ def alarm_of(data: bytes) -> Alarm:
             text=text,
         )
     except ValueError:
-        raise LayoutError("tail", "alarm") from None
+        raise LayoutError(LayoutReason.TAIL, "alarm") from None
     if _alarm_bytes(alarm) != data:
-        raise LayoutError("tail", "alarm is not canonical")
+        raise LayoutError(LayoutReason.TAIL, "alarm is not canonical")
     return alarm
 
 
@@ -381,7 +381,7 @@ class Header:
 def read_header(sealed: bytes) -> Header:
     """The header of a sealed batch; raises LayoutError for anything that is not canonical or over a limit."""
     if not layout.BODY_START < len(sealed) <= layout.SEALED_BYTES_MAX:
-        raise LayoutError("size", f"{len(sealed)} bytes")
+        raise LayoutError(LayoutReason.SIZE, f"{len(sealed)} bytes")
     return _read_header(bytes(sealed[: layout.HEADER_BYTES]))
 
 
@@ -389,16 +389,16 @@ def read_header(sealed: bytes) -> Header:
 def _read_header(encoded: bytes) -> Header:
     magic, suite, lane, codec, *fields, zeros = layout.HEADER.unpack(encoded)
     if magic != layout.BATCH_MAGIC:
-        raise LayoutError("magic")
+        raise LayoutError(LayoutReason.MAGIC)
     if suite != layout.SUITE_P256_SHA256 or codec != layout.CODEC_ZSTD or lane not in _LANES:
-        raise LayoutError("unknown-enum", f"suite {suite}, codec {codec}, lane {lane}")
+        raise LayoutError(LayoutReason.UNKNOWN_ENUM, f"suite {suite}, codec {codec}, lane {lane}")
     if any(zeros):
-        raise LayoutError("padding")
+        raise LayoutError(LayoutReason.PADDING)
     header = Header(Lane(lane), *fields)
     if header.batch_no > layout.BATCH_NO_MAX:
-        raise LayoutError("batch-no", "a number that no range can hold")
+        raise LayoutError(LayoutReason.BATCH_NO, "a number that no range can hold")
     if not 0 < header.report_count <= layout.REPORTS_MAX or header.plain_bytes > layout.PLAIN_BYTES_MAX:
-        raise LayoutError("counts", f"{header.report_count} reports, {header.plain_bytes} bytes")
+        raise LayoutError(LayoutReason.COUNTS, f"{header.report_count} reports, {header.plain_bytes} bytes")
     return header
 
 
@@ -416,17 +416,17 @@ def read_body(header: Header, sealed: bytes | memoryview, *, checked: bool = Fal
     compressed = bytes(sealed[layout.BODY_START :])
     try:
         if zstandard.get_frame_parameters(compressed).content_size != header.plain_bytes:
-            raise LayoutError("body-size")
+            raise LayoutError(LayoutReason.BODY_SIZE)
         body = zstandard.ZstdDecompressor().decompress(compressed, header.plain_bytes, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise LayoutError("zstd", str(error)) from None
+        raise LayoutError(LayoutReason.ZSTD, str(error)) from None
     rows_end = header.report_count * REPORT_ROW.itemsize
     rows = np.frombuffer(body, REPORT_ROW, header.report_count)
     records = np.frombuffer(body, RECORD, header.record_count, rows_end)
     table = Table(rows, records, body[rows_end + header.record_count * RECORD.itemsize :])
     record_count, tail_bytes = (int(np.add.reduce(rows[name], dtype=np.int64)) for name in ("record_count", "tail_len"))
     if record_count != len(table.records) or tail_bytes != len(table.tails):
-        raise LayoutError("counts", "records or tails do not add up")
+        raise LayoutError(LayoutReason.COUNTS, "records or tails do not add up")
     if not checked:
         check(table)
     return table
@@ -445,17 +445,17 @@ def check(table: Table) -> None:
     columns = (table.kind, table.clock_quality, table.record_kind, table.validity)
     for column, (enum, (low, high)) in zip(columns, _BOUNDS.items(), strict=True):
         if len(column) and (column.min() < low or column.max() > high):
-            raise LayoutError("unknown-enum", enum.__name__)
+            raise LayoutError(LayoutReason.UNKNOWN_ENUM, enum.__name__)
     kind, marks, missing = table.record_kind, table.marks, table.validity == Validity.NOT_AVAILABLE
     empty = missing | np.isin(kind, (RecordKind.TEXT, RecordKind.SAMPLES))
     if empty.any() and table.mantissa[empty].any():
-        raise LayoutError("not-canonical", "a value where there is none")
+        raise LayoutError(LayoutReason.NOT_CANONICAL, "a value where there is none")
     whole = missing | (kind > RecordKind.BOUND)
     if whole.any() and table.exponent[whole].any():
-        raise LayoutError("not-canonical", "a power of ten where there is none")
+        raise LayoutError(LayoutReason.NOT_CANONICAL, "a power of ten where there is none")
     comparator, bound = marks & COMPARATOR_BITS, kind == RecordKind.BOUND
     if (comparator[~bound] != 0).any() or (bound.any() and not np.isin(comparator[bound], _COMPARATORS).all()):
-        raise LayoutError("not-canonical", "comparator")
+        raise LayoutError(LayoutReason.NOT_CANONICAL, "comparator")
     if len(table.tails):
         _check_tails(table)
 
@@ -479,7 +479,7 @@ def _check_tail(tail: bytes, count: int) -> None:
     """Raise LayoutError where the tail of a report of so many records is not canonical."""
     for index, kind, data in tail_entries(tail):
         if index >= count and index != layout.REPORT_LEVEL:
-            raise LayoutError("tail", "record index")
+            raise LayoutError(LayoutReason.TAIL, "record index")
         if kind == TailKind.SAMPLES:
             samples_of(data)
         elif kind == TailKind.ALARM:
@@ -488,9 +488,9 @@ def _check_tail(tail: bytes, count: int) -> None:
             try:
                 text = data.decode()
             except UnicodeDecodeError:
-                raise LayoutError("tail", "not UTF-8") from None
+                raise LayoutError(LayoutReason.TAIL, "not UTF-8") from None
             if kind == TailKind.AS_SENT and text.count("\x1f") != 2:
-                raise LayoutError("tail", "as sent")
+                raise LayoutError(LayoutReason.TAIL, "as sent")
 
 
 # What raises is not remembered, and is looked at again.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import layout
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 
 BLOCK_MAGIC = b"VWBLOCK\x02"
 BLOCK_BYTES = 512 * 1024  # sealed bytes that a stage works at once
@@ -133,7 +133,7 @@ def validation_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[
     """Flags, validation results and values of `Block.validation`, or of one batch; raises LayoutError on a wrong
     size."""
     if len(data) != 2 * reports + 9 * records:
-        raise LayoutError("counts", "validation")
+        raise LayoutError(LayoutReason.COUNTS, "validation")
     return (
         np.frombuffer(data, "<u2", reports),
         np.frombuffer(data, "u1", records, 2 * reports),
@@ -144,16 +144,16 @@ def validation_arrays(data: bytes, reports: int, records: int) -> tuple[NDArray[
 def read_block(message: bytes) -> Block:
     """A block as `Block.encode` wrote it; raises LayoutError for anything else."""
     if len(message) < _HEAD.size or message[:8] != BLOCK_MAGIC:
-        raise LayoutError("magic")
+        raise LayoutError(LayoutReason.MAGIC)
     _, nomenclature, validated_at, batches, reports, records, zero = _HEAD.unpack_from(message)
     first_batch = _HEAD.size + BATCH_ADDS_BYTES * batches
     if zero or not 0 < batches <= BLOCK_BATCHES_MAX or first_batch > len(message):
-        raise LayoutError("counts")
+        raise LayoutError(LayoutReason.COUNTS)
     sizes = np.frombuffer(message, "<u4", batches, _HEAD.size).astype(np.int64)
     appended = np.frombuffer(message, "<i8", batches, _HEAD.size + 4 * batches)
     ends = first_batch + np.cumsum(sizes)
     if int(ends[-1]) > len(message) or int(sizes.max()) > layout.SEALED_BYTES_MAX:
-        raise LayoutError("counts", "batches")
+        raise LayoutError(LayoutReason.COUNTS, "batches")
     sealed = tuple(message[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True))
     arrays = validation_arrays(message[int(ends[-1]) :], reports, records)
     return Block(nomenclature, validated_at, sealed, *arrays, appended_at_us=appended)

@@ -1,12 +1,30 @@
-"""The errors that cross a boundary of packages, each with a reason that is counted."""
+"""The errors that cross a boundary of packages, drawn in one place.
+
+    VitalwireError          what a person can cause and mend: one line, never a traceback
+     |- ConfigError         a configuration that cannot be used
+     `- UnreadableError     bytes that are not what they should be; `reason` is counted
+         |- FrameError      of a device's frame: any slug, its driver's own (docs/alarms.md)
+         `- LayoutError     of a batch, block or signed statement: LayoutReason
+
+Beside them stand: `runtime.errors.UserError`, of a package that knows none of ours; `emr_store.connect.StoreError`, the
+database driver's own; and errors that never leave their package.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
 
 
 class VitalwireError(Exception):
     """Something that the user can cause and mend: shown as one line, never as a traceback."""
 
 
-class FrameError(VitalwireError):
-    """A frame that cannot be read; it is kept as a `rejected` report.
+class ConfigError(VitalwireError):
+    """A configuration that cannot be used: file, line and mend are in the message."""
+
+
+class UnreadableError(VitalwireError):
+    """Bytes that are not what they should be.
 
     `reason` is a short slug that is counted (`checksum`, `no-msh-10`); `detail` is for people and never holds a
     patient's identifier.
@@ -18,14 +36,38 @@ class FrameError(VitalwireError):
         self.detail = detail
 
 
-class LayoutError(VitalwireError):
-    """Bytes that are not a batch, block, or signed statement in our one layout; `reason` is a slug that is counted."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else reason)
-        self.reason = reason
-        self.detail = detail
+class FrameError(UnreadableError):
+    """A frame that cannot be read; it is kept as a `rejected` report."""
 
 
-class ConfigError(VitalwireError):
-    """A configuration that cannot be used: file, line and mend are in the message."""
+class LayoutReason(StrEnum):
+    """Why bytes are not in our layout."""
+
+    BATCH_NO = "batch-no"
+    BODY_HASH = "body-hash"
+    BODY_SIZE = "body-size"
+    COUNTS = "counts"
+    FOREIGN = "foreign"  # a receipt for another edge
+    JSON = "json"
+    MAGIC = "magic"
+    NOT_CANONICAL = "not-canonical"
+    PADDING = "padding"
+    REPORT_TOO_LARGE = "report-too-large"
+    ROOT = "root"
+    SEAL = "seal"  # of another block, or over another validation
+    SIGNATURE = "signature"
+    SIZE = "size"
+    TAIL = "tail"
+    TEXT = "text"
+    TOO_MANY_RECORDS = "too-many-records"
+    UNKNOWN_ENUM = "unknown-enum"
+    ZSTD = "zstd"
+
+
+class LayoutError(UnreadableError):
+    """Bytes that are not a batch, block, or signed statement in our one layout."""
+
+    reason: LayoutReason
+
+    def __init__(self, reason: LayoutReason, detail: str = "") -> None:
+        super().__init__(reason, detail)

@@ -19,7 +19,7 @@ from adapters.formats.values import is_no_reading, read_number, scaled
 from adapters.site import Mapped, MappingRow, SiteMapping, mapping_of, unit_of
 from evidence.act import MAPPING_CHANGE, parse_act
 from schemas.batch import Table, as_sent_of, tail_entries
-from schemas.errors import ConfigError, LayoutError
+from schemas.errors import ConfigError, LayoutError, LayoutReason
 from schemas.layout import RECORD, TailKind
 from schemas.nomenclature import UNIT_BY_CODE
 from schemas.report import AsSent, Kind, Mark, RecordKind, Validity
@@ -110,9 +110,9 @@ def _opened(body: bytes) -> _Opened:
         device = None if change.device is None else uuid.UUID(change.device).bytes
         site = mapping_of(change.rows, "the act")
     except (msgspec.ValidationError, ValueError, ConfigError) as error:
-        raise LayoutError("text", f"an act that says no mapping: {error}") from error
+        raise LayoutError(LayoutReason.TEXT, f"an act that says no mapping: {error}") from error
     if act.kind != MAPPING_CHANGE:
-        raise LayoutError("text", f"an act {act.kind} says no mapping")
+        raise LayoutError(LayoutReason.TEXT, f"an act {act.kind} says no mapping")
     since_us = -(2**63) if change.since_us is None else change.since_us
     until_us = 2**63 - 1 if change.until_us is None else change.until_us
     return _Opened(site, since_us, until_us, device)

@@ -10,7 +10,7 @@ from evidence.statement import Sign
 from evidence.tree import merkle_root
 from schemas.batch import read_header
 from schemas.block import Block, read_block
-from schemas.errors import LayoutError
+from schemas.errors import LayoutError, LayoutReason
 
 
 def sign_block(block: Block, key_id: bytes, sign: Sign, now_us: int) -> bytes:
@@ -32,18 +32,18 @@ def open_message(message: bytes, platform_public_der: bytes) -> SignedBlock | De
     statement = message[:SEAL_BYTES]
     seal, signed_statement = read_seal(statement)
     if not signed_statement.is_signed_by(platform_public_der):
-        raise LayoutError("signature", "seal")
+        raise LayoutError(LayoutReason.SIGNATURE, "seal")
     block = read_block(message[SEAL_BYTES:])
     if seal.batches != len(block.batches) or seal.nomenclature_hash != block.nomenclature_hash:
-        raise LayoutError("seal", "another block")
+        raise LayoutError(LayoutReason.SEAL, "another block")
     opened = [open_body(sealed, checked=True) for sealed in block.batches]
     headers, tables = tuple(header for header, _ in opened), tuple(table for _, table in opened)
     reports, records = sum(map(len, tables)), sum(header.record_count for header in headers)
     if reports != len(block.flags) or records != len(block.validation_results):
-        raise LayoutError("counts", "validation")
+        raise LayoutError(LayoutReason.COUNTS, "validation")
     signed = SignedBlock(statement, block, headers, tables)
     if seal.root != merkle_root(signed.leaves):
-        raise LayoutError("seal", "another validation")
+        raise LayoutError(LayoutReason.SEAL, "another validation")
     if seal.travel_hash != travel_hash(block):
-        raise LayoutError("seal", "other times or signatures")
+        raise LayoutError(LayoutReason.SEAL, "other times or signatures")
     return signed

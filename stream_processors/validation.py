@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,10 +159,20 @@ def _canonical(opened: list[Opened]) -> tuple[list[Opened], list[tuple[bytes, st
         return good, bad
 
 
-class Admission(NamedTuple):
-    """What a batch's header and its key say: a reason against it ("": none), what its edge is told then, or flags."""
+class NotAdmitted(StrEnum):
+    """Why a batch is not taken from whoever sent it."""
 
-    reason: str
+    UNKNOWN_EDGE = "unknown-edge"
+    NOT_THIS_EDGE = "not-this-edge"
+    KEY_NOT_VALID = "key-not-valid"
+    SIGNATURE = "signature"
+    EXPIRED_KEY = "expired-key"
+
+
+class Admission(NamedTuple):
+    """What a batch's header and its key say: a reason against it (or None), what its edge is told then, or flags."""
+
+    reason: NotAdmitted | None
     outcome: ReceiptOutcome | None
     flags: int = 0
 
@@ -176,18 +187,18 @@ def admit(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> Adm
     header = read_header(message)
     key = registry.get(header.key_id)
     if key is None:
-        return Admission("unknown-edge", None)
+        return Admission(NotAdmitted.UNKNOWN_EDGE, None)
     if key.edge != header.edge:
-        return Admission("not-this-edge", None)
+        return Admission(NotAdmitted.NOT_THIS_EDGE, None)
     if key.revoked or now_us < key.valid_from_us:
-        return Admission("key-not-valid", None)
+        return Admission(NotAdmitted.KEY_NOT_VALID, None)
     if not signed_by(message, key.public_der):
-        return Admission("signature", None)
+        return Admission(NotAdmitted.SIGNATURE, None)
     if now_us < key.valid_until_us:
-        return Admission("", None)
+        return Admission(None, None)
     if header.created_at_us < key.valid_until_us and now_us < key.valid_until_us + KEY_GRACE_US:
-        return Admission("", None, ReportFlag.EXPIRED_KEY)
-    return Admission("expired-key", ReceiptOutcome.REFUSED)
+        return Admission(None, None, ReportFlag.EXPIRED_KEY)
+    return Admission(NotAdmitted.EXPIRED_KEY, ReceiptOutcome.REFUSED)
 
 
 def is_unknown(message: bytes, registry: Mapping[bytes, EdgeKey]) -> bool:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from evidence.act import LOG_BEGIN, MAPPING_CHANGE
+from schemas.errors import LayoutReason
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("adapters", "edge_agent", "emr_store", "evidence", "gateway", "runtime", "stream_processors", "vitalwire")
@@ -142,7 +143,7 @@ def _encoding_reasons() -> set[str]:
         node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == "encode_report"
     )
     raised = [node for node in ast.walk(encode_report) if isinstance(node, ast.Call) and called(node) == "LayoutError"]
-    return {reason for call in raised if (reason := text(call.args[0])) is not None}
+    return {LayoutReason[ast.unparse(call.args[0]).removeprefix("LayoutReason.")] for call in raised}
 
 
 def table(page: str, heading: str = "") -> list[list[str]]:

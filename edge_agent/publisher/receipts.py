@@ -16,7 +16,7 @@ from edge_agent.publisher.witness import Witness
 from edge_agent.spool import Receipted, ReceiptsTaken, Spool
 from evidence.receipt import Receipt, ReceiptOutcome, read_receipt
 from schemas import topics
-from schemas.errors import LayoutError, VitalwireError
+from schemas.errors import LayoutError, LayoutReason, VitalwireError
 from schemas.identity import EdgeId
 
 AT_ONCE_MAX = 500
@@ -106,7 +106,7 @@ class ReceiptReader:
         try:
             receipt = read_receipt(message.value() or b"", self._platform_key_der)
             if receipt.edge != self._edge:
-                raise LayoutError("foreign")
+                raise LayoutError(LayoutReason.FOREIGN)
         except LayoutError as error:
             self._counts[f"receipt {error.reason}"] += 1
             return None

@@ -203,11 +203,11 @@ def test_what_the_hospital_refuses_is_kept_said_and_no_more_is_sealed_with_that_
     hospital, (spool, publisher) = bench.hospital(), bench.edge()
     put_batches(spool, 1)
     until(lambda: publisher.counts["released"] == 1, "receipt")
-    hospital.refuses = "key-expired"
+    hospital.refuses = "expired-key"
     put_batches(spool, 1)
     until(lambda: publisher.refusal, "it is refused")
     until(lambda: publisher.refused_batches == 1, "it is counted")
-    assert publisher.refusal == "key-expired"
+    assert publisher.refusal == "expired-key"
     assert bench.events[-1] == "batches-refused"
     put(spool)
     time.sleep(0.3)  # some ticks: longer than a report waits

@@ -90,9 +90,9 @@ def test_what_is_refused_is_never_released(make: Callable[..., Spool], clock: Cl
     spool.cut(Lane.LIVE, SEAL, T0_US + SECOND_US)
     batch = spool.unreceipted(Lane.LIVE, 0, MIB)
     before = spool.figures
-    refused = replace(receipt(spool, Lane.LIVE, *batch[0], outcome=ReceiptOutcome.REFUSED), reason="key-expired")
+    refused = replace(receipt(spool, Lane.LIVE, *batch[0], outcome=ReceiptOutcome.REFUSED), reason="expired-key")
     (refusal,) = spool.receipted([refused]).batches
-    assert (refusal.batch_no, refusal.outcome, refusal.reason) == (1, ReceiptOutcome.REFUSED, "key-expired")
+    assert (refusal.batch_no, refusal.outcome, refusal.reason) == (1, ReceiptOutcome.REFUSED, "expired-key")
     clock.us += 1000 * SECOND_US
     put(spool, report(at_us=T0_US + 1))
     assert spool.unreceipted(Lane.LIVE, 0, MIB) == batch

@@ -12,6 +12,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from schemas.errors import ServiceError
+
 CONNECT_TIMEOUT_S = 5
 # A server that vanished behind a cut line is noticed in some 30 s.
 _KEEPALIVE = "keepalives_idle=10 keepalives_interval=5 keepalives_count=4 tcp_user_timeout=30000"
@@ -20,9 +22,14 @@ _DEFAULTS = f"connect_timeout={CONNECT_TIMEOUT_S} {_KEEPALIVE}"
 StoreError = psycopg.Error
 
 
-def is_permanent(error: psycopg.Error) -> bool:
-    """Whether it lies with the values of this one transaction; anything else is worth another attempt."""
-    return isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """A StoreError inside comes out as a ServiceError: a transient one, unless it lies with the values themselves."""
+    try:
+        yield
+    except psycopg.Error as error:
+        is_of_values = isinstance(error, (psycopg.DataError, psycopg.IntegrityError))
+        raise ServiceError(type(error).__name__, str(error), transient=not is_of_values) from error
 
 
 def is_forbidden(error: psycopg.Error) -> bool:

@@ -2,12 +2,16 @@
 
     VitalwireError          what a person can cause and mend: one line, never a traceback
      |- ConfigError         a configuration that cannot be used
-     `- UnreadableError     bytes that are not what they should be; `reason` is counted
-         |- FrameError      of a device's frame: any slug, its driver's own (docs/alarms.md)
-         `- LayoutError     of a batch, block or signed statement: LayoutReason
+     |- UnreadableError     bytes that are not what they should be; `reason` is counted
+     |   |- FrameError      of a device's frame: any slug, its driver's own (docs/alarms.md)
+     |   `- LayoutError     of a batch, block or signed statement: LayoutReason
+     `- ServiceError        the store or the broker failed; `transient` where another attempt may do
 
-Beside them stand: `runtime.errors.UserError`, of a package that knows none of ours; `emr_store.connect.StoreError`, the
-database driver's own; and errors that never leave their package.
+`transient` is asked of each: whether the cause lies with a service, and not with what it was given.
+
+Beside them stand: `runtime.errors.UserError`, of a package that knows none of ours; psycopg's errors, as
+`emr_store.connect.StoreError`, and aiokafka's KafkaError, which a stage sees as ServiceErrors (`connect.store_errors`,
+`stream_processors.broker.broker_errors`); and errors that never leave their package.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from enum import StrEnum
 
 class VitalwireError(Exception):
     """Something that the user can cause and mend: shown as one line, never as a traceback."""
+
+    transient = False
 
 
 class ConfigError(VitalwireError):
@@ -71,3 +77,15 @@ class LayoutError(UnreadableError):
 
     def __init__(self, reason: LayoutReason, detail: str = "") -> None:
         super().__init__(reason, detail)
+
+
+class ServiceError(VitalwireError):
+    """A service did not do what it was asked; `reason` is what its client calls that.
+
+    Where it is `transient` the same may be done when it is asked again; else it never will be.
+    """
+
+    def __init__(self, reason: str, detail: str, *, transient: bool) -> None:
+        super().__init__(detail or reason)
+        self.reason = reason
+        self.transient = transient

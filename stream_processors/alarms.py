@@ -27,7 +27,7 @@ from stream_processors import alarm_limits
 from stream_processors.alarm_limits import DeviceCondition, OpenEpisodes, StoredEpisode
 from stream_processors.device_edges import BelievedEdges, separately_believed
 from stream_processors.signed_message import open_message
-from stream_processors.stage import Message, Output, Send
+from stream_processors.stage import Message, Output, Send, error_name
 
 RECONCILE_EVERY_S = 30.0
 RECONCILE_RETRY_S = 1.0  # while the store or the broker is away
@@ -149,7 +149,7 @@ class Alarms:
                 self._uncompared.clear()
                 await self.reconcile(conninfo, send)
             except Exception as error:  # noqa: BLE001  a background task that ends is a comparison that stops
-                _log.warning("open episodes not compared", error=type(error).__name__)
+                _log.warning("open episodes not compared", error=error_name(error))
                 await asyncio.sleep(RECONCILE_RETRY_S)
                 continue
             with suppress(TimeoutError):

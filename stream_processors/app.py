@@ -14,13 +14,15 @@ from functools import partial
 from typing import Any
 
 import faust
+from faust.exceptions import ProducerSendError
 
 from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
+from schemas.errors import ServiceError
 from schemas.report import Lane
 from stream_processors import stage
 from stream_processors.alarms import AlarmFiling, Alarms
-from stream_processors.broker import SESSION_TIMEOUT_S, security, watch_topics
+from stream_processors.broker import SESSION_TIMEOUT_S, broker_errors, security, watch_topics
 from stream_processors.config import ProcessorsConfig
 from stream_processors.fetch import fetch_promptly
 from stream_processors.stage import Output, Send, Stage
@@ -94,6 +96,31 @@ def alarm_stages(alarms: Alarms) -> list[Stage]:
     ]
 
 
+def sender(topic: Callable[[str], Any]) -> Send:
+    """Sends to the topics of these names (faust's) and returns when the broker has all; raises ServiceError."""
+
+    async def send(outputs: Sequence[Output]) -> None:
+        with broker_errors():
+            sent = [await _sent(topic(output.topic), output) for output in outputs]
+            await asyncio.gather(*sent)
+
+    return send
+
+
+async def _sent(topic: Any, output: Output) -> Any:
+    """What to await until the broker has it; raises the producer's own error, without what faust wraps it in."""
+    try:
+        return await topic.send(key=output.key, value=output.value, partition=output.partition)
+    except ProducerSendError as error:
+        raise error.__cause__ or error from None
+    except AssertionError as error:
+        if output.partition is None:
+            raise
+        # All that aiokafka asserts of such a message; `broker.ensure_topics` gives a topic as many as its source has.
+        what = f"{output.topic} has no partition {output.partition} yet"
+        raise ServiceError("NoSuchPartition", what, transient=True) from error
+
+
 class _WithoutTables(faust.App):  # type: ignore[misc]  # faust's own
     """An app that needs no folder: under its unit a worker may have none that it can write."""
 
@@ -140,9 +167,7 @@ def build(
     def topic(of: str) -> Any:
         return known.setdefault(of, app.topic(of, key_serializer="raw", value_serializer="raw", internal=False))
 
-    async def send(outputs: Sequence[Output]) -> None:
-        sent = [await topic(o.topic).send(key=o.key, value=o.value, partition=o.partition) for o in outputs]
-        await asyncio.gather(*sent)
+    send = sender(topic)
 
     for each in stages:
 

@@ -24,7 +24,7 @@ from schemas.errors import VitalwireError
 from schemas.identity import StreamKey
 from stream_processors.config import LimitConfig
 from stream_processors.mapping import remap
-from stream_processors.stage import Output, Send, first_line, waits
+from stream_processors.stage import Output, Send, error_name, first_line, waits
 from stream_processors.validation import validate_stored
 
 OUTBOX_ROWS = 5000  # signed and sent at once
@@ -86,7 +86,7 @@ async def deliver_receipts(conninfo: str, key: SigningKey, committed: asyncio.Ev
                     if len(rows) < OUTBOX_ROWS:
                         await _either(committed, 1.0)
         except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
-            _log.warning("receipts wait", error=type(error).__name__)
+            _log.warning("receipts wait", error=error_name(error))
             await asyncio.sleep(RETRY_S)
 
 

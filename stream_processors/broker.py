@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import IncompatibleBrokerVersion, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RecordTooLargeError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from runtime.errors import UserError
 from runtime.tls import client_context, kafka_problem
 from schemas import topics
+from schemas.errors import ServiceError
 from schemas.report import Lane
 from schemas.topics import RECEIPTS, TOPICS, Topic
 from stream_processors.config import ProcessorsConfig
@@ -28,7 +39,19 @@ QUIET_MS = 500
 # an hour ahead is not refused.
 STAMP, STAMPED_BY_BROKER = "message.timestamp.type", "LogAppendTime"
 SET_ON_TOPIC = 1  # DescribeConfigs, config_source: DYNAMIC_TOPIC_CONFIG
+# What the broker, or the client before it, says of one message; the other errors are of connections and brokers.
+_OF_ONE_MESSAGE = (InvalidTimestampError, MessageSizeTooLargeError, RecordListTooLargeError, RecordTooLargeError)
 _log = structlog.get_logger("broker")
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """A KafkaError inside comes out as a ServiceError: a transient one, unless it lies with the message itself."""
+    try:
+        yield
+    except KafkaError as error:
+        transient = not isinstance(error, _OF_ONE_MESSAGE)
+        raise ServiceError(type(error).__name__, str(error), transient=transient) from error
 
 
 def security(config: ProcessorsConfig) -> dict[str, Any]:

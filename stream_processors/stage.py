@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
-from aiokafka import errors
 from prometheus_client import Counter, Histogram
 
-from emr_store.connect import StoreError, is_permanent
+from emr_store.connect import store_errors
 from runtime.watchdog import AttemptsWatchdog
 from schemas.block import BLOCK_BYTES, chunked
+from schemas.errors import ServiceError, VitalwireError
+from stream_processors.broker import broker_errors
 
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 5.0
@@ -54,7 +55,7 @@ class Output:
 
 
 class Work(Protocol):
-    """What a stage does with a chunk; raises StoreError while a service is away."""
+    """What a stage does with a chunk; raises StoreError or KafkaError while a service is away."""
 
     async def __call__(self, chunk: Sequence[Message]) -> Sequence[Output]: ...
 
@@ -156,17 +157,19 @@ async def attempt(stage: Stage, chunk: Sequence[Message], send: Send, attempted:
     while True:
         attempted()
         try:
-            await send(await stage.work(chunk))
+            with store_errors(), broker_errors():
+                outputs = await stage.work(chunk)
+            await send(outputs)
             stage.done()
             waits.pop(_name(stage), None)
             return
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  nothing may leave the agent
-            if _transient(error):
+            if is_transient(error):
                 _retries.labels(stage.name).inc()
                 _wait(stage, error)
-                _log.warning("retry", stage=stage.name, error=type(error).__name__, detail=first_line(error))
+                _log.warning("retry", stage=stage.name, error=error_name(error), detail=first_line(error))
             elif len(chunk) > 1:
                 for message in chunk:
                     await attempt(stage, [message], send, attempted)
@@ -179,24 +182,26 @@ async def attempt(stage: Stage, chunk: Sequence[Message], send: Send, attempted:
 
 
 async def _give_up(stage: Stage, message: Message, error: Exception, send: Send, attempted: Callable[[], None]) -> None:
-    reason = f"{stage.name}:{type(error).__name__}"
+    reason = f"{stage.name}:{error_name(error)}"
     _dead_letters.labels(stage.name).inc()
     _log.error("dead letter", stage=stage.name, reason=reason, topic=message.topic, bytes=len(message.value))
     delay_s, refused = BACKOFF_FIRST_S, 0
     while refused < DEAD_LETTER_ATTEMPTS_MAX:
         attempted()
         try:
-            await send(await stage.dead_letter(message, reason))
+            with store_errors(), broker_errors():
+                outputs = await stage.dead_letter(message, reason)
+            await send(outputs)
             waits.pop(_name(stage), None)
             return
         except asyncio.CancelledError:
             raise
         except Exception as failure:  # noqa: BLE001  as above
-            if _transient(failure):
+            if is_transient(failure):
                 _wait(stage, failure)
             else:
                 refused += 1
-            _log.warning("retry", stage=stage.name, error=type(failure).__name__, detail=first_line(failure))
+            _log.warning("retry", stage=stage.name, error=error_name(failure), detail=first_line(failure))
         await asyncio.sleep(delay_s)
         delay_s = min(delay_s * 2, BACKOFF_MAX_S)
     # The lane goes on: nobody was given a receipt, so that its edge still has it and sends it again.
@@ -211,34 +216,19 @@ def _name(stage: Stage) -> str:
 
 def _wait(stage: Stage, error: Exception) -> None:
     """Have /readyz say what this stage waits for."""
-    waits[_name(stage)] = f"{_name(stage)} waits: {type(error).__name__}"
+    waits[_name(stage)] = f"{_name(stage)} waits: {error_name(error)}"
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether it lies with a service and not with the message."""
+    return error.transient if isinstance(error, VitalwireError) else isinstance(error, OSError)
+
+
+def error_name(error: Exception) -> str:
+    """What an error is called; of a service's, its client's name for it."""
+    return error.reason if isinstance(error, ServiceError) else type(error).__name__
 
 
 def first_line(error: Exception) -> str:
     """What an error says, but for what follows: of a database's it is often the row."""
     return str(error).split("\n")[0][:200]
-
-
-def _transient(error: BaseException) -> bool:
-    """Whether it lies with a service and not with the message."""
-    if isinstance(error, StoreError):
-        return not is_permanent(error)
-    if isinstance(error, _REFUSED_FOR_GOOD):
-        return False
-    if isinstance(error, (OSError, TimeoutError)) or str(error) == _NO_SUCH_PARTITION:
-        return True
-    package = type(error).__module__.partition(".")[0]
-    if package == "faust" and error.__cause__ is not None:  # it wraps what its producer raised
-        return _transient(error.__cause__)
-    return package in {"aiokafka", "kafka"}
-
-
-# An AssertionError of aiokafka's producer: `broker.ensure_topics` gives the topic as many as its source has.
-_NO_SUCH_PARTITION = "Unrecognized partition"
-# What the broker, or the client before it, says of one message; the other errors are of connections and brokers.
-_REFUSED_FOR_GOOD = (
-    errors.InvalidTimestampError,
-    errors.MessageSizeTooLargeError,
-    errors.RecordListTooLargeError,
-    errors.RecordTooLargeError,
-)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from prometheus_client import Counter
 
-from emr_store.connect import StoreError, is_permanent, open_store
+from emr_store.connect import StoreError, open_store, store_errors
 from emr_store.signed_block import SignedBlock
 from emr_store.transaction import Writer
 from evidence.dead_letter import DeadLetter
@@ -20,7 +20,7 @@ from schemas.block import Block
 from schemas.errors import LayoutError
 from stream_processors import store
 from stream_processors.signed_message import open_message, sign_block
-from stream_processors.stage import Message, Output
+from stream_processors.stage import Message, Output, error_name, is_transient
 
 WRITERS = 2  # of a lane
 _log = structlog.get_logger("storing")
@@ -76,12 +76,13 @@ class Store:
         signed = open_message(message, self._key.public_der)
         assert isinstance(signed, SignedBlock)
         try:
-            self._write(writer, [signed], [])
+            with store_errors():
+                self._write(writer, [signed], [])
         except Exception as error:
-            if isinstance(error, StoreError) and not is_permanent(error):
+            if is_transient(error):
                 raise
             letter = DeadLetter(
-                reason=f"store:{type(error).__name__}",
+                reason=f"store:{error_name(error)}",
                 topic=topics.raw(signed.headers[0].lane),
                 outcome=ReceiptOutcome.QUARANTINED,
                 message=block.batches[0],

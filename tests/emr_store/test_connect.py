@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from emr_store.connect import StoreError, StoreServer, current_incarnation, open_store, server_of
+from emr_store.connect import StoreError, StoreServer, current_incarnation, open_store, server_of, store_errors
+from schemas.errors import ServiceError
 from vitalwire.embedded import postgres
 
 
@@ -110,3 +111,21 @@ def copy_as_its_owner(source: Path, target: Path) -> None:
     for path in [source, *source.rglob("*")]:
         found = path.stat()
         os.chown(target / path.relative_to(source), found.st_uid, found.st_gid)
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason", "transient"),
+    [
+        ("SELECT 1 / 0", "DivisionByZero", False),
+        ("INSERT INTO one VALUES (1)", "UniqueViolation", False),
+        ("SELECT FROM not_migrated_yet", "UndefinedTable", True),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", "AdminShutdown", True),
+    ],
+)
+def test_what_another_attempt_may_do(database: str, statement: str, reason: str, transient: bool) -> None:
+    with open_store(database) as conn:
+        conn.execute("CREATE TEMP TABLE one (id int PRIMARY KEY); INSERT INTO one VALUES (1)")
+        with pytest.raises(ServiceError) as raised, store_errors():
+            conn.execute(statement.encode())
+    assert (raised.value.reason, raised.value.transient) == (reason, transient)
+    assert isinstance(raised.value.__cause__, StoreError)

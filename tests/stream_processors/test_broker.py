@@ -3,12 +3,14 @@ import time
 from ssl import SSLError
 
 import pytest
+from aiokafka import errors
 from aiokafka.errors import KafkaError
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from runtime.errors import UserError
 from runtime.tls import server_context
+from schemas.errors import ServiceError
 from schemas.topics import Topic
 from stream_processors import broker
 from stream_processors.config import ProcessorsConfig
@@ -147,3 +149,27 @@ def test_the_broker_stamps_what_it_appends(kafka: str, table: list[str]) -> None
     ((kind, at_ms),) = stamps
     assert kind == TIMESTAMP_LOG_APPEND_TIME
     assert before_ms - 1 <= at_ms <= time.time() * 1000 + 1
+
+
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (errors.MessageSizeTooLargeError, False),
+        (errors.RecordTooLargeError, False),
+        (errors.RecordListTooLargeError, False),
+        (errors.InvalidTimestampError, False),
+        (errors.KafkaTimeoutError, True),
+        (errors.KafkaConnectionError, True),
+        (errors.NotLeaderForPartitionError, True),
+        (errors.TopicAuthorizationFailedError, True),
+    ],
+)
+def test_what_another_attempt_may_do(error: type[KafkaError], transient: bool) -> None:
+    with pytest.raises(ServiceError, match="why") as raised, broker.broker_errors():
+        raise error("why")
+    assert (raised.value.reason, raised.value.transient) == (error.__name__, transient)
+
+
+def test_an_error_that_is_not_the_broker_s_stays_what_it_is() -> None:
+    with pytest.raises(AssertionError), broker.broker_errors():
+        raise AssertionError

@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 
 import psycopg
 import pytest
-from aiokafka import errors
-from faust.exceptions import ProducerSendError
+from aiokafka.errors import KafkaConnectionError
 
 from runtime.watchdog import AttemptsWatchdog
+from schemas.errors import FrameError, LayoutError, LayoutReason, ServiceError
 from stream_processors import stage as stages
 from stream_processors.stage import Message, Output, Stage, attempt
 
+TOO_LARGE = ServiceError("MessageSizeTooLargeError", "too large", transient=False)
 CHUNK = [Message("live.raw", 0, bytes([i])) for i in range(4)]
 
 
@@ -28,6 +29,7 @@ class Scene:
     def __init__(self, failures: dict[int, list[Exception]]) -> None:
         self.failures, self.sent, self.attempts = failures, [], 0  # type: ignore[var-annotated]
         self.dead_letter_failures: list[Exception] = []
+        self.broker_refuses: set[bytes] = set()
 
     async def work(self, chunk: Sequence[Message]) -> list[Output]:
         for message in chunk:
@@ -35,7 +37,7 @@ class Scene:
             if waiting:
                 raise (
                     waiting[0]
-                    if len(waiting) == 1 and not isinstance(waiting[0], psycopg.OperationalError)
+                    if len(waiting) == 1 and not isinstance(waiting[0], psycopg.OperationalError | KafkaConnectionError)
                     else waiting.pop(0)
                 )
         return [Output("out", m.value) for m in chunk]
@@ -46,6 +48,8 @@ class Scene:
         return [Output("dead", message.value + reason.encode())]
 
     async def send(self, outputs: Sequence[Output]) -> None:
+        if any(output.value in self.broker_refuses for output in outputs):
+            raise TOO_LARGE
         self.sent += [(o.topic, o.value) for o in outputs]
 
     def stage(self, worker_index: int = 0, workers: int = 1, bytes_max: int = 1000) -> Stage:
@@ -76,8 +80,9 @@ def test_a_good_chunk_goes_on_once() -> None:
     assert Scene({}).run() == GOOD
 
 
-def test_while_a_service_is_away_the_chunk_waits_and_attempts_go_on() -> None:
-    scene = Scene({2: [psycopg.OperationalError("down") for _ in range(5)]})
+@pytest.mark.parametrize("error", [psycopg.OperationalError, KafkaConnectionError])
+def test_while_a_service_is_away_the_chunk_waits_and_attempts_go_on(error: type[Exception]) -> None:
+    scene = Scene({2: [error("down") for _ in range(5)]})
     assert scene.run() == GOOD
     assert scene.attempts == 6
 
@@ -85,13 +90,6 @@ def test_while_a_service_is_away_the_chunk_waits_and_attempts_go_on() -> None:
 def test_a_dead_letter_is_separated_from_its_neighbours() -> None:
     scene = Scene({2: [ValueError("a dead letter")]})
     assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:ValueError"), GOOD[3]]
-
-
-def test_what_a_database_refuses_is_permanent_and_a_missing_table_is_not() -> None:
-    assert not stages._transient(psycopg.DataError())
-    assert not stages._transient(psycopg.IntegrityError())
-    assert stages._transient(psycopg.ProgrammingError())
-    assert stages._transient(psycopg.OperationalError())
 
 
 def test_where_the_dead_cannot_be_kept_the_chunk_waits() -> None:
@@ -122,30 +120,38 @@ def test_readiness_names_a_stage_while_it_waits_and_no_longer() -> None:
     assert (emitted, stages.waits) == ([[], waiting], {})
 
 
-@pytest.mark.parametrize("error", [errors.MessageSizeTooLargeError, errors.RecordTooLargeError])
-def test_a_message_that_the_broker_never_takes_is_a_dead_letter(error: type[Exception]) -> None:
-    assert not stages._transient(error("too large"))
-    scene = Scene({2: [error("too large")]})
-    assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:" + error.__name__.encode()), GOOD[3]]
+def test_a_message_that_the_broker_never_takes_is_a_dead_letter() -> None:
+    scene = Scene({})
+    scene.broker_refuses = {b"\x02"}
+    assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:MessageSizeTooLargeError"), GOOD[3]]
 
 
-def test_what_faust_wraps_is_what_its_producer_raised() -> None:
-    def wrapped(cause: Exception) -> Exception:
-        error = ProducerSendError("Error while sending")
-        error.__cause__ = cause
-        return error
+@pytest.mark.parametrize(
+    ("error", "transient"),
+    [
+        (ServiceError("OperationalError", "down", transient=True), True),
+        (ServiceError("DataError", "a value", transient=False), False),
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+        (LayoutError(LayoutReason.SIZE), False),
+        (FrameError("checksum"), False),
+        (AssertionError(), False),
+        (ValueError(), False),
+    ],
+)
+def test_whether_it_lies_with_a_service_or_with_the_message(error: Exception, transient: bool) -> None:
+    assert stages.is_transient(error) is transient
 
-    assert not stages._transient(wrapped(errors.MessageSizeTooLargeError()))
-    assert stages._transient(wrapped(errors.KafkaTimeoutError()))
-    assert stages._transient(errors.NotLeaderForPartitionError())
-    assert stages._transient(errors.TopicAuthorizationFailedError())
-    assert stages._transient(AssertionError("Unrecognized partition"))
-    assert not stages._transient(AssertionError())
+
+def test_what_the_database_says_of_a_message_is_its_dead_letter_s_reason() -> None:
+    scene = Scene({2: [psycopg.DataError("of a row")]})
+    assert scene.run() == [GOOD[0], GOOD[1], ("dead", b"\x02s:DataError"), GOOD[3]]
+    assert scene.attempts == 6  # the chunk, then each alone and one more for the dead letter
 
 
 def test_a_lane_goes_on_where_not_even_a_dead_letter_can_be_sent() -> None:
     scene = Scene({2: [ValueError("odd")]})
-    scene.dead_letter_failures = [errors.MessageSizeTooLargeError()] * stages.DEAD_LETTER_ATTEMPTS_MAX
+    scene.dead_letter_failures = [TOO_LARGE] * stages.DEAD_LETTER_ATTEMPTS_MAX
     before = stages._abandoned.labels("s")._value.get()
     assert scene.run() == [GOOD[0], GOOD[1], GOOD[3]]
     assert stages._abandoned.labels("s")._value.get() == before + 1

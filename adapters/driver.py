@@ -186,6 +186,8 @@ class DeviceDriver(Generic[S]):
     has_local_times: Callable[[S], bool] = lambda _: False
     # False: it speaks when something happens, so that its silence says nothing.
     speaks_regularly: bool = True
+    # Of frames that it could not read.
+    rejected_lane: Lane = Lane.LIVE
 
     @property
     def links(self) -> tuple[str, ...]:

@@ -86,7 +86,8 @@ class OpenedBatch:
 class Window:
     """The batches from `first` to, but not, `after`, as their newest validation has them.
 
-    Rows of a batch in `damaged` rest on nothing that can be read.
+    Rows of a batch in `damaged` rest on nothing that can be read. Of one in `emptied` retention took the bytes: it has
+    so many reports, and no more is known of what its rows say.
     """
 
     first: int
@@ -94,7 +95,11 @@ class Window:
     batches: list[OpenedBatch] = field(default_factory=list)
     earlier: list[OpenedBatch] = field(default_factory=list)  # as they were before an act had them validated anew
     damaged: set[int] = field(default_factory=set)
-    emptied: set[int] = field(default_factory=set)
+    emptied: dict[int, int] = field(default_factory=dict)
+
+    def rests_on_nothing(self, batch: int, leaf: int) -> bool:
+        """Whether a row may be there though no report can be read that stands behind it."""
+        return batch in self.damaged or 0 <= leaf < self.emptied.get(batch, 0)
 
     @cached_property
     def table(self) -> Table:
@@ -288,7 +293,7 @@ class BatchProof:
     def _note_missing(self, row: HeadRow, window: Window) -> None:
         if any(lane == row.lane and first <= row.batch < after for lane, first, after in self._dropped):
             self._result.counts["emptied"] += 1
-            window.emptied.add(row.batch)
+            window.emptied[row.batch] = row.reports
         else:
             self._result.add(row.where, "its bytes are gone, and retention did not take them")
             window.damaged.add(row.batch)

@@ -195,7 +195,7 @@ def check_rows(
             differ = differences(row, sealed)
             result.add(where, *(f"the row's {name} {_is(name)} not what was sealed" for name in differ))
             result.counts["erased"] += not differ and b'"erased"' in row
-        elif report_key_of(row).batch not in window.damaged:
+        elif not window.rests_on_nothing(*report_key_of(row)):
             result.add(where, "a row that no report stands behind")
     result.counts["report"] += count
     if expected and not result.is_full:

@@ -173,4 +173,5 @@ DRIVER = DeviceDriver(
     session=lambda settings: MllpSession(settings.answers),
     has_local_times=lambda _: True,
     speaks_regularly=False,
+    rejected_lane=Lane.ADT,  # whatever they are, names may be in them
 )

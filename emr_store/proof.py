@@ -152,6 +152,7 @@ class _Run:
         numbers, taken = row_proof.Numbers(conn), row_proof.taken_by_retention(conn)
         newest, sums = summary_proof.NewestReports(conn), summary_proof.LedgerSums()
         newest_channels, words = NewestChannels(conn), index_proof.ChannelWordsProof()
+        erased = row_proof.ErasedNames(acts)
         is_damaged = False
         for first, after in windows(conn, first_batch) if first_batch != NUMBER_MAX else ():
             # 4. Batches.
@@ -169,7 +170,7 @@ class _Run:
                 words.add(chunk)
                 sums.add(window)
             # 6. Rows.
-            row_proof.check_rows(conn, window, chunk, rows_taken, result)
+            row_proof.check_rows(conn, window, chunk, rows_taken, erased, result)
             index_proof.check_index(conn, window, chunk, taken, result)
             self._on_progress("values", result.counts["values"], None)
             if result.is_full:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from datetime import datetime, timedelta
 
@@ -217,6 +218,23 @@ def test_verify_finds_a_name_that_was_changed_and_not_erased(hospital: Hospital)
         conn.execute(changed.encode())
     code, text = vitalwire("verify")
     assert (code, "the row's texts are not what was sealed" in text) == (4, True)
+
+
+def test_verify_finds_a_name_that_was_erased_without_an_act(hospital: Hospital) -> None:
+    hospital.store.rows("SELECT erase_person(batch, leaf) FROM adt_fact JOIN batch USING (batch_id)")
+    shows("patients erase P1", "--why", "asked for it")
+    hospital.store.seal_log()
+    code, text = vitalwire("verify --json")
+    assert code == 4
+    found = json.loads(text)
+    (finding,) = found["findings"]
+    assert finding["what"] == "a patient's name was erased from its row, and no act has it so"
+    assert "adt, number 3" in finding["where"]  # Li Si's
+    assert found["counts"]["erased"] == 1
+    shows("patients erase P2", "--why", "asked for it")
+    hospital.store.seal_log()
+    found = as_json("verify")
+    assert (found["findings"], found["counts"]["erased"]) == ([], 2)
 
 
 def test_the_ledger_says_whose_the_accepted_values_are(hospital: Hospital) -> None:

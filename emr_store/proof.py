@@ -17,7 +17,7 @@ from emr_store.rows import Chunk
 from emr_store.validation_proof import LaterValidations
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Remap, Revalidate, Scope, Verification
 from evidence.act import MAPPING_CHANGE, Act
-from evidence.verification import KeyRing, OutsideCheckpoint, Trust
+from evidence.verification import KeyRing, OutsideCheckpoint, Trust, batch_words
 from schemas.nomenclature import NOMENCLATURE_HASH
 
 NEVER_PROVED = (
@@ -139,11 +139,12 @@ class _Run:
         else:
             row = self._conn.execute(_FIRST_SINCE_SQL, {"since": since}).fetchone()
         first: int = NUMBER_MAX if row is None or row[0] is None else row[0]
-        before = self._conn.execute("SELECT min(batch), max(batch) FROM batch WHERE batch < %s", (first,))
-        low, high = before.fetchone() or (None, None)
-        if low is None:
+        last = self._conn.execute(_LAST_BEFORE_SQL, (first,)).fetchone()
+        if last is None:
             return NUMBER_MIN
-        self._result.not_proved.append(f"batches {low} to {high}: they were stored before, and were not looked at")
+        ident, edge, lane, batch_no = last
+        words = batch_words(bytes(ident), edge.bytes, lane, batch_no)
+        self._result.not_proved.append(f"all up to {words}: it was stored before, and was not looked at")
         return first
 
     def _batches_and_rows(self, edges: KeyRing, acts: Sequence[Act], first_batch: int, first_seal: int) -> None:
@@ -234,6 +235,9 @@ def _taken(window: Window, taken: dict[str, list[tuple[int, int, int]]], chunk: 
 _FIRST_SINCE_SQL = """
 SELECT least((SELECT min(batch) FROM batch WHERE stored_at >= %(since)s),
     (SELECT min(v.batch) FROM batch_validation v JOIN seal s USING (seal) WHERE s.stored_at >= %(since)s))
+"""
+_LAST_BEFORE_SQL = """
+SELECT batch_id, edge, lane, batch_no FROM batch WHERE batch < %s ORDER BY batch DESC LIMIT 1
 """
 # The first batch of the seals that came into the log after a checkpoint, or have not yet come.
 _FIRST_AFTER_SQL = """

@@ -185,7 +185,6 @@ def check_rows(
     `chunk` is `chunk_of` the window, None where it has no batch; `taken`, a report each: retention may have taken it.
     """
     expected = {} if chunk is None else {row[_KEY]: row for row in split_rows(report_rows(chunk))}
-    words = _Words(window)
     count = 0
     # Read to its end in any case: nothing else can be asked meanwhile.
     for row in kept_rows(conn, window):
@@ -193,7 +192,7 @@ def check_rows(
         sealed = expected.pop(row[_KEY], None)
         if sealed == row or result.is_full:
             continue
-        where = words.where(report_key_of(row))
+        where = window.place(*report_key_of(row))
         if sealed is not None:
             differ = differences(row, sealed)
             result.add(where, *(f"the row's {name} {_is(name)} not what was sealed" for name in differ))
@@ -206,30 +205,20 @@ def check_rows(
             result.add(where, "a row that no report stands behind")
     result.counts["report"] += count
     if expected and not result.is_full:
-        _missing(window, [report_key_of(row) for row in expected.values()], taken, words, result)
+        _missing(window, [report_key_of(row) for row in expected.values()], taken, result)
 
 
 def _is(name: str) -> str:
     return "are" if name.endswith("s") else "is"
 
 
-def _missing(window: Window, keys: Sequence[ReportKey], taken: _Array, words: _Words, result: Verification) -> None:
+def _missing(window: Window, keys: Sequence[ReportKey], taken: _Array, result: Verification) -> None:
     starts = dict(zip([b.row.batch for b in window.batches], np.cumsum([0, *window.counts]).tolist(), strict=False))
     for key in keys:
         if taken[starts[key.batch] + key.leaf]:
             result.counts["dropped"] += 1
         else:
-            result.add(words.where(key), "its row is gone")
-
-
-class _Words:
-    """Where a row stands, in words."""
-
-    def __init__(self, window: Window) -> None:
-        self._where = {batch.row.batch: batch.row.where for batch in window.batches}
-
-    def where(self, key: ReportKey) -> str:
-        return f"{self._where.get(key.batch, f'batch {key.batch}')} leaf {key.leaf}"
+            result.add(window.place(*key), "its row is gone")
 
 
 def differences(kept: bytes, sealed: bytes) -> list[str]:

@@ -99,7 +99,7 @@ class _Run:
 
         # 4 to 8.
         self._batches_and_rows(edges, acts, first_batch, first_seal)
-        alarm_proof.check_alarms(conn, summary_proof.begin_of(conn, first_batch), platform, result)
+        alarm_proof.check_alarms(conn, summary_proof.begin_of(conn, first_batch), acts, platform, result)
 
         # 9. Registry.
         self._registry(acts)

@@ -1,3 +1,9 @@
+-- Episodes of alarms that a person ended, for no value will: by which act. The alarm worker emits the transition.
+CREATE TABLE alarm_end (
+    episode uuid PRIMARY KEY,
+    act_id  bytea NOT NULL REFERENCES act
+);
+
 -- The lane `adt` (schemas/report.py: Lane.ADT) has a retention of its own: names lie in its batches, which are few. Their
 -- bytes go one by one, with no regard to whether rows over them are left: names in rows are erased by an act.
 

@@ -26,6 +26,7 @@ from schemas.batch import Header, Table, check
 from schemas.block import VALIDATION_BYTES_MAX, validation_arrays
 from schemas.errors import LayoutError
 from schemas.layout import PLAIN_BYTES_MAX, RECORD, REPORT_ROW
+from schemas.report import Lane
 
 _Array = NDArray[Any]
 _FETCH = 5000
@@ -96,6 +97,7 @@ class Window:
     earlier: list[OpenedBatch] = field(default_factory=list)  # as they were before an act had them validated anew
     damaged: set[int] = field(default_factory=set)
     emptied: dict[int, int] = field(default_factory=dict)
+    may_lack_channel_words: bool = False  # some of those bytes may have described channels
     words: dict[int, str] = field(default_factory=dict)  # of each batch by its number
 
     def place(self, batch: int, leaf: int) -> str:
@@ -301,6 +303,7 @@ class BatchProof:
         if any(lane == row.lane and first <= row.batch < after for lane, first, after in self._dropped):
             self._result.counts["emptied"] += 1
             window.emptied[row.batch] = row.reports
+            window.may_lack_channel_words |= row.lane != Lane.ADT
         else:
             self._result.add(row.where, "its bytes are gone, and retention did not take them")
             window.damaged.add(row.batch)

@@ -158,7 +158,7 @@ class _Run:
         for first, after in windows(conn, first_batch) if first_batch != NUMBER_MAX else ():
             # 4. Batches.
             window = proof.open(first, after)
-            is_damaged |= bool(window.damaged or window.emptied)
+            is_damaged |= bool(window.damaged) or window.may_lack_channel_words
             chunk = row_proof.chunk_of(conn, window, numbers) if window.batches else None
             rows_taken = _taken(window, taken, chunk)
             if chunk is not None:

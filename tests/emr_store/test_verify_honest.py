@@ -20,9 +20,11 @@ from emr_store.transaction import Writer
 from emr_store.verification import Verification
 from evidence.verification import OutsideCheckpoint
 from schemas.block import Block
-from schemas.report import Record, device_id
+from schemas.report import Lane, Record, device_id
 from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validation import EdgeKey, Memory, validate
+from tests.adt import group
+from tests.attributing import adt_report
 from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
 from tests.storing import Store, event
 from tests.verifying import FIRST, SECOND, SECOND_US, Ward, checkpoint_of, masked, revalidate, summarise, verify, vitals
@@ -315,6 +317,24 @@ def test_bodies_that_retention_took_are_listed_and_no_finding(ward: Ward) -> Non
     assert lines(result) == []
     assert (result.emptied, result.batches) == (2, 1)
     assert any(line.startswith("the bytes of 2 batches") for line in result.not_proved)
+
+
+def test_words_of_channels_are_held_against_their_batches_though_bytes_of_the_lane_adt_were_dropped(ward: Ward) -> None:
+    ward.fill()
+    ward.emit(adt_report(group("A01", 0)), lane=Lane.ADT)
+    ward.seal_log()
+    ward.rows("UPDATE batch SET stored_at = stored_at - interval '31 d' WHERE lane = 4 RETURNING 1")
+
+    async def drop() -> None:
+        async with await open_store_async(ward.address) as conn:
+            await drop_old(conn, Keep(adt_batches=30))
+
+    asyncio.run(drop())
+    result = verify(ward.address)
+    assert (lines(result), result.emptied) == ([], 1)
+    ward.rows("INSERT INTO channel SELECT device, channel + 1, code, words, digest, since, batch, leaf FROM channel"
+              " RETURNING 1")  # fmt: skip
+    assert any("no report gave it these words" in line for line in lines(verify(ward.address)))
 
 
 def test_progress_and_what_is_not_given_are_said(ward: Ward) -> None:

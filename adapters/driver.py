@@ -186,6 +186,8 @@ class DeviceDriver(Generic[S]):
     has_local_times: Callable[[S], bool] = lambda _: False
     # False: it speaks when something happens, so that its silence says nothing.
     speaks_regularly: bool = True
+    # Of frames that it could not read.
+    rejected_lane: Lane = Lane.LIVE
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -195,12 +197,14 @@ class DeviceDriver(Generic[S]):
         return ("serial", "tcp") if self.serial else ("tcp",)
 
 
-def fitting(reports: Sequence[Report], frame: bytes, source: Source[Any]) -> Sequence[Report]:
+def fitting(
+    reports: Sequence[Report], frame: bytes, source: Source[Any], *, outgrows_frame: bool = False
+) -> Sequence[Report]:
     """The reports of a frame that may be a large one; FrameError where one is larger than a batch takes.
 
-    Then nothing of the frame was emitted.
+    Then nothing of the frame was emitted. `outgrows_frame`: those of a small frame may be too large as well.
     """
-    if len(frame) > LARGE_FRAME_BYTES:
+    if outgrows_frame or len(frame) > LARGE_FRAME_BYTES:
         try:
             for report in reports:
                 encode_report(report, bytes(16), bytes(32))

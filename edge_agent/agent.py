@@ -19,7 +19,7 @@ from edge_agent.events import EventEmitter, as_old, rejection
 from edge_agent.sources import SourcePlan, message_type
 from edge_agent.spool import Kept, Spool
 from schemas.errors import FrameError
-from schemas.report import Lane, Report
+from schemas.report import Report
 
 frames = Counter("vitalwire_frames", "Frames by what became of them", ["source", "outcome"])
 NOT_UNDERSTOOD = {"unsupported-type": Outcome.UNSUPPORTED, "unsupported-version": Outcome.UNSUPPORTED}
@@ -95,5 +95,5 @@ def read_frame(plan: SourcePlan, delivery: Delivery) -> tuple[Outcome, str, Sequ
         except Exception as error:  # noqa: BLE001 - a driver's bug costs its frame's meaning, not its bytes or the feed
             reason, detail = "driver-error", type(error).__name__
             log_bug(f"driver {driver.name} failed", error, source.name)
-    lane = Lane.ADT if message_type(delivery.frame) == "ADT" else Lane.LIVE  # there are names in it
+    lane = plan.rejected_lane(delivery.frame)
     return NOT_UNDERSTOOD.get(reason, Outcome.MALFORMED), reason, [rejection(delivery, reason, detail, lane)]

@@ -24,6 +24,7 @@ from edge_agent.links.tcp import split_address
 from runtime import config as configuration
 from runtime.errors import UserError
 from schemas.errors import ConfigError
+from schemas.report import Lane
 
 _OF_THE_SENDER = {"charset", "processing_ids_live"}
 Routes = Mapping[str, tuple[DeviceDriver[Any], msgspec.Struct]]
@@ -78,6 +79,14 @@ class SourcePlan:
             return self.driver, source
         driver, settings = self.routes[message_type]
         return driver, replace(source, settings=settings)
+
+    def rejected_lane(self, frame: bytes) -> Lane:
+        """Where a frame goes that could not be read: on the lane ADT wherever it may be of an admission office."""
+        stated = message_type(frame)
+        if stated == "ADT":
+            return Lane.ADT
+        drivers = [self.driver] if stated else [self.driver, *(other for other, _ in self.routes.values())]
+        return Lane.ADT if any(driver.rejected_lane is Lane.ADT for driver in drivers) else Lane.LIVE
 
 
 def plan_source(config: SourceConfig, sites: Mapping[str, SiteMapping]) -> SourcePlan:

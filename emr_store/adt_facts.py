@@ -13,6 +13,7 @@ import psycopg
 
 from clinical.adt_events import Effect
 from clinical.facts import AdtFact, make_fact
+from emr_store import pid_claims
 from emr_store.attribution_site import AttributionSite
 from emr_store.instants import moment, us_of
 from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, Person, decode_group, decode_person
@@ -163,7 +164,7 @@ def _person_row(stored: StoredGroup) -> dict[str, object]:
 
 
 def reread(conn: psycopg.Connection, site: AttributionSite) -> int:
-    """Read all facts by this configuration where they were read by another; how many have other keys than before.
+    """Read all facts and claims by this configuration where they were read by another; how many have other keys.
 
     What a message said is never changed; the keys that the site makes of it are. All encounters and devices wait then
     to be computed anew.
@@ -175,7 +176,7 @@ def reread(conn: psycopg.Connection, site: AttributionSite) -> int:
             return 0
         conn.execute("UPDATE attribution SET settings = %s", (site.digest,))
         conn.execute(_WAIT_ANEW_SQL)
-        changed = 0
+        changed = pid_claims.reread(conn, site)
         with conn.cursor("facts") as cursor:
             cursor.execute(_KEYS_SQL)
             for fact_id, said, source, received_at, *keys in cursor:

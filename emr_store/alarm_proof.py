@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import psycopg
 
 from emr_store.verification import Verification
 from evidence import statement
+from evidence.act import Act
 from evidence.alarm import TRANSITION_MAGIC, read_transition
 from evidence.verification import KeyRing
 from schemas.errors import LayoutError
@@ -33,14 +35,23 @@ class _Row(NamedTuple):
     message: str
 
 
-def check_alarms(conn: psycopg.Connection, since: datetime | None, keys: KeyRing, result: Verification) -> None:
-    """Step 6, alarms: what was filed from `since` on (None: all) is what the platform signed; what is open is open."""
+def check_alarms(
+    conn: psycopg.Connection, since: datetime | None, acts: Sequence[Act], keys: KeyRing, result: Verification
+) -> None:
+    """Step 6, alarms: what was filed from `since` on (None: all) is what the platform signed; what is open is open.
+
+    What a person ended has its act.
+    """
+    ended = {act.details.get("episode") for act in acts if act.kind == "alarm.end"}
     with conn.cursor(name="transitions", binary=True) as cursor:
         cursor.itersize = _FETCH
         for *columns, signed in cursor.execute(_TRANSITIONS_SQL, (since,)):
             row = _Row(*columns)
             result.counts["alarm_transition"] += 1
-            result.add(f"alarm transition {row.transition} ({row.kind}: {row.message})", *_problems(row, signed, keys))
+            where = f"alarm transition {row.transition} ({row.kind}: {row.message})"
+            result.add(where, *_problems(row, signed, keys))
+            if row.by == "act" and row.episode not in ended:
+                result.add(where, "no act in the log has its episode ended")
             if result.is_full:
                 return
     for (episode,) in conn.execute(_OPEN_SQL).fetchall():

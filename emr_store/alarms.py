@@ -9,10 +9,22 @@ from uuid import UUID
 
 import psycopg
 
+from emr_store import acts
+from emr_store.acts import Author
+from evidence.act import parse_act
 from evidence.alarm import SignedTransition
+from schemas.errors import VitalwireError
 from schemas.transition import Condition, ConditionKind, Episode, Side
 
+EPISODE_CHARACTERS_MIN = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class EndedByAct(NamedTuple):
+    """What a person said of an episode: that it is over."""
+
+    by: str
+    at_us: int
 
 
 class OpenEpisode(NamedTuple):
@@ -58,6 +70,48 @@ def open_now(conn: psycopg.Connection) -> list[OpenEpisode]:
     return [OpenEpisode(*r) for r in rows]
 
 
+def find_open(conn: psycopg.Connection, text: str) -> OpenEpisode:
+    """The open episode of this id, or of this beginning of one; raises VitalwireError where none or several fit."""
+    beginning = text.strip().lower()
+    if len(beginning) < EPISODE_CHARACTERS_MIN:
+        raise VitalwireError(f"{text!r} is too short: give {EPISODE_CHARACTERS_MIN} characters of the episode's id")
+    found = [episode for episode in open_now(conn) if str(episode.episode).startswith(beginning)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise VitalwireError(f"no open episode is {text!r}: `vitalwire alarms list` has those that are")
+    raise VitalwireError(f"{len(found)} open episodes begin so: give more of the id, as `vitalwire alarms list` has it")
+
+
+def end(conn: psycopg.Connection, text: str, author: Author) -> OpenEpisode:
+    """Say that an open episode is over, which no value will: an act. The alarm worker emits the transition.
+
+    Raises VitalwireError where no open episode fits, where it was said already, and where no reason is given.
+    """
+    if not author.why.strip():
+        raise VitalwireError("an alarm is ended for a reason: --why 'monitor switched off, patient discharged'")
+    with conn.transaction():
+        episode, at = find_open(conn, text), acts.now(conn)
+        act_id = acts.record(conn, acts.act(
+            "alarm.end", author, at, episode=str(episode.episode), device=str(episode.device),
+            condition=episode.condition,
+        ))  # fmt: skip
+        sql = "INSERT INTO alarm_end VALUES (%s, %s) ON CONFLICT DO NOTHING"
+        if not conn.execute(sql, (episode.episode, act_id)).rowcount:
+            raise VitalwireError("somebody has ended it already: the alarm worker emits it within half a minute")
+        return episode
+
+
+def ended_by_act(conn: psycopg.Connection, known: Sequence[str]) -> dict[str, EndedByAct]:
+    """Of the open episodes, and of the known ones, those that a person ended."""
+    rows = conn.execute(_ENDED_SQL, {"known": [*known]})
+    ended = {}
+    for episode, body in rows:
+        act = parse_act(bytes(body))
+        ended[episode] = EndedByAct(act.by, act.at_us)
+    return ended
+
+
 def resolved_of(conn: psycopg.Connection, episodes: Sequence[str]) -> set[str]:
     """Which of these the record has as resolved."""
     rows = conn.execute(
@@ -79,6 +133,11 @@ def as_episode(found: OpenEpisode) -> Episode:
         late=found.late,
     )
 
+
+_ENDED_SQL = """
+SELECT e.episode::text, a.body FROM alarm_end e JOIN act a USING (act_id)
+WHERE e.episode = ANY(%(known)s::uuid[]) OR e.episode IN (SELECT episode FROM alarm_open)
+"""
 
 _FILE_SQL = """
 INSERT INTO alarm_transition (transition, episode, kind, at, by, device_uuid, condition_kind, code, channel, side,

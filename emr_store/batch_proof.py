@@ -19,14 +19,15 @@ from emr_store.seal_proof import CONTEXT_MASK, KnownLeaves, SealPlaces
 from emr_store.validation_proof import LaterValidations
 from emr_store.verification import NUMBER_MAX, Revalidate, Verification
 from evidence.block_seal import NO_ACT, BlockSeal, read_seal, validation_leaf
-from evidence.seal import open_body
+from evidence.seal import batch_id, open_body
 from evidence.tree import merkle_root, table_leaves
-from evidence.verification import BatchHead, KeyRing, StreamLinks, check_head, stream_words
+from evidence.verification import BatchHead, KeyRing, StreamLinks, batch_words, check_head
 from schemas.batch import Header, Table, check
 from schemas.block import VALIDATION_BYTES_MAX, validation_arrays
 from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId, EdgeId, SpoolId
 from schemas.layout import PLAIN_BYTES_MAX, RECORD, REPORT_ROW
+from schemas.report import Lane
 
 _Array = NDArray[Any]
 _FETCH = 5000
@@ -56,7 +57,7 @@ class HeadRow(NamedTuple):
     @property
     def where(self) -> str:
         """In words, for people."""
-        return f"batch {self.batch} ({stream_words(EdgeId(self.edge.bytes), self.lane, self.batch_no)})"
+        return batch_words(BatchId(bytes(self.batch_id)), EdgeId(self.edge.bytes), self.lane, self.batch_no)
 
     @property
     def head(self) -> BatchHead:
@@ -87,7 +88,8 @@ class OpenedBatch:
 class Window:
     """The batches from `first` to, but not, `after`, as their newest validation has them.
 
-    Rows of a batch in `damaged` rest on nothing that can be read.
+    Rows of a batch in `damaged` rest on nothing that can be read. Of one in `emptied` retention took the bytes: it has
+    so many reports, and no more is known of what its rows say.
     """
 
     first: int
@@ -95,7 +97,17 @@ class Window:
     batches: list[OpenedBatch] = field(default_factory=list)
     earlier: list[OpenedBatch] = field(default_factory=list)  # as they were before an act had them validated anew
     damaged: set[int] = field(default_factory=set)
-    emptied: set[int] = field(default_factory=set)
+    emptied: dict[int, int] = field(default_factory=dict)
+    may_lack_channel_words: bool = False  # some of those bytes may have described channels
+    words: dict[int, str] = field(default_factory=dict)  # of each batch by its number
+
+    def place(self, batch: int, leaf: int) -> str:
+        """A row's place in words; this database's own number where it has no such batch."""
+        return f"{self.words.get(batch, f'batch number {batch} of this database')} leaf {leaf}"
+
+    def rests_on_nothing(self, batch: int, leaf: int) -> bool:
+        """Whether a row may be there though no report can be read that stands behind it."""
+        return batch in self.damaged or 0 <= leaf < self.emptied.get(batch, 0)
 
     @cached_property
     def table(self) -> Table:
@@ -156,10 +168,10 @@ SELECT batch_no FROM batch WHERE spool = %s AND lane = %s AND edge = %s AND batc
 GROUP BY batch_no HAVING count(*) > 1
 """
 _BODIES_WITHOUT_HEAD_SQL = """
-SELECT y.batch FROM batch_body y WHERE y.batch >= %(first)s AND y.batch < %(after)s
+SELECT y.sealed FROM batch_body y WHERE y.batch >= %(first)s AND y.batch < %(after)s
     AND NOT EXISTS (SELECT FROM batch b WHERE b.batch = y.batch AND b.lane = y.lane
         AND b.batch >= %(first)s AND b.batch < %(after)s)
-ORDER BY 1
+ORDER BY y.batch
 """
 
 
@@ -205,12 +217,14 @@ class BatchProof:
         self._seals.clear()
         with self._conn.cursor(binary=True, row_factory=class_row(HeadRow)) as cursor:
             for row in cursor.execute(_BODIES_SQL, {"first": first, "after": after, "infinite": NUMBER_MAX}):
+                window.words[row.batch] = row.where
                 self._account(row)
                 opened = self._open(row, window)
                 if opened is not None:
                     window.batches.append(opened)
-        for (number,) in self._conn.execute(_BODIES_WITHOUT_HEAD_SQL, {"first": first, "after": after}):
-            self._result.add(f"batch {number}", "its bytes are kept, and its row in the list of batches is gone")
+        for (sealed,) in self._conn.execute(_BODIES_WITHOUT_HEAD_SQL, {"first": first, "after": after}):
+            ident = batch_id(bytes(sealed)).hex()
+            self._result.add(f"batch {ident}", "its bytes are kept, and its row in the list of batches is gone")
         self._drop_what_is_not_canonical(window)
         self._apply_later(window)
         return window
@@ -289,7 +303,8 @@ class BatchProof:
     def _note_missing(self, row: HeadRow, window: Window) -> None:
         if any(lane == row.lane and first <= row.batch < after for lane, first, after in self._dropped):
             self._result.counts["emptied"] += 1
-            window.emptied.add(row.batch)
+            window.emptied[row.batch] = row.reports
+            window.may_lack_channel_words |= row.lane != Lane.ADT
         else:
             self._result.add(row.where, "its bytes are gone, and retention did not take them")
             window.damaged.add(row.batch)

@@ -60,7 +60,6 @@ def check_index(
 ) -> None:  # fmt: skip
     """Step 6, the other tables: what these batches say of waves, alarms and settings is there, and nothing else is."""
     expected = expected_rows(chunk) if chunk is not None else {what: Counter() for what in TABLES}
-    where = {batch.row.batch: batch.row.where for batch in window.batches}
     for what in TABLES:
         rows = conn.execute(_SQL[what].encode(), {"first": window.first, "after": window.after}).fetchall()
         result.counts[what] += len(rows)
@@ -69,15 +68,15 @@ def check_index(
         for row in missing:
             if not may_be_gone(taken.get(what, ()), np.array([row[0]]), np.array([row[4]]))[0]:
                 changed = "its row is gone, or is not what was sealed"
-                result.add(_words(where, row), f"{what}: {changed}")
+                result.add(_words(window, row), f"{what}: {changed}")
         changed_places = {row[:_PLACE] for row in missing}
         for row in strange:
             if row[:_PLACE] not in changed_places and row[0] not in window.damaged:
-                result.add(_words(where, row), f"{what}: a row that no report stands behind")
+                result.add(_words(window, row), f"{what}: a row that no report stands behind")
 
 
-def _words(where: Mapping[int, str], row: Row) -> str:
-    return f"{where.get(row[0], f'batch {row[0]}')} leaf {row[1]} record {row[2]}"
+def _words(window: Window, row: Row) -> str:
+    return f"{window.place(row[0], row[1])} record {row[2]}"
 
 
 def _sql(table: str, instant: str, reported: str) -> str:

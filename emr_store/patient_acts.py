@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
@@ -178,15 +178,37 @@ def resolve(
 
 
 @dataclass(frozen=True)
+class Sealed:
+    """Messages whose bytes are kept: how many, when the first and the last came, whether a legal hold pins any."""
+
+    messages: int
+    stored_from: datetime | None
+    stored_to: datetime | None
+    held: bool
+
+    def gone_by(self, keep_days: int | None) -> datetime | None:
+        """When retention will have dropped the last of them; None: never as things are, or nobody can tell."""
+        if self.stored_to is None or self.held or not keep_days:
+            return None
+        return self.stored_to + timedelta(days=keep_days)
+
+
+@dataclass(frozen=True)
 class Erased:
-    """What was erased, and what holds the name still: sealed bytes, dropped whole by retention alone."""
+    """What was erased, and what holds the name still, or may: sealed bytes, dropped by retention alone.
+
+    `unread` are the batches of admission offices in which no name can be looked for: rejected frames and messages kept
+    whole. `dead_letters` could not be validated at all. `keep_days` is how long retention keeps all these; 0: for ever,
+    None: no processors have said so yet.
+    """
 
     patients: tuple[str, ...]  # numbers that are this patient
     persons: int
     reports: int
-    sealed_batches: int
-    sealed_until_dropped_from: datetime | None  # when the oldest and the newest of them were stored
-    sealed_until_dropped_to: datetime | None
+    sealed: Sealed
+    unread: Sealed
+    dead_letters: Sealed
+    keep_days: int | None
 
 
 def erase(conn: psycopg.Connection, patient: str, *, author: Author | None = None) -> Erased:
@@ -199,11 +221,26 @@ def erase(conn: psycopg.Connection, patient: str, *, author: Author | None = Non
             "INSERT INTO patient_erased SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING", (numbers, act_id)
         )
         persons = conn.execute("DELETE FROM patient_person WHERE patient = ANY(%s)", (numbers,)).rowcount
-        reports = conn.execute(_ERASE_REPORTS_SQL, {"numbers": numbers}).fetchone()
-        sealed = conn.execute(_SEALED_SQL, {"numbers": numbers}).fetchone()
-        assert reports is not None
-        assert sealed is not None
-        return Erased(tuple(numbers), persons, reports[0], *sealed)
+        named = conn.execute(_REPORTS_SQL, {"numbers": numbers}).fetchall()
+        batches, leaves = [row[0] for row in named], [row[1] for row in named]
+        erased = conn.execute(_ERASE_REPORTS_SQL, (batches, leaves)).fetchone()
+        kept = conn.execute("SELECT keep_days FROM adt_retention").fetchone()
+        assert erased is not None
+        return Erased(
+            patients=tuple(numbers),
+            persons=persons,
+            reports=erased[0],
+            sealed=_sealed(conn, _SEALED_SQL, {"batches": batches}),
+            unread=_sealed(conn, _UNREAD_SQL, {"batches": batches}),
+            dead_letters=_sealed(conn, _DEAD_LETTERS_SQL, {}),
+            keep_days=None if kept is None else kept[0],
+        )
+
+
+def _sealed(conn: psycopg.Connection, sql: LiteralString, asked: dict[str, Any]) -> Sealed:
+    row = conn.execute(sql, asked).fetchone()
+    assert row is not None
+    return Sealed(*row)
 
 
 _LINKED_SQL = """
@@ -212,12 +249,34 @@ WITH RECURSIVE p (key) AS (SELECT %(patient)s::text UNION
     FROM p JOIN patient_link l ON l.retired = p.key OR l.survivor = p.key)
 SELECT key FROM p ORDER BY key
 """
-_ERASE_REPORTS_SQL = """
-SELECT count(*) FILTER (WHERE erase_person(b.batch, f.leaf)) FROM adt_fact f JOIN batch b USING (batch_id)
-WHERE f.patient = ANY(%(numbers)s)
+# A message that came again is the same fact, and another report.
+_REPORTS_SQL = """
+WITH named AS (SELECT batch_id, leaf, encode(digest, 'base64') AS digest, grp FROM adt_fact
+    WHERE patient = ANY(%(numbers)s))
+SELECT b.batch, n.leaf FROM named n JOIN batch b USING (batch_id)
+UNION SELECT r.batch, r.leaf
+FROM report r JOIN batch b USING (batch) CROSS JOIN jsonb_array_elements(r.texts) AS t
+JOIN named n ON n.digest = substring(t ->> 'text' FROM '"digest":"([^"]*)"')
+    AND n.grp::text = substring(t ->> 'text' FROM '"group":([0-9]+)')
+WHERE r.kind = 7 AND b.lane = 4 AND t ->> 'code' = 'adt-group' AND t ->> 'system' = 'vitalwire'
 """
-_SEALED_SQL = """
-SELECT count(*), min(stored_at), max(stored_at) FROM batch b
-WHERE b.batch_id IN (SELECT batch_id FROM adt_fact WHERE patient = ANY(%(numbers)s))
-    AND EXISTS (SELECT FROM batch_body y WHERE y.lane = b.lane AND y.batch = b.batch)
+_ERASE_REPORTS_SQL = """
+SELECT count(*) FILTER (WHERE erase_person(batch, leaf)) FROM unnest(%s::int8[], %s::int4[]) AS n (batch, leaf)
+"""
+_OF_SEALED: LiteralString = """
+SELECT count(*), min(b.stored_at), max(b.stored_at), coalesce(bool_or(EXISTS (
+    SELECT FROM legal_hold h WHERE h.partition = format('batch_body_4_%%s', b.batch >> 24))), false)
+FROM batch b JOIN batch_body y ON y.lane = b.lane AND y.batch = b.batch
+WHERE y.lane = 4
+"""
+_SEALED_SQL: LiteralString = f"{_OF_SEALED} AND b.batch = ANY(%(batches)s)"
+# No fact is of it; or it holds a rejected frame, or a message that was kept whole.
+_UNREAD_SQL: LiteralString = f"""{_OF_SEALED} AND b.batch <> ALL(%(batches)s) AND (
+    NOT EXISTS (SELECT FROM adt_fact f WHERE f.batch_id = b.batch_id)
+    OR b.batch IN (SELECT r.batch FROM device d JOIN report r USING (device)
+        WHERE d.claim LIKE '%%/rejected' AND r.kind = 8)
+    OR b.batch IN (SELECT r.batch FROM report r WHERE r.kind = 7 AND jsonb_path_exists(r.texts, '$[*].frame')))
+"""
+_DEAD_LETTERS_SQL = """
+SELECT count(*), min(at), max(at), false FROM dead_letter WHERE topic IN ('adt.raw', 'adt.signed') AND message <> ''
 """

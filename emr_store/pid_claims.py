@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import numpy as np
 import psycopg
+from psycopg.rows import class_row
 
 from clinical.device import PidClaim
 from clinical.identity import patient_keys
@@ -72,11 +73,44 @@ def take(conn: psycopg.Connection, batches: Sequence[int], site: AttributionSite
         moments = {us_of(row.observed_at)}
         if row.batch in measured:  # else retention took its bytes
             moments |= measured[row.batch].between(row.uuid, row.sequence, after.sequence if same and after else None)
-        numbers, fact = list(_numbers(row, site)), _fact(row)
+        numbers, fact = list(_numbers(row.claim, row.texts, site)), _fact(row)
         points += [(row.device, moment(from_us), row.sequence, numbers, fact) for from_us in moments]
     with conn.cursor() as cursor:
         cursor.executemany("INSERT INTO pid_claim VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", points)
     return {row.uuid for row in found}
+
+
+def reread(conn: psycopg.Connection, site: AttributionSite) -> int:
+    """Make the keys of all claims anew, by another configuration than before; how many reports name others.
+
+    Their devices wait then. What retention took the row of stays as it was: the values beside it are gone too.
+    """
+    changed: list[tuple[bytes, list[str], UUID]] = []
+    with conn.cursor("claims", row_factory=class_row(_KeptClaim)) as cursor:
+        for kept in cursor.execute(_KEPT_SQL):
+            numbers = list(_numbers(kept.claim, kept.texts, site))
+            if numbers != kept.patients:
+                changed.append((kept.fact, numbers, kept.uuid))
+    with conn.cursor() as cursor:
+        cursor.executemany("UPDATE pid_claim SET patients = %s WHERE fact = %s", [(n, f) for f, n, _ in changed])
+        cursor.executemany("INSERT INTO attribution_device VALUES (%s)", [(d,) for d in {d for *_, d in changed}])
+    return len(changed)
+
+
+class _KeptClaim(NamedTuple):
+    fact: bytes
+    patients: list[str]
+    uuid: UUID
+    claim: str | None
+    texts: str
+
+
+_KEPT_SQL = f"""
+SELECT c.fact, c.patients, d.uuid, d.claim, r.texts::text AS texts
+FROM (SELECT DISTINCT fact, patients FROM pid_claim) AS c JOIN batch b ON b.batch_id = substr(c.fact, 1, 32)
+JOIN report r ON r.batch = b.batch AND int4send(r.leaf) = substr(c.fact, 33, 4) AND r.kind = {int(Kind.CONTEXT)}
+JOIN device d ON d.device = r.device WHERE r.texts IS NOT NULL
+"""
 
 
 class _Measured:
@@ -100,9 +134,9 @@ def _fact(row: _Row) -> bytes:
     return bytes(row.batch_id) + row.leaf.to_bytes(4)
 
 
-def _numbers(row: _Row, site: AttributionSite) -> tuple[str, ...]:
-    source, _ = site.source_of_claims(row.claim)
-    sent = [t.text for t in _texts.decode(row.texts) if (t.system, t.code) == ("HL7", PATIENT_NUMBERS)]
+def _numbers(claim: str | None, texts: str, site: AttributionSite) -> tuple[str, ...]:
+    source, _ = site.source_of_claims(claim)
+    sent = [t.text for t in _texts.decode(texts) if (t.system, t.code) == ("HL7", PATIENT_NUMBERS)]
     return patient_keys((number for text in sent for number in site.read_identifiers(text)), source)
 
 

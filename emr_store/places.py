@@ -52,15 +52,23 @@ def assign(
     """Put a device that is on no bed on one, and register it where nobody has yet; "" leaves its name.
 
     `device` is its id, the beginning of it, or its claim. `since` None: from now on. `edge` is the one that it belongs
-    to, needed only for a new device that several edges speak of. Raises VitalwireError where none or several fit, and
-    where it is on a bed at that time.
+    to, needed only for a new device that several edges speak of. Raises VitalwireError where none or several fit, where
+    it is on a bed at that time, for an edge of one that is registered already, and for a name of blanks.
     """
     label = bed.strip()
     if not label:
         raise VitalwireError("--bed is empty: give the label that stands at the bed, e.g. --bed 'ICU-07'")
+    if name and not name.strip():
+        raise VitalwireError("--name is blank: give what stands on the device, e.g. --name '监护仪7', or leave it out")
+    name = name.strip()
     with conn.transaction():
         uuid = find_device(conn, device)
         registered = _locked(conn, uuid)
+        if registered is not None and edge is not None:
+            raise VitalwireError(
+                "it is registered already, so that --edge would change nothing: leave it out; `vitalwire devices agree`"
+                " believes it through another edge"
+            )
         home = _home(conn, uuid, edge) if registered is None else None
         at = acts.now(conn) if registered is None else registered.at
         moment = _moment(since, at)

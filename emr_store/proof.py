@@ -17,7 +17,8 @@ from emr_store.rows import Chunk
 from emr_store.validation_proof import LaterValidations
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, OnProgress, Remap, Revalidate, Scope, Verification
 from evidence.act import MAPPING_CHANGE, Act
-from evidence.verification import KeyRing, OutsideCheckpoint, Trust
+from evidence.verification import KeyRing, OutsideCheckpoint, Trust, batch_words
+from schemas.identity import BatchId, EdgeId
 from schemas.nomenclature import NOMENCLATURE_HASH
 
 NEVER_PROVED = (
@@ -99,7 +100,7 @@ class _Run:
 
         # 4 to 8.
         self._batches_and_rows(edges, acts, first_batch, first_seal)
-        alarm_proof.check_alarms(conn, summary_proof.begin_of(conn, first_batch), platform, result)
+        alarm_proof.check_alarms(conn, summary_proof.begin_of(conn, first_batch), acts, platform, result)
 
         # 9. Registry.
         self._registry(acts)
@@ -139,11 +140,12 @@ class _Run:
         else:
             row = self._conn.execute(_FIRST_SINCE_SQL, {"since": since}).fetchone()
         first: int = NUMBER_MAX if row is None or row[0] is None else row[0]
-        before = self._conn.execute("SELECT min(batch), max(batch) FROM batch WHERE batch < %s", (first,))
-        low, high = before.fetchone() or (None, None)
-        if low is None:
+        last = self._conn.execute(_LAST_BEFORE_SQL, (first,)).fetchone()
+        if last is None:
             return NUMBER_MIN
-        self._result.not_proved.append(f"batches {low} to {high}: they were stored before, and were not looked at")
+        ident, edge, lane, batch_no = last
+        words = batch_words(BatchId(bytes(ident)), EdgeId(edge.bytes), lane, batch_no)
+        self._result.not_proved.append(f"all up to {words}: it was stored before, and was not looked at")
         return first
 
     def _batches_and_rows(self, edges: KeyRing, acts: Sequence[Act], first_batch: int, first_seal: int) -> None:
@@ -152,11 +154,12 @@ class _Run:
         numbers, taken = row_proof.Numbers(conn), row_proof.taken_by_retention(conn)
         newest, sums = summary_proof.NewestReports(conn), summary_proof.LedgerSums()
         newest_channels, words = NewestChannels(conn), index_proof.ChannelWordsProof()
+        erased = row_proof.ErasedNames(acts)
         is_damaged = False
         for first, after in windows(conn, first_batch) if first_batch != NUMBER_MAX else ():
             # 4. Batches.
             window = proof.open(first, after)
-            is_damaged |= bool(window.damaged or window.emptied)
+            is_damaged |= bool(window.damaged) or window.may_lack_channel_words
             chunk = row_proof.chunk_of(conn, window, numbers) if window.batches else None
             rows_taken = _taken(window, taken, chunk)
             if chunk is not None:
@@ -169,7 +172,7 @@ class _Run:
                 words.add(chunk)
                 sums.add(window)
             # 6. Rows.
-            row_proof.check_rows(conn, window, chunk, rows_taken, result)
+            row_proof.check_rows(conn, window, chunk, rows_taken, erased, result)
             index_proof.check_index(conn, window, chunk, taken, result)
             self._on_progress("values", result.counts["values"], None)
             if result.is_full:
@@ -233,6 +236,9 @@ def _taken(window: Window, taken: dict[str, list[tuple[int, int, int]]], chunk: 
 _FIRST_SINCE_SQL = """
 SELECT least((SELECT min(batch) FROM batch WHERE stored_at >= %(since)s),
     (SELECT min(v.batch) FROM batch_validation v JOIN seal s USING (seal) WHERE s.stored_at >= %(since)s))
+"""
+_LAST_BEFORE_SQL = """
+SELECT batch_id, edge, lane, batch_no FROM batch WHERE batch < %s ORDER BY batch DESC LIMIT 1
 """
 # The first batch of the seals that came into the log after a checkpoint, or have not yet come.
 _FIRST_AFTER_SQL = """

@@ -8,11 +8,12 @@ docs/adr/0006-retention.md. Conditions and deed are functions of the database's 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
 
 from emr_store.partitions import NOTE_EVERY_S
+from schemas.report import Lane
 
 _LOCK = 0x76_77_72_74  # one at a time
 _LOCK_TIMEOUT = "5s"  # behind a long reader nothing else has to wait: the next hour will do
@@ -26,6 +27,12 @@ class Keep(NamedTuple):
     reports: int = 0
     minutes: int = 0
     batches: int = 0
+    adt_batches: int = 0  # the lane `adt`, and its messages that could not be validated; 0: as `batches` says
+
+    @property
+    def adt_days(self) -> int:
+        """How long the bytes of the lane `adt` are kept: as the shorter of the two says."""
+        return min((days for days in (self.adt_batches, self.batches) if days), default=0)
 
 
 class Dropped(NamedTuple):
@@ -52,7 +59,7 @@ async def drop_old(conn: psycopg.AsyncConnection, keep: Keep) -> list[Dropped]:
             dropped += await _drop_rows(conn, "report_minute", keep.minutes)
         if keep.batches:
             dropped += await _drop_bodies(conn, keep.batches)
-        return dropped
+        return dropped + await _drop_adt(conn, keep.adt_days)
     finally:
         if not conn.closed:
             await conn.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
@@ -72,18 +79,42 @@ async def _drop_bodies(conn: psycopg.AsyncConnection, days: int) -> list[Dropped
     keep = timedelta(days=days)
     dropped = []
     for lane, part in await (await conn.execute(_BODIES_SQL)).fetchall():
-        if await _drop(conn, "SELECT drop_body(%s::int2, %s::bigint, %s)", [lane, part, keep]):
+        if lane != Lane.ADT and await _drop(conn, "SELECT drop_body(%s::int2, %s::bigint, %s)", [lane, part, keep]):
             row = await (await conn.execute(_DROPPED_BODY_SQL, [lane, part << 24])).fetchone()
             assert row is not None
             dropped.append(Dropped("batch", *row))
     return dropped
 
 
+async def _drop_adt(conn: psycopg.AsyncConnection, days: int) -> list[Dropped]:
+    """Bytes of the lane `adt`, one by one; rows over them stay, for names in those are erased by an act."""
+    await conn.execute("SELECT note_adt_retention(%s)", [days])
+    if not days:
+        return []
+    keep = timedelta(days=days)
+    dropped = []
+    for lane, part in await (await conn.execute(_BODIES_SQL)).fetchall():
+        if lane != Lane.ADT:
+            continue
+        row = await _ask_owner(conn, "SELECT * FROM drop_adt_bodies(%s::bigint, %s)", [part, keep])
+        bodies, since, until = row
+        if bodies:
+            dropped.append(Dropped("adt batch", since, until))
+    await conn.execute("SELECT drop_adt_dead_letters(%s)", [keep])
+    return dropped
+
+
 async def _drop(conn: psycopg.AsyncConnection, sql: str, parameters: list[object]) -> bool:
+    return bool((await _ask_owner(conn, sql, parameters))[0])
+
+
+async def _ask_owner(conn: psycopg.AsyncConnection, sql: str, parameters: list[object]) -> tuple[Any, ...]:
+    """What a function of the owner's answers, in a transaction of its own."""
     async with conn.transaction():
         await conn.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'".encode())
         row = await (await conn.execute(sql.encode(), parameters)).fetchone()
-    return bool(row and row[0])
+    assert row is not None
+    return row
 
 
 _BODIES_SQL = """

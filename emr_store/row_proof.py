@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
@@ -21,7 +22,8 @@ from emr_store.batch_proof import Window
 from emr_store.channel_index import channel_index
 from emr_store.rows import COPY_HEAD, Chunk, report_rows
 from emr_store.verification import NUMBER_MAX, NUMBER_MIN, Verification
-from schemas.adt import PERSON_CODE
+from evidence.act import PATIENT_ERASE, Act
+from schemas.adt import GROUP_CODE, PERSON_CODE, Identifier, decode_group
 from schemas.filed_at import filed_at_us
 
 _Array = NDArray[Any]
@@ -175,14 +177,14 @@ def kept_rows(conn: psycopg.Connection, window: Window) -> Iterator[bytes]:
 
 
 def check_rows(
-    conn: psycopg.Connection, window: Window, chunk: Chunk | None, taken: _Array, result: Verification
-) -> None:
+    conn: psycopg.Connection, window: Window, chunk: Chunk | None, taken: _Array, erased: ErasedNames,
+    result: Verification,
+) -> None:  # fmt: skip
     """Step 6: every report of the window has its row, and no row is without a report.
 
     `chunk` is `chunk_of` the window, None where it has no batch; `taken`, a report each: retention may have taken it.
     """
     expected = {} if chunk is None else {row[_KEY]: row for row in split_rows(report_rows(chunk))}
-    words = _Words(window)
     count = 0
     # Read to its end in any case: nothing else can be asked meanwhile.
     for row in kept_rows(conn, window):
@@ -190,39 +192,33 @@ def check_rows(
         sealed = expected.pop(row[_KEY], None)
         if sealed == row or result.is_full:
             continue
-        where = words.where(report_key_of(row))
+        where = window.place(*report_key_of(row))
         if sealed is not None:
             differ = differences(row, sealed)
             result.add(where, *(f"the row's {name} {_is(name)} not what was sealed" for name in differ))
-            result.counts["erased"] += not differ and b'"erased"' in row
-        elif report_key_of(row).batch not in window.damaged:
+            if not differ and b'"erased"' in row:
+                if erased.has_patient_of(sealed):
+                    result.counts["erased"] += 1
+                else:
+                    result.add(where, "a patient's name was erased from its row, and no act has it so")
+        elif not window.rests_on_nothing(*report_key_of(row)):
             result.add(where, "a row that no report stands behind")
     result.counts["report"] += count
     if expected and not result.is_full:
-        _missing(window, [report_key_of(row) for row in expected.values()], taken, words, result)
+        _missing(window, [report_key_of(row) for row in expected.values()], taken, result)
 
 
 def _is(name: str) -> str:
     return "are" if name.endswith("s") else "is"
 
 
-def _missing(window: Window, keys: Sequence[ReportKey], taken: _Array, words: _Words, result: Verification) -> None:
+def _missing(window: Window, keys: Sequence[ReportKey], taken: _Array, result: Verification) -> None:
     starts = dict(zip([b.row.batch for b in window.batches], np.cumsum([0, *window.counts]).tolist(), strict=False))
     for key in keys:
         if taken[starts[key.batch] + key.leaf]:
             result.counts["dropped"] += 1
         else:
-            result.add(words.where(key), "its row is gone")
-
-
-class _Words:
-    """Where a row stands, in words."""
-
-    def __init__(self, window: Window) -> None:
-        self._where = {batch.row.batch: batch.row.where for batch in window.batches}
-
-    def where(self, key: ReportKey) -> str:
-        return f"{self._where.get(key.batch, f'batch {key.batch}')} leaf {key.leaf}"
+            result.add(window.place(*key), "its row is gone")
 
 
 def differences(kept: bytes, sealed: bytes) -> list[str]:
@@ -248,6 +244,31 @@ def _is_erased(kept: dict[str, object], sealed: dict[str, object]) -> bool:
     named = {name: value for name, value in sealed.items() if name not in ("text", "note")}
     is_person = (named.get("system"), named.get("code")) == ("vitalwire", PERSON_CODE)
     return is_person and kept == {**named, "erased": True}
+
+
+class ErasedNames:
+    """The patients whose names acts had erased, by their keys (value^authority^type) as the acts have them."""
+
+    def __init__(self, acts: Sequence[Act]) -> None:
+        keys = [key for act in acts if act.kind == PATIENT_ERASE for key in act.details.get("patients", ())]
+        self._keys = {key: key.rpartition("^")[2] for key in keys if isinstance(key, str)}
+
+    def has_patient_of(self, sealed: bytes) -> bool:
+        """Whether the ADT group of this report, as its batch has it, is of one of them."""
+        texts = _fields(sealed)[_COLUMNS.index("texts")]
+        said = json.loads(texts[1:]) if texts else []
+        groups = [t.get("text", "") for t in said if (t.get("system"), t.get("code")) == ("vitalwire", GROUP_CODE)]
+        try:
+            numbers = [number for group in groups for number in decode_group(group).patients]
+        except msgspec.MsgspecError:  # of a newer edge: no fact was made of it, so that no act had its name erased
+            return False
+        return any(self._has(number) for number in numbers)
+
+    def _has(self, number: Identifier) -> bool:
+        if number.authority:
+            return f"{number.value}^{number.authority}^{number.type}" in self._keys
+        # The authority is then the site's, by a configuration that is not at hand.
+        return any(key.startswith(f"{number.value}^") and of == number.type for key, of in self._keys.items())
 
 
 def _fields(row: bytes) -> list[bytes | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
 
 import psycopg
 import zstandard
@@ -13,8 +14,10 @@ from psycopg.rows import class_row
 from emr_store.verification import Remap, Verification
 from evidence.act import MAPPING_CHANGE, Act
 from evidence.block_seal import BlockSeal, read_seal, validation_leaf
+from evidence.verification import batch_words
 from schemas.block import VALIDATION_BYTES_MAX, validation_arrays
 from schemas.errors import LayoutError
+from schemas.identity import BatchId, EdgeId
 
 if TYPE_CHECKING:
     from emr_store.batch_proof import OpenedBatch
@@ -32,15 +35,28 @@ class LaterValidation(NamedTuple):
     validation: bytes | None
     statement: bytes | None
     leaf: bytes | None
-    has_batch: bool
+    batch_id: bytes | None
+    edge: UUID | None
+    lane: int | None
+    batch_no: int | None
+
+    @property
+    def where(self) -> str:
+        """In words; this database's own number where it has no such batch."""
+        if self.batch_id is None or self.edge is None or self.lane is None or self.batch_no is None:
+            batch = f"batch number {self.batch} of this database"
+        else:
+            batch = batch_words(BatchId(bytes(self.batch_id)), EdgeId(self.edge.bytes), self.lane, self.batch_no)
+        return f"{batch}, validated anew under seal {self.seal}"
 
 
 _LATER_SQL = """
 SELECT v.batch, v.seal, v.seal_index, v.act_id, v.validation, s.statement,
     substr(s.leaves, 1 + 32 * v.seal_index, 32) AS leaf,
-    EXISTS (SELECT FROM batch b WHERE b.batch = v.batch) AS has_batch
+    b.batch_id, b.edge, b.lane, b.batch_no
 FROM batch_validation v LEFT JOIN seal s ON s.seal = v.seal
-WHERE v.batch >= %s AND v.batch < %s ORDER BY v.batch, v.seal
+LEFT JOIN batch b ON b.batch = v.batch AND b.batch >= %(first)s AND b.batch < %(after)s
+WHERE v.batch >= %(first)s AND v.batch < %(after)s ORDER BY v.batch, v.seal
 """
 
 
@@ -59,9 +75,11 @@ class LaterValidations:
     def of(self, first: int, after: int, account: Account) -> dict[int, list[LaterValidation]]:
         """Those of each batch of a window, the oldest first; what does not hold of their seals is noted."""
         found: dict[int, list[LaterValidation]] = {}
-        for row in self._conn.cursor(row_factory=class_row(LaterValidation)).execute(_LATER_SQL, (first, after)):
-            where = f"batch {row.batch}, validated anew under seal {row.seal}"
-            if not row.has_batch:
+        for row in self._conn.cursor(row_factory=class_row(LaterValidation)).execute(
+            _LATER_SQL, {"first": first, "after": after}
+        ):
+            where = row.where
+            if row.batch_id is None:
                 self._result.add(where, "there is no such batch")
             else:
                 found.setdefault(row.batch, []).append(row)
@@ -86,7 +104,7 @@ class LaterValidations:
         bodies: list[bytes] = []
         opened: list[OpenedBatch] = []
         for row in rows:
-            where = f"{batch.row.where}, validated anew under seal {row.seal}"
+            where = row.where
             act = self._acts.get(bytes(row.act_id))
             if act is not None and act.kind == MAPPING_CHANGE:
                 bodies.append(act.body)

@@ -30,6 +30,7 @@ LEAF_BYTES_MAX = 0xFFFF  # an entry of C2SP `tlog-tiles` has a length of two byt
 ACT_BYTES_MAX = LEAF_BYTES_MAX - statement.size(0)
 LOG_BEGIN = "log.begin"
 MAPPING_CHANGE = "mapping.change"
+PATIENT_ERASE = "patient.erase"
 
 
 class Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -252,6 +252,11 @@ class StreamLinks:
         return found
 
 
+def batch_words(ident: BatchId, edge: EdgeId, lane: int, batch_no: int) -> str:
+    """A batch in words that name the same one in every copy of the record."""
+    return f"batch {ident.hex()} ({stream_words(edge, lane, batch_no)})"
+
+
 def stream_words(edge: EdgeId, lane: int, batch_no: int) -> str:
     """A batch in words, as its edge knows it."""
     name = Lane(lane).name.lower() if lane in {int(known) for known in Lane} else f"lane {lane}"

@@ -62,8 +62,8 @@ class Transition(msgspec.Struct, frozen=True):
     """What happened to an episode. Its id follows from its cause: emitted twice, it is one.
 
     `by` is who brought it about: `limits` (a value), `configuration` (the limit is no longer there), `platform`
-    (another episode of the same condition is open). `late`: the value was older than a minute when it was compared;
-    what opens so does not ring.
+    (another episode of the same condition is open), `act` (a person ended it). `late`: the value was older than a
+    minute when it was compared; what opens so does not ring.
     """
 
     id: str

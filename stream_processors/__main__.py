@@ -92,7 +92,12 @@ def _store_worker(
     committed = asyncio.Event()
     stores = {lane: Store(where, key, committed.set) for lane in lanes}
     stages = app.store_stages(stores, alarms.AlarmFiling(where, key), Store(where, key, committed.set))
-    keep = Keep(config.keep_reports_days, config.keep_minutes_days, config.keep_batches_days)
+    keep = Keep(
+        reports=config.keep_reports_days,
+        minutes=config.keep_minutes_days,
+        batches=config.keep_batches_days,
+        adt_batches=config.keep_adt_batches_days,
+    )
 
     def tasks(send: Send) -> list[Awaitable[None]]:
         return [

@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import Counter
 
+from emr_store.alarms import EndedByAct
 from emr_store.signed_block import SignedBlock
 from schemas.batch import Table
 from schemas.block import Block, ReportFlag, ValidationResult
@@ -364,14 +365,15 @@ class StoredEpisode(NamedTuple):
 def reconcile(
     open_episodes: OpenEpisodes, stored_open: Sequence[StoredEpisode], stored_resolved: set[str],
     limits: Sequence[Limit], resolved_here: Mapping[str, object], now_us: int,
-    separately_believed: Collection[bytes] = (),
+    separately_believed: Collection[bytes] = (), ended_by_act: Mapping[str, EndedByAct] = MappingProxyType({}),
 ) -> list[Transition]:  # fmt: skip
     """Compare what is open here with what the database says; `open_episodes` is kept up to date.
 
     An episode that the database has as resolved is dropped here, one that is open there and unknown here is resumed
     (but for `resolved_here`: those ids were resolved a moment ago and are not filed yet). The transitions end what
-    nobody could end any more: an episode beside another of the same condition, one whose limit is gone, and one of
-    `separately_believed`, ids by which an edge's words rang before a person agreed to them.
+    nobody could end any more: an episode beside another of the same condition, one whose limit is gone, one of
+    `separately_believed`, ids by which an edge's words rang before a person agreed to them, and those of
+    `ended_by_act`: whatever happened meanwhile, that is one transition.
     """
     for device, episodes in list(open_episodes.items()):
         left = {condition: e for condition, e in episodes.items() if e.id not in stored_resolved}
@@ -393,7 +395,11 @@ def reconcile(
     for device, episodes in list(open_episodes.items()):
         for condition, episode in list(episodes.items()):
             transition = None
-            if device in separately_believed:
+            act = ended_by_act.get(episode.id)
+            if act is not None:
+                at_us = max(act.at_us, episode.opened_at_us)
+                transition = _ended(device, episode, by="act", message=f"ended by {act.by}", now_us=at_us)
+            elif device in separately_believed:
                 message = "its edge is believed now"
                 transition = _ended(device, episode, by="platform", message=message, now_us=now_us)
             elif not any(side.concerns(condition) for side in limited):

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter
 
 from emr_store import alarms, places
+from emr_store.alarms import EndedByAct
 from emr_store.connect import open_store, open_store_async
 from emr_store.signed_block import SignedBlock
 from evidence.alarm import read_open_set, read_transition, sign_open_set, sign_transition
@@ -129,15 +131,17 @@ class Alarms:
         """Compare the open episodes with the database's once. Raises while the store or the broker is away."""
         await self.loaded()
         known = [episode.id for episodes in self.episodes.values() for episode in episodes.values()]
-        stored, resolved, self._believed = await asyncio.to_thread(_stored, conninfo, known)
+        found = await asyncio.to_thread(_stored, conninfo, known)
+        self._believed = found.believed
         transitions = alarm_limits.reconcile(
             self.episodes,
-            stored,
-            resolved,
+            found.open,
+            found.resolved,
             self._limits,
             self._resolved_here,
             self._clock_us(),
             separately_believed(self._believed),
+            found.ended_by_act,
         )
         await send(self._outputs(transitions, self.episodes))
         self._note(transitions)
@@ -187,13 +191,26 @@ class Alarms:
         return opened if isinstance(opened, SignedBlock) else None
 
 
-def _stored(conninfo: str, known: Sequence[str]) -> tuple[list[StoredEpisode], set[str], BelievedEdges]:
-    """The episodes that are open in the database, those of the known ones that are resolved there, and the registry."""
+class _Stored(NamedTuple):
+    """What the database says: of which episodes are open, and of the known ones those resolved; and the registry."""
+
+    open: list[StoredEpisode]
+    resolved: set[str]
+    believed: BelievedEdges
+    ended_by_act: dict[str, EndedByAct]
+
+
+def _stored(conninfo: str, known: Sequence[str]) -> _Stored:
     with open_store(conninfo) as conn:
         stored = [
             StoredEpisode(found.device.bytes, alarms.as_episode(found)) for found in alarms.open_now(conn)
         ]  # fmt: skip
-        return stored, alarms.resolved_of(conn, known), places.believed_edges(conn)
+        return _Stored(
+            open=stored,
+            resolved=alarms.resolved_of(conn, known),
+            believed=places.believed_edges(conn),
+            ended_by_act=alarms.ended_by_act(conn, known),
+        )
 
 
 def open_episodes(messages: Sequence[bytes], public_der: bytes) -> OpenEpisodes:

@@ -14,7 +14,7 @@ from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 
 APPS = ("validate", "store", "alarm")  # the worker processes
 # Fewer are a slip; an edge that was away for a week still finds the rows of before.
-KEEP_DAYS_MIN = {"keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_days": 30}
+KEEP_DAYS_MIN = {"keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_days": 30, "keep_adt_batches_days": 7}
 
 
 class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +127,14 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     keep_batches_days: Annotated[
         int, Meta(ge=0, description="the signed originals, once their rows are gone: as the law says; 0: for ever")
     ] = 0
+    keep_adt_batches_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="the signed originals of the lane adt, rejected frames among them: names lie there; from when"
+            " they were stored, whether their rows are there or not; 0: as keep_batches_days",
+        ),
+    ] = 30
     limits: Annotated[tuple[LimitConfig, ...], Meta(description="alarm limits")] = ()
     adt_source: Annotated[tuple[AdtSourceConfig, ...], Meta(description="admission offices")] = ()
     bed: Annotated[tuple[BedConfig, ...], Meta(description="the beds, by their names and as ADT spells them")] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -48,6 +49,11 @@ from tests.storing import Store
 SECOND_US = 1_000_000
 FIRST, SECOND = "ward:monitor:1", "ward:monitor:2"  # what two patients' monitors claim to be
 TEMP, DEGC = 150344, 268192
+
+
+def masked(text: str) -> str:
+    """Without the ids of batches, which are others in each run."""
+    return re.sub(r"\bbatch [0-9a-f]{64}\b", "batch ID", text)
 
 
 def revalidate(table: Table) -> tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.float64]]:

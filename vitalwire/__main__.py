@@ -11,6 +11,7 @@ from schemas.errors import VitalwireError
 from vitalwire import (
     acts,
     adt,
+    alarms,
     devices,
     edge,
     edge_registry,
@@ -47,6 +48,7 @@ app.add_typer(processors.app, name="processors")
 app.command()(page)
 for command in (status, record.latest, record.ledger, verify, whose, record.migrate):
     app.command()(command)
+app.add_typer(alarms.app, name="alarms")
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
 app.add_typer(worklist.app, name="worklist")

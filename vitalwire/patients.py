@@ -10,6 +10,7 @@ import typer
 from clinical.person_names import masked_name, whole_name
 from emr_store import evidence_words, patient_acts, patients
 from emr_store.acts import this_user
+from emr_store.patient_acts import Sealed
 from emr_store.patients import InBed
 from vitalwire.census import patients_census
 from vitalwire.output import age, as_json, cell, console, listed, table
@@ -83,8 +84,8 @@ def patients_erase(
 ) -> None:
     """Take a patient's name out of all that can be read: vitalwire patients erase 0000123 --why 'asked on 24 Nov'.
 
-    Numbers, stays and values stay; a name that comes again is not kept. Sealed batches cannot forget: their bytes go
-    with retention, whole.
+    Numbers, stays and values stay; a name that comes again is not kept. Sealed bytes cannot forget: they go with
+    retention.
     """
     with connect(database) as conn:
         erased = patient_acts.erase(conn, patients.find_patient(conn, patient), author=this_user(why))
@@ -95,19 +96,41 @@ def patients_erase(
         cell(f"erased: the name of {', '.join(erased.patients)}, out of {erased.persons} entries"
              f" and {erased.reports} reports"), markup=False,
     )  # fmt: skip
-    console.print(cell(sealed_words(erased)), markup=False)
+    for line in sealed_words(erased):
+        console.print(cell(line), markup=False)
 
 
-def sealed_words(erased: patient_acts.Erased) -> str:
-    """What still holds the name, and until when."""
-    if not erased.sealed_batches:
-        return "no sealed bytes that hold it are left"
-    first, last = erased.sealed_until_dropped_from, erased.sealed_until_dropped_to
-    return (
-        f"sealed still: {erased.sealed_batches} batches, stored {_day(first)} to {_day(last)}. No command shows what is"
-        " in them; their bytes are dropped whole, keep_batches_days after the last of their range was stored (0 in"
-        " processors.toml: never)"
-    )
+def sealed_words(erased: patient_acts.Erased) -> list[str]:
+    """What still holds the name, or may, and until when."""
+    lines = [
+        f"{words}, stored {_day(kept.stored_from)} to {_day(kept.stored_to)}; {_until(kept, erased.keep_days)}"
+        for words, kept in (
+            (f"sealed still: {erased.sealed.messages} batches that hold it", erased.sealed),
+            (
+                f"it may lie in {erased.unread.messages} more batches of admission offices: rejected frames and"
+                " messages that were kept whole",
+                erased.unread,
+            ),
+            (
+                f"it may lie in {erased.dead_letters.messages} messages that could not be validated (`vitalwire dead"
+                " list`)",
+                erased.dead_letters,
+            ),
+        )
+        if kept.messages
+    ]
+    return lines or ["no sealed bytes that hold it are left"]
+
+
+def _until(kept: Sealed, keep_days: int | None) -> str:
+    gone_by = kept.gone_by(keep_days)
+    if gone_by is not None:
+        return f"their bytes are dropped by {_day(gone_by)} (keep_adt_batches_days = {keep_days})"
+    if kept.held:
+        return "a legal hold keeps their bytes until it is released (`vitalwire hold list`)"
+    if keep_days is None:
+        return "for how long no processors have said yet: keep_adt_batches_days of their configuration"
+    return "their bytes are kept for ever: set keep_adt_batches_days in processors.toml"
 
 
 def _day(moment: datetime | None) -> str:

@@ -188,6 +188,8 @@ def dead_list(database: Database = "", json: Json = False) -> None:
 
 def _dead_letter(conn: psycopg.Connection, number: int) -> tuple[dead_letters.StoredDeadLetter, bytes]:
     if found := dead_letters.find(conn, number):
+        if not found[1]:
+            raise VitalwireError(f"the bytes of message {number} are gone: keep_adt_batches_days took them")
         return found
     raise VitalwireError(f"there is no dead message {number}: see `vitalwire dead list`")
 

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from adapters.driver import DeviceDriver, Source
+from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.hl7_adt import FieldReader, Group, Groups, groups_of
 from adapters.formats.hl7_charset import codec_of
 from adapters.formats.hl7_clock import stated_time
@@ -32,8 +32,7 @@ from adapters.formats.hl7v2 import Hl7Message
 from adapters.formats.values import printable, text_record
 from adapters.sessions.mllp import MllpSession
 from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, encode_group, encode_person
-from schemas.batch import encode_report
-from schemas.errors import FrameError, LayoutError
+from schemas.errors import FrameError
 from schemas.report import Kind, Lane, Mark, Report
 
 TYPES = ("ADT",)
@@ -95,7 +94,7 @@ def read(frame: bytes, source: Source[AdtSettings]) -> Sequence[Report]:
         _report(_of_group(replace(whole, group=number), group, fields), group, groups, of, fields, source.name)
         for number, group in enumerate(groups.found)
     ]
-    _check_sizes(reports)
+    fitting(reports, frame, source, outgrows_frame=True)  # JSON may be many times as long as the message
     for name, count in groups.unread.items():
         counts = source.counts
         counts[name if name in counts or len(counts) < COUNTED_NAMES_MAX else "segment:?"] += count
@@ -155,15 +154,6 @@ def _report(
     return moment.report(Kind.CONTEXT, f"{CLAIM_PREFIX}{source}", moment.noted(records), Lane.ADT)
 
 
-def _check_sizes(reports: Sequence[Report]) -> None:
-    """FrameError where a report is larger than a batch takes: JSON may be many times as long as the message."""
-    for report in reports:
-        try:
-            encode_report(report, bytes(16), bytes(32))
-        except LayoutError as error:
-            raise FrameError(error.reason, error.detail) from None
-
-
 DRIVER = DeviceDriver(
     name="hl7_adt",
     title="HL7 v2 ADT: who is where, as an admission office says it",
@@ -173,4 +163,5 @@ DRIVER = DeviceDriver(
     session=lambda settings: MllpSession(settings.answers),
     has_local_times=lambda _: True,
     speaks_regularly=False,
+    rejected_lane=Lane.ADT,  # whatever they are, names may be in them
 )

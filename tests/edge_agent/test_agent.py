@@ -35,8 +35,10 @@ Answer = tuple[Outcome, str]
 HEAD = b"MSH|^~\\&|MON||||20261124101500+0000||%s|7|P|2.6\r"
 
 
-def driver(read: Callable[[bytes, Source[Any]], Sequence[Report]]) -> DeviceDriver[Any]:
-    return DeviceDriver("test", "", "", NoSettings, read)
+def driver(
+    read: Callable[[bytes, Source[Any]], Sequence[Report]], rejected_lane: Lane = Lane.LIVE
+) -> DeviceDriver[Any]:  # fmt: skip
+    return DeviceDriver("test", "", "", NoSettings, read, rejected_lane=rejected_lane)
 
 
 def plan_of(by: DeviceDriver[Any], **routes: DeviceDriver[Any]) -> SourcePlan:
@@ -223,12 +225,18 @@ def test_a_rejected_adt_goes_where_adt_goes_for_there_are_names_in_it() -> None:
     def refuse(frame: bytes, source: Source[Any]) -> Sequence[Report]:
         raise FrameError("no-event")
 
-    plan, lanes = plan_of(driver(refuse)), []
-    for kind in (b"ADT^A01", b"ORU^R01"):
-        _, _, (found,) = agent.read_frame(plan, delivery(HEAD % kind, source=plan.source("peer")))
-        assert found.kind is Kind.REJECTED
-        lanes.append(found.lane)
-    assert lanes == [Lane.ADT, Lane.LIVE]
+    def lanes(plan: SourcePlan) -> list[Lane]:
+        lanes = []
+        for frame in (HEAD % b"ADT^A01", HEAD % b"ORU^R01", b"PID|||0815||Zhang^San"):
+            _, _, (found,) = agent.read_frame(plan, delivery(frame, source=plan.source("peer")))
+            assert found.kind is Kind.REJECTED
+            lanes.append(found.lane)
+        return lanes
+
+    observing, admitting = driver(refuse), driver(refuse, Lane.ADT)
+    assert lanes(plan_of(observing)) == [Lane.ADT, Lane.LIVE, Lane.LIVE]
+    assert lanes(plan_of(admitting)) == [Lane.ADT] * 3
+    assert lanes(plan_of(observing, ADT=admitting)) == [Lane.ADT, Lane.LIVE, Lane.ADT]
 
 
 @pytest.mark.parametrize(

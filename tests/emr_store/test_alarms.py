@@ -7,9 +7,11 @@ from uuid import UUID, uuid4
 import pytest
 from msgspec.structs import replace
 
-from emr_store import alarms
+from emr_store import acts, alarms
+from emr_store.acts import Author
 from emr_store.connect import open_store_async
 from evidence.alarm import SignedTransition, read_transition, sign_transition
+from schemas.errors import VitalwireError
 from schemas.transition import Condition, ConditionKind, Episode, Side, Transition, TransitionKind
 from tests.making import T0_US
 from tests.storing import Store
@@ -67,6 +69,35 @@ def test_an_episode_opens_and_resolves(store: Store) -> None:
     ]
     with store.open() as conn:
         assert alarms.resolved_of(conn, [EPISODE, str(uuid4())]) == {EPISODE}
+
+
+def test_a_person_ends_what_is_open_once_and_for_a_reason(store: Store) -> None:
+    nurse = Author("os:nurse@ward", "switched off")
+    file(store, OPENED, replace(OPENED, id=str(uuid4()), episode=f"{EPISODE[:8]}-1111-4111-8111-111111111111"))
+    with store.open() as conn:
+        for text, author, words in (
+            (EPISODE, Author("os:nurse@ward", " "), "for a reason: --why"),
+            (EPISODE[:3], nurse, "too short"),
+            (EPISODE[:8], nurse, "2 open episodes begin so"),
+            (DEVICE, nurse, "no open episode is .*alarms list"),
+        ):
+            with pytest.raises(VitalwireError, match=words):
+                alarms.end(conn, text, author)
+        assert [act.kind for act in acts.acts(conn)] == ["edge.register"]
+        assert str(alarms.end(conn, EPISODE[:13].upper(), nurse).episode) == EPISODE
+        _, act = acts.acts(conn)
+        assert (act.kind, act.why, act.details["episode"], act.details["device"]) == (
+            "alarm.end", "switched off", EPISODE, DEVICE
+        )  # fmt: skip
+        with pytest.raises(VitalwireError, match="ended it already"):
+            alarms.end(conn, EPISODE, nurse)
+        assert len(acts.acts(conn)) == 2
+        ended = {EPISODE: alarms.EndedByAct("os:nurse@ward", acts.us_of(act.at))}
+        assert alarms.ended_by_act(conn, []) == ended  # it is open
+        file(store, RESOLVED)
+        assert (alarms.ended_by_act(conn, []), alarms.ended_by_act(conn, [EPISODE])) == ({}, ended)
+        with pytest.raises(VitalwireError, match="no open episode"):
+            alarms.end(conn, EPISODE, nurse)
 
 
 @pytest.mark.parametrize("order", list(itertools.product([OPENED, RESOLVED], repeat=3)))

@@ -121,6 +121,9 @@ def test_several_devices_stand_at_one_bed(conn: psycopg.Connection) -> None:
     (lambda conn: places.rename(conn, "a/1", " "), r"the name is empty"),
     (lambda conn: places.assign(conn, "a/2", "x", since=datetime.now(UTC) + timedelta(hours=1)), r"lies ahead"),
     (lambda conn: places.assign(conn, "a/2", "x", edge=OTHER), rf"{OTHER} has never spoken of it: .*devices list"),
+    (lambda conn: places.assign(conn, "a/1", "x", since=at(-1), edge=EDGE), r"is registered already.*leave it out"),
+    (lambda conn: places.assign(conn, "a/1", "x", since=at(-1), name=" "), r"--name is blank"),
+    (lambda conn: places.assign(conn, "a/2", "x", name=" \t"), r"--name is blank"),
     (lambda conn: places.agree(conn, "a/1", OTHER), rf"{OTHER} has never spoken of it"),
     (lambda conn: places.agree(conn, "a/1", EDGE), rf"believed through {EDGE} already"),
     (lambda conn: places.assign(conn, "nobody", "x"), r"no device named 'nobody': see `vitalwire devices list`"),
@@ -137,7 +140,7 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(conn: psycopg.Connection, 
 
 
 def test_an_act_says_who_did_what_since_when_and_why(conn: psycopg.Connection) -> None:
-    places.assign(conn, "a/1", "ICU-01", name="n", since=at(0), author=AUTHOR)
+    places.assign(conn, "a/1", "ICU-01", name=" n ", since=at(0), author=AUTHOR)
     places.move(conn, "a/1", "ICU-02", since=at(1), author=AUTHOR)
     places.rename(conn, "a/1", "m", author=AUTHOR)
     places.release(conn, "a/1", since=at(2), author=AUTHOR)

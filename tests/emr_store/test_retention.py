@@ -9,7 +9,11 @@ from emr_store.acts import Author
 from emr_store.connect import open_store_async
 from emr_store.retention import Keep
 from emr_store.transaction import Writer
-from schemas.report import Alarm, Kind, Record, RecordKind, Report, Samples
+from evidence.dead_letter import DeadLetter
+from schemas.adt import Person
+from schemas.report import Alarm, Kind, Lane, Record, RecordKind, Report, Samples
+from tests.adt import group
+from tests.attributing import adt_report
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import Store
 
@@ -243,3 +247,44 @@ def test_of_two_at_once_one_works(store: Store) -> None:
         other.execute("SELECT pg_advisory_lock(%s)", [retention._LOCK])
         assert drop(store, reports=30) == []
     assert drop(store, reports=30) == ["report"]
+
+
+def test_bodies_of_the_lane_adt_go_one_by_one_whether_their_rows_are_there_or_not(store: Store) -> None:
+    for second in range(2):
+        store.emit(adt_report(group("A01", second), person=Person(name="张三")), lane=Lane.ADT)
+    store.emit(report())
+    age(store, 31)
+    store.emit(adt_report(group("A02", 3)), lane=Lane.ADT)
+    assert drop(store, adt_batches=0) == []
+    assert store.rows("SELECT keep_days FROM adt_retention") == [(0,)]
+    assert drop(store, adt_batches=30) == ["adt batch"]
+    assert drop(store, adt_batches=30) == []
+    assert store.rows("SELECT lane, batch FROM batch_body ORDER BY batch") == [(1, 3), (4, 4)]
+    assert store.rows("SELECT lane, first_batch, after_batch FROM dropped_body") == [(4, 0, 4)]
+    assert store.rows("SELECT keep_days FROM adt_retention") == [(30,)]
+    assert (count(store, "report"), count(store, "batch")) == (4, 4)
+    age(store, 31)
+    assert drop(store, batches=30) == ["adt batch"]  # the shorter of the two counts
+    assert store.rows("SELECT lane, first_batch, after_batch FROM dropped_body") == [(4, 0, 5)]
+
+
+def test_a_legal_hold_keeps_bodies_of_the_lane_adt(store: Store) -> None:
+    store.emit(adt_report(group("A01", 0)), lane=Lane.ADT)
+    age(store, 31)
+    with store.open() as conn:
+        holds.add(conn, "batch_body_4_0", Author("os:clerk@ward", "case 2026-117"))
+    assert drop(store, adt_batches=30) == []
+    with store.open() as conn:
+        holds.release(conn, "batch_body_4_0")
+    assert drop(store, adt_batches=30) == ["adt batch"]
+
+
+def test_dead_letters_of_the_lane_adt_lose_their_bytes_and_not_their_place(store: Store) -> None:
+    for topic in ("adt.raw", "live.raw"):
+        store.write([], [DeadLetter("layout", topic, None, f"PID|||{topic}".encode())])
+    store.rows("UPDATE dead_letter SET at = at - interval '31 days' RETURNING 1")
+    drop(store, adt_batches=30)
+    assert store.rows("SELECT topic, length(message) FROM dead_letter ORDER BY topic") == [
+        ("adt.raw", 0),
+        ("live.raw", 14),
+    ]

@@ -217,6 +217,21 @@ def test_retention_drops_what_is_old_and_nobody_holds_through_the_owners_functio
         assert refused(conn, drops[1])
 
 
+def test_retention_drops_bytes_of_the_lane_adt_and_a_writer_does_not(store: str, logins: Logins) -> None:
+    drops = (
+        "SELECT note_adt_retention(30)", "SELECT drop_adt_bodies(0, interval '30 days')",
+        "SELECT drop_adt_dead_letters(interval '30 days')",
+    )  # fmt: skip
+    with open_store(logins.member(roles.RETENTION)) as conn:
+        for sql in drops:
+            conn.execute(sql.encode())
+        assert conn.execute("SELECT keep_days FROM adt_retention").fetchone() == (30,)
+        assert refused(conn, "UPDATE adt_retention SET keep_days = 0")
+        assert refused(conn, "DELETE FROM batch_body_4")
+    with open_store(logins.member(roles.WRITER)) as conn:
+        assert all(refused(conn, sql) for sql in drops)
+
+
 def test_a_member_uses_the_groups_rights_alone(store: str, logins: Logins) -> None:
     with open_store(with_role(store, roles.READER)) as conn:  # a superuser
         assert conn.execute("SELECT current_user").fetchone() == (roles.READER,)

@@ -18,7 +18,7 @@ from evidence.verification import Trust
 from tests.emr_store.test_verify_tampering import Honest
 from tests.making import T0_US
 from tests.mapping import HR_ROW, TEMP_ROW, act, minute_of, work
-from tests.verifying import FIRST, SECOND, SECOND_US, Ward, checkpoint_of, summarise, verify
+from tests.verifying import FIRST, SECOND, SECOND_US, Ward, checkpoint_of, masked, summarise, verify
 from vitalwire.embedded import Addresses
 
 
@@ -51,7 +51,7 @@ def store(mapped: Honest) -> Iterator[psycopg.Connection]:
 
 
 def emitted(result: Verification) -> list[str]:
-    return [f"{f.where}: {f.what}" for f in result.findings]
+    return [masked(f"{f.where}: {f.what}") for f in result.findings]
 
 
 def test_an_honest_store_has_no_finding(mapped: Honest) -> None:
@@ -65,7 +65,7 @@ def test_an_honest_store_has_no_finding(mapped: Honest) -> None:
     ]
 
 
-BATCH_1 = "batch 1 (edge 45454545, live, number 1)"
+BATCH_1 = "batch ID (edge 45454545, live, number 1)"
 
 CHANGES = {
     "rows as they were before": (
@@ -74,7 +74,7 @@ CHANGES = {
     ),
     "a value of what was mapped": (
         "UPDATE report SET value[3] = 41 WHERE batch = 2 AND leaf = 0",
-        "batch 2 (edge 45454545, live, number 2) leaf 0: the row's value is not what was sealed",
+        "batch ID (edge 45454545, live, number 2) leaf 0: the row's value is not what was sealed",
     ),
     "a later validation deleted": (
         "DELETE FROM batch_validation WHERE batch = 1 AND seal = (SELECT max(seal) FROM batch_validation)",
@@ -85,7 +85,7 @@ CHANGES = {
     ),
     "a later validation changed": (
         "UPDATE batch_validation v SET validation = b.validation FROM batch_body b WHERE v.batch = 2 AND b.batch = 1",
-        "batch 2 (edge 45454545, live, number 2), validated anew under seal 3: what validation found is not what was"
+        "batch ID (edge 45454545, live, number 2), validated anew under seal 3: what validation found is not what was"
         " sealed at place 2 of seal 3",
     ),
     "a later validation's bytes gone": (
@@ -93,7 +93,7 @@ CHANGES = {
     ),
     "the first validation replaced by the later one": (
         "UPDATE batch_body b SET validation = v.validation FROM batch_validation v WHERE v.batch = 2 AND b.batch = 2",
-        "batch 2 (edge 45454545, live, number 2): it, or what validation found of it, is not what was sealed",
+        "batch ID (edge 45454545, live, number 2): it, or what validation found of it, is not what was sealed",
     ),
     "places in an act's seal change": (
         "UPDATE batch_validation SET seal_index = 1 - seal_index WHERE seal = 3",
@@ -102,11 +102,11 @@ CHANGES = {
     "another act named": (
         "UPDATE batch_validation SET act_id = (SELECT act_id FROM mapping_work ORDER BY act_id <> (SELECT act_id FROM"
         " batch_validation WHERE batch = 2) DESC LIMIT 1) WHERE batch = 2",
-        "batch 2, validated anew under seal 3: the act that it names is not the one that its seal names",
+        ", validated anew under seal 3: the act that it names is not the one that its seal names",
     ),
     "an act that nobody has": (
         "UPDATE batch_validation SET act_id = sha256('x') WHERE batch = 2",
-        "batch 2, validated anew under seal 3: no act 2d711642b726b044 is in the log: nobody asked for it",
+        ", validated anew under seal 3: no act 2d711642b726b044 is in the log: nobody asked for it",
     ),
     "the act deleted": (
         "DELETE FROM act WHERE kind = 'mapping.change'", "is in the log: nobody asked for it",
@@ -117,15 +117,15 @@ CHANGES = {
         "its text is not what its id and kind say",
     ),
     "the seal of an act deleted": (
-        "DELETE FROM seal WHERE seal = 3", "batch 2, validated anew under seal 3: the seal that it names is gone",
+        "DELETE FROM seal WHERE seal = 3", ", validated anew under seal 3: the seal that it names is gone",
     ),
     "a batch whose first seal is an act's": (
         "UPDATE batch SET seal = 3 WHERE batch = 2",
-        "batch 2 (edge 45454545, live, number 2): the seal 3 that it names is that of an act, and not its first",
+        "batch ID (edge 45454545, live, number 2): the seal 3 that it names is that of an act, and not its first",
     ),
     "a validation of no batch": (
         "INSERT INTO batch_validation SELECT 77, seal, 5, act_id, validation FROM batch_validation WHERE batch = 2",
-        "batch 77, validated anew under seal 3: there is no such batch",
+        "batch number 77 of this database, validated anew under seal 3: there is no such batch",
     ),
     "an old minute": (
         "INSERT INTO report_minute SELECT device, minute, (SELECT min(channel_set) FROM channel_set), count, min, max,"

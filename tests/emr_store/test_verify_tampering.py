@@ -24,7 +24,7 @@ from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validation import EdgeKey, Memory, validate
 from tests.making import T0_US, Key, sealed
 from tests.storing import EDGE, NOW_US
-from tests.verifying import FIRST, SECOND_US, Ward, checkpoint_of, copy_of, summarise, verify, vitals
+from tests.verifying import FIRST, SECOND_US, Ward, checkpoint_of, copy_of, masked, summarise, verify, vitals
 from vitalwire.embedded import Addresses
 
 
@@ -66,7 +66,7 @@ def change(store: psycopg.Connection, *statements: str) -> None:
 
 
 def lines(result: Verification) -> list[str]:
-    return [f"{f.where}: {f.what}" for f in result.findings]
+    return [masked(f"{f.where}: {f.what}") for f in result.findings]
 
 
 def test_an_honest_store_has_no_finding_and_everything_was_looked_at(honest: Honest) -> None:
@@ -85,8 +85,8 @@ def test_an_honest_store_has_no_finding_and_everything_was_looked_at(honest: Hon
 
 
 ENTRIES = 23  # 11 seals, 11 acts of people, and the act that begins the log
-BATCH_3 = "batch 3 (edge 45454545, live, number 3)"
-BATCH_19 = "batch 19 (edge 45454545, live, number 19)"
+BATCH_3 = "batch ID (edge 45454545, live, number 3)"
+BATCH_19 = "batch ID (edge 45454545, live, number 19)"
 A_ROW = "batch = 3 AND leaf = 4"
 
 CHANGES = {
@@ -126,7 +126,7 @@ CHANGES = {
     "a forged row without a batch": (
         "INSERT INTO report SELECT observed_at, received_at, device, channel_set, kind, flags, sequence, 999999, 0,"
         f" value, decimals, validity, validation_result, channel_index, texts FROM report WHERE {A_ROW}",
-        "batch 999999 leaf 0: a row that no report stands behind",
+        "batch number 999999 of this database leaf 0: a row that no report stands behind",
     ),
     "a wave's pointer": (
         "UPDATE waveform SET leaf = leaf + 1",
@@ -212,7 +212,7 @@ CHANGES = {
         "DELETE FROM batch_body WHERE batch = 3", f"{BATCH_3}: its bytes are gone, and retention did not take them",
     ),
     "a batch's head deleted": (
-        "DELETE FROM batch WHERE batch = 3", "batch 3: its bytes are kept, and its row in the list of batches is gone",
+        "DELETE FROM batch WHERE batch = 3", "batch ID: its bytes are kept, and its row in the list of batches is gone",
     ),
     "what validation found changes places": (
         "UPDATE batch_body b SET validation = o.validation FROM batch_body o WHERE b.batch + o.batch = 7"

@@ -13,11 +13,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from clinical.identity import PidTrust
+from clinical.identity import AdtSource, PidTrust
 from clinical.worklist import ItemKind
 from emr_store import acts, adt_facts, places
 from emr_store import whose as whose_store
 from emr_store.instants import moment, us_of
+from schemas.adt import Identifier
 from schemas.report import Kind, Report, device_id
 from tests.adt import SOURCE, group, key, us, visit_of
 from tests.attributing import SITE, Hospital, text_of
@@ -271,3 +272,24 @@ def test_another_configuration_reads_what_was_said_anew(hospital: Hospital) -> N
     hospital.attribute()
     assert whose(hospital) == [(-1000, 0, *NOBODY), (0, None, "attributed", "bed", V1)]
     assert hospital.store.rows("SELECT count(*) FROM worklist_item WHERE upper_inf(recorded)") == [(0,)]
+
+
+def test_another_configuration_reads_the_numbers_beside_values_anew(hospital: Hospital) -> None:
+    other = AdtSource(name="adt", authority="ELSEWHERE")
+    hospital.site = replace(SITE, sources={"adt": other}, digest=b"1")
+    with hospital.store.open() as conn:
+        adt_facts.reread(conn, hospital.site)
+    place(hospital)
+    plain = Identifier(value="P1", type="MR")
+    hospital.emit_records([group("A01", 0, patients=(plain,))])
+    sent = [text_of("HL7", "PID-3", "P1^^^^MR")]
+    hospital.store.emit(report(CLAIM, us(0), sent, Kind.CONTEXT), report(CLAIM, us(1)))
+    hospital.attribute()
+    assert hospital.store.rows("SELECT DISTINCT patients FROM pid_claim") == [(["P1^ELSEWHERE^MR"],)]
+    hospital.site = replace(SITE, digest=b"2")
+    with hospital.store.open() as conn:
+        assert adt_facts.reread(conn, hospital.site) == 2  # the message, and the number
+        assert conn.execute("SELECT DISTINCT device FROM attribution_device").fetchall() == [(DEVICE,)]
+    hospital.attribute()
+    assert hospital.store.rows("SELECT DISTINCT patients FROM pid_claim") == [(["P1^HOSP^MR"],)]
+    assert whose(hospital)[1:] == [(0, None, "attributed", "bed+pid", V1)]

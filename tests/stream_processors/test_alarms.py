@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from emr_store import acts
 from emr_store import alarms as stored_alarms
+from emr_store.acts import Author
 from evidence.alarm import read_open_set, read_transition, sign_open_set, sign_transition
 from evidence.dead_letter import DeadLetter
 from evidence.receipt import ReceiptOutcome
@@ -293,6 +295,37 @@ def test_an_episode_whose_limit_is_gone_is_ended(store: Store) -> None:
         assert without.episodes == await topic.load() == {}
         await file(store, topic)
         assert open_in_store(store) == []
+
+    asyncio.run(run())
+
+
+def test_an_episode_that_a_person_ended_is_ended_once_and_a_new_value_opens_another(store: Store) -> None:
+    async def run() -> None:
+        topic = Topic(store.platform)
+        stage = alarming(topic)
+        await work(stage, topic, spo2(store, 80, T0_US))
+        await file(store, topic)
+        (episode,) = open_in_store(store)
+        with store.open() as conn:
+            stored_alarms.end(conn, episode, Author("os:nurse@ward", "switched off"))
+            act = acts.acts(conn)[-1]
+        await stage.reconcile(store.address, topic.send)
+        assert [(kind, by) for kind, _, by in topic.emitted] == [(OPENED, "limits"), (RESOLVED, "act")]
+        assert stage.episodes == await topic.load() == {}
+        restarted = alarming(topic)  # before the transition was filed: it is the same one
+        await restarted.reconcile(store.address, topic.send)
+        public_der = store.platform.public_der
+        resolved, repeated = (read_transition(each, public_der).transition for each in topic.transitions[1:])
+        assert repeated == resolved
+        assert (resolved.at_us, resolved.message) == (acts.us_of(act.at), "ended by os:nurse@ward")
+        await file(store, topic)
+        assert open_in_store(store) == []
+        await work(restarted, topic, spo2(store, 80, T0_US + 5))
+        assert topic.emitted[-1][0] == OPENED
+        await file(store, topic)
+        assert open_in_store(store) == [topic.emitted[-1][1]]
+        await restarted.reconcile(store.address, topic.send)
+        assert topic.emitted[-1][0] == OPENED  # which nobody has ended
 
     asyncio.run(run())
 

@@ -195,7 +195,8 @@ def test_what_is_kept_no_longer_is_dropped(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("text", "refusal"),
-    [("keep_reports_days = 1", "below 7"), ("keep_minutes_days = 1", "below 30"), ("keep_batches_days = 3", "below 30"),
+    [("keep_reports_days = 1", "below 7"), ("keep_adt_batches_days = 6", "below 7"),
+     ("keep_minutes_days = 1", "below 30"), ("keep_batches_days = 3", "below 30"),
      ("keep_batches_days = 365", "set keep_reports_days"),
      ("keep_batches_days = 365\nkeep_reports_days = 366", "and no higher")],
 )  # fmt: skip
@@ -203,7 +204,7 @@ def test_how_long_to_keep_is_refused_where_it_is_a_slip(text: str, refusal: str)
     with pytest.raises(UserError, match=refusal):
         configuration.decode(text, ProcessorsConfig, "processors.toml")
     kept = configuration.decode("keep_batches_days = 366\nkeep_reports_days = 366", ProcessorsConfig, "processors.toml")
-    assert (kept.keep_batches_days, kept.keep_minutes_days) == (366, 0)
+    assert (kept.keep_batches_days, kept.keep_minutes_days, kept.keep_adt_batches_days) == (366, 0, 30)
 
 
 def test_other_alarm_limits_than_before_are_an_act_once(store: Store) -> None:

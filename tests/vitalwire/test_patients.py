@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import pytest
 
+from emr_store import holds, retention
+from emr_store.acts import Author
+from emr_store.connect import open_store_async
 from emr_store.instants import moment
+from evidence.dead_letter import DeadLetter
 from schemas.adt import Merge, Person
-from schemas.report import Kind, device_id
+from schemas.report import Kind, Lane, Report, device_id
 from tests.adt import group, number, us, visit_of
 from tests.attributing import Hospital, text_of
 from tests.commands import as_json, vitalwire
@@ -148,6 +154,63 @@ def test_a_name_is_erased_from_all_that_can_be_read(hospital: Hospital) -> None:
     assert found["counts"]["erased"] == 2
 
 
+def test_erase_says_what_remains_sealed_until_when(hospital: Hospital) -> None:
+    store = hospital.store
+    assert "no processors have said yet" in shows("patients erase P2", "--why", "asked for it")
+    hospital.emit(group("A08", 5, control="m7"), person=Person(name="张三"))
+    hospital.emit(group("A08", 5, control="m7"), person=Person(name="张三"))  # once more: the same fact
+    hospital.attribute()
+    store.emit(rejected("PID|||0000123||张三"), lane=Lane.ADT)
+    store.write([], [DeadLetter("layout", "adt.raw", None, b"a damaged batch")])
+    drop_old(store, adt_batches=30)
+    text = shows("patients erase P1", "--why", "asked for it")
+    assert "out of 1 entries and 3 reports" in text
+    gone_by = (datetime.now().astimezone() + timedelta(days=30)).strftime("%Y-%m-%d")
+    until = rf"stored \S+ to \S+; their bytes are dropped by {gone_by} \(keep_adt_batches_days = 30\)"
+    assert re.search(rf"sealed still: 4 batches that hold it, {until}", text), text
+    assert re.search(rf"it may lie in 1 more batches of admission offices: rejected frames.*, {until}", text), text
+    assert re.search(rf"it may lie in 1 messages that could not be validated.*, {until}", text), text
+    drop_old(store, adt_batches=0)
+    assert "their bytes are kept for ever" in shows("patients erase P1", "--why", "once more")
+    with store.open() as conn:
+        holds.add(conn, "batch_body_4_0", Author("os:clerk@ward", "case 2026-117"))
+    assert "a legal hold keeps their bytes" in shows("patients erase P1", "--why", "once more")
+
+
+def test_erase_says_when_nothing_is_sealed_and_verify_proves_no_more_than_is_there(hospital: Hospital) -> None:
+    store = hospital.store
+    store.emit(rejected("PID|||0000123||张三"), lane=Lane.ADT)
+    store.write([], [DeadLetter("layout", "adt.raw", None, b"a damaged batch")])
+    store.seal_log()
+    for table, column in (("batch", "stored_at"), ("dead_letter", "at")):
+        store.rows(f"UPDATE {table} SET {column} = {column} - interval '31 days' RETURNING 1")
+    drop_old(store, adt_batches=30)
+    assert "no sealed bytes that hold it are left" in shows("patients erase P1", "--why", "asked for it")
+    assert "张三" not in str(store.rows("SELECT texts FROM report"))
+    code, message = vitalwire("dead show 1")
+    assert (code, "keep_adt_batches_days took them" in message) == (2, True)
+    store.seal_log()
+    found = as_json("verify")
+    assert found["findings"] == []
+    assert any(line.startswith("the bytes of 5 batches, and rows over them") for line in found["not_proved"])
+    store.rows("UPDATE report SET leaf = 7 WHERE kind = 8 RETURNING 1")
+    assert vitalwire("verify")[0] == 4  # its batch never had so many
+
+
+def rejected(frame: str) -> Report:
+    """As an edge has it of a frame that its driver could not read."""
+    made = event("adt/rejected", "no-event", "neither MSH-9.2 nor EVN-1 names an event such as A01", us(5))
+    return msgspec.structs.replace(made, kind=Kind.REJECTED, frame=frame.encode(), lane=Lane.ADT)
+
+
+def drop_old(store: Store, **days: int) -> None:
+    async def run() -> None:
+        async with await open_store_async(store.address) as conn:
+            await retention.drop_old(conn, retention.Keep(**days))
+
+    asyncio.run(run())
+
+
 def test_verify_finds_a_name_that_was_changed_and_not_erased(hospital: Hospital) -> None:
     hospital.store.seal_log()
     changed = """UPDATE report SET texts = replace(texts::text, '张三', '李四')::jsonb WHERE kind = 7"""
@@ -155,6 +218,23 @@ def test_verify_finds_a_name_that_was_changed_and_not_erased(hospital: Hospital)
         conn.execute(changed.encode())
     code, text = vitalwire("verify")
     assert (code, "the row's texts are not what was sealed" in text) == (4, True)
+
+
+def test_verify_finds_a_name_that_was_erased_without_an_act(hospital: Hospital) -> None:
+    hospital.store.rows("SELECT erase_person(batch, leaf) FROM adt_fact JOIN batch USING (batch_id)")
+    shows("patients erase P1", "--why", "asked for it")
+    hospital.store.seal_log()
+    code, text = vitalwire("verify --json")
+    assert code == 4
+    found = json.loads(text)
+    (finding,) = found["findings"]
+    assert finding["what"] == "a patient's name was erased from its row, and no act has it so"
+    assert "adt, number 3" in finding["where"]  # Li Si's
+    assert found["counts"]["erased"] == 1
+    shows("patients erase P2", "--why", "asked for it")
+    hospital.store.seal_log()
+    found = as_json("verify")
+    assert (found["findings"], found["counts"]["erased"]) == ([], 2)
 
 
 def test_the_ledger_says_whose_the_accepted_values_are(hospital: Hospital) -> None:

@@ -8,8 +8,6 @@ import { language, words } from "/words.mjs";
 const EVERY_MS = 30_000, HOURS = [1, 4, 12, 24, 0];  // 0: the stay
 const key = location.pathname.slice("/patient/".length);  // as it stands in the address: encoded
 let found = null, trend = null, hours = 4, problem = "";
-// A bed's key is facility^ward^room^bed.
-const bedOf = bed => bed.split("^").slice(1).filter(Boolean).join(" ");
 const when = ms => ms === null ? "" : stamp(ms).slice(0, 16);
 
 function draw() {
@@ -21,7 +19,7 @@ function draw() {
   reconcile($("windows"), HOURS.map(n => [n, n]), makeWindow, drawWindow);
   set($("legend"), words.legend);
   if (found) {
-    const stay = found.encounters.map(e => `${e.encounter} ${when(e.admitted)} – ${when(e.discharged) || words.stillThere}`);
+    const stay = found.encounters.map(e => `${e[language]} ${when(e.admitted)} – ${when(e.discharged) || words.stillThere}`);
     set($("who"), [found.number, found.birth_date, found.sex, ...stay].filter(Boolean).join(" · "));
     drawBeliefs();
   }
@@ -40,7 +38,7 @@ function drawWindow(button, n) {
 }
 
 function drawBeliefs() {
-  const beds = found.beds.map(b => [b, [bedOf(b.bed), b.planned_end ? words.planned : ""]]);
+  const beds = found.beds.map(b => [b, [b.bed, b.planned_end ? words.planned : ""]]);
   const devices = found.devices.map(d => [d, [d.device, words.bases[d.basis]]]);
   reconcile($("beliefs"), [["beds", beds], ["devices", devices]], makeTable, (box, rows) => {
     const name = box.dataset.key;

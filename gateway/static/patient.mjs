@@ -14,9 +14,9 @@ export function makePatient() {
   return button;
 }
 
-// Before an admission office has spoken nobody is known anywhere: that is not said of each bed.
+// Before anybody has said who is where nobody is known anywhere: that is not said of each bed.
 export function drawPatient(button, bed) {
-  const p = bed.patient, known = p && (picture.adt !== null || p.presence === "here");
+  const p = bed.patient, known = p && (picture.patientsKnown || p.presence === "here");
   button.hidden = !known;
   if (!known) return;
   const [name, day, presence] = button.children;
@@ -57,7 +57,7 @@ export function whoseRows(found) {
   return [
     [words.patient, wholeOf(found)],
     [words.attribution, state],
-    [words.visit, [found.encounter, found.proposed && words.proposed(found.proposed)]],
+    [words.visit, [found.visit?.[language], found.proposed && words.proposed(found.proposed[language])]],
     ...found.facts.map(fact => ["", [fact.at && moment(fact.at), fact[language],
       fact.known_at && fact.known_at !== fact.at && `${words.heard} ${moment(fact.known_at)}`]]),
   ];

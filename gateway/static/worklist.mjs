@@ -7,8 +7,8 @@ import { language, words } from "/words.mjs";
 const EVERY_MS = 5000;
 let list = null, problem = "", refusals = new Map(), busy = new Set();
 
-const about = ({ bed, device, name, number, subject }) =>
-  [bed, device, name, number && `…${number}`, subject].filter(Boolean).join(" · ");
+const about = of =>
+  [of.bed, of.device, of.name, of.number && `…${of.number}`, of[language]].filter(Boolean).join(" · ");
 const when = ms => stamp(ms).slice(0, 16);
 
 function draw() {

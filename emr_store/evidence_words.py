@@ -105,7 +105,7 @@ def _adt_words(row: _AdtRow, bed_names: Mapping[str, str]) -> Words:
 def _acts(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
     rows = conn.execute("SELECT act_id, body, at FROM act WHERE act_id = ANY(%s)", (facts,)).fetchall()
     acts = {bytes(act_id): (parse_act(bytes(body)), at) for act_id, body, at in rows}
-    names = _device_names(conn, {act.details["device"] for act, _ in acts.values() if "device" in act.details})
+    names = _device_names(conn, {str(act.details.get("device", "")) for act, _ in acts.values()} - {""})
     found = {}
     for act_id, (act, at) in acts.items():
         since = act.details.get("since")

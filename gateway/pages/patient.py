@@ -16,10 +16,12 @@ from emr_store.patient_history import BedBelief, DeviceBelief
 from emr_store.patients import EncounterRow
 from emr_store.trends import Span, Trend
 from gateway.access import Viewer, may_see_patient
+from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
+PAGE = Page("patient", "/patient/{key:path}", libraries=("uplot",))
 HOURS = (1, 4, 12, 24)  # of a trend; 0: the whole stay
 BUCKETS_MAX = 360  # of a trend: about what a screen can show
 _WIDTHS = [timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 240, 720, 1440)]

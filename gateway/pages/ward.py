@@ -16,11 +16,13 @@ from gateway.pages import alarms
 from gateway.pages.alarms import OpenAlarms
 from gateway.pages.beds import Beds, Labels, Row
 from gateway.pages.columns import Columns, columns_of
+from gateway.pages.frame import Page
 from gateway.pages.ledger import ledger
 from gateway.pages.patients import Patients
 from gateway.pages.values import Line, Values
 from gateway.picture import Fragments, Picture
 
+PAGE = Page("ward", "/")
 DEVICES_EVERY_S = 2.0  # who stands where; at once where a new row comes
 LABELS_EVERY_S = 10.0
 WORKLIST_EVERY_S = 5.0

@@ -18,9 +18,11 @@ from emr_store.patient_acts import About, Question
 from emr_store.registry import DeviceRow
 from gateway.access import Viewer, may_resolve, may_see_worklist
 from gateway.pages.beds import bed_of
+from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds
 from schemas.errors import VitalwireError
 
+PAGE = Page("worklist", "/worklist")
 SHOWN_MAX = 200
 WHY_CHARS_MAX = 500
 ADT_IS_RIGHT = "ADT is right until the number on the monitor changes"

@@ -1,6 +1,6 @@
 // What only a person can decide: each question with the facts behind it, and what a person says of it.
 import { $, make, reconcile, set } from "/elements.mjs";
-import { followLanguage } from "/language.mjs";
+import { drawAsked, openFrame } from "/frame.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
 
@@ -14,7 +14,7 @@ const when = ms => stamp(ms).slice(0, 16);
 function draw() {
   set($("title"), list ? words.worklist(list.open) : words.worklist(""));
   document.title = $("title").textContent;
-  set($("to-ward"), words.beds);
+  drawAsked(list?.open);
   set($("problem"), problem && words[problem]);
   set($("empty"), list && !list.items.length ? words.nothingAsked : "");
   if (!list) return;
@@ -94,7 +94,7 @@ async function read() {
   draw();
 }
 
-followLanguage(draw);
+openFrame(draw);
 setInterval(read, EVERY_MS);
 document.addEventListener("visibilitychange", read);
 read();

@@ -2,30 +2,37 @@
 
 const GAP = 4;  // pixels beside a label
 
-// `marks` are { x, text, ... } in any order, `widthOf` is of a text in pixels; labels lie between `left` and `right`. What has
-// no room in `rows` is counted in one row more: +3 stands for three marks. Of each label comes { text, mark, row, from, to },
-// where `mark` is the first that it is of.
+// `marks` are { x, text, ... }, the most important first; `widthOf` is of a text in pixels; labels lie between `left` and
+// `right`. What has no room in `rows` is counted in one row more: +3 stands for three marks. Of each label comes
+// { text, mark, row, from, to }, where `mark` is the first that it is of.
 export function layOut(marks, widthOf, left, right, rows) {
-  const ends = Array(rows).fill(-Infinity), placed = [];
-  let more = null;
-  for (const mark of marks.toSorted((a, b) => a.x - b.x)) {
+  const placed = [], without = [];
+  for (const mark of marks) {
     const box = beside(mark.x, widthOf(mark.text), left, right);
-    const row = ends.findIndex(end => box.from >= end);
-    if (row >= 0) {
-      ends[row] = box.to + GAP;
-      placed.push({ text: mark.text, mark, row, ...box });
-      continue;
-    }
-    const counted = beside(mark.x, widthOf("+99"), left, right);
-    if (more && counted.from < more.to + GAP) {
+    const row = freeRow(placed, box, rows);
+    row < rows ? placed.push({ text: mark.text, mark, row, ...box }) : without.push(mark);
+  }
+  const width = widthOf("+99");
+  let more = null;
+  for (const mark of without.toSorted((a, b) => a.x - b.x)) {
+    const box = beside(mark.x, width, left, right);
+    if (more && meet(more, box)) {
       more.count += 1;
     } else {
-      more = { mark, row: rows, count: 1, ...counted };
+      more = { mark, row: rows, count: 1, ...box };
       placed.push(more);
     }
     more.text = `+${Math.min(more.count, 99)}`;
   }
   return placed;
+}
+
+const meet = (a, b) => a.from < b.to + GAP && b.from < a.to + GAP;
+
+function freeRow(placed, box, rows) {
+  let row = 0;
+  while (row < rows && placed.some(label => label.row === row && meet(label, box))) row += 1;
+  return row;
 }
 
 // To the right of its mark; at the end of the axis to the left of it.

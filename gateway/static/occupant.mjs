@@ -48,7 +48,12 @@ function dayOf(admitted) {
 }
 
 export const wholeOf = found => found?.patient
-  ? [found.patient.name || words.noName, found.patient.number, found.patient.birth_date, found.patient.sex] : [];
+  ? [found.patient.name || words.noName, found.patient.number, dateOf(found.patient.birth_date),
+    sexOf(found.patient.sex)] : [];
+
+// As HL7 sends them: 19570311, M (table 0001); what is neither is shown as it is.
+export const dateOf = text => text.replace(/^(\d{4})(\d\d)(\d\d).*$/, "$1-$2-$3");
+export const sexOf = code => words.sexes[code] ?? code;
 
 // Whose the values of a device are, and why.
 export function whoseRows(found) {

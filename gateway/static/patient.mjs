@@ -1,6 +1,7 @@
 // A patient: who, where since when, by which way, what was believed before; and trends, drawn by uPlot.
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
+import { dateOf, sexOf } from "/occupant.mjs";
 import { stamp } from "/time.mjs";
 import { drawTrends } from "/trends.mjs";
 import { language, words } from "/words.mjs";
@@ -18,7 +19,7 @@ function draw() {
   set($("legend"), words.legend);
   if (found) {
     const stay = found.encounters.map(e => `${e[language]} ${when(e.admitted)} – ${when(e.discharged) || words.stillThere}`);
-    set($("who"), [found.number, found.birth_date, found.sex, ...stay].filter(Boolean).join(" · "));
+    set($("who"), [found.number, dateOf(found.birth_date), sexOf(found.sex), ...stay].filter(Boolean).join(" · "));
     drawBeliefs();
   }
   if (trend) drawTrends($("trends"), trend);

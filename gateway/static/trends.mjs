@@ -9,6 +9,7 @@ import { language, words } from "/words.mjs";
 const LABEL_ROWS = 2, LABEL_HEIGHT = 12;  // and one more row, for what has no room
 const HEIGHT = 134 + (LABEL_ROWS + 1) * LABEL_HEIGHT, DAY_S = 86_400;
 const PRIORITY = { high: "alarm", medium: "yellow", low: "cyan" };
+const byUrgency = (a, b) => Object.keys(PRIORITY).indexOf(a.priority) - Object.keys(PRIORITY).indexOf(b.priority);
 const variable = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const isPressure = s => /-[SDM]$/.test(s.short);
 
@@ -88,8 +89,8 @@ function optionsOf(s, trend, plot) {
 function drawMarks(u, trend) {
   const { ctx } = u, { left, top, width, height } = u.bbox, scale = devicePixelRatio;
   const mark = (at, ink, dashes, text) => ({ x: u.valToPos(at / 1000, "x", true), ink: variable(ink), dashes, text });
-  const marks = [
-    ...trend.alarms.map(a => mark(a.at, PRIORITY[a.priority] ?? "cyan", [], words.stars[a.priority] ?? "*")),
+  const marks = [  // alarms keep their labels where there is no room for all
+    ...trend.alarms.toSorted(byUrgency).map(a => mark(a.at, PRIORITY[a.priority] ?? "cyan", [], words.stars[a.priority] ?? "*")),
     ...trend.adt.map(a => mark(a.at, "white", [4, 3], a.event)),
   ].filter(({ x }) => x >= left && x <= left + width);
   ctx.save();

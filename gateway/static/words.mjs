@@ -29,7 +29,7 @@ const WORDS = {
     bases: { scan: "by a scan", act: "because a person said so", "bed+pid": "by the bed, and the number on the device agrees",
       bed: "by the bed alone", pid: "by the number on the device alone", "": "" },
     sexes: { M: "male", F: "female", O: "other", U: "sex unknown", A: "ambiguous sex" },
-    pages: "Pages", findNumber: "Patient or visit number", numberNotName: "Type a number: no name may stand in an address.",
+    pages: "Pages", findNumber: "Patient or visit no.", numberNotName: "Type a number: no name may stand in an address.",
     keys: { title: "Keys", bed: "to that bed", beds: "beds", worklist: "worklist", find: "find a patient", help: "these keys",
       escape: "close" },
     worklist: n => n === "" ? "Worklist" : `Worklist (${n})`, nothingAsked: "Nothing is asked.", item: n => `item ${n}`,

@@ -96,21 +96,41 @@ def _devices(
     values: list[LatestValue], known: list[registry.DeviceRow], intervals: dict[tuple[UUID, int, int], int]
 ) -> list[DeviceNow]:
     """Those that have said a value, and those that somebody has registered; who fell silent last comes first."""
-    newest = {(v.device, v.edge): v for v in sorted(values, key=lambda v: v.received_at)}
-    usual_ms: dict[UUID, int] = {}
-    for (device, _, _), ms in intervals.items():
-        usual_ms[device] = min(ms, usual_ms.get(device, ms))
-    now, found = datetime.now(UTC), []
-    for d in known:
-        v = newest.get((d.uuid, d.edge))
-        if v or d.registered_at:
-            name = " ".join(filter(None, (d.bed, d.name))) or d.claim or str(d.uuid)
-            name += f" (heard through {d.edge_label or d.edge})" if d.foreign_edge else ""
-            lag_s = (v.stored_at - v.received_at).total_seconds() if v else None
-            patience_s = max(SILENT_AFTER_S, SILENT_PAUSES * usual_ms.get(d.shown_as, 0) / 1000)
-            silent = v is None or (now - v.received_at).total_seconds() > patience_s
-            found.append(DeviceNow(d.shown_as, name, d.edge, v and v.received_at, lag_s, silent))
-    return sorted(found, key=lambda d: d.heard_at if d.heard_at and d.silent else NEVER, reverse=True)
+    by_reception = sorted(values, key=lambda value: value.received_at)
+    newest_value = {(value.device, value.edge): value for value in by_reception}
+    usual_ms: dict[UUID, int] = {}  # of each device's channel that speaks most often
+    for (uuid, _, _), interval_ms in intervals.items():
+        usual_ms[uuid] = min(interval_ms, usual_ms.get(uuid, interval_ms))
+    now = datetime.now(UTC)
+    found = []
+    for device in known:
+        value = newest_value.get((device.uuid, device.edge))
+        if value is None and device.registered_at is None:
+            continue
+        patience_s = max(SILENT_AFTER_S, SILENT_PAUSES * usual_ms.get(device.shown_as, 0) / 1000)
+        heard_at = value.received_at if value is not None else None
+        found.append(DeviceNow(
+            device=device.shown_as,
+            name=_name_of(device),
+            edge=device.edge,
+            heard_at=heard_at,
+            lag_s=(value.stored_at - value.received_at).total_seconds() if value is not None else None,
+            silent=heard_at is None or (now - heard_at).total_seconds() > patience_s,
+        ))  # fmt: skip
+    return sorted(found, key=_fell_silent_at, reverse=True)
+
+
+def _name_of(device: registry.DeviceRow) -> str:
+    """Its bed and its name, else what it claims to be; and the edge, where that is not its own."""
+    name = " ".join(part for part in (device.bed, device.name) if part) or device.claim or str(device.uuid)
+    if device.foreign_edge:
+        name += f" (heard through {device.edge_label or device.edge})"
+    return name
+
+
+def _fell_silent_at(device: DeviceNow) -> datetime:
+    """Behind all others who speaks, and who never spoke."""
+    return device.heard_at if device.heard_at is not None and device.silent else NEVER
 
 
 def _edges(
@@ -118,19 +138,34 @@ def _edges(
     devices: list[DeviceNow], clocks: dict[UUID, float],
 ) -> list[EdgeNow]:  # fmt: skip
     """Those that are registered, and those that were once."""
-    labels = {s.edge: s.label or str(s.edge) for s in streams}
-    labels |= {e.edge: e.label for e in registered if not e.revoked_at}
-    stated = {edge: text_json.loads(text) for edge, _, text in counts}
+    labels = {stream.edge: stream.label or str(stream.edge) for stream in streams}
+    labels |= {edge.edge: edge.label for edge in registered if not edge.revoked_at}
+    stated_by = {edge: text_json.loads(text) for edge, _, text in counts}
     found = []
     for edge, label in labels.items():
-        of, its = [s for s in streams if s.edge == edge], stated.get(edge, {})
-        newest = max((d for d in devices if d.edge == edge and d.heard_at), key=lambda d: d.heard_at or 0, default=None)
+        own_streams = [stream for stream in streams if stream.edge == edge]
+        stated = stated_by.get(edge, {})
         found.append(EdgeNow(
-            edge, label, max((s.updated_at for s in of), default=None), newest and newest.lag_s,
-            its.get("waiting_reports"), its.get("unreceipted_batches"), its.get("oldest_waiting_s"),
-            sum(s.gaps for s in of), clocks.get(edge),
+            edge=edge,
+            label=label,
+            heard_at=max((stream.updated_at for stream in own_streams), default=None),
+            lag_s=_newest_lag_s(devices, edge),
+            waiting_reports=stated.get("waiting_reports"),
+            unreceipted_batches=stated.get("unreceipted_batches"),
+            oldest_waiting_s=stated.get("oldest_waiting_s"),
+            gaps=sum(stream.gaps for stream in own_streams),
+            clock_offset_ms=clocks.get(edge),
         ))  # fmt: skip
     return found
+
+
+def _newest_lag_s(devices: list[DeviceNow], edge: UUID) -> float | None:
+    """Of the value that the edge received last; None before the first."""
+    heard = [(device.heard_at, device.lag_s) for device in devices if device.edge == edge and device.heard_at]
+    if not heard:
+        return None
+    _, lag_s = max(heard, key=lambda of_device: of_device[0])
+    return lag_s
 
 
 def _seconds(seconds: float | None) -> str | None:

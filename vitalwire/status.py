@@ -67,29 +67,44 @@ def status(database: Database = "", json: Json = False) -> None:
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
         tables += [("alarms", open_alarms), ("sources_in_trouble", troubles)]
-        return as_json({name: [e._asdict() for e in found] for name, found in tables})
-    speak = [d.name for d in devices if not d.silent]
-    more = [f"and {len(speak) - NAMES_MAX} more"] if len(speak) > NAMES_MAX else []
-    named = ": " + ", ".join([*speak[:NAMES_MAX], *more]) if speak else ""
-    console.print(cell(f"{len(speak)} of {len(devices)} devices speak{named}"), markup=False)
-    table("Silent", ("device", "since", "ago"), [
-        (d.name, d.heard_at or "never a value with a code", d.heard_at and age(d.heard_at)) for d in devices if d.silent
-    ], empty="none", most=ROWS_MAX)  # fmt: skip
-    table("Edges", ("edge", "heard", "lag", "waiting", "no receipt", "oldest", "gaps", "clock"), [
-        (e.label, age(e.heard_at) if e.heard_at else "never", _seconds(e.lag_s), e.waiting_reports,
-         e.unreceipted_batches, _seconds(e.oldest_waiting_s), e.gaps, _offset(e.clock_offset_ms)) for e in edges
-    ], most=ROWS_MAX)  # fmt: skip
+        return as_json({name: [row._asdict() for row in rows] for name, rows in tables})
+    _print_devices(devices)
+    _print_edges(edges)
     if troubles:
-        labels = {e.edge: e.label for e in edges}
+        labels = {edge.edge: edge.label for edge in edges}
         table("Sources in trouble", ("edge", "source", "why", "since"), [
-            (labels.get(t.edge, t.edge), t.source, t.why, t.since and age(t.since)) for t in troubles
+            (labels.get(trouble.edge, trouble.edge), trouble.source, trouble.why, trouble.since and age(trouble.since))
+            for trouble in troubles
         ], most=ROWS_MAX)  # fmt: skip
     table("Open alarms", ("priority", "device", "alarm", "since"), [
-        (a.priority, names.get(a.device, a.device), a.message, age(a.opened_at)) for a in open_alarms
+        (alarm.priority, names.get(alarm.device, alarm.device), alarm.message, age(alarm.opened_at))
+        for alarm in open_alarms
     ], empty="none", most=ROWS_MAX)  # fmt: skip
     return table("Events", ("ago", "of", "event"), [
-        (age(e.observed_at), names.get(e.device, e.claim), _words(e.texts)) for e in events
+        (age(event.observed_at), names.get(event.device, event.claim), _words(event.texts)) for event in events
     ])  # fmt: skip
+
+
+def _print_devices(devices: list[DeviceNow]) -> None:
+    speaking = [device.name for device in devices if not device.silent]
+    summary = f"{len(speaking)} of {len(devices)} devices speak"
+    if speaking:
+        summary += ": " + ", ".join(speaking[:NAMES_MAX])
+    if len(speaking) > NAMES_MAX:
+        summary += f", and {len(speaking) - NAMES_MAX} more"
+    console.print(cell(summary), markup=False)
+    table("Silent", ("device", "since", "ago"), [
+        (device.name, device.heard_at or "never a value with a code", device.heard_at and age(device.heard_at))
+        for device in devices if device.silent
+    ], empty="none", most=ROWS_MAX)  # fmt: skip
+
+
+def _print_edges(edges: list[EdgeNow]) -> None:
+    table("Edges", ("edge", "heard", "lag", "waiting", "no receipt", "oldest", "gaps", "clock"), [
+        (edge.label, age(edge.heard_at) if edge.heard_at else "never", _seconds(edge.lag_s), edge.waiting_reports,
+         edge.unreceipted_batches, _seconds(edge.oldest_waiting_s), edge.gaps, _offset(edge.clock_offset_ms))
+        for edge in edges
+    ], most=ROWS_MAX)  # fmt: skip
 
 
 def _devices(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from clinical.person_names import number_of, whole_name
+from clinical.key_words import visit_words
 from emr_store import evidence_words, patients, registry
 from emr_store.instants import moment
 from emr_store.latest import LatestValue, latest
@@ -16,6 +17,7 @@ from gateway.access import Viewer, may_see
 from gateway.pages import alarms
 from gateway.pages.beds import bed_of
 from gateway.pages.moments import milliseconds
+from gateway.pages.person import fact_shown, whole_person
 from schemas.block import ValidationResult
 from schemas.identity import BatchId
 from schemas.nomenclature import canonical_unit
@@ -38,36 +40,32 @@ def device_alarms(conn: Any, viewer: Viewer, device: UUID) -> Answer:
     return alarms.of_device(conn, device) if _may_see_device(conn, viewer, device) else None
 
 
-def whose(conn: Any, viewer: Viewer, device: UUID) -> Answer:
-    """Whose the values of a device are now, the whole name with it, and the facts behind it; raises StoreError."""
+def whose(conn: Any, viewer: Viewer, device: UUID, bed_names: Mapping[str, str]) -> Answer:
+    """Whose the values of a device are now, the whole name with it, and the facts behind it; raises StoreError.
+
+    `bed_names`: what the site calls its beds, by their keys.
+    """
     if not _may_see_device(conn, viewer, device):
         return None
     found = patients.whose_at(conn, device, datetime.now(UTC))
     if found is None:  # nothing is known of it: an answer as well
         return {"state": None, "patient": None, "facts": []}
     whose, since = found.whose, moment(found.whose.from_us)
-    behind = evidence_words.facts_behind(conn, whose.facts)
+    behind = evidence_words.facts_behind(conn, whose.facts, bed_names)
     return {
-        "state": whose.state, "basis": whose.basis, "encounter": whose.encounter, "proposed": whose.proposed,
+        "state": whose.state, "basis": whose.basis,
+        "visit": _visit(whose.encounter), "proposed": _visit(whose.proposed),
         "since": milliseconds(since), "believed_from": milliseconds(found.believed_from),
-        "patient": _person(conn, whose.patient) if whose.patient else None,
-        "facts": [_fact(fact) for fact in behind],
+        "patient": whole_person(conn, whose.patient) if whose.patient else None,
+        "facts": [fact_shown(fact) for fact in behind],
     }  # fmt: skip
 
 
-def _person(conn: Any, patient: str) -> dict[str, Any]:
-    family, given, name, birth_date, sex = patients.name_of(conn, patient) or ("", "", "", "", "")
-    return {
-        "key": patient, "number": number_of(patient), "name": whole_name(family=family, given=given, name=name),
-        "birth_date": birth_date, "sex": sex,
-    }  # fmt: skip
-
-
-def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
-    return {
-        "kind": fact.kind, "en": fact.words, "zh": fact.words_zh, "at": fact.at and milliseconds(fact.at),
-        "known_at": fact.known_at and milliseconds(fact.known_at),
-    }  # fmt: skip
+def _visit(encounter: str | None) -> dict[str, str] | None:
+    if encounter is None:
+        return None
+    words = visit_words(encounter)
+    return {"en": words.en, "zh": words.zh}
 
 
 def batch(conn: Any, batch_id: str) -> Answer:

@@ -21,8 +21,13 @@ class Association(msgspec.Struct, frozen=True, kw_only=True):
     from_us: int
     until_us: int | None
     recorded_at_us: int
-    act: bytes
+    act: bytes  # or the scan
     by_scan: bool
+
+    @property
+    def rank(self) -> tuple[bool, int, bytes]:
+        """The highest counts: what a person says before a scan, of acts the one recorded last, of scans the last."""
+        return not self.by_scan, self.from_us if self.by_scan else self.recorded_at_us, self.act
 
     def in_force(self, changes_us: Iterable[int], others: Iterable[Association]) -> Span:
         """`changes_us`: every change of place of the two. `others`: all associations of the device."""

@@ -227,19 +227,21 @@ class _Evidence:
         claims = self._claims.at(at_us)
         opened = self._open.at(at_us)
         left = self._last_to_leave(at_us, placed)
-        associations = sorted(self._associations.at(at_us), key=lambda a: (a.recorded_at_us, a.act), reverse=True)
+        associations = sorted(self._associations.at(at_us), key=lambda a: a.rank, reverse=True)
         for association in associations:
+            outranked = [other for other in associations if other.by_scan and other.encounter in opened]
             if association.encounter is None:
-                return _Answer(state=State.NOBODY, basis=Basis.ACT, facts=(association.act,))
+                return _nobody_s(association, outranked)
             if association.encounter in opened:
-                return self._by_association(association, association.encounter, occupants, claims)
+                return self._by_association(association, association.encounter, occupants, claims, outranked)
         if len({occupant.stay.encounter for occupant in occupants}) == 1:
             return self._by_bed(occupants[-1], claims)
         return self._without_bed(occupants, claims, opened, left)
 
     def _by_association(
-        self, association: Association, encounter: str, occupants: list[_Occupancy], claims: list[PidClaim]
-    ) -> _Answer:
+        self, association: Association, encounter: str, occupants: list[_Occupancy], claims: list[PidClaim],
+        scans: list[Association],
+    ) -> _Answer:  # fmt: skip
         patient = self._patient_of.get(encounter)
         if patient is None:
             return _Answer(state=State.UNDECIDED, proposed=encounter, facts=(association.act,))
@@ -254,6 +256,11 @@ class _Evidence:
             named = self._numbers.named_by(claim.patients)
             if named and named != {patient} and (association.by_scan or claim.from_us > association.recorded_at_us):
                 contrary.append(claim.fact)
+        if not association.by_scan:
+            for scan in scans:
+                other = self._patient_of.get(scan.encounter or "")
+                if other != patient and scan.recorded_at_us > association.recorded_at_us:
+                    contrary.append(scan.act)
         question = ItemKind.SCAN_CONTRADICTED if association.by_scan else ItemKind.ACT_CONTRADICTED
         return _Answer(
             state=State.ATTRIBUTED,
@@ -316,6 +323,15 @@ class _Evidence:
         return self._last_left if self._last_left is not None and self._last_left.placed in placed else None
 
 
+def _nobody_s(association: Association, scans: list[Association]) -> _Answer:
+    """As a person said; a scan that was not known then asks whether it still is so."""
+    contrary = tuple(scan.act for scan in scans if scan.recorded_at_us > association.recorded_at_us)
+    return _Answer(
+        state=State.NOBODY, basis=Basis.ACT, facts=(association.act,), contradicted_by=contrary,
+        question=ItemKind.ACT_CONTRADICTED if contrary else None,
+    )  # fmt: skip
+
+
 def _earlier(one: int | None, other: int | None) -> int | None:
     """Of two ends."""
     return min((end for end in (one, other) if end is not None), default=None)
@@ -330,7 +346,7 @@ def _in_force(
     """Each association, cut at the change of place that ends it."""
     in_force = []
     for association in device.associations:
-        changes = device.changes_us()
+        changes = device.changes_us() | set(device.scan_ends_us)
         if association.encounter is None:
             changes |= {cut for from_us, until_us, _ in occupancies for cut in (from_us, until_us) if cut is not None}
         elif association.encounter in encounters:

@@ -45,6 +45,7 @@ class Device:
     associations: Sequence[Association] = ()
     claims: Sequence[PidClaim] = ()
     mutes: Sequence[PidMute] = ()
+    scan_ends_us: Sequence[int] = ()  # when a scan said that it was taken off its patient
     pid: PidTrust = PidTrust.CONFIRMS
 
     def changes_us(self) -> set[int]:

@@ -17,6 +17,7 @@ from emr_store.attribution_site import AttributionSite
 from emr_store.instants import moment, us_of
 from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, Person, decode_group, decode_person
 from schemas.report import Kind
+from schemas.scan import SCAN_CODE
 
 READ_FACTS_MAX = 20_000  # some 2 kB each
 
@@ -30,6 +31,17 @@ class StoredGroup(NamedTuple):
     group: AdtGroup
     person: Person | None
     fact: AdtFact
+
+
+class ScanReport(NamedTuple):
+    """A scan as it lies in the record."""
+
+    batch_id: bytes
+    leaf: int
+    received_at: datetime
+    device: UUID  # that stands for the source
+    text: str
+    retained: bool
 
 
 class _Text(msgspec.Struct):
@@ -62,14 +74,21 @@ class Groups:
     """Of some batches; `unreadable` are (batch_id, leaf, why) of those that an edge of a newer program made."""
 
     found: list[StoredGroup] = field(default_factory=list)
+    scans: list[ScanReport] = field(default_factory=list)
     unreadable: list[tuple[bytes, int, str]] = field(default_factory=list)
 
 
 def groups_of(conn: psycopg.Connection, batches: Sequence[int], site: AttributionSite) -> Groups:
-    """The ADT groups of these batches, in the order in which they were stored."""
+    """The ADT groups of these batches and the scans beside them, in the order in which they were stored."""
     groups = Groups()
     for row in map(_Row._make, conn.execute(_GROUPS_SQL, (list(batches),))):
-        texts = {text.code: text.text for text in _texts.decode(row.texts) if text.system == "vitalwire"}
+        decoded = _texts.decode(row.texts)
+        texts = {text.code: text.text for text in decoded if text.system == "vitalwire"}
+        if SCAN_CODE in texts:
+            retained = any((text.system, text.code) == ("MQTT", "retain") for text in decoded)
+            groups.scans.append(
+                ScanReport(row.batch_id, row.leaf, row.received_at, row.device, texts[SCAN_CODE], retained)
+            )
         if GROUP_CODE not in texts:
             continue
         source = site.source_of(row.device, row.claim)

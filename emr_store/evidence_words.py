@@ -13,10 +13,11 @@ from clinical.adt_words import NAMES_ZH
 from clinical.census import SOURCE_PREFIX
 from clinical.temporary_patients import SOURCE_NAME
 from evidence.act import parse_act
+from schemas.scan import decode_scan
 
 
 class Behind(NamedTuple):
-    """One fact; `fact` in hexadecimal, `kind` is adt, act or pid."""
+    """One fact; `fact` in hexadecimal, `kind` is adt, act, pid or scan."""
 
     fact: str
     kind: str
@@ -29,7 +30,7 @@ class Behind(NamedTuple):
 def facts_behind(conn: psycopg.Connection, facts: Iterable[bytes]) -> list[Behind]:
     """In the order given; one that is not kept any more is said to be so."""
     asked = list(dict.fromkeys(facts))
-    found = {**_adt(conn, asked), **_acts(conn, asked), **_claims(conn, asked)}
+    found = {**_adt(conn, asked), **_acts(conn, asked), **_claims(conn, asked), **_scans(conn, asked)}
     return [
         found.get(fact)
         or Behind(fact.hex(), "unknown", None, None, "a fact that is not kept any more", "已不再保存的依据")
@@ -100,3 +101,19 @@ def _claims(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]
         )
         for fact, from_at, patients, stored_at in rows
     }  # fmt: skip
+
+
+def _scans(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
+    found = {}
+    rows = conn.execute("SELECT scan, said, at, received_at FROM device_scan WHERE scan = ANY(%s)", (facts,))
+    for fact, said, at, received_at in rows:
+        scan = decode_scan(said)
+        number = scan.wristband.value if scan.wristband is not None else ""
+        by = f", by {scan.scanner}" if scan.scanner else ""
+        by_zh = f"，扫码端 {scan.scanner}" if scan.scanner else ""
+        found[bytes(fact)] = Behind(
+            bytes(fact).hex(), "scan", at, received_at,
+            f"a scan of the wristband {number} and the device {scan.device}{by}",
+            f"扫码：腕带 {number}，设备 {scan.device}{by_zh}",
+        )  # fmt: skip
+    return found

@@ -18,6 +18,7 @@ class DeviceBed(msgspec.Struct, frozen=True, kw_only=True):
     from_us: int
     until_us: int | None
     act: bytes
+    recorded_at_us: int = 0  # when it was first said that it came there
 
 
 class PidClaim(msgspec.Struct, frozen=True, kw_only=True):

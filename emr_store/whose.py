@@ -176,9 +176,12 @@ def _device(conn: psycopg.Connection, site: AttributionSite, uuid: UUID) -> Devi
     assert row is not None
     _, trust = site.source_of_claims(row[0])
     beds = [
-        DeviceBed(bed=site.bed_of(bed), from_us=_begin(from_at), until_us=us_of(until_at), act=bytes(act))
-        for bed, from_at, until_at, act in conn.execute(_BEDS_SQL, (uuid,))
-    ]
+        DeviceBed(
+            bed=site.bed_of(bed), from_us=_begin(from_at), until_us=us_of(until_at), act=bytes(act),
+            recorded_at_us=us_of(recorded_at),
+        )
+        for bed, from_at, until_at, act, recorded_at in conn.execute(_BEDS_SQL, (uuid,))
+    ]  # fmt: skip
     associations = [
         Association(
             encounter=encounter, from_us=_begin(from_at), until_us=us_of(until_at), recorded_at_us=us_of(recorded_at),
@@ -194,7 +197,10 @@ def _device(conn: psycopg.Connection, site: AttributionSite, uuid: UUID) -> Devi
 
 
 _BEDS_SQL = """
-SELECT bed, lower(valid), upper(valid), b.act_id FROM device_bed b JOIN registered_device USING (registered_device)
+SELECT bed, lower(valid), upper(valid), b.act_id,
+    (SELECT min(lower(h.recorded)) FROM device_bed h WHERE h.registered_device = b.registered_device
+        AND h.bed = b.bed AND lower(h.valid) IS NOT DISTINCT FROM lower(b.valid)) AS first_recorded_at
+FROM device_bed b JOIN registered_device USING (registered_device)
 WHERE uuid = %s AND upper_inf(recorded) ORDER BY valid
 """
 _ASSOCIATIONS_SQL = """

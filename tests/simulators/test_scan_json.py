@@ -37,7 +37,7 @@ def test_the_driver_reads_a_scan_and_its_end() -> None:
 
 
 def test_the_app_scans_who_lies_at_a_device_and_nobody_s_bed_never(embedded: Addresses) -> None:
-    heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    heard: queue.SimpleQueue[bytes | bytearray] = queue.SimpleQueue()
     listening = threading.Event()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     client.on_subscribe = lambda *_: listening.set()
@@ -61,7 +61,7 @@ def test_the_app_scans_who_lies_at_a_device_and_nobody_s_bed_never(embedded: Add
         return await run_scanner(devices, number_of, embedded.mqtt5, stop, every_s=0.01)
 
     count = asyncio.run(asyncio.wait_for(three(), 60))
-    scans = [scan_of(heard.get(timeout=20)) for _ in range(count)]
+    scans = [scan_of(bytes(heard.get(timeout=20))) for _ in range(count)]
     client.disconnect()
     client.loop_stop()
     assert count == 3

@@ -19,6 +19,7 @@ from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, Person, decode_group,
 from schemas.report import Kind
 from schemas.scan import SCAN_CODE
 
+NOT_UNDONE: LiteralString = "NOT EXISTS (SELECT FROM fact_undone u WHERE u.fact = f.fact)"  # of adt_fact f
 READ_FACTS_MAX = 20_000  # some 2 kB each
 
 
@@ -223,8 +224,8 @@ def _rekey(conn: psycopg.Connection, fact_id: bytes, fact: AdtFact) -> None:
         conn.execute(f"DELETE FROM {of}_link WHERE fact = %s".encode(), (fact_id,))
         for link in links if fact.live else ():
             conn.execute(
-                f"INSERT INTO {of}_link SELECT %s, %s, %s, tstzrange(taken_at, NULL), fact FROM adt_fact"
-                " WHERE fact = %s ON CONFLICT DO NOTHING".encode(),
+                f"INSERT INTO {of}_link SELECT %s, %s, %s, tstzrange(taken_at, undone_at), fact FROM adt_fact"
+                " LEFT JOIN fact_undone USING (fact) WHERE fact = %s ON CONFLICT DO NOTHING".encode(),
                 (link.retired, link.survivor, link.kind, fact_id),
             )
 
@@ -331,7 +332,9 @@ def _load(
 ) -> list[AdtFact]:
     """A fact is never changed: what was read of it is kept, so that a long encounter costs its new facts alone."""
     known = site.read_facts
-    ids = [bytes(row[0]) for row in conn.execute(f"SELECT f.fact FROM adt_fact f WHERE {where}", asked)]
+    ids = [
+        bytes(row[0]) for row in conn.execute(f"SELECT f.fact FROM adt_fact f WHERE ({where}) AND {NOT_UNDONE}", asked)
+    ]
     unread = [fact_id for fact_id in ids if fact_id not in known]
     found: dict[bytes, AdtFact] = {}
     if unread:

@@ -15,12 +15,15 @@ from vitalwire.census import patients_census
 from vitalwire.output import age, as_json, cell, console, listed, table
 from vitalwire.record import Database, Json, connect
 from vitalwire.temporary_patients import patients_link, patients_temporary
+from vitalwire.undone import patients_undo, patients_unlink
 from vitalwire.whose import BelievedAt, instant
 
 app = typer.Typer(help="Who is where, by the messages of admission offices.", no_args_is_help=True)
 app.command("census")(patients_census)
 app.command("temporary")(patients_temporary)
 app.command("link")(patients_link)
+app.command("unlink")(patients_unlink)
+app.command("undo")(patients_undo)
 Patient = Annotated[str, typer.Argument(help="a number of the patient or of a visit, or its key in `patients list`")]
 
 PERSON = ("family", "given", "name", "birth_date", "sex")

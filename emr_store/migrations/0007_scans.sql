@@ -31,3 +31,11 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER device_scanned_waits AFTER INSERT ON device FOR EACH ROW EXECUTE FUNCTION note_scanned_device();
+
+-- Facts that a person took back: they count no more, and stay as they were said. An act never changes a fact.
+CREATE TABLE fact_undone (
+    fact      bytea PRIMARY KEY REFERENCES adt_fact,
+    undone_at timestamptz NOT NULL,             -- recorded time
+    act_id    bytea NOT NULL REFERENCES act     -- that took it back
+);
+CREATE INDEX adt_fact_batch ON adt_fact (batch_id) WHERE source = 'act' OR starts_with(source, 'census:');

@@ -69,7 +69,7 @@ class AdtFact(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def clock_ahead_us(self) -> int:
-        """By how much the sender's clock is surely ahead of ours; 0: not, or it cannot be told from a delay."""
+        """By how much the sender's clock is surely ahead of ours; 0: it is not. Behind: sender_clock.py."""
         return max(0, (self.sent_at_us or 0) - self.received_at_us)
 
     @property

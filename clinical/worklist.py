@@ -36,6 +36,7 @@ class ItemKind(StrEnum):
     UNKNOWN_EVENT = "unknown_event"
     NO_TIME = "no_time"
     CLOCK_AHEAD = "clock_ahead"
+    CLOCK_BEHIND = "clock_behind"
     SCAN_CONTRADICTED = "scan_contradicted"
     ACT_CONTRADICTED = "act_contradicted"
     SCAN_WITHOUT_TIME = "scan_without_time"
@@ -155,6 +156,11 @@ WORDS = {
     ItemKind.NO_TIME: Words(en="An {detail} without any time had no effect.", zh="{detail}消息没有时间，未生效。"),
     ItemKind.CLOCK_AHEAD: Words(
         en="The clock of the sender is ahead of ours by {detail} s. Have it set.", zh="发送方时钟快{detail}秒。请校时。"
+    ),
+    ItemKind.CLOCK_BEHIND: Words(
+        en="All of the latest messages of {subject} came {detail} s or more after their time. Its clock is behind ours,"
+        " or its messages are held up. Have it set.",
+        zh="{subject}最近的消息均比其时间晚{detail}秒以上到达：发送方时钟慢，或消息积压。请校时或检查。",
     ),
     ItemKind.SCAN_CONTRADICTED: Words(
         en="A scan and the bed or the monitor name different patients. The scan was taken. Say which is right.",

@@ -27,7 +27,7 @@ from clinical.stays import (
     shared_beds,
     touched_by,
 )
-from emr_store import adt_facts, pid_claims, scans, stays, whose, worklist
+from emr_store import adt_facts, pid_claims, scans, sender_clock, stays, whose, worklist
 from emr_store.adt_facts import Component
 from emr_store.attribution_site import AttributionSite
 from schemas.report import Lane
@@ -156,6 +156,7 @@ class _Chunk:
         items = [item for fact in new for item in fact_items(fact)]
         worklist.add(self.conn, worklist.FACT, items, self.recorded_at)
         self.taken.rows += len(items)
+        sender_clock.note(self.conn, {fact.source for fact in new}, self.recorded_at)
         return new
 
     def _recompute(self, new: Sequence[AdtFact], anew: set[str]) -> set[UUID]:

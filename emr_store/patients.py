@@ -159,7 +159,7 @@ def encounters_of(conn: psycopg.Connection, patient: str, believed_at: datetime 
         " ORDER BY lower(open), encounter"
     )
     rows = conn.execute(sql, {"patient": patient, "believed_at": believed_at})
-    return [EncounterRow(*columns, _classes(body)) for *columns, body in rows]
+    return [EncounterRow._make([*row[:-1], _classes(row[-1])]) for row in rows]
 
 
 def _classes(body: str) -> list[ClassRow]:

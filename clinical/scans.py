@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 
 import msgspec
 
@@ -95,13 +95,20 @@ def is_visit(key: str, wristband: Identifier, source: AdtSource) -> bool:
     )
 
 
-def open_at(encounters: Iterable[Encounter], at_us: int) -> list[str]:
+def open_at(encounters: Iterable[Encounter], at_us: int) -> list[Encounter]:
     """Those that are open at that moment, by their keys."""
-    return sorted(
-        encounter.key
+    found = (
+        encounter
         for encounter in encounters
         if any(p.from_us <= at_us and (p.until_us is None or p.until_us > at_us) for p in encounter.periods)
     )
+    return sorted(found, key=lambda encounter: encounter.key)
+
+
+def of_number(encounters: Sequence[Encounter], owners: Set[str]) -> list[Encounter]:
+    """Of several that a merged patient has, the one whose own messages name an owner of the number; else all."""
+    named = [encounter for encounter in encounters if not owners.isdisjoint(encounter.patients)]
+    return named if len(named) == 1 else list(encounters)
 
 
 def problem(known: KnownScan, *, device_known: bool, encounters: list[str]) -> ItemKind | None:

@@ -14,7 +14,7 @@ import psycopg
 from clinical.encounter import Encounter
 from clinical.identity import AdtSource, patient_key
 from clinical.patient_numbers import PatientNumbers
-from clinical.scans import KnownScan, is_number, is_visit, open_at, problem, scan_id
+from clinical.scans import KnownScan, is_number, is_visit, of_number, open_at, problem, scan_id
 from clinical.stays import encounter_links, patient_links
 from emr_store import adt_facts, stays, worklist
 from emr_store.adt_facts import ScanReport
@@ -161,17 +161,18 @@ def _named(conn: psycopg.Connection, site: AttributionSite, known: KnownScan) ->
     if scan.wristband is None or scan.at_us is None:
         return []
     source = site.source_of_scans(scan.adt_source)
-    found: dict[str, Encounter] = {}
+    found: set[str] = set()
     if scan.number_of is not WristbandNumber.PATIENT:
-        found |= _by_visit(conn, site, scan.wristband, source)
+        found |= {each.key for each in open_at(_by_visit(conn, site, scan.wristband, source), scan.at_us)}
     if scan.number_of is not WristbandNumber.VISIT:
-        found |= _by_patient(conn, site, scan.wristband, source)
-    return open_at(found.values(), scan.at_us)
+        encounters, owners = _by_patient(conn, site, scan.wristband, source)
+        found |= {each.key for each in of_number(open_at(encounters, scan.at_us), owners)}
+    return sorted(found)
 
 
 def _by_visit(
     conn: psycopg.Connection, site: AttributionSite, wristband: Identifier, source: AdtSource
-) -> dict[str, Encounter]:
+) -> list[Encounter]:
     rows = conn.execute(
         "SELECT DISTINCT encounter FROM adt_fact WHERE split_part(split_part(encounter, ':', 2), '^', 1) = %s AND live",
         (wristband.value,),
@@ -179,12 +180,13 @@ def _by_visit(
     keys = {row[0] for row in rows if is_visit(row[0], wristband, source)}
     find = encounter_links(adt_facts.linking_facts(conn, site, keys, ())).find
     survivors = {find(key) for key in keys}
-    return {b.encounter.key: b.encounter for b in stays.believed_encounters(conn, keys=survivors)}
+    return [believed.encounter for believed in stays.believed_encounters(conn, keys=survivors)]
 
 
 def _by_patient(
     conn: psycopg.Connection, site: AttributionSite, wristband: Identifier, source: AdtSource
-) -> dict[str, Encounter]:
+) -> tuple[list[Encounter], set[str]]:
+    """The encounters of the patients whose number it is, and under which own numbers messages name these."""
     exact = patient_key(
         Identifier(value=wristband.value, authority=wristband.authority, type=wristband.type or source.patient_type),
         source,
@@ -196,6 +198,7 @@ def _by_patient(
     )
     numbers = {row[0] for row in rows if is_number(row[0], wristband, source)}
     naming = adt_facts.facts_naming(conn, site, numbers)
-    linking = adt_facts.linking_facts(conn, site, (), {fact.patients[0] for fact in naming})
+    owners = {fact.patients[0] for fact in naming}
+    linking = adt_facts.linking_facts(conn, site, (), owners)
     named = PatientNumbers([*naming, *linking], patient_links(linking)).named_by(numbers)
-    return {b.encounter.key: b.encounter for b in stays.believed_encounters(conn, patients=named)}
+    return [believed.encounter for believed in stays.believed_encounters(conn, patients=named)], owners

@@ -100,4 +100,5 @@ def test_those_are_open_that_were_at_that_moment() -> None:
         )
 
     encounters = [encounter("c", 10, None), encounter("a", 10, 20), encounter("b", 15, 30)]
-    assert [open_at(encounters, at_us) for at_us in (9, 10, 20, 30)] == [[], ["a", "c"], ["b", "c"], ["c"]]
+    found = [[each.key for each in open_at(encounters, at_us)] for at_us in (9, 10, 20, 30)]
+    assert found == [[], ["a", "c"], ["b", "c"], ["c"]]

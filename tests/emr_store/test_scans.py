@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from emr_store import evidence_words, patient_acts, patients
-from schemas.adt import Identifier
+from schemas.adt import Identifier, Merge
 from schemas.report import ClockQuality, Kind, Lane, Report
 from schemas.scan import SCAN_CODE, Scan, ScanAction, WristbandNumber, encode_scan
-from tests.adt import SOURCE, group, us, visit_of
+from tests.adt import SOURCE, group, number, us, visit_of
 from tests.attributing import SITE, Hospital, adt_report, text_of
 from tests.emr_store.test_whose import CLAIM, DEVICE, NOBODY, V1, V2, at, context, place, whose
 from tests.storing import Store, event
@@ -205,3 +205,13 @@ def test_any_order_of_messages_and_scans_comes_to_the_same(database: str) -> Non
         (15, 20, "attributed", "scan", V1), (20, 25, "attributed", "bed", V1), (25, 30, *NOBODY),
         (30, 35, "attributed", "scan", V1), (35, None, "attributed", "scan", V2),
     )  # fmt: skip
+
+
+def test_a_scan_keeps_its_visit_when_its_patient_is_merged_with_another_who_is_here(hospital: Hospital) -> None:
+    """The survivor has two open visits then; the number on the wristband was that of one of them."""
+    admitted(hospital)
+    emit(hospital, scan(10, "P2"))
+    merged = group("A40", 20, visit="", patient="P1", bed="", merges=(Merge(patients=(number("P2"),)),))
+    hospital.emit_records([merged])
+    assert whose(hospital)[-1] == (10, None, "attributed", "scan", V2)
+    assert "scan_of_several_visits" not in {kind for kind, _ in asked(hospital)}

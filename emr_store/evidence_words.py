@@ -40,12 +40,12 @@ def facts_behind(conn: psycopg.Connection, facts: Iterable[bytes]) -> list[Behin
 
 def _adt(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
     rows = conn.execute(
-        "SELECT fact, event, source, control, happened_at, received_at, bed_as_sent, bed, encounter FROM adt_fact"
-        " WHERE fact = ANY(%s)",
+        "SELECT fact, event, source, control, happened_at, received_at, bed_as_sent, bed, encounter, undone_at"
+        " FROM adt_fact LEFT JOIN fact_undone USING (fact) WHERE fact = ANY(%s)",
         (facts,),
     )
     found = {}
-    for fact, event, source, control, happened_at, received_at, as_sent, bed, encounter in rows:
+    for fact, event, source, control, happened_at, received_at, as_sent, bed, encounter, undone_at in rows:
         name = EVENTS[event].name if event in EVENTS else "unknown event"
         where = f" to {as_sent}" if as_sent else " without a bed"
         unknown = " (a bed that is not registered)" if as_sent and not bed else ""
@@ -62,6 +62,8 @@ def _adt(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
         if source == SOURCE_NAME:
             words = f"an act, as ADT {event} ({name}){whose}{where}, {control} in `vitalwire acts list`"
             words_zh = f"人工操作，同 ADT {event}（{name_zh}）{encounter or ''}，{bed_zh}，{control}"
+        if undone_at is not None:
+            words, words_zh = f"{words}; a person took it back since", f"{words_zh}；后经人工撤销"
         found[bytes(fact)] = Behind(bytes(fact).hex(), "adt", happened_at, received_at, words, words_zh)
     return found
 

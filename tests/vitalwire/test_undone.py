@@ -88,9 +88,12 @@ def test_a_first_census_is_taken_back_and_loaded_again(ward: Ward) -> None:
 def test_a_temporary_patient_is_taken_back(hospital: Hospital) -> None:
     admit(hospital)
     (act,) = [act["act_id"] for act in as_json("acts list") if act["kind"] == "patient.temporary"]
+    before = now()
     as_json(f"patients undo {act} --why next")
     hospital.attribute()
     assert (as_json("patients list"), patient_at(10)) == ([], None)
+    believed = as_json(f"whose {DEVICE} {at(10)} --believed-at {before}")
+    assert any(fact["words"].endswith("; a person took it back since") for fact in believed["facts"])
 
 
 @pytest.mark.parametrize(

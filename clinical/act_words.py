@@ -115,6 +115,16 @@ def _census(details: Mapping[str, Any], device: Words) -> Words:
     return Words(en=f"census of {rows} patients read", zh=f"读入在院名单（{rows} 名患者）")
 
 
+def _unlinked(details: Mapping[str, Any], device: Words) -> Words:
+    retired, survivor = (patient_words(str(details.get(of))) for of in ("retired", "survivor"))
+    return Words(en=f"{retired} said not to be {survivor}", zh=f"确认 {retired} 不是 {survivor}")
+
+
+def _undone(details: Mapping[str, Any], device: Words) -> Words:
+    act = str(details.get("act"))[:8]
+    return Words(en=f"act {act} taken back", zh=f"撤销操作 {act}")
+
+
 _QUESTIONS = {kind.value: asked for kind, asked in WORDS.items()}
 _DONE = {
     "device.assign": _assigned,
@@ -125,6 +135,8 @@ _DONE = {
     "patient.temporary": _temporary,
     "patient.link": _linked,
     "patient.census": _census,
+    "patient.unlink": _unlinked,
+    "patient.undo": _undone,
 }
 KINDS = frozenset(_DONE)
 

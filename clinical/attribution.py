@@ -176,6 +176,17 @@ class _Occupancy(msgspec.Struct, frozen=True):
     placed: DeviceBed
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Now:
+    """What speaks at one moment beside an association."""
+
+    placed: list[DeviceBed]
+    occupants: list[_Occupancy]  # of the device's bed
+    claims: list[PidClaim]
+    scans: list[Association]
+    places: list[Stay]  # of the encounters of all associations
+
+
 class _Evidence:
     """What speaks for whom, at each moment in turn."""
 
@@ -205,6 +216,8 @@ class _Evidence:
         relevant = [e for e in encounters.values() if e.key in of_device or self._patient_of[e.key] in named]
         self._beds = Timeline((placed.from_us, placed.until_us, placed) for placed in device.beds)
         self._occupancies = Timeline(occupancies)
+        associated = {association.encounter for association in device.associations}
+        self._places = Timeline((s.from_us, s.until_us, s) for s in stays if s.encounter in associated)
         self._associations = Timeline(_in_force(device, stays, encounters, occupancies))
         self._claims = Timeline((claim.from_us, claim.until_us, claim) for claim in claims)
         self._open = Timeline((p.from_us, p.until_us, e.key) for e in relevant for p in e.periods)
@@ -217,7 +230,7 @@ class _Evidence:
         if not own:
             return []
         first = min(own)
-        cuts = sorted(cut for cut in own | self._occupancies.cuts | self._open.cuts if cut >= first)
+        cuts = sorted(cut for cut in own | self._occupancies.cuts | self._places.cuts | self._open.cuts if cut >= first)
         return [Span(from_us, until_us) for from_us, until_us in zip_longest(cuts, cuts[1:])]
 
     def answer(self, at_us: int) -> _Answer:
@@ -226,34 +239,29 @@ class _Evidence:
         occupants = [o for o in self._occupancies.at(at_us) if len(placed) == 1]
         claims = self._claims.at(at_us)
         opened = self._open.at(at_us)
+        places = self._places.at(at_us)
         left = self._last_to_leave(at_us, placed)
-        associations = sorted(self._associations.at(at_us), key=lambda a: (a.recorded_at_us, a.act), reverse=True)
+        associations = sorted(self._associations.at(at_us), key=lambda a: a.rank, reverse=True)
         for association in associations:
+            outranked = [other for other in associations if other.by_scan and other.encounter in opened]
             if association.encounter is None:
-                return _Answer(state=State.NOBODY, basis=Basis.ACT, facts=(association.act,))
+                return _nobody_s(association, outranked)
             if association.encounter in opened:
-                return self._by_association(association, association.encounter, occupants, claims)
+                now = _Now(placed=placed, occupants=occupants, claims=claims, scans=outranked, places=places)
+                return self._by_association(association, association.encounter, now)
         if len({occupant.stay.encounter for occupant in occupants}) == 1:
             return self._by_bed(occupants[-1], claims)
         return self._without_bed(occupants, claims, opened, left)
 
-    def _by_association(
-        self, association: Association, encounter: str, occupants: list[_Occupancy], claims: list[PidClaim]
-    ) -> _Answer:
+    def _by_association(self, association: Association, encounter: str, now: _Now) -> _Answer:
         patient = self._patient_of.get(encounter)
         if patient is None:
             return _Answer(state=State.UNDECIDED, proposed=encounter, facts=(association.act,))
-        contrary = []
-        for occupant in occupants:
-            known_at_us = self._received_at_us.get(occupant.stay.from_fact, association.recorded_at_us)
-            if self._patient_of.get(occupant.stay.encounter) != patient and (
-                association.by_scan or known_at_us > association.recorded_at_us
-            ):
-                contrary.append(occupant.stay.from_fact)
-        for claim in claims:
-            named = self._numbers.named_by(claim.patients)
-            if named and named != {patient} and (association.by_scan or claim.from_us > association.recorded_at_us):
-                contrary.append(claim.fact)
+        if association.by_scan:
+            contrary = self._other_patient(now, patient, known_until_us=None)
+        else:
+            contrary = self._other_patient(now, patient, association.recorded_at_us)
+            contrary += self._elsewhere(now, encounter, association.recorded_at_us)
         question = ItemKind.SCAN_CONTRADICTED if association.by_scan else ItemKind.ACT_CONTRADICTED
         return _Answer(
             state=State.ATTRIBUTED,
@@ -264,6 +272,39 @@ class _Evidence:
             question=question if contrary else None,
             contradicted_by=tuple(contrary),
         )
+
+    def _other_patient(self, now: _Now, patient: str, known_until_us: int | None) -> list[bytes]:
+        """What names another patient; of an act, only what was not known when it was recorded."""
+        contrary = []
+        for occupant in now.occupants:
+            if self._patient_of.get(occupant.stay.encounter) == patient:
+                continue
+            if known_until_us is None or self._known_at_us(occupant.stay, known_until_us) > known_until_us:
+                contrary.append(occupant.stay.from_fact)
+            elif occupant.placed.recorded_at_us > known_until_us:
+                contrary.append(occupant.placed.act)
+        for claim in now.claims:
+            named = self._numbers.named_by(claim.patients)
+            if named and named != {patient} and (known_until_us is None or claim.from_us > known_until_us):
+                contrary.append(claim.fact)
+        for scan in now.scans if known_until_us is not None else ():
+            other = self._patient_of.get(scan.encounter or "")
+            if other != patient and scan.recorded_at_us > (known_until_us or 0):
+                contrary.append(scan.act)
+        return contrary
+
+    def _elsewhere(self, now: _Now, encounter: str, known_until_us: int) -> list[bytes]:
+        """That the patient lies in another bed than the device's, where that was not known."""
+        beds = {placed.bed for placed in now.placed}
+        return [
+            stay.from_fact
+            for stay in now.places
+            if beds and stay.encounter == encounter and stay.bed not in beds
+            and self._known_at_us(stay, known_until_us) > known_until_us
+        ]  # fmt: skip
+
+    def _known_at_us(self, stay: Stay, otherwise_us: int) -> int:
+        return self._received_at_us.get(stay.from_fact, otherwise_us)
 
     def _by_bed(self, occupant: _Occupancy, claims: list[PidClaim]) -> _Answer:
         encounter = occupant.stay.encounter
@@ -316,6 +357,15 @@ class _Evidence:
         return self._last_left if self._last_left is not None and self._last_left.placed in placed else None
 
 
+def _nobody_s(association: Association, scans: list[Association]) -> _Answer:
+    """As a person said; a scan that was not known then asks whether it still is so."""
+    contrary = tuple(scan.act for scan in scans if scan.recorded_at_us > association.recorded_at_us)
+    return _Answer(
+        state=State.NOBODY, basis=Basis.ACT, facts=(association.act,), contradicted_by=contrary,
+        question=ItemKind.ACT_CONTRADICTED if contrary else None,
+    )  # fmt: skip
+
+
 def _earlier(one: int | None, other: int | None) -> int | None:
     """Of two ends."""
     return min((end for end in (one, other) if end is not None), default=None)
@@ -330,7 +380,7 @@ def _in_force(
     """Each association, cut at the change of place that ends it."""
     in_force = []
     for association in device.associations:
-        changes = device.changes_us()
+        changes = device.changes_us() | set(device.scan_ends_us)
         if association.encounter is None:
             changes |= {cut for from_us, until_us, _ in occupancies for cut in (from_us, until_us) if cut is not None}
         elif association.encounter in encounters:

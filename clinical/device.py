@@ -18,6 +18,7 @@ class DeviceBed(msgspec.Struct, frozen=True, kw_only=True):
     from_us: int
     until_us: int | None
     act: bytes
+    recorded_at_us: int = 0  # when it was first said that it came there
 
 
 class PidClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,7 @@ class Device:
     associations: Sequence[Association] = ()
     claims: Sequence[PidClaim] = ()
     mutes: Sequence[PidMute] = ()
+    scan_ends_us: Sequence[int] = ()  # when a scan said that it was taken off its patient
     pid: PidTrust = PidTrust.CONFIRMS
 
     def changes_us(self) -> set[int]:

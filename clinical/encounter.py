@@ -10,6 +10,7 @@ from clinical.adt_events import Effect
 from clinical.beds import Bed, BedState
 from clinical.facts import AdtFact
 from clinical.worklist import Item, ItemKind
+from schemas.adt import DELETED
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +52,15 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     until_fact: bytes | None
 
 
+class ClassPeriod(msgspec.Struct, frozen=True, kw_only=True):
+    """The encounter was of this class (HL7 table 0004: I inpatient, O outpatient, E emergency) during [from, until)."""
+
+    patient_class: str
+    from_us: int
+    until_us: int | None
+    from_fact: bytes
+
+
 class Encounter(msgspec.Struct, frozen=True, kw_only=True):
     """What the facts of one encounter come to, apart from its stays."""
 
@@ -60,6 +70,7 @@ class Encounter(msgspec.Struct, frozen=True, kw_only=True):
     absences: tuple[Absence, ...]
     admitted_at_us: int | None  # PV1-44, for the record: the admission office's time
     discharged_at_us: int | None  # PV1-45
+    classes: tuple[ClassPeriod, ...] = ()  # PV1-2, while it was open; where none was stated there is none
 
 
 REALISED_BY = {
@@ -70,6 +81,7 @@ REALISED_BY = {
 }
 
 
+_SETS_CLASS = (Effect.ADMIT, Effect.REGISTER, Effect.CHANGE_CLASS)
 _LEAVING = (Effect.MOVE, Effect.SWAP, Effect.DISCHARGE, Effect.DEPART, Effect.LEAVE)
 
 
@@ -84,6 +96,8 @@ class EncounterReplay:
         self._patients: dict[str, None] = {}
         self._absences: list[Absence] = []
         self._periods: list[Period] = []
+        self._classes: list[ClassPeriod] = []  # the last one has no end yet where `_has_class`
+        self._has_class = False
         self._admitted_at_us: int | None = None
         self._discharged_at_us: int | None = None
         self._opened_by: tuple[int, bytes] | None = None
@@ -122,6 +136,18 @@ class EncounterReplay:
             self._admitted_at_us = fact.admitted_at_us
         if fact.effect is Effect.DISCHARGE and fact.discharged_at_us is not None:
             self._discharged_at_us = fact.discharged_at_us
+
+    def note_class(self, fact: AdtFact, at_us: int) -> None:
+        """After its effect: PV1-2 counts where an event sets it, and of any other where none was stated before."""
+        stated = fact.patient_class
+        if not self.is_open or stated in ("", DELETED) or fact.plan or fact.effect in (Effect.CANCEL, Effect.PLAN):
+            return
+        if self._has_class:
+            if fact.effect not in _SETS_CLASS or self._classes[-1].patient_class == stated:
+                return
+            self._end_class(at_us)
+        self._classes.append(ClassPeriod(patient_class=stated, from_us=at_us, until_us=None, from_fact=fact.id))
+        self._has_class = True
 
     def skip_struck(self, fact: AdtFact) -> None:
         """The place of a fact that a cancel strikes: without its admission, a visit is not opened by a transfer."""
@@ -208,6 +234,7 @@ class EncounterReplay:
         self._leave_bed(at_us, fact_id, planned=planned)
         self._end_absence(at_us, fact_id)
         self._close_period(at_us, fact_id)
+        self._end_class(at_us)
         self._ended = True
         self._admitted = False
         self.bed = ""
@@ -229,6 +256,7 @@ class EncounterReplay:
             absences=tuple(self._absences),
             admitted_at_us=self._admitted_at_us,
             discharged_at_us=self._discharged_at_us,
+            classes=tuple(self._classes),
         )
 
     def _admit(self, fact: AdtFact, at_us: int) -> None:
@@ -364,6 +392,14 @@ class EncounterReplay:
         self._opened_by = None
         if at_us is None or at_us > from_us:
             self._periods.append(Period(from_us=from_us, until_us=at_us, from_fact=from_fact, until_fact=fact_id))
+
+    def _end_class(self, at_us: int) -> None:
+        if not self._has_class:
+            return
+        self._has_class = False
+        last = self._classes.pop()
+        if at_us > last.from_us:
+            self._classes.append(msgspec.structs.replace(last, until_us=at_us))
 
     def _settle(self, at_us: int) -> None:
         """The questions about the bed that ends now."""

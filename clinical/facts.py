@@ -51,6 +51,7 @@ class AdtFact(msgspec.Struct, frozen=True, kw_only=True):
     movement_action: str = ""  # ZBE-4
     patients: tuple[str, ...] = ()  # the patient's own number first
     encounter: str | None = None
+    patient_class: str = ""  # PV1-2; "": not sent
     bed: Bed
     prior_bed: Bed
     temporary: bool = False  # PV1-11 was sent
@@ -69,7 +70,7 @@ class AdtFact(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def clock_ahead_us(self) -> int:
-        """By how much the sender's clock is surely ahead of ours; 0: not, or it cannot be told from a delay."""
+        """By how much the sender's clock is surely ahead of ours; 0: it is not. Behind: sender_clock.py."""
         return max(0, (self.sent_at_us or 0) - self.received_at_us)
 
     @property
@@ -129,6 +130,7 @@ def make_fact(group: AdtGroup, source: AdtSource, beds: BedRegistry, received_at
         movement_action=group.movements[0].action if group.movements else "",
         patients=patient_keys(group.patients, source),
         encounter=encounter,
+        patient_class=visit.patient_class if visit else "",
         bed=beds.find(visit.bed if visit else None, group.facility),
         prior_bed=beds.find(visit.prior_bed if visit else None, group.facility),
         temporary=visit is not None and visit.temporary_bed is not None,

@@ -184,6 +184,7 @@ class _Replay:
             self._swap(replay, fact, at_us)
         else:
             replay.apply(fact, at_us)
+        replay.note_class(fact, at_us)
 
     def finish(self, stays: Stays) -> None:
         for replay in self.replays.values():

@@ -36,8 +36,15 @@ class ItemKind(StrEnum):
     UNKNOWN_EVENT = "unknown_event"
     NO_TIME = "no_time"
     CLOCK_AHEAD = "clock_ahead"
+    CLOCK_BEHIND = "clock_behind"
     SCAN_CONTRADICTED = "scan_contradicted"
     ACT_CONTRADICTED = "act_contradicted"
+    SCAN_WITHOUT_TIME = "scan_without_time"
+    SCAN_RETAINED = "scan_retained"
+    SCAN_AHEAD = "scan_ahead"
+    SCAN_OF_UNKNOWN_DEVICE = "scan_of_unknown_device"
+    SCAN_OF_UNKNOWN_WRISTBAND = "scan_of_unknown_wristband"
+    SCAN_OF_SEVERAL_VISITS = "scan_of_several_visits"
     IN_CENSUS_NOT_IN_ADT = "in_census_not_in_adt"
     IN_ADT_NOT_IN_CENSUS = "in_adt_not_in_census"
     CENSUS_NAMES_OTHER_BED = "census_names_other_bed"
@@ -150,6 +157,11 @@ WORDS = {
     ItemKind.CLOCK_AHEAD: Words(
         en="The clock of the sender is ahead of ours by {detail} s. Have it set.", zh="发送方时钟快{detail}秒。请校时。"
     ),
+    ItemKind.CLOCK_BEHIND: Words(
+        en="All of the latest messages of {subject} came {detail} s or more after their time. Its clock is behind ours,"
+        " or its messages are held up. Have it set.",
+        zh="{subject}最近的消息均比其时间晚{detail}秒以上到达：发送方时钟慢，或消息积压。请校时或检查。",
+    ),
     ItemKind.SCAN_CONTRADICTED: Words(
         en="A scan and the bed or the monitor name different patients. The scan was taken. Say which is right.",
         zh="扫码与床位或监护仪的患者不一致，已采用扫码。请确认。",
@@ -157,6 +169,30 @@ WORDS = {
     ItemKind.ACT_CONTRADICTED: Words(
         en="A message contradicts what a person had decided before it. The decision stands. Look at it anew.",
         zh="后到的消息与人工确认不一致，仍以人工确认为准。请复核。",
+    ),
+    ItemKind.SCAN_WITHOUT_TIME: Words(
+        en="A scan ({detail}) has no time that can be read to the second, and had no effect. Scan again.",
+        zh="扫码（{detail}）没有可读到秒的时间，未生效。请重新扫码。",
+    ),
+    ItemKind.SCAN_RETAINED: Words(
+        en="A scan ({detail}) was retained by the broker and had no effect. Have the scanner publish without retain.",
+        zh="扫码（{detail}）为代理服务器保留的旧消息，未生效。请关闭扫码端的retain。",
+    ),
+    ItemKind.SCAN_AHEAD: Words(
+        en="A scan ({detail}) is dated ahead of its arrival, and had no effect. Have the scanner's clock set.",
+        zh="扫码（{detail}）的时间晚于接收时间，未生效。请校正扫码端时钟。",
+    ),
+    ItemKind.SCAN_OF_UNKNOWN_DEVICE: Words(
+        en="A scan ({detail}) names a device that nobody has heard of. Say which device is meant.",
+        zh="扫码（{detail}）中的设备未知。请确认所指设备。",
+    ),
+    ItemKind.SCAN_OF_UNKNOWN_WRISTBAND: Words(
+        en="A scan ({detail}) names no visit that was open then. Say who the patient is.",
+        zh="扫码（{detail}）未找到当时在院的就诊。请确认患者。",
+    ),
+    ItemKind.SCAN_OF_SEVERAL_VISITS: Words(
+        en="A scan ({detail}) fits several visits that were open then. Say which one is meant.",
+        zh="扫码（{detail}）对应多次在院就诊。请确认所指就诊。",
     ),
     ItemKind.IN_CENSUS_NOT_IN_ADT: Words(
         en="The census has the patient in bed {detail}, ADT in none. Have the missing message sent.",

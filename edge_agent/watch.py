@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from adapters.devices.hl7_adt import CLAIM_PREFIX
+from adapters.devices import hl7_adt, scan_json
 from adapters.driver import Source
 from adapters.sessions.mllp import MllpSession
 from edge_agent.agent import read_frame
@@ -67,7 +67,7 @@ class SourceObservation:
     values: int = 0
     readings: int = 0  # of the values: those that are there
     coded: int = 0  # of the values: those with a code
-    adt: int = 0  # what an admission office said of a patient
+    adt: int = 0  # what an admission office or a scanner said of a patient
     claims: dict[str, None] = field(default_factory=dict)  # of the devices that spoke
     last_stored: str | None = None  # age of the newest value of these in the store; "" none, None: nobody asked
     unregistered: str = ""  # one of these that is stored and that nobody has registered
@@ -245,7 +245,7 @@ class Watcher:
         self.o.frames += 1
         self.o.retained += delivery.retained
         for report in reports:
-            self.o.adt += report.claim.startswith(CLAIM_PREFIX)
+            self.o.adt += report.claim.startswith((hl7_adt.CLAIM_PREFIX, scan_json.CLAIM_PREFIX))
             if len(self.o.claims) < CLAIMS_MAX and report.kind is not Kind.CONTEXT:
                 self.o.claims[report.claim] = None
             numbers = [r for r in report.records if report.kind is Kind.METRIC and r.kind is RecordKind.NUMERIC]

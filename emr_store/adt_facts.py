@@ -19,7 +19,9 @@ from emr_store.instants import moment, us_of
 from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, Person, decode_group, decode_person
 from schemas.identity import BatchId
 from schemas.report import Kind
+from schemas.scan import SCAN_CODE
 
+NOT_UNDONE: LiteralString = "NOT EXISTS (SELECT FROM fact_undone u WHERE u.fact = f.fact)"  # of adt_fact f
 READ_FACTS_MAX = 20_000  # some 2 kB each
 
 
@@ -32,6 +34,17 @@ class StoredGroup(NamedTuple):
     group: AdtGroup
     person: Person | None
     fact: AdtFact
+
+
+class ScanReport(NamedTuple):
+    """A scan as it lies in the record."""
+
+    batch_id: BatchId
+    leaf: int
+    received_at: datetime
+    device: UUID  # that stands for the source
+    text: str
+    retained: bool
 
 
 class _Text(msgspec.Struct):
@@ -64,14 +77,21 @@ class Groups:
     """Of some batches; `unreadable` are (batch_id, leaf, why) of those that an edge of a newer program made."""
 
     found: list[StoredGroup] = field(default_factory=list)
+    scans: list[ScanReport] = field(default_factory=list)
     unreadable: list[tuple[BatchId, int, str]] = field(default_factory=list)
 
 
 def groups_of(conn: psycopg.Connection, batches: Sequence[int], site: AttributionSite) -> Groups:
-    """The ADT groups of these batches, in the order in which they were stored."""
+    """The ADT groups of these batches and the scans beside them, in the order in which they were stored."""
     groups = Groups()
     for row in map(_Row._make, conn.execute(_GROUPS_SQL, (list(batches),))):
-        texts = {text.code: text.text for text in _texts.decode(row.texts) if text.system == "vitalwire"}
+        decoded = _texts.decode(row.texts)
+        texts = {text.code: text.text for text in decoded if text.system == "vitalwire"}
+        if SCAN_CODE in texts:
+            retained = any((text.system, text.code) == ("MQTT", "retain") for text in decoded)
+            groups.scans.append(
+                ScanReport(row.batch_id, row.leaf, row.received_at, row.device, texts[SCAN_CODE], retained)
+            )
         if GROUP_CODE not in texts:
             continue
         source = site.source_of(row.device, row.claim)
@@ -206,8 +226,8 @@ def _rekey(conn: psycopg.Connection, fact_id: bytes, fact: AdtFact) -> None:
         conn.execute(f"DELETE FROM {of}_link WHERE fact = %s".encode(), (fact_id,))
         for link in links if fact.live else ():
             conn.execute(
-                f"INSERT INTO {of}_link SELECT %s, %s, %s, tstzrange(taken_at, NULL), fact FROM adt_fact"
-                " WHERE fact = %s ON CONFLICT DO NOTHING".encode(),
+                f"INSERT INTO {of}_link SELECT %s, %s, %s, tstzrange(taken_at, undone_at), fact FROM adt_fact"
+                " LEFT JOIN fact_undone USING (fact) WHERE fact = %s ON CONFLICT DO NOTHING".encode(),
                 (link.retired, link.survivor, link.kind, fact_id),
             )
 
@@ -314,7 +334,9 @@ def _load(
 ) -> list[AdtFact]:
     """A fact is never changed: what was read of it is kept, so that a long encounter costs its new facts alone."""
     known = site.read_facts
-    ids = [bytes(row[0]) for row in conn.execute(f"SELECT f.fact FROM adt_fact f WHERE {where}", asked)]
+    ids = [
+        bytes(row[0]) for row in conn.execute(f"SELECT f.fact FROM adt_fact f WHERE ({where}) AND {NOT_UNDONE}", asked)
+    ]
     unread = [fact_id for fact_id in ids if fact_id not in known]
     found: dict[bytes, AdtFact] = {}
     if unread:

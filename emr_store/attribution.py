@@ -17,6 +17,7 @@ import psycopg
 
 from clinical.adt_events import Effect
 from clinical.facts import AdtFact
+from clinical.scans import KnownScan
 from clinical.stays import (
     compute_stays,
     encounter_links,
@@ -26,7 +27,7 @@ from clinical.stays import (
     shared_beds,
     touched_by,
 )
-from emr_store import adt_facts, pid_claims, stays, whose, worklist
+from emr_store import adt_facts, pid_claims, scans, sender_clock, stays, whose, worklist
 from emr_store.adt_facts import Component
 from emr_store.attribution_site import AttributionSite
 from schemas.identity import BatchId
@@ -47,6 +48,7 @@ class Taken:
     devices: int = 0
     encounters: int = 0  # that were read anew by another configuration
     groups: int = 0
+    scans: int = 0  # that are new
     facts: int = 0  # of them new
     rows: int = 0  # begun and ended
     unreadable: list[tuple[BatchId, int, str]] = field(default_factory=list)
@@ -114,6 +116,8 @@ class _Chunk:
     site: AttributionSite
     recorded_at: datetime
     taken: Taken = field(default_factory=Taken)
+    new_scans: list[KnownScan] = field(default_factory=list)
+    numbers: set[str] = field(default_factory=set)  # of patients and visits of which more is known now
 
     def run(self) -> None:
         named = {"adt": int(Lane.ADT), "batches": CHUNK_BATCHES, "reports": CHUNK_ADT_REPORTS}
@@ -126,9 +130,16 @@ class _Chunk:
         self.taken.encounters = len(anew)
         if new or anew:
             devices |= self._recompute(new, anew)
+        devices |= self._read_scans(devices)
         for device in sorted(devices):
             self.taken.rows += whose.write(self.conn, self.site, device, self.recorded_at)
         self.taken.devices = len(devices)
+
+    def _read_scans(self, devices: set[UUID]) -> set[UUID]:
+        """The new ones, and those of which more is known now."""
+        touched = scans.touched(self.conn, self.numbers, devices)
+        anew = {known.id: known for known in (*touched, *self.new_scans)}
+        return scans.write(self.conn, self.site, anew.values(), self.recorded_at)
 
     def _take_devices(self) -> set[UUID]:
         rows = self.conn.execute(_TAKE_DEVICES_SQL, (CHUNK_DEVICES,))
@@ -138,12 +149,15 @@ class _Chunk:
         if not batches:
             return []
         groups = adt_facts.groups_of(self.conn, batches, self.site)
-        self.taken.groups, self.taken.unreadable = len(groups.found), groups.unreadable
+        scanned = scans.take(self.conn, groups.scans, self.recorded_at)
+        self.new_scans, self.taken.scans = scanned.scans, len(scanned.scans)
+        self.taken.groups, self.taken.unreadable = len(groups.found), groups.unreadable + scanned.unreadable
         new = adt_facts.write_facts(self.conn, groups.found, self.recorded_at)
         self.taken.facts = len(new)
         items = [item for fact in new for item in fact_items(fact)]
         worklist.add(self.conn, worklist.FACT, items, self.recorded_at)
         self.taken.rows += len(items)
+        sender_clock.note(self.conn, {fact.source for fact in new}, self.recorded_at)
         return new
 
     def _recompute(self, new: Sequence[AdtFact], anew: set[str]) -> set[UUID]:
@@ -162,6 +176,8 @@ class _Chunk:
         ):
             self.taken.rows += worklist.write(self.conn, scope, items, subjects, self.recorded_at)
         numbers = component.patients | {number for fact in component.facts for number in fact.patients}
+        visits = (key.partition(":")[2] for key in component.encounters)
+        self.numbers |= {key.partition("^")[0] for key in (*numbers, *visits)}
         return whose.devices_touched(self.conn, self.site, changed.beds, component.encounters, numbers)
 
     def _touched(self, live: Sequence[AdtFact], anew: set[str]) -> Component:

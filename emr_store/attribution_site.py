@@ -59,8 +59,15 @@ class AttributionSite:
         name = (device_claim or "").partition("/")[0]
         if name in self.sources:
             return self.sources[name], self.pid_trust.get(name, PidTrust.CONFIRMS)
-        only = next(iter(self.sources.values())) if len(self.sources) == 1 else AdtSource(name="")
-        return only, PidTrust.CONFIRMS
+        return self._only_source, PidTrust.CONFIRMS
+
+    def source_of_scans(self, name: str) -> AdtSource:
+        """By whose numbers wristbands are read: the source that the scanner's settings name, else the only one."""
+        return self.sources.get(name, AdtSource(name=name)) if name else self._only_source
+
+    @property
+    def _only_source(self) -> AdtSource:
+        return next(iter(self.sources.values())) if len(self.sources) == 1 else AdtSource(name="")
 
     def bed_of(self, label: str) -> str:
         """The key of the bed that a device was assigned to; of a label that is not registered, one of no ADT bed."""

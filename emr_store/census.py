@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256 as sha256_of
 
 import psycopg
 
@@ -58,10 +59,13 @@ def take(
             raise VitalwireError(f"--at {at.isoformat()} lies ahead: say when the census was taken")
         source = census_source(office)
         entries = read_rows(file.rows, CensusReading(
-            source=source, beds=site.beds, bed_by_label=site.bed_by_label, digest=file.sha256, at_us=us_of(at),
+            source=source, beds=site.beds, bed_by_label=site.bed_by_label, at_us=us_of(at),
+            digest=_digest(conn, source.name, file.sha256),
             received_at_us=us_of(recorded_at),
         ))  # fmt: skip
-        first = not conn.execute("SELECT FROM adt_fact WHERE source = %s LIMIT 1", (source.name,)).rowcount
+        first = not conn.execute(
+            f"SELECT FROM adt_fact f WHERE source = %s AND {adt_facts.NOT_UNDONE} LIMIT 1", (source.name,)
+        ).rowcount
         new = _unknown_to_adt(conn, entries) if first else []
         differences = _differences(conn, site, entries, new)
         act_id = acts.record(conn, acts.act(
@@ -76,10 +80,20 @@ def take(
     )
 
 
+def _digest(conn: psycopg.Connection, source: str, sha256: bytes) -> bytes:
+    """By which facts of the file are told from others: one that was taken back and is loaded again says it anew."""
+    rows = conn.execute(
+        "SELECT DISTINCT u.act_id FROM fact_undone u JOIN adt_fact f USING (fact) WHERE f.source = %s ORDER BY 1",
+        (source,),
+    )
+    undone = [bytes(row[0]) for row in rows]
+    return sha256_of(b"".join([sha256, *undone])).digest() if undone else sha256
+
+
 def _unknown_to_adt(conn: psycopg.Connection, entries: Sequence[CensusEntry]) -> list[CensusEntry]:
     """Those of whose visit no message says anything: of the others the messages count, and are compared."""
     rows = conn.execute(
-        "SELECT DISTINCT encounter FROM adt_fact WHERE encounter = ANY(%s) AND live",
+        f"SELECT DISTINCT encounter FROM adt_fact f WHERE encounter = ANY(%s) AND live AND {adt_facts.NOT_UNDONE}",
         ([entry.fact.encounter for entry in entries],),
     )
     known = {row[0] for row in rows}

@@ -18,10 +18,11 @@ from clinical.key_words import NO_BED_NAMES, patient_words, visit_words
 from clinical.temporary_patients import SOURCE_NAME
 from clinical.worklist import Words
 from evidence.act import parse_act
+from schemas.scan import decode_scan
 
 
 class Behind(NamedTuple):
-    """One fact; `fact` in hexadecimal, `kind` is adt, act or pid."""
+    """One fact; `fact` in hexadecimal, `kind` is adt, act, pid or scan."""
 
     fact: str
     kind: str
@@ -41,6 +42,7 @@ class _AdtRow(NamedTuple):
     bed_as_sent: str
     bed: str
     encounter: str | None
+    undone_at: datetime | None  # a person took it back
 
 
 def facts_behind(
@@ -51,7 +53,9 @@ def facts_behind(
     `bed_names`: what the site calls its beds, by their keys; others are called as they were sent.
     """
     asked = list(dict.fromkeys(facts))
-    found = {**_adt(conn, asked, bed_names), **_acts(conn, asked), **_claims(conn, asked)}
+    found = {
+        **_adt(conn, asked, bed_names), **_acts(conn, asked), **_claims(conn, asked), **_scans(conn, asked),
+    }  # fmt: skip
     return [
         found.get(fact)
         or Behind(fact.hex(), "unknown", None, None, "a fact that is not kept any more", "已不再保存的依据")
@@ -60,8 +64,8 @@ def facts_behind(
 
 
 _ADT_SQL = """
-SELECT fact, event, source, control, happened_at, received_at, bed_as_sent, bed, encounter FROM adt_fact
-WHERE fact = ANY(%s)
+SELECT fact, event, source, control, happened_at, received_at, bed_as_sent, bed, encounter, undone_at
+FROM adt_fact LEFT JOIN fact_undone USING (fact) WHERE fact = ANY(%s)
 """
 
 
@@ -69,6 +73,8 @@ def _adt(conn: psycopg.Connection, facts: list[bytes], bed_names: Mapping[str, s
     found = {}
     for row in conn.cursor(row_factory=class_row(_AdtRow)).execute(_ADT_SQL, (facts,)):
         words = _adt_words(row, bed_names)
+        if row.undone_at is not None:
+            words = Words(en=f"{words.en}; a person took it back since", zh=f"{words.zh}；后经人工撤销")
         fact = bytes(row.fact)
         found[fact] = Behind(fact.hex(), "adt", row.happened_at, row.received_at, words.en, words.zh)
     return found
@@ -142,4 +148,18 @@ def _claims(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]
             words = f"the device's sender named {', '.join(numbers)}"
             words_zh = f"设备发送的患者号：{'、'.join(numbers)}"
         found[bytes(fact)] = Behind(bytes(fact).hex(), "pid", from_at, stored_at, words, words_zh)
+    return found
+
+
+def _scans(conn: psycopg.Connection, facts: list[bytes]) -> dict[bytes, Behind]:
+    found = {}
+    rows = conn.execute("SELECT scan, said, at, received_at FROM device_scan WHERE scan = ANY(%s)", (facts,))
+    for fact, said, at, received_at in rows:
+        scan = decode_scan(said)
+        number = scan.wristband.value if scan.wristband is not None else ""
+        by = f", by {scan.scanner}" if scan.scanner else ""
+        by_zh = f"，扫码端 {scan.scanner}" if scan.scanner else ""
+        words = f"a scan of the wristband {number} and the device {scan.device}{by}"
+        words_zh = f"扫码：腕带 {number}，设备 {scan.device}{by_zh}"
+        found[bytes(fact)] = Behind(bytes(fact).hex(), "scan", at, received_at, words, words_zh)
     return found

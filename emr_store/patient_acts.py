@@ -11,9 +11,13 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from clinical.association import first_change_us
+from clinical.timeline import Span
 from clinical.worklist import Item, ItemKind
 from emr_store import acts, worklist
 from emr_store.acts import Author
+from emr_store.instants import moment as moment_of
+from emr_store.instants import us_of
 from emr_store.patients import believed
 from emr_store.registry import find_device
 from schemas.errors import VitalwireError
@@ -27,6 +31,7 @@ class Associated:
     encounter: str | None
     since: datetime
     until: datetime | None
+    asked_until: datetime | None  # later than `until` where one of the two changed place before
 
 
 def associate(
@@ -35,8 +40,9 @@ def associate(
 ) -> Associated:  # fmt: skip
     """Say whose a device's values are from `since` (None: now) to `until` (None: the next change of place of either).
 
-    `encounter` None: nobody's. It outranks what was known when it was said. Raises VitalwireError for a range that ends
-    before it begins, and one that lies ahead.
+    `encounter` None: nobody's. It outranks what was known when it was said. An `until` beyond a change of place that is
+    known is cut there: of the device or of the encounter; of nobody's, of the device alone. Raises VitalwireError for a
+    range that ends before it begins, and one that lies ahead.
     """
     with conn.transaction():
         uuid, at = find_device(conn, device), acts.now(conn)
@@ -46,13 +52,36 @@ def associate(
         if until is not None and until <= moment:
             raise VitalwireError(f"--until {until.isoformat()} is not after the beginning: name a later moment")
         details: dict[str, Any] = {"device": str(uuid), "encounter": encounter, "since": moment.isoformat()}
-        details |= {"until": until.isoformat()} if until else {}
+        holds_until = until
+        if until is not None:
+            holds_until = _first_change(conn, uuid, encounter, moment, until) or until
+            details["until"] = holds_until.isoformat()
+            details |= {"asked_until": until.isoformat()} if holds_until != until else {}
         act_id = acts.record(conn, acts.act("device.associate", author, at, **details))
         conn.execute(
             "INSERT INTO device_encounter VALUES (%s, %s, tstzrange(%s, %s), tstzrange(%s, NULL), false, %s)",
-            (uuid, encounter, moment, until, at, act_id),
+            (uuid, encounter, moment, holds_until, at, act_id),
         )
-        return Associated(uuid, encounter, moment, until)
+        return Associated(uuid, encounter, moment, holds_until, until)
+
+
+def _first_change(
+    conn: psycopg.Connection, device: UUID, encounter: str | None, since: datetime, until: datetime
+) -> datetime | None:
+    """When the device or the encounter changed place between the two, as believed now."""
+    rows = conn.execute(_CHANGES_SQL, {"device": device, "encounter": encounter}).fetchall()
+    changes_us = {us_of(bound) for row in rows for bound in row if bound is not None}
+    return moment_of(first_change_us(Span(us_of(since), us_of(until)), changes_us))
+
+
+_CHANGES_SQL = """
+SELECT lower(valid), upper(valid) FROM device_bed JOIN registered_device USING (registered_device)
+WHERE uuid = %(device)s AND upper_inf(recorded)
+UNION ALL SELECT lower(valid), upper(valid) FROM encounter_bed
+WHERE encounter = %(encounter)s AND upper_inf(recorded)
+UNION ALL SELECT NULL, upper(period) FROM (
+    SELECT unnest(open) AS period FROM encounter WHERE encounter = %(encounter)s AND upper_inf(recorded)) AS periods
+"""
 
 
 # --- the worklist ----------------------------------------------------------------------------------------------------

@@ -6,12 +6,17 @@ from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
+import msgspec
 import psycopg
 from psycopg.rows import class_row
 
 from clinical.attribution import Whose
+from clinical.encounter import Encounter
+from emr_store.instants import moment
 from emr_store.whose import WHOSE_COLUMNS, whose_of
 from schemas.errors import VitalwireError
+
+_body = msgspec.json.Decoder(Encounter)
 
 
 class Believed(NamedTuple):
@@ -44,6 +49,15 @@ class EncounterRow(NamedTuple):
     absences: str
     admitted_at: datetime | None
     discharged_at: datetime | None
+    classes: list[ClassRow]  # PV1-2, by time
+
+
+class ClassRow(NamedTuple):
+    """An encounter was of this class (I, O, E, ...) during [since, until)."""
+
+    patient_class: str
+    since: datetime
+    until: datetime | None
 
 
 class InBed(NamedTuple):
@@ -141,10 +155,16 @@ def encounters_of(conn: psycopg.Connection, patient: str, believed_at: datetime 
     """All that this patient has, by the beginning. `patient`: the survivor of merges."""
     sql = (
         "SELECT encounter, patient, patients AS numbers, open::text AS periods, absent::text AS absences, admitted_at,"
-        f" discharged_at FROM encounter WHERE patient = %(patient)s AND {believed(believed_at)}"
+        f" discharged_at, body FROM encounter WHERE patient = %(patient)s AND {believed(believed_at)}"
         " ORDER BY lower(open), encounter"
     )
-    return _rows(conn, EncounterRow, sql, {"patient": patient, "believed_at": believed_at})
+    rows = conn.execute(sql, {"patient": patient, "believed_at": believed_at})
+    return [EncounterRow._make([*row[:-1], _classes(row[-1])]) for row in rows]
+
+
+def _classes(body: str) -> list[ClassRow]:
+    periods = _body.decode(body).classes
+    return [ClassRow(each.patient_class, moment(each.from_us), moment(each.until_us)) for each in periods]
 
 
 def beds_now(conn: psycopg.Connection, at: datetime | None = None, believed_at: datetime | None = None) -> list[InBed]:

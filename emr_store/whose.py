@@ -19,7 +19,7 @@ from clinical.identity import Links, PidTrust
 from clinical.patient_numbers import PatientNumbers
 from clinical.stays import encounter_links, patient_links
 from clinical.worklist import Item
-from emr_store import adt_facts, pid_claims, stays, worklist
+from emr_store import adt_facts, pid_claims, scans, stays, worklist
 from emr_store.attribution_site import AttributionSite
 from emr_store.instants import moment, us_of
 from schemas.report import Kind
@@ -167,7 +167,7 @@ def _with_surviving_encounters(device: Device, links: Links) -> Device:
     ]
     return Device(
         id=device.id, beds=device.beds, associations=associations, claims=device.claims, mutes=device.mutes,
-        pid=device.pid,
+        scan_ends_us=device.scan_ends_us, pid=device.pid,
     )  # fmt: skip
 
 
@@ -176,9 +176,12 @@ def _device(conn: psycopg.Connection, site: AttributionSite, uuid: UUID) -> Devi
     assert row is not None
     _, trust = site.source_of_claims(row[0])
     beds = [
-        DeviceBed(bed=site.bed_of(bed), from_us=_begin(from_at), until_us=us_of(until_at), act=bytes(act))
-        for bed, from_at, until_at, act in conn.execute(_BEDS_SQL, (uuid,))
-    ]
+        DeviceBed(
+            bed=site.bed_of(bed), from_us=_begin(from_at), until_us=us_of(until_at), act=bytes(act),
+            recorded_at_us=us_of(recorded_at),
+        )
+        for bed, from_at, until_at, act, recorded_at in conn.execute(_BEDS_SQL, (uuid,))
+    ]  # fmt: skip
     associations = [
         Association(
             encounter=encounter, from_us=_begin(from_at), until_us=us_of(until_at), recorded_at_us=us_of(recorded_at),
@@ -189,17 +192,21 @@ def _device(conn: psycopg.Connection, site: AttributionSite, uuid: UUID) -> Devi
     mutes = [PidMute(from_us=us_of(from_at), act=bytes(act)) for from_at, act in conn.execute(_MUTES_SQL, (uuid,))]
     return Device(
         id=str(uuid), beds=beds, associations=associations, claims=pid_claims.claims_of(conn, uuid), mutes=mutes,
-        pid=trust,
+        scan_ends_us=scans.ends_of(conn, uuid), pid=trust,
     )  # fmt: skip
 
 
 _BEDS_SQL = """
-SELECT bed, lower(valid), upper(valid), b.act_id FROM device_bed b JOIN registered_device USING (registered_device)
+SELECT bed, lower(valid), upper(valid), b.act_id,
+    (SELECT min(lower(h.recorded)) FROM device_bed h WHERE h.registered_device = b.registered_device
+        AND h.bed = b.bed AND lower(h.valid) IS NOT DISTINCT FROM lower(b.valid)) AS first_recorded_at
+FROM device_bed b JOIN registered_device USING (registered_device)
 WHERE uuid = %s AND upper_inf(recorded) ORDER BY valid
 """
 _ASSOCIATIONS_SQL = """
-SELECT encounter, lower(valid), upper(valid), lower(recorded), act_id, by_scan FROM device_encounter
-WHERE device = %s AND upper_inf(recorded) ORDER BY lower(recorded), act_id
+SELECT encounter, lower(valid), upper(valid), coalesce(s.taken_at, lower(recorded)), coalesce(act_id, scan), by_scan
+FROM device_encounter e LEFT JOIN device_scan s USING (scan)
+WHERE e.device = %s AND upper_inf(recorded) ORDER BY 4, 5
 """
 _MUTES_SQL = "SELECT from_at, act_id FROM pid_mute WHERE device = %s AND upper_inf(recorded) ORDER BY from_at, act_id"
 

@@ -13,7 +13,7 @@ from clinical.worklist import Item, ItemKind
 from emr_store.instants import moment, us_of
 
 FACT, ENCOUNTER, LINK, BED, DEVICE, MEASURING = "fact", "encounter", "link", "bed", "device", "measuring"
-CENSUS = "census"
+CENSUS, SCAN, CLOCK = "census", "scan", "clock"
 
 
 def write(

@@ -138,6 +138,11 @@ class Office:
         stay = self.lies.get(bed)
         return stay.person if stay else None
 
+    def wristband(self, bed: str) -> str | None:
+        """What is on the wristband of who lies there: the patient's number; None: nobody does."""
+        stay = self.lies.get(bed)
+        return _identifier(stay.number, "MR").replace("^^^", "^") if stay else None
+
     def begin(self, at_us: int) -> list[Letter]:
         """The ward as it is found: as it was left, else a patient in most beds; these letters do not go wrong."""
         letters: list[Letter] = []

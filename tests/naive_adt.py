@@ -83,6 +83,15 @@ class Scan:
     at: int
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a person said, after all else was known: a device is a visit's, or nobody's (0), during [at, until)."""
+
+    visit: int
+    at: int
+    until: int
+
+
 @dataclass
 class Hospital:
     """Who was where, whatever the messages' order."""
@@ -196,11 +205,26 @@ class Hospital:
         return {number for number, visit in self.at(second).items() if visit.open}
 
     def whose(
-        self, second: int, *, stood: Sequence[int], shown: Sequence[int], scans: Sequence[Scan], trusted: bool
+        self,
+        second: int,
+        *,
+        stood: Sequence[int],
+        shown: Sequence[int],
+        scans: Sequence[Scan],
+        trusted: bool,
+        said: Sequence[Said] = (),
+        ends: Sequence[int] = (),
     ) -> tuple[str, int | None]:
         """(state or basis, visit). `stood`, `shown`: the device's bed and the patient it names, by second; 0: none."""
         opened, in_bed = self.is_open(second), self.in_bed(second)
-        alive = [s for s in scans if s.at <= second and s.visit in opened and not self._cut(s, second, stood, scans)]
+        for one in reversed(said):  # what was said last counts
+            if one.at <= second < one.until and not self._moved(one.visit, one.at, second, stood):
+                if not one.visit:
+                    return "act", None
+                if one.visit in opened:
+                    return "act", one.visit
+        others = [*(scan.at for scan in scans), *(one.at for one in said), *ends]
+        alive = [s for s in scans if s.at <= second and s.visit in opened and not self._cut(s, second, stood, others)]
         if alive:
             return "scan", max(alive, key=lambda scan: scan.at).visit
         occupants = [visit for visit, bed in in_bed.items() if bed == stood[second]]
@@ -218,12 +242,19 @@ class Hospital:
                 return "pid", mine[0]
         return "nobody", None
 
-    def _cut(self, scan: Scan, second: int, stood: Sequence[int], scans: Sequence[Scan]) -> bool:
-        """Somebody or something changed its place since, or the device went to another."""
-        if any(scan.at < other.at <= second for other in scans):
+    def _cut(self, scan: Scan, second: int, stood: Sequence[int], others: Sequence[int]) -> bool:
+        """Somebody or something changed its place since, or something else was scanned or said of the device."""
+        if any(scan.at < other <= second for other in others):
             return True
-        for now in range(scan.at + 1, second + 1):
-            before, after = self.at(now - 1)[scan.visit], self.at(now)[scan.visit]
-            if stood[now] != stood[now - 1] or before.entry != after.entry or (before.open not in (0, after.open)):
+        return self._moved(scan.visit, scan.at, second, stood)
+
+    def _moved(self, number: int, since: int, second: int, stood: Sequence[int]) -> bool:
+        """The device, or the visit (0: none)."""
+        for now in range(since + 1, second + 1):
+            if stood[now] != stood[now - 1]:
                 return True
+            if number:
+                before, after = self.at(now - 1)[number], self.at(now)[number]
+                if before.entry != after.entry or before.open not in (0, after.open):
+                    return True
         return False

@@ -24,7 +24,9 @@ from emr_store.migrate import migrate
 from runtime import keys, logs
 from runtime.errors import EXIT_DOES_NOT_HOLD
 from runtime.process import end_with_parent, stop_event, stops_within
+from simulators import mqtt_json
 from simulators.hospital import HospitalPlan, office_of, run_hospital
+from simulators.scan_json import run_scanner
 from simulators.ward import WardPlan, run_ward, serial_links, transport_of_beds
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses, EmbeddedServices
@@ -127,6 +129,9 @@ async def _live(
         asyncio.create_task(
             _logged("hospital", run_hospital(office, ("127.0.0.1", ports.adt), ward_stop, left=data / "hospital.json"))
         ),
+        asyncio.create_task(
+            _logged("scanner", run_scanner(scanned_devices(plan), office.wristband, at.mqtt5, ward_stop))
+        ),
     ]
     with (data / "edge.log").open("ab") as log:  # as a box would run it
         edge = await asyncio.create_subprocess_exec(
@@ -149,6 +154,12 @@ async def _live(
     for problem in (*(f"no value came over {m}" for m in sorted(missing)), *["it does not balance"] * (not balanced)):
         console.print(f"vitalwire: {problem}", markup=False)
     return 0 if balanced and not missing else EXIT_DOES_NOT_HOLD
+
+
+def scanned_devices(plan: WardPlan) -> dict[str, str]:
+    """Those that speak over MQTT have a sticker: the claim of each bed's."""
+    of_beds = transport_of_beds(plan).items()
+    return {bed: f"mqtt/topic={mqtt_json.topic_of(bed)}" for bed, transport in of_beds if transport == "mqtt"}
 
 
 def hospital_plan(plan: WardPlan) -> HospitalPlan:

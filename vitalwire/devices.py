@@ -180,3 +180,8 @@ def devices_associate(
         said = patient_acts.associate(conn, device, key, since=moment, until=end, author=this_user(why))
     ends = f" until {cell(said.until)}" if said.until else ""
     console.print(cell(f"{said.device} is {said.encounter or 'nobody'}'s since {cell(said.since)}{ends}"), markup=False)
+    if said.until != said.asked_until:
+        console.print(cell(
+            f"cut at {cell(said.until)}, when one of the two changed place: say whose the values after that are by"
+            " another associate --since"
+        ), markup=False)  # fmt: skip

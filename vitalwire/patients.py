@@ -11,17 +11,20 @@ from clinical.person_names import masked_name, whole_name
 from emr_store import evidence_words, patient_acts, patients
 from emr_store.acts import this_user
 from emr_store.patient_acts import Sealed
-from emr_store.patients import InBed
+from emr_store.patients import ClassRow, InBed
 from vitalwire.census import patients_census
 from vitalwire.output import age, as_json, cell, console, listed, table
 from vitalwire.record import Database, Json, connect
 from vitalwire.temporary_patients import patients_link, patients_temporary
+from vitalwire.undone import patients_undo, patients_unlink
 from vitalwire.whose import BelievedAt, instant
 
 app = typer.Typer(help="Who is where, by the messages of admission offices.", no_args_is_help=True)
 app.command("census")(patients_census)
 app.command("temporary")(patients_temporary)
 app.command("link")(patients_link)
+app.command("unlink")(patients_unlink)
+app.command("undo")(patients_undo)
 Patient = Annotated[str, typer.Argument(help="a number of the patient or of a visit, or its key in `patients list`")]
 
 PERSON = ("family", "given", "name", "birth_date", "sex")
@@ -64,15 +67,23 @@ def patients_show(patient: Patient, believed_at: BelievedAt = "", database: Data
         as_json({
             "patient": key,
             "person": dict(zip(PERSON, person, strict=True)) if person else None,
-            "encounters": [each._asdict() for each in encounters],
+            "encounters": [
+                each._asdict() | {"classes": [of._asdict() for of in each.classes]} for each in encounters
+            ],
             "stays": [each._asdict() | {"because": words[each.from_fact]} for each in stays],
         })  # fmt: skip
         return
     family, given, name, birth_date, sex = person or ("", "", "", "", "")
     shown = whole_name(family=family, given=given, name=name) or "(no name is kept)"
     console.print(cell(f"{key}  {shown}  {birth_date} {sex}".rstrip()), markup=False)
-    table("Encounters", ("encounter", "open", "away"), [(e.encounter, e.periods, e.absences) for e in encounters])
+    rows = [(e.encounter, _class_words(e.classes), e.periods, e.absences) for e in encounters]
+    table("Encounters", ("encounter", "class", "open", "away"), rows)
     table("Beds", ("bed", "since", "until", "because"), [(s.bed, s.since, s.until, words[s.from_fact]) for s in stays])
+
+
+def _class_words(classes: list[ClassRow]) -> str:
+    """PV1-2 as sent, with the time from which on it held."""
+    return "; ".join(f"{each.patient_class} since {cell(each.since)}" for each in classes)
 
 
 @app.command("erase")

@@ -98,6 +98,8 @@ def edge_toml(
     )
     sources.append(_source("his", "hl7_adt", f'type = "tcp"\nlisten = "127.0.0.1:{adt}"'))
     sources.append(_source("mqtt", "mqtt_json", f'type = "mqtt"\nbroker = "{host}:{port}"'))
+    scans = f'type = "mqtt"\nbroker = "{host}:{port}"\ntopics = ["scans/#"]'
+    sources.append(_source("scans", "scan_json", scans))
     return (
         f'edge = "{edge}"\nkafka = "{at.kafka}"\ndemo = true\nmapping = "site.toml"\nmetrics_port = {metrics}\n'
         + "".join(sources)

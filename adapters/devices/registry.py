@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapters.devices import astm, hl7_adt, hl7_oru, mqtt_json, nonin
+from adapters.devices import astm, hl7_adt, hl7_oru, mqtt_json, nonin, scan_json
 from adapters.driver import DeviceDriver
 
 DRIVERS: tuple[DeviceDriver[Any], ...] = (
@@ -12,5 +12,6 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     hl7_adt.DRIVER,
     mqtt_json.DRIVER,
     astm.DRIVER,
+    scan_json.DRIVER,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

@@ -38,6 +38,11 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
      "root（ward-pc）确认临时患者 T3f2a91c0 为 0001 (HOSP)"),
     ("patient.census", {"sha256": "00", "source": "his", "rows": 12, "loaded": 12, "differences": 0},
      "census of 12 patients read by root (ward-pc)", "root（ward-pc）读入在院名单（12 名患者）"),
+    ("patient.unlink", {"retired": "0001^HOSP^MR", "survivor": "0002^HOSP^MR", "facts": 1},
+     "0001 (HOSP) said not to be 0002 (HOSP) by root (ward-pc)",
+     "root（ward-pc）确认 0001 (HOSP) 不是 0002 (HOSP)"),
+    ("patient.undo", {"act": "ab12cd34ef", "undone": "patient.census", "facts": 12},
+     "act ab12cd34 taken back by root (ward-pc)", "root（ward-pc）撤销操作 ab12cd34"),
 ]  # fmt: skip
 
 

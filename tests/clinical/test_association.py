@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clinical.association import Association, encounter_changes_us
+from clinical.association import Association, encounter_changes_us, first_change_us
 from clinical.timeline import Span
 from tests.adt import computed, fact, us, visit_of
 
@@ -43,3 +43,11 @@ def test_an_encounter_changes_its_place_with_each_stay_and_its_end() -> None:
     other = fact("A01", 5, visit="V2", patient="P2", bed="3")
     stays = computed(*facts, other)
     assert encounter_changes_us(stays.encounters[visit_of("V1")], stays.stays) == {us(0), us(60), us(70), us(90)}
+
+
+def test_an_act_with_an_end_is_cut_at_the_first_change_that_is_known() -> None:
+    changes = [5, 10, 20, 30]
+    assert first_change_us(Span(10, 40), changes) == 20
+    assert first_change_us(Span(11, 20), changes) is None  # its end is no change within
+    assert first_change_us(Span(30, 40), changes) is None
+    assert first_change_us(Span(12, None), changes) == 20

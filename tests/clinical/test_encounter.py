@@ -7,7 +7,7 @@ import pytest
 from clinical.encounter import AbsenceKind
 from clinical.facts import AdtFact
 from clinical.worklist import ItemKind
-from tests.adt import MINUTE_S, Row, computed, fact, item, key, kinds, rows, us, visit_of
+from tests.adt import MINUTE_S, Row, computed, fact, item, key, kinds, rows, second, us, visit_of
 
 IN_BED = fact("A01", 0)
 STAYS = [("V1", "1", 0, None)]
@@ -179,3 +179,44 @@ def test_an_admission_that_is_sent_twice_changes_nothing() -> None:
     twice = [IN_BED, fact("A01", 30, control="2")]
     assert rows(*twice) == STAYS
     assert kinds(*twice) == []
+
+
+def classes(*facts: AdtFact) -> list[tuple[str, float, float | None]]:
+    found = [
+        [
+            (each.patient_class, second(each.from_us), None if each.until_us is None else second(each.until_us))
+            for each in computed(*arrival).encounters[visit_of("V1")].classes
+        ]
+        for arrival in (facts, facts[::-1])
+    ]
+    assert found[0] == found[1]
+    return found[0]
+
+
+def test_the_class_begins_with_the_admission_and_changes_by_what_changes_it() -> None:
+    assert classes(
+        fact("A04", 0, patient_class="E", bed=""),
+        fact("A08", 10, patient_class="I"),  # an update is no change of class
+        fact("A06", 20, patient_class="I"),
+        fact("A02", 30, patient_class="I", bed="2"),
+        fact("A07", 40, patient_class="O"),
+        fact("A03", 50, patient_class="O"),
+    ) == [("E", 0, 20), ("I", 20, 40), ("O", 40, 50)]
+
+
+def test_a_class_that_nobody_states_is_not_guessed() -> None:
+    assert classes(fact("A01", 0, patient_class=""), fact("A08", 5, patient_class="I")) == [("I", 5, None)]
+
+
+def test_a_struck_admission_and_a_cancel_state_no_class() -> None:
+    made = fact("A01", 0, patient_class="E"), fact("A01", 20, patient_class="I")
+    assert classes(*made, fact("A11", 30, happened=0, patient_class="E")) == [("I", 20, None)]
+
+
+def test_a_change_to_another_visit_has_the_class_of_each() -> None:
+    stays = computed(
+        fact("A04", 0, visit="V1", patient_class="E"), fact("A06", 20, visit="V2", patient_class="I", bed="1")
+    )
+    found = {key: each.classes for key, each in stays.encounters.items()}
+    assert [(c.patient_class, c.until_us) for c in found[visit_of("V1")]] == [("E", us(20))]
+    assert [(c.patient_class, c.until_us) for c in found[visit_of("V2")]] == [("I", None)]

@@ -11,16 +11,17 @@ from itertools import groupby, pairwise
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from clinical.association import Association
+from clinical.association import Association, encounter_changes_us, first_change_us
 from clinical.attribution import Whose, attribute
 from clinical.device import Device, DeviceBed, PidClaim
 from clinical.facts import AdtFact
 from clinical.identity import PidTrust
 from clinical.patient_numbers import PatientNumbers
-from clinical.stays import compute_stays, encounter_links, patient_links
+from clinical.stays import Stays, compute_stays, encounter_links, patient_links
+from clinical.timeline import Span
 from schemas.adt import Merge
 from tests.adt import fact, key, number, patient_of, us, visit_of
-from tests.naive_adt import LAST, PATIENT_OF, STRIKES, Hospital, Scan, SentGroup
+from tests.naive_adt import LAST, PATIENT_OF, STRIKES, Hospital, Said, Scan, SentGroup
 
 MOVES = ["A01", "A02", "A03", "A04", "A06", "A09", "A10", "A21", "A22"]
 BEDS = st.sampled_from([0, 1, 1, 1, 2, 2, 3, 9])
@@ -159,29 +160,45 @@ def by_second(draw: st.DrawFn, values: list[int]) -> list[int]:
     stood=by_second([1, 1, 2, 0]),
     shown=by_second([0, 1, 2, 3, 7]),
     scans=st.lists(st.builds(Scan, visit=VISITS, at=SECONDS), max_size=3, unique_by=lambda scan: scan.at),
+    said=st.lists(
+        st.builds(
+            lambda visit, at, lasts: Said(visit=visit, at=at, until=at + lasts),
+            st.sampled_from([0, *PATIENT_OF]),
+            SECONDS,
+            st.integers(1, 60),
+        ),
+        max_size=2,
+    ),
+    ends=st.lists(SECONDS, max_size=1),
     trusted=st.booleans(),
     seed=st.integers(0, 2**32),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_attribution_is_that_of_the_naive_replay(
-    emitted: list[SentGroup], stood: list[int], shown: list[int], scans: list[Scan], trusted: bool, seed: int
-) -> None:
+    emitted: list[SentGroup], stood: list[int], shown: list[int], scans: list[Scan], said: list[Said],
+    ends: list[int], trusted: bool, seed: int,
+) -> None:  # fmt: skip
     facts = arrivals(facts_of(emitted), seed)
     links = patient_links(facts)
     computed = compute_stays(facts, links, encounter_links(facts))
+    placed = [
+        DeviceBed(bed=key(str(bed)), from_us=us(begin), until_us=None if end is None else us(end), act=b"")
+        for bed, begin, end in runs(stood)
+        if bed
+    ]
     device = Device(
         id="monitor",
-        beds=[
-            DeviceBed(bed=key(str(bed)), from_us=us(begin), until_us=None if end is None else us(end), act=b"")
-            for bed, begin, end in runs(stood)
-            if bed
-        ],
+        beds=placed,
+        scan_ends_us=[us(end) for end in ends],
         associations=[
+            *(act_of(one, number, computed, Device(id="monitor", beds=placed)) for number, one in enumerate(said)),
+            *(
             Association(
                 encounter=visit_of(f"V{scan.visit}"), from_us=us(scan.at), until_us=None, recorded_at_us=us(scan.at),
                 act=b"", by_scan=True,
             )
             for scan in scans
+            ),
         ],
         claims=[
             PidClaim(
@@ -198,9 +215,22 @@ def test_attribution_is_that_of_the_naive_replay(
     known = {PATIENT_OF[s.visit] for s in emitted} | {s.retired for s in emitted if s.retired is not None}
     shown = [patient if patient in known else 0 for patient in shown]
     for second in range(LAST + 1):
-        expected = naive.whose(second, stood=stood, shown=shown, scans=scans, trusted=trusted)
+        expected = naive.whose(second, stood=stood, shown=shown, scans=scans, trusted=trusted, said=said, ends=ends)
         assert answer(found, second) == (expected[0], expected[1] and visit_of(f"V{expected[1]}"))
         assert_right_patient(found, naive, second)
+
+
+def act_of(said: Said, number: int, known: Stays, device: Device) -> Association:
+    """Recorded when all else was known, and cut by what was."""
+    encounter = visit_of(f"V{said.visit}") if said.visit else None
+    changes = device.changes_us()
+    if encounter in known.encounters:
+        changes |= encounter_changes_us(known.encounters[encounter], known.stays)
+    span = Span(us(said.at), us(said.until))
+    return Association(
+        encounter=encounter, from_us=span.from_us, until_us=first_change_us(span, changes) or span.until_us,
+        recorded_at_us=us(LAST + 100 + number), act=bytes([number]), by_scan=False,
+    )  # fmt: skip
 
 
 def answer(found: list[Whose], second: int) -> tuple[str, str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -10,18 +11,19 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import psycopg
 import pytest
 
 from clinical.identity import AdtSource, PidTrust
 from clinical.worklist import ItemKind
-from emr_store import acts, adt_facts, places
+from emr_store import acts, adt_facts, patient_acts, places
 from emr_store import whose as whose_store
 from emr_store.instants import moment, us_of
 from schemas.adt import Identifier
-from schemas.report import Kind, Report, device_id
+from schemas.report import Kind, Lane, Report, device_id
 from tests.adt import SOURCE, group, key, us, visit_of
-from tests.attributing import SITE, Hospital, text_of
+from tests.attributing import SITE, Hospital, adt_report, text_of
 from tests.making import report
 from tests.storing import Store, event
 
@@ -293,3 +295,36 @@ def test_another_configuration_reads_the_numbers_beside_values_anew(hospital: Ho
     hospital.attribute()
     assert hospital.store.rows("SELECT DISTINCT patients FROM pid_claim") == [(["P1^HOSP^MR"],)]
     assert whose(hospital)[1:] == [(0, None, "attributed", "bed+pid", V1)]
+
+
+def test_an_act_with_an_end_is_cut_where_the_patient_or_the_device_changed_place(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.emit_records([group("A01", 0), group("A02", 60, bed="2"), group("A02", 80, bed="3")])
+    with hospital.store.open() as conn:
+        said = patient_acts.associate(conn, str(DEVICE), V1, since=at(10), until=at(100))
+        assert (said.until, said.asked_until) == (at(60), at(100))
+        assert acts.acts(conn)[-1].details["until"] == at(60).isoformat()
+        places.move(conn, str(DEVICE), "ICU-2", since=at(30))
+        nobody = patient_acts.associate(conn, str(DEVICE), None, since=at(5), until=at(100))
+        assert (nobody.until, nobody.asked_until) == (at(30), at(100))  # who lies there changes nothing of that
+    hospital.attribute()
+    assert (at(5), at(30)) in hospital.store.rows(
+        "SELECT lower(valid), upper(valid) FROM whose WHERE basis = 'act' AND upper_inf(recorded)"
+    )
+
+
+def test_a_transfer_that_is_told_after_the_act_changes_nothing_and_asks(hospital: Hospital) -> None:
+    place(hospital)
+    hospital.emit_records([group("A01", 0)])
+    with hospital.store.open() as conn:
+        patient_acts.associate(conn, str(DEVICE), V1, since=at(10), until=at(100))
+    hospital.attribute()
+    now_us = time.time_ns() // 1000
+    late = msgspec.structs.replace(group("A02", 60, bed="2"), sent_at_us=now_us)
+    report = msgspec.structs.replace(adt_report(late), received_at_us=now_us)
+    hospital.store.emit(report, lane=Lane.ADT)
+    hospital.attribute()
+    assert (10, 100, "attributed", "act", V1) in whose(hospital)
+    with hospital.store.open() as conn:
+        asked = [(q.kind, q.since, q.until) for q in patient_acts.questions(conn, whole=True)]
+    assert ("act_contradicted", at(60), at(100)) in asked

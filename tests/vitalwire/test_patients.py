@@ -254,3 +254,19 @@ def test_after_a_merge_the_values_of_a_patient_who_lies_still_are_the_survivors(
     hospital.emit_records([msgspec.structs.replace(merge, merges=(Merge(patients=(number("P2"),)),))])
     whose = as_json(f"whose {SHORT} {at(70)}")
     assert (whose["patient"], whose["encounter"]) == ("P9^HOSP^MR", visit_of("V2"))
+
+
+def test_show_has_the_class_of_each_encounter_with_its_time(hospital: Hospital) -> None:
+    hospital.emit_records([group("A07", 30, patient_class="O")])
+    (encounter,) = as_json("patients show P1")["encounters"]
+    found = [(each["patient_class"], datetime.fromisoformat(each["since"])) for each in encounter["classes"]]
+    assert found == [("I", moment(us(0))), ("O", moment(us(30)))]
+    assert "O since" in shows("patients show P1")
+
+
+def test_an_act_that_is_cut_says_so(hospital: Hospital) -> None:
+    text = shows(f"devices associate {SHORT} V2 --since {at(10)} --until {at(90)} --why asked")
+    assert "cut at" in text
+    hospital.attribute()
+    assert as_json(f"whose {SHORT} {at(30)}")["basis"] == "act"
+    assert as_json(f"whose {SHORT} {at(70)}")["basis"] == "bed"

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import attribution, edge, hl7, page, pipeline, receipts, spool, verifying
+from benchmarks import attribution, edge, hl7, page, pipeline, receipts, spool, verifying, wrong_attributions
 from benchmarks.goals import GOALS
 from benchmarks.pipeline import Samples
 
@@ -56,6 +56,7 @@ MEASUREMENTS = (
     Measurement("spool", ("spool_cpu_us_per_report",), once(spool.measure)),
     Measurement("page", ("page_cpu_ms_per_s_1000", "page_bytes_per_s_1000"), once(page.measure)),
     Measurement("attribution", ("adt_messages_per_s", "reattribute_12h_s"), once(attribution.measure)),
+    Measurement("attribution", ("wrong_attributions",), once(wrong_attributions.measure)),
 )
 
 

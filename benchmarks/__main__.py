@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import attribution, edge, hl7, page, pipeline, receipts, spool, verifying, wrong_attributions
+from benchmarks import attribution, edge, hl7, page, pipeline, receipts, spool, verifying, whose_day, wrong_attributions
 from benchmarks.goals import GOALS
 from benchmarks.pipeline import Samples
 
@@ -57,6 +57,7 @@ MEASUREMENTS = (
     Measurement("page", ("page_cpu_ms_per_s_1000", "page_bytes_per_s_1000"), once(page.measure)),
     Measurement("attribution", ("adt_messages_per_s", "reattribute_12h_s"), once(attribution.measure)),
     Measurement("attribution", ("wrong_attributions",), once(wrong_attributions.measure)),
+    Measurement("attribution", ("whose_day_p95_ms", "whose_day_trend_p95_ms"), once(whose_day.measure)),
 )
 
 

@@ -161,7 +161,7 @@ def _fresh(server: str) -> Iterator[str]:
 
 
 @contextmanager
-def _page(database: str) -> Iterator[tuple[int, int]]:
+def serving(database: str) -> Iterator[tuple[int, int]]:
     """The page's process: its id and its port."""
     port = free_port()
     run = [sys.executable, "-m", "vitalwire", "page", "--port", str(port), "--database", database]
@@ -197,7 +197,7 @@ def measure(quick: bool) -> dict[str, float]:
     seconds = 10 if quick else 40
     with _database() as database:
         ward = _Ward(database)
-        with _page(database) as (pid, port):
+        with serving(database) as (pid, port):
             ward.start()
             viewers = _Viewers(port)
             viewers.start()

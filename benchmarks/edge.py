@@ -149,13 +149,13 @@ class EdgeBench:
         return int(row[0]) if row else 0
 
 
-def until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
+def until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S, every_s: float = 0.02) -> None:
     """Ask until it holds. Raises TimeoutError."""
     end = time.monotonic() + limit_s
     while not holds():
         if time.monotonic() > end:
             raise TimeoutError(f"not within {limit_s:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def mqtt(edge: EdgeBench, count: int) -> dict[str, float]:

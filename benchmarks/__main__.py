@@ -13,7 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import attribution, edge, hl7, page, pipeline, receipts, spool, verifying
+from benchmarks import (
+    adt_to_tile,
+    attribution,
+    edge,
+    hl7,
+    page,
+    pipeline,
+    receipts,
+    spool,
+    verifying,
+    ward_page,
+    whose_day,
+    wrong_attributions,
+)
 from benchmarks.goals import GOALS
 from benchmarks.pipeline import Samples
 
@@ -56,6 +69,14 @@ MEASUREMENTS = (
     Measurement("spool", ("spool_cpu_us_per_report",), once(spool.measure)),
     Measurement("page", ("page_cpu_ms_per_s_1000", "page_bytes_per_s_1000"), once(page.measure)),
     Measurement("attribution", ("adt_messages_per_s", "reattribute_12h_s"), once(attribution.measure)),
+    Measurement("attribution", ("wrong_attributions",), once(wrong_attributions.measure)),
+    Measurement(
+        "page",
+        ("ward_page_32_ms", "ward_page_32_first_picture_ms", "ward_page_32_update_ms"),
+        once(ward_page.measure),
+    ),
+    Measurement("attribution", ("adt_to_tile_p99_s",), once(adt_to_tile.measure)),
+    Measurement("attribution", ("whose_day_p95_ms", "whose_day_trend_p95_ms"), once(whose_day.measure)),
 )
 
 

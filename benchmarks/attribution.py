@@ -52,14 +52,14 @@ def measure_on(database: str, visits: int) -> dict[str, float]:
     groups = list(chain(_long_encounter(), *map(_visit, range(visits))))
     with open_store(database) as conn:
         put(conn, groups)
-        facts, spent_s = _take_all(conn, site)
+        facts, spent_s = take_all(conn, site)
         if facts != len(groups):
             raise RuntimeError(f"{facts} facts of {len(groups)} messages")
         return {"adt_messages_per_s": facts / spent_s, "reattribute_12h_s": _reattribute(conn, site)}
 
 
-def _take_all(conn: psycopg.Connection, site: AttributionSite) -> tuple[int, float]:
-    """Facts that were new, and seconds."""
+def take_all(conn: psycopg.Connection, site: AttributionSite) -> tuple[int, float]:
+    """Everything that waits for the attributor: facts that were new, and seconds."""
     began, facts = time.perf_counter(), 0
     while True:
         taken = attribution.take_chunk(conn, site)
@@ -74,10 +74,10 @@ def _reattribute(conn: psycopg.Connection, site: AttributionSite) -> float:
     conn.execute("INSERT INTO device (uuid, claim, edge) VALUES (%s, %s, %s)", (device, MONITOR, uuid4()))
     places.assign(conn, str(device), "00", since=moment(T0_US))
     put(conn, [_group("A01", 0, "late", bed=0)])
-    _take_all(conn, site)
+    take_all(conn, site)
     began = time.perf_counter()
     put(conn, [_group("A02", 2 * HALF_DAY_S, "late", bed=1, happened_s=HALF_DAY_S)])
-    _take_all(conn, site)
+    take_all(conn, site)
     spent_s = time.perf_counter() - began
     before, after = (
         patients.whose_at(conn, device, moment(T0_US) + timedelta(seconds=HALF_DAY_S + s)) for s in (-1, 1)
@@ -130,12 +130,13 @@ def _group(event: str, second: int, visit: str, *, bed: int, happened_s: int | N
     return msgspec.structs.replace(group, digest=sha256(encode_group(group).encode()).digest())
 
 
-def put(conn: psycopg.Connection, groups: Sequence[AdtGroup]) -> None:
+def put(conn: psycopg.Connection, groups: Sequence[AdtGroup], source: str = "bench") -> None:
     """As the writer leaves them: batches of the lane ADT, a row a group."""
+    claim = f"adt:{source}"
     row = conn.execute(
-        "INSERT INTO device (uuid, claim, edge) VALUES (%s, 'adt:bench', %s)"
+        "INSERT INTO device (uuid, claim, edge) VALUES (%s, %s, %s)"
         " ON CONFLICT (uuid, edge) DO UPDATE SET claim = excluded.claim RETURNING device",
-        (device_id("adt:bench"), device_id("edge")),
+        (device_id(claim), claim, device_id("edge")),
     ).fetchone()
     assert row is not None
     with conn.transaction():

@@ -149,13 +149,13 @@ class EdgeBench:
         return int(row[0]) if row else 0
 
 
-def until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
+def until(holds: Callable[[], bool], what: str, limit_s: float = LIMIT_S, every_s: float = 0.02) -> None:
     """Ask until it holds. Raises TimeoutError."""
     end = time.monotonic() + limit_s
     while not holds():
         if time.monotonic() > end:
             raise TimeoutError(f"not within {limit_s:.0f} s: {what}")
-        time.sleep(0.02)
+        time.sleep(every_s)
 
 
 def mqtt(edge: EdgeBench, count: int) -> dict[str, float]:
@@ -188,7 +188,8 @@ def _subscribed(edge: EdgeBench) -> bool:
     return "connected" in (edge.folder / "edge.log").read_text()
 
 
-def _listens(edge: EdgeBench) -> bool:
+def listens(edge: EdgeBench) -> bool:
+    """Whether its MLLP port takes connections: some moments after it answers."""
     try:
         socket.create_connection(("127.0.0.1", edge.mllp), 1).close()
     except OSError:
@@ -323,7 +324,7 @@ def thousand(bench: Bench, folder: Path, seconds: float) -> dict[str, float]:
     sender.connect(host, int(port))
     sender.loop_start()
     with edge.running():
-        until(lambda: _subscribed(edge) and _listens(edge), "the agent has subscribed, and listens", 30)
+        until(lambda: _subscribed(edge) and listens(edge), "the agent has subscribed, and listens", 30)
         ports.start()
         monitors = load.MllpLoad(edge.mllp, frames, each_s=1.0)
         monitors.start()

@@ -3,8 +3,8 @@
 1,000 devices of 12 values: 23 hours at a report each 4 s, by COPY as rows that no batch stands behind; then an hour at
 1 Hz through sealed batches and the workers; minutes by the product's own summariser. 292 million values, or with
 --quick 3 million of the same shape. It is a database of the real server, whose data lies under ~/.cache, and a folder
-there with its keys and `fixture.json`; both are named by a hash of the migrations, so that a new schema makes a new
-one.
+there with its keys and `fixture.json`; both are named by a hash of what made them and of the schema that they were made
+with (the migrations up to FROZEN). Newer migrations are applied to it in place, as a hospital's upgrade does.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ from benchmarks.pipeline import EDGES, Bench, Sealed
 from benchmarks.ward import SECOND_US, Stretch, Ward
 from emr_store import rows
 from emr_store.connect import open_store, open_store_async
-from emr_store.migrate import migrations
+from emr_store.migrate import migrate, migrations
 from emr_store.minutes import summarise
 from emr_store.partitions import Partitions
 from emr_store.rows import Chunk
 from schemas.report import device_id
 from stream_processors.validation import validate_table
 
-FORM = 1  # of what is made here: a new one is made where this or a migration has changed
+FORM = 1  # of what is made here: a new one is made where this has changed
+FROZEN = 4  # the newest migration that was released when this form was: none up to it changes any more
 DEVICES = 1000
 VALUES = 12
 EVERY_S = 4  # of the rows without batches
@@ -81,18 +82,20 @@ class Fixture(msgspec.Struct, frozen=True):
 
 def name_of(size: Size) -> str:
     """Of its database and folder."""
-    schema = b"".join(f"{number} {sql}".encode() for number, sql in migrations())
+    schema = b"".join(f"{number} {sql}".encode() for number, sql in migrations() if number <= FROZEN)
     digest = sha256(f"{FORM} {size} ".encode() + schema).hexdigest()[:12]
     return f"fixture_{digest}"
 
 
 def kept(size: Size) -> Fixture | None:
-    """The one that is there already."""
+    """The one that is there already, brought up to this program's schema."""
     try:
         found = msgspec.json.decode((CACHE / name_of(size) / "fixture.json").read_bytes(), type=Fixture)
         open_store(found.address).close()
     except (FileNotFoundError, psycopg.OperationalError):
         return None
+    if applied := migrate(found.address):
+        print(f"{found.database}: applied migrations {applied}", file=sys.stderr)
     return found
 
 

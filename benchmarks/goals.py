@@ -49,6 +49,13 @@ GOALS: dict[str, Goal] = {
     "edge_rss_mb_1000": Goal("MB", most=150),
     "page_cpu_ms_per_s_1000": Goal("ms/s", most=40),
     "page_bytes_per_s_1000": Goal("B/s", most=200_000),
+    "adt_to_tile_p99_s": Goal("s", most=2),
+    "whose_day_p95_ms": Goal("ms", most=50),
+    "whose_day_trend_p95_ms": Goal("ms", most=50),
+    "ward_page_32_ms": Goal("ms", most=100),
+    "ward_page_32_first_picture_ms": Goal("ms", most=100),
+    "ward_page_32_update_ms": Goal("ms", most=100),
+    "wrong_attributions": Goal("values", most=0),
     "adt_messages_per_s": Goal("msg/s", least=500),
     "reattribute_12h_s": Goal("s", most=2),
 }

@@ -64,12 +64,12 @@ FROM ended w CROSS JOIN LATERAL (VALUES (tstzrange(lower(w.valid), now()), w.enc
 """
 
 
-class _Ward(Thread):
+class SpeakingWard(Thread):
     """Every device speaks each second, from `speak` on; patients come and go."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: str, devices: int = DEVICES) -> None:
         super().__init__(daemon=True)
-        self._database, self._ending, self._batch = database, Event(), 0
+        self._database, self._devices, self._ending, self._batch = database, devices, Event(), 0
         self._random = np.random.default_rng(1)
         units = [UNIT_BY_REFERENCE_ID[m.unit].code for m in _CHANNELS]
         migrate(database)
@@ -77,7 +77,7 @@ class _Ward(Thread):
             conn.execute(
                 "INSERT INTO device (uuid, claim, edge) SELECT gen_random_uuid(), 'monitor-' || i, %s"
                 " FROM generate_series(1, %s) AS i",
-                (uuid.uuid4(), DEVICES),
+                (uuid.uuid4(), devices),
             )
             row = conn.execute(
                 "INSERT INTO channel_set (channels, digest, code, unit, channel) VALUES ('', '', %s, %s, %s)"
@@ -90,13 +90,13 @@ class _Ward(Thread):
     def speak(self, conn: psycopg.Connection) -> None:
         """Each device says twelve other values than before."""
         self._batch += 1
-        values = self._random.integers(100, 1000, DEVICES * VALUES) // 2 * 2 + self._batch % 2
+        values = self._random.integers(100, 1000, self._devices * VALUES) // 2 * 2 + self._batch % 2
         conn.execute(_SPEAK_SQL, {
             "channel_set": self._channel_set, "batch": self._batch, "values": (values / 1.0).tolist(),
-            "width": VALUES, "decimals": bytes([128] * VALUES), "devices": DEVICES,
+            "width": VALUES, "decimals": bytes([128] * VALUES), "devices": self._devices,
         })  # fmt: skip
         if self._batch % HANDOVER_EVERY_S == 0:
-            conn.execute(_HAND_OVER_SQL, {"device": self._batch % DEVICES + 1})
+            conn.execute(_HAND_OVER_SQL, {"device": self._batch % self._devices + 1})
 
     def run(self) -> None:
         with open_store(self._database) as conn:
@@ -138,7 +138,7 @@ class _Viewers(Thread):
 
 
 @contextmanager
-def _database() -> Iterator[str]:
+def own_database() -> Iterator[str]:
     """A fresh one: on the real server where one is named, else on the embedded one."""
     with TemporaryDirectory() as folder:
         if server := os.environ.get("VITALWIRE_DATABASE"):
@@ -161,7 +161,7 @@ def _fresh(server: str) -> Iterator[str]:
 
 
 @contextmanager
-def _page(database: str) -> Iterator[tuple[int, int]]:
+def serving(database: str) -> Iterator[tuple[int, int]]:
     """The page's process: its id and its port."""
     port = free_port()
     run = [sys.executable, "-m", "vitalwire", "page", "--port", str(port), "--database", database]
@@ -195,9 +195,9 @@ def _cpu_s(pid: int) -> float:
 def measure(quick: bool) -> dict[str, float]:
     """The page's figures, from its tenth second on: viewers have come, and it knows each channel's cadence."""
     seconds = 10 if quick else 40
-    with _database() as database:
-        ward = _Ward(database)
-        with _page(database) as (pid, port):
+    with own_database() as database:
+        ward = SpeakingWard(database)
+        with serving(database) as (pid, port):
             ward.start()
             viewers = _Viewers(port)
             viewers.start()

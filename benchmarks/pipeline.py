@@ -93,12 +93,12 @@ class Bench:
                 registry.add_edge(conn, ident, "bench", key.public_der)
 
     @contextmanager
-    def workers(self) -> Iterator[None]:
-        """The processors on empty topics; ended with the block."""
+    def workers(self, site: str = "") -> Iterator[None]:
+        """The processors on empty topics; ended with the block. `site` is the TOML of beds and admission offices."""
         self._empty_topics()
         config = self.folder / "processors.toml"
         lines = [f'kafka = "{self.kafka}"', f'database = "{self.database}"', 'key_file = "platform.key"']
-        config.write_text("\n".join([*lines, "metrics_port = 0"]))
+        config.write_text("\n".join([*lines, "metrics_port = 0", site]))
         run = [sys.executable, "-m", "vitalwire", "processors", "run", "--config", str(config)]
         with (self.folder / "log").open("wb") as log:
             workers = subprocess.Popen(run, stderr=log, stdout=log)

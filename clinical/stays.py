@@ -101,30 +101,59 @@ def fact_items(fact: AdtFact) -> list[Item]:
 
 
 def shared_beds(stays: Iterable[Stay]) -> list[Item]:
-    """Two in one bed is a truth, and a question. `stays`: all of the beds in question."""
-    items = []
+    """Two in one bed is a truth, and a question. `stays`: all of the beds in question.
+
+    Of several in one bed each is asked of with the one who came before: as many questions as patients too many, and not
+    one of each pair, for a bed that nobody is ever discharged from fills up.
+    """
     by_bed: dict[str, list[Stay]] = defaultdict(list)
     for stay in stays:
         by_bed[stay.bed].append(stay)
-    for bed, in_bed in by_bed.items():
-        in_bed.sort(key=lambda stay: (stay.from_us, stay.encounter))
-        still_there: list[Stay] = []
-        for stay in in_bed:
-            still_there = [other for other in still_there if other.until_us is None or other.until_us > stay.from_us]
-            for other in still_there:
-                ends = [end for end in (stay.until_us, other.until_us) if end is not None]
-                items.append(
-                    Item(
-                        kind=ItemKind.TWO_IN_ONE_BED,
-                        subject=bed,
-                        since_us=stay.from_us,
-                        announce_at_us=stay.from_us + SHARED_BED_PATIENCE_US,
-                        until_us=min(ends, default=None),
-                        facts=(other.from_fact, stay.from_fact),
-                    )
-                )
-            still_there.append(stay)
-    return items
+    return [item for in_bed in by_bed.values() for item in _shared(in_bed)]
+
+
+def _shared(in_bed: list[Stay]) -> list[Item]:
+    """Of one bed: through its arrivals and departures by time, the departures of an instant first."""
+    in_order = sorted(in_bed, key=lambda stay: (stay.from_us, stay.encounter))
+    changes = [(stay.from_us, True, place) for place, stay in enumerate(in_order)]
+    changes += [(stay.until_us, False, place) for place, stay in enumerate(in_order) if stay.until_us is not None]
+    before: dict[int, int | None] = {}  # those who are there, each with the one who came before
+    after: dict[int, int | None] = {}
+    since_us: dict[tuple[int, int], int] = {}
+    last: int | None = None
+    items: list[Item] = []
+    for at_us, comes, place in sorted(changes):
+        if comes:
+            before[place], after[place] = last, None
+            if last is not None:
+                after[last], since_us[last, place] = place, at_us
+            last = place
+            continue
+        previous, following = before.pop(place), after.pop(place)
+        for pair in ((previous, place), (place, following)):
+            if pair[0] is not None and pair[1] is not None:
+                items.append(_shared_by(in_order[pair[0]], in_order[pair[1]], since_us.pop((pair[0], pair[1])), at_us))
+        if previous is not None:
+            after[previous] = following
+        if following is not None:
+            before[following] = previous
+        else:
+            last = previous
+        if previous is not None and following is not None:
+            since_us[previous, following] = at_us
+    items += [_shared_by(in_order[one], in_order[other], at_us, None) for (one, other), at_us in since_us.items()]
+    return [item for item in items if item.until_us is None or item.until_us > item.since_us]
+
+
+def _shared_by(one: Stay, other: Stay, since_us: int, until_us: int | None) -> Item:
+    return Item(
+        kind=ItemKind.TWO_IN_ONE_BED,
+        subject=one.bed,
+        since_us=since_us,
+        announce_at_us=since_us + SHARED_BED_PATIENCE_US,
+        until_us=until_us,
+        facts=(one.from_fact, other.from_fact),
+    )
 
 
 def merge_items(links: Links) -> list[Item]:

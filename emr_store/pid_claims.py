@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from emr_store.instants import moment, us_of
 from evidence.seal import open_body
 from schemas.filed_at import filed_at_us
 from schemas.identity import BatchId
-from schemas.report import Kind
+from schemas.report import LATE_CONTEXT, Kind
 
 PATIENT_NUMBERS = "PID-3"
 
@@ -58,7 +58,9 @@ def take(conn: psycopg.Connection, batches: Sequence[int], site: AttributionSite
     """Keep what the reports of these batches claim; the devices that they speak of.
 
     An edge says the numbers where they are others than before on the connection, dated by the message. They hold from
-    then on, and at each moment at which the reports that follow in the batch were measured, which may be earlier.
+    then on, and at each moment at which the reports that follow in the batch were measured, which may be earlier. Those
+    of a message that came after a later one, as the edge marks them, hold at its own moments alone: what was said for
+    the time around them stands.
     """
     found = [_Row._make(row) for row in conn.execute(_CLAIMS_SQL, (list(batches),))]
     if not found:
@@ -67,17 +69,45 @@ def take(conn: psycopg.Connection, batches: Sequence[int], site: AttributionSite
         batch: _Measured(bytes(sealed))
         for batch, sealed in conn.execute(_BODIES_SQL, (list({row.batch for row in found}),))
     }
-    points = []
     for row, after in zip(found, [*found[1:], None], strict=True):
         same = after is not None and (after.batch, after.device) == (row.batch, row.device)
         moments = {us_of(row.observed_at)}
         if row.batch in measured:  # else retention took its bytes
             moments |= measured[row.batch].between(row.uuid, row.sequence, after.sequence if same and after else None)
         numbers, fact = list(_numbers(row.claim, row.texts, site)), _fact(row)
-        points += [(row.device, moment(from_us), row.sequence, numbers, fact) for from_us in moments]
-    with conn.cursor() as cursor:
-        cursor.executemany("INSERT INTO pid_claim VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", points)
+        of_row = [_Claim(row.device, moment(from_us), row.sequence, numbers, fact) for from_us in sorted(moments)]
+        with conn.cursor() as cursor:
+            cursor.executemany(_PUT_SQL, [*of_row, *(_resumed(conn, of_row) if _is_late(row) else ())])
     return {row.uuid for row in found}
+
+
+class _Claim(NamedTuple):
+    """A row of pid_claim."""
+
+    device: int
+    from_at: datetime
+    sequence: int
+    patients: list[str]
+    fact: bytes
+
+
+_PUT_SQL = "INSERT INTO pid_claim VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING"
+_NEXT = timedelta(microseconds=1)
+_NOTHING_BEFORE = b"-"  # behind the fact that shows it: before it nobody was named
+
+
+def _resumed(conn: psycopg.Connection, claims: Sequence[_Claim]) -> list[_Claim]:
+    """What was said of the time around a message that came late: it goes on behind each of its moments."""
+    first = claims[0]
+    before = conn.execute(_BEFORE_SQL, (first.device, first.from_at, first.sequence)).fetchone()
+    patients, fact = before or ([], first.fact + _NOTHING_BEFORE)
+    return [claim._replace(from_at=claim.from_at + _NEXT, patients=patients, fact=bytes(fact)) for claim in claims]
+
+
+_BEFORE_SQL = """
+SELECT patients, fact FROM pid_claim WHERE device = %s AND from_at < %s AND sequence < %s
+ORDER BY from_at DESC, sequence DESC LIMIT 1
+"""
 
 
 def reread(conn: psycopg.Connection, site: AttributionSite) -> int:
@@ -109,7 +139,7 @@ _KEPT_SQL = f"""
 SELECT c.fact, c.patients, d.uuid, d.claim, r.texts::text AS texts
 FROM (SELECT DISTINCT fact, patients FROM pid_claim) AS c JOIN batch b ON b.batch_id = substr(c.fact, 1, 32)
 JOIN report r ON r.batch = b.batch AND int4send(r.leaf) = substr(c.fact, 33, 4) AND r.kind = {int(Kind.CONTEXT)}
-JOIN device d ON d.device = r.device WHERE r.texts IS NOT NULL
+JOIN device d ON d.device = r.device WHERE r.texts IS NOT NULL AND length(c.fact) = 36
 """
 
 
@@ -132,6 +162,10 @@ class _Measured:
 
 def _fact(row: _Row) -> bytes:
     return bytes(row.batch_id) + row.leaf.to_bytes(4)
+
+
+def _is_late(row: _Row) -> bool:
+    return any((t.system, t.code) == ("vitalwire", LATE_CONTEXT) for t in _texts.decode(row.texts))
 
 
 def _numbers(claim: str | None, texts: str, site: AttributionSite) -> tuple[str, ...]:

@@ -11,6 +11,9 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from schemas.block import ValidationResult
+from schemas.report import Kind
+
 _MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Minutes are summed up some seconds after they are over: what is younger is read from reports.
@@ -142,27 +145,42 @@ unnest(%(devices)s::uuid[], %(from_at)s::timestamptz[], %(until_at)s::timestampt
 """
 _BUCKET = "floor(extract(epoch FROM {at} - %(since)s::timestamptz) / extract(epoch FROM %(width)s::interval))::int"
 # What was heard through an edge that the device does not belong to is nobody's.
+_BELIEVED = """(g.uuid IS NULL OR EXISTS (
+    SELECT FROM device_edge_believed e WHERE e.device = d.device AND e.valid @> {at}))"""
+# Each span's rows are read by themselves (OFFSET 0), by the index over device and moment: joined as they stand, the
+# planner reads the whole window of every device.
 _MINUTES_SQL = f"""
 SELECT s.code[i] AS code, s.channel[i] AS channel, {_BUCKET.format(at="m.minute")} AS bucket, min(m.min[i]) AS low,
     max(m.max[i]) AS high, sum(m.mean[i] * m.count[i]) / sum(m.count[i]) AS mean, sum(m.count[i])::int AS values
 FROM {_SPANS}
 JOIN device d ON d.uuid = t.uuid
 LEFT JOIN registered_device g ON g.uuid = d.uuid
-JOIN report_minute m ON m.device = d.device AND m.minute >= t.from_at AND m.minute < t.until_at
-    AND m.minute >= %(since)s AND m.minute < %(until)s
-LEFT JOIN device_edge_believed e ON e.device = d.device AND e.valid @> m.minute
+CROSS JOIN LATERAL (
+    SELECT * FROM report_minute
+    WHERE device = d.device AND minute >= t.from_at AND minute < t.until_at
+        AND minute >= %(since)s AND minute < %(until)s
+    OFFSET 0) AS m
 JOIN channel_set s USING (channel_set)
-CROSS JOIN LATERAL generate_subscripts(s.code, 1) AS i
-WHERE m.count[i] > 0 AND (g.uuid IS NULL OR e.device IS NOT NULL)
+CROSS JOIN LATERAL generate_subscripts(m.count, 1) AS i
+WHERE m.count[i] > 0 AND {_BELIEVED.format(at="m.minute")}
 GROUP BY 1, 2, 3
 """
 _REPORTS_SQL = f"""
-SELECT o.code, o.channel, {_BUCKET.format(at="o.observed_at")} AS bucket, min(o.value) AS low, max(o.value) AS high,
-    avg(o.value) AS mean, count(*)::int AS values
+SELECT s.code[c] AS code, s.channel[c] AS channel, {_BUCKET.format(at="r.observed_at")} AS bucket,
+    min(r.value[i]) AS low, max(r.value[i]) AS high, avg(r.value[i]) AS mean, count(*)::int AS values
 FROM {_SPANS}
-JOIN observation o ON o.device = t.uuid AND o.observed_at >= t.from_at AND o.observed_at < t.until_at
-    AND o.observed_at >= %(since)s AND o.observed_at < %(until)s
-WHERE o.validation_result = 0 AND o.value IS NOT NULL AND NOT o.foreign_edge
+JOIN device d ON d.uuid = t.uuid
+LEFT JOIN registered_device g ON g.uuid = d.uuid
+CROSS JOIN LATERAL (
+    SELECT * FROM report
+    WHERE device = d.device AND observed_at >= t.from_at AND observed_at < t.until_at
+        AND observed_at >= %(since)s AND observed_at < %(until)s AND kind = {int(Kind.METRIC)}
+    OFFSET 0) AS r
+JOIN channel_set s USING (channel_set)
+CROSS JOIN LATERAL generate_subscripts(r.value, 1) AS i
+CROSS JOIN LATERAL (SELECT coalesce(r.channel_index[i], i) AS c) AS listed
+WHERE coalesce(r.validation_result[i], 0) = {int(ValidationResult.ACCEPTED)} AND r.value[i] IS NOT NULL
+    AND {_BELIEVED.format(at="r.observed_at")}
 GROUP BY 1, 2, 3
 """
 _ALARMS_SQL = f"""

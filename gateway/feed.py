@@ -31,6 +31,8 @@ class Feed:
         self._conninfo = conninfo
         self._ended = threading.Event()
         self._whole_requested = threading.Event()
+        self._due = threading.Event()  # a picture before its second is over: somebody comes, or it ends
+        self._hurried = False  # the last one was
         self._picture: Picture | None = None
         self._number = 0
         self._turn = asyncio.Event()
@@ -50,6 +52,7 @@ class Feed:
     def end(self) -> None:
         """Let go of everyone who looks on: their connections are waited for."""
         self._ended.set()
+        self._due.set()
         self._turn.set()
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -60,7 +63,7 @@ class Feed:
                     ward = Ward(conn)
                     self._number += 1  # one is missing: whoever looked on before gets the next one whole
                     self._whole_requested.set()
-                    while not self._ended.wait(EVERY_S):
+                    while not self._ends_before_next():
                         self._show_next(ward, loop)
                         if away:
                             _log.info("store is read again")
@@ -71,6 +74,16 @@ class Feed:
                     _log.warning("store cannot be read", error=type(error).__name__, exc_info=odd)
                 away = True
                 self._ended.wait(EVERY_S)
+
+    def _ends_before_next(self) -> bool:
+        """Wait for the next picture's moment: for who comes it is at once, but not twice within a second."""
+        if self._hurried:
+            self._ended.wait(EVERY_S)
+            self._hurried = False
+        else:
+            self._hurried = self._due.wait(EVERY_S)
+        self._due.clear()
+        return self._ended.is_set()
 
     def _show_next(self, ward: Ward, loop: asyncio.AbstractEventLoop) -> None:
         whole = self._whole_requested.is_set()
@@ -90,6 +103,7 @@ class Feed:
         yield b"retry: 1000\nevent: hello\ndata: " + hello + b"\n\n"
         seen, hidden = 0, frozenset[Bed]()
         self._whole_requested.set()
+        self._due.set()
         while not self._ended.is_set():
             try:
                 await asyncio.wait_for(self._turn.wait(), BEAT_S)

@@ -21,6 +21,10 @@ MANTISSA_MAX = 2**63 - 1
 _NUMERAL = re.compile(r" *([+-]?(?=\.?[0-9])[0-9]{0,40})(?:\.([0-9]{0,40}))?(?:[eE]([+-]?[0-9]{1,3}))? *")
 
 
+# A text of a CONTEXT report: its message came after a later one, and what it says holds for itself alone.
+LATE_CONTEXT = "late-context"
+
+
 class Kind(IntEnum):
     """What a report is about."""
 

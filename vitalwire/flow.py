@@ -40,10 +40,16 @@ def equations(total: dict[str, int]) -> str:
     return f"{first}values   {sum(total[name] for name in classes)} = {values}{gaps}"
 
 
-def whose_equation(total: dict[str, int]) -> str:
-    """Accepted values = whose they are, in words."""
-    parts = " + ".join(f"{total[part]} {WHOSE_WORDS.get(part, part)}" for part in PARTS if total[part])
-    return f"whose    {total['accepted']} accepted, waves apart = {parts or 0}"
+def whose_equation(values: dict[str, int], waves: dict[str, int]) -> str:
+    """Accepted values = whose they are, in words; where there are waves, a line of their stretches."""
+    lines = [f"whose    {values['accepted']} accepted = {_parts(values)}"]
+    if waves["accepted"]:
+        lines.append(f"waves    {waves['accepted']} stretches = {_parts(waves)}")
+    return "\n".join(lines)
+
+
+def _parts(total: dict[str, int]) -> str:
+    return " + ".join(f"{total[part]} {WHOSE_WORDS.get(part, part)}" for part in PARTS if total[part]) or "0"
 
 
 WHOSE_WORDS = {

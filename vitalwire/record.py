@@ -17,7 +17,7 @@ import typer
 
 from emr_store import conservation, dead_letters, events, roles
 from emr_store.acts import this_user
-from emr_store.attributed_values import attributed_values
+from emr_store.attributed_values import attributed_values, attributed_waves
 from emr_store.attributed_values import balances as patients_balance
 from emr_store.connect import StoreError, one_moment, open_store, server_of
 from emr_store.latest import LatestValue, channel_labels
@@ -116,6 +116,7 @@ def ledger(
     since = since_moment(whose) if whose not in ("", "all") else None
     with connect(database) as conn, one_moment(conn):
         of_patients = attributed_values(conn, since) if whose else None
+        of_waves = attributed_waves(conn, since) if whose else None
         streams, total, sequences = (
             conservation.streams(conn),
             conservation.conservation(conn),
@@ -124,9 +125,9 @@ def ledger(
         counts = events.edge_counts(conn)
     # Streams and devices are counted apart; more kept than its device said is a report kept twice.
     balances = sum(s.reports for s in streams) == total["stored"] and all(s.stored <= s.last for s in sequences)
-    balances = balances and (of_patients is None or patients_balance(of_patients))
+    balances = balances and all(of is None or patients_balance(of) for of in (of_patients, of_waves))
     if json:
-        as_json({"balances": balances, "total": total, "whose": of_patients,
+        as_json({"balances": balances, "total": total, "whose": of_patients, "whose_waves": of_waves,
                  "edges": [{"edge": e, "at": t, "counts": c} for e, t, c in counts],
                  "streams": [s._asdict() for s in streams], "devices": [s._asdict() for s in sequences]})  # fmt: skip
     else:
@@ -139,8 +140,8 @@ def ledger(
             words = ", ".join(f"{name} {count}" for name, count in text_json.loads(counted).items())
             console.print(cell(f"edge {str(edge)[:8]} said {age(at)} ago: {words}"), markup=False)
         console.print(equations(total), markup=False)
-        if of_patients is not None:
-            console.print(whose_equation(of_patients), markup=False)
+        if of_patients is not None and of_waves is not None:
+            console.print(whose_equation(of_patients, of_waves), markup=False)
         if not balances:
             console.print(
                 "WRONG: what is kept of the devices is not what came in the streams, or more than they said, or a value"

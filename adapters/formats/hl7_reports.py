@@ -24,9 +24,11 @@ from adapters.formats.hl7v2 import Syntax
 from adapters.formats.moments import StatedMoment
 from adapters.formats.values import MARKS, printable, text_record
 from schemas.errors import FrameError
-from schemas.report import Kind, Lane, Mark, Record, RecordKind, Report
+from schemas.report import LATE_CONTEXT, Kind, Lane, Mark, Record, RecordKind, Report
 
 MEMORY_MAX = 20_000  # things remembered of a connection; beyond it contexts and words are emitted once more
+NEWEST = "hl7 newest message"  # in what lasts of a source: its moment by claim
+LATE_MAX_US = 3_600_000_000
 DESCRIBED_MAX = 2_000  # channels of a device
 DESCRIBED_AT_ONCE_MAX = 500
 COUNTED_NAMES_MAX = 100
@@ -113,15 +115,35 @@ class Emitter:
                 del memory[key]
 
     def _contexts(self, claims: Claims) -> list[Report]:
-        """The identifiers of patient and place, where they are others than this connection said last."""
+        """The identifiers of patient and place, where they are others than this connection said last.
+
+        Of a message that is older than one before it they are said anyhow, marked, and so are those of the next one:
+        they hold for what it says itself.
+        """
         reports = []
+        moment = self.clock.of_message
         for patient, claim in claims:
             records = context_of(patient, self.syntax)
             key = f"{PREFIX}context {claim}"
-            if records and self.source.memory.get(key) != records:
-                self.source.remember_emitted(key, records)
-                reports.append(self._report(Kind.CONTEXT, claim, self.clock.of_message, self._marked(records)))
+            is_late = self._is_late(claim, moment.at_us)
+            if records and (is_late or self.source.memory.get(key) != records):
+                self.source.remember_emitted(key, None if is_late else records)
+                late = (text_record("vitalwire", LATE_CONTEXT, ""),) if is_late else ()
+                reports.append(self._report(Kind.CONTEXT, claim, moment, self._marked((*records, *late))))
         return reports
+
+    def _is_late(self, claim: str, at_us: int) -> bool:
+        """Whether the source said something later of this device before, on whatever connection.
+
+        By more than LATE_MAX_US it is the sender's clock that was set back.
+        """
+        newest = self.source.lasting.setdefault(NEWEST, {})
+        if newest.get(claim, at_us) - LATE_MAX_US < at_us < newest.get(claim, at_us):
+            return True
+        if claim not in newest and len(newest) >= MEMORY_MAX:
+            del newest[next(iter(newest))]
+        newest[claim] = at_us
+        return False
 
     # --- channels and records
 

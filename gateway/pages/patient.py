@@ -63,12 +63,15 @@ def history(conn: Any, viewer: Viewer, key: str, bed_names: Mapping[str, str]) -
     }  # fmt: skip
 
 
-def trend(conn: Any, viewer: Viewer, key: str, hours: int) -> Answer:
-    """Of the last `hours`, one of HOURS; 0: of the last stay, from its first bed on. Raises StoreError."""
+def trend(conn: Any, viewer: Viewer, key: str, hours: int, now: datetime | None = None) -> Answer:
+    """Of the last `hours`, one of HOURS; 0: of the last stay, from its first bed on; `now` None: the clock's.
+
+    Raises StoreError.
+    """
     patient = _seen(conn, viewer, key)
     if patient is None or hours not in (0, *HOURS):
         return None
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     since, until = (now - timedelta(hours=hours), now) if hours else _last_stay(conn, patient, now)
     spans = _spans(conn, patient, since, until)
     width = _width(until - since)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.simhospital import SIMHOSPITAL, Message, Naive, read_messages
 from emr_store import places, proof
 from emr_store.attributed_values import attributed_values, balances
 from emr_store.connect import open_store
 from schemas.report import Kind, device_id
-from tests.ward import SIMHOSPITAL, Message, Naive, read_messages
 from tests.wire import MllpSender, Wire, eventually
 
 pytestmark = [

@@ -41,8 +41,8 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("patient.unlink", {"retired": "0001^HOSP^MR", "survivor": "0002^HOSP^MR", "facts": 1},
      "0001 (HOSP) said not to be 0002 (HOSP) by root (ward-pc)",
      "root（ward-pc）确认 0001 (HOSP) 不是 0002 (HOSP)"),
-    ("patient.undo", {"act": "ab12cd34ef", "undone": "patient.census", "facts": 12},
-     "act ab12cd34 taken back by root (ward-pc)", "root（ward-pc）撤销操作 ab12cd34"),
+    ("patient.undo", {"act": "1234567890", "undone": "patient.census", "facts": 12},
+     "act 12345678 taken back by root (ward-pc)", "root（ward-pc）撤销操作 12345678"),
 ]  # fmt: skip
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 
 from clinical.adt_events import EVENTS
+from clinical.encounter import Stay
 from clinical.facts import AdtFact
 from clinical.stays import (
     compute_stays,
@@ -222,6 +225,35 @@ def test_two_transfers_that_overlap_are_announced_after_a_minute(second_at: floa
     assert (shared.subject, shared.since_us, shared.until_us) == (key("2"), us(60), us(second_at))
     assert shared.announced(us(3600)) is announced
     assert not shared.announced(us(90))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_at_every_moment_each_in_a_bed_is_asked_of_with_the_one_before(seed: int) -> None:
+    chance = random.Random(seed)
+    stays = []
+    for n in range(12):
+        begin = chance.randrange(30)
+        until = chance.choice([None, begin + 1 + chance.randrange(15)])
+        stays.append(
+            Stay(encounter=f"V{n:02}", bed="1", from_us=begin, until_us=until, from_fact=bytes([n]),
+                 until_fact=None, until_planned=False)
+        )  # fmt: skip
+    items = shared_beds(stays)
+    assert len(items) <= 2 * len(stays)
+    for at_us in range(60):
+        there = [s for s in stays if s.from_us <= at_us and (s.until_us is None or s.until_us > at_us)]
+        there.sort(key=lambda stay: (stay.from_us, stay.encounter))
+        asked = [i.facts for i in items if i.since_us <= at_us and (i.until_us is None or i.until_us > at_us)]
+        assert sorted(asked) == sorted((one.from_fact, other.from_fact) for one, other in pairwise(there))
+
+
+def test_a_bed_that_nobody_is_discharged_from_asks_as_often_as_somebody_comes() -> None:
+    stays = [
+        Stay(encounter=f"V{n:04}", bed="1", from_us=n, until_us=None, from_fact=n.to_bytes(2), until_fact=None,
+             until_planned=False)
+        for n in range(2000)
+    ]  # fmt: skip
+    assert len(shared_beds(stays)) == 1999
 
 
 @pytest.mark.parametrize("fields", [{"patient_class": "N"}, {"patient_class": "O", "bed": ""}, {"no_pv1": True}])

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 
+from benchmarks.simhospital import SIMHOSPITAL, Message, Naive, read_messages
 from clinical.attribution import Whose, attribute
 from clinical.beds import BedRegistry, bed_key
 from clinical.device import Device, DeviceBed, PidClaim
@@ -18,7 +19,6 @@ from clinical.identity import AdtSource, PidTrust, patient_keys
 from clinical.patient_numbers import PatientNumbers
 from clinical.stays import Stays, compute_stays, encounter_links, fact_items, merge_items, patient_links, shared_beds
 from clinical.worklist import ItemKind
-from tests.ward import SIMHOSPITAL, Message, Naive, read_messages
 
 pytestmark = pytest.mark.skipif(not SIMHOSPITAL.exists(), reason="../shared/data is not beside this checkout")
 SOURCE = AdtSource(name="ward", authority="SIM", patient_type="MRN", processing_ids_live=("P", "T"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from emr_store import conservation, places
-from emr_store.attributed_values import attributed_values, balances
+from emr_store.attributed_values import attributed_values, attributed_waves, balances
 from emr_store.instants import moment
-from schemas.report import Kind, device_id
+from schemas.report import Kind, Record, RecordKind, Samples, device_id
 from tests.adt import group, us
 from tests.attributing import Hospital, text_of
 from tests.making import report
@@ -49,6 +49,21 @@ def test_of_a_day_alone(hospital: Hospital) -> None:
     with hospital.store.open() as conn:
         total = attributed_values(conn, moment(us(60)))
     assert (total["nobody"], total["bed"], balances(total)) == (2, 0, True)
+
+
+def test_waves_are_counted_by_their_stretches(hospital: Hospital) -> None:
+    pleth = Record(150452, kind=RecordKind.SAMPLES, samples=Samples(75, 1, 1, 0, 0, bytes(150)))
+    with hospital.store.open() as conn:
+        values = attributed_values(conn)
+        accepted = conservation.conservation(conn)["accepted"]
+    hospital.store.emit(*(report(CLAIM, us(at), [pleth], Kind.WAVEFORM) for at in (-5, 10, 35)))
+    with hospital.store.open() as conn:
+        waves = attributed_waves(conn)
+        assert attributed_values(conn) == values
+        assert conservation.conservation(conn)["accepted"] == accepted + waves["accepted"]
+    parts = {part: count for part, count in waves.items() if count}
+    assert parts == {"accepted": 3, "nobody": 1, "bed": 1, "conflict": 1}
+    assert balances(waves)
 
 
 def test_a_value_with_two_answers_is_seen(hospital: Hospital) -> None:

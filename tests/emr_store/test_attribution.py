@@ -9,6 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from benchmarks.simhospital import SIMHOSPITAL, read_messages
 from clinical.beds import BedRegistry, bed_key
 from clinical.facts import make_fact
 from clinical.identity import AdtSource
@@ -20,7 +21,6 @@ from schemas.report import Lane
 from tests.adt import group, key, number, us, visit_of
 from tests.attributing import SITE, Hospital, adt_report, batches_of, text_of
 from tests.storing import Store
-from tests.ward import SIMHOSPITAL, read_messages
 
 
 @pytest.fixture

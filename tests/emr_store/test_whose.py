@@ -21,7 +21,7 @@ from emr_store import acts, adt_facts, patient_acts, places
 from emr_store import whose as whose_store
 from emr_store.instants import moment, us_of
 from schemas.adt import Identifier
-from schemas.report import Kind, Lane, Report, device_id
+from schemas.report import LATE_CONTEXT, Kind, Lane, Report, device_id
 from tests.adt import SOURCE, group, key, us, visit_of
 from tests.attributing import SITE, Hospital, adt_report, text_of
 from tests.making import report
@@ -140,6 +140,22 @@ def test_a_value_that_was_measured_before_its_message_is_of_the_number_beside_it
     hospital.attribute()
     owners = [(row[0], row[4]) for row in whose(hospital)]
     assert owners == [(60, V1), (61, V2), (62, V1), (65, V2)]
+
+
+def test_a_late_message_is_of_its_own_number_and_changes_nothing_around_it(hospital: Hospital) -> None:
+    """P2's message of 65 comes in a batch of its own after P1's values of 70, which came without a number."""
+    hospital.site = TRUSTED
+    hospital.emit_records([group("A04", 0, bed=""), group("A04", 0, bed="", visit="V2", patient="P2")])
+    hospital.store.emit(context(60, "P1"), report(CLAIM, us(60)))
+    hospital.store.emit(report(CLAIM, us(70)))
+    named, mark = context(65, "P2"), text_of("vitalwire", LATE_CONTEXT, "")
+    late = msgspec.structs.replace(named, records=(*named.records, mark))
+    hospital.store.emit(late, report(CLAIM, us(65)))
+    hospital.attribute()
+    owners = [(row[0], row[4]) for row in whose(hospital)]
+    assert [owner for _, owner in owners] == [V1, V2, V1]
+    assert owners[1][0] == 65
+    assert owners[2][0] == pytest.approx(65.000001)
 
 
 def test_in_any_order_the_same_intervals(hospital: Hospital) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from adapters.devices.hl7_oru import Hl7Settings
+from adapters.driver import Source
 from adapters.formats.hl7_parts import DEVICES_MAX
 from schemas.errors import FrameError
-from schemas.report import ClockQuality, Kind, Lane, Mark, Validity
+from schemas.report import LATE_CONTEXT, ClockQuality, Kind, Lane, Mark, Validity
 from tests.hl7 import MSH, OBR, PV1, RECEIVED_AT_US, frame, measured, obx, records, reports, source
 
 NIBP = "150021^MDC_PRESS_BLD_NONINV_SYS^MDC"
@@ -242,3 +244,37 @@ def test_patients_of_one_movement_are_bounded() -> None:
     assert len(reports(frame(*patients[:-2], msh=ADT), kind=None)) == DEVICES_MAX
     with pytest.raises(FrameError, match="too-many-devices"):
         reports(frame(*patients, msh=ADT))
+
+
+# --- messages out of order ---
+
+
+def numbers_said(data: bytes, of: Source[Hl7Settings]) -> list[tuple[str, bool]]:
+    """The patient numbers that contexts name, and whether they are marked as late."""
+    found = []
+    for context in reports(data, of, Kind.CONTEXT):
+        texts = {r.as_sent.code: str(r.text) for r in context.records if r.as_sent is not None}
+        found.append((texts["PID-3"], LATE_CONTEXT in texts))
+    return found
+
+
+def message(patient: str, at: str) -> bytes:
+    return frame(f"PID|||{patient}", PV1, OBR, obx("73"), msh=MSH.replace("20260921141319", f"20260921{at}"))
+
+
+def test_a_message_older_than_one_before_it_says_its_patient_for_itself_alone() -> None:
+    of = source()
+    assert numbers_said(message("P1", "141310"), of) == [("P1", False)]
+    assert numbers_said(message("P1", "141320"), of) == []
+    assert numbers_said(message("P2", "141315"), of) == [("P2", True)]
+    of.memory.clear()  # another connection
+    assert numbers_said(message("P1", "141316"), of) == [("P1", True)]
+    assert numbers_said(message("P1", "141330"), of) == [("P1", False)]
+    assert numbers_said(message("P1", "141331"), of) == []
+
+
+def test_a_clock_that_was_set_back_makes_nothing_late() -> None:
+    of = source()
+    assert numbers_said(message("P1", "141319"), of) == [("P1", False)]
+    assert numbers_said(message("P1", "111319"), of) == []
+    assert numbers_said(message("P1", "111320"), of) == []

@@ -1,0 +1,92 @@
+"""The ward page of 32 beds with patients in Chromium, by the browser's own clock.
+
+It is drawn when every tile has its patient and all its values, and the frame with them was painted. The navigation
+includes the wait for the feed's next picture; an update is from a picture's arrival to its frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from playwright.sync_api import Browser, sync_playwright
+
+from benchmarks.edge import until
+from benchmarks.page import VALUES, SpeakingWard, own_database, serving
+from emr_store import places
+from emr_store.connect import open_store
+
+BEDS = 32
+CHROMIUM = Path("/usr/bin/chromium")
+ARGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+ROUNDS, ROUNDS_QUICK = 15, 5
+UPDATES = 5  # of each round
+LIMIT_S = 30.0
+_READY = f"() => window.drawn !== null && window.updates.length > {UPDATES}"
+_WATCH = f"""
+window.pictures = [];
+window.updates = [];
+window.drawn = null;
+const painted = done => requestAnimationFrame(() => setTimeout(() => done(performance.now())));
+window.EventSource = class extends EventSource {{
+    constructor(...of) {{
+        super(...of);
+        this.addEventListener("message", () => {{
+            const came = performance.now();
+            window.pictures.push(came);
+            painted(at => window.updates.push(at - came));
+        }});
+    }}
+}};
+const whole = () => document.querySelectorAll(".bed").length === {BEDS}
+    && [...document.querySelectorAll(".bed")].every(bed => bed.querySelector(".patient b")?.textContent
+        && bed.querySelectorAll(".value .number").length === {VALUES});
+const look = () => whole() ? painted(at => {{ window.drawn = at; }}) : requestAnimationFrame(look);
+document.addEventListener("DOMContentLoaded", look);
+"""
+
+
+def measure(quick: bool) -> dict[str, float]:
+    """Medians. Raises RuntimeError where Chromium is not there."""
+    if not CHROMIUM.exists():
+        raise RuntimeError(f"needs {CHROMIUM}: apt-get install chromium")
+    navigations, pictures, updates = [], [], []
+    with _looking() as (browser, url):
+        for _ in range(ROUNDS_QUICK if quick else ROUNDS):
+            tab = browser.new_page(viewport={"width": 1920, "height": 1080})
+            tab.add_init_script(_WATCH)
+            tab.goto(url)
+            until(partial(tab.evaluate, _READY), "the ward is drawn", LIMIT_S, every_s=0.5)
+            drawn, came, took = tab.evaluate("() => [window.drawn, window.pictures, window.updates]")
+            navigations.append(drawn)
+            pictures.append(drawn - came[0])
+            updates += took[1:]
+            tab.close()
+    return {
+        "ward_page_32_ms": median(navigations),
+        "ward_page_32_first_picture_ms": median(pictures),
+        "ward_page_32_update_ms": median(updates),
+    }
+
+
+@contextmanager
+def _looking() -> Iterator[tuple[Browser, str]]:
+    """A browser, and where the page of a ward that speaks is."""
+    with own_database() as database:
+        ward = SpeakingWard(database, BEDS)
+        with open_store(database) as conn:
+            devices = conn.execute("SELECT device, uuid FROM device ORDER BY device").fetchall()
+            for number, uuid in devices:
+                places.assign(conn, str(uuid), f"ICU-{number:02}", since=datetime(2026, 1, 1, tzinfo=UTC))
+        with serving(database) as (_, port), sync_playwright() as playwright:
+            ward.start()
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+            try:
+                yield browser, f"http://127.0.0.1:{port}/#en"
+            finally:
+                browser.close()
+                ward.stop()

@@ -1,0 +1,123 @@
+"""Words in the grid, a character below the other: events above 40 ℃, what was not measured, 不升."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from clinical.sheet.arrange import COLUMNS, Absences, Page, event_column
+from clinical.sheet.content import Absence, Event, Reading
+from clinical.sheet.days import local
+from clinical.sheet.drawing import BLACK, BLUE, RED, Line, Text
+from clinical.sheet.glyphs import CENTRE, length_mm, written
+from clinical.sheet.style import NOT_RISING_AT
+from clinical.sheet.words import event_text
+
+COLOURS = {"red": RED, "blue": BLUE, "black": BLACK}
+CHARACTER_MM, BAR = 2.9, "|"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What stands in a column."""
+
+    text: str
+    about: str
+    role: str
+    colour: str
+
+
+def place_events(page: Page) -> dict[int, Event]:
+    """By column, in the order of time; where a column has one, the next free one to the right, then to the left."""
+    placed: dict[int, Event] = {}
+    for event in sorted(page.data.events, key=lambda event: (event.at, event.id)):
+        column = event_column(page, event)
+        if not page.belongs(column):
+            continue
+        what = f"{local(event.at, page.style):%m-%d %H:%M} {page.style.word(event.kind)}"
+        if event.kind not in page.style.events.shown:
+            page.leave_out(event.id, what, "event_not_shown")
+        elif not 0 <= column < COLUMNS:
+            page.leave_out(event.id, what, "no_slot")
+        else:
+            nearest = [*range(column, COLUMNS), *range(column - 1, -1, -1)]
+            free = next((candidate for candidate in nearest if candidate not in placed), None)
+            if free is None:
+                page.leave_out(event.id, what, "no_room")
+            else:
+                placed[free] = event
+    return placed
+
+
+def draw_words(page: Page, events: Mapping[int, Event], absences: Absences) -> None:
+    """Both bands. A word over 40 ℃ in a column with an event stands below it."""
+    over = page.style.absence.band == "over"
+    for column in sorted({*events, *absences.shown}):
+        above = []
+        event, absence = events.get(column), absences.shown.get(column)
+        if event:
+            above.append(Word(text=event_text(event, page.style), about=event.id, role="event", colour=RED))
+        if absence and over:
+            above.append(_absence_word(page, absence))
+        elif absence:
+            _draw_under(page, column, _absence_word(page, absence))
+        if above:
+            _draw_column(page, column, above, page.frame.grid.top, page.frame.events_bottom)
+
+
+def draw_not_rising(page: Page, readings: Mapping[int, Reading]) -> None:
+    """The word hangs below the 35 ℃ line, or stands on the bottom where that is the 35 ℃ line."""
+    colour = COLOURS[page.style.temperature.not_rising_colour]
+    for column, reading in readings.items():
+        text = page.style.word("not_rising")
+        _draw_under(page, column, Word(text=text, about=reading.id, role="not rising", colour=colour))
+
+
+def _absence_word(page: Page, absence: Absence) -> Word:
+    return Word(
+        text=page.style.word(absence.kind), about=absence.id, role="absence", colour=COLOURS[page.style.absence.colour]
+    )  # fmt: skip
+
+
+def _draw_under(page: Page, column: int, word: Word) -> None:
+    frame = page.frame
+    top = frame.temperature_y(NOT_RISING_AT)
+    if top < frame.grid.bottom:
+        _draw_column(page, column, [word], top, frame.grid.bottom)
+    else:
+        _draw_column(page, column, [word], frame.grid.bottom - 2 * frame.cell, frame.grid.bottom)
+
+
+def _draw_column(page: Page, column: int, words: list[Word], top: float, bottom: float) -> None:
+    """Downward, a cell a character and an empty one between words; closer together where there are more than cells."""
+    if page.style.events.orientation == "turned" and words[0].role == "event":
+        _draw_turned(page, column, words, top, bottom)
+        return
+    count = sum(len(word.text) for word in words) + len(words) - 1
+    pitch = min(page.frame.cell, (bottom - top) / count)
+    size = min(CHARACTER_MM, pitch * 0.97, page.frame.slot * 0.8)
+    x, y = page.frame.column_middle(column), top + pitch / 2
+    for word in words:
+        about = word.about
+        for character in word.text:
+            if character == BAR:
+                reach = pitch * 0.42
+                line = Line(role=word.role, start=(x, y - reach), end=(x, y + reach), width_mm=0.25, colour=word.colour)
+                page.add(line)
+            else:
+                page.add(written(character, (x, y), size, word.role, colour=word.colour, about=about))
+                about = ""  # a value is told once
+            y += pitch
+        y += pitch
+
+
+def _draw_turned(page: Page, column: int, words: list[Word], top: float, bottom: float) -> None:
+    """Lying on its side, read from below."""
+    text = " ".join(word.text.replace(BAR, "—") for word in words)
+    about = " ".join(word.about for word in words)
+    size = min(CHARACTER_MM, (bottom - top - 0.6) / max(length_mm(text, 1.0), 1.0), page.frame.slot * 0.8)
+    at = (page.frame.column_middle(column) + CENTRE * size, bottom - 0.3)
+    page.add(
+        Text(role="event", about=about, at=at, text=text, size_mm=size, length_mm=length_mm(text, size), anchor="start",
+             colour=RED, turned_deg=90)
+    )  # fmt: skip

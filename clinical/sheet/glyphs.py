@@ -1,0 +1,87 @@
+"""How long a text is, in the font that the paper is set in, without opening it: for what must fit into a cell."""
+
+from __future__ import annotations
+
+from clinical.sheet.drawing import BLACK, Anchor, Point, Text
+
+# Advance widths of U+0020..U+007E in Noto Sans SC Regular, thousandths of an em. A test holds them to the font.
+ADVANCES = (
+    224, 323, 474, 555, 555, 921, 680, 278, 338, 338, 467, 555, 278, 347, 278, 392,
+    555, 555, 555, 555, 555, 555, 555, 555, 555, 555, 278, 278, 555, 555, 555, 474,
+    946, 608, 657, 638, 688, 589, 552, 689, 728, 293, 535, 646, 543, 812, 723, 742,
+    633, 742, 635, 596, 599, 721, 575, 878, 573, 531, 603, 338, 392, 338, 555, 559,
+    606, 563, 618, 510, 620, 554, 325, 564, 607, 275, 275, 552, 284, 926, 610, 606,
+    620, 620, 388, 468, 377, 607, 521, 802, 498, 521, 475, 338, 270, 338, 555,
+)  # fmt: skip
+FULL, ELLIPSIS = 1000, "…"
+CAP_HEIGHT = 0.733  # of an em: digits and capitals
+CENTRE = 0.37  # of an em above the baseline: the middle of digits and of Chinese characters
+SIZE_MIN_MM = 1.5
+
+
+def advance(character: str) -> int:
+    """In thousandths of an em. What is not ASCII counts as a full em, which hardly a character exceeds."""
+    index = ord(character) - 32
+    return ADVANCES[index] if 0 <= index < len(ADVANCES) else FULL
+
+
+def length_mm(text: str, size_mm: float) -> float:
+    """Of a text whose em is `size_mm` high."""
+    return sum(map(advance, text)) * size_mm / 1000
+
+
+def fit(text: str, size_mm: float, room_mm: float) -> tuple[str, float]:
+    """The text and the size at which it takes at most `room_mm`: smaller down to SIZE_MIN_MM, then cut with …."""
+    needed = length_mm(text, size_mm)
+    if needed <= room_mm:
+        return text, size_mm
+    smaller = size_mm * room_mm / needed
+    if smaller >= SIZE_MIN_MM:
+        return text, smaller
+    while text and length_mm(text + ELLIPSIS, SIZE_MIN_MM) > room_mm:
+        text = text[:-1]
+    return text + ELLIPSIS, SIZE_MIN_MM
+
+
+def wrap(text: str, size_mm: float, room_mm: float) -> list[str]:
+    """Lines of at most `room_mm`: broken at spaces, before Chinese characters, and inside a word that is too long."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for character in paragraph:
+            if line and length_mm(line + character, size_mm) > room_mm:
+                head, space, tail = line.rpartition(" ")
+                breaks_word = character.isascii() and line[-1].isascii() and character != " "
+                if breaks_word and space and head and tail.isascii():
+                    lines.append(head)
+                    line = tail + character
+                    continue
+                lines.append(line.rstrip())
+                line = "" if character == " " else character
+                continue
+            line += character
+        lines.append(line)
+    return lines
+
+
+def written(
+    text: str,
+    at: Point,
+    size_mm: float,
+    role: str,
+    *,
+    room_mm: float | None = None,
+    anchor: Anchor = "middle",
+    colour: str = BLACK,
+    about: str = "",
+    centred: bool = True,
+) -> Text:
+    """A text that fits into `room_mm`; `centred`: `at` is the middle of its height, else its baseline."""
+    if room_mm is not None:
+        text, size_mm = fit(text, size_mm, room_mm)
+    x, y = at
+    baseline = y + CENTRE * size_mm if centred else y
+    return Text(
+        role=role, about=about, at=(x, baseline), text=text, size_mm=size_mm, length_mm=length_mm(text, size_mm),
+        anchor=anchor, colour=colour,
+    )  # fmt: skip

@@ -1,0 +1,158 @@
+"""Sheets to draw in tests and for the documents: one patient whose stay has everything that paper can show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from clinical.sheet.content import (
+    Absence,
+    DayEntry,
+    Event,
+    Patient,
+    Pressure,
+    Reading,
+    SheetData,
+    Stay,
+    Stool,
+    Volume,
+)
+
+ZONE = ZoneInfo("Asia/Shanghai")
+HOURS = (2, 6, 10, 14, 18, 22)
+ADMITTED = datetime(2026, 6, 27, 15, 30, tzinfo=ZONE)
+
+
+def at(day: int, hour: int, minute: int = 0, zone: ZoneInfo = ZONE) -> datetime:
+    """On day `day` of the stay, on the wall clock."""
+    begin = datetime(2026, 6, 26, hour, minute, tzinfo=zone)
+    return begin + timedelta(days=day)
+
+
+def on(day: int) -> date:
+    """The date of day `day` of the stay."""
+    return at(day, 12).date()
+
+
+PATIENT = Patient(
+    name="王建国",
+    sex="男",
+    age="62岁",
+    number="20260627015",
+    admitted_at=ADMITTED,
+    stays=(
+        Stay(ward="心内科", bed="12", since=ADMITTED),
+        Stay(ward="ICU", bed="03", since=at(3, 9, 40)),
+        Stay(ward="心外科", bed="21", since=at(6, 15, 5)),
+    ),
+)
+
+# Temperature and pulse of each slot from the admission on; "-": nobody measured.
+FIRST_WEEK = """
+d1 14 36.8/88   d1 18 37.2/92   d1 22 37.4/90
+d2 2 -          d2 6 37.1/86    d2 10 37.6/90   d2 14 38.4/98   d2 18 38.9/104  d2 22 38.1/96
+d3 2 37.6/90    d3 6 37.2/88    d3 10 37.0/84   d3 14 36.6/102  d3 18 37.9/112  d3 22 38.2/118
+d4 2 38.0/116   d4 6 37.8/110   d4 10 37.5/104  d4 14 37.4/100  d4 18 37.3/96   d4 22 37.0/92
+d5 2 36.9/90    d5 6 36.8/88    d5 10 36.9/86   d5 14 -         d5 18 -         d5 22 37.0/84
+d6 2 36.8/82    d6 6 36.7/80    d6 10 36.8/-    d6 14 -         d6 18 36.5/90   d6 22 37.5/96
+d7 2 37.8/98    d7 6 37.6/94    d7 10 37.3/90   d7 14 37.2/88   d7 18 37.1/86   d7 22 36.9/82
+"""
+
+
+def curve_readings(table: str, route: str = "axillary") -> list[Reading]:
+    """Of a table like FIRST_WEEK."""
+    words = table.split()
+    found = []
+    for day_word, hour_word, values in zip(words[0::3], words[1::3], words[2::3], strict=True):
+        moment = at(int(day_word[1:]), int(hour_word), 4)
+        temperature, _, pulse = values.partition("/")
+        name = f"{day_word}-{hour_word}"
+        if temperature not in ("", "-"):
+            found.append(
+                Reading(id=f"t-{name}", metric="temperature", observed_at=moment, value=float(temperature), route=route)
+            )
+        if pulse not in ("", "-"):
+            found.append(Reading(id=f"p-{name}", metric="pulse", observed_at=moment, value=float(pulse), by_hand=True))
+    return found
+
+
+def special_readings() -> list[Reading]:
+    """Cooling and 复试, a deficit, a pulse upon a temperature, core temperatures, breaths with a ventilator."""
+    found = [
+        Reading(id="cooled", metric="temperature", observed_at=at(2, 18, 40), value=38.1, route="axillary",
+                cooled_from="t-d2-18"),
+        Reading(id="h-d4-14", metric="heart_rate", observed_at=at(4, 14, 4), value=118, by_hand=True),
+        Reading(id="h-d4-18", metric="heart_rate", observed_at=at(4, 18, 4), value=122, by_hand=True),
+        Reading(id="h-d4-22", metric="heart_rate", observed_at=at(4, 22, 4), value=110, by_hand=True),
+        Reading(id="h-d6-10", metric="heart_rate", observed_at=at(6, 10, 4), value=84),
+    ]  # fmt: skip
+    for day in (3, 4):
+        for hour, value in ((2, 37.9), (10, 37.8), (18, 38.3)):
+            found.append(
+                Reading(id=f"core-{day}-{hour}", metric="temperature", observed_at=at(day, hour, 5),
+                        value=value + day / 10, route="bladder")
+            )  # fmt: skip
+    for day in range(1, 8):
+        for index, hour in enumerate(HOURS):
+            if (day, hour) >= (1, 14) and not (day == 5 and hour in (14, 18)):
+                ventilated = (3, 14) <= (day, hour) <= (4, 6)
+                value = None if ventilated else 16 + (day * 5 + index * 3) % 8
+                found.append(
+                    Reading(id=f"b-{day}-{hour}", metric="breaths", observed_at=at(day, hour, 4), value=value,
+                            ventilated=ventilated)
+                )  # fmt: skip
+    return found
+
+
+def day_entries() -> list[DayEntry]:
+    """The rows below the grid, of a week."""
+    found = []
+    for day in range(1, 8):
+        for part, hour in enumerate((8, 16)):
+            if day > 1 or part:
+                pressure = Pressure(118 + day * 3 - part * 6, 72 + day - part * 2, legs=day == 6 and part == 1)
+                found.append(
+                    DayEntry(id=f"bp-{day}-{part}", row="pressure", day=on(day), value=pressure, at=at(day, hour))
+                )
+    for day in range(1, 7):
+        incomplete = ("15:30", "07:00") if day == 1 else None
+        volumes = {"intake": Volume(1500.0 + 180 * day, incomplete=incomplete),
+                   "output": Volume(1300.0 + 150 * day, incomplete=incomplete),
+                   "urine": Volume(1100.0 + 120 * day, catheter=3 <= day <= 5, incomplete=incomplete)}  # fmt: skip
+        found += [DayEntry(id=f"{row}-{day}", row=row, day=on(day), value=volume) for row, volume in volumes.items()]
+    stools = (Stool(own=1), Stool(own=0), Stool(own=1, enemas=1, after_enema=2), Stool(own=0, enemas=2, after_enema=3),
+              Stool(incontinent=True), Stool(own=1))  # fmt: skip
+    found += [DayEntry(id=f"stool-{day}", row="stool", day=on(day), value=stool) for day, stool in enumerate(stools, 1)]
+    texts = {("weight", 1): "68.5", ("weight", 4): "卧床", ("height", 1): "172", ("skin_test", 2): "青霉素(-)",
+             ("drainage", 4): "210", ("drainage", 5): "120"}  # fmt: skip
+    found += [DayEntry(id=f"{row}-{day}", row=row, day=on(day), value=text) for (row, day), text in texts.items()]
+    return found
+
+
+EVENTS = (
+    Event(id="e-admission", kind="admission", at=ADMITTED),
+    Event(id="e-operation-1", kind="operation", at=at(3, 11, 0)),
+    Event(id="e-transfer-1", kind="transfer_in", at=at(3, 9, 40)),
+    Event(id="e-operation-2", kind="operation", at=at(6, 12, 10)),
+    Event(id="e-transfer-2", kind="transfer_in", at=at(6, 15, 5)),
+)
+ABSENCES = (
+    Absence(id="a-refused", kind="refused", since=at(2, 2, 4)),
+    Absence(id="a-out", kind="out", since=at(5, 12, 30), until=at(5, 20, 0)),
+)
+
+
+def stay_sheet(*, confirmed: bool = True) -> SheetData:
+    """A first week with two transfers, an absence and a second operation, and a second week to come."""
+    readings = curve_readings(FIRST_WEEK) + special_readings()
+    readings = [replace(r, rechecked=True) if r.id == "t-d2-14" else r for r in readings]
+    return SheetData(
+        patient=PATIENT,
+        readings=tuple(replace(reading, confirmed=confirmed) for reading in readings),
+        events=tuple(replace(event, confirmed=True) for event in EVENTS),
+        absences=tuple(replace(absence, confirmed=True) for absence in ABSENCES),
+        entries=tuple(replace(entry, confirmed=True) for entry in day_entries()),
+        printed_at=at(8, 7, 30),
+        until=at(7, 23),
+    )

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from clinical.sheet.content import (
     Absence,
+    ClockStep,
     DayEntry,
     Event,
     Patient,
@@ -155,4 +156,55 @@ def stay_sheet(*, confirmed: bool = True) -> SheetData:
         entries=tuple(replace(entry, confirmed=True) for entry in day_entries()),
         printed_at=at(8, 7, 30),
         until=at(7, 23),
+    )
+
+
+SECOND_WEEK = """
+d8 2 36.9/84    d8 6 36.8/82    d8 10 37.0/-    d8 14 39.5/176  d8 18 40.6/188  d8 22 39.0/-
+d9 2 38.2/110   d9 6 37.4/96    d9 10 35.0/60   d9 14 34.6/52   d9 18 35.8/56   d9 22 36.4/-
+"""
+
+
+def hard_sheet() -> SheetData:
+    """A second week with what goes beyond: scales, 不升, marks upon each other, no route, a death; printed again."""
+    table = curve_readings(SECOND_WEEK, route="rectal")
+    more = [
+        Reading(id="p-overlap", metric="pulse", observed_at=at(8, 10, 4), value=80, by_hand=True),
+        Reading(id="p-rectal", metric="pulse", observed_at=at(8, 22, 4), value=120, by_hand=True),
+        Reading(id="h-equal", metric="heart_rate", observed_at=at(9, 2, 4), value=110, by_hand=True),
+        Reading(id="h-device", metric="heart_rate", observed_at=at(9, 6, 4), value=104),
+        Reading(id="t-nowhere", metric="temperature", observed_at=at(10, 6, 4), value=36.6),
+        Reading(id="t-late", metric="temperature", observed_at=at(9, 19, 50), value=35.9, route="rectal"),
+        Reading(id="p-low", metric="pulse", observed_at=at(10, 2, 4), value=14, by_hand=True),
+        Reading(id="t-oral", metric="temperature", observed_at=at(9, 22, 30), value=36.4, route="oral"),
+        Reading(id="p-oral", metric="pulse", observed_at=at(9, 22, 30), value=68, by_hand=True),
+    ]
+    table = [reading for reading in table if reading.id != "t-d9-22"]
+    events = (
+        *EVENTS,
+        Event(id="e-operation-3", kind="operation", at=at(8, 13, 0)),
+        Event(id="e-transfer-3", kind="transfer_in", at=at(8, 13, 30)),
+        Event(id="e-death", kind="death", at=at(10, 7, 12)),
+    )
+    stays = (*PATIENT.stays, Stay(ward="ICU", bed="05", since=at(8, 13, 30)))
+    return SheetData(
+        patient=replace(PATIENT, stays=stays),
+        readings=tuple(replace(reading, confirmed=reading.id != "t-d9-6") for reading in (*table, *more)),
+        events=tuple(replace(event, confirmed=True) for event in events),
+        absences=(Absence(id="a-leave", kind="leave", since=at(10, 8, 0), until=at(10, 16, 0), confirmed=True),),
+        entries=tuple(
+            DayEntry(
+                id=f"bp-8-{hour}",
+                row="pressure",
+                day=on(8),
+                at=at(8, hour),
+                value=Pressure(90 + hour, 50),
+                confirmed=True,
+            )
+            for hour in (8, 14, 20)
+        ),
+        clock_steps=(ClockStep(at=at(9, 3), step_s=-180.0),),
+        until=at(10, 8),
+        printed_at=at(10, 9, 0),
+        version=3,
     )

@@ -133,7 +133,8 @@ def absence_columns(page: Page, absence: Absence) -> list[int]:
     own = page.column(slot_of(absence.since, page.style))
     if absence.until is None:
         return [own]
-    end = local(absence.until, page.style).replace(tzinfo=UTC)
+    known = page.data.until or absence.until  # nothing is said about what is to come
+    end = local(min(absence.until, max(known, absence.since)), page.style).replace(tzinfo=UTC)
     columns = [column for column, label in enumerate(page.labels()) if begin <= label < end]
     spans_a_label = columns or _spans_a_label(begin, end, page.style)
     return columns if spans_a_label else [own]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from clinical.sheet.arrange import COLUMNS, Absences, Page, event_column
 from clinical.sheet.content import Absence, Event, Reading
@@ -14,7 +15,9 @@ from clinical.sheet.style import NOT_RISING_AT
 from clinical.sheet.words import event_text
 
 COLOURS = {"red": RED, "blue": BLUE, "black": BLACK}
-CHARACTER_MM, BAR = 2.9, "|"
+CHARACTER_MM, PITCH_MIN_MM, BAR = 2.9, 1.7, "|"
+Span: TypeAlias = tuple[float, float]  # from and to, downward
+Taken: TypeAlias = Sequence[Span]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +52,8 @@ def place_events(page: Page) -> dict[int, Event]:
     return placed
 
 
-def draw_words(page: Page, events: Mapping[int, Event], absences: Absences) -> None:
-    """Both bands. A word over 40 ℃ in a column with an event stands below it."""
+def draw_words(page: Page, events: Mapping[int, Event], absences: Absences, taken: Mapping[int, Taken]) -> None:
+    """Both bands. A word over 40 ℃ in a column with an event stands below it; marks of the column stay legible."""
     over = page.style.absence.band == "over"
     for column in sorted({*events, *absences.shown}):
         above = []
@@ -62,7 +65,8 @@ def draw_words(page: Page, events: Mapping[int, Event], absences: Absences) -> N
         elif absence:
             _draw_under(page, column, _absence_word(page, absence))
         if above:
-            _draw_column(page, column, above, page.frame.grid.top, page.frame.events_bottom)
+            rooms = _rooms(page.frame.grid.top, page.frame.events_bottom, taken.get(column, ()))
+            _draw_column(page, column, above, rooms)
 
 
 def draw_not_rising(page: Page, readings: Mapping[int, Reading]) -> None:
@@ -83,23 +87,52 @@ def _draw_under(page: Page, column: int, word: Word) -> None:
     frame = page.frame
     top = frame.temperature_y(NOT_RISING_AT)
     if top < frame.grid.bottom:
-        _draw_column(page, column, [word], top, frame.grid.bottom)
+        _draw_column(page, column, [word], [(top, frame.grid.bottom)])
     else:
-        _draw_column(page, column, [word], frame.grid.bottom - 2 * frame.cell, frame.grid.bottom)
+        _draw_column(page, column, [word], [(frame.grid.bottom - 2 * frame.cell, frame.grid.bottom)])
 
 
-def _draw_column(page: Page, column: int, words: list[Word], top: float, bottom: float) -> None:
+def _rooms(top: float, bottom: float, taken: Taken) -> list[Span]:
+    """What is left between marks, from the top down."""
+    rooms: list[Span] = []
+    for begin, end in sorted(taken):
+        if begin > top:
+            rooms.append((top, min(begin, bottom)))
+        top = max(top, end)
+    if top < bottom:
+        rooms.append((top, bottom))
+    return rooms
+
+
+def _places(rooms: Sequence[Span], count: int, cell: float) -> tuple[float, list[float]]:
+    """The distance of characters, a cell or less, and the middle of each."""
+    pitch = cell
+    while pitch > PITCH_MIN_MM and sum(_holds(room, pitch) for room in rooms) < count:
+        pitch -= 0.05
+    places = [begin + pitch * (index + 0.5) for begin, end in rooms for index in range(_holds((begin, end), pitch))]
+    if len(places) < count:  # over the marks rather than not at all
+        begin, end = rooms[0][0] if rooms else 0.0, rooms[-1][1] if rooms else 0.0
+        pitch = (end - begin) / count
+        places = [begin + pitch * (index + 0.5) for index in range(count)]
+    return pitch, places
+
+
+def _holds(room: Span, pitch: float) -> int:
+    return int((room[1] - room[0]) / pitch + 1e-6)
+
+
+def _draw_column(page: Page, column: int, words: list[Word], rooms: Sequence[Span]) -> None:
     """Downward, a cell a character and an empty one between words; closer together where there are more than cells."""
-    if page.style.events.orientation == "turned" and words[0].role == "event":
-        _draw_turned(page, column, words, top, bottom)
+    if page.style.language != "zh" or (page.style.events.orientation == "turned" and words[0].role == "event"):
+        _draw_turned(page, column, words, rooms[0][0], rooms[-1][1])
         return
     count = sum(len(word.text) for word in words) + len(words) - 1
-    pitch = min(page.frame.cell, (bottom - top) / count)
+    pitch, places = _places(rooms, count, page.frame.cell)
     size = min(CHARACTER_MM, pitch * 0.97, page.frame.slot * 0.8)
-    x, y = page.frame.column_middle(column), top + pitch / 2
+    x, used = page.frame.column_middle(column), 0
     for word in words:
         about = word.about
-        for character in word.text:
+        for character, y in zip(word.text, places[used:], strict=False):
             if character == BAR:
                 reach = pitch * 0.42
                 line = Line(role=word.role, start=(x, y - reach), end=(x, y + reach), width_mm=0.25, colour=word.colour)
@@ -107,17 +140,16 @@ def _draw_column(page: Page, column: int, words: list[Word], top: float, bottom:
             else:
                 page.add(written(character, (x, y), size, word.role, colour=word.colour, about=about))
                 about = ""  # a value is told once
-            y += pitch
-        y += pitch
+        used += len(word.text) + 1
 
 
 def _draw_turned(page: Page, column: int, words: list[Word], top: float, bottom: float) -> None:
     """Lying on its side, read from below."""
-    text = " ".join(word.text.replace(BAR, "—") for word in words)
+    text = " ".join(word.text.replace(BAR, "—" if page.style.language == "zh" else " ") for word in words)
     about = " ".join(word.about for word in words)
     size = min(CHARACTER_MM, (bottom - top - 0.6) / max(length_mm(text, 1.0), 1.0), page.frame.slot * 0.8)
     at = (page.frame.column_middle(column) + CENTRE * size, bottom - 0.3)
     page.add(
-        Text(role="event", about=about, at=at, text=text, size_mm=size, length_mm=length_mm(text, size), anchor="start",
-             colour=RED, turned_deg=90)
+        Text(role=words[0].role, about=about, at=at, text=text, size_mm=size, length_mm=length_mm(text, size),
+             anchor="start", colour=words[0].colour, turned_deg=90)
     )  # fmt: skip

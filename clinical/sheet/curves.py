@@ -15,16 +15,17 @@ from clinical.sheet.hatch import hatch
 from clinical.sheet.words import number_text
 
 RADIUS_MM, RING_MM, INNER_MM = 0.95, 1.45, 0.55
-STROKE_MM = 0.3
+STROKE_MM, NUMBER_MM = 0.3, 2.3
 OVERLAP_MM = 0.6  # closer than this, two marks cannot be told apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A value at its place."""
+    """A value at its place; `true_y` is where it would stand if the axis reached it."""
 
     reading: Reading
     at: Point
+    true_y: float
     symbol: str = "dot"
 
 
@@ -86,8 +87,7 @@ def place_temperatures(page: Page) -> Temperatures:
         if value is None or _is_not_rising(page, value):
             not_rising[column] = reading
             continue
-        at = (frame.column_middle(column), _clamped(page, frame.temperature_y(value)))
-        marks[column] = Placed(reading=reading, at=at, symbol=kind.symbols[routes[reading.id]])
+        marks[column] = _placed(page, column, reading, frame.temperature_y(value), kind.symbols[routes[reading.id]])
     return Temperatures(
         marks=marks, not_rising=not_rising, cooled=_place_cooled(page, cooled, marks), core=_core_row(page, core)
     )
@@ -107,12 +107,14 @@ def _is_not_rising(page: Page, celsius: float) -> bool:
     return celsius < kind.not_rising_limit or (kind.not_rising_includes_limit and celsius == kind.not_rising_limit)
 
 
-def _clamped(page: Page, y: float) -> float:
+def _placed(page: Page, column: int, reading: Reading, true_y: float, symbol: str = "dot") -> Placed:
     """Beyond the axis: in the middle of its first or last row."""
-    grid, half = page.frame.grid, page.frame.cell / 2
-    if y < grid.top:
-        return grid.top + half
-    return grid.bottom - half if y > grid.bottom else y
+    grid, half, y = page.frame.grid, page.frame.cell / 2, true_y
+    if true_y < grid.top:
+        y = grid.top + half
+    elif true_y > grid.bottom:
+        y = grid.bottom - half
+    return Placed(reading=reading, at=(page.frame.column_middle(column), y), true_y=true_y, symbol=symbol)
 
 
 def _place_cooled(
@@ -125,8 +127,7 @@ def _place_cooled(
     for reading in cooled:
         if reading.cooled_from in before and reading.value is not None:
             column, origin = before[reading.cooled_from]
-            at = (page.frame.column_middle(column), _clamped(page, page.frame.temperature_y(reading.value)))
-            found.append((column, Placed(reading=reading, at=at), origin))
+            found.append((column, _placed(page, column, reading, page.frame.temperature_y(reading.value)), origin))
         elif reading.cooled_from not in ids or not _origin_is_elsewhere(page, reading):
             explain(page, reading, "cooled_from_missing")
     return tuple(found)
@@ -158,8 +159,7 @@ def place_rates(page: Page) -> dict[int, Rate]:
 def _placed_rate(page: Page, column: int, reading: Reading | None) -> Placed | None:
     if reading is None or reading.value is None:
         return None
-    at = (page.frame.column_middle(column), _clamped(page, page.frame.pulse_y(reading.value)))
-    return Placed(reading=reading, at=at)
+    return _placed(page, column, reading, page.frame.pulse_y(reading.value))
 
 
 def _segments(page: Page, columns: Iterator[int], absences: Absences) -> Iterator[tuple[int, int]]:
@@ -202,6 +202,19 @@ def _stroke(role: str, start: Point, end: Point, colour: str) -> Line:
     return Line(role=role, start=start, end=end, width_mm=STROKE_MM, colour=colour)
 
 
+def taken_by_marks(page: Page, temperatures: Temperatures, rates: Mapping[int, Rate]) -> dict[int, list[Point]]:
+    """From and to, downward, by column: where marks and their numbers stand."""
+    found: dict[int, list[Point]] = {}
+    reach = RING_MM + 0.1
+    placed = [*temperatures.marks.items(), *((column, after) for column, after, _ in temperatures.cooled)]
+    for column, rate in rates.items():
+        placed += [(column, mark) for mark in (rate.pulse, rate.heart) if mark]
+    for column, mark in placed:
+        above = mark.true_y < page.frame.grid.top
+        found.setdefault(column, []).append((mark.at[1] - reach, mark.at[1] + (NUMBER_MM + 1.2 if above else reach)))
+    return found
+
+
 def draw_marks(page: Page, temperatures: Temperatures, rates: Mapping[int, Rate]) -> None:
     """On top of all lines."""
     for column, placed in temperatures.marks.items():
@@ -219,10 +232,10 @@ def draw_marks(page: Page, temperatures: Temperatures, rates: Mapping[int, Rate]
         if placed.reading.rechecked:
             at = (placed.at[0], placed.at[1] - RING_MM - 0.9)
             page.add(written(page.style.temperature.recheck_mark, at, 2.4, "recheck", colour=RED))
-        _beyond(page, placed, page.frame.temperature_y(placed.reading.value or 0.0))
+        _beyond(page, placed)
     for _, after, _ in temperatures.cooled:
         page.add(*symbol("circle", after.at, RED, after.reading.id))
-        _beyond(page, after, page.frame.temperature_y(after.reading.value or 0.0))
+        _beyond(page, after)
     for column, rate in rates.items():
         hidden = [placed.at[1] for placed in (temperatures.marks.get(column),) if placed]
         rings = [after.at[1] for place, after, _ in temperatures.cooled if place == column]
@@ -240,7 +253,7 @@ def _draw_rate(page: Page, rate: Rate, hidden: Sequence[float], rings: Sequence[
         if not any(_overlap(page, y, placed) for y in hidden):
             mark = symbol(kind, placed.at, RED, about)
             page.add(*(map(_smaller, mark) if any(_overlap(page, y, placed) for y in rings) else mark))
-        _beyond(page, placed, page.frame.pulse_y(placed.reading.value or 0.0))
+        _beyond(page, placed)
 
 
 def _overlap(page: Page, y: float, other: Placed) -> bool:
@@ -251,10 +264,10 @@ def _smaller(item: Item) -> Item:
     return replace(item, radius_mm=INNER_MM) if isinstance(item, Circle) else item
 
 
-def _beyond(page: Page, placed: Placed, true_y: float) -> None:
+def _beyond(page: Page, placed: Placed) -> None:
     """The number, or the word, of a value that the axis does not reach, beside its mark."""
     grid = page.frame.grid
-    above, below = true_y < grid.top, true_y > grid.bottom
+    above, below = placed.true_y < grid.top, placed.true_y > grid.bottom
     if not above and not below:
         return
     style = page.style
@@ -262,7 +275,7 @@ def _beyond(page: Page, placed: Placed, true_y: float) -> None:
         text = style.word("too_high" if above else "too_low")
     else:
         text = number_text(placed.reading.value or 0.0)
-    at = (placed.at[0], placed.at[1] + (2.3 if above else -2.3))
+    at = (placed.at[0], placed.at[1] + (NUMBER_MM if above else -NUMBER_MM))
     page.add(written(text, at, 2.2, "over scale", room_mm=page.frame.slot - 0.2, colour=RED))
 
 

@@ -101,15 +101,13 @@ def post_op_text(day: date, operations: Sequence[date], style: Style) -> str:
     window = style.days.post_op_days
     since = [(day - operation).days for operation in operations]
     running = [days for days in since if 0 < days <= window]
-    shown = {"last": 1, "two": 2, "all": len(running)}[style.days.post_op_shown]
+    shown = {"last": 1, "two": 2, "all": len(since)}[style.days.post_op_shown]
     counted = sorted(running)[:shown]
     # Several operations of one day are one count.
     counted = list(dict.fromkeys(counted))
-    if 0 in since:
-        if style.days.operation_day == "blank":
-            return "/".join(map(str, counted))
-        if style.days.operation_day == "zero":
-            return "/".join(map(str, [0, *counted]))
+    if 0 in since and style.days.operation_day == "zero":
+        return "/".join(map(str, [0, *counted][:shown]))
+    if 0 in since and style.days.operation_day == "count":
         before = len([days for days in since if 0 <= days <= window])
         return f"{counted[0]}({before})" if counted else f"({before})"
     if style.days.post_op_notation == "roman" and len(running) > 1:

@@ -6,6 +6,7 @@ needs are turned into quadratic ones.
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache, lru_cache
 from importlib.resources import files
 from io import BytesIO
@@ -18,6 +19,7 @@ from fontTools.ttLib import TTFont, newTable
 
 PACKAGE, FILE = "pylopdf_fonts_zh_cn", "NotoSansSC-Regular.otf"
 ERROR_EM = 0.5  # thousandths of an em by which a quadratic outline may differ
+POSTSCRIPT_NAME = 6
 NAMES = [0, 1, 2, 3, 4, 5, 6, 13, 14]  # copyright and licence stay inside
 NEEDED_TABLES = {"head", "hhea", "maxp", "OS/2", "name", "cmap", "post", "CFF ", "hmtx"}
 
@@ -41,6 +43,11 @@ def subset_font(characters: str) -> bytes:
     subsetter.populate(text=characters)
     subsetter.subset(font)
     _to_quadratic(font)
+    # The PDF library takes two fonts of one name for the same.
+    name = f"NotoSansSC-{hashlib.sha256(characters.encode()).hexdigest()[:8]}"
+    for record in font["name"].names:
+        if record.nameID == POSTSCRIPT_NAME:
+            record.string = name
     saved = BytesIO()
     font.save(saved)
     return saved.getvalue()

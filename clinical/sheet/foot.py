@@ -13,7 +13,7 @@ from clinical.sheet.glyphs import length_mm, wrap, written
 from clinical.sheet.style import Style
 
 TEXT_MM, NOTES_LINES = 2.4, 2
-WATERMARK_COLOUR = "#f4d4d4"
+WATERMARK_COLOUR = "#f7dcdc"
 
 
 def draw_foot(page: Page) -> None:

@@ -17,6 +17,7 @@ FULL, ELLIPSIS = 1000, "…"
 CAP_HEIGHT = 0.733  # of an em: digits and capitals
 CENTRE = 0.37  # of an em above the baseline: the middle of digits and of Chinese characters
 SIZE_MIN_MM = 1.5
+CLOSING = "）；，。、：！？"  # never at the beginning of a line
 
 
 def advance(character: str) -> int:
@@ -56,8 +57,9 @@ def wrap(text: str, size_mm: float, room_mm: float) -> list[str]:
                     lines.append(head)
                     line = tail + character
                     continue
-                lines.append(line.rstrip())
-                line = "" if character == " " else character
+                kept = line[:-1] if character in CLOSING and len(line) > 1 else line
+                lines.append(kept.rstrip())
+                line = line[len(kept) :] + ("" if character == " " else character)
                 continue
             line += character
         lines.append(line)

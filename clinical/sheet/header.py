@@ -8,7 +8,7 @@ from itertools import groupby
 
 from clinical.sheet.arrange import Page
 from clinical.sheet.content import Patient
-from clinical.sheet.days import admission_day, date_texts, local, operation_days, post_op_text
+from clinical.sheet.days import admission_day, date_texts, last_day, local, operation_days, post_op_text
 from clinical.sheet.drawing import BLACK, RED, Item, Line
 from clinical.sheet.glyphs import length_mm, written
 from clinical.sheet.style import SLOTS, Style
@@ -86,12 +86,12 @@ def draw_header(page: Page) -> None:
 def draw_head_rows(page: Page) -> None:
     """Dates, days of the stay, days after operations, and the slots' labels."""
     style, data = page.style, page.data
-    begin = admission_day(data, style)
+    begin, end = admission_day(data, style), last_day(data, style)
     operations = operation_days(data.events, style)
     texts: dict[str, list[str]] = {
         "date": date_texts(page.days, style),
-        "stay_day": [str((day - begin).days + 1) for day in page.days],
-        "post_op_day": [post_op_text(day, operations, style) for day in page.days],
+        "stay_day": [str((day - begin).days + 1) if day <= end else "" for day in page.days],
+        "post_op_day": [post_op_text(day, operations, style) if day <= end else "" for day in page.days],
     }
     frame = page.frame
     width = frame.slot * SLOTS

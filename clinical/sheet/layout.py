@@ -11,6 +11,7 @@ from clinical.sheet.curves import (
     draw_temperature_lines,
     place_rates,
     place_temperatures,
+    taken_by_marks,
 )
 from clinical.sheet.drawing import Drawing
 from clinical.sheet.foot import draw_foot, draw_watermark
@@ -31,7 +32,7 @@ def lay_out(data: SheetData, style: Style, page: int) -> Drawing:
     temperatures = place_temperatures(sheet)
     rates = place_rates(sheet)
     absences = place_absences(sheet, temperatures.columns)
-    draw_words(sheet, place_events(sheet), absences)
+    draw_words(sheet, place_events(sheet), absences, taken_by_marks(sheet, temperatures, rates))
     draw_not_rising(sheet, temperatures.not_rising)
     draw_rate_lines(sheet, rates, absences)
     draw_temperature_lines(sheet, temperatures, absences)

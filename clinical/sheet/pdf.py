@@ -72,7 +72,9 @@ def _embed(drawings: Sequence[Drawing]) -> str:
 
 def _forget(name: str) -> None:
     # The library keeps every font for the life of the process, and these are of one document.
-    pdfmetrics._fonts.pop(name, None)
+    font = pdfmetrics._fonts.pop(name, None)
+    if font is not None:
+        pdfmetrics._dynFaceNames.pop(font.face.name, None)
 
 
 def _draw(canvas: Canvas, item: Item, height_mm: float, letters: Letters) -> None:

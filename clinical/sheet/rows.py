@@ -114,7 +114,5 @@ def _free_part(page: Page, entry: DayEntry, parts: int, taken: set[int]) -> int:
     wanted = 0
     if entry.at is not None and isinstance(entry.value, Pressure):
         wanted = local(entry.at, page.style).hour * parts // 24
-    for part in (*range(wanted, parts), *range(wanted)):
-        if part not in taken:
-            return part
-    raise AssertionError("a day has at most as many pressures as parts")
+    free: list[int] = [part for part in (*range(wanted, parts), *range(wanted)) if part not in taken]
+    return free[0]

@@ -19,6 +19,7 @@ from clinical.sheet.content import (
     Stool,
     Volume,
 )
+from clinical.sheet.hourly import Fluid, HourlyData, HourlyRow, Totals
 
 ZONE = ZoneInfo("Asia/Shanghai")
 HOURS = (2, 6, 10, 14, 18, 22)
@@ -207,4 +208,63 @@ def hard_sheet() -> SheetData:
         until=at(10, 8),
         printed_at=at(10, 9, 0),
         version=3,
+    )
+
+
+COURSES = (
+    "术后由手术室返回，全麻未醒，接呼吸机辅助呼吸 SIMV，FiO2 50%。",
+    "患者烦躁，遵医嘱予右美托咪定 0.4 μg/kg/h 泵入，约束带固定双上肢，局部皮肤完好。",
+    "吸痰一次，痰色白、质稀、量少。",
+    "",
+    "体温 38.5 ℃，遵医嘱予冰袋物理降温，30 分钟后复测。",
+    "引流液增多，报告医生，遵医嘱查凝血功能，继续观察引流液颜色、性质及量；家属已告知。",
+)
+
+
+def hourly_record(*, hours: int = 22, confirmed: bool = False) -> HourlyData:
+    """A day after an operation, with a row that was corrected, a late one, and totals that are not complete."""
+    rows = []
+    for index in range(hours):
+        rows.append(
+            HourlyRow(
+                id=f"row-{index}",
+                confirmed=confirmed or index < 10,
+                at=at(3, 14) + timedelta(hours=index),
+                consciousness="镇静" if index < 6 else "清醒",
+                temperature=round(36.6 + (index * 7 % 20) / 10, 1) if index % 4 == 0 else None,
+                pulse=None if index == 5 else 88.0 + index * 5 % 23,
+                heart_rate=96.0 if index == 5 else 118.0 if index == 9 else None,
+                breaths=14.0 + index % 6,
+                pressure=Pressure(112 + index * 3 % 25, 62 + index % 12),
+                spo2=100.0 - index % 4,
+                oxygen="呼吸机 FiO2 50%" if index < 8 else "3 L/min 鼻导管",
+                intake=(Fluid(item="0.9% 氯化钠", ml=100), Fluid(item="丙泊酚 泵入", ml=8)) if index % 3 == 0 else (),
+                output=(Fluid(item="尿", ml=80.0 + index * 10, colour="淡黄"),)
+                + ((Fluid(item="胸腔引流", ml=30, colour="暗红"),) if index % 4 == 1 else ()),
+                tubes="气管插管 深 23 cm，胸管，尿管" if index % 6 == 0 else "",
+                skin="完好" if index % 6 == 0 else "",
+                course=COURSES[index % len(COURSES)],
+                signed="李敏" if index < 10 else "",
+                late=at(3, 21, 30) if index == 6 else None,
+                struck="李敏 06-29 18:20" if index == 3 else "",
+            )
+        )
+    rows.append(
+        HourlyRow(id="row-3b", confirmed=True, at=at(3, 17), consciousness="镇静", pulse=92, breaths=16, signed="李敏",
+                  pressure=Pressure(118, 66), spo2=98)
+    )  # fmt: skip
+    totals = (
+        Totals(
+            id="sum-day", since=at(3, 14), until=at(3, 19), intake_ml=216, output_ml=530, complete=False, confirmed=True
+        ),
+        Totals(
+            id="sum-24", since=at(3, 14), until=at(4, 14), intake_ml=1864, output_ml=2450, complete=True, confirmed=True
+        ),
+    )
+    return HourlyData(
+        patient=PATIENT,
+        rows=tuple(rows),
+        totals=totals[: 1 if hours < 24 else 2],
+        diagnosis="冠心病 三支病变",
+        printed_at=at(4, 14, 20),
     )

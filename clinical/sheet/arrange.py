@@ -18,7 +18,7 @@ from clinical.sheet.days import (
 from clinical.sheet.drawing import Item, Undrawn
 from clinical.sheet.frame import Frame, frame
 from clinical.sheet.style import DAYS, SLOTS, Style
-from clinical.sheet.words import number_text
+from clinical.sheet.words import celsius_text, number_text
 
 COLUMNS = DAYS * SLOTS
 
@@ -74,7 +74,8 @@ def begin_page(data: SheetData, style: Style, number: int) -> Page:
 
 def describe(reading: Reading, style: Style) -> str:
     """07-03 14:05 体温 36.8"""
-    value = "" if reading.value is None else f" {number_text(reading.value)}"
+    text = celsius_text if reading.metric == "temperature" else number_text
+    value = "" if reading.value is None else f" {text(reading.value)}"
     return f"{local(reading.observed_at, style):%m-%d %H:%M} {style.word(reading.metric)}{value}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from clinical.sheet.drawing import BLACK, Anchor, Point, Text
 
 # Advance widths of U+0020..U+007E in Noto Sans SC Regular, thousandths of an em. A test holds them to the font.
@@ -17,7 +19,8 @@ FULL, ELLIPSIS = 1000, "…"
 CAP_HEIGHT = 0.733  # of an em: digits and capitals
 CENTRE = 0.37  # of an em above the baseline: the middle of digits and of Chinese characters
 SIZE_MIN_MM = 1.5
-CLOSING = "）；，。、：！？"  # never at the beginning of a line
+# A word of letters and digits, or one character; with the punctuation that must not begin a line, and the spaces after.
+TOKENS = re.compile(r"(?:[!-~μµ°℃]+|[^ ])[）；，。、：！？%]*[ 　]*| +")
 
 
 def advance(character: str) -> int:
@@ -45,25 +48,23 @@ def fit(text: str, size_mm: float, room_mm: float) -> tuple[str, float]:
 
 
 def wrap(text: str, size_mm: float, room_mm: float) -> list[str]:
-    """Lines of at most `room_mm`: broken at spaces, before Chinese characters, and inside a word that is too long."""
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for character in paragraph:
-            if line and length_mm(line + character, size_mm) > room_mm:
-                head, space, tail = line.rpartition(" ")
-                breaks_word = character.isascii() and line[-1].isascii() and character != " "
-                if breaks_word and space and head and tail.isascii():
-                    lines.append(head)
-                    line = tail + character
-                    continue
-                kept = line[:-1] if character in CLOSING and len(line) > 1 else line
-                lines.append(kept.rstrip())
-                line = line[len(kept) :] + ("" if character == " " else character)
-                continue
-            line += character
-        lines.append(line)
-    return lines
+    """Lines of at most `room_mm`: broken at spaces and between Chinese characters; inside a word that is too long."""
+    return [line for paragraph in text.split("\n") for line in _wrap_paragraph(paragraph, size_mm, room_mm)]
+
+
+def _wrap_paragraph(text: str, size_mm: float, room_mm: float) -> list[str]:
+    lines = [""]
+    for token in TOKENS.findall(text):
+        if length_mm((lines[-1] + token).rstrip(), size_mm) <= room_mm:
+            lines[-1] += token
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in token if length_mm(token.rstrip(), size_mm) > room_mm else [token]:
+            if lines[-1] and length_mm(lines[-1] + character, size_mm) > room_mm:
+                lines.append("")
+            lines[-1] += character
+    return [line.strip() for line in lines]
 
 
 def written(

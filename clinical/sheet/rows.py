@@ -12,7 +12,7 @@ from clinical.sheet.drawing import BLUE, RED, Circle, Line
 from clinical.sheet.frame import Band
 from clinical.sheet.glyphs import written
 from clinical.sheet.style import DAYS, SLOT_ROWS, SLOTS
-from clinical.sheet.words import day_text, number_text
+from clinical.sheet.words import celsius_text, day_text, number_text
 
 TEXT_MM, PADDING_MM = 2.7, 0.3
 
@@ -41,7 +41,8 @@ def draw_rows(page: Page, core: Mapping[int, Reading]) -> None:
 
 def _draw_slots(page: Page, band: Band, readings: Mapping[int, Reading]) -> None:
     for column, reading in readings.items():
-        text = "" if reading.value is None else number_text(reading.value)
+        value_text = celsius_text if reading.metric == "temperature" else number_text
+        text = "" if reading.value is None else value_text(reading.value)
         at = (page.frame.column_middle(column), band.middle)
         page.add(written(text, at, TEXT_MM, "row", room_mm=page.frame.slot - PADDING_MM, about=reading.id, colour=BLUE))
 

@@ -43,6 +43,11 @@ def number_text(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
+def celsius_text(value: float) -> str:
+    """With one decimal, as thermometers show: 37.0."""
+    return f"{value:.1f}"
+
+
 def day_text(value: DayValue, style: Style) -> str:
     """What stands in a cell below the grid."""
     if isinstance(value, Pressure):

@@ -96,7 +96,7 @@ def _rooms(top: float, bottom: float, taken: Taken) -> list[Span]:
     """What is left between marks, from the top down."""
     rooms: list[Span] = []
     for begin, end in sorted(taken):
-        if begin > top:
+        if min(begin, bottom) > top:
             rooms.append((top, min(begin, bottom)))
         top = max(top, end)
     if top < bottom:

@@ -15,7 +15,9 @@ ADVANCES = (
     606, 563, 618, 510, 620, 554, 325, 564, 607, 275, 275, 552, 284, 926, 610, 606,
     620, 620, 388, 468, 377, 607, 521, 802, 498, 521, 475, 338, 270, 338, 555,
 )  # fmt: skip
-FULL, ELLIPSIS = 1000, "…"
+# And of others that are no full em.
+OTHERS = {"°": 370, "–": 536, "—": 894, "μ": 628, "µ": 628, "²": 411, "³": 411, "½": 903, "⸺": 2000, "⸻": 3000}
+FULL, ELLIPSIS, CJK_FROM = 1000, "…", "\u2e80"
 CAP_HEIGHT = 0.733  # of an em: digits and capitals
 CENTRE = 0.37  # of an em above the baseline: the middle of digits and of Chinese characters
 SIZE_MIN_MM = 1.5
@@ -24,9 +26,14 @@ TOKENS = re.compile(r"(?:[!-~μµ°℃]+|[^ ])[）；，。、：！？%]*[ 　]
 
 
 def advance(character: str) -> int:
-    """In thousandths of an em. What is not ASCII counts as a full em, which hardly a character exceeds."""
+    """In thousandths of an em. What is in neither table counts as a full em, which hardly a character exceeds."""
     index = ord(character) - 32
-    return ADVANCES[index] if 0 <= index < len(ADVANCES) else FULL
+    return ADVANCES[index] if 0 <= index < len(ADVANCES) else OTHERS.get(character, FULL)
+
+
+def is_measured(text: str) -> bool:
+    """Whether its length is exact, and not only an upper bound as of é."""
+    return all(character.isascii() or character in OTHERS or character >= CJK_FROM for character in text)
 
 
 def length_mm(text: str, size_mm: float) -> float:

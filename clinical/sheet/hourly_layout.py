@@ -153,12 +153,12 @@ def _row(block: Block, row: HourlyRow, columns: Sequence[Cell], style: Style, to
 
 def _strike(text: Text, y: float) -> list[Item]:
     """A double line through it, so that it stays legible."""
-    left = text.at[0] - (text.length_mm / 2 if text.anchor == "middle" else 0.0)
+    left = text.at[0] - (text.length_mm / 2 if text.anchor == "middle" else 0.0) - 0.3
+    right = left + text.length_mm + 0.6
     return [
-        Line(role="struck", start=(left - 0.3, y + offset), end=(left + text.length_mm + 0.3, y + offset), width_mm=0.15,
-             colour=RED)
+        Line(role="struck", start=(left, y + offset), end=(right, y + offset), width_mm=0.15, colour=RED)
         for offset in (-0.3, 0.3)
-    ]  # fmt: skip
+    ]
 
 
 def _room(cell: Cell) -> float:

@@ -6,6 +6,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from clinical.sheet.content import SheetData
 from clinical.sheet.drawing import Circle, Drawing, Item, Line, Polygon, Text
+from clinical.sheet.glyphs import is_measured
 from clinical.sheet.layout import lay_out
 from clinical.sheet.style import Style
 
@@ -65,7 +66,11 @@ def _polygon(item: Polygon, told: str, paint: str) -> str:
 def _text(item: Text, told: str) -> str:
     x, y = item.at
     turned = f' transform="rotate({number(-item.turned_deg)} {number(x)} {number(y)})"' if item.turned_deg else ""
-    length = f' textLength="{number(item.length_mm)}" lengthAdjust="spacingAndGlyphs"' if len(item.text) > 1 else ""
+    length = (
+        f' textLength="{number(item.length_mm)}" lengthAdjust="spacingAndGlyphs"'
+        if is_measured(item.text) and len(item.text) > 1
+        else ""
+    )
     anchor = "" if item.anchor == "start" else f' text-anchor="{item.anchor}"'
     return (
         f'<text{told} x="{number(x)}" y="{number(y)}" font-size="{number(item.size_mm)}" fill="{item.colour}"'

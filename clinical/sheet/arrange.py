@@ -68,8 +68,17 @@ class Page:
 
 
 def begin_page(data: SheetData, style: Style, number: int) -> Page:
-    """An empty one. Raises ValueError for a page that there is not."""
+    """An empty one. Raises ValueError for a page that there is not, and for identities that are not unique."""
+    _check_ids(data)
     return Page(data=data, style=style, number=number, days=page_days(data, style, number), frame=frame(style))
+
+
+def _check_ids(data: SheetData) -> None:
+    seen = set()
+    for value in (*data.readings, *data.events, *data.absences, *data.entries):
+        if not value.id or " " in value.id or value.id in seen:
+            raise ValueError(f"{value.id!r} is no identity of a value: each needs its own, without spaces")
+        seen.add(value.id)
 
 
 def describe(reading: Reading, style: Style) -> str:

@@ -14,7 +14,7 @@ from clinical.sheet.glyphs import written
 from clinical.sheet.style import DAYS, SLOT_ROWS, SLOTS
 from clinical.sheet.words import celsius_text, day_text, number_text
 
-TEXT_MM, PADDING_MM = 2.7, 0.3
+TEXT_MM, PADDING_MM, SLOT_PADDING_MM = 2.7, 0.8, 0.3
 
 
 def draw_rows(page: Page, core: Mapping[int, Reading]) -> None:
@@ -44,7 +44,9 @@ def _draw_slots(page: Page, band: Band, readings: Mapping[int, Reading]) -> None
         value_text = celsius_text if reading.metric == "temperature" else number_text
         text = "" if reading.value is None else value_text(reading.value)
         at = (page.frame.column_middle(column), band.middle)
-        page.add(written(text, at, TEXT_MM, "row", room_mm=page.frame.slot - PADDING_MM, about=reading.id, colour=BLUE))
+        page.add(
+            written(text, at, TEXT_MM, "row", room_mm=page.frame.slot - SLOT_PADDING_MM, about=reading.id, colour=BLUE)
+        )
 
 
 def _draw_breaths(page: Page, band: Band, readings: Mapping[int, Reading]) -> None:
@@ -61,7 +63,7 @@ def _draw_breaths(page: Page, band: Band, readings: Mapping[int, Reading]) -> No
             )
             continue
         text = "" if reading.value is None else number_text(reading.value)
-        room = page.frame.slot - PADDING_MM
+        room = page.frame.slot - SLOT_PADDING_MM
         page.add(written(text, (x, y), TEXT_MM, "breaths", room_mm=room, about=reading.id, colour=RED))
         up = not up
 

@@ -55,9 +55,9 @@ def field_line(fields: Sequence[tuple[str, str]], left: float, right: float, y: 
         label_mm = length_mm(label, size)
         items.append(written(label, (x, y), size, "header", anchor="start"))
         begin = x + label_mm
-        items.append(
-            written(value, (begin + 0.4, y), size, "header", anchor="start", room_mm=max(x + room - begin - 0.4, 2.0))
-        )
+        if value:
+            left_over = max(x + room - begin - 0.4, 2.0)
+            items.append(written(value, (begin + 0.4, y), size, "header", anchor="start", room_mm=left_over))
         items.append(Line(role="rule", start=(begin, y + 2.1), end=(x + room, y + 2.1), width_mm=0.15))
         x += width
     return items
@@ -100,7 +100,8 @@ def draw_head_rows(page: Page) -> None:
         colour = RED if band.key == "post_op_day" else BLACK
         for index, text in enumerate(texts.get(band.key, [])):
             at = (frame.column_left(index * SLOTS) + width / 2, band.middle)
-            page.add(written(text, at, TEXT_MM, band.key, room_mm=width - 1, colour=colour))
+            if text:
+                page.add(written(text, at, TEXT_MM, band.key, room_mm=width - 1, colour=colour))
         if band.key == "time":
             _draw_slot_labels(page, band.middle)
 

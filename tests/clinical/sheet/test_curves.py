@@ -20,19 +20,19 @@ FRAME = frame(STANDARD)
 
 def temperature(id: str, day: int, hour: int, value: float | None, **more: object) -> Reading:
     more.setdefault("route", "axillary")
-    return msgspec_free_replace(
+    return with_more(
         Reading(id=id, metric="temperature", observed_at=paper.at(day, hour, 4), value=value, confirmed=True), more
     )
 
 
 def pulse(id: str, day: int, hour: int, value: float, **more: object) -> Reading:
     more.setdefault("by_hand", True)
-    return msgspec_free_replace(
+    return with_more(
         Reading(id=id, metric="pulse", observed_at=paper.at(day, hour, 4), value=value, confirmed=True), more
     )
 
 
-def msgspec_free_replace(reading: Reading, more: dict[str, object]) -> Reading:
+def with_more(reading: Reading, more: dict[str, object]) -> Reading:
     return replace(reading, **more)
 
 

@@ -339,10 +339,10 @@ def render(document: bytes, dpi: int = IMAGE_DPI) -> Image.Image:
 
 
 def write_images(folder: Path, dpi: int) -> None:
-    """All of them, with few colours so that they are small."""
+    """All of them, with a palette so that they are small."""
     for name, drawing in drawings().items():
         image = render(pdf([drawing]), dpi)
-        image.quantize(32, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+        image.quantize(256, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class Page:
 
     def leave_out(self, about: str, what: str, reason: str) -> None:
         """Explain why a value is not drawn, by the reason's word."""
-        self.undrawn.append(Undrawn(about=about, reason=f"{what}（{self.style.word(reason)}）"))
+        text = self.style.word("reason").format(what=what, why=self.style.word(reason))
+        self.undrawn.append(Undrawn(about=about, reason=text))
 
     def column(self, slot: Slot) -> int:
         """Outside 0 to COLUMNS - 1: on another page."""

@@ -41,16 +41,16 @@ def header_fields(patient: Patient, style: Style, wards: str, beds: str) -> tupl
     )  # fmt: skip
 
 
-def field_line(fields: Sequence[tuple[str, str]], left: float, right: float, y: float) -> list[Item]:
+def field_line(fields: Sequence[tuple[str, str]], left: float, right: float, y: float, colon: str) -> list[Item]:
     """Names in black with their values on a rule; they share the width by their lengths, and shrink to it."""
-    lengths = [length_mm(f"{name}：{value}", HEADER_MM) + GAP_MM for name, value in fields]
+    lengths = [length_mm(f"{name}{colon}{value}", HEADER_MM) + GAP_MM for name, value in fields]
     scale = (right - left) / max(sum(lengths), 1.0)
     items: list[Item] = []
     x = left
     for (name, value), length in zip(fields, lengths, strict=True):
         width = length * scale
         room = width - GAP_MM * min(scale, 1.0)
-        label = f"{name}："
+        label = f"{name}{colon}"
         size = min(HEADER_MM, HEADER_MM * scale)
         label_mm = length_mm(label, size)
         items.append(written(label, (x, y), size, "header", anchor="start"))
@@ -80,7 +80,7 @@ def draw_header(page: Page) -> None:
     until = datetime(last.year, last.month, last.day, 23, 59, 59, 999999, tzinfo=zone)
     wards, beds = stays_text(page.data.patient, since, until)
     for index, fields in enumerate(header_fields(page.data.patient, page.style, wards, beds)):
-        page.add(*field_line(fields, page.frame.left, page.frame.right, 26.2 + 5.4 * index))
+        page.add(*field_line(fields, page.frame.left, page.frame.right, 26.2 + 5.4 * index, page.style.word("colon")))
 
 
 def draw_head_rows(page: Page) -> None:

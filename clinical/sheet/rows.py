@@ -8,13 +8,14 @@ from datetime import timedelta
 from clinical.sheet.arrange import Page, by_column, explain, of_metric
 from clinical.sheet.content import DayEntry, Pressure, Reading
 from clinical.sheet.days import local
-from clinical.sheet.drawing import BLUE, RED, Circle, Line
+from clinical.sheet.drawing import BLUE, RED, Circle, Line, Point
 from clinical.sheet.frame import Band
-from clinical.sheet.glyphs import written
+from clinical.sheet.glyphs import fit, written
 from clinical.sheet.style import DAYS, SLOT_ROWS, SLOTS
 from clinical.sheet.words import celsius_text, day_text, number_text
 
-TEXT_MM, PADDING_MM, SLOT_PADDING_MM = 2.7, 0.8, 0.3
+TEXT_MM, PADDING_MM, SLOT_PADDING_MM, READABLE_MM = 2.7, 0.8, 0.4, 2.1
+TWO_LINES_MM = 4.8
 
 
 def draw_rows(page: Page, core: Mapping[int, Reading]) -> None:
@@ -104,14 +105,27 @@ def _draw_days(page: Page, band: Band, entries: Sequence[tuple[int, DayEntry]]) 
     for (index, part), entry in taken.items():
         left = page.frame.column_left(index * SLOTS) + part * width
         at = (left + width / 2, band.middle)
-        colour = BLUE
         text = day_text(entry.value, page.style)
-        page.add(written(text, at, TEXT_MM, "row", room_mm=width - 2 * PADDING_MM, about=entry.id, colour=colour))
+        _draw_day(page, text, at, (width - 2 * PADDING_MM, band.height), entry.id)
     if parts > 1:
         for index in range(DAYS):
             for part in range(1, parts):
                 x = page.frame.column_left(index * SLOTS) + part * width
                 page.add(Line(role="grid", start=(x, band.top), end=(x, band.bottom), width_mm=0.1))
+
+
+def _draw_day(page: Page, text: str, at: Point, space: tuple[float, float], about: str) -> None:
+    """In one line, or what is in brackets below the rest where one line would be too small to read."""
+    room, height = space
+    head, bracket, tail = text.partition("(")
+    if bracket and head and height >= TWO_LINES_MM and fit(text, TEXT_MM, room)[1] < READABLE_MM:
+        x, y = at
+        page.add(
+            written(head.strip(), (x, y - 1.15), READABLE_MM, "row", room_mm=room, about=about, colour=BLUE),
+            written(bracket + tail, (x, y + 1.15), READABLE_MM, "row", room_mm=room, colour=BLUE),
+        )
+    else:
+        page.add(written(text, at, TEXT_MM, "row", room_mm=room, about=about, colour=BLUE))
 
 
 def _free_part(page: Page, entry: DayEntry, parts: int, taken: set[int]) -> int:

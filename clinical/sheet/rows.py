@@ -46,7 +46,7 @@ def _draw_slots(page: Page, band: Band, readings: Mapping[int, Reading]) -> None
         text = "" if reading.value is None else value_text(reading.value)
         at = (page.frame.column_middle(column), band.middle)
         page.add(
-            written(text, at, TEXT_MM, "row", room_mm=page.frame.slot - SLOT_PADDING_MM, about=reading.id, colour=BLUE)
+            written(text, at, TEXT_MM, "row", limit_mm=page.frame.slot - SLOT_PADDING_MM, about=reading.id, colour=BLUE)
         )
 
 
@@ -64,8 +64,8 @@ def _draw_breaths(page: Page, band: Band, readings: Mapping[int, Reading]) -> No
             )
             continue
         text = "" if reading.value is None else number_text(reading.value)
-        room = page.frame.slot - SLOT_PADDING_MM
-        page.add(written(text, (x, y), TEXT_MM, "breaths", room_mm=room, about=reading.id, colour=RED))
+        limit = page.frame.slot - SLOT_PADDING_MM
+        page.add(written(text, (x, y), TEXT_MM, "breaths", limit_mm=limit, about=reading.id, colour=RED))
         up = not up
 
 
@@ -116,22 +116,22 @@ def _draw_days(page: Page, band: Band, entries: Sequence[tuple[int, DayEntry]]) 
 
 def _draw_day(page: Page, text: str, at: Point, space: tuple[float, float], about: str) -> None:
     """In one line, or what is in brackets below the rest where one line would be too small to read."""
-    room, height = space
+    limit, height = space
     head, bracket, tail = text.partition("(")
-    if bracket and head and height >= TWO_LINES_MM and fit(text, TEXT_MM, room)[1] < READABLE_MM:
+    if bracket and head and height >= TWO_LINES_MM and fit(text, TEXT_MM, limit)[1] < READABLE_MM:
         x, y = at
         page.add(
-            written(head.strip(), (x, y - 1.15), READABLE_MM, "row", room_mm=room, about=about, colour=BLUE),
-            written(bracket + tail, (x, y + 1.15), READABLE_MM, "row", room_mm=room, colour=BLUE),
+            written(head.strip(), (x, y - 1.15), READABLE_MM, "row", limit_mm=limit, about=about, colour=BLUE),
+            written(bracket + tail, (x, y + 1.15), READABLE_MM, "row", limit_mm=limit, colour=BLUE),
         )
     else:
-        page.add(written(text, at, TEXT_MM, "row", room_mm=room, about=about, colour=BLUE))
+        page.add(written(text, at, TEXT_MM, "row", limit_mm=limit, about=about, colour=BLUE))
 
 
 def _free_part(page: Page, entry: DayEntry, parts: int, taken: set[int]) -> int:
     """Of the day's parts the one that the hour is in, else the next free one."""
-    wanted = 0
+    preferred = 0
     if entry.at is not None and isinstance(entry.value, Pressure):
-        wanted = local(entry.at, page.style).hour * parts // 24
-    free: list[int] = [part for part in (*range(wanted, parts), *range(wanted)) if part not in taken]
+        preferred = local(entry.at, page.style).hour * parts // 24
+    free: list[int] = [part for part in (*range(preferred, parts), *range(preferred)) if part not in taken]
     return free[0]

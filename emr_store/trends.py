@@ -143,6 +143,7 @@ def _arrays(spans: Sequence[Span]) -> dict[str, Any]:
 _SPANS = """
 unnest(%(devices)s::uuid[], %(from_at)s::timestamptz[], %(until_at)s::timestamptz[]) AS t(uuid, from_at, until_at)
 """
+# Once a row, not once a value: it is numeric arithmetic.
 _BUCKET = "floor(extract(epoch FROM {at} - %(since)s::timestamptz) / extract(epoch FROM %(width)s::interval))::int"
 # What was heard through an edge that the device does not belong to is nobody's.
 _BELIEVED = """(g.uuid IS NULL OR EXISTS (
@@ -150,13 +151,13 @@ _BELIEVED = """(g.uuid IS NULL OR EXISTS (
 # Each span's rows are read by themselves (OFFSET 0), by the index over device and moment: joined as they stand, the
 # planner reads the whole window of every device.
 _MINUTES_SQL = f"""
-SELECT s.code[i] AS code, s.channel[i] AS channel, {_BUCKET.format(at="m.minute")} AS bucket, min(m.min[i]) AS low,
+SELECT s.code[i] AS code, s.channel[i] AS channel, m.bucket, min(m.min[i]) AS low,
     max(m.max[i]) AS high, sum(m.mean[i] * m.count[i]) / sum(m.count[i]) AS mean, sum(m.count[i])::int AS values
 FROM {_SPANS}
 JOIN device d ON d.uuid = t.uuid
 LEFT JOIN registered_device g ON g.uuid = d.uuid
 CROSS JOIN LATERAL (
-    SELECT * FROM report_minute
+    SELECT *, {_BUCKET.format(at="minute")} AS bucket FROM report_minute
     WHERE device = d.device AND minute >= t.from_at AND minute < t.until_at
         AND minute >= %(since)s AND minute < %(until)s
     OFFSET 0) AS m
@@ -166,13 +167,13 @@ WHERE m.count[i] > 0 AND {_BELIEVED.format(at="m.minute")}
 GROUP BY 1, 2, 3
 """
 _REPORTS_SQL = f"""
-SELECT s.code[c] AS code, s.channel[c] AS channel, {_BUCKET.format(at="r.observed_at")} AS bucket,
+SELECT s.code[c] AS code, s.channel[c] AS channel, r.bucket,
     min(r.value[i]) AS low, max(r.value[i]) AS high, avg(r.value[i]) AS mean, count(*)::int AS values
 FROM {_SPANS}
 JOIN device d ON d.uuid = t.uuid
 LEFT JOIN registered_device g ON g.uuid = d.uuid
 CROSS JOIN LATERAL (
-    SELECT * FROM report
+    SELECT *, {_BUCKET.format(at="observed_at")} AS bucket FROM report
     WHERE device = d.device AND observed_at >= t.from_at AND observed_at < t.until_at
         AND observed_at >= %(since)s AND observed_at < %(until)s AND kind = {int(Kind.METRIC)}
     OFFSET 0) AS r

@@ -419,7 +419,8 @@ def read_body(header: Header, sealed: bytes | memoryview, *, checked: bool = Fal
     rows = np.frombuffer(body, REPORT_ROW, header.report_count)
     records = np.frombuffer(body, RECORD, header.record_count, rows_end)
     table = Table(rows, records, body[rows_end + header.record_count * RECORD.itemsize :])
-    record_count, tail_bytes = (int(np.add.reduce(rows[name], dtype=np.int64)) for name in ("record_count", "tail_len"))
+    # As Python's numbers, which do not overflow, and in a small batch cost a fifth of numpy's sum.
+    record_count, tail_bytes = sum(rows["record_count"].tolist()), sum(rows["tail_len"].tolist())
     if record_count != len(table.records) or tail_bytes != len(table.tails):
         raise LayoutError("counts", "records or tails do not add up")
     if not checked:

@@ -42,6 +42,9 @@ _WITH_MANTISSA = (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordK
 _SEQUENCE = struct.Struct("<Q")
 # Kind, validity, exponent and marks of a record as one word: of a valid number without marks, whatever its exponent.
 _STATE_WORD = 3
+_CHANNEL_AND_REST = np.dtype(
+    [("channel", f"V{layout.CHANNEL_BYTES}"), ("rest", f"V{RECORD.itemsize - layout.CHANNEL_BYTES}")]
+)
 _STATE_BUT_EXPONENT = 0xFF00FFFF
 _PLAIN_STATE = int(RecordKind.NUMERIC)
 # As plain numbers: compared for every record that an edge keeps.
@@ -255,6 +258,11 @@ class Table:
     def channel_bytes(self) -> _Array:
         """(records, CHANNEL_BYTES) u8: code, unit, channel as sent; equal bytes are the same channel."""
         return self.records.view(np.uint8).reshape(-1, RECORD.itemsize)[:, : layout.CHANNEL_BYTES]
+
+    @property
+    def channel_items(self) -> _Array:
+        """The same as an item a record (V12), copied: faster than rows of bytes where many are taken or compared."""
+        return np.ascontiguousarray(self.records.view(_CHANNEL_AND_REST)["channel"])
 
     def tail(self, report: int) -> list[tuple[int, TailKind, bytes]]:
         """The tail entries of a report: record index (REPORT_LEVEL for the report itself), kind, data."""

@@ -30,7 +30,8 @@ def channel_index(table: Table, superset: _Array, channels: Mapping[int, bytes])
     if not len(records):
         return out
     lists = _Lists.of(superset, channels)
-    report, words = table.report_of_record[records], _words(table.channel_bytes[records])
+    report = table.report_of_record[records]
+    words = _words(table.channel_items[records].view(np.uint8).reshape(-1, CHANNEL_BYTES))
     set_place = np.searchsorted(lists.numbers, superset)[report]
     out[records] = lists.by_channel(set_place, words, report)
     return out

@@ -188,7 +188,7 @@ class LatestByChannel:
 
     def _write(self, merged: list[tuple[int, _Rows]], sql: str) -> int:
         """Write these rows, each with its channel set; how many were written."""
-        out: list[bytes] = [COPY_HEAD]
+        out: list[bytes | memoryview] = [COPY_HEAD]
         for channel_set, rows in merged:
             _append(out, channel_set, rows, self._writer)
             self._remember(channel_set, rows)
@@ -356,7 +356,7 @@ def _decoded(device: _Array, rows: list[_KeptRow], width: int) -> _Rows:
     return _Rows(device, cells, [row.words for row in rows])
 
 
-def _append(out: list[bytes], channel_set: int, found: _Rows, writer: int) -> None:
+def _append(out: list[bytes | memoryview], channel_set: int, found: _Rows, writer: int) -> None:
     """Append these rows as binary COPY."""
     rows = CopyRows(len(found.device), len(_COLUMNS) + 5)
     rows.number(found.device, ">i4")

@@ -18,7 +18,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from emr_store.channel_index import channel_index
-from emr_store.equal_rows import distinct, group_equal
+from emr_store.equal_rows import distinct_of_runs, group_equal
 from emr_store.texts import texts_json_of
 from schemas.batch import Table, samples_of
 from schemas.block import ReportFlag
@@ -121,11 +121,12 @@ def channel_lists(table: Table, asked_for: _Array) -> ChannelLists:
     """Of these reports (bool, a report each). A list costs no more than a slice: there may be hundreds."""
     channels: list[bytes] = []
     which = np.full(len(table), -1, np.int64)
+    of_record = table.channel_items
     for chosen, records in _by_count(table, asked_for):
         listed = CHANNEL_BYTES * records.shape[1]
         key = np.zeros((len(chosen), -(-listed // 8) * 8), np.uint8)
-        key[:, :listed] = table.channel_bytes[records].reshape(len(chosen), -1)
-        first, of = distinct(key)
+        key[:, :listed] = _of_records(of_record, records).view(np.uint8).reshape(len(chosen), -1)
+        first, of = distinct_of_runs(key)
         which[chosen] = len(channels) + of
         channels += [key[i, :listed].tobytes() for i in first.tolist()]
     return ChannelLists(channels, which)
@@ -134,9 +135,23 @@ def channel_lists(table: Table, asked_for: _Array) -> ChannelLists:
 def _by_count(table: Table, asked_for: _Array) -> Iterator[tuple[_Array, _Array]]:
     """The reports with equally many records, and a (reports, records) index of these."""
     counts = np.where(asked_for, table.record_count, -1)
-    for count in np.unique(counts[asked_for]).tolist():
+    if len(counts) and (counts == counts[0]).all():  # as where all devices are of one model
+        present = counts[:1][counts[:1] >= 0]
+    else:
+        present = np.unique(counts[asked_for])
+    for count in present.tolist():
         chosen = np.flatnonzero(counts == count)
         yield chosen, table.record_start[chosen][:, None] + np.arange(count)
+
+
+def _of_records(column: _Array, records: _Array) -> _Array:
+    """`column[records]` of a (reports, records) index; of records that lie one behind another without a search."""
+    if not records.size:
+        return column[records]
+    first, end = int(records[0, 0]), int(records[-1, -1]) + 1
+    if end - first != records.size:
+        return column[records]
+    return np.ascontiguousarray(column[first:end]).reshape(records.shape)
 
 
 @dataclass(frozen=True)
@@ -181,11 +196,9 @@ def groups(
 
 def _any_of_report(table: Table, has: _Array) -> _Array:
     """bool, a report each: whether any of its records has it."""
-    if not has.any():
-        return np.zeros(len(table), bool)
-    before = np.concatenate([[0], np.cumsum(has)])[table.record_start]
-    changed: _Array = before[1:] != before[:-1]
-    return changed
+    of_report = np.zeros(len(table), bool)
+    of_report[table.report_of_record[np.flatnonzero(has)]] = True
+    return of_report
 
 
 def _by_nulls(nulls: _Array) -> Iterator[_Array]:
@@ -238,34 +251,40 @@ class CopyRows:
 
     def matrix(self) -> _Array:
         """(count, width) u8."""
-        out = np.empty(self.count, [(f"{i}", kind, shape) for i, (kind, shape, _) in enumerate(self._columns)])
+        of_row = np.dtype([(f"{i}", kind, shape) for i, (kind, shape, _) in enumerate(self._columns)])
+        out, pattern = np.empty(self.count, of_row), np.zeros(1, of_row)  # the pattern: what all rows have alike
         for i, (kind, _, values) in enumerate(self._columns):
-            column = out[f"{i}"]
             if kind.names:
-                column["size"], column["value"] = kind["value"].itemsize, values
+                pattern[f"{i}"]["size"] = kind["value"].itemsize
             else:
-                column[...] = values
-        return out.view(np.uint8).reshape(self.count, out.itemsize)
+                pattern[f"{i}"] = values
+        octets = out.view(np.uint8).reshape(self.count, of_row.itemsize)
+        octets[...] = pattern.view(np.uint8)
+        for i, (kind, _, values) in enumerate(self._columns):
+            if kind.names:
+                out[f"{i}"]["value"] = values
+        return octets
 
 
 def _values(rows: CopyRows, chunk: Chunk, group: Group) -> None:
     """value, decimals, validity, validation result: the columns that `report` and `latest` share."""
     no_nulls = np.zeros(len(group.nulls), bool)
-    rows.array(chunk.values[group.records], ">f8", _FLOAT8_OID, group.nulls)
+    rows.array(_of_records(chunk.values, group.records), ">f8", _FLOAT8_OID, group.nulls)
     if group.decimals:
-        rows.octets((chunk.table.exponent[group.records].astype(np.int16) + 128).astype(np.uint8))
+        # 128 + exponent, of an i8 as a u8: the uppermost bit is the other one.
+        rows.octets(_of_records(chunk.table.exponent, group.records).view(np.uint8) ^ np.uint8(128))
     else:
         rows.null()
     for kept, column in ((group.validity, chunk.validity), (group.validation_result, chunk.validation_results)):
         if kept:
-            rows.array(column[group.records], ">i2", _INT2_OID, no_nulls)
+            rows.array(_of_records(column, group.records), ">i2", _INT2_OID, no_nulls)
         else:
             rows.null()
 
 
 def report_rows(chunk: Chunk, reports: _Array | None = None) -> bytes:
     """Binary COPY of these reports (None: all), but the waveforms, into `report`, columns in the table's order."""
-    out: list[bytes] = [COPY_HEAD]
+    out: list[bytes | memoryview] = [COPY_HEAD]
     left_out = chunk.table.kind == Kind.WAVEFORM
     if reports is not None:
         others = np.ones(len(chunk.table), bool)
@@ -297,11 +316,14 @@ def report_rows(chunk: Chunk, reports: _Array | None = None) -> bytes:
     return b"".join(out)
 
 
-def append_with_texts(out: list[bytes], rows: CopyRows, texted: _Array, texts: Sequence[bytes]) -> None:
+def append_with_texts(out: list[bytes | memoryview], rows: CopyRows, texted: _Array, texts: Sequence[bytes]) -> None:
     """Append these rows and their last column: null, or of those that are texted (bool, a row each) this JSON."""
     rows.null()
     matrix = rows.matrix()
-    out.append(matrix[~texted].tobytes() if texted.any() else matrix.tobytes())
+    if not texted.any():
+        out.append(matrix.data)
+        return
+    out.append(matrix[~texted].tobytes())
     width = matrix.shape[1] - len(_NULL)
     rows_of_texted = matrix[texted, :width].tobytes()
     for i, text in enumerate(texts):
@@ -312,7 +334,7 @@ def append_with_texts(out: list[bytes], rows: CopyRows, texted: _Array, texts: S
 
 def latest_rows(chunk: Chunk, reports: _Array, stored_at_us: int) -> bytes:
     """Binary COPY of these reports in the shape of `latest`."""
-    out: list[bytes] = [COPY_HEAD]
+    out: list[bytes | memoryview] = [COPY_HEAD]
     others = np.ones(len(chunk.table), bool)
     others[reports] = False
     for whole in chunk.groups:

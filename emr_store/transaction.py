@@ -103,6 +103,5 @@ class Writer:
         note_events(self._conn, chunk, batches.of_reports(numbered, [batch.header.edge for batch in new]))
         batches.put(self._conn, numbered)
         attribution_queue.put(self._conn, numbered, chunk)
-        for batch in new:
-            ledger.count_stored(batch.header, batch.signed.block.validation_results[batch.records])
+        ledger.count_stored([batch.header for batch in new], chunk.validation_results)
         written.reports, written.values, written.batches = len(chunk.table), len(chunk.validation_results), len(new)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
-from itertools import accumulate
+from struct import Struct
+
+import numpy as np
 
 from schemas.batch import Table
+
+EQUAL_REPORTS_MIN = 64  # of fewer the loop is faster
 
 
 def leaf_hash(leaf: bytes) -> bytes:
@@ -29,33 +33,31 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     level = list(leaves)
     while len(level) > 1:
         odd = [level.pop()] if len(level) % 2 else []
-        level = [sha256(b"\x01" + left + right).digest() for left, right in zip(*[iter(level)] * 2, strict=True)] + odd
+        pairs = zip(level[::2], level[1::2], strict=True)
+        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + odd
     return level[0]
 
 
 def table_leaves(table: Table) -> list[bytes]:
     """The leaf hash of each report. The one loop over reports on the hospital side: it hashes them."""
-    rows, records, tails = (
-        memoryview(table.rows.tobytes()),
-        memoryview(table.records.tobytes()),
-        memoryview(table.tails),
-    )
+    counts, tail_sizes = table.rows["record_count"], table.rows["tail_len"]
+    if len(table) >= EQUAL_REPORTS_MIN and not len(table.tails) and (counts == counts[0]).all():
+        return _leaves_of_equal_size(table)
+    rows, records, tails = table.rows.tobytes(), table.records.tobytes(), table.tails
+    row_size, record_size = table.rows.itemsize, table.records.itemsize
     leaves = []
-    row_at = cell_at = tail_at = 0
-    for row_end, cell_end, tail_end in _ends(table):
-        leaf = sha256(b"\x00")
-        leaf.update(rows[row_at:row_end])
-        leaf.update(records[cell_at:cell_end])
-        if tail_at != tail_end:
-            leaf.update(tails[tail_at:tail_end])
-        leaves.append(leaf.digest())
-        row_at, cell_at, tail_at = row_end, cell_end, tail_end
+    row = record = tail = 0  # where each part of this report begins
+    for count, tail_size in zip(counts.tolist(), tail_sizes.tolist(), strict=True):
+        row_end, record_end, tail_end = row + row_size, record + count * record_size, tail + tail_size
+        leaf = b"\x00" + rows[row:row_end] + records[record:record_end] + tails[tail:tail_end]
+        leaves.append(sha256(leaf).digest())
+        row, record, tail = row_end, record_end, tail_end
     return leaves
 
 
-def _ends(table: Table) -> Iterator[tuple[int, int, int]]:
-    """Where the row, the records and the tail of each report end."""
-    row_size, record_size = table.rows.itemsize, table.records.itemsize
-    rows = range(row_size, (len(table) + 1) * row_size, row_size)
-    records = accumulate(count * record_size for count in table.record_count.tolist())
-    return zip(rows, records, accumulate(table.tail_bytes.tolist()), strict=True)
+def _leaves_of_equal_size(table: Table) -> list[bytes]:
+    """The same of reports that have equally many records and no tail: what is hashed is put together by numpy."""
+    parts = [np.zeros((len(table), 1), np.uint8)]
+    parts += [part.view(np.uint8).reshape(len(table), -1) for part in (table.rows, table.records)]
+    hashed = np.concatenate(parts, axis=1)
+    return [sha256(leaf).digest() for (leaf,) in Struct(f"{hashed.shape[1]}s").iter_unpack(hashed.data)]

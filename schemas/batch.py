@@ -43,6 +43,9 @@ _WITH_MANTISSA = (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordK
 _SEQUENCE = struct.Struct("<Q")
 # Kind, validity, exponent and marks of a record as one word: of a valid number without marks, whatever its exponent.
 _STATE_WORD = 3
+_CHANNEL_AND_REST = np.dtype(
+    [("channel", f"V{layout.CHANNEL_BYTES}"), ("rest", f"V{RECORD.itemsize - layout.CHANNEL_BYTES}")]
+)
 _STATE_BUT_EXPONENT = 0xFF00FFFF
 _PLAIN_STATE = int(RecordKind.NUMERIC)
 # As plain numbers: compared for every record that an edge keeps.
@@ -251,6 +254,11 @@ class Table:
         """(records, CHANNEL_BYTES) u8: code, unit, channel as sent; equal bytes are the same channel."""
         return self.records.view(np.uint8).reshape(-1, RECORD.itemsize)[:, : layout.CHANNEL_BYTES]
 
+    @property
+    def channel_items(self) -> _Array:
+        """The same as an item a record (V12), copied: faster than rows of bytes where many are taken or compared."""
+        return np.ascontiguousarray(self.records.view(_CHANNEL_AND_REST)["channel"])
+
     def tail(self, report: int) -> list[tuple[int, TailKind, bytes]]:
         """The tail entries of a report: record index (REPORT_LEVEL for the report itself), kind, data."""
         return list(tail_entries(self.tails[self.tail_start[report] : self.tail_start[report + 1]]))
@@ -424,7 +432,8 @@ def read_body(header: Header, sealed: bytes | memoryview, *, checked: bool = Fal
     rows = np.frombuffer(body, REPORT_ROW, header.report_count)
     records = np.frombuffer(body, RECORD, header.record_count, rows_end)
     table = Table(rows, records, body[rows_end + header.record_count * RECORD.itemsize :])
-    record_count, tail_bytes = (int(np.add.reduce(rows[name], dtype=np.int64)) for name in ("record_count", "tail_len"))
+    # As Python's numbers, which do not overflow, and in a small batch cost a fifth of numpy's sum.
+    record_count, tail_bytes = sum(rows["record_count"].tolist()), sum(rows["tail_len"].tolist())
     if record_count != len(table.records) or tail_bytes != len(table.tails):
         raise LayoutError(LayoutReason.COUNTS, "records or tails do not add up")
     if not checked:

@@ -48,3 +48,15 @@ def test_a_value_keeps_its_channel_whatever_else_changed(store: Store) -> None:
     assert found == [(channel, 50.0 + channel) for channel in range(8)]
     assert store.rows("SELECT count(*) FROM observation") == [(2 * sum(map(len, CHOICES)),)]
     assert store.rows("SELECT count(*) FROM channel_set") == [(1,)]
+
+
+def test_reports_of_one_list_and_of_several_are_written_alike(store: Store) -> None:
+    """Of equally many records, which lie one behind another, and with others between them."""
+    lists = [(0, 1), (0, 1), (0, 1), (2, 3), (0, 1), (0, 1, 2), (0, 1)]
+    store.emit(*(what_changed(channels, T0_US + i) for i, channels in enumerate(lists[:4])))
+    store.emit(*(what_changed(channels, T0_US + 10 + i) for i, channels in enumerate(lists)))
+    found = store.rows("SELECT observed_at, array_agg(channel ORDER BY channel), array_agg(value ORDER BY channel)"
+                       " FROM observation GROUP BY observed_at ORDER BY observed_at")  # fmt: skip
+    sent = [*lists[:4], *lists]
+    assert [channels for _, channels, _ in found] == [list(channels) for channels in sent]
+    assert [values for _, _, values in found] == [[50.0 + c for c in channels] for channels in sent]

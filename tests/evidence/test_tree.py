@@ -1,9 +1,11 @@
 from hashlib import sha256
 
 import pytest
+from msgspec.structs import replace
 
 from evidence.seal import open_sealed
-from evidence.tree import leaf_hash, merkle_root, node_hash, table_leaves
+from evidence.tree import EQUAL_REPORTS_MIN, leaf_hash, merkle_root, node_hash, table_leaves
+from schemas.batch import table_of
 from tests.making import Key, encoded_reports, report, sealed
 
 KEY = Key()
@@ -33,3 +35,17 @@ def test_leaves_of_a_table_are_the_hashes_of_what_the_edge_wrote() -> None:
     reports = [report(), report("other")]
     _, table = open_sealed(sealed(reports, KEY))
     assert table_leaves(table) == [leaf_hash(x) for x in encoded_reports(reports)]
+
+
+@pytest.mark.parametrize("count", [1, EQUAL_REPORTS_MIN - 1, EQUAL_REPORTS_MIN, EQUAL_REPORTS_MIN + 1])
+@pytest.mark.parametrize("shape", ["equal", "without records", "one with another count", "one with a tail"])
+def test_leaves_of_reports_of_any_shape_are_the_hashes_of_what_the_edge_wrote(count: int, shape: str) -> None:
+    records = () if shape == "without records" else report().records
+    reports = [replace(report(f"device {i}"), records=records) for i in range(count)]
+    noted = replace(report().records[0], note="moved")
+    if shape == "one with another count":
+        reports[-1] = replace(reports[-1], records=(*records, *records))
+    elif shape == "one with a tail":
+        reports[-1] = report(records=[noted, *records[1:]])
+    encoded = encoded_reports(reports)
+    assert table_leaves(table_of(encoded)) == [leaf_hash(x) for x in encoded]

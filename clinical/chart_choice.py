@@ -20,7 +20,6 @@ from clinical.chart_policy import REASON, Choice, Policy, Spoiler
 from schemas.block import ValidationResult
 
 GAP_US = 30_000_000
-STALE_US = 600_000_000
 _NUMBERS = frozenset({ValidationResult.ACCEPTED, ValidationResult.ACCEPTED_TEXT, ValidationResult.ACCEPTED_CODE})
 _NOT_SAID = frozenset({ValidationResult.MISSING})
 _OF_STATE = {

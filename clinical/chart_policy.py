@@ -68,7 +68,7 @@ class Spoiler(StrEnum):
 
     DOUBTFUL = "doubtful"
     AMBIGUOUS = "ambiguous"
-    STALE = "stale"  # received more than ten minutes after it was observed, without a clock of its own
+    STALE = "stale"  # older than stands_min
     SETTING = "setting"
     TRAINING = "training"
     GAP = "gap"  # the last minute has a stretch of more than 30 s without a value
@@ -77,7 +77,7 @@ class Spoiler(StrEnum):
 
 
 # What nobody may allow: such a value is not known to be this patient's, or is none.
-ALWAYS = frozenset({Spoiler.CONFLICT, Spoiler.FOREIGN_EDGE, Spoiler.SETTING, Spoiler.TRAINING})
+ALWAYS = frozenset({Spoiler.STALE, Spoiler.CONFLICT, Spoiler.FOREIGN_EDGE, Spoiler.SETTING, Spoiler.TRAINING})
 REASON = {
     Spoiler.DOUBTFUL: GapReason.DOUBTFUL,
     Spoiler.AMBIGUOUS: GapReason.AMBIGUOUS,
@@ -165,6 +165,7 @@ class _Place:
     index: int
 
     def error(self, key: str, reason: str) -> PolicyError:
+        """With the line of a key of this policy."""
         return PolicyError(f"line {self.line(key)}: {reason}")
 
     def line(self, key: str) -> int:
@@ -193,7 +194,7 @@ def _with_line(text: str, detail: str) -> str:
 def _zone(text: str, name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         line = next((n for n, line in enumerate(text.splitlines(), 1) if re.match(r"\s*zone\s*=", line)), 1)
         raise PolicyError(f"line {line}: there is no time zone {name!r}: write it as Asia/Shanghai") from None
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
+from math import gcd
 from zoneinfo import ZoneInfo
 
 from clinical.chart_policy import DUE_AFTER_MIN, At, Every, Policy
 
 MINUTE_US = 60_000_000
+ZONE_STEP_MIN = 15  # no zone's offset is a part of it
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,19 +49,18 @@ def slots_with(policy: Policy, zone: ZoneInfo, from_us: int, until_us: int) -> l
 def _ends_us(policy: Policy, zone: ZoneInfo, after_us: int, until_us: int) -> Iterator[int]:
     match policy.when:
         case Every(minutes):
-            day_minutes = range(0, 24 * 60, minutes)
-            times = [time(minute // 60, minute % 60) for minute in day_minutes]
-            folds: tuple[int, ...] = (0, 1)
-        case At(stated):
-            times, folds = list(stated), (0,)
-        case _:
-            return
-    for day in _days(zone, after_us, until_us):
-        for at in times:
-            for fold in folds:
-                moment = datetime.combine(day, at, zone).replace(fold=fold)
-                if fold == 0 or _exists(moment):
-                    yield _moment_us(moment)
+            yield from _every(minutes, zone, after_us, until_us)
+        case At(times):
+            for day in _days(zone, after_us, until_us):
+                yield from (_moment_us(datetime.combine(day, at, zone)) for at in times)
+
+
+def _every(minutes: int, zone: ZoneInfo, after_us: int, until_us: int) -> Iterator[int]:
+    step_us = gcd(minutes, ZONE_STEP_MIN) * MINUTE_US
+    for at_us in range(after_us // step_us * step_us, until_us + 1, step_us):
+        local = _local(at_us, zone)
+        if (local.hour * 60 + local.minute) % minutes == 0:
+            yield at_us
 
 
 def _days(zone: ZoneInfo, after_us: int, until_us: int) -> Iterator[date]:
@@ -69,10 +70,6 @@ def _days(zone: ZoneInfo, after_us: int, until_us: int) -> Iterator[date]:
     while day <= last:
         yield day
         day += _DAY
-
-
-def _exists(at: datetime) -> bool:
-    return at.astimezone(UTC).astimezone(at.tzinfo).time() == at.time()
 
 
 def _local(at_us: int, zone: ZoneInfo) -> datetime:

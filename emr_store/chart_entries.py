@@ -6,6 +6,7 @@ Pages read an encounter's chart with `flowsheet`, and one entry with its version
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _TYPES = (
 _STATUS = {status.value: status for status in Status}
 _ORIGIN = {origin.value: origin for origin in Origin}
 _entry_of_row = itemgetter(0)
+_BEGINNING = re.compile("(?=.{8})[0-9a-f]{1,8}(-?[0-9a-f]{1,4}){0,3}(-?[0-9a-f]{1,12})?")  # of an id
 
 
 @dataclass(frozen=True)
@@ -105,17 +107,22 @@ def keys_between(conn: psycopg.Connection, encounters: Collection[str], since_us
 
 def find_entry(conn: psycopg.Connection, entry: str) -> Kept:
     """By its id, or the beginning of it; raises VitalwireError where there is none, or several."""
-    text = entry.strip().lower()
-    rows = conn.execute(
-        "SELECT DISTINCT entry FROM chart_entry WHERE entry::text LIKE %s || '%%' LIMIT 2"
-        if len(text) < 36
-        else "SELECT DISTINCT entry FROM chart_entry WHERE entry::text = %s",
-        (text.replace("%", "").replace("_", ""),),
-    ).fetchall()
+    beginning = entry.strip().lower()
+    rows: list[tuple[UUID]] = []
+    if _BEGINNING.fullmatch(beginning):
+        rows = conn.execute(
+            "SELECT DISTINCT entry FROM chart_entry WHERE entry >= %s AND entry <= %s LIMIT 2",
+            (_filled(beginning, "0"), _filled(beginning, "f")),
+        ).fetchall()
     if len(rows) != 1:
         found = "no entry has" if not rows else "several entries have"
         raise VitalwireError(f"{found} the id {entry!r}: `vitalwire chart show ENCOUNTER --json` has them whole")
     return entry_with_id(conn, rows[0][0])
+
+
+def _filled(beginning: str, digit: str) -> UUID:
+    digits = beginning.replace("-", "")
+    return UUID(digits + digit * (32 - len(digits)))
 
 
 def entry_with_id(conn: psycopg.Connection, entry: UUID) -> Kept:

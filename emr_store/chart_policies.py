@@ -19,7 +19,7 @@ def note_policies(conn: psycopg.Connection, text: str) -> bool:
     """
     digest = sha256(text.encode()).digest()
     author = acts.this_user("read from the policies' file")
-    return acts.record_change(conn, KIND, author, digest, policies=text)
+    return acts.record_change(conn, "chart.policies", author, digest, policies=text)
 
 
 def noted_policies(conn: psycopg.Connection) -> str:

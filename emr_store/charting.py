@@ -292,7 +292,7 @@ class _Writing:
         kept = self.kept.get(key)
         result = _next(kept, chosen, self.recorded_at_us)
         if kept is not None and _is_a_persons(kept.entry):
-            self._proposals[kept.entry.entry, kept.entry.now.number] = result if isinstance(result, Proposal) else None
+            self._proposals[kept.entry.entry, kept.entry.now.number] = _proposed(kept.entry, result)
             self._disputable.append(kept.entry)
         if not isinstance(result, Version):
             return None
@@ -315,6 +315,16 @@ class _Writing:
         for entry in self._disputable:
             chart_disputes.write(self.conn, entry, self.recorded_at_us)
         return len(self._versions)
+
+
+def _proposed(entry: Entry, result: Version | Proposal | None) -> Proposal | None:
+    """What a person has not said already."""
+    if not isinstance(result, Proposal):
+        return None
+    newest, chosen = entry.now, result.chosen
+    if newest.status is Status.ENTERED_IN_ERROR or chosen is None:
+        return result
+    return None if (newest.value, newest.text) == (chosen.value, chosen.text) else result
 
 
 def _is_a_persons(entry: Entry) -> bool:

@@ -55,6 +55,12 @@ class Plan:
             for slot in self._slots(policy, after_us - waits_us, until_us - waits_us):
                 yield from self._task(policy, encounter, stays, slot)
 
+    def ending(self, encounter: str, stays: Sequence[WardStay], since_us: int, until_us: int) -> Iterator[Task]:
+        """The encounter's slots that end in [since, until), whether or not they are due."""
+        for policy in self.policies:
+            for slot in self._slots(policy, since_us - 1, until_us - 1):
+                yield from self._task(policy, encounter, stays, slot)
+
     def touched(
         self, encounter: str, stays: Sequence[WardStay], from_us: int, until_us: int, due_by_us: int
     ) -> Iterator[Task]:

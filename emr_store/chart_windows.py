@@ -157,20 +157,46 @@ class ValueReader:
         """Each slot with what may stand in it: values of the encounter's own time alone."""
         if not asked:
             return []
-        from_us, until_us = min(each.from_us for each in asked), max(each.until_us for each in asked)
+        from_us, until_us = _bounds_of(asked)
         belongings = belongings_of(self.conn, {each.key.encounter for each in asked}, from_us, until_us)
-        own = {each: list(_own_spans(each, belongings[each.key.encounter])) for each in asked}
-        readings = self.read({span for spans in own.values() for span in spans}, {each.key.item for each in asked})
+        own = [list(_own_spans(each, belongings[each.key.encounter])) for each in asked]
+        return self._windows(asked, belongings, own)
+
+    def whole_windows(self, asked: Sequence[Asked]) -> list[Window]:
+        """Each slot with all that its devices measured in it, also for others; devices that stood at the encounter's
+        beds are among them. For those who ask why nothing stands there."""
+        if not asked:
+            return []
+        from_us, until_us = _bounds_of(asked)
+        encounters = {each.key.encounter for each in asked}
+        belongings = belongings_of(self.conn, encounters, from_us, until_us)
+        for encounter in encounters:
+            known = {each.device for each in belongings[encounter]}
+            there = self.conn.execute(
+                _AT_BEDS_SQL, {"encounter": encounter, "since": moment(from_us), "until": moment(until_us)}
+            )
+            others = {str(row[0]) for row in there} - known
+            belongings[encounter] += belongings_of_devices(self.conn, others, from_us, until_us)
+        whole = [
+            [Span(device, each.from_us, each.until_us) for device in {b.device for b in belongings[each.key.encounter]}]
+            for each in asked
+        ]
+        return self._windows(asked, belongings, whole)
+
+    def _windows(
+        self, asked: Sequence[Asked], belongings: dict[str, list[Belonging]], spans: Sequence[Sequence[Span]]
+    ) -> list[Window]:
+        readings = self.read({span for each in spans for span in each}, {each.key.item for each in asked})
         return [
             Window(
                 key=each.key,
                 from_us=each.from_us,
                 until_us=each.until_us,
                 belongings=[b for b in belongings[each.key.encounter] if _meets(b, each.from_us, each.until_us)],
-                measured=[value for s in own[each]
-                          for value in readings.between(s.device, each.key.item, s.from_us, s.until_us)],
+                measured=[value for span in of_slot
+                          for value in readings.between(span.device, each.key.item, span.from_us, span.until_us)],
             )
-            for each in asked
+            for each, of_slot in zip(asked, spans, strict=True)
         ]  # fmt: skip
 
     def _rows(self, spans: Sequence[Span], heard: dict[int, _Heard]) -> list[tuple[Any, ...]]:
@@ -241,6 +267,11 @@ class ValueReader:
             )
 
 
+def _bounds_of(asked: Iterable[Asked]) -> tuple[int, int]:
+    listed = list(asked)
+    return min(each.from_us for each in listed), max(each.until_us for each in listed)
+
+
 def _observed_at_us(value: Measured) -> int:
     return value.observed_at_us
 
@@ -293,6 +324,12 @@ CROSS JOIN LATERAL (
     FROM report r WHERE r.device = t.device AND r.observed_at >= t.since AND r.observed_at < t.until
         AND r.observed_at >= %(first)s AND r.observed_at < %(last)s AND r.kind = {int(Kind.METRIC)}
     OFFSET 0) AS r
+"""
+# Devices that were the encounter's at another time, and whose values of this time are nobody's or in conflict.
+_AT_BEDS_SQL = """
+SELECT DISTINCT o.device FROM whose w JOIN whose o ON o.device = w.device AND upper_inf(o.recorded)
+WHERE w.encounter = %(encounter)s AND upper_inf(w.recorded)
+    AND o.valid && tstzrange(%(since)s, %(until)s) AND o.encounter IS NULL
 """
 _HEARD_SQL = """
 SELECT d.device, d.uuid, g.uuid IS NOT NULL,

@@ -11,6 +11,7 @@ from schemas.errors import VitalwireError
 from vitalwire import (
     acts,
     adt,
+    chart,
     devices,
     edge,
     edge_registry,
@@ -50,6 +51,7 @@ for command in (status, record.latest, record.ledger, verify, whose, record.migr
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
 app.add_typer(worklist.app, name="worklist")
+app.add_typer(chart.app, name="chart")
 app.add_typer(adt.app, name="adt")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(record.dead, name="dead")

@@ -26,7 +26,7 @@ CREATE TABLE chart_entry (
     PRIMARY KEY (entry, version),
     CHECK (cardinality(source_leaf) = cardinality(source_batch)
         AND cardinality(source_record) = cardinality(source_batch)),
-    CHECK (act_id IS NOT NULL OR cardinality(source_batch) > 0 OR by_time),
+    CONSTRAINT chart_entry_stands_on CHECK (act_id IS NOT NULL OR cardinality(source_batch) > 0),
     CHECK (NOT (by_time AND act_id IS NOT NULL))
 );
 -- For an encounter's day, for one slot, and so that of two who write the same version one fails.

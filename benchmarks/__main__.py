@@ -16,6 +16,7 @@ from statistics import median
 from benchmarks import (
     adt_to_tile,
     attribution,
+    chart,
     edge,
     hl7,
     page,
@@ -77,6 +78,9 @@ MEASUREMENTS = (
     ),
     Measurement("attribution", ("adt_to_tile_p99_s",), once(adt_to_tile.measure)),
     Measurement("attribution", ("whose_day_p95_ms", "whose_day_trend_p95_ms"), once(whose_day.measure)),
+    Measurement("chart", ("flowsheet_day_p95_ms",), once(chart.flowsheet)),
+    Measurement("chart", ("chart_core_fraction_1000",), once(chart.core_fraction)),
+    Measurement("chart", ("port_to_entry_p99_s",), once(chart.port_to_entry)),
 )
 
 

@@ -48,6 +48,9 @@ class ItemKind(StrEnum):
     IN_CENSUS_NOT_IN_ADT = "in_census_not_in_adt"
     IN_ADT_NOT_IN_CENSUS = "in_adt_not_in_census"
     CENSUS_NAMES_OTHER_BED = "census_names_other_bed"
+    CHART_ATTRIBUTION_DISPUTED = "chart_attribution_disputed"
+    CORRECTION_OF_NOTHING = "correction_of_nothing"
+    CORRECTION_OF_SEVERAL = "correction_of_several"
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +208,20 @@ WORDS = {
     ItemKind.CENSUS_NAMES_OTHER_BED: Words(
         en="The census and ADT name different beds ({detail}). Have the missing transfer sent.",
         zh="在床名单与ADT的床位不同（{detail}）。请补发缺失的转床消息。",
+    ),
+    ItemKind.CHART_ATTRIBUTION_DISPUTED: Words(
+        en="A confirmed chart entry was taken from values that are no longer this patient's ({detail}). Confirm,"
+        " correct or withdraw it.",
+        zh="已确认的记录取自现已不归该患者的数据（{detail}）。请确认、更正或作废。",
+    ),
+    ItemKind.CORRECTION_OF_NOTHING: Words(
+        en="A device corrected or withdrew a value that it had not sent ({detail}). Look at the chart of that time.",
+        zh="设备更正或撤回了未曾发送的数据（{detail}）。请核对该时段的记录。",
+    ),
+    ItemKind.CORRECTION_OF_SEVERAL: Words(
+        en="A device corrected or withdrew a value that it had sent several times ({detail}). Look at the chart of that"
+        " time.",
+        zh="设备更正或撤回的数据曾多次发送（{detail}）。请核对该时段的记录。",
     ),
 }
 

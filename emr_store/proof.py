@@ -9,7 +9,16 @@ from datetime import datetime
 import numpy as np
 import psycopg
 
-from emr_store import alarm_proof, index_proof, log_proof, registry_proof, row_proof, seal_proof, summary_proof
+from emr_store import (
+    alarm_proof,
+    chart_proof,
+    index_proof,
+    log_proof,
+    registry_proof,
+    row_proof,
+    seal_proof,
+    summary_proof,
+)
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
 from emr_store.connect import one_moment
 from emr_store.newest_channel_proof import NewestChannels
@@ -23,7 +32,7 @@ from schemas.nomenclature import NOMENCLATURE_HASH
 
 NEVER_PROVED = (
     "that the devices told the truth",
-    "whose patient a value is",
+    "whose patient a value is, nor that a chart has every value that it should",
     "that no alarm is missing: each is signed, and none is in the log",
     "that nothing is missing since the newest checkpoint that somebody outside holds",
     "when the store says that it kept something: that is its own clock, and nobody signed it",
@@ -49,7 +58,7 @@ def verify(
        they and what validation found of them stand in their seal; every leaf of a seal has its batch.
     5. Validation: computed again from the bytes; of a batch that acts had validated anew each one, by those acts.
     6. Rows: every column of every row that people read; rows that no report stands behind; waves, alarms, settings,
-       lists of channels and their words; the platform's own alarms.
+       lists of channels and their words; the platform's own alarms; charts, against values and acts.
     7. Minutes: computed again from the rows.
     8. Latest values: each is the newest row.
     9. Registry and ledger: keys stand under their own ids; registrations, beds and labels have their acts; the ledger's
@@ -101,6 +110,9 @@ class _Run:
         # 4 to 8.
         self._batches_and_rows(edges, acts, first_batch, first_seal)
         alarm_proof.check_alarms(conn, summary_proof.begin_of(conn, first_batch), acts, platform, result)
+
+        chart_proof.check_charts(conn, acts, summary_proof.begin_of(conn, first_batch), result)
+        self._note_what_charts_leave_out()
 
         # 9. Registry.
         self._registry(acts)
@@ -214,6 +226,18 @@ class _Run:
             not_proved.append(
                 f"the validation of {counts['other nomenclature']} batches: it was done under another nomenclature than"
                 " this program's"
+            )
+
+    def _note_what_charts_leave_out(self) -> None:
+        counts, not_proved = self._result.counts, self._result.not_proved
+        if counts["chart sources dropped"]:
+            not_proved.append(
+                f"{counts['chart sources dropped']} versions of chart entries: retention took the values behind them"
+            )
+        if counts["chart sources validated anew"]:
+            not_proved.append(
+                f"{counts['chart sources validated anew']} versions of chart entries: the values behind them were"
+                " validated anew since"
             )
 
     def _registry(self, acts: Sequence[Act]) -> None:

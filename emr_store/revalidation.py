@@ -17,7 +17,7 @@ import zstandard
 from numpy.typing import NDArray
 from psycopg.rows import class_row
 
-from emr_store import log, mapping_acts, minutes, rows
+from emr_store import chart_queue, log, mapping_acts, minutes, rows
 from emr_store.channel_sets import ChannelSets, columns_of
 from emr_store.devices import Devices
 from emr_store.latest_by_channel import LatestByChannel, Retracted
@@ -250,6 +250,7 @@ class Revalidation:
         measured = chunk.table.kind[old.reports] == Kind.METRIC
         reports = old.reports[measured]
         minutes.retract(self._conn, chunk.device[reports], chunk.observed_at_us[reports], old.channel_set[measured])
+        chart_queue.note_reports(self._conn, chunk.device[reports], chunk.observed_at_us[reports])
 
     def _replace_latest(self, batch: StoredBatch, old: _Rows, chunk: Chunk) -> None:
         """Where these reports, as they were, are shown: what is now the newest there; and where they are the newest."""

@@ -17,13 +17,14 @@ GROUPS = (OWNER, WRITER, RETENTION, READER, CLERK)
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
+    "chart_entry",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
     "drop_rows", "drop_body", "drop_adt_bodies", "drop_adt_dead_letters", "note_adt_retention",
 )  # fmt: skip
 # What a clerk adds to, and changes nothing else: acts, and what they say.
-BY_ACT = ("act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution")
+BY_ACT = ("act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry")
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 
 

@@ -385,9 +385,10 @@ def waveform_rows(chunk: Chunk, reports: _Array) -> bytes:
     return COPY_HEAD + rows.matrix().tobytes() + COPY_END
 
 
-def touched_rows(chunk: Chunk) -> bytes:
-    """Binary COPY into `minute_touched`: the minutes that these reports change, each with its devices."""
-    metric = np.flatnonzero(chunk.table.kind == Kind.METRIC)
+def touched_rows(chunk: Chunk, reports: _Array | None = None) -> bytes:
+    """Binary COPY into `minute_touched`: the minutes that these reports (None: all that measure) change, each with its
+    devices."""
+    metric = np.flatnonzero(chunk.table.kind == Kind.METRIC) if reports is None else reports
     pairs = np.unique(chunk.observed_at_us[metric] // MINUTE_US << 32 | chunk.device[metric])
     minutes, first = np.unique(pairs >> 32, return_index=True)
     out: list[bytes] = [COPY_HEAD]

@@ -6,13 +6,15 @@ nothing and gets its receipt again. Nothing is signed here, and no lock is held 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 
-from emr_store import attribution_queue, batches, dead_letters, device_state, outbox, rows, sequences
+from emr_store import attribution_queue, batches, chart_queue, dead_letters, device_state, outbox, rows, sequences
 from emr_store.channel_sets import ChannelSets
+from emr_store.chart_queue import EachMetrics
 from emr_store.devices import Devices, note_events
 from emr_store.latest_by_channel import LatestByChannel
 from emr_store.ledger import Ledger
@@ -39,8 +41,10 @@ class Written:
 class Writer:
     """Stores signed blocks over one connection; its caches are of rows that never change."""
 
-    def __init__(self, conn: psycopg.Connection) -> None:
+    def __init__(self, conn: psycopg.Connection, each_metrics: EachMetrics | None = None) -> None:
+        """`each_metrics`: those whose values are charted at once; None: none."""
         self._conn = conn
+        self._each_metrics = each_metrics or EachMetrics()
         self._devices = Devices(conn)
         self._channel_sets = ChannelSets(conn)
         self._supersets = Supersets(conn, self._channel_sets)
@@ -103,5 +107,6 @@ class Writer:
         note_events(self._conn, chunk, batches.of_reports(numbered, [batch.header.edge for batch in new]))
         batches.put(self._conn, numbered)
         attribution_queue.put(self._conn, numbered, chunk)
+        chart_queue.put(self._conn, chunk, time.time_ns() // 1000, self._each_metrics.codes)
         ledger.count_stored([batch.header for batch in new], chunk.validation_results)
         written.reports, written.values, written.batches = len(chunk.table), len(chunk.validation_results), len(new)

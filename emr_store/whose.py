@@ -19,7 +19,7 @@ from clinical.identity import Links, PidTrust
 from clinical.patient_numbers import PatientNumbers
 from clinical.stays import encounter_links, patient_links
 from clinical.worklist import Item
-from emr_store import adt_facts, pid_claims, scans, stays, worklist
+from emr_store import adt_facts, chart_queue, pid_claims, scans, stays, worklist
 from emr_store.attribution_site import AttributionSite
 from emr_store.instants import moment, us_of
 from schemas.report import Kind
@@ -39,7 +39,9 @@ def write(conn: psycopg.Connection, site: AttributionSite, device: UUID, recorde
 
 
 def _write_whose(conn: psycopg.Connection, device: UUID, computed: Iterable[Whose], recorded_at: datetime) -> int:
-    changes = differences(believed(conn, device), computed)
+    before, after = believed(conn, device), list(computed)
+    changes = differences(before, after)
+    chart_queue.note_whose(conn, device, before, after)
     with conn.cursor() as cursor:
         cursor.executemany(
             "UPDATE whose SET recorded = tstzrange(lower(recorded), %s)"

@@ -10,6 +10,7 @@ from pathlib import Path
 import faust
 import structlog
 
+from emr_store.chart_queue import EachMetrics
 from emr_store.connect import with_role
 from emr_store.retention import Keep
 from emr_store.roles import RETENTION, WRITER
@@ -19,7 +20,7 @@ from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
-from stream_processors import alarm_limits, alarms, app, attribute, background, broker, stage
+from stream_processors import alarm_limits, alarms, app, attribute, background, broker, chart, stage
 from stream_processors.alarm_limits import OpenEpisodes
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
@@ -90,7 +91,8 @@ def _store_worker(
 ) -> faust.App:
     where = with_role(conninfo(config), WRITER)
     committed = asyncio.Event()
-    stores = {lane: Store(where, key, committed.set) for lane in lanes}
+    each_metrics = EachMetrics()
+    stores = {lane: Store(where, key, committed.set, each_metrics) for lane in lanes}
     stages = app.store_stages(stores, alarms.AlarmFiling(where, key), Store(where, key, committed.set))
     keep = Keep(
         reports=config.keep_reports_days,
@@ -110,6 +112,7 @@ def _store_worker(
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
             background.note_limits(where, config.limits),
             attribute.keep_attributing(where, config),
+            chart.keep_charting(where, config.chart.policies, each_metrics),
         ]
 
     return app.build(name, config, stages, watchdog, tasks)

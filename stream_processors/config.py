@@ -85,6 +85,18 @@ class BedConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
+class ChartConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The chart."""
+
+    policies: Annotated[
+        Path | None,
+        Meta(
+            description="when what is charted, by ward and metric: docs/chart.md; none: nothing is",
+            examples=["chart.toml"],
+        ),
+    ] = None
+
+
 class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """vitalwire processors: validate, store, alarm."""
 
@@ -138,6 +150,7 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: Annotated[tuple[LimitConfig, ...], Meta(description="alarm limits")] = ()
     adt_source: Annotated[tuple[AdtSourceConfig, ...], Meta(description="admission offices")] = ()
     bed: Annotated[tuple[BedConfig, ...], Meta(description="the beds, by their names and as ADT spells them")] = ()
+    chart: Annotated[ChartConfig, Meta(description="the chart")] = ChartConfig()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a slip that would cost a record, or TLS."""

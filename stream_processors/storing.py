@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from prometheus_client import Counter
 
+from emr_store.chart_queue import EachMetrics
 from emr_store.connect import StoreError, open_store, store_errors
 from emr_store.signed_block import SignedBlock
 from emr_store.transaction import Writer
@@ -35,8 +36,16 @@ class Store:
     one writer, which is never given two chunks at once.
     """
 
-    def __init__(self, conninfo: str, key: SigningKey, committed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        key: SigningKey,
+        committed: Callable[[], None],
+        each_metrics: EachMetrics | None = None,
+    ) -> None:
+        """`each_metrics`: those whose values are charted at once; None: none."""
         self._conninfo, self._key, self._committed = conninfo, key, committed
+        self._each_metrics = each_metrics
         self._writers: dict[int, Writer] = {}
 
     async def store(self, chunk: Sequence[Message]) -> list[Output]:
@@ -93,7 +102,7 @@ class Store:
         """One transaction; a connection that broke is opened again by the next."""
         try:
             if writer not in self._writers:
-                self._writers[writer] = Writer(open_store(self._conninfo))
+                self._writers[writer] = Writer(open_store(self._conninfo), self._each_metrics)
             written = self._writers[writer].store(blocks, dead_letters)
         except StoreError:
             self._close(writer)

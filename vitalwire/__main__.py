@@ -12,6 +12,7 @@ from vitalwire import (
     acts,
     adt,
     alarms,
+    chart,
     devices,
     edge,
     edge_registry,
@@ -52,6 +53,7 @@ app.add_typer(alarms.app, name="alarms")
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
 app.add_typer(worklist.app, name="worklist")
+app.add_typer(chart.app, name="chart")
 app.add_typer(adt.app, name="adt")
 app.add_typer(mapping.app, name="mapping")
 app.add_typer(record.dead, name="dead")

@@ -185,6 +185,7 @@ def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
     (data / "serial").mkdir(exist_ok=True)
     for name, text in (
         ("site.toml", ward_site.site_toml()),
+        ("chart.toml", ward_site.CHART),
         ("processors.toml", ward_site.processors_toml(at, ports.processors_metrics, transport_of_beds(plan))),
         (
             "edge.toml",

@@ -67,6 +67,27 @@ def site_toml() -> str:
     return "".join(rows)
 
 
+CHART = """\
+# What this ward charts, and when: docs/chart.md. It is read again when it changes.
+zone = "Asia/Shanghai"
+
+[[policy]]  # each time that the cuff measured
+metrics = ["MDC_PRESS_BLD_NONINV_SYS", "MDC_PRESS_BLD_NONINV_DIA", "MDC_PRESS_BLD_NONINV_MEAN"]
+when = "each"
+value = "each"
+
+[[policy]]
+metrics = ["MDC_ECG_HEART_RATE", "MDC_PULS_OXIM_PULS_RATE", "MDC_PULS_OXIM_SAT_O2", "MDC_RESP_RATE"]
+when = "every 5 min"
+value = "median of the last minute"
+
+[[policy]]
+metrics = ["MDC_PRESS_BLD_ART_SYS", "MDC_PRESS_BLD_ART_DIA", "MDC_PRESS_BLD_ART_MEAN", "MDC_TEMP"]
+when = "every 5 min"
+value = "last valid"
+"""
+
+
 def processors_toml(at: Addresses, metrics_port: int, beds: Iterable[str]) -> str:
     """The processors' file, with a few alarm limits, the admission office, and its beds ("bed-01")."""
     places = "".join(
@@ -75,6 +96,7 @@ def processors_toml(at: Addresses, metrics_port: int, beds: Iterable[str]) -> st
     return (
         f'kafka = "{at.kafka}"\ndatabase = "{at.database}"\nkey_file = "platform.key"\ndemo = true\n'
         f'metrics_port = {metrics_port}\n{LIMITS}[[adt_source]]\nname = "his"\nauthority = "SIM"\n{places}'
+        '[chart]\npolicies = "chart.toml"\n'
     )
 
 

@@ -30,11 +30,14 @@ INSERTS = {
     " code, channel, side, priority, opened_at, message, late, statement) VALUES (gen_random_uuid(), gen_random_uuid(),"
     " 'opened', now(), 'a', gen_random_uuid(), 'limit', 1, 0, 'low', 'high', now(), 'm', false, 's')",
     "checkpoint": "INSERT INTO checkpoint VALUES ('i', 1, 'n', now())",
+    "chart_entry": "INSERT INTO chart_entry VALUES (gen_random_uuid(), 1, 'e', 'm', now(), 1, 'preliminary', 'device',"
+    " 1, '', '', 0, now(), '{b}', '{0}', '{0}', 'r', NULL, false, now())",
 }
 
 COLUMNS = {
     "report": "value", "batch": "batch_id", "batch_body": "sealed", "batch_validation": "validation",
     "seal": "leaves", "act": "body", "log_entry": "leaf_hash", "checkpoint": "note", "alarm_transition": "statement",
+    "chart_entry": "value",
 }  # fmt: skip
 
 
@@ -170,12 +173,14 @@ def test_a_clerk_adds_acts_and_changes_nothing_else(store: str, logins: Logins) 
                 "INSERT INTO device_encounter VALUES (gen_random_uuid(), 'v', '(,)', '(,)', false, %s)",
                 "INSERT INTO pid_mute VALUES (gen_random_uuid(), now(), '(,)', %s)",
                 "INSERT INTO worklist_resolution VALUES ('k', 's', now(), '{}', %s)",
+                INSERTS["chart_entry"].replace("NULL", "%s"),
             ):
                 conn.execute(sql.encode(), (act,))
         assert conn.execute("SELECT count(*) FROM attribution_device").fetchone() == (2,)
         for table in (*roles.UNCHANGEABLE, *roles.BY_ACT, "whose", "encounter_bed", "adt_fact", "device_bed"):
             assert refused(conn, f"DELETE FROM {table}"), table
-        for table in ("report", "batch", "seal", "log_entry"):
+        assert conn.execute("SELECT count(*) FROM chart_acted").fetchone() == (1,)
+        for table in ("report", "batch", "seal", "log_entry", "chart_entry"):
             assert refused(conn, INSERTS[table])
         assert refused(conn, "INSERT INTO attribution_device VALUES (gen_random_uuid())")
         assert refused(conn, "UPDATE act SET statement = 'forged'")

@@ -1,0 +1,132 @@
+"""What people do to charts: enter, confirm, correct, withdraw. Each is an act, in the transaction of the version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from clinical import chart_versions
+from clinical.chart import EntryKey, Status, Version
+from emr_store import acts, chart_entries
+from emr_store.acts import Author
+from emr_store.chart_entries import Kept, NewVersion
+from emr_store.instants import us_of
+from emr_store.patients import find_encounter
+from evidence.act import Act
+from schemas.errors import VitalwireError
+
+NO_ACT = bytes(32)  # in place of an act's id while it is not known whether there will be one
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who does it: the user of the program, and in whose name (--by), until people can sign in."""
+
+    author: Author
+    name: str
+
+
+def enter(
+    conn: psycopg.Connection, encounter: str, item: str, value: float | None, text: str, at: datetime, person: Person
+) -> Kept:
+    """Write a value by hand. `encounter`: its key or visit number; `item`: of clinical/chart_items.py, or a metric.
+
+    Raises VitalwireError for an encounter that never was, a value that is not possible, a time ahead, and a slot that
+    has an entry.
+    """
+    with conn.transaction():
+        now = acts.now(conn)
+        key = EntryKey(find_encounter(conn, encounter), item, us_of(at))
+        if at > now:
+            raise VitalwireError(f"{at.isoformat()} lies ahead: write it when it has happened")
+        _must_be_since_admission(conn, key, at)
+        version = chart_versions.entered(
+            item, value, text, observed_at_us=key.at_us, act_id=NO_ACT, at_us=us_of(now)
+        )  # fmt: skip
+        there = chart_entries.entries_at(conn, [key]).get(key)
+        if there is not None and there.entry.now.status is not Status.ENTERED_IN_ERROR:
+            raise VitalwireError(
+                f"{item} has an entry at this time already: `vitalwire chart correct {there.entry.entry[:13]}`"
+            )
+        new = NewVersion(chart_entries.new_entry_id(), key, there.ordinal + 1 if there else 1, version)
+        return _write(conn, acts.act("chart.enter", person.author, now, **_said(new, person)), new)
+
+
+def _must_be_since_admission(conn: psycopg.Connection, key: EntryKey, at: datetime) -> None:
+    row = conn.execute(
+        "SELECT least(lower(open), admitted_at) FROM encounter WHERE encounter = %s AND upper_inf(recorded)",
+        (key.encounter,),
+    ).fetchone()
+    if row is not None and row[0] is not None and at < row[0]:
+        raise VitalwireError(
+            f"{at.isoformat()} lies before this encounter began ({row[0].isoformat(timespec='minutes')}): write the"
+            " time at which it was measured"
+        )
+
+
+def confirm(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
+    """Stand behind what an entry says. Raises VitalwireError where there is none, or it is confirmed or withdrawn."""
+    with conn.transaction():
+        kept, now = chart_entries.find_entry(conn, entry), acts.now(conn)
+        version = chart_versions.confirm(kept.entry, NO_ACT, us_of(now))
+        new = _of(kept, version)
+        return _write(conn, acts.act("chart.confirm", person.author, now, **_said(new, person)), new)
+
+
+def correct(conn: psycopg.Connection, entry: str, value: float | None, text: str, person: Person) -> Kept:
+    """Say that it was otherwise. Raises VitalwireError likewise, for what is not possible, and for no reason."""
+    with conn.transaction():
+        kept, now = chart_entries.find_entry(conn, entry), acts.now(conn)
+        _must_say_why(person)
+        version = chart_versions.correct(kept.entry, value, text, person.author.why, NO_ACT, us_of(now))
+        new = _of(kept, version)
+        return _write(conn, acts.act("chart.correct", person.author, now, **_said(new, person)), new)
+
+
+def withdraw(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
+    """It should never have stood there. Raises VitalwireError where there is none, and for no reason."""
+    with conn.transaction():
+        kept, now = chart_entries.find_entry(conn, entry), acts.now(conn)
+        _must_say_why(person)
+        version = chart_versions.withdraw(kept.entry, person.author.why, NO_ACT, us_of(now))
+        new = _of(kept, version)
+        return _write(conn, acts.act("chart.withdraw", person.author, now, **_said(new, person)), new)
+
+
+def _must_say_why(person: Person) -> None:
+    if not person.author.why.strip():
+        raise VitalwireError("say why: --why 'cuff too small'")
+
+
+def _of(kept: Kept, version: Version) -> NewVersion:
+    return NewVersion(kept.entry.entry, kept.entry.key, kept.ordinal, version)
+
+
+def _said(new: NewVersion, person: Person) -> dict[str, Any]:
+    """What the act says of the version: `verify` holds the row against it."""
+    said = new.version
+    details: dict[str, Any] = {
+        "entry": new.entry,
+        "version": said.number,
+        "encounter": new.key.encounter,
+        "item": new.key.item,
+        "slot_us": new.key.at_us,
+        "status": said.status.value,
+        "unit": said.unit,
+        "by_name": person.name,
+    }
+    return details | ({"text": said.text} if said.value is None else {"value": said.value})
+
+
+def _write(conn: psycopg.Connection, act: Act, new: NewVersion) -> Kept:
+    act_id = acts.record(conn, act)
+    signed = replace(new, version=replace(new.version, act_id=act_id))
+    try:
+        chart_entries.append(conn, [signed])
+    except (psycopg.errors.UniqueViolation, psycopg.errors.IntegrityConstraintViolation):
+        raise VitalwireError("it was changed a moment ago: look at it again, then decide") from None
+    return chart_entries.entry_with_id(conn, UUID(new.entry))

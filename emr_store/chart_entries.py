@@ -1,0 +1,227 @@
+"""The entries of charts as rows: a version each, appended and never changed.
+
+Pages read an encounter's chart with `flowsheet`, and one entry with its versions with `entry_at` or `find_entry`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.pq import Format
+
+from clinical.chart import Entry, EntryKey, Origin, Source, Status, Version
+from emr_store.instants import moment, us_of
+from emr_store.rows import POSTGRES_EPOCH_US
+from schemas.errors import VitalwireError
+
+_COLUMNS = (
+    "entry, version, encounter, item, slot, ordinal, status, origin, value, text, unit, decimals, observed_at,"
+    " source_batch, source_leaf, source_record, reason, act_id, by_time, recorded_at"
+)
+_TYPES = (
+    "uuid", "int4", "text", "text", "timestamptz", "int4", "text", "text", "float8", "text", "text", "int2",
+    "timestamptz", "bytea[]", "int4[]", "int4[]", "text", "bytea", "bool", "timestamptz",
+)  # fmt: skip
+_STATUS = {status.value: status for status in Status}
+_ORIGIN = {origin.value: origin for origin in Origin}
+_entry_of_row = itemgetter(0)
+_BEGINNING = re.compile("(?=.{8})[0-9a-f]{1,8}(-?[0-9a-f]{1,4}){0,3}(-?[0-9a-f]{1,12})?")  # of an id
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """A version to be written; `ordinal` says which entry of its slot it belongs to."""
+
+    entry: str
+    key: EntryKey
+    ordinal: int
+    version: Version
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An entry as it stands in the store."""
+
+    entry: Entry
+    ordinal: int
+
+
+class _Microseconds(Loader):
+    """A timestamptz as the record counts it, without a datetime between: a day of a chart has ten thousand of them."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> int:
+        """PostgreSQL's own form: microseconds since 2000, signed."""
+        return int.from_bytes(data, "big", signed=True) + POSTGRES_EPOCH_US
+
+
+def _read(conn: psycopg.Connection, sql: str, named: Mapping[str, object]) -> list[Kept]:
+    """Entries of rows of _READ, the versions of each one after the other."""
+    cursor = conn.cursor(binary=True)
+    cursor.adapters.register_loader("timestamptz", _Microseconds)
+    return _kept(cursor.execute(sql.encode(), named).fetchall())
+
+
+def new_entry_id() -> str:
+    """A UUID of version 7 (RFC 9562, 5.7): those that are made one after the other lie side by side in the index."""
+    at_ms = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10)) & ((1 << 74) - 1)
+    return str(UUID(int=at_ms << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & ((1 << 62) - 1)))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def flowsheet(conn: psycopg.Connection, encounter: str, since: datetime, until: datetime) -> list[Entry]:
+    """The entries of an encounter whose slots end in [since, until), by slot and item, with all of their versions.
+
+    Those that were entered in error are among them, before the one that stands in the same slot.
+    """
+    named = {"encounter": encounter, "since": since, "until": until}
+    return [kept.entry for kept in _read(conn, _FLOWSHEET_SQL, named)]
+
+
+def entries_at(conn: psycopg.Connection, keys: Collection[EntryKey]) -> dict[EntryKey, Kept]:
+    """Of each slot that ever had an entry the last one, in one query."""
+    if not keys:
+        return {}
+    encounters, items, slots = zip(*keys, strict=True)
+    named = {"encounters": list(encounters), "items": list(items), "slots": [moment(slot) for slot in slots]}
+    return {kept.entry.key: kept for kept in _read(conn, _AT_SQL, named)}  # of several ordinals the last
+
+
+# Most versions have one source: arrays are slower to read than what is in them.
+_SOURCES = "source_batch", "source_leaf", "source_record"
+_READ = "c.entry::text, c." + _COLUMNS.removeprefix("entry, ").replace(", ", ", c.")
+for _name in _SOURCES:
+    _READ = _READ.replace(f"c.{_name}", f"c.{_name}[1]")
+_READ += "".join(f", CASE WHEN cardinality(c.{name}) > 1 THEN c.{name} END" for name in _SOURCES)
+_FLOWSHEET_SQL = f"""
+SELECT {_READ} FROM chart_entry c
+WHERE c.encounter = %(encounter)s AND c.slot >= %(since)s AND c.slot < %(until)s
+ORDER BY c.encounter, c.slot, c.item, c.ordinal, c.version
+"""
+_AT_SQL = f"""
+SELECT {_READ}
+FROM unnest(%(encounters)s::text[], %(items)s::text[], %(slots)s::timestamptz[]) AS k(encounter, item, slot)
+JOIN chart_entry c USING (encounter, item, slot)
+ORDER BY c.encounter, c.slot, c.item, c.ordinal, c.version
+"""
+
+
+def keys_between(conn: psycopg.Connection, encounters: Collection[str], since_us: int, until_us: int) -> list[EntryKey]:
+    """Of the entries of these encounters that come from devices and whose slots end in [since, until]."""
+    rows = conn.execute(
+        "SELECT DISTINCT encounter, item, slot FROM chart_entry WHERE encounter = ANY(%s) AND slot >= %s"
+        " AND slot <= %s AND cardinality(source_batch) > 0",
+        (list(encounters), moment(since_us), moment(until_us)),
+    )
+    return [EntryKey(encounter, item, us_of(slot)) for encounter, item, slot in rows]
+
+
+def find_entry(conn: psycopg.Connection, entry: str) -> Kept:
+    """By its id, or the beginning of it; raises VitalwireError where there is none, or several."""
+    beginning = entry.strip().lower()
+    rows: list[tuple[UUID]] = []
+    if _BEGINNING.fullmatch(beginning):
+        rows = conn.execute(
+            "SELECT DISTINCT entry FROM chart_entry WHERE entry >= %s AND entry <= %s LIMIT 2",
+            (_filled(beginning, "0"), _filled(beginning, "f")),
+        ).fetchall()
+    if len(rows) != 1:
+        found = "no entry has" if not rows else "several entries have"
+        raise VitalwireError(f"{found} the id {entry!r}: `vitalwire chart show ENCOUNTER --json` has them whole")
+    return entry_with_id(conn, rows[0][0])
+
+
+def _filled(beginning: str, digit: str) -> UUID:
+    digits = beginning.replace("-", "")
+    return UUID(digits + digit * (32 - len(digits)))
+
+
+def entry_with_id(conn: psycopg.Connection, entry: UUID) -> Kept:
+    """With its versions; raises VitalwireError where there is none."""
+    sql = f"SELECT {_READ} FROM chart_entry c WHERE c.entry = %(entry)s ORDER BY c.version"
+    found = _read(conn, sql, {"entry": entry})
+    if not found:
+        raise VitalwireError(f"there is no entry {entry}: `vitalwire chart show ENCOUNTER --json` has those that are")
+    return found[0]
+
+
+def _kept(rows: Iterable[tuple[Any, ...]]) -> list[Kept]:
+    found = []
+    for entry, of_entry in groupby(rows, _entry_of_row):
+        versions = list(of_entry)
+        _, _, encounter, item, slot_us, ordinal, *_ = versions[0]
+        key = EntryKey(encounter, item, slot_us)
+        found.append(Kept(Entry(entry=entry, key=key, versions=tuple(map(_version, versions))), ordinal))
+    return found
+
+
+def _version(row: tuple[Any, ...]) -> Version:
+    (_, number, _, _, _, _, status, origin, value, text, unit, decimals, observed_at_us, batch_id, leaf, record,
+     reason, act_id, by_time, recorded_at_us, batches, leaves, records) = row  # fmt: skip
+    sources: tuple[Source, ...] = () if batch_id is None else (Source(batch_id, leaf, record),)
+    if batches is not None:
+        sources = tuple(map(Source, batches, leaves, records))
+    # Not by its constructor, which sets each field of a frozen dataclass by a call: that was half the time of a chart.
+    version = Version.__new__(Version)
+    vars(version).update(
+        number=number,
+        status=_STATUS[status],
+        origin=_ORIGIN[origin],
+        value=value,
+        text=text,
+        unit=unit,
+        decimals=decimals,
+        observed_at_us=observed_at_us,
+        sources=sources,
+        reason=reason,
+        act_id=act_id,
+        by_time=by_time,
+        recorded_at_us=recorded_at_us,
+    )
+    return version
+
+
+# --- writing ---------------------------------------------------------------------------------------------------------
+
+
+def append(conn: psycopg.Connection, versions: Iterable[NewVersion]) -> None:
+    """Write these versions, in the caller's transaction.
+
+    Raises psycopg.errors.UniqueViolation where another one wrote the same version, or an entry of the same slot.
+    """
+    with conn.cursor().copy(f"COPY chart_entry ({_COLUMNS}) FROM STDIN (FORMAT BINARY)".encode()) as copy:
+        copy.set_types(_TYPES)
+        for new in versions:
+            copy.write_row(_row(new))
+
+
+def _row(new: NewVersion) -> tuple[Any, ...]:
+    said = new.version
+    return (
+        UUID(new.entry), said.number, new.key.encounter, new.key.item, moment(new.key.at_us), new.ordinal,
+        said.status.value, said.origin.value, said.value, said.text, said.unit, said.decimals,
+        moment(said.observed_at_us), *source_columns(said.sources), said.reason, said.act_id, said.by_time,
+        moment(said.recorded_at_us),
+    )  # fmt: skip
+
+
+def source_columns(sources: Iterable[Source]) -> tuple[list[bytes], list[int], list[int]]:
+    """batch_id, leaf and record of each."""
+    listed = list(sources)
+    return [s.batch_id for s in listed], [s.leaf for s in listed], [s.record for s in listed]

@@ -1,0 +1,135 @@
+"""What people do to charts, and what of it the charter heeds."""
+
+from __future__ import annotations
+
+import pytest
+
+from clinical.chart import Origin, Status
+from clinical.chart_policy import read_policies
+from clinical.worklist import ItemKind
+from emr_store import acts, chart_acts, chart_entries, chart_proposals
+from emr_store.acts import Author
+from emr_store.chart_acts import Person
+from emr_store.chart_entries import Kept
+from emr_store.instants import moment
+from schemas.errors import VitalwireError
+from tests.adt import group, us
+from tests.charting import POLICIES, SLOT, SPO2_ID, V1, V2, Ward, spo2
+
+NURSE = Person(Author("os:nurse@ward"), "Li")
+WHY = Person(Author("os:nurse@ward", "probe was off"), "Li")
+
+
+@pytest.fixture
+def ward(database: str) -> Ward:
+    made = Ward(database, read_policies(POLICIES))
+    made.place()
+    made.hospital.emit_records([group("A01", 0)])
+    made.emit(spo2(50, 97))
+    made.chart()
+    return made
+
+
+def only(ward: Ward, encounter: str = V1) -> str:
+    (entry,) = ward.entries(encounter)
+    return entry.entry
+
+
+def proposed(ward: Ward, entry: str) -> float | None:
+    with ward.store.open() as conn:
+        chosen = chart_proposals.proposals_of(conn, [entry])[entry].chosen
+    return None if chosen is None else chosen.value
+
+
+def do(ward: Ward, deed: object, *arguments: object) -> Kept:
+    with ward.store.open() as conn:
+        return deed(conn, *arguments)  # type: ignore[operator, no-any-return]
+
+
+def test_a_value_by_hand_stands_beside_those_of_devices(ward: Ward) -> None:
+    kept = do(ward, chart_acts.enter, "V1", "pain", 3, "", moment(us(60)), NURSE)
+    version = kept.entry.now
+    assert (version.status, version.origin, version.value, version.unit) == (Status.FINAL, Origin.HAND, 3, "{score}")
+    assert [entry.key.item for entry in ward.entries()] == ["pain", SPO2_ID]
+    with ward.store.open() as conn:
+        act = acts.acts(conn)[-1]
+    assert (act.kind, act.by, act.details["by_name"]) == ("chart.enter", "os:nurse@ward", "Li")
+    assert bytes.fromhex(act.act_id) == version.act_id
+    text = do(ward, chart_acts.enter, "V1", "acvpu", None, "A", moment(us(60)), NURSE)
+    assert (text.entry.now.value, text.entry.now.text) == (None, "A")
+
+
+@pytest.mark.parametrize(
+    ("encounter", "item", "value", "text", "at", "refused"),
+    [
+        ("V9", "pain", 3, "", 60, "no encounter has the number 'V9'"),
+        ("V1", "pain", 11, "", 60, "11 is not possible"),
+        ("V1", "acvpu", None, "X", 60, "write one of A, C, V, P, U"),
+        ("V1", "mood", 1, "", 60, "'mood' is nothing that can be charted"),
+        ("V1", "pain", 3, "", 10**9, "lies ahead"),
+        ("V1", "pain", 3, "", -60, "lies before this encounter began"),
+        ("V1", SPO2_ID, 97, "", SLOT, "has an entry at this time already"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_words_and_leaves_nothing(
+    ward: Ward, encounter: str, item: str, value: float | None, text: str, at: float, refused: str
+) -> None:
+    before = ward.store.rows("SELECT count(*) FROM act")
+    with pytest.raises(VitalwireError, match=refused):
+        do(ward, chart_acts.enter, encounter, item, value, text, moment(us(at)), NURSE)
+    assert ward.store.rows("SELECT count(*) FROM act") == before
+    assert len(ward.entries()) == 1
+
+
+def test_after_a_confirmation_a_late_value_is_proposed_alone(ward: Ward) -> None:
+    entry = only(ward)
+    do(ward, chart_acts.confirm, entry[:20], NURSE)
+    assert ward.said() == [(SLOT, "final", 97, 2)]
+    ward.emit(spo2(60, 91))
+    ward.chart()
+    assert ward.said() == [(SLOT, "final", 97, 2)]
+    assert proposed(ward, entry) == 91
+    do(ward, chart_acts.correct, entry, 91, "", WHY)
+    ward.chart()
+    assert ward.said() == [(SLOT, "amended", 91, 3)]
+    assert ward.store.rows("SELECT version FROM chart_proposal") == [(2,)]  # nothing against the correction
+
+
+def test_what_a_person_withdrew_does_not_come_back(ward: Ward) -> None:
+    entry = only(ward)
+    with pytest.raises(VitalwireError, match="say why"):
+        do(ward, chart_acts.withdraw, entry, NURSE)
+    do(ward, chart_acts.withdraw, entry, WHY)
+    ward.emit(spo2(40, 91))
+    ward.chart()
+    assert ward.said() == [(SLOT, "entered-in-error", 97, 2)]
+    ward.emit(spo2(60, 91))
+    ward.chart()
+    assert ward.said() == [(SLOT, "entered-in-error", 97, 2)]
+    assert proposed(ward, entry) == 91
+    again = do(ward, chart_acts.enter, "V1", SPO2_ID, 93, "", moment(us(SLOT)), NURSE)
+    assert again.ordinal == 2
+    assert [e.now.value for e in ward.entries()] == [97, 93]
+
+
+def test_a_confirmed_entry_of_a_wrong_patient_is_disputed_until_a_person_acts(ward: Ward) -> None:
+    entry = only(ward)
+    do(ward, chart_acts.confirm, entry, NURSE)
+    ward.hospital.emit_records(
+        [group("A03", 500, happened=20), group("A01", 510, visit="V2", patient="P2", happened=30)]
+    )
+    ward.chart()
+    assert ward.said(V1) == [(SLOT, "final", 97, 2)]
+    assert ward.said(V2) == [(SLOT, "preliminary", 97, 1)]
+    assert ward.items() == [(ItemKind.CHART_ATTRIBUTION_DISPUTED, V1)]
+    do(ward, chart_acts.withdraw, entry, WHY)
+    ward.chart()
+    assert ward.said(V1) == [(SLOT, "entered-in-error", 97, 3)]
+    assert ward.items() == []
+
+
+def test_an_entry_that_is_not_there_is_refused(ward: Ward) -> None:
+    with pytest.raises(VitalwireError, match="no entry has the id"):
+        do(ward, chart_acts.confirm, "ffff", NURSE)
+    with ward.store.open() as conn, pytest.raises(VitalwireError, match="no entry has the id"):
+        chart_entries.find_entry(conn, "")

@@ -29,6 +29,7 @@ from stream_processors.stage import Output, Send, Stage
 from stream_processors.storing import WRITERS, Store
 from stream_processors.validation_stage import Validator
 
+VALIDATE_BYTES = 1024 * 1024  # of all partitions together: of four, a block each of what several batches hold
 STORE_BYTES = 4 * 1024 * 1024  # a transaction
 # What is sent again and what is live lock the same row of the ledger: neither waits long for the other.
 STORE_BYTES_BY_LANE = {Lane.BACKFILL: 512 * 1024}
@@ -47,6 +48,7 @@ def validate_stages(validator: Validator, lanes: Sequence[Lane]) -> list[Stage]:
             work=partial(validator.validate_and_sign, lane),
             dead_letter=partial(validator.dead_letter, lane),
             done=partial(validator.sent, lane),
+            bytes_max=VALIDATE_BYTES,
         )
         for lane in lanes
     ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -115,16 +116,19 @@ async def run(stage: Stage, stream: Any, send: Send, watchdog: AttemptsWatchdog)
 
 
 async def taken(stream: AsyncIterator[Any], take: int, within_s: float) -> AsyncIterator[list[Any]]:
-    """What comes within so long after the first, at most so many events at a time.
+    """What comes within so long after the first, at most so many events at a time; no longer once so many are there.
 
     faust's own noack_take does the same, and wakes up each `within_s` while nothing comes: with a dozen stages in a
     process a tenth of a core.
     """
     waiting: asyncio.Queue[Any] = asyncio.Queue(take)
+    enough = asyncio.Event()
 
     async def fill() -> None:
         async for event in stream:
             await waiting.put(event)
+            if waiting.qsize() + 1 >= take:
+                enough.set()
 
     filling = asyncio.ensure_future(fill())
     try:
@@ -137,7 +141,10 @@ async def taken(stream: AsyncIterator[Any], take: int, within_s: float) -> Async
                 return
             events = [first.result()]
             if waiting.qsize() + 1 < take:
-                await asyncio.sleep(within_s)
+                enough.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(within_s):
+                        await enough.wait()
             while len(events) < take and not waiting.empty():
                 events.append(waiting.get_nowait())
             yield events

@@ -193,6 +193,23 @@ def test_what_waits_is_taken_at_once_and_never_more_than_asked_for() -> None:
     assert max(map(len, taken)) <= 3
 
 
+def test_nothing_more_is_waited_for_once_enough_is_there() -> None:
+    async def slow() -> AsyncIterator[Event]:
+        for number in range(3):
+            for _ in range(20):  # turns of the loop, so that the first is taken before the others come
+                turn = asyncio.get_running_loop().create_future()
+                asyncio.get_running_loop().call_soon(turn.set_result, None)
+                await turn
+            yield Event(0, bytes([number]))
+        await asyncio.Event().wait()
+
+    async def run() -> list[int]:
+        async with asyncio.timeout(5):
+            return [event.value[0] for event in await anext(stages.taken(slow(), 3, 60.0))]
+
+    assert asyncio.run(run()) == [0, 1, 2]
+
+
 def test_what_the_stream_raises_leaves_the_stage() -> None:
     async def broken() -> AsyncIterator[Event]:
         yield Event(0, b"x")

@@ -1,4 +1,4 @@
-"""What people do to charts: enter, take, confirm, correct, withdraw. Each is an act, beside the version that it makes."""
+"""What people do to charts: enter, take, confirm, correct, withdraw. Each is an act beside the version it makes."""
 
 from __future__ import annotations
 

@@ -66,13 +66,14 @@ $(VENV)/.made:
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# From hashes alone: also what builds this package is locked, hence no build isolation.
+# From hashes alone: also what builds this package is locked, hence no build isolation. A lock is whole, hence no deps: what
+# pyproject.toml leaves out of it ([tool.uv]) is not asked for.
 $(VENV)/.installed: requirements.lock
 $(VENV)/.installed-dev: requirements-dev.lock
 $(VENV)/.installed $(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
 	@count=$$(grep -c '==' $(filter %.lock,$^)); n=0; \
 	echo "installing $$count packages from $(filter %.lock,$^)"; \
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r $(filter %.lock,$^) | \
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $(filter %.lock,$^) | \
 	while read -r what name _; do case $$what in \
 		Collecting) echo "  $$((++n)) of $$count: $$name" ;; \
 		Installing) echo "  unpacking" ;; \

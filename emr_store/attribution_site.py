@@ -66,6 +66,11 @@ class AttributionSite:
         """The key of the bed that a device was assigned to; of a label that is not registered, one of no ADT bed."""
         return self.bed_by_label.get(label) or bed_key(bed=f"label:{label}")
 
+    @property
+    def bed_names(self) -> dict[str, str]:
+        """What people call each bed, by its key."""
+        return {key: label for label, key in self.bed_by_label.items()}
+
     def labels_of(self, beds: set[str]) -> list[str]:
         """The labels under which devices stand at these beds."""
         return [label for label, key in self.bed_by_label.items() if key in beds]

@@ -10,11 +10,14 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
+from clinical.census import SOURCE_PREFIX
+from clinical.temporary_patients import SOURCE_NAME
+
 
 class News(NamedTuple):
     """What differs where `occupants` may have changed; all None or 0 before anything was said of a patient."""
 
-    facts_taken_at: datetime | None
+    facts_taken_at: datetime | None  # of any source: a census and people's acts make facts too
     last_adt_at: datetime | None  # when the newest message of an admission office came
     whose_recorded_at: datetime | None
     devices: int
@@ -55,13 +58,15 @@ class Person(NamedTuple):
     name: str
 
 
-_NEWS_SQL = """
-SELECT f.taken_at AS facts_taken_at, f.received_at AS last_adt_at, w.at AS whose_recorded_at, w.devices,
+_NEWS_SQL = f"""
+SELECT (SELECT max(taken_at) FROM adt_fact) AS facts_taken_at, f.received_at AS last_adt_at,
+    w.at AS whose_recorded_at, w.devices,
     (SELECT count(*) FROM patient_erased) AS erased
 FROM (SELECT max(lower(recorded)) AS at, count(*) AS devices FROM whose WHERE upper_inf(valid) AND upper_inf(recorded)
     ) AS w
 LEFT JOIN LATERAL (
-    SELECT taken_at, received_at FROM adt_fact ORDER BY taken_at DESC, received_at DESC LIMIT 1) AS f ON true
+    SELECT received_at FROM adt_fact WHERE source <> '{SOURCE_NAME}' AND NOT starts_with(source, '{SOURCE_PREFIX}')
+    ORDER BY taken_at DESC, received_at DESC LIMIT 1) AS f ON true
 """
 
 

@@ -16,7 +16,8 @@ class BedBelief(NamedTuple):
     """In a bed during [since, until); believed until None: still is."""
 
     encounter: str
-    bed: str
+    bed: str  # key
+    bed_as_sent: str  # by a message of this visit; "": none that is kept names the bed so
     since: datetime
     until: datetime | None
     believed_from: datetime
@@ -47,7 +48,11 @@ class AdtMark(NamedTuple):
 
 
 _BEDS_SQL = """
-SELECT b.encounter, b.bed, lower(b.valid) AS since, upper(b.valid) AS until, lower(b.recorded) AS believed_from,
+SELECT b.encounter, b.bed, coalesce(
+        (SELECT f.bed_as_sent FROM adt_fact f WHERE f.fact = b.from_fact AND f.bed = b.bed),
+        (SELECT f.bed_as_sent FROM adt_fact f WHERE f.encounter = b.encounter AND f.bed = b.bed
+         ORDER BY f.received_at DESC LIMIT 1), '') AS bed_as_sent,
+    lower(b.valid) AS since, upper(b.valid) AS until, lower(b.recorded) AS believed_from,
     upper(b.recorded) AS believed_until, b.until_planned AS planned_end,
     array_remove(ARRAY[b.from_fact, b.until_fact], NULL) AS facts
 FROM encounter e JOIN encounter_bed b USING (encounter)

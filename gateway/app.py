@@ -5,7 +5,7 @@ Of a patient a tile shows a part; the whole is sent to who asks for it. No name 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from importlib.metadata import distribution
 from importlib.resources import files
@@ -21,10 +21,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from clinical.key_words import NO_BED_NAMES
 from emr_store.connect import StoreError, is_forbidden, open_store
 from gateway.access import ANYONE
 from gateway.feed import Feed
-from gateway.pages import detail, patient, worklist
+from gateway.pages import detail, patient, ward, worklist
+from gateway.pages.frame import Page
 from gateway.pages.worklist import Refusal
 from gateway.same_origin import is_own
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -41,13 +43,21 @@ _HEADERS = {
 # Who else gives a name to this address gets nothing (DNS rebinding).
 _HOSTS = ["127.0.0.1", "localhost"]
 _BODY_BYTES_MAX = 8192
-_KINDS = {"html": "text/html", "mjs": "text/javascript", "css": "text/css"}
+_KINDS = {"mjs": "text/javascript", "css": "text/css"}
+PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE)
 
 
-def create(conninfo: str, feed: Feed, clerk_conninfo: str) -> Starlette:
-    """The pages' application; what people do on them goes through `clerk_conninfo` alone."""
+def create(conninfo: str, feed: Feed, clerk_conninfo: str, bed_names: Mapping[str, str] = NO_BED_NAMES) -> Starlette:
+    """The pages' application; what people do on them goes through `clerk_conninfo` alone.
+
+    `bed_names`: what the site calls its beds, by their keys; others are called as they were sent.
+    """
     static = {f.name: f.read_bytes() for f in (files("gateway") / "static").iterdir()}
     hello = _hello(static)
+
+    def whole(page: Page) -> Callable[[Request], Response]:
+        html = page.html(static)
+        return lambda request: Response(html, media_type="text/html; charset=utf-8", headers=_HEADERS)
 
     def file(name: str) -> Callable[[Request], Response]:
         kind = _KINDS[name.rsplit(".", 1)[-1]]
@@ -73,22 +83,21 @@ def create(conninfo: str, feed: Feed, clerk_conninfo: str) -> Starlette:
 
     return Starlette(
         routes=[
-            Route("/", file("index.html")),
+            *(Route(page.path, whole(page)) for page in PAGES),
+            *(Route(f"/{name}", file(name)) for name in static if name.rsplit(".", 1)[-1] in _KINDS),
             Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
             Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
-            Route("/patient/{key:path}", file("patient.html")),
             Route("/patient-history/{key:path}", answered(
-                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"]))),
+                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"], bed_names))),
             Route("/patient-trend/{hours:int}/{key:path}", answered(
                 lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
-            Route("/worklist", file("worklist.html")),
-            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE))),
+            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names))),
             Route("/worklist/{item:int}/resolve", _resolving(clerk_conninfo), methods=["POST"]),
-            *(Route(f"/{name}", file(name)) for name in static),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
-            Route("/whose/{uuid:uuid}", answered(lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"]))),
+            Route("/whose/{uuid:uuid}", answered(
+                lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"], bed_names))),
             Route("/alarms/{uuid:uuid}", answered(
                 lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),
         ],

@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
 
+from clinical.key_words import NO_BED_NAMES
 from emr_store.connect import with_role
 from emr_store.roles import CLERK, READER
 from gateway.app import create
 from gateway.feed import Feed
+from runtime import config as configuration
 from runtime import logs
 from runtime.errors import UserError
 from runtime.process import stop_event
+from stream_processors.attribute import site_of
+from stream_processors.config import ProcessorsConfig
 from vitalwire.output import console
 from vitalwire.record import Database, explained
 
@@ -30,11 +35,20 @@ NOT_READING_MS = 30_000  # a looker that takes nothing for so long is cut off
 def page(
     database: Database = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 8420,
+    config: Annotated[
+        Path | None, typer.Option(help="processors.toml: beds are called as its [[bed]] has them; else as ADT does")
+    ] = None,
 ) -> None:
     """What each bed shows now and how old it is, in a browser of this machine, until Ctrl-C: vitalwire page."""
     logs.set_up()
+    names = bed_names(config) if config is not None else NO_BED_NAMES
     with explained(database):
-        asyncio.run(serve(database, port))
+        asyncio.run(serve(database, port, bed_names=names))
+
+
+def bed_names(config: Path) -> Mapping[str, str]:
+    """What the site calls its beds, by their keys; raises UserError."""
+    return site_of(configuration.load(config, ProcessorsConfig)).bed_names
 
 
 class _Server(uvicorn.Server):
@@ -44,7 +58,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(conninfo: str, port: int, until: asyncio.Event | None = None) -> None:
+async def serve(
+    conninfo: str, port: int, until: asyncio.Event | None = None, *, bed_names: Mapping[str, str] = NO_BED_NAMES
+) -> None:
     """Serve on loopback until `until`, or until a signal where that is None; UserError for a port in use."""
     clerk, conninfo = with_role(conninfo, CLERK), with_role(conninfo, READER)
     stop, listener = until or stop_event(), _listen(port)
@@ -52,7 +68,7 @@ async def serve(conninfo: str, port: int, until: asyncio.Event | None = None) ->
         console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
     settings = uvicorn.Config(
-        create(conninfo, feed, clerk), log_config=None, access_log=False, server_header=False,
+        create(conninfo, feed, clerk, bed_names), log_config=None, access_log=False, server_header=False,
         limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=2,
     )  # fmt: skip
     server = _Server(settings)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from clinical.key_words import visit_words
 from clinical.person_names import number_of, whole_name
 from emr_store import evidence_words, patients, registry
 from emr_store.instants import moment
@@ -37,21 +39,32 @@ def device_alarms(conn: Any, viewer: Viewer, device: UUID) -> Answer:
     return alarms.of_device(conn, device) if _may_see_device(conn, viewer, device) else None
 
 
-def whose(conn: Any, viewer: Viewer, device: UUID) -> Answer:
-    """Whose the values of a device are now, the whole name with it, and the facts behind it; raises StoreError."""
+def whose(conn: Any, viewer: Viewer, device: UUID, bed_names: Mapping[str, str]) -> Answer:
+    """Whose the values of a device are now, the whole name with it, and the facts behind it; raises StoreError.
+
+    `bed_names`: what the site calls its beds, by their keys.
+    """
     if not _may_see_device(conn, viewer, device):
         return None
     found = patients.whose_at(conn, device, datetime.now(UTC))
     if found is None:  # nothing is known of it: an answer as well
         return {"state": None, "patient": None, "facts": []}
     whose, since = found.whose, moment(found.whose.from_us)
-    behind = evidence_words.facts_behind(conn, whose.facts)
+    behind = evidence_words.facts_behind(conn, whose.facts, bed_names)
     return {
-        "state": whose.state, "basis": whose.basis, "encounter": whose.encounter, "proposed": whose.proposed,
+        "state": whose.state, "basis": whose.basis,
+        "visit": _visit(whose.encounter), "proposed": _visit(whose.proposed),
         "since": milliseconds(since), "believed_from": milliseconds(found.believed_from),
         "patient": _person(conn, whose.patient) if whose.patient else None,
         "facts": [_fact(fact) for fact in behind],
     }  # fmt: skip
+
+
+def _visit(encounter: str | None) -> dict[str, str] | None:
+    if encounter is None:
+        return None
+    words = visit_words(encounter)
+    return {"en": words.en, "zh": words.zh}
 
 
 def _person(conn: Any, patient: str) -> dict[str, Any]:

@@ -8,16 +8,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from clinical.key_words import bed_words, visit_words
 from clinical.person_names import number_of, whole_name
 from emr_store import evidence_words, patient_history, patients, trends
 from emr_store.instants import moment
 from emr_store.patient_history import BedBelief, DeviceBelief
+from emr_store.patients import EncounterRow
 from emr_store.trends import Span, Trend
 from gateway.access import Viewer, may_see_patient
+from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
+PAGE = Page("patient", "/patient/{key:path}", libraries=("uplot",))
 HOURS = (1, 4, 12, 24)  # of a trend; 0: the whole stay
 BUCKETS_MAX = 360  # of a trend: about what a screen can show
 _WIDTHS = [timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 240, 720, 1440)]
@@ -30,8 +34,11 @@ _UNKNOWN = {"short": "?", "en": "", "zh": "", "unit": ""}
 Answer = dict[str, Any] | None  # None: not found
 
 
-def history(conn: Any, viewer: Viewer, key: str) -> Answer:
-    """Who it is, and everything that was believed of beds and devices; raises StoreError."""
+def history(conn: Any, viewer: Viewer, key: str, bed_names: Mapping[str, str]) -> Answer:
+    """Who it is, and everything that was believed of beds and devices; raises StoreError.
+
+    `bed_names`: what the site calls its beds, by their keys.
+    """
     patient = _seen(conn, viewer, key)
     if patient is None:
         return None
@@ -39,14 +46,13 @@ def history(conn: Any, viewer: Viewer, key: str) -> Answer:
     beds = patient_history.bed_beliefs(conn, patient)
     devices = patient_history.device_beliefs(conn, patient)
     facts = [bytes(fact) for of in (beds, devices) for belief in of for fact in belief.facts]
-    behind = {fact.fact: fact for fact in evidence_words.facts_behind(conn, facts)}
+    behind = {fact.fact: fact for fact in evidence_words.facts_behind(conn, facts, bed_names)}
     encounters = patients.encounters_of(conn, patient)
     return {
         "now": int(time.time() * 1000), "key": patient, "number": number_of(patient),
         "name": whole_name(family=family, given=given, name=name), "birth_date": birth_date, "sex": sex,
-        "encounters": [{"encounter": e.encounter, "admitted": _ms(e.admitted_at), "discharged": _ms(e.discharged_at)}
-                       for e in encounters],
-        "beds": [{"bed": b.bed, "encounter": b.encounter, "planned_end": b.planned_end, **_belief(b, behind)}
+        "encounters": [_encounter(e) for e in encounters],
+        "beds": [{"bed": bed_words(b.bed, bed_names, b.bed_as_sent), "planned_end": b.planned_end, **_belief(b, behind)}
                  for b in beds],
         "devices": [{"device": d.name, "basis": d.basis, **_belief(d, behind)} for d in devices],
     }  # fmt: skip
@@ -108,6 +114,14 @@ def _series(trend: Trend) -> dict[str, Any]:
     return {
         "code": trend.code, "channel": trend.channel, "bucket": numbers, **_NAMES.get(trend.code, _UNKNOWN),
         **{name: [round(row[i], 3) for row in rows] for i, name in enumerate(("low", "high", "mean", "count"))},
+    }  # fmt: skip
+
+
+def _encounter(encounter: EncounterRow) -> dict[str, Any]:
+    visit = visit_words(encounter.encounter)
+    return {
+        "en": visit.en, "zh": visit.zh, "admitted": _ms(encounter.admitted_at),
+        "discharged": _ms(encounter.discharged_at),
     }  # fmt: skip
 
 

@@ -37,7 +37,8 @@ class Patients:
     """What was read last; its methods raise StoreError."""
 
     def __init__(self) -> None:
-        self.last_adt_ms: int | None = None
+        self.last_adt_ms: int | None = None  # of admission offices alone
+        self.are_known = False  # whether anybody ever said who is where: by ADT, a census or an act
         self._of_device: dict[UUID, Shown] = {}
         self._rows: dict[UUID, Occupant] = {}
         self._news: News | None = None
@@ -48,6 +49,7 @@ class Patients:
         news = occupants.news(conn)
         if news.last_adt_at is not None:
             self.last_adt_ms = max(milliseconds(news.last_adt_at), self.last_adt_ms or 0)
+        self.are_known = news.facts_taken_at is not None
         now_s = time.time()
         if news == self._news and now_s < self._due_s and time.monotonic() - self._read_s < ANEW_S:
             return set()

@@ -16,11 +16,13 @@ from gateway.pages import alarms
 from gateway.pages.alarms import OpenAlarms
 from gateway.pages.beds import Beds, Labels, Row
 from gateway.pages.columns import Columns, columns_of
+from gateway.pages.frame import Page
 from gateway.pages.ledger import ledger
 from gateway.pages.patients import Patients
 from gateway.pages.values import Line, Values
 from gateway.picture import Fragments, Picture
 
+PAGE = Page("ward", "/")
 DEVICES_EVERY_S = 2.0  # who stands where; at once where a new row comes
 LABELS_EVERY_S = 10.0
 WORKLIST_EVERY_S = 5.0
@@ -56,10 +58,12 @@ class Ward:
         changed = self._arrange(alarms_before.keys() != self._alarms.keys())
         alarming = {self._beds.of_device[d] for d in alarms_before.keys() | self._alarms.keys()
                 if alarms_before.get(d) != self._alarms.get(d) and d in self._beds.of_device}  # fmt: skip
-        adt_before = self._patients.last_adt_ms
+        adt_before, known_before = self._patients.last_adt_ms, self._patients.are_known
         attributed = {self._beds.of_device[d] for d in self._patients.read(self._conn) if d in self._beds.of_device}
         if self._patients.last_adt_ms != adt_before:
             head["adt"] = self._patients.last_adt_ms
+        if self._patients.are_known != known_before:
+            head["patients_known"] = self._patients.are_known
         if len(self._sets) > sets_before:
             head["sets"] = self._structure(list(self._sets)[sets_before:])
         if self._asked_changed():
@@ -70,7 +74,7 @@ class Ward:
         return Picture(
             number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, alarming, attributed),
             {"sets": self._structure(self._sets), "ledger": self._ledger, "adt": self._patients.last_adt_ms,
-             "asked": self._asked},
+             "patients_known": self._patients.are_known, "asked": self._asked},
             self._whole(self._beds.shown, all_lines) if whole else None,
         )  # fmt: skip
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from clinical.key_words import bed_words, is_visit, patient_words, visit_words
 from clinical.person_names import masked_name, masked_number
 from clinical.worklist import ItemKind, words
 from emr_store import acts, evidence_words, patient_acts, registry
@@ -16,12 +18,17 @@ from emr_store.patient_acts import About, Question
 from emr_store.registry import DeviceRow
 from gateway.access import Viewer, may_resolve, may_see_worklist
 from gateway.pages.beds import bed_of
+from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds
 from schemas.errors import VitalwireError
 
+PAGE = Page("worklist", "/worklist")
 SHOWN_MAX = 200
 WHY_CHARS_MAX = 500
 ADT_IS_RIGHT = "ADT is right until the number on the monitor changes"
+BED_KEY_SEPARATORS = 3  # facility^ward^room^bed; a patient's key has two
+# Whose detail is keys of beds.
+_OF_BEDS = (ItemKind.IN_CENSUS_NOT_IN_ADT, ItemKind.IN_ADT_NOT_IN_CENSUS, ItemKind.CENSUS_NAMES_OTHER_BED)
 Answer = dict[str, Any] | None  # None: not found
 
 
@@ -43,21 +50,24 @@ class Wish(msgspec.Struct, forbid_unknown_fields=True):
     adt_is_right: bool = False
 
 
-def items(conn: Any, viewer: Viewer) -> Answer:
-    """What is asked now, the newest first; raises StoreError."""
+def items(conn: Any, viewer: Viewer, bed_names: Mapping[str, str]) -> Answer:
+    """What is asked now, the newest first; raises StoreError.
+
+    `bed_names`: what the site calls its beds, by their keys.
+    """
     if not may_see_worklist(viewer):
         return None
     asked = sorted(patient_acts.questions(conn), key=lambda q: (q.since, q.item), reverse=True)
     shown = asked[:SHOWN_MAX]
-    facts = evidence_words.facts_behind(conn, [bytes(fact) for q in shown for fact in q.facts])
+    facts = evidence_words.facts_behind(conn, [bytes(fact) for q in shown for fact in q.facts], bed_names)
     behind = {fact.fact: fact for fact in facts}
     about = patient_acts.about(conn, {q.subject for q in shown})
     devices = {str(device.uuid): device for device in registry.devices(conn) if not device.foreign_edge}
     return {
         "now": int(time.time() * 1000), "open": len(asked),
         "items": [{
-            "item": q.item, "kind": q.kind, "en": words(q.as_item, "en"), "zh": words(q.as_item, "zh"),
-            "since": milliseconds(q.since), "about": _about(q, about.get(q.subject), devices.get(q.subject)),
+            "item": q.item, "kind": q.kind, **_asked(q, bed_names),
+            "since": milliseconds(q.since), "about": _about(q, about.get(q.subject), devices.get(q.subject), bed_names),
             "monitor": q.kind == ItemKind.BED_AND_MONITOR_DISAGREE,
             "facts": [_fact(behind[bytes(fact).hex()]) for fact in q.facts],
         } for q in shown],
@@ -88,15 +98,39 @@ def resolve(conn: Any, viewer: Viewer, item: int, body: bytes) -> Refusal | None
     return None
 
 
-def _about(question: Question, person: About | None, device: DeviceRow | None) -> dict[str, Any]:
-    """`bed` is a label, `device` a name; a patient in part; else the subject as it is."""
+def _asked(question: Question, bed_names: Mapping[str, str]) -> dict[str, str]:
+    item = question.as_item
+    if question.kind in _OF_BEDS:
+        beds = " / ".join(bed_words(bed, bed_names) for bed in item.detail.split(" / "))
+        item = msgspec.structs.replace(item, detail=beds)
+    if question.kind == ItemKind.TWO_PATIENTS_IN_ONE_VISIT:
+        patients = ", ".join(patient_words(patient) for patient in item.detail.split(", "))
+        item = msgspec.structs.replace(item, detail=patients)
+    return {"en": words(item, "en"), "zh": words(item, "zh")}
+
+
+def _about(
+    question: Question, person: About | None, device: DeviceRow | None, bed_names: Mapping[str, str]
+) -> dict[str, Any]:
+    """`bed` is what a bed is called, `device` a name; a patient in part, with the visit in words; else the subject."""
+    subject = question.subject
     if device is not None:
-        bed = bed_of(UUID(question.subject), device)
-        return {"bed": bed.label if bed.assigned else "", "device": device.name or device.claim or question.subject}
+        bed = bed_of(UUID(subject), device)
+        return {"bed": bed.label if bed.assigned else "", "device": device.name or device.claim or subject}
     if person is not None:
         name = masked_name(family=person.family, given=person.given, name=person.name)
-        return {"name": name, "number": masked_number(person.patient or ""), "subject": question.subject}
-    return {"subject": question.subject}
+        number = masked_number(person.patient or "")
+        if subject == person.patient:
+            return {"name": name, "number": number, "subject": subject}
+        visit = visit_words(subject)
+        return {"name": name, "number": number, "subject": subject, "en": visit.en, "zh": visit.zh}
+    if subject.count("^") == BED_KEY_SEPARATORS:
+        return {"bed": bed_words(subject, bed_names)}
+    if is_visit(subject):
+        visit = visit_words(subject)
+        return {"en": visit.en, "zh": visit.zh}
+    text = patient_words(subject)
+    return {"en": text, "zh": text}
 
 
 def _fact(fact: evidence_words.Behind) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // What was sent of a value, digit by digit, and the way it took.
 import { $, make } from "/elements.mjs";
 import { isLost } from "/feed.mjs";
-import { wholeOf } from "/patient.mjs";
+import { wholeOf } from "/occupant.mjs";
 import { moment, stamp } from "/time.mjs";
 import { metric, nameOf, unitOf } from "/values.mjs";
 import { language, words } from "/words.mjs";

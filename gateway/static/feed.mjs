@@ -102,8 +102,11 @@ function put(next) {
       for (const line of lines) say(next.now, ...line);
     }
   }
-  const ledger = next.ledger ?? picture.ledger, adt = next.adt ?? picture?.adt ?? null, asked = next.asked ?? picture?.asked ?? null;
-  picture = { now: next.now, tick: next.tick, ledger, adt, asked, beds: [...beds.values()] };
+  picture = {
+    now: next.now, tick: next.tick, ledger: next.ledger ?? picture.ledger, adt: next.adt ?? picture?.adt ?? null,
+    asked: next.asked ?? picture?.asked ?? null,
+    patientsKnown: next.patients_known ?? picture?.patientsKnown ?? false, beds: [...beds.values()],
+  };
 }
 
 function arrange({ devices, ...bed }) {

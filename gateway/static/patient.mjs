@@ -1,80 +1,90 @@
-// Who is in a bed: on the tile in part, in the detail the whole, and each doubt in words.
-import { ask, begin, show } from "/detail.mjs";
-import { $, make, set } from "/elements.mjs";
-import { now, picture } from "/feed.mjs";
-import { moment } from "/time.mjs";
-import { nameOf } from "/values.mjs";
+// A patient: who, where since when, by which way, what was believed before; and trends, drawn by uPlot.
+import { $, make, reconcile, set } from "/elements.mjs";
+import { openFrame } from "/frame.mjs";
+import { dateOf, sexOf } from "/occupant.mjs";
+import { stamp } from "/time.mjs";
+import { drawTrends } from "/trends.mjs";
 import { language, words } from "/words.mjs";
 
-const DOUBTS = ["conflict", "two", "undecided"];
+const EVERY_MS = 30_000, HOURS = [1, 4, 12, 24, 0];  // 0: the stay
+const key = location.pathname.slice("/patient/".length);  // as it stands in the address: encoded
+let found = null, trend = null, hours = 4, problem = "";
+const when = ms => ms === null ? "" : stamp(ms).slice(0, 16);
 
-export function makePatient() {
-  const button = make("button", "patient", make("b"), make("span", "day"), make("span", "presence"));
-  button.addEventListener("click", () => patientDetail(button.bed));
+function draw() {
+  set($("title"), found ? found.name || words.noName : words.patient);
+  set($("problem"), problem && words[problem]);
+  $("windows").setAttribute("aria-label", words.trends);
+  reconcile($("windows"), HOURS.map(n => [n, n]), makeWindow, drawWindow);
+  set($("legend"), words.legend);
+  if (found) {
+    const stay = found.encounters.map(e => `${e[language]} ${when(e.admitted)} – ${when(e.discharged) || words.stillThere}`);
+    set($("who"), [found.number, dateOf(found.birth_date), sexOf(found.sex), ...stay].filter(Boolean).join(" · "));
+    drawBeliefs();
+  }
+  if (trend) drawTrends($("trends"), trend);
+}
+
+function makeWindow(n) {
+  const button = make("button");
+  button.addEventListener("click", () => { hours = n; draw(); readTrend(); });
   return button;
 }
 
-// Before an admission office has spoken nobody is known anywhere: that is not said of each bed.
-export function drawPatient(button, bed) {
-  const p = bed.patient, known = p && (picture.adt !== null || p.presence === "here");
-  button.hidden = !known;
-  if (!known) return;
-  const [name, day, presence] = button.children;
-  button.className = ["patient", DOUBTS.includes(p.presence) && "doubt"].filter(Boolean).join(" ");
-  button.bed = bed;
-  const texts = [nameText(p), p.admitted === null ? "" : words.day(dayOf(p.admitted)), presenceText(p)];
-  [name, day, presence].forEach((part, i) => set(part, texts[i]));
-  button.setAttribute("aria-label", [words.patient, ...texts, words.whole].filter(Boolean).join(", "));
+function drawWindow(button, n) {
+  set(button, n ? words.age(n, "h") : words.stay);
+  button.setAttribute("aria-pressed", String(n === hours));
 }
 
-const inPart = ({ name, number }) => [name, number && `…${number}`].filter(Boolean).join(" ");
-
-function nameText(p) {
-  if (p.presence === "two" && p.both.length) return p.both.map(inPart).join("\n");
-  if (DOUBTS.includes(p.presence)) return "?";
-  return inPart(p) || words.nobody;
+function drawBeliefs() {
+  const beds = found.beds.map(b => [b, [b.bed, b.planned_end ? words.planned : ""]]);
+  const devices = found.devices.map(d => [d, [d.device, words.bases[d.basis]]]);
+  reconcile($("beliefs"), [["beds", beds], ["devices", devices]], makeTable, (box, rows) => {
+    const name = box.dataset.key;
+    set(box.children[0], words.where[name]);
+    const table = box.children[1].firstChild;
+    reconcile(table.children[0].firstChild, [words.beliefOf[name], ...words.columns].map((column, i) => [i, column]), () => make("th"), set);
+    reconcile(table.children[1], rows.map((row, i) => [i, row]), () => make("tr"), drawRow);
+  });
 }
 
-function presenceText(p) {
-  if (p.presence === "absent") return words.absent(words.absences[p.absence], moment(p.since, 5));
-  if (p.presence === "left") return words.left(moment(p.since, 5));
-  return words.presences[p.presence] ?? "";
+function makeTable() {
+  const table = make("table", "", make("thead", "", make("tr")), make("tbody"));
+  const box = make("section", "", make("h2"), make("div", "wide", table));
+  box.children[1].tabIndex = 0;  // it scrolls by itself where the screen is narrow
+  return box;
 }
 
-// The day of admission is the first, by this browser's calendar.
-function dayOf(admitted) {
-  const day = ms => { const d = new Date(ms); return Date.UTC(d.getFullYear(), d.getMonth(), d.getDate()) / 86_400_000; };
-  return Math.max(1, day(now()) - day(admitted) + 1);
+function drawRow(line, [belief, [what, how]]) {
+  const past = belief.believed_until !== null;
+  line.className = past ? "past" : "";
+  const because = belief.facts.map(fact => [when(fact.at), fact[language],
+    fact.known_at !== fact.at && fact.known_at !== null && `${words.heard} ${when(fact.known_at)}`].filter(Boolean).join(" · "));
+  const cells = [[what, how].filter(Boolean).join(" · "), when(belief.since), when(belief.until) || words.stillThere,
+    because.join("\n"), past ? words.believed(when(belief.believed_from), when(belief.believed_until)) : words.holds];
+  reconcile(line, cells.map((cell, i) => [i, cell]), () => make("td"), set);
 }
 
-export const wholeOf = found => found?.patient
-  ? [found.patient.name || words.noName, found.patient.number, found.patient.birth_date, found.patient.sex] : [];
-
-// Whose the values of a device are, and why.
-export function whoseRows(found) {
-  if (!found?.state) return [[words.patient, [words.nothingKnown]]];
-  const state = [words.states[found.state], words.bases[found.basis], found.since > 0 && `${words.since} ${moment(found.since)}`];
-  return [
-    [words.patient, wholeOf(found)],
-    [words.attribution, state],
-    [words.visit, [found.encounter, found.proposed && words.proposed(found.proposed)]],
-    ...found.facts.map(fact => ["", [fact.at && moment(fact.at), fact[language],
-      fact.known_at && fact.known_at !== fact.at && `${words.heard} ${moment(fact.known_at)}`]]),
-  ];
+async function ask(path) {
+  const answer = await fetch(path).catch(() => null);
+  problem = answer?.ok ? "" : answer?.status === 404 ? "notFound" : answer ? "storeAway" : "serverAway";
+  return answer?.ok ? answer.json().catch(() => null) : null;
 }
 
-async function patientDetail(bed) {
-  const isAsked = begin(bed), devices = bed.devices;
-  const found = await Promise.all(devices.map(device => ask(`/whose/${device.id}`)));
-  if (!isAsked()) return;
-  const rows = devices.flatMap((device, i) => [
-    ...(devices[1] ? [[words.device, [nameOf(device)]]] : []),
-    ...whoseRows(found[i]),
-  ]);
-  show(`${bed.label} · ${words.patient}`, "", rows);
-  for (const key of new Set(found.map(each => each?.patient?.key).filter(Boolean))) {
-    const link = make("a", "link", words.toPatient);
-    link.href = `/patient/${encodeURIComponent(key)}#${language}`;
-    $("detail").lastChild.before(link);
-  }
+async function readTrend() {
+  const asked = hours, next = await ask(`/patient-trend/${asked}/${key}`);
+  if (asked !== hours) return;
+  if (next) trend = next;
+  draw();
 }
+
+async function read() {
+  const next = await ask(`/patient-history/${key}`);
+  if (next) found = next;
+  draw();
+  if (next) await readTrend();
+}
+
+openFrame(draw);
+setInterval(read, EVERY_MS);
+read();

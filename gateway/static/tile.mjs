@@ -2,7 +2,7 @@
 import { STARS, byPriority, isOf } from "/alarms.mjs";
 import { detail } from "/detail.mjs";
 import { make, reconcile, set } from "/elements.mjs";
-import { drawPatient, makePatient } from "/patient.mjs";
+import { drawPatient, makePatient } from "/occupant.mjs";
 import { moment } from "/time.mjs";
 import { cells, colour, isSilent, assess, metric, nameOf, newest, unitOf } from "/values.mjs";
 import { language, words } from "/words.mjs";

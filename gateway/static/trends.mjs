@@ -1,12 +1,15 @@
 // One chart a channel: the mean as a line in a band from the lowest to the highest; a gap is a gap. Marks stand for alarms
 // and for what admission offices said; beside each chart the same in words.
 import { make, reconcile, set } from "/elements.mjs";
+import { layOut } from "/labels.mjs";
 import { stamp } from "/time.mjs";
 import { colour, unitOf } from "/values.mjs";
 import { language, words } from "/words.mjs";
 
-const HEIGHT = 150, DAY_S = 86_400;
+const LABEL_ROWS = 2, LABEL_HEIGHT = 12;  // and one more row, for what has no room
+const HEIGHT = 134 + (LABEL_ROWS + 1) * LABEL_HEIGHT, DAY_S = 86_400;
 const PRIORITY = { high: "alarm", medium: "yellow", low: "cyan" };
+const byUrgency = (a, b) => Object.keys(PRIORITY).indexOf(a.priority) - Object.keys(PRIORITY).indexOf(b.priority);
 const variable = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const isPressure = s => /-[SDM]$/.test(s.short);
 
@@ -73,6 +76,7 @@ function optionsOf(s, trend, plot) {
     step >= DAY_S ? stamp(at * 1000).slice(5, 10) : stamp(at * 1000).slice(11, 16));
   return {
     width: Math.round(plot.clientWidth) || 600, height: HEIGHT, legend: { show: false }, cursor: { show: false },
+    padding: [(LABEL_ROWS + 1) * LABEL_HEIGHT, null, null, null],
     scales: { x: { range: [trend.since / 1000, (trend.since + trend.buckets * trend.width) / 1000] } },
     series: [{}, edge, edge, { stroke: line, width: 2 }],
     bands: [{ series: [2, 1], fill: `color-mix(in srgb, ${line} 25%, transparent)` }],
@@ -81,26 +85,32 @@ function optionsOf(s, trend, plot) {
   };
 }
 
+// A line each, and its label above the plot.
 function drawMarks(u, trend) {
   const { ctx } = u, { left, top, width, height } = u.bbox, scale = devicePixelRatio;
+  const mark = (at, ink, dashes, text) => ({ x: u.valToPos(at / 1000, "x", true), ink: variable(ink), dashes, text });
+  const marks = [  // alarms keep their labels where there is no room for all
+    ...trend.alarms.toSorted(byUrgency).map(a => mark(a.at, PRIORITY[a.priority] ?? "cyan", [], words.stars[a.priority] ?? "*")),
+    ...trend.adt.map(a => mark(a.at, "white", [4, 3], a.event)),
+  ].filter(({ x }) => x >= left && x <= left + width);
   ctx.save();
   ctx.textBaseline = "alphabetic";
+  ctx.textAlign = "left";
   ctx.font = `${11 * scale}px system-ui`;
   ctx.lineWidth = scale;
-  const mark = (at, ink, dashes, label) => {
-    const x = u.valToPos(at / 1000, "x", true);
-    if (x < left || x > left + width) return;
-    ctx.strokeStyle = ctx.fillStyle = ink;
+  for (const { x, ink, dashes } of marks) {
+    ctx.strokeStyle = ink;
     ctx.setLineDash(dashes.map(n => n * scale));
     ctx.beginPath();
     ctx.moveTo(x, top);
     ctx.lineTo(x, top + height);
     ctx.stroke();
-    const isLast = x > left + width - 40 * scale;  // else its label would stand outside
-    ctx.textAlign = isLast ? "right" : "left";
-    ctx.fillText(label, x + (isLast ? -3 : 3) * scale, top + 11 * scale);
-  };
-  for (const a of trend.alarms) mark(a.at, variable(PRIORITY[a.priority] ?? "cyan"), [], words.stars[a.priority] ?? "*");
-  for (const a of trend.adt) mark(a.at, variable("white"), [4, 3], a.event);
+  }
+  u.root.parentElement.dataset.marks = marks.length;
+  u.labels = layOut(marks, text => ctx.measureText(text).width, left, left + width, LABEL_ROWS);
+  for (const { text, mark: of, row, from } of u.labels) {
+    ctx.fillStyle = row < LABEL_ROWS ? of.ink : variable("quiet");
+    ctx.fillText(text, from, top - (LABEL_ROWS - row) * LABEL_HEIGHT * scale - 3 * scale);
+  }
   ctx.restore();
 }

@@ -1,20 +1,20 @@
 // What only a person can decide: each question with the facts behind it, and what a person says of it.
 import { $, make, reconcile, set } from "/elements.mjs";
-import { followLanguage } from "/language.mjs";
+import { drawAsked, openFrame } from "/frame.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
 
 const EVERY_MS = 5000;
 let list = null, problem = "", refusals = new Map(), busy = new Set();
 
-const about = ({ bed, device, name, number, subject }) =>
-  [bed, device, name, number && `…${number}`, subject].filter(Boolean).join(" · ");
+const about = of =>
+  [of.bed, of.device, of.name, of.number && `…${of.number}`, of[language]].filter(Boolean).join(" · ");
 const when = ms => stamp(ms).slice(0, 16);
 
 function draw() {
   set($("title"), list ? words.worklist(list.open) : words.worklist(""));
   document.title = $("title").textContent;
-  set($("to-ward"), words.beds);
+  drawAsked(list?.open);
   set($("problem"), problem && words[problem]);
   set($("empty"), list && !list.items.length ? words.nothingAsked : "");
   if (!list) return;
@@ -94,7 +94,7 @@ async function read() {
   draw();
 }
 
-followLanguage(draw);
+openFrame(draw);
 setInterval(read, EVERY_MS);
 document.addEventListener("visibilitychange", read);
 read();

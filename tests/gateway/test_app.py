@@ -294,7 +294,7 @@ def test_what_is_not_there_is_not_found(page: Page) -> None:
 
 def test_only_its_own_name_is_answered_and_only_its_own_content_allowed(page: Page) -> None:
     assert connect(page, "/", host="evil.example").status == 400
-    for path in ("/", "/page.mjs", "/tile.mjs", "/detail.mjs", "/feed.mjs", "/style.css", "/events"):
+    for path in ("/", "/ward.mjs", "/tile.mjs", "/detail.mjs", "/feed.mjs", "/style.css", "/events"):
         answer = connect(page, path)
         assert answer.status == 200
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")

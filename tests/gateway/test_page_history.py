@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
-from itertools import pairwise
+from itertools import combinations, pairwise
+from typing import Any
 
 import pytest
 
@@ -58,7 +60,7 @@ def test_a_patient_has_a_history_and_trends(ward: Ward, page: Page, hospital: Ho
     tab.locator('[data-bed="ICU-1"] .patient').click()
     tab.locator("#detail a").click()
     expect(tab.locator("#title")).to_have_text("张三")
-    expect(tab.locator("#who")).to_contain_text(f"{NUMBER} · 19570311 · M")
+    expect(tab.locator("#who")).to_contain_text(f"{NUMBER} · 1957-03-11 · male · visit V1")
     beds = tab.locator("#beliefs section").first.locator("tbody tr")
     expect(beds).to_have_count(3)  # where he is, where he was, and what was believed until the late message came
     expect(beds.filter(has_text="believed")).to_have_count(1)
@@ -84,6 +86,47 @@ def test_a_patient_has_a_history_and_trends(ward: Ward, page: Page, hospital: Ho
     expect(tab.locator("#windows [aria-pressed=true]")).to_have_text("本次住院")
     expect(rate.locator("p")).to_contain_text("1 处空白")
     screenshot(tab, "patient-zh.png")
+
+
+LABELS = "plot => plot.chart.labels.map(({ text, row, from, to }) => [text, row, from, to])"
+
+
+def apart(labels: list[list[Any]]) -> bool:
+    """Whether none lies on another."""
+    return all(a[1] != b[1] or a[3] <= b[2] or b[3] <= a[2] for a, b in combinations(labels, 2))
+
+
+def test_labels_on_the_axis_do_not_touch(ward: Ward, page: Page, hospital: Hospital, look: Look) -> None:
+    ago = time.time() - BASE_US / 1e6
+    for seconds in (7100, 7000, 6900, 6800, 6700, 300, 280):
+        hospital.emit(group("A08", ago - seconds, patient=NUMBER))
+    hospital.attribute()
+    tab = look()
+    tab.goto(f"{page.url}/patient/{NUMBER}#en")
+    for hours, marks in ((1, 3), (4, 10), (24, 10)):
+        tab.locator("#windows button", has_text=re.compile(f"^{hours} h$")).click()
+        plot = tab.locator(".trend", has_text="HR").locator(".plot")
+        expect(plot.locator("canvas")).to_have_count(1)
+        expect(plot).to_have_attribute("data-marks", str(marks))
+        labels = plot.evaluate(LABELS)
+        assert apart(labels), labels
+        of_labels = [int(text[1:]) if text.startswith("+") else 1 for text, *_ in labels]
+        assert sum(of_labels) == marks  # of those in sight none is left out
+        assert "***" in [text for text, *_ in labels]  # an alarm is not the one that is only counted
+        screenshot(tab, f"patient-labels-{hours}.png")
+
+
+def test_labels_that_have_no_room_are_counted(ward: Ward, page: Page, hospital: Hospital, look: Look) -> None:
+    tab = look()
+    found = tab.evaluate("""async () => {
+        const { layOut } = await import("/labels.mjs");
+        const marks = [990, 14, 10, 12, 16, 500].map(x => ({ x, text: "A01" }));
+        const placed = layOut(marks, text => 8 * text.length, 0, 1000, 2);
+        return placed.map(({ text, row, from, to }) => [text, row, from, to]);
+    }""")
+    assert found == [
+        ["A01", 0, 962, 986], ["A01", 0, 18, 42], ["A01", 1, 14, 38], ["A01", 0, 504, 528], ["+2", 2, 16, 40],
+    ]  # fmt: skip
 
 
 def test_who_is_not_there_is_said_so(ward: Ward, page: Page, hospital: Hospital, look: Look) -> None:

@@ -94,7 +94,7 @@ def test_an_item_is_dealt_with_by_one_gesture(hospital: Hospital, page: Page, lo
     expect(items).to_have_count(2)
     asked = items.filter(has_text=QUESTION.en)
     expect(asked).to_contain_text("ICU-1")
-    expect(asked).to_contain_text("P2^HOSP^MR")
+    expect(asked).to_contain_text("P2 (HOSP)")
     assert [c for c in tab.evaluate(CONTRASTS) if c[0] < 4.5] == []
     hidden = items.filter(has_text="registered").locator(".right")
     expect(hidden).to_be_hidden()

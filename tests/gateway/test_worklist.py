@@ -10,10 +10,12 @@ import pytest
 
 from emr_store import patient_acts, roles
 from emr_store.connect import open_store
-from tests.adt import group
+from gateway.access import ANYONE
+from gateway.pages import worklist
+from tests.adt import group, key
 from tests.attributing import Hospital
 from tests.gateway.hospital import DEVICE, admit, disagree, open_hospital
-from tests.gateway.test_app import PATIENCE_S, connect, first_picture
+from tests.gateway.test_app import PATIENCE_S, connect, events, next_picture
 from tests.gateway.ward import Page
 
 
@@ -56,13 +58,24 @@ def test_a_question_has_its_words_in_both_languages_and_the_facts_behind_it(page
     assert "患者号" in monitor["zh"]
     assert (monitor["monitor"], monitor["about"]) == (True, {"bed": "ICU-1", "device": "监护仪1"})
     words = " ".join(fact["en"] for fact in monitor["facts"])
-    assert "P2^HOSP^MR" in words
+    assert "P2 (HOSP)" in words
     assert "A01" in words
-    assert [fact["zh"][:2] for fact in monitor["facts"]] == ["设备", "AD", "设备"]
+    assert "将设备监护仪1放置于床位 ICU-1" in monitor["facts"][0]["zh"]
     assert "A01（入院）" in monitor["facts"][1]["zh"]
     (unknown,) = [item for item in found["items"] if item["kind"] == "unknown_bed"]
     assert unknown["monitor"] is False
     assert (unknown["about"]["name"], unknown["about"]["number"]) == ("李**", "P2")
+    assert (unknown["about"]["en"], unknown["about"]["zh"]) == ("visit V2", "就诊 V2")
+
+
+def test_beds_are_called_by_the_site_s_names(hospital: Hospital) -> None:
+    hospital.emit_records([group("A02", 30, visit="V2", patient="P2", bed="1")])
+    with hospital.store.open() as conn:
+        found = worklist.items(conn, ANYONE, {key("1"): "ICU-1"})
+    assert found is not None
+    (two,) = [item for item in found["items"] if item["kind"] == "two_in_one_bed"]
+    assert two["about"] == {"bed": "ICU-1"}
+    assert any("to bed ICU-1, message" in fact["en"] for fact in two["facts"])
 
 
 def test_adt_is_right_until_the_number_changes(page: Page, hospital: Hospital) -> None:
@@ -145,7 +158,11 @@ def test_the_page_is_there(page: Page) -> None:
 
 def test_the_ward_says_how_much_is_asked(page: Page, hospital: Hospital) -> None:
     disagree(hospital)
-    assert first_picture(page)["asked"] == 1
+    stream = events(page)
+    asked = next_picture(stream)["asked"]
+    while asked != 1:  # it is counted every few seconds
+        asked = next_picture(stream).get("asked", asked)
+    assert asked == 1
 
 
 def test_a_patient_has_a_page_with_charts_of_this_server_alone(page: Page, hospital: Hospital) -> None:

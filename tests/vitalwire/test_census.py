@@ -74,7 +74,7 @@ def test_the_first_census_fills_the_beds_and_messages_go_on_from_there(ward: War
     (stay,) = shown["stays"]
     # Since when the patient was in this bed nobody said: PV1-44's time is the encounter's alone.
     assert stay["since"] == as_json("patients list")[0]["since"]
-    assert stay["because"].startswith("the census of visit:V1^HOSP to icu^^1^h, line 2, by numbers of adt")
+    assert stay["because"].startswith("the census of visit V1 to bed icu^^1^h, line 2, by numbers of adt")
     assert shown["encounters"][0]["admitted_at"] < stay["since"]
     (act,) = census_acts()
     assert act["details"]["sha256"] == hashlib.sha256(ward.file.read_bytes()).hexdigest()
@@ -108,7 +108,7 @@ def test_a_later_census_opens_items_and_changes_nothing(ward: Ward) -> None:
     assert sorted(of_census) == asked
     assert ward.beds() == before
     number = next(item["item"] for item in as_json("worklist list") if item["kind"] == "in_census_not_in_adt")
-    assert "patient.census by os:" in vitalwire(f"worklist show {number}")[1]
+    assert "census of 3 patients read by " in vitalwire(f"worklist show {number}")[1]
     # What somebody dealt with is not asked anew tomorrow; what is mended is gone.
     assert vitalwire(f"worklist resolve {number} --why called")[0] == 0
     ward.take("ICU-1,P1,V1,,", "ICU-2,P2,V2,,", "ICU-4,P4,V4,,", at=20)

@@ -55,7 +55,7 @@ def test_values_are_the_temporary_patients_and_later_the_patients(hospital: Hosp
     whose = as_json(f"whose {DEVICE} {at(10)}")
     assert (whose["state"], whose["patient"]) == ("attributed", f"{number}^vitalwire^TEMPORARY")
     assert as_json(f"patients show {number}")["person"]["name"] == "无名氏"
-    assert shown_stay(number).startswith("an act, as ADT A01 (admit) of visit:T")
+    assert shown_stay(number).startswith("an act, as ADT A01 (admit) of visit T")
     hospital.emit_records([group("A01", 60)])
     assert as_json(f"whose {DEVICE} {at(90)}")["state"] != "attributed"
     linked = as_json(f"patients link {number} P1 --config p.toml --why family")

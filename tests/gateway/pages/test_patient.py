@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from clinical.key_words import NO_BED_NAMES
 from gateway.access import ANYONE
 from gateway.pages import patient
-from tests.adt import group, us, visit_of
+from tests.adt import group, key, us
 from tests.attributing import Hospital
 from tests.gateway.hospital import NUMBER, admit, open_hospital
 
@@ -22,9 +24,9 @@ def hospital(database: str) -> Hospital:
     return made
 
 
-def history(hospital: Hospital, key: str = NUMBER) -> Any:
+def history(hospital: Hospital, key: str = NUMBER, bed_names: Mapping[str, str] = NO_BED_NAMES) -> Any:
     with hospital.store.open() as conn:
-        return patient.history(conn, ANYONE, key)
+        return patient.history(conn, ANYONE, key, bed_names)
 
 
 def test_who_it_is_and_where_since_when_with_the_facts(hospital: Hospital) -> None:
@@ -35,7 +37,7 @@ def test_who_it_is_and_where_since_when_with_the_facts(hospital: Hospital) -> No
     assert "A01" in bed["facts"][0]["en"]
     (device,) = found["devices"]
     assert (device["device"], device["basis"], device["since"]) == ("监护仪1", "bed", us(0) // 1000)
-    assert [each["encounter"] for each in found["encounters"]] == [visit_of("V1")]
+    assert [(each["en"], each["zh"]) for each in found["encounters"]] == [("visit V1", "就诊 V1")]
 
 
 def test_what_was_believed_before_a_late_transfer_is_still_said(hospital: Hospital) -> None:
@@ -66,3 +68,20 @@ def test_a_trend_of_the_stay_is_of_the_stay_alone(hospital: Hospital) -> None:
     assert us(0) // 1000 - found["width"] < found["since"] <= us(0) // 1000  # when he came into a bed
     assert found["buckets"] <= patient.BUCKETS_MAX + 1
     assert [(mark["event"], mark["at"]) for mark in found["adt"]] == [("A01", us(0) // 1000)]
+
+
+def test_a_bed_is_called_by_the_site_s_name_else_as_it_was_sent(hospital: Hospital) -> None:
+    assert history(hospital)["beds"][0]["bed"] == "ICU^^1"
+    named = history(hospital, bed_names={key("1"): "ICU-1"})
+    assert named["beds"][0]["bed"] == "ICU-1"
+    (fact,) = named["beds"][0]["facts"]
+    assert fact["en"].startswith("ADT A01 (admit) of visit V1 to bed ICU-1, message ")
+    assert fact["zh"].startswith("ADT A01（入院），就诊 V1，床位 ICU-1，")
+
+
+def test_acts_are_told_in_words_and_dated_from_when_they_hold(hospital: Hospital) -> None:
+    (device,) = history(hospital)["devices"]
+    act = next(fact for fact in device["facts"] if "ADT" not in fact["en"])
+    assert act["en"].startswith("device 监护仪1 put at bed ICU-1 by ")
+    assert act["zh"].endswith("将设备监护仪1放置于床位 ICU-1")
+    assert act["at"] == us(-1000) // 1000 < act["known_at"]

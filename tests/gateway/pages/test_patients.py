@@ -9,14 +9,17 @@ from uuid import UUID
 
 import pytest
 
-from emr_store import patient_acts, places
+from clinical.census import CensusRow
+from clinical.key_words import NO_BED_NAMES
+from emr_store import census, patient_acts, places, temporary_patients
+from emr_store.census import CensusFile
 from emr_store.instants import moment
 from gateway.access import ANYONE
 from gateway.pages import detail
 from gateway.pages.ward import Ward as PageWard
 from schemas.adt import Person
 from schemas.report import Kind, device_id
-from tests.adt import group, us, visit_of
+from tests.adt import SOURCE, group, us
 from tests.attributing import Hospital, text_of
 from tests.making import report
 from tests.storing import Store, event
@@ -32,6 +35,7 @@ class Screen:
 
     def __init__(self, hospital: Hospital) -> None:
         self.hospital, self.patient, self.adt, self.sent = hospital, None, None, 0
+        self.known = False
         self._conn = hospital.store.open()
         self._ward, self._number = PageWard(self._conn), 0
 
@@ -42,6 +46,7 @@ class Screen:
         message = self._ward.read(self._number, whole=whole).message(frozenset(), whole=whole)
         picture = json.loads(message[6:])
         self.adt = picture.get("adt", self.adt)
+        self.known = picture.get("patients_known", self.known)
         found = [bed["patient"] for bed in picture["beds"] if "patient" in bed]
         self.sent = len(found)
         if found:
@@ -103,6 +108,24 @@ def test_the_newest_message_of_an_admission_office_is_told(hospital: Hospital, s
     assert screen.adt == int(received.timestamp() * 1000)  # type: ignore[attr-defined]
 
 
+def test_a_census_and_an_act_are_no_messages_of_an_admission_office(hospital: Hospital, screen: Screen) -> None:
+    screen.look()
+    assert not screen.known
+    with hospital.store.open() as conn:
+        temporary_patients.admit(conn, hospital.site, "ICU-1", since=moment(us(0)))
+    assert part(screen.look(), "presence") == ("here",)
+    assert (screen.known, screen.adt) == (True, None)
+    row = CensusRow(line=2, bed="ICU-2", patient="P7^HOSP^MR", visit="V7", name="", admitted_at_us=None)
+    with hospital.store.open() as conn:
+        taken = census.take(conn, hospital.site, SOURCE, CensusFile(b"7" * 32, [row], moment(us(5))))
+    assert taken.loaded
+    screen.look()
+    assert screen.adt is None
+    hospital.emit(group("A08", 10, visit="V7", patient="P7", bed="2"))
+    screen.look()
+    assert screen.adt is not None
+
+
 @pytest.mark.parametrize(("event_", "absence"), [("A21", "leave"), ("A09", "away")])
 def test_who_is_absent_keeps_the_name(hospital: Hospital, screen: Screen, event_: str, absence: str) -> None:
     hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
@@ -146,10 +169,10 @@ def test_the_detail_has_the_whole_and_the_facts_behind_it(hospital: Hospital) ->
     hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
     hospital.attribute()
     with hospital.store.open() as conn:
-        found = detail.whose(conn, ANYONE, DEVICE)
-        assert detail.whose(conn, ANYONE, UUID(int=1)) == {"state": None, "patient": None, "facts": []}
+        found = detail.whose(conn, ANYONE, DEVICE, NO_BED_NAMES)
+        assert detail.whose(conn, ANYONE, UUID(int=1), NO_BED_NAMES) == {"state": None, "patient": None, "facts": []}
     assert found is not None
-    assert part(found, "state", "basis", "encounter") == ("attributed", "bed", visit_of("V1"))
+    assert part(found, "state", "basis", "visit") == ("attributed", "bed", {"en": "visit V1", "zh": "就诊 V1"})
     assert part(found["patient"], "name", "number") == ("张三", NUMBER)
     assert [fact["kind"] for fact in found["facts"]] == ["act", "adt"]
     assert "A01" in found["facts"][1]["en"]
@@ -162,4 +185,4 @@ def test_what_a_viewer_may_not_see_is_not_sent(hospital: Hospital, monkeypatch: 
         picture = PageWard(conn).read(1, whole=True)
         assert b'"patient":{' not in picture.message(frozenset(picture.beds), whole=True)
         monkeypatch.setattr(detail, "may_see", lambda viewer, bed: False)
-        assert detail.whose(conn, ANYONE, DEVICE) is None
+        assert detail.whose(conn, ANYONE, DEVICE, NO_BED_NAMES) is None

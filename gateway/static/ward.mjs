@@ -2,7 +2,7 @@
 import { announce, drawElsewhere } from "/alarms.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { broken, connect, isLost, isServed, now, picture } from "/feed.mjs";
-import { followLanguage } from "/language.mjs";
+import { drawAsked, openFrame } from "/frame.mjs";
 import { drawLedger } from "/ledger.mjs";
 import { drawBeds } from "/tile.mjs";
 import { age, stamp } from "/time.mjs";
@@ -23,7 +23,7 @@ function draw() {
   }
   const lost = failed || isLost();
   if (lost) {
-    $("detail").close();
+    for (const id of ["detail", "keys"]) $(id).close();
     const why = failed ? words.broken : isServed() ? words.storeAway : words.serverAway;
     const lines = [words.lost, picture && words.old(unbroken(stamp(picture.now))), words.look, why, words.again].filter(Boolean);
     reconcile($("lost"), lines.map((line, i) => [i, line]), () => make("p"), set);
@@ -41,8 +41,7 @@ function drawPicture() {
   set($("empty"), order.length ? "" : words.empty);
   set($("clock"), stamp(now()));
   set($("adt"), picture.adt === null ? "" : words.adt(age(now() - picture.adt)));
-  set($("to-worklist"), words.worklist(picture.asked ?? ""));
-  $("to-worklist").classList.toggle("asked", picture.asked > 0);
+  drawAsked(picture.asked);
   const off = Math.abs(Date.now() - now());
   set($("clock-off"), off > CLOCK_OFF_MS ? words.clockOff(age(off)) : "");
   drawLedger();
@@ -59,12 +58,10 @@ function tick() {
   draw();
 }
 
-addEventListener("keydown", event => {  // 1 to 9: to that bed
-  if (event.ctrlKey || event.altKey || event.metaKey || $("detail").open || !/^[1-9]$/.test(event.key)) return;
-  document.querySelectorAll(".bed")[event.key - 1]?.querySelector(".value")?.focus();
-});
+const toBed = key => document.querySelectorAll(".bed")[key - 1]?.querySelector(".value")?.focus();
+$("said").setAttribute("aria-live", "assertive");  // alarms alone are spoken here
 document.addEventListener("visibilitychange", tick);
 addEventListener("pageshow", tick);
-followLanguage(drawWords);
+openFrame(drawWords, [{ key: "1–9", name: "bed", pattern: /^[1-9]$/, press: toBed }]);
 setInterval(tick, 1000);
 tick();

@@ -1,0 +1,36 @@
+"""Every page has the one head and the one bar; its own are its fragment and its script."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pytest
+
+from gateway.app import PAGES
+from gateway.pages.frame import FRAME, LIBRARIES, Page
+
+STATIC = {file.name: file.read_bytes() for file in (files("gateway") / "static").iterdir()}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.noun)
+def test_a_page_is_the_frame_with_its_fragment_and_its_script(page: Page) -> None:
+    html = page.html(STATIC).decode()
+    assert html.count("<!doctype html>") == html.count("<head>") == html.count("<main") == 1
+    assert "$" not in html
+    assert f'<script type="module" src="/{page.noun}.mjs"></script>' in html
+    assert f"{page.noun}.mjs" in STATIC
+    assert STATIC[f"{page.noun}.html"].decode() in html
+    for element in ("to-ward", "to-worklist", "find-number", "help", "language"):
+        assert html.count(f'id="{element}"') == 1
+    for name, tags in LIBRARIES.items():
+        assert (tags in html) == (name in page.libraries)
+
+
+def test_no_fragment_has_a_head_of_its_own() -> None:
+    whole = {name for name, content in STATIC.items() if name.endswith(".html") and b"<head>" in content}
+    assert whole == {FRAME}
+
+
+def test_a_page_without_its_fragment_is_refused() -> None:
+    with pytest.raises(KeyError):
+        Page("nowhere", "/nowhere").html(STATIC)

@@ -1,10 +1,20 @@
-"""Sheets to draw in tests and for the documents: one patient whose stay has everything that paper can show."""
+"""Sheets to draw in tests and for the documents: one patient whose stay has everything that paper can show.
+
+`python -m tests.paper FOLDER [DPI]` writes them as images: after a change that is meant, into the folder images beside
+the tests of the sheet, and into docs.
+"""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
+
+import msgspec
+import pypdfium2
+from PIL import Image
 
 from clinical.sheet.content import (
     Absence,
@@ -19,7 +29,12 @@ from clinical.sheet.content import (
     Stool,
     Volume,
 )
+from clinical.sheet.drawing import Drawing
 from clinical.sheet.hourly import Fluid, HourlyData, HourlyRow, Totals
+from clinical.sheet.hourly_layout import lay_out_hourly
+from clinical.sheet.layout import lay_out
+from clinical.sheet.pdf import pdf
+from clinical.sheet.style_file import shipped_style
 
 ZONE = ZoneInfo("Asia/Shanghai")
 HOURS = (2, 6, 10, 14, 18, 22)
@@ -268,3 +283,67 @@ def hourly_record(*, hours: int = 22, confirmed: bool = False) -> HourlyData:
         diagnosis="冠心病 三支病变",
         printed_at=at(4, 14, 20),
     )
+
+
+def clock_sheet() -> SheetData:
+    """The week of the night in which Berlin sets its clocks back: 02:30 is there twice, in one slot."""
+    zone = ZoneInfo("Europe/Berlin")
+    admitted = datetime(2026, 10, 23, 9, 0, tzinfo=zone)
+    patient = replace(PATIENT, admitted_at=admitted, stays=(Stay(ward="A3", bed="7", since=admitted),))
+    begin = datetime(2026, 10, 24, 22, 30, tzinfo=UTC)
+    moments = [begin + timedelta(hours=index) for index in range(8)]  # 00:30, 01:30, 02:30, 02:30, 03:30 ... 06:30
+    readings = [
+        Reading(
+            id=f"t{index}",
+            metric="temperature",
+            observed_at=moment,
+            value=36.6 + index / 10,
+            route="oral",
+            confirmed=True,
+        )
+        for index, moment in enumerate(moments)
+    ]
+    return SheetData(
+        patient=patient,
+        readings=tuple(readings),
+        clock_steps=(ClockStep(at=datetime(2026, 10, 27, 8, 0, tzinfo=UTC), step_s=120.0),),
+        until=datetime(2026, 10, 29, 12, 0, tzinfo=zone),
+    )
+
+
+IMAGE_DPI = 90
+
+
+def drawings() -> dict[str, Drawing]:
+    """What is compared as an image, by its name."""
+    hospital = {"hospital": "示例市第一人民医院"}
+    standard, guizhou, early = (
+        msgspec.structs.replace(shipped_style(name), **hospital) for name in ("standard", "guizhou", "early-hours")
+    )
+    berlin = msgspec.structs.replace(shipped_style("standard"), zone="Europe/Berlin").in_language("en")
+    return {
+        "sheet": lay_out(stay_sheet(), standard, 1),
+        "sheet-guizhou": lay_out(stay_sheet(), guizhou, 1),
+        "sheet-beyond": lay_out(hard_sheet(), standard, 2),
+        "sheet-early-hours": lay_out(hard_sheet(), early, 2),
+        "sheet-clock": lay_out(clock_sheet(), berlin, 1),
+        "hourly": lay_out_hourly(hourly_record(), standard)[0],
+    }
+
+
+def render(document: bytes, dpi: int = IMAGE_DPI) -> Image.Image:
+    """The first page, as a printer would."""
+    with pypdfium2.PdfDocument(document) as opened:
+        image: Image.Image = opened[0].render(scale=dpi / 72).to_pil().convert("RGB")
+    return image
+
+
+def write_images(folder: Path, dpi: int) -> None:
+    """All of them, with a palette so that they are small."""
+    for name, drawing in drawings().items():
+        image = render(pdf([drawing]), dpi)
+        image.quantize(256, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
+
+
+if __name__ == "__main__":
+    write_images(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else IMAGE_DPI)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 
-from clinical.sheet.content import Absence, Event, Reading, SheetData
+from clinical.sheet.content import Absence, Event, Metric, Reading, SheetData
 from clinical.sheet.days import (
     Slot,
     distance_s,
@@ -21,6 +22,7 @@ from clinical.sheet.style import DAYS, SLOTS, Style
 from clinical.sheet.words import celsius_text, number_text
 
 COLUMNS = DAYS * SLOTS
+METRICS: tuple[str, ...] = get_args(Metric)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,7 +48,8 @@ class Page:
 
     def leave_out(self, about: str, what: str, reason: str) -> None:
         """Explain why a value is not drawn, by the reason's word."""
-        self.undrawn.append(Undrawn(about=about, reason=f"{what}（{self.style.word(reason)}）"))
+        text = self.style.word("reason").format(what=what, why=self.style.word(reason))
+        self.undrawn.append(Undrawn(about=about, reason=text))
 
     def column(self, slot: Slot) -> int:
         """Outside 0 to COLUMNS - 1: on another page."""
@@ -79,6 +82,9 @@ def _check_ids(data: SheetData) -> None:
         if not value.id or " " in value.id or value.id in seen:
             raise ValueError(f"{value.id!r} is no identity of a value: each needs its own, without spaces")
         seen.add(value.id)
+    for reading in data.readings:
+        if reading.metric not in METRICS:
+            raise ValueError(f"{reading.metric!r} is no metric of the sheet: one of {', '.join(METRICS)}")
 
 
 def describe(reading: Reading, style: Style) -> str:
@@ -126,9 +132,17 @@ def _choose(candidates: Sequence[tuple[Slot, Reading]], style: Style) -> Reading
     return min(candidates, key=lambda pair: distance_s(pair[1].observed_at, pair[0], style))[1]
 
 
-def of_metric(page: Page, metric: str) -> list[Reading]:
-    """All of the encounter."""
-    return [reading for reading in page.data.readings if reading.metric == metric]
+def of_metric(page: Page, metric: Metric) -> list[Reading]:
+    """All of the encounter; one without a value is explained, unless that says something."""
+    found = []
+    for reading in page.data.readings:
+        without = metric == "temperature" or (metric == "breaths" and reading.ventilated)
+        says_something = reading.value is not None or without
+        if reading.metric == metric and says_something:
+            found.append(reading)
+        elif reading.metric == metric:
+            explain(page, reading, "no_value")
+    return found
 
 
 def event_column(page: Page, event: Event) -> int:
@@ -148,6 +162,15 @@ def absence_columns(page: Page, absence: Absence) -> list[int]:
     columns = [column for column, label in enumerate(page.labels()) if begin <= label < end]
     spans_a_label = columns or _spans_a_label(begin, end, page.style)
     return columns if spans_a_label else [own]
+
+
+def _is_on_no_page(page: Page, absence: Absence) -> bool:
+    """Before the first one or after the last one, which then explains it."""
+    begin, end = (
+        page.column(slot_of(moment, page.style)) for moment in (absence.since, absence.until or absence.since)
+    )
+    after_all = page.number == page.pages and begin >= COLUMNS
+    return after_all or (page.number == 1 and end < 0)
 
 
 def _spans_a_label(begin: datetime, end: datetime, style: Style) -> bool:
@@ -181,6 +204,6 @@ def place_absences(page: Page, measured: Iterable[int]) -> Absences:
         what = f"{local(absence.since, page.style):%m-%d %H:%M} {page.style.word(absence.kind)}"
         if here and not free:
             page.leave_out(absence.id, what, "slot_taken")
-        elif columns and not here and page.belongs(columns[0]):
+        elif not here and _is_on_no_page(page, absence):
             page.leave_out(absence.id, what, "no_slot")
     return Absences(shown=shown)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from clinical.sheet.arrange import Absences, Page, by_column, event_column, explain, of_metric, ward_at
+from clinical.sheet.arrange import Absences, Page, by_column, describe, event_column, explain, of_metric, ward_at
 from clinical.sheet.content import Reading
 from clinical.sheet.days import slot_of
 from clinical.sheet.drawing import BLUE, RED, Circle, Item, Line, Point, Polygon
@@ -66,18 +66,17 @@ class Rate:
 def place_temperatures(page: Page) -> Temperatures:
     """Route by route; without a route and a default, a value is explained instead."""
     kind, frame = page.style.temperature, page.frame
-    routes = {
-        r.id: page.style.route_of(r.route, ward_at(page.data, r.observed_at)) for r in of_metric(page, "temperature")
-    }
+    readings = of_metric(page, "temperature")
+    routes = {r.id: page.style.route_of(r.route, ward_at(page.data, r.observed_at)) for r in readings}
     surface, core, cooled = [], [], []
-    for reading in of_metric(page, "temperature"):
+    for reading in readings:
         route = routes[reading.id]
         if reading.cooled_from:
             cooled.append(reading)
-        elif route in kind.core_routes:
-            core.append(reading)
         elif reading.value is None or route in kind.symbols:
             surface.append(reading)
+        elif route in kind.core_routes:
+            core.append(reading)
         else:
             explain(page, reading, "no_symbol" if route else "no_route")
     marks: dict[int, Placed] = {}
@@ -122,22 +121,28 @@ def _place_cooled(
 ) -> tuple[tuple[int, Placed, Placed], ...]:
     """Each in the column of the temperature before cooling, wherever its own time would put it."""
     before = {placed.reading.id: (column, placed) for column, placed in marks.items()}
-    ids = {reading.id for reading in page.data.readings}
+    readings = {reading.id: reading for reading in page.data.readings}
     found = []
     for reading in cooled:
-        if reading.cooled_from in before and reading.value is not None:
-            column, origin = before[reading.cooled_from]
-            found.append((column, _placed(page, column, reading, page.frame.temperature_y(reading.value)), origin))
-        elif reading.cooled_from not in ids or not _origin_is_elsewhere(page, reading):
+        origin = _before_cooling(reading, readings)
+        if origin is None:
             explain(page, reading, "cooled_from_missing")
+        elif origin.id in before and reading.value is not None:
+            column, placed = before[origin.id]
+            found.append((column, _placed(page, column, reading, page.frame.temperature_y(reading.value)), placed))
+        elif page.belongs(page.column(slot_of(origin.observed_at, page.style))):
+            page.leave_out(reading.id, describe(reading, page.style), "cooled_from_missing")
     return tuple(found)
 
 
-def _origin_is_elsewhere(page: Page, reading: Reading) -> bool:
-    """Whether another page shows the temperature before cooling, and so this one."""
-    origin = next(other for other in page.data.readings if other.id == reading.cooled_from)
-    column = page.column(slot_of(origin.observed_at, page.style))
-    return not page.belongs(column)
+def _before_cooling(reading: Reading, readings: Mapping[str, Reading]) -> Reading | None:
+    """The first of a chain, where a patient was cooled more than once; None: it is missing, or there is no first."""
+    seen = {reading.id}
+    origin = readings.get(reading.cooled_from)
+    while origin and origin.cooled_from and origin.id not in seen:
+        seen.add(origin.id)
+        origin = readings.get(origin.cooled_from)
+    return None if origin is None or origin.cooled_from else origin
 
 
 def place_rates(page: Page) -> dict[int, Rate]:

@@ -60,6 +60,7 @@ def last_day(data: SheetData, style: Style) -> date:
     if data.until is not None:
         return max(admission_day(data, style), local(data.until, style).date())
     moments = [reading.observed_at for reading in data.readings] + [event.at for event in data.events]
+    moments += [absence.since for absence in data.absences]
     days = [slot_of(moment, style).day for moment in moments] + [entry.day for entry in data.entries]
     return max([admission_day(data, style), *days])
 

@@ -64,7 +64,7 @@ def _draw_notes(page: Page, y: float) -> None:
         parts = list(reasons[:kept])
         if kept < len(reasons):
             parts.append(style.word("more").format(count=len(reasons) - kept))
-        told = style.word("notes") + "；".join(parts) if parts else ""
+        told = style.word("notes") + style.word("next_note").join(parts) if parts else ""
         lines = wrap("　".join([*notes, *([told] if told else [])]), TEXT_MM, room)
         if len(lines) <= NOTES_LINES:
             break

@@ -16,7 +16,7 @@ ADVANCES = (
     620, 620, 388, 468, 377, 607, 521, 802, 498, 521, 475, 338, 270, 338, 555,
 )  # fmt: skip
 # And of others that are no full em.
-OTHERS = {"°": 370, "–": 536, "—": 894, "μ": 628, "µ": 628, "²": 411, "³": 411, "½": 903, "⸺": 2000, "⸻": 3000}
+OTHERS = {"°": 370, "–": 536, "—": 894, "μ": 628, "µ": 628, "²": 411, "³": 411, "½": 903, "⸺": 1676, "⸻": 2459}
 FULL, ELLIPSIS, CJK_FROM = 1000, "…", "\u2e80"
 CAP_HEIGHT = 0.733  # of an em: digits and capitals
 CENTRE = 0.37  # of an em above the baseline: the middle of digits and of Chinese characters

@@ -41,23 +41,23 @@ def header_fields(patient: Patient, style: Style, wards: str, beds: str) -> tupl
     )  # fmt: skip
 
 
-def field_line(fields: Sequence[tuple[str, str]], left: float, right: float, y: float) -> list[Item]:
+def field_line(fields: Sequence[tuple[str, str]], left: float, right: float, y: float, colon: str) -> list[Item]:
     """Names in black with their values on a rule; they share the width by their lengths, and shrink to it."""
-    lengths = [length_mm(f"{name}：{value}", HEADER_MM) + GAP_MM for name, value in fields]
+    lengths = [length_mm(f"{name}{colon}{value}", HEADER_MM) + GAP_MM for name, value in fields]
     scale = (right - left) / max(sum(lengths), 1.0)
     items: list[Item] = []
     x = left
     for (name, value), length in zip(fields, lengths, strict=True):
         width = length * scale
         room = width - GAP_MM * min(scale, 1.0)
-        label = f"{name}："
+        label = f"{name}{colon}"
         size = min(HEADER_MM, HEADER_MM * scale)
         label_mm = length_mm(label, size)
         items.append(written(label, (x, y), size, "header", anchor="start"))
         begin = x + label_mm
-        items.append(
-            written(value, (begin + 0.4, y), size, "header", anchor="start", room_mm=max(x + room - begin - 0.4, 2.0))
-        )
+        if value:
+            left_over = max(x + room - begin - 0.4, 2.0)
+            items.append(written(value, (begin + 0.4, y), size, "header", anchor="start", room_mm=left_over))
         items.append(Line(role="rule", start=(begin, y + 2.1), end=(x + room, y + 2.1), width_mm=0.15))
         x += width
     return items
@@ -80,7 +80,7 @@ def draw_header(page: Page) -> None:
     until = datetime(last.year, last.month, last.day, 23, 59, 59, 999999, tzinfo=zone)
     wards, beds = stays_text(page.data.patient, since, until)
     for index, fields in enumerate(header_fields(page.data.patient, page.style, wards, beds)):
-        page.add(*field_line(fields, page.frame.left, page.frame.right, 26.2 + 5.4 * index))
+        page.add(*field_line(fields, page.frame.left, page.frame.right, 26.2 + 5.4 * index, page.style.word("colon")))
 
 
 def draw_head_rows(page: Page) -> None:
@@ -100,7 +100,8 @@ def draw_head_rows(page: Page) -> None:
         colour = RED if band.key == "post_op_day" else BLACK
         for index, text in enumerate(texts.get(band.key, [])):
             at = (frame.column_left(index * SLOTS) + width / 2, band.middle)
-            page.add(written(text, at, TEXT_MM, band.key, room_mm=width - 1, colour=colour))
+            if text:
+                page.add(written(text, at, TEXT_MM, band.key, room_mm=width - 1, colour=colour))
         if band.key == "time":
             _draw_slot_labels(page, band.middle)
 

@@ -87,7 +87,7 @@ def _heading(data: HourlyData, style: Style, found: Sequence[Block], left: float
     ]  # fmt: skip
     if data.diagnosis:
         fields.append((word("diagnosis"), data.diagnosis))
-    return items + field_line(fields, left, right, 24.2)
+    return items + field_line(fields, left, right, 24.2, word("colon"))
 
 
 def _stays_of_page(patient: Patient, found: Sequence[Block]) -> tuple[str, str]:

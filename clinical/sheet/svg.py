@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.sax.saxutils import escape, quoteattr
 
 from clinical.sheet.content import SheetData
@@ -10,6 +11,7 @@ from clinical.sheet.glyphs import is_measured
 from clinical.sheet.layout import lay_out
 from clinical.sheet.style import Style
 
+ILLEGAL = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
 # The font of the PDF first, then what systems have; textLength makes any of them fit.
 FONTS = (
     "'Noto Sans SC','Noto Sans CJK SC','Source Han Sans SC','Microsoft YaHei','PingFang SC','WenQuanYi Micro Hei',"
@@ -27,10 +29,15 @@ def svg(drawing: Drawing) -> str:
     width, height = number(drawing.width_mm), number(drawing.height_mm)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}mm" height="{height}mm" viewBox="0 0 {width} {height}" '
-        f'font-family="{FONTS}" role="img">\n<title>{escape(drawing.title)}</title>\n'
+        f'font-family="{FONTS}" role="img">\n<title>{escape(legal(drawing.title))}</title>\n'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>\n'
     )
     return head + "\n".join(map(_element, drawing.items)) + "\n</svg>\n"
+
+
+def legal(text: str) -> str:
+    """Without what no XML may hold: each such letter is a replacement character, so that it is seen."""
+    return ILLEGAL.sub("\ufffd", text)
 
 
 def number(value: float) -> str:
@@ -40,7 +47,7 @@ def number(value: float) -> str:
 
 def _element(item: Item) -> str:
     told = f" class={quoteattr(item.role.replace(' ', '-'))}" + (
-        f" data-about={quoteattr(item.about)}" if item.about else ""
+        f" data-about={quoteattr(legal(item.about))}" if item.about else ""
     )
     if isinstance(item, Text):
         return _text(item, told)
@@ -74,5 +81,5 @@ def _text(item: Text, told: str) -> str:
     anchor = "" if item.anchor == "start" else f' text-anchor="{item.anchor}"'
     return (
         f'<text{told} x="{number(x)}" y="{number(y)}" font-size="{number(item.size_mm)}" fill="{item.colour}"'
-        f"{anchor}{length}{turned}>{escape(item.text)}</text>"
+        f"{anchor}{length}{turned}>{escape(legal(item.text))}</text>"
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 
-from clinical.sheet.content import Absence, Event, Metric, Reading, SheetData
+from clinical.sheet.content import Absence, Event, Metric, Reading, SheetData, check_identities
 from clinical.sheet.days import (
     Slot,
     distance_s,
@@ -72,19 +73,17 @@ class Page:
 
 def begin_page(data: SheetData, style: Style, number: int) -> Page:
     """An empty one. Raises ValueError for a page that there is not, and for identities that are not unique."""
-    _check_ids(data)
+    _check(data)
     return Page(data=data, style=style, number=number, days=page_days(data, style, number), frame=frame(style))
 
 
-def _check_ids(data: SheetData) -> None:
-    seen = set()
-    for value in (*data.readings, *data.events, *data.absences, *data.entries):
-        if not value.id or " " in value.id or value.id in seen:
-            raise ValueError(f"{value.id!r} is no identity of a value: each needs its own, without spaces")
-        seen.add(value.id)
+def _check(data: SheetData) -> None:
+    check_identities((*data.readings, *data.events, *data.absences, *data.entries))
     for reading in data.readings:
         if reading.metric not in METRICS:
             raise ValueError(f"{reading.metric!r} is no metric of the sheet: one of {', '.join(METRICS)}")
+        if reading.value is not None and not math.isfinite(reading.value):
+            raise ValueError(f"{reading.id}: {reading.value} is no number that can be drawn: leave the value out")
 
 
 def describe(reading: Reading, style: Style) -> str:
@@ -198,12 +197,13 @@ def place_absences(page: Page, measured: Iterable[int]) -> Absences:
     taken, shown = set(measured), dict[int, Absence]()
     for absence in sorted(page.data.absences, key=lambda absence: (absence.since, absence.id)):
         columns = absence_columns(page, absence)
+        known = absence.kind in page.style.absence.kinds
         here = [column for column in columns if 0 <= column < COLUMNS]
-        free = [column for column in here if column not in taken and column not in shown]
+        free = [column for column in here if known and column not in taken and column not in shown]
         shown.update(dict.fromkeys(free, absence))
         what = f"{local(absence.since, page.style):%m-%d %H:%M} {page.style.word(absence.kind)}"
         if here and not free:
-            page.leave_out(absence.id, what, "slot_taken")
+            page.leave_out(absence.id, what, "slot_taken" if known else "no_word")
         elif not here and _is_on_no_page(page, absence):
             page.leave_out(absence.id, what, "no_slot")
     return Absences(shown=shown)

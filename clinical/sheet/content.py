@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, TypeAlias
@@ -16,6 +17,15 @@ class Entered:
     id: str
     confirmed: bool = False
     version: int = 1
+
+
+def check_identities(values: Iterable[Entered]) -> None:
+    """Raises ValueError for one that is not unique, and for one that could not be told from others in a list."""
+    seen = set()
+    for value in values:
+        if not value.id or " " in value.id or value.id in seen:
+            raise ValueError(f"{value.id!r} is no identity of a value: each needs its own, without spaces")
+        seen.add(value.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +119,10 @@ class Stay:
     ward: str
     bed: str
     since: datetime
+
+    def __post_init__(self) -> None:
+        if self.since.tzinfo is None:
+            raise ValueError(f"{self.since.isoformat()} has no time zone: give one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

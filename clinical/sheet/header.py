@@ -18,12 +18,12 @@ ARROW = "→"
 
 
 def stays_text(patient: Patient, since: datetime, until: datetime) -> tuple[str, str]:
-    """Wards and beds between two moments, with an arrow from each to the next."""
+    """Wards and beds from one moment to another, both included, with an arrow from each to the next."""
     stays = sorted(patient.stays, key=lambda stay: stay.since)
     shown = []
     for index, stay in enumerate(stays):
         end = stays[index + 1].since if index + 1 < len(stays) else None
-        if stay.since < until and (end is None or end > since):
+        if stay.since <= until and (end is None or end > since):
             shown.append(stay)
     places = [place for place, _ in groupby((stay.ward, stay.bed) for stay in shown)]
     wards = [ward for ward, _ in groupby(ward for ward, _ in places)]

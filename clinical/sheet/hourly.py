@@ -9,7 +9,7 @@ from datetime import datetime
 from clinical.sheet.content import Entered, Patient, Pressure
 from clinical.sheet.days import local
 from clinical.sheet.glyphs import wrap
-from clinical.sheet.style import Style
+from clinical.sheet.style import HOURLY_KEYS, Style
 from clinical.sheet.words import celsius_text, number_text
 
 PADDING_MM = 0.7
@@ -208,6 +208,32 @@ def blocks(data: HourlyData, style: Style, body_mm: float) -> list[Block]:
             part = tuple(tuple(cell[begin : begin + most]) for cell in lines)
             height = max(style.hourly.row_height_mm, max(map(len, part)) * line + 2 * PADDING_MM)
             found.append(Block(entry=entry, lines=part, height=height, continued=begin > 0))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What a row has and the site's paper has no column for."""
+
+    about: str
+    column: str
+    reason: str
+
+
+def without_column(block: Block, style: Style) -> list[Missing]:
+    """Of the block's row, once for a row that goes on."""
+    row, shown = block.entry, {column.key for column in style.hourly.columns}
+    if isinstance(row, Totals) or block.continued:
+        return []
+    # An unsigned row has no signature that the paper could lack.
+    filled = {"intake_items": bool(row.intake), "output_items": bool(row.output), "signature": bool(row.signed)}
+    found = []
+    for key in HOURLY_KEYS:
+        has = filled[key] if key in filled else bool(_text(row, key, style))
+        if key not in shown and has:
+            what = f"{local(row.at, style):%m-%d %H:%M} {style.word(key)}"
+            reason = style.word("reason").format(what=what, why=style.word("no_column"))
+            found.append(Missing(about=row.id, column=key, reason=reason))
     return found
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby, pairwise
 
-from clinical.sheet.content import Patient
+from clinical.sheet.content import Patient, check_identities
 from clinical.sheet.days import local
-from clinical.sheet.drawing import BLACK, RED, Anchor, Drawing, Item, Line, Text
+from clinical.sheet.drawing import BLACK, RED, Anchor, Drawing, Item, Line, Text, Undrawn
 from clinical.sheet.foot import print_text, watermark
 from clinical.sheet.glyphs import written
 from clinical.sheet.header import field_line, stays_text
@@ -23,6 +23,7 @@ from clinical.sheet.hourly import (
     cells,
     line_mm,
     paginate,
+    without_column,
 )
 from clinical.sheet.style import Style
 
@@ -36,7 +37,8 @@ LEFT_ALIGNED = ("oxygen", "tubes", "skin", "course", "item")
 
 
 def lay_out_hourly(data: HourlyData, style: Style) -> list[Drawing]:
-    """Every page. Raises ValueError for times without a zone."""
+    """Every page. Raises ValueError for times without a zone, and for identities that are not unique."""
+    check_identities((*data.rows, *data.totals))
     pages = paginate(blocks(data, style, BODY_MM), BODY_MM)
     return [_page(data, style, found, number, len(pages)) for number, found in enumerate(pages, 1)]
 
@@ -63,8 +65,15 @@ def _page(data: HourlyData, style: Style, found: Sequence[Block], number: int, p
     printed = print_text(data.printed_at, data.version, style)
     if printed:
         items.append(written(printed, (right, y), 2.4, "print", anchor="end", room_mm=80))
+    undrawn = [missing for block in found for missing in without_column(block, style)]
+    if undrawn:
+        names = dict.fromkeys(style.word(missing.column) for missing in undrawn)
+        text = style.word("reason").format(what=", ".join(names), why=style.word("no_column"))
+        note = written(style.word("notes") + text, (left, y), 2.4, "notes", anchor="start", room_mm=105)
+        items.append(note)
     title = f"{style.word('hourly_title')} {data.patient.name} {data.patient.number} {number}/{pages}"
-    return Drawing(title=title, width_mm=WIDTH_MM, height_mm=HEIGHT_MM, items=tuple(items))
+    explained = tuple(Undrawn(about=missing.about, reason=missing.reason) for missing in undrawn)
+    return Drawing(title=title, width_mm=WIDTH_MM, height_mm=HEIGHT_MM, items=tuple(items), undrawn=explained)
 
 
 def _line(start: tuple[float, float], end: tuple[float, float], width_mm: float, colour: str = BLACK) -> Line:
@@ -95,10 +104,7 @@ def _stays_of_page(patient: Patient, found: Sequence[Block]) -> tuple[str, str]:
     moments = [block.entry.at if isinstance(block.entry, HourlyRow) else block.entry.since for block in found]
     moments += [block.entry.until for block in found if isinstance(block.entry, Totals)]
     if moments:
-        # The rows themselves count, so that a patient who came in the last minute is in that ward.
-        wards, beds = stays_text(patient, min(moments), max(moments))
-        if wards:
-            return wards, beds
+        return stays_text(patient, min(moments), max(moments))
     last = max(patient.stays, key=lambda stay: stay.since, default=None)
     return (last.ward, last.bed) if last else ("", "")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,6 +18,7 @@ from clinical.sheet.fonts import missing_letters, subset_font
 POINTS_A_MM = 72 / 25.4
 
 
+NUMBERS = itertools.count()
 GETA = "〓"  # what printers put for a letter that they do not have
 
 
@@ -65,7 +66,7 @@ def _letters(drawings: Sequence[Drawing]) -> set[str]:
 def _embed(drawings: Sequence[Drawing]) -> str:
     """The name under which the letters of these drawings are known to the library."""
     data = subset_font("".join(sorted(_letters(drawings) | {" ", GETA})))
-    name = f"paper-{hashlib.sha256(data).hexdigest()[:16]}"
+    name = f"paper-{next(NUMBERS)}"  # of its own, so that no other thread forgets it
     pdfmetrics.registerFont(TTFont(name, BytesIO(data)))
     return name
 

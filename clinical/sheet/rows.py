@@ -76,7 +76,9 @@ def _entries_by_row(page: Page) -> dict[str, list[tuple[int, DayEntry]]]:
     ):
         later = timedelta(days=1) if entry.row in page.style.rows.about_yesterday else timedelta(0)
         index = (entry.day + later - page.days[0]).days
-        if 0 <= index < DAYS:
+        if 0 <= index < DAYS and not day_text(entry.value, page.style).strip():
+            page.leave_out(entry.id, _describe(page, entry), "no_value")
+        elif 0 <= index < DAYS:
             found.setdefault(entry.row, []).append((index, entry))
         elif page.belongs(index * SLOTS):
             page.leave_out(entry.id, _describe(page, entry), "no_slot")

@@ -64,7 +64,7 @@ def _visit(encounter: str | None) -> dict[str, str] | None:
     if encounter is None:
         return None
     words = visit_words(encounter)
-    return {"en": words.en, "zh": words.zh}
+    return {"key": encounter, "en": words.en, "zh": words.zh}
 
 
 def _person(conn: Any, patient: str) -> dict[str, Any]:

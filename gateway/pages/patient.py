@@ -120,7 +120,7 @@ def _series(trend: Trend) -> dict[str, Any]:
 def _encounter(encounter: EncounterRow) -> dict[str, Any]:
     visit = visit_words(encounter.encounter)
     return {
-        "en": visit.en, "zh": visit.zh, "admitted": _ms(encounter.admitted_at),
+        "key": encounter.encounter, "en": visit.en, "zh": visit.zh, "admitted": _ms(encounter.admitted_at),
         "discharged": _ms(encounter.discharged_at),
     }  # fmt: skip
 

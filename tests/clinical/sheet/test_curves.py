@@ -266,3 +266,19 @@ def test_of_two_values_in_a_slot_the_site_chooses() -> None:
 def test_a_value_without_a_number_is_explained() -> None:
     empty = Reading(id="p", metric="pulse", observed_at=paper.at(2, 6), value=None)
     assert reasons(draw([empty])) == {"p": "06-28 06:00 脉搏（无数值）"}
+
+
+def test_an_absence_that_the_site_has_no_word_for_is_explained() -> None:
+    unknown = Absence(id="a", kind="asleep", since=paper.at(2, 6), confirmed=True)
+    assert reasons(draw([], absences=(unknown,))) == {"a": "06-28 06:00 asleep（本单无此词）"}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="no number that can be drawn"):
+        draw([pulse("p", 2, 6, value)])
+
+
+def test_what_is_no_metric_is_refused() -> None:
+    with pytest.raises(ValueError, match="'mood' is no metric of the sheet"):
+        draw([pulse("p", 2, 6, 80, metric="mood")])

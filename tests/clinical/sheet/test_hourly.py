@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clinical.sheet.content import Stay
 from clinical.sheet.drawing import RED, Drawing, Line, Text
 from clinical.sheet.hourly import Fluid, HourlyData, HourlyRow, blocks, cells, paginate, pulse_text, totals_text
 from clinical.sheet.hourly_layout import BODY_BOTTOM_MM, BODY_MM, BODY_TOP_MM, lay_out_hourly
@@ -144,3 +147,28 @@ def test_a_site_has_the_columns_that_it_wants() -> None:
     (drawing,) = lay_out_hourly(record(row(pulse=88, course="安静入睡")), style)
     assert texts(drawing, "label") == ["日期时间", "P/HR", "病情观察及措施"]
     assert texts(drawing, "hourly") == ["06-29 14:00", "88", "安静入睡"]
+    assert drawing.undrawn == ()
+
+
+def test_what_the_site_has_no_column_for_is_told_on_the_paper() -> None:
+    columns = (Column(key="day_time", width_mm=20), Column(key="course", width_mm=100))
+    style = msgspec.structs.replace(STANDARD, hourly=Hourly(columns=columns))
+    (drawing,) = lay_out_hourly(record(row(pulse=88, intake=(Fluid(item="水", ml=100),), signed="李敏")), style)
+    assert [undrawn.reason for undrawn in drawing.undrawn] == [
+        "06-29 14:00 P/HR（本单无此列）", "06-29 14:00 入量（本单无此列）", "06-29 14:00 签名（本单无此列）",
+    ]  # fmt: skip
+    assert texts(drawing, "notes") == ["未绘：P/HR, 入量, 签名（本单无此列）"]
+
+
+def test_a_row_at_the_moment_of_a_move_is_of_the_new_ward() -> None:
+    assert {"ICU", "03"} <= set(texts(only(record(row(at=paper.at(3, 9, 40)))), "header"))
+
+
+def test_rows_need_identities_of_their_own() -> None:
+    with pytest.raises(ValueError, match="'r' is no identity"):
+        lay_out_hourly(record(row(), row()), STANDARD)
+
+
+def test_a_stay_needs_a_zone() -> None:
+    with pytest.raises(ValueError, match="has no time zone"):
+        Stay(ward="ICU", bed="3", since=datetime(2026, 6, 29, 9))  # noqa: DTZ001

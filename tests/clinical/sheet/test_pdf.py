@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from typing import Any
@@ -146,3 +147,10 @@ def test_the_hourly_record_lies_across_and_has_its_pages() -> None:
             assert (page.width * MM, page.height * MM) == pytest.approx((297, 210), abs=TRUE_MM)
             assert "重症护理记录单" in page.extract_text()
             assert "王建国" in page.extract_text()
+
+
+def test_documents_may_be_written_at_the_same_time() -> None:
+    drawing = lay_out(paper.stay_sheet(), STANDARD, 1)
+    with ThreadPoolExecutor(4) as pool:
+        documents = set(pool.map(pdf, [[drawing]] * 8))
+    assert documents == {pdf([drawing])}

@@ -69,3 +69,8 @@ def test_a_single_pressure_stands_in_the_half_of_its_hour() -> None:
     drawing = page(entries=entries)
     half = FRAME.slot * 3
     assert [int((text(drawing, id).at[0] - FRAME.first) / half) for id in ("bp-1-1", "bp-2-0")] == [1, 2]
+
+
+def test_an_empty_text_is_no_value() -> None:
+    entry = DayEntry(id="weight", row="weight", day=paper.on(2), value=" ")
+    assert [undrawn.reason for undrawn in page(entries=(entry,)).undrawn] == ["06-28 体重(kg)  （无数值）"]

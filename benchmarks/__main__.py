@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import attribution, edge, hl7, page, pipeline, receipts, spool, verifying
+from benchmarks import attribution, chart, edge, hl7, page, pipeline, receipts, spool, verifying
 from benchmarks.goals import GOALS
 from benchmarks.pipeline import Samples
 
@@ -56,6 +56,9 @@ MEASUREMENTS = (
     Measurement("spool", ("spool_cpu_us_per_report",), once(spool.measure)),
     Measurement("page", ("page_cpu_ms_per_s_1000", "page_bytes_per_s_1000"), once(page.measure)),
     Measurement("attribution", ("adt_messages_per_s", "reattribute_12h_s"), once(attribution.measure)),
+    Measurement("chart", ("flowsheet_day_p95_ms",), once(chart.flowsheet)),
+    Measurement("chart", ("chart_core_fraction_1000",), once(chart.core_fraction)),
+    Measurement("chart", ("port_to_entry_p99_s",), once(chart.port_to_entry)),
 )
 
 

@@ -51,4 +51,7 @@ GOALS: dict[str, Goal] = {
     "page_bytes_per_s_1000": Goal("B/s", most=200_000),
     "adt_messages_per_s": Goal("msg/s", least=500),
     "reattribute_12h_s": Goal("s", most=2),
+    "flowsheet_day_p95_ms": Goal("ms", most=50),
+    "chart_core_fraction_1000": Goal("core", most=0.1),
+    "port_to_entry_p99_s": Goal("s", most=2),
 }

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 
-from clinical.chart import EntryKey, Gap, Status
+from clinical.chart import EntryKey, Gap, GapReason, Status
 from clinical.chart_gaps import Heard, HeardKind, explain
 from clinical.chart_policy import Policies
 from emr_store import chart_entries
@@ -85,7 +85,10 @@ def _explained(
     devices = {belonging.device for window in windows for belonging in window.belongings}
     found = heard(conn, encounter, devices, moment(from_us), moment(until_us))
     for task, window in zip(tasks, windows, strict=True):
-        yield SlotGap(window.key.item, window.key.at_us, explain(window, task.policy, found, now_us))
+        reasons = explain(window, task.policy, found, now_us)
+        if not reasons:  # a value is there, and the charter has not come to it
+            reasons = (Gap(reason=GapReason.NOT_YET, from_us=window.from_us, until_us=window.until_us, device=None),)
+        yield SlotGap(window.key.item, window.key.at_us, reasons)
 
 
 # --- what was heard --------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from clinical.chart_policy import Policies
 from clinical.chart_versions import Proposal
 from emr_store import chart_disputes, chart_entries, chart_proposals, chart_queue
 from emr_store.chart_entries import Kept, NewVersion, new_entry_id
-from emr_store.chart_plan import SPREAD_US, Plan, Task
+from emr_store.chart_plan import DAY_US, SPREAD_US, Plan, Task
 from emr_store.chart_queue import Touched, TouchedWhose
 from emr_store.chart_windows import Span, ValueReader, belongings_of_devices, wards_of
 from emr_store.instants import moment, us_of
@@ -125,8 +125,9 @@ class Charter:
         with self.conn.transaction():
             progress, touched = self._progress(), chart_queue.take_whose(self.conn)
             earliest_us = progress.began_us - self.plan.longest_window_us
+            latest_us = now_us + DAY_US  # of a device whose clock is ahead
             spans = [
-                (each, Touched(each.device, max(each.from_us, earliest_us), _at_most(each.until_us, now_us)))
+                (each, Touched(each.device, max(each.from_us, earliest_us), _at_most(each.until_us, latest_us)))
                 for each in touched
             ]
             spans = [(each, span) for each, span in spans if span.from_us < span.until_us]

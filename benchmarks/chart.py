@@ -1,0 +1,244 @@
+"""The chart: how fast an encounter's day is read, what charting costs, how long a value takes from port to entry."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import psycopg
+
+from benchmarks.databases import drop_database
+from benchmarks.load import METRICS
+from benchmarks.pipeline import Bench
+from benchmarks.ward import SECOND_US, Ward
+from clinical.chart_policy import read_policies
+from emr_store import chart_entries, rows
+from emr_store.channel_sets import ChannelSets
+from emr_store.charting import Charter
+from emr_store.connect import open_store
+from emr_store.instants import moment
+from emr_store.partitions import Partitions
+from emr_store.rows import Chunk
+from schemas.nomenclature import METRIC_BY_CODE
+from schemas.report import device_id
+from stream_processors.chart import DUE_EVERY_S
+from stream_processors.validation import validate_table
+
+SLOT_US = 1_790_000_100_000_000  # the end of a slot of five minutes
+SLOT_S, DAY_S = 300, 86_400
+PORT_TO_ENTRY_S = 90  # for which the demo's ward runs
+SPO2_AT_ONCE = """
+zone = "UTC"
+[[policy]]
+metrics = ["MDC_PULS_OXIM_SAT_O2"]
+when = "each"
+value = "each"
+"""
+EVERY_FIVE_MINUTES = """
+zone = "UTC"
+[[policy]]
+metrics = [{metrics}]
+when = "every 5 min"
+value = "median of the last minute"
+"""
+
+
+def metrics() -> list[str]:
+    """The twelve that each device of the bench measures."""
+    return [METRIC_BY_CODE[int(name.partition("^")[0])].reference_id for name, *_ in METRICS]
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """One of its own, with the schema."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), edges=1)
+        try:
+            bench.make_database()
+            yield bench.database
+        finally:
+            drop_database(bench.server, bench.name)
+
+
+# --- what charting costs ---------------------------------------------------------------------------------------------
+
+
+def core_fraction(quick: bool) -> dict[str, float]:
+    """1,000 devices of 12 values at 1 Hz, charted every five minutes."""
+    with database() as address:
+        return core_fraction_on(address, 200 if quick else 1000)
+
+
+def core_fraction_on(address: str, devices: int) -> dict[str, float]:
+    """As a share of one core, of our process and its backend of the database, for 1,000 devices.
+
+    Raises RuntimeError where an entry is missing.
+    """
+    ward = Ward(0, devices)
+    with open_store(address) as conn:
+        _fill(conn, ward)
+        listed = ", ".join(f'"{metric}"' for metric in metrics())
+        charter = Charter(conn, read_policies(EVERY_FIVE_MINUTES.format(metrics=listed)))
+        charter.begin(SLOT_US - 1)
+        due_us = SLOT_US + SLOT_S * SECOND_US
+        conn.execute("UPDATE chart_progress SET charted_until = %s", (moment(due_us - 1),))
+        pid = conn.info.backend_pid
+        began_s = time.process_time() + _backend_s(pid)
+        for after_s in np.arange(0, SLOT_S + DUE_EVERY_S, DUE_EVERY_S).tolist():
+            charter.chart_due(due_us + int(after_s) * SECOND_US)
+        spent_s = time.process_time() + _backend_s(pid) - began_s
+        row = conn.execute("SELECT count(*) FROM chart_entry").fetchone()
+    if row != (devices * len(METRICS),):
+        raise RuntimeError(f"{row} entries of {devices} devices")
+    return {"chart_core_fraction_1000": spent_s / SLOT_S * 1000 / devices}
+
+
+def _backend_s(pid: int) -> float:
+    """Processor time of a process of this machine."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _fill(conn: psycopg.Connection, ward: Ward) -> None:
+    """What the ward sent in the slot, as the writer leaves it, and whose each device is."""
+    edge = uuid4()
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO device (uuid, claim, edge) VALUES (%s, %s, %s)",
+            [(device_id(name), name, edge) for name in ward.names],
+        )
+    known: dict[UUID, int] = dict(conn.execute("SELECT uuid, device FROM device").fetchall())
+    numbers = np.array([known[device_id(name)] for name in ward.names])
+    conn.execute(
+        "INSERT INTO batch SELECT 0, %(edge)s, %(edge)s, 1, 1, sha256('bench'), 1, 0, now(), 1, 1", {"edge": edge}
+    )
+    conn.execute(
+        "INSERT INTO whose SELECT uuid, '[2026-01-01,)', tstzrange(now(), NULL), 'attributed', 'visit:' || device,"
+        " 'p' || device, 'bed', NULL, '{}' FROM device"
+    )
+    conn.execute(
+        "INSERT INTO encounter_bed SELECT 'visit:' || device, 'h^icu^^' || device, '[2026-01-01,)',"
+        " tstzrange(now(), NULL), '', NULL, false FROM device"
+    )
+    sets, partitions = ChannelSets(conn), Partitions.of(conn)
+    for begin_s in range(0, SLOT_S, 60):
+        stretch = ward.send(SLOT_US - (SLOT_S - begin_s) * SECOND_US, 60, 1)
+        table = stretch.table()
+        found = validate_table(table, np.zeros(len(table), bool))
+        nothing = np.zeros(len(table), np.int64)
+        chunk = Chunk(
+            table, found.flags, found.validation_results, found.values, numbers[stretch.device], nothing,
+            np.arange(len(table)), table.observed_at_us, sets.number,
+        )  # fmt: skip
+        partitions.ensure(conn, chunk.observed_at_us)
+        with conn.transaction():
+            sets.ensure(chunk.channel_lists.channels)
+            rows.copy(conn, "report", rows.report_rows(chunk))
+    conn.execute("ANALYZE")
+
+
+# --- an encounter's day ----------------------------------------------------------------------------------------------
+
+
+def flowsheet(quick: bool) -> dict[str, float]:
+    """Of as many entries as 292 million values make: 1,000 devices of 12 values, every five minutes of a day."""
+    with database() as address:
+        return flowsheet_on(address, 100 if quick else 1000, 200)
+
+
+def flowsheet_on(address: str, encounters: int, reads: int) -> dict[str, float]:
+    """`reads` days, each of an encounter by chance. Raises RuntimeError where entries are missing."""
+    chance, begin, times = random.Random(1), moment(SLOT_US), []
+    with open_store(address) as conn:
+        _put_entries(conn, encounters)
+        for _ in range(reads):
+            encounter = f"visit:{chance.randrange(encounters)}"
+            began_s = time.perf_counter()
+            found = chart_entries.flowsheet(conn, encounter, begin, begin + timedelta(days=1))
+            times.append(time.perf_counter() - began_s)
+            if len(found) != DAY_S // SLOT_S * len(METRICS):
+                raise RuntimeError(f"{len(found)} entries of a day")
+    return {"flowsheet_day_p95_ms": 1000 * float(np.percentile(times, 95))}
+
+
+def _put_entries(conn: psycopg.Connection, encounters: int) -> None:
+    """As the charter writes them: by slot, not by encounter; one source each."""
+    with conn.transaction():
+        conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER USER")
+        conn.execute(_ENTRIES_SQL, {
+            "begin": moment(SLOT_US), "slots": DAY_S // SLOT_S, "encounters": encounters, "metrics": metrics(),
+        })  # fmt: skip
+        conn.execute("ALTER TABLE chart_entry ENABLE TRIGGER USER")
+    conn.execute("VACUUM ANALYZE chart_entry")
+
+
+_ENTRIES_SQL = """
+INSERT INTO chart_entry
+SELECT lpad(to_hex((s::bigint * %(encounters)s + e) * 100 + m.n), 32, '0')::uuid, 1, 'visit:' || e, m.metric,
+    %(begin)s::timestamptz + s * interval '5 minutes', 1, 'preliminary', 'device', 97.5, '', '%%', 1,
+    %(begin)s::timestamptz + s * interval '5 minutes', ARRAY[sha256(s::text::bytea)], ARRAY[e], ARRAY[0],
+    'median of 60 values of the last minute', NULL, false, %(begin)s::timestamptz + s * interval '5 minutes'
+FROM generate_series(0, %(slots)s - 1) AS s, generate_series(0, %(encounters)s - 1) AS e,
+    unnest(%(metrics)s::text[]) WITH ORDINALITY AS m(metric, n)
+"""
+
+
+# --- from port to entry ----------------------------------------------------------------------------------------------
+
+
+def port_to_entry(quick: bool) -> dict[str, float]:
+    """Of the demo's ward, whose SpO2 is charted at once: from the port of its edge (`received_at`) to the entry."""
+    seconds = PORT_TO_ENTRY_S if quick else 2 * PORT_TO_ENTRY_S
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        with (Path(folder) / "log").open("w+", encoding="utf-8") as log:
+            demo = subprocess.Popen(
+                [sys.executable, "-m", "vitalwire", "demo", "--seconds", str(seconds), "--data", str(data)],
+                stdout=log, stderr=log,
+            )  # fmt: skip
+            try:
+                waits_s = _waits_s(demo, Path(folder) / "log", data)
+            finally:
+                demo.terminate()
+                demo.wait(120)
+    if len(waits_s) < 100:
+        raise RuntimeError(f"{len(waits_s)} entries of values that are charted at once")
+    return {"port_to_entry_p99_s": float(np.percentile(waits_s, 99))}
+
+
+def _waits_s(demo: subprocess.Popen[bytes], log: Path, data: Path) -> list[float]:
+    """Of every entry whose value came after the first one was charted."""
+    found: list[float] = []
+    address = ""
+    while demo.poll() is None:
+        time.sleep(1.0)
+        if not address and (data / "edge.toml").exists():
+            (data / "chart.toml").write_text(SPO2_AT_ONCE, "utf-8")
+            _, _, after = log.read_text("utf-8").partition("VITALWIRE_DATABASE='")
+            address = after.partition("'")[0]
+        if address:
+            try:
+                with open_store(address) as conn:
+                    found = [row[0] for row in conn.execute(_WAITS_SQL)]
+            except psycopg.Error:  # the demo is ending
+                continue
+    return found
+
+
+_WAITS_SQL = """
+SELECT extract(epoch FROM c.recorded_at - r.received_at)::float8 FROM chart_entry c
+JOIN batch b ON b.batch_id = c.source_batch[1]
+JOIN report r ON r.batch = b.batch AND r.leaf = c.source_leaf[1] AND r.observed_at = c.observed_at
+WHERE c.version = 1 AND c.item = 'MDC_PULS_OXIM_SAT_O2' AND b.lane = 1
+    AND r.received_at > (SELECT min(recorded_at) FROM chart_entry WHERE item = 'MDC_PULS_OXIM_SAT_O2')
+"""

@@ -35,24 +35,36 @@ class _Row(NamedTuple):
     values: int
 
 
+class Bucket(NamedTuple):
+    """What one bucket holds: lowest, highest and mean of so many values."""
+
+    low: float
+    high: float
+    mean: float
+    values: int
+
+
 @dataclass
 class Trend:
-    """One channel; by the number of the bucket since the window's begin: lowest, highest, mean, and of how many."""
+    """One channel; its buckets by their number since the window's begin."""
 
     code: int
     channel: int
-    buckets: dict[int, tuple[float, float, float, int]] = field(default_factory=dict)
+    buckets: dict[int, Bucket] = field(default_factory=dict)
 
     def add(self, row: _Row) -> None:
         """What two devices, or a minute's two halves, say of one bucket counts together."""
         there = self.buckets.get(row.bucket)
         if there is None:
-            self.buckets[row.bucket] = (row.low, row.high, row.mean, row.values)
+            self.buckets[row.bucket] = Bucket(row.low, row.high, row.mean, row.values)
             return
-        low, high, mean, count = there
-        total = count + row.values
-        mean = (mean * count + row.mean * row.values) / total
-        self.buckets[row.bucket] = (min(low, row.low), max(high, row.high), mean, total)
+        values = there.values + row.values
+        self.buckets[row.bucket] = Bucket(
+            low=min(there.low, row.low),
+            high=max(there.high, row.high),
+            mean=(there.mean * there.values + row.mean * row.values) / values,
+            values=values,
+        )
 
 
 class AlarmMark(NamedTuple):

@@ -67,50 +67,85 @@ def status(database: Database = "", json: Json = False) -> None:
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
         tables += [("alarms", open_alarms), ("sources_in_trouble", troubles)]
-        return as_json({name: [e._asdict() for e in found] for name, found in tables})
-    speak = [d.name for d in devices if not d.silent]
-    more = [f"and {len(speak) - NAMES_MAX} more"] if len(speak) > NAMES_MAX else []
-    named = ": " + ", ".join([*speak[:NAMES_MAX], *more]) if speak else ""
-    console.print(cell(f"{len(speak)} of {len(devices)} devices speak{named}"), markup=False)
-    table("Silent", ("device", "since", "ago"), [
-        (d.name, d.heard_at or "never a value with a code", d.heard_at and age(d.heard_at)) for d in devices if d.silent
-    ], empty="none", most=ROWS_MAX)  # fmt: skip
-    table("Edges", ("edge", "heard", "lag", "waiting", "no receipt", "oldest", "gaps", "clock"), [
-        (e.label, age(e.heard_at) if e.heard_at else "never", _seconds(e.lag_s), e.waiting_reports,
-         e.unreceipted_batches, _seconds(e.oldest_waiting_s), e.gaps, _offset(e.clock_offset_ms)) for e in edges
-    ], most=ROWS_MAX)  # fmt: skip
+        return as_json({name: [row._asdict() for row in rows] for name, rows in tables})
+    _print_devices(devices)
+    _print_edges(edges)
     if troubles:
-        labels = {e.edge: e.label for e in edges}
+        labels = {edge.edge: edge.label for edge in edges}
         table("Sources in trouble", ("edge", "source", "why", "since"), [
-            (labels.get(t.edge, t.edge), t.source, t.why, t.since and age(t.since)) for t in troubles
+            (labels.get(trouble.edge, trouble.edge), trouble.source, trouble.why, trouble.since and age(trouble.since))
+            for trouble in troubles
         ], most=ROWS_MAX)  # fmt: skip
     table("Open alarms", ("priority", "device", "alarm", "since"), [
-        (a.priority, names.get(a.device, a.device), a.message, age(a.opened_at)) for a in open_alarms
+        (alarm.priority, names.get(alarm.device, alarm.device), alarm.message, age(alarm.opened_at))
+        for alarm in open_alarms
     ], empty="none", most=ROWS_MAX)  # fmt: skip
     return table("Events", ("ago", "of", "event"), [
-        (age(e.observed_at), names.get(e.device, e.claim), _words(e.texts)) for e in events
+        (age(event.observed_at), names.get(event.device, event.claim), _words(event.texts)) for event in events
     ])  # fmt: skip
+
+
+def _print_devices(devices: list[DeviceNow]) -> None:
+    speaking = [device.name for device in devices if not device.silent]
+    summary = f"{len(speaking)} of {len(devices)} devices speak"
+    if speaking:
+        summary += ": " + ", ".join(speaking[:NAMES_MAX])
+    if len(speaking) > NAMES_MAX:
+        summary += f", and {len(speaking) - NAMES_MAX} more"
+    console.print(cell(summary), markup=False)
+    table("Silent", ("device", "since", "ago"), [
+        (device.name, device.heard_at or "never a value with a code", device.heard_at and age(device.heard_at))
+        for device in devices if device.silent
+    ], empty="none", most=ROWS_MAX)  # fmt: skip
+
+
+def _print_edges(edges: list[EdgeNow]) -> None:
+    table("Edges", ("edge", "heard", "lag", "waiting", "no receipt", "oldest", "gaps", "clock"), [
+        (edge.label, age(edge.heard_at) if edge.heard_at else "never", _seconds(edge.lag_s), edge.waiting_reports,
+         edge.unreceipted_batches, _seconds(edge.oldest_waiting_s), edge.gaps, _offset(edge.clock_offset_ms))
+        for edge in edges
+    ], most=ROWS_MAX)  # fmt: skip
 
 
 def _devices(
     values: list[LatestValue], known: list[registry.DeviceRow], intervals: dict[tuple[UUID, int, int], int]
 ) -> list[DeviceNow]:
     """Those that have said a value, and those that somebody has registered; who fell silent last comes first."""
-    newest = {(v.device, v.edge): v for v in sorted(values, key=lambda v: v.received_at)}
-    usual_ms: dict[UUID, int] = {}
-    for (device, _, _), ms in intervals.items():
-        usual_ms[device] = min(ms, usual_ms.get(device, ms))
-    now, found = datetime.now(UTC), []
-    for d in known:
-        v = newest.get((d.uuid, d.edge))
-        if v or d.registered_at:
-            name = " ".join(filter(None, (d.bed, d.name))) or d.claim or str(d.uuid)
-            name += f" (heard through {d.edge_label or d.edge})" if d.foreign_edge else ""
-            lag_s = (v.stored_at - v.received_at).total_seconds() if v else None
-            patience_s = max(SILENT_AFTER_S, SILENT_PAUSES * usual_ms.get(d.shown_as, 0) / 1000)
-            silent = v is None or (now - v.received_at).total_seconds() > patience_s
-            found.append(DeviceNow(d.shown_as, name, d.edge, v and v.received_at, lag_s, silent))
-    return sorted(found, key=lambda d: d.heard_at if d.heard_at and d.silent else NEVER, reverse=True)
+    by_reception = sorted(values, key=lambda value: value.received_at)
+    newest_value = {(value.device, value.edge): value for value in by_reception}
+    usual_ms: dict[UUID, int] = {}  # of each device's channel that speaks most often
+    for (uuid, _, _), interval_ms in intervals.items():
+        usual_ms[uuid] = min(interval_ms, usual_ms.get(uuid, interval_ms))
+    now = datetime.now(UTC)
+    found = []
+    for device in known:
+        value = newest_value.get((device.uuid, device.edge))
+        if value is None and device.registered_at is None:
+            continue
+        patience_s = max(SILENT_AFTER_S, SILENT_PAUSES * usual_ms.get(device.shown_as, 0) / 1000)
+        heard_at = value.received_at if value is not None else None
+        found.append(DeviceNow(
+            device=device.shown_as,
+            name=_name_of(device),
+            edge=device.edge,
+            heard_at=heard_at,
+            lag_s=(value.stored_at - value.received_at).total_seconds() if value is not None else None,
+            silent=heard_at is None or (now - heard_at).total_seconds() > patience_s,
+        ))  # fmt: skip
+    return sorted(found, key=_fell_silent_at, reverse=True)
+
+
+def _name_of(device: registry.DeviceRow) -> str:
+    """Its bed and its name, else what it claims to be; and the edge, where that is not its own."""
+    name = " ".join(part for part in (device.bed, device.name) if part) or device.claim or str(device.uuid)
+    if device.foreign_edge:
+        name += f" (heard through {device.edge_label or device.edge})"
+    return name
+
+
+def _fell_silent_at(device: DeviceNow) -> datetime:
+    """Behind all others who speaks, and who never spoke."""
+    return device.heard_at if device.heard_at is not None and device.silent else NEVER
 
 
 def _edges(
@@ -118,19 +153,34 @@ def _edges(
     devices: list[DeviceNow], clocks: dict[UUID, float],
 ) -> list[EdgeNow]:  # fmt: skip
     """Those that are registered, and those that were once."""
-    labels = {s.edge: s.label or str(s.edge) for s in streams}
-    labels |= {e.edge: e.label for e in registered if not e.revoked_at}
-    stated = {edge: text_json.loads(text) for edge, _, text in counts}
+    labels = {stream.edge: stream.label or str(stream.edge) for stream in streams}
+    labels |= {edge.edge: edge.label for edge in registered if not edge.revoked_at}
+    stated_by = {edge: text_json.loads(text) for edge, _, text in counts}
     found = []
     for edge, label in labels.items():
-        of, its = [s for s in streams if s.edge == edge], stated.get(edge, {})
-        newest = max((d for d in devices if d.edge == edge and d.heard_at), key=lambda d: d.heard_at or 0, default=None)
+        own_streams = [stream for stream in streams if stream.edge == edge]
+        stated = stated_by.get(edge, {})
         found.append(EdgeNow(
-            edge, label, max((s.updated_at for s in of), default=None), newest and newest.lag_s,
-            its.get("waiting_reports"), its.get("unreceipted_batches"), its.get("oldest_waiting_s"),
-            sum(s.gaps for s in of), clocks.get(edge),
+            edge=edge,
+            label=label,
+            heard_at=max((stream.updated_at for stream in own_streams), default=None),
+            lag_s=_newest_lag_s(devices, edge),
+            waiting_reports=stated.get("waiting_reports"),
+            unreceipted_batches=stated.get("unreceipted_batches"),
+            oldest_waiting_s=stated.get("oldest_waiting_s"),
+            gaps=sum(stream.gaps for stream in own_streams),
+            clock_offset_ms=clocks.get(edge),
         ))  # fmt: skip
     return found
+
+
+def _newest_lag_s(devices: list[DeviceNow], edge: UUID) -> float | None:
+    """Of the value that the edge received last; None before the first."""
+    heard = [(device.heard_at, device.lag_s) for device in devices if device.edge == edge and device.heard_at]
+    if not heard:
+        return None
+    _, lag_s = max(heard, key=lambda of_device: of_device[0])
+    return lag_s
 
 
 def _seconds(seconds: float | None) -> str | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from emr_store.registry import DeviceRow
 from gateway.access import Bed
+from gateway.pages.moments import milliseconds
 
 Structure = dict[str, Any]
 Labels = Mapping[tuple[UUID, int, int], str]  # by device, code and channel
@@ -42,34 +42,56 @@ class Beds:
 
         Shown is a device that stands at a bed, that has a row, or that alarms.
         """
-        known = {d.shown_as: d for d in devices}
-        shown = {d.shown_as for d in devices if d.bed} | rows.keys() | set(alarming)
-        labels_of: dict[UUID, dict[str, str]] = {}
-        for (device, code, channel), label in labels.items():
-            labels_of.setdefault(device, {})[f"{code}-{channel}"] = label
+        known = {device.shown_as: device for device in devices}
+        at_a_bed = {device.shown_as for device in devices if device.bed}
+        shown = at_a_bed | rows.keys() | set(alarming)
+        labels_of = _by_device(labels)
         before, self.shown, self.of_device = self.shown, {}, {}
-        order = {d.shown_as: place for place, d in enumerate(devices)}
-        for device in sorted(shown, key=lambda uuid: (order.get(uuid, len(order)), uuid)):
-            bed, row = bed_of(device, known.get(device)), known.get(device)
-            self.of_device[device] = bed
+        for uuid in _in_order(shown, devices):
+            bed = bed_of(uuid, known.get(uuid))
+            self.of_device[uuid] = bed
             structure = self.shown.setdefault(
                 bed, {"key": bed.key, "label": bed.label, "assigned": bed.assigned, "devices": []}
             )
             structure["devices"].append({
-                "id": device, "claim": row and row.claim, "name": row and row.name, "bed": row and row.bed,
-                "since": _ms(row and row.since), "registered": bool(row and row.registered_at),
-                "foreign": (row.edge_label or str(row.edge)) if row and row.foreign_edge else None,
-                "rows": [[r.number, r.columns] for r in rows.get(device, ())], "labels": labels_of.get(device, {}),
+                **_device(uuid, known.get(uuid)),
+                "rows": [[row.number, row.columns] for row in rows.get(uuid, ())],
+                "labels": labels_of.get(uuid, {}),
             })  # fmt: skip
         return {bed for bed in before.keys() | self.shown.keys() if before.get(bed) != self.shown.get(bed)}
+
+
+def _in_order(shown: Iterable[UUID], devices: Sequence[DeviceRow]) -> list[UUID]:
+    """As the registry lists them; behind these, by id, those that it does not know."""
+    place_of = {device.shown_as: place for place, device in enumerate(devices)}
+    return sorted(shown, key=lambda uuid: (place_of.get(uuid, len(place_of)), uuid))
+
+
+def _by_device(labels: Labels) -> dict[UUID, dict[str, str]]:
+    """Each device's labels, by "code-channel"."""
+    found: dict[UUID, dict[str, str]] = {}
+    for (device, code, channel), label in labels.items():
+        found.setdefault(device, {})[f"{code}-{channel}"] = label
+    return found
+
+
+def _device(uuid: UUID, row: DeviceRow | None) -> Structure:
+    """What a page is told of a device; `row` None: the registry does not know it."""
+    if row is None:
+        return {
+            "id": uuid, "claim": None, "name": None, "bed": None, "since": None, "registered": False, "foreign": None
+        }  # fmt: skip
+    return {
+        "id": uuid, "claim": row.claim, "name": row.name, "bed": row.bed,
+        "since": None if row.since is None else milliseconds(row.since),
+        "registered": row.registered_at is not None,
+        "foreign": (row.edge_label or str(row.edge)) if row.foreign_edge else None,
+    }  # fmt: skip
 
 
 def bed_of(device: UUID, row: DeviceRow | None) -> Bed:
     """Where it stands; only a person puts a device on a bed: what it claims to be never does. None: nobody knows it."""
     if row is not None and row.bed:
-        return Bed(f"bed {row.bed}", row.bed, True)
-    return Bed(f"device {device}", row.claim or str(device) if row is not None else str(device), False)
-
-
-def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
+        return Bed(key=f"bed {row.bed}", label=row.bed, assigned=True)
+    claim = row.claim if row is not None else None
+    return Bed(key=f"device {device}", label=claim or str(device), assigned=False)

@@ -15,7 +15,6 @@ from clinical.chart_systems import BY_HAND, in_order, system_of
 from clinical.chart_versions import Proposal
 from clinical.chart_words import GAPS, NOTHING_IN_IT, evidence_words, rule_words
 from clinical.key_words import bed_words, visit_number, visit_words
-from clinical.person_names import number_of, whole_name
 from emr_store import (
     chart_disputes,
     chart_entries,
@@ -33,7 +32,8 @@ from emr_store.instants import moment, us_of
 from gateway.access import Viewer, may_see_chart
 from gateway.display_digits import display_digits
 from gateway.pages.frame import Page
-from gateway.pages.moments import milliseconds
+from gateway.pages.moments import milliseconds_or_none
+from gateway.pages.person import whole_person
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID
 
@@ -110,16 +110,15 @@ def _asked_items(conn: Any, policies: Policies | None, encounter: str, since_us:
 def _who(conn: Any, encounter: str, bed_names: Mapping[str, str]) -> dict[str, Any]:
     """Whose it is, in whole: this is the patient's own page."""
     patient, since, until = _encounter_row(conn, encounter)
-    family, given, name, birth_date, sex = patients.name_of(conn, patient) or ("", "", "", "", "")
     beds = [b for b in patient_history.bed_beliefs(conn, patient)
             if b.encounter == encounter and b.believed_until is None]  # fmt: skip
     bed = bed_words(beds[0].bed, bed_names, beds[0].bed_as_sent) if beds else ""
     bed = " ".join(part for part in bed.split("^") if part)
     visit = visit_words(encounter)
     return {
-        "patient": patient, "number": number_of(patient), "name": whole_name(family=family, given=given, name=name),
-        "birth_date": birth_date, "sex": sex, "bed": bed, "visit": visit_number(encounter), "en": visit.en,
-        "zh": visit.zh, "admitted": _ms(since), "discharged": _ms(until),
+        "patient": patient, **{of: text for of, text in whole_person(conn, patient).items() if of != "key"},
+        "bed": bed, "visit": visit_number(encounter), "en": visit.en,
+        "zh": visit.zh, "admitted": milliseconds_or_none(since), "discharged": milliseconds_or_none(until),
     }  # fmt: skip
 
 
@@ -127,10 +126,6 @@ def _encounter_row(conn: Any, encounter: str) -> tuple[str, datetime | None, dat
     patient = patients.find_patient(conn, encounter)
     row = next((e for e in patients.encounters_of(conn, patient) if e.encounter == encounter), None)
     return (patient, row.admitted_at, row.discharged_at) if row is not None else (patient, None, None)
-
-
-def _ms(at: datetime | None) -> int | None:
-    return None if at is None else milliseconds(at)
 
 
 def _row(item: str, is_asked: bool) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from clinical.key_words import visit_words
-from clinical.person_names import number_of, whole_name
 from emr_store import evidence_words, patients, registry
 from emr_store.instants import moment
 from emr_store.latest import LatestValue, latest
@@ -18,6 +17,7 @@ from gateway.access import Viewer, may_see
 from gateway.pages import alarms
 from gateway.pages.beds import bed_of
 from gateway.pages.moments import milliseconds
+from gateway.pages.person import fact_shown, whole_person
 from schemas.block import ValidationResult
 from schemas.nomenclature import canonical_unit
 
@@ -55,8 +55,8 @@ def whose(conn: Any, viewer: Viewer, device: UUID, bed_names: Mapping[str, str])
         "state": whose.state, "basis": whose.basis,
         "visit": _visit(whose.encounter), "proposed": _visit(whose.proposed),
         "since": milliseconds(since), "believed_from": milliseconds(found.believed_from),
-        "patient": _person(conn, whose.patient) if whose.patient else None,
-        "facts": [_fact(fact) for fact in behind],
+        "patient": whole_person(conn, whose.patient) if whose.patient else None,
+        "facts": [fact_shown(fact) for fact in behind],
     }  # fmt: skip
 
 
@@ -65,21 +65,6 @@ def _visit(encounter: str | None) -> dict[str, str] | None:
         return None
     words = visit_words(encounter)
     return {"key": encounter, "en": words.en, "zh": words.zh}
-
-
-def _person(conn: Any, patient: str) -> dict[str, Any]:
-    family, given, name, birth_date, sex = patients.name_of(conn, patient) or ("", "", "", "", "")
-    return {
-        "key": patient, "number": number_of(patient), "name": whole_name(family=family, given=given, name=name),
-        "birth_date": birth_date, "sex": sex,
-    }  # fmt: skip
-
-
-def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
-    return {
-        "kind": fact.kind, "en": fact.words, "zh": fact.words_zh, "at": fact.at and milliseconds(fact.at),
-        "known_at": fact.known_at and milliseconds(fact.known_at),
-    }  # fmt: skip
 
 
 def batch(conn: Any, batch_id: str) -> Answer:

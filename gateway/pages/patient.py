@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from clinical.key_words import bed_words, visit_words
-from clinical.person_names import number_of, whole_name
 from emr_store import evidence_words, patient_history, patients, trends
 from emr_store.instants import moment
 from emr_store.patient_history import BedBelief, DeviceBelief
@@ -17,7 +16,8 @@ from emr_store.patients import EncounterRow
 from emr_store.trends import Span, Trend
 from gateway.access import Viewer, may_see_patient
 from gateway.pages.frame import Page
-from gateway.pages.moments import milliseconds
+from gateway.pages.moments import milliseconds, milliseconds_or_none
+from gateway.pages.person import fact_shown, whole_person
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
@@ -27,6 +27,7 @@ BUCKETS_MAX = 360  # of a trend: about what a screen can show
 _WIDTHS = [timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 240, 720, 1440)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MARKS_MAX = 500
+DECIMALS = 3
 _NAMES = {
     m.code: {"short": m.short, "en": m.en, "zh": m.zh, "unit": UNIT_BY_REFERENCE_ID[m.unit].ucum} for m in METRICS
 }
@@ -42,19 +43,23 @@ def history(conn: Any, viewer: Viewer, key: str, bed_names: Mapping[str, str]) -
     patient = _seen(conn, viewer, key)
     if patient is None:
         return None
-    family, given, name, birth_date, sex = patients.name_of(conn, patient) or ("", "", "", "", "")
     beds = patient_history.bed_beliefs(conn, patient)
     devices = patient_history.device_beliefs(conn, patient)
-    facts = [bytes(fact) for of in (beds, devices) for belief in of for fact in belief.facts]
+    beliefs: list[BedBelief | DeviceBelief] = [*beds, *devices]
+    facts = [bytes(fact) for belief in beliefs for fact in belief.facts]
     behind = {fact.fact: fact for fact in evidence_words.facts_behind(conn, facts, bed_names)}
-    encounters = patients.encounters_of(conn, patient)
     return {
-        "now": int(time.time() * 1000), "key": patient, "number": number_of(patient),
-        "name": whole_name(family=family, given=given, name=name), "birth_date": birth_date, "sex": sex,
-        "encounters": [_encounter(e) for e in encounters],
-        "beds": [{"bed": bed_words(b.bed, bed_names, b.bed_as_sent), "planned_end": b.planned_end, **_belief(b, behind)}
-                 for b in beds],
-        "devices": [{"device": d.name, "basis": d.basis, **_belief(d, behind)} for d in devices],
+        "now": int(time.time() * 1000),
+        **whole_person(conn, patient),
+        "encounters": [_encounter(encounter) for encounter in patients.encounters_of(conn, patient)],
+        "beds": [
+            {"bed": bed_words(bed.bed, bed_names, bed.bed_as_sent), "planned_end": bed.planned_end,
+             **_belief(bed, behind)}
+            for bed in beds
+        ],
+        "devices": [
+            {"device": device.name, "basis": device.basis, **_belief(device, behind)} for device in devices
+        ],
     }  # fmt: skip
 
 
@@ -65,23 +70,35 @@ def trend(conn: Any, viewer: Viewer, key: str, hours: int) -> Answer:
         return None
     now = datetime.now(UTC)
     since, until = (now - timedelta(hours=hours), now) if hours else _last_stay(conn, patient, now)
-    spans = [
-        Span(UUID(whose.device), max(moment(whose.from_us), since), min(moment(whose.until_us) or until, until))
-        for whose in patients.intervals_of(conn, patient, since, until)
-    ]
-    spans = [span for span in spans if span.since < span.until]
+    spans = _spans(conn, patient, since, until)
     width = _width(until - since)
-    since -= (since - _EPOCH) % width
-    found = trends.trends(conn, spans, since, until, width, now)
+    first_bucket = since - (since - _EPOCH) % width
+    found = trends.trends(conn, spans, first_bucket, until, width, now)
     alarms = trends.alarm_marks(conn, spans)
-    adt = patient_history.adt_marks(conn, patient, since, until)
+    adt = patient_history.adt_marks(conn, patient, first_bucket, until)
     return {
-        "since": milliseconds(since), "width": int(width.total_seconds() * 1000),
-        "buckets": -((since - until) // width), "series": [_series(each) for each in found],
-        "alarms": [{"at": milliseconds(a.opened_at), "until": _ms(a.resolved_at), "priority": a.priority,
-                    "message": a.message} for a in alarms[-MARKS_MAX:]],
-        "adt": [{"at": milliseconds(a.at), "event": a.event, "bed": a.bed} for a in adt[-MARKS_MAX:]],
+        "since": milliseconds(first_bucket),
+        "width": int(width.total_seconds() * 1000),
+        "buckets": -((first_bucket - until) // width),  # rounded up
+        "series": [_series(each) for each in found],
+        "alarms": [
+            {"at": milliseconds(alarm.opened_at), "until": milliseconds_or_none(alarm.resolved_at),
+             "priority": alarm.priority, "message": alarm.message}
+            for alarm in alarms[-MARKS_MAX:]
+        ],
+        "adt": [{"at": milliseconds(mark.at), "event": mark.event, "bed": mark.bed} for mark in adt[-MARKS_MAX:]],
     }  # fmt: skip
+
+
+def _spans(conn: Any, patient: str, since: datetime, until: datetime) -> list[Span]:
+    """When which devices' values are the patient's, cut at both moments."""
+    spans = []
+    for whose in patients.intervals_of(conn, patient, since, until):
+        ends = moment(whose.until_us) or until
+        span = Span(device=UUID(whose.device), since=max(moment(whose.from_us), since), until=min(ends, until))
+        if span.since < span.until:
+            spans.append(span)
+    return spans
 
 
 def _last_stay(conn: Any, patient: str, now: datetime) -> tuple[datetime, datetime]:
@@ -110,32 +127,29 @@ def _width(duration: timedelta) -> timedelta:
 def _series(trend: Trend) -> dict[str, Any]:
     """Columns, by the number of the bucket; what is not there is a gap."""
     numbers = sorted(trend.buckets)
-    rows = [trend.buckets[number] for number in numbers]
+    buckets = [trend.buckets[number] for number in numbers]
     return {
-        "code": trend.code, "channel": trend.channel, "bucket": numbers, **_NAMES.get(trend.code, _UNKNOWN),
-        **{name: [round(row[i], 3) for row in rows] for i, name in enumerate(("low", "high", "mean", "count"))},
+        "code": trend.code, "channel": trend.channel, **_NAMES.get(trend.code, _UNKNOWN),
+        "bucket": numbers,
+        "low": [round(bucket.low, DECIMALS) for bucket in buckets],
+        "high": [round(bucket.high, DECIMALS) for bucket in buckets],
+        "mean": [round(bucket.mean, DECIMALS) for bucket in buckets],
+        "count": [bucket.values for bucket in buckets],
     }  # fmt: skip
 
 
 def _encounter(encounter: EncounterRow) -> dict[str, Any]:
     visit = visit_words(encounter.encounter)
     return {
-        "key": encounter.encounter, "en": visit.en, "zh": visit.zh, "admitted": _ms(encounter.admitted_at),
-        "discharged": _ms(encounter.discharged_at),
+        "key": encounter.encounter, "en": visit.en, "zh": visit.zh, "admitted": milliseconds_or_none(encounter.admitted_at),
+        "discharged": milliseconds_or_none(encounter.discharged_at),
     }  # fmt: skip
 
 
 def _belief(belief: BedBelief | DeviceBelief, behind: Mapping[str, evidence_words.Behind]) -> dict[str, Any]:
     return {
-        "since": milliseconds(belief.since), "until": _ms(belief.until),
-        "believed_from": milliseconds(belief.believed_from), "believed_until": _ms(belief.believed_until),
-        "facts": [_fact(behind[bytes(fact).hex()]) for fact in belief.facts],
+        "since": milliseconds(belief.since), "until": milliseconds_or_none(belief.until),
+        "believed_from": milliseconds(belief.believed_from),
+        "believed_until": milliseconds_or_none(belief.believed_until),
+        "facts": [fact_shown(behind[bytes(fact).hex()]) for fact in belief.facts],
     }  # fmt: skip
-
-
-def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
-    return {"at": _ms(fact.at), "known_at": _ms(fact.known_at), "en": fact.words, "zh": fact.words_zh}
-
-
-def _ms(at: datetime | None) -> int | None:
-    return None if at is None else milliseconds(at)

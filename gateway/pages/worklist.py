@@ -20,6 +20,7 @@ from gateway.access import Viewer, may_resolve, may_see_worklist
 from gateway.pages.beds import bed_of
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds
+from gateway.pages.person import fact_shown
 from schemas.errors import VitalwireError
 
 PAGE = Page("worklist", "/worklist")
@@ -69,7 +70,7 @@ def items(conn: Any, viewer: Viewer, bed_names: Mapping[str, str]) -> Answer:
             "item": q.item, "kind": q.kind, **_asked(q, bed_names),
             "since": milliseconds(q.since), "about": _about(q, about.get(q.subject), devices.get(q.subject), bed_names),
             "monitor": q.kind == ItemKind.BED_AND_MONITOR_DISAGREE,
-            "facts": [_fact(behind[bytes(fact).hex()]) for fact in q.facts],
+            "facts": [fact_shown(behind[bytes(fact).hex()]) for fact in q.facts],
         } for q in shown],
     }  # fmt: skip
 
@@ -131,7 +132,3 @@ def _about(
         return {"en": visit.en, "zh": visit.zh}
     text = patient_words(subject)
     return {"en": text, "zh": text}
-
-
-def _fact(fact: evidence_words.Behind) -> dict[str, Any]:
-    return {"at": fact.at and milliseconds(fact.at), "en": fact.words, "zh": fact.words_zh}

@@ -65,8 +65,8 @@ def draw_words(page: Page, events: Mapping[int, Event], absences: Absences, take
         elif absence:
             _draw_under(page, column, _absence_word(page, absence))
         if above:
-            rooms = _rooms(page.frame.grid.top, page.frame.events_bottom, taken.get(column, ()))
-            _draw_column(page, column, above, rooms)
+            spans = _free_spans(page.frame.grid.top, page.frame.events_bottom, taken.get(column, ()))
+            _draw_column(page, column, above, spans)
 
 
 def draw_not_rising(page: Page, readings: Mapping[int, Reading]) -> None:
@@ -92,42 +92,42 @@ def _draw_under(page: Page, column: int, word: Word) -> None:
         _draw_column(page, column, [word], [(frame.grid.bottom - 2 * frame.cell, frame.grid.bottom)])
 
 
-def _rooms(top: float, bottom: float, taken: Taken) -> list[Span]:
+def _free_spans(top: float, bottom: float, taken: Taken) -> list[Span]:
     """What is left between marks, from the top down."""
-    rooms: list[Span] = []
+    spans: list[Span] = []
     for begin, end in sorted(taken):
         if min(begin, bottom) > top:
-            rooms.append((top, min(begin, bottom)))
+            spans.append((top, min(begin, bottom)))
         top = max(top, end)
     if top < bottom:
-        rooms.append((top, bottom))
-    return rooms
+        spans.append((top, bottom))
+    return spans
 
 
-def _places(rooms: Sequence[Span], count: int, cell: float) -> tuple[float, list[float]]:
+def _places(spans: Sequence[Span], count: int, cell: float) -> tuple[float, list[float]]:
     """The distance of characters, a cell or less, and the middle of each."""
     pitch = cell
-    while pitch > PITCH_MIN_MM and sum(_holds(room, pitch) for room in rooms) < count:
+    while pitch > PITCH_MIN_MM and sum(_holds(span, pitch) for span in spans) < count:
         pitch -= 0.05
-    places = [begin + pitch * (index + 0.5) for begin, end in rooms for index in range(_holds((begin, end), pitch))]
+    places = [begin + pitch * (index + 0.5) for begin, end in spans for index in range(_holds((begin, end), pitch))]
     if len(places) < count:  # over the marks rather than not at all
-        begin, end = rooms[0][0] if rooms else 0.0, rooms[-1][1] if rooms else 0.0
+        begin, end = spans[0][0] if spans else 0.0, spans[-1][1] if spans else 0.0
         pitch = (end - begin) / count
         places = [begin + pitch * (index + 0.5) for index in range(count)]
     return pitch, places
 
 
-def _holds(room: Span, pitch: float) -> int:
-    return int((room[1] - room[0]) / pitch + 1e-6)
+def _holds(span: Span, pitch: float) -> int:
+    return int((span[1] - span[0]) / pitch + 1e-6)
 
 
-def _draw_column(page: Page, column: int, words: list[Word], rooms: Sequence[Span]) -> None:
+def _draw_column(page: Page, column: int, words: list[Word], spans: Sequence[Span]) -> None:
     """Downward, a cell a character and an empty one between words; closer together where there are more than cells."""
     if page.style.language != "zh" or (page.style.events.orientation == "turned" and words[0].role == "event"):
-        _draw_turned(page, column, words, rooms[0][0], rooms[-1][1])
+        _draw_turned(page, column, words, spans[0][0], spans[-1][1])
         return
     count = sum(len(word.text) for word in words) + len(words) - 1
-    pitch, places = _places(rooms, count, page.frame.cell)
+    pitch, places = _places(spans, count, page.frame.cell)
     size = min(CHARACTER_MM, pitch * 0.97, page.frame.slot * 0.8)
     x, used = page.frame.column_middle(column), 0
     for word in words:
@@ -139,7 +139,7 @@ def _draw_column(page: Page, column: int, words: list[Word], rooms: Sequence[Spa
                 page.add(line)
             else:
                 page.add(written(character, (x, y), size, word.role, colour=word.colour, about=about))
-                about = ""  # a value is told once
+                about = ""  # the first character carries it
         used += len(word.text) + 1
 
 

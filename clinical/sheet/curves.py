@@ -281,7 +281,7 @@ def _beyond(page: Page, placed: Placed) -> None:
     else:
         text = number_text(placed.reading.value or 0.0)
     at = (placed.at[0], placed.at[1] + (NUMBER_MM if above else -NUMBER_MM))
-    page.add(written(text, at, 2.2, "over scale", room_mm=page.frame.slot - 0.2, colour=RED))
+    page.add(written(text, at, 2.2, "over scale", limit_mm=page.frame.slot - 0.2, colour=RED))
 
 
 def symbol(kind: str, at: Point, colour: str, about: str = "") -> list[Item]:

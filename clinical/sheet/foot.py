@@ -28,7 +28,7 @@ def draw_foot(page: Page) -> None:
     page.add(written(f"{word}   {pages}", ((frame.left + frame.right) / 2, y), 3.0, "page number"))
     text = print_text(page.data.printed_at, page.data.version, style)
     if text:
-        page.add(written(text, (frame.right, y), TEXT_MM, "print", anchor="end", room_mm=62))
+        page.add(written(text, (frame.right, y), TEXT_MM, "print", anchor="end", limit_mm=62))
 
 
 def print_text(printed_at: datetime | None, version: int, style: Style) -> str:
@@ -52,7 +52,7 @@ def _draw_legend(page: Page, y: float) -> None:
 
 def _draw_notes(page: Page, y: float) -> None:
     """What is not drawn and why, as far as two lines hold; and steps of the clock."""
-    style, room = page.style, page.frame.right - page.frame.left
+    style, limit = page.style, page.frame.right - page.frame.left
     notes = [
         style.word("clock_step").format(at=f"{local(step.at, style):%m-%d %H:%M}", minutes=f"{step.step_s / 60:+g}")
         for step in clock_steps(page.data, page.days, style)
@@ -64,12 +64,12 @@ def _draw_notes(page: Page, y: float) -> None:
         parts = list(reasons[:kept])
         if kept < len(reasons):
             parts.append(style.word("more").format(count=len(reasons) - kept))
-        told = style.word("notes") + style.word("next_note").join(parts) if parts else ""
-        lines = wrap("　".join([*notes, *([told] if told else [])]), TEXT_MM, room)
+        explained = style.word("notes") + style.word("next_note").join(parts) if parts else ""
+        lines = wrap("　".join([*notes, *([explained] if explained else [])]), TEXT_MM, limit)
         if len(lines) <= NOTES_LINES:
             break
     for index, line in enumerate(lines[:NOTES_LINES]):
-        page.add(written(line, (page.frame.left, y + 3.3 * index), TEXT_MM, "notes", anchor="start", room_mm=room))
+        page.add(written(line, (page.frame.left, y + 3.3 * index), TEXT_MM, "notes", anchor="start", limit_mm=limit))
 
 
 def draw_watermark(page: Page, *, unconfirmed: bool) -> None:

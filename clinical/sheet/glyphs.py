@@ -41,34 +41,34 @@ def length_mm(text: str, size_mm: float) -> float:
     return sum(map(advance, text)) * size_mm / 1000
 
 
-def fit(text: str, size_mm: float, room_mm: float) -> tuple[str, float]:
-    """The text and the size at which it takes at most `room_mm`: smaller down to SIZE_MIN_MM, then cut with …."""
+def fit(text: str, size_mm: float, limit_mm: float) -> tuple[str, float]:
+    """The text and the size at which it takes at most `limit_mm`: smaller down to SIZE_MIN_MM, then cut with …."""
     needed = length_mm(text, size_mm)
-    if needed <= room_mm:
+    if needed <= limit_mm:
         return text, size_mm
-    smaller = size_mm * room_mm / needed
+    smaller = size_mm * limit_mm / needed
     if smaller >= SIZE_MIN_MM:
         return text, smaller
-    while text and length_mm(text + ELLIPSIS, SIZE_MIN_MM) > room_mm:
+    while text and length_mm(text + ELLIPSIS, SIZE_MIN_MM) > limit_mm:
         text = text[:-1]
     return text + ELLIPSIS, SIZE_MIN_MM
 
 
-def wrap(text: str, size_mm: float, room_mm: float) -> list[str]:
-    """Lines of at most `room_mm`: broken at spaces and between Chinese characters; inside a word that is too long."""
-    return [line for paragraph in text.split("\n") for line in _wrap_paragraph(paragraph, size_mm, room_mm)]
+def wrap(text: str, size_mm: float, limit_mm: float) -> list[str]:
+    """Lines of at most `limit_mm`: broken at spaces and between Chinese characters; inside a word that is too long."""
+    return [line for paragraph in text.split("\n") for line in _wrap_paragraph(paragraph, size_mm, limit_mm)]
 
 
-def _wrap_paragraph(text: str, size_mm: float, room_mm: float) -> list[str]:
+def _wrap_paragraph(text: str, size_mm: float, limit_mm: float) -> list[str]:
     lines = [""]
     for token in TOKENS.findall(text):
-        if length_mm((lines[-1] + token).rstrip(), size_mm) <= room_mm:
+        if length_mm((lines[-1] + token).rstrip(), size_mm) <= limit_mm:
             lines[-1] += token
             continue
         if lines[-1]:
             lines.append("")
-        for character in token if length_mm(token.rstrip(), size_mm) > room_mm else [token]:
-            if lines[-1] and length_mm(lines[-1] + character, size_mm) > room_mm:
+        for character in token if length_mm(token.rstrip(), size_mm) > limit_mm else [token]:
+            if lines[-1] and length_mm(lines[-1] + character, size_mm) > limit_mm:
                 lines.append("")
             lines[-1] += character
     return [line.strip() for line in lines]
@@ -80,15 +80,15 @@ def written(
     size_mm: float,
     role: str,
     *,
-    room_mm: float | None = None,
+    limit_mm: float | None = None,
     anchor: Anchor = "middle",
     colour: str = BLACK,
     about: str = "",
     centred: bool = True,
 ) -> Text:
-    """A text that fits into `room_mm`; `centred`: `at` is the middle of its height, else its baseline."""
-    if room_mm is not None:
-        text, size_mm = fit(text, size_mm, room_mm)
+    """A text that fits into `limit_mm`; `centred`: `at` is the middle of its height, else its baseline."""
+    if limit_mm is not None:
+        text, size_mm = fit(text, size_mm, limit_mm)
     x, y = at
     baseline = y + CENTRE * size_mm if centred else y
     return Text(

@@ -54,8 +54,8 @@ def draw_axes(page: Page) -> None:
     )
     for x, colour, name, unit in columns:
         page.add(
-            written(name, (x, frame.grid.top + degree * 0.42), 2.7, "axis", room_mm=half - 0.8, colour=colour),
-            written(unit, (x, frame.grid.top + degree * 0.68), 2.4, "axis", room_mm=half - 0.8, colour=colour),
+            written(name, (x, frame.grid.top + degree * 0.42), 2.7, "axis", limit_mm=half - 0.8, colour=colour),
+            written(unit, (x, frame.grid.top + degree * 0.68), 2.4, "axis", limit_mm=half - 0.8, colour=colour),
         )
     for celsius in range(frame.low, frame.high + 1):
         y = frame.temperature_y(celsius)

@@ -49,16 +49,16 @@ def field_line(fields: Sequence[tuple[str, str]], left: float, right: float, y: 
     x = left
     for (name, value), length in zip(fields, lengths, strict=True):
         width = length * scale
-        room = width - GAP_MM * min(scale, 1.0)
+        limit = width - GAP_MM * min(scale, 1.0)
         label = f"{name}{colon}"
         size = min(HEADER_MM, HEADER_MM * scale)
         label_mm = length_mm(label, size)
         items.append(written(label, (x, y), size, "header", anchor="start"))
         begin = x + label_mm
         if value:
-            left_over = max(x + room - begin - 0.4, 2.0)
-            items.append(written(value, (begin + 0.4, y), size, "header", anchor="start", room_mm=left_over))
-        items.append(Line(role="rule", start=(begin, y + 2.1), end=(x + room, y + 2.1), width_mm=0.15))
+            left_over = max(x + limit - begin - 0.4, 2.0)
+            items.append(written(value, (begin + 0.4, y), size, "header", anchor="start", limit_mm=left_over))
+        items.append(Line(role="rule", start=(begin, y + 2.1), end=(x + limit, y + 2.1), width_mm=0.15))
         x += width
     return items
 
@@ -66,10 +66,10 @@ def field_line(fields: Sequence[tuple[str, str]], left: float, right: float, y: 
 def draw_title(page: Page) -> None:
     """Hospital and title, centred on the table."""
     frame, style = page.frame, page.style
-    middle, room = (frame.left + frame.right) / 2, frame.right - frame.left
+    middle, limit = (frame.left + frame.right) / 2, frame.right - frame.left
     if style.hospital:
-        page.add(written(style.hospital, (middle, 11.5), 4.6, "title", room_mm=room))
-    page.add(written(style.title, (middle, 18.2), 6.0, "title", room_mm=room))
+        page.add(written(style.hospital, (middle, 11.5), 4.6, "title", limit_mm=limit))
+    page.add(written(style.title, (middle, 18.2), 6.0, "title", limit_mm=limit))
 
 
 def draw_header(page: Page) -> None:
@@ -101,7 +101,7 @@ def draw_head_rows(page: Page) -> None:
         for index, text in enumerate(texts.get(band.key, [])):
             at = (frame.column_left(index * SLOTS) + width / 2, band.middle)
             if text:
-                page.add(written(text, at, TEXT_MM, band.key, room_mm=width - 1, colour=colour))
+                page.add(written(text, at, TEXT_MM, band.key, limit_mm=width - 1, colour=colour))
         if band.key == "time":
             _draw_slot_labels(page, band.middle)
 
@@ -110,11 +110,11 @@ def _draw_slot_labels(page: Page, y: float) -> None:
     hours: Callable[[int], int] = page.style.slots.hours.__getitem__
     for column in range(len(page.days) * SLOTS):
         text = str(hours(column % SLOTS))
-        page.add(written(text, (page.frame.column_middle(column), y), 2.5, "time", room_mm=page.frame.slot - 0.3))
+        page.add(written(text, (page.frame.column_middle(column), y), 2.5, "time", limit_mm=page.frame.slot - 0.3))
 
 
 def draw_label(page: Page, key: str, y: float) -> None:
     """The name of a row."""
     frame = page.frame
-    room = frame.first - frame.left - 1.0
-    page.add(written(page.style.word(key), ((frame.left + frame.first) / 2, y), TEXT_MM, "label", room_mm=room))
+    limit = frame.first - frame.left - 1.0
+    page.add(written(page.style.word(key), ((frame.left + frame.first) / 2, y), TEXT_MM, "label", limit_mm=limit))

@@ -110,7 +110,7 @@ def cells(style: Style, left: float) -> list[Cell]:
 
 def cell_lines(row: HourlyRow, cell: Cell, style: Style) -> list[str]:
     """The text of a cell, broken to its width."""
-    room, size = cell.width - 2 * PADDING_MM, style.hourly.text_mm
+    limit, size = cell.width - 2 * PADDING_MM, style.hourly.text_mm
     if cell.group:
         fluids = row.intake if cell.group == "intake_items" else row.output
         return [
@@ -119,7 +119,7 @@ def cell_lines(row: HourlyRow, cell: Cell, style: Style) -> list[str]:
     text = _text(row, cell.key, style)
     if not text:
         return []
-    return wrap(text, size, room) if cell.key in WRAPPED else [text]
+    return wrap(text, size, limit) if cell.key in WRAPPED else [text]
 
 
 def _lines(fluid: Fluid, cell: Cell, style: Style) -> int:

@@ -64,12 +64,12 @@ def _page(data: HourlyData, style: Style, found: Sequence[Block], number: int, p
     items.append(written(text, (WIDTH_MM / 2, y), 3.0, "page number"))
     printed = print_text(data.printed_at, data.version, style)
     if printed:
-        items.append(written(printed, (right, y), 2.4, "print", anchor="end", room_mm=80))
+        items.append(written(printed, (right, y), 2.4, "print", anchor="end", limit_mm=80))
     undrawn = [missing for block in found for missing in without_column(block, style)]
     if undrawn:
         names = dict.fromkeys(style.word(missing.column) for missing in undrawn)
         text = style.word("reason").format(what=", ".join(names), why=style.word("no_column"))
-        note = written(style.word("notes") + text, (left, y), 2.4, "notes", anchor="start", room_mm=105)
+        note = written(style.word("notes") + text, (left, y), 2.4, "notes", anchor="start", limit_mm=105)
         items.append(note)
     title = f"{style.word('hourly_title')} {data.patient.name} {data.patient.number} {number}/{pages}"
     explained = tuple(Undrawn(about=missing.about, reason=missing.reason) for missing in undrawn)
@@ -84,8 +84,8 @@ def _heading(data: HourlyData, style: Style, found: Sequence[Block], left: float
     items: list[Item] = []
     middle = (left + right) / 2
     if style.hospital:
-        items.append(written(style.hospital, (middle, 8.6), 3.8, "title", room_mm=right - left))
-    items.append(written(style.word("hourly_title"), (middle, 15.2), 5.4, "title", room_mm=right - left))
+        items.append(written(style.hospital, (middle, 8.6), 3.8, "title", limit_mm=right - left))
+    items.append(written(style.word("hourly_title"), (middle, 15.2), 5.4, "title", limit_mm=right - left))
     patient = data.patient
     wards, beds = _stays_of_page(patient, found)
     word = style.word
@@ -118,13 +118,13 @@ def _table_head(columns: Sequence[Cell], style: Style, left: float, right: float
         begin, end = parts[0].left, parts[-1].left + parts[-1].width
         key = parts[0].group or parts[0].key
         y = upper if parts[0].group else both
-        room = end - begin - 2 * PADDING_MM
-        items.append(written(style.word(key), ((begin + end) / 2, y), 2.8, "label", room_mm=room))
+        limit = end - begin - 2 * PADDING_MM
+        items.append(written(style.word(key), ((begin + end) / 2, y), 2.8, "label", limit_mm=limit))
         if parts[0].group:
             items.append(_line((begin, split), (end, split), THIN_MM))
             items += [
                 written(
-                    style.word(cell.key), (cell.middle, split + HEAD_ROW_MM / 2), 2.6, "label", room_mm=cell.width - 1
+                    style.word(cell.key), (cell.middle, split + HEAD_ROW_MM / 2), 2.6, "label", limit_mm=cell.width - 1
                 )
                 for cell in parts
             ]
@@ -149,9 +149,11 @@ def _row(block: Block, row: HourlyRow, columns: Sequence[Cell], style: Style, to
             y = first + index * line
             colour = RED if unsigned else BLACK
             anchor: Anchor = "start" if left_aligned else "middle"
-            mark = written(text, (x, y), size, "hourly", about=about, colour=colour, anchor=anchor, room_mm=_room(cell))
+            mark = written(
+                text, (x, y), size, "hourly", about=about, colour=colour, anchor=anchor, limit_mm=_room(cell)
+            )
             items.append(mark)
-            about = ""  # a row is told once
+            about = ""  # the first text carries it
             if row.struck and cell.key != "signature":
                 items += _strike(mark, y)
     return items
@@ -174,12 +176,12 @@ def _room(cell: Cell) -> float:
 
 def _totals(block: Block, style: Style, left: float, right: float, top: float) -> list[Item]:
     """In red between two red lines."""
-    y, room = top + block.height / 2, right - left - 4
+    y, limit = top + block.height / 2, right - left - 4
     text = f"{style.word('total')}  {block.lines[0][0]}"
     return [
         _line((left, top), (right, top), 0.35, RED),
         _line((left, top + block.height), (right, top + block.height), 0.35, RED),
-        written(text, ((left + right) / 2, y), 2.9, "totals", about=block.entry.id, colour=RED, room_mm=room),
+        written(text, ((left + right) / 2, y), 2.9, "totals", about=block.entry.id, colour=RED, limit_mm=limit),
     ]
 
 

@@ -8,13 +8,14 @@ from datetime import timedelta
 from clinical.sheet.arrange import Page, by_column, explain, of_metric
 from clinical.sheet.content import DayEntry, Pressure, Reading
 from clinical.sheet.days import local
-from clinical.sheet.drawing import BLUE, RED, Circle, Line
+from clinical.sheet.drawing import BLUE, RED, Circle, Line, Point
 from clinical.sheet.frame import Band
-from clinical.sheet.glyphs import written
+from clinical.sheet.glyphs import fit, written
 from clinical.sheet.style import DAYS, SLOT_ROWS, SLOTS
 from clinical.sheet.words import celsius_text, day_text, number_text
 
-TEXT_MM, PADDING_MM, SLOT_PADDING_MM = 2.7, 0.8, 0.3
+TEXT_MM, PADDING_MM, SLOT_PADDING_MM, READABLE_MM = 2.7, 0.8, 0.4, 2.1
+TWO_LINES_MM = 4.8
 
 
 def draw_rows(page: Page, core: Mapping[int, Reading]) -> None:
@@ -45,7 +46,7 @@ def _draw_slots(page: Page, band: Band, readings: Mapping[int, Reading]) -> None
         text = "" if reading.value is None else value_text(reading.value)
         at = (page.frame.column_middle(column), band.middle)
         page.add(
-            written(text, at, TEXT_MM, "row", room_mm=page.frame.slot - SLOT_PADDING_MM, about=reading.id, colour=BLUE)
+            written(text, at, TEXT_MM, "row", limit_mm=page.frame.slot - SLOT_PADDING_MM, about=reading.id, colour=BLUE)
         )
 
 
@@ -63,8 +64,8 @@ def _draw_breaths(page: Page, band: Band, readings: Mapping[int, Reading]) -> No
             )
             continue
         text = "" if reading.value is None else number_text(reading.value)
-        room = page.frame.slot - SLOT_PADDING_MM
-        page.add(written(text, (x, y), TEXT_MM, "breaths", room_mm=room, about=reading.id, colour=RED))
+        limit = page.frame.slot - SLOT_PADDING_MM
+        page.add(written(text, (x, y), TEXT_MM, "breaths", limit_mm=limit, about=reading.id, colour=RED))
         up = not up
 
 
@@ -104,9 +105,8 @@ def _draw_days(page: Page, band: Band, entries: Sequence[tuple[int, DayEntry]]) 
     for (index, part), entry in taken.items():
         left = page.frame.column_left(index * SLOTS) + part * width
         at = (left + width / 2, band.middle)
-        colour = BLUE
         text = day_text(entry.value, page.style)
-        page.add(written(text, at, TEXT_MM, "row", room_mm=width - 2 * PADDING_MM, about=entry.id, colour=colour))
+        _draw_day(page, text, at, (width - 2 * PADDING_MM, band.height), entry.id)
     if parts > 1:
         for index in range(DAYS):
             for part in range(1, parts):
@@ -114,10 +114,24 @@ def _draw_days(page: Page, band: Band, entries: Sequence[tuple[int, DayEntry]]) 
                 page.add(Line(role="grid", start=(x, band.top), end=(x, band.bottom), width_mm=0.1))
 
 
+def _draw_day(page: Page, text: str, at: Point, space: tuple[float, float], about: str) -> None:
+    """In one line, or what is in brackets below the rest where one line would be too small to read."""
+    limit, height = space
+    head, bracket, tail = text.partition("(")
+    if bracket and head and height >= TWO_LINES_MM and fit(text, TEXT_MM, limit)[1] < READABLE_MM:
+        x, y = at
+        page.add(
+            written(head.strip(), (x, y - 1.15), READABLE_MM, "row", limit_mm=limit, about=about, colour=BLUE),
+            written(bracket + tail, (x, y + 1.15), READABLE_MM, "row", limit_mm=limit, colour=BLUE),
+        )
+    else:
+        page.add(written(text, at, TEXT_MM, "row", limit_mm=limit, about=about, colour=BLUE))
+
+
 def _free_part(page: Page, entry: DayEntry, parts: int, taken: set[int]) -> int:
     """Of the day's parts the one that the hour is in, else the next free one."""
-    wanted = 0
+    preferred = 0
     if entry.at is not None and isinstance(entry.value, Pressure):
-        wanted = local(entry.at, page.style).hour * parts // 24
-    free: list[int] = [part for part in (*range(wanted, parts), *range(wanted)) if part not in taken]
+        preferred = local(entry.at, page.style).hour * parts // 24
+    free: list[int] = [part for part in (*range(preferred, parts), *range(preferred)) if part not in taken]
     return free[0]

@@ -138,7 +138,7 @@ HOURLY_KEYS = (
     "day_time", "consciousness", "vital_temperature", "vital_pulse", "vital_breaths", "vital_pressure", "vital_spo2",
     "oxygen", "intake_items", "output_items", "tubes", "skin", "course", "signature",
 )  # fmt: skip
-HOURLY_WIDTHS_MM = (16, 13, 10, 16, 9, 16, 11, 18, 34, 38, 22, 18, 40, 16)
+HOURLY_WIDTHS_MM = (16, 12, 10, 15, 8, 15, 11, 20, 34, 38, 22, 16, 43, 17)
 
 
 class Hourly(_Table, frozen=True, kw_only=True):

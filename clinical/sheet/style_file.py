@@ -35,12 +35,12 @@ Problem = tuple[str, str]  # the key with its table, the reason
 def read_style(text: str, source: str) -> Style:
     """The style that a file says. Raises StyleError: source, line, reason."""
     try:
-        said: dict[str, Any] = tomllib.loads(text)
+        values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"line (\d+)", str(error))
         raise StyleError(f"{source}:{found[1] if found else 1}: not TOML: {error}") from None
     try:
-        style = msgspec.convert(said, Style)
+        style = msgspec.convert(values, Style)
     except msgspec.ValidationError as error:
         where, reason = _place(str(error))
         raise StyleError(f"{source}:{line_of(text, where)}: {'.'.join(where) or 'the file'}: {reason}") from None
@@ -84,7 +84,7 @@ def _place(message: str) -> tuple[tuple[str, ...], str]:
 
 
 def _problems(style: Style) -> Iterator[Problem]:
-    """The first is told; each check may rely on those before it."""
+    """The first one is the refusal; each check may rely on those before it."""
     checks: tuple[Callable[[Style], Iterator[Problem]], ...] = (
         _zone_problems, _slot_problems, _grid_problems, _temperature_problems, _row_problems, _word_problems,
         _event_problems, _room_problems, _hourly_problems,

@@ -46,31 +46,31 @@ def number(value: float) -> str:
 
 
 def _element(item: Item) -> str:
-    told = f" class={quoteattr(item.role.replace(' ', '-'))}" + (
+    attributes = f" class={quoteattr(item.role.replace(' ', '-'))}" + (
         f" data-about={quoteattr(legal(item.about))}" if item.about else ""
     )
     if isinstance(item, Text):
-        return _text(item, told)
+        return _text(item, attributes)
     if isinstance(item, Line):
         (x1, y1), (x2, y2) = item.start, item.end
         dash = f' stroke-dasharray="{number(item.dash_mm)}"' if item.dash_mm else ""
         return (
-            f'<line{told} x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}" '
+            f'<line{attributes} x1="{number(x1)}" y1="{number(y1)}" x2="{number(x2)}" y2="{number(y2)}" '
             f'stroke="{item.colour}" stroke-width="{number(item.width_mm)}"{dash}/>'
         )
     paint = f'stroke="{item.colour}" stroke-width="{number(item.width_mm)}" fill="{item.fill or "none"}"'
     if isinstance(item, Circle):
         x, y = item.centre
-        return f'<circle{told} cx="{number(x)}" cy="{number(y)}" r="{number(item.radius_mm)}" {paint}/>'
-    return _polygon(item, told, paint)
+        return f'<circle{attributes} cx="{number(x)}" cy="{number(y)}" r="{number(item.radius_mm)}" {paint}/>'
+    return _polygon(item, attributes, paint)
 
 
-def _polygon(item: Polygon, told: str, paint: str) -> str:
+def _polygon(item: Polygon, attributes: str, paint: str) -> str:
     points = " ".join(f"{number(x)},{number(y)}" for x, y in item.points)
-    return f'<polygon{told} points="{points}" {paint}/>'
+    return f'<polygon{attributes} points="{points}" {paint}/>'
 
 
-def _text(item: Text, told: str) -> str:
+def _text(item: Text, attributes: str) -> str:
     x, y = item.at
     turned = f' transform="rotate({number(-item.turned_deg)} {number(x)} {number(y)})"' if item.turned_deg else ""
     length = (
@@ -80,6 +80,6 @@ def _text(item: Text, told: str) -> str:
     )
     anchor = "" if item.anchor == "start" else f' text-anchor="{item.anchor}"'
     return (
-        f'<text{told} x="{number(x)}" y="{number(y)}" font-size="{number(item.size_mm)}" fill="{item.colour}"'
+        f'<text{attributes} x="{number(x)}" y="{number(y)}" font-size="{number(item.size_mm)}" fill="{item.colour}"'
         f"{anchor}{length}{turned}>{escape(legal(item.text))}</text>"
     )

@@ -225,15 +225,19 @@ def test_days_that_are_to_come_have_a_date_and_no_count() -> None:
     assert texts(drawing, "stay_day") == ["8", "9", "10"]
 
 
-def test_pressures_keep_to_their_halves() -> None:
+def test_pressures_keep_to_their_halves_with_the_legs_below() -> None:
     drawing = lay_out(paper.stay_sheet(), STANDARD, 1)
     bounds = frame(STANDARD)
-    (legs,) = [item for item in drawing.items if item.about == "bp-6-1"]
-    assert isinstance(legs, Text)
-    assert legs.text == "130/76(下肢)"
     half = bounds.slot * 3
-    assert bounds.column_left(5 * 6) + half <= legs.at[0] - legs.length_mm / 2
-    assert legs.at[0] + legs.length_mm / 2 <= bounds.column_left(5 * 6) + 2 * half
+    (band,) = [band for band in bounds.rows if band.key == "pressure"]
+    day_6 = bounds.column_left(5 * 6)
+    in_row = [item for item in drawing.items if isinstance(item, Text) and band.top < item.at[1] < band.bottom]
+    found = [item for item in in_row if day_6 + half < item.at[0] < day_6 + 2 * half]
+    assert [(item.text, item.about) for item in found] == [("130/76", "bp-6-1"), ("(下肢)", "")]
+    assert found[0].at[1] < found[1].at[1]
+    for item in found:
+        assert day_6 + half <= item.at[0] - item.length_mm / 2
+        assert item.at[0] + item.length_mm / 2 <= day_6 + 2 * half
 
 
 def test_a_third_pressure_is_for_the_nursing_record() -> None:

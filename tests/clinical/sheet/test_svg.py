@@ -42,9 +42,9 @@ def test_it_has_every_mark_of_the_drawing_at_its_place(page: int) -> None:
 
 def test_a_text_takes_the_length_that_it_was_given_in_whichever_font() -> None:
     root = ElementTree.fromstring(draw(paper.stay_sheet(), STANDARD, 1))
-    (legs,) = [element for element in root.iter(SVG + "text") if element.text == "130/76(下肢)"]
-    assert 0 < float(legs.get("textLength") or 0) <= STANDARD.grid.slot_width_mm * 3
-    assert legs.get("lengthAdjust") == "spacingAndGlyphs"
+    (volume,) = [element for element in root.iter(SVG + "text") if element.text == "1680 (15:30–07:00)"]
+    assert 0 < float(volume.get("textLength") or 0) <= STANDARD.grid.slot_width_mm * 6
+    assert volume.get("lengthAdjust") == "spacingAndGlyphs"
 
 
 def test_what_people_typed_cannot_leave_its_text() -> None:

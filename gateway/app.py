@@ -12,7 +12,6 @@ from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import msgspec
 from starlette.applications import Starlette
@@ -25,31 +24,17 @@ from starlette.routing import Route
 from clinical.key_words import NO_BED_NAMES
 from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
-from emr_store.connect import StoreError, open_store
 from gateway.access import ANYONE
 from gateway.acting import acting
+from gateway.answers import HEADERS, Answers
+from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.feed import Feed
-from gateway.pages import chart, chart_writing, detail, patient, sheets, ward, worklist
+from gateway.pages import chart, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
-# Its own scripts and styles, nothing from anywhere else.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",
-}
 # Who else gives a name to this address gets nothing (DNS rebinding).
 _HOSTS = ["127.0.0.1", "localhost"]
-# A browser shows a PDF by a document of its own, which those would keep from its styles.
-_PDF_HEADERS = {name: text for name, text in _HEADERS.items() if name != "Content-Security-Policy"} | {
-    "Content-Security-Policy": "frame-ancestors 'none'",
-    "Content-Disposition": "inline",
-}
-CHART_BYTES_MAX = 32_768  # a column of entries
 _KINDS = {"mjs": "text/javascript", "css": "text/css"}
 PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
 
@@ -65,64 +50,24 @@ def create(
     """
     static = {f.name: f.read_bytes() for f in (files("gateway") / "static").iterdir()}
     hello = _hello(static)
-
     printer = sheets.Printer(sheet_style or shipped_style("standard"), bed_names)
-
-    def drawn(
-        draw: Callable[[Any, Request], bytes | None], kind: str, headers: dict[str, str]
-    ) -> Callable[[Request], Response]:
-        """What is printed: 404 for nothing, 503 while the store is away."""
-
-        def answer(request: Request) -> Response:
-            try:
-                with open_store(conninfo) as conn:
-                    found = draw(conn, request)
-            except StoreError:
-                return Response(status_code=503, headers=_HEADERS)
-            if found is None:
-                return Response(status_code=404, headers=_HEADERS)
-            return Response(found, media_type=kind, headers=headers)
-
-        return answer
-
-    def printed(kind: str) -> Callable[[Request], Response]:
-        return drawn(
-            lambda conn, r: printer.pdf(conn, ANYONE, kind, r.query_params.get("language", "zh"), r.path_params["key"]),
-            "application/pdf",
-            _PDF_HEADERS,
-        )
+    answers = Answers(conninfo)
+    answered = answers.json
 
     def whole(page: Page) -> Callable[[Request], Response]:
         html = page.html(static)
-        return lambda request: Response(html, media_type="text/html; charset=utf-8", headers=_HEADERS)
+        return lambda request: Response(html, media_type="text/html; charset=utf-8", headers=HEADERS)
 
     def file(name: str) -> Callable[[Request], Response]:
         kind = _KINDS[name.rsplit(".", 1)[-1]]
-        return lambda request: Response(static[name], media_type=f"{kind}; charset=utf-8", headers=_HEADERS)
+        return lambda request: Response(static[name], media_type=f"{kind}; charset=utf-8", headers=HEADERS)
 
     async def events(request: Request) -> Response:
-        return StreamingResponse(feed.events(hello, ANYONE), media_type="text/event-stream", headers=_HEADERS)
-
-    def answered(ask: Callable[[Any, Request], detail.Answer]) -> Callable[[Request], Response]:
-        """What the store says, as JSON: 404 for nothing, 503 while it is away."""
-
-        def answer(request: Request) -> Response:
-            try:
-                with open_store(conninfo) as conn:
-                    found = ask(conn, request)
-            except StoreError:
-                found, status = None, 503
-            else:
-                status = 404 if found is None else 200
-            return Response(msgspec.json.encode(found or {}), status, media_type="application/json", headers=_HEADERS)
-
-        return answer
+        return StreamingResponse(feed.events(hello, ANYONE), media_type="text/event-stream", headers=HEADERS)
 
     return Starlette(
         routes=[
-            # Before the pages, which take any key.
-            Route("/sheet/{key:path}.pdf", printed("sheet")),
-            Route("/hourly/{key:path}.pdf", printed("hourly")),
+            *pdf_routes(answers, printer),
             *(Route(page.path, whole(page)) for page in PAGES),
             *(Route(f"/{name}", file(name)) for name in static if name.rsplit(".", 1)[-1] in _KINDS),
             Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
@@ -132,24 +77,8 @@ def create(
             Route("/patient-trend/{hours:int}/{key:path}", answered(
                 lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
             Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names))),
-            Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, _HEADERS), methods=["POST"]),
-            Route("/chart-sheet/{step:int}/{hours:int}/{until:int}/{key:path}", answered(
-                lambda conn, r: chart.flowsheet(
-                    conn, ANYONE, r.path_params["key"], r.path_params["step"], r.path_params["hours"],
-                    r.path_params["until"], bed_names))),
-            Route("/chart-entry/{ids}", answered(lambda conn, r: chart.entry(conn, ANYONE, _uuids(r)))),
-            Route("/chart-gap/{item}/{at:int}/{step:int}/{key:path}", answered(
-                lambda conn, r: chart.gap(conn, ANYONE, r.path_params["key"], r.path_params["item"],
-                                          r.path_params["at"], r.path_params["step"]))),
-            Route("/sheet-pages/{kind}/{language}/{key:path}", answered(
-                lambda conn, r: printer.pages(
-                    conn, ANYONE, r.path_params["kind"], r.path_params["language"], r.path_params["key"]))),
-            Route("/sheet-page/{kind}/{language}/{page:int}/{key:path}", drawn(
-                lambda conn, r: printer.page(
-                    conn, ANYONE, r.path_params["kind"], r.path_params["language"], r.path_params["key"],
-                    r.path_params["page"]), "image/svg+xml", _HEADERS)),
-            Route("/chart-items", answered(lambda conn, r: chart.items())),
-            Route("/chart-act", acting(clerk_conninfo, _chart, _HEADERS, CHART_BYTES_MAX), methods=["POST"]),
+            Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
+            *chart_routes(answers, clerk_conninfo, printer, bed_names),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
@@ -167,23 +96,11 @@ def _uplot(name: str, kind: str) -> Callable[[Request], Response]:
     """A file of uPlot, out of the wheel that ships it; the wheel's own modules are not imported."""
     path = Path(str(distribution("uplot-python").locate_file(f"uplot/static/{name}")))
     content = path.read_bytes()
-    return lambda request: Response(content, media_type=f"{kind}; charset=utf-8", headers=_HEADERS)
+    return lambda request: Response(content, media_type=f"{kind}; charset=utf-8", headers=HEADERS)
 
 
 def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
     return worklist.resolve(conn, ANYONE, request.path_params["item"], body)
-
-
-def _chart(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return chart_writing.act(conn, ANYONE, body)
-
-
-def _uuids(request: Request) -> list[UUID]:
-    """Of entries, with commas between; none where one of them is no UUID."""
-    try:
-        return [UUID(each) for each in request.path_params["ids"].split(",")]
-    except ValueError:
-        return []
 
 
 def _hello(static: dict[str, bytes]) -> bytes:

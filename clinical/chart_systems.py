@@ -71,10 +71,11 @@ _PLACE = {
     item: (number, place) for number, system in enumerate(SYSTEMS) for place, item in enumerate(system.items)
 }  # fmt: skip
 # What a nurse writes by hand, as her form offers it: what is asked most comes first.
-BY_HAND = (
+_FIRST_BY_HAND = (
     "MDC_TEMP", "temperature-route", "temperature-mark", "MDC_PULS_RATE", "MDC_ECG_HEART_RATE", "MDC_RESP_RATE",
-    "MDC_PRESS_BLD_NONINV_SYS", "MDC_PRESS_BLD_NONINV_DIA", "MDC_PULS_OXIM_SAT_O2", *ITEMS,
+    "MDC_PRESS_BLD_NONINV_SYS", "MDC_PRESS_BLD_NONINV_DIA", "MDC_PULS_OXIM_SAT_O2",
 )  # fmt: skip
+BY_HAND = tuple(dict.fromkeys([*_FIRST_BY_HAND, *ITEMS]))
 
 
 def system_of(item: str) -> System:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 import psycopg
 
@@ -96,11 +97,13 @@ def _stays(
     """The beds, by time, as the site calls them; the ward is the second part of a bed's key."""
     beliefs = patient_history.bed_beliefs(conn, patients.find_patient(conn, key))
     held = [belief for belief in beliefs if belief.encounter == key and belief.believed_until is None]
-    return tuple(
+    there = (
         Stay(ward=_ward(each.bed, each.bed_as_sent), bed=_bed(bed_words(each.bed, bed_names, each.bed_as_sent)),
              since=each.since)
         for each in sorted(held, key=lambda belief: belief.since)
     )  # fmt: skip
+    # An absence parts a stay in a bed: on paper it is one.
+    return tuple(next(of_bed) for _, of_bed in groupby(there, key=lambda stay: (stay.ward, stay.bed)))
 
 
 def _ward(bed: str, as_sent: str) -> str:

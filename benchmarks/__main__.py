@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import attribution, chart, edge, hl7, page, pipeline, receipts, spool, verifying
+from benchmarks import attribution, chart, chart_pages, edge, hl7, page, pipeline, receipts, spool, verifying
 from benchmarks.goals import GOALS
 from benchmarks.pipeline import Samples
 
@@ -59,6 +59,8 @@ MEASUREMENTS = (
     Measurement("chart", ("flowsheet_day_p95_ms",), once(chart.flowsheet)),
     Measurement("chart", ("chart_core_fraction_1000",), once(chart.core_fraction)),
     Measurement("chart", ("port_to_entry_p99_s",), once(chart.port_to_entry)),
+    Measurement("chart", ("patient_page_first_paint_ms",), once(chart_pages.first_paint)),
+    Measurement("chart", ("sheet_page_ms",), once(chart_pages.sheet_page)),
 )
 
 

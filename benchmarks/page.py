@@ -138,7 +138,7 @@ class _Viewers(Thread):
 
 
 @contextmanager
-def _database() -> Iterator[str]:
+def fresh_database() -> Iterator[str]:
     """A fresh one: on the real server where one is named, else on the embedded one."""
     with TemporaryDirectory() as folder:
         if server := os.environ.get("VITALWIRE_DATABASE"):
@@ -161,7 +161,7 @@ def _fresh(server: str) -> Iterator[str]:
 
 
 @contextmanager
-def _page(database: str) -> Iterator[tuple[int, int]]:
+def served(database: str) -> Iterator[tuple[int, int]]:
     """The page's process: its id and its port."""
     port = free_port()
     run = [sys.executable, "-m", "vitalwire", "page", "--port", str(port), "--database", database]
@@ -195,9 +195,9 @@ def _cpu_s(pid: int) -> float:
 def measure(quick: bool) -> dict[str, float]:
     """The page's figures, from its tenth second on: viewers have come, and it knows each channel's cadence."""
     seconds = 10 if quick else 40
-    with _database() as database:
+    with fresh_database() as database:
         ward = _Ward(database)
-        with _page(database) as (pid, port):
+        with served(database) as (pid, port):
             ward.start()
             viewers = _Viewers(port)
             viewers.start()

@@ -81,7 +81,7 @@ def hourly_data(
 
 
 def _entries(conn: psycopg.Connection, encounter: str, now: datetime) -> list[Entry]:
-    return chart_entries.flowsheet(conn, encounter, datetime(1970, 1, 1, tzinfo=UTC), now + timedelta(days=1))
+    return chart_entries.hours(conn, encounter, datetime(1970, 1, 1, tzinfo=UTC), now + timedelta(days=1))
 
 
 def _encounter(conn: psycopg.Connection, key: str) -> Encounter:

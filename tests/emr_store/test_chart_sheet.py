@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 
 from clinical.sheet.style_file import shipped_style
-from emr_store import chart_sheet
+from emr_store import chart_acts, chart_entries, chart_sheet
+from emr_store.acts import Author
+from emr_store.chart_acts import Person as Writer
 from emr_store.instants import moment
 from schemas.errors import VitalwireError
 from tests.adt import group
-from tests.gateway.chart_ward import NUMBER, ChartWard
+from tests.gateway.chart_ward import ENCOUNTER, NUMBER, ChartWard
 
 STYLE = shipped_style("standard")
 
@@ -44,6 +46,23 @@ def test_the_admission_is_where_a_nurse_puts_it(stay: ChartWard) -> None:
     at = moment(stay.since_us) + timedelta(minutes=30)
     assert (data.patient.admitted_at, [e.at for e in data.events]) == (at, [at])
     assert [(row.course, row.confirmed) for row in hourly.rows] == [("入院", True)]
+
+
+def test_of_each_hour_the_first_is_read_and_all_that_a_person_did(stay: ChartWard) -> None:
+    stay.monitor()
+    stay.chart()
+    third = [e for e in stay.entries() if e.key.item == "MDC_PULS_OXIM_SAT_O2"][2]
+    stay.confirm(third)
+    with stay.store.open() as conn:
+        first = next(e for e in stay.entries() if e.key.item == "MDC_TEMP")
+        chart_acts.withdraw(conn, first.entry, Writer(Author("os:nurse@ward", "of the next bed"), "李娜"))
+        since = moment(stay.since_us)
+        found = chart_entries.hours(conn, ENCOUNTER, since, since + timedelta(hours=2))
+    shown = {
+        item: [round((e.key.at_us - stay.since_us) / 60e6) for e in found if e.key.item == item]
+        for item in ("MDC_PULS_OXIM_SAT_O2", "MDC_TEMP")
+    }
+    assert shown == {"MDC_PULS_OXIM_SAT_O2": [5, 15, 60], "MDC_TEMP": [5, 10, 60]}
 
 
 def test_a_stay_that_never_was_is_refused_in_words(stay: ChartWard) -> None:

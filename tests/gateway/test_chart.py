@@ -126,7 +126,8 @@ def test_what_cannot_be_written_is_refused_in_a_word(stay: ChartWard, page: Page
     hand = {"act": "enter", "by": "Li", "encounter": ENCOUNTER, "item": "pain", "value": 3, "at": now_ms}
     for wish, refused in (
         (hand | {"by": " "}, "no_name"), (hand | {"value": 11}, "not_possible"),
-        (hand | {"item": "mood"}, "unreadable"), (hand | {"encounter": "V9"}, "unreadable"), (hand | {"at": now_ms + 86_400_000}, "ahead"),
+        (hand | {"item": "mood"}, "unreadable"), (hand | {"encounter": "V9"}, "unreadable"),
+        (hand | {"at": now_ms + 86_400_000}, "ahead"),
         (hand | {"at": 10**17}, "ahead"), (hand | {"at": 0}, "before_the_stay"),
         (hand | {"why": "x" * 501}, "reason_too_long"),
         (on(entry, "correct", value=95), "no_reason"), (on(entry, "withdraw", why=" "), "no_reason"),

@@ -17,6 +17,7 @@ from benchmarks import (
     adt_to_tile,
     attribution,
     chart,
+    chart_pages,
     edge,
     hl7,
     page,
@@ -81,6 +82,8 @@ MEASUREMENTS = (
     Measurement("chart", ("flowsheet_day_p95_ms",), once(chart.flowsheet)),
     Measurement("chart", ("chart_core_fraction_1000",), once(chart.core_fraction)),
     Measurement("chart", ("port_to_entry_p99_s",), once(chart.port_to_entry)),
+    Measurement("chart", ("patient_page_first_paint_ms",), once(chart_pages.first_paint)),
+    Measurement("chart", ("sheet_page_ms",), once(chart_pages.sheet_page)),
 )
 
 

@@ -58,6 +58,13 @@ def measure_on(database: str, visits: int) -> dict[str, float]:
         return {"adt_messages_per_s": facts / spent_s, "reattribute_12h_s": _reattribute(conn, site)}
 
 
+def admit(conn: psycopg.Connection, visit: str, at_us: int) -> str:
+    """Somebody into a bed; the key of the encounter."""
+    put(conn, [_group("A01", (at_us - T0_US) // SECOND_US, visit, bed=2)])
+    take_all(conn, _site())
+    return f"visit:{visit}^B"
+
+
 def take_all(conn: psycopg.Connection, site: AttributionSite) -> tuple[int, float]:
     """Everything that waits for the attributor: facts that were new, and seconds."""
     began, facts = time.perf_counter(), 0

@@ -46,6 +46,15 @@ def _item(entry: Entry) -> Item:
     )
 
 
+def disputed_entries(conn: psycopg.Connection, encounter: str) -> set[str]:
+    """Those of this encounter that a person has to decide about now."""
+    rows = conn.execute(
+        "SELECT scope FROM worklist_item WHERE subject = %s AND kind = %s AND upper_inf(recorded)",
+        (encounter, ItemKind.CHART_ATTRIBUTION_DISPUTED),
+    )
+    return {scope.removeprefix(f"{SCOPE} ") for (scope,) in rows}
+
+
 class _Owner(NamedTuple):
     """Whose a value is now, and since when we believe so; None: nobody's, and never was anybody's."""
 

@@ -94,6 +94,15 @@ def flowsheet(conn: psycopg.Connection, encounter: str, since: datetime, until: 
     return [kept.entry for kept in _read(conn, _FLOWSHEET_SQL, named)]
 
 
+def hours(conn: psycopg.Connection, encounter: str, since: datetime, until: datetime) -> list[Entry]:
+    """Likewise, but of each item and hour the first that stands, and all that a person had a hand in.
+
+    What paper shows, which has slots of hours: a stay of months is read in a moment.
+    """
+    named = {"encounter": encounter, "since": since, "until": until}
+    return [kept.entry for kept in _read(conn, _HOURS_SQL, named)]
+
+
 def entries_at(conn: psycopg.Connection, keys: Collection[EntryKey]) -> dict[EntryKey, Kept]:
     """Of each slot that ever had an entry the last one, in one query."""
     if not keys:
@@ -111,6 +120,19 @@ for _name in _SOURCES:
 _READ += "".join(f", CASE WHEN cardinality(c.{name}) > 1 THEN c.{name} END" for name in _SOURCES)
 _FLOWSHEET_SQL = f"""
 SELECT {_READ} FROM chart_entry c
+WHERE c.encounter = %(encounter)s AND c.slot >= %(since)s AND c.slot < %(until)s
+ORDER BY c.encounter, c.slot, c.item, c.ordinal, c.version
+"""
+_HOURS_SQL = f"""
+WITH e AS (
+    SELECT entry, item, slot, bool_or(act_id IS NOT NULL) AS touched, bool_or(status = 'entered-in-error') AS gone
+    FROM chart_entry WHERE encounter = %(encounter)s AND slot >= %(since)s AND slot < %(until)s
+    GROUP BY entry, item, slot),
+chosen AS (
+    SELECT entry FROM e WHERE touched
+    UNION (SELECT DISTINCT ON (item, date_bin('1 hour', slot, 'epoch')) entry FROM e WHERE NOT gone
+        ORDER BY item, date_bin('1 hour', slot, 'epoch'), slot, entry))
+SELECT {_READ} FROM chart_entry c JOIN chosen USING (entry)
 WHERE c.encounter = %(encounter)s AND c.slot >= %(since)s AND c.slot < %(until)s
 ORDER BY c.encounter, c.slot, c.item, c.ordinal, c.version
 """

@@ -46,3 +46,13 @@ def may_resolve(viewer: Viewer) -> bool:
 def may_see_patient(viewer: Viewer, patient: str) -> bool:
     """Whether this viewer may see this patient by name, with all that was measured: likewise."""
     return True
+
+
+def may_see_chart(viewer: Viewer, encounter: str) -> bool:
+    """Whether this viewer may read this encounter's chart and print it: likewise."""
+    return True
+
+
+def may_chart(viewer: Viewer, encounter: str) -> bool:
+    """Whether this viewer may write into this encounter's chart: likewise."""
+    return True

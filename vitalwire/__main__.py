@@ -30,6 +30,7 @@ from vitalwire.edge_read import drivers, read
 from vitalwire.edge_witness import witness
 from vitalwire.output import cell
 from vitalwire.page import page
+from vitalwire.sheet import sheet
 from vitalwire.status import status
 from vitalwire.verify import verify
 from vitalwire.whose import whose
@@ -47,6 +48,7 @@ edge.app.command()(witness)
 app.add_typer(edge.app, name="edge")
 app.add_typer(processors.app, name="processors")
 app.command()(page)
+app.command()(sheet)
 for command in (status, record.latest, record.ledger, verify, whose, record.migrate):
     app.command()(command)
 app.add_typer(alarms.app, name="alarms")

@@ -14,6 +14,7 @@ import typer
 import uvicorn
 
 from clinical.key_words import NO_BED_NAMES
+from clinical.sheet.style import Style
 from emr_store.connect import with_role
 from emr_store.roles import CLERK, READER
 from gateway.app import create
@@ -24,8 +25,10 @@ from runtime.errors import UserError
 from runtime.process import stop_event
 from stream_processors.attribute import site_of
 from stream_processors.config import ProcessorsConfig
+from vitalwire import sheet
 from vitalwire.output import console
 from vitalwire.record import Database, explained
+from vitalwire.sheet import SheetStyle
 
 LOOPBACK = "127.0.0.1"  # alone, as long as the page has no access control
 CONNECTIONS_MAX = 200  # a page that is open holds one
@@ -35,6 +38,7 @@ NOT_READING_MS = 30_000  # a looker that takes nothing for so long is cut off
 def page(
     database: Database = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 8420,
+    sheet_style: SheetStyle = "standard",
     config: Annotated[
         Path | None, typer.Option(help="processors.toml: beds are called as its [[bed]] has them; else as ADT does")
     ] = None,
@@ -42,8 +46,9 @@ def page(
     """What each bed shows now and how old it is, in a browser of this machine, until Ctrl-C: vitalwire page."""
     logs.set_up()
     names = bed_names(config) if config is not None else NO_BED_NAMES
+    style = sheet.style_of(sheet_style)
     with explained(database):
-        asyncio.run(serve(database, port, bed_names=names))
+        asyncio.run(serve(database, port, bed_names=names, sheet_style=style))
 
 
 def bed_names(config: Path) -> Mapping[str, str]:
@@ -59,7 +64,12 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    conninfo: str, port: int, until: asyncio.Event | None = None, *, bed_names: Mapping[str, str] = NO_BED_NAMES
+    conninfo: str,
+    port: int,
+    until: asyncio.Event | None = None,
+    *,
+    bed_names: Mapping[str, str] = NO_BED_NAMES,
+    sheet_style: Style | None = None,
 ) -> None:
     """Serve on loopback until `until`, or until a signal where that is None; UserError for a port in use."""
     clerk, conninfo = with_role(conninfo, CLERK), with_role(conninfo, READER)
@@ -68,7 +78,7 @@ async def serve(
         console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
     settings = uvicorn.Config(
-        create(conninfo, feed, clerk, bed_names), log_config=None, access_log=False, server_header=False,
+        create(conninfo, feed, clerk, bed_names, sheet_style), log_config=None, access_log=False, server_header=False,
         limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=2,
     )  # fmt: skip
     server = _Server(settings)

@@ -65,7 +65,7 @@ def _visit(encounter: str | None) -> dict[str, str] | None:
     if encounter is None:
         return None
     words = visit_words(encounter)
-    return {"en": words.en, "zh": words.zh}
+    return {"key": encounter, "en": words.en, "zh": words.zh}
 
 
 def batch(conn: Any, batch_id: str) -> Answer:

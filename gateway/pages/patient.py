@@ -144,7 +144,8 @@ def _series(trend: Trend) -> dict[str, Any]:
 def _encounter(encounter: EncounterRow) -> dict[str, Any]:
     visit = visit_words(encounter.encounter)
     return {
-        "en": visit.en, "zh": visit.zh, "admitted": milliseconds_or_none(encounter.admitted_at),
+        "key": encounter.encounter, "en": visit.en, "zh": visit.zh,
+        "admitted": milliseconds_or_none(encounter.admitted_at),
         "discharged": milliseconds_or_none(encounter.discharged_at),
     }  # fmt: skip
 

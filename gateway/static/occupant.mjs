@@ -80,6 +80,10 @@ async function patientDetail(bed) {
   for (const key of new Set(found.map(each => each?.patient?.key).filter(Boolean))) {
     linkTo(`/patient/${encodeURIComponent(key)}`, words.toPatient);
   }
+  const visits = found.map(each => each?.visit).filter(Boolean);
+  for (const visit of new Map(visits.map(each => [each.key, each])).values()) {
+    linkTo(`/chart/${encodeURIComponent(visit.key)}`, words.toChart(visit[language]));
+  }
   if (DOUBTS.includes(bed.patient?.presence)) linkTo("/worklist", words.worklist(picture.asked ?? ""));
 }
 

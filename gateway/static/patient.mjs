@@ -20,6 +20,11 @@ function draw() {
   if (found) {
     const stay = found.encounters.map(e => `${e[language]} ${when(e.admitted)} – ${when(e.discharged) || words.stillThere}`);
     set($("who"), [found.number, dateOf(found.birth_date), sexOf(found.sex), ...stay].filter(Boolean).join(" · "));
+    $("charts").setAttribute("aria-label", words.keys.chart);
+    reconcile($("charts"), found.encounters.map(e => [e.key, e]), () => make("a", "link"), (link, e) => {
+      link.href = `/chart/${encodeURIComponent(e.key)}#${language}`;
+      set(link, words.toChart(e[language]));
+    });
     drawBeliefs();
   }
   if (trend) drawTrends($("trends"), trend);
@@ -85,6 +90,6 @@ async function read() {
   if (next) await readTrend();
 }
 
-openFrame(draw);
+openFrame(draw, [{ key: "C", name: "chart", press: () => $("charts").firstElementChild?.click() }]);
 setInterval(read, EVERY_MS);
 read();

@@ -172,7 +172,11 @@ def test_the_detail_has_the_whole_and_the_facts_behind_it(hospital: Hospital) ->
         found = detail.whose(conn, ANYONE, DEVICE, NO_BED_NAMES)
         assert detail.whose(conn, ANYONE, UUID(int=1), NO_BED_NAMES) == {"state": None, "patient": None, "facts": []}
     assert found is not None
-    assert part(found, "state", "basis", "visit") == ("attributed", "bed", {"en": "visit V1", "zh": "就诊 V1"})
+    assert part(found, "state", "basis", "visit") == (
+        "attributed",
+        "bed",
+        {"key": "visit:V1^HOSP", "en": "visit V1", "zh": "就诊 V1"},
+    )
     assert part(found["patient"], "name", "number") == ("张三", NUMBER)
     assert [fact["kind"] for fact in found["facts"]] == ["act", "adt"]
     assert "A01" in found["facts"][1]["en"]

@@ -1,0 +1,83 @@
+"""What the flowsheet and the printed sheets ask for, and where people's acts on a chart come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.routing import Route
+
+from gateway.access import ANYONE
+from gateway.acting import acting
+from gateway.answers import HEADERS, Answering, Answers
+from gateway.pages import chart, chart_writing
+from gateway.pages.sheets import Printer
+
+CHART_BYTES_MAX = 32_768  # of an act on a column of entries
+# A browser shows a PDF by a document of its own, which the pages' policy would keep from its styles.
+_PDF_HEADERS = HEADERS | {"Content-Security-Policy": "frame-ancestors 'none'", "Content-Disposition": "inline"}
+
+
+def pdf_routes(answers: Answers, printer: Printer) -> list[Route]:
+    """They stand before the pages, which take any key."""
+
+    def printed(paper: str) -> Answering:
+        def draw(conn: Any, request: Request) -> bytes | None:
+            language = request.query_params.get("language", "zh")
+            return printer.pdf(conn, ANYONE, paper, language, request.path_params["key"])
+
+        return answers.file(draw, "application/pdf", _PDF_HEADERS)
+
+    return [
+        Route("/sheet/{key:path}.pdf", printed("sheet")),
+        Route("/hourly/{key:path}.pdf", printed("hourly")),
+    ]
+
+
+def chart_routes(
+    answers: Answers, clerk_conninfo: str, printer: Printer, bed_names: Mapping[str, str]
+) -> list[Route]:  # fmt: skip
+    """All others of them."""
+
+    def flowsheet(conn: Any, request: Request) -> chart.Answer:
+        asked = request.path_params
+        return chart.flowsheet(
+            conn, ANYONE, asked["key"], asked["step"], asked["hours"], asked["until"], bed_names
+        )  # fmt: skip
+
+    def gap(conn: Any, request: Request) -> chart.Answer:
+        asked = request.path_params
+        return chart.gap(conn, ANYONE, asked["key"], asked["item"], asked["at"], asked["step"])
+
+    def pages(conn: Any, request: Request) -> chart.Answer:
+        asked = request.path_params
+        return printer.pages(conn, ANYONE, asked["paper"], asked["language"], asked["key"])
+
+    def page(conn: Any, request: Request) -> bytes | None:
+        asked = request.path_params
+        return printer.page(conn, ANYONE, asked["paper"], asked["language"], asked["key"], asked["page"])
+
+    return [
+        Route("/chart-sheet/{step:int}/{hours:int}/{until:int}/{key:path}", answers.json(flowsheet)),
+        Route("/chart-entry/{ids}", answers.json(lambda conn, r: chart.entry(conn, ANYONE, _uuids(r)))),
+        Route("/chart-gap/{item}/{at:int}/{step:int}/{key:path}", answers.json(gap)),
+        Route("/chart-items", answers.json(lambda conn, r: chart.items())),
+        Route("/chart-act", acting(clerk_conninfo, _act, HEADERS, CHART_BYTES_MAX), methods=["POST"]),
+        Route("/sheet-pages/{paper}/{language}/{key:path}", answers.json(pages)),
+        Route("/sheet-page/{paper}/{language}/{page:int}/{key:path}", answers.file(page, "image/svg+xml")),
+    ]
+
+
+def _act(conn: Any, request: Request, body: bytes) -> StrEnum | None:
+    return chart_writing.act(conn, ANYONE, body)
+
+
+def _uuids(request: Request) -> list[UUID]:
+    """Of entries, with commas between; none where one of them is no UUID."""
+    try:
+        return [UUID(each) for each in request.path_params["ids"].split(",")]
+    except ValueError:
+        return []

@@ -1,0 +1,313 @@
+"""The flowsheet: an encounter's entries by system and time, an entry with all that it said, why a slot is empty."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from clinical.chart import Entry, EntryKey, Gap, Origin, Status, Version
+from clinical.chart_items import ITEMS, Item, item_of
+from clinical.chart_policy import Each, Policies, read_policies
+from clinical.chart_systems import BY_HAND, in_order, system_of
+from clinical.chart_versions import Proposal
+from clinical.chart_words import GAPS, NOTHING_IN_IT, evidence_words, rule_words
+from clinical.key_words import bed_words, visit_number, visit_words
+from emr_store import (
+    chart_disputes,
+    chart_entries,
+    chart_gaps,
+    chart_persons,
+    chart_policies,
+    chart_proposals,
+    patient_history,
+    patients,
+    registry,
+)
+from emr_store.chart_persons import Acted
+from emr_store.chart_windows import ward_during, wards_of
+from emr_store.instants import moment, us_of
+from gateway.access import Viewer, may_see_chart
+from gateway.display_digits import display_digits
+from gateway.pages.frame import Page
+from gateway.pages.moments import milliseconds_or_none
+from gateway.pages.person import whole_person
+from schemas.errors import VitalwireError
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID
+
+PAGE = Page("chart", "/chart/{key:path}")
+STEPS_MIN = (5, 15, 30, 60)
+HOURS = (12, 24)
+MINUTE_US = 60_000_000
+Answer = dict[str, Any] | None  # None: not found
+
+
+def encounter_of(conn: Any, viewer: Viewer, key: str) -> str | None:
+    """The encounter of this key or visit number; None: there is none, or not for this viewer."""
+    try:
+        encounter = patients.find_encounter(conn, key)
+    except VitalwireError:
+        return None
+    return encounter if may_see_chart(viewer, encounter) else None
+
+
+# --- the sheet of a window -------------------------------------------------------------------------------------------
+
+
+def flowsheet(
+    conn: Any, viewer: Viewer, key: str, step_min: int, hours: int, until_ms: int, bed_names: Mapping[str, str]
+) -> Answer:
+    """What stands in columns of `step_min`, of the `hours` before `until_ms` (0: now); raises StoreError.
+
+    A column has what is charted from its label on until the next: of each item what comes first, and how much more.
+    """
+    encounter = encounter_of(conn, viewer, key)
+    if encounter is None or step_min not in STEPS_MIN or hours not in HOURS:
+        return None
+    step_us = step_min * MINUTE_US
+    now_us = time.time_ns() // 1000
+    last_us = (until_ms * 1000 or now_us) // step_us * step_us
+    columns = [last_us - step_us * (count - 1 - n) for count in [hours * 60 // step_min] for n in range(count)]
+    since, until = moment(columns[0]), moment(last_us + step_us)
+    entries = chart_entries.flowsheet(conn, encounter, since, until)
+    proposals = chart_proposals.proposals_of(conn, [entry.entry for entry in entries])
+    disputed = chart_disputes.disputed_entries(conn, encounter)
+    acted = chart_persons.persons(conn, {e.now.act_id for e in entries if e.now.act_id is not None})
+    policies = _policies(conn)
+    asked = _asked_items(conn, policies, encounter, columns[0], now_us)
+    rows: dict[str, dict[int, list[Entry]]] = {item: {} for item in in_order(asked)}
+    for entry in entries:
+        column = (entry.key.at_us - columns[0]) // step_us
+        rows.setdefault(entry.key.item, {}).setdefault(column, []).append(entry)
+    drawn = [
+        {**_row(item, item in asked), "cells": {
+            column: _cell(there, proposals, disputed, acted) for column, there in rows[item].items()
+        }}
+        for item in in_order(rows)
+    ]  # fmt: skip
+    return {
+        "now": now_us // 1000, "encounter": encounter, **_who(conn, encounter, bed_names),
+        "step_min": step_min, "hours": hours, "columns": [at_us // 1000 for at_us in columns], "rows": drawn,
+        "is_charted": policies is not None, "disputed": len(disputed),
+    }  # fmt: skip
+
+
+def _policies(conn: Any) -> Policies | None:
+    text = chart_policies.noted_policies(conn)
+    return read_policies(text) if text else None
+
+
+def _asked_items(conn: Any, policies: Policies | None, encounter: str, since_us: int, until_us: int) -> set[str]:
+    """The metrics that the ward's policies ask for."""
+    if policies is None:
+        return set()
+    ward = ward_during(wards_of(conn, [encounter])[encounter], since_us, until_us)
+    return {policy.metric for policy in policies if policies.of(ward, policy.metric) is policy}
+
+
+def _who(conn: Any, encounter: str, bed_names: Mapping[str, str]) -> dict[str, Any]:
+    """Whose it is, in whole: this is the patient's own page."""
+    patient, since, until = _encounter_row(conn, encounter)
+    beds = [b for b in patient_history.bed_beliefs(conn, patient)
+            if b.encounter == encounter and b.believed_until is None]  # fmt: skip
+    bed = bed_words(beds[0].bed, bed_names, beds[0].bed_as_sent) if beds else ""
+    bed = " ".join(part for part in bed.split("^") if part)
+    visit = visit_words(encounter)
+    return {
+        "patient": patient, **{of: text for of, text in whole_person(conn, patient).items() if of != "key"},
+        "bed": bed, "visit": visit_number(encounter), "en": visit.en,
+        "zh": visit.zh, "admitted": milliseconds_or_none(since), "discharged": milliseconds_or_none(until),
+    }  # fmt: skip
+
+
+def _encounter_row(conn: Any, encounter: str) -> tuple[str, datetime | None, datetime | None]:
+    patient = patients.find_patient(conn, encounter)
+    row = next((e for e in patients.encounters_of(conn, patient) if e.encounter == encounter), None)
+    return (patient, row.admitted_at, row.discharged_at) if row is not None else (patient, None, None)
+
+
+def _row(item: str, is_asked: bool) -> dict[str, Any]:
+    """What a row is called, in both languages; `asked`: a policy asks for it, so that an empty slot has a reason."""
+    kind, metric, system = item_of(item), METRIC_BY_REFERENCE_ID.get(item), system_of(item)
+    return {
+        "item": item, "asked": is_asked, "short": metric.short if metric else "", "en": kind.en, "zh": kind.zh,
+        "unit": unit_text(kind.unit), "by_hand": item in ITEMS,
+        "system": {"key": system.key, "en": system.en, "zh": system.zh},
+    }  # fmt: skip
+
+
+def unit_text(ucum: str) -> str:
+    """As people write a unit of UCUM."""
+    return "" if ucum.startswith("{") else ucum.replace("Cel", "℃").replace("[", "").replace("]", "")
+
+
+def _cell(
+    there: Sequence[Entry], proposals: Mapping[str, Proposal], disputed: Collection[str], acted: Mapping[bytes, Acted]
+) -> dict[str, Any]:
+    """The first entry that stands, else the last that was entered in error; `also` are the others' ids."""
+    standing = [entry for entry in there if entry.now.status is not Status.ENTERED_IN_ERROR]
+    entry = standing[0] if standing else there[-1]
+    newest = entry.now
+    person = acted.get(newest.act_id or b"")
+    return {
+        "entry": entry.entry, "version": newest.number, "at": entry.key.at_us // 1000, "status": newest.status,
+        **shown(entry.key.item, newest), "hand": newest.origin is Origin.HAND, "confirmed": newest.confirmed,
+        "by_time": newest.by_time, "by": person.name if person else "",
+        "proposed": entry.entry in proposals, "disputed": entry.entry in disputed,
+        "also": [other.entry for other in there if other is not entry],
+        "also_by_people": sum(other.now.act_id is not None for other in there if other is not entry),
+    }  # fmt: skip
+
+
+def shown(item: str, version: Version) -> dict[str, Any]:
+    """A value with its metric's digits, a choice in both languages, words as they are."""
+    if version.value is not None:
+        text = value_text(item, version.value, version.decimals)
+        return {"en": text, "zh": text}
+    en, zh = (item_of(item).choices or {}).get(version.text, (version.text, version.text))
+    return {"en": en, "zh": zh, "key": version.text}
+
+
+def value_text(item: str, value: float, decimals: int) -> str:
+    """As a bedside monitor shows it; what a monitor shows as sent, and what is no metric, with its own digits."""
+    metric = METRIC_BY_REFERENCE_ID.get(item)
+    digits = display_digits(metric.code, UNIT_BY_REFERENCE_ID[metric.unit]) if metric else None
+    return f"{value:.{decimals if digits is None else digits}f}"
+
+
+# --- one entry -------------------------------------------------------------------------------------------------------
+
+
+def entry(conn: Any, viewer: Viewer, ids: Iterable[UUID]) -> Answer:
+    """Entries with all that they said, who and why, what is proposed, and the way back; raises StoreError."""
+    found = []
+    for each in ids:
+        try:
+            kept = chart_entries.entry_with_id(conn, each).entry
+        except VitalwireError:
+            return None
+        if not may_see_chart(viewer, kept.key.encounter):
+            return None
+        found.append(kept)
+    proposals = chart_proposals.proposals_of(conn, [kept.entry for kept in found])
+    acted = chart_persons.persons(conn, {v.act_id for kept in found for v in kept.versions if v.act_id is not None})
+    return {"entries": [_whole(conn, kept, proposals.get(kept.entry), acted) for kept in found]}
+
+
+def _whole(conn: Any, kept: Entry, proposal: Proposal | None, acted: Mapping[bytes, Acted]) -> dict[str, Any]:
+    disputed = kept.entry in chart_disputes.disputed_entries(conn, kept.key.encounter)
+    return {
+        "entry": kept.entry, "at": kept.key.at_us // 1000, **_row(kept.key.item, False), "form": form(kept.key.item),
+        "versions": [_version(kept.key, version, acted.get(version.act_id or b"")) for version in kept.versions],
+        "disputed": disputed, "proposed": _proposed(kept.key.item, proposal),
+    }  # fmt: skip
+
+
+def _version(key: EntryKey, version: Version, person: Acted | None) -> dict[str, Any]:
+    rule = rule_words(version.reason)
+    return {
+        "number": version.number, "status": version.status, **shown(key.item, version),
+        "hand": version.origin is Origin.HAND, "confirmed": version.confirmed, "by_time": version.by_time,
+        "observed": version.observed_at_us // 1000, "recorded": version.recorded_at_us // 1000,
+        "by": person.name if person else "", "reason": {"en": rule.en, "zh": rule.zh},
+        "sources": _sources(version.sources),
+    }  # fmt: skip
+
+
+def _sources(sources: Iterable[Any]) -> list[dict[str, Any]]:
+    return [{"batch": source.batch_id.hex(), "leaf": source.leaf, "record": source.record} for source in sources]
+
+
+def _proposed(item: str, proposal: Proposal | None) -> dict[str, Any] | None:
+    if proposal is None:
+        return None
+    chosen = proposal.chosen
+    if chosen is None or chosen.value is None:
+        return {"value": None, "sources": []}
+    rule = rule_words(chosen.reason)
+    return {
+        "value": value_text(item, chosen.value, chosen.decimals), "reason": {"en": rule.en, "zh": rule.zh},
+        "observed": chosen.observed_at_us // 1000, "sources": _sources(chosen.sources),
+    }  # fmt: skip
+
+
+# --- writing by hand -------------------------------------------------------------------------------------------------
+
+
+def form(item: str) -> dict[str, Any]:
+    """How a value of it is written: number, choice or text, and what is possible."""
+    kind = item_of(item)
+    choices = [{"key": key, "en": en, "zh": zh} for key, (en, zh) in (kind.choices or {}).items()]
+    return {"kind": kind.form, "low": _bound(kind.low), "high": _bound(kind.high), "choices": choices}
+
+
+def _bound(value: float) -> float | None:
+    return value if abs(value) != float("inf") else None
+
+
+def items() -> dict[str, Any]:
+    """What can be written by hand."""
+    return {"items": [{**_row(item, False), "form": form(item)} for item in BY_HAND]}
+
+
+def possible(kind: Item, value: float | None, text: str) -> bool:
+    """Whether it can be written of this item."""
+    try:
+        kind.check(value, text)
+    except VitalwireError:
+        return False
+    return True
+
+
+# --- why a slot is empty ---------------------------------------------------------------------------------------------
+
+
+def gap(conn: Any, viewer: Viewer, key: str, item: str, at_ms: int, step_min: int) -> Answer:
+    """Why nothing stands of this item in a column, with what shows it; raises StoreError."""
+    encounter = encounter_of(conn, viewer, key)
+    if encounter is None or step_min not in STEPS_MIN:
+        return None
+    try:
+        item_of(item)
+    except VitalwireError:
+        return None
+    policies = _policies(conn)
+    now_us = time.time_ns() // 1000
+    if policies is None:
+        return {**_row(item, False), "at": at_ms, "gaps": []}
+    at_us = at_ms * 1000
+    policy = policies.of(ward_during(wards_of(conn, [encounter])[encounter], at_us, at_us + 1), item)
+    found = chart_gaps.explain_slot(conn, policies, encounter, item, moment(at_us), now_us)
+    if policy is None or not isinstance(policy.when, Each):
+        # The first slot of the column may be later than its label.
+        until = moment(at_us) + timedelta(minutes=step_min)
+        of_column = chart_gaps.gaps(conn, policies, encounter, moment(at_us), until, now_us, [item])
+        found = of_column[0].gaps if of_column else found
+    names = {str(device.uuid): device.name or device.claim or "" for device in registry.devices(conn)}
+    gaps = [_gap(each, names) for each in found]
+    if policy is not None and isinstance(policy.when, Each) and us_of(moment(at_us)) <= now_us:
+        gaps = [{**_gap_frame(at_us, at_us + step_min * MINUTE_US), "en": NOTHING_IN_IT.en, "zh": NOTHING_IN_IT.zh}]
+    return {**_row(item, False), "at": at_ms, "gaps": gaps}
+
+
+def _gap_frame(from_us: int, until_us: int) -> dict[str, Any]:
+    return {"reason": "each", "from": from_us // 1000, "until": until_us // 1000, "device": "", "evidence": []}
+
+
+def _gap(found: Gap, names: Mapping[str, str]) -> dict[str, Any]:
+    words = GAPS[found.reason]
+    return {
+        "reason": found.reason, "en": words.en, "zh": words.zh, "from": found.from_us // 1000,
+        "until": found.until_us // 1000, "device": names.get(found.device or "", found.device or ""),
+        "evidence": [_evidence(kind, reference) for kind, reference in found.evidence],
+    }  # fmt: skip
+
+
+def _evidence(kind: str, reference: str) -> dict[str, Any]:
+    """With the batch where there is one, so that a page can lead to it."""
+    batch, _, leaf = reference.partition(":") if kind == "report" else ("", "", "")
+    said = f"{batch[:12]}… · {leaf}" if batch else reference
+    words = evidence_words(kind, visit_number(reference) if kind == "encounter" else said)
+    return {"en": words.en, "zh": words.zh, "batch": batch or None}

@@ -1,0 +1,167 @@
+"""What people do on the flowsheet: enter, confirm, correct, withdraw. What is confirmed is what was shown."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+
+from clinical.chart import EntryKey, Status
+from clinical.chart_items import item_of
+from emr_store import acts, chart_acts, chart_entries, patients
+from emr_store.chart_acts import Person
+from emr_store.chart_entries import Kept
+from emr_store.instants import moment
+from gateway.access import Viewer, may_chart
+from gateway.pages.chart import possible
+from schemas.errors import VitalwireError
+
+NAME_CHARS_MAX = 60
+WHY_CHARS_MAX = 500
+ENTRIES_MAX = 200  # a column
+
+
+class Refusal(StrEnum):
+    """Why nothing was done; the page has the words."""
+
+    NOT_ALLOWED = "not_allowed"
+    UNREADABLE = "unreadable"
+    NO_NAME = "no_name"
+    NO_REASON = "no_reason"
+    REASON_TOO_LONG = "reason_too_long"
+    NOT_POSSIBLE = "not_possible"  # the value
+    AHEAD = "ahead"
+    BEFORE_THE_STAY = "before_the_stay"
+    TAKEN = "taken"  # the slot has an entry
+    CONFIRMED_ALREADY = "confirmed_already"
+    IN_ERROR = "in_error"
+    SAYS_SO_ALREADY = "says_so_already"
+    CHANGED = "changed"  # it is not any more what the page showed
+
+
+class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An entry as the page showed it."""
+
+    entry: str
+    version: int
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a page sends. `entries`: of confirm, correct (one) and withdraw; the rest is of the others."""
+
+    act: Literal["enter", "confirm", "correct", "withdraw"]
+    by: str
+    why: str = ""
+    entries: tuple[Seen, ...] = ()
+    encounter: str = ""
+    item: str = ""
+    value: float | None = None
+    text: str = ""
+    at: int = 0  # milliseconds since 1970
+
+
+class _RefusedError(Exception):
+    """Ends the transaction."""
+
+    def __init__(self, why: Refusal) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def act(conn: Any, viewer: Viewer, body: bytes) -> Refusal | None:
+    """Do as a page wishes, all or nothing; None: done. Raises StoreError, also where the login lacks the right."""
+    try:
+        wish = msgspec.json.decode(body, type=Wish)
+    except (msgspec.MsgspecError, ValueError):
+        return Refusal.UNREADABLE
+    name, why = wish.by.strip(), wish.why.strip()
+    if not name or len(name) > NAME_CHARS_MAX:
+        return Refusal.NO_NAME
+    if len(why) > WHY_CHARS_MAX:
+        return Refusal.REASON_TOO_LONG
+    if wish.act in ("correct", "withdraw") and not why:
+        return Refusal.NO_REASON
+    person = Person(acts.page_author(why), name)
+    try:
+        with conn.transaction():
+            if wish.act == "enter":
+                _enter(conn, viewer, wish, person)
+            else:
+                _change(conn, viewer, wish, person)
+    except _RefusedError as refused:
+        return refused.why
+    return None
+
+
+def _enter(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
+    at = _moment(wish.at)
+    try:
+        encounter, kind = patients.find_encounter(conn, wish.encounter), item_of(wish.item)
+    except VitalwireError:
+        raise _RefusedError(Refusal.UNREADABLE) from None
+    if not may_chart(viewer, encounter):
+        raise _RefusedError(Refusal.NOT_ALLOWED)
+    if not possible(kind, wish.value, wish.text):
+        raise _RefusedError(Refusal.NOT_POSSIBLE)
+    if at > acts.now(conn):
+        raise _RefusedError(Refusal.AHEAD)
+    key = EntryKey(encounter, wish.item, wish.at * 1000)
+    there = chart_entries.entries_at(conn, [key]).get(key)
+    if there is not None and there.entry.now.status is not Status.ENTERED_IN_ERROR:
+        raise _RefusedError(Refusal.TAKEN)
+    try:
+        chart_acts.enter(conn, encounter, wish.item, wish.value, wish.text, at, person)
+    except VitalwireError:
+        raise _RefusedError(Refusal.BEFORE_THE_STAY) from None
+
+
+def _moment(at_ms: int) -> datetime:
+    try:
+        return moment(at_ms * 1000)
+    except OverflowError:
+        raise _RefusedError(
+            Refusal.AHEAD if at_ms > datetime.now(UTC).timestamp() * 1000 else Refusal.UNREADABLE
+        ) from None
+
+
+def _change(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
+    if not 0 < len(wish.entries) <= (1 if wish.act == "correct" else ENTRIES_MAX):
+        raise _RefusedError(Refusal.UNREADABLE)
+    for seen in wish.entries:
+        try:
+            kept = chart_entries.find_entry(conn, seen.entry)
+        except VitalwireError:
+            raise _RefusedError(Refusal.CHANGED) from None
+        _must_be_as_seen(viewer, kept, seen, wish)
+        try:
+            changed = _changed(conn, wish, seen, person)
+        except VitalwireError:
+            raise _RefusedError(Refusal.CHANGED) from None
+        if changed.entry.now.number != seen.version + 1:
+            raise _RefusedError(Refusal.CHANGED)
+
+
+def _must_be_as_seen(viewer: Viewer, kept: Kept, seen: Seen, wish: Wish) -> None:
+    newest = kept.entry.now
+    if not may_chart(viewer, kept.entry.key.encounter):
+        raise _RefusedError(Refusal.NOT_ALLOWED)
+    if newest.number != seen.version:
+        raise _RefusedError(Refusal.CHANGED)
+    if newest.status is Status.ENTERED_IN_ERROR:
+        raise _RefusedError(Refusal.IN_ERROR)
+    if wish.act == "confirm" and newest.confirmed:
+        raise _RefusedError(Refusal.CONFIRMED_ALREADY)
+    if wish.act == "correct" and not possible(item_of(kept.entry.key.item), wish.value, wish.text):
+        raise _RefusedError(Refusal.NOT_POSSIBLE)
+    if wish.act == "correct" and (newest.value, newest.text) == (wish.value, wish.text):
+        raise _RefusedError(Refusal.SAYS_SO_ALREADY)
+
+
+def _changed(conn: Any, wish: Wish, seen: Seen, person: Person) -> Kept:
+    if wish.act == "confirm":
+        return chart_acts.confirm(conn, seen.entry, person)
+    if wish.act == "withdraw":
+        return chart_acts.withdraw(conn, seen.entry, person)
+    return chart_acts.correct(conn, seen.entry, wish.value, wish.text, person)

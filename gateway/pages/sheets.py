@@ -1,0 +1,75 @@
+"""The printed sheets: the pages of the 体温单 and of the hourly record, as SVG in a page and as PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clinical.key_words import visit_number
+from clinical.sheet.drawing import Drawing
+from clinical.sheet.hourly_layout import lay_out_hourly
+from clinical.sheet.layout import lay_out, lay_out_all
+from clinical.sheet.pdf import pdf, unprintable
+from clinical.sheet.style import Style
+from clinical.sheet.svg import svg
+from emr_store import chart_sheet, patients
+from gateway.access import Viewer
+from gateway.pages.chart import encounter_of
+from gateway.pages.frame import Page
+
+SHEET, HOURLY = Page("sheet", "/sheet/{key:path}"), Page("hourly", "/hourly/{key:path}")
+KINDS, LANGUAGES = ("sheet", "hourly"), ("zh", "en")
+Answer = dict[str, Any] | None  # None: not found
+
+
+class Printer:
+    """Sheets by a site's habits; each method raises StoreError, and returns None for what is not there."""
+
+    def __init__(self, style: Style, bed_names: Mapping[str, str]) -> None:
+        self._style, self._bed_names = style, bed_names
+
+    def pages(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str) -> Answer:
+        """How many there are, what they leave out and why, and what the PDF has no letters for."""
+        encounter = encounter_of(conn, viewer, key)
+        drawings = self._drawings(conn, encounter, kind, language)
+        if encounter is None or not drawings:
+            return None
+        return {
+            "encounter": encounter, "patient": patients.find_patient(conn, encounter), "count": len(drawings),
+            "visit": visit_number(encounter),
+            "not_drawn": [[each.reason for each in drawing.undrawn] for drawing in drawings],
+            "unprintable": unprintable(drawings),
+        }  # fmt: skip
+
+    def page(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str, page: int) -> bytes | None:
+        """One of them, counted from 1, as SVG."""
+        encounter = encounter_of(conn, viewer, key)
+        draw = self._page if kind == "sheet" else self._page_of_all
+        drawing = None if encounter is None else draw(conn, encounter, kind, language, page)
+        return None if drawing is None else svg(drawing).encode()
+
+    def pdf(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str) -> bytes | None:
+        """All of them."""
+        drawings = self._drawings(conn, encounter_of(conn, viewer, key), kind, language)
+        return pdf(drawings) if drawings else None
+
+    def _page(self, conn: Any, encounter: str, kind: str, language: str, page: int) -> Drawing | None:
+        if language not in LANGUAGES:
+            return None
+        style = self._style.in_language("zh" if language == "zh" else "en")
+        try:
+            return lay_out(chart_sheet.sheet_data(conn, encounter, style, self._bed_names), style, page)
+        except ValueError:  # there is no such page
+            return None
+
+    def _page_of_all(self, conn: Any, encounter: str, kind: str, language: str, page: int) -> Drawing | None:
+        drawings = self._drawings(conn, encounter, kind, language)
+        return drawings[page - 1] if 0 < page <= len(drawings) else None
+
+    def _drawings(self, conn: Any, encounter: str | None, kind: str, language: str) -> Sequence[Drawing]:
+        if encounter is None or kind not in KINDS or language not in LANGUAGES:
+            return ()
+        style = self._style.in_language("zh" if language == "zh" else "en")
+        if kind == "hourly":
+            return lay_out_hourly(chart_sheet.hourly_data(conn, encounter, style, self._bed_names), style)
+        return lay_out_all(chart_sheet.sheet_data(conn, encounter, style, self._bed_names), style)

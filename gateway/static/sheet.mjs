@@ -1,0 +1,4 @@
+// The 体温单.
+import { openSheets } from "/sheets.mjs";
+
+openSheets("sheet");

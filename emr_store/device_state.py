@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from emr_store.rows import COPY_END, COPY_HEAD, POSTGRES_EPOCH_US, Chunk, copy
 from emr_store.texts import escaped, number, storable
-from schemas.batch import Table, alarm_of, as_sent_of
+from schemas.batch import Table
 from schemas.identity import EdgeId
 from schemas.layout import TailKind
 from schemas.report import Alarm, ChannelWords, Kind, RecordKind, Validity
+from schemas.tail import alarm_of, as_sent_of
 
 _T = TypeVar("_T")
 # The years 1 to 9999: what every reader's calendar has.

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from emr_store.channel_index import channel_index
 from emr_store.equal_rows import distinct_of_runs, group_equal
 from emr_store.texts import texts_json_of
-from schemas.batch import Table, samples_of
+from schemas.batch import Table
 from schemas.block import ReportFlag
 from schemas.layout import CHANNEL_BYTES, TailKind
 from schemas.report import Kind, RecordKind, Samples
+from schemas.tail import samples_of
 
 _Array = NDArray[Any]
 COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)

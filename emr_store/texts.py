@@ -9,9 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.batch import Table, alarm_of, as_sent_of, samples_of, tail_entries
+from schemas.batch import Table
 from schemas.layout import REPORT_LEVEL, TailKind
 from schemas.report import Alarm, RecordKind, Samples
+from schemas.tail import alarm_of, as_sent_of, samples_of, tail_entries
 
 _json = msgspec.json.Encoder()
 

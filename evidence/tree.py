@@ -40,7 +40,7 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 def table_leaves(table: Table) -> list[bytes]:
     """The leaf hash of each report. The one loop over reports on the hospital side: it hashes them."""
-    counts, tail_sizes = table.rows["record_count"], table.rows["tail_len"]
+    counts, tail_sizes = table.record_count, table.tail_bytes
     if len(table) >= EQUAL_REPORTS_MIN and not len(table.tails) and (counts == counts[0]).all():
         return _leaves_of_equal_size(table)
     rows, records, tails = table.rows.tobytes(), table.records.tobytes(), table.tails

@@ -7,7 +7,7 @@ an object a value. Canonical: two byte strings never mean the same batch. Layout
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -20,23 +20,18 @@ from numpy.typing import NDArray
 from schemas import layout
 from schemas.errors import LayoutError, LayoutReason
 from schemas.identity import BatchId, BatchKey, EdgeId, SpoolId, StreamKey
-from schemas.layout import RECORD, REPORT_ROW, AlarmBit, TailKind
+from schemas.layout import RECORD, REPORT_ROW, TailKind
 from schemas.report import (
     COMPARATOR_BITS,
     COMPARATORS,
-    Alarm,
-    AlarmKind,
-    AlarmPriority,
-    AlarmState,
-    AsSent,
     ClockQuality,
     Kind,
     Lane,
     RecordKind,
     Report,
-    Samples,
     Validity,
 )
+from schemas.tail import WITH_CLAIM, alarm_of, encoded_entries, samples_of, tail_entries
 
 _Array = NDArray[Any]
 _WITH_MANTISSA = (RecordKind.NUMERIC, RecordKind.BOUND, RecordKind.CODE, RecordKind.ALARM)
@@ -50,7 +45,6 @@ _STATE_BUT_EXPONENT = 0xFF00FFFF
 _PLAIN_STATE = int(RecordKind.NUMERIC)
 # As plain numbers: compared for every record that an edge keeps.
 _BOUND, _NOT_AVAILABLE = int(RecordKind.BOUND), int(Validity.NOT_AVAILABLE)
-_WITH_CLAIM = (Kind.EVENT, Kind.REJECTED)  # what the hospital learns a device's claim from
 
 
 # --- edge: one report to bytes --------------------------------------------------------------------------------------
@@ -65,7 +59,7 @@ def encode_report(report: Report, salt: bytes, frame_hash: bytes) -> bytearray:
     if len(records) > layout.RECORDS_PER_REPORT_MAX:
         raise LayoutError(LayoutReason.TOO_MANY_RECORDS, str(len(records)))
     fields: list[int] = []
-    with_tail = report.frame is not None or report.kind in _WITH_CLAIM
+    with_tail = report.frame is not None or report.kind in WITH_CLAIM
     # `astuple` and one `pack` for all records: half the time of a field and a record at a time.
     for (
         code, unit, channel, kind, validity, mantissa, exponent, marks, text, note, as_sent, samples, alarm
@@ -77,7 +71,7 @@ def encode_report(report: Report, salt: bytes, frame_hash: bytes) -> bytearray:
         fields += (code, unit, channel, kind, validity, exponent, marks, mantissa)
         if text is not None or note is not None or as_sent is not None or samples is not None or alarm is not None:
             with_tail = True
-    tail = b"".join(_tail_entries(report)) if with_tail else b""
+    tail = b"".join(encoded_entries(report)) if with_tail else b""
     device_at = layout.ABSENT_TIME if report.device_at_us is None else report.device_at_us
     row = layout.REPORT_STRUCT.pack(
         report.device.bytes, salt, frame_hash, report.observed_at_us, device_at, report.received_at_us, 0,
@@ -97,56 +91,6 @@ def _records_struct(count: int) -> struct.Struct:
 def set_sequence(encoded: bytearray, sequence: int) -> None:
     """Write the report's number in its device and spool; the spool assigns it as it commits."""
     _SEQUENCE.pack_into(encoded, layout.SEQUENCE_OFFSET, sequence)
-
-
-def _tail_entries(report: Report) -> Iterator[bytes]:
-    def entry(index: int, kind: TailKind, data: bytes) -> bytes:
-        return layout.TAIL_ENTRY.pack(index, kind, 0, len(data)) + data
-
-    for i, r in enumerate(report.records):
-        if isinstance(r.text, str):
-            yield entry(i, TailKind.TEXT, r.text.encode("utf-8", "replace"))
-        elif r.text is not None:
-            yield entry(i, TailKind.BYTES, r.text)
-        if r.note is not None:
-            yield entry(i, TailKind.NOTE, r.note.encode("utf-8", "replace"))
-        if r.as_sent is not None:
-            yield entry(i, TailKind.AS_SENT, _joined(r.as_sent.system, r.as_sent.code, r.as_sent.unit))
-        if r.samples is not None:
-            yield entry(i, TailKind.SAMPLES, _samples_bytes(r.samples))
-        if r.alarm is not None:
-            yield entry(i, TailKind.ALARM, _alarm_bytes(r.alarm))
-    if report.frame is not None:
-        yield entry(layout.REPORT_LEVEL, TailKind.FRAME, report.frame[: layout.FRAME_BYTES_MAX])
-    if report.kind in _WITH_CLAIM:
-        yield entry(layout.REPORT_LEVEL, TailKind.CLAIM, report.claim.encode("utf-8", "replace"))
-
-
-def _joined(*texts: str) -> bytes:
-    return "\x1f".join(text.replace("\x1f", " ") for text in texts).encode("utf-8", "replace")
-
-
-def _samples_bytes(s: Samples) -> bytes:
-    head = layout.SAMPLES_HEAD.pack(
-        s.rate_numerator, s.rate_denominator, s.first_sample,
-        s.scale_mantissa, s.offset_mantissa, s.exponent, 0, len(s.invalid),
-    )  # fmt: skip
-    return b"".join((head, *(layout.STRETCH.pack(begin, end) for begin, end in s.invalid), s.raw))
-
-
-def _alarm_bytes(a: Alarm) -> bytes:
-    bits = (
-        AlarmBit.LATCHED * a.latched
-        | AlarmBit.AUDIO_PAUSED * a.audio_paused
-        | AlarmBit.HAS_LOW * (a.low is not None)
-        | AlarmBit.HAS_HIGH * (a.high is not None)
-    )
-    since_us = layout.ABSENT_TIME if a.since_us is None else a.since_us
-    (low, low_exponent), (high, high_exponent) = a.low or (0, 0), a.high or (0, 0)
-    head = layout.ALARM_HEAD.pack(
-        a.state, a.priority, a.kind, bits, since_us, low, high, low_exponent, high_exponent
-    )  # fmt: skip
-    return head + _joined(a.condition, a.text)
 
 
 def plain_body(encoded_reports: Sequence[bytes]) -> tuple[bytes, int, int]:
@@ -279,71 +223,6 @@ def table_of(encoded_reports: Sequence[bytes]) -> Table:
     return Table(rows, records, body[rows_end + record_count * RECORD.itemsize :])
 
 
-def tail_entries(tail: bytes) -> Iterator[tuple[int, TailKind, bytes]]:
-    """Walk a tail; raises LayoutError where it is not canonical."""
-    at, last = 0, (-1, 0)
-    while at < len(tail):
-        if at + layout.TAIL_ENTRY.size > len(tail):
-            raise LayoutError(LayoutReason.TAIL, "entry cut off")
-        index, kind, zero, length = layout.TAIL_ENTRY.unpack_from(tail, at)
-        at += layout.TAIL_ENTRY.size
-        if zero or kind not in _TAIL_KINDS or (index, kind) <= last or at + length > len(tail):
-            raise LayoutError(LayoutReason.TAIL, f"entry of kind {kind}, {length} bytes")
-        last = (index, kind)
-        yield index, _TAIL_KINDS[kind], tail[at : at + length]
-        at += length
-
-
-def as_sent_of(data: bytes) -> AsSent:
-    """An AS_SENT tail entry, read."""
-    return AsSent(*data.decode().split("\x1f"))
-
-
-def samples_of(data: bytes) -> Samples:
-    """A SAMPLES tail entry, read; raises LayoutError."""
-    if len(data) < layout.SAMPLES_HEAD.size:
-        raise LayoutError(LayoutReason.TAIL, "samples")
-    numerator, denominator, first, scale, offset, exponent, zero, count = layout.SAMPLES_HEAD.unpack_from(data)
-    begin = layout.SAMPLES_HEAD.size
-    end = begin + count * layout.STRETCH.size
-    raw = data[end:]
-    if zero or end > len(data) or len(raw) % 2 or not numerator or not denominator or first >= 2**63:
-        raise LayoutError(LayoutReason.TAIL, "samples")
-    invalid = tuple(layout.STRETCH.iter_unpack(data[begin:end]))
-    last = 0
-    for first_bad, end_bad in invalid:
-        if not last <= first_bad < end_bad <= len(raw) // 2:
-            raise LayoutError(LayoutReason.TAIL, "invalid stretch of samples")
-        last = end_bad
-    return Samples(numerator, denominator, scale, offset, exponent, raw, first, invalid)
-
-
-def alarm_of(data: bytes) -> Alarm:
-    """An ALARM tail entry, read; raises LayoutError."""
-    if len(data) < layout.ALARM_HEAD.size:
-        raise LayoutError(LayoutReason.TAIL, "alarm")
-    state, priority, kind, bits, since_us, low, high, low_exponent, high_exponent = layout.ALARM_HEAD.unpack_from(data)
-    try:
-        condition, text = data[layout.ALARM_HEAD.size :].decode().split("\x1f")
-        alarm = Alarm(
-            condition=condition,
-            state=AlarmState(state),
-            priority=AlarmPriority(priority),
-            kind=AlarmKind(kind),
-            since_us=None if since_us == layout.ABSENT_TIME else since_us,
-            low=(low, low_exponent) if bits & AlarmBit.HAS_LOW else None,
-            high=(high, high_exponent) if bits & AlarmBit.HAS_HIGH else None,
-            latched=bool(bits & AlarmBit.LATCHED),
-            audio_paused=bool(bits & AlarmBit.AUDIO_PAUSED),
-            text=text,
-        )
-    except ValueError:
-        raise LayoutError(LayoutReason.TAIL, "alarm") from None
-    if _alarm_bytes(alarm) != data:
-        raise LayoutError(LayoutReason.TAIL, "alarm is not canonical")
-    return alarm
-
-
 @dataclass(frozen=True)
 class Header:
     """A batch's header, read; instants in microseconds."""
@@ -443,7 +322,6 @@ def read_body(header: Header, sealed: bytes | memoryview, *, checked: bool = Fal
 
 _LANES = frozenset(Lane)
 _COMPARATORS = [int(marks) for marks in COMPARATORS.values()]
-_TAIL_KINDS = {int(kind): kind for kind in TailKind}  # a look-up is a tenth of a call of the enum
 _TAIL_BYTES_REMEMBERED = 4096  # a longer tail is samples or a frame, of which no two are equal
 # Members are runs without gaps (a test holds that), so two comparisons say whether all bytes are members.
 _BOUNDS = {kind: (int(min(kind)), int(max(kind))) for kind in (Kind, ClockQuality, RecordKind, Validity)}

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from adapters.formats.values import is_no_reading, read_number, scaled
 from adapters.site import Mapped, MappingRow, SiteMapping, mapping_of, unit_of
 from evidence.act import MAPPING_CHANGE, parse_act
-from schemas.batch import Table, as_sent_of, tail_entries
+from schemas.batch import Table
 from schemas.errors import ConfigError, LayoutError, LayoutReason
 from schemas.layout import RECORD, TailKind
 from schemas.nomenclature import UNIT_BY_CODE
 from schemas.report import AsSent, Kind, Mark, RecordKind, Validity
+from schemas.tail import as_sent_of, tail_entries
 
 
 class MappingChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from evidence.seal import open_sealed
 from schemas import batch, layout
-from schemas.batch import alarm_of, as_sent_of, encode_report, read_header, samples_of
+from schemas.batch import encode_report, read_header
 from schemas.errors import LayoutError
 from schemas.identity import BatchKey, EdgeId, SpoolId, StreamKey
 from schemas.layout import RECORD, REPORT_ROW, TailKind
@@ -35,6 +35,7 @@ from schemas.report import (
     Validity,
     decimal_parts,
 )
+from schemas.tail import alarm_of, as_sent_of, samples_of
 from tests.making import T0_US, Key, encoded_reports, report, sealed
 
 KEY = Key()

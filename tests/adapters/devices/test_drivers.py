@@ -26,11 +26,12 @@ from adapters.driver import DeviceDriver, Source
 from adapters.session import Moment
 from adapters.sessions.mllp import wrap
 from adapters.site import read_site
-from schemas.batch import encode_report, tail_entries
+from schemas.batch import encode_report
 from schemas.errors import FrameError
 from schemas.layout import RECORD, REPORT_ROW
 from schemas.nomenclature import METRIC_BY_CODE, canonical_unit
 from schemas.report import RecordKind, Report, Validity
+from schemas.tail import tail_entries
 from simulators.astm import ENQ, EOT, frames
 
 RECEIVED_AT_US = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.batch import encode_report, samples_of, tail_entries
+from schemas.batch import encode_report
 from schemas.layout import RECORD, REPORT_ROW, TailKind
 from schemas.nomenclature import unit_from_text
 from schemas.report import Kind, Lane, RecordKind, Report, Samples, Validity
+from schemas.tail import samples_of, tail_entries
 from tests.hl7 import OBR, PV1, frame, measured, obx, records, reports, source
 
 ECG, PLETH = "131330^MDC_ECG_ELEC_POTL_II^MDC", "150452^MDC_PULS_OXIM_PLETH^MDC"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
+import numpy as np
 import psycopg
 import pytest
 
 from clinical.chart import Origin
 from clinical.chart_policy import read_policies
 from clinical.worklist import ItemKind
+from emr_store import chart_queue, places
 from emr_store.instants import moment
-from schemas.report import Mark
+from schemas.report import Mark, device_id
 from tests.adt import group, us
-from tests.charting import POLICIES, PULSE_ID, SLOT, V1, V2, Ward, pulse, spo2
+from tests.charting import CLAIM, POLICIES, PULSE_ID, SLOT, V1, V2, Ward, pulse, spo2
+from tests.storing import Store
 
 
 @pytest.fixture
@@ -135,6 +139,28 @@ def test_what_retention_took_is_not_computed_anew(ward: Ward) -> None:
     )
     ward.chart()
     assert ward.said() == [(SLOT, "preliminary", 97, 1)]
+
+
+def test_what_a_strange_edge_says_is_charted_once_a_person_agrees(ward: Ward) -> None:
+    other = Store(ward.store.address, b"F" * 16)
+    other.emit(spo2(50, 97))
+    ward.chart()
+    assert ward.said() == []
+    with ward.store.open() as conn:
+        places.agree(conn, str(device_id(CLAIM)), UUID(bytes=b"F" * 16))
+    ward.chart()
+    assert ward.said() == [(SLOT, "preliminary", 97, 1)]
+
+
+def test_what_an_act_had_read_by_another_mapping_is_charted_anew(ward: Ward) -> None:
+    ward.emit(spo2(50, 97))
+    ward.chart()
+    ward.store.rows("UPDATE report SET value = '{95}' WHERE kind = 1 RETURNING 1")
+    with ward.store.open() as conn:
+        numbers = np.array([row[0] for row in conn.execute("SELECT device FROM report WHERE kind = 1")])
+        chart_queue.note_reports(conn, numbers, np.array([us(50)]))
+    ward.chart()
+    assert ward.said() == [(SLOT, "preliminary", 95, 2)]
 
 
 def test_nobody_writes_two_entries_into_a_slot(ward: Ward) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from evidence.seal import open_sealed
 from schemas import batch, layout
+from schemas import tail as report_tail
 from schemas.batch import encode_report, read_header
 from schemas.errors import LayoutError
 from schemas.identity import BatchKey, EdgeId, SpoolId, StreamKey
@@ -159,7 +160,7 @@ def _tail_of(tail: dict[tuple[int, TailKind], bytes], record: int) -> tuple[obje
 @given(st.data(), st.one_of(_samples(), _alarms))
 def test_no_two_tails_mean_the_same_samples_or_alarm(data: st.DataObject, stated: Samples | Alarm) -> None:
     """One byte changed: refused, or read as something else that is written back as these bytes."""
-    encode: Any = batch._samples_bytes if isinstance(stated, Samples) else batch._alarm_bytes
+    encode: Any = report_tail._samples_bytes if isinstance(stated, Samples) else report_tail._alarm_bytes
     decode: Any = samples_of if isinstance(stated, Samples) else alarm_of
     written = encode(stated)
     at, change = data.draw(st.integers(0, len(written) - 1)), data.draw(st.integers(1, 255))

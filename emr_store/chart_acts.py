@@ -1,4 +1,4 @@
-"""What people do to charts: enter, confirm, correct, withdraw. Each is an act, in the transaction of the version."""
+"""What people do to charts: enter, take, confirm, correct, withdraw. Each is an act beside the version it makes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from uuid import UUID
 import psycopg
 
 from clinical import chart_versions
-from clinical.chart import EntryKey, Status, Version
+from clinical.chart import Chosen, EntryKey, Status, Version
+from clinical.chart_choice import choose
+from clinical.chart_policy import Each, Policies
 from emr_store import acts, chart_entries
 from emr_store.acts import Author
 from emr_store.chart_entries import Kept, NewVersion
+from emr_store.chart_windows import Asked, ValueReader, ward_during, wards_of
 from emr_store.instants import us_of
 from emr_store.patients import find_encounter
+from emr_store.rows import MINUTE_US
 from evidence.act import Act
 from schemas.errors import VitalwireError
 
@@ -66,6 +70,38 @@ def _must_be_since_admission(conn: psycopg.Connection, key: EntryKey, at: dateti
             f"{at.isoformat()} lies before this encounter began ({row[0].isoformat(timespec='minutes')}): write the"
             " time at which it was measured"
         )
+
+
+def take(
+    conn: psycopg.Connection, policies: Policies, encounter: str, metric: str, at: datetime, person: Person
+) -> Kept:
+    """Chart what a device measures now, or measured at a time, where the policy of its ward says which value counts.
+
+    Raises VitalwireError likewise, and where no policy has this metric, or nothing may stand there, with why.
+    """
+    with conn.transaction():
+        now = acts.now(conn)
+        key = EntryKey(find_encounter(conn, encounter), metric, us_of(at))
+        if at > now:
+            raise VitalwireError(f"{at.isoformat()} lies ahead: take it when it has happened")
+        stays = wards_of(conn, [key.encounter])[key.encounter]
+        policy = policies.of(ward_during(stays, key.at_us - 1, key.at_us), metric)
+        if policy is None or isinstance(policy.when, Each):
+            raise VitalwireError(
+                f"{metric} is not taken on demand here: give it a [[policy]] in chart.toml that says so"
+            )
+        asked = Asked(key, key.at_us - policy.window_min * MINUTE_US, key.at_us)
+        (window,) = ValueReader(conn).windows([asked])
+        chosen = choose(policy, window)
+        if not isinstance(chosen, Chosen):
+            raise VitalwireError(f"nothing can be taken: {', '.join(dict.fromkeys(gap.reason for gap in chosen))}")
+        there = chart_entries.entries_at(conn, [key]).get(key)
+        if there is not None and there.entry.now.status is not Status.ENTERED_IN_ERROR:
+            raise VitalwireError(f"{metric} has an entry at this time already: {there.entry.entry[:13]}")
+        version = chart_versions.next_version(None, chosen, us_of(now))
+        assert isinstance(version, Version)
+        new = NewVersion(chart_entries.new_entry_id(), key, there.ordinal + 1 if there else 1, version)
+        return _write(conn, acts.act("chart.take", person.author, now, **_said(new, person)), new)
 
 
 def confirm(conn: psycopg.Connection, entry: str, person: Person) -> Kept:

@@ -6,12 +6,13 @@ confirms, corrects or withdraws it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import psycopg
 
-from clinical.chart import Entry, Measured, Status, Window
+from clinical.chart import Entry, Measured, Status
 from clinical.worklist import Item, ItemKind
 from emr_store import worklist
 from emr_store.instants import moment, us_of
@@ -89,31 +90,34 @@ WHERE b.batch_id = %(batch)s LIMIT 1
 """
 
 
-def note_corrections(conn: psycopg.Connection, window: Window, recorded_at_us: int) -> None:
-    """Ask about each correction and withdrawal of this window that is of no earlier value, or of several."""
-    for value in window.measured:
+def note_corrections(
+    conn: psycopg.Connection, encounter: str, values: Sequence[Measured], recorded_at_us: int
+) -> None:  # fmt: skip
+    """Ask about each correction and withdrawal among these that is of no other of them, or of several."""
+    for value in values:
         if not (value.correction or value.withdrawal):
             continue
-        meant = [other for other in window.measured if _is_meant(value, other)]
-        items = [] if len(meant) == 1 else [_correction(window, value, len(meant))]
+        meant = sum(_is_meant(value, other) for other in values)
+        items = [] if meant == 1 else [_correction(encounter, value, meant)]
         scope = f"{SCOPE} correction {value.source.batch_id.hex()[:16]} {value.source.leaf} {value.source.record}"
-        worklist.write(conn, scope, items, [window.key.encounter], _moment(recorded_at_us))
+        worklist.write(conn, scope, items, [encounter], _moment(recorded_at_us))
 
 
 def _is_meant(value: Measured, other: Measured) -> bool:
     """Same device, moment, metric and channel, and said as a result of its own."""
     return (
-        (other.observed_at_us, other.device, other.channel) == (value.observed_at_us, value.device, value.channel)
+        (other.observed_at_us, other.device, other.metric, other.channel)
+        == (value.observed_at_us, value.device, value.metric, value.channel)
         and not other.correction
         and not other.withdrawal
     )
 
 
-def _correction(window: Window, value: Measured, meant: int) -> Item:
+def _correction(encounter: str, value: Measured, meant: int) -> Item:
     at = _moment(value.observed_at_us).isoformat(timespec="seconds")
     return Item(
         kind=ItemKind.CORRECTION_OF_SEVERAL if meant else ItemKind.CORRECTION_OF_NOTHING,
-        subject=window.key.encounter,
+        subject=encounter,
         since_us=value.observed_at_us,
         announce_at_us=value.observed_at_us,
         detail=f"{value.metric} {at} {value.device}",

@@ -183,13 +183,20 @@ def entry_with_id(conn: psycopg.Connection, entry: UUID) -> Kept:
     return found[0]
 
 
+# Not by their constructors, which set each field of a frozen dataclass by a call: that was half the time of a chart.
+
+
 def _kept(rows: Iterable[tuple[Any, ...]]) -> list[Kept]:
     found = []
     for entry, of_entry in groupby(rows, _entry_of_row):
         versions = list(of_entry)
         _, _, encounter, item, slot_us, ordinal, *_ = versions[0]
         key = EntryKey(encounter, item, slot_us)
-        found.append(Kept(Entry(entry=entry, key=key, versions=tuple(map(_version, versions))), ordinal))
+        kept = Kept.__new__(Kept)
+        made = Entry.__new__(Entry)
+        vars(made).update(entry=entry, key=key, versions=tuple(map(_version, versions)))
+        vars(kept).update(entry=made, ordinal=ordinal)
+        found.append(kept)
     return found
 
 
@@ -199,7 +206,6 @@ def _version(row: tuple[Any, ...]) -> Version:
     sources: tuple[Source, ...] = () if batch_id is None else (Source(batch_id, leaf, record),)
     if batches is not None:
         sources = tuple(map(Source, batches, leaves, records))
-    # Not by its constructor, which sets each field of a frozen dataclass by a call: that was half the time of a chart.
     version = Version.__new__(Version)
     vars(version).update(
         number=number,

@@ -25,6 +25,18 @@ class Task:
     asked: Asked
     policy: Policy
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether a part of what may stand in the slot is looked at."""
+        return self.asked.from_us > self.whole().asked.from_us
+
+    def whole(self) -> Task:
+        """With all that may stand in the slot."""
+        if isinstance(self.policy.when, Each):
+            return self
+        from_us = self.asked.until_us - self.policy.window_min * MINUTE_US
+        return Task(self.asked._replace(from_us=from_us), self.policy)
+
 
 def phase_us(encounter: str) -> int:
     """How much later than they are due this encounter's slots are charted, so that not all are at once."""

@@ -15,8 +15,7 @@ from emr_store.verification import Verification
 from evidence.act import Act
 
 _FETCH = 2000
-ENTER, CONFIRM, CORRECT, WITHDRAW = "chart.enter", "chart.confirm", "chart.correct", "chart.withdraw"
-_KINDS = frozenset({ENTER, CONFIRM, CORRECT, WITHDRAW})
+_KINDS = frozenset({"chart.enter", "chart.take", "chart.confirm", "chart.correct", "chart.withdraw"})
 
 
 class _Said(msgspec.Struct):

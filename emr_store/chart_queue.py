@@ -8,7 +8,7 @@ without a metric that is charted at once pays for two comparisons of arrays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -22,7 +22,7 @@ from clinical.chart_policy import DUE_AFTER_MIN
 from emr_store.instants import moment, us_of
 from emr_store.rows import MINUTE_US, Chunk, copy, touched_rows
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
-from schemas.report import Kind
+from schemas.report import Kind, Mark
 
 # The slot of an older value may have been chosen already. Two minutes less than a slot waits: for as long a transaction
 # may last that the charter does not see yet.
@@ -71,12 +71,17 @@ def put(conn: psycopg.Connection, chunk: Chunk, now_us: int, each_codes: NDArray
     late = measured & (chunk.observed_at_us < now_us - LATE_AFTER_US)
     if late.any():
         copy(conn, "chart_late", touched_rows(chunk, np.flatnonzero(late)))
+    corrects = (chunk.table.marks & _CORRECTS) != 0
+    if corrects.any():
+        _put_reports(conn, "chart_corrected", chunk, measured, corrects)
     if len(each_codes):
-        _put_each(conn, chunk, measured, each_codes)
+        _put_reports(conn, "chart_each", chunk, measured, np.isin(chunk.table.code, each_codes))
 
 
-def _put_each(conn: psycopg.Connection, chunk: Chunk, measured: NDArray[Any], each_codes: NDArray[Any]) -> None:
-    records = np.isin(chunk.table.code, each_codes)
+def _put_reports(
+    conn: psycopg.Connection, table: LiteralString, chunk: Chunk, measured: NDArray[Any], records: NDArray[Any]
+) -> None:
+    """The devices of those reports that have any of these records (bool, a record each), and from when to when."""
     if not records.any():
         return
     reports = np.unique(chunk.table.report_of_record[records])
@@ -86,14 +91,15 @@ def _put_each(conn: psycopg.Connection, chunk: Chunk, measured: NDArray[Any], ea
     last = np.full(len(devices), np.iinfo(np.int64).min)
     np.minimum.at(first, of, chunk.observed_at_us[reports])
     np.maximum.at(last, of, chunk.observed_at_us[reports])
-    conn.execute(_EACH_SQL, [devices.tolist(), first.tolist(), last.tolist()])
+    conn.execute(
+        f"INSERT INTO {table} SELECT d, {_MOMENT.format(us='f')}, {_MOMENT.format(us='l')}"
+        " FROM unnest(%b::int4[], %b::int8[], %b::int8[]) AS t(d, f, l)".encode(),
+        [devices.tolist(), first.tolist(), last.tolist()],
+    )
 
 
 _MOMENT = "'epoch'::timestamptz + {us} * interval '1 microsecond'"
-_EACH_SQL = f"""
-INSERT INTO chart_each SELECT d, {_MOMENT.format(us="f")}, {_MOMENT.format(us="l")}
-FROM unnest(%b::int4[], %b::int8[], %b::int8[]) AS t(d, f, l)
-"""
+_CORRECTS = np.uint8(Mark.CORRECTION | Mark.WITHDRAWAL)
 
 
 def note_reports(conn: psycopg.Connection, device: NDArray[Any], observed_at_us: NDArray[Any]) -> None:
@@ -158,16 +164,22 @@ JOIN device d ON d.device = u.device ORDER BY 1, 2
 
 def take_each(conn: psycopg.Connection) -> list[Touched]:
     """Some of the values that are charted at once."""
-    rows = conn.execute(_TAKE_EACH_SQL, {"take": TAKE}).fetchall()
+    return _take_reports(conn, "chart_each")
+
+
+def take_corrected(conn: psycopg.Connection) -> list[Touched]:
+    """Some of the values that correct or take back others."""
+    return _take_reports(conn, "chart_corrected")
+
+
+def _take_reports(conn: psycopg.Connection, table: LiteralString) -> list[Touched]:
+    rows = conn.execute(
+        f"WITH taken AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} LIMIT %s))"
+        " RETURNING device, since, until)"
+        " SELECT d.uuid, t.since, t.until FROM taken t JOIN device d USING (device)".encode(),
+        (TAKE,),
+    )
     return [Touched(str(uuid), us_of(since), us_of(until) + 1) for uuid, since, until in rows]
-
-
-_TAKE_EACH_SQL = """
-WITH taken AS (
-    DELETE FROM chart_each WHERE ctid = ANY (ARRAY(SELECT ctid FROM chart_each LIMIT %(take)s))
-    RETURNING device, since, until)
-SELECT d.uuid, t.since, t.until FROM taken t JOIN device d USING (device)
-"""
 
 
 def take_whose(conn: psycopg.Connection) -> list[TouchedWhose]:

@@ -19,7 +19,7 @@ from clinical.attribution import State
 from clinical.chart import Belonging, EntryKey, Measured, Source, Window
 from emr_store.instants import moment, us_of
 from schemas.block import ValidationResult
-from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE, canonical_unit
+from schemas.nomenclature import METRIC_BY_CODE, METRIC_BY_REFERENCE_ID, UNIT_BY_CODE, canonical_unit
 from schemas.report import Kind, Mark
 
 _AMBIGUOUS, _CORRECTION = Mark.AMBIGUOUS << 4, Mark.CORRECTION << 4
@@ -134,9 +134,9 @@ class ValueReader:
 
     def read(self, spans: Collection[Span], metrics: Collection[str]) -> Readings:
         """What these devices measured of these metrics in these spans, which may overlap."""
-        merged = _merged(spans)
+        merged = merged_spans(spans)
         heard = self._heard({span.device for span in merged})
-        rows = self._rows(merged, heard)
+        rows = self._rows(merged, heard, metrics)
         self._learn({row[3] for row in rows})
         batch_ids = self._batch_ids({row[8] for row in rows})
         wanted = frozenset(metrics)
@@ -199,7 +199,7 @@ class ValueReader:
             for each, of_slot in zip(asked, spans, strict=True)
         ]  # fmt: skip
 
-    def _rows(self, spans: Sequence[Span], heard: dict[int, _Heard]) -> list[tuple[Any, ...]]:
+    def _rows(self, spans: Sequence[Span], heard: dict[int, _Heard], metrics: Collection[str]) -> list[tuple[Any, ...]]:
         numbers: dict[str, list[int]] = defaultdict(list)
         for number, each in heard.items():
             numbers[each.device].append(number)
@@ -210,10 +210,17 @@ class ValueReader:
             "devices": [number for number, _ in asked],
             "since": [moment(span.from_us) for _, span in asked],
             "until": [moment(span.until_us) for _, span in asked],
+            "sets": self._sets_with(metrics),
             "first": moment(min(span.from_us for _, span in asked)),
             "last": moment(max(span.until_us for _, span in asked)),
         }
         return self.conn.cursor(binary=True).execute(_VALUES_SQL, named).fetchall()
+
+    def _sets_with(self, metrics: Collection[str]) -> list[int]:
+        """The lists of channels that any of these metrics is in."""
+        codes = [METRIC_BY_REFERENCE_ID[each].code for each in metrics if each in METRIC_BY_REFERENCE_ID]
+        rows = self.conn.execute("SELECT channel_set FROM channel_set WHERE code && %s::int8[]", (codes,))
+        return [row[0] for row in rows]
 
     def _heard(self, devices: Collection[str]) -> dict[int, _Heard]:
         rows = self.conn.execute(_HEARD_SQL, ([UUID(each) for each in devices],))
@@ -302,7 +309,7 @@ def _meets(belonging: Belonging, from_us: int, until_us: int) -> bool:
     return belonging.from_us < until_us and (belonging.until_us is None or belonging.until_us > from_us)
 
 
-def _merged(spans: Collection[Span]) -> list[Span]:
+def merged_spans(spans: Collection[Span]) -> list[Span]:
     """The same time without overlaps, so that no row is read twice."""
     found: list[Span] = []
     for span in sorted(spans):
@@ -323,6 +330,7 @@ CROSS JOIN LATERAL (
         r.batch, r.leaf, r.channel_index
     FROM report r WHERE r.device = t.device AND r.observed_at >= t.since AND r.observed_at < t.until
         AND r.observed_at >= %(first)s AND r.observed_at < %(last)s AND r.kind = {int(Kind.METRIC)}
+        AND r.channel_set = ANY(%(sets)s)
     OFFSET 0) AS r
 """
 # Devices that were the encounter's at another time, and whose values of this time are nobody's or in conflict.

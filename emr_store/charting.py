@@ -7,29 +7,33 @@ everything in true order; a version is written only where its value, sources or 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import psycopg
 
 from clinical import chart_versions
-from clinical.chart import Chosen, Entry, EntryKey, Origin, Status, Version, Window
+from clinical.chart import Belonging, Chosen, Entry, EntryKey, Origin, Status, Version
 from clinical.chart_choice import choose
-from clinical.chart_policy import Policies
+from clinical.chart_policy import Choice, Policies
 from clinical.chart_versions import Proposal
 from emr_store import chart_disputes, chart_entries, chart_proposals, chart_queue
 from emr_store.chart_entries import Kept, NewVersion, new_entry_id
 from emr_store.chart_plan import DAY_US, SPREAD_US, Plan, Task
 from emr_store.chart_queue import Touched, TouchedWhose
-from emr_store.chart_windows import Span, ValueReader, belongings_of_devices, wards_of
+from emr_store.chart_windows import Span, ValueReader, belongings_of_devices, merged_spans, wards_of
 from emr_store.instants import moment, us_of
 from emr_store.rows import MINUTE_US
 
 _LOCK = 0x76_77_63_68  # one charter at a time
 STEP_US = 15 * MINUTE_US  # of what became due, in one transaction
-SLOTS = 2000  # computed at once
+READ_S = 20_000  # of devices' time, read at once: at 1 Hz and 12 values some 100 MB
+# Of the last valid value so much of the window's end is looked at first, and so on: most often it is in the first.
+LAST_VALID_US = (MINUTE_US, 10 * MINUTE_US)
+PIECE_US = 6 * 60 * MINUTE_US  # of a long time that values are looked for in
 FINAL = 1000  # entries that become final by time, at once
 
 
@@ -142,6 +146,18 @@ class Charter:
             progress, keys = self._progress(), chart_queue.take_acted(self.conn)
             return self._chart([], progress, len(keys), other_keys=keys)
 
+    def chart_corrected(self) -> Charted:
+        """Ask about corrections and withdrawals of no value, or of several; what they change is charted elsewhere."""
+        with self.conn.transaction():
+            touched = chart_queue.take_corrected(self.conn)
+            recorded_at_us = self._recorded_at_us()
+            for encounter, span in self._encounters_in(merged_spans([Span(*each) for each in touched])):
+                readings = self.reader.read([span], self.plan.metrics)
+                for metric in sorted(self.plan.metrics):
+                    values = readings.between(span.device, metric, span.from_us, span.until_us)
+                    chart_disputes.note_corrections(self.conn, encounter, values, recorded_at_us)
+            return Charted(taken=len(touched))
+
     def chart_final(self, now_us: int) -> Charted:
         """Entries that their ward lets become final by time."""
         with self.conn.transaction():
@@ -163,7 +179,7 @@ class Charter:
         return sorted(row[0] for row in rows)
 
     def _tasks_touched(self, touched: Collection[Touched], progress: _Progress) -> list[Task]:
-        by_encounter = list(self._encounters_in([Span(*each) for each in touched]))
+        by_encounter = list(self._encounters_in(merged_spans([Span(*each) for each in touched])))
         wards = wards_of(self.conn, {encounter for encounter, _ in by_encounter})
         return [
             task
@@ -177,16 +193,19 @@ class Charter:
         metrics = self.policies.each_metrics()
         if not metrics or not spans:
             return []
-        readings = self.reader.read(spans, metrics)
         tasks: list[Task] = []
-        by_encounter = list(self._encounters_in(spans))
-        wards = wards_of(self.conn, {encounter for encounter, _ in by_encounter})
-        for encounter, span in by_encounter:
-            values = [
-                value for metric in metrics
-                for value in readings.between(span.device, metric, span.from_us, span.until_us)
-            ]  # fmt: skip
-            tasks += self.plan.of_values(encounter, wards[encounter], values)
+        for piece in _pieces(merged_spans(spans)):
+            by_encounter = list(self._encounters_in([piece]))
+            if not by_encounter:
+                continue
+            readings = self.reader.read([piece], metrics)
+            wards = wards_of(self.conn, {encounter for encounter, _ in by_encounter})
+            for encounter, span in by_encounter:
+                values = [
+                    value for metric in metrics
+                    for value in readings.between(span.device, metric, span.from_us, span.until_us)
+                ]  # fmt: skip
+                tasks += self.plan.of_values(encounter, wards[encounter], values)
         return tasks
 
     def _encounters_in(self, spans: Sequence[Span]) -> Iterator[tuple[str, Span]]:
@@ -195,10 +214,12 @@ class Charter:
             return
         devices = {span.device for span in spans}
         first_us, last_us = min(span.from_us for span in spans), max(span.until_us for span in spans)
-        belongings = belongings_of_devices(self.conn, devices, first_us, last_us)
+        by_device: dict[str, list[Belonging]] = defaultdict(list)
+        for belonging in belongings_of_devices(self.conn, devices, first_us, last_us):
+            by_device[belonging.device].append(belonging)
         for device, from_us, until_us in spans:
-            for each in belongings:
-                if each.device != device or each.encounter is None:
+            for each in by_device[device]:
+                if each.encounter is None:
                     continue
                 begins_us, ends_us = max(from_us, each.from_us), _at_most(each.until_us, until_us)
                 if begins_us < ends_us:
@@ -222,33 +243,56 @@ class Charter:
         self, tasks: Iterable[Task], progress: _Progress, taken: int, other_keys: Collection[EntryKey] = ()
     ) -> Charted:
         """`other_keys`: slots that have an entry, and that may be no policy's any more."""
-        by_key = {task.asked.key: task for task in tasks if task.asked.key.at_us > progress.began_us}
+        gone = self._dropped()
+        by_key = {
+            task.asked.key: task for task in tasks
+            if task.asked.key.at_us > progress.began_us and not _is_gone(task, gone)
+        }  # fmt: skip
         wards = wards_of(self.conn, {key.encounter for key in other_keys})
         orphans = []
         for key in sorted(other_keys):
             if key in by_key:
                 continue
             task = self.plan.at(key, wards[key.encounter])
-            if task is None:
+            if task is None or _is_gone(task, gone):
                 orphans.append(key)
             else:
                 by_key[key] = task
         done = Charted(taken=taken, slots=len(by_key) + len(orphans))
-        ordered = sorted(by_key.values(), key=lambda task: task.asked.key)
-        for start in range(0, len(ordered), SLOTS):
-            some = ordered[start : start + SLOTS]
-            windows = self.reader.windows([task.asked for task in some])
-            writing = _Writing(self.conn, self._recorded_at_us(), [window.key for window in windows])
-            for task, window in zip(some, windows, strict=True):
-                chosen = choose(task.policy, window)
-                writing.computed(task, window, chosen if isinstance(chosen, Chosen) else None)
-            done.versions += writing.write()
+        for some in _chunks(sorted(by_key.values(), key=_order)):
+            done.versions += self._chart_chunk(some)
         if orphans:
             done.versions += self._withdraw_orphans(orphans)
         return done
 
+    def _chart_chunk(self, tasks: Sequence[Task]) -> int:
+        writing = _Writing(self.conn, self._recorded_at_us(), [task.asked.key for task in tasks])
+        rest = list(tasks)
+        for first_us in (*LAST_VALID_US, None):
+            rest = self._compute(writing, rest, first_us)
+        return writing.write()
+
+    def _compute(self, writing: _Writing, tasks: Sequence[Task], last_us: int | None) -> list[Task]:
+        """Look at so much of the windows' ends (None: at all); those in whose end no last valid value was found.
+
+        Of what is told by the newest value alone nothing before it counts.
+        """
+        narrowed = [_narrowed(task, last_us) for task in tasks]
+        rest = []
+        for some in _chunks(narrowed):
+            for task, window in zip(some, self.reader.windows([task.asked for task in some]), strict=True):
+                chosen = choose(task.policy, window)
+                if isinstance(chosen, Chosen):
+                    writing.computed(task, chosen)
+                elif task.is_narrowed:
+                    rest.append(task.whole())
+                else:
+                    writing.computed(task, None)
+        return rest
+
     def _withdraw_orphans(self, keys: Sequence[EntryKey]) -> int:
-        """Entries of no policy of today: they stand as long as their values are the encounter's."""
+        """Entries of no policy of today, or whose values retention took: they stand as long as theirs are the
+        encounter's, and as long as nobody can know."""
         writing = _Writing(self.conn, self._recorded_at_us(), keys)
         for key in keys:
             kept = writing.kept.get(key)
@@ -262,11 +306,58 @@ class Charter:
             raise RuntimeError("the charter has not begun: Charter.begin")
         return _Progress(us_of(row[0]), us_of(row[1]))
 
+    def _dropped(self) -> list[tuple[int, int]]:
+        """Of which times retention took reports: nothing of them can be computed anew."""
+        rows = self.conn.execute("SELECT since, until FROM dropped WHERE what = 'report'")
+        return [(us_of(since), us_of(until)) for since, until in rows]
+
     def _recorded_at_us(self) -> int:
         row = self.conn.execute("SELECT clock_timestamp()").fetchone()
         assert row is not None
         recorded_at: datetime = row[0]
         return us_of(recorded_at)
+
+
+def _is_gone(task: Task, gone: Iterable[tuple[int, int]]) -> bool:
+    return any(since < task.asked.until_us and task.asked.from_us < until for since, until in gone)
+
+
+def _order(task: Task) -> EntryKey:
+    return task.asked.key
+
+
+def _narrowed(task: Task, last_us: int | None) -> Task:
+    """To the end of its window, where the newest value alone is asked for."""
+    if last_us is None or task.policy.choice is not Choice.LAST_VALID:
+        return task
+    from_us = max(task.asked.from_us, task.asked.until_us - last_us)
+    return task if from_us == task.asked.from_us else replace(task, asked=task.asked._replace(from_us=from_us))
+
+
+def _chunks(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Together no more than READ_S of time, in which the slots of one encounter that end at once count once."""
+    some: list[Task] = []
+    counted: set[tuple[str, int]] = set()
+    time_us = 0
+    for task in tasks:
+        slot = (task.asked.key.encounter, task.asked.until_us)
+        takes_us = 0 if slot in counted else task.asked.until_us - task.asked.from_us
+        if some and time_us + takes_us > READ_S * 1_000_000:
+            yield some
+            some, counted, time_us = [], set(), 0
+            takes_us = task.asked.until_us - task.asked.from_us
+        some.append(task)
+        counted.add(slot)
+        time_us += takes_us
+    if some:
+        yield some
+
+
+def _pieces(spans: Iterable[Span]) -> Iterator[Span]:
+    """The same time in pieces of PIECE_US at the most."""
+    for device, from_us, until_us in spans:
+        for begins_us in range(from_us, until_us, PIECE_US):
+            yield Span(device, begins_us, min(begins_us + PIECE_US, until_us))
 
 
 class _Writing:
@@ -280,13 +371,12 @@ class _Writing:
         self._proposals: dict[tuple[str, int], Proposal | None] = {}
         self._disputable: list[Entry] = []
 
-    def computed(self, task: Task, window: Window, chosen: Chosen | None) -> None:
+    def computed(self, task: Task, chosen: Chosen | None) -> None:
         """A slot of a policy."""
         began = self.next(task.asked.key, chosen)
         if began is not None and task.policy.auto_final_after_min is not None:
             final_at_us = task.asked.key.at_us + task.policy.auto_final_after_min * MINUTE_US
             self._final.append((began, moment(final_at_us)))
-        chart_disputes.note_corrections(self.conn, window, self.recorded_at_us)
 
     def next(self, key: EntryKey, chosen: Chosen | None) -> str | None:
         """What `chosen` makes of the slot's entry; the id of an entry that begins."""

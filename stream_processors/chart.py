@@ -147,6 +147,7 @@ class Charting:
             versions += _until_nothing_waits(charter.chart_acted)
             versions += _until_nothing_waits(lambda: charter.chart_whose(clock_us()))
             versions += _until_nothing_waits(charter.chart_late)
+            _until_nothing_waits(charter.chart_corrected)
         if self._is_time(DUE_EVERY_S):
             versions += _until_nothing_waits(lambda: charter.chart_final(clock_us()))
             self._is_behind = True

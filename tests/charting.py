@@ -90,7 +90,7 @@ def chart_all(charter: Charter, now_us: int) -> None:
     for take in (charter.chart_acted, lambda: charter.chart_whose(now_us), charter.chart_late, charter.chart_each):
         while take().worked:
             pass
-    while charter.chart_final(now_us).worked:
+    while charter.chart_corrected().worked or charter.chart_final(now_us).worked:
         pass
 
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import psycopg
 import typer
 
 from clinical.chart import Entry, Gap, Status, Version
 from clinical.chart_items import Item, ItemForm, item_of
-from clinical.chart_policy import read_policies
+from clinical.chart_policy import Policies, read_policies
 from clinical.chart_totals import total
 from clinical.chart_versions import Proposal
 from emr_store import chart_acts, chart_entries, chart_gaps, chart_policies, chart_proposals
@@ -111,11 +112,8 @@ def chart_gaps_of(
     from_at, until_at = since_moment(since), instant_or_now(until)
     with connect(database) as conn:
         key = find_encounter(conn, encounter)
-        text = chart_policies.noted_policies(conn)
-        if not text:
-            raise VitalwireError("nothing is charted here: name a file in [chart] policies of processors.toml")
         now_us = us_of(datetime.now(UTC))
-        found = chart_gaps.gaps(conn, read_policies(text), key, from_at, until_at, now_us, item or ())
+        found = chart_gaps.gaps(conn, _policies(conn), key, from_at, until_at, now_us, item or ())
     if json:
         as_json([
             {"item": slot.item, "at": moment(slot.at_us), "gaps": [_plain_gap(gap) for gap in slot.gaps]}
@@ -145,6 +143,25 @@ def chart_enter(
     number, text = _value(item_of(item), value)
     with connect(database) as conn:
         kept = chart_acts.enter(conn, encounter, item, number, text, instant_or_now(at), _person(by, why))
+    _print(kept, json=json)
+
+
+@app.command("take")
+def chart_take(
+    encounter: Encounter,
+    metric: Annotated[str, typer.Argument(help="a metric's reference id")],
+    by: By,
+    at: Annotated[str, typer.Option(help="as it was measured by then; else now")] = "now",
+    why: Annotated[str, typer.Option(help="a remark, kept with the act")] = "",
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Chart what a device measures now: vitalwire chart take V4711 MDC_TEMP --by Li.
+
+    Which value counts is as the policy of the ward says.
+    """
+    with connect(database) as conn:
+        kept = chart_acts.take(conn, _policies(conn), encounter, metric, instant_or_now(at), _person(by, why))
     _print(kept, json=json)
 
 
@@ -198,6 +215,14 @@ def chart_check(file: Annotated[Path, typer.Argument(help="a chart.toml", show_d
     except VitalwireError as error:
         raise UserError(f"{file}: {error}") from None
     console.print(f"{len(list(found))} policies, days of {found.zone.key}")
+
+
+def _policies(conn: psycopg.Connection) -> Policies:
+    """By which the processors chart. Raises VitalwireError where they chart nothing."""
+    text = chart_policies.noted_policies(conn)
+    if not text:
+        raise VitalwireError("nothing is charted here: name a file in [chart] policies of processors.toml")
+    return read_policies(text)
 
 
 def _person(by: str, why: str) -> Person:

@@ -97,6 +97,8 @@ CREATE TABLE chart_each (
     since  timestamptz NOT NULL,                -- both are observed_at
     until  timestamptz NOT NULL
 );
+-- Values that correct or take back what was sent of their moment.
+CREATE TABLE chart_corrected (LIKE chart_each);
 -- A device's values of this time are another encounter's than before.
 CREATE TABLE chart_whose (
     device     uuid NOT NULL,

@@ -7,14 +7,15 @@ import pytest
 from clinical.chart import Origin, Status
 from clinical.chart_policy import read_policies
 from clinical.worklist import ItemKind
-from emr_store import acts, chart_acts, chart_entries, chart_proposals
+from emr_store import acts, chart_acts, chart_entries, chart_proposals, proof
 from emr_store.acts import Author
 from emr_store.chart_acts import Person
 from emr_store.chart_entries import Kept
 from emr_store.instants import moment
 from schemas.errors import VitalwireError
 from tests.adt import group, us
-from tests.charting import POLICIES, SLOT, SPO2_ID, V1, V2, Ward, spo2
+from tests.charting import POLICIES, PULSE_ID, SLOT, SPO2_ID, V1, V2, Ward, spo2
+from tests.verifying import revalidate
 
 NURSE = Person(Author("os:nurse@ward"), "Li")
 WHY = Person(Author("os:nurse@ward", "probe was off"), "Li")
@@ -126,6 +127,27 @@ def test_a_confirmed_entry_of_a_wrong_patient_is_disputed_until_a_person_acts(wa
     ward.chart()
     assert ward.said(V1) == [(SLOT, "entered-in-error", 97, 3)]
     assert ward.items() == []
+
+
+def test_what_a_device_measured_is_taken_when_a_person_asks(ward: Ward) -> None:
+    on_demand = POLICIES.replace('when = "every 5 min"', 'when = "on demand"\nstands_min = 10')
+    policies = read_policies(on_demand)
+    kept = do(ward, chart_acts.take, policies, "V1", SPO2_ID, moment(us(90)), NURSE)
+    version = kept.entry.now
+    assert (version.status, version.origin, version.value) == (Status.PRELIMINARY, Origin.DEVICE, 97)
+    assert version.act_id is not None
+    assert len(version.sources) == 1
+    for metric, at, refused in (
+        (SPO2_ID, 90, "has an entry at this time already"),
+        (SPO2_ID, 2000, "nothing can be taken: not measured"),
+        (SPO2_ID, 10**9, "lies ahead"),
+        (PULSE_ID, 90, "is not taken on demand here"),
+    ):
+        with pytest.raises(VitalwireError, match=refused):
+            do(ward, chart_acts.take, policies, "V1", metric, moment(us(at)), NURSE)
+    ward.store.seal_log()
+    with ward.store.open() as conn:
+        assert proof.verify(conn, revalidate=revalidate).findings == []
 
 
 def test_an_entry_that_is_not_there_is_refused(ward: Ward) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
+import numpy as np
 import psycopg
 import pytest
 
 from clinical.chart import Origin
 from clinical.chart_policy import read_policies
 from clinical.worklist import ItemKind
+from emr_store import chart_queue, places
 from emr_store.instants import moment
-from schemas.report import Mark
+from schemas.report import Mark, device_id
 from tests.adt import group, us
-from tests.charting import POLICIES, PULSE_ID, SLOT, V1, V2, Ward, pulse, spo2
+from tests.charting import CLAIM, POLICIES, PULSE_ID, SLOT, V1, V2, Ward, pulse, spo2
+from tests.storing import Store
 
 
 @pytest.fixture
@@ -94,6 +98,69 @@ def test_a_correction_of_nothing_is_asked_about(ward: Ward) -> None:
     ward.chart()
     assert ward.said() == [(SLOT, "preliminary", 97, 1)]
     assert ward.items() == [(ItemKind.CORRECTION_OF_NOTHING, V1)]
+
+
+def test_a_correction_of_several_is_asked_about(ward: Ward) -> None:
+    ward.emit(spo2(5, 97), spo2(5, 96), spo2(5, 95, marks=Mark.CORRECTION), spo2(50, 93))
+    ward.chart()
+    assert ward.said() == [(SLOT, "preliminary", 93, 1)]
+    assert ward.items() == [(ItemKind.CORRECTION_OF_SEVERAL, V1)]
+
+
+def test_a_value_from_the_beginning_of_a_slot_stands_where_no_later_one_does(ward: Ward) -> None:
+    ward.emit(spo2(110, 97), spo2(390, 0, marks=Mark.WITHDRAWAL))
+    ward.chart()
+    assert ward.said() == [(SLOT + 300, "preliminary", 97, 1)]
+
+
+def test_a_ward_may_let_entries_become_final_by_time(database: str) -> None:
+    ward = Ward(database, read_policies(POLICIES.replace('"last valid"', '"last valid"\nauto_final_after_min = 20')))
+    ward.place()
+    ward.hospital.emit_records([group("A01", 0)])
+    ward.emit(spo2(50, 97))
+    ward.chart(SLOT + 1100)
+    assert ward.said() == [(SLOT, "preliminary", 97, 1)]
+    ward.chart(SLOT + 1201)
+    assert ward.said() == [(SLOT, "final", 97, 2)]
+    (entry,) = ward.entries()
+    assert (entry.now.by_time, entry.now.confirmed, entry.now.act_id) == (True, False, None)
+    ward.emit(spo2(60, 91))
+    ward.chart()
+    assert ward.said() == [(SLOT, "amended", 91, 3)]
+
+
+def test_what_retention_took_is_not_computed_anew(ward: Ward) -> None:
+    ward.emit(spo2(50, 97))
+    ward.chart()
+    ward.store.rows("DELETE FROM report WHERE kind = 1 RETURNING 1")
+    ward.store.rows("INSERT INTO dropped VALUES ('report', %s, %s, 9) RETURNING 1", moment(us(0)), moment(us(500)))
+    ward.hospital.emit_records(
+        [group("A03", 500, happened=20), group("A01", 510, visit="V2", patient="P2", happened=30)]
+    )
+    ward.chart()
+    assert ward.said() == [(SLOT, "preliminary", 97, 1)]
+
+
+def test_what_a_strange_edge_says_is_charted_once_a_person_agrees(ward: Ward) -> None:
+    other = Store(ward.store.address, b"F" * 16)
+    other.emit(spo2(50, 97))
+    ward.chart()
+    assert ward.said() == []
+    with ward.store.open() as conn:
+        places.agree(conn, str(device_id(CLAIM)), UUID(bytes=b"F" * 16))
+    ward.chart()
+    assert ward.said() == [(SLOT, "preliminary", 97, 1)]
+
+
+def test_what_an_act_had_read_by_another_mapping_is_charted_anew(ward: Ward) -> None:
+    ward.emit(spo2(50, 97))
+    ward.chart()
+    ward.store.rows("UPDATE report SET value = '{95}' WHERE kind = 1 RETURNING 1")
+    with ward.store.open() as conn:
+        numbers = np.array([row[0] for row in conn.execute("SELECT device FROM report WHERE kind = 1")])
+        chart_queue.note_reports(conn, numbers, np.array([us(50)]))
+    ward.chart()
+    assert ward.said() == [(SLOT, "preliminary", 95, 2)]
 
 
 def test_nobody_writes_two_entries_into_a_slot(ward: Ward) -> None:

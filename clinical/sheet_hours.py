@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from clinical.chart import Entry, Status, Version
 from clinical.chart_items import item_of
-from clinical.chart_totals import total
+from clinical.chart_totals import Total, total
 from clinical.sheet.content import Pressure
 from clinical.sheet.days import local
 from clinical.sheet.hourly import Fluid, HourlyRow, Totals
@@ -30,25 +30,26 @@ def hourly_rows(entries: Sequence[Entry], names: Mapping[bytes, str], style: Sty
     by_hour: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_hour[entry.key.at_us // HOUR_US * HOUR_US].append(entry)
-    return tuple(row for at_us in sorted(by_hour) for row in _rows_of_hour(at_us, by_hour[at_us], names, style))
+    return tuple(row for hour_us in sorted(by_hour) for row in _rows_of_hour(hour_us, by_hour[hour_us], names, style))
 
 
 def _rows_of_hour(
-    at_us: int, there: Sequence[Entry], names: Mapping[bytes, str], style: Style
+    hour_us: int, there: Sequence[Entry], names: Mapping[bytes, str], style: Style
 ) -> Iterator[HourlyRow]:  # fmt: skip
     first: dict[str, Entry] = {}
     for entry in there:  # what a person confirmed stands before what comes first
         kept = first.get(entry.key.item)
         if kept is None or (entry.now.confirmed and not kept.now.confirmed):
             first[entry.key.item] = entry
+    at_us = min(entry.key.at_us for entry in first.values())
     corrected = {item: entry for item, entry in first.items() if _before(entry) is not None}
     if corrected:
         newest = max((entry.now for entry in corrected.values()), key=lambda version: version.recorded_at_us)
         at = local(instant(newest.recorded_at_us), style)
         struck = f"{names.get(newest.act_id or b'', '')} {at:%m-%d %H:%M}".strip()
         before = {item: version for item, entry in corrected.items() if (version := _before(entry)) is not None}
-        yield _row(f"{at_us}:before", at_us, before, style, struck=struck)
-    yield _row(str(at_us), at_us, {item: entry.now for item, entry in first.items()}, style)
+        yield _row(f"{hour_us}:before", at_us, before, style, struck=struck)
+    yield _row(str(hour_us), at_us, {item: entry.now for item, entry in first.items()}, style)
 
 
 def _before(entry: Entry) -> Version | None:
@@ -141,9 +142,15 @@ def _totals(entries: Sequence[Entry], begin_us: int, end_us: int) -> list[Totals
             until=instant(end_us),
             intake_ml=sum(found.volume_ml for item, found in sums.items() if item in _INTAKE),
             output_ml=sum(found.volume_ml for item, found in sums.items() if item in _OUTPUT),
-            complete=all(found.is_complete for found in sums.values()),
+            complete=_are_whole(sums),
         )
     ]
+
+
+def _are_whole(sums: Mapping[str, Total]) -> bool:
+    """Where nobody wrote what came in, or what went out, nothing is known of the balance: a 0 would say that it is."""
+    both = any(item in sums for item in _INTAKE) and any(item in sums for item in _OUTPUT)
+    return both and all(found.is_complete for found in sums.values())
 
 
 def _us(at: datetime) -> int:

@@ -5,11 +5,13 @@ A page is a module here with its reader and its PAGE, its fragment `<noun>.html`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
 
 FRAME = "frame.html"
+_IMPORT = re.compile(rb' from "/([a-z-]+\.mjs)"')
 # What a page may need beside the frame's own style and its script; served by gateway/app.py.
 LIBRARIES = {
     "uplot": '  <link rel="stylesheet" href="/uplot.css">\n  <script src="/uplot.js" defer></script>\n',
@@ -33,6 +35,17 @@ class Page:
         return frame.substitute(
             noun=self.noun,
             libraries="".join(LIBRARIES[name] for name in self.libraries),
+            modules="".join(f'  <link rel="modulepreload" href="/{name}">\n' for name in self._modules(static)),
             header=static.get(f"{self.noun}-header.html", b"").decode(),
             content=static[f"{self.noun}.html"].decode(),
         ).encode()
+
+    def _modules(self, static: Mapping[str, bytes]) -> list[str]:
+        """What its script imports, at any depth: asked for at once, not one after the other as each is read."""
+        found: dict[str, None] = {}
+        left = [f"{self.noun}.mjs"]
+        while left:
+            imported = [name.decode() for name in _IMPORT.findall(static[left.pop()])]
+            left += [name for name in imported if name not in found]
+            found.update(dict.fromkeys(imported))
+        return list(found)

@@ -161,12 +161,17 @@ def test_an_hour_has_a_row_and_what_was_corrected_stays_legible() -> None:
 
 
 def test_what_nobody_confirmed_is_marked_in_its_hour() -> None:
-    (row,) = sheet_hours.hourly_rows([device("MDC_TEMP", 8, 37), entry("pain", 8, 1)], {}, STYLE)
+    (row,) = sheet_hours.hourly_rows([device("MDC_TEMP", 8.25, 37), entry("pain", 8.5, 1)], {}, STYLE)
     assert not row.confirmed
+    assert row.at == (DAY + timedelta(hours=8.25)).astimezone(UTC)
 
 
 def test_sums_run_from_the_hand_over_to_the_next() -> None:
     entries = [entry("urine", hour, 50) for hour in range(8, 33)] + [entry("intake", hour, 40) for hour in range(8, 33)]
     first, second = sheet_hours.daily_totals(entries, us(7), us(32), STYLE)
     assert (first.intake_ml, first.output_ml, first.complete) == (960, 1200, True)
+    (output_alone,) = sheet_hours.daily_totals(
+        [entry("urine", hour, 50) for hour in range(8, 32)], us(7), us(31), STYLE
+    )
+    assert (output_alone.output_ml, output_alone.complete) == (1200, False)
     assert second.since == (DAY + timedelta(hours=31)).astimezone(UTC)

@@ -175,6 +175,15 @@ def a_week(database: str) -> ChartWard:
         ward.enter("stool", None, ("1", "0", "1/E")[day], 24 * day + 18)
     for hour in range(1, 96):
         ward.enter("urine", 55 + hour % 7 * 5, "", hour)
+    for hour in range(1, 24):
+        ward.enter("intake", 80 + hour % 3 * 20, "", hour)
+        ward.enter("MDC_PULS_OXIM_SAT_O2", 95 + hour % 4, "", hour)
+        ward.enter("oxygen-flow", 3, "", hour)
+        ward.enter("oxygen-route", None, "cannula", hour)
+        ward.enter("acvpu", None, "A" if hour < 20 else "V", hour)
+    ward.enter("tubes", None, "CVC 通畅，尿管通畅", 2)
+    ward.enter("skin", None, "骶尾部完好", 2)
+    ward.enter("observation", None, "翻身拍背，吸痰一次，痰白黏", 6)
     return ward
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from clinical.chart import Entry, Status
 from emr_store import chart_entries
-from tests.gateway.chart_ward import ENCOUNTER, MINUTE_US, ChartWard, said
+from tests.adt import group
+from tests.gateway.chart_ward import ENCOUNTER, MINUTE_US, NUMBER, ChartWard, said
 from tests.gateway.test_app import PATIENCE_S, connect
 from tests.gateway.ward import Page
 
@@ -165,3 +166,19 @@ def test_items_by_hand_have_their_form(page: Page) -> None:
         "无反应",
     ]
     assert (items["pain"]["kind"], items["pain"]["low"], items["pain"]["high"]) == ("number", 0, 10)
+
+
+def test_what_turned_out_to_be_another_s_is_said_to_be_disputed(stay: ChartWard, page: Page) -> None:
+    stay.confirm(only(stay))
+    began = stay.second(stay.since_us)
+    stay.hospital.emit_records([group("A02", began + 7_000, happened=began + 60, patient=NUMBER, bed="2")])
+    stay.chart()
+    found = asked(page, "/chart-sheet/60/12/0/V1")
+    (row,) = [row for row in found["rows"] if row["item"] == SPO2]
+    (cell,) = row["cells"].values()
+    assert (found["disputed"], cell["disputed"], cell["status"]) == (1, True, "final")
+    (whole,) = asked(page, f"/chart-entry/{cell['entry']}")["entries"]
+    assert whole["disputed"] is True
+    assert act(page, on(only(stay), "withdraw", why="of the next bed")) == (204, "")
+    stay.chart()
+    assert asked(page, "/chart-sheet/60/12/0/V1")["disputed"] == 0

@@ -197,3 +197,14 @@ def test_from_the_patient_s_page_to_the_chart(stay: ChartWard, tab: Any, page: P
     expect(tab.locator("#title")).to_have_text("张三 · Chart")
     tab.locator("#to-patient").click()
     expect(tab.locator("#title")).to_have_text("张三")
+
+
+@pytest.mark.parametrize("path", ["chart", "sheet", "hourly"])
+def test_it_fits_a_telephone(stay: ChartWard, tab: Any, page: Page, path: str) -> None:
+    tab.set_viewport_size({"width": 390, "height": 844})
+    for language in ("en", "zh"):
+        tab.goto(f"{page.url}/{path}/V1#{language}")
+        expect(tab.locator("#chart td, #sheets img").first).to_be_visible()
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+        assert tab.evaluate(SMALL) == []
+        screenshot(tab, f"bar-{path}-390-{language}.png")

@@ -58,7 +58,7 @@ def hospital(ward: Ward) -> Hospital:
 def test_a_patient_has_a_history_and_trends(ward: Ward, page: Page, hospital: Hospital, look: Look) -> None:
     tab = look()
     tab.locator('[data-bed="ICU-1"] .patient').click()
-    tab.locator("#detail a").click()
+    tab.locator("#detail a", has_text="history and trends").click()
     expect(tab.locator("#title")).to_have_text("张三")
     expect(tab.locator("#who")).to_contain_text(f"{NUMBER} · 1957-03-11 · male · visit V1")
     beds = tab.locator("#beliefs section").first.locator("tbody tr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 
 import pytest
@@ -24,6 +25,12 @@ def test_a_page_is_the_frame_with_its_fragment_and_its_script(page: Page) -> Non
         assert html.count(f'id="{element}"') == 1
     for name, tags in LIBRARIES.items():
         assert (tags in html) == (name in page.libraries)
+
+
+def test_what_a_script_imports_is_asked_for_at_once() -> None:
+    page = next(page for page in PAGES if page.noun == "worklist")
+    preloaded = re.findall(r'<link rel="modulepreload" href="/([a-z-]+)\.mjs">', page.html(STATIC).decode())
+    assert sorted(preloaded) == ["elements", "feed", "frame", "language", "time", "words"]
 
 
 def test_no_fragment_has_a_head_of_its_own() -> None:

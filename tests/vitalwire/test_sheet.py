@@ -1,0 +1,53 @@
+"""`vitalwire sheet`, as people type it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands import vitalwire
+from tests.gateway.chart_ward import ChartWard
+
+
+@pytest.fixture
+def stay(database: str, monkeypatch: pytest.MonkeyPatch) -> ChartWard:
+    monkeypatch.setenv("VITALWIRE_DATABASE", database)
+    made = ChartWard(database, hours=4)
+    made.enter("MDC_TEMP", 37.2, "", 1)
+    made.enter("temperature-route", None, "axillary", 1)
+    return made
+
+
+def test_a_sheet_is_printed_as_pdf_and_svg(stay: ChartWard, tmp_path: Path) -> None:
+    file = tmp_path / "sheet.pdf"
+    assert vitalwire("sheet", "V1", "--pdf", str(file))[0] == 0
+    assert file.read_bytes().startswith(b"%PDF-")
+    code, drawn = vitalwire("sheet V1 --svg --language en --style guizhou")
+    assert (code, "Temperature chart" in drawn, "37.2" in drawn or "data-about" in drawn) == (0, True, True)
+    assert "重症护理记录单" in vitalwire("sheet V1 --svg --hourly")[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("sheet V1", "say what to write"),
+        ("sheet V9 --svg", "no encounter has the number 'V9'"),
+        ("sheet V1 --svg --page 7", "there is no page 7: 1 to 1"),
+        ("sheet V1 --svg --style baroque", "baroque cannot be read"),
+        ("sheet V1 --svg --language fr", "zh or en"),
+        ("sheet V1 --pdf /nowhere/sheet.pdf", "/nowhere/sheet.pdf cannot be written"),
+    ],
+)
+def test_what_cannot_be_printed_is_refused_in_words(stay: ChartWard, command: str, said: str) -> None:
+    code, text = vitalwire(command)
+    assert code != 0
+    assert said in text
+
+
+def test_a_style_that_contradicts_itself_is_refused_with_its_line(stay: ChartWard, tmp_path: Path) -> None:
+    file = tmp_path / "ours.toml"
+    file.write_text('title = "体温单"\n[grid]\npulse_low = 40\n', "utf-8")
+    code, text = vitalwire("sheet", "V1", "--svg", "--style", str(file))
+    assert code != 0
+    assert "ours.toml:3: grid.pulse_low" in text

@@ -23,9 +23,13 @@ Since = Annotated[
 ]
 
 
+# Claims of what stands at no bed: edges, their sources, admission offices, scanners.
+NO_BEDSIDE = ("edge:", "source:", "adt:", "scan:")
+
+
 def devices_that_measure(conn: psycopg.Connection) -> list[registry.DeviceRow]:
-    """Without what edges say of themselves and their sources, and without admission offices: they have no bed."""
-    return [d for d in registry.devices(conn) if not (d.claim or "").startswith(("edge:", "source:", "adt:"))]
+    """Without what edges say of themselves and their sources, without admission offices and scanners."""
+    return [d for d in registry.devices(conn) if not (d.claim or "").startswith(NO_BEDSIDE)]
 
 
 @app.command("list")

@@ -10,6 +10,7 @@ import typer
 
 from clinical.attribution import Basis, State, Whose
 from emr_store import evidence_words, patients
+from emr_store.bed_names import bed_names
 from emr_store.evidence_words import Behind
 from emr_store.patients import Believed
 from emr_store.registry import find_device
@@ -60,7 +61,7 @@ def whose(
     with connect(database) as conn:
         uuid = find_device(conn, device)
         found = patients.whose_at(conn, uuid, at, then)
-        behind = evidence_words.facts_behind(conn, found.whose.facts) if found else []
+        behind = evidence_words.facts_behind(conn, found.whose.facts, bed_names(conn)) if found else []
         person = _person(conn, found)
     if json:
         as_json(_plain(found, behind))

@@ -12,13 +12,14 @@ import pytest
 
 from emr_store import holds, retention
 from emr_store.acts import Author
+from emr_store.bed_names import keep_bed_names
 from emr_store.connect import open_store_async
 from emr_store.instants import moment
 from evidence.dead_letter import DeadLetter
 from schemas.adt import Merge, Person
 from schemas.report import Kind, Lane, Report, device_id
 from tests.adt import group, number, us, visit_of
-from tests.attributing import Hospital, text_of
+from tests.attributing import SITE, Hospital, text_of
 from tests.commands import as_json, vitalwire
 from tests.making import report
 from tests.storing import Store, event
@@ -123,10 +124,37 @@ def test_a_person_says_whose_a_device_is(hospital: Hospital) -> None:
 def test_patients_are_listed_with_masked_names(hospital: Hospital) -> None:
     hospital.emit_records([group("A13", 61, control="back")])
     text = shows("patients list")
-    assert re.search(r"(?m)^h\^icu\^\^1 +P1\^HOSP\^MR +张\*\* +visit:V1", text)
-    assert re.search(r"(?m)^h\^icu\^\^1 +P2\^HOSP\^MR +L\. S\. +visit:V2", text)
+    assert re.search(r"(?m)^icu 1 +P1\^HOSP\^MR +张\*\* +V1 ", text)
+    assert re.search(r"(?m)^icu 1 +P2\^HOSP\^MR +L\. S\. +V2 ", text)
     assert [p["encounter"] for p in as_json(f"patients list --at {at(30)}")] == [visit_of("V1"), visit_of("V2")]
     assert "张三" in shows("patients show P1")
+
+
+def test_beds_and_devices_are_called_as_people_call_them(hospital: Hospital) -> None:
+    with hospital.store.open() as conn:
+        keep_bed_names(conn, SITE.bed_names)
+    hospital.emit_records([group("A01", 100, visit="V3", patient="P3", bed="1")])
+    assert re.search(r"(?m)^ICU-1 +P2\^HOSP\^MR +L\. S\. +V2 ", shows("patients list"))
+    text = shows("patients show P1")
+    assert "H^" not in text
+    assert "{" not in text
+    assert re.search(r"(?m)^ICU-1 +20", text)
+    assert "to bed ICU-1," in text
+    assert "to bed ICU-1," in shows(f"whose {SHORT} {at(30)}")
+    assert re.search(r" ICU-1 +By ADT two patients are in one bed", shows("worklist list"))
+    (question,) = as_json("worklist list")
+    assert shows(f"worklist show {question['item']}").startswith("ICU-1 since ")
+    assert shows(f"worklist show {question['item']} --language zh").startswith("ICU-1，自 ")
+    assert "按ADT消息" in shows(f"worklist show {question['item']} --language zh")
+    assert "（入院），" in shows(f"worklist show {question['item']} --language zh")
+    assert "of ICU-1) is resolved" in shows(f"worklist resolve {question['item']}", "--why", "asked")
+
+
+def test_a_question_about_a_device_names_it_and_its_bed(hospital: Hospital) -> None:
+    hospital.store.emit(report(CLAIM, us(70), [text_of("HL7", "PID-3", "P1^^^HOSP^MR")], Kind.CONTEXT))
+    hospital.attribute()
+    shows(f"devices rename {SHORT} 监护仪1")
+    assert f" ICU-1 监护仪1 {SHORT} " in shows("worklist list")
 
 
 def test_a_patient_that_is_not_there_or_not_one(hospital: Hospital) -> None:

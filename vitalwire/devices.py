@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 import typer
 
+from clinical.key_words import visit_words
 from emr_store import channels, patient_acts, patients, places, registry
 from emr_store.acts import this_user
 from schemas.errors import VitalwireError
@@ -183,7 +184,8 @@ def devices_associate(
         key = None if encounter == "nobody" else patients.find_encounter(conn, encounter)
         said = patient_acts.associate(conn, device, key, since=moment, until=end, author=this_user(why))
     ends = f" until {cell(said.until)}" if said.until else ""
-    console.print(cell(f"{said.device} is {said.encounter or 'nobody'}'s since {cell(said.since)}{ends}"), markup=False)
+    whose = f"of {visit_words(said.encounter).en}" if said.encounter else "nobody's"
+    console.print(cell(f"{said.device} is {whose} since {cell(said.since)}{ends}"), markup=False)
     if said.until != said.asked_until:
         console.print(cell(
             f"cut at {cell(said.until)}, when one of the two changed place: say whose the values after that are by"

@@ -9,6 +9,7 @@ import psycopg
 import typer
 
 from clinical.attribution import Basis, State, Whose
+from clinical.key_words import visit_words
 from emr_store import evidence_words, patients
 from emr_store.bed_names import bed_names
 from emr_store.evidence_words import Behind
@@ -84,8 +85,8 @@ def answer(found: Whose, person: str = "") -> str:
     """In one sentence."""
     if found.state is State.ATTRIBUTED:
         named = f" ({person})" if person else ""
-        return f"{found.patient}{named}, encounter {found.encounter}, {BY[found.basis]}"
-    offered = f"; they may be of encounter {found.proposed}: a person decides" if found.proposed else ""
+        return f"{found.patient}{named}, {visit_words(found.encounter or '').en}, {BY[found.basis]}"
+    offered = f"; they may be of {visit_words(found.proposed).en}: a person decides" if found.proposed else ""
     match found.state:
         case State.CONFLICT:
             return "in conflict: the bed and the number on the device name different patients; nobody gets the values"

@@ -55,10 +55,10 @@ def shows(command: str, *more: str) -> str:
 
 def test_whose_says_who_by_which_way_and_the_facts_behind_it(hospital: Hospital) -> None:
     text = shows(f"whose {SHORT} {at(30)}")
-    assert text.startswith("P1^HOSP^MR (张三), encounter visit:V1^HOSP, by the bed alone\n")
+    assert text.startswith("P1^HOSP^MR (张三), visit V1, by the bed alone\n")
     assert "ADT A01 (admit) of visit V1 to bed ICU^^1, message m1 of adt" in text
     assert re.search(r"put at bed ICU-1 by \w+ \(", text)
-    assert shows(f"whose {SHORT} {at(60)}").startswith("P2^HOSP^MR (Li Si), encounter visit:V2^HOSP")
+    assert shows(f"whose {SHORT} {at(60)}").startswith("P2^HOSP^MR (Li Si), visit V2,")
     assert shows(f"whose {SHORT} {at(-1)}").startswith("nobody's\n")
     assert shows(f"whose {SHORT} {at(-2000)}").startswith("nothing is known")
 
@@ -108,7 +108,7 @@ def test_an_item_is_resolved_once_and_stays_so(hospital: Hospital) -> None:
 
 def test_a_person_says_whose_a_device_is(hospital: Hospital) -> None:
     message = shows(f"devices associate {SHORT} V1 --since {at(70)} --until {at(80)}", "--why", "swapped for a scan")
-    assert message.startswith(f"{DEVICE} is visit:V1^HOSP's since ")
+    assert message.startswith(f"{DEVICE} is of visit V1 since ")
     shows(f"devices associate {SHORT} nobody --since {at(90)} --until {at(95)}", "--why", "cleaned")
     hospital.attribute()
     assert shows(f"whose {SHORT} {at(92)}").startswith("nobody's, because a person said so\n")

@@ -9,7 +9,16 @@ from datetime import datetime
 import numpy as np
 import psycopg
 
-from emr_store import alarm_proof, index_proof, log_proof, registry_proof, row_proof, seal_proof, summary_proof
+from emr_store import (
+    alarm_proof,
+    index_proof,
+    log_proof,
+    registry_proof,
+    row_proof,
+    scan_proof,
+    seal_proof,
+    summary_proof,
+)
 from emr_store.batch_proof import BatchProof, Window, check_validation, windows
 from emr_store.connect import one_moment
 from emr_store.newest_channel_proof import NewestChannels
@@ -49,7 +58,7 @@ def verify(
        they and what validation found of them stand in their seal; every leaf of a seal has its batch.
     5. Validation: computed again from the bytes; of a batch that acts had validated anew each one, by those acts.
     6. Rows: every column of every row that people read; rows that no report stands behind; waves, alarms, settings,
-       lists of channels and their words; the platform's own alarms.
+       lists of channels and their words; scans; the platform's own alarms.
     7. Minutes: computed again from the rows.
     8. Latest values: each is the newest row.
     9. Registry and ledger: keys stand under their own ids; registrations, beds and labels have their acts; the ledger's
@@ -179,6 +188,8 @@ class _Run:
                 return
         seal_proof.check_accounted(conn, proof.places, proof.known, first_seal, result)
         index_proof.check_channel_sets(conn, result)
+        if first_batch != NUMBER_MAX:
+            scan_proof.check_scans(conn, first_batch, bool(taken.get("report")), result)
         words.check(conn, first_batch, result, is_damaged)
         self._note_what_was_left_out(acts)
 

@@ -17,7 +17,9 @@ from vitalwire.output import age, cell, console, listed
 from vitalwire.record import Database, Json, Why, connect, since_moment
 
 app = typer.Typer(help="Devices and beds.", no_args_is_help=True)
-Device = Annotated[str, typer.Argument(help="its id, the beginning of it, or its claim")]
+Device = Annotated[
+    str, typer.Argument(help="its id, the beginning of it, its claim, its name, or a bed where it alone stands")
+]
 Bed = Annotated[str, typer.Option(help="label of the bed, e.g. 'ICU-07'")]
 Since = Annotated[
     str, typer.Option(help="since when: an instant (2026-11-24T10:00Z) or a span (30m); else from now on")

@@ -19,7 +19,9 @@ from schemas.errors import VitalwireError
 from vitalwire.output import as_json, cell, console
 from vitalwire.record import Database, Json, connect
 
-Device = Annotated[str, typer.Argument(help="its id, the beginning of it, or its claim")]
+Device = Annotated[
+    str, typer.Argument(help="its id, the beginning of it, its claim, its name, or a bed where it alone stands")
+]
 BelievedAt = Annotated[
     str, typer.Option(help="what was believed at this instant (2026-11-24T10:00Z); else what is believed now")
 ]

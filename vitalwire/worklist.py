@@ -102,5 +102,6 @@ def worklist_resolve(
     """
     with connect(database) as conn:
         found = patient_acts.resolve(conn, item, adt_is_right=adt_is_right, author=this_user(why))
-        about = subjects(conn, [found.subject], bed_names(conn), "en")[found.subject]
-    console.print(cell(f"item {item} ({found.kind} of {about}) is resolved"), markup=False)
+        names = bed_names(conn)
+        about = subjects(conn, [found.subject], names, "en")[found.subject]
+    console.print(cell(f"item {item} is resolved: {about}: {sentence(found, names, 'en')}"), markup=False)

@@ -147,13 +147,16 @@ def test_beds_and_devices_are_called_as_people_call_them(hospital: Hospital) -> 
     assert shows(f"worklist show {question['item']} --language zh").startswith("ICU-1，自 ")
     assert "按ADT消息" in shows(f"worklist show {question['item']} --language zh")
     assert "（入院），" in shows(f"worklist show {question['item']} --language zh")
-    assert "of ICU-1) is resolved" in shows(f"worklist resolve {question['item']}", "--why", "asked")
+    assert f"item {question['item']} is resolved: ICU-1: By ADT two" in shows(
+        f"worklist resolve {question['item']}", "--why", "asked"
+    )
 
 
 def test_a_question_about_a_device_names_it_and_its_bed(hospital: Hospital) -> None:
     hospital.store.emit(report(CLAIM, us(70), [text_of("HL7", "PID-3", "P1^^^HOSP^MR")], Kind.CONTEXT))
     hospital.attribute()
     shows(f"devices rename {SHORT} 监护仪1")
+    assert shows(f"whose 监护仪1 {at(30)}") == shows(f"whose ICU-1 {at(30)}") == shows(f"whose {SHORT} {at(30)}")
     assert f" ICU-1 监护仪1 {SHORT} " in shows("worklist list")
 
 

@@ -135,7 +135,7 @@ def test_the_renewal_of_an_expired_key_lets_in_what_it_sealed_until_then(store: 
         assert renewal == registry.Renewal(renewed_at + 14 * DAY, expired.key_id)
         assert (act.details["expired_key"], act.details["older_keys"]) == (expired.key_id.hex(), [])
         for days in (39, 1):
-            assert admit_batch(conn, started - days * DAY) == Admission("", None, ReportFlag.EXPIRED_KEY)
+            assert admit_batch(conn, started - days * DAY) == Admission(None, None, ReportFlag.EXPIRED_KEY)
         assert admit_batch(conn, renewed_at).reason == "expired-key"
 
 

@@ -70,7 +70,7 @@ def subjects(conn: psycopg.Connection, keys: Sequence[str], names: Mapping[str, 
 def worklist_show(item: Number, language: Language = "en", database: Database = "", json: Json = False) -> None:
     """A question with the facts behind it: vitalwire worklist show 12."""
     with connect(database) as conn:
-        found = patient_acts.question(conn, item)
+        found = patient_acts.question_or_ceased(conn, item)
         names = bed_names(conn)
         behind = evidence_words.facts_behind(conn, found.facts, names)
         about = subjects(conn, [found.subject], names, language)[found.subject]
@@ -82,6 +82,9 @@ def worklist_show(item: Number, language: Language = "en", database: Database = 
     for fact in behind:
         words = fact.words_zh if language == "zh" else fact.words
         console.print(cell(f"  {cell(fact.at)}  {words}"), markup=False)
+    if found.until is not None:
+        ceased = "已自行消失：" if language == "zh" else "ceased "
+        console.print(cell(f"{ceased}{cell(found.until)}"), markup=False)
     if found.resolved_by:
         console.print(cell(f"resolved by the act {found.resolved_by[:12]}"), markup=False)
 

@@ -160,6 +160,22 @@ def test_a_question_about_a_device_names_it_and_its_bed(hospital: Hospital) -> N
     assert f" ICU-1 监护仪1 {SHORT} " in shows("worklist list")
 
 
+def test_a_question_that_ceased_by_itself_is_still_shown(hospital: Hospital) -> None:
+    with hospital.store.open() as conn:
+        conn.execute(
+            "INSERT INTO worklist_item (scope, kind, subject, since, announce_at, facts, detail, recorded) VALUES"
+            " ('measuring', 'nobody_in_bed', %s, %s, %s, '{}', '', tstzrange(%s, %s))",
+            (DEVICE, at(0), at(0), at(1), at(9)),
+        )
+    assert as_json("worklist list") == []
+    (ceased,) = as_json("worklist list --all")
+    assert ceased["kind"] == "nobody_in_bed"
+    assert datetime.fromisoformat(ceased["until"]) == moment(us(9))
+    assert "ceased 2026-" in shows(f"worklist show {ceased['item']}")
+    code, text = vitalwire(f"worklist resolve {ceased['item']}", "--why", "x")
+    assert (code, "no item" in text) == (2, True)
+
+
 def test_a_patient_that_is_not_there_or_not_one(hospital: Hospital) -> None:
     code, text = vitalwire("patients show 4711")
     assert (code, "no patient and no visit" in text) == (2, True)

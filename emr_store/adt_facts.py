@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import LiteralString, NamedTuple
@@ -88,10 +88,7 @@ def groups_of(conn: psycopg.Connection, batches: Sequence[int], site: Attributio
         decoded = _texts.decode(row.texts)
         texts = {text.code: text.text for text in decoded if text.system == "vitalwire"}
         if SCAN_CODE in texts:
-            retained = any((text.system, text.code) == ("MQTT", "retain") for text in decoded)
-            groups.scans.append(
-                ScanReport(row.batch_id, row.leaf, row.received_at, row.device, texts[SCAN_CODE], retained)
-            )
+            groups.scans.append(_scan_report(row, decoded))
         if GROUP_CODE not in texts:
             continue
         source = site.source_of(row.device, row.claim)
@@ -104,6 +101,20 @@ def groups_of(conn: psycopg.Connection, batches: Sequence[int], site: Attributio
         fact = make_fact(group, source, site.beds, us_of(row.received_at))
         groups.found.append(StoredGroup(row.batch_id, row.leaf, source.name, group, person, fact))
     return groups
+
+
+def scans_of(conn: psycopg.Connection, batches: Sequence[int]) -> Iterator[ScanReport]:
+    """The scans of these batches, in the order in which they were stored."""
+    for row in map(_Row._make, conn.execute(_GROUPS_SQL, (list(batches),))):
+        decoded = _texts.decode(row.texts)
+        if any((text.system, text.code) == ("vitalwire", SCAN_CODE) for text in decoded):
+            yield _scan_report(row, decoded)
+
+
+def _scan_report(row: _Row, texts: Sequence[_Text]) -> ScanReport:
+    said = {text.code: text.text for text in texts if text.system == "vitalwire"}[SCAN_CODE]
+    retained = any((text.system, text.code) == ("MQTT", "retain") for text in texts)
+    return ScanReport(row.batch_id, row.leaf, row.received_at, row.device, said, retained)
 
 
 def write_facts(conn: psycopg.Connection, groups: Sequence[StoredGroup], taken_at: datetime) -> list[AdtFact]:

@@ -92,7 +92,7 @@ def _adt_words(row: _AdtRow, bed_names: Mapping[str, str]) -> Words:
         office = row.source.removeprefix(SOURCE_PREFIX)
         return Words(
             en=f"the census{of}{bed_en}, {row.control}, by numbers of {office}",
-            zh=f"在院名单，{visit.zh}，{bed_zh}，{row.control}，编号按 {office}",
+            zh=f"在院名单，{visit.zh}，{bed_zh}，第 {row.control.removeprefix('line ')} 行，编号按 {office}",
         )
     name = EVENTS[row.event].name if row.event in EVENTS else "unknown event"
     name_zh = NAMES_ZH.get(row.event, "未知事件")

@@ -126,7 +126,33 @@ def questions(conn: psycopg.Connection, believed_at: datetime | None = None, *, 
         " ORDER BY since, item",
         {"believed_at": believed_at, "whole": whole},
     )
-    return found.fetchall()
+    asked = found.fetchall()
+    if whole and believed_at is None:
+        ceased = conn.cursor(row_factory=class_row(Question)).execute(
+            _CEASED_SQL, {"item": None, "scope": worklist.MEASURING}
+        )
+        asked = sorted([*asked, *ceased], key=lambda each: (each.since, each.item))
+    return asked
+
+
+# Who measures for nobody is asked while it lasts: its row ends with it.
+_CEASED_SQL = """
+SELECT i.item, i.kind, i.subject, i.since, i.announce_at, upper(i.recorded) AS until, i.facts, i.detail,
+    (SELECT encode(r.act_id, 'hex') FROM worklist_resolution r
+     WHERE r.kind = i.kind AND r.subject = i.subject AND r.since = i.since AND r.facts = i.facts LIMIT 1) AS resolved_by
+FROM worklist_item i WHERE i.scope = %(scope)s AND NOT upper_inf(i.recorded) AND upper(i.recorded) > i.announce_at
+    AND i.item = coalesce(%(item)s::bigint, i.item)
+"""
+
+
+def question_or_ceased(conn: psycopg.Connection, item: int) -> Question:
+    """One that is asked now or was; raises VitalwireError where there is none of this number."""
+    ceased = (
+        conn.cursor(row_factory=class_row(Question))
+        .execute(_CEASED_SQL, {"item": item, "scope": worklist.MEASURING})
+        .fetchone()
+    )
+    return ceased or question(conn, item)
 
 
 def open_questions(conn: psycopg.Connection) -> int:

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 import psycopg
 from psycopg.rows import class_row
+from psycopg.types.multirange import Multirange
 
 from clinical.attribution import Whose
 from clinical.encounter import Encounter
@@ -40,16 +41,23 @@ class Stay(NamedTuple):
 
 
 class EncounterRow(NamedTuple):
-    """An encounter of a patient; `periods` are [since, until) as text."""
+    """An encounter of a patient: when it was open, and when the patient was away."""
 
     encounter: str
     patient: str | None
     numbers: list[str]
-    periods: str
-    absences: str
+    periods: list[Span]
+    absences: list[Span]
     admitted_at: datetime | None
     discharged_at: datetime | None
     classes: list[ClassRow]  # PV1-2, by time
+
+
+class Span(NamedTuple):
+    """[since, until); None: without a bound there."""
+
+    since: datetime | None
+    until: datetime | None
 
 
 class ClassRow(NamedTuple):
@@ -154,12 +162,21 @@ def patient_stays(conn: psycopg.Connection, patient: str, believed_at: datetime 
 def encounters_of(conn: psycopg.Connection, patient: str, believed_at: datetime | None = None) -> list[EncounterRow]:
     """All that this patient has, by the beginning. `patient`: the survivor of merges."""
     sql = (
-        "SELECT encounter, patient, patients AS numbers, open::text AS periods, absent::text AS absences, admitted_at,"
-        f" discharged_at, body FROM encounter WHERE patient = %(patient)s AND {believed(believed_at)}"
+        "SELECT encounter, patient, patients AS numbers, open, absent, admitted_at, discharged_at,"
+        f" body FROM encounter WHERE patient = %(patient)s AND {believed(believed_at)}"
         " ORDER BY lower(open), encounter"
     )
     rows = conn.execute(sql, {"patient": patient, "believed_at": believed_at})
-    return [EncounterRow._make([*row[:-1], _classes(row[-1])]) for row in rows]
+    return [
+        EncounterRow(
+            key, survivor, numbers, _spans(periods), _spans(absences), admitted_at, discharged_at, _classes(body)
+        )
+        for key, survivor, numbers, periods, absences, admitted_at, discharged_at, body in rows
+    ]
+
+
+def _spans(moments: Multirange[datetime]) -> list[Span]:
+    return [Span(each.lower, each.upper) for each in moments]
 
 
 def _classes(body: str) -> list[ClassRow]:

@@ -16,6 +16,7 @@ from emr_store import (
     log_proof,
     registry_proof,
     row_proof,
+    scan_proof,
     seal_proof,
     summary_proof,
 )
@@ -58,7 +59,7 @@ def verify(
        they and what validation found of them stand in their seal; every leaf of a seal has its batch.
     5. Validation: computed again from the bytes; of a batch that acts had validated anew each one, by those acts.
     6. Rows: every column of every row that people read; rows that no report stands behind; waves, alarms, settings,
-       lists of channels and their words; the platform's own alarms; charts, against values and acts.
+       lists of channels and their words; scans; the platform's own alarms; charts, against values and acts.
     7. Minutes: computed again from the rows.
     8. Latest values: each is the newest row.
     9. Registry and ledger: keys stand under their own ids; registrations, beds and labels have their acts; the ledger's
@@ -191,6 +192,8 @@ class _Run:
                 return
         seal_proof.check_accounted(conn, proof.places, proof.known, first_seal, result)
         index_proof.check_channel_sets(conn, result)
+        if first_batch != NUMBER_MAX:
+            scan_proof.check_scans(conn, first_batch, bool(taken.get("report")), result)
         words.check(conn, first_batch, result, is_damaged)
         self._note_what_was_left_out(acts)
 

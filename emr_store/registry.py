@@ -221,16 +221,28 @@ def devices(conn: psycopg.Connection) -> list[DeviceRow]:
 
 
 def find_device(conn: psycopg.Connection, device: str) -> UUID:
-    """The device of this id, beginning of an id, or claim; raises VitalwireError where none or several fit."""
+    """The device of this id, beginning of an id, or claim, else of this name, else the only one at this bed now.
+
+    Raises VitalwireError where none or several fit.
+    """
     beginning = device.lower() if len(device) >= ID_CHARS_MIN else None
     rows = conn.execute(
         "SELECT DISTINCT uuid FROM device WHERE starts_with(uuid::text, %s) OR claim = %s LIMIT 2", (beginning, device)
     ).fetchall()
+    for sql in (_NAMED_SQL, _AT_BED_SQL):
+        rows = rows or conn.execute(sql, (device,)).fetchall()
     if len(rows) != 1:
         found = "no device" if not rows else "several devices"
         raise VitalwireError(f"{found} named {device!r}: see `vitalwire devices list` for ids")
     uuid: UUID = rows[0][0]
     return uuid
+
+
+_NAMED_SQL = "SELECT uuid FROM registered_device WHERE name = %s AND name <> '' LIMIT 2"
+_AT_BED_SQL = """
+SELECT uuid FROM registered_device JOIN device_bed USING (registered_device)
+WHERE bed = %s AND upper_inf(recorded) AND valid @> clock_timestamp() LIMIT 2
+"""
 
 
 def label_channel(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import LiteralString
+from typing import LiteralString, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -38,15 +38,37 @@ def take(conn: psycopg.Connection, reports: Iterable[ScanReport], recorded_at: d
     taken = Taken()
     for report in reports:
         try:
-            scan = decode_scan(report.text)
+            known = known_scan(report)
         except msgspec.MsgspecError as error:
             taken.unreadable.append((report.batch_id, report.leaf, str(error)))
             continue
-        identity = scan_id(scanner=report.device.bytes, digest=scan.digest, retained=report.retained)
-        known = KnownScan(id=identity, scan=scan, received_at_us=us_of(report.received_at), retained=report.retained)
-        if conn.execute(_KEEP_SQL, _row(known, report, recorded_at)).rowcount:
+        row = scan_row(report)
+        if conn.execute(_KEEP_SQL, (*row[:-1], recorded_at, row.said)).rowcount:
             taken.scans.append(known)
     return taken
+
+
+def known_scan(report: ScanReport) -> KnownScan:
+    """The scan of a report; raises msgspec.MsgspecError for one that an edge of a newer program made."""
+    scan = decode_scan(report.text)
+    identity = scan_id(scanner=report.device.bytes, digest=scan.digest, retained=report.retained)
+    return KnownScan(id=identity, scan=scan, received_at_us=us_of(report.received_at), retained=report.retained)
+
+
+class ScanRow(NamedTuple):
+    """A row of `device_scan`, without when it was taken."""
+
+    scan: bytes
+    batch_id: bytes
+    leaf: int
+    device: UUID
+    number: str
+    action: str
+    at: datetime | None
+    received_at: datetime
+    retained: bool
+    effective: bool
+    said: str
 
 
 _KEEP_SQL = """
@@ -54,12 +76,15 @@ INSERT INTO device_scan VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) 
 """
 
 
-def _row(known: KnownScan, report: ScanReport, recorded_at: datetime) -> tuple[object, ...]:
+def scan_row(report: ScanReport) -> ScanRow:
+    """What is kept of a report's scan; raises msgspec.MsgspecError as `known_scan`."""
+    known = known_scan(report)
     scan = known.scan
-    return (
-        known.id, report.batch_id, report.leaf, known.device, scan.wristband.value if scan.wristband else "",
-        scan.action.value, moment(scan.at_us), report.received_at, known.retained, known.without_effect is None,
-        recorded_at, report.text,
+    return ScanRow(
+        scan=known.id, batch_id=report.batch_id, leaf=report.leaf, device=known.device,
+        number=scan.wristband.value if scan.wristband else "", action=scan.action.value, at=moment(scan.at_us),
+        received_at=report.received_at, retained=known.retained, effective=known.without_effect is None,
+        said=report.text,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from secrets import token_hex
 import psycopg
 
 from clinical.facts import make_fact
+from clinical.key_words import visit_words
 from clinical.temporary_patients import AUTHORITY, NAME, NUMBER_TYPE, SOURCE_NAME, Act, admission, link_groups
 from emr_store import acts, adt_facts, attribution, patients
 from emr_store.acts import Author
@@ -56,7 +57,7 @@ def admit(
         moment = since or at
         if moment > at:
             raise VitalwireError(f"--since {moment.isoformat()} lies ahead: say it when it has happened")
-        there = [row.encounter for row in patients.beds_now(conn) if row.bed == bed]
+        there = [visit_words(row.encounter).en for row in patients.beds_now(conn) if row.bed == bed]
         if there:
             raise VitalwireError(
                 f"{', '.join(there)} is in {bed_name} by ADT: have its transfer or discharge sent first"

@@ -35,6 +35,7 @@ class Feed:
         self._hurried = False  # the last one was
         self._picture: Picture | None = None
         self._number = 0
+        self._begun = 0  # the number of the picture that is being read, or was read last
         self._turn = asyncio.Event()
 
     @asynccontextmanager
@@ -88,7 +89,8 @@ class Feed:
     def _show_next(self, ward: Ward, loop: asyncio.AbstractEventLoop) -> None:
         whole = self._whole_requested.is_set()
         self._whole_requested.clear()
-        picture = ward.read(self._number + 1, whole=whole)
+        self._begun = self._number + 1
+        picture = ward.read(self._begun, whole=whole)
         self._number = picture.number
         if not self._ended.is_set():
             loop.call_soon_threadsafe(self._show, picture)
@@ -100,6 +102,7 @@ class Feed:
 
     async def events(self, hello: bytes, viewer: Viewer) -> AsyncIterator[bytes]:
         """For one who looks on: `hello`, then each picture that comes; a slow one gets fewer, never old ones."""
+        begun = self._begun  # may have been read before what the one who comes has just done
         yield b"retry: 1000\nevent: hello\ndata: " + hello + b"\n\n"
         seen, hidden = 0, frozenset[Bed]()
         self._whole_requested.set()
@@ -110,7 +113,7 @@ class Feed:
             except TimeoutError:
                 yield b"event: beat\ndata: store away\n\n"
                 continue
-            if (picture := self._picture) is None:  # it ends
+            if (picture := self._picture) is None or picture.number <= begun:  # it ends, or is of before
                 continue
             hidden_before = hidden
             hidden = frozenset(bed for bed in picture.beds if not may_see(viewer, bed))

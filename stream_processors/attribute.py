@@ -17,6 +17,7 @@ from clinical.beds import BedRegistry, bed_key
 from clinical.identity import AdtSource, PidTrust
 from emr_store import adt_facts, attribution, whose
 from emr_store.attribution_site import AttributionSite
+from emr_store.bed_names import keep_bed_names
 from emr_store.connect import StoreError, open_store
 from stream_processors.config import AdtSourceConfig, ProcessorsConfig
 from stream_processors.stage import first_line, waits
@@ -105,6 +106,7 @@ class Attributor:
 
     def _take_all(self) -> int:
         if not self._reread:
+            keep_bed_names(self._conn, self._site.bed_names)
             changed = adt_facts.reread(self._conn, self._site)
             self._reread = True
             if changed:

@@ -21,13 +21,14 @@ def acts_list(
 ) -> None:
     """Every act, oldest first: vitalwire acts list --since 7d.
 
-    `log` is its place in the log; "waits" while it is not signed yet, which takes a second while the processors run.
+    `id` is the beginning of its id, as other commands take it. `log` is its place in the log; "waits" while it is not
+    signed yet, which takes a second while the processors run.
     """
     moment = since_moment(since) if since else None
     with connect(database) as conn:
         found = acts.acts(conn, moment)
-    listed(json, "Acts", ("log", "at", "by", "act", "what", "why"), found, lambda a: (
-        "waits" if a.position is None else a.position, a.at, a.by, a.kind,
+    listed(json, "Acts", ("id", "log", "at", "by", "act", "what", "why"), found, lambda a: (
+        a.act_id[:HEX_MAX], "waits" if a.position is None else a.position, a.at, a.by, a.kind,
         ", ".join(f"{name} {_short(value)}" for name, value in sorted(a.details.items()) if value), a.why,
     ), "none")  # fmt: skip
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,6 +18,8 @@ from clinical.beds import BedRegistry, bed_key
 from clinical.explanation import Explainer
 from clinical.facts import make_fact
 from clinical.identity import AdtSource
+from clinical.key_words import NO_BED_NAMES
+from clinical.worklist import Words
 from emr_store.attribution_site import AttributionSite
 from runtime import config as configuration
 from runtime.errors import UserError
@@ -28,6 +31,7 @@ from vitalwire.output import as_json, cell, console
 from vitalwire.record import Json
 
 app = typer.Typer(help="ADT messages, before they count.", no_args_is_help=True)
+NOT_READ = Words(en="is not read as ADT: {error}", zh="不作为ADT读取：{error}")
 FILE_BYTES_MAX = 64 * 1024 * 1024
 # A message begins at its MSH, whatever parts it from the one before: MLLP's bytes, blank lines, nothing.
 _BEGINS = re.compile(rb"(?:^|(?<=[\r\n\x0b]))(?=MSH[^A-Za-z0-9\s])")
@@ -70,7 +74,7 @@ def explain(
         as_json(explained)
         return
     for message in explained:
-        _print(message)
+        _print(message, language)
 
 
 def messages_of(data: bytes) -> list[bytes]:
@@ -79,12 +83,13 @@ def messages_of(data: bytes) -> list[bytes]:
     return [re.sub(rb"\r?\n", b"\r", part) + b"\r" for part in parts if part.startswith(b"MSH")]
 
 
-def _print(message: Explained) -> None:
+def _print(message: Explained, language: str) -> None:
+    asks = "待办：" if language == "zh" else "asks: "
     console.print(cell(f"{message.number}. {message.problem or message.title}"), markup=False)
     for effect in message.effects:
         console.print(cell(f"   {effect}"), markup=False)
     for question in message.questions:
-        console.print(cell(f"   asks: {question}"), markup=False)
+        console.print(cell(f"   {asks}{question}"), markup=False)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ class Reading:
     driver: Source[AdtSettings]
     source: AdtSource
     beds: BedRegistry | None
+    bed_names: Mapping[str, str]
 
 
 def _reading(config: Path | None, name: str, time_zone: str, charset: str) -> Reading:
@@ -102,12 +108,13 @@ def _reading(config: Path | None, name: str, time_zone: str, charset: str) -> Re
     except (ZoneInfoNotFoundError, ValueError):
         raise UserError(f"--time-zone {time_zone!r} is no zone: write it as Asia/Shanghai") from None
     beds: BedRegistry | None = None
+    names: Mapping[str, str] = NO_BED_NAMES
     source = AdtSource(name=name or "file", processing_ids_live=("P", "T", "D", ""))
     if config is not None:
         site, source = site_and_source(config, name)
-        beds = site.beds
+        beds, names = site.beds, site.bed_names
     settings = AdtSettings(charset=charset or None, processing_ids_live=source.processing_ids_live)
-    return Reading(Source(source.name, settings, time_zone=zone), source, beds)
+    return Reading(Source(source.name, settings, time_zone=zone), source, beds, names)
 
 
 def site_and_source(config: Path, name: str) -> tuple[AttributionSite, AdtSource]:
@@ -125,7 +132,9 @@ class _Reader:
     """Takes one message after the other and says what each changes."""
 
     def __init__(self, reading: Reading, language: str) -> None:
-        self._reading, self._explainer = reading, Explainer(language)
+        self._reading, self._language = reading, language
+        zone = reading.driver.time_zone
+        self._explainer = Explainer(language, reading.bed_names, zone if zone is not None else UTC)
 
     def explain(self, messages: Sequence[bytes]) -> Iterator[Explained]:
         """Each of them, in the order given."""
@@ -133,7 +142,9 @@ class _Reader:
             try:
                 groups = self._groups(message)
             except FrameError as error:
-                yield Explained(number, problem=f"is not read as ADT: {error}")
+                yield Explained(
+                    number, problem=(NOT_READ.zh if self._language == "zh" else NOT_READ.en).format(error=error)
+                )
                 continue
             received_us = max((group.sent_at_us or 0 for group in groups), default=0)
             facts = [make_fact(group, self._reading.source, self._beds_for(group), received_us) for group in groups]

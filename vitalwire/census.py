@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 
 from clinical.census import ROWS_MAX, CensusRow
+from clinical.key_words import bed_words, visit_words
 from clinical.worklist import WORDS
 from emr_store import census
 from emr_store.acts import this_user
@@ -52,7 +54,7 @@ def patients_census(
     if json:
         as_json(taken)
         return
-    _print(taken, dry_run=dry_run)
+    _print(taken, site.bed_names, dry_run=dry_run)
 
 
 def _read(file: Path) -> bytes:
@@ -115,13 +117,14 @@ def _admitted_at(text: str, line: int, file: str) -> datetime | None:
         raise UserError(f"{file}, line {line}: admitted_at {error}") from None
 
 
-def _print(taken: CensusTaken, *, dry_run: bool) -> None:
+def _print(taken: CensusTaken, names: Mapping[str, str], *, dry_run: bool) -> None:
     would = "would become" if dry_run else "became"
     console.print(cell(f"{taken.rows} patients, SHA-256 {taken.sha256[:12]}"), markup=False)
     if taken.first:
         console.print(cell(f"{len(taken.loaded)} {would} facts: in their beds from {cell(taken.at)} on"), markup=False)
     for each in taken.differences:
-        question = WORDS[each.kind].en.format(subject=each.encounter, detail=each.detail)
-        console.print(cell(f"  {each.encounter}: {question}"), markup=False)
+        beds = " / ".join(bed_words(bed, names) for bed in each.detail.split(" / "))
+        question = WORDS[each.kind].en.format(subject=each.encounter, detail=beds)
+        console.print(cell(f"  {visit_words(each.encounter).en}: {question}"), markup=False)
     asked = "would be on the worklist" if dry_run else "are on the worklist"
     console.print(cell(f"{len(taken.differences)} differences {asked}; nobody was moved by them"), markup=False)

@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 import typer
 
+from clinical.key_words import visit_words
 from emr_store import channels, patient_acts, patients, places, registry
 from emr_store.acts import this_user
 from schemas.errors import VitalwireError
@@ -16,16 +17,22 @@ from vitalwire.output import age, cell, console, listed
 from vitalwire.record import Database, Json, Why, connect, since_moment
 
 app = typer.Typer(help="Devices and beds.", no_args_is_help=True)
-Device = Annotated[str, typer.Argument(help="its id, the beginning of it, or its claim")]
+Device = Annotated[
+    str, typer.Argument(help="its id, the beginning of it, its claim, its name, or a bed where it alone stands")
+]
 Bed = Annotated[str, typer.Option(help="label of the bed, e.g. 'ICU-07'")]
 Since = Annotated[
     str, typer.Option(help="since when: an instant (2026-11-24T10:00Z) or a span (30m); else from now on")
 ]
 
 
+# Claims of what stands at no bed: edges, their sources, admission offices, scanners.
+NO_BEDSIDE = ("edge:", "source:", "adt:", "scan:")
+
+
 def devices_that_measure(conn: psycopg.Connection) -> list[registry.DeviceRow]:
-    """Without what edges say of themselves and their sources, and without admission offices: they have no bed."""
-    return [d for d in registry.devices(conn) if not (d.claim or "").startswith(("edge:", "source:", "adt:"))]
+    """Without what edges say of themselves and their sources, without admission offices and scanners."""
+    return [d for d in registry.devices(conn) if not (d.claim or "").startswith(NO_BEDSIDE)]
 
 
 @app.command("list")
@@ -179,7 +186,8 @@ def devices_associate(
         key = None if encounter == "nobody" else patients.find_encounter(conn, encounter)
         said = patient_acts.associate(conn, device, key, since=moment, until=end, author=this_user(why))
     ends = f" until {cell(said.until)}" if said.until else ""
-    console.print(cell(f"{said.device} is {said.encounter or 'nobody'}'s since {cell(said.since)}{ends}"), markup=False)
+    whose = f"of {visit_words(said.encounter).en}" if said.encounter else "nobody's"
+    console.print(cell(f"{said.device} is {whose} since {cell(said.since)}{ends}"), markup=False)
     if said.until != said.asked_until:
         console.print(cell(
             f"cut at {cell(said.until)}, when one of the two changed place: say whose the values after that are by"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from clinical.key_words import bed_words, visit_number
 from clinical.person_names import masked_name, whole_name
 from emr_store import evidence_words, patient_acts, patients
 from emr_store.acts import this_user
+from emr_store.bed_names import bed_names
 from emr_store.patient_acts import Sealed
-from emr_store.patients import ClassRow, InBed
+from emr_store.patients import ClassRow, InBed, Span
 from vitalwire.census import patients_census
 from vitalwire.output import age, as_json, cell, console, listed, table
 from vitalwire.record import Database, Json, connect
@@ -41,9 +44,11 @@ def patients_list(
     moment, then = (instant(text) if text else None for text in (at, believed_at))
     with connect(database) as conn:
         found = patients.beds_now(conn, moment, then)
-    columns = ("bed", "patient", "name", "encounter", "since", "last ADT")
+        names = bed_names(conn)
+    columns = ("bed", "patient", "name", "visit", "since", "last ADT")
     listed(json, "Patients", columns, found, lambda p: (
-        p.bed, p.patient or "(two patients)", masked(p), p.encounter, p.since, f"{age(p.last_adt_at)} ago"
+        bed_words(p.bed, names), p.patient or "(two patients)", masked(p), visit_number(p.encounter), p.since,
+        f"{age(p.last_adt_at)} ago",
     ), "nobody is in a bed")  # fmt: skip
 
 
@@ -61,14 +66,17 @@ def patients_show(patient: Patient, believed_at: BelievedAt = "", database: Data
         person = patients.name_of(conn, key)
         encounters = patients.encounters_of(conn, key, then)
         stays = patients.patient_stays(conn, key, then)
+        names = bed_names(conn)
         facts = [bytes.fromhex(fact) for stay in stays for fact in (stay.from_fact, stay.until_fact) if fact]
-        words = {behind.fact: behind.words for behind in evidence_words.facts_behind(conn, facts)}
+        words = {behind.fact: behind.words for behind in evidence_words.facts_behind(conn, facts, names)}
     if json:
         as_json({
             "patient": key,
             "person": dict(zip(PERSON, person, strict=True)) if person else None,
             "encounters": [
-                each._asdict() | {"classes": [of._asdict() for of in each.classes]} for each in encounters
+                each._asdict()
+                | {name: [of._asdict() for of in getattr(each, name)] for name in ("periods", "absences", "classes")}
+                for each in encounters
             ],
             "stays": [each._asdict() | {"because": words[each.from_fact]} for each in stays],
         })  # fmt: skip
@@ -76,9 +84,17 @@ def patients_show(patient: Patient, believed_at: BelievedAt = "", database: Data
     family, given, name, birth_date, sex = person or ("", "", "", "", "")
     shown = whole_name(family=family, given=given, name=name) or "(no name is kept)"
     console.print(cell(f"{key}  {shown}  {birth_date} {sex}".rstrip()), markup=False)
-    rows = [(e.encounter, _class_words(e.classes), e.periods, e.absences) for e in encounters]
-    table("Encounters", ("encounter", "class", "open", "away"), rows)
-    table("Beds", ("bed", "since", "until", "because"), [(s.bed, s.since, s.until, words[s.from_fact]) for s in stays])
+    rows = [
+        (visit_number(e.encounter), _class_words(e.classes), _spans(e.periods), _spans(e.absences)) for e in encounters
+    ]
+    table("Visits", ("visit", "class", "open", "away"), rows)
+    beds = [(bed_words(s.bed, names), s.since, s.until, words[s.from_fact]) for s in stays]
+    table("Beds", ("bed", "since", "until", "because"), beds)
+
+
+def _spans(spans: Sequence[Span]) -> str:
+    """As a row of a table has them."""
+    return "; ".join(f"{cell(each.since)} to {cell(each.until) if each.until else 'now'}" for each in spans)
 
 
 def _class_words(classes: list[ClassRow]) -> str:

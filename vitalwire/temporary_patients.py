@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from clinical.key_words import visit_words
 from emr_store import temporary_patients
 from emr_store.acts import this_user
 from runtime import config as configuration
@@ -54,5 +55,5 @@ def patients_link(
     if json:
         as_json(linked)
         return
-    goes_on = f", and goes on as {linked.encounter}" if linked.encounter else ""
+    goes_on = f", and goes on as {visit_words(linked.encounter).en}" if linked.encounter else ""
     console.print(cell(f"{linked.number} is {linked.patient}{goes_on}"), markup=False)

@@ -47,6 +47,7 @@ SENTENCES = (
     ("waveform", "{waveform} stretches of waves point to what their batch says"),
     ("device_alarm", "{device_alarm} alarms of devices are what their batch says"),
     ("device_setting", "{device_setting} settings of devices are what their batch says"),
+    ("device_scan", "{device_scan} scans of wristbands and devices are what their batch says"),
     ("alarm_transition", "{alarm_transition} transitions of the platform's alarms are what it signed"),
     ("chart_entry", "{chart_entry} versions of chart entries: each is what a value or an act says"),
     ("channel_set", "{channel_set} lists of channels are their bytes; {channel words} channels have the words sent"),

@@ -9,7 +9,9 @@ import psycopg
 import typer
 
 from clinical.attribution import Basis, State, Whose
+from clinical.key_words import visit_words
 from emr_store import evidence_words, patients
+from emr_store.bed_names import bed_names
 from emr_store.evidence_words import Behind
 from emr_store.patients import Believed
 from emr_store.registry import find_device
@@ -17,7 +19,9 @@ from schemas.errors import VitalwireError
 from vitalwire.output import as_json, cell, console
 from vitalwire.record import Database, Json, connect
 
-Device = Annotated[str, typer.Argument(help="its id, the beginning of it, or its claim")]
+Device = Annotated[
+    str, typer.Argument(help="its id, the beginning of it, its claim, its name, or a bed where it alone stands")
+]
 BelievedAt = Annotated[
     str, typer.Option(help="what was believed at this instant (2026-11-24T10:00Z); else what is believed now")
 ]
@@ -60,7 +64,7 @@ def whose(
     with connect(database) as conn:
         uuid = find_device(conn, device)
         found = patients.whose_at(conn, uuid, at, then)
-        behind = evidence_words.facts_behind(conn, found.whose.facts) if found else []
+        behind = evidence_words.facts_behind(conn, found.whose.facts, bed_names(conn)) if found else []
         person = _person(conn, found)
     if json:
         as_json(_plain(found, behind))
@@ -83,8 +87,8 @@ def answer(found: Whose, person: str = "") -> str:
     """In one sentence."""
     if found.state is State.ATTRIBUTED:
         named = f" ({person})" if person else ""
-        return f"{found.patient}{named}, encounter {found.encounter}, {BY[found.basis]}"
-    offered = f"; they may be of encounter {found.proposed}: a person decides" if found.proposed else ""
+        return f"{found.patient}{named}, {visit_words(found.encounter or '').en}, {BY[found.basis]}"
+    offered = f"; they may be of {visit_words(found.proposed).en}: a person decides" if found.proposed else ""
     match found.state:
         case State.CONFLICT:
             return "in conflict: the bed and the number on the device name different patients; nobody gets the values"

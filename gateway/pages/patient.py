@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from clinical.key_words import bed_words, visit_words
-from emr_store import evidence_words, patient_history, patients, trends
+from emr_store import evidence_words, patient_acts, patient_history, patients, trends
 from emr_store.instants import moment
 from emr_store.patient_history import BedBelief, DeviceBelief
 from emr_store.patients import EncounterRow
 from emr_store.trends import Span, Trend
-from gateway.access import Viewer, may_see_patient
+from gateway.access import Viewer, may_see_patient, may_see_worklist
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.pages.person import fact_shown, whole_person
@@ -50,6 +50,7 @@ def history(conn: Any, viewer: Viewer, key: str, bed_names: Mapping[str, str]) -
     behind = {fact.fact: fact for fact in evidence_words.facts_behind(conn, facts, bed_names)}
     return {
         "now": int(time.time() * 1000),
+        "asked": patient_acts.open_questions(conn) if may_see_worklist(viewer) else None,
         **whole_person(conn, patient),
         "encounters": [_encounter(encounter) for encounter in patients.encounters_of(conn, patient)],
         "beds": [

@@ -10,9 +10,10 @@ from uuid import UUID
 
 import msgspec
 
-from clinical.key_words import bed_words, is_visit, patient_words, visit_words
+from clinical.key_words import bed_words, visit_words
 from clinical.person_names import masked_name, masked_number
-from clinical.worklist import ItemKind, words
+from clinical.question_words import is_bed, question_words, subject_words
+from clinical.worklist import ItemKind
 from emr_store import acts, evidence_words, patient_acts, registry
 from emr_store.patient_acts import About, Question
 from emr_store.registry import DeviceRow
@@ -27,9 +28,6 @@ PAGE = Page("worklist", "/worklist")
 SHOWN_MAX = 200
 WHY_CHARS_MAX = 500
 ADT_IS_RIGHT = "ADT is right until the number on the monitor changes"
-BED_KEY_SEPARATORS = 3  # facility^ward^room^bed; a patient's key has two
-# Whose detail is keys of beds.
-_OF_BEDS = (ItemKind.IN_CENSUS_NOT_IN_ADT, ItemKind.IN_ADT_NOT_IN_CENSUS, ItemKind.CENSUS_NAMES_OTHER_BED)
 Answer = dict[str, Any] | None  # None: not found
 
 
@@ -100,14 +98,8 @@ def resolve(conn: Any, viewer: Viewer, item: int, body: bytes) -> Refusal | None
 
 
 def _asked(question: Question, bed_names: Mapping[str, str]) -> dict[str, str]:
-    item = question.as_item
-    if question.kind in _OF_BEDS:
-        beds = " / ".join(bed_words(bed, bed_names) for bed in item.detail.split(" / "))
-        item = msgspec.structs.replace(item, detail=beds)
-    if question.kind == ItemKind.TWO_PATIENTS_IN_ONE_VISIT:
-        patients = ", ".join(patient_words(patient) for patient in item.detail.split(", "))
-        item = msgspec.structs.replace(item, detail=patients)
-    return {"en": words(item, "en"), "zh": words(item, "zh")}
+    words = question_words(question.as_item, bed_names)
+    return {"en": words.en, "zh": words.zh}
 
 
 def _about(
@@ -125,10 +117,7 @@ def _about(
             return {"name": name, "number": number, "subject": subject}
         visit = visit_words(subject)
         return {"name": name, "number": number, "subject": subject, "en": visit.en, "zh": visit.zh}
-    if subject.count("^") == BED_KEY_SEPARATORS:
+    if is_bed(subject):
         return {"bed": bed_words(subject, bed_names)}
-    if is_visit(subject):
-        visit = visit_words(subject)
-        return {"en": visit.en, "zh": visit.zh}
-    text = patient_words(subject)
-    return {"en": text, "zh": text}
+    words = subject_words(subject, bed_names)
+    return {"en": words.en, "zh": words.zh}

@@ -1,6 +1,6 @@
 // A patient: who, where since when, by which way, what was believed before; and trends, drawn by uPlot.
 import { $, make, reconcile, set } from "/elements.mjs";
-import { openFrame } from "/frame.mjs";
+import { drawAsked, openFrame } from "/frame.mjs";
 import { dateOf, sexOf } from "/occupant.mjs";
 import { stamp } from "/time.mjs";
 import { drawTrends } from "/trends.mjs";
@@ -18,6 +18,7 @@ function draw() {
   reconcile($("windows"), HOURS.map(n => [n, n]), makeWindow, drawWindow);
   set($("legend"), words.legend);
   if (found) {
+    drawAsked(found.asked);
     const stay = found.encounters.map(e => `${e[language]} ${when(e.admitted)} – ${when(e.discharged) || words.stillThere}`);
     set($("who"), [found.number, dateOf(found.birth_date), sexOf(found.sex), ...stay].filter(Boolean).join(" · "));
     $("charts").setAttribute("aria-label", words.keys.chart);

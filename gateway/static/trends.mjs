@@ -68,6 +68,11 @@ function dataOf(s, trend) {
   return columns;
 }
 
+// A value with nothing on either side of it has no line to be on: it is drawn as a point.
+function aloneIn(column) {
+  return [...column.keys()].filter(i => column[i] != null && column[i - 1] == null && column[i + 1] == null);
+}
+
 function optionsOf(s, trend, plot) {
   const line = variable(colour({ name: isPressure(s) ? s.short.slice(0, -2) : s.short })), quiet = variable("quiet");
   const axis = { stroke: quiet, grid: { stroke: variable("line"), width: 1 }, ticks: { stroke: variable("line") } };
@@ -78,9 +83,9 @@ function optionsOf(s, trend, plot) {
     width: Math.round(plot.clientWidth) || 600, height: HEIGHT, legend: { show: false }, cursor: { show: false },
     padding: [(LABEL_ROWS + 1) * LABEL_HEIGHT, null, null, null],
     scales: { x: { range: [trend.since / 1000, (trend.since + trend.buckets * trend.width) / 1000] } },
-    series: [{}, edge, edge, { stroke: line, width: 2 }],
+    series: [{}, edge, edge, { stroke: line, width: 2, points: { show: true, size: 5, fill: line, filter: (u, of) => aloneIn(u.data[of]) } }],
     bands: [{ series: [2, 1], fill: `color-mix(in srgb, ${line} 25%, transparent)` }],
-    axes: [{ ...axis, values: text }, { ...axis, size: 44 }],
+    axes: [{ ...axis, values: text }, { ...axis, size: 56 }],
     hooks: { draw: [u => drawMarks(u, trend)] },
   };
 }

@@ -106,7 +106,7 @@ def test_a_scan_over_mqtt_says_whose_the_values_are(
         eventually(lambda: wire.rows(_BY_SCAN) == [("visit:V8^HOSP", True)], 60, "the scan ended")
         _, answered = vitalwire("whose", DEVICE, "2026-09-21T10:01:01Z", "--database", database)
         answered = " ".join(answered.split())
-        assert "008^HOSP^MR (Zhang San), encounter visit:V8^HOSP, by a scan" in answered
+        assert "008^HOSP^MR (Zhang San), visit V8, by a scan" in answered
         assert f"a scan of the wristband 008 and the device {DEVICE}, by APP-1" in answered
         asked = {row[0] for row in wire.rows("SELECT kind FROM worklist_item WHERE scope = 'scan'")}
         assert asked == {"scan_retained", "scan_without_time", "scan_of_unknown_wristband"}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from clinical.adt_events import EVENTS
+from clinical.adt_words import NAMES_ZH
 from clinical.explanation import Explainer, Explanation
 from clinical.facts import AdtFact
-from tests.adt import fact, fact_of, group, key, swap, visit_of
+from tests.adt import fact, fact_of, group, key, swap
 
-V1 = visit_of("V1")
-FROM_THEN_ON = f"{V1} in {key('1')} since 2026-09-21T14:13:20+00:00 from then on"
+FROM_THEN_ON = "visit V1 in bed icu 1 since 2026-09-21T14:13:20+00:00 from then on"
 
 
 def explained(*facts: AdtFact, language: str = "en") -> Explanation:
@@ -27,6 +29,7 @@ def test_each_event_is_explained_in_both_languages(event: str) -> None:
     assert said.isascii()
     assert english.effects
     assert len(chinese.effects) == len(english.effects)
+    assert chinese.title.startswith(f"{event}（{NAMES_ZH[event]}），")
     assert any("\u4e00" <= letter <= "\u9fff" for letter in chinese.title)
     assert "{" not in said + " ".join([chinese.title, *chinese.effects, *chinese.questions])
 
@@ -38,9 +41,16 @@ def test_what_a_cancel_does_is_told_from_what_it_strikes() -> None:
     assert explained(admitted, cancelled, language="zh").effects[0].startswith("不再成立：")
 
 
+def test_beds_are_called_as_the_site_calls_them_and_moments_are_of_its_zone() -> None:
+    explainer = Explainer("zh", {key("1"): "ICU-1"}, ZoneInfo("Asia/Shanghai"))
+    told = explainer.explain([fact("A01", 0)])
+    assert told.title.startswith("A01（入院），2026-09-21T22:13:20+08:00，就诊 V1，床位 ")
+    assert told.effects == ["就诊 V1 在床位 ICU-1，自 2026-09-21T22:13:20+08:00 起"]
+
+
 def test_a_discharge_ends_the_stay() -> None:
     effects = explained(fact("A01", 0), fact("A03", 40)).effects
-    assert effects[-1] == f"{V1} in {key('1')} since 2026-09-21T14:13:20+00:00 until 2026-09-21T14:14:00+00:00"
+    assert effects[-1] == "visit V1 in bed icu 1 since 2026-09-21T14:13:20+00:00 until 2026-09-21T14:14:00+00:00"
 
 
 @pytest.mark.parametrize(

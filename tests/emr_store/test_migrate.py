@@ -135,3 +135,19 @@ def test_reports_are_a_hypertable_with_timescaledb(database: str) -> None:
         assert conn.execute("SELECT count(*) FROM report").fetchone() == (2,)
         # Partitions of ours would stand in the way of the chunks.
         assert conn.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^report_[0-9]{4}'").fetchone() == (0,)
+
+
+def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(database: str) -> None:
+    migrate(database)
+    with open_store(database) as conn:
+        conn.execute("DROP TABLE bed_name")
+        conn.execute("DELETE FROM schema_version WHERE version >= 10")
+        for key, body in (("visit:old", '{"key":"visit:old"}'), ("visit:new", '{"key":"visit:new","classes":[]}')):
+            conn.execute(
+                "INSERT INTO encounter (encounter, patients, open, absent, body, recorded)"
+                " VALUES (%s, '{}', '{}', '{}', %s, tstzrange(now(), NULL))",
+                (key, body),
+            )
+    migrate(database)
+    with open_store(database) as conn:
+        assert conn.execute("SELECT encounter FROM attribution_encounter").fetchall() == [("visit:old",)]

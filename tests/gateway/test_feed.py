@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
+import threading
 
 import pytest
 
 from gateway import feed
+from gateway.pages import ward as pages_ward
+from gateway.picture import Picture
 from tests.gateway.ward import Page, Ward
 
 LIMIT_S = 20.0
@@ -30,6 +34,40 @@ def test_who_comes_gets_a_whole_picture_at_once(ward: Ward, monkeypatch: pytest.
         assert b'"whole":true' in look(_listening(page))
     finally:
         page.stop()
+
+
+def test_who_comes_gets_no_picture_that_was_read_before(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader is slow: it has read a picture, and not shown it yet, when a value is stored and somebody comes."""
+    has_read, goes_on = threading.Event(), threading.Event()
+
+    class SlowWard(pages_ward.Ward):
+        def read(self, number: int, *, whole: bool) -> Picture:
+            picture = super().read(number, whole=whole)
+            has_read.set()
+            assert goes_on.wait(LIMIT_S)
+            return picture
+
+    monkeypatch.setattr(feed, "Ward", SlowWard)
+    ward.emit("monitor", HR="71")
+    ward.store()
+    page = Page(ward.database)
+    page.start()
+    try:
+        port = _listening(page)
+        assert has_read.wait(LIMIT_S)
+        ward.emit("monitor-2", HR="72")
+        ward.store()
+        with socket.create_connection(("127.0.0.1", port), LIMIT_S) as viewer:
+            viewer.sendall(b"GET /events HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            with viewer.makefile("rb") as lines:
+                next(line for line in lines if line == b"event: hello\n")
+                goes_on.set()
+                picture = json.loads(next(line for line in lines if line.startswith(b'data: {"number"'))[6:])
+    finally:
+        goes_on.set()
+        page.stop()
+    assert picture["whole"]
+    assert len(picture["beds"]) == 2
 
 
 def _listening(page: Page) -> int:

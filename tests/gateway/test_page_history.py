@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from emr_store import patient_acts
 from schemas.adt import Person
 from tests.adt import BASE_US, group
 from tests.attributing import Hospital
@@ -94,6 +95,31 @@ LABELS = "plot => plot.chart.labels.map(({ text, row, from, to }) => [text, row,
 def apart(labels: list[list[Any]]) -> bool:
     """Whether none lies on another."""
     return all(a[1] != b[1] or a[3] <= b[2] or b[3] <= a[2] for a, b in combinations(labels, 2))
+
+
+def test_a_value_alone_is_drawn(ward: Ward, page: Page, hospital: Hospital, look: Look) -> None:
+    """As a pressure of every quarter of an hour is: no line leads to it."""
+    ward.emit("n10:1", ago_s=3600, HR="74")
+    ward.store()
+    ward.summarise()
+    tab = look()
+    tab.goto(f"{page.url}/patient/{NUMBER}#en")
+    rate = tab.locator(".trend", has_text="HR")
+    expect(rate.locator("p")).to_contain_text("2 gaps")
+    columns = rate.locator(".plot").evaluate(INK)
+    inked = [x for x, green in enumerate(columns) if green > 2]
+    assert len([b - a for a, b in pairwise(inked) if b - a > len(columns) / 30]) == 2
+
+
+def test_the_worklist_s_questions_are_counted(ward: Ward, page: Page, hospital: Hospital, look: Look) -> None:
+    hospital.emit(group("A03", time.time() - BASE_US / 1e6, visit="V77", patient="P77"))
+    hospital.attribute()
+    with hospital.store.open() as conn:
+        asked = patient_acts.open_questions(conn)
+    assert asked
+    tab = look()
+    tab.goto(f"{page.url}/patient/{NUMBER}#en")
+    expect(tab.locator("#to-worklist")).to_have_text(f"Worklist ({asked})")
 
 
 def test_labels_on_the_axis_do_not_touch(ward: Ward, page: Page, hospital: Hospital, look: Look) -> None:

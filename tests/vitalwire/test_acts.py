@@ -28,7 +28,8 @@ def test_acts_are_listed_with_who_what_why_and_their_place_in_the_log(store: Sto
     ]  # fmt: skip
     assert re.fullmatch(r"os:[^@]+@.+", found[1]["by"])
     assert (found[1]["why"], found[1]["details"]["device"]) == ("new on the ward", str(device_id(CLAIM)))
-    assert re.search(r"(?m)^waits +.* device\.assign +bed ICU-07, device .* new on the ward", vitalwire("acts list")[1])
+    row = rf"(?m)^{found[1]['act_id'][:12]} +waits +.* device\.assign +bed ICU-07, device .* new on the ward"
+    assert re.search(row, vitalwire("acts list")[1])
     store.seal_log()
     found = as_json("acts list")
     assert sorted((a["kind"], a["signed"]) for a in found) == [

@@ -27,18 +27,20 @@ def test_what_each_message_would_do(tmp_path: Path) -> None:
         + message("A28", 340, PID) + "MSH|^~\\&|||||||ORU^R01|1|P|2.5\n", "utf-8",
     )  # fmt: skip
     first, move, again, merged, lost, training, person, other = as_json(f"adt explain {file}")
-    assert first["title"].startswith("A01 (admit) at 2026-09-21T06:13:00+00:00 of visit:V1^HOSP, bed ICU^^1")
-    assert first["effects"] == ["visit:V1^HOSP in h^icu^^1 since 2026-09-21T06:13:00+00:00 from then on"]
+    assert first["title"].startswith("A01 (admit) at 2026-09-21T06:13:00+00:00 of visit V1, bed ICU^^1")
+    assert first["effects"] == ["visit V1 in bed icu 1 since 2026-09-21T06:13:00+00:00 from then on"]
     assert [effect.split(" in ")[0] for effect in move["effects"]] == [
-        "no longer believed: visit:V1^HOSP", "visit:V1^HOSP", "visit:V1^HOSP"
+        "no longer believed: visit V1", "visit V1", "visit V1"
     ]  # fmt: skip
     assert again["effects"] == ["the same message again: nothing changes"]
-    assert merged["effects"] == ["2^HOSP^PI is 1^HOSP^PI (merge)"]
+    assert merged["effects"] == ["2 (HOSP) is 1 (HOSP) (merge)"]
     assert lost["questions"] == ["An A03 names no visit and had no effect. Say which visit is meant."]
     assert training["effects"] == ["a test or training message (MSH-11): without effect"]
     assert person["effects"] == ["no effect on any stay"]
     assert other["problem"].startswith("is not read as ADT: unsupported-type")
     assert "asks: An A03 names no visit" in vitalwire(f"adt explain {file}")[1]
+    assert "8. 不作为ADT读取：unsupported-type" in vitalwire(f"adt explain {file} --language zh")[1]
+    assert "   待办：A03消息未指明就诊" in vitalwire(f"adt explain {file} --language zh")[1]
     assert as_json(f"adt explain {file} --language zh")[2]["effects"] == ["重复消息：无变化"]
 
 
@@ -49,7 +51,7 @@ def test_by_the_configuration_of_the_processors(tmp_path: Path) -> None:
     file = tmp_path / "ward.hl7"
     file.write_text(message("A01", 300, PID, V1.format("ICU^^V1")) + message("A02", 305, PID, V1.format("ICU^^9")))
     alias, unknown = as_json(f"adt explain {file} --config {tmp_path / 'processors.toml'}")
-    assert alias["effects"] == ["visit:V1^HOSP in h^icu^^1 since 2026-09-21T06:13:00+00:00 from then on"]
+    assert alias["effects"] == ["visit V1 in bed ICU-1 since 2026-09-21T06:13:00+00:00 from then on"]
     assert "ICU^^9 (not registered)" in unknown["title"]
     assert unknown["questions"] == ["ADT names a bed that is not registered: ICU^^9. Register it or give it an alias."]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from emr_store import evidence_words
 from emr_store.instants import moment
 from runtime import config as configuration
 from schemas.adt import Person
@@ -75,6 +76,9 @@ def test_the_first_census_fills_the_beds_and_messages_go_on_from_there(ward: War
     # Since when the patient was in this bed nobody said: PV1-44's time is the encounter's alone.
     assert stay["since"] == as_json("patients list")[0]["since"]
     assert stay["because"].startswith("the census of visit V1 to bed icu^^1^h, line 2, by numbers of adt")
+    with ward.hospital.store.open() as conn:
+        (behind,) = evidence_words.facts_behind(conn, [bytes.fromhex(stay["from_fact"])])
+    assert behind.words_zh == "在院名单，就诊 V1，床位 icu^^1^h，第 2 行，编号按 adt"
     assert shown["encounters"][0]["admitted_at"] < stay["since"]
     (act,) = census_acts()
     assert act["details"]["sha256"] == hashlib.sha256(ward.file.read_bytes()).hexdigest()

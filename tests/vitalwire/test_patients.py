@@ -12,13 +12,14 @@ import pytest
 
 from emr_store import holds, retention
 from emr_store.acts import Author
+from emr_store.bed_names import keep_bed_names
 from emr_store.connect import open_store_async
 from emr_store.instants import moment
 from evidence.dead_letter import DeadLetter
 from schemas.adt import Merge, Person
 from schemas.report import Kind, Lane, Report, device_id
 from tests.adt import group, number, us, visit_of
-from tests.attributing import Hospital, text_of
+from tests.attributing import SITE, Hospital, text_of
 from tests.commands import as_json, vitalwire
 from tests.making import report
 from tests.storing import Store, event
@@ -54,10 +55,10 @@ def shows(command: str, *more: str) -> str:
 
 def test_whose_says_who_by_which_way_and_the_facts_behind_it(hospital: Hospital) -> None:
     text = shows(f"whose {SHORT} {at(30)}")
-    assert text.startswith("P1^HOSP^MR (张三), encounter visit:V1^HOSP, by the bed alone\n")
+    assert text.startswith("P1^HOSP^MR (张三), visit V1, by the bed alone\n")
     assert "ADT A01 (admit) of visit V1 to bed ICU^^1, message m1 of adt" in text
     assert re.search(r"put at bed ICU-1 by \w+ \(", text)
-    assert shows(f"whose {SHORT} {at(60)}").startswith("P2^HOSP^MR (Li Si), encounter visit:V2^HOSP")
+    assert shows(f"whose {SHORT} {at(60)}").startswith("P2^HOSP^MR (Li Si), visit V2,")
     assert shows(f"whose {SHORT} {at(-1)}").startswith("nobody's\n")
     assert shows(f"whose {SHORT} {at(-2000)}").startswith("nothing is known")
 
@@ -107,7 +108,7 @@ def test_an_item_is_resolved_once_and_stays_so(hospital: Hospital) -> None:
 
 def test_a_person_says_whose_a_device_is(hospital: Hospital) -> None:
     message = shows(f"devices associate {SHORT} V1 --since {at(70)} --until {at(80)}", "--why", "swapped for a scan")
-    assert message.startswith(f"{DEVICE} is visit:V1^HOSP's since ")
+    assert message.startswith(f"{DEVICE} is of visit V1 since ")
     shows(f"devices associate {SHORT} nobody --since {at(90)} --until {at(95)}", "--why", "cleaned")
     hospital.attribute()
     assert shows(f"whose {SHORT} {at(92)}").startswith("nobody's, because a person said so\n")
@@ -123,10 +124,56 @@ def test_a_person_says_whose_a_device_is(hospital: Hospital) -> None:
 def test_patients_are_listed_with_masked_names(hospital: Hospital) -> None:
     hospital.emit_records([group("A13", 61, control="back")])
     text = shows("patients list")
-    assert re.search(r"(?m)^h\^icu\^\^1 +P1\^HOSP\^MR +张\*\* +visit:V1", text)
-    assert re.search(r"(?m)^h\^icu\^\^1 +P2\^HOSP\^MR +L\. S\. +visit:V2", text)
+    assert re.search(r"(?m)^icu 1 +P1\^HOSP\^MR +张\*\* +V1 ", text)
+    assert re.search(r"(?m)^icu 1 +P2\^HOSP\^MR +L\. S\. +V2 ", text)
     assert [p["encounter"] for p in as_json(f"patients list --at {at(30)}")] == [visit_of("V1"), visit_of("V2")]
     assert "张三" in shows("patients show P1")
+
+
+def test_beds_and_devices_are_called_as_people_call_them(hospital: Hospital) -> None:
+    with hospital.store.open() as conn:
+        keep_bed_names(conn, SITE.bed_names)
+    hospital.emit_records([group("A01", 100, visit="V3", patient="P3", bed="1")])
+    assert re.search(r"(?m)^ICU-1 +P2\^HOSP\^MR +L\. S\. +V2 ", shows("patients list"))
+    text = shows("patients show P1")
+    assert "H^" not in text
+    assert "{" not in text
+    assert re.search(r"(?m)^ICU-1 +20", text)
+    assert "to bed ICU-1," in text
+    assert "to bed ICU-1," in shows(f"whose {SHORT} {at(30)}")
+    assert re.search(r" ICU-1 +By ADT two patients are in one bed", shows("worklist list"))
+    (question,) = as_json("worklist list")
+    assert shows(f"worklist show {question['item']}").startswith("ICU-1 since ")
+    assert shows(f"worklist show {question['item']} --language zh").startswith("ICU-1，自 ")
+    assert "按ADT消息" in shows(f"worklist show {question['item']} --language zh")
+    assert "（入院），" in shows(f"worklist show {question['item']} --language zh")
+    assert f"item {question['item']} is resolved: ICU-1: By ADT two" in shows(
+        f"worklist resolve {question['item']}", "--why", "asked"
+    )
+
+
+def test_a_question_about_a_device_names_it_and_its_bed(hospital: Hospital) -> None:
+    hospital.store.emit(report(CLAIM, us(70), [text_of("HL7", "PID-3", "P1^^^HOSP^MR")], Kind.CONTEXT))
+    hospital.attribute()
+    shows(f"devices rename {SHORT} 监护仪1")
+    assert shows(f"whose 监护仪1 {at(30)}") == shows(f"whose ICU-1 {at(30)}") == shows(f"whose {SHORT} {at(30)}")
+    assert f" ICU-1 监护仪1 {SHORT} " in shows("worklist list")
+
+
+def test_a_question_that_ceased_by_itself_is_still_shown(hospital: Hospital) -> None:
+    with hospital.store.open() as conn:
+        conn.execute(
+            "INSERT INTO worklist_item (scope, kind, subject, since, announce_at, facts, detail, recorded) VALUES"
+            " ('measuring', 'nobody_in_bed', %s, %s, %s, '{}', '', tstzrange(%s, %s))",
+            (DEVICE, at(0), at(0), at(1), at(9)),
+        )
+    assert as_json("worklist list") == []
+    (ceased,) = as_json("worklist list --all")
+    assert ceased["kind"] == "nobody_in_bed"
+    assert datetime.fromisoformat(ceased["until"]) == moment(us(9))
+    assert "ceased 2026-" in shows(f"worklist show {ceased['item']}")
+    code, text = vitalwire(f"worklist resolve {ceased['item']}", "--why", "x")
+    assert (code, "no item" in text) == (2, True)
 
 
 def test_a_patient_that_is_not_there_or_not_one(hospital: Hospital) -> None:

@@ -64,7 +64,7 @@ def test_what_is_proved_and_what_is_not_can_be_read_aloud(ward: Ward, tmp_path: 
     assert "  4 rows of reports: every column is what their batch says" in lines
     assert lines[lines.index("Not proved:") + 1 :] == [
         "  that the devices told the truth",
-        "  whose patient a value is",
+        "  whose patient a value is, nor that a chart has every value that it should",
         "  that no alarm is missing: each is signed, and none is in the log",
         "  that nothing is missing since the newest checkpoint that somebody outside holds",
         "  when the store says that it kept something: that is its own clock, and nobody signed it",

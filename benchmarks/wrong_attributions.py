@@ -62,7 +62,7 @@ def measure_on(database: str, shuffles: int) -> int:
 
 # What the attributor made of the shuffle before; devices and their beds stay.
 _EMPTY_SQL = """
-TRUNCATE adt_fact, patient_link, encounter_link, encounter, encounter_bed, pid_claim, whose, worklist_item,
+TRUNCATE adt_fact, fact_undone, patient_link, encounter_link, encounter, encounter_bed, pid_claim, whose, worklist_item,
     attribution_batch, attribution_device, batch, report
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,10 @@ WRONG = 'zone = "UTC"\n[[policy]]\nmetrics = ["MDC_TEMP"]\nwhen = "every 7 min"\
 
 
 @pytest.fixture(autouse=True)
-def _no_waits() -> None:
-    stage.waits.pop(chart.REFUSED, None)
+def _no_waits() -> Iterator[None]:
+    yield
+    for what in (chart.REFUSED, chart.WAITS):
+        stage.waits.pop(what, None)
 
 
 def test_a_file_is_read_when_it_changes_and_each_change_is_an_act(database: str, tmp_path: Path) -> None:

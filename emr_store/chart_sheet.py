@@ -18,6 +18,7 @@ from clinical.sheet.days import local
 from clinical.sheet.hourly import HourlyData
 from clinical.sheet.style import Style
 from emr_store import chart_entries, chart_persons, patient_history, patients, stays
+from emr_store.chart_clocks import clock_steps
 from emr_store.instants import moment, us_of
 from emr_store.patients import find_encounter
 from schemas.errors import VitalwireError
@@ -49,6 +50,7 @@ def sheet_data(
         events=events,
         absences=(*sheet_readings.absences(entries), *_adt_absences(found)),
         entries=sheet_readings.day_entries(entries, style, None if until is not None else now),
+        clock_steps=clock_steps(conn, key, patient.admitted_at, until or now),
         until=until or now,
         printed_at=now,
         version=sheet_readings.edition(all_entries),

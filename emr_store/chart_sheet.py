@@ -67,7 +67,10 @@ def hourly_data(
     found = _encounter(conn, key)
     end = moment(found.discharged_at_us) or now
     begin = since or end - timedelta(days=HOURLY_DAYS)
-    all_entries = [entry for entry in _entries(conn, key, now) if entry.key.at_us >= us_of(begin)]
+    all_entries = [
+        entry for entry in _entries(conn, key, now)
+        if entry.key.at_us >= us_of(begin) or entry.key.item == sheet_hours.DIAGNOSIS
+    ]  # fmt: skip
     entries = sheet_readings.standing(all_entries)
     there = _stays(conn, key, found, bed_names)
     acts = {version.act_id for entry in entries for version in entry.versions if version.act_id is not None}
@@ -77,6 +80,7 @@ def hourly_data(
         patient=_patient(conn, found, there, sheet_readings.events(entries, _adt_events(there, found)), style),
         rows=sheet_hours.hourly_rows(entries, names, style),
         totals=sheet_hours.daily_totals(entries, first_us, us_of(min(end, now)), style),
+        diagnosis=sheet_hours.diagnosis(entries),
         printed_at=now,
         version=sheet_readings.edition(all_entries),
     )

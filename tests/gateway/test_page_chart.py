@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from clinical.chart import Origin, Status
+from emr_store.instants import moment
 from tests.gateway.chart_ward import NUMBER, ChartWard, a_day, said
 from tests.gateway.test_page import CONTRASTS, SMALL, chromium, expect, screenshot
 from tests.gateway.ward import Page
@@ -180,6 +182,20 @@ def test_a_value_by_hand(stay: ChartWard, tab: Any) -> None:
     form.locator("button", has_text="Write it").click()
     expect(form).to_be_hidden()
     expect(tab.locator('#chart tr[data-key="pain"]')).to_contain_text("7")
+
+
+def test_an_event_by_hand_has_its_own_time(stay: ChartWard, tab: Any) -> None:
+    at_us = stay.since_us + 30 * 60_000_000
+    tab.locator("#by").fill("Wang")
+    tab.locator("#by-hand").click()
+    form = tab.locator("#form")
+    form.locator("select").first.select_option("event")
+    form.locator("select").last.select_option("admitted")
+    form.locator("input").fill(f"{moment(at_us).astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d %H:%M}")
+    form.locator("button", has_text="Write it").click()
+    expect(form).to_be_hidden()
+    events = [(e.key.at_us, e.now.text) for e in stay.entries() if e.key.item == "event"]
+    assert events == [(stay.since_us, "admitted"), (at_us, "admitted")]
 
 
 def test_a_late_value_is_shown_beside_what_was_confirmed(stay: ChartWard, tab: Any) -> None:

@@ -125,6 +125,7 @@ _ROWS = (
     Item(key="skin-test", form=ItemForm.TEXT, en="Skin test", zh="皮试"),
     Item(key="tubes", form=ItemForm.TEXT, en="Tubes and lines", zh="管路"),
     Item(key="skin", form=ItemForm.TEXT, en="Skin", zh="皮肤"),
+    Item(key="diagnosis", form=ItemForm.TEXT, en="Diagnosis", zh="诊断"),
     Item(key="observation", form=ItemForm.TEXT, en="Observation and action", zh="病情观察及措施"),
     Item(
         key="event", form=ItemForm.CHOICE, en="Event", zh="事件",

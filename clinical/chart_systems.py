@@ -62,7 +62,7 @@ SYSTEMS = (
     ),
     System(
         key="care", en="Care and events", zh="护理与事件",
-        items=("event", "not-measured", "tubes", "skin", "observation"),
+        items=("diagnosis", "event", "not-measured", "tubes", "skin", "observation"),
     ),
     System(key="other", en="Other", zh="其他", items=()),
 )  # fmt: skip

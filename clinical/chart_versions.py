@@ -92,11 +92,10 @@ def correct(entry: Entry, value: float | None, text: str, why: str, act_id: byte
     newest = entry.now
     if (newest.value, newest.text) == (value, text):
         raise VitalwireError("it says that already: confirm it")
-    was_final = any(version.status in (Status.FINAL, Status.AMENDED) for version in entry.versions)
     return replace(
         newest,
         number=newest.number + 1,
-        status=Status.AMENDED if was_final else Status.FINAL,
+        status=_status_of_change(entry),
         origin=Origin.HAND,
         value=value,
         text=text,
@@ -108,6 +107,18 @@ def correct(entry: Entry, value: float | None, text: str, why: str, act_id: byte
         by_time=False,
         recorded_at_us=at_us,
     )
+
+
+def accept(entry: Entry, chosen: Chosen, why: str, act_id: bytes, at_us: int) -> Version:
+    """A person takes what a device said in place of what stands: value, sources and origin are the device's.
+
+    `why` "": by the rule that chose it. Raises VitalwireError where it was withdrawn, or says that value of it already.
+    """
+    _refuse_in_error(entry)
+    if entry.now.origin is Origin.DEVICE and _says(entry.now, chosen):
+        raise VitalwireError("it says that already: confirm it")
+    accepted = _of_device(chosen, _status_of_change(entry), number=entry.now.number + 1, at_us=at_us)
+    return replace(accepted, reason=why or chosen.reason, act_id=act_id)
 
 
 def withdraw(entry: Entry, why: str, act_id: bytes | None, at_us: int) -> Version:
@@ -122,6 +133,11 @@ def withdraw(entry: Entry, why: str, act_id: bytes | None, at_us: int) -> Versio
         by_time=False,
         recorded_at_us=at_us,
     )
+
+
+def _status_of_change(entry: Entry) -> Status:
+    was_final = any(version.status in (Status.FINAL, Status.AMENDED) for version in entry.versions)
+    return Status.AMENDED if was_final else Status.FINAL
 
 
 def _refuse_in_error(entry: Entry) -> None:

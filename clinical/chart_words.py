@@ -71,6 +71,9 @@ NOTHING_IN_IT = Words(
     en="It is charted whenever it is measured: nothing was measured in this time.",
     zh="每测一次即记录：该时段内未测量。",
 )
+ON_DEMAND = Words(
+    en="It is charted when somebody takes it: nobody did in this time.", zh="需要时由人采入：该时段内无人采入。"
+)
 _EVIDENCE: dict[str, Words] = {
     "event": Words(en="event of the box or device: {}", zh="采集盒或设备事件：{}"),
     "report": Words(en="report {}", zh="报告 {}"),

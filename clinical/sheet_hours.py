@@ -17,6 +17,8 @@ from clinical.sheet_readings import TEMPERATURES, instant
 
 HOUR_US = 3_600_000_000
 DAY_BEGINS = time(7)  # of the sums of 24 hours: when the night shift hands over
+DIAGNOSIS = "diagnosis"
+DIAGNOSIS_CHARS_MAX = 40  # one line of the header, which would shrink for more
 _INTAKE, _OUTPUT = ("intake",), ("urine", "drain", "vomit", "output")
 _PULSES = ("MDC_PULS_RATE", "MDC_PULS_OXIM_PULS_RATE", "MDC_PULS_RATE_NON_INV")
 _BREATHS = ("MDC_RESP_RATE", "MDC_TTHOR_RESP_RATE", "MDC_CO2_RESP_RATE", "MDC_VENT_RESP_RATE")
@@ -26,9 +28,11 @@ _Said = Mapping[str, Version]
 
 
 def hourly_rows(entries: Sequence[Entry], names: Mapping[bytes, str], style: Style) -> tuple[HourlyRow, ...]:
-    """Of entries that stand, by time; `names`: who did an act, by its id."""
+    """Of entries that stand, by time; `names`: who did an act, by its id. A diagnosis stands in the header alone."""
     by_hour: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries:
+        if entry.key.item == DIAGNOSIS:
+            continue
         by_hour[entry.key.at_us // HOUR_US * HOUR_US].append(entry)
     return tuple(row for hour_us in sorted(by_hour) for row in _rows_of_hour(hour_us, by_hour[hour_us], names, style))
 
@@ -110,6 +114,13 @@ def _name(item: str, style: Style) -> str:
 
 def _fluids(said: _Said, items: Sequence[str], style: Style) -> tuple[Fluid, ...]:
     return tuple(Fluid(item=_name(item, style), ml=said[item].value) for item in items if item in said)
+
+
+def diagnosis(entries: Sequence[Entry]) -> str:
+    """Of entries that stand, by time, the last one, as much as the header has room for; "": nobody wrote one."""
+    written = [entry.now.text for entry in entries if entry.key.item == DIAGNOSIS]
+    text = " ".join(written[-1].split()) if written else ""
+    return text if len(text) <= DIAGNOSIS_CHARS_MAX else f"{text[: DIAGNOSIS_CHARS_MAX - 1]}…"
 
 
 def daily_totals(entries: Sequence[Entry], since_us: int, until_us: int, style: Style) -> tuple[Totals, ...]:

@@ -1,4 +1,4 @@
-"""What people do to charts: enter, take, confirm, correct, withdraw. Each is an act beside the version it makes."""
+"""What people do to charts: enter, take, confirm, correct, accept, withdraw. Each is an act beside its version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clinical import chart_versions
 from clinical.chart import Chosen, EntryKey, Status, Version
 from clinical.chart_choice import choose
 from clinical.chart_policy import Each, Policies
-from emr_store import acts, chart_entries
+from emr_store import acts, chart_entries, chart_proposals
 from emr_store.acts import Author
 from emr_store.chart_entries import Kept, NewVersion
 from emr_store.chart_windows import Asked, ValueReader, ward_during, wards_of
@@ -119,6 +119,23 @@ def correct(conn: psycopg.Connection, entry: str, value: float | None, text: str
         kept, now = chart_entries.find_entry(conn, entry), acts.now(conn)
         _must_say_why(person)
         version = chart_versions.correct(kept.entry, value, text, person.author.why, NO_ACT, us_of(now))
+        new = _of(kept, version)
+        return _write(conn, acts.act("chart.correct", person.author, now, **_said(new, person)), new)
+
+
+def accept(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
+    """Put in place of what a person stood behind what is proposed: the device's value, with its sources.
+
+    It is a correction: the act says so. Raises VitalwireError where there is no such entry, or nothing is proposed.
+    """
+    with conn.transaction():
+        kept, now = chart_entries.find_entry(conn, entry), acts.now(conn)
+        proposal = chart_proposals.proposals_of(conn, [kept.entry.entry]).get(kept.entry.entry)
+        if proposal is None:
+            raise VitalwireError("no other value is proposed for it: `vitalwire chart correct` says what it should say")
+        if proposal.chosen is None:
+            raise VitalwireError("no value of a device stands for it any more: confirm, correct or withdraw it")
+        version = chart_versions.accept(kept.entry, proposal.chosen, person.author.why, NO_ACT, us_of(now))
         new = _of(kept, version)
         return _write(conn, acts.act("chart.correct", person.author, now, **_said(new, person)), new)
 

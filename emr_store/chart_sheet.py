@@ -18,6 +18,7 @@ from clinical.sheet.days import local
 from clinical.sheet.hourly import HourlyData
 from clinical.sheet.style import Style
 from emr_store import chart_entries, chart_persons, patient_history, patients, stays
+from emr_store.chart_clocks import clock_steps
 from emr_store.instants import moment, us_of
 from emr_store.patients import find_encounter
 from schemas.errors import VitalwireError
@@ -49,6 +50,7 @@ def sheet_data(
         events=events,
         absences=(*sheet_readings.absences(entries), *_adt_absences(found)),
         entries=sheet_readings.day_entries(entries, style, None if until is not None else now),
+        clock_steps=clock_steps(conn, key, patient.admitted_at, until or now),
         until=until or now,
         printed_at=now,
         version=sheet_readings.edition(all_entries),
@@ -65,7 +67,10 @@ def hourly_data(
     found = _encounter(conn, key)
     end = moment(found.discharged_at_us) or now
     begin = since or end - timedelta(days=HOURLY_DAYS)
-    all_entries = [entry for entry in _entries(conn, key, now) if entry.key.at_us >= us_of(begin)]
+    all_entries = [
+        entry for entry in _entries(conn, key, now)
+        if entry.key.at_us >= us_of(begin) or entry.key.item == sheet_hours.DIAGNOSIS
+    ]  # fmt: skip
     entries = sheet_readings.standing(all_entries)
     there = _stays(conn, key, found, bed_names)
     acts = {version.act_id for entry in entries for version in entry.versions if version.act_id is not None}
@@ -75,6 +80,7 @@ def hourly_data(
         patient=_patient(conn, found, there, sheet_readings.events(entries, _adt_events(there, found)), style),
         rows=sheet_hours.hourly_rows(entries, names, style),
         totals=sheet_hours.daily_totals(entries, first_us, us_of(min(end, now)), style),
+        diagnosis=sheet_hours.diagnosis(entries),
         printed_at=now,
         version=sheet_readings.edition(all_entries),
     )

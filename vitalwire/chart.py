@@ -189,6 +189,20 @@ def chart_correct(
     _print(kept, json=json)
 
 
+@app.command("accept")
+def chart_accept(
+    entry: EntryId, by: By, why: Annotated[str, typer.Option(help="a remark, kept with the entry")] = "",
+    database: Database = "", json: Json = False,
+) -> None:  # fmt: skip
+    """Take the device's value that is proposed: vitalwire chart accept 0198c2f1-77aa --by Li.
+
+    It is a correction whose value and sources are the proposal's.
+    """
+    with connect(database) as conn:
+        kept = chart_acts.accept(conn, entry, _person(by, why))
+    _print(kept, json=json)
+
+
 @app.command("withdraw")
 def chart_withdraw(
     entry: EntryId, by: By, why: Annotated[str, typer.Option(help="why, kept with the entry")],

@@ -85,6 +85,12 @@ value = "median of the last minute"
 metrics = ["MDC_PRESS_BLD_ART_SYS", "MDC_PRESS_BLD_ART_DIA", "MDC_PRESS_BLD_ART_MEAN", "MDC_TEMP"]
 when = "every 5 min"
 value = "last valid"
+
+[[policy]]  # behind the "?" of its cells is a button that takes it
+metrics = ["MDC_PRESS_BLD_VEN_CENT_MEAN"]
+when = "on demand"
+value = "last valid"
+stands_min = 10
 """
 
 

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from clinical.chart import Entry, EntryKey, Gap, Origin, Status, Version
 from clinical.chart_items import ITEMS, Item, item_of
-from clinical.chart_policy import Each, Policies, read_policies
+from clinical.chart_policy import Each, OnDemand, Policies, read_policies
 from clinical.chart_systems import BY_HAND, in_order, system_of
 from clinical.chart_versions import Proposal
-from clinical.chart_words import GAPS, NOTHING_IN_IT, evidence_words, rule_words
+from clinical.chart_words import GAPS, NOTHING_IN_IT, ON_DEMAND, evidence_words, rule_words
 from clinical.key_words import bed_words, visit_number, visit_words
+from clinical.worklist import Words
 from emr_store import (
     chart_disputes,
     chart_entries,
@@ -75,7 +76,7 @@ def flowsheet(
     proposals = chart_proposals.proposals_of(conn, [entry.entry for entry in entries])
     disputed = chart_disputes.disputed_entries(conn, encounter)
     acted = chart_persons.persons(conn, {e.now.act_id for e in entries if e.now.act_id is not None})
-    policies = _policies(conn)
+    policies = noted_policies(conn)
     asked = _asked_items(conn, policies, encounter, columns[0], now_us)
     rows: dict[str, dict[int, list[Entry]]] = {item: {} for item in in_order(asked)}
     for entry in entries:
@@ -94,9 +95,16 @@ def flowsheet(
     }  # fmt: skip
 
 
-def _policies(conn: Any) -> Policies | None:
+def noted_policies(conn: Any) -> Policies | None:
+    """By which the processors chart; None: they chart nothing."""
     text = chart_policies.noted_policies(conn)
     return read_policies(text) if text else None
+
+
+def is_on_demand(conn: Any, policies: Policies, encounter: str, item: str, at_us: int) -> bool:
+    """Whether the policy of the patient's ward charts it only when a person takes it."""
+    policy = policies.of(ward_during(wards_of(conn, [encounter])[encounter], at_us, at_us + 1), item)
+    return policy is not None and isinstance(policy.when, OnDemand)
 
 
 def _asked_items(conn: Any, policies: Policies | None, encounter: str, since_us: int, until_us: int) -> set[str]:
@@ -265,7 +273,10 @@ def possible(kind: Item, value: float | None, text: str) -> bool:
 
 
 def gap(conn: Any, viewer: Viewer, key: str, item: str, at_ms: int, step_min: int) -> Answer:
-    """Why nothing stands of this item in a column, with what shows it; raises StoreError."""
+    """Why nothing stands of this item in a column, with what shows it; raises StoreError.
+
+    `take`, of what is charted on demand: at which moment it would be taken (0: now).
+    """
     encounter = encounter_of(conn, viewer, key)
     if encounter is None or step_min not in STEPS_MIN:
         return None
@@ -273,11 +284,15 @@ def gap(conn: Any, viewer: Viewer, key: str, item: str, at_ms: int, step_min: in
         item_of(item)
     except VitalwireError:
         return None
-    policies = _policies(conn)
+    policies = noted_policies(conn)
     now_us = time.time_ns() // 1000
     if policies is None:
         return {**_row(item, False), "at": at_ms, "gaps": []}
     at_us = at_ms * 1000
+    if at_us <= now_us and is_on_demand(conn, policies, encounter, item, at_us):
+        column = (at_us, at_us + step_min * MINUTE_US)
+        take_at_ms = 0 if now_us < column[1] else at_ms
+        return {**_row(item, False), "at": at_ms, "gaps": [_gap_frame(*column, ON_DEMAND)], "take": {"at": take_at_ms}}
     policy = policies.of(ward_during(wards_of(conn, [encounter])[encounter], at_us, at_us + 1), item)
     found = chart_gaps.explain_slot(conn, policies, encounter, item, moment(at_us), now_us)
     if policy is None or not isinstance(policy.when, Each):
@@ -288,12 +303,15 @@ def gap(conn: Any, viewer: Viewer, key: str, item: str, at_ms: int, step_min: in
     names = {str(device.uuid): device.name or device.claim or "" for device in registry.devices(conn)}
     gaps = [_gap(each, names) for each in found]
     if policy is not None and isinstance(policy.when, Each) and us_of(moment(at_us)) <= now_us:
-        gaps = [{**_gap_frame(at_us, at_us + step_min * MINUTE_US), "en": NOTHING_IN_IT.en, "zh": NOTHING_IN_IT.zh}]
+        gaps = [_gap_frame(at_us, at_us + step_min * MINUTE_US, NOTHING_IN_IT)]
     return {**_row(item, False), "at": at_ms, "gaps": gaps}
 
 
-def _gap_frame(from_us: int, until_us: int) -> dict[str, Any]:
-    return {"reason": "each", "from": from_us // 1000, "until": until_us // 1000, "device": "", "evidence": []}
+def _gap_frame(from_us: int, until_us: int, words: Words) -> dict[str, Any]:
+    return {
+        "reason": "each" if words is NOTHING_IN_IT else "on demand", "en": words.en, "zh": words.zh,
+        "from": from_us // 1000, "until": until_us // 1000, "device": "", "evidence": [],
+    }  # fmt: skip
 
 
 def _gap(found: Gap, names: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What people do on the flowsheet: enter, confirm, correct, withdraw. What is confirmed is what was shown."""
+"""What people do on the flowsheet, as `vitalwire chart` does. What is confirmed or accepted is what was shown."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from clinical.chart import EntryKey, Status
-from clinical.chart_items import item_of
+from clinical.chart import EntryKey, Source, Status
+from clinical.chart_items import Item, item_of
 from emr_store import acts, chart_acts, chart_entries, patients
 from emr_store.chart_acts import Person
 from emr_store.chart_entries import Kept
-from emr_store.instants import moment
+from emr_store.instants import moment, us_of
 from gateway.access import Viewer, may_chart
-from gateway.pages.chart import possible
+from gateway.pages.chart import is_on_demand, noted_policies, possible
 from schemas.errors import VitalwireError
 
 NAME_CHARS_MAX = 60
@@ -39,6 +39,8 @@ class Refusal(StrEnum):
     IN_ERROR = "in_error"
     SAYS_SO_ALREADY = "says_so_already"
     CHANGED = "changed"  # it is not any more what the page showed
+    NOT_ON_DEMAND = "not_on_demand"  # no policy of the ward says which value would count
+    NOTHING_MEASURED = "nothing_measured"  # that may be taken
 
 
 class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,10 +50,18 @@ class Seen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
 
 
-class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a page sends. `entries`: of confirm, correct (one) and withdraw; the rest is of the others."""
+class Shown(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The value that the page showed as proposed: its public identity."""
 
-    act: Literal["enter", "confirm", "correct", "withdraw"]
+    batch: str  # hex
+    leaf: int
+    record: int
+
+
+class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a page sends. `entries`: of confirm, correct and accept (one) and withdraw; the rest is of the others."""
+
+    act: Literal["enter", "take", "confirm", "correct", "accept", "withdraw"]
     by: str
     why: str = ""
     entries: tuple[Seen, ...] = ()
@@ -59,7 +69,8 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     item: str = ""
     value: float | None = None
     text: str = ""
-    at: int = 0  # milliseconds since 1970
+    at: int = 0  # milliseconds since 1970; of take 0: now
+    source: Shown | None = None  # of accept
 
 
 class _RefusedError(Exception):
@@ -88,6 +99,8 @@ def act(conn: Any, viewer: Viewer, body: bytes) -> Refusal | None:
         with conn.transaction():
             if wish.act == "enter":
                 _enter(conn, viewer, wish, person)
+            elif wish.act == "take":
+                _take(conn, viewer, wish, person)
             else:
                 _change(conn, viewer, wish, person)
     except _RefusedError as refused:
@@ -97,24 +110,46 @@ def act(conn: Any, viewer: Viewer, body: bytes) -> Refusal | None:
 
 def _enter(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
     at = _moment(wish.at)
+    encounter, kind = _what(conn, viewer, wish)
+    if not possible(kind, wish.value, wish.text):
+        raise _RefusedError(Refusal.NOT_POSSIBLE)
+    _must_be_free(conn, EntryKey(encounter, wish.item, us_of(at)), at)
+    try:
+        chart_acts.enter(conn, encounter, wish.item, wish.value, wish.text, at, person)
+    except VitalwireError:
+        raise _RefusedError(Refusal.BEFORE_THE_STAY) from None
+
+
+def _take(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
+    at = _moment(wish.at) if wish.at else acts.now(conn)
+    encounter, _ = _what(conn, viewer, wish)
+    policies = noted_policies(conn)
+    if policies is None or not is_on_demand(conn, policies, encounter, wish.item, us_of(at)):
+        raise _RefusedError(Refusal.NOT_ON_DEMAND)
+    _must_be_free(conn, EntryKey(encounter, wish.item, us_of(at)), at)
+    try:
+        chart_acts.take(conn, policies, encounter, wish.item, at, person)
+    except VitalwireError:
+        raise _RefusedError(Refusal.NOTHING_MEASURED) from None
+
+
+def _what(conn: Any, viewer: Viewer, wish: Wish) -> tuple[str, Item]:
+    """The encounter and item that a wish names."""
     try:
         encounter, kind = patients.find_encounter(conn, wish.encounter), item_of(wish.item)
     except VitalwireError:
         raise _RefusedError(Refusal.UNREADABLE) from None
     if not may_chart(viewer, encounter):
         raise _RefusedError(Refusal.NOT_ALLOWED)
-    if not possible(kind, wish.value, wish.text):
-        raise _RefusedError(Refusal.NOT_POSSIBLE)
+    return encounter, kind
+
+
+def _must_be_free(conn: Any, key: EntryKey, at: datetime) -> None:
     if at > acts.now(conn):
         raise _RefusedError(Refusal.AHEAD)
-    key = EntryKey(encounter, wish.item, wish.at * 1000)
     there = chart_entries.entries_at(conn, [key]).get(key)
     if there is not None and there.entry.now.status is not Status.ENTERED_IN_ERROR:
         raise _RefusedError(Refusal.TAKEN)
-    try:
-        chart_acts.enter(conn, encounter, wish.item, wish.value, wish.text, at, person)
-    except VitalwireError:
-        raise _RefusedError(Refusal.BEFORE_THE_STAY) from None
 
 
 def _moment(at_ms: int) -> datetime:
@@ -127,7 +162,7 @@ def _moment(at_ms: int) -> datetime:
 
 
 def _change(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
-    if not 0 < len(wish.entries) <= (1 if wish.act == "correct" else ENTRIES_MAX):
+    if not 0 < len(wish.entries) <= (ENTRIES_MAX if wish.act in ("confirm", "withdraw") else 1):
         raise _RefusedError(Refusal.UNREADABLE)
     for seen in wish.entries:
         try:
@@ -139,8 +174,15 @@ def _change(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
             changed = _changed(conn, wish, seen, person)
         except VitalwireError:
             raise _RefusedError(Refusal.CHANGED) from None
-        if changed.entry.now.number != seen.version + 1:
+        newest = changed.entry.now
+        if newest.number != seen.version + 1:
             raise _RefusedError(Refusal.CHANGED)
+        if wish.act == "accept" and not _is_source(newest.sources[0], wish.source):
+            raise _RefusedError(Refusal.CHANGED)
+
+
+def _is_source(source: Source, shown: Shown | None) -> bool:
+    return shown == Shown(source.batch_id.hex(), source.leaf, source.record)
 
 
 def _must_be_as_seen(viewer: Viewer, kept: Kept, seen: Seen, wish: Wish) -> None:
@@ -164,4 +206,6 @@ def _changed(conn: Any, wish: Wish, seen: Seen, person: Person) -> Kept:
         return chart_acts.confirm(conn, seen.entry, person)
     if wish.act == "withdraw":
         return chart_acts.withdraw(conn, seen.entry, person)
+    if wish.act == "accept":
+        return chart_acts.accept(conn, seen.entry, person)
     return chart_acts.correct(conn, seen.entry, wish.value, wish.text, person)

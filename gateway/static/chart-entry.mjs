@@ -54,6 +54,7 @@ function makeEntry(entry, wish, done) {
     const { value, observed } = entry.proposed;
     box.append(make("p", "warning", value === null ? w.proposalNone : w.proposal(`${value} ${entry.unit}`, minute(observed))));
     if (entry.proposed.sources.length) box.append(waysOf(entry.proposed.sources));
+    if (value !== null && newest.status !== "entered-in-error") box.append(makeAccept(entry, newest, done));
   }
   const table = make("table", "versions"), head = make("tr"), body = make("tbody");
   for (const name of [w.version(""), w.value, w.status, w.who, w.when, w.measured, w.why, w.way]) head.append(make("th", "", name));
@@ -66,6 +67,29 @@ function makeEntry(entry, wish, done) {
   if (newest.confirmed) box.append(make("p", "", w.unsignedNote));
   if (newest.status !== "entered-in-error") box.append(makeActions(entry, newest, wish, done));
   return box;
+}
+
+// What the device said comes in place of what a person confirmed, with its sources.
+function makeAccept(entry, newest, done) {
+  const box = make("p", "buttons accept"), button = make("button", "", chartWords().accept(entry.proposed.value));
+  const wish = { act: "accept", entries: [{ entry: entry.entry, version: newest.number }], source: entry.proposed.sources[0] };
+  box.append(button, makePress(button, wish, done));
+  return box;
+}
+
+// Where it is refused, why; else the dialog closes.
+function makePress(button, wish, done) {
+  const refusal = make("span", "refusal");
+  refusal.setAttribute("role", "alert");
+  button.type = "button";
+  button.addEventListener("click", async () => {
+    const refused = await act(wish);
+    set(refusal, refusalText(refused));
+    if (refused) return;
+    $("detail").close();
+    done();
+  });
+  return refusal;
 }
 
 function makeVersion(version, unit) {
@@ -118,9 +142,9 @@ function makeActions(entry, newest, wish, done) {
   return form;
 }
 
-export async function showGap(encounter, row, atMs, stepMin) {
+export async function showGap(encounter, row, atMs, stepMin, done) {
   const w = chartWords(), dialog = $("detail"), at = minute(atMs);
-  const found = await ask(`/chart-gap/${encodeURIComponent(row.item)}/${atMs}/${stepMin}/${encounter}`);
+  const found = await ask(`/chart-gap/${encodeURIComponent(row.item)}/${atMs}/${stepMin}/${encodeURIComponent(encounter)}`);
   const title = make("h2", "", w.gap(nameOf(row), at)), list = make("ul", "gaps"), close = make("button", "", words.close);
   title.id = "detail-title";
   title.tabIndex = -1;
@@ -131,9 +155,16 @@ export async function showGap(encounter, row, atMs, stepMin) {
     list.append(line);
   }
   const nothing = found ? found.gaps.length ? "" : w.noGap : words.storeAway;
-  dialog.replaceChildren(title, list, make("p", "", nothing), close);
+  dialog.replaceChildren(title, list, make("p", "", nothing), ...found?.take ? [makeTake(encounter, row, found.take, done)] : [], close);
   dialog.showModal();
   title.focus();
+}
+
+// Of what is charted on demand: now, or as it was measured by the column's label.
+function makeTake(encounter, row, take, done) {
+  const w = chartWords(), box = make("p", "buttons take"), button = make("button", "", take.at ? w.takeBy(minute(take.at)) : w.takeNow);
+  box.append(button, makePress(button, { act: "take", encounter, item: row.item, at: take.at }, done));
+  return box;
 }
 
 function makeEvidence(shown) {

@@ -212,7 +212,7 @@ function open(wish) {
   if (!at) return;
   const row = found.rows[at.row], cell = row?.cells[at.column], ms = found.columns[at.column], place = at;
   if (cell) showEntry([cell.entry, ...cell.also], wish, () => done(chartWords().done, place));
-  else if (row?.asked) showGap(key, row, ms, stepMin);
+  else if (row?.asked) showGap(found.encounter, row, ms, stepMin, () => done(chartWords().done, place));
   else if (row) openForm(found.encounter, row.item, Math.min(ms, Date.now()), () => done(chartWords().done, place));
 }
 

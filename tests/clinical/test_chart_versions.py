@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical.chart import Chosen, Entry, EntryKey, Origin, Source, Status, Version
-from clinical.chart_versions import Proposal, by_time, confirm, correct, entered, next_version, withdraw
+from clinical.chart_versions import Proposal, accept, by_time, confirm, correct, entered, next_version, withdraw
 from schemas.errors import VitalwireError
 
 KEY = EntryKey("E1", "MDC_TEMP", 300)
@@ -62,6 +62,29 @@ def test_what_a_person_amended_keeps_what_the_device_said_apart() -> None:
     assert (corrected.now.status, corrected.now.origin, corrected.now.decimals) == (Status.FINAL, Origin.HAND, 1)
     assert next_version(corrected, chosen(), 500) is None
     assert next_version(corrected, chosen(36.9), 500) == Proposal(chosen(36.9))
+
+
+def test_what_a_person_accepts_is_the_device_s_and_confirmed() -> None:
+    confirmed = entry(first(), confirm(entry(first()), b"act", 450))
+    late = chosen(36.7, sources=(Source(b"late", 2, 0),), observed_at_us=290)
+    version = accept(confirmed, late, "", b"accepted", 500)
+    accepted = entry(*confirmed.versions, version)
+    assert (version.number, version.status, version.confirmed) == (3, Status.AMENDED, True)
+    assert (version.origin, version.value, version.sources) == (Origin.DEVICE, 36.7, late.sources)
+    assert (version.observed_at_us, version.reason, version.act_id) == (290, "last valid", b"accepted")
+    assert accept(confirmed, late, "read again", b"accepted", 500).reason == "read again"
+    assert next_version(accepted, late, 600) is None
+    assert next_version(accepted, chosen(), 600) == Proposal(chosen())
+    with pytest.raises(VitalwireError, match="says that already"):
+        accept(accepted, late, "", b"act", 600)
+
+
+def test_by_hand_the_same_number_is_not_the_device_s() -> None:
+    by_hand = entry(first(), correct(entry(first()), 37.1, "", "read from the display", b"act", 450))
+    version = accept(by_hand, chosen(37.1), "", b"act", 500)
+    assert (version.origin, version.status) == (Origin.DEVICE, Status.AMENDED)
+    with pytest.raises(VitalwireError, match="entered in error"):
+        accept(entry(*by_hand.versions, withdraw(by_hand, "the other bed", b"act", 470)), chosen(), "", b"act", 480)
 
 
 def test_a_value_that_went_away_was_entered_in_error() -> None:

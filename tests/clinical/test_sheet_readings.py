@@ -175,3 +175,11 @@ def test_sums_run_from_the_hand_over_to_the_next() -> None:
     )
     assert (output_alone.output_ml, output_alone.complete) == (1200, False)
     assert second.since == (DAY + timedelta(hours=31)).astimezone(UTC)
+
+
+def test_a_diagnosis_is_cut_where_the_header_ends_and_says_so() -> None:
+    assert sheet_hours.diagnosis([]) == ""
+    fits, more = "肺" * sheet_hours.DIAGNOSIS_CHARS_MAX, "肺" * (sheet_hours.DIAGNOSIS_CHARS_MAX + 1)
+    assert sheet_hours.diagnosis([entry("diagnosis", 1, text=more), entry("diagnosis", 2, text=fits)]) == fits
+    assert sheet_hours.diagnosis([entry("diagnosis", 1, text=more)]) == f"{fits[1:]}…"
+    assert sheet_hours.hourly_rows([entry("diagnosis", 1, text=fits)], {}, STYLE) == ()

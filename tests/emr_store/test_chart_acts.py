@@ -96,6 +96,36 @@ def test_after_a_confirmation_a_late_value_is_proposed_alone(ward: Ward) -> None
     assert ward.store.rows("SELECT version FROM chart_proposal") == [(2,)]  # nothing against the correction
 
 
+def test_a_proposal_is_accepted_with_the_device_s_sources(ward: Ward) -> None:
+    entry = only(ward)
+    do(ward, chart_acts.confirm, entry, NURSE)
+    with pytest.raises(VitalwireError, match="no other value is proposed"):
+        do(ward, chart_acts.accept, entry, NURSE)
+    ward.emit(spo2(60, 91))
+    ward.chart()
+    before = ward.entries()[0].now
+    accepted = do(ward, chart_acts.accept, entry, NURSE).entry.now
+    assert (accepted.status, accepted.origin, accepted.value, accepted.confirmed) == (
+        Status.AMENDED, Origin.DEVICE, 91, True,
+    )  # fmt: skip
+    assert accepted.sources not in ((), before.sources)
+    assert accepted.observed_at_us == us(60)
+    with ward.store.open() as conn:
+        assert acts.acts(conn)[-1].kind == "chart.correct"
+        assert chart_proposals.proposals_of(conn, [entry]) == {}
+    ward.chart()
+    assert ward.said() == [(SLOT, "amended", 91, 3)]
+    ward.store.seal_log()
+    with ward.store.open() as conn:
+        assert proof.verify(conn, revalidate=revalidate).findings == []
+        with conn.transaction(force_rollback=True):
+            conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER ALL")
+            conn.execute("UPDATE chart_entry SET value = 92 WHERE version = 3")
+            found = [finding.what for finding in proof.verify(conn, revalidate=revalidate).findings]
+    assert "it is not what the act in the log says" in found
+    assert "it does not say what the value that it names as its source says" in found
+
+
 def test_what_a_person_withdrew_does_not_come_back(ward: Ward) -> None:
     entry = only(ward)
     with pytest.raises(VitalwireError, match="say why"):

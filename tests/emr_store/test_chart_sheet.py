@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from clinical.sheet.hourly_layout import lay_out_hourly
 from clinical.sheet.style_file import shipped_style
+from clinical.sheet.svg import svg
 from emr_store import chart_acts, chart_entries, chart_sheet
 from emr_store.acts import Author
 from emr_store.chart_acts import Person as Writer
@@ -46,6 +48,37 @@ def test_the_admission_is_where_a_nurse_puts_it(stay: ChartWard) -> None:
     at = moment(stay.since_us) + timedelta(minutes=30)
     assert (data.patient.admitted_at, [e.at for e in data.events]) == (at, [at])
     assert [(row.course, row.confirmed) for row in hourly.rows] == [("入院", True)]
+
+
+def test_an_admission_that_was_withdrawn_is_adt_s_again(stay: ChartWard) -> None:
+    stay.enter("event", None, "admitted", 0.5)
+    written = next(e for e in stay.entries() if e.key.item == "event")
+    with stay.store.open() as conn:
+        chart_acts.withdraw(conn, written.entry, Writer(Author("os:nurse@ward", "other time"), "李娜"))
+        data = chart_sheet.sheet_data(conn, "V1", STYLE)
+    assert (data.patient.admitted_at, data.version) == (moment(stay.since_us), 2)
+    stay.enter("event", None, "admitted", 0.25)
+    with stay.store.open() as conn:
+        data = chart_sheet.sheet_data(conn, "V1", STYLE)
+    assert data.patient.admitted_at == moment(stay.since_us) + timedelta(minutes=15)
+
+
+def test_the_last_diagnosis_stands_above_the_hourly_record_alone(stay: ChartWard) -> None:
+    with stay.store.open() as conn:
+        assert chart_sheet.hourly_data(conn, "V1", STYLE).diagnosis == ""
+    stay.enter("diagnosis", None, "重症肺炎", 0.5)
+    stay.enter("diagnosis", None, "重症肺炎\n呼吸衰竭", 1)
+    stay.enter("pain", 3, "", 2)
+    with stay.store.open() as conn:
+        since = moment(stay.since_us) + timedelta(minutes=90)
+        hourly = chart_sheet.hourly_data(conn, "V1", STYLE, since=since)
+    assert hourly.diagnosis == "重症肺炎 呼吸衰竭"
+    assert [row.course for row in hourly.rows] == ["疼痛评分 3"]
+    assert "重症肺炎 呼吸衰竭" in svg(lay_out_hourly(hourly, STYLE)[0])
+    stay.enter("diagnosis", None, "脓毒症", 3)
+    with stay.store.open() as conn:
+        hourly = chart_sheet.hourly_data(conn, "V1", STYLE)
+    assert (hourly.diagnosis, len(hourly.rows)) == ("脓毒症", 1)
 
 
 def test_of_each_hour_the_first_is_read_and_all_that_a_person_did(stay: ChartWard) -> None:

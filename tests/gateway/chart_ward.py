@@ -43,6 +43,11 @@ value = "last valid"
 metrics = ["MDC_PRESS_BLD_NONINV_SYS", "MDC_PRESS_BLD_NONINV_DIA"]
 when = "each"
 value = "each"
+[[policy]]
+metrics = ["MDC_CONC_AWAY_CO2_ET"]
+when = "on demand"
+value = "last valid"
+stands_min = 10
 """
 
 

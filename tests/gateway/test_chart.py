@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from clinical.chart import Entry, Status
+from clinical.chart import Entry, Origin, Status
 from emr_store import chart_entries
 from tests.adt import group
 from tests.gateway.chart_ward import ENCOUNTER, MINUTE_US, NUMBER, ChartWard, said
 from tests.gateway.test_app import PATIENCE_S, connect
 from tests.gateway.ward import Page
 
-SPO2 = "MDC_PULS_OXIM_SAT_O2"
+SPO2, ETCO2 = "MDC_PULS_OXIM_SAT_O2", "MDC_CONC_AWAY_CO2_ET"
 
 
 @pytest.fixture
@@ -97,6 +97,46 @@ def test_an_empty_slot_says_why(stay: ChartWard, page: Page) -> None:
     assert none["reason"] == "no policy"
     (each,) = asked(page, f"/chart-gap/MDC_PRESS_BLD_NONINV_SYS/{at_ms}/60/V1")["gaps"]
     assert each["en"].startswith("It is charted whenever")
+
+
+def test_what_is_charted_on_demand_is_taken_by_a_press(stay: ChartWard, page: Page) -> None:
+    at_ms = (stay.since_us + 60 * MINUTE_US) // 1000
+    take = {"act": "take", "by": "Li", "encounter": ENCOUNTER, "item": ETCO2, "at": at_ms}
+    found = asked(page, f"/chart-gap/{ETCO2}/{at_ms}/5/V1")
+    assert (found["take"], found["gaps"][0]["reason"]) == ({"at": at_ms}, "on demand")
+    now_ms = stay.now_us // 1000 // 3_600_000 * 3_600_000
+    assert asked(page, f"/chart-gap/{ETCO2}/{now_ms}/60/V1")["take"] == {"at": 0}
+    assert "take" not in asked(page, f"/chart-gap/{SPO2}/{at_ms}/5/V1")
+    assert act(page, take) == (400, "nothing_measured")
+    stay.emit([said(stay.since_us + 57 * MINUTE_US, {ETCO2: "38"})])
+    stay.chart()
+    assert act(page, take | {"item": SPO2}) == (400, "not_on_demand")
+    assert act(page, take | {"at": now_ms + 86_400_000}) == (400, "ahead")
+    assert act(page, take) == (204, "")
+    assert act(page, take) == (409, "taken")
+    (taken,) = [entry for entry in stay.entries() if entry.key.item == ETCO2]
+    assert (taken.now.value, taken.now.origin, taken.now.status) == (38, Origin.DEVICE, Status.PRELIMINARY)
+    assert taken.now.act_id is not None
+    stay.emit([said(stay.now_us - MINUTE_US, {ETCO2: "41"})])
+    assert act(page, take | {"at": 0}) == (204, "")
+
+
+def test_the_proposal_that_is_accepted_is_the_one_that_was_shown(stay: ChartWard, page: Page) -> None:
+    stay.confirm(only(stay))
+    stay.emit([said(stay.since_us + 4 * MINUTE_US + 20_000_000, {SPO2: "88"})])
+    stay.chart()
+    (found,) = asked(page, f"/chart-entry/{only(stay).entry}")["entries"]
+    seen = found["proposed"]["sources"][0]
+    assert act(page, on(only(stay), "accept")) == (409, "changed")
+    stay.emit([said(stay.since_us + 4 * MINUTE_US + 40_000_000, {SPO2: "90"})])
+    stay.chart()
+    assert act(page, on(only(stay), "accept", source=seen)) == (409, "changed")
+    assert only(stay).now.value == 97
+    (found,) = asked(page, f"/chart-entry/{only(stay).entry}")["entries"]
+    assert act(page, on(only(stay), "accept", source=found["proposed"]["sources"][0])) == (204, "")
+    newest = only(stay).now
+    assert (newest.value, newest.origin, newest.status) == (90, Origin.DEVICE, Status.AMENDED)
+    assert act(page, on(only(stay), "accept", source=seen)) == (409, "changed")
 
 
 def test_what_is_confirmed_is_what_was_shown(stay: ChartWard, page: Page) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from clinical.chart import Status
-from tests.gateway.chart_ward import NUMBER, ChartWard, a_day
+from clinical.chart import Origin, Status
+from emr_store.instants import moment
+from tests.gateway.chart_ward import NUMBER, ChartWard, a_day, said
 from tests.gateway.test_page import CONTRASTS, SMALL, chromium, expect, screenshot
 from tests.gateway.ward import Page
 
@@ -182,11 +184,59 @@ def test_a_value_by_hand(stay: ChartWard, tab: Any) -> None:
     expect(tab.locator('#chart tr[data-key="pain"]')).to_contain_text("7")
 
 
+def test_an_event_by_hand_has_its_own_time(stay: ChartWard, tab: Any) -> None:
+    at_us = stay.since_us + 30 * 60_000_000
+    tab.locator("#by").fill("Wang")
+    tab.locator("#by-hand").click()
+    form = tab.locator("#form")
+    form.locator("select").first.select_option("event")
+    form.locator("select").last.select_option("admitted")
+    form.locator("input").fill(f"{moment(at_us).astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d %H:%M}")
+    form.locator("button", has_text="Write it").click()
+    expect(form).to_be_hidden()
+    events = [(e.key.at_us, e.now.text) for e in stay.entries() if e.key.item == "event"]
+    assert events == [(stay.since_us, "admitted"), (at_us, "admitted")]
+
+
 def test_a_late_value_is_shown_beside_what_was_confirmed(stay: ChartWard, tab: Any) -> None:
     late = cell(tab, "MDC_ECG_HEART_RATE", column_of(tab, stay, 5))
     expect(late).to_contain_text("other value came")
     late.click()
     expect(tab.locator("#detail")).to_contain_text("131")
+
+
+def test_a_late_value_is_accepted_by_one_press(stay: ChartWard, tab: Any) -> None:
+    tab.locator("#by").fill("Wang")
+    late = cell(tab, "MDC_ECG_HEART_RATE", column_of(tab, stay, 5))
+    late.click()
+    accept = tab.locator("#detail .accept button")
+    expect(accept).to_have_text("Take 131 in its place")
+    assert tab.evaluate(SMALL) == []
+    screenshot(tab, "chart-accept.png")
+    accept.click()
+    expect(tab.locator("#detail")).to_be_hidden()
+    expect(late).to_contain_text("131")
+    expect(late).to_contain_text("Wang unsigned")
+    newest = stay.at("MDC_ECG_HEART_RATE", 5).now
+    assert (newest.status, newest.origin, newest.value) == (Status.AMENDED, Origin.DEVICE, 131)
+    assert newest.sources
+
+
+def test_what_is_charted_on_demand_is_taken(stay: ChartWard, tab: Any) -> None:
+    stay.emit([said(stay.since_us + 238 * 60_000_000, {"MDC_CONC_AWAY_CO2_ET": "38"})])
+    empty = cell(tab, "MDC_CONC_AWAY_CO2_ET", column_of(tab, stay, 4))
+    empty.click()
+    take = tab.locator("#detail .take button")
+    expect(take).to_contain_text("Take what was measured by")
+    take.click()
+    expect(tab.locator("#detail .take .refusal")).to_contain_text("Type your name")
+    screenshot(tab, "chart-take.png")
+    tab.keyboard.press("Escape")
+    tab.locator("#by").fill("Wang")
+    empty.click()
+    take.click()
+    expect(tab.locator("#detail")).to_be_hidden()
+    expect(empty).to_contain_text("38")
 
 
 def test_from_the_patient_s_page_to_the_chart(stay: ChartWard, tab: Any, page: Page) -> None:

@@ -61,6 +61,18 @@ def test_what_is_charted_is_confirmed_unsigned_corrected_and_withdrawn(ward: War
     assert kinds[-3:] == ["chart.confirm", "chart.correct", "chart.withdraw"]
 
 
+def test_what_is_proposed_is_accepted_with_its_sources(ward: Ward) -> None:
+    (entry,) = as_json(f"chart show V1 {SINCE}")
+    shows(f"chart confirm {entry['entry']} --by Li")
+    ward.emit(spo2(60, 91))
+    ward.chart()
+    assert ": amended, unsigned" in shows(f"chart accept {entry['entry']} --by Li")
+    (entry,) = as_json(f"chart show V1 {SINCE}")
+    newest = entry["versions"][-1]
+    assert (newest["value"], newest["origin"], len(newest["sources"])) == (91, "device", 1)
+    assert vitalwire(f"chart accept {entry['entry']} --by Li")[1].startswith("no other value is proposed for it")
+
+
 def test_values_by_hand_and_their_totals(ward: Ward) -> None:
     assert "Pain" not in shows(f"chart show V1 {SINCE}")
     shows(f"chart enter V1 pain 3 --at {moment(us(60)).isoformat()} --by Li")

@@ -12,7 +12,7 @@ from adapters.devices.hl7_adt import read as read_adt
 from adapters.driver import Source
 from adapters.site import read_site
 from clinical.beds import BedState
-from clinical.chart_policy import read_policies
+from clinical.chart_policy import OnDemand, read_policies
 from clinical.facts import make_fact
 from edge_agent.sources import SourcePlan, load_edge, message_type, plan_source
 from runtime import config as configuration
@@ -102,6 +102,9 @@ def test_the_processors_know_each_bed_and_number_of_the_admission_office() -> No
 def test_the_ward_charts_by_policies_that_can_be_read() -> None:
     policies = read_policies(ward_site.CHART)
     assert "MDC_PRESS_BLD_NONINV_SYS" in policies.each_metrics()
+    venous = policies.of("ICU", "MDC_PRESS_BLD_VEN_CENT_MEAN")
+    assert venous is not None
+    assert venous.when == OnDemand()
     addresses = Addresses("127.0.0.1:9092", "postgresql:///demo", ("127.0.0.1", 1883), ("127.0.0.1", 1884))
     text = ward_site.processors_toml(addresses, 9464, beds_of(3))
     assert configuration.decode(text, ProcessorsConfig, "processors.toml").chart.policies == Path("chart.toml")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 from clinical.attribution import State
 from schemas.block import ValidationResult
 
@@ -106,9 +108,8 @@ class EntryKey(NamedTuple):
     at_us: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """What the chart says of an entry from `recorded_at_us` on."""
+class Version(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the chart says of an entry from `recorded_at_us` on. A struct: a page makes thousands at once."""
 
     number: int  # from 1 on
     status: Status
@@ -130,8 +131,7 @@ class Version:
         return self.status in (Status.FINAL, Status.AMENDED) and not self.by_time
 
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`entry` is its public identity (a UUID); `versions` from the first to the newest."""
 
     entry: str

@@ -5,7 +5,9 @@ Each function gives the next version, or nothing where nothing changed; nothing 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from clinical.chart import Chosen, Entry, Origin, Status, Version
 from clinical.chart_items import item_of

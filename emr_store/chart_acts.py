@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from msgspec import structs
 
 from clinical import chart_versions
 from clinical.chart import Chosen, EntryKey, Status, Version
@@ -177,7 +178,7 @@ def _said(new: NewVersion, person: Person) -> dict[str, Any]:
 
 def _write(conn: psycopg.Connection, act: Act, new: NewVersion) -> Kept:
     act_id = acts.record(conn, act)
-    signed = replace(new, version=replace(new.version, act_id=act_id))
+    signed = replace(new, version=structs.replace(new.version, act_id=act_id))
     try:
         chart_entries.append(conn, [signed])
     except (psycopg.errors.UniqueViolation, psycopg.errors.IntegrityConstraintViolation):

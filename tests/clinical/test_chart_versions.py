@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from clinical.chart import Chosen, Entry, EntryKey, Origin, Source, Status, Version
 from clinical.chart_versions import Proposal, accept, by_time, confirm, correct, entered, next_version, withdraw

@@ -12,7 +12,6 @@ import typer
 from clinical.key_words import NO_BED_NAMES
 from clinical.sheet.hourly_layout import lay_out_hourly
 from clinical.sheet.layout import lay_out_all
-from clinical.sheet.pdf import pdf, unprintable
 from clinical.sheet.style import Style, StyleError
 from clinical.sheet.style_file import SHIPPED, read_style, shipped_style
 from clinical.sheet.svg import svg
@@ -61,12 +60,14 @@ def sheet(
             raise UserError(f"there is no page {page}: 1 to {len(drawings)}")
         sys.stdout.write(svg(drawings[page - 1]))
         return
+    from clinical.sheet import pdf  # 20 MB of libraries, which no other command needs
+
     try:
-        pdf_file.write_bytes(pdf(drawings))
+        pdf_file.write_bytes(pdf.pdf(drawings))
     except OSError as error:
         raise UserError(f"{pdf_file} cannot be written: {error.strerror}") from None
     console.print(cell(f"{pdf_file}: {len(drawings)} pages"), markup=False)
-    missing = unprintable(drawings)
+    missing = pdf.unprintable(drawings)
     if missing:
         console.print(cell(f"it cannot show {missing}: write these letters by hand"), markup=False)
 

@@ -9,7 +9,6 @@ from clinical.key_words import visit_number
 from clinical.sheet.drawing import Drawing
 from clinical.sheet.hourly_layout import lay_out_hourly
 from clinical.sheet.layout import lay_out, lay_out_all
-from clinical.sheet.pdf import pdf, unprintable
 from clinical.sheet.style import Style
 from clinical.sheet.svg import svg
 from emr_store import chart_sheet, patients
@@ -34,11 +33,13 @@ class Printer:
         drawings = self._drawings(conn, encounter, kind, language)
         if encounter is None or not drawings:
             return None
+        from clinical.sheet import pdf  # 20 MB of libraries, which no other page needs
+
         return {
             "encounter": encounter, "patient": patients.find_patient(conn, encounter), "count": len(drawings),
             "visit": visit_number(encounter),
             "not_drawn": [[each.reason for each in drawing.undrawn] for drawing in drawings],
-            "unprintable": unprintable(drawings),
+            "unprintable": pdf.unprintable(drawings),
         }  # fmt: skip
 
     def page(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str, page: int) -> bytes | None:
@@ -51,7 +52,9 @@ class Printer:
     def pdf(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str) -> bytes | None:
         """All of them."""
         drawings = self._drawings(conn, encounter_of(conn, viewer, key), kind, language)
-        return pdf(drawings) if drawings else None
+        from clinical.sheet import pdf
+
+        return pdf.pdf(drawings) if drawings else None
 
     def _page(self, conn: Any, encounter: str, kind: str, language: str, page: int) -> Drawing | None:
         if language not in LANGUAGES:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from clinical import sheet_hours, sheet_readings
 from clinical.chart import Entry, EntryKey, Origin, Status, Version

@@ -40,12 +40,6 @@ def slots(policy: Policy, zone: ZoneInfo, after_us: int, until_us: int) -> list[
     return [Slot(at_us, at_us - window_us) for at_us in ends if after_us < at_us <= until_us]
 
 
-def slots_with(policy: Policy, zone: ZoneInfo, from_us: int, until_us: int) -> list[Slot]:
-    """Those for which something that was measured in [from, until) may stand."""
-    window_us = policy.window_min * MINUTE_US
-    return [slot for slot in slots(policy, zone, from_us, until_us + window_us) if slot.from_us < until_us]
-
-
 def _ends_us(policy: Policy, zone: ZoneInfo, after_us: int, until_us: int) -> Iterator[int]:
     match policy.when:
         case Every(minutes):

@@ -7,8 +7,8 @@ differs is written, under one recorded time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -30,6 +30,7 @@ from clinical.stays import (
 from emr_store import adt_facts, pid_claims, scans, sender_clock, stays, whose, worklist
 from emr_store.adt_facts import Component
 from emr_store.attribution_site import AttributionSite
+from emr_store.session_lock import held_alone
 from schemas.identity import BatchId
 from schemas.report import Lane
 
@@ -59,16 +60,9 @@ class Taken:
         return bool(self.batches or self.devices or self.encounters)
 
 
-@contextmanager
-def alone(conn: psycopg.Connection) -> Iterator[bool]:
-    """Whether we are the one that works; for the time of the block. The connection is in autocommit mode."""
-    row = conn.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-    held = bool(row and row[0])
-    try:
-        yield held
-    finally:
-        if held and not conn.closed:
-            conn.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+def alone(conn: psycopg.Connection) -> AbstractContextManager[bool]:
+    """Whether we are the one that works; see `held_alone`."""
+    return held_alone(conn, _LOCK)
 
 
 def take_chunk(conn: psycopg.Connection, site: AttributionSite) -> Taken:

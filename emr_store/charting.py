@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -27,6 +27,7 @@ from emr_store.chart_queue import Touched, TouchedWhose
 from emr_store.chart_windows import Span, ValueReader, belongings_of_devices, merged_spans, wards_of
 from emr_store.instants import moment, us_of
 from emr_store.rows import MINUTE_US
+from emr_store.session_lock import held_alone
 
 _LOCK = 0x76_77_63_68  # one charter at a time
 STEP_US = 15 * MINUTE_US  # of what became due, in one transaction
@@ -51,16 +52,9 @@ class Charted:
         return bool(self.taken)
 
 
-@contextmanager
-def alone(conn: psycopg.Connection) -> Iterator[bool]:
-    """Whether we are the one that works; for the time of the block. The connection is in autocommit mode."""
-    row = conn.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
-    held = bool(row and row[0])
-    try:
-        yield held
-    finally:
-        if held and not conn.closed:
-            conn.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+def alone(conn: psycopg.Connection) -> AbstractContextManager[bool]:
+    """Whether we are the one that works; see `held_alone`."""
+    return held_alone(conn, _LOCK)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 
@@ -107,9 +107,9 @@ def draw_head_rows(page: Page) -> None:
 
 
 def _draw_slot_labels(page: Page, y: float) -> None:
-    hours: Callable[[int], int] = page.style.slots.hours.__getitem__
+    hours = page.style.slots.hours
     for column in range(len(page.days) * SLOTS):
-        text = str(hours(column % SLOTS))
+        text = str(hours[column % SLOTS])
         page.add(written(text, (page.frame.column_middle(column), y), 2.5, "time", limit_mm=page.frame.slot - 0.3))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clinical.chart_policy import At, Choice, Each, Every, OnDemand, Policy, When
-from clinical.chart_slots import MINUTE_US, slots, slots_with
+from clinical.chart_slots import MINUTE_US, slots
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 
@@ -64,11 +64,10 @@ def test_some_policies_have_no_slots() -> None:
     minutes=st.sampled_from([1, 5, 15, 30, 60, 240]),
     begin=st.integers(us("2026-03-28T00:00", BERLIN), us("2026-10-26T00:00", BERLIN)),
     length_min=st.integers(1, 600),
-    window_min=st.integers(1, 120),
 )
-def test_whatever_may_stand_is_in_a_slot(minutes: int, begin: int, length_min: int, window_min: int) -> None:
-    stated = policy(Every(minutes), window_min)
+def test_a_part_of_the_day_has_its_slots_and_none_is_left_out(minutes: int, begin: int, length_min: int) -> None:
+    stated = policy(Every(minutes))
     until = begin + length_min * MINUTE_US
     around = slots(stated, BERLIN, begin - 300 * MINUTE_US, until + 300 * MINUTE_US)
-    assert slots_with(stated, BERLIN, begin, until) == [s for s in around if s.at_us > begin and s.from_us < until]
+    assert slots(stated, BERLIN, begin, until) == [slot for slot in around if begin < slot.at_us <= until]
     assert all(0 < later.at_us - earlier.at_us <= (minutes + 60) * MINUTE_US for earlier, later in pairwise(around))

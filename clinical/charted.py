@@ -54,7 +54,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChartedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of an entry. `device` and `place`: at the moment of measurement; None: unknown, or written by hand."""
+    """One version of an entry. `device` and `place`: at the moment of measurement; None: unknown, or by hand."""
 
     entry: str  # UUID, its public identity
     ordinal: int  # which entry of its slot: those before were entered in error

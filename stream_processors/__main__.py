@@ -16,6 +16,7 @@ from emr_store.retention import Keep
 from emr_store.roles import RETENTION, WRITER
 from runtime import config as configuration
 from runtime import keys, logs, metrics
+from runtime.process import share_arenas
 from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
@@ -120,6 +121,7 @@ def _store_worker(
 
 def main(arguments: Sequence[str]) -> None:
     """Run one worker until it is told to stop."""
+    share_arenas()
     name, path, *lanes = arguments
     config = configuration.load(Path(path), ProcessorsConfig)
     logs.set_up()

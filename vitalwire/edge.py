@@ -29,7 +29,7 @@ from emr_store.latest import latest
 from runtime import config as configuration
 from runtime import keys, logs, metrics
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
-from runtime.process import stop_event
+from runtime.process import share_arenas, stop_event
 from schemas import topics
 from schemas.errors import ConfigError
 from schemas.report import Lane, device_id
@@ -73,6 +73,7 @@ def run(config: Config = Path("edge.toml")) -> None:
     for finding in checks.settings(settings):
         raise ConfigError(f"{config}: {finding.where}: {finding.what}: {finding.mend}")
     logs.set_up()
+    share_arenas()
     edge = Edge(settings)
     with contextlib.ExitStack() as at_end:
         if settings.metrics_port:

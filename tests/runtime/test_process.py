@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.process import end_with_parent, stop_event
+from runtime.process import ARENAS_MAX, end_with_parent, stop_event
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -50,3 +50,34 @@ def test_a_parent_that_is_gone_already_is_seen_and_number_one_may_be_the_parent(
     monkeypatch.setattr("runtime.process.os.getppid", lambda: now)
     end_with_parent()()
     assert codes == ([1] if ended else [])
+
+
+# Each of the threads allocates beside the others; malloc_info(3) lists the arenas.
+ALLOCATING = """
+import ctypes, threading
+from runtime.process import share_arenas
+{call}
+libc, meeting = ctypes.CDLL(None), threading.Barrier(9)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+def allocate():
+    meeting.wait()
+    libc.malloc(ctypes.c_size_t(100_000))
+    meeting.wait()
+threads = [threading.Thread(target=allocate) for _ in range(8)]
+for thread in threads:
+    thread.start()
+meeting.wait()
+meeting.wait()
+out = ctypes.c_void_p(libc.fopen(b"/dev/stdout", b"w"))
+libc.malloc_info(0, out)
+libc.fclose(out)
+"""
+
+
+@pytest.mark.parametrize(("call", "few"), [("share_arenas()", True), ("", False)])
+def test_threads_share_few_arenas(call: str, few: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATING.format(call=call)], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert (done.stdout.count("<heap nr=") <= ARENAS_MAX) is few

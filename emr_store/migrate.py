@@ -36,25 +36,23 @@ def migrate(conninfo: str) -> list[int]:
         conn.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
         known = migrations()
         if _belongs_to_another(conn):
-            _must_be_current(conn, known[-1][0])
+            _must_be_current(conn, [number for number, _ in known])
             return []
         conn.execute(
             "CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY, applied_at timestamptz NOT NULL)"
         )
-        current = _version(conn)
-        if current > known[-1][0]:
+        there, newest = _versions(conn), known[-1][0]
+        if there and max(there) > newest:
             raise VitalwireError(
-                f"the store's schema is version {current}, this program knows {known[-1][0]}: install a newer vitalwire"
+                f"the store's schema is version {max(there)}, this program knows {newest}: install a newer vitalwire"
             )
-        applied = []
-        for number, sql in known:
-            if number > current:
-                with conn.transaction():
-                    _apply(conn, number, sql)
-                applied.append(number)
+        missing = [(number, sql) for number, sql in known if number not in there]
+        for number, sql in missing:
+            with conn.transaction():
+                _apply(conn, number, sql)
         _fill_names(conn)
         roles.ensure(conn)
-        return applied
+        return [number for number, _ in missing]
 
 
 def _belongs_to_another(conn: psycopg.Connection) -> bool:
@@ -65,27 +63,25 @@ def _belongs_to_another(conn: psycopg.Connection) -> bool:
     return bool(row and row[0])
 
 
-def _must_be_current(conn: psycopg.Connection, newest: int) -> None:
+def _must_be_current(conn: psycopg.Connection, known: list[int]) -> None:
     """Raises VitalwireError where the schema is not this program's, and this login may not change it."""
-    current = _version(conn)
-    if current != newest:
+    there = _versions(conn)
+    if there != set(known):
         raise VitalwireError(
-            f"the store's schema is version {current}, this program needs {newest}, and this login may not change it:"
-            f" run `vitalwire migrate` of this program with a login that is a member of {roles.OWNER}"
+            f"the store's schema is version {max(there, default=0)}, this program needs {known[-1]}, and this login may"
+            f" not change it: run `vitalwire migrate` of this program with a login that is a member of {roles.OWNER}"
         )
 
 
-def _version(conn: psycopg.Connection) -> int:
-    """The newest migration applied; 0: none. Raises VitalwireError for a database of the first edition."""
-    row = conn.execute("SELECT min(version), coalesce(max(version), 0) FROM schema_version").fetchone()
-    assert row is not None
-    oldest, newest = row
-    if oldest is not None and oldest < FIRST_MIGRATION:
+def _versions(conn: psycopg.Connection) -> set[int]:
+    """The migrations applied. Raises VitalwireError for a database of the first edition."""
+    there = {version for (version,) in conn.execute("SELECT version FROM schema_version")}
+    if there and min(there) < FIRST_MIGRATION:
         raise VitalwireError(
             "this database was made by the first edition of vitalwire, whose batches this program cannot read: keep it"
             " with the program that wrote it, and name a new, empty database"
         )
-    return int(newest)
+    return there
 
 
 def has_timescaledb(conn: psycopg.Connection) -> bool:

@@ -12,7 +12,8 @@ from psycopg.rows import class_row
 
 from schemas.report import Kind
 
-# The condition of the index report_words: what is said in words, but for the edges' own counts.
+# With a kind that is no value's, the condition of the index report_words: what is said in words, but for the edges' own
+# counts.
 WORDS = """r.texts IS NOT NULL AND NOT r.texts @> '[{"system": "vitalwire", "code": "counts"}]'"""
 
 

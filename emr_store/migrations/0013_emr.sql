@@ -40,35 +40,40 @@ SELECT e.encounter, split_part(split_part(e.encounter, ':', 2), '^', 1) AS visit
 FROM encounter e LEFT JOIN patient_person p ON p.patient = e.patient
 WHERE upper_inf(e.recorded);
 
--- The newest version of each entry. What was entered in error says no value, and that it was.
+-- The newest version of each entry. What was entered in error says no value, and that it was. Few tables are joined and
+-- the others asked for a row at a time: with more than join_collapse_limit (8) the planner would not begin with a patient.
 CREATE VIEW charted_entry AS
-SELECT c.entry, c.version, c.status, c.encounter,
-    coalesce(n.label, array_to_string(array_remove((string_to_array(b.bed, '^'))[2:], ''), ' ')) AS bed,
+SELECT c.entry, c.version, c.status, c.encounter, (
+        SELECT coalesce(n.label, array_to_string(array_remove((string_to_array(b.bed, '^'))[2:], ''), ' '))
+        FROM encounter_bed b LEFT JOIN bed_name n USING (bed)
+        WHERE b.encounter = c.encounter AND upper_inf(b.recorded) AND lower(b.valid) <= c.observed_at
+            AND (upper_inf(b.valid) OR upper(b.valid) > c.observed_at) LIMIT 1) AS bed,
     c.item, i.zh AS name_zh, i.en AS name_en, i.loinc, CASE WHEN i.mdc_code IS NOT NULL THEN c.item END AS mdc_id,
     i.mdc_code, i.data_element, i.data_element_name,
     CASE WHEN c.status <> 'entered-in-error' THEN c.value END AS value,
     CASE WHEN c.status = 'entered-in-error' THEN NULL
         WHEN c.value IS NULL THEN c.text ELSE round(c.value::numeric, c.decimals)::text END AS value_text,
-    c.unit, coalesce(u.zh, c.unit) AS unit_zh,
+    c.unit, coalesce((SELECT u.zh FROM unit_name u WHERE u.ucum = c.unit), c.unit) AS unit_zh,
     c.observed_at, c.slot, c.recorded_at, c.origin, c.by_time,
-    convert_from(a.body, 'UTF8')::jsonb -> 'details' ->> 'by_name' AS confirmed_by
-FROM chart_entry c
-LEFT JOIN chart_item i USING (item)
-LEFT JOIN unit_name u ON u.ucum = c.unit
-LEFT JOIN act a ON a.act_id = c.act_id
-LEFT JOIN LATERAL (SELECT b.bed FROM encounter_bed b WHERE b.encounter = c.encounter AND upper_inf(b.recorded)
-    AND lower(b.valid) <= c.observed_at AND (upper_inf(b.valid) OR upper(b.valid) > c.observed_at) LIMIT 1) AS b ON true
-LEFT JOIN bed_name n ON n.bed = b.bed
+    (SELECT convert_from(a.body, 'UTF8')::jsonb -> 'details' ->> 'by_name' FROM act a WHERE a.act_id = c.act_id)
+        AS confirmed_by
+FROM chart_entry c LEFT JOIN chart_item i USING (item)
 WHERE NOT EXISTS (SELECT FROM chart_entry later WHERE later.entry = c.entry AND later.version = c.version + 1);
 
 CREATE VIEW emr_vital_sign AS
-SELECT e.patient_number, e.patient_authority, e.patient_number_type, e.patient_name, e.visit_number, c.*
+SELECT e.patient_number, e.patient_authority, e.patient_number_type, e.patient_name, e.visit_number, c.entry, c.version,
+    c.status, c.encounter, c.bed, c.item, c.name_zh, c.name_en, c.loinc, c.mdc_id, c.mdc_code, c.data_element,
+    c.data_element_name, c.value, c.value_text, c.unit, c.unit_zh, c.observed_at, c.slot, c.recorded_at, c.origin,
+    c.by_time, c.confirmed_by
 FROM charted_entry c LEFT JOIN charted_encounter e ON e.encounter = c.encounter;
 
 -- Of each encounter and item the newest that stands, by its slot: the items of an encounter are found one after the other
--- in chart_entry_item, and of each the last row.
+-- in chart_entry_item, and of each the last row. `encounter` is that of `e`, for WHERE to begin there.
 CREATE VIEW emr_vital_sign_latest AS
-SELECT e.patient_number, e.patient_authority, e.patient_number_type, e.patient_name, e.visit_number, c.*
+SELECT e.patient_number, e.patient_authority, e.patient_number_type, e.patient_name, e.visit_number, c.entry, c.version,
+    c.status, e.encounter, c.bed, c.item, c.name_zh, c.name_en, c.loinc, c.mdc_id, c.mdc_code, c.data_element,
+    c.data_element_name, c.value, c.value_text, c.unit, c.unit_zh, c.observed_at, c.slot, c.recorded_at, c.origin,
+    c.by_time, c.confirmed_by
 FROM charted_encounter e
 CROSS JOIN LATERAL (
     WITH RECURSIVE charted AS (
@@ -78,8 +83,6 @@ CROSS JOIN LATERAL (
         FROM charted c WHERE c.item IS NOT NULL)
     SELECT item FROM charted WHERE item IS NOT NULL) AS i
 CROSS JOIN LATERAL (
-    SELECT n.entry FROM chart_entry n
-    WHERE n.encounter = e.encounter AND n.item = i.item AND n.status <> 'entered-in-error' AND NOT EXISTS (
-        SELECT FROM chart_entry later WHERE later.entry = n.entry AND later.version = n.version + 1)
-    ORDER BY n.slot DESC, n.ordinal DESC LIMIT 1) AS newest
-JOIN charted_entry c ON c.entry = newest.entry;
+    SELECT * FROM charted_entry n
+    WHERE n.encounter = e.encounter AND n.item = i.item AND n.status <> 'entered-in-error'
+    ORDER BY n.slot DESC LIMIT 1) AS c;

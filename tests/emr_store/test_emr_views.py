@@ -141,3 +141,8 @@ def test_the_bed_is_that_of_the_moment_of_measurement(ward: Ward) -> None:
     ward.hospital.emit_records([group("A02", 55, bed="2")])
     ward.chart()
     assert {row["item"]: row["bed"] for row in rows(ward)}[SPO2_ID] == "icu 1"
+
+
+def test_both_views_have_the_same_columns(ward: Ward) -> None:
+    (row, *_), (latest, *_) = rows(ward), rows(ward, "emr_vital_sign_latest")
+    assert list(row) == list(latest)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from tests.charting import CLAIM, POLICIES, PULSE_ID, SLOT, SPO2_ID, V1, V2, War
 from tests.emr_store.test_charted import NURSE
 from tests.making import report
 
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "emr-views.md").read_text("utf-8")
 TEMP_CODE, CEL = 150344, 268192
 TEMPERATURES = '\n[[policy]]\nmetrics = ["MDC_TEMP"]\nwhen = "each"\nvalue = "each"\n'
 
@@ -146,3 +149,26 @@ def test_the_bed_is_that_of_the_moment_of_measurement(ward: Ward) -> None:
 def test_both_views_have_the_same_columns(ward: Ward) -> None:
     (row, *_), (latest, *_) = rows(ward), rows(ward, "emr_vital_sign_latest")
     assert list(row) == list(latest)
+
+
+def test_the_document_names_the_columns_there_are(ward: Ward) -> None:
+    (row, *_) = rows(ward)
+    table = DOCUMENT.split("## Columns")[1].split("## Data elements")[0]
+    first_cells = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+    named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    assert named == list(row)
+
+
+def test_the_queries_of_the_document_find_something(ward: Ward) -> None:
+    queries = [query for block in re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL) for query in block.split(";")]
+    with ward.store.open() as conn:
+        for entry in ward.entries():
+            chart_acts.confirm(conn, entry.entry, NURSE)
+        # This test's patient is another one, and of another day; "now" is when the value was measured.
+        for old, new in (
+            ("'00012345'", "'P1'"), ("'2026-11-29 00:00+08'", "'2026-09-21 00:00+08'"),
+            ("'2026-11-30 00:00+08'", "'2026-09-22 00:00+08'"), ("now()", "timestamptz '2026-09-21 14:14+00'"),
+        ):  # fmt: skip
+            queries = [query.replace(old, new) for query in queries]
+        found = [conn.execute(query.encode()).fetchall() for query in queries if query.strip()]
+    assert [len(each) for each in found] == [2, 2, 2, 1, 2]

@@ -254,7 +254,8 @@ def _value(charted: ChartedVersion, style: OruStyle) -> tuple[str, str]:
     """OBX-2 and OBX-5. Decimals are as they came; without any value it is an ST that says nothing."""
     version = charted.version
     if version.value is not None:
-        return "NM", f"{version.value + 0.0:.{max(0, version.decimals)}f}"
+        number = f"{version.value:.{max(0, version.decimals)}f}"
+        return "NM", number if number.strip("-0.") else number.removeprefix("-")  # no minus zero
     text = choice_text(charted.item, version.text, style.language)
     if text is not None:
         return "CE" if style.version < "2.5" else "CWE", _components((version.text, text, OWN_CODES))

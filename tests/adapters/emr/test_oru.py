@@ -125,7 +125,14 @@ def test_what_is_no_number_has_a_type_of_its_own(item: str, text: str, kind: str
     ],
 )
 def test_what_was_measured_is_named_by_mdc_and_loinc(item: str, expected: str) -> None:
-    assert obx_of(charted(item), style=replace(STYLE, language="zh")).field(3) == expected
+    assert obx_of(charted(item, unit=""), style=replace(STYLE, language="zh")).field(3) == expected
+
+
+def test_in_another_unit_than_its_first_a_metric_has_no_loinc() -> None:
+    of_pressure = obx_of(charted("MDC_CONC_AWAY_CO2_ET", 38.0, unit="mm[Hg]"))
+    of_fraction = obx_of(charted("MDC_CONC_AWAY_CO2_ET", 5.0, unit="%"))
+    assert of_pressure.field(3, 6) == "LN"
+    assert of_fraction.field(3) == "151708^MDC_CONC_AWAY_CO2_ET^MDC"
 
 
 def test_every_metric_and_item_has_a_code_of_its_own() -> None:

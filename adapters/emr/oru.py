@@ -117,7 +117,7 @@ def result_of(charted: ChartedVersion) -> Result:
     """The same for each version of an entry, and for no other entry."""
     return Result(
         filler_number=filler_number(charted.stay.key, charted.slot_us),
-        code=observation_identifier(charted.item, "en")[0],
+        code=observation_identifier(charted.item, "", "en")[0],
         sub_id=str(charted.ordinal),
     )
 
@@ -228,7 +228,7 @@ def _obx(number: int, charted: ChartedVersion, style: OruStyle, zone: ZoneInfo) 
     """As text at once: a message is mostly these."""
     version = charted.version
     kind, value = _value(charted, style)
-    code = _code(charted.item, style.language)
+    code = _code(charted.item, version.unit, style.language)
     unit = _unit(version.unit) if kind == "NM" else ""
     status, measured_at = _result_status(charted, style), _time(version.observed_at_us, zone)
     by = f"^{escape(charted.by_name)}" if charted.by_name else ""
@@ -241,8 +241,8 @@ def _obx(number: int, charted: ChartedVersion, style: OruStyle, zone: ZoneInfo) 
 
 
 @lru_cache(2048)
-def _code(item: str, language: Language) -> str:
-    return _components(observation_identifier(item, language))
+def _code(item: str, unit: str, language: Language) -> str:
+    return _components(observation_identifier(item, unit, language))
 
 
 @lru_cache(256)
@@ -254,7 +254,8 @@ def _value(charted: ChartedVersion, style: OruStyle) -> tuple[str, str]:
     """OBX-2 and OBX-5. Decimals are as they came; without any value it is an ST that says nothing."""
     version = charted.version
     if version.value is not None:
-        return "NM", f"{version.value + 0.0:.{max(0, version.decimals)}f}"
+        number = f"{version.value:.{max(0, version.decimals)}f}"
+        return "NM", number if number.strip("-0.") else number.removeprefix("-")  # no minus zero
     text = choice_text(charted.item, version.text, style.language)
     if text is not None:
         return "CE" if style.version < "2.5" else "CWE", _components((version.text, text, OWN_CODES))

@@ -83,8 +83,9 @@ class FhirReceiver:
         return Reply(answer, body[:ANSWER_BYTES_MAX], versions)
 
     async def _post(self, body: bytes) -> tuple[int, bytes]:
-        headers = {"Content-Type": JSON}
-        async with self._open().post(URL(self._url, encoded=True), data=body, headers=headers) as response:
+        url, headers = URL(self._url, encoded=True), {"Content-Type": JSON}
+        # A redirection would take names and our token to an address that nobody configured.
+        async with self._open().post(url, data=body, headers=headers, allow_redirects=False) as response:
             return response.status, await _all(response)
 
     async def _found(self, outgoing: Outgoing) -> dict[UUID, str]:
@@ -92,7 +93,7 @@ class FhirReceiver:
         sent = sent_observations(outgoing.body)
         asked = ",".join(f"{quote(fhir_codes.ENTRY, safe='')}%7C{each}" for each in sent)
         url = URL(f"{self._url}/Observation?identifier={asked}", encoded=True)
-        async with self._open().get(url) as response:
+        async with self._open().get(url, allow_redirects=False) as response:
             body = await _all(response)
             if response.status != 200:
                 return {}

@@ -48,7 +48,8 @@ def say(conn: psycopg.Connection, *versions: Said) -> None:
         [uuid_of(each.entry) for each in versions], [each.version for each in versions],
         [visit_of(each.visit) for each in versions], [each.item for each in versions],
         [slot_of(each.slot) for each in versions], [each.ordinal for each in versions],
-        [each.status for each in versions], [float(each.value) for each in versions], [float(each.age_s) for each in versions],
+        [each.status for each in versions], [float(each.value) for each in versions],
+        [float(each.age_s) for each in versions],
     ))  # fmt: skip
     while chart_sequence.sequence(conn):
         pass

@@ -14,6 +14,7 @@ from emr_store import chart_acts, patient_acts
 from emr_store.bed_names import keep_bed_names
 from emr_store.instants import moment
 from schemas.adt import Merge, Person
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Record, Report
 from tests.adt import group, key, number, patient_of, us, visit_of
 from tests.charting import CLAIM, POLICIES, PULSE_ID, SLOT, SPO2_ID, V1, V2, Ward, pulse, spo2
@@ -83,7 +84,26 @@ def test_what_a_person_wrote_and_confirmed(ward: Ward) -> None:
         "pain": (3, "3", "分", "final", 1, "李娜"),
     }
     assert (found["pain"]["origin"], found["pain"]["bed"], found["pain"]["mdc_id"]) == ("hand", "icu 1", None)
-    assert (found["acvpu"]["name_zh"], found["acvpu"]["data_element"]) == ("意识", None)
+    acvpu = found["acvpu"]
+    assert (acvpu["name_zh"], acvpu["data_element"], acvpu["loinc"]) == ("意识", None, "80288-4")
+
+
+def test_codes_are_of_the_unit_and_no_number_of_our_own_is_a_standard_s(ward: Ward) -> None:
+    with ward.store.open() as conn:
+        for minute, (item, unit) in enumerate(
+            (("MDC_CONC_AWAY_CO2_ET", "mm[Hg]"), ("MDC_CONC_AWAY_CO2_ET", "%"), ("VITALWIRE_SAT_O2_BLD", "%"))
+        ):
+            chart_acts.enter(conn, "V1", item, 5, "", moment(us(200 + 60 * minute)), NURSE)
+            with conn.transaction():
+                conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER USER")
+                conn.execute("UPDATE chart_entry SET unit = %s WHERE slot = %s", (unit, moment(us(200 + 60 * minute))))
+                conn.execute("ALTER TABLE chart_entry ENABLE TRIGGER USER")
+    found = [(row["unit"], row["loinc"], row["mdc_id"], row["mdc_code"]) for row in rows(ward)[2:]]
+    etco2 = METRIC_BY_REFERENCE_ID["MDC_CONC_AWAY_CO2_ET"]
+    assert found == [
+        ("mm[Hg]", etco2.loinc, etco2.reference_id, etco2.code), ("%", None, etco2.reference_id, etco2.code),
+        ("%", "20564-1", None, None),
+    ]  # fmt: skip
 
 
 def test_what_was_entered_in_error_shows_no_value_and_is_not_the_latest(ward: Ward) -> None:

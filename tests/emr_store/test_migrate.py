@@ -137,11 +137,15 @@ def test_reports_are_a_hypertable_with_timescaledb(database: str) -> None:
         assert conn.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^report_[0-9]{4}'").fetchone() == (0,)
 
 
-def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(database: str) -> None:
-    migrate(database)
+def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("emr_store.migrate.migrations", lambda: [each for each in migrations() if each[0] < 10])
+        for of_the_newest in ("emr_store.migrate._fill_names", "emr_store.roles.ensure"):
+            before.setattr(of_the_newest, lambda conn: None)
+        migrate(database)
     with open_store(database) as conn:
-        conn.execute("DROP TABLE bed_name")
-        conn.execute("DELETE FROM schema_version WHERE version = 10")
         for key, body in (("visit:old", '{"key":"visit:old"}'), ("visit:new", '{"key":"visit:new","classes":[]}')):
             conn.execute(
                 "INSERT INTO encounter (encounter, patients, open, absent, body, recorded)"

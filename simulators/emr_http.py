@@ -87,6 +87,8 @@ async def _refusing(request: web.Request, handler: Handler) -> web.StreamRespons
         return answer(outcome(refused.code, refused.text), refused.status)
     except web.HTTPException as error:
         return answer(outcome("not-supported", error.reason), error.status)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return answer(outcome("structure", "not built as FHIR has it"), 400)
 
 
 def _with_faults(faults: Faults) -> Middleware:

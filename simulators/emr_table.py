@@ -74,13 +74,16 @@ def now_text() -> str:
 
 
 class Table:
-    """In a file, which outlives the process, or (None) in memory."""
+    """In a file, which outlives the process, or (None) in memory. Raises OSError for a file that cannot be one."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.db = sqlite3.connect(path or ":memory:", isolation_level=None)
-        self.db.execute("PRAGMA journal_mode = WAL")
-        self.db.execute("PRAGMA synchronous = NORMAL")
-        self.db.executescript(_SCHEMA)
+        try:
+            self.db = sqlite3.connect(path or ":memory:", isolation_level=None)
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute("PRAGMA synchronous = NORMAL")
+            self.db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise OSError(f"{path}: {error}") from None
 
     def close(self) -> None:
         """No more of it."""

@@ -188,7 +188,7 @@ def test_a_doubled_answer_is_taken_for_the_next_message_by_who_does_not_look() -
     with_emr(scene)
 
 
-def test_one_that_is_down_refuses_and_is_there_again_at_the_same_port() -> None:
+def test_one_that_is_down_refuses_and_is_there_again_at_the_same_port(caplog: pytest.LogCaptureFixture) -> None:
     async def scene(emr: Emr, mllp: Mllp) -> None:
         await emr.set_faults("down")
         with pytest.raises((OSError, asyncio.IncompleteReadError)):
@@ -201,6 +201,7 @@ def test_one_that_is_down_refuses_and_is_there_again_at_the_same_port() -> None:
         assert shown(emr) == [("97", "F", 1)]
 
     with_emr(scene)
+    assert caplog.records == []
 
 
 def test_one_that_lets_duplicates_through_has_two_rows() -> None:

@@ -19,9 +19,13 @@ def fhir_app(store: FhirStore, faults: Faults) -> web.Application:
     routes = _Routes(store)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_with_faults(faults), _refusing])
     app.add_routes([
-        web.post("/", routes.transaction), web.get("/metadata", routes.metadata),
-        web.post("/{resource_type}", routes.create), web.get("/{resource_type}", routes.search), web.put("/{resource_type}", routes.update_where),
-        web.get("/{resource_type}/{id}", routes.read), web.put("/{resource_type}/{id}", routes.update),
+        web.post("/", routes.transaction),
+        web.get("/metadata", routes.metadata),
+        web.post("/{resource_type}", routes.create),
+        web.get("/{resource_type}", routes.search),
+        web.put("/{resource_type}", routes.update_where),
+        web.get("/{resource_type}/{id}", routes.read),
+        web.put("/{resource_type}/{id}", routes.update),
     ])  # fmt: skip
     return app
 

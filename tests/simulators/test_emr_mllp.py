@@ -123,12 +123,18 @@ def test_what_makes_no_sense_is_ae_and_not_filed(
     with_emr(scene)
 
 
-def test_a_result_never_goes_over_to_another_patient() -> None:
+def test_a_result_goes_over_to_another_patient_with_its_encounter_alone() -> None:
+    style = replace(STYLE, version="2.6")  # the identity of a result has no encounter in it
+
     async def scene(emr: Emr, mllp: Mllp) -> None:
-        await mllp.ask(oru("A1", style=replace(STYLE, version="2.6")))
-        other = charted(number=2, stay=replace(STAY, key="visit:V2^HOSPITAL"))
-        answer = read_ack(await mllp.ask(oru("A2", other, style=replace(STYLE, version="2.6"))), "A2")
-        assert answer.reason == "AE: duplicate key identifier (205) at PID-3"
+        await mllp.ask(oru("A1", style=style))
+        elsewhere = charted(number=2, stay=replace(STAY, key="visit:V2^HOSPITAL"))
+        answer = read_ack(await mllp.ask(oru("A2", elsewhere, style=style)), "A2")
+        assert answer.reason == "AE: duplicate key identifier (205) at PV1-19"
+        survivor = replace(PERSON, identifiers=(replace(PERSON.identifiers[0], value="4700"),))
+        merged = charted(value=98.0, status=Status.AMENDED, number=2, person=survivor)
+        assert read_ack(await mllp.ask(oru("A3", merged, style=style)), "A3").outcome is Outcome.ACCEPTED
+        assert [each["patient"] for each in emr.table.versions(1)] == ["4711", "4700"]
 
     with_emr(scene)
 

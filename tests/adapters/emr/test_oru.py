@@ -182,6 +182,14 @@ def test_a_person_with_one_name_and_half_a_birth_date() -> None:
     assert message(charted(person=replace(PERSON, birth_date="unknown"))).field("PID", 7) == ""
 
 
+def test_hl7s_delete_never_leaves_the_house() -> None:
+    person = replace(PERSON, given='""', sex='""')
+    found = message(charted("observation", None, text='""', unit="", person=person))
+    assert (found.field("PID", 5), found.field("PID", 8)) == ("张", "")
+    assert found.field("OBX", 5) == '""'  # by its escapes
+    assert '""' not in "".join(found.lines)
+
+
 def test_what_a_device_calls_itself_stands_beside_our_name_for_it() -> None:
     named = replace(DEVICE, claim="main:mindray:AB-1")
     assert obx_of(charted(device=named)).field(18) == f"{DEVICE.uuid}^VITALWIRE~main:mindray:AB-1"

@@ -34,6 +34,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     key: str
     name: str
+    as_sent: str = ""  # ward^room^bed^facility as the admission office wrote it; "" where no message of it is kept
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):

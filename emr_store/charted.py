@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 from uuid import UUID
@@ -46,7 +46,7 @@ def _charted(conn: psycopg.Connection, versions: Sequence[NewVersion]) -> list[C
     keys = {each.key.encounter for each in versions}
     encounters = _encounters(conn, keys)
     persons = _persons(conn, {known.patient for known in encounters.values() if known.patient is not None})
-    places = _Places(stays.stays_of_encounters(conn, keys), bed_names(conn))
+    places = _Places(conn, keys)
     devices = _instruments(conn, versions)
     acts = {each.version.act_id for each in versions if each.version.act_id is not None}
     acted = chart_persons.persons(conn, acts)
@@ -175,8 +175,9 @@ def iso_date(sent: str) -> str:
 class _Places:
     """In which bed an encounter was, as believed now."""
 
-    def __init__(self, believed: Sequence[Stay], names: Mapping[str, str]) -> None:
-        self._names = names
+    def __init__(self, conn: psycopg.Connection, encounters: Collection[str]) -> None:
+        believed = stays.stays_of_encounters(conn, encounters)
+        self._names, self._as_sent = bed_names(conn), _beds_as_sent(conn, believed)
         self._stays: dict[str, list[Stay]] = defaultdict(list)
         for stay in believed:
             self._stays[stay.encounter].append(stay)
@@ -184,8 +185,16 @@ class _Places:
     def at(self, encounter: str, at_us: int) -> Place | None:
         for stay in self._stays.get(encounter, ()):
             if stay.from_us <= at_us and (stay.until_us is None or at_us < stay.until_us):
-                return Place(key=stay.bed, name=bed_words(stay.bed, self._names))
+                as_sent = self._as_sent.get((stay.from_fact, stay.bed), "")
+                return Place(key=stay.bed, name=bed_words(stay.bed, self._names), as_sent=as_sent)
         return None
+
+
+def _beds_as_sent(conn: psycopg.Connection, believed: Iterable[Stay]) -> dict[tuple[bytes, str], str]:
+    """By the message that began a stay, and its bed."""
+    facts = list({stay.from_fact for stay in believed})
+    rows = conn.execute("SELECT fact, bed, bed_as_sent FROM adt_fact WHERE fact = ANY(%s)", (facts,))
+    return {(bytes(fact), bed): as_sent for fact, bed, as_sent in rows}
 
 
 class _ReportOf(NamedTuple):

@@ -179,10 +179,13 @@ def _pv1(stay: Stay, place: Place | None, person: Person, style: OruStyle, zone:
 
 
 def _bed(place: Place | None) -> str:
-    """PL: ward^room^bed^facility, and PL-9 as the site calls it."""
+    """PL: ward^room^bed^facility as the admission office wrote it, and PL-9 as the site calls it."""
     if place is None:
         return ""
     facility, ward, room, bed, *_ = [*place.key.split("^"), "", "", "", ""]
+    if place.as_sent:
+        ward, room, bed, sent_facility, *_ = [*place.as_sent.split("^"), "", "", "", ""]
+        facility = sent_facility or facility
     return _components((ward, room, bed, facility, "", "", "", "", place.name))
 
 

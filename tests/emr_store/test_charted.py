@@ -69,7 +69,7 @@ def test_a_value_of_a_device_is_told_with_all_that_an_emr_needs(ward: Ward) -> N
     assert (told.person.birth_date, told.person.sex, told.person.erased) == ("1957-03-11", "M", False)
     assert (told.stay.key, told.stay.patient_class) == (V1, "I")
     assert (told.stay.admitted_at_us, told.stay.discharged_at_us) == (us(-60), None)
-    assert told.place == Place(key=key("1"), name="重症1床")
+    assert told.place == Place(key=key("1"), name="重症1床", as_sent="ICU^^1")
     assert told.device == Instrument(uuid=str(DEVICE), claim=CLAIM, name="监护仪1")
     assert told.by_name == ""
 
@@ -80,7 +80,7 @@ def test_what_a_person_wrote_has_a_name_and_no_device(ward: Ward) -> None:
         chart_acts.confirm(conn, ward.entries()[-1].entry, NURSE)
     by_hand, as_charted, confirmed = charted(ward)
     assert (by_hand.item, by_hand.by_name, by_hand.device) == ("pain", "李娜", None)
-    assert by_hand.place == Place(key=key("1"), name="icu 1")
+    assert by_hand.place == Place(key=key("1"), name="icu 1", as_sent="ICU^^1")
     assert (as_charted.version.number, as_charted.by_name, confirmed.version.number, confirmed.by_name) == (
         1, "", 2, "李娜",
     )  # fmt: skip
@@ -192,7 +192,7 @@ def test_a_device_that_is_another_encounter_s_now_is_found_by_its_report(ward: W
     assert ward.store.rows("SELECT count(*) FROM whose WHERE encounter = %s AND upper_inf(recorded)"
                            " AND valid @> %s", V1, moment(us(50))) == [(0,)]  # fmt: skip
     assert told.device == Instrument(uuid=str(DEVICE), claim=CLAIM, name="")
-    assert told.place == Place(key=key("2"), name="icu 2")
+    assert told.place == Place(key=key("2"), name="icu 2", as_sent="ICU^^2")
 
 
 def test_a_device_whose_rows_retention_took_is_unknown(ward: Ward) -> None:

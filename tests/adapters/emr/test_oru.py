@@ -175,6 +175,12 @@ def test_the_place_is_that_of_the_measurement() -> None:
     assert message(by_hand).field("PV1", 3) == ""
 
 
+def test_a_bed_is_spelled_as_the_admission_office_spells_it() -> None:
+    for as_sent, expected in (("ICU^^07^Main", "ICU^^07^Main"), ("ICU^^07", "ICU^^07^main")):
+        place = Place(key="main^icu^^07", name="", as_sent=as_sent)
+        assert message(charted(place=place)).field("PV1", 3) == expected
+
+
 def test_a_person_with_one_name_and_half_a_birth_date() -> None:
     person = replace(PERSON, family="", given="", name="无名氏", birth_date="1970", sex="")
     found = message(charted(person=person))

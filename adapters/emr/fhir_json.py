@@ -37,6 +37,8 @@ _CLASSES = {"I": "IMP", "O": "AMB", "E": "EMER", "P": "PRENC", "R": "AMB", "B": 
 _IDENTIFIER_TYPES = frozenset({
     "AN", "BC", "DL", "HC", "MA", "MC", "MR", "NI", "NH", "PI", "PN", "PPN", "PT", "SS", "VN",
 })  # fmt: skip
+# FHIR's profiles of vital signs demand a subject.
+_NOBODY = '"subject":{"type":"Patient","display":"nobody knows whose"}'
 _NO_SYSTEMS: Mapping[str, str] = {}
 
 
@@ -92,7 +94,7 @@ def observation_body(observation: ChartedObservation, refers: References, meta: 
         f'"status":"{observation.status.value}"',
         _category(first.item),
         f'"code":{code}',
-        f'"subject":{{"reference":"{refers.subject}"}}' if refers.subject else "",
+        f'"subject":{{"reference":"{refers.subject}"}}' if refers.subject else _NOBODY,
         f'"encounter":{{"reference":"{refers.encounter}"}}' if refers.encounter else "",
         f'"effectiveDateTime":"{instant(max(member.version.observed_at_us for member in observation.members))}"',
         f'"issued":"{instant(newest.version.recorded_at_us)}"',
@@ -232,15 +234,15 @@ def provenance_json(observation: ChartedObservation) -> bytes:
         f'{{"role":"source","what":{{"identifier":{identifier_json(fhir_codes.SOURCE, source_text(source))}}}}}'
         for source in sources
     ]
-    said = ",".join(f'{{"text":{text(reason)}}}' for reason in reasons)
+    why = f',"text":{text("; ".join(reasons))}' if reasons else ""
     activity = "CREATE" if observation.version == len(members) else "UPDATE"
     operation = Coding("http://terminology.hl7.org/CodeSystem/v3-DataOperation", activity)
     return _object([
         f'"resourceType":"Provenance","id":"{observation.id}-{observation.version}"',
         f'"target":[{{"reference":"Observation/{observation.id}/_history/{observation.version}"}}]',
         f'"recorded":"{instant(observation.newest.version.recorded_at_us)}"',
-        f'"reason":[{said}]' if said else "",
-        f'"activity":{{"coding":[{_coding(operation)}]}}',
+        # Not Provenance.reason: that is the purpose of use.
+        f'"activity":{{"coding":[{_coding(operation)}]{why}}}',
         f'"agent":[{",".join(agents)}]',
         f'"entity":[{",".join(entities)}]' if entities else "",
     ])  # fmt: skip

@@ -212,8 +212,9 @@ def test_final_by_time_alone_is_tagged() -> None:
     assert "tag" not in one(charted(SPO2, status=Status.FINAL))["meta"]
 
 
-def test_of_nobody_there_is_no_subject() -> None:
-    assert "subject" not in one(msgspec.structs.replace(charted(), person=None))
+def test_of_nobody_the_subject_has_no_reference() -> None:
+    made = one(msgspec.structs.replace(charted(), person=None))
+    assert made["subject"] == {"type": "Patient", "display": "nobody knows whose"}
 
 
 def test_what_cannot_be_charted_is_refused() -> None:
@@ -361,7 +362,7 @@ def test_provenance_of_an_act_names_the_person() -> None:
     assert made["agent"][0]["who"] == {"display": "李 娜"}
     assert made["agent"][0]["type"]["coding"][0]["code"] == "verifier"
     assert made["activity"]["coding"][0]["code"] == "UPDATE"
-    assert made["reason"] == [{"text": "wrong patient"}]
+    assert made["activity"]["text"] == "wrong patient"
     written = provenance(by_hand("weight", 70.5, decimals=1))
     assert written["agent"][0]["type"]["coding"][0]["code"] == "author"
     assert "entity" not in written

@@ -184,6 +184,17 @@ def test_a_member_in_error_has_no_value_among_those_that_stand() -> None:
     assert component(wrong, "8480-6")["valueQuantity"]["value"] == 220
 
 
+def test_a_member_in_error_says_nothing_of_device_time_and_performer_of_those_that_stand() -> None:
+    other = Instrument(uuid="00000000-0000-4000-8000-000000000001", claim="", name="")
+    wrong = msgspec.structs.replace(in_error(charted(SYSTOLIC, 220.0, observed_at_us=T0_US + 9)), device=other)
+    made = one(wrong, charted(DIASTOLIC, 80.0))
+    assert made["effectiveDateTime"] == "2026-05-01T10:15:00Z"
+    assert made["device"] == {"reference": f"Device/{MONITOR.uuid}"}
+    assert "performer" not in made
+    assert one(wrong)["device"] == {"reference": f"Device/{other.uuid}"}
+    assert "performer" not in one(wrong)
+
+
 def test_a_panel_of_two_devices_names_none() -> None:
     other = Instrument(uuid="00000000-0000-4000-8000-000000000001", claim="", name="")
     entries = charted(SYSTOLIC, 120.0), msgspec.structs.replace(charted(DIASTOLIC, 80.0), device=other)

@@ -24,7 +24,7 @@ async def main():
         await asyncio.to_thread(sys.stdin.read)
 asyncio.run(main())
 """
-# Forks a task a line, so that it is imported once. The number says at which line, of those that it executes in the files
+# Forks a task a line, so that it is imported once. The number says at which line of those that it executes in the files
 # of delivery, it is killed; 0: at none.
 NURSERY = """\
 import asyncio, ctypes, os, pathlib, signal, sys, threading

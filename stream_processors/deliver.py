@@ -323,8 +323,9 @@ class Delivering:
         self._under_way -= {each.delivery for each in self._ready}
         self._ready.clear()
         if away.timed_out:
-            # Another patient's message is tried next: it may be this one that it cannot deal with.
-            self._result(Retry(outgoing.delivery, 0, "", away.reason, self._later(BACK_OFF_MAX_S)), "unanswered")
+            # Another patient's message is tried first: it may be this one that it cannot deal with.
+            later = self._later(2 * self._back_off_s(self._failures))
+            self._result(Retry(outgoing.delivery, 0, "", away.reason, later), "unanswered")
         else:
             self._under_way.discard(outgoing.delivery)
         self._changed.set()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from clinical.chart import Entry, EntryKey, Gap, Origin, Status, Version
+from clinical.chart import Entry, EntryKey, EntrySummary, Gap, Origin, Status, Version, VersionSummary
 from clinical.chart_items import ITEMS, Item, item_of
 from clinical.chart_policy import Each, OnDemand, Policies, read_policies
 from clinical.chart_systems import BY_HAND, in_order, system_of
@@ -72,13 +72,13 @@ def flowsheet(
     last_us = (until_ms * 1000 or now_us) // step_us * step_us
     columns = [last_us - step_us * (count - 1 - n) for count in [hours * 60 // step_min] for n in range(count)]
     since, until = moment(columns[0]), moment(last_us + step_us)
-    entries = chart_entries.flowsheet(conn, encounter, since, until)
+    entries = chart_entries.summaries(conn, encounter, since, until)
     proposals = chart_proposals.proposals_of(conn, [entry.entry for entry in entries])
     disputed = chart_disputes.disputed_entries(conn, encounter)
     acted = chart_persons.persons(conn, {e.now.act_id for e in entries if e.now.act_id is not None})
     policies = noted_policies(conn)
     asked = _asked_items(conn, policies, encounter, columns[0], now_us)
-    rows: dict[str, dict[int, list[Entry]]] = {item: {} for item in in_order(asked)}
+    rows: dict[str, dict[int, list[EntrySummary]]] = {item: {} for item in in_order(asked)}
     for entry in entries:
         column = (entry.key.at_us - columns[0]) // step_us
         rows.setdefault(entry.key.item, {}).setdefault(column, []).append(entry)
@@ -152,7 +152,10 @@ def unit_text(ucum: str) -> str:
 
 
 def _cell(
-    there: Sequence[Entry], proposals: Mapping[str, Proposal], disputed: Collection[str], acted: Mapping[bytes, Acted]
+    there: Sequence[EntrySummary],
+    proposals: Mapping[str, Proposal],
+    disputed: Collection[str],
+    acted: Mapping[bytes, Acted],
 ) -> dict[str, Any]:
     """The first entry that stands, else the last that was entered in error; `also` are the others' ids."""
     standing = [entry for entry in there if entry.now.status is not Status.ENTERED_IN_ERROR]
@@ -169,7 +172,7 @@ def _cell(
     }  # fmt: skip
 
 
-def shown(item: str, version: Version) -> dict[str, Any]:
+def shown(item: str, version: VersionSummary) -> dict[str, Any]:
     """A value with its metric's digits, a choice in both languages, words as they are."""
     if version.value is not None:
         text = value_text(item, version.value, version.decimals)

@@ -1,10 +1,14 @@
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
+from clinical.chart import EntryKey, Origin, Source, Status, Version
+from emr_store import chart_entries
+from emr_store.chart_entries import NewVersion, new_entry_id
 from emr_store.connect import open_store
+from emr_store.instants import us_of
 from emr_store.migrate import CHUNK_INTERVAL, has_timescaledb, migrate, migrations
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -151,3 +155,26 @@ def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(
     migrate(database)
     with open_store(database) as conn:
         assert conn.execute("SELECT encounter FROM attribution_encounter").fetchall() == [("visit:old",)]
+
+
+def test_a_chart_that_was_written_before_its_index_is_read_by_it(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr("emr_store.migrate.migrations", lambda: [each for each in migrations() if each[0] <= 10])
+        migrate(database)
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    key = EntryKey("visit:V1^H", "MDC_PULS_OXIM_SAT_O2", us_of(at))
+    version = Version(
+        number=1, status=Status.PRELIMINARY, origin=Origin.DEVICE, value=97.5, text="", unit="%", decimals=1,
+        observed_at_us=key.at_us, sources=(Source(bytes(32), 0, 0),), reason="last valid", act_id=None, by_time=False,
+        recorded_at_us=key.at_us,
+    )  # fmt: skip
+    with open_store(database) as conn:
+        chart_entries.append(conn, [NewVersion(new_entry_id(), key, 1, version)])
+    assert migrate(database) == [number for number in NUMBERS if number > 10]
+    with open_store(database) as conn:
+        (found,) = chart_entries.summaries(conn, key.encounter, at, at + timedelta(seconds=1))
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            chart_entries.append(conn, [NewVersion(new_entry_id(), key, 1, version)])
+    assert (found.key, found.now.value) == (key, 97.5)

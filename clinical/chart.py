@@ -27,6 +27,9 @@ class Status(StrEnum):
     ENTERED_IN_ERROR = "entered-in-error"
 
 
+_CONFIRMED = frozenset({Status.FINAL, Status.AMENDED})  # where it was a person's doing
+
+
 class Origin(StrEnum):
     """Who said the value of a version."""
 
@@ -123,7 +126,7 @@ class VersionSummary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def confirmed(self) -> bool:
         """Whether a person stands behind it."""
-        return self.status in (Status.FINAL, Status.AMENDED) and not self.by_time
+        return self.status in _CONFIRMED and not self.by_time
 
 
 class Version(VersionSummary, frozen=True, kw_only=True, gc=False):

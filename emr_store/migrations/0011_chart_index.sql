@@ -1,5 +1,5 @@
 -- All that a flowsheet shows of an entry but its texts (an index takes no long ones), so that an encounter's day is read from
--- some 70 pages of this index: the rows themselves lie by slot over all encounters, on some 300 pages.
+-- some 120 pages of this index: the rows themselves lie by slot over all encounters, on some 300 pages.
 DROP INDEX chart_entry_key;
 CREATE UNIQUE INDEX chart_entry_key ON chart_entry (encounter, slot, item, ordinal, version)
     INCLUDE (entry, status, origin, value, decimals, act_id, by_time);

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 from uuid import UUID, uuid4
 
+import msgspec
 import numpy as np
 import psycopg
 
+from benchmarks import fixture
 from benchmarks.databases import drop_database
 from benchmarks.load import METRICS
 from benchmarks.pipeline import Bench
 from benchmarks.ward import SECOND_US, Ward
+from benchmarks.whose_day import put_places, visit_of
 from clinical.chart_policy import read_policies
-from emr_store import chart_entries, rows
+from clinical.key_words import NO_BED_NAMES
+from emr_store import chart_policies, rows
 from emr_store.channel_sets import ChannelSets
 from emr_store.charting import Charter
 from emr_store.connect import open_store
-from emr_store.instants import moment
+from emr_store.instants import moment, us_of
 from emr_store.partitions import Partitions
 from emr_store.rows import Chunk
+from gateway.access import ANYONE
+from gateway.pages import chart as page
 from schemas.nomenclature import METRIC_BY_CODE
 from schemas.report import device_id
 from stream_processors.chart import DUE_EVERY_S
 from stream_processors.validation import validate_table
 
 SLOT_US = 1_790_000_100_000_000  # the end of a slot of five minutes
-SLOT_S, DAY_S = 300, 86_400
+SLOT_S = 300
+SLOTS = 86_400 // SLOT_S  # of a day
+READS, READS_QUICK = 200, 50  # of a day, each another patient's
 PORT_TO_ENTRY_S = 90  # for which the demo's ward runs
 SPO2_AT_ONCE = """
 zone = "UTC"
@@ -151,45 +159,68 @@ def _fill(conn: psycopg.Connection, ward: Ward) -> None:
 
 
 def flowsheet(quick: bool) -> dict[str, float]:
-    """Of as many entries as 292 million values make: 1,000 devices of 12 values, every five minutes of a day."""
-    with database() as address:
-        return flowsheet_on(address, 100 if quick else 1000, 200)
+    """On the fixture, with as many entries as its 292 million values make in a day: of 1,000 patients, 12 metrics."""
+    made = fixture.make(fixture.QUICK if quick else fixture.FULL)
+    patients = fixture.DEVICES // 10 if quick else fixture.DEVICES
+    return flowsheet_on(made.address, moment(made.ends_us), patients, READS_QUICK if quick else READS)
 
 
-def flowsheet_on(address: str, encounters: int, reads: int) -> dict[str, float]:
-    """`reads` days, each of an encounter by chance. Raises RuntimeError where entries are missing."""
-    chance, begin, times = random.Random(1), moment(SLOT_US), []
+def flowsheet_on(address: str, until: datetime, patients: int, reads: int) -> dict[str, float]:
+    """The day before `until` of this many patients, each once, as the flowsheet's page asks for it, to its JSON.
+
+    Each patient has 20 handovers in the day; those, and by what is charted, are in a transaction that is never
+    committed. Raises RuntimeError where entries are missing.
+    """
+    last_us = us_of(until) // (SLOT_S * SECOND_US) * SLOT_S * SECOND_US
+    listed = ", ".join(f'"{metric}"' for metric in metrics())
+    times = []
     with open_store(address) as conn:
-        _put_entries(conn, encounters)
-        for _ in range(reads):
-            encounter = f"visit:{chance.randrange(encounters)}"
-            began_s = time.perf_counter()
-            found = chart_entries.flowsheet(conn, encounter, begin, begin + timedelta(days=1))
-            times.append(time.perf_counter() - began_s)
-            if len(found) != DAY_S // SLOT_S * len(METRICS):
-                raise RuntimeError(f"{len(found)} entries of a day")
+        keep_entries(conn, moment(last_us), patients)
+        with conn.transaction(force_rollback=True):
+            put_places(conn, until - timedelta(days=1), until, patients)
+            chart_policies.note_policies(conn, EVERY_FIVE_MINUTES.format(metrics=listed))
+            for number in Random(1).sample(range(patients), reads):
+                began_s = time.perf_counter()
+                found = page.flowsheet(conn, ANYONE, visit_of(number), SLOT_S // 60, 24, last_us // 1000, NO_BED_NAMES)
+                msgspec.json.encode(found)
+                times.append(time.perf_counter() - began_s)
+                cells = sum(len(row["cells"]) for row in (found or {"rows": []})["rows"])
+                if cells != SLOTS * len(METRICS):
+                    raise RuntimeError(f"{cells} cells of a day")
     return {"flowsheet_day_p95_ms": 1000 * float(np.percentile(times, 95))}
 
 
-def _put_entries(conn: psycopg.Connection, encounters: int) -> None:
-    """As the charter writes them: by slot, not by encounter; one source each."""
+def keep_entries(conn: psycopg.Connection, last: datetime, patients: int) -> None:
+    """A day of entries as the charter writes them, written once and kept: by slot, not by encounter; one source each.
+
+    One in twenty has a second version, of a late value. No batch has their sources: they were recorded before the
+    fixture was made, and what looks at the newest of it passes them over.
+    """
+    begin = last - timedelta(seconds=SLOT_S * (SLOTS - 1))
+    encounters = [visit_of(number) for number in range(patients)]
     with conn.transaction():
-        conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER USER")
-        conn.execute(_ENTRIES_SQL, {
-            "begin": moment(SLOT_US), "slots": DAY_S // SLOT_S, "encounters": encounters, "metrics": metrics(),
-        })  # fmt: skip
-        conn.execute("ALTER TABLE chart_entry ENABLE TRIGGER USER")
+        there = conn.execute("SELECT FROM chart_entry WHERE encounter = ANY(%s) AND slot = %s", (encounters, last))
+        if there.fetchone() is None:
+            conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER USER")
+            conn.execute(_ENTRIES_SQL, {
+                "begin": begin, "slots": SLOTS, "encounters": encounters, "metrics": metrics(),
+            })  # fmt: skip
+            conn.execute("ALTER TABLE chart_entry ENABLE TRIGGER USER")
     conn.execute("VACUUM ANALYZE chart_entry")
 
 
 _ENTRIES_SQL = """
 INSERT INTO chart_entry
-SELECT lpad(to_hex((s::bigint * %(encounters)s + e) * 100 + m.n), 32, '0')::uuid, 1, 'visit:' || e, m.metric,
-    %(begin)s::timestamptz + s * interval '5 minutes', 1, 'preliminary', 'device', 97.5, '', '%%', 1,
-    %(begin)s::timestamptz + s * interval '5 minutes', ARRAY[sha256(s::text::bytea)], ARRAY[e], ARRAY[0],
-    'median of 60 values of the last minute', NULL, false, %(begin)s::timestamptz + s * interval '5 minutes'
-FROM generate_series(0, %(slots)s - 1) AS s, generate_series(0, %(encounters)s - 1) AS e,
-    unnest(%(metrics)s::text[]) WITH ORDINALITY AS m(metric, n)
+SELECT lpad(to_hex((s::bigint * 10000 + e) * 100 + m), 32, '0')::uuid, v, encounter, metric,
+    at, 1, 'preliminary', 'device', 60 + (s + e + m + v) %% 40, '', '', 0,
+    at, ARRAY[sha256(s::text::bytea)], ARRAY[e], ARRAY[0],
+    'median of 60 values of the last minute', NULL, false, at
+FROM generate_series(0, %(slots)s - 1) AS s
+CROSS JOIN unnest(%(encounters)s::text[]) WITH ORDINALITY AS of_encounter(encounter, e)
+CROSS JOIN unnest(%(metrics)s::text[]) WITH ORDINALITY AS of_metric(metric, m)
+CROSS JOIN generate_series(1, CASE WHEN (s + e + m) %% 20 = 0 THEN 2 ELSE 1 END) AS v
+CROSS JOIN LATERAL (SELECT %(begin)s::timestamptz + s * interval '5 minutes' AS at) AS its_end
+ORDER BY s, e, m, v
 """
 
 

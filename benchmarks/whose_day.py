@@ -24,7 +24,7 @@ from clinical.attribution import Basis, State
 from clinical.beds import BedRegistry, bed_key
 from clinical.encounter import Stay
 from clinical.facts import AdtFact, make_fact
-from clinical.identity import AdtSource, patient_keys
+from clinical.identity import AdtSource, patient_keys, visit_key
 from clinical.stays import compute_stays, encounter_links, patient_links
 from emr_store import adt_facts, attribution, places, stays
 from emr_store.adt_facts import StoredGroup
@@ -148,7 +148,7 @@ def _group(event: str, number: int, bed: int, at_us: int) -> AdtGroup:
         sent_at_us=at_us,
         recorded_at_us=at_us,
         patients=(_number(number),),
-        visit=Visit(patient_class="I", bed=SentBed(ward=WARD, bed=_bed(bed)), number=Identifier(value=f"V{number:04}")),
+        visit=Visit(patient_class="I", bed=SentBed(ward=WARD, bed=_bed(bed)), number=_visit(number)),
     )
     return msgspec.structs.replace(group, digest=sha256(encode_group(group).encode()).digest())
 
@@ -156,6 +156,17 @@ def _group(event: str, number: int, bed: int, at_us: int) -> AdtGroup:
 def _patient(number: int) -> str:
     (key,) = patient_keys([_number(number)], SOURCE)
     return key
+
+
+def visit_of(number: int) -> str:
+    """The key of this patient's encounter."""
+    key = visit_key(_visit(number), (), SOURCE)
+    assert key is not None
+    return key
+
+
+def _visit(number: int) -> Identifier:
+    return Identifier(value=f"V{number:04}")
 
 
 def _number(number: int) -> Identifier:

@@ -27,6 +27,9 @@ class Status(StrEnum):
     ENTERED_IN_ERROR = "entered-in-error"
 
 
+_CONFIRMED = frozenset({Status.FINAL, Status.AMENDED})  # where it was a person's doing
+
+
 class Origin(StrEnum):
     """Who said the value of a version."""
 
@@ -108,27 +111,40 @@ class EntryKey(NamedTuple):
     at_us: int
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the chart says of an entry from `recorded_at_us` on. A struct: a page makes thousands at once."""
+class VersionSummary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a cell of a flowsheet shows of a version. A struct: a page makes thousands at once."""
 
     number: int  # from 1 on
     status: Status
     origin: Origin
     value: float | None
     text: str  # of a value that is no number; else ""
-    unit: str  # UCUM
     decimals: int
-    observed_at_us: int  # of the value that was chosen
-    sources: tuple[Source, ...]  # none where a person wrote it
-    reason: str  # by which rule it was chosen, or why it was changed
     act_id: bytes | None  # None: the charter wrote it
     by_time: bool  # it became final by `auto_final_after`, not by a person
-    recorded_at_us: int
 
     @property
     def confirmed(self) -> bool:
         """Whether a person stands behind it."""
-        return self.status in (Status.FINAL, Status.AMENDED) and not self.by_time
+        return self.status in _CONFIRMED and not self.by_time
+
+
+class Version(VersionSummary, frozen=True, kw_only=True, gc=False):
+    """What the chart says of an entry from `recorded_at_us` on."""
+
+    unit: str  # UCUM
+    observed_at_us: int  # of the value that was chosen
+    sources: tuple[Source, ...]  # none where a person wrote it
+    reason: str  # by which rule it was chosen, or why it was changed
+    recorded_at_us: int
+
+
+class EntrySummary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An entry with its newest version alone; the others are `now.number` - 1."""
+
+    entry: str
+    key: EntryKey
+    now: VersionSummary
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -1,6 +1,7 @@
 """The entries of charts as rows: a version each, appended and never changed.
 
-Pages read an encounter's chart with `flowsheet`, and one entry with its versions with `entry_at` or `find_entry`.
+Pages read what an encounter's chart says now with `summaries`, and one entry with its versions with `entry_with_id` or
+`find_entry`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.pq import Format
 
-from clinical.chart import Entry, EntryKey, Origin, Source, Status, Version
+from clinical.chart import Entry, EntryKey, EntrySummary, Origin, Source, Status, Version, VersionSummary
 from emr_store.instants import moment, us_of
 from emr_store.rows import POSTGRES_EPOCH_US
 from schemas.errors import VitalwireError
@@ -87,6 +88,15 @@ def new_entry_id() -> str:
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def summaries(conn: psycopg.Connection, encounter: str, since: datetime, until: datetime) -> list[EntrySummary]:
+    """What the entries of an encounter whose slots end in [since, until) say now, by slot and item.
+
+    Those that were entered in error are among them, before the one that stands in the same slot.
+    """
+    named = {"encounter": encounter, "since": since, "until": until}
+    return [_summary(encounter, row) for row in _rows(conn, _SUMMARIES_SQL, named)]
 
 
 def flowsheet(conn: psycopg.Connection, encounter: str, since: datetime, until: datetime) -> list[Entry]:
@@ -162,6 +172,15 @@ SELECT {_READ} FROM chart_entry c
 WHERE c.encounter = %(encounter)s AND c.slot >= %(since)s AND c.slot < %(until)s
 ORDER BY c.encounter, c.slot, c.item, c.ordinal, c.version
 """
+# Read from the index alone (migrations/0011_chart_index.sql), which has all but texts.
+_SUMMARIES_SQL = """
+SELECT DISTINCT ON (c.slot, c.item, c.ordinal) c.entry::text, c.item, c.slot, c.version, c.status, c.origin, c.value,
+    CASE WHEN c.value IS NULL
+        THEN (SELECT t.text FROM chart_entry t WHERE t.entry = c.entry AND t.version = c.version) ELSE '' END,
+    c.decimals, c.act_id, c.by_time
+FROM chart_entry c WHERE c.encounter = %(encounter)s AND c.slot >= %(since)s AND c.slot < %(until)s
+ORDER BY c.slot, c.item, c.ordinal, c.version DESC
+"""
 _HOURS_SQL = f"""
 WITH e AS (
     SELECT entry, item, slot, bool_or(act_id IS NOT NULL) AS touched, bool_or(status = 'entered-in-error') AS gone
@@ -232,6 +251,21 @@ def entry_with_id(conn: psycopg.Connection, entry: UUID) -> Kept:
     if not found:
         raise VitalwireError(f"there is no entry {entry}: `vitalwire chart show ENCOUNTER --json` has those that are")
     return found[0]
+
+
+def _summary(encounter: str, row: tuple[Any, ...]) -> EntrySummary:
+    entry, item, slot_us, number, status, origin, value, text, decimals, act_id, by_time = row
+    now = VersionSummary(
+        number=number,
+        status=_STATUS[status],
+        origin=_ORIGIN[origin],
+        value=value,
+        text=text,
+        decimals=decimals,
+        act_id=act_id,
+        by_time=by_time,
+    )
+    return EntrySummary(entry=entry, key=EntryKey(encounter, item, slot_us), now=now)
 
 
 def _kept(rows: Iterable[tuple[Any, ...]]) -> list[Kept]:

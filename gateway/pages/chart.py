@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from clinical.chart import Entry, EntryKey, Gap, Origin, Status, Version
+import msgspec
+
+from clinical.chart import Entry, EntryKey, EntrySummary, Gap, Origin, Status, Version, VersionSummary
 from clinical.chart_items import ITEMS, Item, item_of
 from clinical.chart_policy import Each, OnDemand, Policies, read_policies
 from clinical.chart_systems import BY_HAND, in_order, system_of
@@ -72,13 +75,15 @@ def flowsheet(
     last_us = (until_ms * 1000 or now_us) // step_us * step_us
     columns = [last_us - step_us * (count - 1 - n) for count in [hours * 60 // step_min] for n in range(count)]
     since, until = moment(columns[0]), moment(last_us + step_us)
-    entries = chart_entries.flowsheet(conn, encounter, since, until)
-    proposals = chart_proposals.proposals_of(conn, [entry.entry for entry in entries])
+    entries = chart_entries.summaries(conn, encounter, since, until)
+    # What is not a person's word is computed anew: nothing is proposed beside it.
+    of_people = [(entry.entry, entry.now.act_id) for entry in entries if entry.now.act_id is not None]
+    proposals = chart_proposals.proposals_of(conn, [entry for entry, _ in of_people])
     disputed = chart_disputes.disputed_entries(conn, encounter)
-    acted = chart_persons.persons(conn, {e.now.act_id for e in entries if e.now.act_id is not None})
+    acted = chart_persons.persons(conn, {act_id for _, act_id in of_people})
     policies = noted_policies(conn)
     asked = _asked_items(conn, policies, encounter, columns[0], now_us)
-    rows: dict[str, dict[int, list[Entry]]] = {item: {} for item in in_order(asked)}
+    rows: dict[str, dict[int, list[EntrySummary]]] = {item: {} for item in in_order(asked)}
     for entry in entries:
         column = (entry.key.at_us - columns[0]) // step_us
         rows.setdefault(entry.key.item, {}).setdefault(column, []).append(entry)
@@ -151,38 +156,86 @@ def unit_text(ucum: str) -> str:
     return "" if ucum.startswith("{") else ucum.replace("Cel", "℃").replace("[", "").replace("]", "")
 
 
+class Cell(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """What a page draws of an entry: a day has thousands, so that the page is sent no more than says something."""
+
+    entry: str
+    version: int
+    at: int  # in milliseconds
+    status: Status
+    en: str
+    zh: str
+    also: list[str]  # ids of the other entries of the column
+    key: str = ""  # of a choice
+    hand: bool = False
+    confirmed: bool = False
+    by_time: bool = False
+    by: str = ""
+    proposed: bool = False
+    disputed: bool = False
+    also_by_people: int = 0
+
+
 def _cell(
-    there: Sequence[Entry], proposals: Mapping[str, Proposal], disputed: Collection[str], acted: Mapping[bytes, Acted]
-) -> dict[str, Any]:
-    """The first entry that stands, else the last that was entered in error; `also` are the others' ids."""
-    standing = [entry for entry in there if entry.now.status is not Status.ENTERED_IN_ERROR]
-    entry = standing[0] if standing else there[-1]
-    newest = entry.now
-    person = acted.get(newest.act_id or b"")
-    return {
-        "entry": entry.entry, "version": newest.number, "at": entry.key.at_us // 1000, "status": newest.status,
-        **shown(entry.key.item, newest), "hand": newest.origin is Origin.HAND, "confirmed": newest.confirmed,
-        "by_time": newest.by_time, "by": person.name if person else "",
-        "proposed": entry.entry in proposals, "disputed": entry.entry in disputed,
-        "also": [other.entry for other in there if other is not entry],
-        "also_by_people": sum(other.now.act_id is not None for other in there if other is not entry),
-    }  # fmt: skip
+    there: Sequence[EntrySummary],
+    proposals: Mapping[str, Proposal],
+    disputed: Collection[str],
+    acted: Mapping[bytes, Acted],
+) -> Cell:
+    """The first entry that stands, else the last that was entered in error."""
+    entry = there[0]
+    others: Sequence[EntrySummary] = ()
+    if len(there) > 1:
+        standing = [each for each in there if each.now.status is not Status.ENTERED_IN_ERROR]
+        entry = standing[0] if standing else there[-1]
+        others = [other for other in there if other is not entry]
+    now = entry.now
+    by_people = sum(other.now.act_id is not None for other in others) if others else 0
+    person = acted.get(now.act_id) if now.act_id is not None else None
+    en, zh = _words(entry.key.item, now)
+    return Cell(
+        entry=entry.entry,
+        version=now.number,
+        at=entry.key.at_us // 1000,
+        status=now.status,
+        en=en,
+        zh=zh,
+        also=[other.entry for other in others],
+        key=now.text,
+        hand=now.origin is Origin.HAND,
+        confirmed=now.confirmed,
+        by_time=now.by_time,
+        by=person.name if person else "",
+        proposed=entry.entry in proposals,
+        disputed=entry.entry in disputed,
+        also_by_people=by_people,
+    )
 
 
-def shown(item: str, version: Version) -> dict[str, Any]:
+def shown(item: str, version: VersionSummary) -> dict[str, Any]:
     """A value with its metric's digits, a choice in both languages, words as they are."""
+    en, zh = _words(item, version)
+    return {"en": en, "zh": zh} if version.value is not None else {"en": en, "zh": zh, "key": version.text}
+
+
+def _words(item: str, version: VersionSummary) -> tuple[str, str]:
     if version.value is not None:
         text = value_text(item, version.value, version.decimals)
-        return {"en": text, "zh": text}
-    en, zh = (item_of(item).choices or {}).get(version.text, (version.text, version.text))
-    return {"en": en, "zh": zh, "key": version.text}
+        return text, text
+    return (item_of(item).choices or {}).get(version.text, (version.text, version.text))
 
 
 def value_text(item: str, value: float, decimals: int) -> str:
     """As a bedside monitor shows it; what a monitor shows as sent, and what is no metric, with its own digits."""
-    metric = METRIC_BY_REFERENCE_ID.get(item)
-    digits = display_digits(metric.code, UNIT_BY_REFERENCE_ID[metric.unit]) if metric else None
+    digits = _digits(item)
     return f"{value:.{decimals if digits is None else digits}f}"
+
+
+@cache
+def _digits(item: str) -> int | None:
+    """None: as sent."""
+    metric = METRIC_BY_REFERENCE_ID.get(item)
+    return display_digits(metric.code, UNIT_BY_REFERENCE_ID[metric.unit]) if metric else None
 
 
 # --- one entry -------------------------------------------------------------------------------------------------------

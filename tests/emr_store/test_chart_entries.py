@@ -8,9 +8,11 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from clinical.chart import EntryKey, Source
+from clinical.chart import EntryKey, Source, Version, VersionSummary
 from clinical.chart_policy import read_policies
-from emr_store import chart_entries
+from emr_store import chart_acts, chart_entries
+from emr_store.acts import Author
+from emr_store.chart_acts import Person
 from emr_store.chart_entries import NewVersion, new_entry_id
 from emr_store.instants import moment
 from schemas.errors import VitalwireError
@@ -46,6 +48,41 @@ def test_a_flowsheet_is_what_ends_in_its_time(ward: Ward) -> None:
         assert items(timedelta(0), timedelta(seconds=301)) == [97, 90]
         assert items(timedelta(seconds=1), timedelta(seconds=300)) == []
         assert chart_entries.flowsheet(conn, "nobody", begin, begin + timedelta(days=1)) == []
+
+
+def test_summaries_say_what_the_newest_versions_of_a_flowsheet_say(ward: Ward) -> None:
+    nurse, begin = Person(Author("os:nurse@ward", "probe was off"), "Li"), moment(us(SLOT))
+    first, _ = ward.entries()
+    with ward.store.open() as conn:
+        chart_acts.correct(conn, first.entry, 96, "", nurse)
+        chart_acts.withdraw(conn, first.entry, nurse)
+        chart_acts.enter(conn, V1, SPO2_ID, 95, "", begin, nurse)
+        chart_acts.enter(conn, V1, "acvpu", None, "V", begin, nurse)
+        found = chart_entries.summaries(conn, V1, begin, begin + timedelta(seconds=301))
+        whole = chart_entries.flowsheet(conn, V1, begin, begin + timedelta(seconds=301))
+        assert chart_entries.summaries(conn, V1, begin + timedelta(seconds=1), begin + timedelta(seconds=300)) == []
+        assert chart_entries.summaries(conn, "nobody", begin, begin + timedelta(days=1)) == []
+    assert [(each.entry, each.key, each.now) for each in found] == [(e.entry, e.key, summary(e.now)) for e in whole]
+    assert [(each.now.number, each.now.value, each.now.text) for each in found] == [
+        (3, 96, ""), (1, 95, ""), (1, None, "V"), (1, 90, ""),
+    ]  # fmt: skip
+
+
+def summary(version: Version) -> VersionSummary:
+    return VersionSummary(**{name: getattr(version, name) for name in VersionSummary.__struct_fields__})
+
+
+def test_a_days_summaries_are_read_from_the_index_alone(ward: Ward) -> None:
+    begin = moment(us(SLOT))
+    named = {"encounter": V1, "since": begin, "until": begin + timedelta(days=1)}
+    with ward.store.open() as conn:
+        conn.execute("VACUUM chart_entry")
+        conn.execute("SET enable_seqscan = off")  # which a chart of two entries would be read by
+        conn.execute("SET enable_bitmapscan = off")
+        plan = conn.execute(f"EXPLAIN (ANALYZE) {chart_entries._SUMMARIES_SQL}".encode(), named).fetchall()
+    lines = " ".join(line for (line,) in plan)
+    assert "Index Only Scan using chart_entry_key" in lines
+    assert "Heap Fetches: 0" in lines
 
 
 def test_an_entry_is_found_by_the_beginning_of_its_id(ward: Ward) -> None:

@@ -1,10 +1,14 @@
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
+from clinical.chart import EntryKey, Origin, Source, Status, Version
+from emr_store import chart_entries
+from emr_store.chart_entries import NewVersion, new_entry_id
 from emr_store.connect import open_store
+from emr_store.instants import us_of
 from emr_store.migrate import CHUNK_INTERVAL, has_timescaledb, migrate, migrations
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -137,14 +141,17 @@ def test_reports_are_a_hypertable_with_timescaledb(database: str) -> None:
         assert conn.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^report_[0-9]{4}'").fetchone() == (0,)
 
 
-def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as before:
-        before.setattr("emr_store.migrate.migrations", lambda: [each for each in migrations() if each[0] < 10])
+def migrate_up_to(number: int, database: str) -> None:
+    """As a program left it that knew no newer ones."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("emr_store.migrate.migrations", lambda: [each for each in migrations() if each[0] <= number])
         for of_the_newest in ("emr_store.migrate._fill_names", "emr_store.roles.ensure"):
-            before.setattr(of_the_newest, lambda conn: None)
+            patched.setattr(of_the_newest, lambda conn: None)
         migrate(database)
+
+
+def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(database: str) -> None:
+    migrate_up_to(9, database)
     with open_store(database) as conn:
         for key, body in (("visit:old", '{"key":"visit:old"}'), ("visit:new", '{"key":"visit:new","classes":[]}')):
             conn.execute(
@@ -155,3 +162,22 @@ def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(
     migrate(database)
     with open_store(database) as conn:
         assert conn.execute("SELECT encounter FROM attribution_encounter").fetchall() == [("visit:old",)]
+
+
+def test_a_chart_that_was_written_before_its_index_is_read_by_it(database: str) -> None:
+    migrate_up_to(10, database)
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    key = EntryKey("visit:V1^H", "MDC_PULS_OXIM_SAT_O2", us_of(at))
+    version = Version(
+        number=1, status=Status.PRELIMINARY, origin=Origin.DEVICE, value=97.5, text="", unit="%", decimals=1,
+        observed_at_us=key.at_us, sources=(Source(bytes(32), 0, 0),), reason="last valid", act_id=None, by_time=False,
+        recorded_at_us=key.at_us,
+    )  # fmt: skip
+    with open_store(database) as conn:
+        chart_entries.append(conn, [NewVersion(new_entry_id(), key, 1, version)])
+    assert migrate(database) == [number for number in NUMBERS if number > 10]
+    with open_store(database) as conn:
+        (found,) = chart_entries.summaries(conn, key.encounter, at, at + timedelta(seconds=1))
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            chart_entries.append(conn, [NewVersion(new_entry_id(), key, 1, version)])
+    assert (found.key, found.now.value) == (key, 97.5)

@@ -5,11 +5,9 @@ Of a patient a tile shows a part; the whole is sent to who asks for it. No name 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from hashlib import sha256
 from importlib.metadata import distribution
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +27,15 @@ from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.feed import Feed
+from gateway.opening import opening
 from gateway.pages import chart, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
+from gateway.static_files import KEPT, shipped_files
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 # Who else gives a name to this address gets nothing (DNS rebinding).
 _HOSTS = ["127.0.0.1", "localhost"]
-_KINDS = {"mjs": "text/javascript", "css": "text/css"}
+Endpoint = Callable[[Request], Awaitable[Response]]
 PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
 
 
@@ -48,19 +48,20 @@ def create(
     `bed_names`: what the site calls its beds, by their keys; others are called as they were sent. `sheet_style`: a
     site's habits for printed sheets; None: those that are shipped as standard.
     """
-    static = {f.name: f.read_bytes() for f in (files("gateway") / "static").iterdir()}
-    hello = _hello(static)
+    static = shipped_files()
+    hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"), bed_names)
     answers = Answers(conninfo)
     answered = answers.json
 
-    def whole(page: Page) -> Callable[[Request], Response]:
-        html = page.html(static)
-        return lambda request: Response(html, media_type="text/html; charset=utf-8", headers=HEADERS)
+    def whole(page: Page) -> Endpoint:
+        return _unchanging(page.html(static), "text/html")
 
-    def file(name: str) -> Callable[[Request], Response]:
-        kind = _KINDS[name.rsplit(".", 1)[-1]]
-        return lambda request: Response(static[name], media_type=f"{kind}; charset=utf-8", headers=HEADERS)
+    ward_html = ward.PAGE.html(static)
+
+    async def opened_ward(request: Request) -> Response:
+        parts = opening(ward_html, hello, feed, ANYONE)
+        return StreamingResponse(parts, media_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def events(request: Request) -> Response:
         return StreamingResponse(feed.events(hello, ANYONE), media_type="text/event-stream", headers=HEADERS)
@@ -68,8 +69,9 @@ def create(
     return Starlette(
         routes=[
             *pdf_routes(answers, printer),
-            *(Route(page.path, whole(page)) for page in PAGES),
-            *(Route(f"/{name}", file(name)) for name in static if name.rsplit(".", 1)[-1] in _KINDS),
+            Route(ward.PAGE.path, opened_ward),
+            *(Route(page.path, whole(page)) for page in PAGES if page is not ward.PAGE),
+            *(Route(address, _unchanging(*file, KEPT)) for address, file in static.served().items()),
             Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
             Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
             Route("/patient-history/{key:path}", answered(
@@ -92,22 +94,30 @@ def create(
     )  # fmt: skip
 
 
-def _uplot(name: str, kind: str) -> Callable[[Request], Response]:
+def _unchanging(content: bytes, kind: str, headers: Mapping[str, str] = HEADERS) -> Endpoint:
+    """Answered by the loop itself: a thread for each of a page's files would cost more than they do."""
+    response = Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
+
+    async def answer(request: Request) -> Response:
+        return response
+
+    return answer
+
+
+def _uplot(name: str, kind: str) -> Endpoint:
     """A file of uPlot, out of the wheel that ships it; the wheel's own modules are not imported."""
     path = Path(str(distribution("uplot-python").locate_file(f"uplot/static/{name}")))
-    content = path.read_bytes()
-    return lambda request: Response(content, media_type=f"{kind}; charset=utf-8", headers=HEADERS)
+    return _unchanging(path.read_bytes(), kind)
 
 
 def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
     return worklist.resolve(conn, ANYONE, request.path_params["item"], body)
 
 
-def _hello(static: dict[str, bytes]) -> bytes:
+def _hello(build: str) -> bytes:
     """What a page is told once: what metrics are called, and by `build` whether it is older than its server."""
     metrics = {
         m.code: {"short": m.short, "en": m.en, "zh": m.zh, "unit": UNIT_BY_REFERENCE_ID[m.unit].ucum,
                  "reference": m.reference_id, "loinc": m.loinc} for m in METRICS
     }  # fmt: skip
-    build = sha256(b"".join(static[name] for name in sorted(static))).hexdigest()
     return msgspec.json.encode({"build": build, "metrics": metrics})

@@ -341,9 +341,10 @@ def test_what_is_stale_looks_stale_and_what_a_device_calls_itself_is_only_text(w
         if ago == 70:
             tab = look()
     for claim, text, classes, state in (
-        ("fresh", "91", "value", ""), ("dim", "92", "value dim", ""), ("stale", "--", "value dim stale", "old"),
-        ("late", "94", "value dim", "clock?"), ("buffered", "--", "value dim stale", "old"),
-        ("ahead", "--", "value dim stale", "old"),
+        ("fresh", "91", "value cyan", ""), ("dim", "92", "value cyan dim", ""),
+        ("stale", "--", "value cyan dim stale", "old"),
+        ("late", "94", "value cyan dim", "clock?"), ("buffered", "--", "value cyan dim stale", "old"),
+        ("ahead", "--", "value cyan dim stale", "old"),
     ):  # fmt: skip
         shown = value(tab, claim, "SpO2")
         expect(shown).to_have_class(classes)
@@ -388,6 +389,7 @@ def test_a_picture_that_is_late_or_cannot_be_drawn_covers_the_page(ward: Ward, l
     ward.emit("n10:1", HR="70")
     ward.store()
     tab = look(before=HOLD_SOURCE)
+    tab.wait_for_function("window.last")
     covered = """change => {
         const { number, now, tick } = JSON.parse(window.last);
         const next = { number: number + 1, whole: false, now, tick, beds: [] };
@@ -411,6 +413,7 @@ def test_a_page_that_missed_a_picture_asks_for_a_whole_one(ward: Ward, look: Loo
     ward.emit("n10:2", HR="80")
     ward.store()
     tab = look(before=HOLD_SOURCE)
+    tab.wait_for_function("window.last")
     expect(value(tab, "n10:2", "HR").locator(".number")).to_have_text("80")
     with tab.expect_request("**/events"):
         left = tab.evaluate("""() => {
@@ -471,6 +474,31 @@ def test_a_browser_whose_clock_is_wrong_goes_by_the_servers(ward: Ward, look: Lo
     expect(tab.locator("#clock-off")).to_have_text("This computer's clock is off by 60 min; ages go by the server's.")
     there = time.strftime("%Y-%m-%d %H:", time.gmtime(time.time() - WEST_H * 3600))
     expect(tab.locator("#clock")).to_have_text(re.compile(there))
+
+
+def test_a_page_is_drawn_before_its_feed_says_anything(ward: Ward, look: Look) -> None:
+    ward.emit("ICU-10", HR="70", SpO2="97")
+    ward.emit("icu-9", HR="80")
+    ward.store()
+    tab = look(before="window.EventSource = class extends EventTarget { close() {} };")
+    expect(tab.locator(".bed h2")).to_have_text(["icu-9", "ICU-10"])
+    expect(value(tab, "ICU-10", "HR").locator(".number")).to_have_text("70")
+    expect(value(tab, "ICU-10", "HR").locator(".age")).to_have_text(AGE)
+    expect(tab.locator("#lost")).to_be_hidden()
+    expect(tab.locator("#lost")).to_be_visible(timeout=LOST_S * 1000)  # as long as nothing follows it is not live
+
+
+def test_who_has_a_page_s_files_is_sent_the_page_alone(ward: Ward, look: Look) -> None:
+    ward.emit("n10:1", HR="70")
+    ward.store()
+    tab = look()
+    files = "() => performance.getEntriesByType('resource').filter(e => e.name.includes('/static/'))"
+    sent = f"({files})().map(e => e.transferSize).reduce((a, b) => a + b)"
+    assert tab.evaluate(sent) > 10_000
+    tab.goto(f"{tab.url.partition('#')[0]}worklist#en")
+    tab.goto(tab.url.replace("worklist", ""))
+    tab.locator(".bed").first.wait_for()
+    assert tab.evaluate(sent) == 0
 
 
 @pytest.mark.parametrize("width", [1280, 400])

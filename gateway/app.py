@@ -19,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from clinical.key_words import NO_BED_NAMES
 from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
+from emr_store.bed_names import bed_names
 from gateway.access import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
@@ -40,17 +40,15 @@ PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, chart.PAGE, sheets.SHEET, sheet
 
 
 def create(
-    conninfo: str, feed: Feed, clerk_conninfo: str, bed_names: Mapping[str, str] = NO_BED_NAMES,
-    sheet_style: Style | None = None,
+    conninfo: str, feed: Feed, clerk_conninfo: str, sheet_style: Style | None = None,
 ) -> Starlette:  # fmt: skip
     """The pages' application; what people do on them goes through `clerk_conninfo` alone.
 
-    `bed_names`: what the site calls its beds, by their keys; others are called as they were sent. `sheet_style`: a
-    site's habits for printed sheets; None: those that are shipped as standard.
+    `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard.
     """
     static = shipped_files()
     hello = _hello(static.build)
-    printer = sheets.Printer(sheet_style or shipped_style("standard"), bed_names)
+    printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
     answered = answers.json
 
@@ -75,17 +73,17 @@ def create(
             Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
             Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
             Route("/patient-history/{key:path}", answered(
-                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"], bed_names))),
+                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"], bed_names(conn)))),
             Route("/patient-trend/{hours:int}/{key:path}", answered(
                 lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
-            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names))),
+            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names(conn)))),
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
-            *chart_routes(answers, clerk_conninfo, printer, bed_names),
+            *chart_routes(answers, clerk_conninfo, printer),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
             Route("/whose/{uuid:uuid}", answered(
-                lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"], bed_names))),
+                lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"], bed_names(conn)))),
             Route("/alarms/{uuid:uuid}", answered(
                 lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),
         ],

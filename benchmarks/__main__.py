@@ -82,7 +82,12 @@ MEASUREMENTS = (
     Measurement("attribution", ("wrong_attributions",), once(wrong_attributions.measure)),
     Measurement(
         "page",
-        ("ward_page_32_ms", "ward_page_32_first_picture_ms", "ward_page_32_update_ms"),
+        (
+            "ward_page_32_ms",
+            "ward_page_32_to_empty_page_ratio",
+            "ward_page_32_first_picture_ms",
+            "ward_page_32_update_ms",
+        ),
         once(ward_page.measure),
     ),
     Measurement("attribution", ("adt_to_tile_p99_s",), once(adt_to_tile.measure)),

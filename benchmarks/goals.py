@@ -54,6 +54,7 @@ GOALS: dict[str, Goal] = {
     "whose_day_p95_ms": Goal("ms", most=50),
     "whose_day_trend_p95_ms": Goal("ms", most=50),
     "ward_page_32_ms": Goal("ms", most=100),
+    "ward_page_32_to_empty_page_ratio": Goal("x"),
     "ward_page_32_first_picture_ms": Goal("ms", most=100),
     "ward_page_32_update_ms": Goal("ms", most=100),
     "wrong_attributions": Goal("values", most=0),

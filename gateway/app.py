@@ -5,11 +5,9 @@ Of a patient a tile shows a part; the whole is sent to who asks for it. No name 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from hashlib import sha256
 from importlib.metadata import distribution
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,47 +19,48 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from clinical.key_words import NO_BED_NAMES
 from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
+from emr_store.bed_names import bed_names
 from gateway.access import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
+from gateway.opening import opening
 from gateway.pages import chart, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
+from gateway.static_files import KEPT, shipped_files
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 # Who else gives a name to this address gets nothing (DNS rebinding).
 _HOSTS = ["127.0.0.1", "localhost"]
-_KINDS = {"mjs": "text/javascript", "css": "text/css"}
+Endpoint = Callable[[Request], Awaitable[Response]]
 PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
 
 
 def create(
-    conninfo: str, feed: Feed, clerk_conninfo: str, bed_names: Mapping[str, str] = NO_BED_NAMES,
-    sheet_style: Style | None = None,
+    conninfo: str, feed: Feed, clerk_conninfo: str, sheet_style: Style | None = None,
 ) -> Starlette:  # fmt: skip
     """The pages' application; what people do on them goes through `clerk_conninfo` alone.
 
-    `bed_names`: what the site calls its beds, by their keys; others are called as they were sent. `sheet_style`: a
-    site's habits for printed sheets; None: those that are shipped as standard.
+    `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard.
     """
-    static = {f.name: f.read_bytes() for f in (files("gateway") / "static").iterdir()}
-    hello = _hello(static)
-    printer = sheets.Printer(sheet_style or shipped_style("standard"), bed_names)
+    static = shipped_files()
+    hello = _hello(static.build)
+    printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
     answered = answers.json
 
-    def whole(page: Page) -> Callable[[Request], Response]:
-        html = page.html(static)
-        return lambda request: Response(html, media_type="text/html; charset=utf-8", headers=HEADERS)
+    def whole(page: Page) -> Endpoint:
+        return _unchanging(page.html(static), "text/html")
 
-    def file(name: str) -> Callable[[Request], Response]:
-        kind = _KINDS[name.rsplit(".", 1)[-1]]
-        return lambda request: Response(static[name], media_type=f"{kind}; charset=utf-8", headers=HEADERS)
+    ward_html = ward.PAGE.html(static)
+
+    async def opened_ward(request: Request) -> Response:
+        parts = opening(ward_html, hello, feed, ANYONE)
+        return StreamingResponse(parts, media_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def events(request: Request) -> Response:
         return StreamingResponse(feed.events(hello, ANYONE), media_type="text/event-stream", headers=HEADERS)
@@ -69,23 +68,24 @@ def create(
     return Starlette(
         routes=[
             *pdf_routes(answers, printer),
-            *(Route(page.path, whole(page)) for page in PAGES),
-            *(Route(f"/{name}", file(name)) for name in static if name.rsplit(".", 1)[-1] in _KINDS),
+            Route(ward.PAGE.path, opened_ward),
+            *(Route(page.path, whole(page)) for page in PAGES if page is not ward.PAGE),
+            *(Route(address, _unchanging(*file, KEPT)) for address, file in static.served().items()),
             Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
             Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
             Route("/patient-history/{key:path}", answered(
-                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"], bed_names))),
+                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"], bed_names(conn)))),
             Route("/patient-trend/{hours:int}/{key:path}", answered(
                 lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
-            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names))),
+            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names(conn)))),
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
-            *chart_routes(answers, clerk_conninfo, printer, bed_names),
+            *chart_routes(answers, clerk_conninfo, printer),
             *emr_routes(conninfo),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
             Route("/whose/{uuid:uuid}", answered(
-                lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"], bed_names))),
+                lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"], bed_names(conn)))),
             Route("/alarms/{uuid:uuid}", answered(
                 lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),
         ],
@@ -94,22 +94,30 @@ def create(
     )  # fmt: skip
 
 
-def _uplot(name: str, kind: str) -> Callable[[Request], Response]:
+def _unchanging(content: bytes, kind: str, headers: Mapping[str, str] = HEADERS) -> Endpoint:
+    """Answered by the loop itself: a thread for each of a page's files would cost more than they do."""
+    response = Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
+
+    async def answer(request: Request) -> Response:
+        return response
+
+    return answer
+
+
+def _uplot(name: str, kind: str) -> Endpoint:
     """A file of uPlot, out of the wheel that ships it; the wheel's own modules are not imported."""
     path = Path(str(distribution("uplot-python").locate_file(f"uplot/static/{name}")))
-    content = path.read_bytes()
-    return lambda request: Response(content, media_type=f"{kind}; charset=utf-8", headers=HEADERS)
+    return _unchanging(path.read_bytes(), kind)
 
 
 def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
     return worklist.resolve(conn, ANYONE, request.path_params["item"], body)
 
 
-def _hello(static: dict[str, bytes]) -> bytes:
+def _hello(build: str) -> bytes:
     """What a page is told once: what metrics are called, and by `build` whether it is older than its server."""
     metrics = {
         m.code: {"short": m.short, "en": m.en, "zh": m.zh, "unit": UNIT_BY_REFERENCE_ID[m.unit].ucum,
                  "reference": m.reference_id, "loinc": m.loinc} for m in METRICS
     }  # fmt: skip
-    build = sha256(b"".join(static[name] for name in sorted(static))).hexdigest()
     return msgspec.json.encode({"build": build, "metrics": metrics})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -10,6 +9,7 @@ from uuid import UUID
 from starlette.requests import Request
 from starlette.routing import Route
 
+from emr_store.bed_names import bed_names
 from gateway.access import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answering, Answers
@@ -37,15 +37,13 @@ def pdf_routes(answers: Answers, printer: Printer) -> list[Route]:
     ]
 
 
-def chart_routes(
-    answers: Answers, clerk_conninfo: str, printer: Printer, bed_names: Mapping[str, str]
-) -> list[Route]:  # fmt: skip
+def chart_routes(answers: Answers, clerk_conninfo: str, printer: Printer) -> list[Route]:
     """All others of them."""
 
     def flowsheet(conn: Any, request: Request) -> chart.Answer:
         asked = request.path_params
         return chart.flowsheet(
-            conn, ANYONE, asked["key"], asked["step"], asked["hours"], asked["until"], bed_names
+            conn, ANYONE, asked["key"], asked["step"], asked["hours"], asked["until"], bed_names(conn)
         )  # fmt: skip
 
     def gap(conn: Any, request: Request) -> chart.Answer:

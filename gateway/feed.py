@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
@@ -21,6 +21,7 @@ from gateway.picture import Picture
 EVERY_S = 1.0
 BEAT_S = 4.0  # something is sent at least so often, also while the store is away: proxies cut what is silent
 END_S = 2.0
+OPENING_S = 0.3  # a page that opens waits no longer for a picture of its own: the feed brings one
 _log = structlog.get_logger("page")
 
 
@@ -100,6 +101,20 @@ class Feed:
         turn, self._turn = self._turn, asyncio.Event()
         turn.set()
 
+    async def opening(self, viewer: Viewer) -> bytes | None:
+        """The next picture whole, as JSON, for one who opens a page; None: none came within OPENING_S."""
+        begun = self._begun  # as in `events`
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPENING_S):
+                while not self._ended.is_set():
+                    self._whole_requested.set()
+                    self._due.set()
+                    await self._turn.wait()
+                    picture = self._picture
+                    if picture is not None and picture.number > begun and picture.whole is not None:
+                        return picture.document(_hidden(picture, viewer))
+        return None
+
     async def events(self, hello: bytes, viewer: Viewer) -> AsyncIterator[bytes]:
         """For one who looks on: `hello`, then each picture that comes; a slow one gets fewer, never old ones."""
         begun = self._begun  # may have been read before what the one who comes has just done
@@ -116,10 +131,14 @@ class Feed:
             if (picture := self._picture) is None or picture.number <= begun:  # it ends, or is of before
                 continue
             hidden_before = hidden
-            hidden = frozenset(bed for bed in picture.beds if not may_see(viewer, bed))
+            hidden = _hidden(picture, viewer)
             follows = seen == picture.number - 1 and hidden == hidden_before
             if not follows and picture.whole is None:
                 self._whole_requested.set()
                 continue
             seen = picture.number
             yield picture.message(hidden, whole=not follows)
+
+
+def _hidden(picture: Picture, viewer: Viewer) -> frozenset[Bed]:
+    return frozenset(bed for bed in picture.beds if not may_see(viewer, bed))

@@ -10,6 +10,7 @@ import msgspec
 from gateway.access import Bed
 
 Fragments = list[tuple[Bed, bytes]]
+_BEGIN, _END = b"data: ", b"\n\n"  # of a server-sent event
 
 
 @dataclass
@@ -36,5 +37,9 @@ class Picture:
             head = {"number": self.number, "whole": whole, **self.head, **(self.whole_head if whole else {})}
             beds = b",".join(fragment for bed, fragment in fragments if bed not in hidden)
             # One line: JSON escapes what would end it.
-            self._messages[key] = b"data: " + msgspec.json.encode(head)[:-1] + b',"beds":[' + beds + b"]}\n\n"
+            self._messages[key] = _BEGIN + msgspec.json.encode(head)[:-1] + b',"beds":[' + beds + b"]}" + _END
         return self._messages[key]
+
+    def document(self, hidden: frozenset[Bed]) -> bytes:
+        """The whole as JSON, for those from whom these beds are hidden."""
+        return self.message(hidden, whole=True).removeprefix(_BEGIN).removesuffix(_END)

@@ -33,7 +33,7 @@ from vitalwire.embedded import Addresses, EmbeddedServices
 from vitalwire.embedded.services import free_port
 from vitalwire.flow import balance, equations, flow, path_text, transports_with_values
 from vitalwire.output import console
-from vitalwire.page import bed_names, serve
+from vitalwire.page import serve
 from vitalwire.processors import supervise
 
 FIRST_VALUE_S = 60.0
@@ -99,7 +99,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
     await asyncio.to_thread(prepare, data, at, ports, plan)
     works: dict[str, Coroutine[Any, Any, None]] = {
         "processors": supervise(data / "processors.toml", [], ending, data / "processors.log"),
-        "page": serve(at.database, ports.page, ending, bed_names=bed_names(data / "processors.toml")),
+        "page": serve(at.database, ports.page, ending),
         "beds": ward_site.assign_beds(at.database, ending),
         "servers": watch(services, ending),
     }

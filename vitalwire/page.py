@@ -5,26 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 import uvicorn
 
-from clinical.key_words import NO_BED_NAMES
 from clinical.sheet.style import Style
 from emr_store.connect import with_role
 from emr_store.roles import CLERK, READER
 from gateway.app import create
 from gateway.feed import Feed
-from runtime import config as configuration
 from runtime import logs
 from runtime.errors import UserError
 from runtime.process import stop_event
-from stream_processors.attribute import site_of
-from stream_processors.config import ProcessorsConfig
 from vitalwire import sheet
 from vitalwire.output import console
 from vitalwire.record import Database, explained
@@ -39,21 +34,12 @@ def page(
     database: Database = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 8420,
     sheet_style: SheetStyle = "standard",
-    config: Annotated[
-        Path | None, typer.Option(help="processors.toml: beds are called as its [[bed]] has them; else as ADT does")
-    ] = None,
 ) -> None:
     """What each bed shows now and how old it is, in a browser of this machine, until Ctrl-C: vitalwire page."""
     logs.set_up()
-    names = bed_names(config) if config is not None else NO_BED_NAMES
     style = sheet.style_of(sheet_style)
     with explained(database):
-        asyncio.run(serve(database, port, bed_names=names, sheet_style=style))
-
-
-def bed_names(config: Path) -> Mapping[str, str]:
-    """What the site calls its beds, by their keys; raises UserError."""
-    return site_of(configuration.load(config, ProcessorsConfig)).bed_names
+        asyncio.run(serve(database, port, sheet_style=style))
 
 
 class _Server(uvicorn.Server):
@@ -68,7 +54,6 @@ async def serve(
     port: int,
     until: asyncio.Event | None = None,
     *,
-    bed_names: Mapping[str, str] = NO_BED_NAMES,
     sheet_style: Style | None = None,
 ) -> None:
     """Serve on loopback until `until`, or until a signal where that is None; UserError for a port in use."""
@@ -78,7 +63,7 @@ async def serve(
         console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
     settings = uvicorn.Config(
-        create(conninfo, feed, clerk, bed_names, sheet_style), log_config=None, access_log=False, server_header=False,
+        create(conninfo, feed, clerk, sheet_style), log_config=None, access_log=False, server_header=False,
         limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=2,
     )  # fmt: skip
     server = _Server(settings)
@@ -103,4 +88,7 @@ def _listen(port: int) -> socket.socket:
         raise UserError(f"the page cannot listen on {LOOPBACK}:{port}: {why}; choose another --port") from None
     # Inherited by each connection (tcp(7)).
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, NOT_READING_MS)
+    # Else the second write of each answer waits for the first one's acknowledgement, which Linux delays by 40 ms.
+    # asyncio sees to it only for sockets that name their protocol, which those of create_server do not.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

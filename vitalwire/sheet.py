@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from clinical.key_words import NO_BED_NAMES
 from clinical.sheet.hourly_layout import lay_out_hourly
 from clinical.sheet.layout import lay_out_all
 from clinical.sheet.style import Style, StyleError
 from clinical.sheet.style_file import SHIPPED, read_style, shipped_style
 from clinical.sheet.svg import svg
 from emr_store import chart_sheet
+from emr_store.bed_names import bed_names
 from runtime.errors import UserError
 from vitalwire.output import cell, console
 from vitalwire.record import Database, connect, since_moment
@@ -49,10 +49,10 @@ def sheet(
     with connect(database) as conn:
         if hourly:
             drawings = lay_out_hourly(
-                chart_sheet.hourly_data(conn, encounter, habits, NO_BED_NAMES, since_at), habits
+                chart_sheet.hourly_data(conn, encounter, habits, bed_names(conn), since_at), habits
             )  # fmt: skip
         else:
-            drawings = lay_out_all(chart_sheet.sheet_data(conn, encounter, habits), habits)
+            drawings = lay_out_all(chart_sheet.sheet_data(conn, encounter, habits, bed_names(conn)), habits)
     if not drawings:
         raise UserError(f"nothing is charted of {encounter} in this time: there is no page to print")
     if pdf_file is None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
 
+from gateway.static_files import StaticFiles
+
 FRAME = "frame.html"
 _IMPORT = re.compile(rb' from "/([a-z-]+\.mjs)"')
 # What a page may need beside the frame's own style and its script; served by gateway/app.py.
@@ -29,23 +31,25 @@ class Page:
     path: str  # as Starlette routes it
     libraries: tuple[str, ...] = ()  # of LIBRARIES
 
-    def html(self, static: Mapping[str, bytes]) -> bytes:
-        """The whole of it, of these files by their names; raises KeyError where one is missing."""
-        frame = Template(static[FRAME].decode())
+    def html(self, static: StaticFiles) -> bytes:
+        """The whole of it, of these files; raises KeyError where one is missing."""
+        found, folder = static.found, static.folder
+        frame = Template(found[FRAME].decode())
         return frame.substitute(
             noun=self.noun,
+            folder=folder,
             libraries="".join(LIBRARIES[name] for name in self.libraries),
-            modules="".join(f'  <link rel="modulepreload" href="/{name}">\n' for name in self._modules(static)),
-            header=static.get(f"{self.noun}-header.html", b"").decode(),
-            content=static[f"{self.noun}.html"].decode(),
+            modules="".join(f'  <link rel="modulepreload" href="{folder}/{name}">\n' for name in self._modules(found)),
+            header=found.get(f"{self.noun}-header.html", b"").decode(),
+            content=found[f"{self.noun}.html"].decode(),
         ).encode()
 
-    def _modules(self, static: Mapping[str, bytes]) -> list[str]:
+    def _modules(self, found: Mapping[str, bytes]) -> list[str]:
         """What its script imports, at any depth: asked for at once, not one after the other as each is read."""
-        found: dict[str, None] = {}
+        modules: dict[str, None] = {}
         left = [f"{self.noun}.mjs"]
         while left:
-            imported = [name.decode() for name in _IMPORT.findall(static[left.pop()])]
-            left += [name for name in imported if name not in found]
-            found.update(dict.fromkeys(imported))
-        return list(found)
+            imported = [name.decode() for name in _IMPORT.findall(found[left.pop()])]
+            left += [name for name in imported if name not in modules]
+            modules.update(dict.fromkeys(imported))
+        return list(modules)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from clinical.key_words import visit_number
@@ -12,6 +12,7 @@ from clinical.sheet.layout import lay_out, lay_out_all
 from clinical.sheet.style import Style
 from clinical.sheet.svg import svg
 from emr_store import chart_sheet, patients
+from emr_store.bed_names import bed_names
 from gateway.access import Viewer
 from gateway.pages.chart import encounter_of
 from gateway.pages.frame import Page
@@ -24,8 +25,8 @@ Answer = dict[str, Any] | None  # None: not found
 class Printer:
     """Sheets by a site's habits; each method raises StoreError, and returns None for what is not there."""
 
-    def __init__(self, style: Style, bed_names: Mapping[str, str]) -> None:
-        self._style, self._bed_names = style, bed_names
+    def __init__(self, style: Style) -> None:
+        self._style = style
 
     def pages(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str) -> Answer:
         """How many there are, what they leave out and why, and what the PDF has no letters for."""
@@ -61,7 +62,7 @@ class Printer:
             return None
         style = self._style.in_language("zh" if language == "zh" else "en")
         try:
-            return lay_out(chart_sheet.sheet_data(conn, encounter, style, self._bed_names), style, page)
+            return lay_out(chart_sheet.sheet_data(conn, encounter, style, bed_names(conn)), style, page)
         except ValueError:  # there is no such page
             return None
 
@@ -74,5 +75,5 @@ class Printer:
             return ()
         style = self._style.in_language("zh" if language == "zh" else "en")
         if kind == "hourly":
-            return lay_out_hourly(chart_sheet.hourly_data(conn, encounter, style, self._bed_names), style)
-        return lay_out_all(chart_sheet.sheet_data(conn, encounter, style, self._bed_names), style)
+            return lay_out_hourly(chart_sheet.hourly_data(conn, encounter, style, bed_names(conn)), style)
+        return lay_out_all(chart_sheet.sheet_data(conn, encounter, style, bed_names(conn)), style)

@@ -1,5 +1,6 @@
 // The pictures as they come, put together from what changed, and whether what is shown is still live.
 // What a line says stands in gateway/pages/values.py.
+import { $ } from "/elements.mjs";
 
 const LOST_MS = 6000;   // a picture comes each second: after six without one nothing here is live
 const RETRY_MS = 5000, MEND_MS = 2000;
@@ -49,22 +50,37 @@ export function connect(draw) {
   source = new EventSource("/events");
   asked = performance.now();
   source.addEventListener("hello", event => {
-    const hello = JSON.parse(event.data);
-    if (build && build !== hello.build) location.reload();
-    ({ build, metrics } = hello);
-    fresh = true;
+    greet(JSON.parse(event.data));
     beaten = performance.now();
   });
   source.addEventListener("beat", () => { beaten = performance.now(); });
   source.addEventListener("message", event => {
     came = Date.now();
     beaten = performance.now();
-    take(JSON.parse(event.data));
+    take(JSON.parse(event.data), beaten);
     draw();
   });
 }
 
-function take(next) {
+// The picture that came in the page, where there is one; it is no older than the page's request.
+export function takeOpening() {
+  const { hello, picture: opening } = JSON.parse($("opening").textContent);
+  $("opening").remove();
+  greet(hello);
+  if (opening) {
+    came = Date.now();
+    take(opening, performance.getEntriesByType("navigation")[0].requestStart);
+  }
+}
+
+function greet(hello) {
+  if (build && build !== hello.build) location.reload();
+  ({ build, metrics } = hello);
+  fresh = true;
+}
+
+// `at`: by this page's clock, when it came at the latest.
+function take(next, at) {
   if (!next.whole && next.number !== number + 1) return askForTheWhole();
   number = next.number;
   try {
@@ -75,13 +91,13 @@ function take(next) {
     console.error(error);
     askForTheWhole();
   }
-  offset = fresh ? next.tick - beaten : Math.max(offset, next.tick - beaten);
+  offset = fresh ? next.tick - at : Math.max(offset, next.tick - at);
   fresh = false;
 }
 
 // Whoever connects is sent everything; at once, but not again and again.
 function askForTheWhole() {
-  source.close();
+  source?.close();
   mended = Math.max(performance.now(), mended + MEND_MS);
   asked = mended - RETRY_MS;
 }

@@ -2,6 +2,7 @@
 import { STARS, byPriority, isOf } from "/alarms.mjs";
 import { detail } from "/detail.mjs";
 import { make, reconcile, set } from "/elements.mjs";
+import { picture } from "/feed.mjs";
 import { drawPatient, makePatient } from "/occupant.mjs";
 import { moment } from "/time.mjs";
 import { cells, colour, isSilent, assess, metric, nameOf, newest, unitOf } from "/values.mjs";
@@ -13,7 +14,7 @@ const DRAWN_MAX = 60, TURNS = 10;
 const near = new Set();
 const watch = new IntersectionObserver(entries => {
   for (const { target, isIntersecting } of entries) {
-    if (isIntersecting && !near.has(target) && target.isConnected) drawBed(target, target.bed);
+    if (isIntersecting && target.picture !== picture && target.isConnected) drawBed(target, target.bed);
     isIntersecting ? near.add(target) : near.delete(target);
   }
 }, { rootMargin: "50%" });
@@ -38,7 +39,7 @@ function makeBed() {
 const makeDevice = () => make("section", "device", make("p"), make("div", "values"));
 
 function drawBed(tile, bed) {
-  Object.assign(tile, { bed, alarms: bed.alarms, patient: bed.patient });
+  Object.assign(tile, { bed, alarms: bed.alarms, patient: bed.patient, picture });
   const [title, notes, patient, devices] = tile.children, alarms = byPriority(bed.alarms);
   const names = bed.devices.map(nameOf), silent = bed.devices.filter(isSilent);
   const since = a => `${words.since} ${moment(a.opened_at)}`, several = device => names[1] ? nameOf(device) : "";
@@ -68,8 +69,10 @@ function drawBed(tile, bed) {
   });
 }
 
+const VALUE = make("button", "value", ...["name", "number", "unit", "age", "state"].map(part => make("span", part)));
+
 function makeValue() {
-  const button = make("button", "value", ...["name", "number", "unit", "age", "state"].map(part => make("span", part)));
+  const button = VALUE.cloneNode(true);
   button.addEventListener("click", () => detail(button.shown));
   return button;
 }
@@ -80,11 +83,10 @@ function drawValue(button, cell, bed, device, alarms) {
   const worst = alarms.find(a => a.device === device.id && cell.parts.some(v => isOf(a, v)));
   const stars = worst ? `${STARS[worst.priority]} ` : "";
   const text = hidden ? "--" : cell.parts.slice(0, 2).map(v => v.text).join("/") + (is.doubtful ? "?" : "");
-  const classes = [worst?.priority, (cell.parts[1] || text.length > 5 || cell.title.length > 12) && "wide",
+  const classes = [colour(cell), worst?.priority, (cell.parts[1] || text.length > 5 || cell.title.length > 12) && "wide",
     ...["dim", "stale", "doubtful", "missing"].filter(key => is[key])];
   button.className = ["value", ...classes].filter(Boolean).join(" ");
   button.dataset.name = cell.name;
-  button.style.setProperty("--colour", `var(--${colour(cell)})`);
   set(name, stars + cell.title);
   set(number, text);
   set(unit, hidden ? "" : (third ? `(${third.text}) ` : "") + unitOf(first));

@@ -12,7 +12,17 @@ const LOOKS = [[/^HR/, "green"], [/^SpO2/, "cyan"], [/^(PR|Pulse|PI$|Perf)/, "cy
   [/^(aw)?RR|^f(tot|spn)?$/, "yellow"], [/^NIBP/, "white"], [/^(ABP|ART|P-|PAP)/, "red"], [/^T[a-z]*$/, "white"],
   [/CO2/, "white"], [/^(ECG|PVC|QRS|QT|ST-)/, "green"], [/./, "white"]];
 const PRESSURE = /^(NIBP|ABP|ART|PAP|P)-([SDM])$/;
-export const BY_LABEL = new Intl.Collator("en", { numeric: true });  // the same in both languages: a bed keeps its place
+const PIECES = /\d+|\D+/g;
+
+// ICU-2 before ICU-10, the same in both languages: a bed keeps its place. To make an Intl.Collator takes a browser longer
+// than all else that a page does before it draws.
+export function byLabel(a, b) {
+  const ofA = a.toUpperCase().match(PIECES) ?? [], ofB = b.toUpperCase().match(PIECES) ?? [];
+  const at = ofA.findIndex((piece, i) => piece !== ofB[i] && piece - ofB[i] !== 0);  // 7 and 07 are one number
+  if (at < 0) return ofA.length - ofB.length || (a < b ? -1 : a > b ? 1 : 0);
+  if (at >= ofB.length) return 1;
+  return ofA[at] - ofB[at] || (ofA[at] < ofB[at] ? -1 : 1);
+}
 
 export const nameOf = device => device.name || device.claim || device.id;
 export const newest = device => Math.max(...device.values.map(heardAt));
@@ -46,8 +56,7 @@ export function cells(device) {
     const equal = out.filter(other => other.name === cell.name);
     if (equal[1]) cell.title = `${cell.name} ${channelOf(cell.parts[0])}`;
   }
-  const rank = cell => [look(cell), cell.parts[0].code];
-  return out.sort((a, b) => (rank(a).map((n, i) => n - rank(b)[i]).find(Boolean) ?? BY_LABEL.compare(a.title, b.title))
+  return out.sort((a, b) => look(a) - look(b) || a.parts[0].code - b.parts[0].code || byLabel(a.title, b.title)
     || a.parts[0].channel - b.parts[0].channel);
 }
 
@@ -63,7 +72,13 @@ function together(said) {
 }
 
 const channelOf = v => (v.label ?? `#${(v.channel % 4096).toString(16)}`) + (v.ambiguous ? "?" : "");
-const look = cell => LOOKS.findIndex(([pattern]) => pattern.test(cell.name));
+const looks = new Map();  // by the cell's name: asked for with every comparison
+
+function look({ name }) {
+  if (!looks.has(name)) looks.set(name, LOOKS.findIndex(([pattern]) => pattern.test(name)));
+  return looks.get(name);
+}
+
 export const colour = cell => LOOKS[look(cell)][1];
 
 // All that may be said of a value before its number is believed.

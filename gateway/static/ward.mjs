@@ -1,12 +1,12 @@
 // What each bed shows now, and how old it is: each picture is drawn whole, but only what changed is touched.
 import { announce, drawElsewhere } from "/alarms.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
-import { broken, connect, isLost, isServed, now, picture } from "/feed.mjs";
+import { broken, connect, isLost, isServed, now, picture, takeOpening } from "/feed.mjs";
 import { drawAsked, openFrame } from "/frame.mjs";
 import { drawLedger } from "/ledger.mjs";
 import { drawBeds } from "/tile.mjs";
 import { age, stamp } from "/time.mjs";
-import { BY_LABEL } from "/values.mjs";
+import { byLabel } from "/values.mjs";
 import { words } from "/words.mjs";
 
 const CLOCK_OFF_MS = 5000;
@@ -33,7 +33,7 @@ function draw() {
 }
 
 function drawPicture() {
-  const order = picture.beds.toSorted((a, b) => b.assigned - a.assigned || BY_LABEL.compare(a.label, b.label));
+  const order = picture.beds.toSorted((a, b) => b.assigned - a.assigned || byLabel(a.label, b.label));
   const focused = document.activeElement;
   drawBeds($("beds"), order);
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
@@ -61,7 +61,8 @@ function tick() {
 const toBed = key => document.querySelectorAll(".bed")[key - 1]?.querySelector(".value")?.focus();
 $("said").setAttribute("aria-live", "assertive");  // alarms alone are spoken here
 document.addEventListener("visibilitychange", tick);
-addEventListener("pageshow", tick);
+addEventListener("pageshow", event => { if (event.persisted) tick(); });  // it comes back, with what it showed then
+takeOpening();
 openFrame(drawWords, [{ key: "1–9", name: "bed", pattern: /^[1-9]$/, press: toBed }]);
 setInterval(tick, 1000);
-tick();
+connect(draw);

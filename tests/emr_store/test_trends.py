@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from emr_store import minutes
+from emr_store import minutes, places
 from emr_store.connect import open_store_async
 from emr_store.trends import Span, trends
+from schemas.block import ValidationResult
 from schemas.report import Record, Report, device_id
-from tests.making import PERCENT, SPO2, T0_US, report
+from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, report
 from tests.storing import Store, event
 
 CLAIM, OTHER = "n10:1", "n10:2"
@@ -79,3 +80,32 @@ def test_buckets_are_put_together_of_minutes_spans_and_devices(store: Store) -> 
 def test_nothing_is_a_gap(store: Store) -> None:
     assert asked(store) == {}
     assert asked(store, (CLAIM, 400, 500)) == {}
+
+
+def test_what_was_not_accepted_is_in_no_part_of_a_minute(store: Store) -> None:
+    rejected = f"UPDATE report SET validation_result = '{{{int(ValidationResult.DOUBTFUL_RANGE)}}}'"
+    store.rows(f"{rejected} WHERE observed_at = %s RETURNING 1", at(20))
+    assert asked(store, (CLAIM, 0, 30)) == {(SPO2, 0): (0, 1, 0.5, 2)}
+
+
+def test_values_stand_by_the_channels_that_a_report_names(store: Store) -> None:
+    pulse = Record(PULSE, PER_MIN, mantissa=70)
+    store.emit(report(CLAIM, (T0_S + 301) * 1_000_000, [Record(SPO2, PERCENT, mantissa=97), pulse]))
+    assert asked(store, (CLAIM, 300, 310)) == {(SPO2, 5): (97, 97, 97, 1), (PULSE, 5): (70, 70, 70, 1)}
+    store.rows("UPDATE report SET channel_index = '{2,1}' WHERE cardinality(value) = 2 RETURNING 1")
+    assert asked(store, (CLAIM, 300, 310)) == {(SPO2, 5): (70, 70, 70, 1), (PULSE, 5): (97, 97, 97, 1)}
+    store.rows("UPDATE report SET channel_index = '{2}', value = '{71}' WHERE cardinality(value) = 2 RETURNING 1")
+    assert asked(store, (CLAIM, 300, 310)) == {(PULSE, 5): (71, 71, 71, 1)}
+
+
+def test_what_was_heard_through_another_edge_is_nobodys(store: Store) -> None:
+    with store.open() as conn:
+        places.assign(conn, str(device_id(CLAIM)), "ICU-01", since=at(-60))
+    everything = asked(store, (CLAIM, 0, 75))
+    assert everything == {(SPO2, 0): (0, 5, 2.5, 6), (SPO2, 1): (6, 7, 6.5, 2)}
+    store.rows("UPDATE device_edge SET valid = tstzrange(%s, NULL) RETURNING 1", at(0))
+    assert asked(store, (CLAIM, 0, 75)) == everything
+    store.rows("UPDATE device_edge SET valid = tstzrange(%s, %s) RETURNING 1", at(60), at(70))
+    assert asked(store, (CLAIM, 0, 75)) == {(SPO2, 1): (6, 6, 6, 1)}
+    store.rows("DELETE FROM device_edge RETURNING 1")
+    assert asked(store, (CLAIM, 0, 75)) == {}

@@ -294,11 +294,42 @@ def test_what_is_not_there_is_not_found(page: Page) -> None:
 
 def test_only_its_own_name_is_answered_and_only_its_own_content_allowed(page: Page) -> None:
     assert connect(page, "/", host="evil.example").status == 400
-    for path in ("/", "/ward.mjs", "/tile.mjs", "/detail.mjs", "/feed.mjs", "/style.css", "/events"):
+    for path in ("/", "/worklist", "/events"):
         answer = connect(page, path)
         assert answer.status == 200
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert "no-store" in answer.headers["Cache-Control"]
+
+
+def test_scripts_and_styles_are_kept_by_browsers_under_addresses_that_name_their_content(page: Page) -> None:
+    files = re.findall(r'"(/static/[^"]+)"', connect(page, "/").read().decode())
+    assert {path.rpartition("/")[2] for path in files} >= {"style.css", "ward.mjs", "feed.mjs", "tile.mjs"}
+    for path in files:
+        answer = connect(page, path)
+        assert answer.status == 200
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+        assert "immutable" in answer.headers["Cache-Control"]
+        assert set(re.findall(rb' from "(.*?)[a-z-]+\.mjs"', answer.read())) <= {
+            path.rpartition("/")[0].encode() + b"/"
+        }
+
+
+def test_the_ward_opens_with_a_picture_in_it(ward: Ward, page: Page) -> None:
+    ward.emit("</script><b>&", HR="71")
+    ward.store()
+    html = connect(page, "/").read().decode()
+    (text,) = re.findall(r'<script type="application/json" id="opening">([^<]*)</script>\n</body>', html)
+    opening = json.loads(text)
+    assert opening["picture"]["whole"]
+    assert list(shown(opening["picture"], "</script><b>&")) == [(147842, None)]
+    assert opening["hello"] == next(events(page))[1]
+
+
+def test_an_answer_is_not_held_back_until_its_beginning_is_acknowledged() -> None:
+    with _listen(0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_many_who_look_on_are_one_reader(ward: Ward, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

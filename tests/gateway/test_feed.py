@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
@@ -9,6 +10,7 @@ import threading
 import pytest
 
 from gateway import feed
+from gateway.access import ANYONE
 from gateway.pages import ward as pages_ward
 from gateway.picture import Picture
 from tests.gateway.ward import Page, Ward
@@ -34,6 +36,34 @@ def test_who_comes_gets_a_whole_picture_at_once(ward: Ward, monkeypatch: pytest.
         assert b'"whole":true' in look(_listening(page))
     finally:
         page.stop()
+
+
+def test_a_page_opens_with_a_whole_picture_of_what_its_viewer_may_see(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "OPENING_S", LIMIT_S)
+    monkeypatch.setattr(feed, "may_see", lambda viewer, bed: bed.label != "hidden")
+    for claim in ("monitor", "hidden"):
+        ward.emit(claim, HR="71")
+    ward.store()
+    picture = json.loads(_opening(ward.database) or b"null")
+    assert picture["whole"]
+    assert [bed["structure"]["label"] for bed in picture["beds"]] == ["monitor"]
+
+
+def test_while_the_store_is_away_a_page_opens_without_a_picture(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "OPENING_S", 0.05)
+    away = ward.database.rpartition("/")[0] + "/nothing_of_this_name"
+    assert _opening(away) is None
+
+
+def _opening(database: str) -> bytes | None:
+    async def opened() -> bytes | None:
+        one = feed.Feed(database)
+        async with one.running():
+            return await one.opening(ANYONE)
+
+    return asyncio.run(opened())
 
 
 def test_who_comes_gets_no_picture_that_was_read_before(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:

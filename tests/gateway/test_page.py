@@ -341,9 +341,10 @@ def test_what_is_stale_looks_stale_and_what_a_device_calls_itself_is_only_text(w
         if ago == 70:
             tab = look()
     for claim, text, classes, state in (
-        ("fresh", "91", "value", ""), ("dim", "92", "value dim", ""), ("stale", "--", "value dim stale", "old"),
-        ("late", "94", "value dim", "clock?"), ("buffered", "--", "value dim stale", "old"),
-        ("ahead", "--", "value dim stale", "old"),
+        ("fresh", "91", "value cyan", ""), ("dim", "92", "value cyan dim", ""),
+        ("stale", "--", "value cyan dim stale", "old"),
+        ("late", "94", "value cyan dim", "clock?"), ("buffered", "--", "value cyan dim stale", "old"),
+        ("ahead", "--", "value cyan dim stale", "old"),
     ):  # fmt: skip
         shown = value(tab, claim, "SpO2")
         expect(shown).to_have_class(classes)
@@ -388,6 +389,7 @@ def test_a_picture_that_is_late_or_cannot_be_drawn_covers_the_page(ward: Ward, l
     ward.emit("n10:1", HR="70")
     ward.store()
     tab = look(before=HOLD_SOURCE)
+    tab.wait_for_function("window.last")
     covered = """change => {
         const { number, now, tick } = JSON.parse(window.last);
         const next = { number: number + 1, whole: false, now, tick, beds: [] };
@@ -411,6 +413,7 @@ def test_a_page_that_missed_a_picture_asks_for_a_whole_one(ward: Ward, look: Loo
     ward.emit("n10:2", HR="80")
     ward.store()
     tab = look(before=HOLD_SOURCE)
+    tab.wait_for_function("window.last")
     expect(value(tab, "n10:2", "HR").locator(".number")).to_have_text("80")
     with tab.expect_request("**/events"):
         left = tab.evaluate("""() => {

@@ -145,7 +145,7 @@ def test_labels_on_the_axis_do_not_touch(ward: Ward, page: Page, hospital: Hospi
 def test_labels_that_have_no_room_are_counted(ward: Ward, page: Page, hospital: Hospital, look: Look) -> None:
     tab = look()
     found = tab.evaluate("""async () => {
-        const { layOut } = await import("/labels.mjs");
+        const { layOut } = await import(new URL("labels.mjs", document.querySelector("script[type=module]").src));
         const marks = [990, 14, 10, 12, 16, 500].map(x => ({ x, text: "A01" }));
         const placed = layOut(marks, text => 8 * text.length, 0, 1000, 2);
         return placed.map(({ text, row, from, to }) => [text, row, from, to]);

@@ -73,7 +73,7 @@ def test_every_flag_and_result_has_words_in_both_languages(ward: Ward, look: Loo
     tab = look()
     for language in ("en", "zh"):
         found = tab.evaluate(f"""async () => {{
-            const m = await import("/words.mjs");
+            const m = await import(new URL("words.mjs", document.querySelector("script[type=module]").src));
             m.choose("{language}");
             const {{ flagWords, validation_results, validities, lanes }} = m.words;
             const results = Object.keys(validation_results);

@@ -35,3 +35,8 @@ def test_those_who_may_see_the_same_share_its_bytes() -> None:
     assert [b["bed"] for b in event(first)["beds"]] == [1]
     assert made.message(frozenset([Bed("bed 1", "1", True)]), whole=True) is first
     assert event(made.message(frozenset([ONE]), whole=False))["beds"] == []
+
+
+def test_a_document_is_the_whole_without_what_is_hidden() -> None:
+    made = picture()
+    assert json.loads(made.document(frozenset([ONE]))) == event(made.message(frozenset([ONE]), whole=True))

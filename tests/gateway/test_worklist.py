@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from emr_store import patient_acts, roles
+from emr_store.bed_names import keep_bed_names
 from emr_store.connect import open_store
 from gateway.access import ANYONE
 from gateway.pages import worklist
 from tests.adt import group, key
 from tests.attributing import Hospital
-from tests.gateway.hospital import DEVICE, admit, disagree, open_hospital
+from tests.gateway.hospital import DEVICE, NUMBER, admit, disagree, open_hospital
 from tests.gateway.test_app import PATIENCE_S, connect, events, next_picture
 from tests.gateway.ward import Page
 
@@ -174,3 +175,14 @@ def test_a_patient_has_a_page_with_charts_of_this_server_alone(page: Page, hospi
     assert json.load(connect(page, "/patient-history/00012345%5EHOSP%5EMR"))["name"] == "张三"
     assert json.load(connect(page, "/patient-trend/4/00012345"))["series"] == []
     assert connect(page, "/patient-history/nobody").status == 404
+
+
+def test_beds_are_called_as_the_processors_had_them_last(page: Page, hospital: Hospital) -> None:
+    def beds() -> list[str]:
+        return [bed["bed"] for bed in json.load(connect(page, f"/patient-history/{NUMBER}"))["beds"]]
+
+    assert beds() == ["ICU^^1"]
+    for name in ("三床", "四床"):
+        with open_store(hospital.store.address) as conn:
+            keep_bed_names(conn, {key("1"): name})
+        assert beds() == [name]

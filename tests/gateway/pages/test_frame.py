@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from importlib.resources import files
 
 import pytest
 
 from gateway.app import PAGES
 from gateway.pages.frame import FRAME, LIBRARIES, Page
+from gateway.static_files import shipped_files
 
-STATIC = {file.name: file.read_bytes() for file in (files("gateway") / "static").iterdir()}
+STATIC = shipped_files()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.noun)
@@ -18,9 +18,9 @@ def test_a_page_is_the_frame_with_its_fragment_and_its_script(page: Page) -> Non
     html = page.html(STATIC).decode()
     assert html.count("<!doctype html>") == html.count("<head>") == html.count("<main") == 1
     assert "$" not in html
-    assert f'<script type="module" src="/{page.noun}.mjs"></script>' in html
-    assert f"{page.noun}.mjs" in STATIC
-    assert STATIC[f"{page.noun}.html"].decode() in html
+    assert f'<script type="module" src="{STATIC.folder}/{page.noun}.mjs"></script>' in html
+    assert f"{page.noun}.mjs" in STATIC.found
+    assert STATIC.found[f"{page.noun}.html"].decode() in html
     for element in ("to-ward", "to-worklist", "find-number", "help", "language"):
         assert html.count(f'id="{element}"') == 1
     for name, tags in LIBRARIES.items():
@@ -29,12 +29,14 @@ def test_a_page_is_the_frame_with_its_fragment_and_its_script(page: Page) -> Non
 
 def test_what_a_script_imports_is_asked_for_at_once() -> None:
     page = next(page for page in PAGES if page.noun == "worklist")
-    preloaded = re.findall(r'<link rel="modulepreload" href="/([a-z-]+)\.mjs">', page.html(STATIC).decode())
+    preloaded = re.findall(
+        rf'<link rel="modulepreload" href="{STATIC.folder}/([a-z-]+)\.mjs">', page.html(STATIC).decode()
+    )
     assert sorted(preloaded) == ["elements", "feed", "frame", "language", "time", "words"]
 
 
 def test_no_fragment_has_a_head_of_its_own() -> None:
-    whole = {name for name, content in STATIC.items() if name.endswith(".html") and b"<head>" in content}
+    whole = {name for name, content in STATIC.found.items() if name.endswith(".html") and b"<head>" in content}
     assert whole == {FRAME}
 
 

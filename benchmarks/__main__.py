@@ -18,6 +18,7 @@ from benchmarks import (
     attribution,
     chart,
     chart_pages,
+    deliver,
     edge,
     fhir,
     hl7,
@@ -97,6 +98,7 @@ MEASUREMENTS = (
     Measurement("chart", ("port_to_entry_p99_s",), once(chart.port_to_entry)),
     Measurement("chart", ("patient_page_first_paint_ms",), once(chart_pages.first_paint)),
     Measurement("chart", ("sheet_page_ms",), once(chart_pages.sheet_page)),
+    Measurement("delivery", ("backlog_1000_beds_8h_s", "backlog_live_late_s"), once(deliver.backlog)),
 )
 
 

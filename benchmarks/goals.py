@@ -65,4 +65,6 @@ GOALS: dict[str, Goal] = {
     "port_to_entry_p99_s": Goal("s", most=2),
     "patient_page_first_paint_ms": Goal("ms", most=1_000),
     "sheet_page_ms": Goal("ms", most=300),
+    "backlog_1000_beds_8h_s": Goal("s", most=900),
+    "backlog_live_late_s": Goal("s", most=5),
 }

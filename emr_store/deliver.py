@@ -271,7 +271,9 @@ def settle(conn: psycopg.Connection, destination: int, results: Sequence[Result]
 def _accept(conn: psycopg.Connection, destination: int, accepted: Sequence[Accepted]) -> None:
     if not accepted:
         return
-    conn.execute(_ACCEPT_SQL, ([each.delivery for each in accepted], [each.code for each in accepted]))
+    codes = [each.code for each in accepted]
+    settled = conn.execute(_ACCEPT_SQL, ([each.delivery for each in accepted], codes)).rowcount
+    conn.execute(_COUNT_SQL, {"destination": destination, "settled": settled})
     newest: dict[UUID, Delivered] = {}  # a statement may write a row once
     for each in accepted:
         for had in each.delivered:
@@ -360,6 +362,10 @@ _ACCEPT_SQL = """
 UPDATE delivery d SET state = 'accepted', settled_at = clock_timestamp(), attempts = attempts + 1, code = u.code,
     reason = '', next_at = NULL, body = NULL, answer = NULL
 FROM unnest(%s::int8[], %s::text[]) AS u(delivery, code) WHERE d.delivery = u.delivery AND d.state = 'waiting'
+"""
+_COUNT_SQL = """
+UPDATE destination SET accepted = accepted + %(settled)s, last_accepted_at = clock_timestamp()
+WHERE destination = %(destination)s AND %(settled)s > 0
 """
 _DELIVERED_SQL = """
 INSERT INTO delivered (destination, id, version, receiver_version)

@@ -29,6 +29,7 @@ class DestinationRow(NamedTuple):
     oldest_waiting: datetime | None  # when its newest version was recorded
     parked: int
     parked_behind: int
+    accepted: int  # messages, ever
     last_accepted_at: datetime | None
 
 
@@ -100,9 +101,7 @@ SELECT d.name, d.began_at, d.paused_at, d.away_since, d.away_reason,
         LIMIT %(most)s) AS n) AS waiting,
     (SELECT recorded_at FROM delivery w WHERE w.destination = d.destination AND w.state = 'waiting'
         ORDER BY w.delivery LIMIT 1) AS oldest_waiting,
-    p.parked, p.parked_behind,
-    (SELECT a.settled_at FROM delivery a WHERE a.destination = d.destination AND a.state = 'accepted'
-        ORDER BY a.delivery DESC LIMIT 1) AS last_accepted_at
+    p.parked, p.parked_behind, d.accepted, d.last_accepted_at
 FROM destination d CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE behind IS NULL) AS parked, count(behind) AS parked_behind
     FROM delivery p WHERE p.destination = d.destination AND p.state = 'parked') AS p

@@ -83,6 +83,11 @@ def of_slot(conn: psycopg.Connection, encounter: str, slot: datetime) -> list[De
     return conn.cursor(row_factory=class_row(DeliveryRow)).execute(_SLOT_SQL.encode(), named).fetchall()
 
 
+def of_entry(conn: psycopg.Connection, entry: str, encounter: str, slot: datetime) -> list[DeliveryRow]:
+    """Where the versions of an entry of this slot went, oldest first."""
+    return [row for row in of_slot(conn, encounter, slot) if entry in row.entries]
+
+
 def delivery(conn: psycopg.Connection, number: int) -> DeliveryBytes:
     """One message. Raises VitalwireError where there is none."""
     cursor = conn.cursor(row_factory=class_row(DeliveryRow))

@@ -5,6 +5,7 @@ Of a patient a tile shows a part; the whole is sent to who asks for it. No name 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from hashlib import sha256
@@ -29,14 +30,15 @@ from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.feed import Feed
-from gateway.pages import chart, detail, patient, sheets, ward, worklist
+from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 # Who else gives a name to this address gets nothing (DNS rebinding).
 _HOSTS = ["127.0.0.1", "localhost"]
 _KINDS = {"mjs": "text/javascript", "css": "text/css"}
-PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
+_NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
+PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
 
 
 def create(
@@ -78,6 +80,8 @@ def create(
                 lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
             Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names))),
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
+            Route("/delivery-list/{state}", answered(_deliveries)),
+            Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer, bed_names),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
@@ -101,6 +105,18 @@ def _uplot(name: str, kind: str) -> Callable[[Request], Response]:
 
 def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
     return worklist.resolve(conn, ANYONE, request.path_params["item"], body)
+
+
+def _deliveries(conn: Any, request: Request) -> deliveries.Answer:
+    before = request.query_params.get("before", "")
+    return deliveries.deliveries(
+        conn, ANYONE, request.query_params.get("destination", ""), request.path_params["state"],
+        int(before) if _NUMBER.fullmatch(before) else None,
+    )  # fmt: skip
+
+
+def _decide(conn: Any, request: Request, body: bytes) -> StrEnum | None:
+    return deliveries.act(conn, ANYONE, body)
 
 
 def _hello(static: dict[str, bytes]) -> bytes:

@@ -24,8 +24,7 @@ function draw() {
   reconcile($("states"), STATES.map(each => [each, each]), () => chooser(each => { state = each; }), (button, each) =>
     drawChooser(button, each, each === state, count(each)));
   const names = (list?.destinations ?? []).map(each => each.name);
-  $("of").hidden = names.length < 2;
-  reconcile($("of"), ["", ...names].map(each => [each, each]), () => chooser(each => { of = each; }), (button, each) =>
+  reconcile($("of"), (names.length < 2 ? [] : ["", ...names]).map(each => [each, each]), () => chooser(each => { of = each; }), (button, each) =>
     drawChooser(button, each, each === of, each || w.all));
   $("newest").hidden = before === null;
   $("older").hidden = !list || list.next === null;

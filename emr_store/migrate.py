@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 
 import psycopg
 
+from clinical.chart_items import ITEM_LOINC, ITEMS, item_of
+from clinical.data_elements import DATA_ELEMENTS, UNITS_ZH
 from emr_store import roles
 from emr_store.connect import open_store
 from schemas.errors import VitalwireError
-from schemas.nomenclature import METRICS, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID, UNITS, canonical_unit
+from schemas.nomenclature import METRICS, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID, UNITS, canonical_unit, is_private
 
 _LOCK = 0x76_77_73_63  # one runner at a time
 FIRST_MIGRATION = 3  # 1 and 2 were the first edition's
@@ -123,9 +126,23 @@ def _fill_names(conn: psycopg.Connection) -> None:
         for unit in (0, *UNIT_BY_CODE)
         if (canonical := canonical_unit(m.code, unit)) is not None
     ]
+    tables: dict[str, Sequence[tuple[object, ...]]] = {
+        "metric": metrics, "unit": units, "metric_unit": stored, "chart_item": list(_chart_items()),
+        "unit_name": list(UNITS_ZH.items()),
+    }  # fmt: skip
     with conn.transaction(), conn.cursor() as cursor:
-        for table, rows in (("metric", metrics), ("unit", units), ("metric_unit", stored)):
+        for table, rows in tables.items():
             cursor.execute(f"DELETE FROM {table}".encode())
             with cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
                 for row in rows:
                     copy.write_row(row)
+
+
+def _chart_items() -> Iterator[tuple[object, ...]]:
+    metrics = {metric.reference_id: metric for metric in METRICS}
+    for key in (*metrics, *ITEMS):
+        item, metric, element = item_of(key), metrics.get(key), DATA_ELEMENTS.get(key)
+        code = None if metric is None or is_private(metric.code) else metric.code
+        loinc = ITEM_LOINC.get(key) if metric is None else metric.loinc
+        standard = (None, None) if element is None else (element.code, element.name)
+        yield (key, item.en, item.zh, item.unit, code, loinc, *standard)

@@ -276,6 +276,7 @@ def erase(conn: psycopg.Connection, patient: str, *, author: Author | None = Non
             "INSERT INTO patient_erased SELECT unnest(%s::text[]), %s ON CONFLICT DO NOTHING", (numbers, act_id)
         )
         persons = conn.execute("DELETE FROM patient_person WHERE patient = ANY(%s)", (numbers,)).rowcount
+        conn.execute(_FORGET_MESSAGES_SQL, (numbers,))
         named = conn.execute(_REPORTS_SQL, {"numbers": numbers}).fetchall()
         batches, leaves = [row[0] for row in named], [row[1] for row in named]
         erased = conn.execute(_ERASE_REPORTS_SQL, (batches, leaves)).fetchone()
@@ -314,6 +315,11 @@ FROM report r JOIN batch b USING (batch) CROSS JOIN jsonb_array_elements(r.texts
 JOIN named n ON n.digest = substring(t ->> 'text' FROM '"digest":"([^"]*)"')
     AND n.grp::text = substring(t ->> 'text' FROM '"group":([0-9]+)')
 WHERE r.kind = 7 AND b.lane = 4 AND t ->> 'code' = 'adt-group' AND t ->> 'system' = 'vitalwire'
+"""
+# What is to be sent, or was refused, names the patient: it is never sent now (emr_store/deliver.py).
+_FORGET_MESSAGES_SQL = """
+UPDATE delivery SET body = NULL, answer = NULL
+WHERE patient = ANY(%s) AND state IN ('waiting', 'parked') AND (body IS NOT NULL OR answer IS NOT NULL)
 """
 _ERASE_REPORTS_SQL = """
 SELECT count(*) FILTER (WHERE erase_person(batch, leaf)) FROM unnest(%s::int8[], %s::int4[]) AS n (batch, leaf)

@@ -29,6 +29,7 @@ from gateway.access import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.chart_routes import chart_routes, pdf_routes
+from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
 from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
@@ -83,6 +84,7 @@ def create(
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer, bed_names),
+            *emr_routes(conninfo),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),

@@ -145,15 +145,15 @@ class FhirStore:
             targets = self._targets(entries)
             ids = {str(entry["fullUrl"]): target for entry, target in zip(entries, targets, strict=True)
                    if entry.get("fullUrl")}  # fmt: skip
-            stored = [
-                self._entry(number, entry, target, ids)
-                for number, (entry, target) in enumerate(zip(entries, targets, strict=True))
-            ]
+            stored: dict[int, Stored] = {}
+            # Observations last: a row names the patient by what else is filed with it.
+            for number in sorted(range(len(entries)), key=lambda n: targets[n].startswith("Observation/")):
+                stored[number] = self._entry(number, entries[number], targets[number], ids)
         return {
             "resourceType": "Bundle", "type": "transaction-response",
             "entry": [
                 {"response": {"status": "201 Created" if each.status == 201 else "200 OK", "location": each.location,
-                              "etag": each.etag}} for each in stored
+                              "etag": each.etag}} for _, each in sorted(stored.items())
             ],
         }  # fmt: skip
 

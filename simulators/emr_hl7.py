@@ -2,7 +2,8 @@ r"""How a receiver reads ORU^R01 (HL7 2.5.1, chapters 2, 3 and 7), files it, and
 
 Naive on purpose and of no code but its own. It tells a message by MSH-10 and answers the same one the same; it tells a
 result by OBX-21 or, before 2.6, by OBR-3, OBX-3 and OBX-4 together; and it refuses with AE what table 0085 does not
-allow: a final result that changes without C, a withdrawal of what it never had, a result after its withdrawal.
+allow: a final result that changes without C, a withdrawal of what it never had, a result after its withdrawal. A
+result may go over to another patient with its encounter (that is a merge), and never to another encounter.
 """
 
 from __future__ import annotations
@@ -149,8 +150,8 @@ class Receiver:
             return None
         if self.faults.is_on("duplicates") and (earlier.status, earlier.value) == (result.status, result.value):
             return None
-        if (earlier.patient, earlier.encounter) != (result.patient, result.encounter):
-            raise RefusedError("205", "PID^1^3", "a result of another patient or encounter")
+        if earlier.encounter != result.encounter or not (result.encounter or earlier.patient == result.patient):
+            raise RefusedError("205", "PV1^1^19", "a result of another encounter or patient")
         if earlier.status in _WITHDRAWN and result.status not in _WITHDRAWN:
             raise RefusedError("199", place, "it was withdrawn")
         if earlier.status in _SETTLED and result.status in _PRELIMINARY:

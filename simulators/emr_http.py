@@ -19,9 +19,13 @@ def fhir_app(store: FhirStore, faults: Faults) -> web.Application:
     routes = _Routes(store)
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_with_faults(faults), _refusing])
     app.add_routes([
-        web.post("/", routes.transaction), web.get("/metadata", routes.metadata),
-        web.post("/{kind}", routes.create), web.get("/{kind}", routes.search), web.put("/{kind}", routes.update_where),
-        web.get("/{kind}/{id}", routes.read), web.put("/{kind}/{id}", routes.update),
+        web.post("/", routes.transaction),
+        web.get("/metadata", routes.metadata),
+        web.post("/{resource_type}", routes.create),
+        web.get("/{resource_type}", routes.search),
+        web.put("/{resource_type}", routes.update_where),
+        web.get("/{resource_type}/{id}", routes.read),
+        web.put("/{resource_type}/{id}", routes.update),
     ])  # fmt: skip
     return app
 
@@ -41,22 +45,24 @@ class _Routes:
 
     async def create(self, request: web.Request) -> web.Response:
         clause = request.headers.get("If-None-Exist", "")
-        return _stored(self._store.create(request.match_info["kind"], loads(await request.text()), clause))
+        return _stored(self._store.create(request.match_info["resource_type"], loads(await request.text()), clause))
 
     async def read(self, request: web.Request) -> web.Response:
-        return _stored(self._store.read(request.match_info["kind"], request.match_info["id"]))
+        return _stored(self._store.read(request.match_info["resource_type"], request.match_info["id"]))
 
     async def update(self, request: web.Request) -> web.Response:
-        kind, id_ = request.match_info["kind"], request.match_info["id"]
+        kind, id_ = request.match_info["resource_type"], request.match_info["id"]
         resource = loads(await request.text())
         return _stored(self._store.update(kind, id_, resource, request.headers.get("If-Match", "")))
 
     async def update_where(self, request: web.Request) -> web.Response:
         resource = loads(await request.text())
-        return _stored(self._store.update_where(request.match_info["kind"], request.rel_url.raw_query_string, resource))
+        return _stored(
+            self._store.update_where(request.match_info["resource_type"], request.rel_url.raw_query_string, resource)
+        )
 
     async def search(self, request: web.Request) -> web.Response:
-        found = self._store.search(request.match_info["kind"], request.rel_url.raw_query_string)
+        found = self._store.search(request.match_info["resource_type"], request.rel_url.raw_query_string)
         entries = [{"resource": loads(each.json), "search": {"mode": "match"}} for each in found]
         return answer({"resourceType": "Bundle", "type": "searchset", "total": len(found), "entry": entries})
 
@@ -87,6 +93,8 @@ async def _refusing(request: web.Request, handler: Handler) -> web.StreamRespons
         return answer(outcome(refused.code, refused.text), refused.status)
     except web.HTTPException as error:
         return answer(outcome("not-supported", error.reason), error.status)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return answer(outcome("structure", "not built as FHIR has it"), 400)
 
 
 def _with_faults(faults: Faults) -> Middleware:

@@ -53,6 +53,8 @@ class MllpServer:
                 await writer.drain()
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # the sender went away, or sends no MLLP
+        except asyncio.CancelledError:
+            pass  # it goes down; Python 3.11 would write a traceback for each connection that is cancelled
         finally:
             del self._connections[writer]
             writer.close()

@@ -74,13 +74,16 @@ def now_text() -> str:
 
 
 class Table:
-    """In a file, which outlives the process, or (None) in memory."""
+    """In a file, which outlives the process, or (None) in memory. Raises OSError for a file that cannot be one."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.db = sqlite3.connect(path or ":memory:", isolation_level=None)
-        self.db.execute("PRAGMA journal_mode = WAL")
-        self.db.execute("PRAGMA synchronous = NORMAL")
-        self.db.executescript(_SCHEMA)
+        try:
+            self.db = sqlite3.connect(path or ":memory:", isolation_level=None)
+            self.db.execute("PRAGMA journal_mode = WAL")
+            self.db.execute("PRAGMA synchronous = NORMAL")
+            self.db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise OSError(f"{path}: {error}") from None
 
     def close(self) -> None:
         """No more of it."""
@@ -130,9 +133,15 @@ class Table:
 
     def versions(self, row: int) -> list[dict[str, object]]:
         """Of one result, from the first on."""
+        return self._versions("WHERE row = ?", (row,)).get(row, [])
+
+    def _versions(self, where: str = "", values: tuple[object, ...] = ()) -> dict[int, list[dict[str, object]]]:
         names = ["version", "patient", "value", "unit", "status", "message_id", "received_at"]
-        found = self.db.execute(f"SELECT {', '.join(names)} FROM result_version WHERE row = ? ORDER BY version", [row])
-        return [dict(zip(names, values, strict=True)) for values in found]
+        statement = f"SELECT row, {', '.join(names)} FROM result_version {where} ORDER BY row, version"
+        found: dict[int, list[dict[str, object]]] = {}
+        for row, *version in self.db.execute(statement, values):
+            found.setdefault(row, []).append(dict(zip(names, version, strict=True)))
+        return found
 
     def answer_of(self, control_id: str) -> bytes | None:
         """The answer that this message had before; counts that it came again."""
@@ -146,7 +155,8 @@ class Table:
 
     def as_json(self) -> dict[str, object]:
         """Every result with its versions."""
-        return {"results": [{**asdict(row), "versions": self.versions(row.row)} for row in self.rows()]}
+        versions = self._versions()
+        return {"results": [{**asdict(row), "versions": versions[row.row]} for row in self.rows()]}
 
     def as_text(self) -> str:
         """The newest, in columns."""

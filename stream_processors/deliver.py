@@ -26,7 +26,7 @@ from emr_store.instants import moment
 from runtime.clock import now_us
 from stream_processors.config import DestinationConfig
 from stream_processors.deliver_receiver import AwayError, Outgoing, Receiver, Reply
-from stream_processors.deliver_writing import Writer, charted_of, why_nobody
+from stream_processors.deliver_writing import ERASED, Writer, refusals, write_all
 from stream_processors.stage import first_line, waits
 
 LOOK_EVERY_S = 0.2
@@ -132,7 +132,7 @@ class Desk:
         outgoing = [self._resend(each) for each in self._still_sent(resent)]
         if new:
             now = self._clock_us()
-            written = self._writer.write(self._conn, self._destination, new, now)
+            written = write_all(self._writer, self._conn, self._destination, new, now)
             made = [each for each in written if isinstance(each, Made)]
             with self._conn.transaction():
                 deliver.keep_bodies(self._conn, made)
@@ -145,10 +145,9 @@ class Desk:
         """Without those whose patient has been erased since their bytes were made."""
         if not resent:
             return []
-        charted = charted_of(self._conn, resent)
-        refused = {each.delivery: why_nobody(charted[each.delivery]) for each in resent}
+        refused = refusals(self._conn, resent)
         deliver.settle(self._conn, self._destination, [
-            Parked(delivery, 0, "", why, b"", forget=True) for delivery, why in refused.items() if why
+            Parked(delivery, 0, "", why, b"", forget=why == ERASED) for delivery, why in refused.items() if why
         ])  # fmt: skip
         return [each for each in resent if not refused[each.delivery]]
 
@@ -323,8 +322,9 @@ class Delivering:
         self._under_way -= {each.delivery for each in self._ready}
         self._ready.clear()
         if away.timed_out:
-            # Another patient's message is tried next: it may be this one that it cannot deal with.
-            self._result(Retry(outgoing.delivery, 0, "", away.reason, self._later(BACK_OFF_MAX_S)), "unanswered")
+            # Another patient's message is tried first: it may be this one that it cannot deal with.
+            later = self._later(2 * self._back_off_s(self._failures))
+            self._result(Retry(outgoing.delivery, 0, "", away.reason, later), "unanswered")
         else:
             self._under_way.discard(outgoing.delivery)
         self._changed.set()

@@ -18,6 +18,7 @@ from clinical.chart import Status
 from clinical.charted import ChartedVersion
 from emr_store import deliver
 from emr_store.charted import charted_slots, charted_versions
+from emr_store.connect import StoreError
 from emr_store.deliver import Delivered, Made, Message, Parked, Skipped
 from emr_store.instants import us_of
 from schemas.errors import VitalwireError
@@ -118,6 +119,38 @@ def _observation_id(charted: ChartedVersion) -> str:
     if member is None:
         return charted.entry
     return panel_id(charted.stay.key, member.panel, charted.slot_us)
+
+
+def write_all(writer: Writer, conn: Any, destination: int, messages: Sequence[Message], now_us: int) -> list[Written]:
+    """As `writer` does; where that fails, one by one, so that what cannot be read is parked and holds up nobody.
+
+    Raises StoreError: that is nobody's fault among them.
+    """
+    try:
+        return writer.write(conn, destination, messages, now_us)
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001  one that is damaged must not hold up all others
+        if len(messages) > 1:
+            return [each for one in messages for each in write_all(writer, conn, destination, [one], now_us)]
+        _log.error("a message cannot be written", delivery=messages[0].delivery, error=type(error).__name__)
+        return [Parked(messages[0].delivery, 0, "", f"it cannot be written: {type(error).__name__}", b"")]
+
+
+def refusals(conn: Any, messages: Sequence[Message]) -> dict[int, str]:
+    """Why nothing of each of these messages may leave the house now, by its number; "" where it may.
+
+    Raises StoreError.
+    """
+    try:
+        charted = charted_of(conn, messages)
+        return {each.delivery: why_nobody(charted[each.delivery]) for each in messages}
+    except StoreError:
+        raise
+    except Exception as error:  # noqa: BLE001  as above
+        if len(messages) > 1:
+            return {delivery: why for one in messages for delivery, why in refusals(conn, [one]).items()}
+        return {messages[0].delivery: f"it cannot be read: {type(error).__name__}"}
 
 
 def charted_of(conn: Any, messages: Sequence[Message]) -> dict[int, list[ChartedVersion]]:

@@ -72,6 +72,16 @@ def text(node: ast.expr) -> str | None:
     return None
 
 
+def constant(file: str, name: ast.expr) -> str:
+    """The string that a module of ours gives this name."""
+    tree = ast.parse((ROOT / file).read_text("utf-8"))
+    assigned = [each for each in tree.body if isinstance(each, ast.Assign)]
+    values = [text(each.value) for each in assigned if ast.unparse(each.targets[0]) == ast.unparse(name)]
+    assert len(values) == 1, (file, ast.unparse(name))
+    assert values[0] is not None, file
+    return values[0]
+
+
 def metrics() -> set[Metric]:
     """All that is registered with prometheus_client."""
     found = set()
@@ -89,6 +99,8 @@ def log_events() -> tuple[set[str], set[str]]:
     """What is logged; and the calls whose event only the program knows, as `file: argument`."""
     events, unknown = set(), set()
     for file, call in calls(*PACKAGES):
+        if called(call) == "keep_doing":  # logs what is named by a constant of the module
+            events |= {constant(file, each.value) for each in call.keywords if each.arg == "waits_as"}
         if not is_log(call) and called(call) != "log_bug":
             continue
         event = text(call.args[0])

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from runtime.process import stop_event
 from schemas.errors import VitalwireError
-from simulators.emr import Emr, EmrPlan, run_emr
 from simulators.emr_faults import NAMES
 from simulators.hospital import HospitalPlan, HospitalTotals, Office, beds_of, run_hospital
 from simulators.ward import WardPlan, run_device, run_ward
 from vitalwire.output import console
+
+if TYPE_CHECKING:
+    from simulators.emr import Emr
 
 app = typer.Typer(help="Simulated devices (a whole ward, or one), admission office and EMR.", no_args_is_help=True)
 T = TypeVar("T")
@@ -123,6 +125,7 @@ def emr(
     seconds: Annotated[float | None, typer.Option(help="end by itself")] = None,
 ) -> None:
     """See `_EMR_HELP`."""
+    from simulators.emr import EmrPlan, run_emr  # aiohttp, which no other command needs
 
     async def run(stop: asyncio.Event) -> None:
         plan = EmrPlan(

@@ -27,7 +27,7 @@ from adapters.emr.oru_codes import (
 from adapters.emr.oru_validation import validate_oru
 from clinical.chart import Status
 from clinical.charted import ChartedVersion, Instrument, Person, Place, Stay
-from schemas.adt import Identifier
+from schemas.adt import DELETED, Identifier
 from schemas.errors import ConfigError, VitalwireError
 
 __all__ = ["OruStyle", "Result", "filler_number", "oru_r01", "result_of", "validate_oru"]
@@ -155,13 +155,13 @@ def _msh(control_id: str, style: OruStyle, sent_at: str) -> str:
 
 def _pid(person: Person, stay: Stay, style: OruStyle) -> str:
     unspecified = "U" if style.version >= "2.7" else ""  # CX-5 is required from then on
-    family, given = (person.family, person.given) if person.family or person.given else (person.name, "")
+    family, given, name, sex = map(_without_delete, (person.family, person.given, person.name, person.sex))
     fields = {
         1: "1",
         3: "~".join(_cx(each, unspecified) for each in person.identifiers),
-        5: _components((family, given)),
+        5: _components((family, given) if family or given else (name,)),
         7: person.birth_date.replace("-", "") if _BORN.fullmatch(person.birth_date) else "",
-        8: escape(person.sex),
+        8: escape(sex),
         18: _cx(_number_of(stay.key, "account:"), "AN"),
     }
     return _segment("PID", fields)
@@ -317,8 +317,18 @@ def _components(texts: Iterable[str]) -> str:
     return "^".join(map(escape, texts)).rstrip("^")
 
 
+def _without_delete(text: str) -> str:
+    """HL7's "" out of an ADT says that there is nothing: here it would delete what the receiver has."""
+    return "" if text == DELETED else text
+
+
 def escape(text: str) -> str:
-    r"""With HL7's escape sequences (2.5.1 §2.7): \F\ \S\ \R\ \E\ \T\, and \Xdd..\ for what no text may hold."""
+    r"""With HL7's escape sequences (2.5.1 §2.7): \F\ \S\ \R\ \E\ \T\, and \Xdd..\ for what no text may hold.
+
+    A text of two quotation marks alone would mean "delete".
+    """
+    if text == DELETED:
+        return "\\X2222\\"
     return _UNSAFE.sub(_escaped, text) if _UNSAFE.search(text) else text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from clinical.chart_items import ITEMS, item_of
+from clinical.chart_items import ITEM_LOINC, ITEMS, item_of
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID, is_private
 
@@ -13,16 +13,6 @@ Language = Literal["en", "zh"]
 MDC, LOINC, UCUM = "MDC", "LN", "UCUM"  # table 0396
 OWN_CODES = "99VW"  # table 0396: 99 and three letters at most are a site's or a vendor's own
 VITAL_SIGNS = ("8716-3", "Vital signs", LOINC)
-# What a nurse writes by hand and LOINC has; what is not here goes out under its own key alone.
-LOINC_OF_ITEM = {
-    "acvpu": "80288-4",  # level of consciousness (AVPU)
-    "pain": "72514-3",  # pain severity, 0 to 10
-    "oxygen-flow": "3151-8",
-    "temperature-route": "8327-9",
-    "weight": "29463-7",
-    "height": "8302-2",
-    "urine": "9187-6",
-}
 Components = tuple[str, ...]
 
 
@@ -37,7 +27,7 @@ def observation_identifier(item: str, unit: str, language: Language) -> Componen
     metric = METRIC_BY_REFERENCE_ID.get(item)
     text = item_text(item, language)
     if metric is None:
-        loinc = LOINC_OF_ITEM.get(item)
+        loinc = ITEM_LOINC.get(item)
         own: Components = (item, text, OWN_CODES)
     else:
         is_first_unit = unit in ("", UNIT_BY_REFERENCE_ID[metric.unit].ucum)

@@ -8,9 +8,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from emr_store import acts, deliver
+from emr_store import acts, deliver, patient_acts
 from emr_store.deliver import Message, Parked, Retry, Skipped
-from tests.delivering import Said, accepted, made, say, take_all, uuid_of, words
+from tests.delivering import Said, accepted, admit, made, say, take_all, uuid_of, words
 from tests.storing import Store
 
 OLD_S = 3600.0
@@ -191,6 +191,20 @@ def test_what_must_not_be_kept_is_forgotten(conn: psycopg.Connection) -> None:
     deliver.keep_bodies(conn, [made(message)])
     deliver.settle(conn, destination, [Parked(message.delivery, 0, "", "erased", b"", forget=True)])
     assert conn.execute("SELECT state, body FROM delivery").fetchone() == ("parked", None)
+
+
+def test_messages_of_who_is_erased_are_forgotten(database: str) -> None:
+    store = Store(database)
+    admit(store, "V1", "V2")
+    with store.open() as conn:
+        say(conn, Said(1), Said(2, visit="V2"), Said(3, slot=1))
+        destination = begin(conn)
+        messages = ahead(conn, destination)
+        deliver.keep_bodies(conn, [made(each) for each in messages])
+        deliver.settle(conn, destination, [Parked(messages[0].delivery, 1, "AE", "no", b"PID|P1")])
+        patient_acts.erase(conn, "P1^HOSP^MR")
+        rows = conn.execute("SELECT patient, body, answer FROM delivery ORDER BY delivery").fetchall()
+    assert rows == [("P1^HOSP^MR", None, None), ("P2^HOSP^MR", b"2.1", None), ("P1^HOSP^MR", None, None)]
 
 
 def test_an_older_version_never_replaces_what_the_destination_is_known_to_have(conn: psycopg.Connection) -> None:

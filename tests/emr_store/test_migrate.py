@@ -143,7 +143,7 @@ def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(
     migrate(database)
     monkeypatch.setattr("emr_store.migrate.migrations", lambda: [each for each in migrations() if each[0] <= 10])
     with open_store(database) as conn:
-        conn.execute("DROP TABLE bed_name")
+        conn.execute("DROP TABLE bed_name CASCADE")
         conn.execute("DELETE FROM schema_version WHERE version >= 10")
         for key, body in (("visit:old", '{"key":"visit:old"}'), ("visit:new", '{"key":"visit:new","classes":[]}')):
             conn.execute(

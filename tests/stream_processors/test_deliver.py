@@ -309,6 +309,30 @@ def test_after_the_database_was_away_it_goes_on(store: Store) -> None:
     assert told(run(store, acknowledge(), scenario)) == ["97F", "98F"]
 
 
+def test_what_cannot_be_read_is_parked_and_holds_up_nobody(store: Store) -> None:
+    write(store, Said(1, value=97), Said(2, visit="V2", value=60), Said(3, visit="V3", value=70))
+    store.rows("UPDATE encounter SET body = '{}' WHERE encounter = 'visit:V1^HOSP' RETURNING 1")  # damaged
+
+    async def scenario(listener: Listener) -> None:
+        await until(lambda: sorted(states(store)) == ["accepted", "accepted", "parked"])
+
+    assert sorted(told(run(store, acknowledge(), scenario))) == ["60F", "70F"]
+    assert [row.reason for row in rows(store) if row.state == "parked"] == ["it cannot be written: ValidationError"]
+
+
+def test_bytes_that_wait_of_what_cannot_be_read_any_more_are_parked(store: Store) -> None:
+    write(store, Said(1, value=97), Said(2, visit="V2", value=60))
+
+    async def scenario(listener: Listener) -> None:
+        await until(lambda: len(listener.messages) >= 2)
+        store.rows("UPDATE encounter SET body = '{}' WHERE encounter = 'visit:V1^HOSP' RETURNING 1")  # damaged
+        listener.answering = acknowledge()
+        await until(lambda: sorted(states(store)) == ["accepted", "parked"])
+
+    run(store, lambda _: Answers(), scenario)
+    assert [row.reason for row in rows(store) if row.state == "parked"] == ["it cannot be read: ValidationError"]
+
+
 def test_back_off_doubles_from_a_second_to_a_minute(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     config = configured(1)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -20,6 +25,10 @@ from vitalwire.embedded.services import free_port
         ("hospital his", "'his' is no address: write host:port"),
         ("hospital 127.0.0.1:1 --beds 1", "two beds or more"),
         ("hospital 127.0.0.1:1 --late 2", "shares are from 0 to 1"),
+        ("emr --mllp 0.0.0.0:2575", "0.0.0.0:2575 is not on loopback"),
+        ("emr --fhir emr", "'emr' is no address: write host:port"),
+        ("emr --fault broken", "no fault 'broken': none or slow"),
+        ("emr --table no/such/folder/emr.sqlite", "no/such/folder/emr.sqlite: unable to open"),
         ("device toaster /tmp/x", "give nonin_ascii or nonin_df2 and a path"),
     ],
 )
@@ -33,3 +42,26 @@ def test_an_admission_office_that_nobody_hears_ends_all_the_same() -> None:
     words = f"simulate hospital 127.0.0.1:{free_port()} --seconds 0.5"
     result = CliRunner().invoke(app, words.split())
     assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_an_emr_tells_where_it_listens() -> None:
+    result = CliRunner().invoke(app, ["simulate", "emr", "--fault", "slow=0.02", "--seconds", "0.2"])
+    assert result.exit_code == 0
+    assert re.fullmatch(
+        r"FHIR: http://127\.0\.0\.1:\d+\nMLLP: 127\.0\.0\.1:\d+\ntable: http://127\.0\.0\.1:\d+ \(Ctrl-C ends it\)\n",
+        result.stdout,
+    )
+
+
+def test_an_emr_whose_port_is_taken_is_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        words = f"simulate emr --mllp 127.0.0.1:{taken.getsockname()[1]} --seconds 0.2"
+        result = CliRunner().invoke(app, words.split())
+    assert isinstance(result.exception, VitalwireError)
+    assert "address already in use" in str(result.exception)
+
+
+def test_no_other_command_loads_what_the_emr_needs() -> None:
+    loaded = "import sys, vitalwire.__main__; print('simulators.emr' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"

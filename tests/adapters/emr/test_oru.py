@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import hl7  # type: ignore[import-untyped,unused-ignore]
@@ -22,6 +23,7 @@ from schemas.errors import ConfigError, VitalwireError
 from schemas.nomenclature import METRICS
 from tests.adapters.emr.charted import DEVICE, ENTRY, PERSON, PLACE, SLOT_US, STAY, charted
 
+DOCUMENT = Path(__file__).parents[3] / "docs" / "hl7-out.md"
 SENT_AT_US = SLOT_US + 2_000_000
 STYLE = OruStyle(
     sending_facility="ICU", receiving_application="EMR", receiving_facility="MAIN", time_zone="Asia/Shanghai"
@@ -38,28 +40,12 @@ def obx_of(*versions: ChartedVersion, style: OruStyle = STYLE) -> Segment:
     return found
 
 
-def test_a_whole_message_is_this() -> None:
-    versions = [
-        charted("MDC_TEMP", 36.5, unit="Cel", decimals=2, status=Status.AMENDED, number=3, reason="typed wrong",
-                by_name="Li Na", device=None),
-        charted(),
-    ]  # fmt: skip
-    assert oru_r01(versions, "ABCDEFGHIJKLMNOPQRST", STYLE, SENT_AT_US).decode().split("\r") == [
-        r"MSH|^~\&|VITALWIRE|ICU|EMR|MAIN|20260921221322+0800||ORU^R01^ORU_R01|ABCDEFGHIJKLMNOPQRST|P|2.5.1||||||"
-        "UNICODE UTF-8",
-        "PID|1||4711^^^HOSPITAL^MR~ZY9^^^HIS&1.2.3&ISO^VN||张^三||19700501|M",
-        "PV1|1|I|icu^1^bed-07^main^^^^^ICU bed 7||||||||||||||||V1^^^HOSPITAL^VN|||||||||||||||||||||||||"
-        "20260920221320+0800",
-        "OBR|1||ff2ccdfa7cdd184544be^VITALWIRE|8716-3^Vital signs^LN|||20260921221320+0800|||||||||||||||"
-        "20260921221323+0800|||C",
-        "OBX|1|NM|150456^MDC_PULS_OXIM_SAT_O2^MDC^59408-5^Oxygen saturation, pulse oximetry^LN|1|97|%^%^UCUM|||||F|||"
-        "20260921221310+0800||||0190aaaa-0000-7000-8000-0000000000dd^VITALWIRE~"
-        "0012210000000001^^0012210000000001^EUI-64",
-        "OBX|2|NM|150344^MDC_TEMP^MDC^8310-5^Temperature, site not stated^LN|1|36.50|Cel^Cel^UCUM|||||C|||"
-        "20260921221310+0800||^Li Na",
-        "NTE|1|L|typed wrong",
-        "",
-    ]
+def test_a_whole_message_is_that_of_the_document() -> None:
+    temperature = charted("MDC_TEMP", 36.5, unit="Cel", decimals=2, status=Status.AMENDED, number=3,
+                          reason="typed wrong", by_name="Li Na", device=None)  # fmt: skip
+    found = oru_r01([temperature, charted()], "ABCDEFGHIJKLMNOPQRST", STYLE, SENT_AT_US).decode()
+    shown = DOCUMENT.read_text("utf-8").split("```")[1].strip("\n")
+    assert found == shown.replace("\n", "\r") + "\r"
 
 
 @pytest.mark.parametrize(
@@ -194,6 +180,14 @@ def test_a_person_with_one_name_and_half_a_birth_date() -> None:
     found = message(charted(person=person))
     assert [found.field("PID", n) for n in (5, 7, 8)] == ["无名氏", "1970", ""]
     assert message(charted(person=replace(PERSON, birth_date="unknown"))).field("PID", 7) == ""
+
+
+def test_hl7s_delete_never_leaves_the_house() -> None:
+    person = replace(PERSON, given='""', sex='""')
+    found = message(charted("observation", None, text='""', unit="", person=person))
+    assert (found.field("PID", 5), found.field("PID", 8)) == ("张", "")
+    assert found.field("OBX", 5) == '""'  # by its escapes
+    assert '""' not in "".join(found.lines)
 
 
 def test_what_a_device_calls_itself_stands_beside_our_name_for_it() -> None:

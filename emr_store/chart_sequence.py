@@ -65,7 +65,8 @@ def newest_position(conn: psycopg.Connection) -> int:
 def position_before(conn: psycopg.Connection, since: datetime) -> int:
     """The position before the first version that was recorded at this moment or later; the newest where none was."""
     row = conn.execute(_BEFORE_SQL, (since,)).fetchone()
-    return newest_position(conn) if row is None or row[0] is None else int(row[0])
+    assert row is not None
+    return int(row[0])
 
 
 def sequenced_after(conn: psycopg.Connection, position: int, limit: int) -> list[Sequenced]:
@@ -86,8 +87,12 @@ given AS (
     RETURNING position)
 SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM given)
 """
+# One statement, of one moment: what gets its position between two would be passed over.
 _BEFORE_SQL = """
-SELECT min(s.position) - 1 FROM chart_sequence s JOIN chart_entry c USING (entry, version) WHERE c.recorded_at >= %s
+SELECT coalesce(
+    (SELECT min(s.position) - 1 FROM chart_sequence s JOIN chart_entry c USING (entry, version)
+        WHERE c.recorded_at >= %s),
+    (SELECT max(position) FROM chart_sequence), 0)
 """
 _AFTER_SQL = """
 SELECT position, entry::text AS entry, version, encounter, slot FROM chart_sequence

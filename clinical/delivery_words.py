@@ -19,7 +19,7 @@ _PHRASES = tuple((re.compile(pattern), chinese) for pattern, chinese in (
     (r"the patient has been erased: nothing of it leaves the house", "患者信息已删除：不再向外发送"),
     (r"nobody knows whose the encounter is: merge its patients, or correct the encounter",
      "无法确定该就诊属于哪位患者：请合并患者或更正就诊"),
-    (r"it cannot be written", "无法生成消息"),
+    (r"it cannot be written", "无法生成消息"), (r"it cannot be read", "无法读取记录"),
     (r"skipped by an act", "已由人工跳过"),
     (r"found there, as it was sent before its answer was lost", "对方已有相同内容，先前的应答已丢失"),
     # HL7 v2, table 0357 and what is no acknowledgement.

@@ -15,7 +15,8 @@ KEPT = re.compile(r"HTTP|HL7|MSA|AE|AR|PID|OBX|FHIR|OperationOutcome|Bundle|Obse
 MADE = (
     deliver.BEHIND, deliver_writing.SAID, deliver_writing.ERASED, deliver_writing.NOBODY, deliver_writing.NEVER_SENT,
     deliver_fhir.FOUND, mllp_ack.ANOTHER_MESSAGE, mllp_ack.ERROR_INSIDE, *mllp_ack._CONDITIONS.values(),
-    "skipped by an act", "it cannot be written", "it cannot be read", "it refuses connections", "no answer within 10 s, while it answered others",
+    "skipped by an act", "it cannot be written", "it cannot be read", "it refuses connections",
+    "no answer within 10 s, while it answered others",
     "the receiver could not now: HTTP 503 (attempt 10)", "the receiver refuses it: HTTP 422",
     "HTTP 200, but entry 2 (Observation): status 409", "HTTP 200, but entry 0 (Observation): an error inside",
     "HTTP 200 that answers 1 entries of 3", "HTTP 200 without a Bundle of type transaction-response",

@@ -49,6 +49,7 @@ class Message(NamedTuple):
     body: bytes | None
     said: list[UUID]
     said_versions: list[int]
+    is_live: bool = False  # recorded within LIVE_S
 
 
 class Delivered(NamedTuple):
@@ -210,7 +211,7 @@ def next_messages(conn: psycopg.Connection, destination: int, taken: Collection[
         chosen += _choose(cursor.execute(sql, named).fetchall(), {*taken, *chosen}, busy, limit - len(chosen))
     if not chosen:
         return []
-    messages = conn.cursor(row_factory=class_row(Message)).execute(_MESSAGES_SQL, (chosen,)).fetchall()
+    messages = conn.cursor(row_factory=class_row(Message)).execute(_MESSAGES_SQL, (LIVE_S, chosen)).fetchall()
     by_id = {message.delivery: message for message in messages}
     return [by_id[delivery] for delivery in chosen]
 
@@ -350,7 +351,8 @@ SELECT delivery, patient, encounter, slot, {_DUE} FROM delivery
 WHERE destination = %(destination)s AND state = 'waiting' ORDER BY delivery LIMIT %(scan)s
 """
 _MESSAGES_SQL = """
-SELECT delivery, patient, encounter, slot, entries, versions, attempts, control_id, body, said, said_versions
+SELECT delivery, patient, encounter, slot, entries, versions, attempts, control_id, body, said, said_versions,
+    recorded_at >= clock_timestamp() - %s * interval '1 s' AS is_live
 FROM delivery WHERE delivery = ANY(%s)
 """
 _BODY_SQL = """

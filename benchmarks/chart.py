@@ -7,11 +7,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import LiteralString
 from uuid import UUID, uuid4
 
 import msgspec
@@ -22,7 +23,7 @@ from benchmarks import fixture
 from benchmarks.databases import drop_database
 from benchmarks.load import METRICS
 from benchmarks.pipeline import Bench
-from benchmarks.ward import SECOND_US, Ward
+from benchmarks.ward import SECOND_US, Stretch, Ward
 from benchmarks.whose_day import put_places, visit_of
 from clinical.chart_policy import read_policies
 from clinical.key_words import NO_BED_NAMES
@@ -118,7 +119,13 @@ def _backend_s(pid: int) -> float:
 
 
 def _fill(conn: psycopg.Connection, ward: Ward) -> None:
-    """What the ward sent in the slot, as the writer leaves it, and whose each device is."""
+    """What the ward sent in the slot, and whose each device is."""
+    starts_us = [SLOT_US - (SLOT_S - begin_s) * SECOND_US for begin_s in range(0, SLOT_S, 60)]
+    put_reports(conn, ward, starts_us, times=60)
+
+
+def put_reports(conn: psycopg.Connection, ward: Ward, starts_us: Sequence[int], *, times: int) -> list[Stretch]:
+    """What each device sent `times` times from these moments on, as the writer leaves it, and whose each device is."""
     edge = uuid4()
     with conn.cursor() as cursor:
         cursor.executemany(
@@ -139,8 +146,10 @@ def _fill(conn: psycopg.Connection, ward: Ward) -> None:
         " tstzrange(now(), NULL), '', NULL, false FROM device"
     )
     sets, partitions = ChannelSets(conn), Partitions.of(conn)
-    for begin_s in range(0, SLOT_S, 60):
-        stretch = ward.send(SLOT_US - (SLOT_S - begin_s) * SECOND_US, 60, 1)
+    sent = []
+    for start_us in starts_us:
+        stretch = ward.send(start_us, times, 1)
+        sent.append(stretch)
         table = stretch.table()
         found = validate_table(table, np.zeros(len(table), bool))
         nothing = np.zeros(len(table), np.int64)
@@ -153,6 +162,7 @@ def _fill(conn: psycopg.Connection, ward: Ward) -> None:
             sets.ensure(chunk.channel_lists.channels)
             rows.copy(conn, "report", rows.report_rows(chunk))
     conn.execute("ANALYZE")
+    return sent
 
 
 # --- an encounter's day ----------------------------------------------------------------------------------------------
@@ -229,6 +239,14 @@ ORDER BY s, e, m, v
 
 def port_to_entry(quick: bool) -> dict[str, float]:
     """Of the demo's ward, whose SpO2 is charted at once: from the port of its edge (`received_at`) to the entry."""
+    waits_s = waits_of_demo_s(quick, _WAITS_SQL)
+    if len(waits_s) < 100:
+        raise RuntimeError(f"{len(waits_s)} entries of values that are charted at once")
+    return {"port_to_entry_p99_s": float(np.percentile(waits_s, 99))}
+
+
+def waits_of_demo_s(quick: bool, sql: LiteralString) -> list[float]:
+    """What this statement reads last from the demo's store, while its ward's SpO2 is charted at once."""
     seconds = PORT_TO_ENTRY_S if quick else 2 * PORT_TO_ENTRY_S
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
@@ -238,17 +256,14 @@ def port_to_entry(quick: bool) -> dict[str, float]:
                 stdout=log, stderr=log,
             )  # fmt: skip
             try:
-                waits_s = _waits_s(demo, Path(folder) / "log", data)
+                return _waits_s(demo, Path(folder) / "log", data, sql)
             finally:
                 demo.terminate()
                 demo.wait(120)
-    if len(waits_s) < 100:
-        raise RuntimeError(f"{len(waits_s)} entries of values that are charted at once")
-    return {"port_to_entry_p99_s": float(np.percentile(waits_s, 99))}
 
 
-def _waits_s(demo: subprocess.Popen[bytes], log: Path, data: Path) -> list[float]:
-    """Of every entry whose value came after the first one was charted."""
+def _waits_s(demo: subprocess.Popen[bytes], log: Path, data: Path, sql: LiteralString) -> list[float]:
+    """As of the last second of the demo that its store could be asked in."""
     found: list[float] = []
     address = ""
     while demo.poll() is None:
@@ -260,12 +275,13 @@ def _waits_s(demo: subprocess.Popen[bytes], log: Path, data: Path) -> list[float
         if address:
             try:
                 with open_store(address) as conn:
-                    found = [row[0] for row in conn.execute(_WAITS_SQL)]
+                    found = [row[0] for row in conn.execute(sql)]
             except psycopg.Error:  # the demo is ending
                 continue
     return found
 
 
+# Of every entry whose value came after the first one was charted.
 _WAITS_SQL = """
 SELECT extract(epoch FROM c.recorded_at - r.received_at)::float8 FROM chart_entry c
 JOIN batch b ON b.batch_id = c.source_batch[1]

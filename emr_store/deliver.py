@@ -49,6 +49,7 @@ class Message(NamedTuple):
     body: bytes | None
     said: list[UUID]
     said_versions: list[int]
+    is_live: bool = False  # recorded within LIVE_S
 
 
 class Delivered(NamedTuple):
@@ -210,7 +211,7 @@ def next_messages(conn: psycopg.Connection, destination: int, taken: Collection[
         chosen += _choose(cursor.execute(sql, named).fetchall(), {*taken, *chosen}, busy, limit - len(chosen))
     if not chosen:
         return []
-    messages = conn.cursor(row_factory=class_row(Message)).execute(_MESSAGES_SQL, (chosen,)).fetchall()
+    messages = conn.cursor(row_factory=class_row(Message)).execute(_MESSAGES_SQL, (LIVE_S, chosen)).fetchall()
     by_id = {message.delivery: message for message in messages}
     return [by_id[delivery] for delivery in chosen]
 
@@ -271,7 +272,9 @@ def settle(conn: psycopg.Connection, destination: int, results: Sequence[Result]
 def _accept(conn: psycopg.Connection, destination: int, accepted: Sequence[Accepted]) -> None:
     if not accepted:
         return
-    conn.execute(_ACCEPT_SQL, ([each.delivery for each in accepted], [each.code for each in accepted]))
+    codes = [each.code for each in accepted]
+    settled = conn.execute(_ACCEPT_SQL, ([each.delivery for each in accepted], codes)).rowcount
+    conn.execute(_COUNT_SQL, {"destination": destination, "settled": settled})
     newest: dict[UUID, Delivered] = {}  # a statement may write a row once
     for each in accepted:
         for had in each.delivered:
@@ -348,7 +351,8 @@ SELECT delivery, patient, encounter, slot, {_DUE} FROM delivery
 WHERE destination = %(destination)s AND state = 'waiting' ORDER BY delivery LIMIT %(scan)s
 """
 _MESSAGES_SQL = """
-SELECT delivery, patient, encounter, slot, entries, versions, attempts, control_id, body, said, said_versions
+SELECT delivery, patient, encounter, slot, entries, versions, attempts, control_id, body, said, said_versions,
+    recorded_at >= clock_timestamp() - %s * interval '1 s' AS is_live
 FROM delivery WHERE delivery = ANY(%s)
 """
 _BODY_SQL = """
@@ -360,6 +364,10 @@ _ACCEPT_SQL = """
 UPDATE delivery d SET state = 'accepted', settled_at = clock_timestamp(), attempts = attempts + 1, code = u.code,
     reason = '', next_at = NULL, body = NULL, answer = NULL
 FROM unnest(%s::int8[], %s::text[]) AS u(delivery, code) WHERE d.delivery = u.delivery AND d.state = 'waiting'
+"""
+_COUNT_SQL = """
+UPDATE destination SET accepted = accepted + %(settled)s, last_accepted_at = clock_timestamp()
+WHERE destination = %(destination)s AND %(settled)s > 0
 """
 _DELIVERED_SQL = """
 INSERT INTO delivered (destination, id, version, receiver_version)

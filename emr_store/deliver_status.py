@@ -29,6 +29,7 @@ class DestinationRow(NamedTuple):
     oldest_waiting: datetime | None  # when its newest version was recorded
     parked: int
     parked_behind: int
+    accepted: int  # messages, ever
     last_accepted_at: datetime | None
 
 
@@ -82,6 +83,11 @@ def of_slot(conn: psycopg.Connection, encounter: str, slot: datetime) -> list[De
     return conn.cursor(row_factory=class_row(DeliveryRow)).execute(_SLOT_SQL.encode(), named).fetchall()
 
 
+def of_entry(conn: psycopg.Connection, entry: str, encounter: str, slot: datetime) -> list[DeliveryRow]:
+    """Where the versions of an entry of this slot went, oldest first."""
+    return [row for row in of_slot(conn, encounter, slot) if entry in row.entries]
+
+
 def delivery(conn: psycopg.Connection, number: int) -> DeliveryBytes:
     """One message. Raises VitalwireError where there is none."""
     cursor = conn.cursor(row_factory=class_row(DeliveryRow))
@@ -100,9 +106,7 @@ SELECT d.name, d.began_at, d.paused_at, d.away_since, d.away_reason,
         LIMIT %(most)s) AS n) AS waiting,
     (SELECT recorded_at FROM delivery w WHERE w.destination = d.destination AND w.state = 'waiting'
         ORDER BY w.delivery LIMIT 1) AS oldest_waiting,
-    p.parked, p.parked_behind,
-    (SELECT a.settled_at FROM delivery a WHERE a.destination = d.destination AND a.state = 'accepted'
-        ORDER BY a.delivery DESC LIMIT 1) AS last_accepted_at
+    p.parked, p.parked_behind, d.accepted, d.last_accepted_at
 FROM destination d CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE behind IS NULL) AS parked, count(behind) AS parked_behind
     FROM delivery p WHERE p.destination = d.destination AND p.state = 'parked') AS p

@@ -29,6 +29,14 @@ RETENTION_FUNCTIONS = (
 )  # fmt: skip
 # What a clerk adds to, and changes nothing else: acts, and what they say.
 BY_ACT = ("act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry")
+# And what a clerk changes by an act: whether a destination is served, and what becomes of a parked message.
+CHANGED_BY_ACT = {
+    "destination": ("paused_at",),
+    "delivery": (
+        "state", "settled_at", "behind", "attempts", "next_at", "reason", "code", "answer", "body", "control_id",
+        "said", "said_versions",
+    ),
+}  # fmt: skip
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 
 
@@ -110,6 +118,13 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
+def _changing() -> str:
+    """Rights to columns, one statement a table."""
+    return " ".join(
+        f"GRANT UPDATE ({', '.join(columns)}) ON {table} TO {CLERK};" for table, columns in CHANGED_BY_ACT.items()
+    )
+
+
 # What this login made by a migration becomes the owner's; partitions and the sequences of columns follow their tables.
 _OWN_SQL = f"""
 DO $$
@@ -144,6 +159,7 @@ DECLARE
 BEGIN
     -- Column by column: the sealer signs an act once; a trigger refuses a second time (0003_record.sql).
     GRANT UPDATE (statement) ON act TO {WRITER};
+    {_changing()}
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO {WRITER}, {RETENTION}, {READER}, {CLERK}', here);
     FOR thing IN
         SELECT relname, relkind FROM pg_class

@@ -43,6 +43,16 @@ def may_resolve(viewer: Viewer) -> bool:
     return True
 
 
+def may_see_deliveries(viewer: Viewer) -> bool:
+    """Whether this viewer may see what went to other systems, patients in part: likewise."""
+    return True
+
+
+def may_decide_deliveries(viewer: Viewer) -> bool:
+    """Whether this viewer may pause a destination, and retry or skip what is parked: likewise."""
+    return True
+
+
 def may_see_patient(viewer: Viewer, patient: str) -> bool:
     """Whether this viewer may see this patient by name, with all that was measured: likewise."""
     return True

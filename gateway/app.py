@@ -5,6 +5,7 @@ Of a patient a tile shows a part; the whole is sent to who asks for it. No name 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from importlib.metadata import distribution
@@ -29,7 +30,7 @@ from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
 from gateway.opening import opening
-from gateway.pages import chart, detail, patient, sheets, ward, worklist
+from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
 from gateway.static_files import KEPT, shipped_files
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -37,7 +38,8 @@ from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 # Who else gives a name to this address gets nothing (DNS rebinding).
 _HOSTS = ["127.0.0.1", "localhost"]
 Endpoint = Callable[[Request], Awaitable[Response]]
-PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
+_NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
+PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
 
 
 def create(
@@ -79,6 +81,8 @@ def create(
                 lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
             Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names(conn)))),
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
+            Route("/delivery-list/{state}", answered(_deliveries)),
+            Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer),
             *emr_routes(conninfo),
             Route("/events", events),
@@ -112,6 +116,18 @@ def _uplot(name: str, kind: str) -> Endpoint:
 
 def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
     return worklist.resolve(conn, ANYONE, request.path_params["item"], body)
+
+
+def _deliveries(conn: Any, request: Request) -> deliveries.Answer:
+    before = request.query_params.get("before", "")
+    return deliveries.deliveries(
+        conn, ANYONE, request.query_params.get("destination", ""), request.path_params["state"],
+        int(before) if _NUMBER.fullmatch(before) else None,
+    )  # fmt: skip
+
+
+def _decide(conn: Any, request: Request, body: bytes) -> StrEnum | None:
+    return deliveries.act(conn, ANYONE, body)
 
 
 def _hello(build: str) -> bytes:

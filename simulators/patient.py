@@ -25,7 +25,7 @@ MINUTE_S = 60.0
 FINGER_OFF_S = (20.0, 35.0)  # of each minute
 SILENCE_S = (20.0, 40.0)
 CLOCK_JUMPS_AT_S, CLOCK_JUMP_S = 30.0, 300.0
-CUFF_FIRST_S, CUFF_EVERY_S = 5.0, 180.0
+CUFF_FIRST_S, CUFF_EVERY_S = 20.0, 180.0  # first when a ward that just began has its patients
 PULSE_RATE_OVER_S = 8.0  # a pulse rate is counted over so long
 
 # Channels with their decimals, in the order in which a report that holds fewer leaves them out.

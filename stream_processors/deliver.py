@@ -33,7 +33,7 @@ LOOK_EVERY_S = 0.2
 COUNT_EVERY_S = 5.0
 RETRY_AFTER_S = 1.0  # the database
 BACK_OFF_MAX_S = 60.0
-UNDER_WAY = 25  # messages ready or under way, for each connection
+UNDER_WAY = 50  # messages ready or under way, for each connection; more are made once half of them are left
 _log = structlog.get_logger("deliver")
 _deliveries = Counter(
     "vitalwire_deliveries", "Messages to a destination, by what became of them", ["destination", "outcome"]
@@ -155,13 +155,13 @@ class Desk:
         assert message.body is not None
         return Outgoing(
             message.delivery, message.patient, message.control_id, bytes(message.body), message.attempts,
-            tuple(message.said), tuple(message.said_versions), resend=True,
+            tuple(message.said), tuple(message.said_versions), resend=True, is_live=message.is_live,
         )  # fmt: skip
 
     def _first(self, message: Message, made: Made) -> Outgoing:
         return Outgoing(
             message.delivery, message.patient, made.control_id, made.body, message.attempts, tuple(made.said),
-            tuple(made.said_versions), resend=False,
+            tuple(made.said_versions), resend=False, is_live=message.is_live,
         )  # fmt: skip
 
     def _count(self) -> None:
@@ -193,6 +193,7 @@ class Delivering:
         self._desk = Desk(conninfo, config, writer, clock_us)
         self._waits = f"delivery to {config.name}"
         self._ready: deque[Outgoing] = deque()
+        self._refill_below = config.connections_max * UNDER_WAY // 2
         self._under_way: set[int] = set()  # those that are ready among them
         self._results: list[Result] = []
         self._changed, self._some_ready = asyncio.Event(), asyncio.Event()
@@ -248,7 +249,9 @@ class Delivering:
         if self._away_reason and not turn.away_reason:
             return  # it went away meanwhile: what was handed out waits
         self._under_way |= {each.delivery for each in outgoing}
-        self._ready.extend(outgoing)
+        # What was charted just now does not wait behind what an EMR missed; of a patient one at a time is under way.
+        self._ready.extendleft(reversed([each for each in outgoing if each.is_live]))
+        self._ready.extend(each for each in outgoing if not each.is_live)
         if outgoing:
             self._some_ready.set()
 
@@ -256,7 +259,7 @@ class Delivering:
         """How many more messages to have under way: of a receiver that is away one now and then."""
         if self._away_reason:
             return 1 if not self._under_way and self._clock_s() >= self._away_until_s else 0
-        if len(self._ready) >= self._config.connections_max:
+        if len(self._ready) >= self._refill_below:
             return 0
         return self._config.connections_max * UNDER_WAY - len(self._under_way)
 
@@ -270,8 +273,9 @@ class Delivering:
                     await self._some_ready.wait()
                     continue
                 await self._send(receiver, self._ready.popleft())
-                if len(self._ready) < self._config.connections_max:
-                    self._changed.set()
+                left = len(self._ready)
+                if left < self._config.connections_max or left == self._refill_below - 1:
+                    self._changed.set()  # the next ones are made while those that are left are sent
         finally:
             await receiver.close()
 

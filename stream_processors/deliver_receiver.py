@@ -15,7 +15,10 @@ FRAME_BYTES_MAX = 1024 * 1024  # a longer answer is none
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message that is to be sent. `resend`: it may have been sent before, and its answer was lost."""
+    """A message that is to be sent. `resend`: it may have been sent before, and its answer was lost.
+
+    `is_live`: it says what was charted just now.
+    """
 
     delivery: int
     patient: str
@@ -25,6 +28,7 @@ class Outgoing:
     said: tuple[UUID, ...]
     said_versions: tuple[int, ...]
     resend: bool
+    is_live: bool = False
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,23 @@ from runtime import keys, logs
 from runtime.errors import EXIT_DOES_NOT_HOLD
 from runtime.process import end_with_parent, stop_event, stops_within
 from simulators import mqtt_json
+from simulators.emr import EmrPlan, run_emr
 from simulators.hospital import HospitalPlan, office_of, run_hospital
 from simulators.scan_json import run_scanner
 from simulators.ward import WardPlan, run_ward, serial_links, transport_of_beds
 from vitalwire import ward_site
 from vitalwire.embedded import Addresses, EmbeddedServices
 from vitalwire.embedded.services import free_port
-from vitalwire.flow import balance, equations, flow, path_text, transports_with_values
+from vitalwire.flow import (
+    arrivals_text,
+    arrived,
+    balance,
+    destinations_without,
+    equations,
+    flow,
+    path_text,
+    transports_with_values,
+)
 from vitalwire.output import console
 from vitalwire.page import serve
 from vitalwire.processors import supervise
@@ -50,6 +60,9 @@ class Ports(NamedTuple):
     adt: int  # MLLP too, for the admission office
     edge_metrics: int
     processors_metrics: int  # and the two after it
+    emr_fhir: int
+    emr_mllp: int
+    emr_page: int  # its table
 
 
 def demo(
@@ -86,6 +99,9 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         adt=free_port(*range(12615, 12635)),
         edge_metrics=free_port(*range(9463, 9470)),
         processors_metrics=free_port(*range(9470, 9500, 3), span=3),
+        emr_fhir=free_port(*range(8440, 8460)),
+        emr_mllp=free_port(*range(12635, 12655)),
+        emr_page=free_port(*range(8460, 8480)),
     )  # fmt: skip
     plan = WardPlan(
         beds=beds,
@@ -102,6 +118,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         "page": serve(at.database, ports.page, ending),
         "beds": ward_site.assign_beds(at.database, ending),
         "servers": watch(services, ending),
+        "emr": run_emr(emr_plan(data, ports), ending, lambda emr: None),
     }
     beside = [asyncio.create_task(_logged(name, work)) for name, work in works.items()]
     try:
@@ -116,6 +133,12 @@ async def _logged(name: str, work: Coroutine[Any, Any, object]) -> None:
         await work
     except Exception as error:  # noqa: BLE001  said, whatever it is; the others go on
         step(f"{name} failed: {error}")
+
+
+def emr_plan(data: Path, ports: Ports) -> EmrPlan:
+    """The hospital's other system: its table outlives the run."""
+    fhir, mllp, page = (("127.0.0.1", port) for port in (ports.emr_fhir, ports.emr_mllp, ports.emr_page))
+    return EmrPlan(fhir=fhir, mllp=mllp, page=page, table=data / "emr.sqlite")
 
 
 async def _live(
@@ -150,10 +173,25 @@ async def _live(
     console.print(equations((await asyncio.to_thread(flow, at.database))[1]), markup=False)
     if seconds is None:
         return 0
-    missing = {"serial", "MLLP", "MQTT"} - await asyncio.to_thread(transports_with_values, at.database, began)
-    for problem in (*(f"no value came over {m}" for m in sorted(missing)), *["it does not balance"] * (not balanced)):
+    problems = await unmet(at.database, began, balanced=balanced)
+    for problem in problems:
         console.print(f"vitalwire: {problem}", markup=False)
-    return 0 if balanced and not missing else EXIT_DOES_NOT_HOLD
+    return EXIT_DOES_NOT_HOLD if problems else 0
+
+
+async def unmet(database: str, began: datetime, *, balanced: bool) -> list[str]:
+    """What a run that ends by itself was to show, and did not."""
+    silent = {"serial", "MLLP", "MQTT"} - await asyncio.to_thread(transports_with_values, database, began)
+    limit = time.monotonic() + DRAIN_S
+    while without := await asyncio.to_thread(destinations_without, database, began):
+        if time.monotonic() > limit:
+            break
+        await asyncio.sleep(0.3)
+    return [
+        *(f"no value came over {transport}" for transport in sorted(silent)),
+        *(f"nothing that was charted was accepted by {name}" for name in without),
+        *["it does not balance"] * (not balanced),
+    ]
 
 
 def scanned_devices(plan: WardPlan) -> dict[str, str]:
@@ -186,7 +224,12 @@ def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
     for name, text in (
         ("site.toml", ward_site.site_toml()),
         ("chart.toml", ward_site.CHART),
-        ("processors.toml", ward_site.processors_toml(at, ports.processors_metrics, transport_of_beds(plan))),
+        (
+            "processors.toml",
+            ward_site.processors_toml(
+                at, ports.processors_metrics, transport_of_beds(plan), emr_fhir=ports.emr_fhir, emr_mllp=ports.emr_mllp
+            ),
+        ),
         (
             "edge.toml",
             ward_site.edge_toml(
@@ -221,17 +264,19 @@ async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, sec
             path = None
             with contextlib.suppress(StoreError):
                 path, total = await asyncio.to_thread(flow, at.database)
+                found = await asyncio.to_thread(arrived, at.database)
             if path is None or path.received_at < began:  # an earlier run's
                 if time.monotonic() - began_s > FIRST_VALUE_S and tick % 30 == 0:
                     step(f"no value yet: see demo.log, edge.log and processors.log in {data}")
                 continue
             if not seen:  # above what changes, and not wrapped: lines to copy
                 console.print(f"{where(at, ports)}\n", markup=False, soft_wrap=True)
-            text = f"{path_text(path)}\n\n{equations(total)}"
+            stages = [path_text(path), arrivals_text(found), equations(total)]
+            text = "\n\n".join(stage for stage in stages if stage)
             if live is not None:
                 live.update(Text(text))
             elif not seen or tick % 10 == 0:
-                console.print(equations(total) if seen else text, markup=False)
+                console.print("\n\n".join(filter(None, stages[1:])) if seen else text, markup=False)
             seen = True
 
 
@@ -239,7 +284,9 @@ def where(at: Addresses, ports: Ports) -> str:
     """The addresses of this run."""
     port = ports.processors_metrics
     return f"""\
-page      http://127.0.0.1:{ports.page}/
+page      http://127.0.0.1:{ports.page}/; what went to the EMR: /deliveries
+EMR       http://127.0.0.1:{ports.emr_page}/ its table; FHIR at {ports.emr_fhir}, MLLP at {ports.emr_mllp}
+          stop it: curl -X PUT --data down http://127.0.0.1:{ports.emr_page}/faults; start it: --data none
 metrics   http://127.0.0.1:{ports.edge_metrics}/metrics of the edge; {port}, {port + 1}, {port + 2} of the processors
 MLLP      127.0.0.1:{ports.mllp}; {ports.mindray} for Mindray's dialect
 ADT       127.0.0.1:{ports.adt} over MLLP, from an admission office

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from emr_store import conservation, origin
+from emr_store import arrivals, conservation, origin
+from emr_store.arrivals import Arrival
 from emr_store.attributed_values import PARTS
 from emr_store.connect import open_store
 from emr_store.latest import latest
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 
 
 def path_text(p: origin.Path) -> str:
@@ -25,6 +28,23 @@ def path_text(p: origin.Path) -> str:
         ms = (moment - start).total_seconds() * 1000
         lines.append(f"  {name:18} {moment.astimezone():%H:%M:%S.%f}"[:-3] + f"  {ms:+8.0f} ms  {note}")
     return "\n".join(lines)
+
+
+def arrivals_text(found: Sequence[Arrival]) -> str:
+    """The last stage: what of a chart is in other systems, one value of each; "" while nothing is."""
+    return "\n".join(_arrival(each) for each in found)
+
+
+def _arrival(a: Arrival) -> str:
+    metric = METRIC_BY_REFERENCE_ID.get(a.item)
+    said = a.text if a.value is None else f"{a.value:.{a.decimals}f} {a.unit}".rstrip()
+    of_bed = f" of bed {a.bed}" if a.bed else ""
+    line = f"… → chart → EMR: {metric.short if metric else a.item} {said}{of_bed}, entry {a.entry} version {a.version}"
+    accepted = f"accepted at {a.settled_at.astimezone():%H:%M:%S.%f}"[:-3] + f" by {a.destination} as {a.control_id}"
+    if a.received_at is None:
+        return f"{line}, {accepted}"
+    charted_s, accepted_s = ((at - a.received_at).total_seconds() for at in (a.recorded_at, a.settled_at))
+    return f"{line}\n  {accepted}; {charted_s:.1f} s from the port to the chart, {accepted_s:.1f} s to the EMR"
 
 
 def equations(total: dict[str, int]) -> str:
@@ -71,6 +91,18 @@ def balance(database: str) -> bool:
         return total["said"] == total["stored"] + total["quarantined"] and all(
             s.gaps == 0 for s in conservation.streams(conn)
         )
+
+
+def arrived(database: str) -> list[Arrival]:
+    """The newest of each destination; raises StoreError."""
+    with open_store(database) as conn:
+        return arrivals.newest_arrivals(conn)
+
+
+def destinations_without(database: str, since: datetime) -> list[str]:
+    """Those that accepted nothing since then; raises StoreError."""
+    with open_store(database) as conn:
+        return [name for name, some in arrivals.destinations_with_arrivals(conn, since).items() if not some]
 
 
 def transports_with_values(database: str, since: datetime) -> set[str]:

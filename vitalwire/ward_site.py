@@ -94,8 +94,8 @@ stands_min = 10
 """
 
 
-def processors_toml(at: Addresses, metrics_port: int, beds: Iterable[str]) -> str:
-    """The processors' file, with a few alarm limits, the admission office, and its beds ("bed-01")."""
+def processors_toml(at: Addresses, metrics_port: int, beds: Iterable[str], *, emr_fhir: int, emr_mllp: int) -> str:
+    """The processors' file: alarm limits, the admission office, its beds ("bed-01"), the EMR in both protocols."""
     places = "".join(
         f'[[bed]]\nname = "{bed_name(int(bed.removeprefix("bed-")))}"\nlocation = "ICU^^{bed}^ICU"\n' for bed in beds
     )
@@ -103,7 +103,14 @@ def processors_toml(at: Addresses, metrics_port: int, beds: Iterable[str]) -> st
         f'kafka = "{at.kafka}"\ndatabase = "{at.database}"\nkey_file = "platform.key"\ndemo = true\n'
         f'metrics_port = {metrics_port}\n{LIMITS}[[adt_source]]\nname = "his"\nauthority = "SIM"\n{places}'
         '[chart]\npolicies = "chart.toml"\n'
+        + _destination("fhir", "fhir", f"http://127.0.0.1:{emr_fhir}")
+        + _destination("hl7", "hl7v2", f"127.0.0.1:{emr_mllp}")
     )
+
+
+def _destination(name: str, protocol: str, address: str) -> str:
+    """Of what nobody confirmed too, so that something arrives though no nurse is at the page."""
+    return f'[[destination]]\nname = "{name}"\nprotocol = "{protocol}"\naddress = "{address}"\npreliminary = true\n'
 
 
 def bed_name(number: int) -> str:

@@ -41,7 +41,9 @@ CREATE TABLE destination (
     began_at    timestamptz NOT NULL,
     paused_at   timestamptz,                    -- by an act; null: it is served
     away_since  timestamptz,                    -- it does not answer; null: it does
-    away_reason text NOT NULL DEFAULT ''
+    away_reason text NOT NULL DEFAULT '',
+    accepted    bigint NOT NULL DEFAULT 0,      -- messages, counted as they are settled: the table has millions
+    last_accepted_at timestamptz                -- null: none yet
 );
 
 -- A message, or a transaction: what is new of an encounter's slot. Its order is that of `delivery`.
@@ -74,7 +76,8 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_waiting ON delivery (destination, delivery) WHERE state = 'waiting';
 CREATE INDEX delivery_parked ON delivery (destination, delivery) WHERE state = 'parked';
-CREATE INDEX delivery_slot ON delivery (destination, encounter, slot) WHERE state IN ('waiting', 'parked');
+-- Of every state: an entry's page asks where its versions went.
+CREATE INDEX delivery_slot ON delivery (encounter, slot);
 
 -- What a destination has, by the id under which it has it: an entry's, or of FHIR a panel's (adapters/emr/observation.py).
 CREATE TABLE delivered (

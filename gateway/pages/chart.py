@@ -26,6 +26,7 @@ from emr_store import (
     chart_persons,
     chart_policies,
     chart_proposals,
+    deliver_status,
     patient_history,
     patients,
     registry,
@@ -35,6 +36,7 @@ from emr_store.chart_windows import ward_during, wards_of
 from emr_store.instants import moment, us_of
 from gateway.access import Viewer, may_see_chart
 from gateway.display_digits import display_digits
+from gateway.pages.deliveries import fates_of
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds_or_none
 from gateway.pages.person import whole_person
@@ -263,7 +265,13 @@ def _whole(conn: Any, kept: Entry, proposal: Proposal | None, acted: Mapping[byt
         "entry": kept.entry, "at": kept.key.at_us // 1000, **_row(kept.key.item, False), "form": form(kept.key.item),
         "versions": [_version(kept.key, version, acted.get(version.act_id or b"")) for version in kept.versions],
         "disputed": disputed, "proposed": _proposed(kept.key.item, proposal),
+        "deliveries": _deliveries(conn, kept),
     }  # fmt: skip
+
+
+def _deliveries(conn: Any, kept: Entry) -> list[dict[str, Any]]:
+    rows = deliver_status.of_entry(conn, kept.entry, kept.key.encounter, moment(kept.key.at_us))
+    return fates_of(kept.entry, rows)
 
 
 def _version(key: EntryKey, version: Version, person: Acted | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 import { act, refusalText } from "/chart-acts.mjs";
 import { textField, valueField } from "/chart-form.mjs";
 import { chartWords } from "/chart-words.mjs";
+import { deliveryText } from "/deliveries-words.mjs";
 import { $, make, set } from "/elements.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
@@ -58,7 +59,7 @@ function makeEntry(entry, wish, done) {
   }
   const table = make("table", "versions"), head = make("tr"), body = make("tbody");
   for (const name of [w.version(""), w.value, w.status, w.who, w.when, w.measured, w.why, w.way]) head.append(make("th", "", name));
-  for (const version of entry.versions.toReversed()) body.append(makeVersion(version, entry.unit));
+  for (const version of entry.versions.toReversed()) body.append(makeVersion(version, entry));
   table.append(make("thead", "", head), body);
   const wide = make("div", "wide", table);
   wide.tabIndex = 0;
@@ -92,14 +93,22 @@ function makePress(button, wish, done) {
   return refusal;
 }
 
-function makeVersion(version, unit) {
+function makeVersion(version, { unit, deliveries }) {
   const w = chartWords(), status = version.by_time ? w.byTime : w.statuses[version.status];
   const line = make("tr", version.status), value = `${version[language]} ${unit}`.trim();
   const marks = [status, version.hand && w.marks.hand, version.confirmed && w.marks.unsigned].filter(Boolean).join(" · ");
   for (const text of [version.number, value, marks, version.by || w.device, stamp(version.recorded), stamp(version.observed),
     version.reason[language]]) line.append(make("td", "", String(text)));
-  line.append(make("td", "", version.sources.length ? waysOf(version.sources) : "—"));
+  const back = version.sources.length ? waysOf(version.sources) : "—", sent = deliveries.filter(each => each.version === version.number);
+  line.append(make("td", "", back, ...sent.length ? [fatesOf(sent)] : []));
   return line;
+}
+
+// Where a version went, by which message, and what became of it: from the port into the EMR.
+function fatesOf(sent) {
+  const box = make("ul", "ways sent");
+  for (const each of sent) box.append(make("li", each.state, deliveryText(each)));
+  return box;
 }
 
 // A value's public identity is its batch, leaf and record; the batch says by which box, seal and log entry it came.

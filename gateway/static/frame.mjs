@@ -7,6 +7,7 @@ import { language, words } from "/words.mjs";
 const KEYS = [
   { key: "B", name: "beds", press: () => $("to-ward").click() },
   { key: "W", name: "worklist", press: () => $("to-worklist").click() },
+  { key: "D", name: "deliveries", press: () => $("to-deliveries").click() },
   { key: "/", name: "find", press: () => $("find-number").focus() },
   { key: "?", name: "help", press: showKeys },
 ];
@@ -37,6 +38,7 @@ export function drawAsked(asked) {
 function drawFrame() {
   set($("to-ward"), words.beds);
   set($("to-worklist"), words.worklist(""));
+  set($("to-deliveries"), words.deliveries);
   $("pages").setAttribute("aria-label", words.pages);
   $("find-number").placeholder = words.findNumber;
   $("find-number").setAttribute("aria-label", words.findNumber);

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from emr_store import acts, holds, places, roles
+from emr_store import acts, deliver, deliver_acts, holds, places, roles
 from emr_store.acts import Author
 from emr_store.connect import open_store, open_store_async, with_role
 from emr_store.migrate import migrate
@@ -184,6 +184,23 @@ def test_a_clerk_adds_acts_and_changes_nothing_else(store: str, logins: Logins) 
             assert refused(conn, INSERTS[table])
         assert refused(conn, "INSERT INTO attribution_device VALUES (gen_random_uuid())")
         assert refused(conn, "UPDATE act SET statement = 'forged'")
+
+
+def test_a_clerk_decides_what_becomes_of_deliveries_and_rewrites_none(store: str, logins: Logins) -> None:
+    with open_store(store) as conn:
+        number = deliver.open_destination(conn, "emr", None)
+    with open_store(logins.member(roles.CLERK)) as conn:
+        deliver_acts.pause(conn, "emr", Author("os:nurse@ward", "upgrade"))
+        assert deliver.destination_now(conn, number).paused_at is not None
+        deliver_acts.resume(conn, "emr", Author("os:nurse@ward"))
+        assert deliver_acts.retry_all(conn, "emr", Author("os:nurse@ward")) == 0
+        conn.execute("UPDATE delivery SET state = 'skipped', reason = '' WHERE delivery = 1")
+        for column in ("entries = '{}'", "versions = '{}'", "patient = ''", "encounter = ''", "destination = 1"):
+            assert refused(conn, f"UPDATE delivery SET {column}"), column
+        for column in ("position = 0", "name = 'x'", "accepted = 0"):
+            assert refused(conn, f"UPDATE destination SET {column}"), column
+        assert refused(conn, "DELETE FROM delivery")
+        assert refused(conn, "UPDATE delivered SET version = 9")
 
 
 def test_a_login_of_no_group_sees_nothing(store: str, logins: Logins) -> None:

@@ -47,7 +47,7 @@ def test_the_help_has_every_key(hospital: Hospital, page: Page, look: Look, lang
     tab = look(language)
     tab.keyboard.press("?")
     keys = tab.locator("#keys")
-    expect(keys.locator("kbd")).to_have_text(["1–9", "B", "W", "/", "?", "Esc"])
+    expect(keys.locator("kbd")).to_have_text(["1–9", "B", "W", "D", "/", "?", "Esc"])
     expect(keys.locator("dd").nth(2)).to_have_text("worklist" if language == "en" else "工作列表")
     tab.keyboard.press("w")  # a dialog that is open is left first
     expect(tab).to_have_url(f"{page.url}/#{language}")
@@ -59,7 +59,7 @@ def test_the_help_has_every_key(hospital: Hospital, page: Page, look: Look, lang
     expect(tab).to_have_url(f"{page.url}/worklist#{language}")
     expect(tab.locator('#to-worklist[aria-current="page"]')).to_have_count(1)
     tab.locator("#help").click()
-    expect(keys.locator("kbd")).to_have_text(["B", "W", "/", "?", "Esc"])
+    expect(keys.locator("kbd")).to_have_text(["B", "W", "D", "/", "?", "Esc"])
 
 
 def test_from_a_doubt_on_a_tile_to_the_worklist_and_the_patient(hospital: Hospital, page: Page, look: Look) -> None:
@@ -75,7 +75,7 @@ def test_from_a_doubt_on_a_tile_to_the_worklist_and_the_patient(hospital: Hospit
     expect(tab.locator(".item")).to_have_count(1)
 
 
-@pytest.mark.parametrize("path", ["/", "/worklist", f"/patient/{NUMBER}"])
+@pytest.mark.parametrize("path", ["/", "/worklist", "/deliveries", f"/patient/{NUMBER}"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_bar_fits_and_can_be_read(hospital: Hospital, page: Page, look: Look, path: str, width: int) -> None:
     tab = look(viewport={"width": width, "height": 720})

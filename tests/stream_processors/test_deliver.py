@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from adapters.emr.answer import Answer, Outcome
 from emr_store import deliver_acts, deliver_status, patient_acts
 from emr_store.acts import Author
 from emr_store.deliver_status import DeliveryRow
@@ -16,6 +17,7 @@ from runtime.config import decode
 from stream_processors import deliver, stage
 from stream_processors.config import DestinationConfig, ProcessorsConfig
 from stream_processors.deliver import Delivering, Sequencing
+from stream_processors.deliver_receiver import Outgoing, Reply
 from stream_processors.destinations import receiver, writer
 from tests.delivering import Said, admit, say
 from tests.storing import Store
@@ -353,3 +355,35 @@ def test_the_sequencer_goes_on_after_a_failure(store: Store) -> None:
         sequencing.work()
     assert sequencing.work() == 0
     sequencing.close()
+
+
+def test_what_was_charted_just_now_goes_before_what_is_ready(store: Store) -> None:
+    answering, sent = asyncio.Event(), []
+
+    class Held:
+        """A connection whose answers are held back."""
+
+        async def send(self, outgoing: Outgoing) -> Reply:
+            sent.append(outgoing.delivery)
+            await answering.wait()
+            return Reply(Answer(outcome=Outcome.ACCEPTED, code="AA", reason=""), b"")
+
+        async def close(self) -> None:
+            pass
+
+    async def play() -> None:
+        config = configured(1, "connections_max = 1\n")
+        delivering = Delivering(store.address, config, writer(config), Held)
+        task = asyncio.ensure_future(delivering.keep_delivering())
+        await until(lambda: len(sent) == 1 and len(delivering._ready) == 1)
+        await asyncio.to_thread(write, store, Said(3, visit="V3"))
+        await until(lambda: len(delivering._ready) == 2)
+        answering.set()
+        await until(lambda: states(store) == ["accepted"] * 3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    write(store, Said(1, age_s=3600), Said(2, visit="V2", age_s=3600))
+    asyncio.run(asyncio.wait_for(play(), 60))
+    first, second, live = (row.delivery for row in rows(store))
+    assert sent == [first, live, second]

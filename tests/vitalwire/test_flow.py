@@ -5,12 +5,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from emr_store import acts, deliver
 from evidence.dead_letter import DeadLetter
 from evidence.receipt import ReceiptOutcome
 from schemas.report import Record
+from tests.delivering import Said, accepted, made, say, take_all
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.storing import Store, event
-from vitalwire.flow import balance, equations, flow, path_text, transports_with_values
+from vitalwire.flow import (
+    arrivals_text,
+    arrived,
+    balance,
+    destinations_without,
+    equations,
+    flow,
+    path_text,
+    transports_with_values,
+)
 
 
 @pytest.fixture
@@ -84,3 +95,27 @@ def test_each_transport_is_known_by_what_its_devices_claim(store: Store) -> None
     store.emit(report("eui64:00-1"), report("demo:nonin:1"))
     assert transports_with_values(store.address, before) == {"MQTT", "MLLP", "serial"}
     assert transports_with_values(store.address, datetime.now(UTC)) == set()  # an earlier run's prove nothing
+
+
+def test_a_charted_value_is_followed_into_the_emr(store: Store) -> None:
+    with store.open() as conn:
+        before = acts.now(conn)
+        emr, archive = (deliver.open_destination(conn, name, None) for name in ("emr", "archive"))
+        assert arrived(store.address) == []
+        assert arrivals_text([]) == ""
+        say(conn, Said(7, value=97.0))
+        take_all(conn, emr)
+        deliver.keep_bodies(conn, [made(each) for each in deliver.next_messages(conn, emr, (), 9)])
+        deliver.settle(conn, emr, [accepted(each) for each in deliver.next_messages(conn, emr, (), 9)])
+        assert archive != emr
+    (found,) = arrived(store.address)
+    text = arrivals_text([found])
+    assert text.startswith(f"… → chart → EMR: SpO2 97 %, entry {found.entry} version 1, accepted at ")
+    assert text.endswith(" by emr as 7.1")
+    later = arrivals_text([found._replace(
+        bed="ICU-03", received_at=found.recorded_at - timedelta(seconds=1), settled_at=found.recorded_at
+    )])  # fmt: skip
+    assert "SpO2 97 % of bed ICU-03, " in later
+    assert later.endswith("; 1.0 s from the port to the chart, 1.0 s to the EMR")
+    assert destinations_without(store.address, before) == ["archive"]
+    assert destinations_without(store.address, datetime.now(UTC) + timedelta(hours=1)) == ["archive", "emr"]

@@ -84,7 +84,7 @@ def test_who_lies_at_a_bed_is_entered_on_its_monitor(tmp_path: Path) -> None:
 def test_the_processors_know_each_bed_and_number_of_the_admission_office() -> None:
     beds = beds_of(12)
     addresses = Addresses("127.0.0.1:9092", "postgresql:///demo", ("127.0.0.1", 1883), ("127.0.0.1", 1884))
-    text = ward_site.processors_toml(addresses, 9464, beds)
+    text = ward_site.processors_toml(addresses, 9464, beds, emr_fhir=8440, emr_mllp=12635)
     site = site_of(configuration.decode(text, ProcessorsConfig, "processors.toml"))
     driver = Source("his", AdtSettings(), time_zone=ZoneInfo("Asia/Shanghai"))
     facts = []
@@ -106,5 +106,14 @@ def test_the_ward_charts_by_policies_that_can_be_read() -> None:
     assert venous is not None
     assert venous.when == OnDemand()
     addresses = Addresses("127.0.0.1:9092", "postgresql:///demo", ("127.0.0.1", 1883), ("127.0.0.1", 1884))
-    text = ward_site.processors_toml(addresses, 9464, beds_of(3))
+    text = ward_site.processors_toml(addresses, 9464, beds_of(3), emr_fhir=8440, emr_mllp=12635)
     assert configuration.decode(text, ProcessorsConfig, "processors.toml").chart.policies == Path("chart.toml")
+
+
+def test_what_is_charted_goes_to_the_emr_in_both_protocols_unconfirmed_too() -> None:
+    addresses = Addresses("127.0.0.1:9092", "postgresql:///demo", ("127.0.0.1", 1883), ("127.0.0.1", 1884))
+    text = ward_site.processors_toml(addresses, 9464, beds_of(3), emr_fhir=8440, emr_mllp=12635)
+    found = configuration.decode(text, ProcessorsConfig, "processors.toml").destination
+    assert [(each.protocol, each.address, each.preliminary) for each in found] == [
+        ("fhir", "http://127.0.0.1:8440", True), ("hl7v2", "127.0.0.1:12635", True),
+    ]  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -43,7 +43,7 @@ _BEGINNING = re.compile("(?=.{8})[0-9a-f]{1,8}(-?[0-9a-f]{1,4}){0,3}(-?[0-9a-f]{
 
 @dataclass(frozen=True)
 class NewVersion:
-    """A version to be written; `ordinal` says which entry of its slot it belongs to."""
+    """A version to be written, or read by itself; `ordinal` says which entry of its slot it belongs to."""
 
     entry: str
     key: EntryKey
@@ -70,9 +70,13 @@ class _Microseconds(Loader):
 
 def _read(conn: psycopg.Connection, sql: str, named: Mapping[str, object]) -> list[Kept]:
     """Entries of rows of _READ, the versions of each one after the other."""
+    return _kept(_rows(conn, sql, named))
+
+
+def _rows(conn: psycopg.Connection, sql: str, named: Mapping[str, object]) -> list[tuple[Any, ...]]:
     cursor = conn.cursor(binary=True)
     cursor.adapters.register_loader("timestamptz", _Microseconds)
-    return _kept(cursor.execute(sql.encode(), named).fetchall())
+    return cursor.execute(sql.encode(), named).fetchall()
 
 
 def new_entry_id() -> str:
@@ -112,6 +116,41 @@ def entries_at(conn: psycopg.Connection, keys: Collection[EntryKey]) -> dict[Ent
     return {kept.entry.key: kept for kept in _read(conn, _AT_SQL, named)}  # of several ordinals the last
 
 
+def versions_of(conn: psycopg.Connection, wanted: Sequence[tuple[UUID, int]]) -> list[NewVersion]:
+    """These versions (entry, number), in the order asked, in one query.
+
+    Raises VitalwireError where one is not there.
+    """
+    named = {"entries": [entry for entry, _ in wanted], "versions": [number for _, number in wanted]}
+    found = [_by_itself(row) for row in _rows(conn, _VERSIONS_SQL, named)]
+    if len(found) != len(wanted):
+        there = {(UUID(each.entry), each.version.number) for each in found}
+        entry, number = next(each for each in wanted if each not in there)
+        raise VitalwireError(
+            f"the chart has no version {number} of an entry {entry}: `vitalwire chart show ENCOUNTER --json` has"
+            " those that are"
+        )
+    return found
+
+
+def newest_in_slots(conn: psycopg.Connection, slots: Sequence[tuple[str, int]]) -> list[NewVersion]:
+    """The newest version of every entry of these slots (encounter, end of the slot), by slot, item and ordinal.
+
+    All items, and the entries of a slot that were entered in error too; slots in the order asked, each once.
+    """
+    each_once = list(dict.fromkeys(slots))
+    named = {
+        "encounters": [encounter for encounter, _ in each_once],
+        "slots": [moment(at_us) for _, at_us in each_once],
+    }
+    return [_by_itself(row) for row in _rows(conn, _NEWEST_SQL, named)]
+
+
+def _by_itself(row: tuple[Any, ...]) -> NewVersion:
+    entry, _, encounter, item, slot_us, ordinal, *_ = row
+    return NewVersion(entry, EntryKey(encounter, item, slot_us), ordinal, _version(row))
+
+
 # Most versions have one source: arrays are slower to read than what is in them.
 _SOURCES = "source_batch", "source_leaf", "source_record"
 _READ = "c.entry::text, c." + _COLUMNS.removeprefix("entry, ").replace(", ", ", c.")
@@ -141,6 +180,18 @@ SELECT {_READ}
 FROM unnest(%(encounters)s::text[], %(items)s::text[], %(slots)s::timestamptz[]) AS k(encounter, item, slot)
 JOIN chart_entry c USING (encounter, item, slot)
 ORDER BY c.encounter, c.slot, c.item, c.ordinal, c.version
+"""
+_VERSIONS_SQL = f"""
+SELECT {_READ}
+FROM unnest(%(entries)s::uuid[], %(versions)s::int4[]) WITH ORDINALITY AS k(entry, version, n)
+JOIN chart_entry c USING (entry, version) ORDER BY k.n
+"""
+_NEWEST_SQL = f"""
+SELECT {_READ}
+FROM unnest(%(encounters)s::text[], %(slots)s::timestamptz[]) WITH ORDINALITY AS k(encounter, slot, n)
+JOIN chart_entry c USING (encounter, slot)
+WHERE NOT EXISTS (SELECT FROM chart_entry later WHERE later.entry = c.entry AND later.version = c.version + 1)
+ORDER BY k.n, c.item, c.ordinal
 """
 
 

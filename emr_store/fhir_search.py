@@ -30,7 +30,7 @@ class Stretch(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """`entry` and `version`: its leader's newest version. `panel`: "" of an entry alone. `sort_us`: what it is sorted by."""
+    """`entry`, `version`: its leader's newest. `panel`: "" of an entry alone. `sort_us`: what it is sorted by."""
 
     entry: UUID
     version: int
@@ -73,6 +73,11 @@ def encounters_by_ids(conn: psycopg.Connection, ids: Collection[str]) -> list[En
 def encounters_by_numbers(conn: psycopg.Connection, numbers: Collection[str]) -> list[EncounterKey]:
     """Those of these visit numbers, of whatever authority."""
     return _encounters(conn, "split_part(split_part(e.encounter, ':', 2), '^', 1) = ANY(%(keys)s)", numbers)
+
+
+def encounters_with(conn: psycopg.Connection, keys: Collection[str]) -> list[EncounterKey]:
+    """Those of these keys."""
+    return _encounters(conn, "e.encounter = ANY(%(keys)s)", keys)
 
 
 def encounters_of(conn: psycopg.Connection, patients: Collection[str]) -> list[EncounterKey]:
@@ -140,8 +145,8 @@ ORDER BY d.uuid, d.claim IS NULL, d.device
 class Entries(NamedTuple):
     """Which entries are looked for. `items` None: all; to each the one unit that it is meant in, None: any.
 
-    `statuses` and `updated` hold for entries that are in no panel. `after`: those that come after this moment and leader
-    in the order asked; None: from the beginning.
+    `statuses` and `updated` hold for entries that are in no panel. `after`: those that come after this moment and
+    leader in the order asked; None: from the beginning.
     """
 
     items: Mapping[str, str | None] | None
@@ -186,7 +191,7 @@ def units_of_entries(conn: psycopg.Connection, entries: Collection[UUID]) -> lis
 
 
 def versions_of(conn: psycopg.Connection, units: Sequence[Unit], panels: Mapping[str, str]) -> list[ChartedVersion]:
-    """What the units say now: of a panel every entry of its slot, those in error included; in the order of the units.
+    """What the units say now, in their order: of a panel every entry of its slot, those in error included.
 
     `panels`: the panel of each item that is in one.
     """
@@ -307,16 +312,11 @@ ORDER BY recorded_at, version, entry
 
 
 class Values(NamedTuple):
-    """Which values are looked for: of `items` (None: all), of `devices` (None: all), of one source, or after one.
-
-    Those of `source` alone, where that is not None. `after`: the moment and source of the last one that was seen.
-    """
+    """Which values are looked for: `items` None: all; `after`: the moment and source of the last one that was seen."""
 
     items: Sequence[str] | None
-    devices: Sequence[UUID] | None
     after: tuple[int, Source] | None
     limit: int
-    source: Source | None = None
 
 
 def value_stretches(conn: psycopg.Connection, encounters: Collection[str]) -> list[tuple[UUID, Stretch]]:

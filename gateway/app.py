@@ -24,11 +24,13 @@ from starlette.routing import Route
 from clinical.key_words import NO_BED_NAMES
 from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
+from emr_store.connect import open_store
 from gateway.access import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.feed import Feed
+from gateway.fhir.routes import fhir_routes
 from gateway.pages import chart, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -79,6 +81,7 @@ def create(
             Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names))),
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer, bed_names),
+            *fhir_routes(lambda: open_store(conninfo)),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),

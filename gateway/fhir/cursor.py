@@ -13,10 +13,11 @@ from hashlib import sha256
 
 import msgspec
 
+from gateway.fhir.values import MOMENT_US_MAX, MOMENT_US_MIN
+
 CURSOR_CHARS_MAX = 400
 _SUM_BYTES = 12
 _FORM = b"fhir cursor 1"
-_MOMENT_US_MAX = 1 << 62
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -42,7 +43,7 @@ def decode_cursor(text: str, search: bytes) -> Position:
         position = msgspec.json.decode(found[_SUM_BYTES:], type=Position)
     except (BinasciiError, ValueError, msgspec.MsgspecError):
         raise wrong from None
-    if encode_cursor(position, search) != text or abs(position.at_us) > _MOMENT_US_MAX:
+    if encode_cursor(position, search) != text or not MOMENT_US_MIN <= position.at_us <= MOMENT_US_MAX:
         raise wrong
     return position
 

@@ -9,8 +9,10 @@ import re
 from base64 import b32decode, b32encode
 from binascii import Error as BinasciiError
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
+
+import msgspec
 
 from adapters.emr import fhir_codes
 from adapters.emr.fhir_json import identifier_json, instant, observation_body, references, source_text
@@ -28,7 +30,6 @@ from gateway.fhir.values import Span
 _ID = re.compile(r"([a-z2-7]{52})-([0-9a-f]{1,8})-([0-9a-f]{1,8})")
 _INT4_MAX = (1 << 31) - 1
 _FIRST_WINDOW_US = 60_000_000  # how much of a stretch is read at first; each further time twice as much
-WINDOWS_MAX = 40
 Stretches = Sequence[tuple[UUID, Stretch]]
 
 
@@ -62,7 +63,9 @@ def source_of_identifier(value: str) -> Source | None:
 
 def look_at(source: Source, version: ChartedVersion) -> Looked:
     """A value as an observation."""
-    observation = ChartedObservation(id=value_id(source), version=1, members=(version,))
+    identity = value_id(source)
+    named = msgspec.structs.replace(version, entry=identity)
+    observation = ChartedObservation(id=identity, version=1, members=(named,))
     return Looked(observation, references(observation), ((fhir_codes.SOURCE, source_text(source)),), (DEVICE_TAG,))
 
 
@@ -91,41 +94,43 @@ def one(conn: Any, source: Source) -> Looked | None:
     return None if found is None else _looked(conn, [found])[0]
 
 
+class _Window(NamedTuple):
+    """[from_us, until_us)."""
+
+    from_us: int
+    until_us: int
+
+
 def page(
     conn: Any, search: Search, stretches: Stretches, after: tuple[int, Source] | None, now_us: int
 ) -> tuple[list[tuple[Source, Looked]], bool]:
-    """One more than a page has, and whether that is all there is.
+    """More than a page has, and whether that is all there is.
 
     The stretches are read window by window, so that a first page of a year costs what a first page of a minute does.
     """
     descending = search.sort == "-date"
-    whole = search.span("date").cut(_outer(stretches, now_us))
     items = items_of(search, in_panels=False)
+    left = _outer(stretches, search.span("date"), after, descending, now_us)
+    values = Values(items=None if items is None else list(items), after=after, limit=search.count + 1)
     found: list[tuple[Source, Looked]] = []
-    if after is not None:
-        whole = whole.cut(Span(None, after[0] + 1) if descending else Span(after[0], None))
-    values = Values(
-        items=None if items is None else list(items), devices=None, after=after, limit=search.count + 1
-    )  # fmt: skip
     width_us = _FIRST_WINDOW_US
-    assert whole.from_us is not None and whole.until_us is not None
-    from_us, until_us = whole.from_us, whole.until_us
-    while from_us < until_us and len(found) <= search.count:
-        window = Span(max(from_us, until_us - width_us), until_us) if descending else Span(
-            from_us, min(until_us, from_us + width_us))  # fmt: skip
+    while left.from_us < left.until_us and len(found) <= search.count:
+        if descending:
+            window = _Window(max(left.from_us, left.until_us - width_us), left.until_us)
+        else:
+            window = _Window(left.from_us, min(left.until_us, left.from_us + width_us))
         got = fhir_search.uncharted_values(conn, _cut(stretches, window), values, descending)
         looked = _looked(conn, got)
         found += [(source, each) for (source, _), each in zip(got, looked, strict=True) if matches(search, each)]
-        if len(got) == values.limit:  # there is more of this window
+        if len(got) == values.limit:  # there may be more of this window
             source, last = got[-1]
-            values = values._replace(after=(last.version.observed_at_us, source))
             edge_us = last.version.observed_at_us
-            from_us, until_us = (from_us, edge_us + 1) if descending else (edge_us, until_us)
+            values = values._replace(after=(edge_us, source))
+            left = _Window(left.from_us, edge_us + 1) if descending else _Window(edge_us, left.until_us)
             continue
-        assert window.from_us is not None and window.until_us is not None
-        from_us, until_us = (from_us, window.from_us) if descending else (window.until_us, until_us)
+        left = _Window(left.from_us, window.from_us) if descending else _Window(window.until_us, left.until_us)
         width_us *= 2
-    return found, len(found) <= search.count
+    return found, left.from_us >= left.until_us and len(found) <= search.count
 
 
 def _looked(conn: Any, values: Sequence[tuple[Source, NewVersion]]) -> list[Looked]:
@@ -138,20 +143,31 @@ def _looked(conn: Any, values: Sequence[tuple[Source, NewVersion]]) -> list[Look
     return found
 
 
-def _outer(stretches: Stretches, now_us: int) -> Span:
+def _outer(
+    stretches: Stretches, dates: Span, after: tuple[int, Source] | None, descending: bool, now_us: int
+) -> _Window:  # fmt: skip
+    """What is left of the stretches' whole time."""
     if not stretches:
-        return Span(0, 0)
-    froms = [stretch.from_us or 0 for _, stretch in stretches]
-    untils = [now_us if stretch.until_us is None else stretch.until_us for _, stretch in stretches]
-    return Span(min(froms), max(untils))
+        return _Window(0, 0)
+    from_us = min(stretch.from_us or 0 for _, stretch in stretches)
+    until_us = max(now_us if stretch.until_us is None else stretch.until_us for _, stretch in stretches)
+    if after is not None and descending:
+        until_us = min(until_us, after[0] + 1)
+    elif after is not None:
+        from_us = max(from_us, after[0])
+    if dates.from_us is not None:
+        from_us = max(from_us, dates.from_us)
+    if dates.until_us is not None:
+        until_us = min(until_us, dates.until_us)
+    return _Window(from_us, until_us)
 
 
-def _cut(stretches: Stretches, window: Span) -> list[tuple[UUID, Stretch]]:
+def _cut(stretches: Stretches, window: _Window) -> list[tuple[UUID, Stretch]]:
     """What lies in the window."""
     found = []
     for device, stretch in stretches:
-        part = Span(stretch.from_us, stretch.until_us).cut(window)
-        assert part.from_us is not None and part.until_us is not None
-        if part.from_us < part.until_us:
-            found.append((device, Stretch(stretch.encounter, part.from_us, part.until_us)))
+        from_us = max(window.from_us, stretch.from_us or window.from_us)
+        until_us = window.until_us if stretch.until_us is None else min(window.until_us, stretch.until_us)
+        if from_us < until_us:
+            found.append((device, Stretch(stretch.encounter, from_us, until_us)))
     return found

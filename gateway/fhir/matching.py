@@ -128,9 +128,7 @@ def items_of(search: Search, *, in_panels: bool) -> dict[str, str | None] | None
 
 
 def _hold(search: Search, own: Sequence[Coding], whole: Sequence[Coding]) -> bool:
-    return _any_of_each(search.tokens("code"), _pairs(own)) and _any_of_each(
-        search.tokens("combo-code"), _pairs(whole)
-    )
+    return _any_of_each(search.tokens("code"), _pairs(own)) and _any_of_each(search.tokens("combo-code"), _pairs(whole))
 
 
 def is_of_panel(item: str) -> bool:

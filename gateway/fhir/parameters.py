@@ -1,6 +1,6 @@
-"""What can be asked: of which type which search parameters. Routes, parsers and the CapabilityStatement are built of it.
+"""What can be asked: of which type which search parameters. Routes, parsers and CapabilityStatement are built of it.
 
-Parameters that are stated several times must all hold, the alternatives between commas need one (search.html, 3.1.1.4.2).
+Parameters that are stated several times must all hold, of alternatives between commas one (search.html, 3.1.1.4.2).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from gateway.fhir.cursor import CURSOR_CHARS_MAX
-from gateway.fhir.refusals import Issue, IssueType, Refused, Severity, bad_parameter
+from gateway.fhir.refusals import Issue, IssueType, RequestError, Severity, bad_parameter
 from gateway.fhir.values import (
     Span,
     Token,
@@ -97,6 +97,7 @@ OBSERVATION = ResourceType(
         _reference("encounter", "Under which encounter it stands.", "clinical-encounter", "Encounter"),
         _reference("device", "Which device measured it.", "Observation-device", "Device"),
         _token("code", "LOINC or MDC of the observation; of a panel its own code.", "clinical-code"),
+        _token("combo-code", "The same, or of one of its components.", "Observation-combo-code"),
         _token("category", "vital-signs and others.", "Observation-category"),
         _token("status", "preliminary, final, amended or entered-in-error.", "Observation-status"),
         _date("date", "When it was measured (effective[x]).", "clinical-date"),
@@ -199,7 +200,7 @@ class Search:
 
 
 def parse_search(kind: ResourceType, pairs: Iterable[tuple[str, str]], base: str, lenient: bool = False) -> Search:
-    """Raises Refused with the parameter's name. `lenient`: what is not known is ignored, with a warning."""
+    """Raises RequestError with the parameter's name. `lenient`: what is not known is ignored, with a warning."""
     stated: dict[str, list[str]] = defaultdict(list)
     for name, text in pairs:
         stated[name].append(text)
@@ -221,9 +222,11 @@ def parse_search(kind: ResourceType, pairs: Iterable[tuple[str, str]], base: str
         asked.setdefault(parameter.name, []).extend(_parsed(name, parameter, text, targets, base) for text in texts)
     if kind.needs and not asked.keys() & set(kind.needs):
         named = ", ".join(kind.needs)
-        raise Refused(400, IssueType.REQUIRED, f"a search of {kind.name} needs one of {named}", kind.needs[-1])
+        raise RequestError(400, IssueType.REQUIRED, f"a search of {kind.name} needs one of {named}", kind.needs[-1])
     known = {*asked, *results}
-    said = tuple((n, t) for n, texts in stated.items() for t in texts if n.partition(":")[0] in known and n != "_cursor")
+    said = tuple(
+        (n, t) for n, texts in stated.items() for t in texts if n.partition(":")[0] in known and n != "_cursor"
+    )
     return Search(
         kind, asked, said=said, warnings=tuple(warnings), cursor=_cursor(results), count=_count(results),
         sort=_sort(kind, results), total=_total(kind, results), count_only=_count_only(kind, results),

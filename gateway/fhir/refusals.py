@@ -40,7 +40,7 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity = Severity.ERROR
 
 
-class Refused(Exception):
+class RequestError(Exception):
     """A request that is not answered; `status` is HTTP's. `headers`: beside those of every answer."""
 
     def __init__(
@@ -52,9 +52,9 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-def bad_parameter(parameter: str, why: str, code: IssueType = IssueType.VALUE) -> Refused:
+def bad_parameter(parameter: str, why: str, code: IssueType = IssueType.VALUE) -> RequestError:
     """400 with the parameter's name."""
-    return Refused(400, code, f"{parameter}: {why}", parameter)
+    return RequestError(400, code, f"{parameter}: {why}", parameter)
 
 
 def outcome(issues: Sequence[Issue]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A page of a search. `next`: where the next one begins after, None: this is the last. `total` None: not counted."""
+    """A page of a search. `next`: what the next one begins after; None: this is the last. `total` None: uncounted."""
 
     resources: Sequence[Resource]
     next: Position | None = None

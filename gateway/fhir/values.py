@@ -13,6 +13,8 @@ from enum import StrEnum
 from emr_store.instants import us_of
 
 OR_MAX = 50  # alternatives in one parameter
+# What a datetime can hold, in any zone.
+MOMENT_US_MIN, MOMENT_US_MAX = us_of(datetime(1, 1, 2, tzinfo=UTC)), us_of(datetime(9999, 12, 30, tzinfo=UTC))
 _SECOND_US = 1_000_000
 _MINUTE_US = 60 * _SECOND_US
 # A "+" of a zone that nobody escaped arrives as a space.
@@ -77,6 +79,8 @@ class Token:
 
 def split_or(text: str) -> list[str]:
     """The alternatives between commas, escapes left as they are; raises ValueError for none and for too many."""
+    if not text.isprintable():
+        raise ValueError("it has characters that no code and no number has")
     parts = _OR.sub("\\1\0", text).split("\0")
     if any(not part for part in parts):
         raise ValueError("a value is empty")
@@ -94,6 +98,8 @@ def unescape(text: str) -> str:
 
 def parse_token(text: str) -> Token:
     """code, system|code, |code or system|; raises ValueError."""
+    if not text.isprintable():
+        raise ValueError("it has characters that no code and no number has")
     system, bar, code = _BAR.sub("\\1\0", text, count=1).partition("\0")
     if _BAR.search(code):
         raise ValueError("write it as system|code")
@@ -149,7 +155,9 @@ def _bounds(text: str) -> tuple[int, int]:
     """Of the year, month, day, minute, second or part of it that a date names."""
     found = _DATE.fullmatch(text)
     if found is None:
-        raise ValueError("a date is YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ, with eq, ge, gt, le, lt, sa or eb")
+        raise ValueError(
+            "a date is YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ, with eq, ge, gt, le, lt, sa or eb"
+        )
     year, month, day = int(found["year"]), int(found["month"] or 1), int(found["day"] or 1)
     try:
         begin = datetime(year, month, day, int(found["hour"] or 0), int(found["minute"] or 0), tzinfo=UTC)
@@ -168,6 +176,8 @@ def _bounds(text: str) -> tuple[int, int]:
             from_us, until_us = _second(from_us, int(found["second"]), found["fraction"] or "")
         offset_us = _offset_us(found["zone"])
         from_us, until_us = from_us - offset_us, until_us - offset_us
+    if not MOMENT_US_MIN <= from_us < until_us <= MOMENT_US_MAX:
+        raise ValueError("there is no such date")
     return from_us, until_us
 
 

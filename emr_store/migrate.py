@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 
 import psycopg
 
+from clinical.chart_items import ITEMS, item_of
+from clinical.data_elements import DATA_ELEMENTS, UNITS_ZH
 from emr_store import roles
 from emr_store.connect import open_store
 from schemas.errors import VitalwireError
@@ -123,9 +126,23 @@ def _fill_names(conn: psycopg.Connection) -> None:
         for unit in (0, *UNIT_BY_CODE)
         if (canonical := canonical_unit(m.code, unit)) is not None
     ]
+    tables: dict[str, Sequence[tuple[object, ...]]] = {
+        "metric": metrics, "unit": units, "metric_unit": stored, "chart_item": list(_chart_items()),
+        "unit_name": list(UNITS_ZH.items()),
+    }  # fmt: skip
     with conn.transaction(), conn.cursor() as cursor:
-        for table, rows in (("metric", metrics), ("unit", units), ("metric_unit", stored)):
+        for table, rows in tables.items():
             cursor.execute(f"DELETE FROM {table}".encode())
             with cursor.copy(f"COPY {table} FROM STDIN".encode()) as copy:
                 for row in rows:
                     copy.write_row(row)
+
+
+def _chart_items() -> Iterator[tuple[object, ...]]:
+    metrics = {metric.reference_id: metric for metric in METRICS}
+    for key in (*metrics, *ITEMS):
+        item, metric, element = item_of(key), metrics.get(key), DATA_ELEMENTS.get(key)
+        yield (
+            key, item.en, item.zh, metric and metric.code, metric and metric.loinc, element and element.code,
+            element and element.name,
+        )  # fmt: skip

@@ -14,6 +14,10 @@ import psycopg
 OWNER, WRITER, RETENTION, READER = "vitalwire_owner", "vitalwire_writer", "vitalwire_retention", "vitalwire_reader"
 CLERK = "vitalwire_clerk"  # what people do on pages
 GROUPS = (OWNER, WRITER, RETENTION, READER, CLERK)
+# What another system of the hospital may read, and nothing else: docs/emr-views.md. Nothing of ours works through it:
+# the others hold where it is absent.
+EMR_READER = "vitalwire_emr_reader"
+EMR_VIEWS = ("emr_vital_sign", "emr_vital_sign_latest")
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
@@ -38,6 +42,8 @@ def ensure(conn: psycopg.Connection) -> None:
         with conn.transaction():
             conn.execute(_OWN_SQL.encode())
             conn.execute(_GRANT_SQL.encode())
+        if _made(conn, EMR_READER):
+            conn.execute(_GRANT_EMR_SQL.encode())
 
 
 def problem(conn: psycopg.Connection) -> str:
@@ -170,5 +176,19 @@ BEGIN
     IF NOT has_database_privilege('{WRITER}', current_database(), 'TEMPORARY') THEN
         EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO {WRITER}', current_database());
     END IF;
+END $$
+"""
+_GRANT_EMR_SQL = f"""
+DO $$
+DECLARE
+    here text := current_schema();
+    name text;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO {EMR_READER}', here);
+    FOR name IN SELECT relname FROM pg_class WHERE relnamespace = here::regnamespace AND relkind = 'v'
+        AND relname IN ({_listed(EMR_VIEWS)}) AND relowner = '{OWNER}'::regrole
+    LOOP
+        EXECUTE format('GRANT SELECT ON %I.%I TO {EMR_READER}', here, name);
+    END LOOP;
 END $$
 """

@@ -29,6 +29,7 @@ from gateway.access import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.chart_routes import chart_routes, pdf_routes
+from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
 from gateway.fhir.routes import fhir_routes
 from gateway.pages import chart, detail, patient, sheets, ward, worklist
@@ -82,6 +83,7 @@ def create(
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer, bed_names),
             *fhir_routes(lambda: open_store(conninfo)),
+            *emr_routes(conninfo),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),

@@ -5,7 +5,6 @@ One process works at a time (`emr_store.attribution.alone`); what it computes li
 
 from __future__ import annotations
 
-import asyncio
 from hashlib import sha256
 from typing import Any
 
@@ -18,13 +17,12 @@ from clinical.identity import AdtSource, PidTrust
 from emr_store import adt_facts, attribution, whose
 from emr_store.attribution_site import AttributionSite
 from emr_store.bed_names import keep_bed_names
-from emr_store.connect import StoreError, open_store
+from emr_store.connect import open_store
 from stream_processors.config import AdtSourceConfig, ProcessorsConfig
-from stream_processors.stage import first_line, waits
+from stream_processors.recurring_work import keep_doing
 
 LOOK_EVERY_S = 0.2
 MEASURING_EVERY = 25  # looks: who measures for nobody is asked for every five seconds
-RETRY_AFTER_S = 1.0
 WAITS = "attribution waits"  # in `waits`
 _log = structlog.get_logger("attribute")
 
@@ -64,17 +62,7 @@ def _key(location: str) -> str:
 async def keep_attributing(conninfo: str, config: ProcessorsConfig) -> None:
     """Take what is stored as it comes, until the program ends."""
     attributor = Attributor(conninfo, site_of(config))
-    while True:
-        try:
-            await asyncio.to_thread(attributor.attribute)
-            waits.pop(WAITS, None)
-            await asyncio.sleep(LOOK_EVERY_S)
-        except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
-            # What an error of ours says may be a patient's number.
-            detail = first_line(error) if isinstance(error, StoreError) else ""
-            waits[WAITS] = f"{WAITS}: {type(error).__name__}"
-            _log.warning("attribution waits", error=type(error).__name__, detail=detail)
-            await asyncio.sleep(RETRY_AFTER_S)
+    await keep_doing(attributor.attribute, every_s=LOOK_EVERY_S, waits_as=WAITS, log=_log)
 
 
 class Attributor:

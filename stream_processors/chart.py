@@ -6,7 +6,6 @@ that stores reads the policies, for its writers note which values are charted at
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,16 +19,16 @@ from clinical.chart_policy import Policies, PolicyError, read_policies
 from emr_store import chart_policies, charting
 from emr_store.chart_queue import EachMetrics
 from emr_store.charting import Charted, Charter
-from emr_store.connect import StoreError, open_store
+from emr_store.connect import open_store
 from runtime.clock import now_us
 from schemas.errors import VitalwireError
-from stream_processors.stage import first_line, waits
+from stream_processors.recurring_work import keep_doing
+from stream_processors.stage import waits
 
 LOOK_EVERY_S = 0.25  # values that are charted at once
 TOUCHED_EVERY_S = 1.0  # late values, and values that are another's by now
 DUE_EVERY_S = 10.0
 READ_EVERY_S = 5.0  # the policies' file
-RETRY_AFTER_S = 1.0
 WAITS = "the chart waits"  # in `waits`
 REFUSED = "chart policies"  # likewise
 _log = structlog.get_logger("chart")
@@ -90,17 +89,7 @@ class PolicyFile:
 async def keep_charting(conninfo: str, path: Path | None, each_metrics: EachMetrics) -> None:
     """Chart what comes, until the program ends."""
     working = Charting(conninfo, PolicyFile(path, each_metrics))
-    while True:
-        try:
-            await asyncio.to_thread(working.work)
-            waits.pop(WAITS, None)
-            await asyncio.sleep(LOOK_EVERY_S)
-        except Exception as error:  # noqa: BLE001  a background task that ends is a feed that stops
-            # What an error of ours says may be a patient's number.
-            detail = first_line(error) if isinstance(error, StoreError) else ""
-            waits[WAITS] = f"{WAITS}: {type(error).__name__}"
-            _log.warning("the chart waits", error=type(error).__name__, detail=detail)
-            await asyncio.sleep(RETRY_AFTER_S)
+    await keep_doing(working.work, every_s=LOOK_EVERY_S, waits_as=WAITS, log=_log)
 
 
 class Charting:

@@ -137,10 +137,13 @@ def test_reports_are_a_hypertable_with_timescaledb(database: str) -> None:
         assert conn.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^report_[0-9]{4}'").fetchone() == (0,)
 
 
-def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(database: str) -> None:
+def test_encounters_that_were_computed_without_classes_wait_to_be_computed_anew(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     migrate(database)
+    monkeypatch.setattr("emr_store.migrate.migrations", lambda: [each for each in migrations() if each[0] <= 10])
     with open_store(database) as conn:
-        conn.execute("DROP TABLE bed_name")
+        conn.execute("DROP TABLE bed_name CASCADE")
         conn.execute("DELETE FROM schema_version WHERE version >= 10")
         for key, body in (("visit:old", '{"key":"visit:old"}'), ("visit:new", '{"key":"visit:new","classes":[]}')):
             conn.execute(

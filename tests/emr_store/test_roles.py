@@ -192,6 +192,21 @@ def test_a_login_of_no_group_sees_nothing(store: str, logins: Logins) -> None:
         assert refused(conn, "SELECT make_month('2001-01-01')")
 
 
+def test_a_system_of_the_hospital_reads_its_two_views_and_nothing_else(store: str, logins: Logins) -> None:
+    with open_store(logins.member(roles.EMR_READER)) as conn:
+        readable = conn.execute(
+            "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p', 'v') AND has_table_privilege(oid, 'SELECT') ORDER BY 1"
+        ).fetchall()
+        assert readable == [("emr_vital_sign",), ("emr_vital_sign_latest",)]
+        assert conn.execute("SELECT status FROM emr_vital_sign").fetchall() == [("preliminary",)]
+        assert conn.execute("SELECT * FROM emr_vital_sign_latest").fetchall() == []
+        for table in ("chart_entry", "charted_entry", "charted_encounter", "patient_person", "act"):
+            assert refused(conn, f"SELECT FROM {table}"), table
+        for table, sql in INSERTS.items():
+            assert refused(conn, sql), table
+
+
 def test_retention_stores_and_changes_nothing_itself(store: str, logins: Logins) -> None:
     with open_store(logins.member(roles.RETENTION)) as conn:
         conn.execute("SELECT count(*) FROM report")

@@ -12,7 +12,7 @@ from runtime import config as configuration
 from runtime.errors import UserError
 from schemas.adt import SentBed
 from schemas.report import Lane, device_id
-from stream_processors import attribute, stage
+from stream_processors import attribute, recurring_work, stage
 from stream_processors.attribute import Attributor, keep_attributing, site_of
 from stream_processors.config import ProcessorsConfig
 from tests.adt import group, key, us, visit_of
@@ -76,7 +76,7 @@ def test_it_takes_what_is_stored_and_goes_on_after_a_failure(database: str, monk
         return take(self)
 
     monkeypatch.setattr(Attributor, "_take_all", failing)
-    monkeypatch.setattr(attribute, "RETRY_AFTER_S", 0.01)
+    monkeypatch.setattr(recurring_work, "RETRY_AFTER_S", 0.01)
 
     async def until_attributed() -> None:
         task = asyncio.ensure_future(keep_attributing(database, load(CONFIG)))

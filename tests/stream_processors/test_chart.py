@@ -12,7 +12,7 @@ from clinical.chart_policy import read_policies
 from emr_store import chart_policies, charting
 from emr_store.acts import acts
 from emr_store.chart_queue import EachMetrics
-from stream_processors import chart, stage
+from stream_processors import chart, recurring_work, stage
 from stream_processors.chart import Charting, PolicyFile, keep_charting
 from tests.adt import group, us
 from tests.charting import POLICIES, PULSE_ID, SLOT, Ward, pulse, spo2
@@ -120,7 +120,7 @@ def test_it_goes_on_after_a_failure(ward: Ward, tmp_path: Path, monkeypatch: pyt
         return work(self)
 
     monkeypatch.setattr(Charting, "_chart", failing)
-    monkeypatch.setattr(chart, "RETRY_AFTER_S", 0.01)
+    monkeypatch.setattr(recurring_work, "RETRY_AFTER_S", 0.01)
     each_metrics = EachMetrics()
 
     async def until_charted() -> None:

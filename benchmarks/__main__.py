@@ -19,6 +19,7 @@ from benchmarks import (
     chart,
     chart_pages,
     edge,
+    fhir_search,
     hl7,
     page,
     pipeline,
@@ -84,6 +85,7 @@ MEASUREMENTS = (
     Measurement("chart", ("port_to_entry_p99_s",), once(chart.port_to_entry)),
     Measurement("chart", ("patient_page_first_paint_ms",), once(chart_pages.first_paint)),
     Measurement("chart", ("sheet_page_ms",), once(chart_pages.sheet_page)),
+    Measurement("fhir", ("fhir_search_day_p95_ms",), once(fhir_search.measure)),
 )
 
 

@@ -19,6 +19,7 @@ from emr_store.chart_entries import NewVersion
 from emr_store.charted import charted_slots, charted_versions, with_context
 from emr_store.instants import moment, us_of
 from schemas.block import ValidationResult
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 
 
 class Stretch(NamedTuple):
@@ -333,13 +334,17 @@ def uncharted_values(
     at_us, source = values.after or (None, None)
     named = _columns(stretch for _, stretch in stretches) | {
         "devices": [device for device, _ in stretches],
-        "items": None if values.items is None else list(values.items),
+        "codes": None if values.items is None else _codes(values.items),
         "after": moment(at_us),
         "after_batch": source and source.batch_id, "after_leaf": source and source.leaf,
         "after_record": source and source.record, "limit": values.limit,
     }  # fmt: skip
     sql = _VALUES_SQL.format(order=order, beyond=beyond)
     return [_value(row) for row in conn.cursor(binary=True).execute(sql.encode(), named)]
+
+
+def _codes(items: Iterable[str]) -> list[int]:
+    return [METRIC_BY_REFERENCE_ID[item].code for item in items if item in METRIC_BY_REFERENCE_ID]
 
 
 def value_of(conn: psycopg.Connection, source: Source) -> tuple[Source, NewVersion] | None:
@@ -370,8 +375,9 @@ _ACCEPTED = ", ".join(
 )
 _UNCHARTED = f"""o.metric IS NOT NULL AND NOT o.foreign_edge AND o.validation_result IN ({_ACCEPTED})
         AND NOT o.training AND NOT o.ambiguous AND NOT o.withdrawal"""
+# By the index over encounter and moment: a stay of months has many entries of one item.
 _NO_ENTRY = """NOT EXISTS (SELECT FROM chart_entry c WHERE c.encounter = s.encounter AND c.observed_at = o.observed_at
-    AND c.item = o.metric AND b.batch_id = ANY(c.source_batch)
+    AND c.item || '' = o.metric AND b.batch_id = ANY(c.source_batch)
     AND EXISTS (SELECT FROM unnest(c.source_batch, c.source_leaf, c.source_record) AS e(batch_id, leaf, record)
         WHERE e.batch_id = b.batch_id AND e.leaf = o.leaf AND e.record = o.record))"""
 _VALUE = """s.encounter, o.metric, o.observed_at, o.received_at, o.value, o.text, o.unit, o.decimals,
@@ -386,7 +392,7 @@ FROM unnest(%(devices)s::uuid[], %(encounters)s::text[], %(froms)s::timestamptz[
     AS s(device, encounter, since, until)
 CROSS JOIN LATERAL (
     SELECT * FROM observation o WHERE o.device = s.device AND o.observed_at >= s.since AND o.observed_at < s.until
-        AND (%(items)s::text[] IS NULL OR o.metric = ANY(%(items)s)) AND {_UNCHARTED}
+        AND (%(codes)s::int8[] IS NULL OR o.code = ANY(%(codes)s)) AND {_UNCHARTED}
     OFFSET 0) AS o  -- planned by itself: by the index over device and moment
 JOIN batch b USING (batch)
 WHERE (%(after)s::timestamptz IS NULL OR (o.observed_at, b.batch_id, o.leaf, o.record)

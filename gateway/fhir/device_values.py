@@ -29,7 +29,7 @@ from gateway.fhir.values import Span
 
 _ID = re.compile(r"([a-z2-7]{52})-([0-9a-f]{1,8})-([0-9a-f]{1,8})")
 _INT4_MAX = (1 << 31) - 1
-_FIRST_WINDOW_US = 60_000_000  # how much of a stretch is read at first; each further time twice as much
+_FIRST_WINDOW_US = 240_000_000  # how much of a stretch is read at first; each further time twice as much
 Stretches = Sequence[tuple[UUID, Stretch]]
 
 

@@ -232,15 +232,15 @@ def provenance_json(observation: ChartedObservation) -> bytes:
         f'{{"role":"source","what":{{"identifier":{identifier_json(fhir_codes.SOURCE, source_text(source))}}}}}'
         for source in sources
     ]
-    said = ",".join(f'{{"text":{text(reason)}}}' for reason in reasons)
+    why = f',"text":{text("; ".join(reasons))}' if reasons else ""
     activity = "CREATE" if observation.version == len(members) else "UPDATE"
     operation = Coding("http://terminology.hl7.org/CodeSystem/v3-DataOperation", activity)
     return _object([
         f'"resourceType":"Provenance","id":"{observation.id}-{observation.version}"',
         f'"target":[{{"reference":"Observation/{observation.id}/_history/{observation.version}"}}]',
         f'"recorded":"{instant(observation.newest.version.recorded_at_us)}"',
-        f'"reason":[{said}]' if said else "",
-        f'"activity":{{"coding":[{_coding(operation)}]}}',
+        # Not Provenance.reason: that is the purpose of use.
+        f'"activity":{{"coding":[{_coding(operation)}]{why}}}',
         f'"agent":[{",".join(agents)}]',
         f'"entity":[{",".join(entities)}]' if entities else "",
     ])  # fmt: skip

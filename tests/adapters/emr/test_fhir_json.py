@@ -361,7 +361,7 @@ def test_provenance_of_an_act_names_the_person() -> None:
     assert made["agent"][0]["who"] == {"display": "李 娜"}
     assert made["agent"][0]["type"]["coding"][0]["code"] == "verifier"
     assert made["activity"]["coding"][0]["code"] == "UPDATE"
-    assert made["reason"] == [{"text": "wrong patient"}]
+    assert made["activity"]["text"] == "wrong patient"
     written = provenance(by_hand("weight", 70.5, decimals=1))
     assert written["agent"][0]["type"]["coding"][0]["code"] == "author"
     assert "entity" not in written

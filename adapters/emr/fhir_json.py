@@ -108,6 +108,12 @@ def patient_json(person: Person, identifier_systems: Mapping[str, str] = _NO_SYS
 
     Raises VitalwireError for a person who has been erased: nothing of them leaves.
     """
+    own = f'"id":"{resource_id("Patient", person.key)}",'
+    return f'{{"resourceType":"Patient",{own}{patient_body(person, identifier_systems)}'.encode()
+
+
+def patient_body(person: Person, identifier_systems: Mapping[str, str]) -> str:
+    """All of a Patient after its id, the closing brace included. Raises as `patient_json`."""
     if person.erased:
         raise VitalwireError("the person has been erased: nothing of them leaves the house")
     name = {"text": person.name, "family": person.family}
@@ -116,13 +122,12 @@ def patient_json(person: Person, identifier_systems: Mapping[str, str] = _NO_SYS
         parts.append(f'"given":[{text(person.given)}]')
     gender = _GENDERS.get(person.sex.strip().upper()[:1], "unknown") if person.sex.strip() else ""
     members = [
-        f'"resourceType":"Patient","id":"{resource_id("Patient", person.key)}"',
         f'"identifier":[{_joined(patient_identifiers(person, identifier_systems))}]',
         f'"name":[{{{",".join(parts)}}}]' if parts else "",
         f'"gender":"{gender}"' if gender else "",
         f'"birthDate":"{person.birth_date}"' if _is_date(person.birth_date) else "",
     ]
-    return _object(members)
+    return ",".join(filter(None, members)) + "}"
 
 
 def encounter_json(
@@ -227,15 +232,15 @@ def provenance_json(observation: ChartedObservation) -> bytes:
         f'{{"role":"source","what":{{"identifier":{identifier_json(fhir_codes.SOURCE, source_text(source))}}}}}'
         for source in sources
     ]
-    said = ",".join(f'{{"text":{text(reason)}}}' for reason in reasons)
+    why = f',"text":{text("; ".join(reasons))}' if reasons else ""
     activity = "CREATE" if observation.version == len(members) else "UPDATE"
     operation = Coding("http://terminology.hl7.org/CodeSystem/v3-DataOperation", activity)
     return _object([
         f'"resourceType":"Provenance","id":"{observation.id}-{observation.version}"',
         f'"target":[{{"reference":"Observation/{observation.id}/_history/{observation.version}"}}]',
         f'"recorded":"{instant(observation.newest.version.recorded_at_us)}"',
-        f'"reason":[{said}]' if said else "",
-        f'"activity":{{"coding":[{_coding(operation)}]}}',
+        # Not Provenance.reason: that is the purpose of use.
+        f'"activity":{{"coding":[{_coding(operation)}]{why}}}',
         f'"agent":[{",".join(agents)}]',
         f'"entity":[{",".join(entities)}]' if entities else "",
     ])  # fmt: skip

@@ -137,6 +137,18 @@ _ROWS = (
     ),
 )  # fmt: skip
 ITEMS: dict[str, Item] = {item.key: item for item in _ROWS}
+# LOINC of what is written by hand; what is not here has none. 80288-4, level of consciousness AVPU; 72514-3, pain 0 to
+# 10; 3151-8, inhaled oxygen flow; 8327-9, where body temperature was measured: each in public mappings, the last
+# in FHIR's own page on vital signs.
+ITEM_LOINC: dict[str, str] = {
+    "acvpu": "80288-4",
+    "pain": "72514-3",
+    "urine": "9187-6",
+    "oxygen-flow": "3151-8",
+    "temperature-route": "8327-9",
+    "weight": "29463-7",
+    "height": "8302-2",
+}
 _UCUM = {unit.reference_id: unit.ucum for unit in UNITS}
 _METRIC_ITEMS: dict[str, Item] = {
     metric.reference_id: Item(

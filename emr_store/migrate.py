@@ -9,12 +9,12 @@ from importlib.resources import files
 
 import psycopg
 
-from clinical.chart_items import ITEMS, item_of
+from clinical.chart_items import ITEM_LOINC, ITEMS, item_of
 from clinical.data_elements import DATA_ELEMENTS, UNITS_ZH
 from emr_store import roles
 from emr_store.connect import open_store
 from schemas.errors import VitalwireError
-from schemas.nomenclature import METRICS, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID, UNITS, canonical_unit
+from schemas.nomenclature import METRICS, UNIT_BY_CODE, UNIT_BY_REFERENCE_ID, UNITS, canonical_unit, is_private
 
 _LOCK = 0x76_77_73_63  # one runner at a time
 FIRST_MIGRATION = 3  # 1 and 2 were the first edition's
@@ -142,7 +142,7 @@ def _chart_items() -> Iterator[tuple[object, ...]]:
     metrics = {metric.reference_id: metric for metric in METRICS}
     for key in (*metrics, *ITEMS):
         item, metric, element = item_of(key), metrics.get(key), DATA_ELEMENTS.get(key)
-        yield (
-            key, item.en, item.zh, metric and metric.code, metric and metric.loinc, element and element.code,
-            element and element.name,
-        )  # fmt: skip
+        code = None if metric is None or is_private(metric.code) else metric.code
+        loinc = ITEM_LOINC.get(key) if metric is None else metric.loinc
+        standard = (None, None) if element is None else (element.code, element.name)
+        yield (key, item.en, item.zh, item.unit, code, loinc, *standard)

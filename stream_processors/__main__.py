@@ -20,7 +20,7 @@ from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
-from stream_processors import alarm_limits, alarms, app, attribute, background, broker, chart, stage
+from stream_processors import alarm_limits, alarms, app, attribute, background, broker, chart, destinations, stage
 from stream_processors.alarm_limits import OpenEpisodes
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
@@ -113,6 +113,7 @@ def _store_worker(
             background.note_limits(where, config.limits),
             attribute.keep_attributing(where, config),
             chart.keep_charting(where, config.chart.policies, each_metrics),
+            *destinations.background_tasks(where, config.destination),
         ]
 
     return app.build(name, config, stages, watchdog, tasks)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
+from runtime.errors import UserError
+from runtime.tls import check_client
+from schemas.errors import ConfigError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
+
+if TYPE_CHECKING:
+    from adapters.emr.oru import OruStyle
 
 APPS = ("validate", "store", "alarm")  # the worker processes
 # Fewer are a slip; an edge that was away for a week still finds the rows of before.
@@ -97,6 +105,166 @@ class ChartConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class Hl7v2Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a destination of HL7 v2 wants its messages."""
+
+    sending_application: Annotated[str, Meta(description="MSH-3")] = "VITALWIRE"
+    sending_facility: Annotated[str, Meta(description="MSH-4")] = ""
+    receiving_application: Annotated[str, Meta(description="MSH-5")] = ""
+    receiving_facility: Annotated[str, Meta(description="MSH-6")] = ""
+    version: Annotated[Literal["2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8"], Meta(description="MSH-12")] = "2.5.1"
+    character_set: Annotated[Literal["UNICODE UTF-8", "GB18030"], Meta(description="MSH-18")] = "UNICODE UTF-8"
+    time_zone: Annotated[
+        str, Meta(description="in which instants are written, with their offset", examples=["Asia/Shanghai"])
+    ] = "UTC"
+    withdrawn_as: Annotated[
+        Literal["W", "D"], Meta(description="OBX-11 of what was entered in error: wrong patient, or deleted")
+    ] = "W"
+    preliminary_as: Annotated[Literal["P", "R"], Meta(description="OBX-11 of what nobody confirmed yet")] = "P"
+    processing_id: Annotated[Literal["P", "T", "D"], Meta(description="MSH-11: production, training, debugging")] = "P"
+    language: Annotated[Literal["en", "zh"], Meta(description="of the words beside codes")] = "en"
+    visit_prefix_type: Annotated[
+        str,
+        Meta(description="CX-5 of the number that PV1-19 continues, as in [[adt_source]]; else PV1-19 stands alone"),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what the messages cannot be written in."""
+        try:
+            self.style()
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+    def style(self) -> OruStyle:
+        """As the messages are written."""
+        from adapters.emr.oru import OruStyle  # every command reads this file, and few write messages
+
+        return OruStyle(**msgspec.structs.asdict(self))
+
+
+class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A receiver of chart entries."""
+
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
+            description="in lower case; another name is another destination, which begins anew",
+            examples=["emr"],
+        ),
+    ]
+    protocol: Annotated[Literal["fhir", "hl7v2"], Meta(description="transactions of FHIR R4, or ORU^R01 over MLLP")]
+    address: Annotated[
+        str,
+        Meta(
+            description="the base URL of a FHIR server; host:port of an MLLP listener",
+            examples=["https://emr.example/fhir"],
+        ),
+    ]
+    begins: Annotated[
+        str,
+        Meta(
+            description="a new destination gets what was charted from then on (2026-11-24T10:00Z); else from now on",
+        ),
+    ] = ""
+    preliminary: Annotated[bool, Meta(description="also entries that nobody confirmed yet, marked as such")] = False
+    tls_ca: Annotated[
+        Path | None, Meta(description="CA file of the receiver: MLLP is within TLS when set; https: else the system's")
+    ] = None
+    tls_cert: Annotated[Path | None, Meta(description="our client certificate")] = None
+    tls_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
+    insecure: Annotated[bool, Meta(description="plaintext beyond loopback")] = False
+    token_file: Annotated[
+        Path | None, Meta(description="file with the bearer token of a FHIR server, readable by us alone")
+    ] = None
+    user: Annotated[str, Meta(description="its user, where it asks for a name and a password")] = ""
+    password_file: Annotated[Path | None, Meta(description="file with the password, readable by us alone")] = None
+    connections_max: Annotated[int, Meta(ge=1, le=64, description="messages under way at once")] = 8
+    timeout_s: Annotated[float, Meta(gt=0, le=600, description="an answer that takes longer is none")] = 10.0
+    attempts_max: Annotated[
+        int, Meta(ge=1, le=1000, description="a message that the receiver asks for again so often is parked")
+    ] = 10
+    answers: Annotated[
+        dict[str, Literal["accepted", "retry", "park"]],
+        Meta(description="by MSA-1 or HTTP status, where the receiver means another thing", examples=[{"AR": "park"}]),
+    ] = msgspec.field(default_factory=dict)
+    identifier_systems: Annotated[
+        dict[str, str],
+        Meta(
+            description="FHIR: the system that the receiver has for an authority's numbers (CX-4)",
+            examples=[{"HOSP": "https://emr.example/mrn"}],
+        ),
+    ] = msgspec.field(default_factory=dict)
+    hl7v2: Annotated[Hl7v2Config, Meta(description="how a destination of HL7 v2 wants its messages")] = Hl7v2Config()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an address that cannot be spoken to, and for keys of the other protocol."""
+        where = f"destination {self.name!r}"
+        host, tls = self._fhir_host(where) if self.protocol == "fhir" else self._mllp_host(where)
+        try:
+            mend = "set tls_ca" if self.protocol == "hl7v2" else "write https"
+            check_client(host, tls=tls, insecure=self.insecure, mend=mend)
+        except UserError as error:
+            raise ValueError(f"{where}: {error}") from None
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError(f"{where}: tls_cert and tls_key need each other")
+        if self.tls_cert and not tls:
+            raise ValueError(f"{where}: tls_cert is of no use in plaintext: set tls_ca, or write https")
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError(f"{where}: user and password_file need each other")
+        if self.user and self.token_file:
+            raise ValueError(f"{where}: it has a token and a password: keep one of them")
+        self.begins_at()
+        self._check_answers(where)
+
+    def begins_at(self) -> datetime | None:
+        """From when on a new destination gets what was charted; None: from now on. Raises ValueError."""
+        if not self.begins:
+            return None
+        try:
+            found = datetime.fromisoformat(self.begins)
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            raise ValueError(
+                f"destination {self.name!r}: begins = {self.begins!r} is no instant: write 2026-11-24T10:00Z"
+            )
+        return found
+
+    def mllp_address(self) -> tuple[str, int]:
+        """Host and port of an MLLP listener."""
+        host, _, port = self.address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def _fhir_host(self, where: str) -> tuple[str, bool]:
+        url = urlsplit(self.address)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise ValueError(f"{where}: address = {self.address!r} is no base URL: write https://host/fhir")
+        if url.username is not None or url.password is not None:
+            raise ValueError(f"{where}: a password stands in its address: name user and password_file")
+        if self.hl7v2 != Hl7v2Config():
+            raise ValueError(f'{where}: [destination.hl7v2] is of no use with protocol = "fhir"')
+        return url.hostname, url.scheme == "https"
+
+    def _mllp_host(self, where: str) -> tuple[str, bool]:
+        host, _, port = self.address.rpartition(":")
+        if not host or "/" in host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ValueError(f"{where}: address = {self.address!r} is no host:port: write emr.example:2575")
+        if self.token_file or self.user:
+            raise ValueError(f"{where}: MLLP knows no token and no password: leave them out, or use tls_cert")
+        return host.strip("[]"), self.tls_ca is not None
+
+    def _check_answers(self, where: str) -> None:
+        for code in self.answers:
+            if self.protocol == "hl7v2" and code not in _ACK_CODES:
+                raise ValueError(f"{where}: answers: {code!r} is none of {', '.join(_ACK_CODES)}")
+            if self.protocol == "fhir" and not (code.isascii() and code.isdigit() and len(code) == 3):
+                raise ValueError(f"{where}: answers: {code!r} is no HTTP status of three digits")
+
+
+_ACK_CODES = ("AA", "AE", "AR", "CA", "CE", "CR")  # HL7 table 0008
+
+
 class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """vitalwire processors: validate, store, alarm."""
 
@@ -151,6 +319,9 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adt_source: Annotated[tuple[AdtSourceConfig, ...], Meta(description="admission offices")] = ()
     bed: Annotated[tuple[BedConfig, ...], Meta(description="the beds, by their names and as ADT spells them")] = ()
     chart: Annotated[ChartConfig, Meta(description="the chart")] = ChartConfig()
+    destination: Annotated[
+        tuple[DestinationConfig, ...], Meta(description="where chart entries go: docs/deliver.md")
+    ] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError for a slip that would cost a record, or TLS."""
@@ -175,6 +346,7 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for what, names in (
             ("adt_source", [source.name for source in self.adt_source]),
             ("bed", [bed.name for bed in self.bed]),
+            ("destination", [destination.name for destination in self.destination]),
         ):
             for name in names:
                 if names.count(name) > 1:

@@ -1,4 +1,4 @@
-"""`vitalwire simulate`: false devices that speak on the wire."""
+"""`vitalwire simulate`: false devices that speak on the wire, and who else a hospital has there."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import typer
 
 from runtime.process import stop_event
 from schemas.errors import VitalwireError
+from simulators.emr import Emr, EmrPlan, run_emr
+from simulators.emr_faults import NAMES
 from simulators.hospital import HospitalPlan, HospitalTotals, Office, beds_of, run_hospital
 from simulators.ward import WardPlan, run_device, run_ward
 from vitalwire.output import console
 
-app = typer.Typer(help="Simulated devices: a whole ward, or one.", no_args_is_help=True)
+app = typer.Typer(help="Simulated devices (a whole ward, or one), admission office and EMR.", no_args_is_help=True)
 T = TypeVar("T")
 Scenario = Annotated[str, typer.Option(help="healthy, desaturation, finger_off, silence or clock_jump")]
 
@@ -89,6 +91,53 @@ def device(
     """One device until Ctrl-C: vitalwire simulate device nonin_df2 /tmp/oximeter."""
     console.print(f"{kind} speaks at {address}; Ctrl-C ends it", markup=False)
     asyncio.run(_until_stopped(lambda stop: run_device(kind, address, scenario, seed, rate, stop)))
+
+
+_ANY = ("127.0.0.1", 0)
+_EMR_HELP = """A receiver for FHIR and MLLP that keeps a table of its own.
+
+Examples: vitalwire simulate emr
+
+vitalwire simulate emr --mllp 127.0.0.1:2580 --fault slow=0.02
+
+vitalwire simulate emr --table emr.sqlite --fault "lost=3 doubled=0.1"
+
+While it runs, at the address of its page: GET / and /table.txt for people, GET /table as JSON, and
+curl -X PUT --data "ae=2" http://127.0.0.1:<port>/faults for other faults; "none" ends them.
+
+Faults (alone: always; =3: the next three; =0.1: a share; slow and late: seconds): """ + "; ".join(
+    f"{name}: {what}" for name, what in NAMES.items()
+)
+
+
+@app.command(help=_EMR_HELP)
+def emr(
+    fhir: Annotated[str, typer.Option(help="host:port to listen at, on loopback; by itself a free one")] = "",
+    mllp: Annotated[str, typer.Option(help="host:port to listen at, on loopback; by itself a free one")] = "",
+    page: Annotated[str, typer.Option(help="host:port of the table, on loopback; by itself a free one")] = "",
+    fault: Annotated[
+        list[str] | None, typer.Option(help="what is wrong with it from the start; may be repeated")
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="a file (SQLite) for what it has filed; else memory")] = None,
+    seed: int = 1,
+    seconds: Annotated[float | None, typer.Option(help="end by itself")] = None,
+) -> None:
+    """See `_EMR_HELP`."""
+
+    async def run(stop: asyncio.Event) -> None:
+        plan = EmrPlan(
+            fhir=_address(fhir) or _ANY, mllp=_address(mllp) or _ANY, page=_address(page) or _ANY, table=table,
+            faults=" ".join(fault or ()), seed=seed,
+        )  # fmt: skip
+        await run_emr(plan, stop, _announce, seconds)
+
+    asyncio.run(_until_stopped(run))
+
+
+def _announce(running: Emr) -> None:
+    console.print(f"FHIR: {running.fhir_url}", markup=False)
+    console.print("MLLP: {}:{}".format(*running.mllp_address), markup=False)
+    console.print(f"table: {running.page_url} (Ctrl-C ends it)", markup=False)
 
 
 async def _until_stopped(work: Callable[[asyncio.Event], Awaitable[T]]) -> T:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from adapters.emr.observation import PANEL_CODES, PANELS
-from clinical.chart_items import ITEMS, item_of
+from clinical.chart_items import ITEM_LOINC, ITEMS, item_of
 from schemas.nomenclature import METRICS, UNITS, Metric
 
 LOINC = "http://loinc.org"
@@ -49,18 +49,6 @@ GENERAL_CODES: dict[str, tuple[str, ...]] = {
     "MDC_TEMP_FOLEY": _BODY_TEMPERATURE,
     "MDC_TEMP_BLD": _BODY_TEMPERATURE,
     "MDC_PULS_OXIM_SAT_O2": ("2708-6",),
-}
-
-# By hand. 80288-4, level of consciousness AVPU; 72514-3, pain 0 to 10; 3151-8, inhaled oxygen flow; 8327-9, where body
-# temperature was measured: each in several public mappings, the last in FHIR's own page on vital signs.
-BY_HAND_CODES: dict[str, str] = {
-    "acvpu": "80288-4",
-    "pain": "72514-3",
-    "urine": "9187-6",
-    "oxygen-flow": "3151-8",
-    "temperature-route": "8327-9",
-    "weight": "29463-7",
-    "height": "8302-2",
 }
 
 # Profiles of FHIR R4 for vital signs, by the LOINC code that they demand, with the units (UCUM) that they allow.
@@ -115,7 +103,7 @@ def codings(item: str, unit: str) -> tuple[Coding, ...]:
     name = item_of(item).en
     metric = _METRICS.get(item)
     if metric is None:
-        found = [Coding(LOINC, BY_HAND_CODES[item])] if item in BY_HAND_CODES else []
+        found = [Coding(LOINC, ITEM_LOINC[item])] if item in ITEM_LOINC else []
         return (*found, Coding(ITEM, item, name))
     member = PANELS.get(item)
     loinc: tuple[str, ...] = (metric.loinc,) if metric.loinc else ()

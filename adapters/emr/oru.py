@@ -1,4 +1,4 @@
-r"""ORU^R01 out of a chart: one message for each encounter and slot (HL7 2.5.1 chapter 7; docs/hl7-out.md field by field).
+r"""ORU^R01 out of a chart: one message for each encounter and slot (HL7 2.5.1 chapter 7; docs/hl7-out.md, each field).
 
 Written by hand: hl7apy takes 60 ms for a message, and what is written here it validates (tests, `validate_oru`). Which
 result a correction corrects is told by OBR-3, OBX-3 and OBX-4 together; from 2.6 on OBX-21 names the entry itself too.
@@ -33,7 +33,7 @@ from schemas.errors import ConfigError, VitalwireError
 __all__ = ["OruStyle", "Result", "filler_number", "oru_r01", "result_of", "validate_oru"]
 
 CodedCharset = Literal["UNICODE UTF-8", "GB18030"]
-VERSIONS = ("2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8")
+VERSIONS = ("2.4", "2.5", "2.5.1", "2.6", "2.7")  # of 2.8 hl7apy cannot validate the groups
 CONTROL_ID_CHARS = 20
 NOT_CONFIRMED = "not confirmed by a person: became final by the site's time limit"
 _CODECS = {"UNICODE UTF-8": "utf-8", "GB18030": "gb18030"}
@@ -97,7 +97,7 @@ def oru_r01(versions: Sequence[ChartedVersion], control_id: str, style: OruStyle
     zone = _zone(style.time_zone)
     segments = [
         _msh(control_id, style, _time(sent_at_us, zone)),
-        _pid(person, latest.stay),
+        _pid(person, latest.stay, style),
         _pv1(latest.stay, _place_of(ordered), person, style, zone),
         _obr(ordered, style, zone),
     ]
@@ -117,7 +117,7 @@ def result_of(charted: ChartedVersion) -> Result:
     """The same for each version of an entry, and for no other entry."""
     return Result(
         filler_number=filler_number(charted.stay.key, charted.slot_us),
-        code=observation_identifier(charted.item, "en")[0],
+        code=observation_identifier(charted.item, "", "en")[0],
         sub_id=str(charted.ordinal),
     )
 
@@ -153,15 +153,16 @@ def _msh(control_id: str, style: OruStyle, sent_at: str) -> str:
     return "MSH|^~\\&|" + _segment("MSH", fields).split("|", 3)[3]
 
 
-def _pid(person: Person, stay: Stay) -> str:
+def _pid(person: Person, stay: Stay, style: OruStyle) -> str:
+    unspecified = "U" if style.version >= "2.7" else ""  # CX-5 is required from then on
     family, given = (person.family, person.given) if person.family or person.given else (person.name, "")
     fields = {
         1: "1",
-        3: "~".join(map(_cx, person.identifiers)),
+        3: "~".join(_cx(each, unspecified) for each in person.identifiers),
         5: _components((family, given)),
         7: person.birth_date.replace("-", "") if _BORN.fullmatch(person.birth_date) else "",
         8: escape(person.sex),
-        18: _cx(_number_of(stay.key, "account:")),
+        18: _cx(_number_of(stay.key, "account:"), "AN"),
     }
     return _segment("PID", fields)
 
@@ -171,7 +172,7 @@ def _pv1(stay: Stay, place: Place | None, person: Person, style: OruStyle, zone:
         1: "1",
         2: escape(stay.patient_class) or "U",  # table 0004: unknown
         3: _bed(place),
-        19: _cx(_visit_number(stay, person, style.visit_prefix_type)),
+        19: _cx(_visit_number(stay, person, style.visit_prefix_type), "VN"),
         44: "" if stay.admitted_at_us is None else _time(stay.admitted_at_us, zone),
     }
     return _segment("PV1", fields)
@@ -224,30 +225,37 @@ def _obr(ordered: Sequence[ChartedVersion], style: OruStyle, zone: ZoneInfo) -> 
 
 
 def _obx(number: int, charted: ChartedVersion, style: OruStyle, zone: ZoneInfo) -> str:
+    """As text at once: a message is mostly these."""
     version = charted.version
     kind, value = _value(charted, style)
-    fields = {
-        1: str(number),
-        2: kind,
-        3: _components(observation_identifier(charted.item, style.language)),
-        4: str(charted.ordinal),
-        5: value,
-        6: _components((version.unit, version.unit, UCUM)) if version.unit and kind == "NM" else "",
-        11: _result_status(charted, style),
-        14: _time(version.observed_at_us, zone),
-        16: _components(("", charted.by_name)),
-        18: _equipment(charted.device, style),
-    }
-    if style.version >= "2.6":
-        fields[21] = _components((charted.entry, style.sending_application))
-    return _segment("OBX", fields)
+    code = _code(charted.item, version.unit, style.language)
+    unit = _unit(version.unit) if kind == "NM" else ""
+    status, measured_at = _result_status(charted, style), _time(version.observed_at_us, zone)
+    by = f"^{escape(charted.by_name)}" if charted.by_name else ""
+    equipment = _equipment(charted.device, style.sending_application)
+    instance = f"|||{_components((charted.entry, style.sending_application))}" if style.version >= "2.6" else ""
+    return (
+        f"OBX|{number}|{kind}|{code}|{charted.ordinal}|{value}|{unit}|||||{status}|||{measured_at}||{by}||{equipment}"
+        f"{instance}"
+    ).rstrip("|")
+
+
+@lru_cache(2048)
+def _code(item: str, unit: str, language: Language) -> str:
+    return _components(observation_identifier(item, unit, language))
+
+
+@lru_cache(256)
+def _unit(ucum: str) -> str:
+    return _components((ucum, ucum, UCUM)) if ucum else ""
 
 
 def _value(charted: ChartedVersion, style: OruStyle) -> tuple[str, str]:
     """OBX-2 and OBX-5. Decimals are as they came; without any value it is an ST that says nothing."""
     version = charted.version
     if version.value is not None:
-        return "NM", f"{version.value + 0.0:.{max(0, version.decimals)}f}"
+        number = f"{version.value:.{max(0, version.decimals)}f}"
+        return "NM", number if number.strip("-0.") else number.removeprefix("-")  # no minus zero
     text = choice_text(charted.item, version.text, style.language)
     if text is not None:
         return "CE" if style.version < "2.5" else "CWE", _components((version.text, text, OWN_CODES))
@@ -266,11 +274,12 @@ def _result_status(charted: ChartedVersion, style: OruStyle) -> str:
     return "C" if version.status is Status.AMENDED else "F"
 
 
-def _equipment(device: Instrument | None, style: OruStyle) -> str:
+@lru_cache(2048)
+def _equipment(device: Instrument | None, sending_application: str) -> str:
     """OBX-18: our device's UUID, then what it calls itself; an EUI-64 as IHE PCD writes it."""
     if device is None:
         return ""
-    own = _components((device.uuid, style.sending_application))
+    own = _components((device.uuid, sending_application))
     claim = device.claim.strip()
     if not claim:
         return own
@@ -290,12 +299,12 @@ def _nte(charted: ChartedVersion) -> list[str]:
     return [_segment("NTE", {1: str(n), 2: "L", 3: escape(text)}) for n, text in enumerate(comments, 1)]
 
 
-def _cx(identifier: Identifier | None) -> str:
-    """CX-4 is a HD, whose subcomponents an Identifier keeps as they were sent."""
+def _cx(identifier: Identifier | None, type_else: str) -> str:
+    """CX-4 is a HD, whose subcomponents an Identifier keeps as they were sent. `type_else`: CX-5 where it has none."""
     if identifier is None:
         return ""
     authority = "&".join(map(escape, identifier.authority.split("&")))
-    return f"{escape(identifier.value)}^^^{authority}^{escape(identifier.type)}".rstrip("^")
+    return f"{escape(identifier.value)}^^^{authority}^{escape(identifier.type) or type_else}".rstrip("^")
 
 
 def _segment(name: str, fields: dict[int, str]) -> str:
@@ -329,9 +338,14 @@ def _escaped(match: re.Match[str]) -> str:
 def _time(at_us: int, zone: ZoneInfo) -> str:
     """With its offset; a fraction (four digits, cut) only where there is one."""
     seconds, fraction_us = divmod(at_us, 1_000_000)
+    second, offset = _second(seconds, zone)
+    return f"{second}.{fraction_us // 100:04}{offset}" if fraction_us else second + offset
+
+
+@lru_cache(4096)
+def _second(seconds: int, zone: ZoneInfo) -> tuple[str, str]:
     at = datetime.fromtimestamp(seconds, zone)
-    fraction = f".{fraction_us // 100:04}" if fraction_us else ""
-    return f"{at:%Y%m%d%H%M%S}{fraction}{at:%z}"
+    return f"{at:%Y%m%d%H%M%S}", f"{at:%z}"
 
 
 @lru_cache(64)

@@ -5,42 +5,36 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from clinical.chart_items import ITEMS, item_of
+from clinical.chart_items import ITEM_LOINC, ITEMS, item_of
 from schemas.errors import VitalwireError
-from schemas.nomenclature import METRIC_BY_REFERENCE_ID, is_private
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID, is_private
 
 Language = Literal["en", "zh"]
 MDC, LOINC, UCUM = "MDC", "LN", "UCUM"  # table 0396
 OWN_CODES = "99VW"  # table 0396: 99 and three letters at most are a site's or a vendor's own
 VITAL_SIGNS = ("8716-3", "Vital signs", LOINC)
-# What a nurse writes by hand and LOINC has; what is not here goes out under its own key alone.
-LOINC_OF_ITEM = {
-    "acvpu": "67775-7",  # level of responsiveness (AVPU)
-    "pain": "72514-3",  # pain severity, 0 to 10
-    "oxygen-flow": "3151-8",
-    "weight": "29463-7",
-    "height": "8302-2",
-    "urine": "9187-6",
-}
 Components = tuple[str, ...]
 
 
 @lru_cache(2048)
-def observation_identifier(item: str, language: Language) -> Components:
+def observation_identifier(item: str, unit: str, language: Language) -> Components:
     """The components of OBX-3: MDC code, reference id, MDC, LOINC, its text, LN.
 
-    A metric without an MDC code begins with its LOINC; what has neither, and what this release does not know any more,
-    has its key as a code of `OWN_CODES`.
+    What has no MDC code has its own key as a code of `OWN_CODES` there. A metric in another unit (UCUM) than its first
+    has no LOINC: LOINC tells a partial pressure from a fraction. `unit` "": of no value, hence of any. The first three
+    are the same for every unit: a receiver tells results apart by them.
     """
     metric = METRIC_BY_REFERENCE_ID.get(item)
     text = item_text(item, language)
     if metric is None:
-        loinc = LOINC_OF_ITEM.get(item)
-        return (item, text, OWN_CODES) + ((loinc, text, LOINC) if loinc else ())
-    by_loinc = (metric.loinc, text, LOINC) if metric.loinc else ()
-    if not is_private(metric.code):
-        return (str(metric.code), metric.reference_id, MDC, *by_loinc)
-    return by_loinc or (metric.reference_id, text, OWN_CODES)
+        loinc = ITEM_LOINC.get(item)
+        own: Components = (item, text, OWN_CODES)
+    else:
+        is_first_unit = unit in ("", UNIT_BY_REFERENCE_ID[metric.unit].ucum)
+        loinc = metric.loinc if is_first_unit else None
+        name = metric.reference_id
+        own = (name, text, OWN_CODES) if is_private(metric.code) else (str(metric.code), name, MDC)
+    return (*own, loinc, text, LOINC) if loinc else own
 
 
 def item_text(item: str, language: Language) -> str:

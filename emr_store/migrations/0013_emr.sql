@@ -13,8 +13,9 @@ CREATE TABLE chart_item (
     item              text PRIMARY KEY,
     en                text NOT NULL,
     zh                text NOT NULL,
-    mdc_code          int8,                     -- of a metric: IEEE 11073-10101
-    loinc             text,
+    unit              text NOT NULL,            -- UCUM, the first that it is charted in; '' of a text
+    mdc_code          int8,                     -- of a metric: IEEE 11073-10101; null: a number of our own
+    loinc             text,                     -- in that unit: LOINC tells a partial pressure from a fraction
     data_element      text,                     -- clinical/data_elements.py: 2.16.156.10011.2.2.1
     data_element_name text
 );
@@ -48,7 +49,8 @@ SELECT c.entry, c.version, c.status, c.encounter, (
         FROM encounter_bed b LEFT JOIN bed_name n USING (bed)
         WHERE b.encounter = c.encounter AND upper_inf(b.recorded) AND lower(b.valid) <= c.observed_at
             AND (upper_inf(b.valid) OR upper(b.valid) > c.observed_at) LIMIT 1) AS bed,
-    c.item, i.zh AS name_zh, i.en AS name_en, i.loinc, CASE WHEN i.mdc_code IS NOT NULL THEN c.item END AS mdc_id,
+    c.item, i.zh AS name_zh, i.en AS name_en,
+    CASE WHEN c.unit = i.unit THEN i.loinc END AS loinc, CASE WHEN i.mdc_code IS NOT NULL THEN c.item END AS mdc_id,
     i.mdc_code, i.data_element, i.data_element_name,
     CASE WHEN c.status <> 'entered-in-error' THEN c.value END AS value,
     CASE WHEN c.status = 'entered-in-error' THEN NULL

@@ -57,25 +57,30 @@ CREATE TABLE delivery (
     state       text NOT NULL CHECK (state IN ('waiting', 'parked', 'accepted', 'skipped')),
     control_id  text NOT NULL DEFAULT '',       -- as the receiver knows it; '' until its bytes are made
     body        bytea,                          -- made once, before it is sent first; gone once it is accepted or skipped
+    said        uuid[] NOT NULL DEFAULT '{}',   -- what the bytes speak of, as in `delivered`
+    said_versions int4[] NOT NULL DEFAULT '{}',
     attempts    int4 NOT NULL DEFAULT 0,        -- that were answered, or should have been
     next_at     timestamptz,                    -- not before then; null: at once
+    behind      bigint,                         -- parked because this one is, which comes before it in the same slot
     code        text NOT NULL DEFAULT '',       -- of the last answer: MSA-1, or an HTTP status
     reason      text NOT NULL DEFAULT '',       -- for people; names no patient
     answer      bytea,                          -- of what is parked: what the receiver said
     settled_at  timestamptz,                    -- when it was parked, accepted or skipped
     CHECK (cardinality(entries) = cardinality(versions) AND cardinality(entries) > 0),
+    CHECK (cardinality(said) = cardinality(said_versions)),
     CHECK ((state = 'waiting') = (settled_at IS NULL)),
-    CHECK (body IS NULL OR state IN ('waiting', 'parked'))
+    CHECK (body IS NULL OR state IN ('waiting', 'parked')),
+    CHECK (behind IS NULL OR state = 'parked')
 );
-CREATE UNIQUE INDEX delivery_control_id ON delivery (destination, control_id) WHERE control_id <> '';
 CREATE INDEX delivery_waiting ON delivery (destination, delivery) WHERE state = 'waiting';
 CREATE INDEX delivery_parked ON delivery (destination, delivery) WHERE state = 'parked';
+CREATE INDEX delivery_slot ON delivery (destination, encounter, slot) WHERE state IN ('waiting', 'parked');
 
--- What a destination has of an entry.
-CREATE TABLE delivered_entry (
+-- What a destination has, by the id under which it has it: an entry's, or of FHIR a panel's (adapters/emr/observation.py).
+CREATE TABLE delivered (
     destination      int4 NOT NULL REFERENCES destination,
-    entry            uuid NOT NULL,
+    id               uuid NOT NULL,
     version          int4 NOT NULL,
     receiver_version text NOT NULL,             -- its own number of it (FHIR: versionId); '' where it said none
-    PRIMARY KEY (destination, entry)
+    PRIMARY KEY (destination, id)
 );

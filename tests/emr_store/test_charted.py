@@ -162,6 +162,19 @@ def test_what_is_taken_back_is_told_of_whom_it_was_told_of(ward: Ward) -> None:
     assert {told.person and told.person.key for told in charted(ward)} == {patient_of("P9")}
 
 
+def test_of_an_encounter_believed_no_more_a_link_of_patients_counts_until_it_is_undone(ward: Ward) -> None:
+    ward.hospital.emit_records([group("A11", 400)])
+    known = []
+    for event, at in (("A24", 500), ("A37", 600), ("A24", 700)):
+        ward.hospital.emit_records(
+            [group(event, at, visit="", patient="P9", bed="", patient_class="N", linked=(number("P1"),))]
+        )
+        (told,) = charted(ward)
+        assert told.person is not None
+        known.append(told.person.key)
+    assert known == [patient_of("P9"), patient_of("P1"), patient_of("P9")]
+
+
 def test_the_bed_is_that_of_the_moment_of_measurement(ward: Ward) -> None:
     ward.place(OTHER_CLAIM, "ICU-2")
     ward.hospital.emit_records([group("A02", 400, bed="2")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +14,14 @@ from emr_store import chart_acts, patient_acts
 from emr_store.bed_names import keep_bed_names
 from emr_store.instants import moment
 from schemas.adt import Merge, Person
+from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Record, Report
 from tests.adt import group, key, number, patient_of, us, visit_of
 from tests.charting import CLAIM, POLICIES, PULSE_ID, SLOT, SPO2_ID, V1, V2, Ward, pulse, spo2
 from tests.emr_store.test_charted import NURSE
 from tests.making import report
 
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "emr-views.md").read_text("utf-8")
 TEMP_CODE, CEL = 150344, 268192
 TEMPERATURES = '\n[[policy]]\nmetrics = ["MDC_TEMP"]\nwhen = "each"\nvalue = "each"\n'
 
@@ -80,7 +84,26 @@ def test_what_a_person_wrote_and_confirmed(ward: Ward) -> None:
         "pain": (3, "3", "分", "final", 1, "李娜"),
     }
     assert (found["pain"]["origin"], found["pain"]["bed"], found["pain"]["mdc_id"]) == ("hand", "icu 1", None)
-    assert (found["acvpu"]["name_zh"], found["acvpu"]["data_element"]) == ("意识", None)
+    acvpu = found["acvpu"]
+    assert (acvpu["name_zh"], acvpu["data_element"], acvpu["loinc"]) == ("意识", None, "80288-4")
+
+
+def test_codes_are_of_the_unit_and_no_number_of_our_own_is_a_standard_s(ward: Ward) -> None:
+    with ward.store.open() as conn:
+        for minute, (item, unit) in enumerate(
+            (("MDC_CONC_AWAY_CO2_ET", "mm[Hg]"), ("MDC_CONC_AWAY_CO2_ET", "%"), ("VITALWIRE_SAT_O2_BLD", "%"))
+        ):
+            chart_acts.enter(conn, "V1", item, 5, "", moment(us(200 + 60 * minute)), NURSE)
+            with conn.transaction():
+                conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER USER")
+                conn.execute("UPDATE chart_entry SET unit = %s WHERE slot = %s", (unit, moment(us(200 + 60 * minute))))
+                conn.execute("ALTER TABLE chart_entry ENABLE TRIGGER USER")
+    found = [(row["unit"], row["loinc"], row["mdc_id"], row["mdc_code"]) for row in rows(ward)[2:]]
+    etco2 = METRIC_BY_REFERENCE_ID["MDC_CONC_AWAY_CO2_ET"]
+    assert found == [
+        ("mm[Hg]", etco2.loinc, etco2.reference_id, etco2.code), ("%", None, etco2.reference_id, etco2.code),
+        ("%", "20564-1", None, None),
+    ]  # fmt: skip
 
 
 def test_what_was_entered_in_error_shows_no_value_and_is_not_the_latest(ward: Ward) -> None:
@@ -146,3 +169,26 @@ def test_the_bed_is_that_of_the_moment_of_measurement(ward: Ward) -> None:
 def test_both_views_have_the_same_columns(ward: Ward) -> None:
     (row, *_), (latest, *_) = rows(ward), rows(ward, "emr_vital_sign_latest")
     assert list(row) == list(latest)
+
+
+def test_the_document_names_the_columns_there_are(ward: Ward) -> None:
+    (row, *_) = rows(ward)
+    table = DOCUMENT.split("## Columns")[1].split("## Data elements")[0]
+    first_cells = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
+    named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    assert named == list(row)
+
+
+def test_the_queries_of_the_document_find_something(ward: Ward) -> None:
+    queries = [query for block in re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL) for query in block.split(";")]
+    with ward.store.open() as conn:
+        for entry in ward.entries():
+            chart_acts.confirm(conn, entry.entry, NURSE)
+        # This test's patient is another one, and of another day; "now" is when the value was measured.
+        for old, new in (
+            ("'00012345'", "'P1'"), ("'2026-11-29 00:00+08'", "'2026-09-21 00:00+08'"),
+            ("'2026-11-30 00:00+08'", "'2026-09-22 00:00+08'"), ("now()", "timestamptz '2026-09-21 14:14+00'"),
+        ):  # fmt: skip
+            queries = [query.replace(old, new) for query in queries]
+        found = [conn.execute(query.encode()).fetchall() for query in queries if query.strip()]
+    assert [len(each) for each in found] == [2, 2, 2, 1, 2]

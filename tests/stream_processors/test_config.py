@@ -56,3 +56,55 @@ def test_a_side_each_may_stand_in_limits_of_their_own() -> None:
     assert [(each.low, each.high) for each in decode(text, ProcessorsConfig, "processors.toml").limits] == [
         (90.0, None), (None, 99.0), (50.0, None)
     ]  # fmt: skip
+
+
+FHIR = 'protocol = "fhir"\naddress = "https://emr.example/fhir"\n'
+HL7 = 'protocol = "hl7v2"\naddress = "127.0.0.1:2575"\n'
+
+
+def destination(text: str, name: str = "emr") -> str:
+    return f'[[destination]]\nname = "{name}"\n{text}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            'protocol = "fhir"\naddress = "http://emr.example/fhir"',
+            "plaintext to emr.example can be .*: write https",
+        ),
+        (
+            'protocol = "hl7v2"\naddress = "emr.example:2575"',
+            "plaintext to emr.example can be .*: set tls_ca",
+        ),
+        ('protocol = "fhir"\naddress = "emr.example"', "is no base URL: write https://host/fhir"),
+        ('protocol = "fhir"\naddress = "https://us:secret@emr.example"', "a password stands in its address"),
+        ('protocol = "hl7v2"\naddress = "emr.example"', "is no host:port: write emr.example:2575"),
+        ('protocol = "hl7v2"\naddress = "127.0.0.1:99999"', "is no host:port"),
+        (FHIR + 'begins = "yesterday"', "is no instant: write 2026-11-24T10:00Z"),
+        (FHIR + 'begins = "2026-11-24T10:00"', "is no instant"),
+        (FHIR + 'tls_cert = "c"', "tls_cert and tls_key need each other"),
+        (HL7 + 'tls_cert = "c"\ntls_key = "k"', "tls_cert is of no use in plaintext"),
+        (FHIR + 'user = "us"', "user and password_file need each other"),
+        (FHIR + 'user = "us"\npassword_file = "p"\ntoken_file = "t"', "it has a token and a password"),
+        (HL7 + 'token_file = "t"', "MLLP knows no token"),
+        (HL7 + 'answers = {AX = "park"}', "'AX' is none of AA, AE"),
+        (FHIR + 'answers = {AE = "park"}', "'AE' is no HTTP status"),
+        (FHIR + '[destination.hl7v2]\nversion = "2.4"', "is of no use with protocol"),
+        (HL7 + '[destination.hl7v2]\ntime_zone = "Mars"', "time zone 'Mars' is not known"),
+        (HL7 + '[destination.hl7v2]\nversion = "2.9"', "'2.9' is none of"),
+        (FHIR + destination(FHIR), r"\[\[destination\]\] 'emr' is there twice"),
+        (FHIR.replace("fhir", "fihr", 1), "did you mean 'fhir'"),
+        (FHIR + "conections_max = 4", "did you mean 'connections_max'"),
+    ],
+)
+def test_a_destination_that_cannot_be_served_is_a_slip(text: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        decode(destination(text), ProcessorsConfig, "processors.toml")
+
+
+def test_plaintext_beyond_loopback_is_asked_for_by_name() -> None:
+    text = destination('protocol = "hl7v2"\naddress = "emr.example:2575"\ninsecure = true')
+    (found,) = decode(text, ProcessorsConfig, "processors.toml").destination
+    assert found.mllp_address() == ("emr.example", 2575)
+    assert found.begins_at() is None

@@ -19,6 +19,7 @@ from benchmarks import (
     chart,
     chart_pages,
     edge,
+    fhir,
     fhir_search,
     hl7,
     page,
@@ -54,6 +55,12 @@ def hl7_ratios(quick: bool) -> Samples:
     return {figure: [each[figure] for each in taken] for figure in taken[0]}
 
 
+def fhir_ratios(quick: bool) -> Samples:
+    """In rounds, like every ratio."""
+    taken = [fhir.ratios(0.3 if quick else 2.0) for _ in range(pipeline.rounds(quick))]
+    return {figure: [each[figure] for each in taken] for figure in taken[0]}
+
+
 EDGE_FIGURES = tuple(figure for figure in GOALS if figure.startswith(("edge_", "fdatasync_")))
 MEASUREMENTS = (
     Measurement(
@@ -68,6 +75,7 @@ MEASUREMENTS = (
     Measurement("verify", ("verify_values_per_s",), verifying.values_per_s),
     Measurement("verify", ("verify_since_ratio",), verifying.since_ratio),
     Measurement("hl7", ("hl7_vs_hl7apy", "hl7_vs_python_hl7"), hl7_ratios),
+    Measurement("fhir", ("fhir_vs_fhir_resources",), fhir_ratios),
     Measurement("edge", EDGE_FIGURES, once(edge.measure)),
     Measurement("spool", ("spool_cpu_us_per_report",), once(spool.measure)),
     Measurement("page", ("page_cpu_ms_per_s_1000", "page_bytes_per_s_1000"), once(page.measure)),

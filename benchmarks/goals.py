@@ -36,6 +36,7 @@ GOALS: dict[str, Goal] = {
     "receipts_share_per_edge": Goal("share", most=1 / 32),
     "hl7_vs_hl7apy": Goal("x", least=500),
     "hl7_vs_python_hl7": Goal("x", least=25),
+    "fhir_vs_fhir_resources": Goal("x", least=5),
     "edge_mqtt_messages_per_s": Goal("msg/s", least=8_000),
     "edge_mqtt_to_bare_paho_ratio": Goal("x", least=0.3),
     "edge_mllp_messages_per_s": Goal("msg/s", least=4_000),

@@ -18,7 +18,7 @@ from adapters.emr.fhir_json import (
     provenance_json,
 )
 from adapters.emr.fhir_transaction import transaction
-from adapters.emr.observation import PANELS, ChartedObservation, observations
+from adapters.emr.observation import PANEL_CODES, PANELS, ChartedObservation, observations
 from clinical.chart import Status
 from clinical.chart_items import ITEMS, ItemForm
 from clinical.charted import ChartedVersion, Instrument, Place, Stay
@@ -65,12 +65,9 @@ def _shapes() -> dict[str, ChartedObservation]:
         "of-nobody": one(msgspec.structs.replace(charted(SPO2), person=None, device=None)),
         "confirmed": one(msgspec.structs.replace(charted(SPO2, act_id=bytes(32)), by_name="李 娜")),
     }
-    for metric in METRICS:
-        if metric.reference_id not in PANELS:
-            shapes[metric.reference_id] = one(charted(metric.reference_id, metric.high, decimals=1))
-    for member in dict.fromkeys(member.panel for member in PANELS.values()):
-        items = [item for item in PANELS if PANELS[item].panel == member]
-        shapes[f"panel-{member}"] = one(*(charted(item, 80.0) for item in items))
+    for panel in PANEL_CODES:
+        items = [item for item in PANELS if PANELS[item].panel == panel]
+        shapes[f"panel-{panel}"] = one(*(charted(item, 80.0) for item in items))
     for item in ITEMS.values():
         match item.form:
             case ItemForm.NUMBER:
@@ -84,6 +81,11 @@ def _shapes() -> dict[str, ChartedObservation]:
 
 
 OBSERVATIONS = _shapes()
+OF_METRICS = {
+    metric.reference_id: one(charted(metric.reference_id, metric.high, decimals=1))
+    for metric in METRICS
+    if metric.reference_id not in PANELS
+}
 # Several of one encounter and slot.
 SLOT = [OBSERVATIONS[name] for name in ("status-preliminary", "panel", "acvpu", "decimals", "absent")]
 
@@ -92,6 +94,8 @@ def _resources() -> Iterator[tuple[str, bytes]]:
     for name, observation in OBSERVATIONS.items():
         yield f"Observation-{name}", observation_json(observation)
         yield f"Provenance-{name}", provenance_json(observation)
+    for name, observation in OF_METRICS.items():
+        yield f"Observation-{name}", observation_json(observation)
     yield "Patient", patient_json(PERSON)
     yield "Patient-nameless", patient_json(NAMELESS)
     number = Identifier(value="7", authority="", type="住院号")

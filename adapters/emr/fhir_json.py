@@ -37,6 +37,8 @@ _CLASSES = {"I": "IMP", "O": "AMB", "E": "EMER", "P": "PRENC", "R": "AMB", "B": 
 _IDENTIFIER_TYPES = frozenset({
     "AN", "BC", "DL", "HC", "MA", "MC", "MR", "NI", "NH", "PI", "PN", "PPN", "PT", "SS", "VN",
 })  # fmt: skip
+# FHIR's profiles of vital signs demand a subject.
+_NOBODY = '"subject":{"type":"Patient","display":"nobody knows whose"}'
 _NO_SYSTEMS: Mapping[str, str] = {}
 
 
@@ -60,8 +62,8 @@ def references(observation: ChartedObservation) -> References:
 
 
 def one_device(observation: ChartedObservation) -> Instrument | None:
-    """The device that all members with a device come from; None: by hand, unknown, or of several."""
-    devices = {member.device.uuid: member.device for member in observation.members if member.device is not None}
+    """The device that all members that stand and have one come from; None: by hand, unknown, or of several."""
+    devices = {member.device.uuid: member.device for member in observation.standing if member.device is not None}
     return next(iter(devices.values())) if len(devices) == 1 else None
 
 
@@ -92,9 +94,9 @@ def observation_body(observation: ChartedObservation, refers: References, meta: 
         f'"status":"{observation.status.value}"',
         _category(first.item),
         f'"code":{code}',
-        f'"subject":{{"reference":"{refers.subject}"}}' if refers.subject else "",
+        f'"subject":{{"reference":"{refers.subject}"}}' if refers.subject else _NOBODY,
         f'"encounter":{{"reference":"{refers.encounter}"}}' if refers.encounter else "",
-        f'"effectiveDateTime":"{instant(max(member.version.observed_at_us for member in observation.members))}"',
+        f'"effectiveDateTime":"{instant(max(member.version.observed_at_us for member in observation.standing))}"',
         f'"issued":"{instant(newest.version.recorded_at_us)}"',
         _performers(observation),
         content,
@@ -421,8 +423,10 @@ def _is_by_time(observation: ChartedObservation) -> bool:
 
 
 def _performers(observation: ChartedObservation) -> str:
-    """Who asserts the value: the people in whose names it was written or confirmed."""
-    names = dict.fromkeys(member.by_name for member in observation.members if member.by_name.strip())
+    """Who asserts the value: the people in whose names it was written or confirmed. Of one in error nobody does."""
+    if observation.status is Status.ENTERED_IN_ERROR:
+        return ""
+    names = dict.fromkeys(member.by_name for member in observation.standing if member.by_name.strip())
     if not names:
         return ""
     performers = ",".join(f'{{"display":{text(name)}}}' for name in names)

@@ -101,6 +101,11 @@ class ChartedObservation(msgspec.Struct, frozen=True, kw_only=True):
         return Status.ENTERED_IN_ERROR
 
     @property
+    def standing(self) -> tuple[ChartedVersion, ...]:
+        """The members that were not entered in error; all, where all were."""
+        return tuple(filter(_stands, self.members)) or self.members
+
+    @property
     def newest(self) -> ChartedVersion:
         """The member that was said last."""
         return max(self.members, key=lambda member: (member.version.recorded_at_us, member.entry))

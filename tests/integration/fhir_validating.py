@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parent / "fhir_validator"
 
 @dataclass(frozen=True)
 class Issue:
-    """What the validator says of a resource; `id` is the validator's own name of it."""
+    """What the validator says of a resource; `id` is the validator's own name of it, "" of some."""
 
     severity: str
     location: str
@@ -54,8 +54,7 @@ def validate(resources: Mapping[str, bytes], folder: Path) -> dict[str, list[Iss
     assert msgspec.json.decode(last) == {"validated": len(resources)}
     found: dict[str, list[Issue]] = {name: [] for name in resources}
     for line in lines:
-        issue = msgspec.json.decode(line, type=dict[str, str])
-        found[issue["file"].removesuffix(".json")].append(
-            Issue(severity=issue["severity"], location=issue["location"], id=issue["id"], message=issue["message"])
-        )
+        said = msgspec.json.decode(line, type=dict[str, str | None])
+        name = (said.pop("file") or "").removesuffix(".json")
+        found[name].append(msgspec.convert({key: text or "" for key, text in said.items()}, Issue))
     return found

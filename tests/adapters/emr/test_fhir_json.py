@@ -184,6 +184,17 @@ def test_a_member_in_error_has_no_value_among_those_that_stand() -> None:
     assert component(wrong, "8480-6")["valueQuantity"]["value"] == 220
 
 
+def test_a_member_in_error_says_nothing_of_device_time_and_performer_of_those_that_stand() -> None:
+    other = Instrument(uuid="00000000-0000-4000-8000-000000000001", claim="", name="")
+    wrong = msgspec.structs.replace(in_error(charted(SYSTOLIC, 220.0, observed_at_us=T0_US + 9)), device=other)
+    made = one(wrong, charted(DIASTOLIC, 80.0))
+    assert made["effectiveDateTime"] == "2026-05-01T10:15:00Z"
+    assert made["device"] == {"reference": f"Device/{MONITOR.uuid}"}
+    assert "performer" not in made
+    assert one(wrong)["device"] == {"reference": f"Device/{other.uuid}"}
+    assert "performer" not in one(wrong)
+
+
 def test_a_panel_of_two_devices_names_none() -> None:
     other = Instrument(uuid="00000000-0000-4000-8000-000000000001", claim="", name="")
     entries = charted(SYSTOLIC, 120.0), msgspec.structs.replace(charted(DIASTOLIC, 80.0), device=other)
@@ -212,8 +223,9 @@ def test_final_by_time_alone_is_tagged() -> None:
     assert "tag" not in one(charted(SPO2, status=Status.FINAL))["meta"]
 
 
-def test_of_nobody_there_is_no_subject() -> None:
-    assert "subject" not in one(msgspec.structs.replace(charted(), person=None))
+def test_of_nobody_the_subject_has_no_reference() -> None:
+    made = one(msgspec.structs.replace(charted(), person=None))
+    assert made["subject"] == {"type": "Patient", "display": "nobody knows whose"}
 
 
 def test_what_cannot_be_charted_is_refused() -> None:

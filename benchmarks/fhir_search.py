@@ -45,15 +45,15 @@ def measure(quick: bool) -> dict[str, float]:
     with open_store(made.address) as conn, conn.transaction(force_rollback=True):
         put_places(conn, since, until, fixture.DEVICES)
         _put_batch(conn)
-        _put_entries(conn, since, until, [patient_key(number) for number in asked])
-        with _served(made.address, conn) as port:
+        put_entries(conn, since, until, [patient_key(number) for number in asked])
+        with served(made.address, conn) as port:
             taken_ms = [
-                [_page_ms(port, number, since, until, tag) for number in asked] for tag in ("", "device")
+                [page_ms(port, number, since, until, tag) for number in asked] for tag in ("", "device")
             ]  # fmt: skip
     return {"fhir_search_day_p95_ms": max(float(np.percentile(each, 95)) for each in taken_ms)}
 
 
-def _page_ms(port: int, number: int, since: datetime, until: datetime, tag: str) -> float:
+def page_ms(port: int, number: int, since: datetime, until: datetime, tag: str) -> float:
     """Over a new connection. Raises RuntimeError where the page is not full."""
     pairs = [("patient", resource_id("Patient", patient_key(number))), ("code", HEART_RATE)]
     pairs += [("date", f"ge{since.isoformat()}"), ("date", f"lt{until.isoformat()}")]
@@ -72,7 +72,7 @@ def _page_ms(port: int, number: int, since: datetime, until: datetime, tag: str)
 
 
 @contextmanager
-def _served(address: str, conn: psycopg.Connection) -> Iterator[int]:
+def served(address: str, conn: psycopg.Connection) -> Iterator[int]:
     """The API over what this connection sees; its port."""
 
     @contextmanager
@@ -107,7 +107,7 @@ def _put_batch(conn: psycopg.Connection) -> None:
     )
 
 
-def _put_entries(conn: psycopg.Connection, since: datetime, until: datetime, patients: list[str]) -> None:
+def put_entries(conn: psycopg.Connection, since: datetime, until: datetime, patients: list[str]) -> None:
     """Of their encounters every five minutes what the monitor measured, as the charter writes it: by slot."""
     named = {"since": since, "until": until, "patients": patients, "metrics": chart.metrics(), "slot_s": SLOT_S}
     conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER USER")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from adapters.emr import fhir_codes
 from adapters.emr.fhir_codes import Coding
 from adapters.emr.fhir_json import References, references
-from adapters.emr.observation import PANEL_CODES, PANELS, ChartedObservation
+from adapters.emr.observation import PANELS, ChartedObservation
 from clinical.chart import Status
 from clinical.chart_items import ITEMS
 from gateway.fhir.parameters import Search
@@ -129,8 +129,3 @@ def items_of(search: Search, *, in_panels: bool) -> dict[str, str | None] | None
 
 def _hold(search: Search, own: Sequence[Coding], whole: Sequence[Coding]) -> bool:
     return _any_of_each(search.tokens("code"), _pairs(own)) and _any_of_each(search.tokens("combo-code"), _pairs(whole))
-
-
-def is_of_panel(item: str) -> bool:
-    """Whether it leaves as a component."""
-    return item in PANELS and PANELS[item].panel in PANEL_CODES

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from gateway.fhir.cursor import Position
-from gateway.fhir.refusals import Issue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,4 +32,3 @@ class Found:
     resources: Sequence[Resource]
     next: Position | None = None
     total: int | None = None
-    warnings: Sequence[Issue] = ()

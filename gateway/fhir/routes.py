@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
+from uuid import uuid4
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -246,8 +247,9 @@ def bundle(search: Search, found: Found, base: str) -> bytes:
         {"fullUrl": f"{base}/{each.kind}/{each.id}", "resource": msgspec.Raw(each.body), "search": {"mode": "match"}}
         for each in found.resources
     ]
-    if warnings := [*search.warnings, *found.warnings]:
-        entries.append({"resource": outcome(warnings), "search": {"mode": "outcome"}})
+    if search.warnings:
+        warned = {"fullUrl": uuid4().urn, "resource": outcome(search.warnings), "search": {"mode": "outcome"}}
+        entries.append(warned)
     said["link"] = links
     if entries:
         said["entry"] = entries

@@ -85,6 +85,7 @@ def test_lenient_ignores_what_is_not_known_and_says_so(api: Api) -> None:
     *matched, warned = found.json["entry"]
     assert [each["search"]["mode"] for each in matched] == ["match", "match"]
     assert warned["search"]["mode"] == "outcome"
+    assert warned["fullUrl"].startswith("urn:uuid:")
     (issue,) = warned["resource"]["issue"]
     assert (issue["severity"], issue["expression"]) == ("warning", ["http.nonsense"])
     assert "nonsense" not in str(found.json["link"])

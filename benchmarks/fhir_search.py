@@ -121,7 +121,8 @@ def put_entries(conn: psycopg.Connection, since: datetime, until: datetime, pati
 
 _ENTRIES_SQL = """
 INSERT INTO chart_entry
-SELECT gen_random_uuid(), 1, e.encounter, m.metric, s.slot, 1,
+SELECT (lpad(to_hex((extract(epoch FROM s.slot) * 1000)::int8), 12, '0') || '7000' || '8'
+    || substr(md5(e.encounter || m.metric), 1, 15))::uuid, 1, e.encounter, m.metric, s.slot, 1,
     'preliminary', 'device', 97.5, '', '/min', 0, s.slot - interval '7 s', ARRAY[sha256(s.n::text::bytea)],
     ARRAY[e.n::int4], ARRAY[0], 'median of 60 values of the last minute', NULL, false, s.slot
 FROM generate_series(%(since)s::timestamptz, %(until)s::timestamptz - interval '1 us', %(slot_s)s * interval '1 s')

@@ -349,7 +349,13 @@ def _codes(items: Iterable[str]) -> list[int]:
 
 def value_of(conn: psycopg.Connection, source: Source) -> tuple[Source, NewVersion] | None:
     """This one, where it is accepted, somebody's, and the source of no entry."""
-    row = conn.cursor(binary=True).execute(_VALUE_SQL.encode(), source._asdict()).fetchone()
+    # Number by number, so that the planner sees constants: reports are found by block ranges of their batches.
+    batch = conn.execute("SELECT batch FROM batch WHERE batch_id = %s", (source.batch_id,)).fetchone()
+    report = batch and conn.execute(_REPORT_SQL, (batch[0], source.leaf), prepare=False).fetchone()
+    if not report:
+        return None
+    named = {"device": report[0], "observed_at": report[1], **source._asdict()}
+    row = conn.cursor(binary=True).execute(_VALUE_SQL.encode(), named).fetchone()
     return None if row is None else _value(row)
 
 
@@ -399,8 +405,12 @@ WHERE (%(after)s::timestamptz IS NULL OR (o.observed_at, b.batch_id, o.leaf, o.r
     {{beyond}} (%(after)s, %(after_batch)s::bytea, %(after_leaf)s::int4, %(after_record)s::int4)) AND {_NO_ENTRY}
 ORDER BY o.observed_at {{order}}, b.batch_id {{order}}, o.leaf {{order}}, o.record {{order}} LIMIT %(limit)s
 """
+_REPORT_SQL = (
+    "SELECT d.uuid, r.observed_at FROM report r JOIN device d USING (device) WHERE r.batch = %s AND r.leaf = %s"
+)
 _VALUE_SQL = f"""
 SELECT {_VALUE} FROM batch b JOIN observation o USING (batch)
 JOIN whose s ON s.device = o.device AND s.valid @> o.observed_at AND s.encounter IS NOT NULL AND upper_inf(s.recorded)
-WHERE b.batch_id = %(batch_id)s AND o.leaf = %(leaf)s AND o.record = %(record)s AND {_UNCHARTED} AND {_NO_ENTRY}
+WHERE o.device = %(device)s AND o.observed_at = %(observed_at)s AND s.device = %(device)s AND b.batch_id = %(batch_id)s
+    AND o.leaf = %(leaf)s AND o.record = %(record)s AND {_UNCHARTED} AND {_NO_ENTRY}
 """

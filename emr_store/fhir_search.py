@@ -163,14 +163,15 @@ def units_by_date(
 ) -> list[Unit]:  # fmt: skip
     """Units of these stretches, by when their leaders were measured."""
     order, beyond = ("DESC", "<") if descending else ("", ">")
-    sql = _BY_DATE_SQL.format(order=order, beyond=beyond, where=_BY_DATE_WHERE)
+    # Item by item, so that of each as many are read from the index chart_entry_item as are asked for.
+    each_item, of_item = ("", "") if entries.items is None else (_EACH_ITEM, "c.item = i.item AND")
+    sql = _BY_DATE_SQL.format(order=order, beyond=beyond, each_item=each_item, of_item=of_item)
     return _units(conn, sql, _named(entries) | _columns(stretches))
 
 
 def count_units(conn: psycopg.Connection, stretches: Sequence[Stretch], entries: Entries) -> int:
     """How many units these stretches have, whatever `after` and `limit` say."""
-    sql = _COUNT_SQL.format(where=_BY_DATE_WHERE)
-    row = conn.execute(sql.encode(), _named(entries) | _columns(stretches)).fetchone()
+    row = conn.execute(_COUNT_SQL.encode(), _named(entries) | _columns(stretches)).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -260,23 +261,24 @@ _LEADS = """NOT EXISTS (SELECT FROM chart_entry p WHERE p.encounter = c.encounte
             AND chart_panel(p.item) = chart_panel(c.item) AND (p.status <> 'entered-in-error', p.observed_at, p.entry)
                 > (c.status <> 'entered-in-error', c.observed_at, c.entry)
             AND NOT EXISTS (SELECT FROM chart_entry n WHERE n.entry = p.entry AND n.version = p.version + 1))"""
-_BY_DATE_WHERE = f"""(%(items)s::text[] IS NULL OR c.item = ANY(%(items)s)) AND {_NEWEST}
+_BY_DATE_WHERE = f"""{_NEWEST}
         AND CASE WHEN chart_panel(c.item) IS NULL
             THEN (%(statuses)s::text[] IS NULL OR c.status = ANY(%(statuses)s)) AND {_UPDATED} ELSE {_LEADS} END"""
 _STRETCH = """unnest(%(encounters)s::text[], %(froms)s::timestamptz[], %(untils)s::timestamptz[])
     AS s(encounter, since, until)"""
 _IN_STRETCH = """c.encounter = s.encounter AND c.observed_at >= coalesce(s.since, '-infinity')
         AND c.observed_at < coalesce(s.until, 'infinity')"""
+_EACH_ITEM = "CROSS JOIN unnest(%(items)s::text[]) AS i(item)"
 _BY_DATE_SQL = f"""
-SELECT u.* FROM {_STRETCH} CROSS JOIN LATERAL (
-    SELECT {_UNIT}, c.observed_at FROM chart_entry c WHERE {_IN_STRETCH}
+SELECT u.* FROM {_STRETCH} {{each_item}} CROSS JOIN LATERAL (
+    SELECT {_UNIT}, c.observed_at FROM chart_entry c WHERE {{of_item}} {_IN_STRETCH}
         AND (%(after)s::timestamptz IS NULL OR (c.observed_at, c.entry) {{beyond}} (%(after)s, %(after_entry)s::uuid))
-        AND {{where}}
+        AND {_BY_DATE_WHERE}
     ORDER BY c.observed_at {{order}}, c.entry {{order}} LIMIT %(limit)s) AS u
 ORDER BY u.observed_at {{order}}, u.entry {{order}} LIMIT %(limit)s
 """
 _COUNT_SQL = f"""
-SELECT count(*) FROM {_STRETCH} JOIN chart_entry c ON {_IN_STRETCH} AND {{where}}
+SELECT count(*) FROM {_STRETCH} JOIN chart_entry c ON {_IN_STRETCH} AND {_BY_DATE_WHERE}
 WHERE %(items)s::text[] IS NULL OR EXISTS (SELECT FROM unnest(%(items)s::text[], %(units)s::text[]) AS k(item, unit)
     WHERE k.item = c.item AND (k.unit IS NULL OR c.unit IN ('', k.unit)))
 """

@@ -25,7 +25,7 @@ CREATE TABLE unit_name (
 );
 
 -- One item of an encounter, by time: its newest entry, an hour or a day of it.
-CREATE INDEX chart_entry_item ON chart_entry (encounter, item, slot);
+CREATE INDEX chart_entry_item ON chart_entry (encounter, item, observed_at, entry);
 -- What is new, and a time of all encounters: versions lie in the order in which they were written.
 CREATE INDEX chart_entry_written ON chart_entry USING brin (recorded_at, observed_at)
     WITH (autosummarize = on, pages_per_range = 32);
@@ -69,8 +69,8 @@ SELECT e.patient_number, e.patient_authority, e.patient_number_type, e.patient_n
     c.by_time, c.confirmed_by
 FROM charted_entry c LEFT JOIN charted_encounter e ON e.encounter = c.encounter;
 
--- Of each encounter and item the newest that stands, by its slot: the items of an encounter are found one after the other
--- in chart_entry_item, and of each the last row. `encounter` is that of `e`, for WHERE to begin there.
+-- Of each encounter and item the newest that stands, by when it was measured: the items of an encounter are found one after
+-- the other in chart_entry_item, and of each the last row. `encounter` is that of `e`, for WHERE to begin there.
 CREATE VIEW emr_vital_sign_latest AS
 SELECT e.patient_number, e.patient_authority, e.patient_number_type, e.patient_name, e.visit_number, c.entry, c.version,
     c.status, e.encounter, c.bed, c.item, c.name_zh, c.name_en, c.loinc, c.mdc_id, c.mdc_code, c.data_element,
@@ -87,4 +87,4 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT * FROM charted_entry n
     WHERE n.encounter = e.encounter AND n.item = i.item AND n.status <> 'entered-in-error'
-    ORDER BY n.slot DESC LIMIT 1) AS c;
+    ORDER BY n.observed_at DESC, n.entry DESC LIMIT 1) AS c;

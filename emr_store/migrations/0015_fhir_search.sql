@@ -2,11 +2,11 @@
 -- patients and encounters by the ids under which they leave the house.
 
 -- For an encounter's entries by time, and for a value: whether it stands in a chart.
-CREATE INDEX IF NOT EXISTS chart_entry_observed ON chart_entry (encounter, observed_at, entry);
-CREATE INDEX IF NOT EXISTS chart_entry_recorded ON chart_entry (recorded_at, entry);
+CREATE INDEX chart_entry_observed ON chart_entry (encounter, observed_at, entry);
+CREATE INDEX chart_entry_recorded ON chart_entry (recorded_at, entry);
 
 -- Which panel an item belongs to: adapters/emr/observation.py, PANELS. Null: none.
-CREATE OR REPLACE FUNCTION chart_panel(item text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+CREATE FUNCTION chart_panel(item text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT CASE
         WHEN item IN ('MDC_PRESS_BLD_NONINV_SYS', 'MDC_PRESS_BLD_NONINV_DIA', 'MDC_PRESS_BLD_NONINV_MEAN')
             THEN 'non-invasive'
@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION chart_panel(item text) RETURNS text LANGUAGE sql IMMU
     END;
 $$;
 -- The id of a panel: adapters/emr/observation.py, panel_id (RFC 9562, version 8, of SHA-256).
-CREATE OR REPLACE FUNCTION chart_panel_id(encounter text, panel text, slot timestamptz) RETURNS uuid
+CREATE FUNCTION chart_panel_id(encounter text, panel text, slot timestamptz) RETURNS uuid
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     SELECT encode(set_byte(set_byte(digest, 6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128),
         'hex')::uuid
@@ -28,8 +28,8 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
         || '\x00'::bytea || convert_to(panel, 'UTF8') || '\x00'::bytea
         || convert_to((extract(epoch FROM slot - to_timestamp(0)) * 1000000)::int8::text, 'UTF8')), 1, 16) AS digest) AS d;
 $$;
-CREATE INDEX IF NOT EXISTS chart_entry_panel ON chart_entry (chart_panel_id(encounter, chart_panel(item), slot))
+CREATE INDEX chart_entry_panel ON chart_entry (chart_panel_id(encounter, chart_panel(item), slot))
     WHERE version = 1 AND chart_panel(item) IS NOT NULL;
 
-CREATE INDEX IF NOT EXISTS encounter_patient_id ON encounter (resource_id('Patient', patient)) WHERE upper_inf(recorded);
-CREATE INDEX IF NOT EXISTS encounter_id ON encounter (resource_id('Encounter', encounter)) WHERE upper_inf(recorded);
+CREATE INDEX encounter_patient_id ON encounter (resource_id('Patient', patient)) WHERE upper_inf(recorded);
+CREATE INDEX encounter_id ON encounter (resource_id('Encounter', encounter)) WHERE upper_inf(recorded);

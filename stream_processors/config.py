@@ -174,11 +174,11 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     tls_cert: Annotated[Path | None, Meta(description="our client certificate")] = None
     tls_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
     insecure: Annotated[bool, Meta(description="plaintext beyond loopback")] = False
-    token_file: Annotated[
-        Path | None, Meta(description="file with the bearer token of a FHIR server, readable by us alone")
+    secret_file: Annotated[
+        Path | None,
+        Meta(description="FHIR: file with the bearer token or, where user is set, the password; readable by us alone"),
     ] = None
-    user: Annotated[str, Meta(description="its user, where it asks for a name and a password")] = ""
-    password_file: Annotated[Path | None, Meta(description="file with the password, readable by us alone")] = None
+    user: Annotated[str, Meta(description="FHIR: where the server asks for a name and a password")] = ""
     connections_max: Annotated[int, Meta(ge=1, le=64, description="messages under way at once")] = 8
     timeout_s: Annotated[float, Meta(gt=0, le=600, description="an answer that takes longer is none")] = 10.0
     attempts_max: Annotated[
@@ -210,10 +210,8 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
             raise ValueError(f"{where}: tls_cert and tls_key need each other")
         if self.tls_cert and not tls:
             raise ValueError(f"{where}: tls_cert is of no use in plaintext: set tls_ca, or write https")
-        if bool(self.user) != bool(self.password_file):
-            raise ValueError(f"{where}: user and password_file need each other")
-        if self.user and self.token_file:
-            raise ValueError(f"{where}: it has a token and a password: keep one of them")
+        if self.user and not self.secret_file:
+            raise ValueError(f"{where}: user needs secret_file, the file with the password")
         self.begins_at()
         self._check_answers(where)
 
@@ -241,7 +239,7 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
             raise ValueError(f"{where}: address = {self.address!r} is no base URL: write https://host/fhir")
         if url.username is not None or url.password is not None:
-            raise ValueError(f"{where}: a password stands in its address: name user and password_file")
+            raise ValueError(f"{where}: a password stands in its address: name user and secret_file")
         if self.hl7v2 != Hl7v2Config():
             raise ValueError(f'{where}: [destination.hl7v2] is of no use with protocol = "fhir"')
         return url.hostname, url.scheme == "https"
@@ -250,7 +248,7 @@ class DestinationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
         host, _, port = self.address.rpartition(":")
         if not host or "/" in host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
             raise ValueError(f"{where}: address = {self.address!r} is no host:port: write emr.example:2575")
-        if self.token_file or self.user:
+        if self.secret_file or self.user:
             raise ValueError(f"{where}: MLLP knows no token and no password: leave them out, or use tls_cert")
         return host.strip("[]"), self.tls_ca is not None
 

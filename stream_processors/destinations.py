@@ -69,11 +69,10 @@ def receiver(config: DestinationConfig) -> Callable[[], Receiver]:
 
 def _authorisation(config: DestinationConfig) -> dict[str, str]:
     """What the receiver knows us by. Raises UserError for a file that cannot be read, or that others can read."""
-    if config.token_file is not None:
-        return {"Authorization": f"Bearer {_header_text(config.token_file)}"}
-    if config.password_file is not None:
-        return {"Authorization": basic(config.user, _header_text(config.password_file))}
-    return {}
+    if config.secret_file is None:
+        return {}
+    secret = _header_text(config.secret_file)
+    return {"Authorization": basic(config.user, secret) if config.user else f"Bearer {secret}"}
 
 
 def _header_text(path: Path) -> str:

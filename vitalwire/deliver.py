@@ -200,7 +200,7 @@ def _what(config: DestinationConfig) -> str:
 def _how(config: DestinationConfig) -> str:
     if config.protocol == "fhir":
         how = "FHIR R4 transactions"
-        secret = "a token" if config.token_file else "a password" if config.user else "nothing that names us"
+        secret = "a password" if config.user else "a token" if config.secret_file else "nothing that names us"
         return f"{how}, {'TLS' if config.address.startswith('https:') else 'plaintext'}, {secret}"
     tls = "TLS" if config.tls_ca else "plaintext"
     return f"HL7 {config.hl7v2.version} ORU^R01 in {config.hl7v2.character_set}, {tls}"

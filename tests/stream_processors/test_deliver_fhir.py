@@ -227,7 +227,7 @@ def test_a_token_is_read_from_its_file(tmp_path: Path, house: House) -> None:
     token.write_text("abc\n")
     token.chmod(0o600)
     config: DestinationConfig = decode(
-        '[[destination]]\nname = "emr"\nprotocol = "fhir"\naddress = "http://127.0.0.1:1"\ntoken_file = "token"\n',
+        '[[destination]]\nname = "emr"\nprotocol = "fhir"\naddress = "http://127.0.0.1:1"\nsecret_file = "token"\n',
         ProcessorsConfig, "processors.toml", tmp_path,
     ).destination[0]  # fmt: skip
     made = receiver(config)()

@@ -57,7 +57,7 @@ def test_a_secret_that_cannot_be_used_is_said(tmp_path: Path, secret: str | None
     if secret is not None:
         (tmp_path / "token").write_text(secret)
         (tmp_path / "token").chmod(mode)
-    (config,) = configured(destination("a", "fhir", "https://emr.example", 'token_file = "token"'), tmp_path)
+    (config,) = configured(destination("a", "fhir", "https://emr.example", 'secret_file = "token"'), tmp_path)
     with pytest.raises(UserError, match=words):
         receiver(config)
 
@@ -72,7 +72,7 @@ def test_both_protocols_deliver_beside_one_that_cannot_be_served(
     async def both() -> list[tuple[str, str, str]]:
         async with running_emr(EmrPlan()) as emr:
             configs = configured(
-                destination("broken", "fhir", "https://emr.example", 'token_file = "none"')
+                destination("broken", "fhir", "https://emr.example", 'secret_file = "none"')
                 + destination("fhir", "fhir", emr.fhir_url)
                 + destination("hl7", "hl7v2", "{}:{}".format(*emr.mllp_address)), tmp_path,
             )  # fmt: skip

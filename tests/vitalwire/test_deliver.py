@@ -19,7 +19,7 @@ CONFIG = """
 name = "emr"
 protocol = "fhir"
 address = "https://emr.example/fhir"
-token_file = "token"
+secret_file = "token"
 preliminary = true
 [[destination]]
 name = "archive"

@@ -21,6 +21,7 @@ from benchmarks import (
     deliver,
     edge,
     fhir,
+    fhir_search,
     hl7,
     page,
     pipeline,
@@ -95,6 +96,7 @@ MEASUREMENTS = (
     Measurement("deliver", ("backlog_1000_beds_8h_s", "backlog_live_p99_s"), once(deliver.backlog)),
     Measurement("chart", ("patient_page_first_paint_ms",), once(chart_pages.first_paint)),
     Measurement("chart", ("sheet_page_ms",), once(chart_pages.sheet_page)),
+    Measurement("fhir", ("fhir_search_day_p95_ms",), once(fhir_search.measure)),
 )
 
 

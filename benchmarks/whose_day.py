@@ -53,8 +53,8 @@ def measure(quick: bool) -> dict[str, float]:
     asked = Random(1).sample(range(fixture.DEVICES), ASKED_QUICK if quick else ASKED)
     with open_store(made.address) as conn, conn.transaction(force_rollback=True):
         put_places(conn, since, until, fixture.DEVICES)
-        trend_ms = [_trend_ms(conn, _patient(number), until) for number in asked]
-        values_ms = [_values_ms(conn, _patient(number), since, until) for number in asked]
+        trend_ms = [_trend_ms(conn, patient_key(number), until) for number in asked]
+        values_ms = [_values_ms(conn, patient_key(number), since, until) for number in asked]
     return {
         "whose_day_p95_ms": float(np.percentile(values_ms, 95)),
         "whose_day_trend_p95_ms": float(np.percentile(trend_ms, 95)),
@@ -153,7 +153,8 @@ def _group(event: str, number: int, bed: int, at_us: int) -> AdtGroup:
     return msgspec.structs.replace(group, digest=sha256(encode_group(group).encode()).digest())
 
 
-def _patient(number: int) -> str:
+def patient_key(number: int) -> str:
+    """Of one of the patients of `put_places`."""
     (key,) = patient_keys([_number(number)], SOURCE)
     return key
 

@@ -29,7 +29,7 @@ _body = msgspec.json.Decoder(Encounter)
 
 def charted_versions(conn: psycopg.Connection, wanted: Sequence[tuple[UUID, int]]) -> list[ChartedVersion]:
     """These versions (entry, number), in the order asked. Raises VitalwireError where one is not there."""
-    return _charted(conn, chart_entries.versions_of(conn, wanted))
+    return with_context(conn, chart_entries.versions_of(conn, wanted))
 
 
 def charted_slots(conn: psycopg.Connection, slots: Sequence[tuple[str, int]]) -> list[ChartedVersion]:
@@ -37,15 +37,16 @@ def charted_slots(conn: psycopg.Connection, slots: Sequence[tuple[str, int]]) ->
 
     By slot in the order asked, then item and ordinal; entries in error are among them.
     """
-    return _charted(conn, chart_entries.newest_in_slots(conn, slots))
+    return with_context(conn, chart_entries.newest_in_slots(conn, slots))
 
 
-def _charted(conn: psycopg.Connection, versions: Sequence[NewVersion]) -> list[ChartedVersion]:
+def with_context(conn: psycopg.Connection, versions: Sequence[NewVersion]) -> list[ChartedVersion]:
+    """These versions with the patient, the encounter, the place and the device, in their order."""
     if not versions:
         return []
     keys = {each.key.encounter for each in versions}
     encounters = _encounters(conn, keys)
-    persons = _persons(conn, {known.patient for known in encounters.values() if known.patient is not None})
+    known_persons = persons(conn, {known.patient for known in encounters.values() if known.patient is not None})
     places = _Places(stays.stays_of_encounters(conn, keys), bed_names(conn))
     devices = _instruments(conn, versions)
     acts = {each.version.act_id for each in versions if each.version.act_id is not None}
@@ -61,13 +62,34 @@ def _charted(conn: psycopg.Connection, versions: Sequence[NewVersion]) -> list[C
                 item=each.key.item,
                 slot_us=each.key.at_us,
                 version=version,
-                person=None if known is None or known.patient is None else persons[known.patient],
+                person=None if known is None or known.patient is None else known_persons[known.patient],
                 stay=_stay(each.key.encounter, known, each.key.at_us),
                 place=places.at(each.key.encounter, version.observed_at_us),
                 device=devices.get(_report_of(version.sources[0])) if version.sources else None,
                 by_name="" if by is None else by.name,
             )
         )
+    return found
+
+
+class StayNow(NamedTuple):
+    """An encounter with whose it is and in which bed; None: nobody knows, or in none."""
+
+    stay: charted.Stay
+    person: Person | None
+    place: Place | None
+
+
+def stays_at(conn: psycopg.Connection, keys: Sequence[str], at_us: int) -> list[StayNow]:
+    """These encounters as they were at that moment, by what is believed now; in the order asked."""
+    encounters = _encounters(conn, keys)
+    known_persons = persons(conn, {known.patient for known in encounters.values() if known.patient is not None})
+    places = _Places(stays.stays_of_encounters(conn, keys), bed_names(conn))
+    found = []
+    for key in keys:
+        known = encounters.get(key)
+        person = None if known is None or known.patient is None else known_persons[known.patient]
+        found.append(StayNow(_stay(key, known, at_us), person, places.at(key, at_us)))
     return found
 
 
@@ -116,7 +138,7 @@ def _stay(key: str, known: BelievedEncounter | None, at_us: int) -> charted.Stay
     )
 
 
-def _persons(conn: psycopg.Connection, keys: Collection[str]) -> dict[str, Person]:
+def persons(conn: psycopg.Connection, keys: Collection[str]) -> dict[str, Person]:
     """By the patient's key, the survivor of merges."""
     return {key: _person(key, *said) for key, *said in conn.execute(_PERSONS_SQL, (list(keys),))}
 

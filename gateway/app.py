@@ -25,12 +25,14 @@ from starlette.routing import Route
 from clinical.key_words import NO_BED_NAMES
 from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
+from emr_store.connect import open_store
 from gateway.access import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
+from gateway.fhir.routes import fhir_routes
 from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -84,6 +86,7 @@ def create(
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer, bed_names),
+            *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),

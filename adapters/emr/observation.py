@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import NamedTuple
-from uuid import NAMESPACE_URL, uuid5
+from uuid import UUID
 
 import msgspec
 
 from clinical.chart import Status
 from clinical.charted import ChartedVersion
-
-# Of panels' ids. Never to be changed: receivers keep what is made of it.
-_NAMESPACE = uuid5(NAMESPACE_URL, "urn:vitalwire:chart-panel")
 
 
 class PanelMember(NamedTuple):
@@ -114,8 +112,14 @@ class ChartedObservation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def panel_id(encounter: str, panel: str, slot_us: int) -> str:
-    """The UUID of a panel: the same for whatever is charted in it, and whenever."""
-    return str(uuid5(_NAMESPACE, f"{encounter}\0{panel}\0{slot_us}"))
+    """The UUID of a panel, whatever is charted in it and whenever. Never to be changed: receivers keep it.
+
+    RFC 9562, version 8, of SHA-256: PostgreSQL computes it too, so that a panel is found by it (`chart_panel_id`).
+    """
+    digest = bytearray(sha256("\0".join(("panel", encounter, panel, str(slot_us))).encode()).digest()[:16])
+    digest[6] = digest[6] & 0x0F | 0x80
+    digest[8] = digest[8] & 0x3F | 0x80
+    return str(UUID(bytes=bytes(digest)))
 
 
 def observations(versions: Iterable[ChartedVersion]) -> list[ChartedObservation]:

@@ -41,14 +41,15 @@ def measure(quick: bool) -> dict[str, float]:
         bench = Bench(Path(folder), edges=1)
         try:
             bench.make_database()
-            return {"wrong_attributions": measure_on(bench.database, SHUFFLES_QUICK if quick else SHUFFLES)}
+            messages = read_messages(SIMHOSPITAL / "ward.hl7")
+            return {"wrong_attributions": measure_on(bench.database, messages, SHUFFLES_QUICK if quick else SHUFFLES)}
         finally:
             drop_database(bench.server, bench.name)
 
 
-def measure_on(database: str, shuffles: int) -> int:
+def measure_on(database: str, messages: Sequence[Message], shuffles: int) -> int:
     """Vital signs of all shuffles together that have another owner than the naive reader says."""
-    ward = Ward(read_messages(SIMHOSPITAL / "ward.hl7"))
+    ward = Ward(messages)
     expected = ward.expected()
     wrong = 0
     with open_store(database) as conn:

@@ -94,7 +94,7 @@ def test_entries_that_are_there_already_have_their_places(database: str) -> None
     with Store(database).open() as conn:
         conn.execute("DROP FUNCTION note_chart_unsequenced CASCADE")
         conn.execute("DROP TABLE chart_unsequenced, chart_sequence, delivered, delivery, destination")
-        conn.execute("DELETE FROM schema_version WHERE version >= 14")
+        conn.execute("DELETE FROM schema_version WHERE version = 14")
         write(conn, (1, 1), recorded_s=0)
         write(conn, (2, 1), recorded_s=60)
         write(conn, (1, 2), recorded_s=-60)  # a clock that went back

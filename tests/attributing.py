@@ -54,7 +54,7 @@ class Hospital:
 
     def attribute(self) -> list[Taken]:
         """All that waits."""
-        with self.store.open() as conn, attribution.alone(conn) as held:
+        with self.store.kept() as conn, attribution.alone(conn) as held:
             assert held
             return attribute_all(conn, self.site)
 

@@ -48,18 +48,18 @@ class Ward:
         self.charter(lambda charter: charter.begin(us(-10_000)))
 
     def emit(self, *reports: Report) -> Written:
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             writer = Writer(conn, EachMetrics(self.policies.each_metrics()))
             return writer.store([self.store.validate(self.store.seal(*reports))], [])
 
     def charter(self, work: Callable[[Charter], object]) -> None:
-        with self.store.open() as conn, charting.alone(conn) as held:
+        with self.store.kept() as conn, charting.alone(conn) as held:
             assert held
             work(Charter(conn, self.policies))
 
     def place(self, claim: str = CLAIM, bed: str = "ICU-1") -> None:
         self.store.emit(event(claim, "identity", claim, us(-500)))
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             places.assign(conn, str(device_id(claim)), bed, since=moment(us(-1000)))
         self.hospital.attribute()
 
@@ -68,7 +68,7 @@ class Ward:
         self.charter(lambda charter: chart_all(charter, us(now)))
 
     def entries(self, encounter: str = V1) -> list[Entry]:
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             return chart_entries.flowsheet(conn, encounter, moment(us(-10_000)), moment(us(LATER)))
 
     def said(self, encounter: str = V1, item: str = SPO2_ID) -> list[tuple[float, str, float | None, int]]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import weakref
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from uuid import UUID
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from emr_store import log, registry
 from emr_store.connect import open_store
@@ -39,7 +42,9 @@ class Store:
         self.edge_key, self.platform = Key(), Key()
         self.batch_no = 0
         self.emitted: Counter[UUID] = Counter()
-        with self.open() as conn:
+        self._idle: defaultdict[str, list[psycopg.Connection]] = defaultdict(list)  # by address: it says the role too
+        weakref.finalize(self, _close, self._idle)
+        with self.kept() as conn:
             if conn.execute("SELECT to_regclass('schema_version')").fetchone() == (None,):
                 migrate(address)
             registry.note_platform_key(conn, self.platform.public_der)
@@ -47,6 +52,36 @@ class Store:
 
     def open(self) -> psycopg.Connection:
         return open_store(self.address)
+
+    @contextmanager
+    def kept(self) -> Iterator[psycopg.Connection]:
+        """A connection that stays open for the next who asks: a new one reads the catalogue anew, which takes longer
+        than most of what a test asks. For what leaves nothing in its session; each of several threads has its own.
+        """
+        idle = self._idle[self.address]
+        conn = self._take(idle)
+        try:
+            yield conn
+        except BaseException:
+            conn.close()
+            raise
+        if conn.info.transaction_status is TransactionStatus.IDLE:
+            idle.append(conn)
+        else:
+            conn.close()
+
+    def _take(self, idle: list[psycopg.Connection]) -> psycopg.Connection:
+        while idle:
+            conn = idle.pop()
+            try:
+                conn.execute("DISCARD TEMP")  # the tables of the writer before
+            except psycopg.OperationalError:  # the test has ended it, or the server
+                conn.close()
+            else:
+                return conn
+        conn = self.open()
+        conn.prepare_threshold = None  # as on a new one: a test may change what a statement was prepared for
+        return conn
 
     def seal(self, *reports: Report, lane: Lane = Lane.LIVE) -> bytes:
         """The edge's next batch."""
@@ -78,17 +113,23 @@ class Store:
         return self.write([self.validate(self.seal(*reports, lane=lane), lane=lane)])
 
     def write(self, blocks: Sequence[SignedBlock], dead_letters: Sequence[DeadLetter] = ()) -> Written:
-        with self.open() as conn:
+        with self.kept() as conn:
             return Writer(conn).store(blocks, dead_letters)
 
     def seal_log(self, now_us: int = NOW_US) -> int:
         """What the sealer does each second."""
-        with self.open() as conn:
+        with self.kept() as conn:
             return log.seal_unlogged(conn, site="test", key=self.platform, now_us=now_us)
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-        with self.open() as conn:
+        with self.kept() as conn:
             return conn.execute(sql.encode(), parameters).fetchall()
+
+
+def _close(idle: dict[str, list[psycopg.Connection]]) -> None:
+    for connections in idle.values():
+        for conn in connections:
+            conn.close()
 
 
 def event(claim: str, code: str, text: str, at_us: int = T0_US) -> Report:

@@ -25,7 +25,6 @@ from runtime import keys, logs
 from runtime.errors import EXIT_DOES_NOT_HOLD
 from runtime.process import end_with_parent, stop_event, stops_within
 from simulators import mqtt_json
-from simulators.emr import EmrPlan, run_emr
 from simulators.hospital import HospitalPlan, office_of, run_hospital
 from simulators.scan_json import run_scanner
 from simulators.ward import WardPlan, run_ward, serial_links, transport_of_beds
@@ -118,7 +117,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         "page": serve(at.database, ports.page, ending),
         "beds": ward_site.assign_beds(at.database, ending),
         "servers": watch(services, ending),
-        "emr": run_emr(emr_plan(data, ports), ending, lambda emr: None),
+        "emr": run_emr(data, ports, ending),
     }
     beside = [asyncio.create_task(_logged(name, work)) for name, work in works.items()]
     try:
@@ -135,10 +134,12 @@ async def _logged(name: str, work: Coroutine[Any, Any, object]) -> None:
         step(f"{name} failed: {error}")
 
 
-def emr_plan(data: Path, ports: Ports) -> EmrPlan:
+async def run_emr(data: Path, ports: Ports, ending: asyncio.Event) -> None:
     """The hospital's other system: its table outlives the run."""
+    from simulators import emr  # aiohttp, which no other command needs
+
     fhir, mllp, page = (("127.0.0.1", port) for port in (ports.emr_fhir, ports.emr_mllp, ports.emr_page))
-    return EmrPlan(fhir=fhir, mllp=mllp, page=page, table=data / "emr.sqlite")
+    await emr.run_emr(emr.EmrPlan(fhir=fhir, mllp=mllp, page=page, table=data / "emr.sqlite"), ending, lambda emr: None)
 
 
 async def _live(

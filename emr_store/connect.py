@@ -37,6 +37,16 @@ def is_forbidden(error: psycopg.Error) -> bool:
     return isinstance(error, psycopg.errors.InsufficientPrivilege)
 
 
+def limit_statements(conn: psycopg.Connection, limit_s: float) -> None:
+    """Each later statement of this connection is given up after so long: `took_too_long` knows the error."""
+    conn.execute("SELECT set_config('statement_timeout', %s, false)", (f"{round(limit_s * 1000)}ms",))
+
+
+def took_too_long(error: psycopg.Error) -> bool:
+    """Whether a statement reached the limit of its connection."""
+    return isinstance(error, psycopg.errors.QueryCanceled)
+
+
 def with_role(conninfo: str, role: str) -> str:
     """The same conninfo for one of the groups of emr_store/roles.py; raises StoreError for a text that is none.
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from emr_store.connect import StoreError
+from emr_store.connect import StoreError, limit_statements, took_too_long
 from gateway.access import ANYONE, Viewer
 from gateway.answers import HEADERS
 from gateway.fhir import directory, observations, provenances
@@ -31,6 +31,7 @@ from schemas.errors import VitalwireError
 URL_CHARS_MAX = 4096
 BODY_BYTES_MAX = 16_384
 FIELDS_MAX = 100
+STATEMENT_S = 10.0
 MEDIA_TYPE = "application/fhir+json; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
 _JSON = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
@@ -125,6 +126,7 @@ def _reading_version(connect: Connect, viewer: Viewer) -> Endpoint:
 
 def _with_store(connect: Connect, ask: Callable[[Any], _Answer]) -> _Answer:
     with connect() as conn:
+        limit_statements(conn, STATEMENT_S)
         return ask(conn)
 
 
@@ -154,7 +156,9 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
             return await endpoint(request)
         except RequestError as refused:
             return _json(outcome([refused.issue]), refused.status, refused.headers)
-        except StoreError:
+        except StoreError as error:
+            if took_too_long(error):
+                return _json(outcome([_TOO_COSTLY]), 400)
             issue = Issue(code=IssueType.TRANSIENT, diagnostics="the store is away: try again in a few seconds")
             return _json(outcome([issue]), 503, {"Retry-After": "5"})
         except VitalwireError:
@@ -164,6 +168,11 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
             return _json(outcome([issue]), 500)
 
     return answer
+
+
+_TOO_COSTLY = Issue(
+    code=IssueType.TOO_COSTLY, diagnostics="it would be searched for too long: name a patient, or less time"
+)
 
 
 def _check(request: Request) -> None:

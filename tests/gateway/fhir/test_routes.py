@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from emr_store.connect import open_store
 from gateway.fhir.parameters import OBSERVATION, REPEATS_MAX
 from gateway.fhir.routes import BODY_BYTES_MAX, FIELDS_MAX, URL_CHARS_MAX
 from tests.gateway.chart_ward import NUMBER, ChartWard
@@ -145,6 +146,14 @@ def test_the_store_is_away(database: str) -> None:
                 assert answer.headers["retry-after"]
             assert api.get("metadata").status == 200
         assert api.search("Device").resources == []
+
+
+def test_a_search_that_takes_too_long_is_given_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    PlainWard(database)
+    monkeypatch.setattr("gateway.fhir.routes.STATEMENT_S", 0.2)
+    with serving(database) as api, open_store(database) as conn, conn.transaction():
+        conn.execute("LOCK TABLE device")
+        assert code_of(api.get("Device")) == (400, "too-costly")
 
 
 def test_no_line_of_a_log_has_a_number_of_a_patient(day: ChartWard, caplog: pytest.LogCaptureFixture) -> None:

@@ -36,13 +36,14 @@ def deliver_status_of(database: Database = "", json: Json = False) -> None:
         found = deliver_status.destinations(conn)
     columns = ("destination", "now", "waiting", "oldest", "parked", "last accepted")
     listed(json, "Destinations", columns, found, lambda each: (
-        each.name, _state(each), each.waiting + each.behind,
+        each.name, state_of(each), each.waiting + each.behind,
         None if each.oldest_waiting is None else age(each.oldest_waiting),
         each.parked + each.parked_behind, each.last_accepted_at,
     ), "none has begun: write a [[destination]] in processors.toml")  # fmt: skip
 
 
-def _state(row: DestinationRow) -> str:
+def state_of(row: DestinationRow) -> str:
+    """Whether it is served and answers, in a few words."""
     if row.paused_at is not None:
         return f"paused for {age(row.paused_at)}"
     if row.away_since is not None:

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from emr_store import alarms, conservation, registry
+from emr_store import alarms, conservation, deliver_status, registry
 from emr_store import events as edge_events
 from emr_store.connect import one_moment
+from emr_store.deliver_status import DestinationRow
 from emr_store.latest import LatestValue, intervals, latest
 from schemas.report import device_id
+from vitalwire.deliver import state_of
 from vitalwire.devices import devices_that_measure
 from vitalwire.output import age, as_json, cell, console, table
 from vitalwire.record import Database, Json, connect
@@ -64,9 +66,10 @@ def status(database: Database = "", json: Json = False) -> None:
         names = {d.device: d.name for d in devices} | {device_id(f"edge:{e.edge}"): e.label for e in edges}
         open_alarms = alarms.open_now(conn)
         events = edge_events.events(conn, ROWS_MAX)
+        destinations = deliver_status.destinations(conn)
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
-        tables += [("alarms", open_alarms), ("sources_in_trouble", troubles)]
+        tables += [("alarms", open_alarms), ("sources_in_trouble", troubles), ("destinations", destinations)]
         return as_json({name: [row._asdict() for row in rows] for name, rows in tables})
     _print_devices(devices)
     _print_edges(edges)
@@ -76,6 +79,7 @@ def status(database: Database = "", json: Json = False) -> None:
             (labels.get(trouble.edge, trouble.edge), trouble.source, trouble.why, trouble.since and age(trouble.since))
             for trouble in troubles
         ], most=ROWS_MAX)  # fmt: skip
+    _print_destinations(destinations)
     table("Open alarms", ("priority", "device", "alarm", "since"), [
         (alarm.priority, names.get(alarm.device, alarm.device), alarm.message, age(alarm.opened_at))
         for alarm in open_alarms
@@ -105,6 +109,16 @@ def _print_edges(edges: list[EdgeNow]) -> None:
          edge.unreceipted_batches, _seconds(edge.oldest_waiting_s), edge.gaps, _offset(edge.clock_offset_ms))
         for edge in edges
     ], most=ROWS_MAX)  # fmt: skip
+
+
+def _print_destinations(destinations: list[DestinationRow]) -> None:
+    """Those alone that somebody has to look at."""
+    in_trouble = [each for each in destinations if each.paused_at or each.away_since or each.parked]
+    if in_trouble:
+        table("Deliveries in trouble", ("destination", "state", "waiting", "oldest", "parked"), [
+            (each.name, state_of(each), each.behind + each.waiting, each.oldest_waiting and age(each.oldest_waiting),
+             each.parked + each.parked_behind) for each in in_trouble
+        ], most=ROWS_MAX)  # fmt: skip
 
 
 def _devices(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -100,6 +101,15 @@ def test_status_says_what_waits_and_what_is_parked(parked: House) -> None:
     with parked.open() as conn:
         deliver.note_away(conn, parked.number, "it refuses connections")
     assert "no answer for 0 s: it refuses connections" in shows("deliver status")
+
+
+def test_the_page_over_ssh_names_a_destination_in_trouble_and_no_other(house: House) -> None:
+    (message,) = house.next(Said(1))
+    assert "Deliveries in trouble" not in shows("status")
+    house.settle(Parked(message.delivery, 1, "AE", "AE: at OBX-5", b""))
+    assert "Deliveries in trouble" in shows("status")
+    code, text = vitalwire("status", "--json")
+    assert (code, [each["parked"] for each in json.loads(text)["destinations"]]) == (0, [1])
 
 
 def test_list_says_why(parked: House) -> None:

@@ -347,7 +347,8 @@ def test_many_who_look_on_are_one_reader(ward: Ward, page: Page, monkeypatch: py
     began_s.clear()
     began = time.monotonic()
     assert len({next_picture(s)["tick"] for s in streams}) <= 2
-    assert len(began_s) <= time.monotonic() - began + 1
+    # One a second, the first at once; and the one for whom came last, who had asked for it before.
+    assert len(began_s) <= time.monotonic() - began + 2
 
 
 def test_one_who_reads_nothing_holds_nobody_up_and_then_gets_everything(

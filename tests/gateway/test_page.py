@@ -71,7 +71,10 @@ HOLD_SOURCE = """window.EventSource = class extends EventSource {
     constructor(...of) {
         super(...of);
         window.source = this;
-        this.addEventListener('message', event => { window.last = event.data; });
+        this.addEventListener('message', event => {
+            window.last = event.data;
+            document.documentElement.classList.add('fed');
+        });
     }
 };"""
 try:
@@ -389,7 +392,7 @@ def test_a_picture_that_is_late_or_cannot_be_drawn_covers_the_page(ward: Ward, l
     ward.emit("n10:1", HR="70")
     ward.store()
     tab = look(before=HOLD_SOURCE)
-    tab.wait_for_function("window.last")
+    expect(tab.locator("html.fed")).to_have_count(1)  # the tiles are there before: the page opens with them
     covered = """change => {
         const { number, now, tick } = JSON.parse(window.last);
         const next = { number: number + 1, whole: false, now, tick, beds: [] };
@@ -413,7 +416,7 @@ def test_a_page_that_missed_a_picture_asks_for_a_whole_one(ward: Ward, look: Loo
     ward.emit("n10:2", HR="80")
     ward.store()
     tab = look(before=HOLD_SOURCE)
-    tab.wait_for_function("window.last")
+    expect(tab.locator("html.fed")).to_have_count(1)  # the tiles are there before: the page opens with them
     expect(value(tab, "n10:2", "HR").locator(".number")).to_have_text("80")
     with tab.expect_request("**/events"):
         left = tab.evaluate("""() => {

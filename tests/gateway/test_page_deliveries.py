@@ -18,6 +18,10 @@ from tests.gateway.ward import Page, Ward
 
 pytestmark = pytest.mark.integration
 __all__ = ["chromium", "look"]  # fixtures
+SHOW_ENTRY = """async ids => {
+    const { showEntry } = await import(new URL('chart-entry.mjs', document.querySelector('script[type=module]').src));
+    showEntry(ids, '', () => {});
+}"""
 
 
 @pytest.fixture
@@ -115,15 +119,11 @@ def test_an_entry_says_where_it_went(database: str, page: Page, chromium: Any) -
     tab = context.new_page()
     tab.goto(f"{page.url}/chart/V1#en")
     tab.locator("#chart tbody td").first.wait_for()
-    tab.evaluate(
-        "ids => import('/chart-entry.mjs').then(m => m.showEntry(ids, '', () => {}))", [str(message.entries[0])]
-    )
+    tab.evaluate(SHOW_ENTRY, [str(message.entries[0])])
     line = tab.locator("#detail .sent .accepted")
     expect(line).to_have_text(re.compile(rf"^delivered to emr at \d{{4}}-.* as {re.escape(sent.control_id)}$"))
     tab.keyboard.press("Escape")
     tab.locator("#language").click()
-    tab.evaluate(
-        "ids => import('/chart-entry.mjs').then(m => m.showEntry(ids, '', () => {}))", [str(message.entries[0])]
-    )
+    tab.evaluate(SHOW_ENTRY, [str(message.entries[0])])
     expect(line).to_have_text(re.compile("^已于 .* 送达 emr，消息号 "))
     context.close()

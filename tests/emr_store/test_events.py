@@ -32,7 +32,7 @@ def test_events_and_counts_are_the_newest_each(store: Store) -> None:
 
 
 WORDS = "report_words|kind_observed_at_idx"  # as a partition's is called
-VALUE_WORDS = "report_value_words|observed_at_idx"  # of so few rows any index is as good
+VALUE_WORDS = "report_value_words|observed_at_idx|report_device"  # of so few rows any index is as good
 
 
 @pytest.mark.parametrize("parts", ["embedded", pytest.param("real", marks=pytest.mark.integration)])

@@ -49,28 +49,18 @@ class Unmapped(NamedTuple):
 
 
 UNMAPPED_OF = 100_000  # newest reports of values with words
-# How far back they are looked for: as far as there are enough of them.
-_BACK = "1 day", "30 days", "1 year", "100 years"
-_SAID = f"""
-SELECT r.* FROM report r WHERE r.kind = {int(Kind.METRIC)} AND r.texts IS NOT NULL
-    AND r.observed_at >= now() - %(back)s::interval"""
-_ENOUGH_SQL = f"SELECT count(*) = {UNMAPPED_OF} FROM ({_SAID} LIMIT {UNMAPPED_OF}) AS r"
 _UNMAPPED_SQL = f"""
 SELECT d.uuid AS device, d.claim, coalesce(t ->> 'system', '') AS system, t ->> 'code' AS code,
     coalesce(t ->> 'unit', '') AS unit, count(*) AS times,
     coalesce(min(t ->> 'text'), min(r.value[(t ->> 'record')::int + 1]::text), '') AS example
-FROM ({_SAID} ORDER BY r.observed_at DESC LIMIT {UNMAPPED_OF}) AS r
+FROM (SELECT * FROM report r WHERE r.kind = {int(Kind.METRIC)} AND r.texts IS NOT NULL
+      ORDER BY r.observed_at DESC LIMIT {UNMAPPED_OF}) AS r
 JOIN device d USING (device) CROSS JOIN LATERAL jsonb_array_elements(r.texts) AS t
 WHERE t ? 'code' AND r.validation_result[(t ->> 'record')::int + 1] IN (20, 21)
-GROUP BY 1, 2, 3, 4, 5 ORDER BY count(*) DESC, 3, 4 LIMIT %(limit)s
+GROUP BY 1, 2, 3, 4, 5 ORDER BY count(*) DESC, 3, 4 LIMIT %s
 """
 
 
 def unmapped(conn: psycopg.Connection, limit: int = 500) -> list[Unmapped]:
     """What senders call by names without a code, the most frequent first."""
-    for back in _BACK:
-        if conn.execute(_ENOUGH_SQL, {"back": back}).fetchone() == (True,):
-            break
-    return (
-        conn.cursor(row_factory=class_row(Unmapped)).execute(_UNMAPPED_SQL, {"back": back, "limit": limit}).fetchall()
-    )
+    return conn.cursor(row_factory=class_row(Unmapped)).execute(_UNMAPPED_SQL, (limit,)).fetchall()

@@ -36,6 +36,7 @@ from emr_store.partitions import Partitions
 from emr_store.rows import Chunk
 from gateway.access import ANYONE
 from gateway.pages import chart as page
+from runtime.process import collect_seldom
 from schemas.nomenclature import METRIC_BY_CODE
 from schemas.report import device_id
 from stream_processors.chart import DUE_EVERY_S
@@ -184,6 +185,7 @@ def flowsheet_on(address: str, until: datetime, patients: int, reads: int) -> di
     last_us = us_of(until) // (SLOT_S * SECOND_US) * SLOT_S * SECOND_US
     listed = ", ".join(f'"{metric}"' for metric in metrics())
     times = []
+    collect_seldom()  # as the page's process does
     with open_store(address) as conn:
         keep_entries(conn, moment(last_us), patients)
         with conn.transaction(force_rollback=True):
@@ -212,6 +214,8 @@ def keep_entries(conn: psycopg.Connection, last: datetime, patients: int) -> Non
         there = conn.execute("SELECT FROM chart_entry WHERE encounter = ANY(%s) AND slot = %s", (encounters, last))
         if there.fetchone() is None:
             conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER USER")
+            # Of a fixture that was made anew the entries of the one before end at another moment.
+            conn.execute("DELETE FROM chart_entry WHERE encounter = ANY(%s)", (encounters,))
             conn.execute(_ENTRIES_SQL, {
                 "begin": begin, "slots": SLOTS, "encounters": encounters, "metrics": metrics(),
             })  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from contextlib import suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ARENAS_MAX = 2
+COLLECT_AFTER = 50_000  # objects; a chart of a day makes some thousands of tuples and lists
 _PR_SET_PDEATHSIG = 1
 _M_ARENA_MAX = -8
 _libc = ctypes.CDLL(None)
@@ -58,3 +60,14 @@ def share_arenas() -> None:
     """
     with suppress(AttributeError):
         _libc.mallopt(_M_ARENA_MAX, ARENAS_MAX)
+
+
+def collect_seldom() -> None:
+    """Let no answer of some thousand rows wait for a search through all that the program has loaded.
+
+    What there is now is no garbage and is not looked at again (gc.freeze); for the rest the garbage collector begins
+    later than after each 700 objects. Called once all modules are loaded.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])

@@ -23,7 +23,7 @@ from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate
 from runtime import keys, logs
 from runtime.errors import EXIT_DOES_NOT_HOLD
-from runtime.process import end_with_parent, stop_event, stops_within
+from runtime.process import collect_seldom, end_with_parent, stop_event, stops_within
 from simulators import mqtt_json
 from simulators.hospital import HospitalPlan, office_of, run_hospital
 from simulators.scan_json import run_scanner
@@ -77,6 +77,7 @@ def demo(
         # The terminal shows the flow; what is logged lies beside the data.
         with (data / "demo.log").open("a", encoding="utf-8", buffering=1) as log, contextlib.redirect_stderr(log):
             logs.set_up()
+            collect_seldom()  # the page is served here
             code = asyncio.run(_run(data, beds, seconds, addresses, services))
     finally:
         step("stopping the servers")

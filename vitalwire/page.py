@@ -19,7 +19,7 @@ from gateway.app import create
 from gateway.feed import Feed
 from runtime import logs
 from runtime.errors import UserError
-from runtime.process import stop_event
+from runtime.process import collect_seldom, stop_event
 from vitalwire import sheet
 from vitalwire.output import console
 from vitalwire.record import Database, explained
@@ -39,6 +39,7 @@ def page(
     logs.set_up()
     style = sheet.style_of(sheet_style)
     with explained(database):
+        collect_seldom()
         asyncio.run(serve(database, port, sheet_style=style))
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from runtime.process import ARENAS_MAX, end_with_parent, stop_event
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_asks_for_the_end_and_a_second_one_ends(number: signal.Signals) -> None:
@@ -32,7 +34,7 @@ def test_a_child_ends_with_its_parent() -> None:
         f"c = subprocess.Popen([sys.executable, '-c', {inner!r}], preexec_fn=end_with_parent()); c.wait()"
     )
     # The child holds the pipe: its end is seen when both have gone.
-    parent = subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    parent = subprocess.Popen([sys.executable, "-c", outer], stdout=subprocess.PIPE, cwd=ROOT)
     assert parent.stdout is not None
     assert parent.stdout.readline() == b"up\n"
     parent.kill()
@@ -78,6 +80,13 @@ libc.fclose(out)
 def test_threads_share_few_arenas(call: str, few: bool) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ALLOCATING.format(call=call)], capture_output=True, text=True, check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )  # fmt: skip
     assert (done.stdout.count("<heap nr=") <= ARENAS_MAX) is few
+
+
+def test_what_was_loaded_is_not_looked_through_again() -> None:
+    code = "import gc; from runtime.process import collect_seldom; collect_seldom(); "
+    code += "print(gc.get_freeze_count() > 1000, len(gc.get_objects()) < 1000, gc.get_threshold()[0])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["True", "True", "50000"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -202,7 +202,7 @@ def _cell(
         status=now.status,
         en=en,
         zh=zh,
-        also=[other.entry for other in others],
+        also=[other.entry for other in others] if others else [],
         key=now.text,
         hand=now.origin is Origin.HAND,
         confirmed=now.confirmed,
@@ -227,6 +227,7 @@ def _words(item: str, version: VersionSummary) -> tuple[str, str]:
     return (item_of(item).choices or {}).get(version.text, (version.text, version.text))
 
 
+@lru_cache(10_000)  # a day says few numbers, many times each
 def value_text(item: str, value: float, decimals: int) -> str:
     """As a bedside monitor shows it; what a monitor shows as sent, and what is no metric, with its own digits."""
     digits = _digits(item)

@@ -116,6 +116,7 @@ def test_of_two_sealers_one_works(store: Store) -> None:
     with store.open() as other:
         other.execute("SELECT pg_advisory_lock(%s)", [log._LOCK])
         assert store.seal_log() == 0
+        other.execute("SELECT pg_advisory_unlock(%s)", [log._LOCK])  # a closed session ends when its server sees it
     assert store.seal_log() == 1
 
 

@@ -34,7 +34,7 @@ from emr_store.connect import open_store
 from emr_store.instants import moment, us_of
 from emr_store.partitions import Partitions
 from emr_store.rows import Chunk
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.pages import chart as page
 from runtime.process import collect_seldom
 from schemas.nomenclature import METRIC_BY_CODE

@@ -30,7 +30,7 @@ from emr_store import adt_facts, attribution, places, stays
 from emr_store.adt_facts import StoredGroup
 from emr_store.connect import open_store
 from emr_store.instants import moment, us_of
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.pages import patient
 from schemas.adt import AdtGroup, Identifier, SentBed, Visit, encode_group
 from schemas.report import device_id

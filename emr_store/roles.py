@@ -21,21 +21,30 @@ EMR_VIEWS = ("emr_vital_sign", "emr_vital_sign_latest")
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
-    "chart_entry",
+    "chart_entry", "look", "look_end", "look_minute", "access_grant", "access_grant_end", "review", "review_closed",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
     "drop_rows", "drop_body", "drop_adt_bodies", "drop_adt_dead_letters", "note_adt_retention",
 )  # fmt: skip
 # What a clerk adds to, and changes nothing else: acts, and what they say.
-BY_ACT = ("act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry")
-# And what a clerk changes by an act: whether a destination is served, and what becomes of a parked message.
+BY_ACT = (
+    "act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry", "staff", "ward_shift",
+    "access_grant", "access_grant_end", "supervision", "restricted_record", "review", "review_closed",
+    # Without an act of their own: sign-ins and looks.
+    "login_session", "look", "look_end",
+)  # fmt: skip
+# And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
+# last and that it ended, what the staff file says, when a restriction ends.
 CHANGED_BY_ACT = {
     "destination": ("paused_at",),
     "delivery": (
         "state", "settled_at", "behind", "attempts", "next_at", "reason", "code", "answer", "body", "control_id",
         "said", "said_versions",
     ),
+    "login_session": ("seen_at", "locked_at", "ended_at", "ended_by", "end_reason"),
+    "staff": ("name", "role", "licence", "licence_until", "wards", "pool", "valid", "ended_at", "act_id"),
+    "restricted_record": ("valid",),
 }  # fmt: skip
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 

@@ -24,7 +24,7 @@ from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
 from emr_store.bed_names import bed_names
 from emr_store.connect import open_store
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.chart_routes import chart_routes, pdf_routes

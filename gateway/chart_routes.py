@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from emr_store.bed_names import bed_names
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answering, Answers
 from gateway.pages import chart, chart_writing

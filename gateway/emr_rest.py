@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from emr_store import chart_sequence, emr_views
 from emr_store.connect import StoreError, open_store
-from gateway.access import ANYONE, may_see_chart
+from gateway.access.anyone import ANYONE, may_see_chart
 from gateway.answers import HEADERS
 from schemas.errors import VitalwireError
 

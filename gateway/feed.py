@@ -14,7 +14,9 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from emr_store.connect import StoreError, open_store
-from gateway.access import Bed, Viewer, may_see
+from gateway.access.anyone import may_see
+from gateway.access.beds import Bed
+from gateway.access.viewer import Viewer
 from gateway.pages.ward import Ward
 from gateway.picture import Picture
 

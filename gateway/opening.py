@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from gateway.access import Viewer
+from gateway.access.viewer import Viewer
 from gateway.feed import Feed
 
 _BODY_END = b"</body>"

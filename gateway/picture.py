@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.access import Bed
+from gateway.access.beds import Bed
 
 Fragments = list[tuple[Bed, bytes]]
 _BEGIN, _END = b"data: ", b"\n\n"  # of a server-sent event

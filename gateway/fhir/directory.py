@@ -23,7 +23,8 @@ from emr_store import fhir_search
 from emr_store.bed_names import bed_names
 from emr_store.charted import StayNow, persons, stays_at
 from emr_store.fhir_search import EncounterKey
-from gateway.access import Viewer, may_read_fhir
+from gateway.access.anyone import may_read_fhir
+from gateway.access.viewer import Viewer
 from gateway.fhir.cursor import Position, decode_cursor
 from gateway.fhir.observations import gone, not_found
 from gateway.fhir.parameters import Search

@@ -12,7 +12,8 @@ from adapters.emr.observation import PANELS, ChartedObservation, observations, p
 from clinical.charted import ChartedVersion
 from emr_store import fhir_search
 from emr_store.fhir_search import Entries, Stretch, Unit
-from gateway.access import Viewer, may_read_fhir
+from gateway.access.anyone import may_read_fhir
+from gateway.access.viewer import Viewer
 from gateway.fhir import device_values
 from gateway.fhir.cursor import Position, decode_cursor
 from gateway.fhir.matching import DEVICE_TAG, STATUSES, Looked, items_of, look_at, matches

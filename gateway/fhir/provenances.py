@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.access import Viewer
+from gateway.access.viewer import Viewer
 from gateway.fhir import observations
 from gateway.fhir.directory import paged
 from gateway.fhir.parameters import Search

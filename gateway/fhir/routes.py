@@ -17,7 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from emr_store.connect import StoreError, limit_statements, took_too_long
-from gateway.access import ANYONE, Viewer
+from gateway.access.anyone import ANYONE
+from gateway.access.viewer import Viewer
 from gateway.answers import HEADERS
 from gateway.fhir import directory, observations, provenances
 from gateway.fhir.capability import capability_statement

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from emr_store.registry import DeviceRow
-from gateway.access import Bed
+from gateway.access.beds import Bed
 from gateway.pages.moments import milliseconds
 
 Structure = dict[str, Any]

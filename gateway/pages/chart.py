@@ -34,7 +34,8 @@ from emr_store import (
 from emr_store.chart_persons import Acted
 from emr_store.chart_windows import ward_during, wards_of
 from emr_store.instants import moment, us_of
-from gateway.access import Viewer, may_see_chart
+from gateway.access.anyone import may_see_chart
+from gateway.access.viewer import Viewer
 from gateway.display_digits import display_digits
 from gateway.pages.deliveries import fates_of
 from gateway.pages.frame import Page

@@ -14,7 +14,8 @@ from emr_store import acts, chart_acts, chart_entries, patients
 from emr_store.chart_acts import Person
 from emr_store.chart_entries import Kept
 from emr_store.instants import moment, us_of
-from gateway.access import Viewer, may_chart
+from gateway.access.anyone import may_chart
+from gateway.access.viewer import Viewer
 from gateway.pages.chart import is_on_demand, noted_policies, possible
 from schemas.errors import VitalwireError
 

@@ -14,7 +14,8 @@ from clinical.person_names import masked_name, masked_number
 from emr_store import acts, deliver_acts, deliver_status, patient_acts
 from emr_store.deliver_status import STATES, DeliveryRow, DestinationRow
 from emr_store.patient_acts import About
-from gateway.access import Viewer, may_decide_deliveries, may_see_chart, may_see_deliveries
+from gateway.access.anyone import may_decide_deliveries, may_see_chart, may_see_deliveries
+from gateway.access.viewer import Viewer
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
 from schemas.errors import VitalwireError

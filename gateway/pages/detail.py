@@ -13,7 +13,8 @@ from emr_store import evidence_words, patients, registry
 from emr_store.instants import moment
 from emr_store.latest import LatestValue, latest
 from emr_store.origin import origin as origin_of
-from gateway.access import Viewer, may_see
+from gateway.access.anyone import may_see
+from gateway.access.viewer import Viewer
 from gateway.pages import alarms
 from gateway.pages.beds import bed_of
 from gateway.pages.moments import milliseconds

@@ -14,7 +14,8 @@ from emr_store.instants import moment
 from emr_store.patient_history import BedBelief, DeviceBelief
 from emr_store.patients import EncounterRow
 from emr_store.trends import Span, Trend
-from gateway.access import Viewer, may_see_patient, may_see_worklist
+from gateway.access.anyone import may_see_patient, may_see_worklist
+from gateway.access.viewer import Viewer
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.pages.person import fact_shown, whole_person

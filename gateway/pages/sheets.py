@@ -13,7 +13,7 @@ from clinical.sheet.style import Style
 from clinical.sheet.svg import svg
 from emr_store import chart_sheet, patients
 from emr_store.bed_names import bed_names
-from gateway.access import Viewer
+from gateway.access.viewer import Viewer
 from gateway.pages.chart import encounter_of
 from gateway.pages.frame import Page
 

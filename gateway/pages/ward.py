@@ -11,7 +11,7 @@ import msgspec
 
 from emr_store import latest, patient_acts, registry
 from emr_store.latest import Changes, LatestRows
-from gateway.access import Bed
+from gateway.access.beds import Bed
 from gateway.pages import alarms
 from gateway.pages.alarms import OpenAlarms
 from gateway.pages.beds import Beds, Labels, Row

@@ -17,7 +17,8 @@ from clinical.worklist import ItemKind
 from emr_store import acts, evidence_words, patient_acts, registry
 from emr_store.patient_acts import About, Question
 from emr_store.registry import DeviceRow
-from gateway.access import Viewer, may_resolve, may_see_worklist
+from gateway.access.anyone import may_resolve, may_see_worklist
+from gateway.access.viewer import Viewer
 from gateway.pages.beds import bed_of
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds

@@ -16,7 +16,7 @@ import pytest
 
 from emr_store.connect import open_store
 from gateway import feed
-from gateway.access import Bed
+from gateway.access.beds import Bed
 from gateway.pages import detail
 from gateway.pages import ward as pages_ward
 from gateway.picture import Picture

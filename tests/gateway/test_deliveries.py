@@ -10,7 +10,7 @@ import pytest
 
 from emr_store import acts, deliver_acts, roles
 from emr_store.connect import open_store
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.pages import deliveries
 from tests.adt import visit_of
 from tests.gateway.delivered import BUSY, REFUSED, Deliveries

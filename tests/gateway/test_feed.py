@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from gateway import feed
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.pages import ward as pages_ward
 from gateway.picture import Picture
 from tests.gateway.ward import Page, Ward

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from gateway.access import ANYONE, Viewer
+from gateway.access.anyone import ANYONE
+from gateway.access.viewer import Viewer
 from gateway.feed import Feed
 from gateway.opening import opening
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gateway.access import Bed
+from gateway.access.beds import Bed
 from gateway.picture import Picture
 
 ONE, TWO = Bed("bed 1", "1", True), Bed("bed 2", "2", True)

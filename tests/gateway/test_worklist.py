@@ -11,7 +11,7 @@ import pytest
 from emr_store import patient_acts, roles
 from emr_store.bed_names import keep_bed_names
 from emr_store.connect import open_store
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.pages import worklist
 from tests.adt import group, key
 from tests.attributing import Hospital

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from emr_store.registry import DeviceRow
-from gateway.access import Bed
+from gateway.access.beds import Bed
 from gateway.pages.beds import Beds, Row
 
 ONE, TWO, THREE = (UUID(int=i) for i in (1, 2, 3))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clinical.key_words import NO_BED_NAMES
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.pages import patient
 from tests.adt import group, key, us
 from tests.attributing import Hospital

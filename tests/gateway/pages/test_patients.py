@@ -14,7 +14,7 @@ from clinical.key_words import NO_BED_NAMES
 from emr_store import census, patient_acts, places, temporary_patients
 from emr_store.census import CensusFile
 from emr_store.instants import moment
-from gateway.access import ANYONE
+from gateway.access.anyone import ANYONE
 from gateway.pages import detail
 from gateway.pages.ward import Ward as PageWard
 from schemas.adt import Person

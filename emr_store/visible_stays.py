@@ -1,0 +1,84 @@
+"""Which stays somebody may see, as a set that questions are joined with before they count, sort or page."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, LiteralString
+
+import psycopg
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What somebody's relations open at a moment: gateway/access/sight.py makes it of the access table.
+
+    `everything`: each stay but those of restricted records. `wards`: what is theirs, or left them less than
+    `own_ward_after` ago. `encounters`: by grants.
+    """
+
+    everything: bool
+    wards: frozenset[str]
+    encounters: frozenset[str]
+    at: datetime
+    own_ward_after: timedelta
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """Of VISIBLE_SQL."""
+        return {
+            "sight_everything": self.everything, "sight_wards": list(self.wards),
+            "sight_encounters": list(self.encounters), "sight_at": self.at,
+            "sight_left_at": self.at - self.own_ward_after,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StayFacts:
+    """What a decision about a stay is made of."""
+
+    encounter: str
+    patient: str | None
+    wards: frozenset[str]  # that it belongs to
+    restricted: bool
+
+
+# A query of (encounter, patient): stands in the FROM or behind IN, and takes the parameters of a Sight by name.
+VISIBLE_SQL: LiteralString = """
+SELECT e.encounter, e.patient FROM encounter e
+WHERE upper_inf(e.recorded) AND (
+    e.encounter = ANY(%(sight_encounters)s)
+    OR e.encounter IN (
+        SELECT b.encounter FROM encounter_bed b
+        WHERE upper_inf(b.recorded) AND ward_of_bed(b.bed) = ANY(%(sight_wards)s)
+            AND lower(b.valid) <= %(sight_at)s AND (upper_inf(b.valid) OR upper(b.valid) > %(sight_left_at)s))
+    OR %(sight_everything)s AND NOT EXISTS (
+        SELECT FROM restricted_record r WHERE r.patient = e.patient AND r.valid @> %(sight_at)s::timestamptz))
+"""
+
+
+def visible_stays(conn: psycopg.Connection, sight: Sight) -> dict[str, str | None]:
+    """The patient of each stay that may be seen, by encounter."""
+    return dict(conn.execute(VISIBLE_SQL, sight.parameters).fetchall())
+
+
+def stay_facts(
+    conn: psycopg.Connection, encounters: Collection[str], at: datetime, own_ward_after: timedelta
+) -> dict[str, StayFacts]:
+    """Of those of these stays that are believed."""
+    rows = conn.execute(
+        _FACTS_SQL, {"encounters": list(encounters), "at": at, "left_at": at - own_ward_after}
+    ).fetchall()
+    return {row[0]: StayFacts(row[0], row[1], frozenset(row[2]), row[3]) for row in rows}
+
+
+_FACTS_SQL = """
+SELECT e.encounter, e.patient,
+    ARRAY(
+        SELECT DISTINCT ward_of_bed(b.bed) FROM encounter_bed b
+        WHERE b.encounter = e.encounter AND upper_inf(b.recorded)
+            AND lower(b.valid) <= %(at)s AND (upper_inf(b.valid) OR upper(b.valid) > %(left_at)s)),
+    EXISTS (SELECT FROM restricted_record r WHERE r.patient = e.patient AND r.valid @> %(at)s::timestamptz)
+FROM encounter e WHERE upper_inf(e.recorded) AND e.encounter = ANY(%(encounters)s)
+"""

@@ -1,0 +1,122 @@
+"""Sessions: a secret in a cookie, and who it stands for now. A revocation is seen within seconds, streams too."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from emr_store import login_sessions
+from emr_store.connect import StoreError, open_store
+from emr_store.login_sessions import NewSession, SessionRow, session_id
+from gateway.access.viewer import Viewer
+from gateway.people.viewers import viewer_of_staff
+
+COOKIE = "vitalwire_session"
+REFRESH_S = 2.0  # by then a change of sessions, staff and grants is seen
+SEEN_EVERY_S = 30.0
+
+
+class Factor(StrEnum):
+    """By what somebody proved who he is."""
+
+    SECURITY_KEY = "security_key"
+    PROVIDER = "provider"  # OpenID Connect
+    EMERGENCY = "emergency"  # a sealed account
+    DEMO_LINK = "demo_link"
+    DISPLAY = "display"
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A session that lasts, and whom it stands for."""
+
+    row: SessionRow
+    viewer: Viewer
+
+
+@dataclass(frozen=True)
+class _Known:
+    signed_in: SignedIn | None
+    read_s: float  # monotonic
+
+
+class Sessions:
+    """All sessions of a process; may be called by several threads. Its methods ask the store, and block."""
+
+    def __init__(
+        self, conninfo: str, clerk_conninfo: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._conninfo, self._clerk, self._now = conninfo, clerk_conninfo, now
+        self._lock = threading.Lock()
+        self._known: dict[bytes, _Known] = {}
+
+    def begin(self, new: NewSession) -> str:
+        """The secret of the new session; raises StoreError."""
+        secret = secrets.token_urlsafe(32)
+        with open_store(self._clerk) as conn:
+            login_sessions.begin(conn, session_id(secret), new, self._now())
+        return secret
+
+    def current(self, secret: str) -> SignedIn | None:
+        """Who that is now; None: it ended, or never was. While the store is away whoever was in stays in."""
+        session = session_id(secret)
+        with self._lock:
+            known = self._known.get(session)
+        if known is not None and time.monotonic() - known.read_s < REFRESH_S:
+            return self._within_time(known.signed_in)
+        try:
+            found = self._read(session)
+        except StoreError:
+            return self._within_time(known.signed_in) if known is not None else None
+        with self._lock:
+            self._known[session] = _Known(found, time.monotonic())
+        return self._within_time(found)
+
+    def touch(self, signed_in: SignedIn) -> None:
+        """The person did something: silence begins anew. Raises StoreError."""
+        now = self._now()
+        if (now - signed_in.row.seen_at).total_seconds() < SEEN_EVERY_S:
+            return
+        with open_store(self._clerk) as conn:
+            login_sessions.seen(conn, signed_in.row.session, now)
+        self.forget(signed_in.row.session)
+
+    def end(self, session: bytes, by: str, reason: str) -> None:
+        """Raises StoreError."""
+        with open_store(self._clerk) as conn:
+            login_sessions.end(conn, session, self._now(), by, reason)
+        self.forget(session)
+
+    def lock(self, session: bytes, *, locked: bool) -> None:
+        """Nobody sits there any more, or somebody does again. Raises StoreError."""
+        with open_store(self._clerk) as conn:
+            login_sessions.lock(conn, session, self._now() if locked else None)
+        self.forget(session)
+
+    def forget(self, session: bytes) -> None:
+        """It is asked for anew."""
+        with self._lock:
+            if (known := self._known.get(session)) is not None:
+                self._known[session] = replace(known, read_s=float("-inf"))
+
+    def _read(self, session: bytes) -> SignedIn | None:
+        with open_store(self._conninfo) as conn:
+            row = login_sessions.find(conn, session)
+            if row is None or row.ended_at is not None:
+                return None
+            viewer = viewer_of_staff(
+                conn, row.principal, self._now(), locked=row.locked_at is not None, session=session.hex()[:16]
+            )
+            return SignedIn(row, viewer) if viewer is not None else None
+
+    def _within_time(self, signed_in: SignedIn | None) -> SignedIn | None:
+        if signed_in is None:
+            return None
+        row, now = signed_in.row, self._now()
+        is_idle = row.idle_s is not None and now - row.seen_at > timedelta(seconds=row.idle_s)
+        return None if is_idle or now >= row.ends_at else signed_in

@@ -1,0 +1,48 @@
+"""Nobody gets past who is not signed in: a page sends him to sign in, everything else is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.answers import HEADERS
+from gateway.asking import REFUSED_BODY, Asking
+from gateway.looks import Looks
+from gateway.people.sessions import COOKIE, Sessions
+from runtime.clock import now_us
+
+SIGN_IN = "/sign-in"
+
+
+class SignInRequired:
+    """ASGI middleware. `is_open(path)`: what is for everybody: sign-in itself, scripts and styles."""
+
+    def __init__(self, app: ASGIApp, sessions: Sessions, looks: Looks, is_open: Callable[[str], bool]) -> None:
+        self._app, self._sessions, self._looks, self._is_open = app, sessions, looks, is_open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Puts an Asking into the request's state."""
+        if scope["type"] != "http" or self._is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        secret = request.cookies.get(COOKIE, "")
+        signed_in = await run_in_threadpool(self._sessions.current, secret) if secret else None
+        if signed_in is None:
+            await _refusal(request)(scope, receive, send)
+            return
+        address = request.client.host if request.client else ""
+        scope.setdefault("state", {})["asking"] = Asking(signed_in.viewer, address, now_us(), self._looks)
+        scope["state"]["signed_in"] = signed_in
+        await self._app(scope, receive, send)
+
+
+def _refusal(request: Request) -> Response:
+    if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse(f"{SIGN_IN}?to={quote(request.url.path)}", 303, HEADERS)
+    return Response(REFUSED_BODY, 401, media_type="application/json", headers=HEADERS)

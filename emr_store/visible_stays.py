@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, LiteralString
+from uuid import UUID
 
 import psycopg
 
@@ -81,4 +82,35 @@ SELECT e.encounter, e.patient,
             AND lower(b.valid) <= %(at)s AND (upper_inf(b.valid) OR upper(b.valid) > %(left_at)s)),
     EXISTS (SELECT FROM restricted_record r WHERE r.patient = e.patient AND r.valid @> %(at)s::timestamptz)
 FROM encounter e WHERE upper_inf(e.recorded) AND e.encounter = ANY(%(encounters)s)
+"""
+
+
+def stays_of_patient(conn: psycopg.Connection, patient: str) -> list[str]:
+    """All that are believed."""
+    rows = conn.execute("SELECT encounter FROM encounter WHERE patient = %s AND upper_inf(recorded)", (patient,))
+    return [row[0] for row in rows]
+
+
+@dataclass(frozen=True)
+class DevicePlace:
+    """Whose the values of a device are, and on which ward it stands. `ward` "": on none that is known."""
+
+    encounter: str | None
+    ward: str
+
+
+def device_place(conn: psycopg.Connection, device: UUID, at: datetime) -> DevicePlace:
+    """At a moment, as believed now."""
+    row = conn.execute(_DEVICE_SQL, {"device": device, "at": at}).fetchone()
+    assert row is not None
+    return DevicePlace(row[0], row[1] or "")
+
+
+_DEVICE_SQL = """
+SELECT
+    (SELECT encounter FROM whose w WHERE w.device = %(device)s AND upper_inf(w.recorded)
+        AND w.valid @> %(at)s::timestamptz),
+    (SELECT ward_of_bed(n.bed) FROM device_bed b JOIN registered_device r USING (registered_device)
+        JOIN bed_name n ON n.label = b.bed
+     WHERE r.uuid = %(device)s AND upper_inf(b.recorded) AND b.valid @> %(at)s::timestamptz LIMIT 1)
 """

@@ -31,9 +31,12 @@ from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
 from gateway.fhir.routes import fhir_routes
+from gateway.looks import Looks
 from gateway.opening import opening
 from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
+from gateway.people.sessions import Sessions
+from gateway.people.sign_in_required import SIGN_IN, SignInRequired
 from gateway.static_files import KEPT, shipped_files
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
@@ -52,6 +55,7 @@ def create(
     `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard.
     """
     static = shipped_files()
+    sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo)
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
@@ -96,9 +100,19 @@ def create(
             Route("/alarms/{uuid:uuid}", answered(
                 lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),
         ],
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS)],
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS),
+            Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open),
+        ],
         lifespan=lambda app: feed.running(),
     )  # fmt: skip
+
+
+def _is_open(path: str) -> bool:
+    """What is for everybody: how to sign in, what pages are made of, what the API is."""
+    return path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css") or path.startswith(
+        ("/static/", f"{SIGN_IN}/")
+    )
 
 
 def _unchanging(content: bytes, kind: str, headers: Mapping[str, str] = HEADERS) -> Endpoint:

@@ -19,13 +19,13 @@ def hire(
     address: str, staff: str, role: Role = Role.NURSE, wards: Collection[str] = (SITE_WARD,),
     licence: Licence = Licence.HERE, name: str = "",
 ) -> None:  # fmt: skip
-    """Somebody works here since a year."""
+    """Somebody works here since a year, or longer."""
     with open_store(address) as conn, conn.transaction():
         at = acts.now(conn)
         act_id = acts.record(conn, acts.act("staff.import", None, at, staff=staff))
         conn.execute(
             "INSERT INTO staff (staff, name, role, licence, wards, pool, valid, act_id)"
-            " VALUES (%s, %s, %s, %s, %s, '{}', tstzrange(%s, NULL), %s)",
+            " VALUES (%s, %s, %s, %s, %s, '{}', tstzrange(%s, NULL), %s) ON CONFLICT DO NOTHING",
             (staff, name or staff, role, licence, list(wards), at - timedelta(days=365), act_id),
         )
 

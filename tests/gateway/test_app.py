@@ -44,7 +44,7 @@ def connect(page: Page, path: str, host: str | None = None) -> http.client.HTTPR
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
         try:
-            connection.request("GET", path, headers={"Host": host} if host else {})
+            connection.request("GET", path, headers={"Cookie": page.cookie} | ({"Host": host} if host else {}))
             return connection.getresponse()
         except ConnectionRefusedError:
             assert time.monotonic() < give_up

@@ -109,6 +109,7 @@ def look(chromium: Chromium, page: Page) -> Iterator[Look]:
 
     def open_tab(language: str = "en", before: str = "", **options: Any) -> Tab:
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 720}, "timezone_id": ZONE, **options})
+        context.add_cookies([page.browser_cookie])  # type: ignore[list-item]
         contexts.append(context)
         tab = context.new_page()
         tab.add_init_script(before)

@@ -32,6 +32,7 @@ def tab(stay: ChartWard, page: Page, chromium: Any) -> Iterator[Any]:
     """The chart of the stay; at the end nothing may have failed."""
     printed: list[str] = []
     context = chromium.new_context(viewport=SIZE, timezone_id="Asia/Shanghai")
+    context.add_cookies([page.browser_cookie])  # type: ignore[list-item]
     opened = context.new_page()
     opened.on("pageerror", lambda e: printed.append(str(e)))
     opened.on(

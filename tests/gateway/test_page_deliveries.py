@@ -116,6 +116,7 @@ def test_an_entry_says_where_it_went(database: str, page: Page, chromium: Any) -
         (sent,) = deliver.next_messages(conn, number, (), 1)
         deliver.settle(conn, number, [accepted(sent)])
     context = chromium.new_context(viewport={"width": 1440, "height": 900}, timezone_id="Asia/Shanghai")
+    context.add_cookies([page.browser_cookie])  # type: ignore[list-item]
     tab = context.new_page()
     tab.goto(f"{page.url}/chart/V1#en")
     tab.locator("#chart tbody td").first.wait_for()

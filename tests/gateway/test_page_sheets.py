@@ -27,6 +27,7 @@ def stay(database: str) -> ChartWard:
 def tab(stay: ChartWard, page: Page, chromium: Any) -> Iterator[Any]:
     printed: list[str] = []
     context = chromium.new_context(viewport={"width": 1280, "height": 1300}, timezone_id="Asia/Shanghai")
+    context.add_cookies([page.browser_cookie])  # type: ignore[list-item]
     opened = context.new_page()
     opened.on("pageerror", lambda e: printed.append(str(e)))
     opened.on("console", lambda m: printed.append(m.text) if m.type == "error" else None)

@@ -24,6 +24,7 @@ from emr_store.signed_block import SignedBlock
 from emr_store.transaction import Writer
 from evidence.alarm import SignedTransition, sign_transition
 from evidence.seal import FIRST_PREVIOUS, seal
+from gateway.access.words import Role
 from schemas import report as reports
 from schemas.batch import encode_report, set_sequence
 from schemas.block import Block
@@ -32,11 +33,13 @@ from schemas.report import Kind, Record, Report
 from schemas.transition import Condition, ConditionKind, Side, Transition, TransitionKind
 from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validation import EdgeKey, Memory, validate
+from tests.gateway.signing_in import hire, sign_in
 from tests.making import Key
 from vitalwire.embedded.services import free_port
 from vitalwire.page import serve
 
 EDGE = uuid.UUID(bytes=b"E" * 16)
+PHYSICIAN = "D1"
 METRIC = {m.short: m for m in reversed(METRICS)}
 STOP_S = 5.0
 
@@ -196,11 +199,16 @@ def _record(short: str, text: str | None) -> Record:
 
 
 class Page:
-    """The page's server in a thread, as `vitalwire demo` has it in its loop; it can be ended and started again."""
+    """The page's server in a thread, as `vitalwire demo` has it in its loop; it can be ended and started again.
+
+    `cookie`: the header by which a physician of every ward is signed in.
+    """
 
     def __init__(self, database: str) -> None:
         self.database, self.port = database, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        hire(database, PHYSICIAN, Role.PHYSICIAN, name="Li")
+        self.cookie = sign_in(database, PHYSICIAN)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -208,6 +216,12 @@ class Page:
         work = serve(self.database, self.port, self._stop)
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(work,), daemon=True)
         self._thread.start()
+
+    @property
+    def browser_cookie(self) -> dict[str, str]:
+        """As Playwright takes it."""
+        name, _, value = self.cookie.partition("=")
+        return {"name": name, "value": value, "url": self.url}
 
     def stop(self) -> None:
         """In good order; it must not wait for those who look on, nor for a store that hangs."""

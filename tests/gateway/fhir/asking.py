@@ -47,11 +47,11 @@ class Answer:
 
 class Api:
     def __init__(self, page: Page) -> None:
-        self.port, self.base = page.port, f"{page.url}/fhir"
+        self.cookie, self.port, self.base = page.cookie, page.port, f"{page.url}/fhir"
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        named = {"Cookie": self.cookie} | {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, f"/fhir/{path}" if path else "/fhir", body, named)
         answer = connection.getresponse()
         found = Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway.access.table import AccessTable, shipped_table
@@ -76,14 +77,23 @@ def relations(viewer: Viewer, target: Target, at_us: int) -> list[Relation]:
 
 
 def _best(
-    viewer: Viewer, action: Action, data_class: DataClass, target: Target, holding: list[Relation], known: AccessTable
+    viewer: Viewer,
+    action: Action,
+    data_class: DataClass,
+    target: Target,
+    holding: Sequence[Relation],
+    known: AccessTable,
 ) -> Decision:
     best = _DENIED
     for relation in holding:
         answer = known.answer(viewer.role, action, data_class, relation)
-        if answer is Answer.ALLOWED and target.restricted and relation in _OPEN:
-            if asks_of_restricted(action, data_class):
-                answer = Answer.ASK_REASON
+        if (
+            target.restricted
+            and relation in _OPEN
+            and answer is Answer.ALLOWED
+            and asks_of_restricted(action, data_class)
+        ):
+            answer = Answer.ASK_REASON
         if answer is Answer.ALLOWED:
             return Decision(answer, relation)
         if answer is Answer.ASK_REASON and target.encounter and viewer.role in known.glass_breakers:
@@ -91,7 +101,7 @@ def _best(
     return best
 
 
-def _is_asked(viewer: Viewer, target: Target, holding: list[Relation], known: AccessTable) -> bool:
+def _is_asked(viewer: Viewer, target: Target, holding: Sequence[Relation], known: AccessTable) -> bool:
     """For a reason to see anything of it: also again, before the end of the one that was given."""
     unbroken = [relation for relation in holding if relation is not Relation.BREAK_GLASS]
     return any(

@@ -56,7 +56,7 @@ WHERE upper_inf(e.recorded) AND (
         SELECT r.patient FROM restricted_record r WHERE r.valid @> %(sight_at)s::timestamptz))
     OR e.encounter = ANY(%(sight_encounters)s::text[] || ARRAY(
         SELECT b.encounter FROM encounter_bed b
-        WHERE upper_inf(b.recorded) AND ward_of_bed(b.bed) = ANY(%(sight_wards)s::text[])
+        WHERE upper_inf(b.recorded) AND b.bed <> '' AND ward_of_bed(b.bed) = ANY(%(sight_wards)s::text[])
             AND lower(b.valid) <= %(sight_at)s
             AND (upper(b.valid) IS NULL OR upper(b.valid) > %(sight_left_at)s))))
 """
@@ -81,7 +81,7 @@ _FACTS_SQL = """
 SELECT e.encounter, e.patient,
     ARRAY(
         SELECT DISTINCT ward_of_bed(b.bed) FROM encounter_bed b
-        WHERE b.encounter = e.encounter AND upper_inf(b.recorded)
+        WHERE b.encounter = e.encounter AND upper_inf(b.recorded) AND b.bed <> ''
             AND lower(b.valid) <= %(at)s AND (upper(b.valid) IS NULL OR upper(b.valid) > %(left_at)s)),
     EXISTS (SELECT FROM restricted_record r WHERE r.patient = e.patient AND r.valid @> %(at)s::timestamptz)
 FROM encounter e WHERE upper_inf(e.recorded) AND e.encounter = ANY(%(encounters)s)

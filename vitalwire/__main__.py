@@ -9,6 +9,7 @@ import typer
 from runtime.errors import UserError
 from schemas.errors import VitalwireError
 from vitalwire import (
+    access,
     acts,
     adt,
     alarms,
@@ -66,6 +67,7 @@ registry = typer.Typer(help="Who is believed.", no_args_is_help=True)
 registry.add_typer(edge_registry.app, name="edge")
 app.add_typer(registry, name="registry")
 app.add_typer(acts.app, name="acts")
+app.add_typer(access.app, name="access")
 app.add_typer(hold.app, name="hold")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(edge.config_app, name="config")

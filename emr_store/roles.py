@@ -22,6 +22,7 @@ EMR_VIEWS = ("emr_vital_sign", "emr_vital_sign_latest")
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
     "chart_entry", "look", "look_end", "look_minute", "access_grant", "access_grant_end", "review", "review_closed",
+    "custody_part", "custody_confirmation",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (

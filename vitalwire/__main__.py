@@ -14,6 +14,7 @@ from vitalwire import (
     adt,
     alarms,
     chart,
+    custody,
     deliver,
     devices,
     edge,
@@ -58,6 +59,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
 app.add_typer(worklist.app, name="worklist")
 app.add_typer(chart.app, name="chart")
+app.add_typer(custody.app, name="custody")
 app.add_typer(deliver.app, name="deliver")
 app.add_typer(adt.app, name="adt")
 app.add_typer(mapping.app, name="mapping")

@@ -65,7 +65,6 @@ PICTURES: dict[Role, str] = {
     waveforms   sp        sp        sp         sp            sp            s       sp?
     alarms      sp        sp        sp         sp            sp            s       sp?
     chart       sp        sp        sp         sp            sp            .       sp?
-    worklist    s         s         s          s             s             s       s?
     devices     sm        sm        sm         sm            sm            sm      sm
     """,
     Role.TRAINEE: """
@@ -75,7 +74,6 @@ PICTURES: dict[Role, str] = {
     waveforms   sp        sp        sp         sp?           sp            s       sp?
     alarms      sp        sp        sp         sp?           sp            s       sp?
     chart       specwk    specwk    specwk     spewk?        specwk        .       specwk?
-    worklist    s         s         s          s?            s             s       s?
     devices     s         s         s          s             s             s       s
     """,
     Role.BIOMEDICAL_ENGINEER: """
@@ -131,8 +129,8 @@ RESTRICTED_TO_A_STRANGER: dict[Role, str] = {
     Role.NURSE: "vitals sp? | identity sp?b | waveforms sp? | alarms sp? | chart specwk? | worklist sr? | devices sm",
     Role.PHYSICIAN: "vitals sp? | identity sp?b | waveforms sp? | alarms sp? | chart specwk? | worklist sr?"
     " | devices sm",
-    Role.TECHNICIAN: "vitals sp? | identity sp?b | waveforms sp? | alarms sp? | chart sp? | worklist s? | devices sm",
-    Role.TRAINEE: "vitals sp? | identity sp?b | waveforms sp? | alarms sp? | chart specwk? | worklist s? | devices s",
+    Role.TECHNICIAN: "vitals sp? | identity sp?b | waveforms sp? | alarms sp? | chart sp? | devices sm",
+    Role.TRAINEE: "vitals sp? | identity sp?b | waveforms sp? | alarms sp? | chart specwk? | devices s",
     Role.BIOMEDICAL_ENGINEER: "vitals s? | waveforms s? | alarms s? | identity b | deliveries sd | devices sm",
     Role.RECORD_OFFICE: "identity spxz?bt | chart spxz? | worklist sr?",
     Role.AUDITOR: "",

@@ -168,7 +168,9 @@ def of_staff(conn: psycopg.Connection, staff: str, at: datetime) -> list[GrantRo
     return cursor.execute(sql.encode(), {"staff": staff, "at": at}).fetchall()
 
 
-def supervise(conn: psycopg.Connection, supervisor: str, trainee: str, *, until: datetime, by: str) -> None:
+def supervise(
+    conn: psycopg.Connection, supervisor: str, trainee: str, *, until: datetime, author: Author
+) -> None:  # fmt: skip
     """Somebody answers for a trainee's entries. Raises GrantRefusedError."""
     with conn.transaction():
         at = acts.now(conn)
@@ -181,7 +183,7 @@ def supervise(conn: psycopg.Connection, supervisor: str, trainee: str, *, until:
         if learns.licence != "none" and learns.role != "trainee":
             raise GrantRefusedError(Refusal.NO_TRAINEE)
         act_id = acts.record(conn, acts.act(
-            "supervision.give", Author(f"staff:{by}"), at, supervisor=supervisor, trainee=trainee,
+            "supervision.give", author, at, supervisor=supervisor, trainee=trainee,
             until=until.isoformat(),
         ))  # fmt: skip
         conn.execute(

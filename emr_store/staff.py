@@ -81,6 +81,14 @@ class StaffMember(NamedTuple):
         )).digest()  # fmt: skip
 
 
+class AnotherPersonError(VitalwireError):
+    """Numbers that the file gives to other people; one of `problems` for each."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 @dataclass
 class Changes:
     """What a file would change, by numbers. `stops`: who works now and would not."""
@@ -119,7 +127,7 @@ def members(conn: psycopg.Connection) -> list[StaffMember]:
 def changes_of(
     conn: psycopg.Connection, rows: Sequence[StaffRow], at: datetime, same_person: Collection[str] = ()
 ) -> Changes:
-    """What an import of this file at this moment would do; raises VitalwireError naming the numbers of other people."""
+    """What an import of this file at this moment would do; raises AnotherPersonError."""
     known = {member.staff: member for member in members(conn)}
     ended_by_administrator = {staff for (staff,) in conn.execute(_ENDED_SQL)}
     found = Changes(worked=sum(member.works(at) for member in known.values()))
@@ -145,7 +153,7 @@ def changes_of(
         if before.works(at) and not member.works(at):
             found.stops.append(row.staff)
     if problems:
-        raise VitalwireError("\n".join(problems))
+        raise AnotherPersonError(problems)
     for before in known.values():
         if before.ended_at is None:
             found.ended.append(before.staff)
@@ -163,7 +171,7 @@ def import_file(
     conn: psycopg.Connection, rows: Sequence[StaffRow], file_sha256: bytes, *, same_person: Collection[str] = (),
     author: Author | None = None,
 ) -> Changes:  # fmt: skip
-    """Import the rows of a file. Raises VitalwireError, as SecondPersonError where a second person has to agree first.
+    """Import the rows of a file. Raises AnotherPersonError; SecondPersonError where a second person must agree first.
 
     Sessions of who does not work here any more end with it.
     """

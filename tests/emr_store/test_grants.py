@@ -124,12 +124,15 @@ def test_broken_glass_is_the_auditor_s_review_at_once(conn: psycopg.Connection) 
     assert relations(conn, "N1") == [Relation.BREAK_GLASS]
     reviews = conn.execute("SELECT kind, person, role, patient, encounter, look, detail FROM review").fetchall()
     assert reviews == [("break_glass", "N1", "nurse", PATIENT, STAY, None, "resuscitation next door")]
-    for span, reason, expected in (
-        (8 * HOUR + timedelta(minutes=1), "x", Refusal.ENDS_TOO_LATE), (-HOUR, "x", Refusal.ENDS_TOO_EARLY),
-        (HOUR, "", Refusal.NO_REASON), (HOUR, "x" * 501, Refusal.REASON_TOO_LONG),
-    ):  # fmt: skip
+
+    def refused(span: timedelta, reason: str) -> Refusal:
         ends = in_(conn, span)
-        assert refusal(lambda: grants.break_glass(conn, "N1", STAY, until=ends, reason=reason)) is expected  # noqa: B023
+        return refusal(lambda: grants.break_glass(conn, "N1", STAY, until=ends, reason=reason))
+
+    assert refused(8 * HOUR + timedelta(minutes=1), "x") is Refusal.ENDS_TOO_LATE
+    assert refused(-HOUR, "x") is Refusal.ENDS_TOO_EARLY
+    assert refused(HOUR, "") is Refusal.NO_REASON
+    assert refused(HOUR, "x" * 501) is Refusal.REASON_TOO_LONG
     assert conn.execute("SELECT count(*) FROM review").fetchone() == (1,)
 
 
@@ -159,9 +162,9 @@ def test_a_floating_nurse_declares_her_ward_within_her_pool(conn: psycopg.Connec
 
 def test_a_licensed_person_answers_for_a_trainee(conn: psycopg.Connection) -> None:
     until = in_(conn, DAY)
-    grants.supervise(conn, "D1", "T1", until=until, by="D1")
+    grants.supervise(conn, "D1", "T1", until=until, author=Author("os:a@b"))
     assert newest_act(conn) == (
-        "supervision.give", "staff:D1", "", {"supervisor": "D1", "trainee": "T1", "until": until.isoformat()}
+        "supervision.give", "os:a@b", "", {"supervisor": "D1", "trainee": "T1", "until": until.isoformat()}
     )  # fmt: skip
     viewer = viewer_of_staff(conn, "D1", acts.now(conn))
     assert viewer is not None
@@ -169,11 +172,15 @@ def test_a_licensed_person_answers_for_a_trainee(conn: psycopg.Connection) -> No
     assert [(each.staff, each.name, each.until) for each in grants.trainees_of(conn, "D1", acts.now(conn))] == [
         ("T1", "赵敏", until)
     ]  # fmt: skip
-    for supervisor, trainee, expected in (
-        ("D1", "N1", Refusal.NO_TRAINEE), ("T1", "N1", Refusal.NO_LICENCE), ("D1", "D1", Refusal.TO_ONESELF),
-        ("D1", "X1", Refusal.NO_STAFF),
-    ):  # fmt: skip
-        assert refusal(lambda: grants.supervise(conn, supervisor, trainee, until=until, by="D1")) is expected  # noqa: B023
+
+    def refused(supervisor: str, trainee: str) -> Refusal:
+        author = Author("os:a@b")
+        return refusal(lambda: grants.supervise(conn, supervisor, trainee, until=until, author=author))
+
+    assert refused("D1", "N1") is Refusal.NO_TRAINEE
+    assert refused("T1", "N1") is Refusal.NO_LICENCE
+    assert refused("D1", "D1") is Refusal.TO_ONESELF
+    assert refused("D1", "X1") is Refusal.NO_STAFF
 
 
 def test_a_restricted_record_is_one_until_it_is_lifted(conn: psycopg.Connection) -> None:

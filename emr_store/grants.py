@@ -16,6 +16,7 @@ from psycopg.rows import class_row
 from emr_store import acts
 from emr_store.acts import Author
 from emr_store.viewers import StaffFacts, staff_facts
+from evidence.act import Act
 
 REASON_CHARS_MAX = 500
 GLASS_MAX = timedelta(hours=8)
@@ -98,9 +99,9 @@ def give(
     with conn.transaction():
         at = acts.now(conn)
         _check_end(at, until, GRANT_MAX)
-        return _grant(
-            conn, "grant.give", relation, staff, encounter, Author(f"staff:{by}", reason_of(reason)), at, until
-        )
+        author = Author(f"staff:{by}", reason_of(reason))
+        given = _NewGrant(uuid4(), relation, staff, encounter, until)
+        return _keep(conn, given, at, acts.act("grant.give", author, at, **given.details))
 
 
 def break_glass(conn: psycopg.Connection, staff: str, encounter: str, *, until: datetime, reason: str) -> UUID:
@@ -109,7 +110,8 @@ def break_glass(conn: psycopg.Connection, staff: str, encounter: str, *, until: 
         at = acts.now(conn)
         _check_end(at, until, GLASS_MAX)
         author = Author(f"staff:{staff}", reason_of(reason))
-        grant = _grant(conn, "glass.break", BREAK_GLASS, staff, encounter, author, at, until)
+        taken = _NewGrant(uuid4(), BREAK_GLASS, staff, encounter, until)
+        _keep(conn, taken, at, acts.act("glass.break", author, at, **taken.details))
         conn.execute(
             "INSERT INTO review (review, kind, person, role, patient, encounter, look, detail, opened_at)"
             " SELECT %(review)s, 'break_glass', staff, role,"
@@ -117,7 +119,7 @@ def break_glass(conn: psycopg.Connection, staff: str, encounter: str, *, until: 
             " %(encounter)s, NULL, %(reason)s, %(at)s FROM staff WHERE staff = %(staff)s",
             {"review": uuid4(), "encounter": encounter, "reason": author.why, "at": at, "staff": staff},
         )
-    return grant
+    return taken.grant
 
 
 def end(conn: psycopg.Connection, grant: UUID, *, by: str, reason: str) -> None:
@@ -234,24 +236,34 @@ def trainees_of(conn: psycopg.Connection, supervisor: str, at: datetime) -> list
     ).fetchall()  # fmt: skip
 
 
-def _grant(
-    conn: psycopg.Connection, kind: str, relation: str, staff: str, encounter: str, author: Author, at: datetime,
-    until: datetime,
-) -> UUID:  # fmt: skip
-    _working(conn, staff, at)
-    if conn.execute("SELECT FROM encounter WHERE encounter = %s AND upper_inf(recorded)", (encounter,)).rowcount == 0:
+class _NewGrant(NamedTuple):
+    grant: UUID
+    relation: str
+    staff: str
+    encounter: str
+    until: datetime
+
+    @property
+    def details(self) -> dict[str, str]:
+        """Of its act."""
+        return {
+            "grant": str(self.grant), "relation": self.relation, "staff": self.staff, "encounter": self.encounter,
+            "until": self.until.isoformat(),
+        }  # fmt: skip
+
+
+def _keep(conn: psycopg.Connection, new: _NewGrant, at: datetime, act: Act) -> UUID:
+    _working(conn, new.staff, at)
+    sql = "SELECT FROM encounter WHERE encounter = %s AND upper_inf(recorded)"
+    if conn.execute(sql, (new.encounter,)).rowcount == 0:
         raise GrantRefusedError(Refusal.NOT_THERE)
-    grant = uuid4()
-    act_id = acts.record(conn, acts.act(
-        kind, author, at, grant=str(grant), relation=relation, staff=staff, encounter=encounter,
-        until=until.isoformat(),
-    ))  # fmt: skip
     conn.execute(
         "INSERT INTO access_grant (grant_id, relation, staff, encounter, by, reason, valid, act_id)"
         " VALUES (%s, %s, %s, %s, %s, %s, tstzrange(%s, %s), %s)",
-        (grant, relation, staff, encounter, author.by.removeprefix("staff:"), author.why, at, until, act_id),
-    )
-    return grant
+        (new.grant, new.relation, new.staff, new.encounter, act.by.removeprefix("staff:"), act.why, at, new.until,
+         acts.record(conn, act)),
+    )  # fmt: skip
+    return new.grant
 
 
 def _working(conn: psycopg.Connection, staff: str, at: datetime) -> StaffFacts:

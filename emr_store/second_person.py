@@ -184,10 +184,12 @@ def _answer(conn: psycopg.Connection, request: UUID, who: Author, *, agrees: boo
                 raise SecondPersonError("who asked cannot agree: it takes another person, at an account of his own")
             if asked_for.expires_at <= now:
                 raise SecondPersonError("it was asked too long ago: ask again")
-            kind = "second.agree" if agrees else "second.decline"
-            act_id = acts.record(conn, acts.act(
-                kind, who, now, request=str(request), sha256=digest_of(Kind(asked_for.kind), asked_for.details).hex()
-            ))  # fmt: skip
+            digest = digest_of(Kind(asked_for.kind), asked_for.details).hex()
+            if agrees:
+                act = acts.act("second.agree", who, now, request=str(request), sha256=digest)
+            else:
+                act = acts.act("second.decline", who, now, request=str(request), sha256=digest)
+            act_id = acts.record(conn, act)
             conn.execute(
                 "INSERT INTO second_person_answer (request, agrees, by, at, act_id) VALUES (%s, %s, %s, %s, %s)",
                 (request, agrees, who.by, now, act_id),

@@ -79,11 +79,21 @@ class _Reply(msgspec.Struct):
     request: str
 
 
+class _Review(NamedTuple):
+    """What an auditor is to look at since somebody broke the glass."""
+
+    person: str
+    encounter: str
+    reason: str
+    opened_at: datetime
+
+
 @dataclass
 class People:
     """What the acts of people come to, one after the other."""
 
     rows: set[_Row] = field(default_factory=set)
+    reviews: set[_Review] = field(default_factory=set)
     staff: dict[str, _Row] = field(default_factory=dict)  # by number: the newest
     restricted: dict[str, _Row] = field(default_factory=dict)  # by patient: those that nobody lifted
 
@@ -112,6 +122,8 @@ class People:
         by = act.by.removeprefix("staff:")
         content = (stated.relation, stated.staff, stated.encounter, by, act.why, at, _utc(stated.until))
         self.rows.add(_Row("access_grant", f"grant {stated.grant}", content, act.act_id))
+        if stated.relation == "break_glass":
+            self.reviews.add(_Review(stated.staff, stated.encounter, act.why, at))
 
     def end_grant(self, act: Act, at: datetime) -> None:
         """Before its time."""
@@ -188,11 +200,16 @@ def check_people(conn: psycopg.Connection, acts: Sequence[Act], result: Verifica
     kept = _kept(conn)
     for row in kept:
         result.counts["staff" if row.table == "staff" else "people"] += 1
-    expected = People.of(acts, result).expected
+    people = People.of(acts, result)
+    expected = people.expected
     for row in sorted(kept - expected, key=str):
         result.add(f"{row.table}: {row.where}", "no act in the log says so")
     for row in sorted(expected - kept, key=str):
         result.add(f"{row.table}: {row.where}", "an act in the log says so, and the table does not")
+    reviews = {_Review(*row)._replace(opened_at=_utc(row[3])) for row in conn.execute(_REVIEWS_SQL)}
+    for review in sorted(people.reviews - reviews):
+        what = "an act in the log broke the glass, and no review of it is there"
+        result.add(f"{review.person} on {review.encounter}", what)
 
 
 def _kept(conn: psycopg.Connection) -> set[_Row]:
@@ -226,6 +243,7 @@ _KEPT_SQL = {
     "second_person_answer": "SELECT 'the answer to request ' || request, act_id, agrees, by, at"
     " FROM second_person_answer",
 }
+_REVIEWS_SQL = "SELECT person, encounter, detail, opened_at FROM review WHERE kind = 'break_glass'"
 _REQUESTS_SQL = "SELECT request::text, kind, details, act_id, by, why, at, expires_at FROM second_person"
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import NamedTuple
+from uuid import UUID
 
 import psycopg
 import rfc8785
@@ -182,20 +183,24 @@ def import_file(
         found = changes_of(conn, rows, at, same_person)
         details = _second_details(file_sha256, found)
         request = second_person.agreed(conn, Kind.STAFF_FILE, details, who) if found.takes_two else None
-        act_id = acts.record(conn, acts.act(
-            "staff.import", who, at, sha256=file_sha256.hex(), rows=len(rows), new=len(found.new),
-            changed=len(found.changed), ended=len(found.ended), unchanged=len(found.unchanged),
-            kept_ended=len(found.kept_ended), second_person=None if request is None else str(request),
-        ))  # fmt: skip
+        act_id = _record(conn, found, file_sha256, at, who, request)
         if request is not None:
             second_person.use(conn, request, act_id)
-        _write(conn, found.rows, act_id)
-        for start in range(0, len(found.rows), _ROWS_PER_ACT):
-            chunk = found.rows[start : start + _ROWS_PER_ACT]
-            digests = {member.staff: member.digest.hex() for member in chunk}
-            acts.record(conn, acts.act("staff.rows", who, at, file=file_sha256.hex(), of=act_id.hex(), rows=digests))
         login_sessions.end_of(conn, found.stops, at, who.by, "no longer in the staff file")
     return found
+
+
+def add(conn: psycopg.Connection, rows: Sequence[StaffRow], author: Author | None = None) -> list[str]:
+    """Those of them whom nobody knows yet work here too: of a demo. Nobody ends; the numbers of the new ones."""
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        known = {member.staff for member in members(conn)}
+        new = [_member_of(row) for row in rows if row.staff not in known]
+        if new:
+            found = Changes(new=[member.staff for member in new], rows=new)
+            written = rfc8785.dumps([member.digest.hex() for member in new])
+            _record(conn, found, sha256(written).digest(), acts.now(conn), author or this_user(), None)
+    return [member.staff for member in new]
 
 
 def ask_for(
@@ -272,6 +277,23 @@ def _second_details(file_sha256: bytes, found: Changes) -> Mapping[str, object]:
         "file_sha256": file_sha256.hex(), "stops": len(found.stops), "worked": found.worked, "stops_sha256": stops,
         "first": found.stops[:_NAMED_MAX],
     }  # fmt: skip
+
+
+def _record(
+    conn: psycopg.Connection, found: Changes, file_sha256: bytes, at: datetime, who: Author, request: UUID | None
+) -> bytes:
+    """The rows, with the acts that say them; the id of the one that the rows name."""
+    counts = {kind: len(getattr(found, kind)) for kind in ("new", "changed", "ended", "unchanged", "kept_ended")}
+    act_id = acts.record(conn, acts.act(
+        "staff.import", who, at, sha256=file_sha256.hex(), second_person=None if request is None else str(request),
+        rows=len(found.new) + len(found.changed) + len(found.unchanged) + len(found.kept_ended), **counts,
+    ))  # fmt: skip
+    _write(conn, found.rows, act_id)
+    for start in range(0, len(found.rows), _ROWS_PER_ACT):
+        chunk = found.rows[start : start + _ROWS_PER_ACT]
+        digests = {member.staff: member.digest.hex() for member in chunk}
+        acts.record(conn, acts.act("staff.rows", who, at, file=file_sha256.hex(), of=act_id.hex(), rows=digests))
+    return act_id
 
 
 def _write(conn: psycopg.Connection, rows: Sequence[StaffMember], act_id: bytes) -> None:

@@ -36,6 +36,8 @@ def conn(database: str) -> Iterator[psycopg.Connection]:
         staff.import_file(conn, rows, b"f" * 32)
         staff.import_file(conn, [*rows[:2], StaffRow("T1", "赵敏", "nurse", "here"), rows[3]], b"g" * 32)
         staff.import_file(conn, rows[:3], b"h" * 32)
+        assert staff.add(conn, [rows[0], StaffRow("A1", "added", "auditor", "none")], BOB) == ["A1"]
+        assert staff.add(conn, rows) == []
         until = acts.now(conn) + timedelta(hours=1)
         grant = grants.give(conn, "team", "N1", STAY, until=until, by="D1", reason="dialysis")
         grants.end(conn, grant, by="D1", reason="done")
@@ -77,6 +79,8 @@ CHANGES = {
     "UPDATE access_grant SET by = 'D1', relation = 'team'": "access_grant: grant ",
     "UPDATE access_grant SET reason = 'nothing' WHERE relation = 'break_glass'": "an act in the log says so, and",
     "DELETE FROM access_grant WHERE relation = 'break_glass'": "an act in the log says so, and the table does not",
+    "DELETE FROM review": f"N1 on {STAY}: an act in the log broke the glass, and no review of it is there",
+    "UPDATE review SET person = 'D1'": f"N1 on {STAY}: an act in the log broke the glass, and no review of it is",
     "DELETE FROM access_grant_end": "access_grant_end: the end of grant",
     "UPDATE supervision SET trainee = 'N1'": "supervision: D1 answering for N1: no act in the log says so",
     "UPDATE ward_shift SET ward = 'hosp^3b'": "ward_shift: the shift of N1 on hosp^3b: no act in the log says so",

@@ -14,6 +14,7 @@ from emr_store import (
     chart_proof,
     index_proof,
     log_proof,
+    people_proof,
     registry_proof,
     row_proof,
     scan_proof,
@@ -246,6 +247,7 @@ class _Run:
     def _registry(self, acts: Sequence[Act]) -> None:
         registry_proof.check_key_ids(self._conn, self._result)
         registry_proof.check_registry(self._conn, acts, self._result)
+        people_proof.check_people(self._conn, acts, self._result)
 
 
 def _keys_of(conn: psycopg.Connection, table: str) -> tuple[bytes, ...]:

@@ -23,6 +23,7 @@ UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
     "chart_entry", "look", "look_end", "look_minute", "access_grant", "access_grant_end", "review", "review_closed",
     "custody_part", "custody_confirmation",
+    "second_person", "second_person_answer", "second_person_use",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
@@ -32,6 +33,7 @@ RETENTION_FUNCTIONS = (
 BY_ACT = (
     "act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry", "staff", "ward_shift",
     "access_grant", "access_grant_end", "supervision", "restricted_record", "review", "review_closed",
+    "second_person", "second_person_answer", "second_person_use",
     # Without an act of their own: sign-ins and looks.
     "login_session", "look", "look_end",
 )  # fmt: skip

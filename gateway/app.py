@@ -35,6 +35,7 @@ from gateway.looks import Looks
 from gateway.opening import opening
 from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
+from gateway.people.grant_routes import grant_routes
 from gateway.people.sessions import Sessions
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
 from gateway.static_files import KEPT, shipped_files
@@ -92,6 +93,7 @@ def create(
             *chart_routes(answers, clerk_conninfo, printer),
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
+            *grant_routes(clerk_conninfo, sessions),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),

@@ -23,6 +23,7 @@ from vitalwire import (
     log,
     mapping,
     patients,
+    people,
     processors,
     record,
     simulate,
@@ -57,6 +58,7 @@ for command in (status, record.latest, record.ledger, verify, whose, record.migr
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
+app.add_typer(people.app, name="people")
 app.add_typer(worklist.app, name="worklist")
 app.add_typer(chart.app, name="chart")
 app.add_typer(custody.app, name="custody")

@@ -40,6 +40,7 @@ COLUMNS = {
     "chart_entry": "value", "look": "person", "look_end": "until_at", "look_minute": "sha256",
     "access_grant": "reason", "access_grant_end": "ended_at", "review": "person", "review_closed": "word",
     "custody_part": "list_sha256", "custody_confirmation": "name",
+    "second_person": "by", "second_person_answer": "agrees", "second_person_use": "at",
 }  # fmt: skip
 
 

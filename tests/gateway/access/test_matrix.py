@@ -109,7 +109,7 @@ PICTURES: dict[Role, str] = {
     Role.STATION_DISPLAY: """
                 my-ward   my-team   consulted  my-trainee's  glass-broken  no-bed  stranger
     vitals      s         .         .          .             .             .       .
-    identity    s         .         .          .             .             .       .
+    identity    .         .         .          .             .             .       .
     waveforms   s         .         .          .             .             .       .
     alarms      s         .         .          .             .             .       .
     """,

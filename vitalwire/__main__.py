@@ -17,6 +17,7 @@ from vitalwire import (
     devices,
     edge,
     edge_registry,
+    emergency,
     hold,
     log,
     mapping,
@@ -55,6 +56,9 @@ for command in (status, record.latest, record.ledger, verify, whose, record.migr
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
+people = typer.Typer(help="Who works here, and how they come in.", no_args_is_help=True)
+people.add_typer(emergency.app, name="emergency")
+app.add_typer(people, name="people")
 app.add_typer(worklist.app, name="worklist")
 app.add_typer(chart.app, name="chart")
 app.add_typer(deliver.app, name="deliver")

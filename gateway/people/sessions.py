@@ -15,6 +15,7 @@ from emr_store import login_sessions
 from emr_store.connect import StoreError, open_store
 from emr_store.login_sessions import NewSession, SessionRow, session_id
 from gateway.access.viewer import Viewer
+from gateway.people.emergency import emergency_viewer
 from gateway.people.viewers import viewer_of_staff
 
 COOKIE = "vitalwire_session"
@@ -133,4 +134,6 @@ def viewer_of(
     conn: Any, principal: str, at: datetime, *, locked: bool = False, session: str = ""
 ) -> Viewer | None:  # fmt: skip
     """Whoever it is of all that a session can stand for; None: nobody. Raises StoreError."""
+    if principal.startswith("emergency:"):
+        return emergency_viewer(conn, principal, locked=locked, session=session)
     return viewer_of_staff(conn, principal, at, locked=locked, session=session)

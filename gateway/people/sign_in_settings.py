@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.people.lifetimes import Lifetimes
+from gateway.people.oidc import Provider
 from gateway.people.public_origin import PublicOrigin
 from gateway.people.sign_in_links import SignInLinks
 
 
 @dataclass(frozen=True)
 class SignInSettings:
-    """`links` None: there are none. The default is that of loopback."""
+    """`provider`, `links` None: there are none. The default is that of loopback."""
 
     public_origin: PublicOrigin = field(default_factory=PublicOrigin)
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    provider: Provider | None = None
     links: SignInLinks | None = None

@@ -30,7 +30,7 @@ def seal(database: Database = "") -> None:
     for account, password in passwords.items():
         console.print(f"{account}  {password}", markup=False)
     console.print(
-        "Write each into an envelope of its own, and seal it: they are not shown again, and what was sealed before"
-        f" opens nothing. One that is opened works for {OPEN_H} h, and the auditor learns of it at once: then seal anew.",
+        "Write each into an envelope of its own, and seal it: they are not shown again. What was sealed before"
+        f" opens nothing. An opened one works for {OPEN_H} h, and the auditor learns of it at once: seal anew then.",
         markup=False,
     )

@@ -138,7 +138,7 @@ class OpenIdProvider:
             return
         self._clock_off_s = self._now_s() - theirs_s
         if abs(self._clock_off_s) > CLOCK_OFF_S:
-            _log.warning("provider_clock_differs", ahead_s=round(self._clock_off_s))
+            _log.warning("the provider's clock differs", ahead_s=round(self._clock_off_s))
 
     # --- what the provider publishes ---
 

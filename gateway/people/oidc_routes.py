@@ -45,7 +45,7 @@ def oidc_routes(
         try:
             begun = provider.begin(public_origin.url(CALLBACK, request))
         except ProviderAwayError as error:
-            _log.warning("provider_away", what=str(error))
+            _log.warning("the provider is away", what=str(error))
             return back(refused="provider_away")
         answer = RedirectResponse(begun.url, 303, HEADERS)
         to = path_after(request.query_params.get("to", ""))
@@ -60,7 +60,7 @@ def oidc_routes(
             answer = back(refused="clock" if refused.reason is Refused.CLOCK else "provider")
             _count("id", refused.reason)
         except ProviderAwayError as error:
-            _log.warning("provider_away", what=str(error))
+            _log.warning("the provider is away", what=str(error))
             answer = back(refused="provider_away")
         except StoreError:
             answer = back(refused="store_away")
@@ -110,11 +110,12 @@ def _finished(request: Request, entering: Entering, provider: OpenIdProvider) ->
     # RFC 9207: a provider that names itself in the answer must be the one that was asked.
     if given.get("iss", provider.provider.issuer) != provider.provider.issuer:
         raise TokenRefusedError(Refused.ISSUER)
-    if "code" not in given:
+    code = given.get("code", "")
+    if not code:
         raise TokenRefusedError(Refused.CODE)
     _, nonce, verifier, to = kept
     redirect_uri = public_origin_of(request).url(CALLBACK, request)
-    identity = provider.finish(given["code"], redirect_uri, nonce, verifier)
+    identity = provider.finish(code, redirect_uri, nonce, verifier)
     proof = Proof(
         Factor.PROVIDER, issuer=provider.provider.issuer, provider_sid=identity.session, provider_sub=identity.subject
     )
@@ -129,4 +130,4 @@ def _finished(request: Request, entering: Entering, provider: OpenIdProvider) ->
 def _count(token: str, reason: Refused) -> None:
     """Without a name: a token that is not believed names nobody."""
     _refused.labels(token, reason).inc()
-    _log.warning("provider_token_refused", token=token, reason=str(reason))
+    _log.warning("a token of the provider is refused", token=token, reason=str(reason))

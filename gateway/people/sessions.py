@@ -43,7 +43,7 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class _Known:
-    signed_in: SignedIn | None
+    signed_in: SignedIn
     read_s: float  # monotonic
 
 
@@ -76,7 +76,10 @@ class Sessions:
         except StoreError:
             return self._within_time(known.signed_in) if known is not None else None
         with self._lock:
-            self._known[session] = _Known(found, time.monotonic())
+            if found is None:  # else whoever sends cookies of nobody fills the memory
+                self._known.pop(session, None)
+            else:
+                self._known[session] = _Known(found, time.monotonic())
         return self._within_time(found)
 
     def touch(self, signed_in: SignedIn) -> None:

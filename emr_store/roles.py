@@ -24,6 +24,7 @@ UNCHANGEABLE = (
     "chart_entry", "look", "look_end", "look_minute", "access_grant", "access_grant_end", "review", "review_closed",
     "custody_part", "custody_confirmation",
     "second_person", "second_person_answer", "second_person_use",
+    "emergency_account", "emergency_opened",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
@@ -34,8 +35,9 @@ BY_ACT = (
     "act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry", "staff", "ward_shift",
     "access_grant", "access_grant_end", "supervision", "restricted_record", "review", "review_closed",
     "second_person", "second_person_answer", "second_person_use",
+    "emergency_account", "emergency_opened",
     # Without an act of their own: sign-ins and looks.
-    "login_session", "look", "look_end",
+    "login_session", "sign_in_attempt", "provider_logout", "look", "look_end",
 )  # fmt: skip
 # And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
 # last and that it ended, what the staff file says, when a restriction ends.

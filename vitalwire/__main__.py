@@ -19,6 +19,7 @@ from vitalwire import (
     devices,
     edge,
     edge_registry,
+    emergency,
     hold,
     log,
     mapping,
@@ -58,6 +59,7 @@ for command in (status, record.latest, record.ledger, verify, whose, record.migr
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
+people.app.add_typer(emergency.app, name="emergency")
 app.add_typer(people.app, name="people")
 app.add_typer(worklist.app, name="worklist")
 app.add_typer(chart.app, name="chart")

@@ -41,6 +41,7 @@ COLUMNS = {
     "access_grant": "reason", "access_grant_end": "ended_at", "review": "person", "review_closed": "word",
     "custody_part": "list_sha256", "custody_confirmation": "name",
     "second_person": "by", "second_person_answer": "agrees", "second_person_use": "at",
+    "emergency_account": "hash", "emergency_opened": "address",
 }  # fmt: skip
 
 

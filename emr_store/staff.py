@@ -100,6 +100,7 @@ class Changes:
     unchanged: list[str] = field(default_factory=list)
     kept_ended: list[str] = field(default_factory=list)  # in the file, and ended by an administrator
     stops: list[str] = field(default_factory=list)
+    same_person: list[str] = field(default_factory=list)  # of whom somebody said so
     worked: int = 0  # who works now
     rows: list[StaffMember] = field(default_factory=list)  # as they will be: of the new, the changed and the ended
 
@@ -132,6 +133,7 @@ def changes_of(
     known = {member.staff: member for member in members(conn)}
     ended_by_administrator = {staff for (staff,) in conn.execute(_ENDED_SQL)}
     found = Changes(worked=sum(member.works(at) for member in known.values()))
+    found.same_person = sorted(known.keys() & set(same_person))
     problems = []
     for row in rows:
         member, before = _member_of(row), known.pop(row.staff, None)
@@ -286,7 +288,8 @@ def _record(
     counts = {kind: len(getattr(found, kind)) for kind in ("new", "changed", "ended", "unchanged", "kept_ended")}
     act_id = acts.record(conn, acts.act(
         "staff.import", who, at, sha256=file_sha256.hex(), second_person=None if request is None else str(request),
-        rows=len(found.new) + len(found.changed) + len(found.unchanged) + len(found.kept_ended), **counts,
+        rows=len(found.new) + len(found.changed) + len(found.unchanged) + len(found.kept_ended),
+        same_person=found.same_person, **counts,
     ))  # fmt: skip
     _write(conn, found.rows, act_id)
     for start in range(0, len(found.rows), _ROWS_PER_ACT):

@@ -58,7 +58,7 @@ def test_a_file_is_one_act_and_each_row_names_it(conn: psycopg.Connection) -> No
     first, second = [act for act in acts.acts(conn) if act.kind == "staff.import"]
     assert second.details == {
         "sha256": FILE.hex(), "rows": 4, "new": 1, "changed": 1, "ended": 0, "unchanged": 2, "kept_ended": 0,
-        "second_person": None,
+        "second_person": None, "same_person": [],
     }  # fmt: skip
     assert second.by == ANN.by
     named: dict[str, str] = dict(conn.execute("SELECT staff, encode(act_id, 'hex') FROM staff").fetchall())
@@ -105,6 +105,8 @@ def test_a_number_is_never_given_to_another_person(conn: psycopg.Connection) -> 
     assert staff.members(conn)[0].name == "李娜"
     load(conn, renamed, WANG, ZHAO, same=("1",))
     assert staff.members(conn)[0].name == "李丽"
+    said = [act.details["same_person"] for act in acts.acts(conn) if act.kind == "staff.import"]
+    assert said == [[], ["1"]]
     load(conn, renamed, ZHAO)
     nurse = StaffRow("2", "王 伟", "nurse", "here")
     with pytest.raises(VitalwireError, match=r"2 .* had ended as physician and comes back as nurse"):

@@ -31,6 +31,7 @@ from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
 from gateway.fhir.routes import fhir_routes
+from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
 from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
@@ -49,13 +50,15 @@ PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sh
 
 def create(
     conninfo: str, feed: Feed, clerk_conninfo: str, sheet_style: Style | None = None,
+    look_journal: LookJournal | None = None,
 ) -> Starlette:  # fmt: skip
     """The pages' application; what people do on them goes through `clerk_conninfo` alone.
 
     `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard.
+    `look_journal`: where looks are kept while the store is away; None: nothing is seen then.
     """
     static = shipped_files()
-    sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo)
+    sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo, look_journal)
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
@@ -73,7 +76,7 @@ def create(
     async def events(request: Request) -> Response:
         return StreamingResponse(feed.events(hello, ANYONE), media_type="text/event-stream", headers=HEADERS)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *pdf_routes(answers, printer),
             Route(ward.PAGE.path, opened_ward),
@@ -106,6 +109,8 @@ def create(
         ],
         lifespan=lambda app: feed.running(),
     )  # fmt: skip
+    app.state.looks = looks  # who serves it closes them
+    return app
 
 
 def _is_open(path: str) -> bool:

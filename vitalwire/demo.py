@@ -115,7 +115,7 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
     await asyncio.to_thread(prepare, data, at, ports, plan)
     works: dict[str, Coroutine[Any, Any, None]] = {
         "processors": supervise(data / "processors.toml", [], ending, data / "processors.log"),
-        "page": serve(at.database, ports.page, ending),
+        "page": serve(at.database, ports.page, ending, look_journal=data / "looks.journal"),
         "beds": ward_site.assign_beds(at.database, ending),
         "servers": watch(services, ending),
         "emr": run_emr(data, ports, ending),

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,7 @@ from emr_store.connect import with_role
 from emr_store.roles import CLERK, READER
 from gateway.app import create
 from gateway.feed import Feed
+from gateway.look_journal import LookJournal
 from runtime import logs
 from runtime.errors import UserError
 from runtime.process import collect_seldom, stop_event
@@ -34,13 +36,16 @@ def page(
     database: Database = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = 8420,
     sheet_style: SheetStyle = "standard",
+    look_journal: Annotated[
+        Path, typer.Option(help="file that keeps who looked at what while the store is away")
+    ] = Path("looks.journal"),
 ) -> None:
     """What each bed shows now and how old it is, in a browser of this machine, until Ctrl-C: vitalwire page."""
     logs.set_up()
     style = sheet.style_of(sheet_style)
     with explained(database):
         collect_seldom()
-        asyncio.run(serve(database, port, sheet_style=style))
+        asyncio.run(serve(database, port, sheet_style=style, look_journal=look_journal))
 
 
 class _Server(uvicorn.Server):
@@ -56,15 +61,18 @@ async def serve(
     until: asyncio.Event | None = None,
     *,
     sheet_style: Style | None = None,
+    look_journal: Path | None = None,
 ) -> None:
     """Serve on loopback until `until`, or until a signal where that is None; UserError for a port in use."""
+    journal = None if look_journal is None else LookJournal(look_journal)
     clerk, conninfo = with_role(conninfo, CLERK), with_role(conninfo, READER)
     stop, listener = until or stop_event(), _listen(port)
     if until is None:
         console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
+    app = create(conninfo, feed, clerk, sheet_style, journal)
     settings = uvicorn.Config(
-        create(conninfo, feed, clerk, sheet_style), log_config=None, access_log=False, server_header=False,
+        app, log_config=None, access_log=False, server_header=False,
         limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=2,
     )  # fmt: skip
     server = _Server(settings)
@@ -79,6 +87,7 @@ async def serve(
         await server.serve([listener])
     finally:
         ending.cancel()
+        await asyncio.to_thread(app.state.looks.close)
 
 
 def _listen(port: int) -> socket.socket:

@@ -38,6 +38,7 @@ from gateway.pages import chart, deliveries, detail, patient, sheets, ward, work
 from gateway.pages.frame import Page
 from gateway.people.sessions import Sessions
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
+from gateway.reminder_routes import reminder_routes
 from gateway.static_files import KEPT, shipped_files
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
@@ -95,6 +96,7 @@ def create(
             *chart_routes(answers, clerk_conninfo, printer),
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
+            *reminder_routes(),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),

@@ -1,6 +1,7 @@
 // What every page stands in: the way to the other pages, the search for a patient, keys and their help, the language.
 import { $, make, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
+import { showReminders } from "/reminders.mjs";
 import { language, words } from "/words.mjs";
 
 // A key, what it is called in the help, and what it does; a page adds its own.
@@ -27,6 +28,7 @@ export function openFrame(draw, own = []) {
     drawFrame();
     draw();
   });
+  showReminders();
 }
 
 // How many questions the worklist has, where the page knows.

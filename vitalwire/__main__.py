@@ -12,6 +12,7 @@ from vitalwire import (
     acts,
     adt,
     alarms,
+    audit,
     chart,
     deliver,
     devices,
@@ -66,6 +67,7 @@ registry = typer.Typer(help="Who is believed.", no_args_is_help=True)
 registry.add_typer(edge_registry.app, name="edge")
 app.add_typer(registry, name="registry")
 app.add_typer(acts.app, name="acts")
+app.add_typer(audit.app, name="audit")
 app.add_typer(hold.app, name="hold")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(edge.config_app, name="config")

@@ -77,6 +77,12 @@ def what_did(
     return _ordered([*found, *(_of_act(conn, each) for each in of_person)], limit)
 
 
+def who_read_the_audit(conn: psycopg.Connection, span: Span, *, limit: int = TRACES_MAX) -> list[Trace]:
+    """Looks at looks, likewise."""
+    asked = Asked(since=span.since, until=span.until, hide_audit=False, audit_only=True)
+    return _ordered([_of_look(row) for row in looks.find(conn, asked, limit)], limit)
+
+
 def _ordered(found: Collection[Trace], limit: int) -> list[Trace]:
     return sorted(found, key=lambda trace: (trace.at, trace.id))[-limit:]
 

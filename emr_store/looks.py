@@ -178,6 +178,7 @@ class Asked:
     ids: Collection[UUID] | None = None
     after: tuple[datetime, UUID] | None = None  # older than this one, for the next page
     hide_audit: bool = True  # who read the audit is for the second auditor
+    audit_only: bool = False
 
 
 def find(conn: psycopg.Connection, asked: Asked, limit: int) -> list[LookRow]:
@@ -186,7 +187,7 @@ def find(conn: psycopg.Connection, asked: Asked, limit: int) -> list[LookRow]:
     named: dict[str, Any] = {
         "person": asked.person, "patients": _list_or_none(asked.patients), "since": asked.since, "until": asked.until,
         "ids": _list_or_none(asked.ids), "after_at": after[0], "after_look": after[1],
-        "hide_audit": asked.hide_audit, "limit": limit,
+        "hide_audit": asked.hide_audit, "audit_only": asked.audit_only, "limit": limit,
     }  # fmt: skip
     conditions = [text for name, text in _CONDITIONS if named[name] is not None and named[name] is not False]
     sql = f"{_FIND_SQL} WHERE {' AND '.join(conditions) or 'true'} ORDER BY l.from_at DESC, l.look DESC LIMIT %(limit)s"
@@ -215,4 +216,5 @@ _CONDITIONS = (
     ("ids", "l.look = ANY(%(ids)s)"),
     ("after_at", "(l.from_at, l.look) < (%(after_at)s, %(after_look)s)"),
     ("hide_audit", "l.page <> 'audit'"),
+    ("audit_only", "l.page = 'audit'"),
 )

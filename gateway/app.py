@@ -34,7 +34,7 @@ from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
+from gateway.pages import audit, chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
 from gateway.people.sessions import Sessions
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
@@ -46,7 +46,7 @@ from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 _HOSTS = ["127.0.0.1", "localhost"]
 Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
-PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
+PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE)
 
 
 def create(
@@ -97,6 +97,7 @@ def create(
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             *reminder_routes(),
+            *audit.audit_routes(conninfo, clerk_conninfo),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),

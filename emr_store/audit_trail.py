@@ -68,7 +68,7 @@ def what_did(
     conn: psycopg.Connection, person: str, span: Span, *, hide_audit: bool = True, limit: int = TRACES_MAX
 ) -> list[Trace]:  # fmt: skip
     """Looks and acts of one person, likewise."""
-    asked = Asked(person=person, since=span.since, until=span.until, hide_audit=hide_audit)
+    asked = Asked(persons=[person], since=span.since, until=span.until, hide_audit=hide_audit)
     found = [_of_look(row) for row in looks.find(conn, asked, limit)]
     named = {
         "said": f'"by":"staff:{person}"'.encode(), "since": span.since, "until": span.until, "limit": limit,

@@ -171,9 +171,10 @@ class LookRow:
 class Asked:
     """Which looks are asked for: what is None is not asked about. Of several all must hold."""
 
-    person: str | None = None
+    persons: Collection[str] | None = None
     patients: Collection[str] | None = None  # keys of one patient; the stays count too, where a look names those alone
     since: datetime | None = None  # of those that were going on, or began, after it
+    begun_from: datetime | None = None  # of those that began then or later
     until: datetime | None = None  # of those that began before it
     ids: Collection[UUID] | None = None
     after: tuple[datetime, UUID] | None = None  # older than this one, for the next page
@@ -185,7 +186,8 @@ def find(conn: psycopg.Connection, asked: Asked, limit: int) -> list[LookRow]:
     """The newest first."""
     after = asked.after or (None, None)
     named: dict[str, Any] = {
-        "person": asked.person, "patients": _list_or_none(asked.patients), "since": asked.since, "until": asked.until,
+        "persons": _list_or_none(asked.persons), "patients": _list_or_none(asked.patients), "since": asked.since,
+        "begun_from": asked.begun_from, "until": asked.until,
         "ids": _list_or_none(asked.ids), "after_at": after[0], "after_look": after[1],
         "hide_audit": asked.hide_audit, "audit_only": asked.audit_only, "limit": limit,
     }  # fmt: skip
@@ -205,13 +207,14 @@ SELECT l.look, l.person, coalesce(s.name, ''), l.role, l.action, l.page, l.encou
 FROM look l LEFT JOIN look_end e USING (look) LEFT JOIN staff s ON s.staff = l.person
 """
 _CONDITIONS = (
-    ("person", "l.person = %(person)s"),
+    ("persons", "l.person = ANY(%(persons)s)"),
     (
         "patients",
         "(l.patients && %(patients)s::text[]"
         " OR l.encounters && ARRAY(SELECT encounter FROM encounter WHERE patient = ANY(%(patients)s)))",
     ),
     ("since", "coalesce(e.until_at, l.until_at) >= %(since)s AND l.from_at >= %(since)s - interval '15 min'"),
+    ("begun_from", "l.from_at >= %(begun_from)s"),
     ("until", "l.from_at < %(until)s"),
     ("ids", "l.look = ANY(%(ids)s)"),
     ("after_at", "(l.from_at, l.look) < (%(after_at)s, %(after_look)s)"),

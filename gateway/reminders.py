@@ -58,7 +58,7 @@ def reminders_of(
     found = []
     stay = look.encounters[0] if len(look.encounters) == 1 else None
     is_outside = decision.relation is Relation.BREAK_GLASS or (
-        decision.relation is Relation.NONE and viewer.role in CARING and bool(look.encounters)
+        decision.relation is Relation.NONE and viewer.role in CARING and stay is not None
     )
     if is_outside:
         found.append(Reminder(ReviewKind.OUTSIDE_RELATIONS, stay))
@@ -74,9 +74,9 @@ def reminders_of(
     return found
 
 
-def counts_for_bulk(action: Action, decision: Decision, look: Look) -> bool:
-    """The overview of one's own ward is one's work: each stay of it that is opened counts, and all that leaves."""
-    return action is not Action.SEE or decision.relation is not Relation.OWN_WARD or len(look.encounters) == 1
+def counts_for_bulk(action: Action, look: Look) -> bool:
+    """An overview is of what one may see, and is one's work: each stay that is opened counts, and all that leaves."""
+    return action is not Action.SEE or len(look.encounters) == 1
 
 
 def _expires_us(viewer: Viewer, encounter: str, at_us: int, limits: ReminderLimits) -> int | None:
@@ -106,7 +106,7 @@ class Reminders:
 
     def note(self, viewer: Viewer, action: Action, decision: Decision, look: Look, at_us: int) -> list[Review]:
         """Reviews of what this look is reminded of, and was not before; the person is shown them from now on."""
-        recent = self._recent(viewer.id, action, decision, look, at_us)
+        recent = self._recent(viewer.id, action, look, at_us)
         known = {
             review: shown
             for review, shown in self._shown.get(viewer.id, {}).items()
@@ -133,11 +133,11 @@ class Reminders:
         shown_us = self._limits.shown_s * _SECOND_US
         return [shown for shown in self._shown.get(person, {}).values() if at_us - shown.at_us < shown_us]
 
-    def _recent(self, person: str, action: Action, decision: Decision, look: Look, at_us: int) -> set[str]:
+    def _recent(self, person: str, action: Action, look: Look, at_us: int) -> set[str]:
         opened = self._opened[person]
         while opened and at_us - opened[0][0] > self._limits.bulk_window_s * _SECOND_US:
             opened.popleft()
-        if counts_for_bulk(action, decision, look):
+        if counts_for_bulk(action, look):
             opened.extend((at_us, encounter) for encounter in look.encounters)
         recent = {encounter for _, encounter in opened}
         if not opened:

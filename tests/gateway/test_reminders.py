@@ -40,6 +40,7 @@ def reviews(ward: Ward) -> list[str]:
 
 def test_ones_own_work_is_worth_no_reminder(looks: Looks, ward: Ward) -> None:
     see(looks, *(f"V{n}" for n in range(50)), page="ward")
+    see(looks, *(f"V{n}" for n in range(50)), page="devices", decision=NONE)
     see(looks, "V1")
     see(looks, "V2", viewer=RECORDS, decision=NONE)
     assert (kinds(looks), kinds(looks, "R1"), reviews(ward)) == ([], [], [])

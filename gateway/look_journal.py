@@ -38,6 +38,7 @@ class LookJournal:
     def __init__(self, path: Path, bytes_max: int = BYTES_MAX) -> None:
         """Makes it where there is none; raises UserError where it cannot be used."""
         self._path, self._bytes_max = path, bytes_max
+        self._unreadable: list[bytes] = []
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.fchmod(self._file, 0o600)
@@ -53,6 +54,11 @@ class LookJournal:
         _sync_folder(path.parent)
         self._size = os.fstat(self._file).st_size
         self._cut_torn_end()
+
+    @property
+    def unreadable_path(self) -> Path:
+        """Where lines are that could not be read."""
+        return self._path.with_name(f"{self._path.name}.unreadable")
 
     @property
     def is_empty(self) -> bool:
@@ -76,19 +82,29 @@ class LookJournal:
         self._size += len(text)
 
     def entries(self) -> list[Entry]:
-        """All of them, the oldest first. A line that is none is passed over and logged: nothing of ours writes one."""
+        """All of them, the oldest first. A line that is none is kept aside by `clear`, and logged: nobody loses it."""
         found: list[Entry] = []
+        self._unreadable = []
         for number, line in enumerate(os.pread(self._file, self._size, 0).splitlines(), 1):
             try:
                 read = msgspec.json.decode(line, type=_Line)
             except msgspec.MsgspecError:
                 _log.error("a line of the journal of looks cannot be read", file=str(self._path), line=number)
+                self._unreadable.append(line)
                 continue
             found += [entry for entry in (read.look, read.end, read.review) if entry is not None]
         return found
 
     def clear(self) -> None:
-        """All of it came home."""
+        """All of it came home; what could not be read goes into a file beside it."""
+        if self._unreadable:
+            aside = os.open(self.unreadable_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(aside, b"".join(line + b"\n" for line in self._unreadable))
+                os.fsync(aside)
+            finally:
+                os.close(aside)
+            self._unreadable = []
         self._cut(0)
         self._size = 0
 

@@ -21,7 +21,7 @@ from tests.gateway.hospital import NUMBER, admit, open_hospital
 from tests.gateway.looking import kept
 from tests.gateway.signing_in import hire, sign_in
 from tests.gateway.test_app import PATIENCE_S, connect
-from tests.gateway.ward import Page
+from tests.gateway.ward import Page, Ward
 
 NOW = datetime.now(UTC)
 LOOK = Look(
@@ -92,6 +92,13 @@ def test_nobody_else_does_and_learns_nothing(filled: Page) -> None:
         assert {(answer.status, answer.read()) for answer in answers} == {(403, b'{"refused":"no_access"}')}
         assert close(filled, REVIEW.review, b'{"word":"nothing"}') == (403, "not_allowed")
     assert kept(filled.database, "SELECT count(*) FROM look WHERE page = 'audit'") == [0]
+
+
+def test_nothing_is_told_that_cannot_be_noted(filled: Page, ward: Ward) -> None:
+    assert connect(filled, "/audit/reviews").status == 200
+    with ward.away():
+        answer = connect(filled, "/audit/person/N1")
+        assert (answer.status, answer.read()) == (503, b"{}")
 
 
 def test_reading_the_audit_is_a_row_that_the_second_auditor_sees(filled: Page) -> None:

@@ -171,6 +171,20 @@ def test_a_journal_at_its_limit_stops_what_it_cannot_keep(ward: Ward, journal: P
     assert kept(ward.database) == ["V1"]
 
 
+def test_a_line_that_cannot_be_read_is_kept_aside_and_stops_nothing(ward: Ward, journal: Path) -> None:
+    left = Looks(ward.database, LookJournal(journal))
+    with ward.away():
+        see(left, "V1")
+        left.close()
+    journal.write_bytes(b"nonsense\n" + journal.read_bytes())
+    made = Looks(ward.database, LookJournal(journal))
+    home(made)
+    made.close()
+    assert kept(ward.database) == ["V1"]
+    assert journal.with_name("looks.journal.unreadable").read_bytes() == b"nonsense\n"
+    assert journal.read_bytes() == b""
+
+
 def test_two_processes_do_not_share_a_journal(journal: Path, tmp_path: Path) -> None:
     first = LookJournal(journal)
     with pytest.raises(UserError, match="another process"):

@@ -197,14 +197,17 @@ class Looks:
     def _bring_home(self) -> bool:
         if self._journal is None or self._journal.is_empty:
             return True
-        entries = self._journal.entries()
         try:
+            entries = self._journal.entries()
             for start in range(0, len(entries), _CHUNK):
                 self._writer.write(entries[start : start + _CHUNK])
+            self._journal.clear()
         except StoreError as error:
             self._note_away(error)
             return False
-        self._journal.clear()
+        except OSError as error:  # of the journal's disk: what is in the store already is left as it is there
+            _log.error("the journal of looks cannot be emptied", problem=error.strerror)
+            return False
         self._away_until_us = 0
         _log.info("looks came home from the journal", entries=len(entries))
         return True

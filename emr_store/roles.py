@@ -21,10 +21,9 @@ EMR_VIEWS = ("emr_vital_sign", "emr_vital_sign_latest")
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
-    "chart_entry", "look", "look_end", "look_minute", "access_grant", "access_grant_end", "review", "review_closed",
-    "custody_part", "custody_confirmation",
-    "second_person", "second_person_answer", "second_person_use",
-    "emergency_account", "emergency_opened",
+    "chart_entry", "look", "look_end", "look_minute", "look_sealed", "access_grant", "access_grant_end", "review",
+    "review_closed", "custody_part", "custody_confirmation", "second_person", "second_person_answer",
+    "second_person_use", "emergency_account", "emergency_opened",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
@@ -37,7 +36,7 @@ BY_ACT = (
     "second_person", "second_person_answer", "second_person_use",
     "emergency_account", "emergency_opened",
     # Without an act of their own: sign-ins and looks.
-    "login_session", "sign_in_attempt", "provider_logout", "look", "look_end",
+    "login_session", "sign_in_attempt", "provider_logout", "look", "look_end", "look_unsealed",
 )  # fmt: skip
 # And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
 # last and that it ended, what the staff file says, when a restriction ends.

@@ -31,35 +31,38 @@ from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
 from gateway.fhir.routes import fhir_routes
+from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
+from gateway.pages import audit, chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
 from gateway.people.grant_routes import grant_routes
 from gateway.people.sessions import Sessions
 from gateway.people.sign_in import sign_in_routes
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
 from gateway.people.sign_in_settings import SignInSettings
+from gateway.reminder_routes import reminder_routes
 from gateway.security_headers import SecurityHeaders
 from gateway.static_files import KEPT, shipped_files
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
-PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
+PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE)
 
 
 def create(
     conninfo: str, feed: Feed, clerk_conninfo: str, sheet_style: Style | None = None,
-    settings: SignInSettings | None = None,
+    settings: SignInSettings | None = None, look_journal: LookJournal | None = None,
 ) -> Starlette:  # fmt: skip
     """The pages' application; what people do on them goes through `clerk_conninfo` alone.
 
     `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard. `settings`: how people
-    sign in; None: as on loopback, without a provider.
+    sign in; None: as on loopback, without a provider. `look_journal`: where looks are kept while the store is away;
+    None: nothing is seen then.
     """
     static = shipped_files()
-    sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo)
+    sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo, look_journal)
     settings = settings or SignInSettings()
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
@@ -78,7 +81,7 @@ def create(
     async def events(request: Request) -> Response:
         return StreamingResponse(feed.events(hello, ANYONE), media_type="text/event-stream", headers=HEADERS)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *pdf_routes(answers, printer),
             Route(ward.PAGE.path, opened_ward),
@@ -99,6 +102,8 @@ def create(
             *emr_routes(conninfo),
             *grant_routes(clerk_conninfo, sessions),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
+            *reminder_routes(),
+            *audit.audit_routes(conninfo, clerk_conninfo),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
@@ -115,6 +120,8 @@ def create(
         ],
         lifespan=lambda app: feed.running(),
     )  # fmt: skip
+    app.state.looks = looks  # who serves it closes them
+    return app
 
 
 def _is_open(path: str) -> bool:

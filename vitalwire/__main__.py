@@ -13,6 +13,7 @@ from vitalwire import (
     acts,
     adt,
     alarms,
+    audit,
     chart,
     custody,
     deliver,
@@ -74,6 +75,7 @@ registry.add_typer(edge_registry.app, name="edge")
 app.add_typer(registry, name="registry")
 app.add_typer(acts.app, name="acts")
 app.add_typer(access.app, name="access")
+app.add_typer(audit.app, name="audit")
 app.add_typer(hold.app, name="hold")
 app.add_typer(simulate.app, name="simulate")
 app.add_typer(edge.config_app, name="config")

@@ -120,7 +120,9 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
     doors = DemoLinks(links, f"http://localhost:{ports.page}")
     works: dict[str, Coroutine[Any, Any, None]] = {
         "processors": supervise(data / "processors.toml", [], ending, data / "processors.log"),
-        "page": serve(at.database, ports.page, ending, settings=SignInSettings(links=links)),
+        "page": serve(
+            at.database, ports.page, ending, settings=SignInSettings(links=links), look_journal=data / "looks.journal"
+        ),
         "beds": ward_site.assign_beds(at.database, ending),
         "servers": watch(services, ending),
         "emr": run_emr(data, ports, ending),

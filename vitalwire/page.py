@@ -19,6 +19,7 @@ from emr_store.connect import with_role
 from emr_store.roles import CLERK, READER
 from gateway.app import create
 from gateway.feed import Feed
+from gateway.look_journal import LookJournal
 from gateway.people.sign_in_config import GatewayConfig, address, sign_in_settings
 from gateway.people.sign_in_settings import SignInSettings
 from runtime import config as configuration
@@ -32,7 +33,7 @@ from vitalwire.record import Database, explained
 from vitalwire.sheet import SheetStyle
 
 LOOPBACK = "127.0.0.1"
-CONNECTIONS_MAX = 200  # a page that is open holds one
+CONNECTIONS_MAX = 1000  # a page that is open holds one
 NOT_READING_MS = 30_000  # a looker that takes nothing for so long is cut off
 
 
@@ -43,6 +44,9 @@ def page(
     config: Annotated[
         Path | None, typer.Option(help="TOML file, instead of the others; vitalwire config sample gateway")
     ] = None,
+    look_journal: Annotated[
+        Path, typer.Option(help="file that keeps who looked at what while the store is away")
+    ] = Path("looks.journal"),
 ) -> None:
     """What each bed shows now and how old it is, in browsers, until Ctrl-C: vitalwire page --config gateway.toml.
 
@@ -55,7 +59,7 @@ def page(
     style = sheet.style_of(sheet_style)
     with explained(database):
         collect_seldom()
-        asyncio.run(serve(database, port, sheet_style=style))
+        asyncio.run(serve(database, port, sheet_style=style, look_journal=look_journal))
 
 
 def _serve_configured(config: GatewayConfig) -> None:
@@ -66,7 +70,10 @@ def _serve_configured(config: GatewayConfig) -> None:
         if config.metrics_port:
             metrics.serve(config.metrics_port, list)
         collect_seldom()
-        asyncio.run(serve(config.database, port, sheet_style=style, settings=settings, host=host, tls=tls))
+        asyncio.run(serve(
+            config.database, port, sheet_style=style, settings=settings, host=host, tls=tls,
+            look_journal=config.look_journal,
+        ))  # fmt: skip
 
 
 class _Server(uvicorn.Server):
@@ -85,11 +92,13 @@ async def serve(
     settings: SignInSettings | None = None,
     host: str = LOOPBACK,
     tls: ssl.SSLContext | None = None,
+    look_journal: Path | None = None,
 ) -> None:
     """Serve until `until`, or until a signal where that is None; UserError for a port in use.
 
     `settings` None: as on loopback. `tls` None: plain HTTP, which the caller allows on loopback alone.
     """
+    journal = None if look_journal is None else LookJournal(look_journal)
     clerk, conninfo = with_role(conninfo, CLERK), with_role(conninfo, READER)
     stop, listener = until or stop_event(), _listen(port, host)
     if until is None:
@@ -97,9 +106,10 @@ async def serve(
         origin = (settings.public_origin.origin if settings else "") or here
         console.print(f"page {origin}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
+    app = create(conninfo, feed, clerk, sheet_style, settings, journal)
     server = _Server(uvicorn.Config(
-        create(conninfo, feed, clerk, sheet_style, settings), log_config=None, access_log=False, server_header=False,
-        limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=2, proxy_headers=False,
+        app, log_config=None, access_log=False, server_header=False, limit_concurrency=CONNECTIONS_MAX,
+        timeout_graceful_shutdown=2, proxy_headers=False,
         ssl_context_factory=None if tls is None else lambda config, default: tls,
     ))  # fmt: skip
 
@@ -113,6 +123,7 @@ async def serve(
         await server.serve([listener])
     finally:
         ending.cancel()
+        await asyncio.to_thread(app.state.looks.close)
 
 
 def _listen(port: int, host: str = LOOPBACK) -> socket.socket:

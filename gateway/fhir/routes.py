@@ -20,7 +20,7 @@ from emr_store.connect import StoreError, limit_statements, took_too_long
 from gateway.access.anyone import ANYONE
 from gateway.access.viewer import Viewer
 from gateway.answers import HEADERS
-from gateway.fhir import directory, observations, provenances
+from gateway.fhir import audit_events, directory, observations, provenances
 from gateway.fhir.capability import capability_statement
 from gateway.fhir.cursor import encode_cursor
 from gateway.fhir.parameters import TYPES, ResourceType, Search, parse_search
@@ -58,6 +58,7 @@ ANSWERING = {
     "Location": Answering(directory.location, directory.search_locations),
     "Device": Answering(directory.device, directory.search_devices),
     "Provenance": Answering(provenances.provenance, provenances.search_provenances),
+    "AuditEvent": Answering(audit_events.audit_event, audit_events.search_audit_events),
 }
 
 

@@ -87,6 +87,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: Annotated[int, Meta(ge=0, le=65535, description="on loopback; 0: none")] = 0
     insecure: Annotated[bool, Meta(description="allow plaintext to a database beyond loopback")] = False
     sheet_style: Annotated[str, Meta(description="for printed sheets, as `vitalwire sheet` takes it")] = "standard"
+    look_journal: Annotated[Path, Meta(description="keeps who looked at what while the database is away, mode 600")] = (
+        Path("looks.journal")
+    )
     provider: Annotated[ProviderConfig | None, Meta(description="who signs people in; absent: nobody")] = None
     session: Annotated[SessionConfig, Meta(description="how long people stay in")] = msgspec.field(
         default_factory=SessionConfig

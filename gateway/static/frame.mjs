@@ -2,6 +2,7 @@
 import { $, make, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
 import { keepWhileUsed } from "/post.mjs";
+import { showReminders } from "/reminders.mjs";
 import { language, words } from "/words.mjs";
 
 // A key, what it is called in the help, and what it does; a page adds its own.
@@ -29,6 +30,7 @@ export function openFrame(draw, own = []) {
     drawFrame();
     draw();
   });
+  showReminders();
 }
 
 // How many questions the worklist has, where the page knows.

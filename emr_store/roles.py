@@ -22,6 +22,7 @@ EMR_VIEWS = ("emr_vital_sign", "emr_vital_sign_latest")
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
     "chart_entry", "look", "look_end", "look_minute", "access_grant", "access_grant_end", "review", "review_closed",
+    "emergency_account", "emergency_opened",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
@@ -31,8 +32,9 @@ RETENTION_FUNCTIONS = (
 BY_ACT = (
     "act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry", "staff", "ward_shift",
     "access_grant", "access_grant_end", "supervision", "restricted_record", "review", "review_closed",
+    "emergency_account", "emergency_opened",
     # Without an act of their own: sign-ins and looks.
-    "login_session", "look", "look_end",
+    "login_session", "sign_in_attempt", "provider_logout", "look", "look_end",
     # Security keys, and who may get one; what is asked of a key has no act of its own.
     "security_key", "key_enrolment", "key_challenge", "station_display",
 )  # fmt: skip

@@ -36,12 +36,13 @@ from gateway.opening import opening
 from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
 from gateway.people.sessions import Sessions
+from gateway.people.sign_in import sign_in_routes
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
+from gateway.people.sign_in_settings import SignInSettings
+from gateway.security_headers import SecurityHeaders
 from gateway.static_files import KEPT, shipped_files
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
-# Who else gives a name to this address gets nothing (DNS rebinding).
-_HOSTS = ["127.0.0.1", "localhost"]
 Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
@@ -49,13 +50,16 @@ PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sh
 
 def create(
     conninfo: str, feed: Feed, clerk_conninfo: str, sheet_style: Style | None = None,
+    settings: SignInSettings | None = None,
 ) -> Starlette:  # fmt: skip
     """The pages' application; what people do on them goes through `clerk_conninfo` alone.
 
-    `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard.
+    `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard. `settings`: how people
+    sign in; None: as on loopback, without a provider.
     """
     static = shipped_files()
     sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo)
+    settings = settings or SignInSettings()
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
@@ -92,6 +96,7 @@ def create(
             *chart_routes(answers, clerk_conninfo, printer),
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
+            *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
             Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
@@ -101,8 +106,10 @@ def create(
                 lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),
         ],
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS),
-            Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open),
+            Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
+            Middleware(TrustedHostMiddleware, allowed_hosts=settings.public_origin.allowed_hosts),
+            Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open,
+                       public_origin=settings.public_origin),
         ],
         lifespan=lambda app: feed.running(),
     )  # fmt: skip

@@ -286,7 +286,7 @@ def where(at: Addresses, ports: Ports) -> str:
     """The addresses of this run."""
     port = ports.processors_metrics
     return f"""\
-page      http://127.0.0.1:{ports.page}/; what went to the EMR: /deliveries; charts as FHIR: /fhir
+page      http://localhost:{ports.page}/; what went to the EMR: /deliveries; charts as FHIR: /fhir
 EMR       http://127.0.0.1:{ports.emr_page}/ its table; FHIR at {ports.emr_fhir}, MLLP at {ports.emr_mllp}
           stop it: curl -X PUT --data down http://127.0.0.1:{ports.emr_page}/faults; start it: --data none
 metrics   http://127.0.0.1:{ports.edge_metrics}/metrics of the edge; {port}, {port + 1}, {port + 2} of the processors

@@ -17,6 +17,7 @@ from emr_store.connect import with_role
 from emr_store.roles import CLERK, READER
 from gateway.app import create
 from gateway.feed import Feed
+from gateway.people.sign_in_settings import SignInSettings
 from runtime import logs
 from runtime.errors import UserError
 from runtime.process import collect_seldom, stop_event
@@ -56,18 +57,18 @@ async def serve(
     until: asyncio.Event | None = None,
     *,
     sheet_style: Style | None = None,
+    settings: SignInSettings | None = None,
 ) -> None:
     """Serve on loopback until `until`, or until a signal where that is None; UserError for a port in use."""
     clerk, conninfo = with_role(conninfo, CLERK), with_role(conninfo, READER)
     stop, listener = until or stop_event(), _listen(port)
     if until is None:
-        console.print(f"page http://{LOOPBACK}:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
+        console.print(f"page http://localhost:{listener.getsockname()[1]}/ (Ctrl-C ends it)", markup=False)
     feed = Feed(conninfo)
-    settings = uvicorn.Config(
-        create(conninfo, feed, clerk, sheet_style), log_config=None, access_log=False, server_header=False,
+    server = _Server(uvicorn.Config(
+        create(conninfo, feed, clerk, sheet_style, settings), log_config=None, access_log=False, server_header=False,
         limit_concurrency=CONNECTIONS_MAX, timeout_graceful_shutdown=2,
-    )  # fmt: skip
-    server = _Server(settings)
+    ))  # fmt: skip
 
     async def end() -> None:
         await stop.wait()

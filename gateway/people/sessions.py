@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from emr_store import login_sessions
 from emr_store.connect import StoreError, open_store
@@ -78,12 +79,18 @@ class Sessions:
         return self._within_time(found)
 
     def touch(self, signed_in: SignedIn) -> None:
-        """The person did something: silence begins anew. Raises StoreError."""
+        """The person did something: silence begins anew, while the store is away in this process alone."""
         now = self._now()
         if (now - signed_in.row.seen_at).total_seconds() < SEEN_EVERY_S:
             return
-        with open_store(self._clerk) as conn:
-            login_sessions.seen(conn, signed_in.row.session, now)
+        try:
+            with open_store(self._clerk) as conn:
+                login_sessions.seen(conn, signed_in.row.session, now)
+        except StoreError:
+            seen = replace(signed_in, row=replace(signed_in.row, seen_at=now))
+            with self._lock:
+                self._known[signed_in.row.session] = _Known(seen, time.monotonic())
+            return
         self.forget(signed_in.row.session)
 
     def end(self, session: bytes, by: str, reason: str) -> None:
@@ -109,7 +116,7 @@ class Sessions:
             row = login_sessions.find(conn, session)
             if row is None or row.ended_at is not None:
                 return None
-            viewer = viewer_of_staff(
+            viewer = viewer_of(
                 conn, row.principal, self._now(), locked=row.locked_at is not None, session=session.hex()[:16]
             )
             return SignedIn(row, viewer) if viewer is not None else None
@@ -120,3 +127,10 @@ class Sessions:
         row, now = signed_in.row, self._now()
         is_idle = row.idle_s is not None and now - row.seen_at > timedelta(seconds=row.idle_s)
         return None if is_idle or now >= row.ends_at else signed_in
+
+
+def viewer_of(
+    conn: Any, principal: str, at: datetime, *, locked: bool = False, session: str = ""
+) -> Viewer | None:  # fmt: skip
+    """Whoever it is of all that a session can stand for; None: nobody. Raises StoreError."""
+    return viewer_of_staff(conn, principal, at, locked=locked, session=session)

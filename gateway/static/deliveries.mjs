@@ -2,6 +2,7 @@
 import { deliveryWords } from "/deliveries-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
+import { post } from "/post.mjs";
 import { age, stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
 
@@ -142,9 +143,7 @@ async function press(key, wish, subject) {
   const focused = document.activeElement;  // a button that is disabled loses the keyboard
   busy.add(key);
   draw();
-  const answer = await fetch("/delivery-act", {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish),
-  }).catch(() => null);
+  const answer = await post("/delivery-act", wish);
   busy.delete(key);
   if (answer?.status !== 204) {
     const { refused } = await answer?.json().catch(() => ({})) ?? { refused: "server_away" };

@@ -1,6 +1,7 @@
 // What every page stands in: the way to the other pages, the search for a patient, keys and their help, the language.
 import { $, make, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
+import { keepWhileUsed } from "/post.mjs";
 import { language, words } from "/words.mjs";
 
 // A key, what it is called in the help, and what it does; a page adds its own.
@@ -20,6 +21,7 @@ export function openFrame(draw, own = []) {
   $("find").addEventListener("submit", find);
   $("find-number").addEventListener("input", () => $("find-number").setCustomValidity(""));
   addEventListener("keydown", press);
+  keepWhileUsed();
   for (const link of document.querySelectorAll("#pages a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }

@@ -39,6 +39,7 @@ COLUMNS = {
     "seal": "leaves", "act": "body", "log_entry": "leaf_hash", "checkpoint": "note", "alarm_transition": "statement",
     "chart_entry": "value", "look": "person", "look_end": "until_at", "look_minute": "sha256",
     "access_grant": "reason", "access_grant_end": "ended_at", "review": "person", "review_closed": "word",
+    "emergency_account": "hash", "emergency_opened": "address",
 }  # fmt: skip
 
 

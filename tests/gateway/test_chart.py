@@ -35,7 +35,7 @@ def asked(page: Page, path: str, status: int = 200) -> Any:
 
 def act(page: Page, wish: Any, **headers: str) -> tuple[int, str]:
     """Status and the word of a refusal, as a page of ours would send it; "" takes a header away."""
-    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie}
+    own = {"Origin": page.url, "Content-Type": "application/json", **page.session_headers}
     sent = own | {name.replace("_", "-").title(): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
     body = wish if isinstance(wish, bytes) else json.dumps(wish).encode()

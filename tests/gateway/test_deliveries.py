@@ -34,7 +34,7 @@ def listed(page: Page, state: str, query: str = "") -> Any:
 
 def post(page: Page, wish: Any, **headers: str) -> tuple[int, str]:
     """Status and the word of a refusal, as a page of ours would send it."""
-    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie} | headers
+    own = {"Origin": page.url, "Content-Type": "application/json", **page.session_headers} | headers
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
     connection.request("POST", "/delivery-act", wish if isinstance(wish, bytes) else json.dumps(wish).encode(), own)
     answer = connection.getresponse()

@@ -35,7 +35,7 @@ def listed(page: Page) -> Any:
 
 def post(page: Page, item: int, wish: Any, **headers: str) -> tuple[int, str]:
     """Status and the word of a refusal, as a page of ours would send it; `headers` by Python's names, "" for none."""
-    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie}
+    own = {"Origin": page.url, "Content-Type": "application/json", **page.session_headers}
     sent = own | {name.replace("_", "-").title(): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
     body = wish if isinstance(wish, bytes) else json.dumps(wish).encode()

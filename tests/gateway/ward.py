@@ -25,6 +25,8 @@ from emr_store.transaction import Writer
 from evidence.alarm import SignedTransition, sign_transition
 from evidence.seal import FIRST_PREVIOUS, seal
 from gateway.access.words import Role
+from gateway.people.cookies import CSRF_HEADER, csrf_token
+from gateway.people.sign_in_settings import SignInSettings
 from schemas import report as reports
 from schemas.batch import encode_report, set_sequence
 from schemas.block import Block
@@ -211,9 +213,9 @@ class Page:
         self.cookie = sign_in(database, PHYSICIAN)
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def start(self, settings: SignInSettings | None = None) -> None:
         self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
-        work = serve(self.database, self.port, self._stop)
+        work = serve(self.database, self.port, self._stop, settings=settings)
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(work,), daemon=True)
         self._thread.start()
 
@@ -222,6 +224,16 @@ class Page:
         """As Playwright takes it."""
         name, _, value = self.cookie.partition("=")
         return {"name": name, "value": value, "url": self.url}
+
+    @property
+    def csrf(self) -> str:
+        """The token that an act of the cookie's session carries."""
+        return csrf_token(self.cookie.partition("=")[2])
+
+    @property
+    def session_headers(self) -> dict[str, str]:
+        """What a page of ours sends with an act, beside Origin and content type."""
+        return {"Cookie": self.cookie, CSRF_HEADER: self.csrf}
 
     def stop(self) -> None:
         """In good order; it must not wait for those who look on, nor for a store that hangs."""

@@ -1,0 +1,18 @@
+"""How people sign in at these pages: what `gateway.toml` says, as the routes take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.people.lifetimes import Lifetimes
+from gateway.people.public_origin import PublicOrigin
+from gateway.people.sign_in_links import SignInLinks
+
+
+@dataclass(frozen=True)
+class SignInSettings:
+    """`links` None: there are none. The default is that of loopback."""
+
+    public_origin: PublicOrigin = field(default_factory=PublicOrigin)
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    links: SignInLinks | None = None

@@ -33,8 +33,10 @@ from gateway.feed import Feed
 from gateway.fhir.routes import fhir_routes
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
+from gateway.pages import chart, deliveries, detail, patient, people, sheets, ward, worklist
 from gateway.pages.frame import Page
+from gateway.people.key_routes import key_routes
+from gateway.people.session_routes import session_routes
 from gateway.people.sessions import Sessions
 from gateway.people.sign_in import sign_in_routes
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
@@ -45,7 +47,7 @@ from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
-PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
+PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, people.PAGE)
 
 
 def create(
@@ -96,6 +98,8 @@ def create(
             *chart_routes(answers, clerk_conninfo, printer),
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
+            *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
+            *session_routes(conninfo, clerk_conninfo, sessions),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),

@@ -11,8 +11,9 @@ from gateway.people.sign_in_links import SignInLinks
 
 @dataclass(frozen=True)
 class SignInSettings:
-    """`links` None: there are none. The default is that of loopback."""
+    """`links` None: there are none. The default is that of loopback. `platform_keys`: every machine is one person's."""
 
     public_origin: PublicOrigin = field(default_factory=PublicOrigin)
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
     links: SignInLinks | None = None
+    platform_keys: bool = False

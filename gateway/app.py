@@ -99,7 +99,7 @@ def create(
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
-            *session_routes(conninfo, clerk_conninfo, sessions),
+            *session_routes(conninfo, clerk_conninfo, sessions, settings),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
             Route("/events", events),
             Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from gateway.pages.frame import Page
 
-PAGE = Page("enrol-key", "/sign-in/enrol/{code}")
+PAGE = Page("enrol-key", "/sign-in/enrol/{secret}")

@@ -29,10 +29,10 @@ from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions, SignedIn
 from gateway.people.sign_in import back
 from gateway.people.sign_in_required import SIGN_IN
+from gateway.people.sign_in_settings import SignInSettings
 
 LABEL_CHARS_MAX = 60
 WHY_CHARS_MAX = 500
-LOCK_AFTER_S = 300  # without a touch of pointer or keyboard
 DISPLAY_LASTS = timedelta(days=400)  # the longest that browsers keep a cookie (RFC 6265bis, section 5.5)
 
 
@@ -59,8 +59,9 @@ class RevokeDisplayWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class SessionRoutes:
     """The doors of `session_routes`."""
 
-    def __init__(self, conninfo: str, clerk_conninfo: str, sessions: Sessions) -> None:
+    def __init__(self, conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings) -> None:
         self._conninfo, self._clerk, self._sessions = conninfo, clerk_conninfo, sessions
+        self._lock_after_s = settings.lock_after_s
 
     def lock(self, request: Request, wish: Nothing) -> Response:
         """Nobody sits there any more. A screen has nobody who could."""
@@ -114,7 +115,7 @@ class SessionRoutes:
         workstation, address = workstation_of(request), address_of(request)
         try:
             with open_store(self._clerk) as conn:
-                row = station_displays.enrol(conn, code_hash(request.path_params["code"]), address)
+                row = station_displays.enrol(conn, code_hash(request.path_params["secret"]), address)
             if row is None:
                 return back(refused="link_used")
             secret = self._sessions.begin(NewSession(
@@ -141,12 +142,12 @@ class SessionRoutes:
     def station(self, request: Request) -> dict[str, Any] | None:
         """What every page asks of the workstation that it is on, and of news about the keys of who sits there."""
         with open_store(self._conninfo) as conn:
-            return {"lock_after_s": LOCK_AFTER_S, **(people.news(conn, asking_of(request)) or {})}
+            return {"lock_after_s": self._lock_after_s, **(people.news(conn, asking_of(request)) or {})}
 
 
-def session_routes(conninfo: str, clerk_conninfo: str, sessions: Sessions) -> list[Route]:
+def session_routes(conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings) -> list[Route]:
     """All of them."""
-    of = SessionRoutes(conninfo, clerk_conninfo, sessions)
+    of = SessionRoutes(conninfo, clerk_conninfo, sessions, settings)
     return [
         Route("/lock", posting(of.lock, Nothing), methods=["POST"]),
         Route("/workstation", _read(of.station)),
@@ -154,7 +155,7 @@ def session_routes(conninfo: str, clerk_conninfo: str, sessions: Sessions) -> li
         Route("/people/sessions/end", posting(of.end, EndWish), methods=["POST"]),
         Route("/people/displays", posting(of.add_display, DisplayWish), methods=["POST"]),
         Route("/people/displays/revoke", posting(of.revoke_display, RevokeDisplayWish), methods=["POST"]),
-        Route(f"{SIGN_IN}/display/{{code}}", of.open_display),
+        Route(f"{SIGN_IN}/display/{{secret}}", of.open_display),
     ]
 
 

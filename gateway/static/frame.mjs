@@ -3,6 +3,7 @@ import { $, make, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
 import { keepWhileUsed } from "/post.mjs";
 import { language, words } from "/words.mjs";
+import { drawWorkstation, openWorkstation } from "/workstation.mjs";
 
 // A key, what it is called in the help, and what it does; a page adds its own.
 const KEYS = [
@@ -22,6 +23,7 @@ export function openFrame(draw, own = []) {
   $("find-number").addEventListener("input", () => $("find-number").setCustomValidity(""));
   addEventListener("keydown", press);
   keepWhileUsed();
+  openWorkstation();
   for (const link of document.querySelectorAll("#pages a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
@@ -46,6 +48,7 @@ function drawFrame() {
   $("find-number").setAttribute("aria-label", words.findNumber);
   $("help").setAttribute("aria-label", words.keys.help);
   if ($("keys").open) drawKeys();
+  drawWorkstation();
 }
 
 function press(event) {

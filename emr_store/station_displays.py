@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import psycopg
@@ -16,8 +16,7 @@ LINK_LASTS = timedelta(minutes=15)
 PRINCIPAL = "display:"
 
 
-@dataclass(frozen=True)
-class DisplayRow:
+class DisplayRow(NamedTuple):
     """A screen as kept; `open_until`: of its link."""
 
     display: UUID

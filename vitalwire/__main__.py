@@ -21,6 +21,7 @@ from vitalwire import (
     log,
     mapping,
     patients,
+    people_keys,
     processors,
     record,
     simulate,
@@ -55,6 +56,10 @@ for command in (status, record.latest, record.ledger, verify, whose, record.migr
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
+people = typer.Typer(help="Who works here, and by what they sign in.", no_args_is_help=True)
+people.add_typer(people_keys.keys, name="key")
+people.add_typer(people_keys.displays, name="display")
+app.add_typer(people, name="people")
 app.add_typer(worklist.app, name="worklist")
 app.add_typer(chart.app, name="chart")
 app.add_typer(deliver.app, name="deliver")

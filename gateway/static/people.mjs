@@ -9,7 +9,7 @@ import { stamp } from "/time.mjs";
 import { words } from "/words.mjs";
 
 const EVERY_MS = 10_000;
-let list = null, problem = "", staff = "", said = "";
+let list = null, problem = "", staff = "", said = () => "";
 const refusals = new Map(), minute = ms => stamp(ms).slice(0, 16);
 
 function draw() {
@@ -19,7 +19,7 @@ function draw() {
   set($("problem"), problem && words[problem]);
   for (const [id, text] of [["mine-title", w.mine], ["keys-of-title", w.keysOf], ["add-key-label", w.addKeyLabel], ["add-key-go", w.addKey],
     ["whose-label", w.whose], ["whose-go", w.show], ["enrolments-title", w.enrolments], ["displays-title", w.displays],
-    ["display-ward-label", w.ward], ["display-name-label", w.displayName], ["add-display-go", w.addDisplay], ["link", said]]) set($(id), text);
+    ["display-ward-label", w.ward], ["display-name-label", w.displayName], ["add-display-go", w.addDisplay], ["link", said()]]) set($(id), text);
   if (!list) return;
   rows("mine", list.sessions.map(each => sessionRow(each, false)));
   rows("keys-of", list.keys.map(each => keyRow(each, false)), w.noKey);
@@ -126,7 +126,7 @@ function displayRow(each) {
 
 async function opened(answer) {
   const found = await answer.json();
-  said = found.link ? peopleWords().link(location.origin + found.link, minute(found.until)) : peopleWords().waitsForSecond;
+  said = () => found.link ? peopleWords().link(location.origin + found.link, minute(found.until)) : peopleWords().waitsForSecond;
 }
 
 async function press(key, button, wish) {

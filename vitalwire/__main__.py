@@ -17,6 +17,7 @@ from vitalwire import (
     devices,
     edge,
     edge_registry,
+    emergency,
     hold,
     log,
     mapping,
@@ -56,7 +57,8 @@ for command in (status, record.latest, record.ledger, verify, whose, record.migr
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
-people = typer.Typer(help="Who works here, and by what they sign in.", no_args_is_help=True)
+people = typer.Typer(help="Who works here, and how they come in.", no_args_is_help=True)
+people.add_typer(emergency.app, name="emergency")
 people.add_typer(people_keys.keys, name="key")
 people.add_typer(people_keys.displays, name="display")
 app.add_typer(people, name="people")

@@ -26,6 +26,7 @@ from edge_agent.watch import SourceObservation, Watcher, diagnosis
 from edge_agent.watch import watch as watch_source
 from emr_store import registry
 from emr_store.latest import latest
+from gateway.people.sign_in_config import GatewayConfig
 from runtime import config as configuration
 from runtime import keys, logs, metrics
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
@@ -47,10 +48,12 @@ Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample e
 
 
 @config_app.command()
-def sample(process: Annotated[Literal["edge", "processors"], typer.Argument(help="whose")]) -> None:
+def sample(process: Annotated[Literal["edge", "processors", "gateway"], typer.Argument(help="whose")]) -> None:
     """A file with every key, its default and what it is for: vitalwire config sample edge > edge.toml."""
     if process == "edge":
         typer.echo(sample_edge(), nl=False)
+    elif process == "gateway":
+        typer.echo(configuration.sample(GatewayConfig, str(GatewayConfig.__doc__)), nl=False)
     else:
         typer.echo(configuration.sample(ProcessorsConfig, str(ProcessorsConfig.__doc__)), nl=False)
 

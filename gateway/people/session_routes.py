@@ -27,7 +27,7 @@ from gateway.people.posting import Nothing, RefusedError, as_json, done, posting
 from gateway.people.principals import administrator_of, author, person_of
 from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions, SignedIn
-from gateway.people.sign_in import back
+from gateway.people.sign_in_answers import back
 from gateway.people.sign_in_required import SIGN_IN
 from gateway.people.sign_in_settings import SignInSettings
 

@@ -16,6 +16,7 @@ from emr_store.connect import StoreError, open_store
 from emr_store.login_sessions import NewSession, SessionRow, session_id
 from emr_store.station_displays import PRINCIPAL
 from gateway.access.viewer import Viewer
+from gateway.people.emergency import emergency_viewer
 from gateway.people.viewers import viewer_of_display, viewer_of_staff
 
 COOKIE = "vitalwire_session"
@@ -144,4 +145,6 @@ def viewer_of(
     """Whoever it is of all that a session can stand for; None: nobody. Raises StoreError."""
     if principal.startswith(PRINCIPAL):
         return viewer_of_display(conn, principal, session=session)
+    if principal.startswith("emergency:"):
+        return emergency_viewer(conn, principal, locked=locked, session=session)
     return viewer_of_staff(conn, principal, at, locked=locked, session=session)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -16,15 +14,17 @@ from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY
 from gateway.pages import sign_in as sign_in_page
 from gateway.people.cookies import csrf_token, end_session, session_secret
+from gateway.people.emergency_routes import emergency_routes
 from gateway.people.entering import Entering, Proof
+from gateway.people.oidc import OpenIdProvider
+from gateway.people.oidc_routes import oidc_routes
 from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions, SignedIn
+from gateway.people.sign_in_answers import as_json, back
 from gateway.people.sign_in_required import SIGN_IN
 from gateway.people.sign_in_settings import SignInSettings
 from gateway.same_origin import is_own
 from gateway.static_files import StaticFiles
-
-_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")  # of ours: no other host, no backslash, no control byte
 
 
 def sign_in_routes(
@@ -32,13 +32,14 @@ def sign_in_routes(
 ) -> list[Route]:
     """All of them."""
     entering = Entering(conninfo, sessions, settings)
+    provider = OpenIdProvider(settings.provider) if settings.provider else None
     page = Response(sign_in_page.PAGE.html(static), media_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def whole(request: Request) -> Response:
         return page
 
     async def options(request: Request) -> Response:
-        return as_json({"provider": False, "demo": settings.links is not None})
+        return as_json({"provider": provider is not None, "demo": settings.links is not None})
 
     def link(request: Request) -> Response:
         staff = settings.links.use(request.path_params["secret"]) if settings.links else None
@@ -56,25 +57,12 @@ def sign_in_routes(
         Route(sign_in_page.PAGE.path, whole),
         Route(f"{SIGN_IN}/options", options),
         Route(f"{SIGN_IN}/link/{{secret}}", link),
+        *(oidc_routes(clerk_conninfo, sessions, entering, provider) if provider else []),
+        *emergency_routes(clerk_conninfo, entering),
         Route("/sign-out", _sign_out(sessions), methods=["POST"]),
         Route("/me", _me),
         Route("/me/touch", _touched, methods=["POST"]),
     ]
-
-
-def path_after(wished: str) -> str:
-    """Where a browser goes after sign-in: a path of ours, whatever an address asked for."""
-    return wished if _PATH.fullmatch(wished) and not wished.startswith(SIGN_IN) else "/"
-
-
-def back(*, refused: str) -> Response:
-    """To the page that signs in, with a word for why not."""
-    return RedirectResponse(f"{SIGN_IN}?refused={refused}", 303, HEADERS)
-
-
-def as_json(found: Any, status: int = 200) -> Response:
-    """An answer that nobody keeps."""
-    return Response(msgspec.json.encode(found), status, media_type="application/json", headers=HEADERS)
 
 
 def _sign_out(sessions: Sessions) -> Any:

@@ -19,6 +19,11 @@ export async function openWorkstation() {
   for (const kind of ["pointerdown", "keydown", "wheel"]) addEventListener(kind, touched, { passive: true });
   me = await whoIsIn();
   drawWorkstation();
+  if (me?.locked && location.pathname !== "/") {  // the head of a page may hold a name too
+    sessionStorage.setItem(RETURN + me.id, location.href);
+    location.replace(`/${location.hash}`);
+    return;
+  }
   setInterval(look, LOOK_EVERY_MS);
   if (!me || me.role === "station_display") return;
   const answer = await fetch("/workstation").catch(() => null), found = answer?.ok ? await answer.json() : {};
@@ -32,8 +37,8 @@ export function drawWorkstation() {
   const w = keyWords(), isPerson = me !== null && me.role !== "station_display", isLocked = me?.locked ?? false;
   document.documentElement.classList.toggle("locked", isLocked);
   person.hidden = lock.hidden = !isPerson || isLocked;
-  band.hidden = !isLocked;
-  news.hidden = !told.length || isLocked;
+  stand(news, told.length > 0 && !isLocked);
+  stand(band, isLocked);
   set(person, me?.name ?? "");
   person.title = w.people;
   set(lock, w.lock);
@@ -50,6 +55,12 @@ export function drawWorkstation() {
   set(read, w.news.read);
 }
 
+// On the page only while it says something.
+function stand(element, isThere) {
+  if (isThere === element.isConnected) return;
+  isThere ? $("page").prepend(element) : element.remove();
+}
+
 function makeHead() {
   person.id = "to-people";
   person.href = `/people${location.hash}`;
@@ -62,7 +73,6 @@ function makeHead() {
 function makeBand() {
   const open = make("button"), other = make("a", "link"), refusal = make("p", "refusal");
   band.id = "lock-band";
-  band.hidden = true;
   band.setAttribute("role", "status");
   refusal.setAttribute("role", "alert");
   open.type = "button";
@@ -70,13 +80,11 @@ function makeBand() {
   other.href = "/sign-in";
   open.addEventListener("click", takeOver);
   band.append(make("p"), open, other, refusal);
-  $("page").prepend(band);
 }
 
 function makeNews() {
   const read = make("button");
   news.id = "key-news";
-  news.hidden = true;
   news.setAttribute("role", "alert");
   read.type = "button";
   read.addEventListener("click", async () => {
@@ -84,7 +92,6 @@ function makeNews() {
     drawWorkstation();
   });
   news.append(make("ul"), make("p"), read);
-  $("page").prepend(news);
 }
 
 async function takeOver() {

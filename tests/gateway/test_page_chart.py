@@ -270,8 +270,12 @@ def test_what_is_half_written_waits_for_its_author(stay: ChartWard, page: Page, 
     tab.evaluate("document.querySelector('#lock').click()")
     expect(tab).to_have_url(f"{page.url}/#en")
     expect(tab.locator("#lock-band")).to_be_visible()
+    tab.goto(f"{page.url}/chart/V1#en")
+    expect(tab).to_have_url(f"{page.url}/#en")  # no name stands on a locked screen
+    page.stop()  # what it knows of sessions is seconds old
     with open_store(page.database) as conn:
         conn.execute("UPDATE login_session SET locked_at = NULL")  # as the same person's key does
+    page.start()
     tab.goto(f"{page.url}/chart/V1#en")
     expect(form.locator("select").first).to_have_value("pain")
     expect(form.locator("input").first).to_have_value("7")

@@ -37,6 +37,7 @@ from emr_store import registry
 from emr_store.connect import open_store
 from emr_store.latest import LatestValue
 from emr_store.migrate import migrate
+from gateway.people.sign_in_config import GatewayConfig
 from runtime import config as configuration
 from runtime import keys
 from runtime.errors import UserError
@@ -105,7 +106,9 @@ def write(tmp_path: Path) -> Write:
 # --- config sample, keygen --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("process", "kind"), [("edge", EdgeConfig), ("processors", ProcessorsConfig)])
+@pytest.mark.parametrize(
+    ("process", "kind"), [("edge", EdgeConfig), ("processors", ProcessorsConfig), ("gateway", GatewayConfig)]
+)
 def test_the_sample_of_a_process_decodes_as_its_configuration(process: str, kind: type[msgspec.Struct]) -> None:
     code, text = vitalwire("config", "sample", process)
     assert code == 0

@@ -10,7 +10,7 @@ import pytest
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from gateway.people.cookies import CSRF_HEADER, csrf_token
-from gateway.people.sign_in import path_after
+from gateway.people.sign_in_answers import path_after
 from gateway.people.sign_in_links import SignInLinks
 from gateway.people.sign_in_settings import SignInSettings
 from tests.gateway.signing_in import SITE_WARD

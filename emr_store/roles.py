@@ -37,9 +37,11 @@ BY_ACT = (
     "emergency_account", "emergency_opened",
     # Without an act of their own: sign-ins and looks.
     "login_session", "sign_in_attempt", "provider_logout", "look", "look_end", "look_unsealed",
+    # Security keys, and who may get one; what is asked of a key has no act of its own.
+    "security_key", "key_enrolment", "key_challenge", "station_display",
 )  # fmt: skip
 # And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
-# last and that it ended, what the staff file says, when a restriction ends.
+# last and that it ended, what the staff file says, when a restriction ends; how often a key was used and that it ended.
 CHANGED_BY_ACT = {
     "destination": ("paused_at",),
     "delivery": (
@@ -49,6 +51,10 @@ CHANGED_BY_ACT = {
     "login_session": ("seen_at", "locked_at", "ended_at", "ended_by", "end_reason"),
     "staff": ("name", "role", "licence", "licence_until", "wards", "pool", "valid", "ended_at", "act_id"),
     "restricted_record": ("valid",),
+    "security_key": ("sign_count", "used_at", "revoked_at", "revoked_by", "revoke_reason", "untold", "act_id"),
+    "key_enrolment": ("agreed_by", "code_sha256", "open_until", "used_at", "act_id"),
+    "key_challenge": ("challenge", "bound_to", "made_at", "used_at"),
+    "station_display": ("enrolled_at", "revoked_at", "act_id"),
 }  # fmt: skip
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 

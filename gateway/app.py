@@ -34,9 +34,11 @@ from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import audit, chart, deliveries, detail, patient, sheets, ward, worklist
+from gateway.pages import audit, chart, deliveries, detail, patient, people, sheets, ward, worklist
 from gateway.pages.frame import Page
 from gateway.people.grant_routes import grant_routes
+from gateway.people.key_routes import key_routes
+from gateway.people.session_routes import session_routes
 from gateway.people.sessions import Sessions
 from gateway.people.sign_in import sign_in_routes
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
@@ -48,7 +50,10 @@ from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
-PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE)
+PAGES = (
+    ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
+    people.PAGE,
+)  # fmt: skip
 
 
 def create(
@@ -101,6 +106,8 @@ def create(
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             *grant_routes(clerk_conninfo, sessions),
+            *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
+            *session_routes(conninfo, clerk_conninfo, sessions, settings),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
             *reminder_routes(),
             *audit.audit_routes(conninfo, clerk_conninfo),

@@ -37,9 +37,9 @@ def csrf_token(secret: str) -> str:
     return hmac.new(secret.encode(), b"vitalwire csrf", sha256).hexdigest()
 
 
-def set_session(response: Response, public: PublicOrigin, secret: str) -> None:
-    """Until the browser ends; the session's own end is kept by the store."""
-    _set(response, public, session_cookie(public), secret, None)
+def set_session(response: Response, public: PublicOrigin, secret: str, lasts_s: int | None = None) -> None:
+    """Until the browser ends, or so long; the session's own end is kept by the store."""
+    _set(response, public, session_cookie(public), secret, lasts_s)
 
 
 def end_session(response: Response, public: PublicOrigin) -> None:

@@ -16,7 +16,7 @@ from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions, viewer_of
 from gateway.people.sign_in_settings import SignInSettings
 
-_AGENT_CHARS_MAX = 200
+AGENT_CHARS_MAX = 200
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Entering:
     def enter(self, request: Request, principal: str, proof: Proof) -> Entered | None:
         """None: nobody of this number works here now. Blocks; raises StoreError.
 
-        The session that the browser had ends: its secret is never taken over.
+        Whoever else is in at this workstation is locked, not ended; a secret is never taken over.
         """
         now = datetime.now(UTC)
         with open_store(self._conninfo) as conn:
@@ -64,18 +64,20 @@ class Entering:
         idle_s, ends_at = lifetimes.idle_s(viewer.role), lifetimes.ends_at(viewer.role, now)
         if proof.factor is Factor.EMERGENCY:
             idle_s, ends_at = EMERGENCY_IDLE_MIN * 60, now + timedelta(hours=EMERGENCY_ABSOLUTE_H)
-        self._end_earlier(request, viewer.id)
+        self._end_elsewhere(request, viewer.id, workstation)
+        self._sessions.hand_over(workstation, viewer.id)
         secret = self._sessions.begin(NewSession(
             principal, proof.factor, workstation, address_of(request),
-            request.headers.get("user-agent", "")[:_AGENT_CHARS_MAX], idle_s, ends_at, proof.credential,
+            request.headers.get("user-agent", "")[:AGENT_CHARS_MAX], idle_s, ends_at, proof.credential,
             proof.issuer, proof.provider_sid, proof.provider_sub,
         ))  # fmt: skip
         return Entered(secret, workstation)
 
-    def _end_earlier(self, request: Request, by: str) -> None:
+    def _end_elsewhere(self, request: Request, by: str, workstation: str) -> None:
+        """A session whose workstation the browser forgot could never be handed over."""
         earlier = session_secret(request)
         signed_in = self._sessions.current(earlier) if earlier else None
-        if signed_in is not None:
+        if signed_in is not None and signed_in.row.workstation != workstation:
             self._sessions.end(signed_in.row.session, by, "another sign-in")
 
 

@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from emr_store import login_sessions
+from emr_store import login_sessions, workstations
 from emr_store.connect import StoreError, open_store
 from emr_store.login_sessions import NewSession, SessionRow, session_id
+from emr_store.station_displays import PRINCIPAL
 from gateway.access.viewer import Viewer
 from gateway.people.emergency import emergency_viewer
-from gateway.people.viewers import viewer_of_staff
+from gateway.people.viewers import viewer_of_display, viewer_of_staff
 
 COOKIE = "vitalwire_session"
 REFRESH_S = 2.0  # by then a change of sessions, staff and grants is seen
@@ -103,6 +104,13 @@ class Sessions:
             login_sessions.end(conn, session, self._now(), by, reason)
         self.forget(session)
 
+    def hand_over(self, workstation: str, principal: str) -> None:
+        """Before this person signs in there: whoever else is in there is locked, not ended. Raises StoreError."""
+        with open_store(self._clerk) as conn:
+            changed = workstations.hand_over(conn, workstation, principal, self._now())
+        for session in changed:
+            self.forget(session)
+
     def lock(self, session: bytes, *, locked: bool) -> None:
         """Nobody sits there any more, or somebody does again. Raises StoreError."""
         with open_store(self._clerk) as conn:
@@ -129,7 +137,8 @@ class Sessions:
         if signed_in is None:
             return None
         row, now = signed_in.row, self._now()
-        is_idle = row.idle_s is not None and now - row.seen_at > timedelta(seconds=row.idle_s)
+        # A locked one does not end by silence: its screen goes on showing beds and alarms, and nobody can act in it.
+        is_idle = row.locked_at is None and row.idle_s is not None and now - row.seen_at > timedelta(seconds=row.idle_s)
         return None if is_idle or now >= row.ends_at else signed_in
 
 
@@ -137,6 +146,8 @@ def viewer_of(
     conn: Any, principal: str, at: datetime, *, locked: bool = False, session: str = ""
 ) -> Viewer | None:  # fmt: skip
     """Whoever it is of all that a session can stand for; None: nobody. Raises StoreError."""
+    if principal.startswith(PRINCIPAL):
+        return viewer_of_display(conn, principal, session=session)
     if principal.startswith("emergency:"):
         return emergency_viewer(conn, principal, locked=locked, session=session)
     return viewer_of_staff(conn, principal, at, locked=locked, session=session)

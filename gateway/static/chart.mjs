@@ -2,7 +2,7 @@
 import { act, refusalText } from "/chart-acts.mjs";
 import { drawChartBar } from "/chart-bar.mjs";
 import { showEntry, showGap } from "/chart-entry.mjs";
-import { openForm } from "/chart-form.mjs";
+import { openForm, reopenForm } from "/chart-form.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
@@ -271,4 +271,4 @@ $("later").addEventListener("click", () => move(1));
 $("now").addEventListener("click", () => { untilMs = 0; read(); });
 $("by-hand").addEventListener("click", byHand);
 setInterval(read, EVERY_MS);
-read();
+read().then(() => found && reopenForm(found.encounter, () => done(chartWords().done, at)));

@@ -4,6 +4,7 @@ import { followLanguage } from "/language.mjs";
 import { keepWhileUsed } from "/post.mjs";
 import { showReminders } from "/reminders.mjs";
 import { language, words } from "/words.mjs";
+import { drawWorkstation, openWorkstation } from "/workstation.mjs";
 
 // A key, what it is called in the help, and what it does; a page adds its own.
 const KEYS = [
@@ -23,6 +24,7 @@ export function openFrame(draw, own = []) {
   $("find-number").addEventListener("input", () => $("find-number").setCustomValidity(""));
   addEventListener("keydown", press);
   keepWhileUsed();
+  openWorkstation();
   for (const link of document.querySelectorAll("#pages a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
@@ -48,6 +50,7 @@ function drawFrame() {
   $("find-number").setAttribute("aria-label", words.findNumber);
   $("help").setAttribute("aria-label", words.keys.help);
   if ($("keys").open) drawKeys();
+  drawWorkstation();
 }
 
 function press(event) {

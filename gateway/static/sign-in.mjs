@@ -1,11 +1,13 @@
 // The page that signs in. It offers what the server has: the hospital's provider, a security key, a sealed account.
 import { $, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
+import { drawKey, offerKey } from "/sign-in-key.mjs";
 import { signInWords } from "/sign-in-words.mjs";
 
 const asked = new URLSearchParams(location.search);
 let refused = asked.get("refused") ?? "", waitS = 0;
 
+offerKey(() => location.assign(`${wishedPath()}${location.hash}`));
 followLanguage(draw);
 $("emergency-form").addEventListener("submit", openEmergency);
 for (const id of ["pages", "help"]) $(id).hidden = true;
@@ -15,6 +17,7 @@ function draw() {
   const w = signInWords(), why = w.refused[refused];
   document.title = `${w.title} · vitalwire`;
   set($("sign-in-title"), w.title);
+  drawKey();
   set($("to-provider"), w.provider);
   set($("demo"), w.demo);
   set($("emergency-title"), w.emergency);
@@ -23,6 +26,12 @@ function draw() {
   set($("password-label"), w.password);
   set($("open-emergency"), w.open);
   set($("refused"), refused ? (typeof why === "function" ? why(waitS) : why ?? w.refused.provider) : "");
+}
+
+// Where the browser was sent here from, if that is one of our pages.
+function wishedPath() {
+  const to = new URL(asked.get("to") ?? "/", location.origin);
+  return to.origin === location.origin ? to.pathname : "/";
 }
 
 async function offer() {

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from clinical.chart import Origin, Status
+from emr_store.connect import open_store
 from emr_store.instants import moment
 from tests.gateway.chart_ward import NUMBER, ChartWard, a_day, said
 from tests.gateway.test_page import CONTRASTS, SMALL, chromium, expect, screenshot
@@ -259,3 +260,26 @@ def test_it_fits_a_telephone(stay: ChartWard, tab: Any, page: Page, path: str) -
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390
         assert tab.evaluate(SMALL) == []
         screenshot(tab, f"bar-{path}-390-{language}.png")
+
+
+def test_what_is_half_written_waits_for_its_author(stay: ChartWard, page: Page, tab: Any) -> None:
+    tab.keyboard.press("n")
+    form = tab.locator("#form")
+    form.locator("select").first.select_option("pain")
+    form.locator("input").first.fill("7")
+    tab.evaluate("document.querySelector('#lock').click()")
+    expect(tab).to_have_url(f"{page.url}/#en")
+    expect(tab.locator("#lock-band")).to_be_visible()
+    tab.goto(f"{page.url}/chart/V1#en")
+    expect(tab).to_have_url(f"{page.url}/#en")  # no name stands on a locked screen
+    page.stop()  # what it knows of sessions is seconds old
+    with open_store(page.database) as conn:
+        conn.execute("UPDATE login_session SET locked_at = NULL")  # as the same person's key does
+    page.start()
+    tab.goto(f"{page.url}/chart/V1#en")
+    expect(form.locator("select").first).to_have_value("pain")
+    expect(form.locator("input").first).to_have_value("7")
+    tab.keyboard.press("Escape")
+    tab.reload()
+    tab.locator("#chart tbody td").first.wait_for()
+    expect(form).to_be_hidden()

@@ -12,11 +12,14 @@ from starlette.routing import Route
 
 from emr_store import chart_sequence, emr_views
 from emr_store.connect import StoreError, open_store
-from gateway.access.anyone import ANYONE, may_see_chart
+from gateway.access.words import Action, DataClass
 from gateway.answers import HEADERS
+from gateway.api_looks import note_stays
+from gateway.asking import Asking, asking_of
 from schemas.errors import VitalwireError
 
 PATH = "/emr/vital-signs"
+PAGE = "emr"  # what a look calls it
 LIMIT, LIMIT_MAX = 100, 1000
 QUERY_CHARS_MAX = 1024
 LATEST = "latest"  # a cursor behind all that is there
@@ -40,7 +43,7 @@ def emr_routes(conninfo: str) -> list[Route]:
         try:
             since, limit = _asked(request.query_params)
             with open_store(conninfo) as conn:
-                return _answer(_vital_signs(conn, since, limit))
+                return _answer(_vital_signs(conn, asking_of(request), since, limit))
         except _BadParameterError as error:
             return _answer({"error": f"{error.parameter}: {error.why}", "parameter": error.parameter}, 400)
         except StoreError:
@@ -67,16 +70,17 @@ def _is_number(text: str, digits_max: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= digits_max
 
 
-def _vital_signs(conn: Any, since: str, limit: int) -> dict[str, object]:
+def _vital_signs(conn: Any, asking: Asking, since: str, limit: int) -> dict[str, object]:
     position = chart_sequence.newest_position(conn) if since == LATEST else int(since)
     try:
-        found = emr_views.changes_after(conn, position, limit)
+        found = emr_views.changes_after(conn, position, limit, asking.sight(Action.SEE, DataClass.CHART))
     except VitalwireError as error:
         raise _BadParameterError(
             "since", f"{error}: a cursor of another database? Read the whole anew, without since"
         ) from None
-    rows = [row for row in found.rows if may_see_chart(ANYONE, row.encounter)]
-    return {"vital_signs": rows, "next": str(found.position), "more": not found.is_last}
+    if found.rows:
+        note_stays(conn, asking, PAGE, DataClass.CHART, [row.encounter for row in found.rows], "since&limit")
+    return {"vital_signs": found.rows, "next": str(found.position), "more": not found.is_last}
 
 
 def _answer(said: dict[str, object], status: int = 200) -> Response:

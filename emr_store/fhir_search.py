@@ -87,6 +87,11 @@ def encounters_with(conn: psycopg.Connection, keys: Collection[str], sight: Sigh
     return _encounters(conn, "e.encounter = ANY(%(keys)s)", keys, sight)
 
 
+def encounters_of_ids(conn: psycopg.Connection, patients: Collection[str], sight: Sight) -> list[EncounterKey]:
+    """All of these patients, by their resource ids."""
+    return _encounters(conn, "resource_id('Patient', e.patient) = ANY(%(keys)s)", patients, sight)
+
+
 def encounters_of(conn: psycopg.Connection, patients: Collection[str], sight: Sight) -> list[EncounterKey]:
     """All of these patients, by their keys."""
     return _encounters(conn, "e.patient = ANY(%(keys)s)", patients, sight)

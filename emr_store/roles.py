@@ -32,7 +32,7 @@ BY_ACT = (
     "act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry", "staff", "ward_shift",
     "access_grant", "access_grant_end", "supervision", "restricted_record", "review", "review_closed",
     # Without an act of their own: sign-ins and looks.
-    "login_session", "look", "look_end",
+    "login_session", "look", "look_end", "machine_assertion",
 )  # fmt: skip
 # And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
 # last and that it ended, what the staff file says, when a restriction ends.

@@ -35,6 +35,8 @@ from gateway.looks import Looks
 from gateway.opening import opening
 from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
 from gateway.pages.frame import Page
+from gateway.people.machine_routes import OPEN_PATHS, MachineBearer, machine_routes
+from gateway.people.machines import Machines, token_key
 from gateway.people.sessions import Sessions
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
 from gateway.static_files import KEPT, shipped_files
@@ -56,6 +58,7 @@ def create(
     """
     static = shipped_files()
     sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo)
+    machines = Machines(conninfo, clerk_conninfo, looks, token_key(None))
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
@@ -90,6 +93,7 @@ def create(
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer),
+            *machine_routes(machines),
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             Route("/events", events),
@@ -102,6 +106,7 @@ def create(
         ],
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS),
+            Middleware(MachineBearer, machines=machines),
             Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open),
         ],
         lifespan=lambda app: feed.running(),
@@ -110,8 +115,10 @@ def create(
 
 def _is_open(path: str) -> bool:
     """What is for everybody: how to sign in, what pages are made of, what the API is."""
-    return path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css") or path.startswith(
-        ("/static/", f"{SIGN_IN}/")
+    return (
+        path in OPEN_PATHS
+        or path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css")
+        or path.startswith(("/static/", f"{SIGN_IN}/"))
     )
 
 

@@ -15,11 +15,14 @@ from emr_store.connect import StoreError, open_store
 from gateway.access.words import Action, DataClass
 from gateway.answers import HEADERS
 from gateway.api_looks import note_stays
-from gateway.asking import Asking, asking_of
+from gateway.asking import REFUSED_BODY, Asking, asking_of
+from gateway.people.machines import MachineAsking
+from gateway.people.scopes import SEARCH
 from schemas.errors import VitalwireError
 
 PATH = "/emr/vital-signs"
 PAGE = "emr"  # what a look calls it
+SCOPES = ("Observation", "Patient")  # that a machine needs: names stand beside values
 LIMIT, LIMIT_MAX = 100, 1000
 QUERY_CHARS_MAX = 1024
 LATEST = "latest"  # a cursor behind all that is there
@@ -40,10 +43,15 @@ def emr_routes(conninfo: str) -> list[Route]:
     def vital_signs(request: Request) -> Response:
         if len(request.url.query) > QUERY_CHARS_MAX:
             return _answer({"error": f"a query has at most {QUERY_CHARS_MAX} characters"}, 414)
+        asking = asking_of(request)
+        if isinstance(asking, MachineAsking) and not all(asking.opens(kind, SEARCH) for kind in SCOPES):
+            needs = " ".join(f"system/{kind}.{SEARCH}" for kind in SCOPES)
+            said = f'Bearer realm="vitalwire", error="insufficient_scope", scope="{needs}"'
+            return Response(REFUSED_BODY, 403, {**HEADERS, "WWW-Authenticate": said}, "application/json")
         try:
             since, limit = _asked(request.query_params)
             with open_store(conninfo) as conn:
-                return _answer(_vital_signs(conn, asking_of(request), since, limit))
+                return _answer(_vital_signs(conn, asking, since, limit))
         except _BadParameterError as error:
             return _answer({"error": f"{error.parameter}: {error.why}", "parameter": error.parameter}, 400)
         except StoreError:

@@ -125,7 +125,7 @@ def _encounter_sets(conn: Any, sight: Sight, asked: Search) -> Iterable[set[Enco
     if ids is not None:
         yield set(fhir_search.encounters_by_ids(conn, ids, sight))
     if patients is not None:
-        yield set(fhir_search.encounters_of(conn, fhir_search.patients_by_ids(conn, patients, sight), sight))
+        yield set(fhir_search.encounters_of_ids(conn, patients, sight))
     if asked.tokens("identifier"):
         codes = _codes(asked.tokens("identifier"))
         by_number = set(fhir_search.encounters_by_numbers(conn, codes, sight))

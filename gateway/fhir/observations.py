@@ -183,7 +183,7 @@ def _encounters(conn: Any, asking: Asking, asked: Search) -> list[str] | None:
         return None
     left, sight = None, sight_of_charts(asking)
     if patient_ids is not None:
-        left = set(fhir_search.encounters_of(conn, fhir_search.patients_by_ids(conn, patient_ids, sight), sight))
+        left = set(fhir_search.encounters_of_ids(conn, patient_ids, sight))
     if encounter_ids is not None:
         stated = set(fhir_search.encounters_by_ids(conn, encounter_ids, sight))
         left = stated if left is None else left & stated

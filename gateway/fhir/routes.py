@@ -25,9 +25,11 @@ from gateway.fhir import directory, observations, provenances
 from gateway.fhir.capability import capability_statement
 from gateway.fhir.cursor import encode_cursor
 from gateway.fhir.parameters import TYPES, ResourceType, Search, parse_search
-from gateway.fhir.refusals import Issue, IssueType, RequestError, bad_parameter, outcome
+from gateway.fhir.refusals import MEDIA_TYPE, Issue, IssueType, RequestError, bad_parameter, outcome
 from gateway.fhir.resource import Found, Resource
 from gateway.fhir.values import parse_id
+from gateway.people.machines import MachineAsking
+from gateway.people.scopes import READ, SEARCH
 from schemas.errors import VitalwireError
 
 URL_CHARS_MAX = 4096
@@ -37,7 +39,6 @@ STATEMENT_S = 10.0
 PAGE = "fhir"  # what a look calls it
 DETAIL_CHARS_MAX = 300
 _CODES = frozenset({"code", "combo-code", "category", "status", "_tag"})  # whose values are no person's
-MEDIA_TYPE = "application/fhir+json; charset=utf-8"
 FORM = "application/x-www-form-urlencoded"
 _JSON = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
 _ACCEPTED = _JSON | {"*/*", "application/*", "text/*"}
@@ -51,18 +52,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Answering:
     """How a type is read and searched; both raise RequestError. `data_class` None: it is about no patient."""
 
+    type: str
     read: Callable[[Any, Asking, str], Resource]
     search: Callable[[Any, Asking, Search], Found]
     data_class: DataClass | None
 
 
 ANSWERING = {
-    "Observation": Answering(observations.read, observations.search, DataClass.CHART),
-    "Patient": Answering(directory.patient, directory.search_patients, DataClass.IDENTITY),
-    "Encounter": Answering(directory.encounter, directory.search_encounters, DataClass.IDENTITY),
-    "Location": Answering(directory.location, directory.search_locations, None),
-    "Device": Answering(directory.device, directory.search_devices, None),
-    "Provenance": Answering(provenances.provenance, provenances.search_provenances, DataClass.CHART),
+    "Observation": Answering("Observation", observations.read, observations.search, DataClass.CHART),
+    "Patient": Answering("Patient", directory.patient, directory.search_patients, DataClass.IDENTITY),
+    "Encounter": Answering("Encounter", directory.encounter, directory.search_encounters, DataClass.IDENTITY),
+    "Location": Answering("Location", directory.location, directory.search_locations, None),
+    "Device": Answering("Device", directory.device, directory.search_devices, None),
+    "Provenance": Answering("Provenance", provenances.provenance, provenances.search_provenances, DataClass.CHART),
 }
 
 
@@ -98,7 +100,7 @@ def _searching(connect: Connect, kind: ResourceType) -> Endpoint:
         if request.method == "POST":
             pairs += _pairs(await _form(request))
         lenient = "handling=lenient" in request.headers.get("prefer", "").replace(" ", "").lower()
-        base, asking = _base(request), asking_of(request)
+        base, asking = _base(request), _scoped(request, kind.name, SEARCH)
         search = parse_search(kind, pairs, base, lenient)
 
         def ask(conn: Any) -> bytes:
@@ -143,7 +145,7 @@ def _reading_one(
     async def answer(request: Request) -> Response:
         _id(request)
         _only_format(request)
-        asking = asking_of(request)
+        asking = _scoped(request, answering.type, READ)
 
         def ask(conn: Any) -> Resource:
             found = read(conn, asking, request)
@@ -252,6 +254,17 @@ async def _form(request: Request) -> str:
         return body.decode("ascii")
     except UnicodeDecodeError:
         raise RequestError(400, IssueType.INVALID, "the body is not percent-encoded") from None
+
+
+def _scoped(request: Request, kind: str, how: str) -> Asking:
+    """Who asks; raises RequestError for a machine that has no scope for this type (RFC 6750, section 3.1)."""
+    asking = asking_of(request)
+    if isinstance(asking, MachineAsking) and not asking.opens(kind, how):
+        needs = f'Bearer realm="vitalwire", error="insufficient_scope", scope="system/{kind}.{how}"'
+        raise RequestError(
+            403, IssueType.FORBIDDEN, "the token has no scope for this", headers={"WWW-Authenticate": needs}
+        )
+    return asking
 
 
 def _id(request: Request) -> str:

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY, Asking
 from gateway.looks import Looks
+from gateway.people.machine_routes import api_refusal, is_api
 from gateway.people.sessions import COOKIE, Sessions
 from runtime.clock import now_us
 
@@ -27,7 +28,7 @@ class SignInRequired:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Puts an Asking into the request's state."""
-        if scope["type"] != "http" or self._is_open(scope["path"]):
+        if scope["type"] != "http" or self._is_open(scope["path"]) or "asking" in scope.get("state", {}):
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -43,6 +44,8 @@ class SignInRequired:
 
 
 def _refusal(request: Request) -> Response:
+    if is_api(request.url.path):
+        return api_refusal(request)
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"{SIGN_IN}?to={quote(request.url.path)}", 303, HEADERS)
     return Response(REFUSED_BODY, 401, media_type="application/json", headers=HEADERS)

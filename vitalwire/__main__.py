@@ -21,6 +21,7 @@ from vitalwire import (
     log,
     mapping,
     patients,
+    people_client,
     processors,
     record,
     simulate,
@@ -65,6 +66,9 @@ app.add_typer(log.app, name="log")
 registry = typer.Typer(help="Who is believed.", no_args_is_help=True)
 registry.add_typer(edge_registry.app, name="edge")
 app.add_typer(registry, name="registry")
+people = typer.Typer(help="Who works here, and how they come in.", no_args_is_help=True)
+people.add_typer(people_client.app, name="client")
+app.add_typer(people, name="people")
 app.add_typer(acts.app, name="acts")
 app.add_typer(hold.app, name="hold")
 app.add_typer(simulate.app, name="simulate")

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from emr_store.connect import StoreError
 from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY
-from gateway.fhir.refusals import FHIR_REFUSED_BODY, MEDIA_TYPE
+from gateway.fhir.refusals import FHIR_REFUSED_BODY, MEDIA_TYPE, Issue, IssueType, outcome
 from gateway.people.machines import TOKEN_S, ClientRefusedError, Machines, ScopeRefusedError
 from gateway.people.scopes import READABLE
 
@@ -48,7 +48,7 @@ class MachineBearer:
         try:
             asking = await run_in_threadpool(self._machines.asking, token.strip(), origin_of(request), address)
         except StoreError:
-            await _json({"error": "temporarily_unavailable"}, 503, {"Retry-After": "5"})(scope, receive, send)
+            await _away(request)(scope, receive, send)
             return
         if asking is None:
             await api_refusal(request)(scope, receive, send)
@@ -71,6 +71,14 @@ def api_refusal(request: Request) -> Response:
     if request.url.path.startswith("/fhir"):
         return Response(FHIR_REFUSED_BODY, 401, media_type=MEDIA_TYPE, headers=headers)
     return Response(REFUSED_BODY, 401, media_type="application/json", headers=headers)
+
+
+def _away(request: Request) -> Response:
+    if request.url.path.startswith("/fhir"):
+        issue = Issue(code=IssueType.TRANSIENT, diagnostics="the store is away: try again in a few seconds")
+        headers = {**HEADERS, "Retry-After": "5"}
+        return Response(msgspec.json.encode(outcome([issue])), 503, media_type=MEDIA_TYPE, headers=headers)
+    return _json({"error": "temporarily_unavailable"}, 503, {"Retry-After": "5"})
 
 
 def origin_of(request: Request) -> str:

@@ -22,10 +22,11 @@ from starlette.types import Receive, Scope, Send
 
 from emr_store import acts
 from emr_store.connect import open_store
-from gateway.access.words import Relation, Role
+from gateway.access.decision import Decision
+from gateway.access.words import Action, Relation, Role
 from gateway.asking import Asking
 from gateway.fhir.routes import ANSWERING, fhir_routes
-from gateway.looks import Looks
+from gateway.looks import Looks, Seen
 from gateway.people.viewers import viewer_of_staff
 from runtime.clock import now_us
 from tests.adt import key
@@ -145,6 +146,14 @@ def stay_of(day: ChartWard, api: Api, address: str) -> Stay:
     return Stay(api, address, reads, searches, cursors)
 
 
+class Unnoted(Asking):
+    """Looks are told by the whole gateway, below: here each would be a connection."""
+
+    def note(self, action: Action, decision: Decision, seen: Seen) -> None:
+        assert decision.is_allowed
+        assert seen.page == "fhir"
+
+
 class Door:
     """The API as one viewer of this store asks it."""
 
@@ -161,7 +170,7 @@ class Door:
         async def asked(scope: Scope, receive: Receive, send: Send) -> None:
             viewer = viewer_of_staff(self.conn, self.staff, datetime.now(UTC))
             assert viewer is not None
-            scope.setdefault("state", {})["asking"] = Asking(viewer, "127.0.0.1", now_us(), self._looks)
+            scope.setdefault("state", {})["asking"] = Unnoted(viewer, "127.0.0.1", now_us(), self._looks)
             await app(scope, receive, send)
 
         self._client = TestClient(asked)

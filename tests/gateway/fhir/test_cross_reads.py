@@ -7,6 +7,7 @@ cells are asked in this process, over one connection; who is signed in, and as w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx
 import pytest
 from starlette.applications import Starlette
-from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from emr_store import acts
@@ -173,11 +174,15 @@ class Door:
             scope.setdefault("state", {})["asking"] = Unnoted(viewer, "127.0.0.1", now_us(), self._looks)
             await app(scope, receive, send)
 
-        self._client = TestClient(asked)
+        self._transport = httpx.ASGITransport(app=asked)
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        found = self._client.request(method, f"/fhir/{path}", content=body, headers=headers)
+        found = asyncio.run(self._asked(method, f"/fhir/{path}", body, headers))
         return Answer(found.status_code, dict(found.headers), found.content)
+
+    async def _asked(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> httpx.Response:
+        async with httpx.AsyncClient(transport=self._transport, base_url="http://localhost") as client:
+            return await client.request(method, path, content=body, headers=headers)
 
 
 @pytest.fixture(scope="module")

@@ -72,4 +72,6 @@ GOALS: dict[str, Goal] = {
     "may_decisions_per_s": Goal("decisions/s", least=100_000),
     "visible_set_ms": Goal("ms", most=5),
     "visible_set_everything_ms": Goal("ms"),
+    "audit_overhead": Goal("x"),  # at most 1.15, or the milliseconds below: the milder one is the goal
+    "audit_overhead_ms": Goal("ms", most=5),
 }

@@ -26,6 +26,7 @@ from clinical.encounter import Stay
 from clinical.facts import AdtFact, make_fact
 from clinical.identity import AdtSource, patient_keys, visit_key
 from clinical.stays import compute_stays, encounter_links, patient_links
+from clinical.wards import ward_of_bed
 from emr_store import adt_facts, attribution, places, stays
 from emr_store.adt_facts import StoredGroup
 from emr_store.connect import open_store
@@ -41,7 +42,7 @@ EARLIER = 30  # before it, one a day
 STRIDE = 7  # beds from one place to the next, which no patient comes back to within the day
 ASKED, ASKED_QUICK = 100, 20  # patients, each once
 OFF_MINUTE = timedelta(seconds=17.5)  # handovers keep to no minute
-WARD = "ICU"
+WARD_BEDS = 50
 SOURCE = AdtSource(name="bench", authority="B")
 
 
@@ -148,7 +149,7 @@ def _group(event: str, number: int, bed: int, at_us: int) -> AdtGroup:
         sent_at_us=at_us,
         recorded_at_us=at_us,
         patients=(_number(number),),
-        visit=Visit(patient_class="I", bed=SentBed(ward=WARD, bed=_bed(bed)), number=_visit(number)),
+        visit=Visit(patient_class="I", bed=SentBed(ward=_ward(bed), bed=_bed(bed)), number=_visit(number)),
     )
     return msgspec.structs.replace(group, digest=sha256(encode_group(group).encode()).digest())
 
@@ -174,12 +175,21 @@ def _number(number: int) -> Identifier:
     return Identifier(value=f"P{number:04}")
 
 
+def last_ward(number: int, devices: int) -> str:
+    """The key of the ward that this patient is on in the end."""
+    return ward_of_bed(_key((number + (EARLIER + HANDOVERS) * STRIDE) % devices))
+
+
+def _ward(number: int) -> str:
+    return f"ICU{number // WARD_BEDS}"
+
+
 def _bed(number: int) -> str:
     return f"F-{number:04}"
 
 
 def _key(number: int) -> str:
-    return bed_key(facility=SOURCE.authority, ward=WARD, bed=_bed(number))
+    return bed_key(facility=SOURCE.authority, ward=_ward(number), bed=_bed(number))
 
 
 def _device(number: int) -> UUID:

@@ -13,6 +13,7 @@ from emr_store import looks
 from emr_store.acts import moment_of
 from emr_store.fhir_search import patients_by_numbers
 from emr_store.looks import Asked, LookRow
+from emr_store.visible_stays import EVERY_STAY
 from evidence.act import Act, parse_act
 
 TRACES_MAX = 2000
@@ -50,7 +51,7 @@ class Span:
 
 def patient_keys(conn: psycopg.Connection, number: str) -> list[str]:
     """Of a number as people type it; the number itself counts as a key too."""
-    return sorted({*patients_by_numbers(conn, [number]), number})
+    return sorted({*patients_by_numbers(conn, [number], EVERY_STAY), number})
 
 
 def who_saw(

@@ -39,6 +39,8 @@ BY_ACT = (
     "login_session", "sign_in_attempt", "provider_logout", "look", "look_end", "look_unsealed",
     # Security keys, and who may get one; what is asked of a key has no act of its own.
     "security_key", "key_enrolment", "key_challenge", "station_display",
+    # Tokens that machines asked for.
+    "machine_assertion",
 )  # fmt: skip
 # And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
 # last and that it ended, what the staff file says, when a restriction ends; how often a key was used and that it ended.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -34,6 +34,13 @@ class Sight:
             "sight_wards": list(self.wards), "sight_encounters": list(self.encounters), "sight_at": self.at,
             "sight_left_at": self.at - self.own_ward_after,
         }  # fmt: skip
+
+
+# Of a question that is not about what somebody may see of a patient: who looked at whom is the auditor's.
+EVERY_STAY = Sight(
+    everything=True, wards=frozenset(), encounters=frozenset(), at=datetime.fromtimestamp(0, UTC),
+    own_ward_after=timedelta(0), restricted_too=True,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

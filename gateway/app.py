@@ -38,6 +38,8 @@ from gateway.pages import audit, chart, deliveries, detail, patient, people, she
 from gateway.pages.frame import Page
 from gateway.people.grant_routes import grant_routes
 from gateway.people.key_routes import key_routes
+from gateway.people.machine_routes import OPEN_PATHS, MachineBearer, machine_routes
+from gateway.people.machines import Machines, token_key
 from gateway.people.session_routes import session_routes
 from gateway.people.sessions import Sessions
 from gateway.people.sign_in import sign_in_routes
@@ -69,6 +71,7 @@ def create(
     static = shipped_files()
     sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo, look_journal)
     settings = settings or SignInSettings()
+    machines = Machines(conninfo, clerk_conninfo, looks, token_key(None))
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
@@ -103,6 +106,7 @@ def create(
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer),
+            *machine_routes(machines),
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             *grant_routes(clerk_conninfo, sessions),
@@ -122,6 +126,7 @@ def create(
         middleware=[
             Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
             Middleware(TrustedHostMiddleware, allowed_hosts=settings.public_origin.allowed_hosts),
+            Middleware(MachineBearer, machines=machines),
             Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open,
                        public_origin=settings.public_origin),
         ],
@@ -133,8 +138,10 @@ def create(
 
 def _is_open(path: str) -> bool:
     """What is for everybody: how to sign in, what pages are made of, what the API is."""
-    return path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css") or path.startswith(
-        ("/static/", f"{SIGN_IN}/")
+    return (
+        path in OPEN_PATHS
+        or path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css")
+        or path.startswith(("/static/", f"{SIGN_IN}/"))
     )
 
 

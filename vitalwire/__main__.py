@@ -26,6 +26,7 @@ from vitalwire import (
     mapping,
     patients,
     people,
+    people_client,
     people_keys,
     processors,
     record,
@@ -62,6 +63,7 @@ app.add_typer(alarms.app, name="alarms")
 app.add_typer(devices.app, name="devices")
 app.add_typer(patients.app, name="patients")
 people.app.add_typer(emergency.app, name="emergency")
+people.app.add_typer(people_client.app, name="client")
 people.app.add_typer(people_keys.keys, name="key")
 people.app.add_typer(people_keys.displays, name="display")
 app.add_typer(people.app, name="people")

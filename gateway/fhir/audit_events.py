@@ -14,15 +14,15 @@ from emr_store import fhir_search, looks
 from emr_store.audit_trail import AUDIT_PAGE
 from emr_store.instants import moment, us_of
 from emr_store.looks import Asked, LookRow
-from gateway.access.decision import may
+from emr_store.visible_stays import EVERY_STAY
 from gateway.access.viewer import Target, Viewer
 from gateway.access.words import Action, DataClass, Relation, Role
+from gateway.asking import Asking
 from gateway.fhir.cursor import Position, decode_cursor
 from gateway.fhir.observations import not_found
 from gateway.fhir.parameters import Search
 from gateway.fhir.refusals import bad_parameter
 from gateway.fhir.resource import Found, Resource
-from runtime.clock import now_us
 
 STAFF = "urn:vitalwire:staff"
 ROLE = "urn:vitalwire:role"
@@ -44,18 +44,18 @@ _RESTRICTED = {
 _NETWORK_IP = "2"  # http://hl7.org/fhir/network-type
 
 
-def audit_event(conn: Any, viewer: Viewer, identity: str) -> Resource:
+def audit_event(conn: Any, asking: Asking, identity: str) -> Resource:
     """Raises RequestError: 404 for whoever is no auditor, too."""
     ids = _uuids([identity])
-    if not _may_see(viewer) or not ids:
+    if not _may_see(asking) or not ids:
         raise not_found()
-    found = looks.find(conn, Asked(ids=ids, hide_audit=_hides_audit(viewer)), 1)
+    found = looks.find(conn, Asked(ids=ids, hide_audit=_hides_audit(asking.viewer)), 1)
     if not found:
         raise not_found()
     return _resource(found[0])
 
 
-def search_audit_events(conn: Any, viewer: Viewer, asked: Search) -> Found:
+def search_audit_events(conn: Any, asking: Asking, asked: Search) -> Found:
     """The newest first; nothing for whoever is no auditor. Raises RequestError."""
     after = None
     if asked.cursor:
@@ -64,14 +64,14 @@ def search_audit_events(conn: Any, viewer: Viewer, asked: Search) -> Found:
             after = (moment(position.at_us), UUID(position.key))
         except ValueError as error:
             raise bad_parameter("_cursor", str(error)) from None
-    if not _may_see(viewer):
+    if not _may_see(asking):
         return Found(resources=())
     ids, patients, date = asked.ids("_id"), asked.ids("patient"), asked.span("date")
     wished = Asked(
         persons=asked.ids("agent"),
-        patients=None if patients is None else fhir_search.patients_by_ids(conn, patients),
+        patients=None if patients is None else fhir_search.patients_by_ids(conn, patients, EVERY_STAY),
         begun_from=moment(date.from_us), until=moment(date.until_us),
-        ids=None if ids is None else _uuids(ids), after=after, hide_audit=_hides_audit(viewer),
+        ids=None if ids is None else _uuids(ids), after=after, hide_audit=_hides_audit(asking.viewer),
     )  # fmt: skip
     found = looks.find(conn, wished, asked.count + 1)
     page = found[: asked.count]
@@ -79,8 +79,8 @@ def search_audit_events(conn: Any, viewer: Viewer, asked: Search) -> Found:
     return Found(resources=[_resource(row) for row in page], next=last)
 
 
-def _may_see(viewer: Viewer) -> bool:
-    return may(viewer, Action.SEE, Target(DataClass.AUDIT), now_us()).is_allowed
+def _may_see(asking: Asking) -> bool:
+    return asking.may(Action.SEE, Target(DataClass.AUDIT)).is_allowed
 
 
 def _hides_audit(viewer: Viewer) -> bool:

@@ -14,6 +14,7 @@ from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY, Asking
 from gateway.looks import Looks
 from gateway.people.cookies import session_secret
+from gateway.people.machine_routes import api_refusal, is_api
 from gateway.people.public_origin import PublicOrigin
 from gateway.people.sessions import Sessions, SignedIn
 from runtime.clock import now_us
@@ -37,7 +38,7 @@ class SignInRequired:
             await self._app(scope, receive, send)
             return
         scope.setdefault("state", {})["public_origin"] = self._public_origin
-        if self._is_open(scope["path"]):
+        if self._is_open(scope["path"]) or "asking" in scope["state"]:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
@@ -64,6 +65,8 @@ def is_of_a_person(request: Request) -> bool:
 
 
 def _refusal(request: Request) -> Response:
+    if is_api(request.url.path):
+        return api_refusal(request)
     if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(f"{SIGN_IN}?to={quote(request.url.path)}", 303, HEADERS)
     return Response(REFUSED_BODY, 401, media_type="application/json", headers=HEADERS)

@@ -26,7 +26,6 @@ function draw() {
   drawChoice($("spans"), w.spans, HOURS, hours, w.hours, n => { hours = n; read(); });
   for (const name of ["earlier", "later", "now"]) set($(name), w[name]);
   $("later").disabled = $("now").disabled = !untilMs;
-  set($("by-label").firstChild, w.byName);
   set($("by-hand"), w.enterByHand);
   drawChartBar(key, found?.patient);
   if (!found) return;
@@ -264,7 +263,6 @@ openFrame(draw, [
 ]);
 $("chart").addEventListener("keydown", press);
 addEventListener("pointerup", () => { dragging = false; });
-$("by").addEventListener("input", () => { if (refused === "no_name") { refused = ""; draw(); } });
 $("chart-bar").addEventListener("submit", event => event.preventDefault());
 $("earlier").addEventListener("click", () => move(-1));
 $("later").addEventListener("click", () => move(1));

@@ -12,7 +12,7 @@ from gateway.access.viewer import Licence
 from gateway.access.words import Role
 from gateway.people.sessions import COOKIE, Factor, Sessions
 
-SITE_WARD = "hosp^icu"  # of the beds in tests/attributing.py
+SITE_WARD = "h^icu"  # of the beds in tests/attributing.py
 
 
 def hire(

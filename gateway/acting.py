@@ -12,14 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emr_store.connect import StoreError, is_forbidden, open_store
-from gateway.asking import Asking, asking_of
 from gateway.permission import AccessRefusedError
 from gateway.same_origin import is_own
 
 BODY_BYTES_MAX = 8192
 _STATUS = {"not_allowed": 403, "not_open": 409, "changed": 409, "taken": 409, "confirmed_already": 409, "in_error": 409}
-# With a connection, for who asks; None: done. It raises AccessRefusedError.
-Deed = Callable[[Any, Asking, Request, bytes], StrEnum | None]
+# With a connection; None: done. It raises AccessRefusedError.
+Deed = Callable[[Any, Request, bytes], StrEnum | None]
 
 
 def acting(
@@ -34,7 +33,7 @@ def acting(
     def do(request: Request, body: bytes) -> Response:
         try:
             with open_store(clerk_conninfo) as conn:
-                refusal = deed(conn, asking_of(request), request, body)
+                refusal = deed(conn, request, body)
         except AccessRefusedError as error:
             return error.response
         except StoreError as error:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from emr_store.connect import StoreError, open_store
 from gateway.answer_headers import HEADERS
-from gateway.asking import REFUSED_BODY, Asking, asking_of
+from gateway.asking import REFUSED_BODY
 from gateway.permission import AccessRefusedError
 
 __all__ = ["HEADERS", "Answering", "Answers"]
@@ -25,13 +25,13 @@ class Answers:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
 
-    def json(self, ask: Callable[[Any, Asking, Request], dict[str, Any] | None]) -> Answering:
-        """What `ask` finds, with a connection, for who asks. It raises AccessRefusedError where it may not be seen."""
+    def json(self, ask: Callable[[Any, Request], dict[str, Any] | None]) -> Answering:
+        """What `ask` finds, with a connection. It raises AccessRefusedError where it may not be seen."""
 
         def answer(request: Request) -> Response:
             try:
                 with open_store(self._conninfo) as conn:
-                    found = ask(conn, asking_of(request), request)
+                    found = ask(conn, request)
             except StoreError:
                 return Response(b"{}", 503, media_type=_JSON, headers=HEADERS)
             except AccessRefusedError as refused:
@@ -44,7 +44,7 @@ class Answers:
 
     def file(
         self,
-        draw: Callable[[Any, Asking, Request], bytes | None],
+        draw: Callable[[Any, Request], bytes | None],
         media_type: str,
         headers: Mapping[str, str] = HEADERS,
     ) -> Answering:
@@ -53,7 +53,7 @@ class Answers:
         def answer(request: Request) -> Response:
             try:
                 with open_store(self._conninfo) as conn:
-                    found = draw(conn, asking_of(request), request)
+                    found = draw(conn, request)
             except StoreError:
                 return Response(status_code=503, headers=HEADERS)
             except AccessRefusedError as refused:

@@ -26,7 +26,7 @@ from emr_store.bed_names import bed_names
 from emr_store.connect import open_store
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
-from gateway.asking import Asking, asking_of
+from gateway.asking import asking_of
 from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.detail_routes import detail_routes
 from gateway.emr_rest import emr_routes
@@ -40,6 +40,7 @@ from gateway.pages.frame import Page
 from gateway.people.sessions import COOKIE, Sessions
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
 from gateway.static_files import KEPT, shipped_files
+from gateway.ward_routes import ward_routes
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 # Who else gives a name to this address gets nothing (DNS rebinding).
@@ -88,7 +89,7 @@ def create(
             Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
             Route("/patient-history/{key:path}", answered(_history)),
             Route("/patient-trend/{hours:int}/{key:path}", answered(_trend)),
-            Route("/worklist/items", answered(lambda conn, asking, r: worklist.items(conn, asking, bed_names(conn)))),
+            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, asking_of(r), bed_names(conn)))),
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
@@ -97,6 +98,8 @@ def create(
             *emr_routes(conninfo),
             Route("/events", events),
             *detail_routes(answers),
+            *ward_routes(feed),
+            Route("/me", _me),  # behind all others: that of sign-in comes before it
         ],
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS),
@@ -104,6 +107,12 @@ def create(
         ],
         lifespan=lambda app: feed.running(),
     )  # fmt: skip
+
+
+async def _me(request: Request) -> Response:
+    viewer = asking_of(request).viewer
+    me = {"id": viewer.id, "name": viewer.name, "role": viewer.role, "wards": sorted(viewer.wards), "csrf": ""}
+    return Response(msgspec.json.encode(me), media_type="application/json", headers=HEADERS)
 
 
 def _is_open(path: str) -> bool:
@@ -129,28 +138,28 @@ def _uplot(name: str, kind: str) -> Endpoint:
     return _unchanging(path.read_bytes(), kind)
 
 
-def _history(conn: Any, asking: Asking, request: Request) -> patient.Answer:
-    return patient.history(conn, asking, request.path_params["key"], bed_names(conn))
+def _history(conn: Any, request: Request) -> patient.Answer:
+    return patient.history(conn, asking_of(request), request.path_params["key"], bed_names(conn))
 
 
-def _trend(conn: Any, asking: Asking, request: Request) -> patient.Answer:
-    return patient.trend(conn, asking, request.path_params["key"], request.path_params["hours"])
+def _trend(conn: Any, request: Request) -> patient.Answer:
+    return patient.trend(conn, asking_of(request), request.path_params["key"], request.path_params["hours"])
 
 
-def _resolve(conn: Any, asking: Asking, request: Request, body: bytes) -> StrEnum | None:
-    return worklist.resolve(conn, asking, request.path_params["item"], body)
+def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
+    return worklist.resolve(conn, asking_of(request), request.path_params["item"], body)
 
 
-def _deliveries(conn: Any, asking: Asking, request: Request) -> deliveries.Answered:
+def _deliveries(conn: Any, request: Request) -> deliveries.Answered:
     before = request.query_params.get("before", "")
     return deliveries.deliveries(
-        conn, asking, request.query_params.get("destination", ""), request.path_params["state"],
+        conn, asking_of(request), request.query_params.get("destination", ""), request.path_params["state"],
         int(before) if _NUMBER.fullmatch(before) else None,
     )  # fmt: skip
 
 
-def _decide(conn: Any, asking: Asking, request: Request, body: bytes) -> StrEnum | None:
-    return deliveries.act(conn, asking, body)
+def _decide(conn: Any, request: Request, body: bytes) -> StrEnum | None:
+    return deliveries.act(conn, asking_of(request), body)
 
 
 def _hello(build: str) -> bytes:

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from emr_store.bed_names import bed_names
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answering, Answers
-from gateway.asking import Asking
+from gateway.asking import asking_of
 from gateway.pages import chart, chart_writing
 from gateway.pages.sheets import Printer
 
@@ -25,9 +25,9 @@ def pdf_routes(answers: Answers, printer: Printer) -> list[Route]:
     """They stand before the pages, which take any key."""
 
     def printed(paper: str) -> Answering:
-        def draw(conn: Any, asking: Asking, request: Request) -> bytes | None:
+        def draw(conn: Any, request: Request) -> bytes | None:
             language = request.query_params.get("language", "zh")
-            return printer.pdf(conn, asking, paper, language, request.path_params["key"])
+            return printer.pdf(conn, asking_of(request), paper, language, request.path_params["key"])
 
         return answers.file(draw, "application/pdf", _PDF_HEADERS)
 
@@ -40,37 +40,37 @@ def pdf_routes(answers: Answers, printer: Printer) -> list[Route]:
 def chart_routes(answers: Answers, clerk_conninfo: str, printer: Printer) -> list[Route]:
     """All others of them."""
 
-    def flowsheet(conn: Any, asking: Asking, request: Request) -> chart.Answer:
+    def flowsheet(conn: Any, request: Request) -> chart.Answer:
         asked = request.path_params
         return chart.flowsheet(
-            conn, asking, asked["key"], asked["step"], asked["hours"], asked["until"], bed_names(conn)
+            conn, asking_of(request), asked["key"], asked["step"], asked["hours"], asked["until"], bed_names(conn)
         )  # fmt: skip
 
-    def gap(conn: Any, asking: Asking, request: Request) -> chart.Answer:
+    def gap(conn: Any, request: Request) -> chart.Answer:
         asked = request.path_params
-        return chart.gap(conn, asking, asked["key"], asked["item"], asked["at"], asked["step"])
+        return chart.gap(conn, asking_of(request), asked["key"], asked["item"], asked["at"], asked["step"])
 
-    def pages(conn: Any, asking: Asking, request: Request) -> chart.Answer:
+    def pages(conn: Any, request: Request) -> chart.Answer:
         asked = request.path_params
-        return printer.pages(conn, asking, asked["paper"], asked["language"], asked["key"])
+        return printer.pages(conn, asking_of(request), asked["paper"], asked["language"], asked["key"])
 
-    def page(conn: Any, asking: Asking, request: Request) -> bytes | None:
+    def page(conn: Any, request: Request) -> bytes | None:
         asked = request.path_params
-        return printer.page(conn, asking, asked["paper"], asked["language"], asked["key"], asked["page"])
+        return printer.page(conn, asking_of(request), asked["paper"], asked["language"], asked["key"], asked["page"])
 
     return [
         Route("/chart-sheet/{step:int}/{hours:int}/{until:int}/{key:path}", answers.json(flowsheet)),
-        Route("/chart-entry/{ids}", answers.json(lambda conn, asking, r: chart.entry(conn, asking, _uuids(r)))),
+        Route("/chart-entry/{ids}", answers.json(lambda conn, r: chart.entry(conn, asking_of(r), _uuids(r)))),
         Route("/chart-gap/{item}/{at:int}/{step:int}/{key:path}", answers.json(gap)),
-        Route("/chart-items", answers.json(lambda conn, asking, r: chart.items())),
+        Route("/chart-items", answers.json(lambda conn, r: chart.items())),
         Route("/chart-act", acting(clerk_conninfo, _act, HEADERS, CHART_BYTES_MAX), methods=["POST"]),
         Route("/sheet-pages/{paper}/{language}/{key:path}", answers.json(pages)),
         Route("/sheet-page/{paper}/{language}/{page:int}/{key:path}", answers.file(page, "image/svg+xml")),
     ]
 
 
-def _act(conn: Any, asking: Asking, request: Request, body: bytes) -> StrEnum | None:
-    return chart_writing.act(conn, asking, body)
+def _act(conn: Any, request: Request, body: bytes) -> StrEnum | None:
+    return chart_writing.act(conn, asking_of(request), body)
 
 
 def _uuids(request: Request) -> list[UUID]:

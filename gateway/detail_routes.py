@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from emr_store.bed_names import bed_names
 from gateway.answers import Answers
-from gateway.asking import Asking
+from gateway.asking import asking_of
 from gateway.pages import detail
 
 
@@ -23,17 +23,17 @@ def detail_routes(answers: Answers) -> list[Route]:
     ]
 
 
-def _batch(conn: Any, asking: Asking, request: Request) -> detail.Answer:
-    return detail.batch(conn, asking, request.path_params["batch_id"])
+def _batch(conn: Any, request: Request) -> detail.Answer:
+    return detail.batch(conn, asking_of(request), request.path_params["batch_id"])
 
 
-def _values(conn: Any, asking: Asking, request: Request) -> detail.Answer:
-    return detail.values(conn, asking, request.path_params["uuid"])
+def _values(conn: Any, request: Request) -> detail.Answer:
+    return detail.values(conn, asking_of(request), request.path_params["uuid"])
 
 
-def _whose(conn: Any, asking: Asking, request: Request) -> detail.Answer:
-    return detail.whose(conn, asking, request.path_params["uuid"], bed_names(conn))
+def _whose(conn: Any, request: Request) -> detail.Answer:
+    return detail.whose(conn, asking_of(request), request.path_params["uuid"], bed_names(conn))
 
 
-def _alarms(conn: Any, asking: Asking, request: Request) -> detail.Answer:
-    return detail.device_alarms(conn, asking, request.path_params["uuid"])
+def _alarms(conn: Any, request: Request) -> detail.Answer:
+    return detail.device_alarms(conn, asking_of(request), request.path_params["uuid"])

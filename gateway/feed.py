@@ -58,6 +58,11 @@ class Feed:
             self.end()
             await asyncio.to_thread(thread.join, END_S)
 
+    @property
+    def places(self) -> Places:
+        """Whose each bed is, by the newest picture."""
+        return Places() if self._picture is None else self._picture.places
+
     def end(self) -> None:
         """Let go of everyone who looks on: their connections are waited for."""
         self._ended.set()

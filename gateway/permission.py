@@ -11,7 +11,7 @@ from starlette.responses import Response
 from emr_store import patients
 from gateway.access.decision import Decision
 from gateway.access.viewer import Target
-from gateway.access.words import Action, Answer, DataClass
+from gateway.access.words import Action, Answer, DataClass, Relation
 from gateway.answer_headers import HEADERS
 from gateway.asking import REFUSED_BODY, Asking
 from gateway.looks import Seen
@@ -51,6 +51,17 @@ def require_one_of(
         return [target for target, _ in allowed], allowed[0][1]
     asked = [target for target, decision in decisions if decision.answer is Answer.ASK_REASON]
     raise AccessRefusedError(asked[0].encounter if asked else "")
+
+
+def glass_until_ms(asking: Asking, stays: Iterable[str]) -> int | None:
+    """Until when this viewer has these stays open by a glass that he broke; None: by none."""
+    ends_us = [
+        grant.until_us
+        for stay in stays
+        for grant in asking.viewer.grants.get(stay, ())
+        if grant.relation is Relation.BREAK_GLASS and grant.from_us <= asking.at_us < grant.until_us
+    ]
+    return max(ends_us) // 1000 if ends_us else None
 
 
 def note_stay(conn: Any, asking: Asking, action: Action, decision: Decision, page: str, target: Target) -> None:

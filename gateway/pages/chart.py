@@ -44,7 +44,7 @@ from gateway.pages.deliveries import fates_of
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds_or_none
 from gateway.pages.person import whole_person
-from gateway.permission import note_stay, require
+from gateway.permission import glass_until_ms, note_stay, require
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID
 
@@ -112,6 +112,7 @@ def flowsheet(
         "now": now_us // 1000, "encounter": encounter, **_who(conn, encounter, bed_names),
         "step_min": step_min, "hours": hours, "columns": [at_us // 1000 for at_us in columns], "rows": drawn,
         "is_charted": policies is not None, "disputed": len(disputed),
+        "glass_until": glass_until_ms(asking, [encounter]),
     }  # fmt: skip
 
 
@@ -186,6 +187,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     confirmed: bool = False
     by_time: bool = False
     by: str = ""
+    pending: bool = False  # somebody without a licence stands behind it
     proposed: bool = False
     disputed: bool = False
     also_by_people: int = 0
@@ -221,6 +223,7 @@ def _cell(
         confirmed=now.confirmed,
         by_time=now.by_time,
         by=person.name if person else "",
+        pending=person is not None and person.pending,
         proposed=entry.entry in proposals,
         disputed=entry.entry in disputed,
         also_by_people=by_people,
@@ -303,7 +306,8 @@ def _version(key: EntryKey, version: Version, person: Acted | None) -> dict[str,
         "number": version.number, "status": version.status, **shown(key.item, version),
         "hand": version.origin is Origin.HAND, "confirmed": version.confirmed, "by_time": version.by_time,
         "observed": version.observed_at_us // 1000, "recorded": version.recorded_at_us // 1000,
-        "by": person.name if person else "", "reason": {"en": rule.en, "zh": rule.zh},
+        "by": person.name if person else "", "pending": person is not None and person.pending,
+        "reason": {"en": rule.en, "zh": rule.zh},
         "sources": _sources(version.sources),
     }  # fmt: skip
 

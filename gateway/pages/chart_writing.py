@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -14,9 +15,10 @@ from emr_store import acts, chart_acts, chart_entries, patients
 from emr_store.acts import Author
 from emr_store.chart_acts import Person
 from emr_store.chart_entries import Kept
-from emr_store.chart_persons import persons
+from emr_store.chart_persons import Acted, persons
 from emr_store.instants import moment, us_of
 from gateway.access.targets import stay_target
+from gateway.access.viewer import Licence
 from gateway.access.words import Action, DataClass
 from gateway.asking import Asking
 from gateway.pages.chart import STAFF, entry_target, is_on_demand, noted_policies, possible
@@ -101,7 +103,11 @@ def act(conn: Any, asking: Asking, body: bytes) -> Refusal | None:
         return Refusal.REASON_TOO_LONG
     if wish.act in ("correct", "withdraw") and not why:
         return Refusal.NO_REASON
-    person = Person(Author(f"{STAFF}{asking.viewer.id}", why), asking.viewer.name)
+    person = Person(
+        Author(f"{STAFF}{asking.viewer.id}", why),
+        asking.viewer.name,
+        is_licensed=asking.viewer.licence is not Licence.NONE,
+    )
     try:
         with conn.transaction():
             if wish.act == "enter":
@@ -180,6 +186,8 @@ def _change(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
             raise _RefusedError(Refusal.CHANGED) from None
         acted = persons(conn, {version.act_id for version in kept.entry.versions if version.act_id is not None})
         require(asking, _ACTIONS[wish.act], entry_target(conn, kept.entry, acted, asking.at_us))
+        if not person.is_licensed:
+            _must_be_open_to_unlicensed(kept, acted, wish)
         _must_be_as_seen(kept, seen, wish)
         try:
             changed = _changed(conn, wish, seen, person)
@@ -194,6 +202,21 @@ def _change(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
 
 def _is_source(source: Source, shown: Shown | None) -> bool:
     return shown == Shown(source.batch_id.hex(), source.leaf, source.record)
+
+
+def _must_be_open_to_unlicensed(kept: Kept, acted: Mapping[bytes, Acted], wish: Wish) -> None:
+    """Not what a licensed person stands behind; nothing twice; and withdrawn is only what was pending always."""
+    pending = [
+        version.act_id is not None and version.act_id in acted and acted[version.act_id].pending
+        for version in kept.entry.versions
+    ]
+    is_open = kept.entry.now.status is Status.PRELIMINARY
+    if wish.act == "confirm":
+        is_open = is_open and not pending[-1]
+    if wish.act == "withdraw":
+        is_open = is_open and all(pending)
+    if not is_open:
+        raise AccessRefusedError
 
 
 def _must_be_as_seen(kept: Kept, seen: Seen, wish: Wish) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -23,7 +23,7 @@ from gateway.pages import worklist
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.pages.person import fact_shown, whole_person
-from gateway.permission import require_one_of
+from gateway.permission import glass_until_ms, require_one_of
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
@@ -54,7 +54,7 @@ def history(conn: Any, asking: Asking, key: str, bed_names: Mapping[str, str]) -
 
     `bed_names`: what the site calls its beds, by their keys. Raises StoreError, AccessRefusedError.
     """
-    seen = _seen(conn, asking, DataClass.IDENTITY, key)
+    seen = _seen(conn, asking, key, [DataClass.IDENTITY])
     if seen is None:
         return None
     patient = seen.patient
@@ -65,7 +65,7 @@ def history(conn: Any, asking: Asking, key: str, bed_names: Mapping[str, str]) -
     behind = {fact.fact: fact for fact in evidence_words.facts_behind(conn, facts, bed_names)}
     return {
         "now": int(time.time() * 1000),
-        "asked": worklist.open_count(conn, asking),
+        "asked": worklist.open_count(conn, asking), "glass_until": glass_until_ms(asking, seen.stays),
         **whole_person(conn, patient),
         "encounters": [
             _encounter(encounter) for encounter in patients.encounters_of(conn, patient)
@@ -87,7 +87,7 @@ def trend(conn: Any, asking: Asking, key: str, hours: int, now: datetime | None 
 
     Of the stays that may be seen. Raises StoreError, AccessRefusedError.
     """
-    seen = _seen(conn, asking, DataClass.VITALS, key)
+    seen = _seen(conn, asking, key, [DataClass.IDENTITY, DataClass.VITALS])  # they stand under a name
     if seen is None or hours not in (0, *HOURS):
         return None
     now = now or datetime.now(UTC)
@@ -136,16 +136,21 @@ def _last_stay(conn: Any, seen: _Seen, now: datetime) -> tuple[datetime, datetim
     return min(stay.since for stay in of_last), max(min(stay.until or now, now) for stay in of_last)
 
 
-def _seen(conn: Any, asking: Asking, data_class: DataClass, key: str) -> _Seen | None:
-    """The patient of this key or number; None: there is none. The look is noted. Raises AccessRefusedError."""
+def _seen(conn: Any, asking: Asking, key: str, data_classes: Sequence[DataClass]) -> _Seen | None:
+    """The patient of this key or number, and the stays of which all of these may be seen; None: there is none.
+
+    The look is noted. Raises AccessRefusedError.
+    """
     try:
         patient = patients.find_patient(conn, key)
     except VitalwireError:
         return None
-    targets = patient_targets(conn, data_class, patient, asking.at_us)
-    allowed, decision = require_one_of(asking, Action.SEE, data_class, targets.values())
-    stays = sorted(target.encounter for target in allowed)
-    restricted = any(target.restricted for target in allowed)
+    targets = list(patient_targets(conn, data_classes[0], patient, asking.at_us).values())
+    for data_class in data_classes:
+        targets = [replace(target, data_class=data_class) for target in targets]
+        targets, decision = require_one_of(asking, Action.SEE, data_class, targets)
+    stays = sorted(target.encounter for target in targets)
+    restricted = any(target.restricted for target in targets)
     asking.note(Action.SEE, decision, Seen(PAGE.noun, stays, [patient], restricted=restricted))
     return _Seen(patient, frozenset(stays))
 

@@ -186,7 +186,7 @@ class Ward:
             structure = self._beds.shown[bed]
             rows = [number for device in structure["devices"] for number, _ in device["rows"]]
             body = _json.encode({
-                "bed": self._beds.number(bed), "structure": structure,
+                "bed": self._beds.number(bed), "structure": structure | {"ward": self._places.of_bed[bed].ward},
                 "lines": [all_lines[row] for row in rows if row in all_lines],
             })  # fmt: skip
             alarms_of, patient = _json.encode(self._alarms_of(bed)), _json.encode(self._patient_of(bed))

@@ -1,11 +1,13 @@
 // The flowsheet of an encounter: what is charted by system and time, and what a person does to it.
 import { act, refusalText } from "/chart-acts.mjs";
+import { read as readFrom } from "/ask.mjs";
 import { drawChartBar } from "/chart-bar.mjs";
 import { showEntry, showGap } from "/chart-entry.mjs";
 import { openForm } from "/chart-form.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
+import { drawGlass } from "/glass.mjs";
 import { dateOf, sexOf } from "/occupant.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
@@ -28,6 +30,7 @@ function draw() {
   $("later").disabled = $("now").disabled = !untilMs;
   set($("by-hand"), w.enterByHand);
   drawChartBar(key, found?.patient);
+  drawGlass(found?.glass_until ?? null);
   if (!found) return;
   const stay = found[language], bed = found.bed && `${words.bed} ${found.bed}`;
   set($("who"), [found.number, dateOf(found.birth_date), sexOf(found.sex), bed, stay].filter(Boolean).join(" · "));
@@ -239,10 +242,9 @@ function byHand() {
 }
 
 async function read() {
-  const asked = `/chart-sheet/${stepMin}/${hours}/${untilMs}/${key}`, answer = await fetch(asked).catch(() => null);
+  const asked = `/chart-sheet/${stepMin}/${hours}/${untilMs}/${key}`, { found: next, problem: why } = await readFrom(asked);
   if (asked !== `/chart-sheet/${stepMin}/${hours}/${untilMs}/${key}`) return;
-  const next = answer?.ok ? await answer.json().catch(() => null) : null;
-  problem = next ? "" : answer?.status === 404 ? "notFound" : answer ? "storeAway" : "serverAway";
+  problem = why;
   if (next) found = next;
   if (at && found && (at.row >= found.rows.length || at.column >= found.columns.length)) at = from = null;
   draw();

@@ -53,6 +53,10 @@ export function connect(draw) {
     greet(JSON.parse(event.data));
     beaten = performance.now();
   });
+  source.addEventListener("signed-out", () => {
+    source.close();
+    location.assign(`/sign-in?to=${encodeURIComponent(location.pathname)}`);
+  });
   source.addEventListener("beat", () => { beaten = performance.now(); });
   source.addEventListener("message", event => {
     came = Date.now();

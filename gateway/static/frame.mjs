@@ -1,6 +1,8 @@
 // What every page stands in: the way to the other pages, the search for a patient, keys and their help, the language.
 import { $, make, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
+import { keepWhileUsed } from "/post.mjs";
+import { drawWho, openWho } from "/who.mjs";
 import { language, words } from "/words.mjs";
 
 // A key, what it is called in the help, and what it does; a page adds its own.
@@ -20,6 +22,8 @@ export function openFrame(draw, own = []) {
   $("find").addEventListener("submit", find);
   $("find-number").addEventListener("input", () => $("find-number").setCustomValidity(""));
   addEventListener("keydown", press);
+  keepWhileUsed();
+  openWho();
   for (const link of document.querySelectorAll("#pages a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
@@ -44,6 +48,7 @@ function drawFrame() {
   $("find-number").setAttribute("aria-label", words.findNumber);
   $("help").setAttribute("aria-label", words.keys.help);
   if ($("keys").open) drawKeys();
+  drawWho();
 }
 
 function press(event) {

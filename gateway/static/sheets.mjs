@@ -1,4 +1,5 @@
 // Printed sheets of an encounter, page by page in true millimetres, as they come out of a printer.
+import { read as readFrom } from "/ask.mjs";
 import { drawChartBar } from "/chart-bar.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
@@ -42,9 +43,8 @@ export function openSheets(kind) {
   };
 
   const read = async () => {
-    const asked = language, answer = await fetch(`/sheet-pages/${kind}/${asked}/${key}`).catch(() => null);
-    const next = answer?.ok ? await answer.json().catch(() => null) : null;
-    problem = next ? "" : answer?.status === 404 ? "notFound" : answer ? "storeAway" : "serverAway";
+    const asked = language, { found: next, problem: why } = await readFrom(`/sheet-pages/${kind}/${asked}/${key}`);
+    problem = why;
     if (asked !== language) return;
     if (next) found = { ...next, language: asked };
     draw();

@@ -162,7 +162,9 @@ def test_each_look_at_a_patient_is_kept_before_it_is_answered(page: Page, hospit
         connect(page, path).read()
     next_picture(events(page))
     with open_store(page.database) as conn:
-        rows = conn.execute("SELECT page, action, relation, encounters, patients FROM look ORDER BY page, action").fetchall()
+        rows = conn.execute(
+            "SELECT page, action, relation, encounters, patients FROM look ORDER BY page, action"
+        ).fetchall()
     patients = [f"{NUMBER}^HOSP^MR"]
     assert [(page, action) for page, action, *_ in rows] == [
         ("chart", "see"), ("device", "see"), ("patient", "see"), ("sheet", "print"), ("sheet", "see"), ("ward", "see"),

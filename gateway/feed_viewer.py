@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -52,7 +53,8 @@ class FeedViewer:
     def __init__(self, asking: Asking, sessions: Sessions, secret: str, clock: Callable[[], int] = now_us) -> None:
         self._asking, self._sessions, self._secret, self._clock = asking, sessions, secret, clock
         self._signed_in: SignedIn | None = None
-        self._read_s = time.monotonic()
+        # Of many who come at once not all are asked for at once again.
+        self._read_s = time.monotonic() - random.random() * VIEWER_EVERY_S
         self._noted: tuple[str, ...] = ()
         self._noted_s = float("-inf")
 

@@ -17,6 +17,7 @@ from gateway.access.words import Action
 from gateway.asking import Asking
 from gateway.pages.chart import encounter_of
 from gateway.pages.frame import Page
+from gateway.permission import glass_until_ms
 
 SHEET, HOURLY = Page("sheet", "/sheet/{key:path}"), Page("hourly", "/hourly/{key:path}")
 KINDS, LANGUAGES = ("sheet", "hourly"), ("zh", "en")
@@ -42,7 +43,7 @@ class Printer:
 
         return {
             "encounter": encounter, "patient": patients.find_patient(conn, encounter), "count": len(drawings),
-            "visit": visit_number(encounter),
+            "visit": visit_number(encounter), "glass_until": glass_until_ms(asking, [encounter]),
             "not_drawn": [[each.reason for each in drawing.undrawn] for drawing in drawings],
             "unprintable": pdf.unprintable(drawings),
         }  # fmt: skip

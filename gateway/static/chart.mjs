@@ -155,7 +155,7 @@ function drawCell(td, { row, column, cell }) {
   const said = cell ? [
     cell.at !== found.columns[column] && timeOf(cell.at), cell.disputed && w.marks.disputed, cell.proposed && w.marks.proposed,
     cell.status === "amended" && w.marks.amended, cell.status === "entered-in-error" && w.marks.error, cell.by_time && w.marks.time,
-    cell.hand && w.marks.hand, cell.confirmed && `${cell.by} ${w.marks.unsigned}`, cell.also_by_people && `+${cell.also_by_people}`,
+    cell.hand && w.marks.hand, cell.pending && `${cell.by} ${w.marks.pending}`, cell.confirmed && `${cell.by} ${w.marks.unsigned}`, cell.also_by_people && `+${cell.also_by_people}`,
   ].filter(Boolean) : [];
   reconcile(marks, said.map((text, i) => [i, text]), () => make("i"), set);
   const status = cell ? cell.by_time ? w.byTime : w.statuses[cell.status] : "";

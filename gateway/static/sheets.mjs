@@ -4,6 +4,7 @@ import { drawChartBar } from "/chart-bar.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
+import { drawGlass } from "/glass.mjs";
 import { language, words } from "/words.mjs";
 
 const A4_MM = { sheet: [210, 297], hourly: [297, 210] };
@@ -17,6 +18,7 @@ export function openSheets(kind) {
     const w = chartWords();
     set($("title"), [w[kind], found?.visit].filter(Boolean).join(" · "));
     document.title = $("title").textContent;
+    drawGlass(found?.glass_until ?? null);
     set($("problem"), problem ? (problem === "notFound" ? w.notFound : words[problem]) : "");
     set($("print"), `${w.print} (P)`);
     set($("pdf"), w.pdf);

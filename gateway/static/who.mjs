@@ -6,7 +6,6 @@ import { words } from "/words.mjs";
 // Pages that are some roles' alone; the others are everybody's.
 const PAGES = [
   { id: "to-audit", path: "/audit", name: "audit", roles: ["auditor", "second_auditor"] },
-  { id: "to-people", path: "/people", name: "people", roles: ["administrator"] },
 ];
 const out = make("button");
 let me = null;

@@ -63,6 +63,13 @@ def visible_of(asking: Asking, places: Places) -> Visible:
         of = places.stays[data_class]
         return all(is_open(of.get(stay) or Target(data_class, stay)) for stay in stays)
 
+    def names(place: Place) -> bool:
+        # Who is on leave, or away for long, is still of the ward whose bed is kept.
+        of_bed = frozenset({place.ward} if place.ward else ())
+        known_stays = places.stays.get(DataClass.IDENTITY, {})
+        targets = [known_stays.get(stay) or Target(DataClass.IDENTITY, stay) for stay in place.named]
+        return all(is_open(replace(target, wards=target.wards | of_bed)) for target in targets)
+
     beds, alarms, named = set(), set(), set()
     masked_suffices = asking.viewer.role is Role.STATION_DISPLAY and not asking.viewer.locked
     for bed, place in places.of_bed.items():
@@ -71,7 +78,7 @@ def visible_of(asking: Asking, places: Places) -> Visible:
         beds.add(bed)
         if sees(DataClass.ALARMS, place, place.stays):
             alarms.add(bed)
-        if masked_suffices or not place.named or sees(DataClass.IDENTITY, place, place.named):
+        if masked_suffices or names(place):
             named.add(bed)
     return Visible(frozenset(beds), frozenset(alarms), frozenset(named), _asked(asking, places, is_open))
 

@@ -24,18 +24,21 @@ from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
 from emr_store.bed_names import bed_names
 from emr_store.connect import open_store
-from gateway.access.anyone import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
+from gateway.asking import asking_of
 from gateway.chart_routes import chart_routes, pdf_routes
+from gateway.detail_routes import detail_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
+from gateway.feed_viewer import FeedViewer
 from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import audit, chart, deliveries, detail, patient, people, sheets, ward, worklist
+from gateway.pages import audit, chart, deliveries, patient, people, sheets, ward, worklist
 from gateway.pages.frame import Page
+from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
 from gateway.people.key_routes import key_routes
 from gateway.people.machine_routes import OPEN_PATHS, MachineBearer, machine_routes
@@ -48,6 +51,7 @@ from gateway.people.sign_in_settings import SignInSettings
 from gateway.reminder_routes import reminder_routes
 from gateway.security_headers import SecurityHeaders
 from gateway.static_files import KEPT, shipped_files
+from gateway.ward_routes import ward_routes
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -82,12 +86,15 @@ def create(
 
     ward_html = ward.PAGE.html(static)
 
+    def viewer(request: Request) -> FeedViewer:
+        return FeedViewer(asking_of(request), sessions, session_secret(request))
+
     async def opened_ward(request: Request) -> Response:
-        parts = opening(ward_html, hello, feed, ANYONE)
+        parts = opening(ward_html, hello, feed, viewer(request))
         return StreamingResponse(parts, media_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def events(request: Request) -> Response:
-        return StreamingResponse(feed.events(hello, ANYONE), media_type="text/event-stream", headers=HEADERS)
+        return StreamingResponse(feed.events(hello, viewer(request)), media_type="text/event-stream", headers=HEADERS)
 
     app = Starlette(
         routes=[
@@ -97,11 +104,9 @@ def create(
             *(Route(address, _unchanging(*file, KEPT)) for address, file in static.served().items()),
             Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
             Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
-            Route("/patient-history/{key:path}", answered(
-                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"], bed_names(conn)))),
-            Route("/patient-trend/{hours:int}/{key:path}", answered(
-                lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
-            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names(conn)))),
+            Route("/patient-history/{key:path}", answered(_history)),
+            Route("/patient-trend/{hours:int}/{key:path}", answered(_trend)),
+            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, asking_of(r), bed_names(conn)))),
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
@@ -116,12 +121,8 @@ def create(
             *reminder_routes(),
             *audit.audit_routes(conninfo, clerk_conninfo),
             Route("/events", events),
-            Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
-            Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
-            Route("/whose/{uuid:uuid}", answered(
-                lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"], bed_names(conn)))),
-            Route("/alarms/{uuid:uuid}", answered(
-                lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),
+            *detail_routes(answers),
+            *ward_routes(feed),
         ],
         middleware=[
             Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
@@ -161,20 +162,28 @@ def _uplot(name: str, kind: str) -> Endpoint:
     return _unchanging(path.read_bytes(), kind)
 
 
+def _history(conn: Any, request: Request) -> patient.Answer:
+    return patient.history(conn, asking_of(request), request.path_params["key"], bed_names(conn))
+
+
+def _trend(conn: Any, request: Request) -> patient.Answer:
+    return patient.trend(conn, asking_of(request), request.path_params["key"], request.path_params["hours"])
+
+
 def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return worklist.resolve(conn, ANYONE, request.path_params["item"], body)
+    return worklist.resolve(conn, asking_of(request), request.path_params["item"], body)
 
 
-def _deliveries(conn: Any, request: Request) -> deliveries.Answer:
+def _deliveries(conn: Any, request: Request) -> deliveries.Answered:
     before = request.query_params.get("before", "")
     return deliveries.deliveries(
-        conn, ANYONE, request.query_params.get("destination", ""), request.path_params["state"],
+        conn, asking_of(request), request.query_params.get("destination", ""), request.path_params["state"],
         int(before) if _NUMBER.fullmatch(before) else None,
     )  # fmt: skip
 
 
 def _decide(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return deliveries.act(conn, ANYONE, body)
+    return deliveries.act(conn, asking_of(request), body)
 
 
 def _hello(build: str) -> bytes:

@@ -1,4 +1,5 @@
 // What went to the hospital's other systems, what waits, what is parked and why; and what a person does about it.
+import { read as readFrom } from "/ask.mjs";
 import { deliveryWords } from "/deliveries-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
@@ -166,11 +167,10 @@ async function press(key, wish, subject) {
 
 async function read() {
   const mine = ++asked, query = new URLSearchParams({ destination: of, ...before === null ? {} : { before } });
-  const answer = await fetch(`/delivery-list/${state}?${query}`).catch(() => null);
-  const found = answer?.ok ? await answer.json().catch(() => null) : null;
+  const { found, problem: why } = await readFrom(`/delivery-list/${state}?${query}`);
   if (mine !== asked) return;  // something else was chosen meanwhile
   if (found) list = found;
-  problem = found ? "" : answer ? "storeAway" : "serverAway";
+  problem = why;
   draw();
 }
 

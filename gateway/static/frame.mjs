@@ -3,6 +3,7 @@ import { $, make, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
 import { keepWhileUsed } from "/post.mjs";
 import { showReminders } from "/reminders.mjs";
+import { drawWho, openWho } from "/who.mjs";
 import { language, words } from "/words.mjs";
 import { drawWorkstation, openWorkstation } from "/workstation.mjs";
 
@@ -25,6 +26,7 @@ export function openFrame(draw, own = []) {
   addEventListener("keydown", press);
   keepWhileUsed();
   openWorkstation();
+  openWho();
   for (const link of document.querySelectorAll("#pages a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
@@ -51,6 +53,7 @@ function drawFrame() {
   $("help").setAttribute("aria-label", words.keys.help);
   if ($("keys").open) drawKeys();
   drawWorkstation();
+  drawWho();
 }
 
 function press(event) {

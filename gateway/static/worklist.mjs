@@ -1,6 +1,7 @@
 // What only a person can decide: each question with the facts behind it, and what a person says of it.
 import { $, make, reconcile, set } from "/elements.mjs";
 import { drawAsked, openFrame } from "/frame.mjs";
+import { read as readFrom } from "/ask.mjs";
 import { post } from "/post.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
@@ -85,10 +86,9 @@ async function resolve(item, wish) {
 }
 
 async function read() {
-  const answer = await fetch("/worklist/items").catch(() => null);
-  const found = answer?.ok ? await answer.json().catch(() => null) : null;
+  const { found, problem: why } = await readFrom("/worklist/items");
   if (found) list = found;
-  problem = found ? "" : answer ? "storeAway" : "serverAway";
+  problem = why;
   for (const item of refusals.keys()) if (!list?.items.some(each => each.item === item)) refusals.delete(item);
   draw();
 }

@@ -51,7 +51,7 @@ def only(stay: ChartWard) -> Entry:
 
 
 def on(entry: Entry, deed: str, **more: Any) -> dict[str, Any]:
-    return {"act": deed, "by": "Li", "entries": [{"entry": entry.entry, "version": entry.now.number}], **more}
+    return {"act": deed, "entries": [{"entry": entry.entry, "version": entry.now.number}], **more}
 
 
 def test_a_column_has_what_is_charted_from_its_label_on(stay: ChartWard, page: Page) -> None:
@@ -101,7 +101,7 @@ def test_an_empty_slot_says_why(stay: ChartWard, page: Page) -> None:
 
 def test_what_is_charted_on_demand_is_taken_by_a_press(stay: ChartWard, page: Page) -> None:
     at_ms = (stay.since_us + 60 * MINUTE_US) // 1000
-    take = {"act": "take", "by": "Li", "encounter": ENCOUNTER, "item": ETCO2, "at": at_ms}
+    take = {"act": "take", "encounter": ENCOUNTER, "item": ETCO2, "at": at_ms}
     found = asked(page, f"/chart-gap/{ETCO2}/{at_ms}/5/V1")
     assert (found["take"], found["gaps"][0]["reason"]) == ({"at": at_ms}, "on demand")
     now_ms = stay.now_us // 1000 // 3_600_000 * 3_600_000
@@ -164,18 +164,19 @@ def test_one_that_cannot_be_confirmed_keeps_its_column(stay: ChartWard, page: Pa
 
 def test_what_cannot_be_written_is_refused_in_a_word(stay: ChartWard, page: Page) -> None:
     entry, now_ms = only(stay), stay.now_us // 1000
-    hand = {"act": "enter", "by": "Li", "encounter": ENCOUNTER, "item": "pain", "value": 3, "at": now_ms}
+    hand = {"act": "enter", "encounter": ENCOUNTER, "item": "pain", "value": 3, "at": now_ms}
     for wish, refused in (
-        (hand | {"by": " "}, "no_name"), (hand | {"value": 11}, "not_possible"),
+        (hand | {"value": 11}, "not_possible"),
         (hand | {"item": "mood"}, "unreadable"), (hand | {"encounter": "V9"}, "unreadable"),
+        (hand | {"by": "Wang"}, "unreadable"),
         (hand | {"at": now_ms + 86_400_000}, "ahead"),
         (hand | {"at": 10**17}, "ahead"), (hand | {"at": 0}, "before_the_stay"),
         (hand | {"why": "x" * 501}, "reason_too_long"),
         (on(entry, "correct", value=95), "no_reason"), (on(entry, "withdraw", why=" "), "no_reason"),
         (on(entry, "correct", value=950, why="x"), "not_possible"),
         (on(entry, "correct", value=97, why="x"), "says_so_already"),
-        ({"act": "confirm", "by": "Li"}, "unreadable"), (b"no json", "unreadable"),
-        ({"act": "erase", "by": "Li"}, "unreadable"),
+        ({"act": "confirm"}, "unreadable"), (b"no json", "unreadable"),
+        ({"act": "erase"}, "unreadable"),
     ):  # fmt: skip
         assert act(page, wish) == (400, refused), wish
     assert act(page, hand) == (204, "")

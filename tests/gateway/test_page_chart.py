@@ -89,30 +89,25 @@ def test_columns_and_windows(stay: ChartWard, tab: Any) -> None:
     expect(tab.locator("#span")).to_have_text(before)
 
 
-def test_a_column_is_confirmed_once_a_name_is_typed(stay: ChartWard, tab: Any) -> None:
+def test_a_column_is_confirmed_by_who_is_signed_in(stay: ChartWard, tab: Any) -> None:
     hour = column_of(tab, stay, 6)
     confirm = tab.locator(f"#chart thead tr > :nth-child({hour + 2}) button")
     confirm.click()
-    expect(tab.locator("#refusal")).to_contain_text("Type your name")
-    expect(tab.locator("#by")).to_be_focused()
-    tab.keyboard.type("Wang")
-    confirm.click()
-    expect(cell(tab, "MDC_ECG_HEART_RATE", hour)).to_contain_text("Wang unsigned")
+    expect(cell(tab, "MDC_ECG_HEART_RATE", hour)).to_contain_text("Li unsigned")
     expect(tab.locator("#refusal")).to_have_text("")
     expect(confirm).to_be_disabled()
     assert stay.at("MDC_ECG_HEART_RATE", 6).now.status is Status.FINAL
 
 
 def test_by_keyboard_alone(stay: ChartWard, tab: Any) -> None:
-    tab.locator("#by").fill("Wang")
     hour = column_of(tab, stay, 6)
     cell(tab, "MDC_PULS_OXIM_PULS_RATE", hour).focus()
     tab.keyboard.press("ArrowUp")
     tab.keyboard.press("Shift+ArrowDown")
     expect(tab.locator('#chart [aria-selected="true"]')).to_have_count(2)
     tab.keyboard.press("v")
-    expect(cell(tab, "MDC_ECG_HEART_RATE", hour)).to_contain_text("Wang unsigned")
-    expect(cell(tab, "MDC_PULS_OXIM_PULS_RATE", hour)).to_contain_text("Wang unsigned")
+    expect(cell(tab, "MDC_ECG_HEART_RATE", hour)).to_contain_text("Li unsigned")
+    expect(cell(tab, "MDC_PULS_OXIM_PULS_RATE", hour)).to_contain_text("Li unsigned")
     tab.keyboard.press("ArrowUp")
     tab.keyboard.press("e")
     field = tab.locator("#detail form input").first
@@ -170,13 +165,6 @@ def test_a_value_by_hand(stay: ChartWard, tab: Any) -> None:
     form.locator("select").first.select_option("pain")
     form.locator("input").first.fill("11")
     form.locator("button", has_text="Write it").click()
-    expect(form.locator(".refusal")).to_contain_text("Type your name")
-    tab.keyboard.press("Escape")
-    tab.locator("#by").fill("Wang")
-    tab.locator("#by-hand").click()
-    form.locator("select").first.select_option("pain")
-    form.locator("input").first.fill("11")
-    form.locator("button", has_text="Write it").click()
     expect(form.locator(".refusal")).to_contain_text("not possible")
     assert tab.evaluate(SMALL) == []
     screenshot(tab, "chart-form.png")
@@ -188,7 +176,6 @@ def test_a_value_by_hand(stay: ChartWard, tab: Any) -> None:
 
 def test_an_event_by_hand_has_its_own_time(stay: ChartWard, tab: Any) -> None:
     at_us = stay.since_us + 30 * 60_000_000
-    tab.locator("#by").fill("Wang")
     tab.locator("#by-hand").click()
     form = tab.locator("#form")
     form.locator("select").first.select_option("event")
@@ -208,7 +195,6 @@ def test_a_late_value_is_shown_beside_what_was_confirmed(stay: ChartWard, tab: A
 
 
 def test_a_late_value_is_accepted_by_one_press(stay: ChartWard, tab: Any) -> None:
-    tab.locator("#by").fill("Wang")
     late = cell(tab, "MDC_ECG_HEART_RATE", column_of(tab, stay, 5))
     late.click()
     accept = tab.locator("#detail .accept button")
@@ -218,7 +204,7 @@ def test_a_late_value_is_accepted_by_one_press(stay: ChartWard, tab: Any) -> Non
     accept.click()
     expect(tab.locator("#detail")).to_be_hidden()
     expect(late).to_contain_text("131")
-    expect(late).to_contain_text("Wang unsigned")
+    expect(late).to_contain_text("Li unsigned")
     newest = stay.at("MDC_ECG_HEART_RATE", 5).now
     assert (newest.status, newest.origin, newest.value) == (Status.AMENDED, Origin.DEVICE, 131)
     assert newest.sources
@@ -230,12 +216,7 @@ def test_what_is_charted_on_demand_is_taken(stay: ChartWard, tab: Any) -> None:
     empty.click()
     take = tab.locator("#detail .take button")
     expect(take).to_contain_text("Take what was measured by")
-    take.click()
-    expect(tab.locator("#detail .take .refusal")).to_contain_text("Type your name")
     screenshot(tab, "chart-take.png")
-    tab.keyboard.press("Escape")
-    tab.locator("#by").fill("Wang")
-    empty.click()
     take.click()
     expect(tab.locator("#detail")).to_be_hidden()
     expect(empty).to_contain_text("38")

@@ -141,6 +141,14 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
     databases.end(name)
 
 
+@pytest.fixture(scope="module")
+def module_database(databases: Databases) -> Iterator[str]:
+    """As `database` on the embedded server, for all tests of a module that only read what the first one made there."""
+    name = databases.make_migrated()
+    yield address_of(databases.server, name)
+    databases.end(name)
+
+
 @pytest.fixture
 def empty_database(request: pytest.FixtureRequest) -> Iterator[str]:
     """The libpq address of a fresh database without a schema, dropped after the test."""

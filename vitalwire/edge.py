@@ -36,13 +36,21 @@ from schemas.errors import ConfigError
 from schemas.report import Lane, device_id
 from stream_processors.config import ProcessorsConfig
 from vitalwire.broker import topics_of
+from vitalwire.on_demand import on_demand
 from vitalwire.output import age, as_json, cell, console
 from vitalwire.record import Database, Json, connect
 
 DRAW_S = 0.25
 LINES_A_DRAW = 3  # of each kind, where they are printed one below the other
 LAST_LINES = {"bytes": 4, "frame": 4, "values": 8}
-app = typer.Typer(help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True)
+IN_OTHER_MODULES = {
+    "read": "vitalwire.edge_read:read",
+    "drivers": "vitalwire.edge_read:drivers",
+    "witness": "vitalwire.edge_witness:witness",
+}
+app = typer.Typer(
+    cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True
+)
 config_app = typer.Typer(help="Configuration files.", no_args_is_help=True)
 Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample edge")]
 

@@ -19,10 +19,19 @@ from emr_store.staff import AnotherPersonError, Changes, StaffMember
 from gateway.people.staff_file import read_staff_file
 from runtime.errors import EXIT_USAGE, UserError
 from schemas.errors import VitalwireError
+from vitalwire.on_demand import on_demand
 from vitalwire.output import as_json, cell, console, listed
 from vitalwire.record import Database, Json, Why, connect, since_moment
 
-app = typer.Typer(help="Who works here, and what takes two people.", no_args_is_help=True)
+IN_OTHER_MODULES = {
+    "key": "vitalwire.people_keys:keys",
+    "display": "vitalwire.people_keys:displays",
+    "client": "vitalwire.people_client:app",
+    "emergency": "vitalwire.emergency:app",
+}
+app = typer.Typer(
+    cls=on_demand(IN_OTHER_MODULES), help="Who works here, and what takes two people.", no_args_is_help=True
+)
 FILE_BYTES_MAX = 16 * 1024 * 1024
 _SHOWN_MAX = 20  # numbers of people, of each kind of change
 Staff = Annotated[str, typer.Argument(help="the number (工号), as in `vitalwire people list`")]

@@ -92,7 +92,7 @@ def flowsheet(
     since, until = moment(columns[0]), moment(last_us + step_us)
     entries = chart_entries.summaries(conn, encounter, since, until)
     # What is not a person's word is computed anew: nothing is proposed beside it.
-    of_people = [(entry.entry, entry.now.act_id) for entry in entries if entry.now.act_id is not None]
+    of_people = [(entry.entry, entry.act_id) for entry in entries if entry.act_id is not None]
     proposals = chart_proposals.proposals_of(conn, [entry for entry, _ in of_people])
     disputed = chart_disputes.disputed_entries(conn, encounter)
     acted = chart_persons.persons(conn, {act_id for _, act_id in of_people})
@@ -100,8 +100,14 @@ def flowsheet(
     asked = _asked_items(conn, policies, encounter, columns[0], now_us)
     rows: dict[str, dict[int, list[EntrySummary]]] = {item: {} for item in in_order(asked)}
     for entry in entries:
-        column = (entry.key.at_us - columns[0]) // step_us
-        rows.setdefault(entry.key.item, {}).setdefault(column, []).append(entry)
+        column = (entry.at_us - columns[0]) // step_us
+        row = rows.get(entry.item)
+        if row is None:
+            rows[entry.item] = {column: [entry]}
+        elif column in row:
+            row[column].append(entry)
+        else:
+            row[column] = [entry]
     drawn = [
         {**_row(item, item in asked), "cells": {
             column: _cell(there, proposals, disputed, acted) for column, there in rows[item].items()
@@ -201,32 +207,49 @@ def _cell(
 ) -> Cell:
     """The first entry that stands, else the last that was entered in error."""
     entry = there[0]
+    if len(there) == 1 and entry.act_id is None and entry.value is not None and entry.entry not in disputed:
+        return _charted_cell(entry, entry.value)
     others: Sequence[EntrySummary] = ()
     if len(there) > 1:
-        standing = [each for each in there if each.now.status is not Status.ENTERED_IN_ERROR]
+        standing = [each for each in there if each.status is not Status.ENTERED_IN_ERROR]
         entry = standing[0] if standing else there[-1]
         others = [other for other in there if other is not entry]
-    now = entry.now
-    by_people = sum(other.now.act_id is not None for other in others) if others else 0
-    person = acted.get(now.act_id) if now.act_id is not None else None
-    en, zh = _words(entry.key.item, now)
+    by_people = sum(other.act_id is not None for other in others) if others else 0
+    person = acted.get(entry.act_id) if entry.act_id is not None else None
+    en, zh = _words(entry.item, entry)
     return Cell(
         entry=entry.entry,
-        version=now.number,
-        at=entry.key.at_us // 1000,
-        status=now.status,
+        version=entry.number,
+        at=entry.at_us // 1000,
+        status=entry.status,
         en=en,
         zh=zh,
         also=[other.entry for other in others] if others else [],
-        key=now.text,
-        hand=now.origin is Origin.HAND,
-        confirmed=now.confirmed,
-        by_time=now.by_time,
+        key=entry.text,
+        hand=entry.origin is Origin.HAND,
+        confirmed=entry.confirmed,
+        by_time=entry.by_time,
         by=person.name if person else "",
         pending=person is not None and person.pending,
         proposed=entry.entry in proposals,
         disputed=entry.entry in disputed,
         also_by_people=by_people,
+    )
+
+
+def _charted_cell(entry: EntrySummary, value: float) -> Cell:
+    """Of an entry by itself that the charter wrote: most cells are one, and say little."""
+    text = value_text(entry.item, value, entry.decimals)
+    return Cell(
+        entry=entry.entry,
+        version=entry.number,
+        at=entry.at_us // 1000,
+        status=entry.status,
+        en=text,
+        zh=text,
+        also=[],
+        confirmed=entry.status is not Status.PRELIMINARY and entry.confirmed,
+        by_time=entry.by_time,
     )
 
 

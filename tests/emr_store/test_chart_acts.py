@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from clinical import chart_versions
@@ -16,20 +18,32 @@ from emr_store.instants import moment
 from schemas.errors import VitalwireError
 from tests.adt import group, us
 from tests.charting import POLICIES, PULSE_ID, SLOT, SPO2_ID, V1, V2, Ward, spo2
+from tests.conftest import Databases
 from tests.verifying import revalidate
 
 NURSE = Person(Author("os:nurse@ward"), "Li")
 WHY = Person(Author("os:nurse@ward", "probe was off"), "Li")
 
 
-@pytest.fixture
-def ward(database: str) -> Ward:
-    made = Ward(database, read_policies(POLICIES))
+@pytest.fixture(scope="module")
+def made_once(module_database: str) -> Ward:
+    made = Ward(module_database, read_policies(POLICIES))
     made.place()
     made.hospital.emit_records([group("A01", 0)])
     made.emit(spo2(50, 97))
     made.chart()
+    made.store.hang_up()
     return made
+
+
+@pytest.fixture
+def database(databases: Databases, made_once: Ward) -> Iterator[str]:
+    yield from databases.copy_of(made_once.store.address)
+
+
+@pytest.fixture
+def ward(made_once: Ward, database: str) -> Ward:
+    return made_once.in_copy(database)
 
 
 def only(ward: Ward, encounter: str = V1) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from clinical.chart import Entry, Origin, Status
 from emr_store import chart_entries
 from tests.adt import group
+from tests.conftest import Databases
 from tests.gateway.chart_ward import ENCOUNTER, MINUTE_US, NUMBER, ChartWard, said
 from tests.gateway.test_app import PATIENCE_S, connect
 from tests.gateway.ward import Page
@@ -18,13 +20,24 @@ from tests.gateway.ward import Page
 SPO2, ETCO2 = "MDC_PULS_OXIM_SAT_O2", "MDC_CONC_AWAY_CO2_ET"
 
 
-@pytest.fixture
-def stay(database: str) -> ChartWard:
+@pytest.fixture(scope="module")
+def made_once(module_database: str) -> ChartWard:
     """Two hours, SpO2 at the fourth minute of the first one."""
-    ward = ChartWard(database, hours=2)
+    ward = ChartWard(module_database, hours=2)
     ward.emit([said(ward.since_us + 4 * MINUTE_US, {SPO2: "97"})])
     ward.chart()
+    ward.store.hang_up()
     return ward
+
+
+@pytest.fixture
+def database(databases: Databases, made_once: ChartWard) -> Iterator[str]:
+    yield from databases.copy_of(made_once.store.address)
+
+
+@pytest.fixture
+def stay(made_once: ChartWard, database: str) -> ChartWard:
+    return made_once.in_copy(database)
 
 
 def asked(page: Page, path: str, status: int = 200) -> Any:

@@ -20,10 +20,10 @@ import numpy as np
 import psycopg
 
 from benchmarks import fixture
-from benchmarks.asking import asking
 from benchmarks.databases import drop_database
 from benchmarks.load import METRICS
 from benchmarks.pipeline import Bench
+from benchmarks.signed_in import asking
 from benchmarks.ward import SECOND_US, Stretch, Ward
 from benchmarks.whose_day import put_places, visit_of
 from clinical.chart_policy import read_policies

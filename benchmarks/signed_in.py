@@ -8,20 +8,21 @@ from uuid import uuid4
 
 import psycopg
 
-from emr_store import acts
+from emr_store import acts, staff
 from emr_store.connect import open_store
 from emr_store.login_sessions import NewSession
+from emr_store.staff import StaffRow
 from gateway.access.viewer import Licence, Viewer
 from gateway.access.words import Role
 from gateway.asking import Asking
 from gateway.looks import Looks
 from gateway.people.sessions import COOKIE, Factor, Sessions
+from runtime.clock import now_us
 
 if TYPE_CHECKING:
     from playwright._impl._api_structures import SetCookieParam
 
 STAFF, ADDRESS, LASTS = "bench", "127.0.0.1", timedelta(hours=12)
-WORKS_SINCE = timedelta(days=365)
 
 
 def sign_in(address: str) -> str:
@@ -39,17 +40,12 @@ def browser_cookie(cookie: str) -> SetCookieParam:
     return {"name": name, "value": value, "domain": ADDRESS, "path": "/"}
 
 
-def asking(conn: psycopg.Connection, address: str) -> Asking:
-    """As a request would bring it, for what is measured without HTTP; of the wards that `conn` sees.
+def asking(address: str, role: Role) -> Asking:
+    """As a request would bring it, for what is measured without HTTP; `role`: one that sees what is asked for.
 
     Looks are noted over connections of their own.
     """
-    viewer = Viewer(
-        id=STAFF, name=STAFF, role=Role.PHYSICIAN, licence=Licence.HERE, wards=frozenset(wards_of(conn)),
-        session=str(uuid4()),
-    )  # fmt: skip
-    at = acts.now(conn)
-    return Asking(viewer, ADDRESS, int(at.timestamp() * 1_000_000), Looks(address))
+    return Asking(Viewer(STAFF, STAFF, role, session=str(uuid4())), ADDRESS, now_us(), Looks(address))
 
 
 def wards_of(conn: psycopg.Connection) -> list[str]:
@@ -64,10 +60,4 @@ def wards_of(conn: psycopg.Connection) -> list[str]:
 
 def _hire(conn: psycopg.Connection, wards: list[str]) -> None:
     """As the staff file does."""
-    now = acts.now(conn)
-    act_id = acts.record(conn, acts.act("staff.import", None, now, staff=STAFF))
-    conn.execute(
-        "INSERT INTO staff (staff, name, role, licence, wards, pool, valid, act_id)"
-        " VALUES (%s, %s, %s, %s, %s, '{}', tstzrange(%s, NULL), %s) ON CONFLICT DO NOTHING",
-        (STAFF, STAFF, Role.PHYSICIAN, Licence.HERE, wards, now - WORKS_SINCE, act_id),
-    )
+    staff.add(conn, [StaffRow(STAFF, STAFF, Role.PHYSICIAN, Licence.HERE, wards=tuple(wards))])

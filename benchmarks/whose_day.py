@@ -20,7 +20,7 @@ import psycopg
 from psycopg.types.range import TimestamptzRange
 
 from benchmarks import fixture
-from benchmarks.asking import asking
+from benchmarks.signed_in import asking
 from clinical.attribution import Basis, State
 from clinical.beds import BedRegistry, bed_key
 from clinical.encounter import Stay

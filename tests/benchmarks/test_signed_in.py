@@ -27,8 +27,5 @@ def test_a_second_session_hires_nobody_anew(database: str) -> None:
     assert sign_in(database) != sign_in(database)
 
 
-def test_without_http_it_asks_for_the_same_wards(database: str) -> None:
-    with open_store(database) as conn:
-        conn.execute(BEDS_SQL)
-        asked = asking(conn, database)
-    assert asked.sight(Action.SEE, DataClass.CHART).wards == WARDS
+def test_without_http_a_role_asks(database: str) -> None:
+    assert asking(database, Role.RECORD_OFFICE).sight(Action.SEE, DataClass.CHART).everything

@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 # Of `make run`: not bash's variable of that name, which counts by itself.
 SECONDS :=
 SERVICES := deploy/services/services
+# AGAIN=1: only what failed the last time, one after the other.
+FAILED := $(if $(AGAIN),--last-failed --last-failed-no-failures none -v)
 # Runs what follows with the addresses of the real parts; without them it would not measure what it says.
 REAL = real=$$($(SERVICES) status >&2 && $(SERVICES) env) || { echo "first: $(SERVICES) up"; exit 3; }; env $$real
 LOCK = $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
@@ -26,7 +28,7 @@ run: $(VENV)/.installed ## a ward of 12 beds on this machine; SECONDS=60 ends by
 	@exec $(BIN)/vitalwire demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(VENV)/.installed-dev ## everything that needs no server beyond the embedded ones
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not integration and not faults"
+	$(BIN)/python -m pytest $(or $(FAILED),-n auto --maxprocesses 4 --dist loadfile) -m "not integration and not faults"
 
 check: $(VENV)/.installed-dev ## format, lint, types, imports
 	$(BIN)/ruff format --check .
@@ -35,7 +37,7 @@ check: $(VENV)/.installed-dev ## format, lint, types, imports
 	$(BIN)/lint-imports
 
 integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto (deploy/services/services up)
-	@$(REAL) $(BIN)/python -m pytest -m integration
+	@$(REAL) $(BIN)/python -m pytest $(FAILED) -m integration
 
 faults: $(VENV)/.installed-dev ## break the real parts and count what is lost; writes faults.json
 	@$(REAL) $(BIN)/python -m pytest -m faults tests/faults

@@ -48,8 +48,9 @@ from gateway.people.sessions import Sessions
 from gateway.people.sign_in import sign_in_routes
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
 from gateway.people.sign_in_settings import SignInSettings
+from gateway.refusal_log import RefusalLog
 from gateway.reminder_routes import reminder_routes
-from gateway.security_headers import SecurityHeaders
+from gateway.security_headers import SecurityHeaders, failed_answer
 from gateway.static_files import KEPT, shipped_files
 from gateway.ward_routes import ward_routes
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -127,10 +128,12 @@ def create(
         middleware=[
             Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
             Middleware(TrustedHostMiddleware, allowed_hosts=settings.public_origin.allowed_hosts),
+            Middleware(RefusalLog),
             Middleware(MachineBearer, machines=machines),
             Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open,
                        public_origin=settings.public_origin),
         ],
+        exception_handlers={Exception: failed_answer(is_https=settings.public_origin.is_https)},
         lifespan=lambda app: feed.running(),
     )  # fmt: skip
     app.state.looks = looks  # who serves it closes them

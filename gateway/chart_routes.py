@@ -18,7 +18,10 @@ from gateway.pages.sheets import Printer
 
 CHART_BYTES_MAX = 32_768  # of an act on a column of entries
 # A browser shows a PDF by a document of its own, which the pages' policy would keep from its styles.
-_PDF_HEADERS = HEADERS | {"Content-Security-Policy": "frame-ancestors 'none'", "Content-Disposition": "inline"}
+_PDF_HEADERS = HEADERS | {
+    "Content-Security-Policy": "base-uri 'none'; frame-ancestors 'none'",
+    "Content-Disposition": "inline",
+}
 
 
 def pdf_routes(answers: Answers, printer: Printer) -> list[Route]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -38,6 +38,8 @@ _HEX = re.compile(r"([0-9a-f]{2}){1,1023}")
 # By what somebody who is in lets a key of his own in. A provider's word alone gives none: who took over an account
 # there would keep a way in. The demo's links are for one person at one machine.
 _ENROLLING = (Factor.SECURITY_KEY, Factor.DEMO_LINK)
+# A session that somebody left open, or took, must not get a key of its own: the old one opens it once more before.
+ENROLS_WITHIN = timedelta(minutes=10)
 
 
 class SignInWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,6 +195,8 @@ class KeyRoutes:
         signed_in: SignedIn = request.state.signed_in
         if signed_in.row.factor not in _ENROLLING:
             raise RefusedError("needs_enrolment", 403)
+        if datetime.now(UTC) - signed_in.row.began_at > ENROLS_WITHIN:
+            raise RefusedError("needs_fresh_sign_in", 403)
 
     def _open_enrolment(self, code: str) -> EnrolmentRow:
         with open_store(self._conninfo) as conn:

@@ -6,7 +6,6 @@ scopes name, of what the access table opens to machines, of its wards.
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from emr_store import machine_clients
@@ -46,7 +46,7 @@ CLOCKS_APART_S = 30.0  # what two clocks may differ by
 CLOCK_SAID_S = 10.0  # from here on it is said
 REFRESH_S = 2.0  # by then a revocation is seen
 JTI_CHARS_MAX = 200
-_log = logging.getLogger(__name__)
+_log = structlog.get_logger("machines")
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Machines:
         begins_s = max(seconds(claims, "nbf") or 0.0, issued_s or 0.0)
         ahead_s = (issued_s if issued_s is not None else expires_s - TOKEN_S) - now_s
         if abs(ahead_s) > CLOCK_SAID_S:
-            _log.warning("the clock of client %s is %+.0f s off ours: set both by NTP", name, ahead_s)
+            _log.warning("the clock of a client differs", client=name, ahead_s=round(ahead_s))
         if now_s < expires_s <= now_s + TOKEN_S + CLOCKS_APART_S and begins_s <= now_s + CLOCKS_APART_S:
             return
         raise ClientRefusedError(

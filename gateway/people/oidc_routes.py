@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import structlog
 from prometheus_client import Counter
@@ -41,14 +41,16 @@ def oidc_routes(
     """Three of them."""
 
     def begin(request: Request) -> Response:
-        public_origin = public_origin_of(request)
+        public_origin, to = public_origin_of(request), path_after(request.query_params.get("to", ""))
+        # A page of another site must not sign somebody in whom the provider still knows: he presses the button here.
+        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return RedirectResponse(f"{SIGN_IN}?to={quote(to)}", 303, HEADERS)
         try:
             begun = provider.begin(public_origin.url(CALLBACK, request))
         except ProviderAwayError as error:
             _log.warning("the provider is away", what=str(error))
             return back(refused="provider_away")
         answer = RedirectResponse(begun.url, 303, HEADERS)
-        to = path_after(request.query_params.get("to", ""))
         kept = " ".join((begun.state, begun.nonce, begun.verifier, to))
         set_passing(answer, public_origin, _COOKIE, kept, _LASTS_S)
         return answer

@@ -92,3 +92,14 @@ def test_the_bar_fits_and_can_be_read(hospital: Hospital, page: Page, look: Look
         assert [c for c in tab.evaluate(CONTRASTS) if c[0] < 4.5] == []
         name = path.strip("/").partition("/")[0] or "ward"
         screenshot(tab, f"bar-{name}-{width}-{language}.png")
+
+
+def test_the_way_out_stands_in_the_head_of_pages(hospital: Hospital, page: Page, look: Look) -> None:
+    tab = look()
+    for path in ("/", "/worklist", "/people"):
+        tab.goto(f"{page.url}{path}")
+        expect(tab.locator("#sign-out")).to_be_visible()
+    tab.locator("#find-number").fill(NUMBER)
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#title")).to_have_text("张三")
+    expect(tab.locator("#sign-out")).to_be_visible()

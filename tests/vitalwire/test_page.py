@@ -72,7 +72,7 @@ def test_a_nurse_signs_in_over_tls_acts_and_signs_out(database: str, tmp_path: P
         with running(config, port), httpx.Client(verify=trust, trust_env=False, timeout=20) as browser:
             page = browser.get(f"{origin}/worklist", headers={"Accept": "text/html"})
             assert page.headers["location"] == "/sign-in?to=/worklist"
-            assert page.headers["strict-transport-security"].startswith("max-age=63072000")
+            assert page.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
             answer = go_through(browser, f"{origin}/sign-in/provider?to=/worklist")
             assert answer.headers["location"] == "/worklist"
             (given,) = [c for c in answer.headers.get_list("set-cookie") if c.startswith("__Host-vitalwire=")]

@@ -106,3 +106,10 @@ def test_nobody_else_is_an_emergency_account(sealed: str) -> None:
         found = viewer_of(conn, "emergency:emergency-1", datetime.now(UTC))
     assert found is not None
     assert found.licence is Licence.NONE
+
+
+@pytest.mark.parametrize("typed", [PASSWORD.upper(), PASSWORD[:-1], f"{PASSWORD}x", f" {PASSWORD}"])
+def test_a_password_is_taken_as_it_was_typed(sealed: str, typed: str) -> None:
+    accounts = EmergencyAccounts(sealed, SignInAttempts(sealed))
+    assert accounts.open("emergency-1", typed, "10.0.0.1") == (Unopened.WRONG, 0)
+    assert accounts.open("emergency-1", PASSWORD, "10.0.0.1") == "emergency:emergency-1"

@@ -143,6 +143,25 @@ def test_a_state_that_is_not_the_browsers_own_is_refused(page: Page, browser: ht
     assert browser.get(f"{page.url}/sign-in/callback?error=access_denied").headers["location"] == REFUSED
 
 
+def test_a_page_of_another_site_begins_no_sign_in(page: Page, browser: httpx.Client) -> None:
+    for site in ("cross-site", "same-site"):
+        answer = browser.get(f"{page.url}/sign-in/provider?to=/worklist", headers={"Sec-Fetch-Site": site})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?to=/worklist")
+        assert "set-cookie" not in answer.headers
+    for site in ("same-origin", "none"):  # our button; an address that somebody typed
+        answer = browser.get(f"{page.url}/sign-in/provider", headers={"Sec-Fetch-Site": site})
+        assert "/authorize" in answer.headers["location"]
+
+
+def test_a_browser_gets_no_token_of_the_provider(page: Page, browser: httpx.Client) -> None:
+    answer = go_through(browser, f"{page.url}/sign-in/provider")
+    assert answer.headers["location"] == "/"
+    assert answer.content == b""
+    assert [name for name in browser.cookies if "eyJ" in (browser.cookies.get(name) or "")] == []
+    assert "eyJ" not in str(answer.headers)
+    assert "eyJ" not in browser.get(f"{page.url}/me").text
+
+
 def test_of_another_issuers_answer_the_code_is_not_used(page: Page, browser: httpx.Client) -> None:
     begun = browser.get(f"{page.url}/sign-in/provider")
     sent_back = browser.get(begun.headers["location"]).headers["location"]

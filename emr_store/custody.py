@@ -81,15 +81,16 @@ def contents(conn: psycopg.Connection, encounter: str, since: datetime | None, u
     )  # fmt: skip
 
 
-def parts(conn: psycopg.Connection, copy: UUID | None = None) -> list[Part]:
-    """Of one copy, or of all, the oldest first."""
+def parts(conn: psycopg.Connection, copy: UUID | None = None, encounter: str | None = None) -> list[Part]:
+    """Of one copy, of one stay, or of all, the oldest first."""
     cursor = conn.cursor(row_factory=class_row(Part))
     return cursor.execute(
         "SELECT copy, part, encounter, since, until, versions, encode(list_sha256, 'hex') AS list_sha256,"
         " encode(file_sha256, 'hex') AS file_sha256, made_at, encode(act_id, 'hex') AS act_id, ARRAY("
         " SELECT side FROM custody_confirmation c WHERE c.copy = p.copy AND c.part = p.part ORDER BY side"
-        ") AS confirmed_by FROM custody_part p WHERE %(copy)s::uuid IS NULL OR copy = %(copy)s ORDER BY made_at, part",
-        {"copy": copy},
+        ") AS confirmed_by FROM custody_part p WHERE (%(copy)s::uuid IS NULL OR copy = %(copy)s)"
+        " AND (%(encounter)s::text IS NULL OR encounter = %(encounter)s) ORDER BY made_at, part",
+        {"copy": copy, "encounter": encounter},
     ).fetchall()
 
 

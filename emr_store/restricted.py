@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import NamedTuple
+
 import psycopg
+from psycopg.rows import class_row
 
 from emr_store import acts
 from emr_store.acts import Author
 from emr_store.grants import GrantRefusedError, Refusal, reason_of
+
+RECORDS_MAX = 1000
+
+
+class RestrictedRecord(NamedTuple):
+    """One that is restricted now; `by` as its act names him."""
+
+    patient: str
+    since: datetime
+    by: str
+    reason: str
 
 
 def restrict(conn: psycopg.Connection, patient: str, *, by: str, reason: str) -> None:
@@ -38,6 +53,15 @@ def lift(conn: psycopg.Connection, patient: str, *, by: str, reason: str) -> Non
         if not changed:
             raise GrantRefusedError(Refusal.NOT_RESTRICTED)
         acts.record(conn, acts.act("record.lift", author, at, patient=patient))
+
+
+def restricted_records(conn: psycopg.Connection) -> list[RestrictedRecord]:
+    """Those that are restricted now, the newest first; at most RECORDS_MAX."""
+    return conn.cursor(row_factory=class_row(RestrictedRecord)).execute(
+        "SELECT r.patient, lower(r.valid) AS since, convert_from(a.body, 'UTF8')::jsonb ->> 'by' AS by, r.reason"
+        " FROM restricted_record r JOIN act a USING (act_id)"
+        " WHERE upper_inf(r.valid) ORDER BY since DESC, r.patient LIMIT %s", (RECORDS_MAX,),
+    ).fetchall()  # fmt: skip
 
 
 def _is_known(conn: psycopg.Connection, patient: str) -> bool:

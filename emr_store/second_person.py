@@ -36,12 +36,24 @@ class Kind(StrEnum):
     LOST_KEY = "lost_key"  # replacing a security key
 
 
-class SecondPersonError(VitalwireError):
-    """It waits for a second person, or the answer is none; `request` is what he agrees to (None: there is none)."""
+class Refusal(StrEnum):
+    """Why an answer is none."""
 
-    def __init__(self, message: str, request: UUID | None = None) -> None:
+    NOT_ASKED = "not_asked"
+    SAME_PERSON = "same_person"
+    TOO_LATE = "too_late"
+    ANSWERED_ALREADY = "answered_already"
+
+
+class SecondPersonError(VitalwireError):
+    """It waits for a second person, or the answer is none; `request` is what he agrees to (None: there is none).
+
+    `refusal`: why an answer is none.
+    """
+
+    def __init__(self, message: str, request: UUID | None = None, refusal: Refusal | None = None) -> None:
         super().__init__(message)
-        self.request = request
+        self.request, self.refusal = request, refusal
 
 
 class Request(NamedTuple):
@@ -157,6 +169,11 @@ def asked(conn: psycopg.Connection) -> list[Request]:
     return [each for each in _found(conn, "r.expires_at > %s", now) if _is_open(each, now) and each.agrees is not False]
 
 
+def request_of(conn: psycopg.Connection, request: UUID) -> Request | None:
+    """Of this id, whatever became of it."""
+    return next(iter(_found(conn, "r.request = %s", request)), None)
+
+
 def _is_open(request: Request, now: datetime) -> bool:
     return request.used_at is None and request.expires_at > now
 
@@ -178,12 +195,17 @@ def _answer(conn: psycopg.Connection, request: UUID, who: Author, *, agrees: boo
             now = acts.now(conn)
             found = _found(conn, "r.request = %s", request)
             if not found:
-                raise SecondPersonError("nobody asked for this: see `vitalwire people asked`")
+                raise SecondPersonError(
+                    "nobody asked for this: see `vitalwire people asked`", refusal=Refusal.NOT_ASKED
+                )
             (asked_for,) = found
             if agrees and person_of(asked_for.by) == person_of(who.by):
-                raise SecondPersonError("who asked cannot agree: it takes another person, at an account of his own")
+                raise SecondPersonError(
+                    "who asked cannot agree: it takes another person, at an account of his own",
+                    refusal=Refusal.SAME_PERSON,
+                )
             if asked_for.expires_at <= now:
-                raise SecondPersonError("it was asked too long ago: ask again")
+                raise SecondPersonError("it was asked too long ago: ask again", refusal=Refusal.TOO_LATE)
             digest = digest_of(Kind(asked_for.kind), asked_for.details).hex()
             if agrees:
                 act = acts.act("second.agree", who, now, request=str(request), sha256=digest)
@@ -195,5 +217,7 @@ def _answer(conn: psycopg.Connection, request: UUID, who: Author, *, agrees: boo
                 (request, agrees, who.by, now, act_id),
             )
     except psycopg.errors.UniqueViolation:
-        raise SecondPersonError("somebody answered already: see `vitalwire people asked`") from None
+        raise SecondPersonError(
+            "somebody answered already: see `vitalwire people asked`", refusal=Refusal.ANSWERED_ALREADY
+        ) from None
     return asked_for._replace(agrees=agrees, answered_by=who.by)

@@ -6,6 +6,7 @@ An act is done (204) or refused in a word. Of what is denied and of what is not 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,21 +19,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clinical.ward_names import UnknownWardError, find_ward, ward_name
-from emr_store import grants, restricted
+from emr_store import custody, grants, restricted, second_person
+from emr_store.acts import Author
 from emr_store.connect import StoreError, is_forbidden, open_store
 from emr_store.grants import GrantRefusedError, GrantRow, Refusal
 from emr_store.instants import moment
-from emr_store.visible_stays import stay_facts
+from emr_store.patients import find_encounter, find_patient, patient_of
+from emr_store.second_person import SecondPersonError
 from gateway.access.decision import Decision
 from gateway.access.targets import patient_targets, stay_target
 from gateway.access.viewer import Target
-from gateway.access.words import Action, Answer, DataClass
+from gateway.access.words import Action, Answer, DataClass, Relation
 from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY, Asking, asking_of
 from gateway.looks import Seen
-from gateway.pages.moments import milliseconds, milliseconds_or_none
+from gateway.pages.grants import grant_shown, part_shown, record_shown, request_shown, visit_shown
+from gateway.pages.moments import milliseconds
 from gateway.people.sessions import Sessions
+from gateway.permission import AccessRefusedError, glass_until_ms, note_stay, require
 from gateway.same_origin import is_own
+from schemas.errors import VitalwireError
 
 BODY_BYTES_MAX = 8192
 _JSON = "application/json"
@@ -82,6 +88,13 @@ class _Restriction(msgspec.Struct, forbid_unknown_fields=True):
     reason: str
 
 
+class _Answer(msgspec.Struct, forbid_unknown_fields=True):
+    """To what waits for a second person; `why` may be empty."""
+
+    request: UUID
+    why: str = ""
+
+
 def grant_routes(clerk_conninfo: str, sessions: Sessions) -> list[Route]:
     """`sessions`: whoever changes what he may see sees it at once."""
 
@@ -95,7 +108,12 @@ def grant_routes(clerk_conninfo: str, sessions: Sessions) -> list[Route]:
         post("/ward", _declare_ward),
         post("/restrict", _restrict),
         post("/restrict-end", _lift),
-        Route("/grants/{encounter:path}", _answering(clerk_conninfo, _grants_of)),
+        post("/second-person/agree", _agree),
+        post("/second-person/decline", _decline),
+        Route("/grants-of/{encounter:path}", _answering(clerk_conninfo, _grants_of)),
+        Route("/custody-copies/{encounter:path}", _answering(clerk_conninfo, _custody_copies)),
+        Route("/restricted-records", _answering(clerk_conninfo, _restricted_records)),
+        Route("/second-person", _answering(clerk_conninfo, _second_person)),
         Route("/my-access", _answering(clerk_conninfo, _my_access)),
     ]
 
@@ -145,30 +163,106 @@ def _declare_ward(conn: Any, asking: Asking, body: bytes) -> None:
 
 def _restrict(conn: Any, asking: Asking, body: bytes) -> None:
     wish = _read(body, _Restriction)
-    _check_restricting(conn, asking, wish.patient)
-    restricted.restrict(conn, wish.patient, by=asking.viewer.id, reason=wish.reason)
+    patient = _patient_of(conn, wish.patient)
+    _check_restricting(conn, asking, patient)
+    restricted.restrict(conn, patient, by=asking.viewer.id, reason=wish.reason)
 
 
 def _lift(conn: Any, asking: Asking, body: bytes) -> None:
     wish = _read(body, _Restriction)
-    _check_restricting(conn, asking, wish.patient)
-    restricted.lift(conn, wish.patient, by=asking.viewer.id, reason=wish.reason)
+    patient = _patient_of(conn, wish.patient)
+    _check_restricting(conn, asking, patient)
+    restricted.lift(conn, patient, by=asking.viewer.id, reason=wish.reason)
+
+
+def _agree(conn: Any, asking: Asking, body: bytes) -> None:
+    wish = _read(body, _Answer)
+    request = second_person.request_of(conn, wish.request)
+    if request is None:
+        raise _NoAccessError(404)
+    if request.kind not in _answerable(asking):
+        raise _NoAccessError(403)
+    second_person.agree(conn, wish.request, _author(asking, wish.why))
+
+
+def _decline(conn: Any, asking: Asking, body: bytes) -> None:
+    """By who might agree; who asked takes it back."""
+    wish = _read(body, _Answer)
+    request = second_person.request_of(conn, wish.request)
+    if request is None:
+        raise _NoAccessError(404)
+    author = _author(asking, wish.why)
+    is_own_request = request.by == author.by and not asking.viewer.locked
+    if not is_own_request and request.kind not in _answerable(asking):
+        raise _NoAccessError(403)
+    second_person.decline(conn, wish.request, author)
+
+
+def _author(asking: Asking, why: str) -> Author:
+    reason = why.strip()
+    if len(reason) > grants.REASON_CHARS_MAX:
+        raise GrantRefusedError(Refusal.REASON_TOO_LONG)
+    return Author(f"staff:{asking.viewer.id}", reason)
+
+
+def _answerable(asking: Asking) -> frozenset[str]:
+    """The kinds of request to which this viewer may be the second person: those of his own work."""
+    kinds: set[str] = set()
+    if asking.may(Action.MANAGE, Target(DataClass.PEOPLE)).is_allowed:
+        kinds |= {second_person.Kind.STAFF_FILE, second_person.Kind.ACCESS_TABLE, second_person.Kind.LOST_KEY}
+    if asking.sight(Action.SEAL_COPY, DataClass.CHART).everything:
+        kinds.add(second_person.Kind.CUSTODY_COPY)
+    if asking.sight(Action.EXPORT, DataClass.CHART).everything:
+        kinds.add(second_person.Kind.BULK_EXPORT)
+    return frozenset(kinds)
+
+
+def _may_restrict(asking: Asking) -> bool:
+    return asking.sight(Action.RESTRICT, DataClass.IDENTITY).everything
+
+
+def _second_person(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
+    """What waits for somebody like who asks, and what he asked himself."""
+    _check_unlocked(asking)
+    kinds, own = _answerable(asking), f"staff:{asking.viewer.id}"
+    found = [each for each in second_person.asked(conn) if each.kind in kinds or each.by == own]
+    return {
+        "may_answer": bool(kinds),
+        "requests": [request_shown(each, own=own, may_answer=each.kind in kinds) for each in found],
+    }
+
+
+def _restricted_records(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
+    if not _may_restrict(asking):
+        raise _NoAccessError(403)
+    records = restricted.restricted_records(conn)
+    seen = Seen("restricted", patients=[record.patient for record in records], stays=len(records))
+    asking.note(Action.SEE, Decision(Answer.ALLOWED, Relation.NONE), seen)
+    return {"records": [record_shown(record) for record in records]}
+
+
+def _custody_copies(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
+    """Their lists alone: what is in a copy is on media of its own."""
+    target = _target(conn, asking, _stay_of(conn, request), DataClass.CHART)
+    decision = require(asking, Action.SEAL_COPY, target)
+    note_stay(conn, asking, Action.SEE, decision, "custody", target)
+    return {"parts": [part_shown(part) for part in custody.parts(conn, encounter=target.encounter)]}
 
 
 def _grants_of(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
-    encounter = request.path_params["encounter"]
+    encounter = _stay_of(conn, request)
     target = _target(conn, asking, encounter)
-    decision = asking.may(Action.SEE, target)
-    _check(decision)
-    at = moment(asking.at_us)
-    facts = stay_facts(conn, [encounter], at, timedelta(0))[encounter]
-    patients = [facts.patient] if facts.patient is not None else []
-    asking.note(Action.SEE, decision, Seen("grants", [encounter], patients, restricted=target.restricted))
+    decision = require(asking, Action.SEE, target)
+    note_stay(conn, asking, Action.SEE, decision, "grants", target)
+    may_grant = asking.may(Action.GRANT, target).is_allowed
+    copying = asking.may(Action.SEAL_COPY, replace(target, data_class=DataClass.CHART))
     return {
-        "encounter": encounter,
-        "may_grant": asking.may(Action.GRANT, target).is_allowed,
-        "grants": [_shown(grant) for grant in grants.of_encounter(conn, encounter)],
-    }
+        "now_ms": asking.at_us // 1000, "encounter": encounter, "visit": visit_shown(encounter),
+        "patient": patient_of(conn, encounter), "restricted": target.restricted,
+        "glass_until": glass_until_ms(asking, [encounter]),
+        "may_grant": may_grant, "may_see_copies": copying.answer is not Answer.DENIED,
+        "grants": [_shown(asking, grant, may_grant=may_grant) for grant in grants.of_encounter(conn, encounter)],
+    }  # fmt: skip
 
 
 def _my_access(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
@@ -186,11 +280,12 @@ def _my_access(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
             _ward(shift.ward) | {"since_ms": milliseconds(shift.since), "until_ms": milliseconds(shift.until)}
             for shift in grants.shifts_of(conn, viewer.id, at)
         ],
-        "grants": [_shown(grant) for grant in grants.of_staff(conn, viewer.id, at)],
+        "grants": [_shown(asking, grant, may_grant=False) for grant in grants.of_staff(conn, viewer.id, at)],
         "trainees": [
             {"staff": trainee.staff, "name": trainee.name, "until_ms": milliseconds(trainee.until)}
             for trainee in grants.trainees_of(conn, viewer.id, at)
         ],
+        "may_restrict": _may_restrict(asking),
     }
 
 
@@ -198,17 +293,36 @@ def _ward(ward: str) -> dict[str, Any]:
     return {"ward": ward, "name": ward_name(ward)}
 
 
-def _shown(grant: GrantRow) -> dict[str, Any]:
-    return {
-        "grant": str(grant.grant), "relation": grant.relation, "staff": grant.staff, "name": grant.name,
-        "encounter": grant.encounter, "by": grant.by, "reason": grant.reason, "since_ms": milliseconds(grant.since),
-        "until_ms": milliseconds(grant.until), "ended_ms": milliseconds_or_none(grant.ended_at),
-    }  # fmt: skip
+def _shown(asking: Asking, grant: GrantRow, *, may_grant: bool) -> dict[str, Any]:
+    is_own = asking.viewer.id in (grant.staff, grant.by)
+    return grant_shown(grant, moment(asking.at_us), may_end=is_own or may_grant)
 
 
-def _target(conn: Any, asking: Asking, encounter: str) -> Target:
-    has_nul = "\0" in encounter  # no text of PostgreSQL has one
-    target = None if has_nul else stay_target(conn, DataClass.IDENTITY, encounter, asking.at_us)
+def _stay_of(conn: Any, request: Request) -> str:
+    """By the key or the visit's number in the address."""
+    text = request.path_params["encounter"]
+    try:
+        return find_encounter(conn, _text(text))
+    except VitalwireError:
+        raise _NoAccessError(404) from None
+
+
+def _patient_of(conn: Any, text: str) -> str:
+    """By the key or the number."""
+    try:
+        return find_patient(conn, text)
+    except VitalwireError:
+        raise _NoAccessError(404) from None
+
+
+def _text(text: str) -> str:
+    if "\0" in text:  # no text of PostgreSQL has one
+        raise _NoAccessError(404)
+    return text
+
+
+def _target(conn: Any, asking: Asking, encounter: str, data_class: DataClass = DataClass.IDENTITY) -> Target:
+    target = stay_target(conn, data_class, _text(encounter), asking.at_us)
     if target is None:
         raise _NoAccessError(404)
     return target
@@ -274,6 +388,8 @@ def _acting(clerk_conninfo: str, sessions: Sessions, deed: Deed) -> Endpoint:
             return Response(REFUSED_BODY, error.status, media_type=_JSON, headers=HEADERS)
         except GrantRefusedError as error:
             return _refused(error.refusal, _STATUS.get(error.refusal, 400))
+        except SecondPersonError as error:
+            return _refused(error.refusal or "unreadable", 409)
         except StoreError as error:
             return _refused("no_right", 403) if is_forbidden(error) else _refused("store_away", 503)
         return Response(status_code=204, headers=HEADERS)
@@ -300,6 +416,8 @@ def _answering(clerk_conninfo: str, question: Question) -> Endpoint:
                 found = question(conn, asking_of(request), request)
         except _NoAccessError as error:
             return Response(REFUSED_BODY, error.status, media_type=_JSON, headers=HEADERS)
+        except AccessRefusedError as refused:
+            return refused.response
         except StoreError:
             return Response(b"{}", 503, media_type=_JSON, headers=HEADERS)
         return Response(msgspec.json.encode(found), media_type=_JSON, headers=HEADERS)

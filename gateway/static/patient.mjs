@@ -25,9 +25,10 @@ function draw() {
     const stay = found.encounters.map(e => `${e[language]} ${when(e.admitted)} – ${when(e.discharged) || words.stillThere}`);
     set($("who"), [found.number, dateOf(found.birth_date), sexOf(found.sex), ...stay].filter(Boolean).join(" · "));
     $("charts").setAttribute("aria-label", words.keys.chart);
-    reconcile($("charts"), found.encounters.map(e => [e.key, e]), () => make("a", "link"), (link, e) => {
-      link.href = `/chart/${encodeURIComponent(e.key)}#${language}`;
-      set(link, words.toChart(e[language]));
+    const ways = [["chart", words.toChart], ["grants", words.toGrants]].flatMap(([page, text]) => found.encounters.map(e => [`${page}/${e.key}`, { page, text, e }]));
+    reconcile($("charts"), ways, () => make("a", "link"), (link, { page, text, e }) => {
+      link.href = `/${page}/${encodeURIComponent(e.key)}#${language}`;
+      set(link, text(e[language]));
     });
     drawBeliefs();
   }

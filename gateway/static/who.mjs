@@ -1,10 +1,12 @@
 // Who is signed in, as the frame says it: the pages of their role, and the way out.
 import { $, make, set } from "/elements.mjs";
 import { post, whoIsIn } from "/post.mjs";
-import { words } from "/words.mjs";
+import { language, words } from "/words.mjs";
 
 // Pages that are some roles' alone; the others are everybody's.
 const PAGES = [
+  { id: "to-grants", path: "/grants", name: "grants",
+    roles: ["nurse", "physician", "technician", "trainee", "biomedical_engineer", "record_office", "administrator"] },
   { id: "to-audit", path: "/audit", name: "audit", roles: ["auditor", "second_auditor"] },
 ];
 const out = make("button");
@@ -35,7 +37,8 @@ export function drawWho() {
     if (!link) {
       link = make("a", "link");
       link.id = id;
-      link.href = path;
+      link.href = `${path}#${language}`;
+      if (`${location.pathname}/`.startsWith(`${path}/`)) link.setAttribute("aria-current", "page");
       $("find").before(link);
     }
     set(link, words[name]);

@@ -12,12 +12,15 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from emr_store import acts, login_sessions
+from emr_store import acts, custody, login_sessions, second_person
+from emr_store.acts import Author
 from emr_store.connect import open_store
+from emr_store.instants import moment
 from emr_store.login_sessions import session_id
+from emr_store.second_person import Kind
 from gateway.access.viewer import Licence
 from gateway.access.words import Role
-from tests.adt import patient_of, visit_of
+from tests.adt import patient_of, us, visit_of
 from tests.gateway.hospital import admit, open_hospital
 from tests.gateway.signing_in import hire, sign_in
 from tests.gateway.test_app import connect
@@ -32,7 +35,7 @@ class People:
     """A ward's people, each signed in; what they ask for."""
 
     def __init__(self, page: Page) -> None:
-        self._page = page
+        self._page, self.database = page, page.database
         connect(page, "/worklist/items")  # it is up
         admit(open_hospital(page.database))
         hire(page.database, "N1", Role.NURSE, ("h^3a",), name="李娜")
@@ -94,11 +97,11 @@ def grant(**changed: Any) -> dict[str, Any]:
 
 
 def test_broken_glass_opens_the_stay_at_once_and_the_auditor_has_a_review(people: People) -> None:
-    assert people.get("N1", f"/grants/{STAY}") == (403, {"refused": "no_access"})
+    assert people.get("N1", f"/grants-of/{STAY}") == (403, {"ask": "reason", "encounter": STAY})
     for nobody in ("visit:V9^HOSP", "%00", "%ff"):
-        assert people.get("N1", f"/grants/{nobody}") == (404, {"refused": "no_access"})
+        assert people.get("N1", f"/grants-of/{nobody}") == (404, {"refused": "no_access"})
     assert people.post("N1", "/break-glass", glass()) == (204, "")
-    status, found = people.get("N1", f"/grants/{STAY}")
+    status, found = people.get("N1", f"/grants-of/{STAY}")
     assert status == 200
     (shown,) = found["grants"]
     assert (shown["relation"], shown["staff"], shown["name"], shown["by"], shown["reason"], shown["ended_ms"]) == (
@@ -107,14 +110,13 @@ def test_broken_glass_opens_the_stay_at_once_and_the_auditor_has_a_review(people
     assert shown["until_ms"] - shown["since_ms"] == pytest.approx(8 * HOUR_MS, abs=10_000)
     assert found["may_grant"] is False  # who let himself in lets nobody else in
     with people.store() as conn:
-        assert conn.execute("SELECT kind, person, encounter, detail FROM review").fetchall() == [
-            ("break_glass", "N1", STAY, "called to help")
-        ]
+        reviews = conn.execute("SELECT kind, person, encounter, detail FROM review ORDER BY kind").fetchall()
+        assert reviews == [("break_glass", "N1", STAY, "called to help"), ("outside_relations", "N1", STAY, "")]
         looks = conn.execute("SELECT person, page, encounters, patients, relation FROM look").fetchall()
         assert looks == [("N1", "grants", [STAY], [PATIENT], "break_glass")]
     assert people.relations("N1") == ["break_glass"]
     assert people.post("N1", "/grant-end", {"grant": shown["grant"], "reason": "over"}) == (204, "")
-    assert people.get("N1", f"/grants/{STAY}")[0] == 403
+    assert people.get("N1", f"/grants-of/{STAY}")[0] == 403
     assert people.relations("N1") == []
     assert people.post("N1", "/grant-end", {"grant": shown["grant"], "reason": "x"}) == (409, "ended_already")
 
@@ -159,7 +161,7 @@ def test_nothing_is_done_for_another_site_nor_at_a_locked_workstation(people: Pe
 def test_who_treats_gives_a_relation_and_takes_it_back(people: People) -> None:
     wish = grant()
     assert people.post("D2", "/grant", wish) == (204, "")
-    (shown,) = people.get("D2", f"/grants/{STAY}")[1]["grants"]
+    (shown,) = people.get("D2", f"/grants-of/{STAY}")[1]["grants"]
     assert (shown["relation"], shown["staff"], shown["by"], shown["reason"], shown["until_ms"]) == (
         "team", "N1", "D2", "dialysis", wish["until_ms"],
     )  # fmt: skip
@@ -203,21 +205,21 @@ def test_a_grant_that_is_none(people: People) -> None:
 def test_a_grant_that_is_over_opens_nothing(people: People) -> None:
     assert people.post("D2", "/grant", grant(until_ms=time.time_ns() // 1_000_000 + 1500)) == (204, "")
     deadline = time.monotonic() + 10
-    while people.get("N1", f"/grants/{STAY}")[0] == 200 or people.relations("N1"):
+    while people.get("N1", f"/grants-of/{STAY}")[0] == 200 or people.relations("N1"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert people.get("N1", f"/grants/{STAY}") == (403, {"refused": "no_access"})
-    (shown,) = people.get("D2", f"/grants/{STAY}")[1]["grants"]
+    assert people.get("N1", f"/grants-of/{STAY}") == (403, {"ask": "reason", "encounter": STAY})
+    (shown,) = people.get("D2", f"/grants-of/{STAY}")[1]["grants"]
     assert people.post("D2", "/grant-end", {"grant": shown["grant"], "reason": "x"}) == (409, "ended_already")
 
 
 def test_a_floating_nurse_comes_to_her_ward(people: People) -> None:
-    assert people.get("N1", f"/grants/{STAY}")[0] == 403
+    assert people.get("N1", f"/grants-of/{STAY}")[0] == 403
     assert people.post("N1", "/ward", {"ward": "4C", "hours": 8}) == (400, "not_in_pool")
     assert people.post("D2", "/ward", {"ward": "3A", "hours": 8}) == (400, "not_in_pool")
     assert people.post("N1", "/ward", {"ward": "ICU", "hours": 16.1}) == (400, "ends_too_late")
     assert people.post("N1", "/ward", {"ward": "ICU", "hours": 16}) == (204, "")
-    assert people.get("N1", f"/grants/{STAY}")[0] == 200
+    assert people.get("N1", f"/grants-of/{STAY}")[0] == 200
     status, found = people.get("N1", "/my-access")
     assert status == 200
     (shift,) = found.pop("shifts")
@@ -225,6 +227,7 @@ def test_a_floating_nurse_comes_to_her_ward(people: People) -> None:
     assert found == {
         "staff": "N1", "name": "李娜", "role": "nurse", "licence": "here", "wards": [{"ward": ICU, "name": "ICU^H"}],
         "pool": [{"ward": "h^3a", "name": "3A^H"}, {"ward": ICU, "name": "ICU^H"}], "grants": [], "trainees": [],
+        "may_restrict": False,
     }  # fmt: skip
 
 
@@ -238,7 +241,157 @@ def test_the_record_office_restricts_a_record_and_lifts_it(people: People) -> No
     assert people.post("R1", "/restrict-end", wish) == (409, "not_restricted")
     assert people.post("R1", "/restrict", wish) == (204, "")
     assert people.post("R1", "/restrict", wish) == (409, "restricted_already")
-    assert people.get("D2", f"/grants/{STAY}")[0] == 200  # caring staff lose nothing
-    assert people.get("R1", f"/grants/{STAY}")[0] == 403
+    assert people.get("D2", f"/grants-of/{STAY}")[0] == 200  # caring staff lose nothing
+    assert people.get("R1", f"/grants-of/{STAY}")[0] == 403
     assert people.post("R1", "/restrict-end", wish) == (204, "")
-    assert people.get("R1", f"/grants/{STAY}")[0] == 200
+    assert people.get("R1", f"/grants-of/{STAY}")[0] == 200
+
+
+def test_a_stay_is_found_by_its_visit_number_and_says_what_may_be_done(people: People) -> None:
+    assert people.post("D2", "/grant", grant()) == (204, "")
+    status, found = people.get("D2", "/grants-of/V2")
+    assert status == 200
+    (shown,) = found.pop("grants")
+    assert found.pop("now_ms") == pytest.approx(time.time() * 1000, abs=10_000)
+    assert found == {
+        "encounter": STAY, "visit": {"en": "visit V2", "zh": "就诊 V2"}, "patient": PATIENT, "restricted": False,
+        "glass_until": None, "may_grant": True, "may_see_copies": False,
+    }  # fmt: skip
+    assert (shown["holds"], shown["may_end"]) == (True, True)
+    (of_trainee,) = people.get("T1", "/grants-of/V2")[1]["grants"]
+    assert (of_trainee["holds"], of_trainee["may_end"]) == (True, False)
+    (own,) = people.get("N1", "/my-access")[1]["grants"]
+    assert (own["visit"], own["may_end"]) == ({"en": "visit V2", "zh": "就诊 V2"}, True)
+    assert people.post("N1", "/grant-end", {"grant": own["grant"], "reason": "over"}) == (204, "")
+    (ended,) = people.get("D2", "/grants-of/V2")[1]["grants"]
+    assert (ended["holds"], ended["may_end"]) == (False, False)
+
+
+def seal(database: str) -> None:
+    """As `vitalwire custody copy` and `custody confirm` keep it."""
+    author = Author("os:ann@office", "dispute 7")
+    with open_store(database) as conn, conn.transaction():
+        at = acts.now(conn)
+        act_id = acts.record(conn, acts.act("custody.copy", author, at, copy=COPY, part=1, encounter=STAY))
+        conn.execute(
+            "INSERT INTO custody_part VALUES (%s, 1, %s, NULL, %s, 3, %s, %s, %s, %s)",
+            (COPY, STAY, moment(us(60)), bytes(range(32)), bytes(32), at, act_id),
+        )
+        custody.confirm(conn, UUID(COPY), 1, "patient", "李四", author)
+
+
+COPY = "6f1b7a52-30de-4f0f-9a34-6f4e5e1b7c11"
+READ = {  # by role: the grants of a stay, its custody copies, restricted records, what waits for a second person
+    "N1": (403, 403, 403, 200), "N2": (200, 403, 403, 200), "D2": (200, 403, 403, 200), "T1": (200, 403, 403, 200),
+    "A1": (403, 403, 403, 200), "R1": (200, 200, 200, 200),
+}  # fmt: skip
+
+
+def test_each_role_reads_what_is_its_work(people: People) -> None:
+    seal(people.database)
+    paths = ("/grants-of/V2", "/custody-copies/V2", "/restricted-records", "/second-person")
+    found = {who: tuple(people.get(who, path)[0] for path in paths) for who in READ}
+    assert found == READ
+    assert people.get("A1", "/grants-of/V2") == (403, {"refused": "no_access"})
+    for path in ("/custody-copies/V9", "/custody-copies/%00"):
+        assert people.get("R1", path) == (404, {"refused": "no_access"})
+    with people.store() as conn:
+        looks = conn.execute("SELECT person, page, encounters, patients FROM look WHERE page <> 'grants'").fetchall()
+    assert sorted(looks) == [("R1", "custody", [STAY], [PATIENT]), ("R1", "restricted", [], [])]
+
+
+def test_the_record_office_reads_the_lists_of_custody_copies(people: People) -> None:
+    assert people.get("R1", "/custody-copies/V2") == (200, {"parts": []})
+    seal(people.database)
+    assert people.get("R1", "/grants-of/V2")[1]["may_see_copies"] is True
+    (part,) = people.get("R1", "/custody-copies/V2")[1]["parts"]
+    assert part.pop("made_ms") == pytest.approx(time.time() * 1000, abs=60_000)
+    assert part == {
+        "copy": COPY, "part": 1, "since_ms": None, "until_ms": us(60) // 1000, "versions": 3,
+        "list_sha256": bytes(range(32)).hex(), "confirmed": {"hospital": False, "patient": True},
+    }  # fmt: skip
+    assert people.get("R1", "/custody-copies/V1") == (200, {"parts": []})  # of another stay
+
+
+def test_restricted_records_are_listed_to_the_record_office(people: People) -> None:
+    assert people.get("R1", "/my-access")[1]["may_restrict"] is True
+    assert people.get("R1", "/restricted-records") == (200, {"records": []})
+    assert people.post("R1", "/restrict", {"patient": "P2", "reason": "a colleague"}) == (204, "")  # by the number
+    (record,) = people.get("R1", "/restricted-records")[1]["records"]
+    assert record.pop("since_ms") == pytest.approx(time.time() * 1000, abs=60_000)
+    assert record == {"patient": PATIENT, "by": "R1", "reason": "a colleague"}
+    with people.store() as conn:
+        (seen,) = conn.execute("SELECT patients FROM look WHERE page = 'restricted' AND patients <> '{}'").fetchall()
+    assert seen == ([PATIENT],)
+    assert people.get("R1", "/custody-copies/V2") == (403, {"ask": "reason", "encounter": STAY})
+    assert people.get("A1", "/restricted-records") == (403, {"refused": "no_access"})
+    assert people.post("R1", "/restrict-end", {"patient": PATIENT, "reason": "left"}) == (204, "")
+    assert people.get("R1", "/restricted-records") == (200, {"records": []})
+
+
+def waits(people: People, kind: Kind, by: str) -> str:
+    """A request of somebody's."""
+    with people.store() as conn:
+        return str(second_person.ask(conn, kind, {"file": str(kind)}, Author(by, "as always")))
+
+
+def test_a_second_person_agrees_or_declines(people: People) -> None:
+    file = waits(people, Kind.STAFF_FILE, "os:ann@office")
+    (shown,) = people.get("A1", "/second-person")[1]["requests"]
+    assert (shown["request"], shown["kind"], shown["by"], shown["why"], shown["details"]) == (
+        file, "staff_file", "os:ann@office", "as always", {"file": "staff_file"},
+    )  # fmt: skip
+    assert (shown["may_agree"], shown["may_decline"], shown["own"], shown["agreed_by"]) == (True, True, False, "")
+    assert people.post("A1", "/second-person/agree", {"request": file}) == (204, "")
+    (shown,) = people.get("A1", "/second-person")[1]["requests"]
+    assert (shown["may_agree"], shown["may_decline"], shown["agreed_by"]) == (False, False, "A1")
+    for path in ("/second-person/agree", "/second-person/decline"):
+        assert people.post("A1", path, {"request": file}) == (409, "answered_already")
+    copy = waits(people, Kind.CUSTODY_COPY, "os:ann@office")
+    assert people.post("R1", "/second-person/decline", {"request": copy, "why": "no order"}) == (204, "")
+    assert people.get("R1", "/second-person") == (200, {"may_answer": True, "requests": []})
+    assert people.get("N1", "/second-person") == (200, {"may_answer": False, "requests": []})
+    with people.store() as conn:
+        found = [(act.kind, act.by, act.why) for act in acts.acts(conn) if act.kind.startswith("second.")]
+    assert found == [
+        ("second.ask", "os:ann@office", "as always"), ("second.agree", "staff:A1", ""),
+        ("second.ask", "os:ann@office", "as always"), ("second.decline", "staff:R1", "no order"),
+    ]  # fmt: skip
+
+
+ANSWERED = {  # by kind: who may be its second person
+    Kind.STAFF_FILE: {"A1"}, Kind.ACCESS_TABLE: {"A1"}, Kind.LOST_KEY: {"A1"}, Kind.CUSTODY_COPY: {"R1"},
+    Kind.BULK_EXPORT: {"R1"},
+}  # fmt: skip
+
+
+def test_each_role_answers_what_is_its_work(people: People) -> None:
+    everybody = ("N1", "N2", "D2", "T1", "A1", "R1")
+    assert set(ANSWERED) == set(Kind)
+    for kind, answering in ANSWERED.items():
+        request = waits(people, kind, "os:ann@office")
+        for who in everybody:
+            seen = [each["kind"] for each in people.get(who, "/second-person")[1]["requests"]]
+            assert (kind in seen) is (who in answering), (kind, who)
+        for who in everybody:
+            if who not in answering:
+                assert people.post(who, "/second-person/agree", {"request": request}) == (403, "no_access")
+                assert people.post(who, "/second-person/decline", {"request": request}) == (403, "no_access")
+
+
+def test_who_asked_takes_it_back_and_does_not_agree(people: People) -> None:
+    own = waits(people, Kind.STAFF_FILE, "staff:A1")
+    (shown,) = people.get("A1", "/second-person")[1]["requests"]
+    assert (shown["may_agree"], shown["may_decline"], shown["own"]) == (False, True, True)
+    assert people.post("A1", "/second-person/agree", {"request": own}) == (409, "same_person")
+    assert people.post("A1", "/second-person/agree", {"request": str(uuid4())}) == (404, "no_access")
+    assert people.post("A1", "/second-person/decline", {"request": str(uuid4())}) == (404, "no_access")
+    assert people.post("A1", "/second-person/agree", {"request": "x"}) == (400, "unreadable")
+    assert people.post("A1", "/second-person/decline", {"request": own, "why": "x" * 501}) == (400, "reason_too_long")
+    assert people.post("A1", "/second-person/decline", {"request": own}) == (204, "")
+    of_nurse = waits(people, Kind.STAFF_FILE, "staff:N2")
+    assert people.post("N2", "/second-person/decline", {"request": of_nurse}) == (204, "")
+    old = waits(people, Kind.STAFF_FILE, "os:ann@office")
+    with people.store() as conn:
+        conn.execute("UPDATE second_person SET expires_at = at WHERE request = %s", (old,))
+    assert people.post("A1", "/second-person/agree", {"request": old}) == (409, "too_late")

@@ -41,7 +41,8 @@ OVERLAPS = """() => {
             found.push([name, other]);
         }
     }));
-    const cut = boxes.filter(([, r]) => r.left < 0 || r.right > innerWidth + 1);
+    const head = document.querySelector('header').getBoundingClientRect();
+    const cut = boxes.filter(([, r]) => r.left < 0 || r.right > innerWidth + 1 || r.bottom > head.bottom + 1);
     return [...found, ...cut.map(([name]) => [name, "edge"])];
 }"""
 WATCH_FOCUS = """() => {

@@ -40,7 +40,7 @@ function drawTraces(w) {
   reconcile($("traces").tBodies[0], traces.toReversed().map(each => [each.id, each]), () => make("tr", "", ...w.columns.map(() => make("td"))), (row, t) => {
     const who = [t.person, t.name !== t.person && t.name].filter(Boolean).join(" ");
     const whose = [...t.patients, ...t.encounters].slice(0, 4).join(" ") || (t.stays ? w.stays(t.stays) : "");
-    const cells = [stamp(t.at), t.until === null ? "" : stamp(t.until), who, w.roles[t.role] ?? t.role, w.actions[t.what] ?? t.what, t.page, whose,
+    const cells = [stamp(t.at), t.until === null ? "" : stamp(t.until), who, w.roles[t.role] ?? t.role, w.actions[t.what] ?? t.what, w.pages[t.page] ?? t.page, whose,
       w.relations[t.relation] ?? t.relation, t.reason, t.where, [t.restricted && w.restricted, t.detail].filter(Boolean).join(" ")];
     cells.forEach((text, i) => set(row.cells[i], text));
     row.classList.toggle("marked", t.restricted || t.relation === "break_glass");
@@ -75,7 +75,7 @@ function drawReview(box, of) {
   title.id = `review-${of.review}`;
   box.setAttribute("aria-labelledby", title.id);
   set(title, [w.kinds[of.kind] ?? of.kind, of.person, of.name !== of.person && of.name].filter(Boolean).join(" · "));
-  set(about, [stamp(of.opened_at), w.roles[of.role] ?? of.role, of.patient, of.encounter, of.detail].filter(Boolean).join(" · "));
+  set(about, [stamp(of.opened_at), w.roles[of.role] ?? of.role, of.patient, of.encounter, detailOf(of.detail, w)].filter(Boolean).join(" · "));
   set(now, of.closed_at !== null ? w.closed(of.closed_by, stamp(of.closed_at), of.word) : of.may_close ? "" : w.own);
   for (const each of [form, label.lastChild, button]) each.hidden = !of.may_close;
   set(label.firstChild, w.word);
@@ -83,6 +83,12 @@ function drawReview(box, of) {
   button.disabled = busy.has(of.review);
   const why = refusals.get(of.review);
   set(refusal, why ? w.refused[why] ?? words.refused[why] ?? words.refused.unreadable : "");
+}
+
+// Of very many stays, how many.
+function detailOf(detail, w) {
+  const [, stays] = /^stays=(\d+)$/.exec(detail) ?? [];
+  return stays ? w.stays(stays) : detail;
 }
 
 async function close(review, word) {

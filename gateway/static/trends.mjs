@@ -2,6 +2,7 @@
 // and for what admission offices said; beside each chart the same in words.
 import { make, reconcile, set } from "/elements.mjs";
 import { layOut } from "/labels.mjs";
+import { theme } from "/theme.mjs";
 import { stamp } from "/time.mjs";
 import { colour, unitOf } from "/values.mjs";
 import { language, words } from "/words.mjs";
@@ -37,7 +38,7 @@ function drawChart(box, s, trend) {
     stamp(trend.since + s.bucket.at(-1) * trend.width).slice(0, 16), gapsOf(s)));
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", text.textContent);
-  const drawn = JSON.stringify([trend.since, trend.buckets, trend.alarms, trend.adt, s, language]);
+  const drawn = JSON.stringify([trend.since, trend.buckets, trend.alarms, trend.adt, s, language, theme()]);
   if (box.drawn === drawn) return;
   box.drawn = drawn;
   box.chart?.destroy();

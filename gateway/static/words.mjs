@@ -1,7 +1,7 @@
 // Both languages, word for word. Acronyms (HR, SpO2) are not translated.
 const WORDS = {
   en: {
-    locale: "en", language: "中文", otherLocale: "zh-CN", beds: "Beds", bed: "bed", ledger: "Ledger",
+    locale: "en", language: "中文", otherLocale: "zh-CN", toTheme: { light: "Light theme", dark: "Dark theme" }, beds: "Beds", bed: "bed", ledger: "Ledger",
     elsewhere: "Alarms out of sight",
     notice: "Not a medical device: a second pair of eyes. What the bedside monitor shows and sounds comes first.",
     clockOff: by => `This computer's clock is off by ${by}; ages go by the server's.`,
@@ -84,7 +84,7 @@ const WORDS = {
       "the edge's key had expired when it came", "no clock can mean its time: filed under its receipt"],
   },
   zh: {
-    locale: "zh-CN", language: "English", otherLocale: "en", beds: "床位", bed: "床位", ledger: "账目",
+    locale: "zh-CN", language: "English", otherLocale: "en", toTheme: { light: "浅色主题", dark: "深色主题" }, beds: "床位", bed: "床位", ledger: "账目",
     elsewhere: "画面外的报警",
     notice: "非医疗器械，仅供辅助查看。以床旁监护仪的显示和报警为准。",
     clockOff: by => `本机时钟偏差 ${by}，时长按服务器时钟计算。`,

@@ -33,7 +33,8 @@ def test_what_a_script_imports_is_asked_for_at_once() -> None:
         rf'<link rel="modulepreload" href="{STATIC.folder}/([a-z-]+)\.mjs">', page.html(STATIC).decode()
     )
     assert sorted(preloaded) == [
-        "ask", "elements", "feed", "feed-source", "frame", "glass", "language", "post", "time", "who", "words",
+        "ask", "elements", "feed", "feed-source", "frame", "glass", "key-words", "language", "post", "reminders",
+        "security-key", "theme", "time", "who", "words", "workstation",
     ]  # fmt: skip
 
 

@@ -36,7 +36,7 @@ from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import audit, chart, deliveries, patient, people, sheets, ward, worklist
+from gateway.pages import audit, chart, deliveries, devices, patient, people, sheets, ward, worklist
 from gateway.pages.frame import Page
 from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
@@ -58,7 +58,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
-    people.PAGE,
+    people.PAGE, devices.PAGE,
 )  # fmt: skip
 
 
@@ -122,6 +122,7 @@ def create(
             *audit.audit_routes(conninfo, clerk_conninfo),
             Route("/events", events),
             *detail_routes(answers),
+            *devices.device_routes(answers, clerk_conninfo),
             *ward_routes(feed),
         ],
         middleware=[

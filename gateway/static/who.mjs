@@ -1,10 +1,11 @@
 // Who is signed in, as the frame says it: the pages of their role, and the way out.
 import { $, make, set } from "/elements.mjs";
 import { post, whoIsIn } from "/post.mjs";
-import { words } from "/words.mjs";
+import { language, words } from "/words.mjs";
 
 // Pages that are some roles' alone; the others are everybody's.
 const PAGES = [
+  { id: "to-devices", path: "/devices", name: "devices", roles: ["nurse", "physician", "technician", "biomedical_engineer", "trainee"] },
   { id: "to-audit", path: "/audit", name: "audit", roles: ["auditor", "second_auditor"] },
 ];
 const out = make("button");
@@ -36,8 +37,10 @@ export function drawWho() {
       link = make("a", "link");
       link.id = id;
       link.href = path;
+      if (path === location.pathname) link.setAttribute("aria-current", "page");
       $("find").before(link);
     }
+    link.hash = language;
     set(link, words[name]);
   }
 }

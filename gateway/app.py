@@ -121,8 +121,7 @@ def create(
             *reminder_routes(),
             *audit.audit_routes(conninfo, clerk_conninfo),
             Route("/events", events),
-            *detail_routes(answers),
-            *devices.device_routes(answers, clerk_conninfo),
+            *detail_routes(answers), *devices.device_routes(answers, clerk_conninfo),
             *ward_routes(feed),
         ],
         middleware=[

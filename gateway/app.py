@@ -120,8 +120,7 @@ def create(
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
             *reminder_routes(),
             *audit.audit_routes(conninfo, clerk_conninfo),
-            Route("/events", events),
-            *detail_routes(answers), *devices.device_routes(answers, clerk_conninfo),
+            Route("/events", events), *detail_routes(answers), *devices.device_routes(answers, clerk_conninfo),
             *ward_routes(feed),
         ],
         middleware=[

@@ -94,14 +94,14 @@ def device_routes(answers: Answers, clerk_conninfo: str) -> list[Route]:
     """What the page asks for, and what people do on it."""
 
     def places_of(conn: Any, request: Request) -> Answer:
-        return places_of_device(conn, asking_of(request), request.path_params["device"])
+        return places_of_device(conn, asking_of(request), request.path_params["uuid"])
 
     def do(conn: Any, request: Request, body: bytes) -> Refusal | None:
         return act(conn, asking_of(request), body)
 
     return [
         Route("/device-list", answers.json(lambda conn, request: devices(conn, asking_of(request)))),
-        Route("/device-places/{device:uuid}", answers.json(places_of)),
+        Route("/device-places/{uuid:uuid}", answers.json(places_of)),
         Route("/device-act", acting(clerk_conninfo, do, HEADERS), methods=["POST"]),
     ]
 

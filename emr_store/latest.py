@@ -115,6 +115,20 @@ def intervals(conn: psycopg.Connection) -> dict[tuple[UUID, int, int], int]:
     return {(device, code, channel): ms for device, code, channel, ms in conn.execute(_INTERVALS_SQL)}
 
 
+_LAST_RECEIVED_SQL = """
+SELECT v.shown_as, max(r.at) FROM (
+    SELECT device, received_at AS at FROM latest
+    UNION ALL SELECT l.device, c.at FROM latest_by_channel l
+        CROSS JOIN unnest(l.received_at, l.leaf) AS c (at, leaf) WHERE c.leaf >= 0) AS r
+JOIN device_shown v USING (device) GROUP BY v.shown_as
+"""
+
+
+def last_received(conn: psycopg.Connection) -> dict[UUID, datetime]:
+    """When the newest value of each device came to its edge, by DeviceRow.shown_as; not of one that never sent any."""
+    return dict(conn.execute(_LAST_RECEIVED_SQL).fetchall())
+
+
 # --- in columns ------------------------------------------------------------------------------------------------------
 
 

@@ -186,6 +186,12 @@ def stays(conn: psycopg.Connection, device: UUID) -> list[Stay]:
     return [Stay(*row) for row in rows]
 
 
+def lock_stays(conn: psycopg.Connection, device: UUID) -> list[Stay]:
+    """The same; no other act changes where it stands before this transaction ends, where it is registered."""
+    _locked(conn, device)
+    return stays(conn, device)
+
+
 def believed_edges(conn: psycopg.Connection) -> dict[bytes, frozenset[bytes]]:
     """Through which edges each registered device is believed now; ids of 16 bytes."""
     rows = conn.execute(

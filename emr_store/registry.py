@@ -220,6 +220,15 @@ def devices(conn: psycopg.Connection) -> list[DeviceRow]:
     return conn.cursor(row_factory=class_row(DeviceRow)).execute(_DEVICES_SQL).fetchall()
 
 
+# Claims of what stands at no bed: edges, their sources, admission offices, scanners.
+NO_BEDSIDE = ("edge:", "source:", "adt:", "scan:")
+
+
+def devices_that_measure(conn: psycopg.Connection) -> list[DeviceRow]:
+    """Without what edges say of themselves and their sources, without admission offices and scanners."""
+    return [device for device in devices(conn) if not (device.claim or "").startswith(NO_BEDSIDE)]
+
+
 def find_device(conn: psycopg.Connection, device: str) -> UUID:
     """The device of this id, beginning of an id, or claim, else of this name, else the only one at this bed now.
 

@@ -41,9 +41,12 @@ BY_ACT = (
     "security_key", "key_enrolment", "key_challenge", "station_display",
     # Tokens that machines asked for.
     "machine_assertion",
+    # Where devices stand, and who they are.
+    "registered_device", "device_bed", "device_edge",
 )  # fmt: skip
 # And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
-# last and that it ended, what the staff file says, when a restriction ends; how often a key was used and that it ended.
+# last and that it ended, what the staff file says, when a restriction ends; how often a key was used and that it ended;
+# what a device is called, and until when it was believed to stand somewhere.
 CHANGED_BY_ACT = {
     "destination": ("paused_at",),
     "delivery": (
@@ -57,6 +60,8 @@ CHANGED_BY_ACT = {
     "key_enrolment": ("agreed_by", "code_sha256", "open_until", "used_at", "act_id"),
     "key_challenge": ("challenge", "bound_to", "made_at", "used_at"),
     "station_display": ("enrolled_at", "revoked_at", "act_id"),
+    "registered_device": ("name",),
+    "device_bed": ("recorded",),
 }  # fmt: skip
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 

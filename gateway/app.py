@@ -36,7 +36,7 @@ from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import audit, chart, deliveries, grants, patient, people, sheets, ward, worklist
+from gateway.pages import audit, chart, deliveries, devices, grants, patient, people, sheets, ward, worklist
 from gateway.pages.frame import Page
 from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
@@ -59,7 +59,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
-    people.PAGE, grants.PAGE, grants.OF_STAY,
+    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE,
 )  # fmt: skip
 
 
@@ -112,17 +112,14 @@ def create(
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer),
-            *machine_routes(machines),
-            *fhir_routes(lambda: open_store(conninfo)),
+            *machine_routes(machines), *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             *grant_routes(clerk_conninfo, sessions),
             *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
             *session_routes(conninfo, clerk_conninfo, sessions, settings),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
-            *reminder_routes(),
-            *audit.audit_routes(conninfo, clerk_conninfo),
-            Route("/events", events),
-            *detail_routes(answers),
+            *reminder_routes(), *audit.audit_routes(conninfo, clerk_conninfo),
+            Route("/events", events), *detail_routes(answers), *devices.device_routes(answers, clerk_conninfo),
             *ward_routes(feed),
         ],
         middleware=[

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-import psycopg
 import typer
 
 from clinical.key_words import visit_words
@@ -26,20 +25,11 @@ Since = Annotated[
 ]
 
 
-# Claims of what stands at no bed: edges, their sources, admission offices, scanners.
-NO_BEDSIDE = ("edge:", "source:", "adt:", "scan:")
-
-
-def devices_that_measure(conn: psycopg.Connection) -> list[registry.DeviceRow]:
-    """Without what edges say of themselves and their sources, without admission offices and scanners."""
-    return [d for d in registry.devices(conn) if not (d.claim or "").startswith(NO_BEDSIDE)]
-
-
 @app.command("list")
 def devices_list(database: Database = "", json: Json = False) -> None:
     """Every device and the edge it is heard through, those that nobody has registered first."""
     with connect(database) as conn:
-        found = devices_that_measure(conn)
+        found = registry.devices_that_measure(conn)
     listed(json, "Devices", ("id", "bed", "since", "name", "claims to be", "edge", "first seen"), found, lambda d: (
         str(d.uuid)[:8], d.bed or ("(no bed)" if d.registered_at else "(not registered)"), d.since, d.name, d.claim,
         f"{d.edge_label or d.edge}{' (not its own)' if d.foreign_edge else ''}", f"{age(d.first_seen_at)} ago",

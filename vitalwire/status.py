@@ -14,9 +14,9 @@ from emr_store import events as edge_events
 from emr_store.connect import one_moment
 from emr_store.deliver_status import DestinationRow
 from emr_store.latest import LatestValue, intervals, latest
+from emr_store.registry import devices_that_measure
 from schemas.report import device_id
 from vitalwire.deliver import state_of
-from vitalwire.devices import devices_that_measure
 from vitalwire.output import age, as_json, cell, console, table
 from vitalwire.record import Database, Json, connect
 

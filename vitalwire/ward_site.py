@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 
 from emr_store import acts, places
 from emr_store.connect import StoreError, open_store
+from emr_store.registry import devices_that_measure
 from runtime.process import stops_within
 from simulators.ward import SerialLink
-from vitalwire.devices import devices_that_measure
 from vitalwire.embedded import Addresses
 
 # metric, unit, name over MQTT, plain HL7 code, Mindray code

@@ -3,7 +3,7 @@ import { act, refusalText } from "/chart-acts.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { draftOf, dropDraft, keepDraft } from "/drafts.mjs";
 import { $, make, set } from "/elements.mjs";
-import { stamp } from "/time.mjs";
+import { millisecondsOf, stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
 
 let known = null;
@@ -33,14 +33,6 @@ export function textField(label, value = "") {
   const field = make("input");
   Object.assign(field, { maxLength: 500, autocomplete: "off", value });
   return { box: make("label", "", make("span", "", label), field), field };
-}
-
-// "2026-11-24 14:00" in this browser's zone; NaN for what is no time.
-function millisecondsOf(text) {
-  const found = /^(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)$/.exec(text.trim());
-  if (!found) return NaN;
-  const [year, month, day, hour, minute] = found.slice(1).map(Number);
-  return new Date(year, month - 1, day, hour, minute).getTime();
 }
 
 // What this person had half written of this chart when the workstation was locked stands open again.

@@ -21,3 +21,11 @@ export function moment(ms, length = 8) {
   const text = stamp(ms);
   return text.slice(0, 10) === stamp(now()).slice(0, 10) ? text.slice(11, 11 + length) : text.slice(5, 16);
 }
+
+// "2026-11-24 14:00" in this browser's zone; NaN for what is no time.
+export function millisecondsOf(text) {
+  const found = /^(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d)$/.exec(text.trim());
+  if (!found) return NaN;
+  const [year, month, day, hour, minute] = found.slice(1).map(Number);
+  return new Date(year, month - 1, day, hour, minute).getTime();
+}

@@ -7,6 +7,7 @@ import { language, words } from "/words.mjs";
 const PAGES = [
   { id: "to-grants", path: "/grants", name: "grants",
     roles: ["nurse", "physician", "technician", "trainee", "biomedical_engineer", "record_office", "administrator"] },
+  { id: "to-devices", path: "/devices", name: "devices", roles: ["nurse", "physician", "technician", "biomedical_engineer", "trainee"] },
   { id: "to-audit", path: "/audit", name: "audit", roles: ["auditor", "second_auditor"] },
 ];
 const out = make("button");
@@ -37,10 +38,11 @@ export function drawWho() {
     if (!link) {
       link = make("a", "link");
       link.id = id;
-      link.href = `${path}#${language}`;
+      link.href = path;
       if (`${location.pathname}/`.startsWith(`${path}/`)) link.setAttribute("aria-current", "page");
       $("find").before(link);
     }
+    link.hash = language;
     set(link, words[name]);
   }
 }

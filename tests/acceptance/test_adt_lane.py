@@ -13,13 +13,13 @@ from adapters.devices.hl7_adt import AdtSettings, read
 from adapters.driver import Source
 from emr_store import conservation
 from emr_store.connect import open_store
+from emr_store.registry import devices_that_measure
 from gateway.pages.ward import Ward
 from schemas.adt import GROUP_CODE, PERSON_CODE, decode_group, decode_person
 from schemas.block import ValidationResult
 from schemas.report import Kind, Lane
 from tests.gateway.asking import everything
 from tests.wire import MllpSender, Wire, eventually
-from vitalwire.devices import devices_that_measure
 
 SOURCES = """
 [[source]]

@@ -190,6 +190,23 @@ def test_a_clerk_adds_acts_and_changes_nothing_else(store: str, logins: Logins) 
         assert refused(conn, "UPDATE act SET statement = 'forged'")
 
 
+def test_a_clerk_says_where_devices_stand_and_rewrites_nothing_of_it(store: str, logins: Logins) -> None:
+    with open_store(store) as conn:
+        conn.execute("INSERT INTO device (uuid, claim, edge) VALUES (gen_random_uuid(), 'a/1', gen_random_uuid())")
+    with open_store(logins.member(roles.CLERK)) as conn:
+        places.assign(conn, "a/1", "ICU-01", name="N10", author=Author("staff:N1"))
+        places.move(conn, "a/1", "ICU-02", author=Author("staff:N1"))
+        places.rename(conn, "a/1", "N10 7", author=Author("staff:N1"))
+        places.release(conn, "a/1", author=Author("staff:N1"))
+        for change in (
+            "registered_device SET uuid = gen_random_uuid()", "registered_device SET registered_at = now()",
+            "device_bed SET bed = 'x'", "device_bed SET valid = '(,)'", "device_bed SET act_id = 'a'",
+            "device_edge SET recorded = '(,)'", "device SET claim = 'x'",
+        ):  # fmt: skip
+            assert refused(conn, f"UPDATE {change}"), change
+        assert refused(conn, "INSERT INTO device (uuid, edge) VALUES (gen_random_uuid(), gen_random_uuid())")
+
+
 def test_a_clerk_decides_what_becomes_of_deliveries_and_rewrites_none(store: str, logins: Logins) -> None:
     with open_store(store) as conn:
         number = deliver.open_destination(conn, "emr", None)

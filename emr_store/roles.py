@@ -22,8 +22,8 @@ EMR_VIEWS = ("emr_vital_sign", "emr_vital_sign_latest")
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
     "chart_entry", "look", "look_end", "look_minute", "look_sealed", "access_grant", "access_grant_end", "review",
-    "review_closed", "custody_part", "custody_confirmation", "second_person", "second_person_answer",
-    "second_person_use", "emergency_account", "emergency_opened",
+    "archive_reopening", "review_closed", "custody_part", "custody_confirmation", "second_person",
+    "second_person_answer", "second_person_use", "emergency_account", "emergency_opened",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
@@ -32,8 +32,8 @@ RETENTION_FUNCTIONS = (
 # What a clerk adds to, and changes nothing else: acts, and what they say.
 BY_ACT = (
     "act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry", "staff", "ward_shift",
-    "access_grant", "access_grant_end", "supervision", "restricted_record", "review", "review_closed",
-    "second_person", "second_person_answer", "second_person_use",
+    "access_grant", "access_grant_end", "supervision", "restricted_record", "archive_reopening", "review",
+    "review_closed", "second_person", "second_person_answer", "second_person_use",
     "emergency_account", "emergency_opened",
     # Without an act of their own: sign-ins and looks.
     "login_session", "sign_in_attempt", "provider_logout", "look", "look_end", "look_unsealed",

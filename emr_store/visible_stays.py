@@ -16,7 +16,8 @@ class Sight:
     """What somebody's relations open at a moment: gateway/access/sight.py makes it of the access table.
 
     `everything`: each stay, of restricted records only where `restricted_too`. `wards`: what is theirs, or left them
-    less than `own_ward_after` ago. `encounters`: by grants.
+    less than `own_ward_after` ago. `encounters`: by grants. `archived_before`: nothing discharged until then and not
+    reopened; None: that too.
     """
 
     everything: bool
@@ -25,6 +26,7 @@ class Sight:
     at: datetime
     own_ward_after: timedelta
     restricted_too: bool = False
+    archived_before: datetime | None = None
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -32,7 +34,7 @@ class Sight:
         return {
             "sight_everything": self.everything, "sight_restricted_too": self.restricted_too,
             "sight_wards": list(self.wards), "sight_encounters": list(self.encounters), "sight_at": self.at,
-            "sight_left_at": self.at - self.own_ward_after,
+            "sight_left_at": self.at - self.own_ward_after, "sight_archived_before": self.archived_before,
         }  # fmt: skip
 
 
@@ -51,6 +53,7 @@ class StayFacts:
     patient: str | None
     wards: frozenset[str]  # that it belongs to
     restricted: bool
+    archived: bool
 
 
 # Whose record is restricted at a moment, under every number of that person: a merge, before or after the restriction,
@@ -75,12 +78,18 @@ CASE WHEN e.patient = e.patients[1] AND cardinality(e.patients) = 1 THEN e.patie
     ELSE e.patients || e.patient && ARRAY({_RESTRICTED_NUMBERS}) END
 """
 
+# Discharged so long ago that the chart is closed, and not reopened. By the admission office's time, else when it ended.
+_IS_ARCHIVED: LiteralString = """
+coalesce(coalesce(e.discharged_at, upper(e.open)) <= %(sight_archived_before)s::timestamptz, false) AND NOT EXISTS (
+    SELECT FROM archive_reopening a WHERE a.encounter = e.encounter AND a.valid @> %(sight_at)s::timestamptz)
+"""
+
 # A query of (encounter, patient): stands in the FROM or behind IN, and takes the parameters of a Sight by name.
 # It is one SELECT, so that it becomes part of the question it stands in; and what is open by a ward or a grant is one
 # array, so that few stays are found by their index.
 VISIBLE_SQL: LiteralString = f"""
 SELECT e.encounter, e.patient FROM encounter e
-WHERE upper_inf(e.recorded) AND (
+WHERE upper_inf(e.recorded) AND (%(sight_archived_before)s::timestamptz IS NULL OR NOT ({_IS_ARCHIVED})) AND (
     %(sight_everything)s AND (%(sight_restricted_too)s OR NOT {_IS_RESTRICTED})
     OR e.encounter = ANY(%(sight_encounters)s::text[] || ARRAY(
         SELECT b.encounter FROM encounter_bed b
@@ -96,13 +105,23 @@ def visible_stays(conn: psycopg.Connection, sight: Sight) -> dict[str, str | Non
 
 
 def stay_facts(
-    conn: psycopg.Connection, encounters: Collection[str], at: datetime, own_ward_after: timedelta
+    conn: psycopg.Connection,
+    encounters: Collection[str],
+    at: datetime,
+    own_ward_after: timedelta,
+    archived_after: timedelta | None = None,
 ) -> dict[str, StayFacts]:
-    """Of those of these stays that are believed."""
+    """Of those of these stays that are believed. `archived_after` their discharge; None: none is."""
     rows = conn.execute(
-        _FACTS_SQL, {"encounters": list(encounters), "sight_at": at, "sight_left_at": at - own_ward_after}
+        _FACTS_SQL,
+        {
+            "encounters": list(encounters),
+            "sight_at": at,
+            "sight_left_at": at - own_ward_after,
+            "sight_archived_before": None if archived_after is None else at - archived_after,
+        },
     ).fetchall()
-    return {row[0]: StayFacts(row[0], row[1], frozenset(row[2]), row[3]) for row in rows}
+    return {row[0]: StayFacts(row[0], row[1], frozenset(row[2]), row[3], row[4]) for row in rows}
 
 
 _FACTS_SQL: LiteralString = f"""
@@ -111,7 +130,8 @@ SELECT e.encounter, e.patient,
         SELECT DISTINCT ward_of_bed(b.bed) FROM encounter_bed b
         WHERE b.encounter = e.encounter AND upper_inf(b.recorded) AND b.bed <> ''
             AND lower(b.valid) <= %(sight_at)s AND (upper(b.valid) IS NULL OR upper(b.valid) > %(sight_left_at)s)),
-    {_IS_RESTRICTED}
+    {_IS_RESTRICTED},
+    {_IS_ARCHIVED}
 FROM encounter e WHERE upper_inf(e.recorded) AND e.encounter = ANY(%(encounters)s)
 """
 

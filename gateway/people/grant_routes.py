@@ -1,4 +1,4 @@
-"""Over HTTP: break the glass, give and end grants, declare a ward, restrict a record; what I may see and why.
+"""Over HTTP: break the glass, give and end grants, declare a ward, reopen a chart, restrict a record; what I may see.
 
 An act is done (204) or refused in a word. Of what is denied and of what is not there only the status is told.
 """
@@ -18,7 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clinical.ward_names import UnknownWardError, find_ward, ward_name
-from emr_store import grants, restricted
+from emr_store import archive, grants, restricted
+from emr_store.acts import Author
 from emr_store.connect import StoreError, is_forbidden, open_store
 from emr_store.grants import GrantRefusedError, GrantRow, Refusal
 from emr_store.instants import moment
@@ -77,6 +78,12 @@ class _Ward(msgspec.Struct, forbid_unknown_fields=True):
     hours: float
 
 
+class _Reopening(msgspec.Struct, forbid_unknown_fields=True):
+    encounter: str
+    hours: float
+    reason: str
+
+
 class _Restriction(msgspec.Struct, forbid_unknown_fields=True):
     patient: str
     reason: str
@@ -93,6 +100,7 @@ def grant_routes(clerk_conninfo: str, sessions: Sessions) -> list[Route]:
         post("/grant", _give),
         post("/grant-end", _end),
         post("/ward", _declare_ward),
+        post("/reopen", _reopen),
         post("/restrict", _restrict),
         post("/restrict-end", _lift),
         Route("/grants/{encounter:path}", _answering(clerk_conninfo, _grants_of)),
@@ -141,6 +149,14 @@ def _declare_ward(conn: Any, asking: Asking, body: bytes) -> None:
     except UnknownWardError:
         raise GrantRefusedError(Refusal.NOT_IN_POOL) from None
     grants.declare_ward(conn, asking.viewer.id, ward, until=moment(asking.at_us) + _span(wish.hours))
+
+
+def _reopen(conn: Any, asking: Asking, body: bytes) -> None:
+    """The chart of an archived stay; of one that is not archived yet, so that it is not closed meanwhile."""
+    wish = _read(body, _Reopening)
+    _check(asking.may(Action.REOPEN, _target(conn, asking, wish.encounter, DataClass.CHART)))
+    author = Author(f"staff:{asking.viewer.id}", wish.reason)
+    archive.reopen(conn, wish.encounter, moment(asking.at_us) + _span(wish.hours), author)
 
 
 def _restrict(conn: Any, asking: Asking, body: bytes) -> None:
@@ -206,9 +222,9 @@ def _shown(grant: GrantRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _target(conn: Any, asking: Asking, encounter: str) -> Target:
+def _target(conn: Any, asking: Asking, encounter: str, data_class: DataClass = DataClass.IDENTITY) -> Target:
     has_nul = "\0" in encounter  # no text of PostgreSQL has one
-    target = None if has_nul else stay_target(conn, DataClass.IDENTITY, encounter, asking.at_us)
+    target = None if has_nul else stay_target(conn, data_class, encounter, asking.at_us)
     if target is None:
         raise _NoAccessError(404)
     return target

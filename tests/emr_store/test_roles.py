@@ -38,6 +38,7 @@ COLUMNS = {
     "report": "value", "batch": "batch_id", "batch_body": "sealed", "batch_validation": "validation",
     "seal": "leaves", "act": "body", "log_entry": "leaf_hash", "checkpoint": "note", "alarm_transition": "statement",
     "chart_entry": "value", "look": "person", "look_end": "until_at", "look_minute": "sha256", "look_sealed": "act_id",
+    "archive_reopening": "reason",
     "access_grant": "reason", "access_grant_end": "ended_at", "review": "person", "review_closed": "word",
     "custody_part": "list_sha256", "custody_confirmation": "name",
     "second_person": "by", "second_person_answer": "agrees", "second_person_use": "at",

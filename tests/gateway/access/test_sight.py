@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import psycopg
@@ -55,6 +55,9 @@ class Stay:
     patient: str | None = PATIENTS[0]
     beds: list[Stretch] = field(default_factory=list)
     believed: bool = True
+    discharged_h: float | None = None
+    ended_h: float | None = None  # of what is open; None: it is
+    reopened_h: tuple[float, float] | None = None
     numbers: tuple[str, ...] | None = None  # as its messages name the patient; None: as the survivor
 
 
@@ -80,13 +83,22 @@ class World:
     ) -> None:
         """Instead of those before. `restricted`: from hour to hour, by patient."""
         self.conn.execute("DELETE FROM patient_link")
+        self.conn.execute("DELETE FROM archive_reopening")
         self.conn.execute("DELETE FROM encounter")
         self.conn.execute("DELETE FROM encounter_bed")
         self.conn.execute("DELETE FROM restricted_record")
         with self.conn.cursor() as cursor:
             cursor.executemany(
-                "INSERT INTO encounter VALUES (%s, %s, %s, '{}', '{}', NULL, NULL, '', %s)",
-                [(stay.encounter, stay.patient, numbers_of(stay), recorded(stay.believed)) for stay in stays],
+                "INSERT INTO encounter VALUES (%s, %s, %s, tstzmultirange(%s), '{}', NULL, %s, '', %s)",
+                [
+                    (stay.encounter, stay.patient, numbers_of(stay), stretch(-900, stay.ended_h),
+                     None if stay.discharged_h is None else hours(stay.discharged_h), recorded(stay.believed))
+                    for stay in stays
+                ],
+            )  # fmt: skip
+            cursor.executemany(
+                "INSERT INTO archive_reopening VALUES (%s, %s, 'r', '')",
+                [(stay.encounter, stretch(*stay.reopened_h)) for stay in stays if stay.reopened_h is not None],
             )
             cursor.executemany(
                 "INSERT INTO patient_link VALUES (%s, %s, %s, %s, sha256(%s))",
@@ -209,6 +221,22 @@ def test_a_stay_of_two_whom_no_merge_made_one_is_restricted_by_either(world: Wor
         assert world.visible(office) == seen
 
 
+def test_a_stay_is_archived_a_week_after_its_discharge_until_it_is_reopened(world: World) -> None:
+    week_h = 7 * 24
+    stays = [
+        Stay(STAYS[0], discharged_h=-week_h), Stay(STAYS[1], discharged_h=-week_h + 0.1),
+        Stay(STAYS[2], ended_h=-week_h), Stay(STAYS[3], discharged_h=-week_h, reopened_h=(-1, 1)), Stay(STAYS[4]),
+    ]  # fmt: skip
+    world.put([replace(stay, beds=[Stretch(BEDS[0], -900)]) for stay in stays], {})
+    for at_h, archived in ((0, {0, 2}), (1, {0, 1, 2, 3})):
+        at_us = NOW_US + round(at_h * HOUR_US)
+        targets = stay_targets(world.conn, DataClass.CHART, STAYS[:5], at_us)
+        assert {number for number in range(5) if targets[STAYS[number]].archived} == archived
+        open_charts = world.visible(nurse(ICU), at_us, Action.CONFIRM)
+        assert open_charts == {STAYS[number] for number in set(range(5)) - archived}
+        assert world.visible(nurse(ICU), at_us) == set(STAYS[:5])
+
+
 def test_of_a_patient_who_was_here_twice_each_stay_is_asked_for_by_itself(world: World) -> None:
     world.put([Stay(STAYS[0], beds=[Stretch(BEDS[0], -900, -800)]), Stay(STAYS[1], beds=[Stretch(BEDS[0], -5)])], {})
     targets = patient_targets(world.conn, DataClass.CHART, PATIENTS[0], NOW_US)
@@ -245,8 +273,10 @@ def any_stay(draw: st.DrawFn, encounter: str) -> Stay:
     numbers = tuple(draw(st.sets(st.sampled_from(PATIENTS), min_size=1, max_size=2)))
     patient = draw(st.sampled_from([*PATIENTS, None]))
     return Stay(
-        encounter, patient, beds, believed=draw(st.integers(0, 5)) > 0, numbers=draw(st.sampled_from([numbers, None]))
-    )
+        encounter, patient, beds, believed=draw(st.integers(0, 5)) > 0, numbers=draw(st.sampled_from([numbers, None])),
+        discharged_h=draw(st.sampled_from([None, -168.2, -167.7])), ended_h=draw(st.sampled_from([None, -168.2])),
+        reopened_h=draw(st.sampled_from([None, (-1, 0), (0, 1)])),
+    )  # fmt: skip
 
 
 @st.composite
@@ -296,6 +326,13 @@ def is_restricted(
     return any(since_h <= at_h and (until_h is None or at_h < until_h) for since_h, until_h in spans)
 
 
+def is_archived(stay: Stay, at_h: float) -> bool:
+    """By the discharge, else by the end, counted by hand."""
+    gone_h = stay.ended_h if stay.discharged_h is None else stay.discharged_h
+    is_reopened = stay.reopened_h is not None and stay.reopened_h[0] <= at_h < stay.reopened_h[1]
+    return gone_h is not None and gone_h <= at_h - 168 and not is_reopened
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     stays=st.tuples(*map(any_stay, STAYS)).map(list),
@@ -314,11 +351,12 @@ def test_set_and_function_agree(
         targets = stay_targets(world.conn, data_class, [*STAYS, "visit:gone"], at_us)
         assert targets == {
             stay.encounter: Target(
-                data_class, stay.encounter, belongs_to(stay, at_h), is_restricted(stay, restricted, links, at_h)
+                data_class, stay.encounter, belongs_to(stay, at_h), is_restricted(stay, restricted, links, at_h),
+                archived=is_archived(stay, at_h),
             )
             for stay in stays
             if stay.believed
-        }
+        }  # fmt: skip
         for viewer in viewers:
             allowed = {key for key, target in targets.items() if may(viewer, action, target, at_us).is_allowed}
             assert world.visible(viewer, at_us, action, data_class) == allowed

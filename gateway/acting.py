@@ -18,6 +18,7 @@ from gateway.same_origin import is_own
 BODY_BYTES_MAX = 8192
 _STATUS = {
     "not_allowed": 403,
+    "own_review": 403,
     "not_open": 409,
     "archived": 409,
     "changed": 409,

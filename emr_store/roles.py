@@ -25,6 +25,8 @@ UNCHANGEABLE = (
     "archive_reopening", "review_closed", "custody_part", "custody_confirmation", "second_person",
     "second_person_answer", "second_person_use", "emergency_account", "emergency_opened",
 )  # fmt: skip
+# What opens something to whoever guesses it: hashes of passwords. Read by who compares them, and by the owner.
+SECRET = ("emergency_account",)
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
     "drop_rows", "drop_body", "drop_adt_bodies", "drop_adt_dead_letters", "note_adt_retention",
@@ -191,7 +193,12 @@ BEGIN
             EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE %I.%I TO {WRITER}', here, thing.relname);
             CONTINUE;
         END IF;
-        EXECUTE format('GRANT SELECT ON %I.%I TO {WRITER}, {RETENTION}, {READER}, {CLERK}', here, thing.relname);
+        IF thing.relname IN ({_listed(SECRET)}) THEN
+            EXECUTE format('REVOKE SELECT ON %I.%I FROM {WRITER}, {RETENTION}, {READER}', here, thing.relname);
+            EXECUTE format('GRANT SELECT ON %I.%I TO {CLERK}', here, thing.relname);
+        ELSE
+            EXECUTE format('GRANT SELECT ON %I.%I TO {WRITER}, {RETENTION}, {READER}, {CLERK}', here, thing.relname);
+        END IF;
         IF thing.relname IN ({_listed(BY_ACT)}) THEN
             EXECUTE format('GRANT INSERT ON %I.%I TO {CLERK}', here, thing.relname);
         END IF;

@@ -170,6 +170,14 @@ def test_the_reader_reads_and_changes_nothing(store: str, logins: Logins) -> Non
         assert refused(conn, "CREATE TABLE mine (a int)")
 
 
+def test_hashes_of_sealed_accounts_are_read_by_the_clerk_alone(store: str, logins: Logins) -> None:
+    for group in (roles.READER, roles.WRITER, roles.RETENTION):
+        with open_store(logins.member(group)) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("SELECT hash FROM emergency_account")
+    with open_store(logins.member(roles.CLERK)) as conn:
+        assert conn.execute("SELECT hash FROM emergency_account").fetchall() == []
+
+
 def test_a_clerk_adds_acts_and_changes_nothing_else(store: str, logins: Logins) -> None:
     with open_store(logins.member(roles.CLERK)) as conn:
         with conn.transaction():

@@ -64,7 +64,7 @@ def asked(page: Page, path: str) -> Any:
 
 
 def close(page: Page, review: UUID, body: bytes) -> tuple[int, str]:
-    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie}
+    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie, "X-CSRF-Token": page.csrf}
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
     connection.request("POST", f"/audit/reviews/{review}/close", body, own)
     answer = connection.getresponse()

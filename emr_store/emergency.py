@@ -12,6 +12,7 @@ from psycopg.rows import class_row
 
 from emr_store import acts
 from emr_store.acts import Author
+from emr_store.reviews import Review, ReviewKind, open_review
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,7 @@ def note_opened(conn: psycopg.Connection, account: str, principal: str, role: st
             "INSERT INTO emergency_opened (account, opened_at, address, act_id) VALUES (%s, %s, %s, %s)",
             (account, at, address, act_id),
         )
-        conn.execute(
-            "INSERT INTO review (review, kind, person, role, detail, opened_at)"
-            " VALUES (%s, 'emergency', %s, %s, %s, %s)",
-            (uuid4(), principal, role, f"{account} was opened at {address}", at),
-        )
+        open_review(conn, Review(
+            review=uuid4(), kind=ReviewKind.EMERGENCY, person=principal, role=role, patient=None, encounter=None,
+            look=None, detail=f"{account} was opened at {address}", opened_at=at,
+        ))  # fmt: skip

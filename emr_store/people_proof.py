@@ -56,6 +56,11 @@ class _Restriction(msgspec.Struct):
     patient: str
 
 
+class _Reopening(msgspec.Struct):
+    encounter: str
+    until: datetime
+
+
 class _StaffRows(msgspec.Struct):
     """What an act `staff.rows` says: the SHA-256 of each row, and the act `staff.import` that the rows name."""
 
@@ -155,6 +160,12 @@ class People:
         if row is not None:
             self.rows.add(row._replace(content=(*row.content[:2], at)))
 
+    def reopen(self, act: Act, at: datetime) -> None:
+        """The chart of an archived stay."""
+        stated = msgspec.convert(act.details, _Reopening)
+        content = (act.why, at, _utc(stated.until))
+        self.rows.add(_Row("archive_reopening", f"the chart of {stated.encounter}", content, act.act_id))
+
     def import_staff(self, act: Act, at: datetime) -> None:
         """Rows of a staff file."""
         stated = msgspec.convert(act.details, _StaffRows)
@@ -187,6 +198,7 @@ _APPLY: dict[str, Callable[[People, Act, datetime], None]] = {
     "ward.declare": People.declare_ward,
     "record.restrict": People.restrict,
     "record.lift": People.lift,
+    "archive.reopen": People.reopen,
     "staff.rows": People.import_staff,
     "staff.end": People.end_staff,
     "second.ask": People.ask,
@@ -240,6 +252,8 @@ _KEPT_SQL = {
     " FROM ward_shift",
     "restricted_record": "SELECT 'the record of ' || patient, act_id, reason, lower(valid), upper(valid)"
     " FROM restricted_record",
+    "archive_reopening": "SELECT 'the chart of ' || encounter, act_id, reason, lower(valid), upper(valid)"
+    " FROM archive_reopening",
     "second_person_answer": "SELECT 'the answer to request ' || request, act_id, agrees, by, at"
     " FROM second_person_answer",
 }

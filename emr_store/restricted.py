@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from emr_store import acts
 from emr_store.acts import Author
 from emr_store.grants import GrantRefusedError, Refusal, reason_of
+from emr_store.visible_stays import restrictions_of
 
 RECORDS_MAX = 1000
 
@@ -42,17 +43,19 @@ def restrict(conn: psycopg.Connection, patient: str, *, by: str, reason: str) ->
 
 
 def lift(conn: psycopg.Connection, patient: str, *, by: str, reason: str) -> None:
-    """The record is as any other from now on. Raises GrantRefusedError."""
+    """The record is as any other from now on, under every number of the person. Raises GrantRefusedError."""
     author = Author(f"staff:{by}", reason_of(reason))
     with conn.transaction():
         at = acts.now(conn)
-        changed = conn.execute(
-            "UPDATE restricted_record SET valid = tstzrange(lower(valid), %s)"
-            " WHERE patient = %s AND upper_inf(valid) AND lower(valid) < %s", (at, patient, at),
-        ).rowcount  # fmt: skip
-        if not changed:
+        numbers = restrictions_of(conn, patient)
+        if not numbers:
             raise GrantRefusedError(Refusal.NOT_RESTRICTED)
-        acts.record(conn, acts.act("record.lift", author, at, patient=patient))
+        for number in numbers:
+            conn.execute(
+                "UPDATE restricted_record SET valid = tstzrange(lower(valid), %s)"
+                " WHERE patient = %s AND upper_inf(valid) AND lower(valid) < %s", (at, number, at),
+            )  # fmt: skip
+            acts.record(conn, acts.act("record.lift", author, at, patient=number))
 
 
 def restricted_records(conn: psycopg.Connection) -> list[RestrictedRecord]:

@@ -22,9 +22,11 @@ EMR_VIEWS = ("emr_vital_sign", "emr_vital_sign_latest")
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
     "chart_entry", "look", "look_end", "look_minute", "look_sealed", "access_grant", "access_grant_end", "review",
-    "review_closed", "custody_part", "custody_confirmation", "second_person", "second_person_answer",
-    "second_person_use", "emergency_account", "emergency_opened",
+    "archive_reopening", "review_closed", "custody_part", "custody_confirmation", "second_person",
+    "second_person_answer", "second_person_use", "emergency_account", "emergency_opened",
 )  # fmt: skip
+# What opens something to whoever guesses it: hashes of passwords. Read by who compares them, and by the owner.
+SECRET = ("emergency_account",)
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
     "drop_rows", "drop_body", "drop_adt_bodies", "drop_adt_dead_letters", "note_adt_retention",
@@ -32,8 +34,8 @@ RETENTION_FUNCTIONS = (
 # What a clerk adds to, and changes nothing else: acts, and what they say.
 BY_ACT = (
     "act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry", "staff", "ward_shift",
-    "access_grant", "access_grant_end", "supervision", "restricted_record", "review", "review_closed",
-    "second_person", "second_person_answer", "second_person_use",
+    "access_grant", "access_grant_end", "supervision", "restricted_record", "archive_reopening", "review",
+    "review_closed", "second_person", "second_person_answer", "second_person_use",
     "emergency_account", "emergency_opened",
     # Without an act of their own: sign-ins and looks.
     "login_session", "sign_in_attempt", "provider_logout", "look", "look_end", "look_unsealed",
@@ -196,7 +198,12 @@ BEGIN
             EXECUTE format('GRANT USAGE, SELECT ON SEQUENCE %I.%I TO {WRITER}', here, thing.relname);
             CONTINUE;
         END IF;
-        EXECUTE format('GRANT SELECT ON %I.%I TO {WRITER}, {RETENTION}, {READER}, {CLERK}', here, thing.relname);
+        IF thing.relname IN ({_listed(SECRET)}) THEN
+            EXECUTE format('REVOKE SELECT ON %I.%I FROM {WRITER}, {RETENTION}, {READER}', here, thing.relname);
+            EXECUTE format('GRANT SELECT ON %I.%I TO {CLERK}', here, thing.relname);
+        ELSE
+            EXECUTE format('GRANT SELECT ON %I.%I TO {WRITER}, {RETENTION}, {READER}, {CLERK}', here, thing.relname);
+        END IF;
         IF thing.relname IN ({_listed(BY_ACT)}) THEN
             EXECUTE format('GRANT INSERT ON %I.%I TO {CLERK}', here, thing.relname);
         END IF;

@@ -33,7 +33,6 @@ class Kind(StrEnum):
     CUSTODY_COPY = "custody_copy"  # opening one
     ACCESS_TABLE = "access_table"  # changing it, or the registration officers
     BULK_EXPORT = "bulk_export"
-    LOST_KEY = "lost_key"  # replacing a security key
 
 
 class Refusal(StrEnum):

@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 
 from emr_store import acts
 from emr_store.acts import Author
+from emr_store.reviews import Review, ReviewKind, open_review
 
 CHALLENGE_LASTS = timedelta(minutes=2)
 ENROLMENT_LASTS = timedelta(minutes=15)
@@ -120,10 +121,10 @@ def note_use(conn: psycopg.Connection, key: KeyRow, sign_count: int, at: datetim
 
 def note_count_back(conn: psycopg.Connection, key: KeyRow, role: str, detail: str, at: datetime) -> None:
     """There may be a copy of this key: somebody looks into it."""
-    conn.execute(
-        "INSERT INTO review (review, kind, person, role, detail, opened_at) VALUES (%s, 'key_count', %s, %s, %s, %s)",
-        (uuid4(), key.staff, role, detail, at),
-    )
+    open_review(conn, Review(
+        review=uuid4(), kind=ReviewKind.KEY_COUNTER, person=key.staff, role=role, patient=None, encounter=None,
+        look=None, detail=detail, opened_at=at,
+    ))  # fmt: skip
 
 
 def enrol(conn: psycopg.Connection, new: NewKey, author: Author, code_sha256: bytes | None) -> bool:

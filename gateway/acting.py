@@ -16,7 +16,16 @@ from gateway.permission import AccessRefusedError
 from gateway.same_origin import is_own
 
 BODY_BYTES_MAX = 8192
-_STATUS = {"not_allowed": 403, "not_open": 409, "changed": 409, "taken": 409, "confirmed_already": 409, "in_error": 409}
+_STATUS = {
+    "not_allowed": 403,
+    "own_review": 403,
+    "not_open": 409,
+    "archived": 409,
+    "changed": 409,
+    "taken": 409,
+    "confirmed_already": 409,
+    "in_error": 409,
+}
 # With a connection; None: done. It raises AccessRefusedError.
 Deed = Callable[[Any, Request, bytes], StrEnum | None]
 

@@ -76,7 +76,7 @@ def create(
     static = shipped_files()
     sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo, look_journal)
     settings = settings or SignInSettings()
-    machines = Machines(conninfo, clerk_conninfo, looks, token_key(None))
+    machines = Machines(conninfo, clerk_conninfo, looks, token_key(settings.token_key))
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
@@ -112,7 +112,8 @@ def create(
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer),
-            *machine_routes(machines), *fhir_routes(lambda: open_store(conninfo)),
+            *machine_routes(machines, settings.public_origin),
+            *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             *grant_routes(clerk_conninfo, sessions),
             *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
@@ -126,7 +127,7 @@ def create(
             Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
             Middleware(TrustedHostMiddleware, allowed_hosts=settings.public_origin.allowed_hosts),
             Middleware(RefusalLog),
-            Middleware(MachineBearer, machines=machines),
+            Middleware(MachineBearer, machines=machines, public_origin=settings.public_origin),
             Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open,
                        public_origin=settings.public_origin),
         ],

@@ -11,6 +11,10 @@ from gateway.access.words import Action, Answer, DataClass, Relation, Role
 
 # What stays on a workstation that nobody sits at.
 _WHILE_LOCKED = frozenset({DataClass.VITALS, DataClass.ALARMS})
+# What nobody does to the chart of an archived stay.
+_CHARTING = frozenset({Action.ENTER, Action.CONFIRM, Action.CORRECT, Action.WITHDRAW})
+# They ask for a reason by themselves, and show nothing.
+_WITH_A_REASON = frozenset({Action.BREAK_GLASS, Action.RESTRICT, Action.REOPEN})
 _OPEN = (Relation.NONE, Relation.UNPLACED)  # nothing ties the viewer to it
 # What says something of a patient: in the classes beside these a restricted record is like any other.
 _OF_PATIENTS = frozenset({
@@ -46,6 +50,8 @@ def may(viewer: Viewer, action: Action, target: Target, at_us: int, table: Acces
     known = table or shipped_table()
     if is_locked_away(viewer, action, target.data_class):
         return _DENIED
+    if target.archived and is_closed_by_archiving(action):
+        return _DENIED
     if action is Action.CONFIRM and _confirms_for_others(viewer, target):
         return _DENIED
     holding = relations(viewer, target, at_us)
@@ -60,8 +66,13 @@ def is_locked_away(viewer: Viewer, action: Action, data_class: DataClass) -> boo
 
 
 def asks_of_restricted(action: Action, data_class: DataClass) -> bool:
-    """Whether a restricted record makes a difference: not to giving the reason, nor to making or ending it."""
-    return data_class in _OF_PATIENTS and action is not Action.BREAK_GLASS and action is not Action.RESTRICT
+    """Whether a restricted record makes a difference: not to what asks for a reason by itself."""
+    return data_class in _OF_PATIENTS and action not in _WITH_A_REASON
+
+
+def is_closed_by_archiving(action: Action) -> bool:
+    """Whether nobody does this with an archived stay."""
+    return action in _CHARTING
 
 
 def relations(viewer: Viewer, target: Target, at_us: int) -> list[Relation]:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from emr_store.instants import moment
 from emr_store.visible_stays import Sight
-from gateway.access.decision import asks_of_restricted, is_locked_away
+from gateway.access.decision import asks_of_restricted, is_closed_by_archiving, is_locked_away
 from gateway.access.table import AccessTable, shipped_table
 from gateway.access.viewer import Viewer
 from gateway.access.words import Action, Answer, DataClass, Relation
@@ -33,6 +33,7 @@ def sight_of(
         for encounter, grants in viewer.grants.items()
         if any(grant.from_us <= at_us < grant.until_us and opens(grant.relation) for grant in grants)
     }
+    archived_after = timedelta(days=known.archived_after_days)
     return Sight(
         everything=opens(Relation.NONE),
         wards=viewer.wards if opens(Relation.OWN_WARD) else frozenset(),
@@ -40,4 +41,5 @@ def sight_of(
         at=moment(at_us),
         own_ward_after=timedelta(hours=known.own_ward_after_h),
         restricted_too=not asks_of_restricted(action, data_class),
+        archived_before=moment(at_us) - archived_after if is_closed_by_archiving(action) else None,
     )

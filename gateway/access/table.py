@@ -37,6 +37,7 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     own_ward_after_h: int  # how long a stay remains a ward's after it left it
+    archived_after_days: int  # from the discharge on, until its chart is closed
     row: list[_Row]
 
 
@@ -46,6 +47,7 @@ class AccessTable:
 
     cells: Mapping[Cell, Answer]
     own_ward_after_h: int
+    archived_after_days: int
     glass_breakers: frozenset[Role]  # to whom asking for a reason leads somewhere
 
     def answer(self, role: Role, action: Action, data_class: DataClass, relation: Relation) -> Answer:
@@ -72,8 +74,12 @@ def read_table(text: str) -> AccessTable:
             row_numbers[cell] = number
     _extend_to_nearer(cells, row_numbers)
     _validate(cells, row_numbers, found.own_ward_after_h)
+    if found.archived_after_days < 1:
+        raise VitalwireError(
+            f"the access table: archived_after_days is {found.archived_after_days}: give days, 1 or more"
+        )
     breakers = {role for role in Role if _may_break_glass(cells, role)}
-    return AccessTable(cells, found.own_ward_after_h, frozenset(breakers))
+    return AccessTable(cells, found.own_ward_after_h, found.archived_after_days, frozenset(breakers))
 
 
 def _extend_to_nearer(cells: dict[Cell, Answer], row_numbers: dict[Cell, int]) -> None:

@@ -22,7 +22,7 @@ def stay_target(conn: Any, data_class: DataClass, encounter: str, at_us: int) ->
 
 def stay_targets(conn: Any, data_class: DataClass, encounters: Collection[str], at_us: int) -> dict[str, Target]:
     """Of those of these stays that are there, by encounter. Raises StoreError."""
-    found = visible_stays.stay_facts(conn, encounters, moment(at_us), _own_ward_after())
+    found = visible_stays.stay_facts(conn, encounters, moment(at_us), _own_ward_after(), _archived_after())
     return {facts.encounter: _target(data_class, facts) for facts in found.values()}
 
 
@@ -45,5 +45,9 @@ def _own_ward_after() -> timedelta:
     return timedelta(hours=shipped_table().own_ward_after_h)
 
 
+def _archived_after() -> timedelta:
+    return timedelta(days=shipped_table().archived_after_days)
+
+
 def _target(data_class: DataClass, facts: StayFacts) -> Target:
-    return Target(data_class, facts.encounter, facts.wards, facts.restricted)
+    return Target(data_class, facts.encounter, facts.wards, facts.restricted, archived=facts.archived)

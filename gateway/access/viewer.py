@@ -50,3 +50,4 @@ class Target:
     wards: frozenset[str] = frozenset()  # to which the stay belongs now, or where the bed stands; none: none is known
     restricted: bool = False  # the record of a patient whom a person restricted
     authors: frozenset[str] = frozenset()  # ids of those who wrote it, of an entry of a chart
+    archived: bool = False  # the stay, so that nobody changes its chart

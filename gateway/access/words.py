@@ -49,6 +49,7 @@ class Action(StrEnum):
     GRANT = "grant"  # a relation to somebody else
     BREAK_GLASS = "break_glass"
     RESTRICT = "restrict"  # make a record a restricted one, or end that
+    REOPEN = "reopen"  # the chart of an archived stay, for a while
     SEAL_COPY = "seal_copy"  # make a custody copy, and open one
     CLOSE_REVIEW = "close_review"
     MANAGE = "manage"

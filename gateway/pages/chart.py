@@ -118,8 +118,13 @@ def flowsheet(
         "now": now_us // 1000, "encounter": encounter, **_who(conn, encounter, bed_names),
         "step_min": step_min, "hours": hours, "columns": [at_us // 1000 for at_us in columns], "rows": drawn,
         "is_charted": policies is not None, "disputed": len(disputed),
-        "glass_until": glass_until_ms(asking, [encounter]),
+        "archived": _is_archived(conn, asking, encounter), "glass_until": glass_until_ms(asking, [encounter]),
     }  # fmt: skip
+
+
+def _is_archived(conn: Any, asking: Asking, encounter: str) -> bool:
+    target = stay_target(conn, DataClass.CHART, encounter, asking.at_us)
+    return target is not None and target.archived
 
 
 def noted_policies(conn: Any) -> Policies | None:

@@ -18,7 +18,7 @@ from emr_store.chart_entries import Kept
 from emr_store.chart_persons import Acted, persons
 from emr_store.instants import moment, us_of
 from gateway.access.targets import stay_target
-from gateway.access.viewer import Licence
+from gateway.access.viewer import Licence, Target
 from gateway.access.words import Action, DataClass
 from gateway.asking import Asking
 from gateway.pages.chart import STAFF, entry_target, is_on_demand, noted_policies, possible
@@ -44,6 +44,7 @@ class Refusal(StrEnum):
     SAYS_SO_ALREADY = "says_so_already"
     CHANGED = "changed"  # it is not any more what the page showed
     NOT_ON_DEMAND = "not_on_demand"  # no policy of the ward says which value would count
+    ARCHIVED = "archived"  # medical affairs reopen it
     NOTHING_MEASURED = "nothing_measured"  # that may be taken
 
 
@@ -155,8 +156,15 @@ def _what(conn: Any, asking: Asking, wish: Wish) -> tuple[str, Item]:
     target = stay_target(conn, DataClass.CHART, encounter, asking.at_us)
     if target is None:
         raise AccessRefusedError
-    require(asking, Action.ENTER, target)
+    _require(asking, Action.ENTER, target)
     return encounter, kind
+
+
+def _require(asking: Asking, action: Action, target: Target) -> None:
+    """That it is allowed; to who may read the chart of an archived stay it is said why not."""
+    if target.archived and asking.may(Action.SEE, target).is_allowed:
+        raise _RefusedError(Refusal.ARCHIVED)
+    require(asking, action, target)
 
 
 def _must_be_free(conn: Any, key: EntryKey, at: datetime) -> None:
@@ -185,7 +193,7 @@ def _change(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
         except VitalwireError:
             raise _RefusedError(Refusal.CHANGED) from None
         acted = persons(conn, {version.act_id for version in kept.entry.versions if version.act_id is not None})
-        require(asking, _ACTIONS[wish.act], entry_target(conn, kept.entry, acted, asking.at_us))
+        _require(asking, _ACTIONS[wish.act], entry_target(conn, kept.entry, acted, asking.at_us))
         if not person.is_licensed:
             _must_be_open_to_unlicensed(kept, acted, wish)
         _must_be_as_seen(kept, seen, wish)

@@ -1,4 +1,4 @@
-"""Over HTTP: break the glass, give and end grants, declare a ward, restrict a record; what I may see and why.
+"""Over HTTP: break the glass, give and end grants, declare a ward, reopen a chart, restrict a record; what I may see.
 
 An act is done (204) or refused in a word. Of what is denied and of what is not there only the status is told.
 """
@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clinical.ward_names import UnknownWardError, find_ward, ward_name
-from emr_store import custody, grants, restricted, second_person
+from emr_store import archive, custody, grants, restricted, second_person
 from emr_store.acts import Author
 from emr_store.connect import StoreError, is_forbidden, open_store
 from emr_store.grants import GrantRefusedError, GrantRow, Refusal
@@ -83,6 +83,12 @@ class _Ward(msgspec.Struct, forbid_unknown_fields=True):
     hours: float
 
 
+class _Reopening(msgspec.Struct, forbid_unknown_fields=True):
+    encounter: str
+    hours: float
+    reason: str
+
+
 class _Restriction(msgspec.Struct, forbid_unknown_fields=True):
     patient: str
     reason: str
@@ -106,6 +112,7 @@ def grant_routes(clerk_conninfo: str, sessions: Sessions) -> list[Route]:
         post("/grant", _give),
         post("/grant-end", _end),
         post("/ward", _declare_ward),
+        post("/reopen", _reopen),
         post("/restrict", _restrict),
         post("/restrict-end", _lift),
         post("/second-person/agree", _agree),
@@ -159,6 +166,14 @@ def _declare_ward(conn: Any, asking: Asking, body: bytes) -> None:
     except UnknownWardError:
         raise GrantRefusedError(Refusal.NOT_IN_POOL) from None
     grants.declare_ward(conn, asking.viewer.id, ward, until=moment(asking.at_us) + _span(wish.hours))
+
+
+def _reopen(conn: Any, asking: Asking, body: bytes) -> None:
+    """The chart of an archived stay; of one that is not archived yet, so that it is not closed meanwhile."""
+    wish = _read(body, _Reopening)
+    _check(asking.may(Action.REOPEN, _target(conn, asking, wish.encounter, DataClass.CHART)))
+    author = Author(f"staff:{asking.viewer.id}", wish.reason)
+    archive.reopen(conn, wish.encounter, moment(asking.at_us) + _span(wish.hours), author)
 
 
 def _restrict(conn: Any, asking: Asking, body: bytes) -> None:

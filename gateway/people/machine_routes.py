@@ -17,6 +17,7 @@ from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY
 from gateway.fhir.refusals import FHIR_REFUSED_BODY, MEDIA_TYPE, Issue, IssueType, outcome
 from gateway.people.machines import TOKEN_S, ClientRefusedError, Machines, ScopeRefusedError
+from gateway.people.public_origin import PublicOrigin
 from gateway.people.scopes import READABLE
 
 TOKEN, CONFIGURATION = "/token", "/.well-known/smart-configuration"
@@ -31,8 +32,8 @@ _FIELDS = frozenset({"grant_type", "scope", "client_assertion_type", "client_ass
 class MachineBearer:
     """ASGI middleware, outside of SignInRequired: who asks the API with a token needs no session."""
 
-    def __init__(self, app: ASGIApp, machines: Machines) -> None:
-        self._app, self._machines = app, machines
+    def __init__(self, app: ASGIApp, machines: Machines, public_origin: PublicOrigin) -> None:
+        self._app, self._machines, self._public_origin = app, machines, public_origin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Puts an Asking into the request's state."""
@@ -46,7 +47,8 @@ class MachineBearer:
             return
         address = request.client.host if request.client else ""
         try:
-            asking = await run_in_threadpool(self._machines.asking, token.strip(), origin_of(request), address)
+            origin = self._public_origin.url("", request)
+            asking = await run_in_threadpool(self._machines.asking, token.strip(), origin, address)
         except StoreError:
             await _away(request)(scope, receive, send)
             return
@@ -81,19 +83,14 @@ def _away(request: Request) -> Response:
     return _json({"error": "temporarily_unavailable"}, 503, {"Retry-After": "5"})
 
 
-def origin_of(request: Request) -> str:
-    """Of this gateway as it is asked: TrustedHostMiddleware knows the names that it has."""
-    return str(request.base_url).rstrip("/")
-
-
-def machine_routes(machines: Machines) -> list[Route]:
-    """They are for everybody: OPEN_PATHS."""
+def machine_routes(machines: Machines, public_origin: PublicOrigin) -> list[Route]:
+    """They are for everybody: OPEN_PATHS. `public_origin`: whose tokens they are, and for whom."""
 
     async def token(request: Request) -> Response:
         try:
             fields = await _fields(request)
             granted = await run_in_threadpool(
-                machines.grant, fields["client_assertion"], fields.get("scope", ""), origin_of(request)
+                machines.grant, fields["client_assertion"], fields.get("scope", ""), public_origin.url("", request)
             )
         except _BadRequestError as error:
             return _error(error.code, str(error))
@@ -110,7 +107,7 @@ def machine_routes(machines: Machines) -> list[Route]:
         )
 
     async def configuration(request: Request) -> Response:
-        return _json(smart_configuration(origin_of(request)))
+        return _json(smart_configuration(public_origin.url("", request)))
 
     return [
         Route(TOKEN, token, methods=["POST"]),

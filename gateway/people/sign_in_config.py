@@ -68,6 +68,27 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class KeysConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Security keys, and the workstations that they open: docs/security-keys.md."""
+
+    platform_keys: Annotated[
+        bool, Meta(description="also keys built into a machine; only where every machine is one person's")
+    ] = False
+    lock_after_min: Annotated[Minutes, Meta(description="a workstation that nobody touches locks itself")] = 5
+
+
+class MachinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Programs that ask the API: docs/machines.md."""
+
+    token_key: Annotated[
+        Path | None,
+        Meta(
+            description="signs their tokens, mode 600, made where it is absent; without it tokens end at a restart",
+            examples=["token.key"],
+        ),
+    ] = None
+
+
 class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pages and the API: vitalwire page --config gateway.toml."""
 
@@ -94,6 +115,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session: Annotated[SessionConfig, Meta(description="how long people stay in")] = msgspec.field(
         default_factory=SessionConfig
     )
+    keys: Annotated[KeysConfig, Meta(description="security keys and workstations")] = KeysConfig()
+    machines: Annotated[MachinesConfig, Meta(description="programs that ask the API")] = MachinesConfig()
 
 
 def address(config: GatewayConfig) -> tuple[str, int]:
@@ -115,7 +138,10 @@ def sign_in_settings(config: GatewayConfig) -> SignInSettings:
     if public_origin.is_https and (config.tls_cert is None or config.tls_key is None):
         raise UserError("public_origin is https: tls_cert and tls_key must be there too")
     provider = _provider(config.provider) if config.provider is not None else None
-    return SignInSettings(public_origin, config.session.lifetimes(), provider)
+    return SignInSettings(
+        public_origin, config.session.lifetimes(), provider, platform_keys=config.keys.platform_keys,
+        lock_after_s=config.keys.lock_after_min * 60, token_key=config.machines.token_key,
+    )  # fmt: skip
 
 
 def _provider(config: ProviderConfig) -> Provider:

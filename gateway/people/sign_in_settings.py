@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from gateway.people.lifetimes import Lifetimes
 from gateway.people.oidc import Provider
@@ -15,7 +16,8 @@ class SignInSettings:
     """`provider`, `links` None: there are none. The default is that of loopback.
 
     `platform_keys`: also keys that are built into a machine, where every machine is one person's. `lock_after_s`: a
-    workstation that nobody touches locks itself.
+    workstation that nobody touches locks itself. `token_key`: the file by which tokens of machines are signed; None: a
+    key of this process alone, so that they end with it.
     """
 
     public_origin: PublicOrigin = field(default_factory=PublicOrigin)
@@ -24,3 +26,4 @@ class SignInSettings:
     links: SignInLinks | None = None
     platform_keys: bool = False
     lock_after_s: int = 300
+    token_key: Path | None = None

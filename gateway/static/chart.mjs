@@ -36,7 +36,7 @@ function draw() {
   set($("who"), [found.number, dateOf(found.birth_date), sexOf(found.sex), bed, stay].filter(Boolean).join(" · "));
   set($("span"), `${minuteOf(found.columns[0])} – ${minuteOf(found.columns.at(-1))}`);
   const disputes = found.disputed ? w.disputes(found.disputed) : "";
-  set($("empty"), [disputes, found.is_charted ? "" : w.noPolicies, found.rows.length ? "" : w.nothing].filter(Boolean).join(" "));
+  set($("empty"), [found.archived ? w.archived : "", disputes, found.is_charted ? "" : w.noPolicies, found.rows.length ? "" : w.nothing].filter(Boolean).join(" "));
   drawTable();
 }
 

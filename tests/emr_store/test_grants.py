@@ -202,3 +202,23 @@ def test_a_restricted_record_is_one_until_it_is_lifted(conn: psycopg.Connection)
     assert is_restricted()
     assert refusal(lambda: restricted.restrict(conn, "P9^HOSP", by="R1", reason="x")) is Refusal.NOT_THERE
     assert refusal(lambda: restricted.restrict(conn, PATIENT, by="R1", reason="")) is Refusal.NO_REASON
+
+
+def test_a_restriction_outlives_a_merge_and_ends_by_the_number_that_is_left(
+    conn: psycopg.Connection, database: str
+) -> None:
+    restricted.restrict(conn, PATIENT, by="R1", reason="staff")
+    with open_store(database) as owner, owner.transaction():
+        owner.execute("SET LOCAL session_replication_role = replica")  # a merge without the message behind it
+        owner.execute("INSERT INTO patient_link VALUES (%s, 'P7', 'merge', tstzrange(now(), NULL), '')", (PATIENT,))
+        owner.execute("UPDATE encounter SET patient = 'P7' WHERE patient = %s", (PATIENT,))
+
+    def is_restricted() -> bool:
+        target = stay_target(conn, DataClass.IDENTITY, STAY, us_of(acts.now(conn)))
+        assert target is not None
+        return target.restricted
+
+    assert is_restricted()
+    restricted.lift(conn, "P7", by="R1", reason="left")
+    assert newest_act(conn) == ("record.lift", "staff:R1", "left", {"patient": PATIENT})
+    assert not is_restricted()

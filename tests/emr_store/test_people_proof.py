@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from emr_store import acts, grants, people_proof, restricted, second_person, staff
+from emr_store import acts, archive, grants, people_proof, restricted, second_person, staff
 from emr_store.acts import Author
 from emr_store.connect import open_store
 from emr_store.second_person import Kind
@@ -47,6 +47,7 @@ def conn(database: str) -> Iterator[psycopg.Connection]:
         restricted.restrict(conn, PATIENT, by="R1", reason="a colleague")
         restricted.lift(conn, PATIENT, by="R1", reason="left")
         restricted.restrict(conn, PATIENT, by="R1", reason="back")
+        archive.reopen(conn, STAY, acts.now(conn) + timedelta(hours=1), Author("staff:R1", "a late result"))
         second_person.agree(conn, second_person.ask(conn, Kind.CUSTODY_COPY, {"copy": 1}), BOB)
         staff.end(conn, "T1", Author(BOB.by, "left"))
         yield conn
@@ -86,6 +87,8 @@ CHANGES = {
     "UPDATE ward_shift SET ward = 'hosp^3b'": "ward_shift: the shift of N1 on hosp^3b: no act in the log says so",
     "DELETE FROM restricted_record WHERE upper_inf(valid)": f"restricted_record: the record of {PATIENT}: an act",
     "UPDATE restricted_record SET valid = tstzrange(lower(valid), now()) WHERE upper_inf(valid)": "no act in the log",
+    "UPDATE archive_reopening SET valid = tstzrange(lower(valid), upper(valid) + interval '1 day')": "the chart of",
+    "DELETE FROM archive_reopening": f"archive_reopening: the chart of {STAY}: an act in the log says so, and",
     "UPDATE second_person SET details = '{\"copy\":2}'": "second_person: request ",
     "UPDATE second_person SET kind = 'nothing'": "second_person: request ",
     "UPDATE second_person_answer SET by = 'os:eve@office'": "second_person_answer: the answer to request ",

@@ -38,6 +38,7 @@ COLUMNS = {
     "report": "value", "batch": "batch_id", "batch_body": "sealed", "batch_validation": "validation",
     "seal": "leaves", "act": "body", "log_entry": "leaf_hash", "checkpoint": "note", "alarm_transition": "statement",
     "chart_entry": "value", "look": "person", "look_end": "until_at", "look_minute": "sha256", "look_sealed": "act_id",
+    "archive_reopening": "reason",
     "access_grant": "reason", "access_grant_end": "ended_at", "review": "person", "review_closed": "word",
     "custody_part": "list_sha256", "custody_confirmation": "name",
     "second_person": "by", "second_person_answer": "agrees", "second_person_use": "at",
@@ -167,6 +168,14 @@ def test_the_reader_reads_and_changes_nothing(store: str, logins: Logins) -> Non
         assert refused(conn, INSERTS["act"])
         assert refused(conn, "SELECT make_month('2001-01-01')")
         assert refused(conn, "CREATE TABLE mine (a int)")
+
+
+def test_hashes_of_sealed_accounts_are_read_by_the_clerk_alone(store: str, logins: Logins) -> None:
+    for group in (roles.READER, roles.WRITER, roles.RETENTION):
+        with open_store(logins.member(group)) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("SELECT hash FROM emergency_account")
+    with open_store(logins.member(roles.CLERK)) as conn:
+        assert conn.execute("SELECT hash FROM emergency_account").fetchall() == []
 
 
 def test_a_clerk_adds_acts_and_changes_nothing_else(store: str, logins: Logins) -> None:

@@ -59,7 +59,7 @@ def test_it_is_done_once_by_one_of_the_two(conn: psycopg.Connection) -> None:
 
 @pytest.mark.parametrize("by", ["os:ann@office", "os:ann@ward", "os:ANN@ward", "staff:ann", "page:ann@ward"])
 def test_who_asks_does_not_agree_wherever_he_sits(conn: psycopg.Connection, by: str) -> None:
-    request = second_person.ask(conn, Kind.LOST_KEY, {"key": "a"}, ANN)
+    request = second_person.ask(conn, Kind.BULK_EXPORT, {"of": "a"}, ANN)
     with pytest.raises(SecondPersonError, match="it takes another person"):
         second_person.agree(conn, request, Author(by))
     second_person.decline(conn, request, Author(by))

@@ -64,7 +64,7 @@ def asked(page: Page, path: str) -> Any:
 
 
 def close(page: Page, review: UUID, body: bytes) -> tuple[int, str]:
-    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie}
+    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie, "X-CSRF-Token": page.csrf}
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
     connection.request("POST", f"/audit/reviews/{review}/close", body, own)
     answer = connection.getresponse()
@@ -119,7 +119,7 @@ def test_reading_the_audit_is_a_row_that_the_second_auditor_sees(filled: Page) -
 def test_a_review_is_closed_with_a_word_and_never_by_whom_it_is_about(filled: Page) -> None:
     found = asked(filled, "/audit/reviews")["reviews"]
     assert {(each["person"], each["may_close"]) for each in found} == {("N1", True), ("A1", False)}
-    assert close(filled, OWN.review, b'{"word":"it was nothing"}')[1] == "own_review"
+    assert close(filled, OWN.review, b'{"word":"it was nothing"}') == (403, "own_review")
     assert close(filled, REVIEW.review, b'{"word":" "}') == (400, "no_reason")
     assert close(filled, REVIEW.review, b'{"word":"%s"}' % (b"x" * 501)) == (400, "reason_too_long")
     assert close(filled, REVIEW.review, b"{}") == (400, "unreadable")

@@ -4,6 +4,7 @@ A picture has a line for each class of data and a column for each relation. A le
 before a question mark are asked for a reason; a dot is nothing at all.
 
     s see        p print      x export     e enter      c confirm    k correct    w withdraw   r resolve a question
+    o reopen an archived chart
     m move a device           d deliver    g grant      b break the glass         t restrict a record
     z seal a copy             v close a review          a manage people
 """
@@ -28,7 +29,7 @@ WARD, OTHER = "h^icu", "h^ward2"
 ACT = {
     "s": Action.SEE, "p": Action.PRINT, "x": Action.EXPORT, "e": Action.ENTER, "c": Action.CONFIRM,
     "k": Action.CORRECT, "w": Action.WITHDRAW, "r": Action.RESOLVE, "m": Action.PLACE, "d": Action.DELIVER,
-    "g": Action.GRANT, "b": Action.BREAK_GLASS, "t": Action.RESTRICT, "z": Action.SEAL_COPY,
+    "g": Action.GRANT, "b": Action.BREAK_GLASS, "t": Action.RESTRICT, "z": Action.SEAL_COPY, "o": Action.REOPEN,
     "v": Action.CLOSE_REVIEW, "a": Action.MANAGE,
 }  # fmt: skip
 COLUMN = {
@@ -90,7 +91,7 @@ PICTURES: dict[Role, str] = {
                 my-ward   my-team   consulted  my-trainee's  glass-broken  no-bed  stranger
     vitals      .         .         .          .             .             .       .
     identity    spxzt     spxzt     spxzt      spxzt         spxzt         .       spxzt
-    chart       spxz      spxz      spxz       spxz          spxz          .       spxz
+    chart       spxzo     spxzo     spxzo      spxzo         spxzo         .       spxzo
     worklist    sr        sr        sr         sr            sr            sr      sr
     """,
     Role.AUDITOR: """
@@ -132,7 +133,7 @@ RESTRICTED_TO_A_STRANGER: dict[Role, str] = {
     Role.TECHNICIAN: "vitals sp? | identity sp?b | waveforms sp? | alarms sp? | chart sp? | devices sm",
     Role.TRAINEE: "vitals sp? | identity sp?b | waveforms sp? | alarms sp? | chart specwk? | devices s",
     Role.BIOMEDICAL_ENGINEER: "vitals s? | waveforms s? | alarms s? | identity b | deliveries sd | devices sm",
-    Role.RECORD_OFFICE: "identity spxz?bt | chart spxz? | worklist sr?",
+    Role.RECORD_OFFICE: "identity spxz?bt | chart spxz?o | worklist sr?",
     Role.AUDITOR: "",
     Role.SECOND_AUDITOR: "",
     Role.ADMINISTRATOR: "deliveries sd",
@@ -230,7 +231,7 @@ def column(role: Role, relation: Relation) -> dict[DataClass, dict[Action, Answe
 def test_each_cell_is_as_it_was_drawn(role: Role, relation: Relation) -> None:
     asked, found = wrong(cases(role, relation, column(role, relation)))
     assert found == []
-    assert asked == len(Action) * len(DataClass) == 160
+    assert asked == len(Action) * len(DataClass) == 170
 
 
 def test_the_pictures_leave_nothing_out() -> None:
@@ -307,6 +308,20 @@ def test_values_of_nobody_belong_to_the_beds_ward(role: Role) -> None:
         stranger = elsewhere.get(data_class, {}).get(Action.SEE, Answer.DENIED)
         expected = Answer.DENIED if stranger is Answer.ASK_REASON else stranger
         assert may(person(role, Relation.NONE), Action.SEE, bed, NOW_US).answer is expected
+
+
+@pytest.mark.parametrize("role", Role)
+def test_an_archived_stay_is_read_as_before_and_nobody_changes_its_chart(role: Role) -> None:
+    """Not even who would be asked for a reason."""
+    for relation, restricted in product(Relation, (False, True)):
+        viewer = person(role, relation)
+        for data_class, action in product(DataClass, Action):
+            target = thing(data_class, relation, restricted=restricted)
+            answer = may(viewer, action, replace(target, archived=True), NOW_US).answer
+            if action in (Action.ENTER, Action.CONFIRM, Action.CORRECT, Action.WITHDRAW):
+                assert answer is Answer.DENIED
+            else:
+                assert answer is may(viewer, action, target, NOW_US).answer
 
 
 @pytest.mark.parametrize("role", [Role.NURSE, Role.PHYSICIAN, Role.TRAINEE])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import psycopg
@@ -55,6 +55,21 @@ class Stay:
     patient: str | None = PATIENTS[0]
     beds: list[Stretch] = field(default_factory=list)
     believed: bool = True
+    discharged_h: float | None = None
+    ended_h: float | None = None  # of what is open; None: it is
+    reopened_h: tuple[float, float] | None = None
+    numbers: tuple[str, ...] | None = None  # as its messages name the patient; None: as the survivor
+
+
+@dataclass
+class Link:
+    """What a message says of two numbers."""
+
+    retired: str
+    survivor: str
+    kind: str = "merge"
+    since_h: float = -700
+    believed: bool = True
 
 
 class World:
@@ -63,15 +78,34 @@ class World:
     def __init__(self, conn: psycopg.Connection) -> None:
         self.conn = conn
 
-    def put(self, stays: list[Stay], restricted: dict[str, tuple[float, float | None]]) -> None:
+    def put(
+        self, stays: list[Stay], restricted: dict[str, tuple[float, float | None]], links: Sequence[Link] = ()
+    ) -> None:
         """Instead of those before. `restricted`: from hour to hour, by patient."""
+        self.conn.execute("DELETE FROM patient_link")
+        self.conn.execute("DELETE FROM archive_reopening")
         self.conn.execute("DELETE FROM encounter")
         self.conn.execute("DELETE FROM encounter_bed")
         self.conn.execute("DELETE FROM restricted_record")
         with self.conn.cursor() as cursor:
             cursor.executemany(
-                "INSERT INTO encounter VALUES (%s, %s, '{}', '{}', '{}', NULL, NULL, '', %s)",
-                [(stay.encounter, stay.patient, recorded(stay.believed)) for stay in stays],
+                "INSERT INTO encounter VALUES (%s, %s, %s, tstzmultirange(%s), '{}', NULL, %s, '', %s)",
+                [
+                    (stay.encounter, stay.patient, numbers_of(stay), stretch(-900, stay.ended_h),
+                     None if stay.discharged_h is None else hours(stay.discharged_h), recorded(stay.believed))
+                    for stay in stays
+                ],
+            )  # fmt: skip
+            cursor.executemany(
+                "INSERT INTO archive_reopening VALUES (%s, %s, 'r', '')",
+                [(stay.encounter, stretch(*stay.reopened_h)) for stay in stays if stay.reopened_h is not None],
+            )
+            cursor.executemany(
+                "INSERT INTO patient_link VALUES (%s, %s, %s, %s, sha256(%s))",
+                [
+                    (each.retired, each.survivor, each.kind, recorded(each.believed, each.since_h), bytes([number]))
+                    for number, each in enumerate(links)
+                ],
             )
             cursor.executemany(
                 "INSERT INTO encounter_bed VALUES (%s, %s, %s, %s, '', NULL, false)",
@@ -96,8 +130,14 @@ def stretch(since_h: float, until_h: float | None) -> TimestamptzRange:
     return TimestamptzRange(hours(since_h), None if until_h is None else hours(until_h))
 
 
-def recorded(believed: bool) -> TimestamptzRange:
-    return TimestamptzRange(hours(-800), None) if believed else TimestamptzRange(hours(-900), hours(-800))
+def numbers_of(stay: Stay) -> list[str]:
+    if stay.numbers is not None:
+        return list(stay.numbers)
+    return [stay.patient] if stay.patient else []
+
+
+def recorded(believed: bool, since_h: float = -800) -> TimestamptzRange:
+    return TimestamptzRange(hours(since_h), None) if believed else TimestamptzRange(hours(-900), hours(-800))
 
 
 @pytest.fixture
@@ -151,6 +191,52 @@ def test_a_restriction_holds_from_its_beginning_to_its_end_and_of_no_unknown_pat
     assert STAYS[0] in world.visible(nurse(role=Role.ADMINISTRATOR), data=DataClass.DELIVERIES)
 
 
+def test_a_merge_takes_no_restriction_away(world: World) -> None:
+    """Three numbers of one person, two merges: of each number's stay, whichever of them was restricted, and when."""
+    retired, middle, survivor = PATIENTS
+    stays = [Stay(key, survivor, numbers=(number,)) for key, number in zip(STAYS[:3], PATIENTS, strict=True)]
+    links = [Link(retired, middle), Link(middle, survivor)]
+    office = nurse(role=Role.RECORD_OFFICE)
+    for number in PATIENTS:
+        world.put(stays, {number: (-1, None)}, links)
+        assert world.visible(office) == set()
+        assert {t.restricted for t in stay_targets(world.conn, DataClass.CHART, STAYS[:3], NOW_US).values()} == {True}
+
+
+def test_who_was_linked_by_mistake_is_restricted_no_longer(world: World) -> None:
+    stays = [Stay(STAYS[0], PATIENTS[0]), Stay(STAYS[1], PATIENTS[1])]
+    office = nurse(role=Role.RECORD_OFFICE)
+    linked = Link(PATIENTS[0], PATIENTS[1], "link")
+    unlinked = Link(PATIENTS[1], PATIENTS[0], "unlink", since_h=-600)
+    taken_back = Link(PATIENTS[0], PATIENTS[1], believed=False)
+    for links, seen in (([linked], set()), ([linked, unlinked], {STAYS[1]}), ([taken_back], {STAYS[1]})):
+        world.put(stays, {PATIENTS[0]: (-1, None)}, links)
+        assert world.visible(office) == seen
+
+
+def test_a_stay_of_two_whom_no_merge_made_one_is_restricted_by_either(world: World) -> None:
+    office = nurse(role=Role.RECORD_OFFICE)
+    for number, seen in ((PATIENTS[0], set()), (PATIENTS[1], set()), (PATIENTS[2], {STAYS[0]})):
+        world.put([Stay(STAYS[0], None, numbers=(PATIENTS[0], PATIENTS[1]))], {number: (-1, None)})
+        assert world.visible(office) == seen
+
+
+def test_a_stay_is_archived_a_week_after_its_discharge_until_it_is_reopened(world: World) -> None:
+    week_h = 7 * 24
+    stays = [
+        Stay(STAYS[0], discharged_h=-week_h), Stay(STAYS[1], discharged_h=-week_h + 0.1),
+        Stay(STAYS[2], ended_h=-week_h), Stay(STAYS[3], discharged_h=-week_h, reopened_h=(-1, 1)), Stay(STAYS[4]),
+    ]  # fmt: skip
+    world.put([replace(stay, beds=[Stretch(BEDS[0], -900)]) for stay in stays], {})
+    for at_h, archived in ((0, {0, 2}), (1, {0, 1, 2, 3})):
+        at_us = NOW_US + round(at_h * HOUR_US)
+        targets = stay_targets(world.conn, DataClass.CHART, STAYS[:5], at_us)
+        assert {number for number in range(5) if targets[STAYS[number]].archived} == archived
+        open_charts = world.visible(nurse(ICU), at_us, Action.CONFIRM)
+        assert open_charts == {STAYS[number] for number in set(range(5)) - archived}
+        assert world.visible(nurse(ICU), at_us) == set(STAYS[:5])
+
+
 def test_of_a_patient_who_was_here_twice_each_stay_is_asked_for_by_itself(world: World) -> None:
     world.put([Stay(STAYS[0], beds=[Stretch(BEDS[0], -900, -800)]), Stay(STAYS[1], beds=[Stretch(BEDS[0], -5)])], {})
     targets = patient_targets(world.conn, DataClass.CHART, PATIENTS[0], NOW_US)
@@ -184,7 +270,13 @@ def any_stay(draw: st.DrawFn, encounter: str) -> Stay:
         for since_h, until_h in zip(turns, ends, strict=True)
         if draw(st.integers(0, 3))  # else nowhere for so long
     ]
-    return Stay(encounter, draw(st.sampled_from([*PATIENTS, None])), beds, believed=draw(st.integers(0, 5)) > 0)
+    numbers = tuple(draw(st.sets(st.sampled_from(PATIENTS), min_size=1, max_size=2)))
+    patient = draw(st.sampled_from([*PATIENTS, None]))
+    return Stay(
+        encounter, patient, beds, believed=draw(st.integers(0, 5)) > 0, numbers=draw(st.sampled_from([numbers, None])),
+        discharged_h=draw(st.sampled_from([None, -168.2, -167.7])), ended_h=draw(st.sampled_from([None, -168.2])),
+        reopened_h=draw(st.sampled_from([None, (-1, 0), (0, 1)])),
+    )  # fmt: skip
 
 
 @st.composite
@@ -216,33 +308,55 @@ def belongs_to(stay: Stay, at_h: float) -> frozenset[str]:
     return frozenset(found)
 
 
-def is_restricted(stay: Stay, restricted: dict[str, tuple[float, float | None]], at_h: float) -> bool:
-    since_h, until_h = restricted.get(stay.patient or "", (1e9, None))
-    return since_h <= at_h and (until_h is None or at_h < until_h)
+LINKS = st.lists(
+    st.builds(Link, st.sampled_from(PATIENTS), st.sampled_from(PATIENTS), believed=st.booleans()), max_size=3
+)
+
+
+def is_restricted(
+    stay: Stay, restricted: dict[str, tuple[float, float | None]], links: list[Link], at_h: float
+) -> bool:
+    """By any of the numbers of the person, counted by hand."""
+    person = {*numbers_of(stay), stay.patient or ""}
+    for _ in PATIENTS:
+        for each in links:
+            if each.believed and person & {each.retired, each.survivor}:
+                person |= {each.retired, each.survivor}
+    spans = [restricted[number] for number in person if number in restricted]
+    return any(since_h <= at_h and (until_h is None or at_h < until_h) for since_h, until_h in spans)
+
+
+def is_archived(stay: Stay, at_h: float) -> bool:
+    """By the discharge, else by the end, counted by hand."""
+    gone_h = stay.ended_h if stay.discharged_h is None else stay.discharged_h
+    is_reopened = stay.reopened_h is not None and stay.reopened_h[0] <= at_h < stay.reopened_h[1]
+    return gone_h is not None and gone_h <= at_h - 168 and not is_reopened
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     stays=st.tuples(*map(any_stay, STAYS)).map(list),
     restricted=RESTRICTIONS,
+    links=LINKS,
     viewers=st.lists(any_viewer(), min_size=3, max_size=3),
     at_h=st.sampled_from([-0.5, 0, 0.5, 23.5, 24.5]),
 )
 def test_set_and_function_agree(
-    world: World, stays: list[Stay], restricted: dict[str, tuple[float, float | None]], viewers: list[Viewer],
-    at_h: float,
+    world: World, stays: list[Stay], restricted: dict[str, tuple[float, float | None]], links: list[Link],
+    viewers: list[Viewer], at_h: float,
 ) -> None:  # fmt: skip
-    world.put(stays, restricted)
+    world.put(stays, restricted, links)
     at_us = NOW_US + round(at_h * HOUR_US)
     for action, data_class in ASKED:
         targets = stay_targets(world.conn, data_class, [*STAYS, "visit:gone"], at_us)
         assert targets == {
             stay.encounter: Target(
-                data_class, stay.encounter, belongs_to(stay, at_h), is_restricted(stay, restricted, at_h)
+                data_class, stay.encounter, belongs_to(stay, at_h), is_restricted(stay, restricted, links, at_h),
+                archived=is_archived(stay, at_h),
             )
             for stay in stays
             if stay.believed
-        }
+        }  # fmt: skip
         for viewer in viewers:
             allowed = {key for key, target in targets.items() if may(viewer, action, target, at_us).is_allowed}
             assert world.visible(viewer, at_us, action, data_class) == allowed

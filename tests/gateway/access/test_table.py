@@ -17,9 +17,15 @@ def row(role: str | list[str], action: str, data: str, relation: str | list[str]
     )
 
 
-def table(*rows: str, hours: int = 24) -> str:
+def table(*rows: str, hours: int = 24, days: int = 7) -> str:
     """With a row for everybody but the nurse."""
-    return "".join([f"own_ward_after_h = {hours}\n", row(OTHERS, "see", "devices", "unplaced"), *rows])
+    return "".join(
+        [
+            f"own_ward_after_h = {hours}\narchived_after_days = {days}\n",
+            row(OTHERS, "see", "devices", "unplaced"),
+            *rows,
+        ]
+    )
 
 
 GLASS = row("nurse", "break_glass", "identity", ["none", "break_glass"])
@@ -51,6 +57,7 @@ NURSE_SEES = row("nurse", "see", "devices", "none")
         (table(NURSE_SEES, NURSE_SEES), "answers twice for nurse see devices none, in row 2 and in row 3: keep one"),
         (table(), "no row for nurse"),
         (table(NURSE_SEES, hours=-1), "own_ward_after_h is -1"),
+        (table(NURSE_SEES, days=0), "archived_after_days is 0"),
         (table(NURSE_SEES, row("nurse", "see", "devices", "team", "denied")),
          r"row 3 \(nurse see devices team\): allowed without a relation, by row 2"),
         (table(row("nurse", "see", "chart", "none", "ask_reason")),

@@ -120,7 +120,7 @@ def test_a_count_that_goes_back_is_refused_and_reviewed(people: People) -> None:
     assert people.refused(key, Lie(count=3, signature=b"0")) is Refusal.SIGNATURE  # a stranger makes no review
     with open_store(people.database) as conn:
         found = conn.execute("SELECT kind, person, role FROM review").fetchall()
-    assert found == [("key_count", "N1", "nurse")] * 2
+    assert found == [("key_counter", "N1", "nurse")] * 2
 
 
 def test_a_key_that_does_not_count_opens(people: People) -> None:

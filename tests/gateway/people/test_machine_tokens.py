@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import time
@@ -9,16 +10,20 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from joserfc.jwk import ECKey
+from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from emr_store import machine_clients
 from emr_store.connect import open_store
 from gateway.fhir.refusals import FHIR_REFUSED_BODY
 from gateway.looks import Looks
+from gateway.people.machine_routes import ASSERTION_TYPE, CONFIGURATION, TOKEN, machine_routes
 from gateway.people.machines import REFRESH_S, ClientRefusedError, Machines, token_key
+from gateway.people.public_origin import PublicOrigin
 from tests.conftest import Databases, address_of
 from tests.gateway.chart_ward import ENCOUNTER, ChartWard, a_day
 from tests.gateway.fhir.asking import Api, serving
@@ -254,6 +259,33 @@ def test_tokens_of_one_process_are_none_of_another(machine: Machine) -> None:
     assert second.asking(token, machine.origin, "") is None
     with pytest.raises(ClientRefusedError):
         first.grant(machine.assertion(), "", "http://localhost:1")
+
+
+def test_tokens_are_of_the_public_origin_whatever_name_was_asked(machine: Machine, tmp_path: Any) -> None:
+    """And outlive a restart, by the key's file."""
+    origin, path = "https://icu.example", tmp_path / "token.key"
+
+    def started() -> Machines:
+        return Machines(machine.address, machine.address, Looks(machine.address), token_key(path))
+
+    async def asked() -> tuple[httpx.Response, httpx.Response, httpx.Response]:
+        app = Starlette(routes=machine_routes(started(), PublicOrigin(origin)))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://10.0.0.7:8420") as client:
+            form = {"grant_type": "client_credentials", "client_assertion_type": ASSERTION_TYPE}
+            ours = machine.assertion(aud=f"{origin}/token")
+            other = machine.assertion(aud="http://10.0.0.7:8420/token")
+            return (
+                await client.get(CONFIGURATION),
+                await client.post(TOKEN, data=form | {"client_assertion": ours}),
+                await client.post(TOKEN, data=form | {"client_assertion": other}),
+            )
+
+    configuration, granted, refused = asyncio.run(asked())
+    assert configuration.json()["token_endpoint"] == f"{origin}/token"
+    assert (granted.status_code, refused.status_code) == (200, 401)
+    token = granted.json()["access_token"]
+    assert (parts(token)[1]["iss"], parts(token)[1]["aud"]) == (origin, origin)
+    assert started().asking(token, origin, "") is not None
 
 
 def test_a_key_file_is_made_once(tmp_path: Any) -> None:

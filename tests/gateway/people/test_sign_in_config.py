@@ -6,7 +6,7 @@ import pytest
 
 from gateway.access.words import Role
 from gateway.people.sign_in_config import GatewayConfig, address, sign_in_settings
-from runtime.config import load
+from runtime.config import load, sample
 from runtime.errors import UserError
 
 BASE = 'database = "postgresql:///x"\n'
@@ -33,6 +33,22 @@ def test_what_a_file_says_is_what_the_routes_take(tmp_path: Path) -> None:
     assert settings.links is None
     idle = [settings.lifetimes.idle_s(role) for role in (Role.NURSE, Role.PHYSICIAN, Role.AUDITOR)]
     assert idle == [600, 1800, 900]
+    assert (settings.platform_keys, settings.lock_after_s, settings.token_key) == (False, 300, None)
+
+
+def test_keys_and_machines_are_as_the_file_says(tmp_path: Path) -> None:
+    text = '[keys]\nplatform_keys = true\nlock_after_min = 2\n[machines]\ntoken_key = "token.key"\n'
+    config = configured(tmp_path, text)
+    settings = sign_in_settings(config)
+    assert (settings.platform_keys, settings.lock_after_s) == (True, 120)
+    assert settings.token_key is not None
+    assert settings.token_key.name == "token.key"
+
+
+def test_a_sample_file_shows_keys_and_machines() -> None:
+    text = sample(GatewayConfig, "vitalwire page")
+    for word in ("[keys]", "platform_keys = false", "lock_after_min = 5", "[machines]", 'token_key = "token.key"'):
+        assert word in text
 
 
 def test_loopback_needs_nothing(tmp_path: Path) -> None:
@@ -55,6 +71,7 @@ def test_loopback_needs_nothing(tmp_path: Path) -> None:
         (f'{NAMED}{PROVIDER}scopes = ["profile"]\n', "without it there is no ID token"),
         ("[session]\nidle_min = { nurse = 0 }\n", "idle_min"),
         ("[session]\nabsolute_h = { nurse = 25 }\n", "absolute_h"),
+        ("[keys]\nlock_after_min = 0\n", "lock_after_min"),
         ("[session]\nidle_min = { doctor = 10 }\n", "'doctor' is no role: nurse, physician"),
         ('public_orign = "x"', "did you mean 'public_origin'"),
     ],

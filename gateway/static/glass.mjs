@@ -4,8 +4,10 @@ import { post } from "/post.mjs";
 import { moment } from "/time.mjs";
 import { words } from "/words.mjs";
 
-const HOURS_MAX = 8, REASON_CHARS_MAX = 500;
+const HOURS_MAX = 8, REASON_CHARS_MAX = 500, DAY_MS = 86_400_000;
+const END_MS = 1000;  // the clocks of here and there may differ by a little
 const asked = new Map();  // by encounter, whether it was opened: one that was not is not asked for again by what polls
+let ending = 0;  // of the glass, when the page is asked for anew
 
 // Of an answer 403: whether the person opened the stay, so that it may be asked for again.
 export async function askReason(answer) {
@@ -33,6 +35,8 @@ export function drawGlass(untilMs) {
     document.querySelector("header").after(band);
   }
   band.hidden = !untilMs;
+  clearTimeout(ending);
+  if (untilMs) ending = setTimeout(() => location.reload(), Math.min(Math.max(untilMs - Date.now(), 0) + END_MS, DAY_MS));
   set(band, untilMs ? words.glass.band(moment(untilMs)) : "");
 }
 

@@ -11,8 +11,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from clinical.chart import Entry
+from clinical.chart import Entry, Status
 from emr_store import grants, login_sessions
 from emr_store.connect import open_store
 from tests.commands import vitalwire
-from tests.gateway.chart_ward import ENCOUNTER, MINUTE_US, NUMBER, ChartWard
-from tests.gateway.signing_in import hire, sign_in
+from tests.conftest import Databases, address_of
+from tests.gateway.chart_ward import MINUTE_US, NUMBER, ChartWard
+from tests.gateway.signing_in import sign_in
 from tests.gateway.test_page import ARGS, CHROMIUM, CONTRASTS, screenshot
 from tests.gateway.test_page_keys import SMALL, Workstation
 from tests.integration.walking import (
@@ -38,13 +39,11 @@ from tests.integration.walking import (
     OTHER_ENCOUNTER,
     OTHER_NAME,
     OTHER_NUMBER,
-    OTHER_WARD,
     PHYSICIAN,
     Network,
     network,
     open_two_wards,
     page_process,
-    session_of,
 )
 from tests.runtime.conftest import Certified, certify
 from vitalwire.embedded.services import free_port
@@ -58,7 +57,8 @@ pytestmark = pytest.mark.integration
 HOST = "gateway.example"
 PORT = 8443
 CUT_S = 60.0  # F39
-GLASS_S = 5.0
+GLASS_S = 10.0
+OTHER_BED = "bed W5-1"  # as pages know it
 TEN_MINUTES_US = 10 * MINUTE_US
 NAMELESS = """() => [...document.querySelectorAll('button, a, input, select, summary, [role=img]')]
     .filter(e => e.getClientRects().length)
@@ -91,10 +91,24 @@ def chromium(playwright: Any) -> Iterator[Any]:
     browser.close()
 
 
+@pytest.fixture(scope="module")
+def made_once(databases: Databases) -> ChartWard:
+    """Each test has a copy."""
+    made = open_two_wards(address_of(databases.server, databases.make_migrated()))
+    made.store.hang_up()
+    return made
+
+
 @pytest.fixture
-def ward(database: str, monkeypatch: pytest.MonkeyPatch) -> ChartWard:
-    monkeypatch.setenv("VITALWIRE_DATABASE", database)
-    return open_two_wards(database)
+def database(databases: Databases, made_once: ChartWard, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for address in databases.copy_of(made_once.store.address):
+        monkeypatch.setenv("VITALWIRE_DATABASE", address)
+        yield address
+
+
+@pytest.fixture
+def ward(made_once: ChartWard, database: str) -> ChartWard:
+    return made_once.in_copy(database)
 
 
 @pytest.fixture
@@ -236,7 +250,10 @@ def test_a_nurse_a_physician_and_an_auditor(chromium: Any, ward: ChartWard, orig
     walk.picture("confirmed")
     newest = newest_ten_minutes(ward)
     assert len(newest) == 10
-    assert {(entry.now.confirmed, entry.now.by) for entry in newest} == {(True, f"staff:{NURSE}")}
+    assert all(entry.now.status is Status.FINAL and entry.now.confirmed for entry in newest)
+    confirmed = tab.locator("#chart td.confirmed")
+    expect(confirmed).to_have_count(10)
+    expect(confirmed.filter(has_text=NAMES[NURSE])).to_have_count(10)
     break_the_glass(walk)
     tab.locator("#lock").click()
     expect(tab.locator("#switch")).to_be_visible()
@@ -330,53 +347,93 @@ def break_glass_for_a_moment(database: str) -> float:
     return time.monotonic() + GLASS_S
 
 
-def test_a_stay_is_lost_where_its_glass_ends(chromium: Any, database: str, ward: ChartWard, origin: str) -> None:
+@pytest.fixture
+def tabs(chromium: Any, database: str, origin: str) -> Iterator[Callable[[], Any]]:
+    """Opens tabs of a browser in which the nurse is signed in."""
     context = chromium.new_context(locale="en-GB", viewport={"width": 1280, "height": 800})
     name, _, value = sign_in(database, NURSE).partition("=")
     context.add_cookies([{"name": name, "value": value, "url": origin}])
-    beds, chart, patient = (context.new_page() for _ in range(3))
-    beds.goto(f"{origin}/#en")
-    expect(beds.locator(".bed")).to_have_count(1)
-    ends_s = break_glass_for_a_moment(database)
-    chart.goto(f"{origin}/chart/{OTHER_ENCOUNTER}#en")
-    patient.goto(f"{origin}/patient/{OTHER_NUMBER}#en")
-    for tab in (chart, patient):
-        expect(tab.locator("#title")).to_contain_text(OTHER_NAME, timeout=GLASS_S * 1000)
-    assert time.monotonic() < ends_s
-    for tab in (chart, patient):
-        expect(tab.locator("#title")).not_to_contain_text(OTHER_NAME, timeout=CUT_S * 1000)
-        expect(tab.locator("#glass")).to_be_visible()  # a reason opens it anew
-        assert OTHER_NAME not in tab.content()
-        assert OTHER_NUMBER not in tab.locator("#page").inner_text()
-    assert time.monotonic() < ends_s + CUT_S
+    yield context.new_page
     context.close()
 
 
+def test_pages_lose_the_stay_where_its_glass_ends(tabs: Callable[[], Any], database: str, origin: str) -> None:
+    beds, chart, patient = (tabs() for _ in range(3))
+    ends_s = break_glass_for_a_moment(database)
+    beds.goto(f"{origin}/#en")
+    chart.goto(f"{origin}/chart/{OTHER_ENCOUNTER}#en")
+    patient.goto(f"{origin}/patient/{OTHER_NUMBER}#en")
+    expect(beds.locator(".bed")).to_have_count(2)
+    for tab in (chart, patient):
+        expect(tab.locator("#title")).to_contain_text(OTHER_NAME)
+    assert time.monotonic() < ends_s
+    for tab in (chart, patient):
+        expect(tab.locator("#glass")).to_be_visible(timeout=CUT_S * 1000)  # a reason opens it anew
+        assert OTHER_NAME not in tab.content()
+        assert OTHER_NUMBER not in tab.locator("#page").inner_text()
+    expect(beds.locator(".bed")).to_have_count(1, timeout=CUT_S * 1000)
+    assert OTHER_NAME[0] not in beds.locator("#page").inner_text()
+    assert time.monotonic() < ends_s + CUT_S
+
+
 def events(stream: httpx.Response) -> Iterator[tuple[str, Any]]:
-    """Name and data of each; what is no JSON stays text."""
+    """Name and data of each."""
     name = "message"
     for line in stream.iter_lines():
         field, _, text = line.partition(": ")
         if field == "event":
             name = text
         if field == "data":
-            yield name, json.loads(text) if text.startswith("{") else text
+            yield name, json.loads(text) if name == "message" else text
             name = "message"
 
 
-def test_a_stream_loses_the_stay_where_its_glass_ends(database: str, ward: ChartWard, origin: str) -> None:
-    headers = {"Cookie": sign_in(database, NURSE)}
+@contextmanager
+def feed(origin: str, cookie: str) -> Iterator[Iterator[tuple[str, Any]]]:
+    with (
+        httpx.Client(trust_env=False, timeout=CUT_S) as client,
+        client.stream("GET", f"{origin}/events", headers={"Cookie": cookie}) as stream,
+    ):
+        yield events(stream)
+
+
+def test_a_stream_loses_the_stay_where_its_glass_ends(database: str, origin: str) -> None:
+    cookie = sign_in(database, NURSE)
     ends_s = break_glass_for_a_moment(database)
-    with httpx.Client(trust_env=False, timeout=CUT_S) as client:
-        with client.stream("GET", f"{origin}/events", headers=headers) as stream:
-            saw = False
-            for _, data in events(stream):
-                text = json.dumps(data, ensure_ascii=False)
-                saw = saw or "W5-1" in text and OTHER_NAME[0] in text
-                if time.monotonic() >= ends_s:
-                    break
-            assert saw
+    shown: dict[str, Any] = {}
+    seen = False
+    with feed(origin, cookie) as pictures:
+        for name, picture in pictures:
             assert time.monotonic() < ends_s + CUT_S
-        with client.stream("GET", f"{origin}/events", headers=headers) as stream:
-            whole = next(data for name, data in events(stream) if name == "message")
-            assert OTHER_NAME[0] not in json.dumps(whole, ensure_ascii=False)
+            if name != "message":
+                continue
+            if picture["whole"]:
+                shown.clear()
+            for bed in picture["beds"]:
+                shown.setdefault(bed["bed"], {}).update(bed)
+            if OTHER_BED in shown:
+                seen = True
+                assert shown[OTHER_BED]["patient"]["name"].startswith(OTHER_NAME[0])
+            elif seen:
+                break
+    assert seen
+    assert time.monotonic() >= ends_s - 1  # the store's clock is not this one
+    with feed(origin, cookie) as pictures:
+        whole = next(data for name, data in pictures if name == "message")
+    assert OTHER_BED not in [bed["bed"] for bed in whole["beds"]]
+
+
+def test_a_session_that_is_revoked_is_cut(tabs: Callable[[], Any], database: str, origin: str) -> None:
+    cookie = sign_in(database, NURSE)
+    tab = tabs()
+    tab.goto(f"{origin}/chart/V1#en")
+    expect(tab.locator("#chart td").first).to_be_visible()
+    with feed(origin, cookie) as pictures:
+        assert next(pictures)[0] == "hello"
+        revoked_s = time.monotonic()
+        with open_store(database) as conn:
+            assert login_sessions.end_of(conn, [NURSE], datetime.now(UTC), "staff:administrator", "a test") == 2
+        assert [name for name, _ in pictures][-1] == "signed-out"
+    tab.wait_for_url("**/sign-in?to=*", timeout=CUT_S * 1000)
+    assert time.monotonic() < revoked_s + CUT_S
+    assert httpx.get(f"{origin}/me", headers={"Cookie": cookie}, trust_env=False).status_code == 401

@@ -15,7 +15,6 @@ import msgspec
 
 from clinical.beds import BedRegistry, bed_key
 from emr_store import bed_names, places
-from emr_store.connect import open_store
 from emr_store.instants import moment
 from gateway.access.words import Role
 from schemas.adt import Person, SentBed
@@ -62,8 +61,8 @@ def open_two_wards(database: str) -> ChartWard:
     )
     ward.hospital.attribute()
     ward.monitor()
-    for at_us in range(ward.since_us + 4 * MINUTE_US, ward.now_us, 5 * MINUTE_US):
-        ward.emit([said(at_us, USUAL, OTHER_CLAIM)])
+    minutes = range(ward.since_us + 4 * MINUTE_US, ward.now_us, 5 * MINUTE_US)
+    ward.emit([said(at_us, USUAL, OTHER_CLAIM) for at_us in minutes])
     ward.chart()
     hire(database, NURSE, Role.NURSE, (SITE_WARD,), name=NAMES[NURSE])
     hire(database, PHYSICIAN, Role.PHYSICIAN, (SITE_WARD, OTHER_WARD), name=NAMES[PHYSICIAN])
@@ -128,14 +127,3 @@ def page_process(*arguments: str, within: Sequence[str] = ()) -> Iterator[str]:
     finally:
         process.terminate()
         assert process.wait(STOP_S) == 0
-
-
-def session_of(database: str, staff: str) -> bytes:
-    """The newest session of theirs that goes on."""
-    with open_store(database) as conn:
-        row = conn.execute(
-            "SELECT session FROM login_session WHERE principal = %s AND ended_at IS NULL ORDER BY began_at DESC LIMIT 1",
-            (staff,),
-        ).fetchone()
-    assert row is not None
-    return bytes(row[0])

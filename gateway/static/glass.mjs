@@ -1,7 +1,7 @@
 // Breaking the glass: a stay of nobody of mine opens to who gives a reason, with an end; while it is open a band says so.
 import { $, make, set } from "/elements.mjs";
 import { post } from "/post.mjs";
-import { moment } from "/time.mjs";
+import { stamp } from "/time.mjs";
 import { words } from "/words.mjs";
 
 const HOURS_MAX = 8, REASON_CHARS_MAX = 500, DAY_MS = 86_400_000;
@@ -37,7 +37,7 @@ export function drawGlass(untilMs) {
   band.hidden = !untilMs;
   clearTimeout(ending);
   if (untilMs) ending = setTimeout(() => location.reload(), Math.min(Math.max(untilMs - Date.now(), 0) + END_MS, DAY_MS));
-  set(band, untilMs ? words.glass.band(moment(untilMs)) : "");
+  set(band, untilMs ? words.glass.band(stamp(untilMs).slice(0, 16)) : "");
 }
 
 function openDialog(encounter) {

@@ -41,7 +41,7 @@ function drawTraces(w) {
   reconcile($("traces").tBodies[0], traces.toReversed().map(each => [each.id, each]), () => make("tr", "", ...w.columns.map(() => make("td"))), (row, t) => {
     const who = [t.person, t.name !== t.person && t.name].filter(Boolean).join(" ");
     const whose = [...t.patients, ...t.encounters].slice(0, 4).join(" ") || (t.stays ? w.stays(t.stays) : "");
-    const cells = [stamp(t.at), t.until === null ? "" : stamp(t.until), who, w.roles[t.role] ?? t.role, w.actions[t.what] ?? t.what, t.page, whose,
+    const cells = [stamp(t.at), t.until === null ? "" : stamp(t.until), who, w.roles[t.role] ?? t.role, w.actions[t.what] ?? t.what, w.pages[t.page] ?? t.page, whose,
       w.relations[t.relation] ?? t.relation, t.reason, t.where, [t.restricted && w.restricted, t.detail].filter(Boolean).join(" ")];
     cells.forEach((text, i) => set(row.cells[i], text));
     row.classList.toggle("marked", t.restricted || t.relation === "break_glass");

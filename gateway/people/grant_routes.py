@@ -224,7 +224,7 @@ def _answerable(asking: Asking) -> frozenset[str]:
     """The kinds of request to which this viewer may be the second person: those of his own work."""
     kinds: set[str] = set()
     if asking.may(Action.MANAGE, Target(DataClass.PEOPLE)).is_allowed:
-        kinds |= {second_person.Kind.STAFF_FILE, second_person.Kind.ACCESS_TABLE, second_person.Kind.LOST_KEY}
+        kinds |= {second_person.Kind.STAFF_FILE, second_person.Kind.ACCESS_TABLE}
     if asking.sight(Action.SEAL_COPY, DataClass.CHART).everything:
         kinds.add(second_person.Kind.CUSTODY_COPY)
     if asking.sight(Action.EXPORT, DataClass.CHART).everything:

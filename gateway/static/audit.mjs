@@ -3,6 +3,7 @@ import { drawPicture } from "/audit-picture.mjs";
 import { auditWords } from "/audit-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
+import { post } from "/post.mjs";
 import { stamp } from "/time.mjs";
 import { words } from "/words.mjs";
 
@@ -94,9 +95,7 @@ function detailOf(detail, w) {
 async function close(review, word) {
   busy.add(review);
   draw();
-  const answer = await fetch(`/audit/reviews/${review}/close`, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ word }),
-  }).catch(() => null);
+  const answer = await post(`/audit/reviews/${review}/close`, { word });
   busy.delete(review);
   if (answer?.status === 204) {
     refusals.delete(review);

@@ -1,11 +1,13 @@
 // Breaking the glass: a stay of nobody of mine opens to who gives a reason, with an end; while it is open a band says so.
 import { $, make, set } from "/elements.mjs";
 import { post } from "/post.mjs";
-import { moment } from "/time.mjs";
+import { stamp } from "/time.mjs";
 import { words } from "/words.mjs";
 
-const HOURS_MAX = 8, REASON_CHARS_MAX = 500;
+const HOURS_MAX = 8, REASON_CHARS_MAX = 500, DAY_MS = 86_400_000;
+const END_MS = 1000;  // the clocks of here and there may differ by a little
 const asked = new Map();  // by encounter, whether it was opened: one that was not is not asked for again by what polls
+let ending = 0;  // of the glass, when the page is asked for anew
 
 // Of an answer 403: whether the person opened the stay, so that it may be asked for again.
 export async function askReason(answer) {
@@ -33,7 +35,9 @@ export function drawGlass(untilMs) {
     document.querySelector("header").after(band);
   }
   band.hidden = !untilMs;
-  set(band, untilMs ? words.glass.band(moment(untilMs)) : "");
+  clearTimeout(ending);
+  if (untilMs) ending = setTimeout(() => location.reload(), Math.min(Math.max(untilMs - Date.now(), 0) + END_MS, DAY_MS));
+  set(band, untilMs ? words.glass.band(stamp(untilMs).slice(0, 16)) : "");
 }
 
 function openDialog(encounter) {

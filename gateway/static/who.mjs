@@ -27,7 +27,7 @@ export async function openWho() {
 }
 
 export function drawWho() {
-  const isPerson = me !== null && me.role !== "station_display";
+  const isPerson = me !== null && me.role !== "station_display" && !me.locked;  // a lock takes names away
   out.hidden = !isPerson;
   set(out, words.signOut);
   out.title = isPerson ? words.signedIn(me.name) : "";

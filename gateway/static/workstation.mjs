@@ -39,7 +39,7 @@ export function drawWorkstation() {
   person.hidden = lock.hidden = !isPerson || isLocked;
   stand(news, told.length > 0 && !isLocked);
   stand(band, isLocked);
-  set(person, me?.name ?? "");
+  set(person, isLocked ? "" : me?.name ?? "");
   person.title = w.people;
   set(lock, w.lock);
   const [text, open, other, refusal] = band.children;

@@ -144,8 +144,8 @@ class ChartWard:
                 self.confirm(entry)
 
 
-def said(at_us: int, values: dict[str, str]) -> Report:
-    return report(CLAIM, at_us, [_record(metric, text) for metric, text in values.items()])
+def said(at_us: int, values: dict[str, str], claim: str = CLAIM) -> Report:
+    return report(claim, at_us, [_record(metric, text) for metric, text in values.items()])
 
 
 def _record(reference_id: str, text: str) -> Record:

@@ -27,11 +27,11 @@ USB_KEY = {
 
 
 class Workstation:
-    """A browser at http://localhost, with one key in it at a time."""
+    """A browser at an origin of the page, with one key in it at a time."""
 
-    def __init__(self, chromium: Any, page: Page) -> None:
-        self.origin = f"http://localhost:{page.port}"
-        self.context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale="en-GB")
+    def __init__(self, chromium: Any, origin: str, locale: str = "en-GB") -> None:
+        self.origin = origin
+        self.context = chromium.new_context(viewport={"width": 1280, "height": 800}, locale=locale)
         self.tab = self.context.new_page()
         self.problems: list[str] = []
         self.tab.on("pageerror", lambda error: self.problems.append(str(error)))
@@ -71,7 +71,7 @@ def workstation(chromium: Any, ward: Ward, page: Page) -> Iterator[Workstation]:
         bed_names.keep_bed_names(conn, {f"{SITE_WARD}^1": "ICU 1"})
     ward.emit("monitor", HR="72", SpO2="97")
     ward.store()
-    made = Workstation(chromium, page)
+    made = Workstation(chromium, f"http://localhost:{page.port}")
     yield made
     made.context.close()
     assert made.problems == []

@@ -21,11 +21,13 @@ class Certified(NamedTuple):
     key: Path
 
 
-def certify(folder: Path, name: str) -> Certified:
-    """A self-signed certificate: who trusts it, names it as the CA."""
+def certify(folder: Path, name: str, *hosts: str) -> Certified:
+    """A self-signed certificate: who trusts it, names it as the CA. `hosts`: other DNS names that it is for."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now, names = datetime.now(UTC), [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    now = datetime.now(UTC)
+    names: list[x509.GeneralName] = [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    names += [x509.DNSName(host) for host in hosts]
     cert = (
         x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))

@@ -37,7 +37,6 @@ from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
 from gateway.pages import audit, chart, deliveries, devices, grants, patient, people, sheets, ward, worklist
-from gateway.pages.frame import Page
 from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
 from gateway.people.key_routes import key_routes
@@ -51,7 +50,7 @@ from gateway.people.sign_in_settings import SignInSettings
 from gateway.refusal_log import RefusalLog
 from gateway.reminder_routes import reminder_routes
 from gateway.security_headers import SecurityHeaders, failed_answer
-from gateway.static_files import KEPT, shipped_files
+from gateway.static_files import KEPT, StaticFiles, shipped_files
 from gateway.ward_routes import ward_routes
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
@@ -80,10 +79,6 @@ def create(
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
-    answered = answers.json
-
-    def whole(page: Page) -> Endpoint:
-        return _unchanging(page.html(static), "text/html")
 
     ward_html = ward.PAGE.html(static)
 
@@ -101,16 +96,12 @@ def create(
         routes=[
             *pdf_routes(answers, printer),
             Route(ward.PAGE.path, opened_ward),
-            *(Route(page.path, whole(page)) for page in PAGES if page is not ward.PAGE),
-            *(Route(address, _unchanging(*file, KEPT)) for address, file in static.served().items()),
-            Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
-            Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
-            Route("/patient-history/{key:path}", answered(_history)),
-            Route("/patient-trend/{hours:int}/{key:path}", answered(_trend)),
-            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, asking_of(r), bed_names(conn)))),
-            Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
-            Route("/delivery-list/{state}", answered(_deliveries)),
-            Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
+            Route("/events", events),
+            *_file_routes(static),
+            *_question_routes(answers, clerk_conninfo),
+            *detail_routes(answers),
+            *devices.device_routes(answers, clerk_conninfo),
+            *ward_routes(feed),
             *chart_routes(answers, clerk_conninfo, printer),
             *machine_routes(machines, settings.public_origin),
             *fhir_routes(lambda: open_store(conninfo)),
@@ -119,9 +110,8 @@ def create(
             *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
             *session_routes(conninfo, clerk_conninfo, sessions, settings),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
-            *reminder_routes(), *audit.audit_routes(conninfo, clerk_conninfo),
-            Route("/events", events), *detail_routes(answers), *devices.device_routes(answers, clerk_conninfo),
-            *ward_routes(feed),
+            *reminder_routes(),
+            *audit.audit_routes(conninfo, clerk_conninfo),
         ],
         middleware=[
             Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
@@ -136,6 +126,29 @@ def create(
     )  # fmt: skip
     app.state.looks = looks  # who serves it closes them
     return app
+
+
+def _file_routes(static: StaticFiles) -> list[Route]:
+    """The pages but that of the ward, and what all are made of."""
+    return [
+        *(Route(page.path, _unchanging(page.html(static), "text/html")) for page in PAGES if page is not ward.PAGE),
+        *(Route(address, _unchanging(*file, KEPT)) for address, file in static.served().items()),
+        Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
+        Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
+    ]
+
+
+def _question_routes(answers: Answers, clerk_conninfo: str) -> list[Route]:
+    """What the pages of patients, of the worklist and of deliveries ask and do."""
+    answered = answers.json
+    return [
+        Route("/patient-history/{key:path}", answered(_history)),
+        Route("/patient-trend/{hours:int}/{key:path}", answered(_trend)),
+        Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, asking_of(r), bed_names(conn)))),
+        Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
+        Route("/delivery-list/{state}", answered(_deliveries)),
+        Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
+    ]
 
 
 def _is_open(path: str) -> bool:

@@ -85,7 +85,7 @@ def sit_down(page: Page, who: Who) -> None:
 
 
 def chart_act(page: Page, wish: Any) -> tuple[int, bytes]:
-    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie}
+    own = {"Origin": page.url, "Content-Type": "application/json", **page.session_headers}
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
     connection.request("POST", "/chart-act", json.dumps(wish).encode(), own)
     answer = connection.getresponse()

@@ -264,8 +264,9 @@ def test_each_role_place_and_type_stands_in_the_table(stay: Stay) -> None:
     assert set(TABLE) == set(Role)
     assert all(set(cells) == set(Place) for cells in TABLE.values())
     stated = {path.partition("/")[0] for paths in stay.reads.values() for path in paths}
-    assert stated == set(ANSWERING)
-    assert {s.partition("?")[0] for searches in stay.searches.values() for s in searches} == set(ANSWERING)
+    of_stays = set(ANSWERING) - {"AuditEvent"}  # looks, an auditor's alone: test_audit_events.py
+    assert stated == of_stays
+    assert {s.partition("?")[0] for searches in stay.searches.values() for s in searches} == of_stays
 
 
 @pytest.mark.parametrize("name", ["_include", "_revinclude", "_has", "_contained", "_query", "_filter"])

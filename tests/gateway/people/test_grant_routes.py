@@ -383,7 +383,7 @@ def test_a_second_person_agrees_or_declines(people: People) -> None:
 
 
 ANSWERED = {  # by kind: who may be its second person
-    Kind.STAFF_FILE: {"A1"}, Kind.ACCESS_TABLE: {"A1"}, Kind.LOST_KEY: {"A1"}, Kind.CUSTODY_COPY: {"R1"},
+    Kind.STAFF_FILE: {"A1"}, Kind.ACCESS_TABLE: {"A1"}, Kind.CUSTODY_COPY: {"R1"},
     Kind.BULK_EXPORT: {"R1"},
 }  # fmt: skip
 

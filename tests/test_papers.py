@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer import Context
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -21,6 +22,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)")
 NAMED_FILE = re.compile(r"`((?:tests|docs|deploy|\.ci|emr_store|evidence|schemas|adapters)/[\w./-]*)`")
 COMMAND = re.compile(r"(?:`|^ *)vitalwire (\S[^`\n]*)", re.MULTILINE)
 COMMAND_LINE = get_command(app)
+CONTEXT = Context(COMMAND_LINE)
 
 
 def content(paper: str) -> str:
@@ -40,9 +42,10 @@ def unknown_words(words: str) -> list[str]:
     unknown = []
     for word in words.partition("#")[0].partition(" > ")[0].split():
         if isinstance(command, TyperGroup):
-            if word not in command.commands:
+            found = command.get_command(CONTEXT, word)
+            if found is None:
                 return [word]
-            command = command.commands[word]
+            command = found
         elif word.startswith("--"):
             options = {option for parameter in command.params for option in parameter.opts}
             unknown += [] if word.split("=")[0].rstrip(",;.)") in options else [word]

@@ -134,7 +134,8 @@ def enrol(conn: psycopg.Connection, new: NewKey, author: Author, code_sha256: by
         if find(conn, new.credential) is not None:
             return False
         act_id = acts.record(conn, acts.act(
-            "key.enrol", author, at, staff=new.staff, credential=new.credential.hex(), label=new.label, model=new.model,
+            "security_key.enrol", author, at, staff=new.staff, credential=new.credential.hex(), label=new.label,
+            model=new.model,
         ))  # fmt: skip
         if code_sha256 is not None:
             used = conn.execute(
@@ -164,7 +165,9 @@ def revoke(conn: psycopg.Connection, credential: bytes, author: Author, *, untol
 
 
 def _revoke(conn: psycopg.Connection, key: KeyRow, author: Author, at: datetime, *, untold: bool) -> None:
-    act_id = acts.record(conn, acts.act("key.revoke", author, at, staff=key.staff, credential=key.credential.hex()))
+    act_id = acts.record(
+        conn, acts.act("security_key.revoke", author, at, staff=key.staff, credential=key.credential.hex())
+    )
     conn.execute(
         "UPDATE security_key SET revoked_at = %s, revoked_by = %s, revoke_reason = %s, untold = %s, act_id = %s"
         " WHERE credential = %s",
@@ -189,7 +192,7 @@ def open_enrolment(
     with conn.transaction():
         at = acts.now(conn)
         replaces = any(key.revoked_at is None for key in keys_of(conn, staff))
-        act_id = acts.record(conn, acts.act("key.open_enrolment", author, at, staff=staff, replaces=replaces))
+        act_id = acts.record(conn, acts.act("security_key.open_enrolment", author, at, staff=staff, replaces=replaces))
         cursor = conn.cursor(row_factory=class_row(EnrolmentRow))
         row = cursor.execute(
             "INSERT INTO key_enrolment (enrolment, staff, replaces, reason, opened_by, opened_at, code_sha256,"
@@ -216,7 +219,7 @@ def agree(
         if waiting is None or waiting.staff == agreed_by:
             return None
         act_id = acts.record(conn, acts.act(
-            "key.agree_enrolment", author, at, staff=waiting.staff, enrolment=str(enrolment)
+            "security_key.agree_enrolment", author, at, staff=waiting.staff, enrolment=str(enrolment)
         ))  # fmt: skip
         lost = Author(author.by, waiting.reason)
         for key in keys_of(conn, waiting.staff):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from emr_store.look_minutes import MINUTE
 from evidence.act import LOG_BEGIN, MAPPING_CHANGE
 from schemas.errors import LayoutReason
 
@@ -129,9 +130,10 @@ def edge_events() -> tuple[set[str], set[str]]:
 
 def act_kinds() -> set[str]:
     """Kinds of acts that are recorded, the platform's own included."""
-    kinds = {LOG_BEGIN, MAPPING_CHANGE}
+    kinds = {LOG_BEGIN, MAPPING_CHANGE, MINUTE}
     for _, call in calls("emr_store", "stream_processors", "vitalwire"):
-        place = {"act": 0, "record_change": 1}.get(called(call))
+        # `_write` of chart_acts.py records the act that it is told.
+        place = {"act": 0, "record_change": 1, "_write": 1}.get(called(call))
         if place is not None and len(call.args) > place and (kind := text(call.args[place])) is not None:
             kinds.add(kind)
     return kinds

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer import Context
+from typer.core import TyperGroup
 
 from vitalwire.__main__ import app
 
@@ -70,7 +72,10 @@ def test_a_unit_starts_a_command_that_there_is_and_is_well_formed(unit: Path, tm
     (words,) = re.findall(r"(?m)^ExecStart=/opt/vitalwire/bin/vitalwire (.*)$", text)
     command = typer.main.get_command(app)
     group, name, *rest = words.split()
-    command.commands[group].commands[name].make_context(name, rest)  # type: ignore[attr-defined]
+    assert isinstance(command, TyperGroup)
+    found = command.get_command(Context(command), group)
+    assert isinstance(found, TyperGroup)
+    found.commands[name].make_context(name, rest)
     if shutil.which("systemd-analyze"):
         here = text.replace("/opt/vitalwire/bin/vitalwire", "/bin/true").replace("User=vitalwire", "User=root")
         (tmp_path / unit.name).write_text(here)

@@ -18,11 +18,14 @@ from emr_store.instants import moment
 from emr_store.looks import Look
 from gateway.access.viewer import Viewer
 from gateway.access.words import Role
+from gateway.asking import Asking
 from gateway.fhir.audit_events import audit_event, search_audit_events
 from gateway.fhir.cursor import encode_cursor
 from gateway.fhir.parameters import TYPES, parse_search
 from gateway.fhir.refusals import RequestError
 from gateway.fhir.resource import Found
+from gateway.looks import Looks
+from runtime.clock import now_us
 from tests.adt import visit_of
 from tests.gateway.hospital import NUMBER, admit, open_hospital
 from tests.gateway.signing_in import hire
@@ -34,9 +37,15 @@ LOOK = Look(
     patients=(f"{NUMBER}^HOSP^MR",), stays=1, detail="", relation="own_ward", restricted=False, session="s1",
     address="10.0.0.1", reason="", from_at=FROM, until_at=FROM + timedelta(minutes=15),
 )  # fmt: skip
-AUDITOR = Viewer("A1", "Zhao", Role.AUDITOR)
-SECOND = Viewer("A2", "Qian", Role.SECOND_AUDITOR)
-OTHERS = [Viewer(role, role, role) for role in Role if role not in (Role.AUDITOR, Role.SECOND_AUDITOR)]
+
+
+def asking(role: Role) -> Asking:
+    """One who only reads: nothing is noted here."""
+    return Asking(Viewer(role, role, role), "127.0.0.1", now_us(), Looks(""))
+
+
+AUDITOR, SECOND = asking(Role.AUDITOR), asking(Role.SECOND_AUDITOR)
+OTHERS = [asking(role) for role in Role if role not in (Role.AUDITOR, Role.SECOND_AUDITOR)]
 
 
 @pytest.fixture
@@ -54,7 +63,7 @@ def conn(database: str) -> Iterator[psycopg.Connection]:
         yield opened
 
 
-def search(conn: Any, viewer: Viewer, *pairs: tuple[str, str]) -> Found:
+def search(conn: Any, viewer: Asking, *pairs: tuple[str, str]) -> Found:
     return search_audit_events(conn, viewer, parse_search(TYPES["AuditEvent"], pairs, "http://h/fhir"))
 
 

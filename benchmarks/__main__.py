@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import (
+    access,
     adt_to_tile,
     attribution,
     chart,
@@ -101,7 +102,8 @@ MEASUREMENTS = (
     Measurement("deliver", ("backlog_1000_beds_8h_s", "backlog_live_p99_s"), once(deliver.backlog)),
     Measurement("chart", ("patient_page_first_paint_ms",), once(chart_pages.first_paint)),
     Measurement("chart", ("sheet_page_ms",), once(chart_pages.sheet_page)),
-    Measurement("fhir", ("fhir_search_day_p95_ms",), once(fhir_search.measure)),
+    Measurement("access", ("may_decisions_per_s", "visible_set_ms", "visible_set_everything_ms"), once(access.measure)),
+    Measurement("fhir", ("fhir_search_day_p95_ms", "audit_overhead", "audit_overhead_ms"), once(fhir_search.measure)),
 )
 
 

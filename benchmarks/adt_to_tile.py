@@ -24,6 +24,7 @@ from benchmarks.databases import drop_database
 from benchmarks.edge import EdgeBench, listens, until
 from benchmarks.page import serving
 from benchmarks.pipeline import Bench
+from benchmarks.signed_in import sign_in
 from emr_store import places
 from emr_store.connect import open_store
 from schemas.report import device_id
@@ -49,7 +50,8 @@ def measure(quick: bool) -> dict[str, float]:
                 with _speaking(edge.mllp):
                     until(lambda: edge.accepted() >= BEDS * load.VALUES, "all monitors have spoken", LIMIT_S)
                     _place_monitors(bench.database)
-                    with serving(bench.database) as (_, port), _looking(port) as tiles:
+                    cookie = sign_in(bench.database)
+                    with serving(bench.database) as (_, port), _looking(port, cookie) as tiles:
                         took_s = _admit(edge.mllp, tiles, ADMISSIONS_QUICK if quick else ADMISSIONS)
         finally:
             drop_database(bench.server, bench.name)
@@ -156,12 +158,12 @@ class _Picture(msgspec.Struct):
 class _Tiles(Thread):
     """A browser that only looks who lies where: when each number was first seen."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, cookie: str) -> None:
         super().__init__(daemon=True)
         self.seen_s: dict[str, float] = {}  # by the last four digits
         self._decoder = msgspec.json.Decoder(_Picture)
         self._socket = socket.create_connection(("127.0.0.1", port), LIMIT_S)
-        self._socket.sendall(b"GET /events HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        self._socket.sendall(f"GET /events HTTP/1.0\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
         self.ending = Event()
 
     def run(self) -> None:
@@ -180,8 +182,8 @@ class _Tiles(Thread):
 
 
 @contextmanager
-def _looking(port: int) -> Iterator[_Tiles]:
-    tiles = _Tiles(port)
+def _looking(port: int, cookie: str) -> Iterator[_Tiles]:
+    tiles = _Tiles(port, cookie)
     tiles.start()
     try:
         yield tiles

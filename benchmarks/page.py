@@ -24,6 +24,7 @@ import numpy as np
 import psycopg
 
 from benchmarks.databases import drop_database
+from benchmarks.signed_in import sign_in
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
@@ -33,6 +34,7 @@ from vitalwire.embedded.services import free_port
 DEVICES, VALUES, VIEWERS = 1000, 12, 20
 HANDOVER_EVERY_S = 5  # a hospital of a thousand beds has some thousand changes of place a day; this is ten times that
 START_LIMIT_S = 60.0
+_OK = b"HTTP/1.1 200 OK"
 _CHANNELS = [m for m in METRICS if m.short][:VALUES]
 _SPEAK_SQL = """
 INSERT INTO latest (device, channel_set, observed_at, received_at, stored_at, flags, batch, leaf, value, decimals)
@@ -50,7 +52,10 @@ WITH person AS (INSERT INTO patient_person
         SELECT 'P' || device || '^H^MR', 'Zhang', 'San', '', '', '', now(), '' FROM device RETURNING patient),
     visit AS (INSERT INTO encounter
         SELECT 'visit:V' || device || '^H', 'P' || device || '^H^MR', ARRAY['P' || device || '^H^MR'],
-            '{[2026-01-01,)}', '{}', NULL, NULL, '{"absences":[]}', '[2026-01-01,)' FROM device RETURNING encounter)
+            '{[2026-01-01,)}', '{}', NULL, NULL, '{"absences":[]}', '[2026-01-01,)' FROM device RETURNING encounter),
+    stay AS (INSERT INTO encounter_bed
+        SELECT 'visit:V' || device || '^H', 'H^ICU^^' || device, '[2026-01-01,)', '[2026-01-01,)', '', NULL, false
+        FROM device RETURNING encounter)
 INSERT INTO whose SELECT uuid, '[2026-01-01,)', '[2026-01-01,)', 'attributed', 'visit:V' || device || '^H',
     'P' || device || '^H^MR', 'bed', NULL, ARRAY['fact'::bytea] FROM device
 """
@@ -112,14 +117,20 @@ class SpeakingWard(Thread):
 
 
 class _Viewers(Thread):
-    """As many browsers as look on: they take what comes, count it, and look at nothing."""
+    """As many browsers as look on: they take what comes, count it, and look at nothing.
 
-    def __init__(self, port: int) -> None:
+    Raises RuntimeError where the page refuses them.
+    """
+
+    def __init__(self, port: int, cookie: str) -> None:
         super().__init__(daemon=True)
         self.bytes, self._ending, self._selector = 0, Event(), selectors.DefaultSelector()
         for _ in range(VIEWERS):
             viewer = socket.create_connection(("127.0.0.1", port), START_LIMIT_S)
-            viewer.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            viewer.sendall(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
+            answer = viewer.recv(len(_OK), socket.MSG_WAITALL)
+            if answer != _OK:
+                raise RuntimeError(f"the page answers {answer!r}")
             self._selector.register(viewer, selectors.EVENT_READ)
 
     def run(self) -> None:
@@ -199,7 +210,7 @@ def measure(quick: bool) -> dict[str, float]:
         ward = SpeakingWard(database)
         with serving(database) as (pid, port):
             ward.start()
-            viewers = _Viewers(port)
+            viewers = _Viewers(port, sign_in(database))
             viewers.start()
             time.sleep(10)
             began, cpu_s, came = time.monotonic(), _cpu_s(pid), viewers.bytes

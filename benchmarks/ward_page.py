@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.edge import until
 from benchmarks.page import VALUES, SpeakingWard, own_database, serving
+from benchmarks.signed_in import browser_cookie, sign_in
 from emr_store import places
 from emr_store.connect import open_store
 
@@ -63,10 +64,11 @@ def measure(quick: bool) -> dict[str, float]:
     if not CHROMIUM.exists():
         raise RuntimeError(f"needs {CHROMIUM}: apt-get install chromium")
     navigations, pictures, updates, ratios = [], [], [], []
-    with _looking() as (browser, url), _empty_page() as empty_url:
+    with _looking() as (browser, url, cookie), _empty_page() as empty_url:
         for _ in range(ROUNDS_QUICK if quick else ROUNDS):
             empty_ms = _empty_ms(browser, empty_url)
             tab = browser.new_page(viewport={"width": 1920, "height": 1080})
+            tab.context.add_cookies([browser_cookie(cookie)])
             tab.add_init_script(_WATCH)
             tab.goto(url)
             until(partial(tab.evaluate, _READY), "the ward is drawn", LIMIT_S, every_s=0.5)
@@ -119,8 +121,8 @@ def _empty_page() -> Iterator[str]:
 
 
 @contextmanager
-def _looking() -> Iterator[tuple[Browser, str]]:
-    """A browser, and where the page of a ward that speaks is."""
+def _looking() -> Iterator[tuple[Browser, str, str]]:
+    """A browser, where the page of a ward that speaks is, and the cookie of somebody who may see it."""
     with own_database() as database:
         ward = SpeakingWard(database, BEDS)
         with open_store(database) as conn:
@@ -131,7 +133,7 @@ def _looking() -> Iterator[tuple[Browser, str]]:
             ward.start()
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
             try:
-                yield browser, f"http://127.0.0.1:{port}/#en"
+                yield browser, f"http://127.0.0.1:{port}/#en", sign_in(database)
             finally:
                 browser.close()
                 ward.stop()

@@ -20,17 +20,20 @@ import psycopg
 from psycopg.types.range import TimestamptzRange
 
 from benchmarks import fixture
+from benchmarks.asking import asking
 from clinical.attribution import Basis, State
 from clinical.beds import BedRegistry, bed_key
 from clinical.encounter import Stay
 from clinical.facts import AdtFact, make_fact
 from clinical.identity import AdtSource, patient_keys, visit_key
 from clinical.stays import compute_stays, encounter_links, patient_links
+from clinical.wards import ward_of_bed
 from emr_store import adt_facts, attribution, places, stays
 from emr_store.adt_facts import StoredGroup
 from emr_store.connect import open_store
 from emr_store.instants import moment, us_of
-from gateway.access.anyone import ANYONE
+from gateway.access.words import Role
+from gateway.asking import Asking
 from gateway.pages import patient
 from schemas.adt import AdtGroup, Identifier, SentBed, Visit, encode_group
 from schemas.report import device_id
@@ -41,7 +44,7 @@ EARLIER = 30  # before it, one a day
 STRIDE = 7  # beds from one place to the next, which no patient comes back to within the day
 ASKED, ASKED_QUICK = 100, 20  # patients, each once
 OFF_MINUTE = timedelta(seconds=17.5)  # handovers keep to no minute
-WARD = "ICU"
+WARD_BEDS = 50
 SOURCE = AdtSource(name="bench", authority="B")
 
 
@@ -51,9 +54,10 @@ def measure(quick: bool) -> dict[str, float]:
     until = moment(made.ends_us)
     since = max(moment(made.begins_us), until - DAY)
     asked = Random(1).sample(range(fixture.DEVICES), ASKED_QUICK if quick else ASKED)
+    who = asking(made.address, Role.MACHINE)
     with open_store(made.address) as conn, conn.transaction(force_rollback=True):
         put_places(conn, since, until, fixture.DEVICES)
-        trend_ms = [_trend_ms(conn, patient_key(number), until) for number in asked]
+        trend_ms = [_trend_ms(conn, who, patient_key(number), until) for number in asked]
         values_ms = [_values_ms(conn, patient_key(number), since, until) for number in asked]
     return {
         "whose_day_p95_ms": float(np.percentile(values_ms, 95)),
@@ -72,9 +76,9 @@ def _values_ms(conn: psycopg.Connection, key: str, since: datetime, until: datet
     return spent_s * 1000
 
 
-def _trend_ms(conn: psycopg.Connection, key: str, until: datetime) -> float:
+def _trend_ms(conn: psycopg.Connection, who: Asking, key: str, until: datetime) -> float:
     began = time.perf_counter()
-    found = patient.trend(conn, ANYONE, key, 24, now=until)
+    found = patient.trend(conn, who, key, 24, now=until)
     spent_s = time.perf_counter() - began
     if found is None or len(found["series"]) != fixture.VALUES:
         raise RuntimeError("a day without its trends")
@@ -148,7 +152,7 @@ def _group(event: str, number: int, bed: int, at_us: int) -> AdtGroup:
         sent_at_us=at_us,
         recorded_at_us=at_us,
         patients=(_number(number),),
-        visit=Visit(patient_class="I", bed=SentBed(ward=WARD, bed=_bed(bed)), number=_visit(number)),
+        visit=Visit(patient_class="I", bed=SentBed(ward=_ward(bed), bed=_bed(bed)), number=_visit(number)),
     )
     return msgspec.structs.replace(group, digest=sha256(encode_group(group).encode()).digest())
 
@@ -174,12 +178,21 @@ def _number(number: int) -> Identifier:
     return Identifier(value=f"P{number:04}")
 
 
+def last_ward(number: int, devices: int) -> str:
+    """The key of the ward that this patient is on in the end."""
+    return ward_of_bed(_key((number + (EARLIER + HANDOVERS) * STRIDE) % devices))
+
+
+def _ward(number: int) -> str:
+    return f"ICU{number // WARD_BEDS}"
+
+
 def _bed(number: int) -> str:
     return f"F-{number:04}"
 
 
 def _key(number: int) -> str:
-    return bed_key(facility=SOURCE.authority, ward=WARD, bed=_bed(number))
+    return bed_key(facility=SOURCE.authority, ward=_ward(number), bed=_bed(number))
 
 
 def _device(number: int) -> UUID:

@@ -9,24 +9,34 @@ from typing import Any
 from clinical.key_words import patient_words, visit_words
 from clinical.worklist import WORDS, Words
 
+STAFF = "staff"  # how `by` begins where somebody was signed in
 PAGE = "page"  # how `by` begins where somebody used a page; else "os"
 
 
 @dataclass(frozen=True)
 class Author:
-    """Who did it, as an act has it: os:<user>@<host>, or page: and the same."""
+    """Who did it, as an act has it: staff:<number>, os:<user>@<host>; in older ones page: and the same."""
 
     by: str
 
     @property
     def en(self) -> str:
-        """As in: root (ward-pc), on the page."""
+        """As in: staff no. 1234; root (ward-pc), on the page."""
+        if self._staff:
+            return f"staff no. {self._staff}"
         return f"{self._user} ({self._host})" + (", on the page" if self._on_page else "")
 
     @property
     def zh(self) -> str:
         """The same in Chinese."""
+        if self._staff:
+            return f"工号 {self._staff} "
         return f"{self._user}（{self._host}{'，页面' if self._on_page else ''}）"
+
+    @property
+    def _staff(self) -> str:
+        kind, _, number = self.by.partition(":")
+        return number if kind == STAFF else ""
 
     @property
     def _on_page(self) -> bool:

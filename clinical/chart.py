@@ -139,12 +139,12 @@ class Version(VersionSummary, frozen=True, kw_only=True, gc=False):
     recorded_at_us: int
 
 
-class EntrySummary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An entry with its newest version alone; the others are `now.number` - 1."""
+class EntrySummary(VersionSummary, frozen=True, kw_only=True, gc=False):
+    """An entry as its newest version has it, in one struct; the others are `number` - 1."""
 
     entry: str
-    key: EntryKey
-    now: VersionSummary
+    item: str  # of its key, as `at_us`
+    at_us: int
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -47,7 +47,8 @@ def next_version(entry: Entry | None, chosen: Chosen | None, at_us: int) -> Vers
 
 def by_time(entry: Entry, at_us: int) -> Version | None:
     """Final because nobody said otherwise in time: marked, and not confirmed."""
-    if entry.now.status is not Status.PRELIMINARY:
+    # What somebody without a licence stands behind waits for a licensed person, however long.
+    if entry.now.status is not Status.PRELIMINARY or entry.now.act_id is not None:
         return None
     return replace(
         entry.now, number=entry.now.number + 1, status=Status.FINAL, by_time=True, act_id=None, recorded_at_us=at_us

@@ -67,6 +67,7 @@ class ChartedVersion(msgspec.Struct, frozen=True, kw_only=True):
     place: Place | None
     device: Instrument | None
     by_name: str = ""  # in whose name a person's act was done
+    pending: bool = False  # it waits for a licensed person: nothing outside is told
 
 
 def resource_id(kind: str, key: str) -> str:

@@ -21,7 +21,7 @@ from schemas.errors import LayoutError, VitalwireError
 
 @dataclass(frozen=True)
 class Author:
-    """Who does something, and why; `by` is "os:user@host", or "page:" and the same, until people have keys."""
+    """Who does something, and why; `by` is "staff:number", or "os:user@host" on the command line."""
 
     by: str
     why: str = ""
@@ -34,11 +34,6 @@ def this_user(why: str = "") -> Author:
     except KeyError:  # a container's user without a name
         user = str(os.getuid())
     return Author(f"os:{user}@{socket.gethostname()}", why)
-
-
-def page_author(why: str = "") -> Author:
-    """Somebody at the page that this user runs: nobody knows who, until people sign in."""
-    return Author(f"page:{this_user().by.removeprefix('os:')}", why)
 
 
 def now(conn: psycopg.Connection) -> datetime:

@@ -14,14 +14,13 @@ from clinical import chart_versions
 from clinical.chart import Chosen, EntryKey, Status, Version
 from clinical.chart_choice import choose
 from clinical.chart_policy import Each, Policies
-from emr_store import acts, chart_entries, chart_proposals
+from emr_store import acts, chart_entries, chart_persons, chart_proposals
 from emr_store.acts import Author
 from emr_store.chart_entries import Kept, NewVersion
 from emr_store.chart_windows import Asked, ValueReader, ward_during, wards_of
 from emr_store.instants import us_of
 from emr_store.patients import find_encounter
 from emr_store.rows import MINUTE_US
-from evidence.act import Act
 from schemas.errors import VitalwireError
 
 NO_ACT = bytes(32)  # in place of an act's id while it is not known whether there will be one
@@ -29,10 +28,14 @@ NO_ACT = bytes(32)  # in place of an act's id while it is not known whether ther
 
 @dataclass(frozen=True)
 class Person:
-    """Who does it: the user of the program, and in whose name (--by), until people can sign in."""
+    """Who does it, and by which name they are known.
+
+    What somebody does who has no licence is preliminary, and waits for a licensed person.
+    """
 
     author: Author
     name: str
+    is_licensed: bool = True
 
 
 def enter(
@@ -58,7 +61,7 @@ def enter(
                 f"{item} has an entry at this time already: `vitalwire chart correct {there.entry.entry[:13]}`"
             )
         new = NewVersion(chart_entries.new_entry_id(), key, there.ordinal + 1 if there else 1, version)
-        return _write(conn, acts.act("chart.enter", person.author, now, **_said(new, person)), new)
+        return _write(conn, "chart.enter", person, now, new)
 
 
 def _must_be_since_admission(conn: psycopg.Connection, key: EntryKey, at: datetime) -> None:
@@ -102,7 +105,7 @@ def take(
         version = chart_versions.next_version(None, chosen, us_of(now))
         assert isinstance(version, Version)
         new = NewVersion(chart_entries.new_entry_id(), key, there.ordinal + 1 if there else 1, version)
-        return _write(conn, acts.act("chart.take", person.author, now, **_said(new, person)), new)
+        return _write(conn, "chart.take", person, now, new)
 
 
 def confirm(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
@@ -111,7 +114,7 @@ def confirm(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
         kept, now = chart_entries.find_entry(conn, entry), acts.now(conn)
         version = chart_versions.confirm(kept.entry, NO_ACT, us_of(now))
         new = _of(kept, version)
-        return _write(conn, acts.act("chart.confirm", person.author, now, **_said(new, person)), new)
+        return _write(conn, "chart.confirm", person, now, new)
 
 
 def correct(conn: psycopg.Connection, entry: str, value: float | None, text: str, person: Person) -> Kept:
@@ -121,7 +124,7 @@ def correct(conn: psycopg.Connection, entry: str, value: float | None, text: str
         _must_say_why(person)
         version = chart_versions.correct(kept.entry, value, text, person.author.why, NO_ACT, us_of(now))
         new = _of(kept, version)
-        return _write(conn, acts.act("chart.correct", person.author, now, **_said(new, person)), new)
+        return _write(conn, "chart.correct", person, now, new)
 
 
 def accept(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
@@ -138,7 +141,7 @@ def accept(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
             raise VitalwireError("no value of a device stands for it any more: confirm, correct or withdraw it")
         version = chart_versions.accept(kept.entry, proposal.chosen, person.author.why, NO_ACT, us_of(now))
         new = _of(kept, version)
-        return _write(conn, acts.act("chart.correct", person.author, now, **_said(new, person)), new)
+        return _write(conn, "chart.correct", person, now, new)
 
 
 def withdraw(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
@@ -148,7 +151,7 @@ def withdraw(conn: psycopg.Connection, entry: str, person: Person) -> Kept:
         _must_say_why(person)
         version = chart_versions.withdraw(kept.entry, person.author.why, NO_ACT, us_of(now))
         new = _of(kept, version)
-        return _write(conn, acts.act("chart.withdraw", person.author, now, **_said(new, person)), new)
+        return _write(conn, "chart.withdraw", person, now, new)
 
 
 def _must_say_why(person: Person) -> None:
@@ -163,7 +166,8 @@ def _of(kept: Kept, version: Version) -> NewVersion:
 def _said(new: NewVersion, person: Person) -> dict[str, Any]:
     """What the act says of the version: `verify` holds the row against it."""
     said = new.version
-    details: dict[str, Any] = {
+    details: dict[str, Any] = {} if person.is_licensed else {chart_persons.PENDING: True}
+    details |= {
         "entry": new.entry,
         "version": said.number,
         "encounter": new.key.encounter,
@@ -176,8 +180,10 @@ def _said(new: NewVersion, person: Person) -> dict[str, Any]:
     return details | ({"text": said.text} if said.value is None else {"value": said.value})
 
 
-def _write(conn: psycopg.Connection, act: Act, new: NewVersion) -> Kept:
-    act_id = acts.record(conn, act)
+def _write(conn: psycopg.Connection, kind: str, person: Person, at: datetime, new: NewVersion) -> Kept:
+    if not person.is_licensed and new.version.status is not Status.ENTERED_IN_ERROR:
+        new = replace(new, version=structs.replace(new.version, status=Status.PRELIMINARY))
+    act_id = acts.record(conn, acts.act(kind, person.author, at, **_said(new, person)))
     signed = replace(new, version=structs.replace(new.version, act_id=act_id))
     try:
         chart_entries.append(conn, [signed])

@@ -22,8 +22,9 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
 from psycopg.pq import Format
+from psycopg.types.numeric import Int8BinaryLoader
 
-from clinical.chart import Entry, EntryKey, EntrySummary, Origin, Source, Status, Version, VersionSummary
+from clinical.chart import Entry, EntryKey, EntrySummary, Origin, Source, Status, Version
 from emr_store.instants import moment, us_of
 from emr_store.rows import POSTGRES_EPOCH_US
 from schemas.errors import VitalwireError
@@ -96,7 +97,25 @@ def summaries(conn: psycopg.Connection, encounter: str, since: datetime, until: 
     Those that were entered in error are among them, before the one that stands in the same slot.
     """
     named = {"encounter": encounter, "since": since, "until": until}
-    return [_summary(encounter, row) for row in _rows(conn, _SUMMARIES_SQL, named)]
+    cursor = conn.cursor(binary=True)
+    cursor.adapters.register_loader("timestamptz", Int8BinaryLoader)  # psycopg's own, in C: _Microseconds is not
+    rows = cursor.execute(_SUMMARIES_SQL.encode(), named).fetchall()
+    return [
+        EntrySummary(
+            entry=entry,
+            item=item,
+            at_us=slot + POSTGRES_EPOCH_US,
+            number=number,
+            status=_STATUS[status],
+            origin=_ORIGIN[origin],
+            value=value,
+            text=text,
+            decimals=decimals,
+            act_id=act_id,
+            by_time=by_time,
+        )
+        for entry, item, slot, number, status, origin, value, text, decimals, act_id, by_time in rows
+    ]
 
 
 def flowsheet(conn: psycopg.Connection, encounter: str, since: datetime, until: datetime) -> list[Entry]:
@@ -251,21 +270,6 @@ def entry_with_id(conn: psycopg.Connection, entry: UUID) -> Kept:
     if not found:
         raise VitalwireError(f"there is no entry {entry}: `vitalwire chart show ENCOUNTER --json` has those that are")
     return found[0]
-
-
-def _summary(encounter: str, row: tuple[Any, ...]) -> EntrySummary:
-    entry, item, slot_us, number, status, origin, value, text, decimals, act_id, by_time = row
-    now = VersionSummary(
-        number=number,
-        status=_STATUS[status],
-        origin=_ORIGIN[origin],
-        value=value,
-        text=text,
-        decimals=decimals,
-        act_id=act_id,
-        by_time=by_time,
-    )
-    return EntrySummary(entry=entry, key=EntryKey(encounter, item, slot_us), now=now)
 
 
 def _kept(rows: Iterable[tuple[Any, ...]]) -> list[Kept]:

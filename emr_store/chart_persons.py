@@ -11,6 +11,8 @@ import psycopg
 from emr_store.acts import moment_of
 from evidence.act import parse_act
 
+PENDING = "pending"  # in an act's details
+
 
 @dataclass(frozen=True)
 class Acted:
@@ -19,6 +21,7 @@ class Acted:
     name: str
     at: datetime
     by: str
+    pending: bool = False  # by somebody without a licence: it waits for a licensed person
 
 
 def persons(conn: psycopg.Connection, act_ids: Collection[bytes]) -> dict[bytes, Acted]:
@@ -29,5 +32,7 @@ def persons(conn: psycopg.Connection, act_ids: Collection[bytes]) -> dict[bytes,
     found = {}
     for act_id, body in rows:
         act = parse_act(bytes(body))
-        found[bytes(act_id)] = Acted(str(act.details.get("by_name", "")), moment_of(act), act.by)
+        found[bytes(act_id)] = Acted(
+            str(act.details.get("by_name", "")), moment_of(act), act.by, bool(act.details.get(PENDING))
+        )
     return found

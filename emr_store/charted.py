@@ -67,6 +67,7 @@ def with_context(conn: psycopg.Connection, versions: Sequence[NewVersion]) -> li
                 place=places.at(each.key.encounter, version.observed_at_us),
                 device=devices.get(_report_of(version.sources[0])) if version.sources else None,
                 by_name="" if by is None else by.name,
+                pending=by is not None and by.pending,
             )
         )
     return found

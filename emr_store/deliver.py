@@ -319,7 +319,9 @@ WITH new AS (
     SELECT s.position, s.entry, s.version, s.encounter, s.slot, c.recorded_at, c.status
     FROM chart_sequence s JOIN chart_entry c USING (entry, version)
     WHERE s.position > %(position)s AND s.position <= %(until)s
-        AND (c.status <> 'preliminary' OR %(preliminary)s)),
+        AND (c.status <> 'preliminary' OR %(preliminary)s AND NOT EXISTS (
+            SELECT FROM act a WHERE a.act_id = c.act_id
+                AND convert_from(a.body, 'UTF8')::jsonb -> 'details' ->> 'pending' = 'true'))),
 told AS (
     SELECT n.*, row_number() OVER (PARTITION BY n.entry ORDER BY n.position) AS nth FROM new n
     WHERE n.status <> 'entered-in-error'

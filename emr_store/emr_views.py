@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -11,6 +12,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from emr_store.chart_sequence import newest_position, sequenced_after
+from emr_store.visible_stays import VISIBLE_SQL, Sight
 from schemas.errors import VitalwireError
 
 
@@ -56,8 +58,8 @@ class Changes:
     is_last: bool  # nothing stands after it yet
 
 
-def changes_after(conn: psycopg.Connection, position: int, limit: int) -> Changes:
-    """Of the next `limit` versions after this position those that are the newest of their entry.
+def changes_after(conn: psycopg.Connection, position: int, limit: int, sight: Sight) -> Changes:
+    """Of the next `limit` versions after this position those that are the newest of their entry, of stays in sight.
 
     A version that has a later one is passed over: the later one has a position of its own. Raises VitalwireError for
     a position that nothing had yet.
@@ -66,7 +68,11 @@ def changes_after(conn: psycopg.Connection, position: int, limit: int) -> Change
     if position > newest:
         raise VitalwireError(f"nothing has the position {position} yet, the newest is {newest}")
     sequenced = sequenced_after(conn, position, limit)
-    named = {"entries": [each.entry for each in sequenced], "versions": [each.version for each in sequenced]}
+    named: dict[str, Any] = {
+        "entries": [each.entry for each in sequenced],
+        "versions": [each.version for each in sequenced],
+    }
+    named.update(sight.parameters)
     rows = conn.cursor(row_factory=class_row(VitalSign)).execute(_ROWS_SQL, named).fetchall()
     return Changes(
         rows=[_in_utc(row) for row in rows],
@@ -75,9 +81,10 @@ def changes_after(conn: psycopg.Connection, position: int, limit: int) -> Change
     )
 
 
-_ROWS_SQL = """
+_ROWS_SQL = f"""
 SELECT v.* FROM unnest(%(entries)s::uuid[], %(versions)s::int4[]) WITH ORDINALITY AS k(entry, version, n)
-JOIN emr_vital_sign v ON v.entry = k.entry AND v.version = k.version ORDER BY k.n
+JOIN emr_vital_sign v ON v.entry = k.entry AND v.version = k.version
+WHERE v.encounter IN (SELECT s.encounter FROM ({VISIBLE_SQL}) AS s) ORDER BY k.n
 """
 
 

@@ -2,12 +2,14 @@
 
 A unit is what leaves as one observation: an entry, or the pressures of one encounter, slot and site as a panel. Its
 leader is the entry that it is found and sorted by. What is found here is a superset where a panel's entries differ: the
-API looks at each once more.
+API looks at each once more. Of stays that the `Sight` of who asks does not hold nothing is found: before anything is
+counted, sorted or cut into pages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,6 +20,7 @@ from clinical.charted import ChartedVersion
 from emr_store.chart_entries import NewVersion
 from emr_store.charted import charted_slots, charted_versions, with_context
 from emr_store.instants import moment, us_of
+from emr_store.visible_stays import VISIBLE_SQL, Sight
 from schemas.block import ValidationResult
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 
@@ -48,17 +51,20 @@ class EncounterKey(NamedTuple):
     patient: str | None
 
 
+_VISIBLE = f"IN (SELECT v.encounter FROM ({VISIBLE_SQL}) AS v)"  # takes the parameters of a Sight
+
+
 # --- encounters ------------------------------------------------------------------------------------------------------
 
 
-def patients_by_ids(conn: psycopg.Connection, ids: Collection[str]) -> list[str]:
-    """The keys of those of these resource ids who have an encounter, erased ones included."""
-    return _keys(conn, _PATIENTS_BY_ID_SQL, list(ids))
+def patients_by_ids(conn: psycopg.Connection, ids: Collection[str], sight: Sight) -> list[str]:
+    """The keys of those of these resource ids who have an encounter in sight, erased ones included."""
+    return _keys(conn, _PATIENTS_BY_ID_SQL, list(ids), sight)
 
 
-def patients_by_numbers(conn: psycopg.Connection, numbers: Collection[str]) -> list[str]:
-    """The keys of those who are known by one of these numbers now, of whatever authority."""
-    return _keys(conn, _PATIENTS_BY_NUMBER_SQL, list(numbers))
+def patients_by_numbers(conn: psycopg.Connection, numbers: Collection[str], sight: Sight) -> list[str]:
+    """The keys of those with an encounter in sight who are known by one of these numbers now, of whatever authority."""
+    return _keys(conn, _PATIENTS_BY_NUMBER_SQL, list(numbers), sight)
 
 
 def is_erased(conn: psycopg.Connection, patient: str) -> bool:
@@ -66,39 +72,44 @@ def is_erased(conn: psycopg.Connection, patient: str) -> bool:
     return conn.execute("SELECT FROM patient_erased WHERE patient = %s", (patient,)).fetchone() is not None
 
 
-def encounters_by_ids(conn: psycopg.Connection, ids: Collection[str]) -> list[EncounterKey]:
+def encounters_by_ids(conn: psycopg.Connection, ids: Collection[str], sight: Sight) -> list[EncounterKey]:
     """Those of these resource ids."""
-    return _encounters(conn, "resource_id('Encounter', e.encounter) = ANY(%(keys)s)", ids)
+    return _encounters(conn, "resource_id('Encounter', e.encounter) = ANY(%(keys)s)", ids, sight)
 
 
-def encounters_by_numbers(conn: psycopg.Connection, numbers: Collection[str]) -> list[EncounterKey]:
+def encounters_by_numbers(conn: psycopg.Connection, numbers: Collection[str], sight: Sight) -> list[EncounterKey]:
     """Those of these visit numbers, of whatever authority."""
-    return _encounters(conn, "split_part(split_part(e.encounter, ':', 2), '^', 1) = ANY(%(keys)s)", numbers)
+    return _encounters(conn, "split_part(split_part(e.encounter, ':', 2), '^', 1) = ANY(%(keys)s)", numbers, sight)
 
 
-def encounters_with(conn: psycopg.Connection, keys: Collection[str]) -> list[EncounterKey]:
+def encounters_with(conn: psycopg.Connection, keys: Collection[str], sight: Sight) -> list[EncounterKey]:
     """Those of these keys."""
-    return _encounters(conn, "e.encounter = ANY(%(keys)s)", keys)
+    return _encounters(conn, "e.encounter = ANY(%(keys)s)", keys, sight)
 
 
-def encounters_of(conn: psycopg.Connection, patients: Collection[str]) -> list[EncounterKey]:
+def encounters_of_ids(conn: psycopg.Connection, patients: Collection[str], sight: Sight) -> list[EncounterKey]:
+    """All of these patients, by their resource ids."""
+    return _encounters(conn, "resource_id('Patient', e.patient) = ANY(%(keys)s)", patients, sight)
+
+
+def encounters_of(conn: psycopg.Connection, patients: Collection[str], sight: Sight) -> list[EncounterKey]:
     """All of these patients, by their keys."""
-    return _encounters(conn, "e.patient = ANY(%(keys)s)", patients)
+    return _encounters(conn, "e.patient = ANY(%(keys)s)", patients, sight)
 
 
-def encounters_in(conn: psycopg.Connection, beds: Collection[str]) -> list[EncounterKey]:
+def encounters_in(conn: psycopg.Connection, beds: Collection[str], sight: Sight) -> list[EncounterKey]:
     """Those that are in one of these beds now."""
     return _encounters(
         conn,
         "e.encounter IN (SELECT b.encounter FROM encounter_bed b WHERE b.bed = ANY(%(keys)s) AND upper_inf(b.valid)"
         " AND upper_inf(b.recorded))",
-        beds,
-    )
+        beds, sight,
+    )  # fmt: skip
 
 
-def stretches_of_devices(conn: psycopg.Connection, devices: Collection[UUID]) -> list[Stretch]:
+def stretches_of_devices(conn: psycopg.Connection, devices: Collection[UUID], sight: Sight) -> list[Stretch]:
     """Whose the values of these devices are, and when; by the beginning."""
-    rows = conn.execute(_STRETCHES_SQL, (list(devices),))
+    rows = conn.execute(_STRETCHES_SQL.encode(), {"devices": list(devices), **sight.parameters})
     return [Stretch(encounter, us_of(since), us_of(until)) for encounter, since, until in rows]
 
 
@@ -108,35 +119,62 @@ def known_beds(conn: psycopg.Connection) -> list[str]:
     return [bed for (bed,) in rows]
 
 
-def known_devices(conn: psycopg.Connection) -> list[tuple[str, str, str]]:
-    """UUID, claim and name of each that was heard; of one that several edges heard the first claim."""
-    return [(str(uuid), claim or "", name or "") for uuid, claim, name in conn.execute(_DEVICES_SQL)]
+class KnownDevice(NamedTuple):
+    """One that was heard; of several edges the first claim. `ward`: of its bed now; "": none is known."""
+
+    uuid: UUID
+    claim: str
+    name: str
+    ward: str
 
 
-def _keys(conn: psycopg.Connection, sql: str, asked: list[str]) -> list[str]:
-    return [key for (key,) in conn.execute(sql.encode(), {"asked": asked})]
+def known_devices(conn: psycopg.Connection, at: datetime) -> list[KnownDevice]:
+    """All of them, as they stand at this moment."""
+    rows = conn.execute(_DEVICES_SQL, {"at": at})
+    return [KnownDevice(uuid, claim or "", name or "", ward or "") for uuid, claim, name, ward in rows]
 
 
-def _encounters(conn: psycopg.Connection, condition: str, keys: Collection[str]) -> list[EncounterKey]:
-    sql = f"SELECT e.encounter, e.patient FROM encounter e WHERE {condition} AND upper_inf(e.recorded) ORDER BY 1"
-    return [EncounterKey(*row) for row in conn.execute(sql.encode(), {"keys": list(keys)})]
+def devices_in_sight(conn: psycopg.Connection, sight: Sight) -> set[UUID]:
+    """Those whose values are of a stay in sight now."""
+    return {device for (device,) in conn.execute(_DEVICES_IN_SIGHT_SQL.encode(), sight.parameters)}
 
 
-_PATIENTS_BY_ID_SQL = """
+def _keys(conn: psycopg.Connection, sql: str, asked: list[str], sight: Sight) -> list[str]:
+    return [key for (key,) in conn.execute(sql.encode(), {"asked": asked, **sight.parameters})]
+
+
+def _encounters(
+    conn: psycopg.Connection, condition: str, keys: Collection[str], sight: Sight
+) -> list[EncounterKey]:  # fmt: skip
+    sql = f"""
+        SELECT e.encounter, e.patient FROM encounter e
+        WHERE {condition} AND upper_inf(e.recorded) AND e.encounter {_VISIBLE} ORDER BY 1
+        """
+    return [EncounterKey(*row) for row in conn.execute(sql.encode(), {"keys": list(keys), **sight.parameters})]
+
+
+_PATIENTS_BY_ID_SQL = f"""
 SELECT DISTINCT patient FROM encounter WHERE resource_id('Patient', patient) = ANY(%(asked)s) AND upper_inf(recorded)
-    AND patient IS NOT NULL ORDER BY 1
+    AND patient IS NOT NULL AND encounter {_VISIBLE} ORDER BY 1
 """
-_PATIENTS_BY_NUMBER_SQL = """
+_PATIENTS_BY_NUMBER_SQL = f"""
 SELECT DISTINCT f.patient FROM adt_fact f WHERE split_part(f.patient, '^', 1) = ANY(%(asked)s) AND f.live
-    AND EXISTS (SELECT FROM encounter e WHERE e.patient = f.patient AND upper_inf(e.recorded)) ORDER BY 1
+    AND EXISTS (SELECT FROM encounter e WHERE e.patient = f.patient AND upper_inf(e.recorded)
+        AND e.encounter {_VISIBLE}) ORDER BY 1
 """
-_STRETCHES_SQL = """
+_STRETCHES_SQL = f"""
 SELECT encounter, nullif(lower(valid), '-infinity'), nullif(upper(valid), 'infinity') FROM whose
-WHERE device = ANY(%s) AND encounter IS NOT NULL AND upper_inf(recorded) ORDER BY lower(valid), encounter
+WHERE device = ANY(%(devices)s) AND encounter {_VISIBLE} AND upper_inf(recorded) ORDER BY lower(valid), encounter
 """
 _DEVICES_SQL = """
-SELECT DISTINCT ON (d.uuid) d.uuid, d.claim, g.name FROM device d LEFT JOIN registered_device g USING (uuid)
-ORDER BY d.uuid, d.claim IS NULL, d.device
+SELECT DISTINCT ON (d.uuid) d.uuid, d.claim, g.name,
+    (SELECT ward_of_bed(n.bed) FROM device_bed b JOIN bed_name n ON n.label = b.bed
+     WHERE b.registered_device = g.registered_device AND upper_inf(b.recorded) AND b.valid @> %(at)s::timestamptz
+     LIMIT 1)
+FROM device d LEFT JOIN registered_device g USING (uuid) ORDER BY d.uuid, d.claim IS NULL, d.device
+"""
+_DEVICES_IN_SIGHT_SQL = f"""
+SELECT device FROM whose WHERE valid @> %(sight_at)s::timestamptz AND upper_inf(recorded) AND encounter {_VISIBLE}
 """
 
 
@@ -176,20 +214,22 @@ def count_units(conn: psycopg.Connection, stretches: Sequence[Stretch], entries:
     return int(row[0])
 
 
-def units_by_update(conn: psycopg.Connection, encounters: Collection[str] | None, entries: Entries) -> list[Unit]:
-    """Units by when their newest version was recorded; `encounters` None: of all."""
-    named = _named(entries) | {"encounters": None if encounters is None else list(encounters)}
+def units_by_update(
+    conn: psycopg.Connection, encounters: Collection[str] | None, entries: Entries, sight: Sight
+) -> list[Unit]:  # fmt: skip
+    """Units by when their newest version was recorded; `encounters` None: of all in sight."""
+    named = {**_named(entries), **sight.parameters, "encounters": None if encounters is None else list(encounters)}
     return _units(conn, _BY_UPDATE_SQL, named)
 
 
-def units_of(conn: psycopg.Connection, ids: Collection[UUID]) -> list[Unit]:
+def units_of(conn: psycopg.Connection, ids: Collection[UUID], sight: Sight) -> list[Unit]:
     """Those with these ids: of an entry that is in no panel its own, else the panel's."""
-    return _units(conn, _BY_ID_SQL, {"ids": list(ids)})
+    return _units(conn, _BY_ID_SQL, {"ids": list(ids), **sight.parameters})
 
 
-def units_of_entries(conn: psycopg.Connection, entries: Collection[UUID]) -> list[Unit]:
+def units_of_entries(conn: psycopg.Connection, entries: Collection[UUID], sight: Sight) -> list[Unit]:
     """Those that these entries are in."""
-    return _units(conn, _BY_ENTRY_SQL, {"ids": list(entries)})
+    return _units(conn, _BY_ENTRY_SQL, {"ids": list(entries), **sight.parameters})
 
 
 def versions_of(conn: psycopg.Connection, units: Sequence[Unit], panels: Mapping[str, str]) -> list[ChartedVersion]:
@@ -286,6 +326,7 @@ WHERE %(items)s::text[] IS NULL OR EXISTS (SELECT FROM unnest(%(items)s::text[],
 _BY_UPDATE_SQL = f"""
 SELECT {_UNIT}, c.recorded_at FROM chart_entry c
 WHERE {_UPDATED} AND (%(encounters)s::text[] IS NULL OR c.encounter = ANY(%(encounters)s))
+    AND (c.encounter {_VISIBLE}) IS TRUE  -- looked up in a set of them, so that the order is an index's all the same
     AND (%(after)s::timestamptz IS NULL OR (c.recorded_at, c.entry) > (%(after)s, %(after_entry)s::uuid))
     AND (%(items)s::text[] IS NULL OR c.item = ANY(%(items)s)) AND {_NEWEST}
     AND CASE WHEN chart_panel(c.item) IS NULL THEN %(statuses)s::text[] IS NULL OR c.status = ANY(%(statuses)s)
@@ -295,6 +336,7 @@ WHERE {_UPDATED} AND (%(encounters)s::text[] IS NULL OR c.encounter = ANY(%(enco
 ORDER BY c.recorded_at, c.entry LIMIT %(limit)s
 """
 _BY_ID_SQL = f"""
+SELECT u.* FROM (
 SELECT {_UNIT}, c.observed_at FROM chart_entry c
 WHERE c.entry = ANY(%(ids)s) AND chart_panel(c.item) IS NULL AND {_NEWEST}
 UNION ALL
@@ -303,8 +345,12 @@ SELECT * FROM (
     WHERE chart_panel_id(c.encounter, chart_panel(c.item), c.slot) = ANY(%(ids)s) AND c.version = 1
         AND chart_panel(c.item) IS NOT NULL
     ORDER BY c.encounter, c.slot, chart_panel(c.item), c.item, c.ordinal DESC) AS panels
+) AS u WHERE u.encounter {_VISIBLE}
 """
-_BY_ENTRY_SQL = f"SELECT {_UNIT}, c.observed_at FROM chart_entry c WHERE c.entry = ANY(%(ids)s) AND {_NEWEST}"
+_BY_ENTRY_SQL = f"""
+SELECT {_UNIT}, c.observed_at FROM chart_entry c
+WHERE c.entry = ANY(%(ids)s) AND c.encounter {_VISIBLE} AND {_NEWEST}
+"""
 _PANEL_HISTORY_SQL = """
 SELECT entry, version FROM chart_entry WHERE encounter = %s AND slot = %s AND chart_panel(item) = %s
 ORDER BY recorded_at, version, entry
@@ -349,14 +395,14 @@ def _codes(items: Iterable[str]) -> list[int]:
     return [METRIC_BY_REFERENCE_ID[item].code for item in items if item in METRIC_BY_REFERENCE_ID]
 
 
-def value_of(conn: psycopg.Connection, source: Source) -> tuple[Source, NewVersion] | None:
-    """This one, where it is accepted, somebody's, and the source of no entry."""
+def value_of(conn: psycopg.Connection, source: Source, sight: Sight) -> tuple[Source, NewVersion] | None:
+    """This one, where it is accepted, of a stay in sight, and the source of no entry."""
     # Number by number, so that the planner sees constants: reports are found by block ranges of their batches.
     batch = conn.execute("SELECT batch FROM batch WHERE batch_id = %s", (source.batch_id,)).fetchone()
     report = batch and conn.execute(_REPORT_SQL, (batch[0], source.leaf), prepare=False).fetchone()
     if not report:
         return None
-    named = {"device": report[0], "observed_at": report[1], **source._asdict()}
+    named = {"device": report[0], "observed_at": report[1], **source._asdict(), **sight.parameters}
     row = conn.cursor(binary=True).execute(_VALUE_SQL.encode(), named).fetchone()
     return None if row is None else _value(row)
 
@@ -412,7 +458,8 @@ _REPORT_SQL = (
 )
 _VALUE_SQL = f"""
 SELECT {_VALUE} FROM batch b JOIN observation o USING (batch)
-JOIN whose s ON s.device = o.device AND s.valid @> o.observed_at AND s.encounter IS NOT NULL AND upper_inf(s.recorded)
+JOIN whose s ON s.device = o.device AND s.valid @> o.observed_at AND s.encounter {_VISIBLE}
+    AND upper_inf(s.recorded)
 WHERE o.device = %(device)s AND o.observed_at = %(observed_at)s AND s.device = %(device)s AND b.batch_id = %(batch_id)s
     AND o.leaf = %(leaf)s AND o.record = %(record)s AND {_UNCHARTED} AND {_NO_ENTRY}
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -93,3 +94,12 @@ def end(conn: psycopg.Connection, session: bytes, at: datetime, by: str, reason:
 def lock(conn: psycopg.Connection, session: bytes, at: datetime | None) -> None:
     """Nobody sits there from now on; None: somebody does again."""
     conn.execute("UPDATE login_session SET locked_at = %s WHERE session = %s", (at, session))
+
+
+def end_of(conn: psycopg.Connection, principals: Collection[str], at: datetime, by: str, reason: str) -> int:
+    """All of theirs end; how many there were."""
+    return conn.execute(
+        "UPDATE login_session SET ended_at = %s, ended_by = %s, end_reason = %s"
+        " WHERE principal = ANY(%s) AND ended_at IS NULL",
+        (at, by, reason, list(principals)),
+    ).rowcount

@@ -52,6 +52,7 @@ class Person(NamedTuple):
     """Whom a fact put into a bed."""
 
     fact: bytes
+    encounter: str
     patient: str | None
     family: str
     given: str
@@ -100,7 +101,7 @@ def occupants(conn: psycopg.Connection) -> list[Occupant]:
 
 
 _PERSONS_SQL = """
-SELECT b.from_fact AS fact, e.patient, coalesce(p.family, '') AS family, coalesce(p.given, '') AS given,
+SELECT b.from_fact AS fact, b.encounter, e.patient, coalesce(p.family, '') AS family, coalesce(p.given, '') AS given,
     coalesce(p.name, '') AS name
 FROM encounter_bed b JOIN encounter e ON e.encounter = b.encounter AND upper_inf(e.recorded)
 LEFT JOIN patient_person p ON p.patient = e.patient

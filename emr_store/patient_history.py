@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -56,34 +57,44 @@ SELECT b.encounter, b.bed, coalesce(
     upper(b.recorded) AS believed_until, b.until_planned AS planned_end,
     array_remove(ARRAY[b.from_fact, b.until_fact], NULL) AS facts
 FROM encounter e JOIN encounter_bed b USING (encounter)
-WHERE e.patient = %s AND upper_inf(e.recorded)
-ORDER BY lower(b.valid) DESC, lower(b.recorded) DESC LIMIT %s
+WHERE e.patient = %(patient)s AND upper_inf(e.recorded)
+    AND (%(stays)s::text[] IS NULL OR e.encounter = ANY(%(stays)s))
+ORDER BY lower(b.valid) DESC, lower(b.recorded) DESC LIMIT %(most)s
 """
 _DEVICES_SQL = """
 SELECT w.device, coalesce(g.name, d.claim, w.device::text) AS name, lower(w.valid) AS since, upper(w.valid) AS until,
     lower(w.recorded) AS believed_from, upper(w.recorded) AS believed_until, w.basis, w.facts
 FROM whose w LEFT JOIN registered_device g ON g.uuid = w.device
 LEFT JOIN LATERAL (SELECT claim FROM device d WHERE d.uuid = w.device ORDER BY d.device LIMIT 1) AS d ON true
-WHERE w.patient = %s ORDER BY lower(w.valid) DESC, lower(w.recorded) DESC LIMIT %s
+WHERE w.patient = %(patient)s AND (%(stays)s::text[] IS NULL OR w.encounter = ANY(%(stays)s))
+ORDER BY lower(w.valid) DESC, lower(w.recorded) DESC LIMIT %(most)s
 """
 _ADT_SQL = """
 SELECT f.happened_at AS at, f.event, f.bed_as_sent AS bed
 FROM encounter e JOIN adt_fact f USING (encounter)
-WHERE e.patient = %s AND upper_inf(e.recorded) AND f.live AND f.happened_at >= %s AND f.happened_at < %s
+WHERE e.patient = %(patient)s AND upper_inf(e.recorded) AND f.live AND f.happened_at >= %(since)s
+    AND f.happened_at < %(until)s AND e.encounter = ANY(%(stays)s)
 ORDER BY f.happened_at, f.event
 """
 
 
-def bed_beliefs(conn: psycopg.Connection, patient: str) -> list[BedBelief]:
-    """The newest first, also what is not believed any more. `patient`: the survivor of merges."""
-    return conn.cursor(row_factory=class_row(BedBelief)).execute(_BEDS_SQL, (patient, ROWS_MAX)).fetchall()
+def bed_beliefs(conn: psycopg.Connection, patient: str, stays: Collection[str] | None = None) -> list[BedBelief]:
+    """The newest first, also what is not believed any more. `patient`: the survivor of merges; `stays` None: of all."""
+    return conn.cursor(row_factory=class_row(BedBelief)).execute(_BEDS_SQL, _asked(patient, stays)).fetchall()
 
 
-def device_beliefs(conn: psycopg.Connection, patient: str) -> list[DeviceBelief]:
+def device_beliefs(conn: psycopg.Connection, patient: str, stays: Collection[str] | None = None) -> list[DeviceBelief]:
     """Likewise, whose devices' values are."""
-    return conn.cursor(row_factory=class_row(DeviceBelief)).execute(_DEVICES_SQL, (patient, ROWS_MAX)).fetchall()
+    return conn.cursor(row_factory=class_row(DeviceBelief)).execute(_DEVICES_SQL, _asked(patient, stays)).fetchall()
 
 
-def adt_marks(conn: psycopg.Connection, patient: str, since: datetime, until: datetime) -> list[AdtMark]:
-    """What admission offices said between two moments, by time."""
-    return conn.cursor(row_factory=class_row(AdtMark)).execute(_ADT_SQL, (patient, since, until)).fetchall()
+def adt_marks(
+    conn: psycopg.Connection, patient: str, stays: Collection[str], since: datetime, until: datetime
+) -> list[AdtMark]:
+    """What admission offices said of these stays between two moments, by time."""
+    asked = {"patient": patient, "stays": list(stays), "since": since, "until": until}
+    return conn.cursor(row_factory=class_row(AdtMark)).execute(_ADT_SQL, asked).fetchall()
+
+
+def _asked(patient: str, stays: Collection[str] | None) -> dict[str, Any]:
+    return {"patient": patient, "stays": None if stays is None else list(stays), "most": ROWS_MAX}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
@@ -119,6 +120,24 @@ def find_patient(conn: psycopg.Connection, text: str) -> str:
     raise VitalwireError(
         f"{len(keys)} patients have this number: write it with its authority, one of {', '.join(keys)}"
     )
+
+
+def patient_of(conn: psycopg.Connection, encounter: str) -> str | None:
+    """Whose stay it is, as believed now; None: nobody's that is known, or there is no such stay."""
+    row = conn.execute(
+        "SELECT patient FROM encounter WHERE encounter = %s AND upper_inf(recorded)", (encounter,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def patients_of(conn: psycopg.Connection, encounters: Collection[str]) -> dict[str, str]:
+    """Whose stays these are, as believed now; those of whom nobody knows are left out."""
+    rows = conn.execute(
+        "SELECT encounter, patient FROM encounter"
+        " WHERE encounter = ANY(%s) AND upper_inf(recorded) AND patient IS NOT NULL",
+        (list(encounters),),
+    )
+    return dict(rows.fetchall())
 
 
 _FIND_SQL = """

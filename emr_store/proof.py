@@ -14,6 +14,8 @@ from emr_store import (
     chart_proof,
     index_proof,
     log_proof,
+    look_proof,
+    people_proof,
     registry_proof,
     row_proof,
     scan_proof,
@@ -59,7 +61,8 @@ def verify(
        they and what validation found of them stand in their seal; every leaf of a seal has its batch.
     5. Validation: computed again from the bytes; of a batch that acts had validated anew each one, by those acts.
     6. Rows: every column of every row that people read; rows that no report stands behind; waves, alarms, settings,
-       lists of channels and their words; scans; the platform's own alarms; charts, against values and acts.
+       lists of channels and their words; scans; the platform's own alarms; charts, against values and acts;
+       looks and the reviews that were closed, against acts.
     7. Minutes: computed again from the rows.
     8. Latest values: each is the newest row.
     9. Registry and ledger: keys stand under their own ids; registrations, beds and labels have their acts; the ledger's
@@ -114,6 +117,8 @@ class _Run:
 
         chart_proof.check_charts(conn, acts, summary_proof.begin_of(conn, first_batch), result)
         self._note_what_charts_leave_out()
+        look_proof.check_looks(conn, acts, result)
+        look_proof.check_reviews(conn, acts, result)
 
         # 9. Registry.
         self._registry(acts)
@@ -246,6 +251,7 @@ class _Run:
     def _registry(self, acts: Sequence[Act]) -> None:
         registry_proof.check_key_ids(self._conn, self._result)
         registry_proof.check_registry(self._conn, acts, self._result)
+        people_proof.check_people(self._conn, acts, self._result)
 
 
 def _keys_of(conn: psycopg.Connection, table: str) -> tuple[bytes, ...]:

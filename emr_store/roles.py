@@ -21,7 +21,9 @@ EMR_VIEWS = ("emr_vital_sign", "emr_vital_sign_latest")
 # What is signed, and what the signatures are over: nobody who stores has a reason to change it.
 UNCHANGEABLE = (
     "report", "batch", "batch_body", "batch_validation", "seal", "act", "log_entry", "checkpoint", "alarm_transition",
-    "chart_entry", "look", "look_end", "look_minute", "access_grant", "access_grant_end", "review", "review_closed",
+    "chart_entry", "look", "look_end", "look_minute", "look_sealed", "access_grant", "access_grant_end", "review",
+    "review_closed", "custody_part", "custody_confirmation", "second_person", "second_person_answer",
+    "second_person_use", "emergency_account", "emergency_opened",
 )  # fmt: skip
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
@@ -31,11 +33,17 @@ RETENTION_FUNCTIONS = (
 BY_ACT = (
     "act", "unlogged", "device_encounter", "pid_mute", "worklist_resolution", "chart_entry", "staff", "ward_shift",
     "access_grant", "access_grant_end", "supervision", "restricted_record", "review", "review_closed",
+    "second_person", "second_person_answer", "second_person_use",
+    "emergency_account", "emergency_opened",
     # Without an act of their own: sign-ins and looks.
-    "login_session", "look", "look_end",
+    "login_session", "sign_in_attempt", "provider_logout", "look", "look_end", "look_unsealed",
+    # Security keys, and who may get one; what is asked of a key has no act of its own.
+    "security_key", "key_enrolment", "key_challenge", "station_display",
+    # Tokens that machines asked for.
+    "machine_assertion",
 )  # fmt: skip
 # And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
-# last and that it ended, what the staff file says, when a restriction ends.
+# last and that it ended, what the staff file says, when a restriction ends; how often a key was used and that it ended.
 CHANGED_BY_ACT = {
     "destination": ("paused_at",),
     "delivery": (
@@ -45,6 +53,10 @@ CHANGED_BY_ACT = {
     "login_session": ("seen_at", "locked_at", "ended_at", "ended_by", "end_reason"),
     "staff": ("name", "role", "licence", "licence_until", "wards", "pool", "valid", "ended_at", "act_id"),
     "restricted_record": ("valid",),
+    "security_key": ("sign_count", "used_at", "revoked_at", "revoked_by", "revoke_reason", "untold", "act_id"),
+    "key_enrolment": ("agreed_by", "code_sha256", "open_until", "used_at", "act_id"),
+    "key_challenge": ("challenge", "bound_to", "made_at", "used_at"),
+    "station_display": ("enrolled_at", "revoked_at", "act_id"),
 }  # fmt: skip
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -15,8 +15,8 @@ import psycopg
 class Sight:
     """What somebody's relations open at a moment: gateway/access/sight.py makes it of the access table.
 
-    `everything`: each stay but those of restricted records. `wards`: what is theirs, or left them less than
-    `own_ward_after` ago. `encounters`: by grants.
+    `everything`: each stay, of restricted records only where `restricted_too`. `wards`: what is theirs, or left them
+    less than `own_ward_after` ago. `encounters`: by grants.
     """
 
     everything: bool
@@ -24,15 +24,23 @@ class Sight:
     encounters: frozenset[str]
     at: datetime
     own_ward_after: timedelta
+    restricted_too: bool = False
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """Of VISIBLE_SQL."""
         return {
-            "sight_everything": self.everything, "sight_wards": list(self.wards),
-            "sight_encounters": list(self.encounters), "sight_at": self.at,
+            "sight_everything": self.everything, "sight_restricted_too": self.restricted_too,
+            "sight_wards": list(self.wards), "sight_encounters": list(self.encounters), "sight_at": self.at,
             "sight_left_at": self.at - self.own_ward_after,
         }  # fmt: skip
+
+
+# Of a question that is not about what somebody may see of a patient: who looked at whom is the auditor's.
+EVERY_STAY = Sight(
+    everything=True, wards=frozenset(), encounters=frozenset(), at=datetime.fromtimestamp(0, UTC),
+    own_ward_after=timedelta(0), restricted_too=True,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,16 +54,18 @@ class StayFacts:
 
 
 # A query of (encounter, patient): stands in the FROM or behind IN, and takes the parameters of a Sight by name.
+# It is one SELECT, so that it becomes part of the question it stands in; and what is open by a ward or a grant is one
+# array, so that few stays are found by their index.
 VISIBLE_SQL: LiteralString = """
 SELECT e.encounter, e.patient FROM encounter e
 WHERE upper_inf(e.recorded) AND (
-    e.encounter = ANY(%(sight_encounters)s)
-    OR e.encounter IN (
+    %(sight_everything)s AND (%(sight_restricted_too)s OR coalesce(e.patient, '') NOT IN (
+        SELECT r.patient FROM restricted_record r WHERE r.valid @> %(sight_at)s::timestamptz))
+    OR e.encounter = ANY(%(sight_encounters)s::text[] || ARRAY(
         SELECT b.encounter FROM encounter_bed b
-        WHERE upper_inf(b.recorded) AND ward_of_bed(b.bed) = ANY(%(sight_wards)s)
-            AND lower(b.valid) <= %(sight_at)s AND (upper_inf(b.valid) OR upper(b.valid) > %(sight_left_at)s))
-    OR %(sight_everything)s AND NOT EXISTS (
-        SELECT FROM restricted_record r WHERE r.patient = e.patient AND r.valid @> %(sight_at)s::timestamptz))
+        WHERE upper_inf(b.recorded) AND b.bed <> '' AND ward_of_bed(b.bed) = ANY(%(sight_wards)s::text[])
+            AND lower(b.valid) <= %(sight_at)s
+            AND (upper(b.valid) IS NULL OR upper(b.valid) > %(sight_left_at)s))))
 """
 
 
@@ -78,8 +88,8 @@ _FACTS_SQL = """
 SELECT e.encounter, e.patient,
     ARRAY(
         SELECT DISTINCT ward_of_bed(b.bed) FROM encounter_bed b
-        WHERE b.encounter = e.encounter AND upper_inf(b.recorded)
-            AND lower(b.valid) <= %(at)s AND (upper_inf(b.valid) OR upper(b.valid) > %(left_at)s)),
+        WHERE b.encounter = e.encounter AND upper_inf(b.recorded) AND b.bed <> ''
+            AND lower(b.valid) <= %(at)s AND (upper(b.valid) IS NULL OR upper(b.valid) > %(left_at)s)),
     EXISTS (SELECT FROM restricted_record r WHERE r.patient = e.patient AND r.valid @> %(at)s::timestamptz)
 FROM encounter e WHERE upper_inf(e.recorded) AND e.encounter = ANY(%(encounters)s)
 """

@@ -12,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emr_store.connect import StoreError, is_forbidden, open_store
+from gateway.permission import AccessRefusedError
 from gateway.same_origin import is_own
 
 BODY_BYTES_MAX = 8192
 _STATUS = {"not_allowed": 403, "not_open": 409, "changed": 409, "taken": 409, "confirmed_already": 409, "in_error": 409}
-Deed = Callable[[Any, Request, bytes], StrEnum | None]  # with a connection; None: done
+# With a connection; None: done. It raises AccessRefusedError.
+Deed = Callable[[Any, Request, bytes], StrEnum | None]
 
 
 def acting(
@@ -32,6 +34,8 @@ def acting(
         try:
             with open_store(clerk_conninfo) as conn:
                 refusal = deed(conn, request, body)
+        except AccessRefusedError as error:
+            return error.response
         except StoreError as error:
             if is_forbidden(error):
                 return refused("no_right", 403)

@@ -1,4 +1,4 @@
-"""What the store says, as a page asks for it: 404 for nothing, 503 while the store is away."""
+"""What the store says, as a page asks for it: 404 for nothing, 403 where it may not be, 503 while the store is away."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from emr_store.connect import StoreError, open_store
+from gateway.answer_headers import HEADERS
+from gateway.asking import REFUSED_BODY
+from gateway.permission import AccessRefusedError
 
-# Its own scripts, styles and pictures, nothing from anywhere else.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
-    " img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store, no-transform",
-    "X-Accel-Buffering": "no",
-}
+__all__ = ["HEADERS", "Answering", "Answers"]
 Answering = Callable[[Request], Response]
+_JSON = "application/json"
 
 
 class Answers:
@@ -30,24 +26,29 @@ class Answers:
         self._conninfo = conninfo
 
     def json(self, ask: Callable[[Any, Request], dict[str, Any] | None]) -> Answering:
-        """What `ask` finds, with a connection."""
+        """What `ask` finds, with a connection. It raises AccessRefusedError where it may not be seen."""
 
         def answer(request: Request) -> Response:
             try:
                 with open_store(self._conninfo) as conn:
                     found = ask(conn, request)
             except StoreError:
-                found, status = None, 503
-            else:
-                status = 404 if found is None else 200
-            return Response(msgspec.json.encode(found or {}), status, media_type="application/json", headers=HEADERS)
+                return Response(b"{}", 503, media_type=_JSON, headers=HEADERS)
+            except AccessRefusedError as refused:
+                return refused.response
+            if found is None:
+                return Response(REFUSED_BODY, 404, media_type=_JSON, headers=HEADERS)
+            return Response(msgspec.json.encode(found), media_type=_JSON, headers=HEADERS)
 
         return answer
 
     def file(
-        self, draw: Callable[[Any, Request], bytes | None], media_type: str, headers: Mapping[str, str] = HEADERS
+        self,
+        draw: Callable[[Any, Request], bytes | None],
+        media_type: str,
+        headers: Mapping[str, str] = HEADERS,
     ) -> Answering:
-        """What `draw` makes, with a connection."""
+        """What `draw` makes, likewise."""
 
         def answer(request: Request) -> Response:
             try:
@@ -55,8 +56,10 @@ class Answers:
                     found = draw(conn, request)
             except StoreError:
                 return Response(status_code=503, headers=HEADERS)
+            except AccessRefusedError as refused:
+                return refused.response
             if found is None:
-                return Response(status_code=404, headers=HEADERS)
+                return Response(REFUSED_BODY, 404, media_type=_JSON, headers=HEADERS)
             return Response(found, media_type=media_type, headers=headers)
 
         return answer

@@ -24,38 +24,58 @@ from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
 from emr_store.bed_names import bed_names
 from emr_store.connect import open_store
-from gateway.access.anyone import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
+from gateway.asking import asking_of
 from gateway.chart_routes import chart_routes, pdf_routes
+from gateway.detail_routes import detail_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
+from gateway.feed_viewer import FeedViewer
 from gateway.fhir.routes import fhir_routes
+from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import chart, deliveries, detail, patient, sheets, ward, worklist
+from gateway.pages import audit, chart, deliveries, patient, people, sheets, ward, worklist
 from gateway.pages.frame import Page
+from gateway.people.cookies import session_secret
+from gateway.people.grant_routes import grant_routes
+from gateway.people.key_routes import key_routes
+from gateway.people.machine_routes import OPEN_PATHS, MachineBearer, machine_routes
+from gateway.people.machines import Machines, token_key
+from gateway.people.session_routes import session_routes
 from gateway.people.sessions import Sessions
+from gateway.people.sign_in import sign_in_routes
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
+from gateway.people.sign_in_settings import SignInSettings
+from gateway.reminder_routes import reminder_routes
+from gateway.security_headers import SecurityHeaders
 from gateway.static_files import KEPT, shipped_files
+from gateway.ward_routes import ward_routes
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
-# Who else gives a name to this address gets nothing (DNS rebinding).
-_HOSTS = ["127.0.0.1", "localhost"]
 Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
-PAGES = (ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY)
+PAGES = (
+    ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
+    people.PAGE,
+)  # fmt: skip
 
 
 def create(
     conninfo: str, feed: Feed, clerk_conninfo: str, sheet_style: Style | None = None,
+    settings: SignInSettings | None = None, look_journal: LookJournal | None = None,
 ) -> Starlette:  # fmt: skip
     """The pages' application; what people do on them goes through `clerk_conninfo` alone.
 
-    `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard.
+    `sheet_style`: a site's habits for printed sheets; None: those that are shipped as standard. `settings`: how people
+    sign in; None: as on loopback, without a provider. `look_journal`: where looks are kept while the store is away;
+    None: nothing is seen then.
     """
     static = shipped_files()
-    sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo)
+    sessions, looks = Sessions(conninfo, clerk_conninfo), Looks(clerk_conninfo, look_journal)
+    settings = settings or SignInSettings()
+    machines = Machines(conninfo, clerk_conninfo, looks, token_key(None))
     hello = _hello(static.build)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
@@ -66,14 +86,17 @@ def create(
 
     ward_html = ward.PAGE.html(static)
 
+    def viewer(request: Request) -> FeedViewer:
+        return FeedViewer(asking_of(request), sessions, session_secret(request))
+
     async def opened_ward(request: Request) -> Response:
-        parts = opening(ward_html, hello, feed, ANYONE)
+        parts = opening(ward_html, hello, feed, viewer(request))
         return StreamingResponse(parts, media_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def events(request: Request) -> Response:
-        return StreamingResponse(feed.events(hello, ANYONE), media_type="text/event-stream", headers=HEADERS)
+        return StreamingResponse(feed.events(hello, viewer(request)), media_type="text/event-stream", headers=HEADERS)
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *pdf_routes(answers, printer),
             Route(ward.PAGE.path, opened_ward),
@@ -81,37 +104,45 @@ def create(
             *(Route(address, _unchanging(*file, KEPT)) for address, file in static.served().items()),
             Route("/uplot.js", _uplot("uPlot.iife.js", "text/javascript")),
             Route("/uplot.css", _uplot("uPlot.min.css", "text/css")),
-            Route("/patient-history/{key:path}", answered(
-                lambda conn, r: patient.history(conn, ANYONE, r.path_params["key"], bed_names(conn)))),
-            Route("/patient-trend/{hours:int}/{key:path}", answered(
-                lambda conn, r: patient.trend(conn, ANYONE, r.path_params["key"], r.path_params["hours"]))),
-            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, ANYONE, bed_names(conn)))),
+            Route("/patient-history/{key:path}", answered(_history)),
+            Route("/patient-trend/{hours:int}/{key:path}", answered(_trend)),
+            Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, asking_of(r), bed_names(conn)))),
             Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
             Route("/delivery-list/{state}", answered(_deliveries)),
             Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
             *chart_routes(answers, clerk_conninfo, printer),
+            *machine_routes(machines),
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
+            *grant_routes(clerk_conninfo, sessions),
+            *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
+            *session_routes(conninfo, clerk_conninfo, sessions, settings),
+            *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
+            *reminder_routes(),
+            *audit.audit_routes(conninfo, clerk_conninfo),
             Route("/events", events),
-            Route("/batch/{batch_id}", answered(lambda conn, r: detail.batch(conn, r.path_params["batch_id"]))),
-            Route("/values/{uuid:uuid}", answered(lambda conn, r: detail.values(conn, ANYONE, r.path_params["uuid"]))),
-            Route("/whose/{uuid:uuid}", answered(
-                lambda conn, r: detail.whose(conn, ANYONE, r.path_params["uuid"], bed_names(conn)))),
-            Route("/alarms/{uuid:uuid}", answered(
-                lambda conn, r: detail.device_alarms(conn, ANYONE, r.path_params["uuid"]))),
+            *detail_routes(answers),
+            *ward_routes(feed),
         ],
         middleware=[
-            Middleware(TrustedHostMiddleware, allowed_hosts=_HOSTS),
-            Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open),
+            Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
+            Middleware(TrustedHostMiddleware, allowed_hosts=settings.public_origin.allowed_hosts),
+            Middleware(MachineBearer, machines=machines),
+            Middleware(SignInRequired, sessions=sessions, looks=looks, is_open=_is_open,
+                       public_origin=settings.public_origin),
         ],
         lifespan=lambda app: feed.running(),
     )  # fmt: skip
+    app.state.looks = looks  # who serves it closes them
+    return app
 
 
 def _is_open(path: str) -> bool:
     """What is for everybody: how to sign in, what pages are made of, what the API is."""
-    return path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css") or path.startswith(
-        ("/static/", f"{SIGN_IN}/")
+    return (
+        path in OPEN_PATHS
+        or path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css")
+        or path.startswith(("/static/", f"{SIGN_IN}/"))
     )
 
 
@@ -131,20 +162,28 @@ def _uplot(name: str, kind: str) -> Endpoint:
     return _unchanging(path.read_bytes(), kind)
 
 
+def _history(conn: Any, request: Request) -> patient.Answer:
+    return patient.history(conn, asking_of(request), request.path_params["key"], bed_names(conn))
+
+
+def _trend(conn: Any, request: Request) -> patient.Answer:
+    return patient.trend(conn, asking_of(request), request.path_params["key"], request.path_params["hours"])
+
+
 def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return worklist.resolve(conn, ANYONE, request.path_params["item"], body)
+    return worklist.resolve(conn, asking_of(request), request.path_params["item"], body)
 
 
-def _deliveries(conn: Any, request: Request) -> deliveries.Answer:
+def _deliveries(conn: Any, request: Request) -> deliveries.Answered:
     before = request.query_params.get("before", "")
     return deliveries.deliveries(
-        conn, ANYONE, request.query_params.get("destination", ""), request.path_params["state"],
+        conn, asking_of(request), request.query_params.get("destination", ""), request.path_params["state"],
         int(before) if _NUMBER.fullmatch(before) else None,
     )  # fmt: skip
 
 
 def _decide(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return deliveries.act(conn, ANYONE, body)
+    return deliveries.act(conn, asking_of(request), body)
 
 
 def _hello(build: str) -> bytes:

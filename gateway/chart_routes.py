@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from emr_store.bed_names import bed_names
-from gateway.access.anyone import ANYONE
 from gateway.acting import acting
 from gateway.answers import HEADERS, Answering, Answers
+from gateway.asking import asking_of
 from gateway.pages import chart, chart_writing
 from gateway.pages.sheets import Printer
 
@@ -27,7 +27,7 @@ def pdf_routes(answers: Answers, printer: Printer) -> list[Route]:
     def printed(paper: str) -> Answering:
         def draw(conn: Any, request: Request) -> bytes | None:
             language = request.query_params.get("language", "zh")
-            return printer.pdf(conn, ANYONE, paper, language, request.path_params["key"])
+            return printer.pdf(conn, asking_of(request), paper, language, request.path_params["key"])
 
         return answers.file(draw, "application/pdf", _PDF_HEADERS)
 
@@ -43,24 +43,24 @@ def chart_routes(answers: Answers, clerk_conninfo: str, printer: Printer) -> lis
     def flowsheet(conn: Any, request: Request) -> chart.Answer:
         asked = request.path_params
         return chart.flowsheet(
-            conn, ANYONE, asked["key"], asked["step"], asked["hours"], asked["until"], bed_names(conn)
+            conn, asking_of(request), asked["key"], asked["step"], asked["hours"], asked["until"], bed_names(conn)
         )  # fmt: skip
 
     def gap(conn: Any, request: Request) -> chart.Answer:
         asked = request.path_params
-        return chart.gap(conn, ANYONE, asked["key"], asked["item"], asked["at"], asked["step"])
+        return chart.gap(conn, asking_of(request), asked["key"], asked["item"], asked["at"], asked["step"])
 
     def pages(conn: Any, request: Request) -> chart.Answer:
         asked = request.path_params
-        return printer.pages(conn, ANYONE, asked["paper"], asked["language"], asked["key"])
+        return printer.pages(conn, asking_of(request), asked["paper"], asked["language"], asked["key"])
 
     def page(conn: Any, request: Request) -> bytes | None:
         asked = request.path_params
-        return printer.page(conn, ANYONE, asked["paper"], asked["language"], asked["key"], asked["page"])
+        return printer.page(conn, asking_of(request), asked["paper"], asked["language"], asked["key"], asked["page"])
 
     return [
         Route("/chart-sheet/{step:int}/{hours:int}/{until:int}/{key:path}", answers.json(flowsheet)),
-        Route("/chart-entry/{ids}", answers.json(lambda conn, r: chart.entry(conn, ANYONE, _uuids(r)))),
+        Route("/chart-entry/{ids}", answers.json(lambda conn, r: chart.entry(conn, asking_of(r), _uuids(r)))),
         Route("/chart-gap/{item}/{at:int}/{step:int}/{key:path}", answers.json(gap)),
         Route("/chart-items", answers.json(lambda conn, r: chart.items())),
         Route("/chart-act", acting(clerk_conninfo, _act, HEADERS, CHART_BYTES_MAX), methods=["POST"]),
@@ -70,7 +70,7 @@ def chart_routes(answers: Answers, clerk_conninfo: str, printer: Printer) -> lis
 
 
 def _act(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return chart_writing.act(conn, ANYONE, body)
+    return chart_writing.act(conn, asking_of(request), body)
 
 
 def _uuids(request: Request) -> list[UUID]:

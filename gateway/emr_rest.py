@@ -12,11 +12,17 @@ from starlette.routing import Route
 
 from emr_store import chart_sequence, emr_views
 from emr_store.connect import StoreError, open_store
-from gateway.access.anyone import ANYONE, may_see_chart
+from gateway.access.words import Action, DataClass
 from gateway.answers import HEADERS
+from gateway.api_looks import note_stays
+from gateway.asking import REFUSED_BODY, Asking, asking_of
+from gateway.people.machines import MachineAsking
+from gateway.people.scopes import SEARCH
 from schemas.errors import VitalwireError
 
 PATH = "/emr/vital-signs"
+PAGE = "emr"  # what a look calls it
+SCOPES = ("Observation", "Patient")  # that a machine needs: names stand beside values
 LIMIT, LIMIT_MAX = 100, 1000
 QUERY_CHARS_MAX = 1024
 LATEST = "latest"  # a cursor behind all that is there
@@ -37,10 +43,15 @@ def emr_routes(conninfo: str) -> list[Route]:
     def vital_signs(request: Request) -> Response:
         if len(request.url.query) > QUERY_CHARS_MAX:
             return _answer({"error": f"a query has at most {QUERY_CHARS_MAX} characters"}, 414)
+        asking = asking_of(request)
+        if isinstance(asking, MachineAsking) and not all(asking.opens(kind, SEARCH) for kind in SCOPES):
+            needs = " ".join(f"system/{kind}.{SEARCH}" for kind in SCOPES)
+            said = f'Bearer realm="vitalwire", error="insufficient_scope", scope="{needs}"'
+            return Response(REFUSED_BODY, 403, {**HEADERS, "WWW-Authenticate": said}, "application/json")
         try:
             since, limit = _asked(request.query_params)
             with open_store(conninfo) as conn:
-                return _answer(_vital_signs(conn, since, limit))
+                return _answer(_vital_signs(conn, asking, since, limit))
         except _BadParameterError as error:
             return _answer({"error": f"{error.parameter}: {error.why}", "parameter": error.parameter}, 400)
         except StoreError:
@@ -67,16 +78,17 @@ def _is_number(text: str, digits_max: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= digits_max
 
 
-def _vital_signs(conn: Any, since: str, limit: int) -> dict[str, object]:
+def _vital_signs(conn: Any, asking: Asking, since: str, limit: int) -> dict[str, object]:
     position = chart_sequence.newest_position(conn) if since == LATEST else int(since)
     try:
-        found = emr_views.changes_after(conn, position, limit)
+        found = emr_views.changes_after(conn, position, limit, asking.sight(Action.SEE, DataClass.CHART))
     except VitalwireError as error:
         raise _BadParameterError(
             "since", f"{error}: a cursor of another database? Read the whole anew, without since"
         ) from None
-    rows = [row for row in found.rows if may_see_chart(ANYONE, row.encounter)]
-    return {"vital_signs": rows, "next": str(found.position), "more": not found.is_last}
+    if found.rows:
+        note_stays(conn, asking, PAGE, DataClass.CHART, [row.encounter for row in found.rows], "since&limit")
+    return {"vital_signs": found.rows, "next": str(found.position), "more": not found.is_last}
 
 
 def _answer(said: dict[str, object], status: int = 200) -> Response:

@@ -14,16 +14,19 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from emr_store.connect import StoreError, open_store
-from gateway.access.anyone import may_see
 from gateway.access.beds import Bed
-from gateway.access.viewer import Viewer
+from gateway.asking import Asking
+from gateway.feed_viewer import FeedViewer, Shown, shown
+from gateway.pages.places import visible_of
 from gateway.pages.ward import Ward
-from gateway.picture import Picture
+from gateway.picture import Picture, Visible
+from gateway.places import Places
 
 EVERY_S = 1.0
 BEAT_S = 4.0  # something is sent at least so often, also while the store is away: proxies cut what is silent
 END_S = 2.0
 OPENING_S = 0.3  # a page that opens waits no longer for a picture of its own: the feed brings one
+_Alike = tuple[object, ...]  # what all have in common who see the same
 _log = structlog.get_logger("page")
 
 
@@ -40,6 +43,8 @@ class Feed:
         self._number = 0
         self._begun = 0  # the number of the picture that is being read, or was read last
         self._turn = asyncio.Event()
+        self._shown_of = Places()
+        self._shown: dict[_Alike, Shown] = {}  # of these places
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -52,6 +57,11 @@ class Feed:
         finally:
             self.end()
             await asyncio.to_thread(thread.join, END_S)
+
+    @property
+    def places(self) -> Places:
+        """Whose each bed is, by the newest picture."""
+        return Places() if self._picture is None else self._picture.places
 
     def end(self) -> None:
         """Let go of everyone who looks on: their connections are waited for."""
@@ -103,7 +113,7 @@ class Feed:
         turn, self._turn = self._turn, asyncio.Event()
         turn.set()
 
-    async def opening(self, viewer: Viewer) -> bytes | None:
+    async def opening(self, viewer: FeedViewer) -> bytes | None:
         """The next picture whole, as JSON, for one who opens a page; None: none came within OPENING_S."""
         begun = self._begun  # as in `events`
         with suppress(TimeoutError):
@@ -114,33 +124,66 @@ class Feed:
                     await self._turn.wait()
                     picture = self._picture
                     if picture is not None and picture.number > begun and picture.whole is not None:
-                        return picture.document(_hidden(picture, viewer))
+                        return picture.document((await self._sees(viewer, picture)).visible)
         return None
 
-    async def events(self, hello: bytes, viewer: Viewer) -> AsyncIterator[bytes]:
-        """For one who looks on: `hello`, then each picture that comes; a slow one gets fewer, never old ones."""
+    async def events(self, hello: bytes, viewer: FeedViewer) -> AsyncIterator[bytes]:
+        """For one who looks on: `hello`, then each picture that comes; a slow one gets fewer, never old ones.
+
+        It ends when he is signed in no more.
+        """
         begun = self._begun  # may have been read before what the one who comes has just done
         yield b"retry: 1000\nevent: hello\ndata: " + hello + b"\n\n"
-        seen, hidden = 0, frozenset[Bed]()
+        seen, saw, places = 0, Visible(), Places()
         self._whole_requested.set()
         self._due.set()
         while not self._ended.is_set():
             try:
                 await asyncio.wait_for(self._turn.wait(), BEAT_S)
             except TimeoutError:
+                if not await viewer.is_there():
+                    break
                 yield b"event: beat\ndata: store away\n\n"
                 continue
+            if not await viewer.is_there():
+                break
             if (picture := self._picture) is None or picture.number <= begun:  # it ends, or is of before
                 continue
-            hidden_before = hidden
-            hidden = _hidden(picture, viewer)
-            follows = seen == picture.number - 1 and hidden == hidden_before
+            sees = (await self._sees(viewer, picture)).visible
+            follows = seen == picture.number - 1 and _sees_as_before(saw, places, sees, picture.places)
             if not follows and picture.whole is None:
                 self._whole_requested.set()
                 continue
-            seen = picture.number
-            yield picture.message(hidden, whole=not follows)
+            gone = frozenset(saw.beds - picture.places.of_bed.keys()) if follows else frozenset[Bed]()
+            seen, saw, places = picture.number, sees, picture.places
+            yield picture.message(sees, whole=not follows, gone=gone)
+        if not self._ended.is_set():
+            yield b"event: signed-out\ndata: sign in\n\n"
+
+    async def _sees(self, viewer: FeedViewer, picture: Picture) -> Shown:
+        """What he sees of this picture; that he does is noted when this returns."""
+        return await viewer.noted(self._shown_to(viewer.asking, picture.places), picture.places)
+
+    def _shown_to(self, asking: Asking, places: Places) -> Shown:
+        """Worked out once for all of one role, the same wards and the same grants."""
+        if places is not self._shown_of:
+            self._shown_of, self._shown = places, {}
+        viewer, at_us = asking.viewer, asking.at_us
+        grants = frozenset(
+            (encounter, grant.relation)
+            for encounter, of_stay in viewer.grants.items()
+            for grant in of_stay
+            if grant.from_us <= at_us < grant.until_us
+        )
+        alike = (viewer.role, viewer.wards, viewer.locked, grants)
+        if alike not in self._shown:
+            self._shown[alike] = shown(visible_of(asking, places), places)
+        return self._shown[alike]
 
 
-def _hidden(picture: Picture, viewer: Viewer) -> frozenset[Bed]:
-    return frozenset(bed for bed in picture.beds if not may_see(viewer, bed))
+def _sees_as_before(saw: Visible, places_before: Places, sees: Visible, places: Places) -> bool:
+    """Whether of each bed that was there and still is as much is seen as before: the others bring all with them."""
+    if sees is saw:
+        return True
+    changed = (saw.beds ^ sees.beds) | (saw.alarms ^ sees.alarms) | (saw.named ^ sees.named)
+    return not any(bed in places_before.of_bed and bed in places.of_bed for bed in changed)

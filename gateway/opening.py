@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from gateway.access.viewer import Viewer
 from gateway.feed import Feed
+from gateway.feed_viewer import FeedViewer
 
 _BODY_END = b"</body>"
 
 
-async def opening(html: bytes, hello: bytes, feed: Feed, viewer: Viewer) -> AsyncIterator[bytes]:
+async def opening(html: bytes, hello: bytes, feed: Feed, viewer: FeedViewer) -> AsyncIterator[bytes]:
     """The page in parts: what it is made of at once; then `hello` and a picture, or null where none comes in time."""
     before, end, after = html.partition(_BODY_END)
     yield before

@@ -3,14 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from gateway.access.beds import Bed
+from gateway.places import Places
 
-Fragments = list[tuple[Bed, bytes]]
 _BEGIN, _END = b"data: ", b"\n\n"  # of a server-sent event
+_NOBODY = msgspec.json.encode({"hidden": True})  # who lies there is not this viewer's business
+
+
+class Fragment(NamedTuple):
+    """What is said of a bed, as JSON: `body` an object, what else belongs into it by itself; b"": nothing of it."""
+
+    body: bytes
+    alarms: bytes = b""
+    patient: bytes = b""
+
+
+Fragments = list[tuple[Bed, Fragment]]
+
+
+@dataclass(frozen=True)
+class Visible:
+    """What somebody sees of a ward: the beds, those with their alarms, and those with who lies there."""
+
+    beds: frozenset[Bed] = frozenset()
+    alarms: frozenset[Bed] = frozenset()
+    named: frozenset[Bed] = frozenset()
+    asked: int | None = None  # how many questions of the worklist are his; None: none is
+
+    def of(self, bed: Bed, fragment: Fragment) -> bytes:
+        """As it goes out."""
+        parts = [fragment.body[:-1]]
+        if fragment.alarms and bed in self.alarms:
+            parts.append(b',"alarms":' + fragment.alarms)
+        if fragment.patient:
+            parts.append(b',"patient":' + (fragment.patient if bed in self.named else _NOBODY))
+        return b"".join(parts) + b"}"
 
 
 @dataclass
@@ -26,20 +57,27 @@ class Picture:
     differences: Fragments
     whole_head: dict[str, Any]
     whole: Fragments | None
-    _messages: dict[tuple[bool, frozenset[Bed]], bytes] = field(default_factory=dict)
+    places: Places = field(default_factory=Places)
+    _messages: dict[tuple[bool, Visible, frozenset[Bed]], bytes] = field(default_factory=dict)
 
-    def message(self, hidden: frozenset[Bed], *, whole: bool) -> bytes:
-        """The server-sent event for those from whom these beds are hidden; `whole` must be there for the whole."""
-        key = (whole, hidden)
+    def message(self, visible: Visible, *, whole: bool, gone: frozenset[Bed] = frozenset()) -> bytes:
+        """The server-sent event for those who see this much; `whole` must be there for the whole.
+
+        `gone`: beds that they saw and that are no more.
+        """
+        key = (whole, visible, gone)
         if key not in self._messages:
             fragments = self.whole if whole else self.differences
             assert fragments is not None
             head = {"number": self.number, "whole": whole, **self.head, **(self.whole_head if whole else {})}
-            beds = b",".join(fragment for bed, fragment in fragments if bed not in hidden)
+            head["asked"] = visible.asked
+            beds = b",".join(
+                visible.of(bed, fragment) for bed, fragment in fragments if bed in visible.beds or bed in gone
+            )
             # One line: JSON escapes what would end it.
             self._messages[key] = _BEGIN + msgspec.json.encode(head)[:-1] + b',"beds":[' + beds + b"]}" + _END
         return self._messages[key]
 
-    def document(self, hidden: frozenset[Bed]) -> bytes:
-        """The whole as JSON, for those from whom these beds are hidden."""
-        return self.message(hidden, whole=True).removeprefix(_BEGIN).removesuffix(_END)
+    def document(self, visible: Visible) -> bytes:
+        """The whole as JSON, for those who see this much."""
+        return self.message(visible, whole=True).removeprefix(_BEGIN).removesuffix(_END)

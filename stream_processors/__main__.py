@@ -109,6 +109,7 @@ def _store_worker(
             background.note_platform_key(where, key),
             background.make_partitions(where),
             background.summarise(where),
+            background.seal_looks(where),
             background.validate_anew(where, key),
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
             background.note_limits(where, config.limits),

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from emr_store import acts, log, mapping_acts, minutes, outbox, partitions, registry, retention, sequences
+from emr_store import acts, log, look_minutes, mapping_acts, minutes, outbox, partitions, registry, retention, sequences
 from emr_store.connect import StoreError, current_incarnation_async, open_store, open_store_async
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
@@ -24,6 +24,7 @@ from schemas.errors import VitalwireError
 from schemas.identity import StreamKey
 from stream_processors.config import LimitConfig
 from stream_processors.mapping import remap
+from stream_processors.recurring_work import keep_doing
 from stream_processors.stage import Output, Send, error_name, first_line, waits
 from stream_processors.validation import validate_stored
 
@@ -31,6 +32,8 @@ OUTBOX_ROWS = 5000  # signed and sent at once
 SEAL_EVERY_S = 0.5
 VALIDATE_ANEW_EVERY_S = 5.0
 RETRY_S = 1.0
+LOOKS_EVERY_S = 10.0
+LOOKS_WAIT = "looks wait for their act"  # in `waits`
 LOG_WAITS = "the log waits"  # in `waits`
 _log = structlog.get_logger("background")
 _Answer = TypeVar("_Answer")
@@ -185,6 +188,17 @@ async def summarise(conninfo: str) -> None:
             pass
 
     await _every(5.0, conninfo, "summaries", all_closed)
+
+
+async def seal_looks(conninfo: str) -> None:
+    """What people looked at in minutes that are closed becomes an act each, every ten seconds."""
+
+    def seal() -> None:
+        with open_store(conninfo) as conn:
+            while look_minutes.seal_minutes(conn):
+                pass
+
+    await keep_doing(seal, every_s=LOOKS_EVERY_S, waits_as=LOOKS_WAIT, log=_log)
 
 
 async def make_partitions(conninfo: str) -> None:

@@ -80,7 +80,8 @@ class FhirWriter:
         """Of each message its bytes, or why it is parked or skipped."""
         by_slot: dict[tuple[str, int], list[ChartedVersion]] = defaultdict(list)
         for each in charted_slots(conn, [(m.encounter, us_of(m.slot)) for m in messages]):
-            if self._preliminary or each.version.status is not Status.PRELIMINARY:
+            is_preliminary = each.version.status is Status.PRELIMINARY
+            if not is_preliminary or (self._preliminary and not each.pending):
                 by_slot[each.stay.key, each.slot_us].append(each)
         ids = [UUID(_observation_id(each)) for of_slot in by_slot.values() for each in of_slot]
         had = deliver.delivered(conn, destination, ids)

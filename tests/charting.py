@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 from clinical.chart import Entry
 from clinical.chart_policy import Policies
@@ -46,6 +47,13 @@ class Ward:
         self.hospital = Hospital(self.store)
         self.policies = policies
         self.charter(lambda charter: charter.begin(us(-10_000)))
+
+    def in_copy(self, address: str) -> Ward:
+        """This one in a copy of its database (tests/conftest.py: Databases.copy_of)."""
+        copied = copy(self)
+        copied.store = self.store.in_copy(address)
+        copied.hospital = Hospital(copied.store, self.hospital.site)
+        return copied
 
     def emit(self, *reports: Report) -> Written:
         with self.store.kept() as conn:

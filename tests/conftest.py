@@ -111,6 +111,12 @@ class Databases:
         """The name of a new one, with what `migrate` leaves in a database."""
         return self.make(self._template)
 
+    def copy_of(self, address: str) -> Iterator[str]:
+        """The libpq address of a copy of this database, which nobody may have open; it is ended afterwards."""
+        name = self.make(urlsplit(address).path[1:])
+        yield address_of(self.server, name)
+        self.end(name)
+
     def end(self, name: str) -> None:
         """Nobody needs it any more."""
         for ended in self._ended:
@@ -136,6 +142,14 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.getfixturevalue("empty_database")
         return
     databases: Databases = request.getfixturevalue("databases")
+    name = databases.make_migrated()
+    yield address_of(databases.server, name)
+    databases.end(name)
+
+
+@pytest.fixture(scope="module")
+def module_database(databases: Databases) -> Iterator[str]:
+    """As `database` on the embedded server, for all tests of a module that only read what the first one made there."""
     name = databases.make_migrated()
     yield address_of(databases.server, name)
     databases.end(name)

@@ -6,6 +6,8 @@ What writes another kind of resource adds it to `RESOURCES`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from uuid import UUID
 
 import msgspec
 
@@ -22,6 +24,9 @@ from adapters.emr.observation import PANEL_CODES, PANELS, ChartedObservation, ob
 from clinical.chart import Status
 from clinical.chart_items import ITEMS, ItemForm
 from clinical.charted import ChartedVersion, Instrument, Place, Stay
+from emr_store.instants import moment
+from emr_store.looks import LookRow
+from gateway.fhir.audit_events import audit_event_json
 from schemas.adt import Identifier
 from schemas.nomenclature import METRICS
 from tests.charted_versions import (
@@ -42,6 +47,14 @@ from tests.charted_versions import (
 )
 
 NAMELESS = msgspec.structs.replace(PERSON, identifiers=(), family="", given="", name="", birth_date="", sex="")
+
+
+LOOK = LookRow(
+    look=UUID(int=1), person="1001", name="李 娜", role="nurse", action="see", page="patient",
+    encounters=["visit:V1^HOSP"], patients=["00012345^HOSP^MR"], stays=1, detail="", relation="own_ward",
+    restricted=False, session="s1", address="10.0.0.1", reason="", from_at=moment(T0_US),
+    until_at=moment(T0_US + 900_000_000),
+)  # fmt: skip
 
 
 def one(*entries: ChartedVersion) -> ChartedObservation:
@@ -110,6 +123,11 @@ def _resources() -> Iterator[tuple[str, bytes]]:
         yield f"Location-{number_of}", location
     yield "Device", device_json(MONITOR)
     yield "Device-bare", device_json(Instrument(uuid=MONITOR.uuid, claim="", name=""))
+    yield "AuditEvent", audit_event_json(LOOK)
+    yield "AuditEvent-glass", audit_event_json(replace(LOOK, relation="break_glass", reason="called", restricted=True))
+    yield "AuditEvent-search", audit_event_json(replace(LOOK, encounters=[], patients=[], detail="code", name=""))
+    yield "AuditEvent-audit", audit_event_json(replace(LOOK, page="audit", encounters=[], address=""))
+    yield "AuditEvent-export", audit_event_json(replace(LOOK, action="export"))
     yield "Bundle-first", transaction(SLOT, {})
     known = {observation.id: 'Observation/42 W/"7"' for observation in SLOT[:2]}
     yield "Bundle-later", transaction(SLOT, known, {"HOSPITAL": "https://emr.example.org/mrn"})

@@ -6,6 +6,7 @@ import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from hashlib import sha256
 from uuid import UUID
 
@@ -49,6 +50,18 @@ class Store:
                 migrate(address)
             registry.note_platform_key(conn, self.platform.public_der)
             registry.add_edge(conn, UUID(bytes=edge), "box" if edge == EDGE else "box 2", self.edge_key.public_der)
+
+    def in_copy(self, address: str) -> Store:
+        """This store in a copy of its database: the same keys, and numbers that go on from where they stand."""
+        copied = copy(self)
+        copied.address, copied.emitted, copied._idle = address, Counter(self.emitted), defaultdict(list)
+        weakref.finalize(copied, _close, copied._idle)
+        return copied
+
+    def hang_up(self) -> None:
+        """Close what `kept` keeps: only a database that nobody has open can be copied."""
+        _close(self._idle)
+        self._idle.clear()
 
     def open(self) -> psycopg.Connection:
         return open_store(self.address)

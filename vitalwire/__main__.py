@@ -8,67 +8,52 @@ import typer
 
 from runtime.errors import UserError
 from schemas.errors import VitalwireError
-from vitalwire import (
-    acts,
-    adt,
-    alarms,
-    chart,
-    deliver,
-    devices,
-    edge,
-    edge_registry,
-    hold,
-    log,
-    mapping,
-    patients,
-    processors,
-    record,
-    simulate,
-    worklist,
-)
-from vitalwire.demo import demo
-from vitalwire.edge_read import drivers, read
-from vitalwire.edge_witness import witness
-from vitalwire.output import cell
-from vitalwire.page import page
-from vitalwire.sheet import sheet
-from vitalwire.status import status
-from vitalwire.verify import verify
-from vitalwire.whose import whose
+from vitalwire.on_demand import on_demand
 
+COMMANDS = {
+    "demo": "vitalwire.demo:demo",
+    "page": "vitalwire.page:page",
+    "sheet": "vitalwire.sheet:sheet",
+    "status": "vitalwire.status:status",
+    "latest": "vitalwire.record:latest",
+    "ledger": "vitalwire.record:ledger",
+    "verify": "vitalwire.verify:verify",
+    "whose": "vitalwire.whose:whose",
+    "migrate": "vitalwire.record:migrate",
+    "edge": "vitalwire.edge:app",
+    "processors": "vitalwire.processors:app",
+    "alarms": "vitalwire.alarms:app",
+    "devices": "vitalwire.devices:app",
+    "patients": "vitalwire.patients:app",
+    "people": "vitalwire.people:app",
+    "worklist": "vitalwire.worklist:app",
+    "chart": "vitalwire.chart:app",
+    "custody": "vitalwire.custody:app",
+    "deliver": "vitalwire.deliver:app",
+    "adt": "vitalwire.adt:app",
+    "mapping": "vitalwire.mapping:app",
+    "dead": "vitalwire.record:dead",
+    "log": "vitalwire.log:app",
+    "registry": "vitalwire.edge_registry:registry_app",
+    "acts": "vitalwire.acts:app",
+    "access": "vitalwire.access:app",
+    "audit": "vitalwire.audit:app",
+    "hold": "vitalwire.hold:app",
+    "simulate": "vitalwire.simulate:app",
+    "config": "vitalwire.edge:config_app",
+}
 app = typer.Typer(
+    cls=on_demand(COMMANDS),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="From the socket of a bedside device into the record. First: vitalwire demo (or make run).",
 )
-app.command()(demo)
-edge.app.command()(read)
-edge.app.command()(drivers)
-edge.app.command()(witness)
-app.add_typer(edge.app, name="edge")
-app.add_typer(processors.app, name="processors")
-app.command()(page)
-app.command()(sheet)
-for command in (status, record.latest, record.ledger, verify, whose, record.migrate):
-    app.command()(command)
-app.add_typer(alarms.app, name="alarms")
-app.add_typer(devices.app, name="devices")
-app.add_typer(patients.app, name="patients")
-app.add_typer(worklist.app, name="worklist")
-app.add_typer(chart.app, name="chart")
-app.add_typer(deliver.app, name="deliver")
-app.add_typer(adt.app, name="adt")
-app.add_typer(mapping.app, name="mapping")
-app.add_typer(record.dead, name="dead")
-app.add_typer(log.app, name="log")
-registry = typer.Typer(help="Who is believed.", no_args_is_help=True)
-registry.add_typer(edge_registry.app, name="edge")
-app.add_typer(registry, name="registry")
-app.add_typer(acts.app, name="acts")
-app.add_typer(hold.app, name="hold")
-app.add_typer(simulate.app, name="simulate")
-app.add_typer(edge.config_app, name="config")
+
+
+@app.callback()
+def _vitalwire() -> None:
+    """Nothing that holds for all commands."""
 
 
 def main() -> None:
@@ -84,6 +69,8 @@ def main() -> None:
 
 
 def _fail(text: str, code: int) -> None:
+    from vitalwire.output import cell  # rich, which not every command needs
+
     typer.echo(f"vitalwire: {cell(text)}", err=True)
     sys.exit(code)
 

@@ -21,6 +21,8 @@ from rich.text import Text
 from emr_store import registry
 from emr_store.connect import StoreError, open_store
 from emr_store.migrate import migrate
+from gateway.people.sign_in_links import SignInLinks
+from gateway.people.sign_in_settings import SignInSettings
 from runtime import keys, logs
 from runtime.errors import EXIT_DOES_NOT_HOLD
 from runtime.process import collect_seldom, end_with_parent, stop_event, stops_within
@@ -28,7 +30,8 @@ from simulators import mqtt_json
 from simulators.hospital import HospitalPlan, office_of, run_hospital
 from simulators.scan_json import run_scanner
 from simulators.ward import WardPlan, run_ward, serial_links, transport_of_beds
-from vitalwire import ward_site
+from vitalwire import demo_people, ward_site
+from vitalwire.demo_people import DemoLinks
 from vitalwire.embedded import Addresses, EmbeddedServices
 from vitalwire.embedded.services import free_port
 from vitalwire.flow import (
@@ -113,16 +116,20 @@ async def _run(data: Path, beds: int, seconds: float | None, at: Addresses, serv
         values=12,
     )
     await asyncio.to_thread(prepare, data, at, ports, plan)
+    links = SignInLinks()
+    doors = DemoLinks(links, f"http://localhost:{ports.page}")
     works: dict[str, Coroutine[Any, Any, None]] = {
         "processors": supervise(data / "processors.toml", [], ending, data / "processors.log"),
-        "page": serve(at.database, ports.page, ending),
+        "page": serve(
+            at.database, ports.page, ending, settings=SignInSettings(links=links), look_journal=data / "looks.journal"
+        ),
         "beds": ward_site.assign_beds(at.database, ending),
         "servers": watch(services, ending),
         "emr": run_emr(data, ports, ending),
     }
     beside = [asyncio.create_task(_logged(name, work)) for name, work in works.items()]
     try:
-        return await _live(data, at, ports, plan, stop, seconds)
+        return await _live(data, at, ports, plan, stop, seconds, doors)
     finally:
         ending.set()
         await asyncio.wait(beside, timeout=END_S)
@@ -144,8 +151,9 @@ async def run_emr(data: Path, ports: Ports, ending: asyncio.Event) -> None:
 
 
 async def _live(
-    data: Path, at: Addresses, ports: Ports, plan: WardPlan, stop: asyncio.Event, seconds: float | None
-) -> int:
+    data: Path, at: Addresses, ports: Ports, plan: WardPlan, stop: asyncio.Event, seconds: float | None,
+    doors: DemoLinks,
+) -> int:  # fmt: skip
     """The ward, its admission office and its edge agent until they are told to end; the exit code."""
     ward_stop, began = asyncio.Event(), datetime.now(UTC)
     office = office_of(hospital_plan(plan), data / "hospital.json")
@@ -164,7 +172,7 @@ async def _live(
             stdout=log, stderr=log, start_new_session=True, preexec_fn=end_with_parent(),
         )  # fmt: skip
     step("the ward speaks; waiting for the first value")
-    await show(data, at, ports, stop, seconds)
+    await show(data, at, ports, stop, seconds, doors)
     ward_stop.set()
     step("the ward falls silent; waiting until what was read is stored")
     await asyncio.wait(speaking, timeout=DRAIN_S)
@@ -222,6 +230,7 @@ def prepare(data: Path, at: Addresses, ports: Ports, plan: WardPlan) -> None:
     migrate(at.database)
     with open_store(at.database) as conn:
         registry.add_edge(conn, uuid.UUID(edge), "demo box", keys.read_public(data / "edge.pub"))
+    demo_people.hire(at.database)
     (data / "serial").mkdir(exist_ok=True)
     for name, text in (
         ("site.toml", ward_site.site_toml()),
@@ -255,7 +264,9 @@ async def watch(services: EmbeddedServices, ending: asyncio.Event) -> None:
             step(line)
 
 
-async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, seconds: float | None) -> None:
+async def show(
+    data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, seconds: float | None, doors: DemoLinks
+) -> None:
     """The flow on the terminal until it is told to end."""
     began_s, began, seen = time.monotonic(), datetime.now(UTC), False
     live = Live(console=console, refresh_per_second=2) if console.is_terminal else None
@@ -273,6 +284,8 @@ async def show(data: Path, at: Addresses, ports: Ports, stop: asyncio.Event, sec
                 continue
             if not seen:  # above what changes, and not wrapped: lines to copy
                 console.print(f"{where(at, ports)}\n", markup=False, soft_wrap=True)
+            for line in doors.renewed():
+                console.print(line, markup=False, soft_wrap=True)
             stages = [path_text(path), arrivals_text(found), equations(total)]
             text = "\n\n".join(stage for stage in stages if stage)
             if live is not None:
@@ -286,7 +299,7 @@ def where(at: Addresses, ports: Ports) -> str:
     """The addresses of this run."""
     port = ports.processors_metrics
     return f"""\
-page      http://127.0.0.1:{ports.page}/; what went to the EMR: /deliveries; charts as FHIR: /fhir
+page      http://localhost:{ports.page}/; what went to the EMR: /deliveries; charts as FHIR: /fhir
 EMR       http://127.0.0.1:{ports.emr_page}/ its table; FHIR at {ports.emr_fhir}, MLLP at {ports.emr_mllp}
           stop it: curl -X PUT --data down http://127.0.0.1:{ports.emr_page}/faults; start it: --data none
 metrics   http://127.0.0.1:{ports.edge_metrics}/metrics of the edge; {port}, {port + 1}, {port + 2} of the processors

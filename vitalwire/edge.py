@@ -26,6 +26,7 @@ from edge_agent.watch import SourceObservation, Watcher, diagnosis
 from edge_agent.watch import watch as watch_source
 from emr_store import registry
 from emr_store.latest import latest
+from gateway.people.sign_in_config import GatewayConfig
 from runtime import config as configuration
 from runtime import keys, logs, metrics
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
@@ -35,22 +36,32 @@ from schemas.errors import ConfigError
 from schemas.report import Lane, device_id
 from stream_processors.config import ProcessorsConfig
 from vitalwire.broker import topics_of
+from vitalwire.on_demand import on_demand
 from vitalwire.output import age, as_json, cell, console
 from vitalwire.record import Database, Json, connect
 
 DRAW_S = 0.25
 LINES_A_DRAW = 3  # of each kind, where they are printed one below the other
 LAST_LINES = {"bytes": 4, "frame": 4, "values": 8}
-app = typer.Typer(help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True)
+IN_OTHER_MODULES = {
+    "read": "vitalwire.edge_read:read",
+    "drivers": "vitalwire.edge_read:drivers",
+    "witness": "vitalwire.edge_witness:witness",
+}
+app = typer.Typer(
+    cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True
+)
 config_app = typer.Typer(help="Configuration files.", no_args_is_help=True)
 Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample edge")]
 
 
 @config_app.command()
-def sample(process: Annotated[Literal["edge", "processors"], typer.Argument(help="whose")]) -> None:
+def sample(process: Annotated[Literal["edge", "processors", "gateway"], typer.Argument(help="whose")]) -> None:
     """A file with every key, its default and what it is for: vitalwire config sample edge > edge.toml."""
     if process == "edge":
         typer.echo(sample_edge(), nl=False)
+    elif process == "gateway":
+        typer.echo(configuration.sample(GatewayConfig, str(GatewayConfig.__doc__)), nl=False)
     else:
         typer.echo(configuration.sample(ProcessorsConfig, str(ProcessorsConfig.__doc__)), nl=False)
 

@@ -18,6 +18,8 @@ from vitalwire.output import cell, console, listed
 from vitalwire.record import Database, Json, Why, connect
 
 app = typer.Typer(help="Which edges are believed.", no_args_is_help=True)
+registry_app = typer.Typer(help="Who is believed.", no_args_is_help=True)
+registry_app.add_typer(app, name="edge")
 EdgeArgument = Annotated[UUID, typer.Argument(help="the id that `vitalwire edge keygen` printed")]
 ValidDays = Annotated[int | None, typer.Option(min=1, max=36_500, help="no end when left out")]
 OVERLAP_DAYS = 30

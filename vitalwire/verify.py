@@ -50,11 +50,14 @@ SENTENCES = (
     ("device_scan", "{device_scan} scans of wristbands and devices are what their batch says"),
     ("alarm_transition", "{alarm_transition} transitions of the platform's alarms are what it signed"),
     ("chart_entry", "{chart_entry} versions of chart entries: each is what a value or an act says"),
+    ("look", "{look} looks: those of each minute are what its act says"),
+    ("review_closed", "{review_closed} reviews were closed by whom and with the word that an act says"),
     ("channel_set", "{channel_set} lists of channels are their bytes; {channel words} channels have the words sent"),
     ("minutes", "{minutes} summaries of minutes are what their rows give"),
     ("latest", "{latest} latest values are the newest rows"),
     ("ledger", "{ledger} streams: the ledger's ranges and sums are those of their batches"),
     ("registered_device", "{registered_device} devices and {device_bed} stays at beds: each by an act in the log"),
+    ("staff", "{staff} people of the staff file, {people} grants, shifts, restrictions and requests: each by an act"),
     ("edge_key", "{edge_key} keys of edges and {platform_key} of the platform stand under their own ids"),
 )  # fmt: skip
 

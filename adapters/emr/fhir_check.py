@@ -23,6 +23,7 @@ Json = dict[str, object]
 
 # Resources that we know, and where fhir.resources has them.
 _MODELS: dict[str, str] = {
+    "AuditEvent": "auditevent",
     "Bundle": "bundle",
     "CapabilityStatement": "capabilitystatement",
     "Device": "device",
@@ -38,6 +39,8 @@ _CODES: dict[tuple[str, str], frozenset[str]] = {
     ("Observation", "status"): frozenset({
         "registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown",
     }),
+    ("AuditEvent", "action"): frozenset({"C", "R", "U", "D", "E"}),
+    ("AuditEvent", "outcome"): frozenset({"0", "4", "8", "12"}),
     ("Encounter", "status"): frozenset({
         "planned", "arrived", "triaged", "in-progress", "onleave", "finished", "cancelled", "entered-in-error",
         "unknown",

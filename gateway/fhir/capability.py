@@ -9,6 +9,16 @@ from gateway.fhir.parameters import COUNT_MAX, TYPES, Parameter, ParameterKind, 
 
 FHIR_VERSION = "4.0.1"
 PUBLISHED = "2026-11-29"  # when what is stated here changed last
+_SECURITY = {
+    "service": [
+        {
+            "coding": [
+                {"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "SMART-on-FHIR"}
+            ]
+        }
+    ],
+    "description": "A person's session, or SMART Backend Services: .well-known/smart-configuration",
+}
 _DEFINITIONS = "http://hl7.org/fhir/SearchParameter/"
 
 
@@ -28,6 +38,7 @@ def capability_statement(base: str) -> dict[str, Any]:
                 "mode": "server",
                 "documentation": "To read and to search. An unknown search parameter is refused, with its name; with"
                 " `Prefer: handling=lenient` it is ignored, with a warning. Moments without a zone are UTC.",
+                "security": _SECURITY,
                 "resource": [_resource(each) for each in TYPES.values()],
             }
         ],

@@ -22,6 +22,7 @@ from clinical.charted import ChartedVersion
 from emr_store import fhir_search
 from emr_store.chart_entries import NewVersion
 from emr_store.fhir_search import Stretch, Values
+from emr_store.visible_stays import Sight
 from gateway.fhir.matching import DEVICE_TAG, Looked, items_of, matches
 from gateway.fhir.parameters import Search
 from gateway.fhir.resource import Resource
@@ -81,6 +82,7 @@ def resource_of(source: Source, looked: Looked) -> Resource:
     return Resource(
         kind="Observation", id=observation.id, version=1, updated_us=looked.updated_us,
         body=f'{{"resourceType":"Observation","id":"{observation.id}",{body}'.encode(),
+        encounters=(observation.newest.stay.key,),
     )  # fmt: skip
 
 
@@ -88,9 +90,9 @@ def _identifier(source: Source) -> str:
     return identifier_json(fhir_codes.SOURCE, source_text(source))
 
 
-def one(conn: Any, source: Source) -> Looked | None:
-    """This value; None: it is not accepted, nobody's, or charted."""
-    found = fhir_search.value_of(conn, source)
+def one(conn: Any, source: Source, sight: Sight) -> Looked | None:
+    """This value; None: it is not accepted, of no stay in sight, or charted."""
+    found = fhir_search.value_of(conn, source, sight)
     return None if found is None else _looked(conn, [found])[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from adapters.emr import fhir_codes
@@ -23,8 +24,11 @@ from emr_store import fhir_search
 from emr_store.bed_names import bed_names
 from emr_store.charted import StayNow, persons, stays_at
 from emr_store.fhir_search import EncounterKey
-from gateway.access.anyone import may_read_fhir
-from gateway.access.viewer import Viewer
+from emr_store.instants import moment
+from emr_store.visible_stays import Sight
+from gateway.access.viewer import Target
+from gateway.access.words import Action, DataClass
+from gateway.asking import Asking
 from gateway.fhir.cursor import Position, decode_cursor
 from gateway.fhir.observations import gone, not_found
 from gateway.fhir.parameters import Search
@@ -38,43 +42,60 @@ ENCOUNTER_STATUS = "http://hl7.org/fhir/encounter-status"
 # --- patients --------------------------------------------------------------------------------------------------------
 
 
-def patient(conn: Any, viewer: Viewer, identity: str) -> Resource:
+def patient(conn: Any, asking: Asking, identity: str) -> Resource:
     """Raises RequestError."""
-    found = _patients(conn, viewer, fhir_search.patients_by_ids(conn, [identity]))
+    found = _patients(conn, asking, fhir_search.patients_by_ids(conn, [identity], _sight(asking)))
     if not found:
         raise not_found()
-    if found[0].erased:
+    if found[0].person.erased:
         raise gone()
     return _patient(found[0])
 
 
-def search_patients(conn: Any, viewer: Viewer, asked: Search) -> Found:
+def search_patients(conn: Any, asking: Asking, asked: Search) -> Found:
     """Raises RequestError."""
     ids = asked.ids("_id")
     tokens = asked.tokens("identifier")
     if ids is not None:
-        keys = fhir_search.patients_by_ids(conn, ids)
+        keys = fhir_search.patients_by_ids(conn, ids, _sight(asking))
     else:
-        keys = fhir_search.patients_by_numbers(conn, _codes(tokens))
-    found = [each for each in _patients(conn, viewer, keys) if not each.erased]
-    return paged(asked, [_patient(each) for each in found if _one_of_each(tokens, patient_identifiers(each, {}))])
+        keys = fhir_search.patients_by_numbers(conn, _codes(tokens), _sight(asking))
+    found = [each for each in _patients(conn, asking, keys) if not each.person.erased]
+    return paged(
+        asked, [_patient(each) for each in found if _one_of_each(tokens, patient_identifiers(each.person, {}))]
+    )
 
 
-def _patients(conn: Any, viewer: Viewer, keys: Sequence[str]) -> list[Person]:
+@dataclass(frozen=True)
+class _Patient:
+    person: Person
+    encounters: tuple[str, ...]  # those in sight
+
+
+def _sight(asking: Asking) -> Sight:
+    """The stays that may be seen with whose they are: a patient is seen by who sees one of his stays."""
+    return asking.sight(Action.SEE, DataClass.IDENTITY)
+
+
+def _patients(conn: Any, asking: Asking, keys: Sequence[str]) -> list[_Patient]:
     known = persons(conn, keys)
-    return [known[key] for key in keys if may_read_fhir(viewer, key)]
+    stays: dict[str | None, list[str]] = {}
+    for each in fhir_search.encounters_of(conn, keys, _sight(asking)):
+        stays.setdefault(each.patient, []).append(each.encounter)
+    return [_Patient(known[key], tuple(stays[key])) for key in keys if key in stays]
 
 
-def _patient(person: Person) -> Resource:
-    return Resource(kind="Patient", id=resource_id("Patient", person.key), body=patient_json(person))
+def _patient(found: _Patient) -> Resource:
+    identity = resource_id("Patient", found.person.key)
+    return Resource(kind="Patient", id=identity, body=patient_json(found.person), encounters=found.encounters)
 
 
 # --- encounters ------------------------------------------------------------------------------------------------------
 
 
-def encounter(conn: Any, viewer: Viewer, identity: str) -> Resource:
+def encounter(conn: Any, asking: Asking, identity: str) -> Resource:
     """Raises RequestError."""
-    found = _stays(conn, viewer, fhir_search.encounters_by_ids(conn, [identity]))
+    found = _stays(conn, fhir_search.encounters_by_ids(conn, [identity], _sight(asking)))
     if not found:
         raise not_found()
     if found[0].person is not None and found[0].person.erased:
@@ -82,14 +103,14 @@ def encounter(conn: Any, viewer: Viewer, identity: str) -> Resource:
     return _encounter(found[0])
 
 
-def search_encounters(conn: Any, viewer: Viewer, asked: Search) -> Found:
+def search_encounters(conn: Any, asking: Asking, asked: Search) -> Found:
     """Raises RequestError."""
     left: set[EncounterKey] | None = None
-    for stated in _encounter_sets(conn, asked):
+    for stated in _encounter_sets(conn, _sight(asking), asked):
         left = stated if left is None else left & stated
     statuses, identifiers = asked.tokens("status"), asked.tokens("identifier")
     found = []
-    for each in _stays(conn, viewer, sorted(left or (), key=lambda key: key.encounter)):
+    for each in _stays(conn, sorted(left or (), key=lambda key: key.encounter)):
         if each.person is not None and each.person.erased:
             continue
         has_status = _one_of_each(statuses, [(ENCOUNTER_STATUS, _status(each))])
@@ -98,29 +119,29 @@ def search_encounters(conn: Any, viewer: Viewer, asked: Search) -> Found:
     return paged(asked, found)
 
 
-def _encounter_sets(conn: Any, asked: Search) -> Iterable[set[EncounterKey]]:
+def _encounter_sets(conn: Any, sight: Sight, asked: Search) -> Iterable[set[EncounterKey]]:
     """What each parameter leaves."""
     ids, patients, beds = asked.ids("_id"), asked.ids("patient", "subject"), asked.ids("location")
     if ids is not None:
-        yield set(fhir_search.encounters_by_ids(conn, ids))
+        yield set(fhir_search.encounters_by_ids(conn, ids, sight))
     if patients is not None:
-        yield set(fhir_search.encounters_of(conn, fhir_search.patients_by_ids(conn, patients)))
+        yield set(fhir_search.encounters_of_ids(conn, patients, sight))
     if asked.tokens("identifier"):
         codes = _codes(asked.tokens("identifier"))
-        yield set(fhir_search.encounters_by_numbers(conn, codes)) | set(fhir_search.encounters_with(conn, codes))
+        by_number = set(fhir_search.encounters_by_numbers(conn, codes, sight))
+        yield by_number | set(fhir_search.encounters_with(conn, codes, sight))
     if beds is not None:
         keys = [key for key in fhir_search.known_beds(conn) if resource_id("Location", key) in beds]
-        yield set(fhir_search.encounters_in(conn, keys))
+        yield set(fhir_search.encounters_in(conn, keys, sight))
 
 
-def _stays(conn: Any, viewer: Viewer, keys: Sequence[EncounterKey]) -> list[StayNow]:
-    may = [each.encounter for each in keys if may_read_fhir(viewer, each.patient or "")]
-    return stays_at(conn, may, time.time_ns() // 1000)
+def _stays(conn: Any, keys: Sequence[EncounterKey]) -> list[StayNow]:
+    return stays_at(conn, [each.encounter for each in keys], time.time_ns() // 1000)
 
 
 def _encounter(now: StayNow) -> Resource:
     body = encounter_json(now.stay, now.person, now.place)
-    return Resource(kind="Encounter", id=resource_id("Encounter", now.stay.key), body=body)
+    return Resource(kind="Encounter", id=resource_id("Encounter", now.stay.key), body=body, encounters=(now.stay.key,))
 
 
 def _status(now: StayNow) -> str:
@@ -133,7 +154,7 @@ def _status(now: StayNow) -> str:
 # --- places ----------------------------------------------------------------------------------------------------------
 
 
-def location(conn: Any, viewer: Viewer, identity: str) -> Resource:
+def location(conn: Any, asking: Asking, identity: str) -> Resource:
     """Raises RequestError."""
     found = _levels(conn).get(identity)
     if found is None:
@@ -141,7 +162,7 @@ def location(conn: Any, viewer: Viewer, identity: str) -> Resource:
     return _location(found)
 
 
-def search_locations(conn: Any, viewer: Viewer, asked: Search) -> Found:
+def search_locations(conn: Any, asking: Asking, asked: Search) -> Found:
     """Raises RequestError."""
     ids, parents, tokens = asked.ids("_id"), asked.ids("partof"), asked.tokens("identifier")
     found = []
@@ -175,27 +196,34 @@ def _location(level: Level) -> Resource:
 # --- devices ---------------------------------------------------------------------------------------------------------
 
 
-def device(conn: Any, viewer: Viewer, identity: str) -> Resource:
+def device(conn: Any, asking: Asking, identity: str) -> Resource:
     """Raises RequestError."""
-    for found in _devices(conn):
+    for found in _devices(conn, asking):
         if found.uuid == identity:
             return _device(found)
     raise not_found()
 
 
-def search_devices(conn: Any, viewer: Viewer, asked: Search) -> Found:
+def search_devices(conn: Any, asking: Asking, asked: Search) -> Found:
     """Raises RequestError."""
     ids, tokens = asked.ids("_id"), asked.tokens("identifier")
     found = []
-    for each in _devices(conn):
+    for each in _devices(conn, asking):
         identifiers = [(fhir_codes.DEVICE, each.uuid), (fhir_codes.DEVICE_CLAIM, each.claim)]
         if (ids is None or each.uuid in ids) and _one_of_each(tokens, identifiers):
             found.append(_device(each))
     return paged(asked, found)
 
 
-def _devices(conn: Any) -> list[Instrument]:
-    return [Instrument(uuid=uuid, claim=claim, name=name) for uuid, claim, name in fhir_search.known_devices(conn)]
+def _devices(conn: Any, asking: Asking) -> list[Instrument]:
+    """Those of whose bed's ward the values of nobody may be seen, and those that measure a stay in sight."""
+    in_sight = fhir_search.devices_in_sight(conn, asking.sight(Action.SEE, DataClass.VITALS))
+    found = []
+    for each in fhir_search.known_devices(conn, moment(asking.at_us)):
+        nobodys = Target(DataClass.VITALS, wards=frozenset({each.ward} if each.ward else ()))
+        if each.uuid in in_sight or asking.may(Action.SEE, nobodys).is_allowed:
+            found.append(Instrument(uuid=str(each.uuid), claim=each.claim, name=each.name))
+    return found
 
 
 def _device(instrument: Instrument) -> Resource:

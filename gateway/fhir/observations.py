@@ -12,8 +12,9 @@ from adapters.emr.observation import PANELS, ChartedObservation, observations, p
 from clinical.charted import ChartedVersion
 from emr_store import fhir_search
 from emr_store.fhir_search import Entries, Stretch, Unit
-from gateway.access.anyone import may_read_fhir
-from gateway.access.viewer import Viewer
+from emr_store.visible_stays import Sight
+from gateway.access.words import Action, DataClass
+from gateway.asking import Asking
 from gateway.fhir import device_values
 from gateway.fhir.cursor import Position, decode_cursor
 from gateway.fhir.matching import DEVICE_TAG, STATUSES, Looked, items_of, look_at, matches
@@ -30,66 +31,70 @@ _COUNTED = frozenset({"patient", "subject", "encounter", "code", "combo-code", "
 _LISTED = frozenset({"_id", "identifier"})
 
 
-def read(conn: Any, viewer: Viewer, identity: str) -> Resource:
+def read(conn: Any, asking: Asking, identity: str) -> Resource:
     """The newest version. Raises RequestError."""
-    return _resource(_one(conn, viewer, identity))
+    return _resource(_one(conn, asking, identity))
 
 
-def read_version(conn: Any, viewer: Viewer, identity: str, version: str) -> Resource:
+def read_version(conn: Any, asking: Asking, identity: str, version: str) -> Resource:
     """One version of it. Raises RequestError."""
-    return _resource(_version(conn, viewer, identity, version))
+    return _resource(_version(conn, asking, identity, version))
 
 
-def provenance(conn: Any, viewer: Viewer, identity: str) -> Resource:
+def provenance(conn: Any, asking: Asking, identity: str) -> Resource:
     """Of an observation's id and version, joined by "-". Raises RequestError."""
     observation, _, version = identity.rpartition("-")
-    return _provenance(_version(conn, viewer, observation, version))
+    return _provenance(_version(conn, asking, observation, version))
 
 
-def provenances(conn: Any, viewer: Viewer, targets: Collection[str]) -> list[Resource]:
+def provenances(conn: Any, asking: Asking, targets: Collection[str]) -> list[Resource]:
     """Of the newest versions of these observations; of those that are not there none."""
-    units = fhir_search.units_of(conn, _uuids(targets))
-    found = _observations(conn, units)
-    return [_provenance(each) for each in found if _may_read(viewer, each)]
+    units = fhir_search.units_of(conn, _uuids(targets), sight_of_charts(asking))
+    return [_provenance(each) for each in _observations(conn, units) if not _is_erased(each)]
 
 
-def search(conn: Any, viewer: Viewer, asked: Search) -> Found:
+def search(conn: Any, asking: Asking, asked: Search) -> Found:
     """Raises RequestError."""
     tags = {token.code for group in asked.tokens("_tag") for token in group}
     if DEVICE_TAG in tags:
         if tags != {DEVICE_TAG}:
             raise bad_parameter("_tag", "device stands alone: it asks for what is in no chart")
-        return _search_values(conn, viewer, asked)
+        return _search_values(conn, asking, asked)
     if asked.asked.keys() & _LISTED:
-        return _search_listed(conn, viewer, asked)
-    return _search_chart(conn, viewer, asked)
+        return _search_listed(conn, asking, asked)
+    return _search_chart(conn, asking, asked)
+
+
+def sight_of_charts(asking: Asking) -> Sight:
+    """The stays whose observations may be read. Who would be asked for a reason gives it on a page, not here."""
+    return asking.sight(Action.SEE, DataClass.CHART)
 
 
 # --- one observation -------------------------------------------------------------------------------------------------
 
 
-def _one(conn: Any, viewer: Viewer, identity: str) -> ChartedObservation | Looked:
+def _one(conn: Any, asking: Asking, identity: str) -> ChartedObservation | Looked:
     source = device_values.source_of(identity)
     found: ChartedObservation | Looked | None = None
     if source is not None:
-        found = device_values.one(conn, source)
+        found = device_values.one(conn, source, sight_of_charts(asking))
     else:
-        listed = _observations(conn, fhir_search.units_of(conn, _uuids([identity])))
+        listed = _observations(conn, fhir_search.units_of(conn, _uuids([identity]), sight_of_charts(asking)))
         found = listed[0] if listed else None
     if found is None:
         raise not_found()
-    return _readable(viewer, found)
+    return _not_erased(found)
 
 
-def _version(conn: Any, viewer: Viewer, identity: str, version: str) -> ChartedObservation | Looked:
+def _version(conn: Any, asking: Asking, identity: str, version: str) -> ChartedObservation | Looked:
     """Of a panel a version is counted up by each version of its entries; what was recorded at once is one step."""
     if not (version.isascii() and version.isdigit() and len(version) <= 9) or version.startswith("0"):
         raise not_found()
     if device_values.source_of(identity) is not None:
         if version != "1":
             raise not_found()
-        return _one(conn, viewer, identity)
-    units = fhir_search.units_of(conn, _uuids([identity]))
+        return _one(conn, asking, identity)
+    units = fhir_search.units_of(conn, _uuids([identity]), sight_of_charts(asking))
     if not units:
         raise not_found()
     history, number = fhir_search.history_of(conn, units[0]), int(version)
@@ -98,7 +103,7 @@ def _version(conn: Any, viewer: Viewer, identity: str, version: str) -> ChartedO
     if number < len(history) and _recorded_us(history[number]) == _recorded_us(history[number - 1]):
         raise not_found()  # never seen by itself
     (found,) = observations(history[:number])
-    return _readable(viewer, found)
+    return _not_erased(found)
 
 
 def _recorded_us(version: ChartedVersion) -> int:
@@ -115,20 +120,16 @@ def gone() -> RequestError:
     return RequestError(410, IssueType.DELETED, "the person has been erased: nothing of them leaves the house")
 
 
-def _readable(viewer: Viewer, found: ChartedObservation | Looked) -> ChartedObservation | Looked:
-    """Raises RequestError for whom this viewer may not read, as if it were not there, and for whom is erased."""
-    observation = found.observation if isinstance(found, Looked) else found
-    person = observation.newest.person
-    if not may_read_fhir(viewer, person.key if person else ""):
-        raise not_found()
-    if person is not None and person.erased:
+def _not_erased(found: ChartedObservation | Looked) -> ChartedObservation | Looked:
+    """Raises RequestError for whom is erased."""
+    if _is_erased(found.observation if isinstance(found, Looked) else found):
         raise gone()
     return found
 
 
-def _may_read(viewer: Viewer, observation: ChartedObservation) -> bool:
+def _is_erased(observation: ChartedObservation) -> bool:
     person = observation.newest.person
-    return may_read_fhir(viewer, person.key if person else "") and not (person is not None and person.erased)
+    return person is not None and person.erased
 
 
 def _resource(found: ChartedObservation | Looked) -> Resource:
@@ -136,7 +137,7 @@ def _resource(found: ChartedObservation | Looked) -> Resource:
         return device_values.resource_of(found.observation.newest.version.sources[0], found)
     return Resource(
         kind="Observation", id=found.id, version=found.version, body=observation_json(found),
-        updated_us=found.newest.version.recorded_at_us,
+        updated_us=found.newest.version.recorded_at_us, encounters=(found.newest.stay.key,),
     )  # fmt: skip
 
 
@@ -145,7 +146,8 @@ def _provenance(found: ChartedObservation | Looked) -> Resource:
         raise not_found()
     updated_us = found.newest.version.recorded_at_us
     identity = f"{found.id}-{found.version}"
-    return Resource(kind="Provenance", id=identity, body=provenance_json(found), updated_us=updated_us)
+    return Resource(kind="Provenance", id=identity, body=provenance_json(found), updated_us=updated_us,
+                    encounters=(found.newest.stay.key,))  # fmt: skip
 
 
 def _uuids(ids: Collection[str]) -> list[UUID]:
@@ -174,33 +176,29 @@ def _unit_id(unit: Unit) -> str:
 # --- searches --------------------------------------------------------------------------------------------------------
 
 
-def _encounters(conn: Any, viewer: Viewer, asked: Search) -> list[str] | None:
+def _encounters(conn: Any, asking: Asking, asked: Search) -> list[str] | None:
     """The encounters that patient, subject and encounter leave and that this viewer may read; None: not asked for."""
     patient_ids, encounter_ids = asked.ids("patient", "subject"), asked.ids("encounter")
     if patient_ids is None and encounter_ids is None:
         return None
-    left = None
+    left, sight = None, sight_of_charts(asking)
     if patient_ids is not None:
-        patients = [each for each in fhir_search.patients_by_ids(conn, patient_ids) if may_read_fhir(viewer, each)]
-        left = set(fhir_search.encounters_of(conn, patients))
+        left = set(fhir_search.encounters_of_ids(conn, patient_ids, sight))
     if encounter_ids is not None:
-        stated = set(fhir_search.encounters_by_ids(conn, encounter_ids))
+        stated = set(fhir_search.encounters_by_ids(conn, encounter_ids, sight))
         left = stated if left is None else left & stated
     assert left is not None
     return sorted(
-        each.encounter
-        for each in left
-        if may_read_fhir(viewer, each.patient or "")
-        and not (each.patient is not None and fhir_search.is_erased(conn, each.patient))
+        each.encounter for each in left if not (each.patient is not None and fhir_search.is_erased(conn, each.patient))
     )
 
 
-def _stretches(conn: Any, viewer: Viewer, asked: Search) -> list[Stretch] | None:
+def _stretches(conn: Any, asking: Asking, asked: Search) -> list[Stretch] | None:
     """Where entries may be; None: anywhere."""
-    encounters, devices = _encounters(conn, viewer, asked), asked.ids("device")
+    encounters, devices = _encounters(conn, asking, asked), asked.ids("device")
     if devices is None:
         return None if encounters is None else [Stretch(each, None, None) for each in encounters]
-    found = fhir_search.stretches_of_devices(conn, _uuids(devices))
+    found = fhir_search.stretches_of_devices(conn, _uuids(devices), sight_of_charts(asking))
     return [each for each in found if encounters is None or each.encounter in encounters]
 
 
@@ -213,8 +211,8 @@ def _cut(stretches: Sequence[Stretch], span: Span) -> list[Stretch]:
     return found
 
 
-def _search_chart(conn: Any, viewer: Viewer, asked: Search) -> Found:
-    stretches = _stretches(conn, viewer, asked)
+def _search_chart(conn: Any, asking: Asking, asked: Search) -> Found:
+    stretches = _stretches(conn, asking, asked)
     by_update = asked.sort == "_lastUpdated" or (stretches is None and not asked.sort)
     if stretches is None and not by_update:
         raise bad_parameter("_sort", "date needs one of patient, subject, encounter, device", IssueType.TOO_COSTLY)
@@ -233,10 +231,10 @@ def _search_chart(conn: Any, viewer: Viewer, asked: Search) -> Found:
         looked_for = entries._replace(after=after)
         if by_update:
             encounters = None if stretches is None else {stretch.encounter for stretch in stretches}
-            return fhir_search.units_by_update(conn, encounters, looked_for)
+            return fhir_search.units_by_update(conn, encounters, looked_for, sight_of_charts(asking))
         return fhir_search.units_by_date(conn, stretches or (), looked_for, asked.sort == "-date")
 
-    return _paged(conn, viewer, asked, entries.limit, units, total)
+    return _paged(conn, asked, entries.limit, units, total)
 
 
 def _entries(asked: Search) -> Entries:
@@ -262,7 +260,7 @@ def _total(conn: Any, asked: Search, stretches: Sequence[Stretch] | None, entrie
 
 
 def _paged(
-    conn: Any, viewer: Viewer, asked: Search, limit: int,
+    conn: Any, asked: Search, limit: int,
     units: Callable[[tuple[int, UUID] | None], list[Unit]], total: int | None,
 ) -> Found:  # fmt: skip
     after = _entry_after(asked)
@@ -273,7 +271,7 @@ def _paged(
         got = units(after)
         for unit, observation in zip(got, _observations_of_each(conn, got), strict=True):
             position = Position(unit.sort_us, str(unit.entry))
-            if observation.id in seen or not _may_read(viewer, observation):
+            if observation.id in seen or _is_erased(observation):
                 continue
             if matches(asked, look_at(observation)):
                 seen.add(observation.id)
@@ -312,20 +310,21 @@ def _position(asked: Search) -> Position:
         raise bad_parameter("_cursor", str(error)) from None
 
 
-def _search_listed(conn: Any, viewer: Viewer, asked: Search) -> Found:
+def _search_listed(conn: Any, asking: Asking, asked: Search) -> Found:
     """Those with these ids or identifiers: few, found at once and sorted here."""
     units: list[Unit] = []
-    ids = asked.ids("_id")
+    ids, sight = asked.ids("_id"), sight_of_charts(asking)
     if ids is not None:
-        units += fhir_search.units_of(conn, _uuids(ids))
+        units += fhir_search.units_of(conn, _uuids(ids), sight)
     else:
         listed = _uuids({token.code for group in asked.tokens("identifier") for token in group})
-        units += [*fhir_search.units_of(conn, listed), *fhir_search.units_of_entries(conn, listed)]
-    looked = [look_at(each) for each in _observations(conn, units) if _may_read(viewer, each)]
+        units += fhir_search.units_of(conn, listed, sight)
+        units += fhir_search.units_of_entries(conn, listed, sight)
+    looked = [look_at(each) for each in _observations(conn, units) if not _is_erased(each)]
     left = [each for each in looked if matches(asked, each)]
     if ids is not None:
-        values = [device_values.one(conn, source) for source in map(device_values.source_of, ids) if source]
-        left += [each for each in values if each and _may_read(viewer, each.observation) and matches(asked, each)]
+        values = [device_values.one(conn, source, sight) for source in map(device_values.source_of, ids) if source]
+        left += [each for each in values if each and not _is_erased(each.observation) and matches(asked, each)]
     return _sorted_page(asked, left)
 
 
@@ -348,7 +347,7 @@ def _sorted_page(asked: Search, found: Sequence[Looked]) -> Found:
     return Found(resources=[_resource(each) for each in chart], next=following, total=total)
 
 
-def _search_values(conn: Any, viewer: Viewer, asked: Search) -> Found:
+def _search_values(conn: Any, asking: Asking, asked: Search) -> Found:
     if asked.sort == "_lastUpdated":
         raise bad_parameter("_sort", "values of devices are sorted by date", IssueType.NOT_SUPPORTED)
     if asked.total or asked.count_only:
@@ -358,10 +357,11 @@ def _search_values(conn: Any, viewer: Viewer, asked: Search) -> Found:
         ids = asked.ids("_id")
         stated = {token.code for group in asked.tokens("identifier") for token in group}
         sources = map(device_values.source_of, ids) if ids else map(device_values.source_of_identifier, stated)
-        values = [device_values.one(conn, source) for source in sources if source]
-        readable = [each for each in values if each and _may_read(viewer, each.observation)]
+        sight = sight_of_charts(asking)
+        values = [device_values.one(conn, source, sight) for source in sources if source]
+        readable = [each for each in values if each and not _is_erased(each.observation)]
         return _sorted_page(asked, [each for each in readable if matches(asked, each)])
-    stretches = _stretches(conn, viewer, asked)
+    stretches = _stretches(conn, asking, asked)
     if stretches is None:
         raise bad_parameter("_tag", "device needs one of patient, subject, encounter, device", IssueType.REQUIRED)
     devices = asked.ids("device")
@@ -370,7 +370,7 @@ def _search_values(conn: Any, viewer: Viewer, asked: Search) -> Found:
         of_device = [each for each in of_device if str(each[0]) in devices]
     now_us = time.time_ns() // 1000 + _DAY_US  # a device's clock may be ahead
     found, is_all = device_values.page(conn, asked, of_device, _value_after(asked), now_us)
-    readable_values = [each for each in found if _may_read(viewer, each[1].observation)]
+    readable_values = [each for each in found if not _is_erased(each[1].observation)]
     page = readable_values[: asked.count]
     following = None
     if not is_all and found:

@@ -146,8 +146,21 @@ PROVENANCE = ResourceType(
     needs=("_id", "target"),
     parameters=(_ID, _reference("target", "An Observation.", "Provenance-target", "Observation")),
 )
+AUDIT_EVENT = ResourceType(
+    name="AuditEvent",
+    about="Looks: who saw what, from when until when, without a value. For auditors; whoever else asks finds none.",
+    needs=("_id", "patient", "agent", "date"),
+    parameters=(
+        _ID,
+        _reference("patient", "At whom somebody looked.", "AuditEvent-patient", "Patient"),
+        _reference(
+            "agent", "Who looked: the staff number, with or without its type.", "AuditEvent-agent", "Practitioner"
+        ),
+        _date("date", "When the look began (recorded).", "AuditEvent-date"),
+    ),
+)
 TYPES: dict[str, ResourceType] = {
-    each.name: each for each in (OBSERVATION, PATIENT, ENCOUNTER, LOCATION, DEVICE, PROVENANCE)
+    each.name: each for each in (OBSERVATION, PATIENT, ENCOUNTER, LOCATION, DEVICE, PROVENANCE, AUDIT_EVENT)
 }
 
 Value = Token | Span | str  # a token, a date, the id of a reference

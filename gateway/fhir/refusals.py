@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+MEDIA_TYPE = "application/fhir+json; charset=utf-8"
+
 
 class IssueType(StrEnum):
     """http://hl7.org/fhir/issue-type, those that are used here."""
@@ -22,6 +24,8 @@ class IssueType(StrEnum):
     TOO_COSTLY = "too-costly"
     TRANSIENT = "transient"
     PROCESSING = "processing"
+    LOGIN = "login"
+    FORBIDDEN = "forbidden"
 
 
 class Severity(StrEnum):
@@ -69,3 +73,9 @@ def _issue(issue: Issue) -> dict[str, Any]:
     if issue.parameter:
         said["expression"] = [f"http.{issue.parameter}"]
     return said
+
+
+# To whom nobody knows, whatever was wrong with what he showed.
+FHIR_REFUSED_BODY = msgspec.json.encode(
+    outcome([Issue(code=IssueType.LOGIN, diagnostics="sign in, or ask with a token of /token: docs/machines.md")])
+)

@@ -11,13 +11,14 @@ from gateway.fhir.cursor import Position
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """`version` 0: of a type without versions. `updated_us` None: nobody notes it."""
+    """`version` 0: of a type without versions. `updated_us` None: nobody notes it. `encounters`: whose data it is."""
 
     kind: str
     id: str
     body: bytes
     version: int = 0
     updated_us: int | None = None
+    encounters: tuple[str, ...] = ()
 
     @property
     def etag(self) -> str:

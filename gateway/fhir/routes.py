@@ -16,63 +16,75 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from emr_store.audit_trail import AUDIT_PAGE
 from emr_store.connect import StoreError, limit_statements, took_too_long
-from gateway.access.anyone import ANYONE
-from gateway.access.viewer import Viewer
+from gateway.access.words import DataClass
 from gateway.answers import HEADERS
-from gateway.fhir import directory, observations, provenances
+from gateway.api_looks import note_stays
+from gateway.asking import Asking, asking_of
+from gateway.fhir import audit_events, directory, observations, provenances
 from gateway.fhir.capability import capability_statement
 from gateway.fhir.cursor import encode_cursor
 from gateway.fhir.parameters import TYPES, ResourceType, Search, parse_search
-from gateway.fhir.refusals import Issue, IssueType, RequestError, bad_parameter, outcome
+from gateway.fhir.refusals import MEDIA_TYPE, Issue, IssueType, RequestError, bad_parameter, outcome
 from gateway.fhir.resource import Found, Resource
 from gateway.fhir.values import parse_id
+from gateway.people.machines import MachineAsking
+from gateway.people.scopes import READ, SEARCH
 from schemas.errors import VitalwireError
 
 URL_CHARS_MAX = 4096
 BODY_BYTES_MAX = 16_384
 FIELDS_MAX = 100
 STATEMENT_S = 10.0
-MEDIA_TYPE = "application/fhir+json; charset=utf-8"
+PAGE = "fhir"  # what a look calls it
+DETAIL_CHARS_MAX = 300
+_CODES = frozenset({"code", "combo-code", "category", "status", "_tag"})  # whose values are no person's
 FORM = "application/x-www-form-urlencoded"
 _JSON = frozenset({"json", "application/json", "application/fhir+json", "text/json"})
 _ACCEPTED = _JSON | {"*/*", "application/*", "text/*"}
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-_Answer = TypeVar("_Answer", Resource, Found)
+_Answer = TypeVar("_Answer", Resource, bytes)
 Connect = Callable[[], AbstractContextManager[Any]]  # raises StoreError
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
 class Answering:
-    """How a type is read and searched; both raise RequestError."""
+    """How a type is read and searched; both raise RequestError. `data_class` None: it is about no patient."""
 
-    read: Callable[[Any, Viewer, str], Resource]
-    search: Callable[[Any, Viewer, Search], Found]
+    type: str
+    read: Callable[[Any, Asking, str], Resource]
+    search: Callable[[Any, Asking, Search], Found]
+    data_class: DataClass | None
+    page: str = PAGE
 
 
 ANSWERING = {
-    "Observation": Answering(observations.read, observations.search),
-    "Patient": Answering(directory.patient, directory.search_patients),
-    "Encounter": Answering(directory.encounter, directory.search_encounters),
-    "Location": Answering(directory.location, directory.search_locations),
-    "Device": Answering(directory.device, directory.search_devices),
-    "Provenance": Answering(provenances.provenance, provenances.search_provenances),
+    "Observation": Answering("Observation", observations.read, observations.search, DataClass.CHART),
+    "Patient": Answering("Patient", directory.patient, directory.search_patients, DataClass.IDENTITY),
+    "Encounter": Answering("Encounter", directory.encounter, directory.search_encounters, DataClass.IDENTITY),
+    "Location": Answering("Location", directory.location, directory.search_locations, None),
+    "Device": Answering("Device", directory.device, directory.search_devices, None),
+    "Provenance": Answering("Provenance", provenances.provenance, provenances.search_provenances, DataClass.CHART),
+    "AuditEvent": Answering(
+        "AuditEvent", audit_events.audit_event, audit_events.search_audit_events, DataClass.AUDIT, AUDIT_PAGE
+    ),
 }
 
 
-def fhir_routes(connect: Connect, viewer: Viewer = ANYONE) -> list[Route]:
+def fhir_routes(connect: Connect) -> list[Route]:
     """`connect` opens the store for one request. What is none of these is refused by the last one."""
     routes = [Route("/fhir/metadata", _guarded(_metadata), methods=["GET"])]
     for kind in TYPES.values():
         path = f"/fhir/{kind.name}"
         routes += [
-            Route(path, _guarded(_searching(connect, viewer, kind)), methods=["GET"]),
-            Route(f"{path}/_search", _guarded(_searching(connect, viewer, kind)), methods=["POST"]),
-            Route(f"{path}/{{id}}", _guarded(_reading(connect, viewer, kind)), methods=["GET"]),
+            Route(path, _guarded(_searching(connect, kind)), methods=["GET"]),
+            Route(f"{path}/_search", _guarded(_searching(connect, kind)), methods=["POST"]),
+            Route(f"{path}/{{id}}", _guarded(_reading(connect, kind)), methods=["GET"]),
         ]
         if kind.has_versions:
-            versioned = _guarded(_reading_version(connect, viewer))
+            versioned = _guarded(_reading_version(connect))
             routes.append(Route(f"{path}/{{id}}/_history/{{version}}", versioned, methods=["GET"]))
     return [*routes, Route("/fhir", _guarded(_refuse), methods=_METHODS),
             Route("/fhir/{rest:path}", _guarded(_refuse), methods=_METHODS)]  # fmt: skip
@@ -85,42 +97,68 @@ async def _metadata(request: Request) -> Response:
     return _json(capability_statement(_base(request)))
 
 
-def _searching(connect: Connect, viewer: Viewer, kind: ResourceType) -> Endpoint:
+def _searching(connect: Connect, kind: ResourceType) -> Endpoint:
+    answering = ANSWERING[kind.name]
+
     async def answer(request: Request) -> Response:
         pairs = _pairs(request.url.query)
         if request.method == "POST":
             pairs += _pairs(await _form(request))
         lenient = "handling=lenient" in request.headers.get("prefer", "").replace(" ", "").lower()
-        base = _base(request)
+        base, asking = _base(request), _scoped(request, kind.name, SEARCH)
         search = parse_search(kind, pairs, base, lenient)
-        found = await run_in_threadpool(
-            _with_store, connect, lambda conn: ANSWERING[kind.name].search(conn, viewer, search)
-        )
-        return Response(bundle(search, found, base), media_type=MEDIA_TYPE, headers=HEADERS)
+
+        def ask(conn: Any) -> bytes:
+            found = answering.search(conn, asking, search)
+            body = bundle(search, found, base)
+            if answering.data_class is not None:
+                seen = [encounter for each in found.resources for encounter in each.encounters]
+                note_stays(conn, asking, answering.page, answering.data_class, seen, detail_of(search))
+            return body
+
+        body = await run_in_threadpool(_with_store, connect, ask)
+        return Response(body, media_type=MEDIA_TYPE, headers=HEADERS)
 
     return answer
 
 
-def _reading(connect: Connect, viewer: Viewer, kind: ResourceType) -> Endpoint:
+def detail_of(search: Search) -> str:
+    """What a look says of a search: names of parameters, and of codes their values; no id, number or name."""
+    said = []
+    for name, value in search.said:
+        parameter = search.type.parameter(name.partition(":")[0])
+        is_code = parameter is not None and parameter.name in _CODES
+        said.append(f"{name}={value}" if is_code else name)
+    return f"{search.type.name}?{'&'.join(said)}"[:DETAIL_CHARS_MAX]
+
+
+def _reading(connect: Connect, kind: ResourceType) -> Endpoint:
+    answering = ANSWERING[kind.name]
+    return _reading_one(connect, lambda conn, asking, request: answering.read(conn, asking, _id(request)), answering)
+
+
+def _reading_version(connect: Connect) -> Endpoint:
+    def read(conn: Any, asking: Asking, request: Request) -> Resource:
+        return observations.read_version(conn, asking, _id(request), request.path_params["version"])
+
+    return _reading_one(connect, read, ANSWERING["Observation"])
+
+
+def _reading_one(
+    connect: Connect, read: Callable[[Any, Asking, Request], Resource], answering: Answering
+) -> Endpoint:  # fmt: skip
     async def answer(request: Request) -> Response:
-        identity = _id(request)
+        _id(request)
         _only_format(request)
-        found = await run_in_threadpool(
-            _with_store, connect, lambda conn: ANSWERING[kind.name].read(conn, viewer, identity)
-        )
-        return _one(request, found)
+        asking = _scoped(request, answering.type, READ)
 
-    return answer
+        def ask(conn: Any) -> Resource:
+            found = read(conn, asking, request)
+            if answering.data_class is not None:
+                note_stays(conn, asking, answering.page, answering.data_class, found.encounters)
+            return found
 
-
-def _reading_version(connect: Connect, viewer: Viewer) -> Endpoint:
-    async def answer(request: Request) -> Response:
-        identity, version = _id(request), request.path_params["version"]
-        _only_format(request)
-        found = await run_in_threadpool(
-            _with_store, connect, lambda conn: observations.read_version(conn, viewer, identity, version)
-        )
-        return _one(request, found)
+        return _one(request, await run_in_threadpool(_with_store, connect, ask))
 
     return answer
 
@@ -221,6 +259,17 @@ async def _form(request: Request) -> str:
         return body.decode("ascii")
     except UnicodeDecodeError:
         raise RequestError(400, IssueType.INVALID, "the body is not percent-encoded") from None
+
+
+def _scoped(request: Request, kind: str, how: str) -> Asking:
+    """Who asks; raises RequestError for a machine that has no scope for this type (RFC 6750, section 3.1)."""
+    asking = asking_of(request)
+    if isinstance(asking, MachineAsking) and not asking.opens(kind, how):
+        needs = f'Bearer realm="vitalwire", error="insufficient_scope", scope="system/{kind}.{how}"'
+        raise RequestError(
+            403, IssueType.FORBIDDEN, "the token has no scope for this", headers={"WWW-Authenticate": needs}
+        )
+    return asking
 
 
 def _id(request: Request) -> str:

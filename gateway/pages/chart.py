@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from typing import Any
@@ -34,13 +35,16 @@ from emr_store import (
 from emr_store.chart_persons import Acted
 from emr_store.chart_windows import ward_during, wards_of
 from emr_store.instants import moment, us_of
-from gateway.access.anyone import may_see_chart
-from gateway.access.viewer import Viewer
+from gateway.access.targets import stay_target
+from gateway.access.viewer import Target
+from gateway.access.words import Action, DataClass
+from gateway.asking import Asking
 from gateway.display_digits import display_digits
 from gateway.pages.deliveries import fates_of
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds_or_none
 from gateway.pages.person import whole_person
+from gateway.permission import glass_until_ms, note_stay, require
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID, UNIT_BY_REFERENCE_ID
 
@@ -48,29 +52,37 @@ PAGE = Page("chart", "/chart/{key:path}")
 STEPS_MIN = (5, 15, 30, 60)
 HOURS = (12, 24)
 MINUTE_US = 60_000_000
+STAFF = "staff:"  # before the number of who acts
 Answer = dict[str, Any] | None  # None: not found
 
 
-def encounter_of(conn: Any, viewer: Viewer, key: str) -> str | None:
-    """The encounter of this key or visit number; None: there is none, or not for this viewer."""
+def encounter_of(conn: Any, asking: Asking, key: str, action: Action = Action.SEE, page: str = "chart") -> str | None:
+    """The encounter of this key or visit number, whose chart may be seen, or printed: the look is noted.
+
+    None: there is none. Raises StoreError, AccessRefusedError.
+    """
     try:
         encounter = patients.find_encounter(conn, key)
     except VitalwireError:
         return None
-    return encounter if may_see_chart(viewer, encounter) else None
+    target = stay_target(conn, DataClass.CHART, encounter, asking.at_us)
+    if target is None:
+        return None
+    note_stay(conn, asking, action, require(asking, action, target), page, target)
+    return encounter
 
 
 # --- the sheet of a window -------------------------------------------------------------------------------------------
 
 
 def flowsheet(
-    conn: Any, viewer: Viewer, key: str, step_min: int, hours: int, until_ms: int, bed_names: Mapping[str, str]
+    conn: Any, asking: Asking, key: str, step_min: int, hours: int, until_ms: int, bed_names: Mapping[str, str]
 ) -> Answer:
     """What stands in columns of `step_min`, of the `hours` before `until_ms` (0: now); raises StoreError.
 
     A column has what is charted from its label on until the next: of each item what comes first, and how much more.
     """
-    encounter = encounter_of(conn, viewer, key)
+    encounter = encounter_of(conn, asking, key)
     if encounter is None or step_min not in STEPS_MIN or hours not in HOURS:
         return None
     step_us = step_min * MINUTE_US
@@ -80,7 +92,7 @@ def flowsheet(
     since, until = moment(columns[0]), moment(last_us + step_us)
     entries = chart_entries.summaries(conn, encounter, since, until)
     # What is not a person's word is computed anew: nothing is proposed beside it.
-    of_people = [(entry.entry, entry.now.act_id) for entry in entries if entry.now.act_id is not None]
+    of_people = [(entry.entry, entry.act_id) for entry in entries if entry.act_id is not None]
     proposals = chart_proposals.proposals_of(conn, [entry for entry, _ in of_people])
     disputed = chart_disputes.disputed_entries(conn, encounter)
     acted = chart_persons.persons(conn, {act_id for _, act_id in of_people})
@@ -88,8 +100,14 @@ def flowsheet(
     asked = _asked_items(conn, policies, encounter, columns[0], now_us)
     rows: dict[str, dict[int, list[EntrySummary]]] = {item: {} for item in in_order(asked)}
     for entry in entries:
-        column = (entry.key.at_us - columns[0]) // step_us
-        rows.setdefault(entry.key.item, {}).setdefault(column, []).append(entry)
+        column = (entry.at_us - columns[0]) // step_us
+        row = rows.get(entry.item)
+        if row is None:
+            rows[entry.item] = {column: [entry]}
+        elif column in row:
+            row[column].append(entry)
+        else:
+            row[column] = [entry]
     drawn = [
         {**_row(item, item in asked), "cells": {
             column: _cell(there, proposals, disputed, acted) for column, there in rows[item].items()
@@ -100,6 +118,7 @@ def flowsheet(
         "now": now_us // 1000, "encounter": encounter, **_who(conn, encounter, bed_names),
         "step_min": step_min, "hours": hours, "columns": [at_us // 1000 for at_us in columns], "rows": drawn,
         "is_charted": policies is not None, "disputed": len(disputed),
+        "glass_until": glass_until_ms(asking, [encounter]),
     }  # fmt: skip
 
 
@@ -174,6 +193,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     confirmed: bool = False
     by_time: bool = False
     by: str = ""
+    pending: bool = False  # somebody without a licence stands behind it
     proposed: bool = False
     disputed: bool = False
     also_by_people: int = 0
@@ -187,31 +207,49 @@ def _cell(
 ) -> Cell:
     """The first entry that stands, else the last that was entered in error."""
     entry = there[0]
+    if len(there) == 1 and entry.act_id is None and entry.value is not None and entry.entry not in disputed:
+        return _charted_cell(entry, entry.value)
     others: Sequence[EntrySummary] = ()
     if len(there) > 1:
-        standing = [each for each in there if each.now.status is not Status.ENTERED_IN_ERROR]
+        standing = [each for each in there if each.status is not Status.ENTERED_IN_ERROR]
         entry = standing[0] if standing else there[-1]
         others = [other for other in there if other is not entry]
-    now = entry.now
-    by_people = sum(other.now.act_id is not None for other in others) if others else 0
-    person = acted.get(now.act_id) if now.act_id is not None else None
-    en, zh = _words(entry.key.item, now)
+    by_people = sum(other.act_id is not None for other in others) if others else 0
+    person = acted.get(entry.act_id) if entry.act_id is not None else None
+    en, zh = _words(entry.item, entry)
     return Cell(
         entry=entry.entry,
-        version=now.number,
-        at=entry.key.at_us // 1000,
-        status=now.status,
+        version=entry.number,
+        at=entry.at_us // 1000,
+        status=entry.status,
         en=en,
         zh=zh,
         also=[other.entry for other in others] if others else [],
-        key=now.text,
-        hand=now.origin is Origin.HAND,
-        confirmed=now.confirmed,
-        by_time=now.by_time,
+        key=entry.text,
+        hand=entry.origin is Origin.HAND,
+        confirmed=entry.confirmed,
+        by_time=entry.by_time,
         by=person.name if person else "",
+        pending=person is not None and person.pending,
         proposed=entry.entry in proposals,
         disputed=entry.entry in disputed,
         also_by_people=by_people,
+    )
+
+
+def _charted_cell(entry: EntrySummary, value: float) -> Cell:
+    """Of an entry by itself that the charter wrote: most cells are one, and say little."""
+    text = value_text(entry.item, value, entry.decimals)
+    return Cell(
+        entry=entry.entry,
+        version=entry.number,
+        at=entry.at_us // 1000,
+        status=entry.status,
+        en=text,
+        zh=text,
+        also=[],
+        confirmed=entry.status is not Status.PRELIMINARY and entry.confirmed,
+        by_time=entry.by_time,
     )
 
 
@@ -245,7 +283,7 @@ def _digits(item: str) -> int | None:
 # --- one entry -------------------------------------------------------------------------------------------------------
 
 
-def entry(conn: Any, viewer: Viewer, ids: Iterable[UUID]) -> Answer:
+def entry(conn: Any, asking: Asking, ids: Iterable[UUID]) -> Answer:
     """Entries with all that they said, who and why, what is proposed, and the way back; raises StoreError."""
     found = []
     for each in ids:
@@ -253,12 +291,21 @@ def entry(conn: Any, viewer: Viewer, ids: Iterable[UUID]) -> Answer:
             kept = chart_entries.entry_with_id(conn, each).entry
         except VitalwireError:
             return None
-        if not may_see_chart(viewer, kept.key.encounter):
-            return None
         found.append(kept)
-    proposals = chart_proposals.proposals_of(conn, [kept.entry for kept in found])
     acted = chart_persons.persons(conn, {v.act_id for kept in found for v in kept.versions if v.act_id is not None})
+    for kept in found:
+        target = entry_target(conn, kept, acted, asking.at_us)
+        note_stay(conn, asking, Action.SEE, require(asking, Action.SEE, target), "chart", target)
+    proposals = chart_proposals.proposals_of(conn, [kept.entry for kept in found])
     return {"entries": [_whole(conn, kept, proposals.get(kept.entry), acted) for kept in found]}
+
+
+def entry_target(conn: Any, kept: Entry, acted: Mapping[bytes, Acted], at_us: int) -> Target:
+    """With those who wrote it: who supervises one of them may see it."""
+    target = stay_target(conn, DataClass.CHART, kept.key.encounter, at_us)
+    by = [acted[version.act_id].by for version in kept.versions if version.act_id and version.act_id in acted]
+    authors = frozenset(each.removeprefix(STAFF) for each in by if each.startswith(STAFF))
+    return replace(target or Target(DataClass.CHART, kept.key.encounter), authors=authors)
 
 
 def _whole(conn: Any, kept: Entry, proposal: Proposal | None, acted: Mapping[bytes, Acted]) -> dict[str, Any]:
@@ -282,7 +329,8 @@ def _version(key: EntryKey, version: Version, person: Acted | None) -> dict[str,
         "number": version.number, "status": version.status, **shown(key.item, version),
         "hand": version.origin is Origin.HAND, "confirmed": version.confirmed, "by_time": version.by_time,
         "observed": version.observed_at_us // 1000, "recorded": version.recorded_at_us // 1000,
-        "by": person.name if person else "", "reason": {"en": rule.en, "zh": rule.zh},
+        "by": person.name if person else "", "pending": person is not None and person.pending,
+        "reason": {"en": rule.en, "zh": rule.zh},
         "sources": _sources(version.sources),
     }  # fmt: skip
 
@@ -335,12 +383,12 @@ def possible(kind: Item, value: float | None, text: str) -> bool:
 # --- why a slot is empty ---------------------------------------------------------------------------------------------
 
 
-def gap(conn: Any, viewer: Viewer, key: str, item: str, at_ms: int, step_min: int) -> Answer:
+def gap(conn: Any, asking: Asking, key: str, item: str, at_ms: int, step_min: int) -> Answer:
     """Why nothing stands of this item in a column, with what shows it; raises StoreError.
 
     `take`, of what is charted on demand: at which moment it would be taken (0: now).
     """
-    encounter = encounter_of(conn, viewer, key)
+    encounter = encounter_of(conn, asking, key)
     if encounter is None or step_min not in STEPS_MIN:
         return None
     try:

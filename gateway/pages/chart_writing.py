@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -11,15 +12,19 @@ import msgspec
 from clinical.chart import EntryKey, Source, Status
 from clinical.chart_items import Item, item_of
 from emr_store import acts, chart_acts, chart_entries, patients
+from emr_store.acts import Author
 from emr_store.chart_acts import Person
 from emr_store.chart_entries import Kept
+from emr_store.chart_persons import Acted, persons
 from emr_store.instants import moment, us_of
-from gateway.access.anyone import may_chart
-from gateway.access.viewer import Viewer
-from gateway.pages.chart import is_on_demand, noted_policies, possible
+from gateway.access.targets import stay_target
+from gateway.access.viewer import Licence
+from gateway.access.words import Action, DataClass
+from gateway.asking import Asking
+from gateway.pages.chart import STAFF, entry_target, is_on_demand, noted_policies, possible
+from gateway.permission import AccessRefusedError, require
 from schemas.errors import VitalwireError
 
-NAME_CHARS_MAX = 60
 WHY_CHARS_MAX = 500
 ENTRIES_MAX = 200  # a column
 
@@ -27,9 +32,7 @@ ENTRIES_MAX = 200  # a column
 class Refusal(StrEnum):
     """Why nothing was done; the page has the words."""
 
-    NOT_ALLOWED = "not_allowed"
     UNREADABLE = "unreadable"
-    NO_NAME = "no_name"
     NO_REASON = "no_reason"
     REASON_TOO_LONG = "reason_too_long"
     NOT_POSSIBLE = "not_possible"  # the value
@@ -63,7 +66,6 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a page sends. `entries`: of confirm, correct and accept (one) and withdraw; the rest is of the others."""
 
     act: Literal["enter", "take", "confirm", "correct", "accept", "withdraw"]
-    by: str
     why: str = ""
     entries: tuple[Seen, ...] = ()
     encounter: str = ""
@@ -74,6 +76,11 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Shown | None = None  # of accept
 
 
+_ACTIONS = {
+    "confirm": Action.CONFIRM, "correct": Action.CORRECT, "accept": Action.CORRECT, "withdraw": Action.WITHDRAW,
+}  # fmt: skip
+
+
 class _RefusedError(Exception):
     """Ends the transaction."""
 
@@ -82,36 +89,41 @@ class _RefusedError(Exception):
         self.why = why
 
 
-def act(conn: Any, viewer: Viewer, body: bytes) -> Refusal | None:
-    """Do as a page wishes, all or nothing; None: done. Raises StoreError, also where the login lacks the right."""
+def act(conn: Any, asking: Asking, body: bytes) -> Refusal | None:
+    """Do as a page wishes, all or nothing; None: done.
+
+    Raises StoreError, also where the login lacks the right, and AccessRefusedError.
+    """
     try:
         wish = msgspec.json.decode(body, type=Wish)
     except (msgspec.MsgspecError, ValueError):
         return Refusal.UNREADABLE
-    name, why = wish.by.strip(), wish.why.strip()
-    if not name or len(name) > NAME_CHARS_MAX:
-        return Refusal.NO_NAME
+    why = wish.why.strip()
     if len(why) > WHY_CHARS_MAX:
         return Refusal.REASON_TOO_LONG
     if wish.act in ("correct", "withdraw") and not why:
         return Refusal.NO_REASON
-    person = Person(acts.page_author(why), name)
+    person = Person(
+        Author(f"{STAFF}{asking.viewer.id}", why),
+        asking.viewer.name,
+        is_licensed=asking.viewer.licence is not Licence.NONE,
+    )
     try:
         with conn.transaction():
             if wish.act == "enter":
-                _enter(conn, viewer, wish, person)
+                _enter(conn, asking, wish, person)
             elif wish.act == "take":
-                _take(conn, viewer, wish, person)
+                _take(conn, asking, wish, person)
             else:
-                _change(conn, viewer, wish, person)
+                _change(conn, asking, wish, person)
     except _RefusedError as refused:
         return refused.why
     return None
 
 
-def _enter(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
+def _enter(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
     at = _moment(wish.at)
-    encounter, kind = _what(conn, viewer, wish)
+    encounter, kind = _what(conn, asking, wish)
     if not possible(kind, wish.value, wish.text):
         raise _RefusedError(Refusal.NOT_POSSIBLE)
     _must_be_free(conn, EntryKey(encounter, wish.item, us_of(at)), at)
@@ -121,9 +133,9 @@ def _enter(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
         raise _RefusedError(Refusal.BEFORE_THE_STAY) from None
 
 
-def _take(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
+def _take(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
     at = _moment(wish.at) if wish.at else acts.now(conn)
-    encounter, _ = _what(conn, viewer, wish)
+    encounter, _ = _what(conn, asking, wish)
     policies = noted_policies(conn)
     if policies is None or not is_on_demand(conn, policies, encounter, wish.item, us_of(at)):
         raise _RefusedError(Refusal.NOT_ON_DEMAND)
@@ -134,14 +146,16 @@ def _take(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
         raise _RefusedError(Refusal.NOTHING_MEASURED) from None
 
 
-def _what(conn: Any, viewer: Viewer, wish: Wish) -> tuple[str, Item]:
+def _what(conn: Any, asking: Asking, wish: Wish) -> tuple[str, Item]:
     """The encounter and item that a wish names."""
     try:
         encounter, kind = patients.find_encounter(conn, wish.encounter), item_of(wish.item)
     except VitalwireError:
         raise _RefusedError(Refusal.UNREADABLE) from None
-    if not may_chart(viewer, encounter):
-        raise _RefusedError(Refusal.NOT_ALLOWED)
+    target = stay_target(conn, DataClass.CHART, encounter, asking.at_us)
+    if target is None:
+        raise AccessRefusedError
+    require(asking, Action.ENTER, target)
     return encounter, kind
 
 
@@ -162,7 +176,7 @@ def _moment(at_ms: int) -> datetime:
         ) from None
 
 
-def _change(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
+def _change(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
     if not 0 < len(wish.entries) <= (ENTRIES_MAX if wish.act in ("confirm", "withdraw") else 1):
         raise _RefusedError(Refusal.UNREADABLE)
     for seen in wish.entries:
@@ -170,7 +184,11 @@ def _change(conn: Any, viewer: Viewer, wish: Wish, person: Person) -> None:
             kept = chart_entries.find_entry(conn, seen.entry)
         except VitalwireError:
             raise _RefusedError(Refusal.CHANGED) from None
-        _must_be_as_seen(viewer, kept, seen, wish)
+        acted = persons(conn, {version.act_id for version in kept.entry.versions if version.act_id is not None})
+        require(asking, _ACTIONS[wish.act], entry_target(conn, kept.entry, acted, asking.at_us))
+        if not person.is_licensed:
+            _must_be_open_to_unlicensed(kept, acted, wish)
+        _must_be_as_seen(kept, seen, wish)
         try:
             changed = _changed(conn, wish, seen, person)
         except VitalwireError:
@@ -186,10 +204,23 @@ def _is_source(source: Source, shown: Shown | None) -> bool:
     return shown == Shown(source.batch_id.hex(), source.leaf, source.record)
 
 
-def _must_be_as_seen(viewer: Viewer, kept: Kept, seen: Seen, wish: Wish) -> None:
+def _must_be_open_to_unlicensed(kept: Kept, acted: Mapping[bytes, Acted], wish: Wish) -> None:
+    """Not what a licensed person stands behind; nothing twice; and withdrawn is only what was pending always."""
+    pending = [
+        version.act_id is not None and version.act_id in acted and acted[version.act_id].pending
+        for version in kept.entry.versions
+    ]
+    is_open = kept.entry.now.status is Status.PRELIMINARY
+    if wish.act == "confirm":
+        is_open = is_open and not pending[-1]
+    if wish.act == "withdraw":
+        is_open = is_open and all(pending)
+    if not is_open:
+        raise AccessRefusedError
+
+
+def _must_be_as_seen(kept: Kept, seen: Seen, wish: Wish) -> None:
     newest = kept.entry.now
-    if not may_chart(viewer, kept.entry.key.encounter):
-        raise _RefusedError(Refusal.NOT_ALLOWED)
     if newest.number != seen.version:
         raise _RefusedError(Refusal.CHANGED)
     if newest.status is Status.ENTERED_IN_ERROR:

@@ -11,25 +11,29 @@ import msgspec
 
 from clinical.delivery_words import reason_words
 from clinical.person_names import masked_name, masked_number
-from emr_store import acts, deliver_acts, deliver_status, patient_acts
+from emr_store import deliver_acts, deliver_status, patient_acts
+from emr_store.acts import Author
 from emr_store.deliver_status import STATES, DeliveryRow, DestinationRow
 from emr_store.patient_acts import About
-from gateway.access.anyone import may_decide_deliveries, may_see_chart, may_see_deliveries
-from gateway.access.viewer import Viewer
+from gateway.access.targets import stay_targets
+from gateway.access.viewer import Target
+from gateway.access.words import Action, Answer, DataClass
+from gateway.asking import Asking
+from gateway.looks import Seen
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
+from gateway.permission import require
 from schemas.errors import VitalwireError
 
 PAGE = Page("deliveries", "/deliveries")
 SHOWN_MAX = 50
 WHY_CHARS_MAX = 500
-Answer = dict[str, Any] | None  # None: not found
+Answered = dict[str, Any] | None  # None: not found
 
 
 class Refusal(StrEnum):
     """Why nothing was done; the page has the words."""
 
-    NOT_ALLOWED = "not_allowed"
     UNREADABLE = "unreadable"
     NO_REASON = "no_reason"  # of skip
     REASON_TOO_LONG = "reason_too_long"
@@ -48,24 +52,46 @@ class Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str = ""
 
 
-def deliveries(conn: Any, viewer: Viewer, destination: str, state: str, before: int | None) -> Answer:
-    """Every destination, and the newest messages in this state, of one destination or ("") of all; raises StoreError.
+def deliveries(conn: Any, asking: Asking, destination: str, state: str, before: int | None) -> Answered:
+    """Every destination, and the newest messages in this state, of one destination or ("") of all.
 
-    `before`: those with lower numbers, for the next page.
+    `before`: those with lower numbers, for the next page. Raises StoreError, AccessRefusedError.
     """
-    if not may_see_deliveries(viewer) or state not in STATES:
+    require(asking, Action.SEE, Target(DataClass.DELIVERIES))
+    if state not in STATES:
         return None
     found = deliver_status.deliveries(
         conn, destination=destination, states=[state], before=before, limit=SHOWN_MAX + 1
     )  # fmt: skip
     shown = found[:SHOWN_MAX]
-    about = patient_acts.about(conn, {row.encounter for row in shown})
+    stays = {row.encounter for row in shown}
+    about = _named(conn, asking, stays)
+    charts = {
+        encounter
+        for encounter, target in stay_targets(conn, DataClass.CHART, stays, asking.at_us).items()
+        if asking.may(Action.SEE, target).answer is not Answer.DENIED
+    }
     return {
         "now": time.time_ns() // 1_000_000,
         "destinations": [_destination(row) for row in deliver_status.destinations(conn)],
-        "deliveries": [_delivery(viewer, row, about.get(row.encounter)) for row in shown],
+        "deliveries": [_delivery(row, about.get(row.encounter), row.encounter in charts) for row in shown],
         "next": shown[-1].delivery if len(found) > SHOWN_MAX else None,
     }  # fmt: skip
+
+
+def _named(conn: Any, asking: Asking, stays: set[str]) -> dict[str, About]:
+    """Of those stays whose patient may be named to who asks."""
+    allowed = {}
+    for encounter, target in stay_targets(conn, DataClass.IDENTITY, stays, asking.at_us).items():
+        decision = asking.may(Action.SEE, target)
+        if decision.is_allowed:
+            allowed[encounter] = decision
+    if not allowed:
+        return {}
+    about = patient_acts.about(conn, allowed)
+    patients = sorted({each.patient for each in about.values() if each.patient})
+    asking.note(Action.SEE, next(iter(allowed.values())), Seen(PAGE.noun, sorted(allowed), patients))
+    return about
 
 
 def fates_of(entry: str, rows: Iterable[DeliveryRow]) -> list[dict[str, Any]]:
@@ -73,10 +99,12 @@ def fates_of(entry: str, rows: Iterable[DeliveryRow]) -> list[dict[str, Any]]:
     return [{**_fate(row), "version": row.versions[row.entries.index(entry)]} for row in rows]
 
 
-def act(conn: Any, viewer: Viewer, body: bytes) -> Refusal | None:
-    """Do as a page wishes; None: done. Raises StoreError, also where the login lacks the right."""
-    if not may_decide_deliveries(viewer):
-        return Refusal.NOT_ALLOWED
+def act(conn: Any, asking: Asking, body: bytes) -> Refusal | None:
+    """Do as a page wishes; None: done.
+
+    Raises StoreError, also where the login lacks the right, and AccessRefusedError.
+    """
+    require(asking, Action.DELIVER, Target(DataClass.DELIVERIES))
     try:
         wish = msgspec.json.decode(body, type=Wish)
     except (msgspec.MsgspecError, ValueError):
@@ -86,7 +114,7 @@ def act(conn: Any, viewer: Viewer, body: bytes) -> Refusal | None:
         return Refusal.NO_REASON
     if len(why) > WHY_CHARS_MAX:
         return Refusal.REASON_TOO_LONG
-    author = acts.page_author(why)
+    author = Author(f"staff:{asking.viewer.id}", why)
     try:
         if wish.act == "pause":
             deliver_acts.pause(conn, wish.destination, author)
@@ -113,14 +141,14 @@ def _destination(row: DestinationRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _delivery(viewer: Viewer, row: DeliveryRow, person: About | None) -> dict[str, Any]:
+def _delivery(row: DeliveryRow, person: About | None, is_chart_open: bool) -> dict[str, Any]:
     """Whose it is stands in part; `chart`: the key of the chart that it leads to, "" where it may not be read."""
     return {
         **_fate(row), "slot": milliseconds(row.slot), "recorded": milliseconds(row.recorded_at),
         "entries": len(row.entries), "attempts": row.attempts,
         "name": masked_name(family=person.family, given=person.given, name=person.name) if person else "",
         "number": masked_number(person.patient or "") if person else "",
-        "chart": row.encounter if person and may_see_chart(viewer, row.encounter) else "",
+        "chart": row.encounter if is_chart_open else "",
     }  # fmt: skip
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from clinical.key_words import bed_words, visit_words
-from emr_store import evidence_words, patient_acts, patient_history, patients, trends
+from emr_store import evidence_words, patient_history, patients, trends
 from emr_store.instants import moment
 from emr_store.patient_history import BedBelief, DeviceBelief
 from emr_store.patients import EncounterRow
 from emr_store.trends import Span, Trend
-from gateway.access.anyone import may_see_patient, may_see_worklist
-from gateway.access.viewer import Viewer
+from gateway.access.targets import patient_targets
+from gateway.access.words import Action, DataClass
+from gateway.asking import Asking
+from gateway.looks import Seen
+from gateway.pages import worklist
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.pages.person import fact_shown, whole_person
+from gateway.permission import glass_until_ms, require_one_of
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
@@ -36,24 +41,36 @@ _UNKNOWN = {"short": "?", "en": "", "zh": "", "unit": ""}
 Answer = dict[str, Any] | None  # None: not found
 
 
-def history(conn: Any, viewer: Viewer, key: str, bed_names: Mapping[str, str]) -> Answer:
-    """Who it is, and everything that was believed of beds and devices; raises StoreError.
+@dataclass(frozen=True)
+class _Seen:
+    """A patient, and those of his stays that may be seen."""
 
-    `bed_names`: what the site calls its beds, by their keys.
+    patient: str
+    stays: frozenset[str]
+
+
+def history(conn: Any, asking: Asking, key: str, bed_names: Mapping[str, str]) -> Answer:
+    """Who it is, and everything that was believed of beds and devices, of the stays that may be seen.
+
+    `bed_names`: what the site calls its beds, by their keys. Raises StoreError, AccessRefusedError.
     """
-    patient = _seen(conn, viewer, key)
-    if patient is None:
+    seen = _seen(conn, asking, key, [DataClass.IDENTITY])
+    if seen is None:
         return None
-    beds = patient_history.bed_beliefs(conn, patient)
-    devices = patient_history.device_beliefs(conn, patient)
+    patient = seen.patient
+    beds = patient_history.bed_beliefs(conn, patient, seen.stays)
+    devices = patient_history.device_beliefs(conn, patient, seen.stays)
     beliefs: list[BedBelief | DeviceBelief] = [*beds, *devices]
     facts = [bytes(fact) for belief in beliefs for fact in belief.facts]
     behind = {fact.fact: fact for fact in evidence_words.facts_behind(conn, facts, bed_names)}
     return {
         "now": int(time.time() * 1000),
-        "asked": patient_acts.open_questions(conn) if may_see_worklist(viewer) else None,
+        "asked": worklist.open_count(conn, asking), "glass_until": glass_until_ms(asking, seen.stays),
         **whole_person(conn, patient),
-        "encounters": [_encounter(encounter) for encounter in patients.encounters_of(conn, patient)],
+        "encounters": [
+            _encounter(encounter) for encounter in patients.encounters_of(conn, patient)
+            if encounter.encounter in seen.stays
+        ],
         "beds": [
             {"bed": bed_words(bed.bed, bed_names, bed.bed_as_sent), "planned_end": bed.planned_end,
              **_belief(bed, behind)}
@@ -65,22 +82,22 @@ def history(conn: Any, viewer: Viewer, key: str, bed_names: Mapping[str, str]) -
     }  # fmt: skip
 
 
-def trend(conn: Any, viewer: Viewer, key: str, hours: int, now: datetime | None = None) -> Answer:
+def trend(conn: Any, asking: Asking, key: str, hours: int, now: datetime | None = None) -> Answer:
     """Of the last `hours`, one of HOURS; 0: of the last stay, from its first bed on; `now` None: the clock's.
 
-    Raises StoreError.
+    Of the stays that may be seen. Raises StoreError, AccessRefusedError.
     """
-    patient = _seen(conn, viewer, key)
-    if patient is None or hours not in (0, *HOURS):
+    seen = _seen(conn, asking, key, [DataClass.IDENTITY, DataClass.VITALS])  # they stand under a name
+    if seen is None or hours not in (0, *HOURS):
         return None
     now = now or datetime.now(UTC)
-    since, until = (now - timedelta(hours=hours), now) if hours else _last_stay(conn, patient, now)
-    spans = _spans(conn, patient, since, until)
+    since, until = (now - timedelta(hours=hours), now) if hours else _last_stay(conn, seen, now)
+    spans = _spans(conn, seen, since, until)
     width = _width(until - since)
     first_bucket = since - (since - _EPOCH) % width
     found = trends.trends(conn, spans, first_bucket, until, width, now)
     alarms = trends.alarm_marks(conn, spans)
-    adt = patient_history.adt_marks(conn, patient, first_bucket, until)
+    adt = patient_history.adt_marks(conn, seen.patient, seen.stays, first_bucket, until)
     return {
         "since": milliseconds(first_bucket),
         "width": int(width.total_seconds() * 1000),
@@ -95,10 +112,12 @@ def trend(conn: Any, viewer: Viewer, key: str, hours: int, now: datetime | None 
     }  # fmt: skip
 
 
-def _spans(conn: Any, patient: str, since: datetime, until: datetime) -> list[Span]:
+def _spans(conn: Any, seen: _Seen, since: datetime, until: datetime) -> list[Span]:
     """When which devices' values are the patient's, cut at both moments."""
     spans = []
-    for whose in patients.intervals_of(conn, patient, since, until):
+    for whose in patients.intervals_of(conn, seen.patient, since, until):
+        if whose.encounter not in seen.stays:
+            continue
         ends = moment(whose.until_us) or until
         span = Span(device=UUID(whose.device), since=max(moment(whose.from_us), since), until=min(ends, until))
         if span.since < span.until:
@@ -106,9 +125,10 @@ def _spans(conn: Any, patient: str, since: datetime, until: datetime) -> list[Sp
     return spans
 
 
-def _last_stay(conn: Any, patient: str, now: datetime) -> tuple[datetime, datetime]:
+def _last_stay(conn: Any, seen: _Seen, now: datetime) -> tuple[datetime, datetime]:
     """From the first to the last moment in a bed, of the encounter that came last; an hour where there is none."""
-    stays = [stay for stay in patients.patient_stays(conn, patient) if stay.since < now]
+    known = patients.patient_stays(conn, seen.patient)
+    stays = [stay for stay in known if stay.encounter in seen.stays and stay.since < now]
     if not stays:
         return now - timedelta(hours=1), now
     last = max(stays, key=lambda stay: stay.since).encounter
@@ -116,13 +136,23 @@ def _last_stay(conn: Any, patient: str, now: datetime) -> tuple[datetime, dateti
     return min(stay.since for stay in of_last), max(min(stay.until or now, now) for stay in of_last)
 
 
-def _seen(conn: Any, viewer: Viewer, key: str) -> str | None:
-    """The patient of this key or number; None: there is none, or not for this viewer."""
+def _seen(conn: Any, asking: Asking, key: str, data_classes: Sequence[DataClass]) -> _Seen | None:
+    """The patient of this key or number, and the stays of which all of these may be seen; None: there is none.
+
+    The look is noted. Raises AccessRefusedError.
+    """
     try:
         patient = patients.find_patient(conn, key)
     except VitalwireError:
         return None
-    return patient if may_see_patient(viewer, patient) else None
+    targets = list(patient_targets(conn, data_classes[0], patient, asking.at_us).values())
+    for data_class in data_classes:
+        targets = [replace(target, data_class=data_class) for target in targets]
+        targets, decision = require_one_of(asking, Action.SEE, data_class, targets)
+    stays = sorted(target.encounter for target in targets)
+    restricted = any(target.restricted for target in targets)
+    asking.note(Action.SEE, decision, Seen(PAGE.noun, stays, [patient], restricted=restricted))
+    return _Seen(patient, frozenset(stays))
 
 
 def _width(duration: timedelta) -> timedelta:

@@ -41,6 +41,7 @@ class Patients:
         self.are_known = False  # whether anybody ever said who is where: by ADT, a census or an act
         self._of_device: dict[UUID, Shown] = {}
         self._rows: dict[UUID, Occupant] = {}
+        self._named: dict[UUID, frozenset[str]] = {}
         self._news: News | None = None
         self._read_s = self._due_s = float("-inf")
 
@@ -64,10 +65,17 @@ class Patients:
         for o in found:  # of many most are as they were: they are not made anew
             is_same = rows_before.get(o.device) == o and not _shares_bed(o)
             self._of_device[o.device] = before[o.device] if is_same else _shown(o, persons)
+        self._named = {o.device: _named(o, persons) for o in found}
         return {
             device for device in before.keys() | self._of_device.keys()
             if before.get(device) != self._of_device.get(device)
         }  # fmt: skip
+
+    def stays_of_bed(self, devices: Iterable[UUID]) -> tuple[frozenset[str], frozenset[str]]:
+        """The stays whose the values of these devices are, and those whose patients `of_bed` names or may name."""
+        rows = [self._rows[device] for device in devices if device in self._rows]
+        stays = frozenset(o.encounter for o in rows if o.encounter is not None and not o.proposed)
+        return stays, stays.union(*(self._named[o.device] for o in rows))
 
     def of_bed(self, devices: Iterable[UUID]) -> Shown | None:
         """Of the devices that stand there; None: nothing is known of any."""
@@ -114,6 +122,11 @@ def _shown(o: Occupant, persons: dict[bytes, Person]) -> Shown:
         "admitted": milliseconds(o.admitted_at) if named and o.admitted_at is not None else None,
         **(_part(o) if named else {"name": "", "number": ""}), "both": [_part(person) for person in both],
     }  # fmt: skip
+
+
+def _named(o: Occupant, persons: dict[bytes, Person]) -> frozenset[str]:
+    of_facts = [persons[fact].encounter for fact in map(bytes, o.facts) if fact in persons]
+    return frozenset([*of_facts, *([o.encounter] if o.encounter is not None else [])])
 
 
 def _part(of: Occupant | Person) -> dict[str, str]:

@@ -13,9 +13,11 @@ from clinical.sheet.style import Style
 from clinical.sheet.svg import svg
 from emr_store import chart_sheet, patients
 from emr_store.bed_names import bed_names
-from gateway.access.viewer import Viewer
+from gateway.access.words import Action
+from gateway.asking import Asking
 from gateway.pages.chart import encounter_of
 from gateway.pages.frame import Page
+from gateway.permission import glass_until_ms
 
 SHEET, HOURLY = Page("sheet", "/sheet/{key:path}"), Page("hourly", "/hourly/{key:path}")
 KINDS, LANGUAGES = ("sheet", "hourly"), ("zh", "en")
@@ -23,14 +25,17 @@ Answer = dict[str, Any] | None  # None: not found
 
 
 class Printer:
-    """Sheets by a site's habits; each method raises StoreError, and returns None for what is not there."""
+    """Sheets by a site's habits; each method returns None for what is not there.
+
+    They raise StoreError and AccessRefusedError.
+    """
 
     def __init__(self, style: Style) -> None:
         self._style = style
 
-    def pages(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str) -> Answer:
+    def pages(self, conn: Any, asking: Asking, kind: str, language: str, key: str) -> Answer:
         """How many there are, what they leave out and why, and what the PDF has no letters for."""
-        encounter = encounter_of(conn, viewer, key)
+        encounter = encounter_of(conn, asking, key, page=kind) if kind in KINDS else None
         drawings = self._drawings(conn, encounter, kind, language)
         if encounter is None or not drawings:
             return None
@@ -38,21 +43,22 @@ class Printer:
 
         return {
             "encounter": encounter, "patient": patients.find_patient(conn, encounter), "count": len(drawings),
-            "visit": visit_number(encounter),
+            "visit": visit_number(encounter), "glass_until": glass_until_ms(asking, [encounter]),
             "not_drawn": [[each.reason for each in drawing.undrawn] for drawing in drawings],
             "unprintable": pdf.unprintable(drawings),
         }  # fmt: skip
 
-    def page(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str, page: int) -> bytes | None:
+    def page(self, conn: Any, asking: Asking, kind: str, language: str, key: str, page: int) -> bytes | None:
         """One of them, counted from 1, as SVG."""
-        encounter = encounter_of(conn, viewer, key)
+        encounter = encounter_of(conn, asking, key, page=kind) if kind in KINDS else None
         draw = self._page if kind == "sheet" else self._page_of_all
         drawing = None if encounter is None else draw(conn, encounter, kind, language, page)
         return None if drawing is None else svg(drawing).encode()
 
-    def pdf(self, conn: Any, viewer: Viewer, kind: str, language: str, key: str) -> bytes | None:
+    def pdf(self, conn: Any, asking: Asking, kind: str, language: str, key: str) -> bytes | None:
         """All of them."""
-        drawings = self._drawings(conn, encounter_of(conn, viewer, key), kind, language)
+        encounter = encounter_of(conn, asking, key, Action.PRINT, kind)
+        drawings = self._drawings(conn, encounter, kind, language)
         from clinical.sheet import pdf
 
         return pdf.pdf(drawings) if drawings else None

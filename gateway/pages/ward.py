@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from emr_store import latest, patient_acts, registry
+from emr_store import latest, registry
 from emr_store.latest import Changes, LatestRows
 from gateway.access.beds import Bed
 from gateway.pages import alarms
@@ -19,13 +19,15 @@ from gateway.pages.columns import Columns, columns_of
 from gateway.pages.frame import Page
 from gateway.pages.ledger import ledger
 from gateway.pages.patients import Patients
+from gateway.pages.places import read_places
 from gateway.pages.values import Line, Values
-from gateway.picture import Fragments, Picture
+from gateway.picture import Fragment, Fragments, Picture
+from gateway.places import Places
 
 PAGE = Page("ward", "/")
 DEVICES_EVERY_S = 2.0  # who stands where; at once where a new row comes
 LABELS_EVERY_S = 10.0
-WORKLIST_EVERY_S = 5.0
+PLACES_EVERY_S = 5.0  # whose each bed is; at once where an attribution or a place changes
 _json = msgspec.json.Encoder()
 
 
@@ -44,8 +46,8 @@ class Ward:
         self._labels: Labels = {}
         self._alarms: OpenAlarms = {}
         self._ledger: dict[str, int] = {}
-        self._asked: int | None = None  # how many items the worklist has
-        self._devices_read_s = self._labels_read_s = self._worklist_read_s = float("-inf")
+        self._places = Places()
+        self._devices_read_s = self._labels_read_s = self._places_read_s = float("-inf")
 
     def read(self, number: int, *, whole: bool) -> Picture:
         """The `number`-th picture, with everything there is where `whole`."""
@@ -66,16 +68,15 @@ class Ward:
             head["patients_known"] = self._patients.are_known
         if len(self._sets) > sets_before:
             head["sets"] = self._structure(list(self._sets)[sets_before:])
-        if self._asked_changed():
-            head["asked"] = self._asked
+        self._read_places(bool(changed or attributed))
         if (counted := ledger(self._conn)) != self._ledger:
             self._ledger = head["ledger"] = counted
         all_lines = self._values_there.whole(now_ms) if whole or changed else {}
         return Picture(
             number, head, list(self._beds.shown), self._differences(lines, all_lines, changed, alarming, attributed),
             {"sets": self._structure(self._sets), "ledger": self._ledger, "adt": self._patients.last_adt_ms,
-             "patients_known": self._patients.are_known, "asked": self._asked},
-            self._whole(self._beds.shown, all_lines) if whole else None,
+             "patients_known": self._patients.are_known},
+            self._whole(self._beds.shown, all_lines) if whole else None, self._places,
         )  # fmt: skip
 
     @property
@@ -132,13 +133,17 @@ class Ward:
             rearrange |= known != self._labels
         return self._beds.arrange(self._devices, self._rows, self._labels, self._alarms) if rearrange else set()
 
-    def _asked_changed(self) -> bool:
-        """Whether the worklist is longer or shorter than it was."""
-        if time.monotonic() - self._worklist_read_s < WORKLIST_EVERY_S:
-            return False
-        self._worklist_read_s, before = time.monotonic(), self._asked
-        self._asked = patient_acts.open_questions(self._conn)
-        return self._asked != before
+    def _read_places(self, due: bool) -> None:
+        """What is as it was stays the same object: by it who looks on knows that he sees what he saw."""
+        if not due and time.monotonic() - self._places_read_s < PLACES_EVERY_S:
+            return
+        self._places_read_s = time.monotonic()
+        found = read_places(self._conn, self._beds.shown, self._stays_of, time.time_ns() // 1000)
+        if found != self._places:
+            self._places = found
+
+    def _stays_of(self, bed: Bed) -> tuple[frozenset[str], frozenset[str]]:
+        return self._patients.stays_of_bed(device["id"] for device in self._beds.shown[bed]["devices"])
 
     def _structure(self, sets: Iterable[int]) -> dict[int, Any]:
         return {self._set_numbers[number]: self._sets[number].structure for number in sets}
@@ -159,7 +164,7 @@ class Ward:
         """What changed: whole beds where their structure did, else their lines, alarms and patient."""
         fragments = self._whole(changed & self._beds.shown.keys(), all_lines)
         fragments += [
-            (bed, _json.encode({"bed": self._beds.number(bed), "structure": None}))
+            (bed, Fragment(_json.encode({"bed": self._beds.number(bed), "structure": None})))
             for bed in changed - self._beds.shown.keys()
         ]
         by_bed: dict[Bed, list[Line]] = {bed: [] for bed in alarming | attributed}
@@ -168,12 +173,10 @@ class Ward:
             by_bed.setdefault(self._beds.of_device[self._uuids[device_of_row[row]]], []).append(line)
         for bed, of_bed in by_bed.items():
             if bed not in changed:
-                fragment: dict[str, Any] = {"bed": self._beds.number(bed), "lines": of_bed}
-                if bed in alarming:
-                    fragment["alarms"] = self._alarms_of(bed)
-                if bed in attributed:
-                    fragment["patient"] = self._patient_of(bed)
-                fragments.append((bed, _json.encode(fragment)))
+                body = _json.encode({"bed": self._beds.number(bed), "lines": of_bed})
+                alarms_of = _json.encode(self._alarms_of(bed)) if bed in alarming else b""
+                patient = _json.encode(self._patient_of(bed)) if bed in attributed else b""
+                fragments.append((bed, Fragment(body, alarms_of, patient)))
         return fragments
 
     def _whole(self, beds: Iterable[Bed], all_lines: dict[int, Line]) -> Fragments:
@@ -182,9 +185,10 @@ class Ward:
         for bed in beds:
             structure = self._beds.shown[bed]
             rows = [number for device in structure["devices"] for number, _ in device["rows"]]
-            fragments.append((bed, _json.encode({
-                "bed": self._beds.number(bed), "structure": structure, "alarms": self._alarms_of(bed),
-                "patient": self._patient_of(bed),
+            body = _json.encode({
+                "bed": self._beds.number(bed), "structure": structure | {"ward": self._places.of_bed[bed].ward},
                 "lines": [all_lines[row] for row in rows if row in all_lines],
-            })))  # fmt: skip
+            })  # fmt: skip
+            alarms_of, patient = _json.encode(self._alarms_of(bed)), _json.encode(self._patient_of(bed))
+            fragments.append((bed, Fragment(body, alarms_of, patient)))
         return fragments

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -13,16 +13,24 @@ import msgspec
 from clinical.key_words import bed_words, visit_words
 from clinical.person_names import masked_name, masked_number
 from clinical.question_words import is_bed, question_words, subject_words
+from clinical.wards import ward_of_bed
 from clinical.worklist import ItemKind
-from emr_store import acts, evidence_words, patient_acts, registry
+from emr_store import evidence_words, patient_acts, registry
+from emr_store.acts import Author
+from emr_store.instants import moment
 from emr_store.patient_acts import About, Question
+from emr_store.question_places import question_places
 from emr_store.registry import DeviceRow
-from gateway.access.anyone import may_resolve, may_see_worklist
-from gateway.access.viewer import Viewer
+from gateway.access.targets import stay_targets
+from gateway.access.viewer import Target
+from gateway.access.words import Action, DataClass
+from gateway.asking import Asking
+from gateway.looks import Seen
 from gateway.pages.beds import bed_of
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds
 from gateway.pages.person import fact_shown
+from gateway.permission import AccessRefusedError, require_one_of
 from schemas.errors import VitalwireError
 
 PAGE = Page("worklist", "/worklist")
@@ -35,7 +43,6 @@ Answer = dict[str, Any] | None  # None: not found
 class Refusal(StrEnum):
     """Why nothing was done; the page has the words."""
 
-    NOT_ALLOWED = "not_allowed"
     UNREADABLE = "unreadable"
     NO_REASON = "no_reason"
     REASON_TOO_LONG = "reason_too_long"
@@ -50,18 +57,26 @@ class Wish(msgspec.Struct, forbid_unknown_fields=True):
     adt_is_right: bool = False
 
 
-def items(conn: Any, viewer: Viewer, bed_names: Mapping[str, str]) -> Answer:
-    """What is asked now, the newest first; raises StoreError.
+def items(conn: Any, asking: Asking, bed_names: Mapping[str, str]) -> Answer:
+    """What is asked now of the stays and wards that may be seen, the newest first.
 
-    `bed_names`: what the site calls its beds, by their keys.
+    `bed_names`: what the site calls its beds, by their keys. Raises StoreError, AccessRefusedError.
     """
-    if not may_see_worklist(viewer):
-        return None
-    asked = sorted(patient_acts.questions(conn), key=lambda q: (q.since, q.item), reverse=True)
+    if not sees_any(asking):
+        raise AccessRefusedError
+    open_now = patient_acts.questions(conn)
+    seen = _seen(conn, asking, open_now)
+    asked = sorted((q for q in open_now if q.item in seen), key=lambda q: (q.since, q.item), reverse=True)
     shown = asked[:SHOWN_MAX]
     facts = evidence_words.facts_behind(conn, [bytes(fact) for q in shown for fact in q.facts], bed_names)
     behind = {fact.fact: fact for fact in facts}
     about = patient_acts.about(conn, {q.subject for q in shown})
+    subjects = question_places(conn, {q.subject for q in shown}, moment(asking.at_us))
+    encounters = sorted({stay for place in subjects.values() for stay in place.encounters})
+    if encounters:
+        decision = next(asking.may(Action.SEE, target) for target in seen[shown[0].item])
+        patients = sorted({each.patient for each in about.values() if each.patient})
+        asking.note(Action.SEE, decision, Seen(PAGE.noun, encounters, patients))
     devices = {str(device.uuid): device for device in registry.devices(conn) if not device.foreign_edge}
     return {
         "now": int(time.time() * 1000), "open": len(asked),
@@ -74,10 +89,51 @@ def items(conn: Any, viewer: Viewer, bed_names: Mapping[str, str]) -> Answer:
     }  # fmt: skip
 
 
-def resolve(conn: Any, viewer: Viewer, item: int, body: bytes) -> Refusal | None:
-    """Do as a page wishes; None: done. Raises StoreError, also where the login lacks the right."""
-    if not may_resolve(viewer):
-        return Refusal.NOT_ALLOWED
+def sees_any(asking: Asking) -> bool:
+    """Whether a worklist is this viewer's business at all."""
+    sight = asking.sight(Action.SEE, DataClass.WORKLIST)
+    is_open = sight.everything or sight.wards or sight.encounters
+    return bool(is_open) or asking.may(Action.SEE, Target(DataClass.WORKLIST)).is_allowed
+
+
+def open_count(conn: Any, asking: Asking) -> int | None:
+    """How many are asked that may be seen; None: none of it is this viewer's business. Raises StoreError."""
+    return len(_seen(conn, asking, patient_acts.questions(conn))) if sees_any(asking) else None
+
+
+def targets_of(conn: Any, asked: Iterable[Question], at_us: int) -> dict[int, list[Target]]:
+    """By number, what each question is about: who may see one of them may see it. Raises StoreError."""
+    questions = list(asked)
+    places = question_places(conn, {question.subject for question in questions}, moment(at_us))
+    encounters = {encounter for place in places.values() for encounter in place.encounters}
+    stays = stay_targets(conn, DataClass.WORKLIST, encounters, at_us)
+    found: dict[int, list[Target]] = {}
+    for question in questions:
+        place = places.get(question.subject)
+        of_stays = [stays[each] for each in place.encounters if each in stays] if place is not None else []
+        ward = place.ward if place is not None else ""
+        if is_bed(question.subject):
+            ward = ward_of_bed(question.subject)
+        of_ward = Target(DataClass.WORKLIST, wards=frozenset({ward} if ward else ()))
+        found[question.item] = of_stays or [of_ward]
+    return found
+
+
+def _seen(conn: Any, asking: Asking, questions: Iterable[Question]) -> dict[int, list[Target]]:
+    """Those that may be seen, by number, with the targets by which they may."""
+    found = targets_of(conn, questions, asking.at_us)
+    allowed = {
+        item: [target for target in targets if asking.may(Action.SEE, target).is_allowed]
+        for item, targets in found.items()
+    }
+    return {item: targets for item, targets in allowed.items() if targets}
+
+
+def resolve(conn: Any, asking: Asking, item: int, body: bytes) -> Refusal | None:
+    """Do as a page wishes; None: done.
+
+    Raises StoreError, also where the login lacks the right, and AccessRefusedError.
+    """
     try:
         wish = msgspec.json.decode(body, type=Wish)
     except (msgspec.MsgspecError, ValueError):
@@ -89,9 +145,11 @@ def resolve(conn: Any, viewer: Viewer, item: int, body: bytes) -> Refusal | None
         return Refusal.REASON_TOO_LONG
     try:
         asked = patient_acts.question(conn, item)
+        targets = targets_of(conn, [asked], asking.at_us)[item]
+        require_one_of(asking, Action.RESOLVE, DataClass.WORKLIST, targets)
         if wish.adt_is_right and asked.kind != ItemKind.BED_AND_MONITOR_DISAGREE:
             return Refusal.NO_MONITOR
-        author = acts.page_author(why)
+        author = Author(f"staff:{asking.viewer.id}", why)
         patient_acts.resolve(conn, item, adt_is_right=wish.adt_is_right, author=author)
     except VitalwireError:
         return Refusal.NOT_OPEN

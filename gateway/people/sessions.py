@@ -9,12 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from emr_store import login_sessions
+from emr_store import login_sessions, workstations
 from emr_store.connect import StoreError, open_store
 from emr_store.login_sessions import NewSession, SessionRow, session_id
+from emr_store.station_displays import PRINCIPAL
 from gateway.access.viewer import Viewer
-from gateway.people.viewers import viewer_of_staff
+from gateway.people.emergency import emergency_viewer
+from gateway.people.viewers import viewer_of_display, viewer_of_staff
 
 COOKIE = "vitalwire_session"
 REFRESH_S = 2.0  # by then a change of sessions, staff and grants is seen
@@ -41,7 +44,7 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class _Known:
-    signed_in: SignedIn | None
+    signed_in: SignedIn
     read_s: float  # monotonic
 
 
@@ -74,16 +77,33 @@ class Sessions:
         except StoreError:
             return self._within_time(known.signed_in) if known is not None else None
         with self._lock:
-            self._known[session] = _Known(found, time.monotonic())
+            if found is None:  # else whoever sends cookies of nobody fills the memory
+                self._known.pop(session, None)
+            else:
+                self._known[session] = _Known(found, time.monotonic())
         return self._within_time(found)
 
+    def peek(self, secret: str) -> SignedIn | None:
+        """Who that was when it was asked last, without asking the store; None: `current` must be asked."""
+        with self._lock:
+            known = self._known.get(session_id(secret))
+        if known is None or known.read_s == float("-inf"):
+            return None
+        return self._within_time(known.signed_in)
+
     def touch(self, signed_in: SignedIn) -> None:
-        """The person did something: silence begins anew. Raises StoreError."""
+        """The person did something: silence begins anew, while the store is away in this process alone."""
         now = self._now()
         if (now - signed_in.row.seen_at).total_seconds() < SEEN_EVERY_S:
             return
-        with open_store(self._clerk) as conn:
-            login_sessions.seen(conn, signed_in.row.session, now)
+        try:
+            with open_store(self._clerk) as conn:
+                login_sessions.seen(conn, signed_in.row.session, now)
+        except StoreError:
+            seen = replace(signed_in, row=replace(signed_in.row, seen_at=now))
+            with self._lock:
+                self._known[signed_in.row.session] = _Known(seen, time.monotonic())
+            return
         self.forget(signed_in.row.session)
 
     def end(self, session: bytes, by: str, reason: str) -> None:
@@ -91,6 +111,13 @@ class Sessions:
         with open_store(self._clerk) as conn:
             login_sessions.end(conn, session, self._now(), by, reason)
         self.forget(session)
+
+    def hand_over(self, workstation: str, principal: str) -> None:
+        """Before this person signs in there: whoever else is in there is locked, not ended. Raises StoreError."""
+        with open_store(self._clerk) as conn:
+            changed = workstations.hand_over(conn, workstation, principal, self._now())
+        for session in changed:
+            self.forget(session)
 
     def lock(self, session: bytes, *, locked: bool) -> None:
         """Nobody sits there any more, or somebody does again. Raises StoreError."""
@@ -109,7 +136,7 @@ class Sessions:
             row = login_sessions.find(conn, session)
             if row is None or row.ended_at is not None:
                 return None
-            viewer = viewer_of_staff(
+            viewer = viewer_of(
                 conn, row.principal, self._now(), locked=row.locked_at is not None, session=session.hex()[:16]
             )
             return SignedIn(row, viewer) if viewer is not None else None
@@ -118,5 +145,17 @@ class Sessions:
         if signed_in is None:
             return None
         row, now = signed_in.row, self._now()
-        is_idle = row.idle_s is not None and now - row.seen_at > timedelta(seconds=row.idle_s)
+        # A locked one does not end by silence: its screen goes on showing beds and alarms, and nobody can act in it.
+        is_idle = row.locked_at is None and row.idle_s is not None and now - row.seen_at > timedelta(seconds=row.idle_s)
         return None if is_idle or now >= row.ends_at else signed_in
+
+
+def viewer_of(
+    conn: Any, principal: str, at: datetime, *, locked: bool = False, session: str = ""
+) -> Viewer | None:  # fmt: skip
+    """Whoever it is of all that a session can stand for; None: nobody. Raises StoreError."""
+    if principal.startswith(PRINCIPAL):
+        return viewer_of_display(conn, principal, session=session)
+    if principal.startswith("emergency:"):
+        return emergency_viewer(conn, principal, locked=locked, session=session)
+    return viewer_of_staff(conn, principal, at, locked=locked, session=session)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from emr_store import viewers
+from emr_store import station_displays, viewers
 from emr_store.instants import us_of
 from emr_store.viewers import GrantRow, StaffFacts
 from gateway.access.viewer import Grant, Licence, Viewer
@@ -24,6 +25,16 @@ def viewer_of_staff(
         id=facts.staff, name=facts.name, role=Role(facts.role), licence=_licence(facts, at),
         wards=frozenset(facts.wards), grants=_grants(viewers.grants_of(conn, staff, at)),
         trainees=frozenset(facts.trainees), locked=locked, session=session,
+    )  # fmt: skip
+
+
+def viewer_of_display(conn: Any, principal: str, *, session: str = "") -> Viewer | None:
+    """The screen of one ward; None: it is revoked, or was never enrolled. Raises StoreError."""
+    row = station_displays.find(conn, UUID(principal.removeprefix(station_displays.PRINCIPAL)))
+    if row is None or row.revoked_at is not None or row.enrolled_at is None:
+        return None
+    return Viewer(
+        id=principal, name=row.label, role=Role.STATION_DISPLAY, wards=frozenset({row.ward}), session=session
     )  # fmt: skip
 
 

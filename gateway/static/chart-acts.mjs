@@ -1,18 +1,11 @@
 // What people do to a chart: sent as one request, and refused in a word that the page has a sentence for.
-import { $ } from "/elements.mjs";
 import { chartWords } from "/chart-words.mjs";
+import { post } from "/post.mjs";
 import { words } from "/words.mjs";
 
 // "" where it is done, else why not.
 export async function act(wish) {
-  const by = $("by").value.trim();
-  if (!by) {
-    $("by").focus();
-    return "no_name";
-  }
-  const answer = await fetch("/chart-act", {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ by, ...wish }),
-  }).catch(() => null);
+  const answer = await post("/chart-act", wish);
   if (answer?.status === 204) return "";
   const { refused } = await answer?.json().catch(() => ({})) ?? { refused: "server_away" };
   return refused ?? "unreadable";

@@ -1,5 +1,6 @@
 // One entry: what it said, who and why, the way back to the port; and what a person does to it. Why a cell is empty.
 import { act, refusalText } from "/chart-acts.mjs";
+import { read as readFrom } from "/ask.mjs";
 import { textField, valueField } from "/chart-form.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { deliveryText } from "/deliveries-words.mjs";
@@ -11,8 +12,8 @@ const minute = ms => stamp(ms).slice(0, 16);
 const nameOf = row => [row.short, row[language]].filter(Boolean).join(" · ");
 
 async function ask(path) {
-  const answer = await fetch(path).catch(() => null);
-  return answer?.ok ? answer.json().catch(() => null) : null;
+  const { found } = await readFrom(path);
+  return found;
 }
 
 // `wish` is "", or what the person pressed: "correct" or "withdraw".
@@ -96,7 +97,7 @@ function makePress(button, wish, done) {
 function makeVersion(version, { unit, deliveries }) {
   const w = chartWords(), status = version.by_time ? w.byTime : w.statuses[version.status];
   const line = make("tr", version.status), value = `${version[language]} ${unit}`.trim();
-  const marks = [status, version.hand && w.marks.hand, version.confirmed && w.marks.unsigned].filter(Boolean).join(" · ");
+  const marks = [status, version.hand && w.marks.hand, version.pending && w.marks.pending, version.confirmed && w.marks.unsigned].filter(Boolean).join(" · ");
   for (const text of [version.number, value, marks, version.by || w.device, stamp(version.recorded), stamp(version.observed),
     version.reason[language]]) line.append(make("td", "", String(text)));
   const back = version.sources.length ? waysOf(version.sources) : "—", sent = deliveries.filter(each => each.version === version.number);

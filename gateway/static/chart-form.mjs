@@ -1,6 +1,7 @@
 // A value as its item is written: a number, a choice, or words; and the form for what is written by hand.
 import { act, refusalText } from "/chart-acts.mjs";
 import { chartWords } from "/chart-words.mjs";
+import { draftOf, dropDraft, keepDraft } from "/drafts.mjs";
 import { $, make, set } from "/elements.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
@@ -42,6 +43,12 @@ function millisecondsOf(text) {
   return new Date(year, month - 1, day, hour, minute).getTime();
 }
 
+// What this person had half written of this chart when the workstation was locked stands open again.
+export async function reopenForm(encounter, done) {
+  const draft = await draftOf(encounter);
+  if (draft && !$("form").open) openForm(encounter, draft.item, Date.now(), done);
+}
+
 export async function openForm(encounter, item, atMs, done) {
   if (!known) {
     const answer = await fetch("/chart-items").catch(() => null);
@@ -63,6 +70,14 @@ export async function openForm(encounter, item, atMs, done) {
   };
   what.addEventListener("change", choose);
   choose();
+  const draft = await draftOf(encounter);
+  if (draft && (draft.item === item || !item) && known.some(each => each.item === draft.item)) {
+    what.value = draft.item;
+    choose();
+    [value.field.value, at.field.value] = [draft.value, draft.at];
+  }
+  form.addEventListener("input", () => keepDraft(encounter, { item: what.value, value: value.field.value, at: at.field.value }));
+  dialog.onclose = () => dropDraft(encounter);
   close.type = "button";
   close.addEventListener("click", () => dialog.close());
   form.append(make("label", "", make("span", "", w.item), what), place, at.box, refusal, make("p", "buttons", save, close));

@@ -1,11 +1,13 @@
 // The flowsheet of an encounter: what is charted by system and time, and what a person does to it.
 import { act, refusalText } from "/chart-acts.mjs";
+import { read as readFrom } from "/ask.mjs";
 import { drawChartBar } from "/chart-bar.mjs";
 import { showEntry, showGap } from "/chart-entry.mjs";
-import { openForm } from "/chart-form.mjs";
+import { openForm, reopenForm } from "/chart-form.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
+import { drawGlass } from "/glass.mjs";
 import { dateOf, sexOf } from "/occupant.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
@@ -26,9 +28,9 @@ function draw() {
   drawChoice($("spans"), w.spans, HOURS, hours, w.hours, n => { hours = n; read(); });
   for (const name of ["earlier", "later", "now"]) set($(name), w[name]);
   $("later").disabled = $("now").disabled = !untilMs;
-  set($("by-label").firstChild, w.byName);
   set($("by-hand"), w.enterByHand);
   drawChartBar(key, found?.patient);
+  drawGlass(found?.glass_until ?? null);
   if (!found) return;
   const stay = found[language], bed = found.bed && `${words.bed} ${found.bed}`;
   set($("who"), [found.number, dateOf(found.birth_date), sexOf(found.sex), bed, stay].filter(Boolean).join(" · "));
@@ -153,7 +155,7 @@ function drawCell(td, { row, column, cell }) {
   const said = cell ? [
     cell.at !== found.columns[column] && timeOf(cell.at), cell.disputed && w.marks.disputed, cell.proposed && w.marks.proposed,
     cell.status === "amended" && w.marks.amended, cell.status === "entered-in-error" && w.marks.error, cell.by_time && w.marks.time,
-    cell.hand && w.marks.hand, cell.confirmed && `${cell.by} ${w.marks.unsigned}`, cell.also_by_people && `+${cell.also_by_people}`,
+    cell.hand && w.marks.hand, cell.pending && `${cell.by} ${w.marks.pending}`, cell.confirmed && `${cell.by} ${w.marks.unsigned}`, cell.also_by_people && `+${cell.also_by_people}`,
   ].filter(Boolean) : [];
   reconcile(marks, said.map((text, i) => [i, text]), () => make("i"), set);
   const status = cell ? cell.by_time ? w.byTime : w.statuses[cell.status] : "";
@@ -240,10 +242,9 @@ function byHand() {
 }
 
 async function read() {
-  const asked = `/chart-sheet/${stepMin}/${hours}/${untilMs}/${key}`, answer = await fetch(asked).catch(() => null);
+  const asked = `/chart-sheet/${stepMin}/${hours}/${untilMs}/${key}`, { found: next, problem: why } = await readFrom(asked);
   if (asked !== `/chart-sheet/${stepMin}/${hours}/${untilMs}/${key}`) return;
-  const next = answer?.ok ? await answer.json().catch(() => null) : null;
-  problem = next ? "" : answer?.status === 404 ? "notFound" : answer ? "storeAway" : "serverAway";
+  problem = why;
   if (next) found = next;
   if (at && found && (at.row >= found.rows.length || at.column >= found.columns.length)) at = from = null;
   draw();
@@ -264,11 +265,10 @@ openFrame(draw, [
 ]);
 $("chart").addEventListener("keydown", press);
 addEventListener("pointerup", () => { dragging = false; });
-$("by").addEventListener("input", () => { if (refused === "no_name") { refused = ""; draw(); } });
 $("chart-bar").addEventListener("submit", event => event.preventDefault());
 $("earlier").addEventListener("click", () => move(-1));
 $("later").addEventListener("click", () => move(1));
 $("now").addEventListener("click", () => { untilMs = 0; read(); });
 $("by-hand").addEventListener("click", byHand);
 setInterval(read, EVERY_MS);
-read();
+read().then(() => found && reopenForm(found.encounter, () => done(chartWords().done, at)));

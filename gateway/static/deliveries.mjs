@@ -1,7 +1,9 @@
 // What went to the hospital's other systems, what waits, what is parked and why; and what a person does about it.
+import { read as readFrom } from "/ask.mjs";
 import { deliveryWords } from "/deliveries-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
+import { post } from "/post.mjs";
 import { age, stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
 
@@ -142,9 +144,7 @@ async function press(key, wish, subject) {
   const focused = document.activeElement;  // a button that is disabled loses the keyboard
   busy.add(key);
   draw();
-  const answer = await fetch("/delivery-act", {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish),
-  }).catch(() => null);
+  const answer = await post("/delivery-act", wish);
   busy.delete(key);
   if (answer?.status !== 204) {
     const { refused } = await answer?.json().catch(() => ({})) ?? { refused: "server_away" };
@@ -167,11 +167,10 @@ async function press(key, wish, subject) {
 
 async function read() {
   const mine = ++asked, query = new URLSearchParams({ destination: of, ...before === null ? {} : { before } });
-  const answer = await fetch(`/delivery-list/${state}?${query}`).catch(() => null);
-  const found = answer?.ok ? await answer.json().catch(() => null) : null;
+  const { found, problem: why } = await readFrom(`/delivery-list/${state}?${query}`);
   if (mine !== asked) return;  // something else was chosen meanwhile
   if (found) list = found;
-  problem = found ? "" : answer ? "storeAway" : "serverAway";
+  problem = why;
   draw();
 }
 

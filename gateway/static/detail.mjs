@@ -1,4 +1,5 @@
 // What was sent of a value, digit by digit, and the way it took.
+import { read as readFrom } from "/ask.mjs";
 import { $, make } from "/elements.mjs";
 import { isLost } from "/feed.mjs";
 import { wholeOf } from "/occupant.mjs";
@@ -76,6 +77,6 @@ function wayOf(v, origin) {
 }
 
 export async function ask(path) {
-  const answer = await fetch(path).catch(() => null);
-  return answer?.ok ? answer.json().catch(() => null) : null;
+  const { found } = await readFrom(path);
+  return found;
 }

@@ -1,6 +1,7 @@
 // The pictures as they come, put together from what changed, and whether what is shown is still live.
 // What a line says stands in gateway/pages/values.py.
 import { $ } from "/elements.mjs";
+import { openSource } from "/feed-source.mjs";
 
 const LOST_MS = 6000;   // a picture comes each second: after six without one nothing here is live
 const RETRY_MS = 5000, MEND_MS = 2000;
@@ -47,11 +48,15 @@ export const isServed = () => performance.now() - beaten < LOST_MS;
 export function connect(draw) {
   if ((isServed() && source.readyState !== EventSource.CLOSED) || performance.now() - asked < RETRY_MS) return;
   source?.close();
-  source = new EventSource("/events");
+  source = openSource();
   asked = performance.now();
   source.addEventListener("hello", event => {
     greet(JSON.parse(event.data));
     beaten = performance.now();
+  });
+  source.addEventListener("signed-out", () => {
+    source.close();
+    location.assign(`/sign-in?to=${encodeURIComponent(location.pathname)}`);
   });
   source.addEventListener("beat", () => { beaten = performance.now(); });
   source.addEventListener("message", event => {

@@ -1,7 +1,11 @@
 // What every page stands in: the way to the other pages, the search for a patient, keys and their help, the language.
 import { $, make, set } from "/elements.mjs";
 import { followLanguage } from "/language.mjs";
+import { keepWhileUsed } from "/post.mjs";
+import { showReminders } from "/reminders.mjs";
+import { drawWho, openWho } from "/who.mjs";
 import { language, words } from "/words.mjs";
+import { drawWorkstation, openWorkstation } from "/workstation.mjs";
 
 // A key, what it is called in the help, and what it does; a page adds its own.
 const KEYS = [
@@ -20,6 +24,9 @@ export function openFrame(draw, own = []) {
   $("find").addEventListener("submit", find);
   $("find-number").addEventListener("input", () => $("find-number").setCustomValidity(""));
   addEventListener("keydown", press);
+  keepWhileUsed();
+  openWorkstation();
+  openWho();
   for (const link of document.querySelectorAll("#pages a")) {
     if (link.pathname === location.pathname) link.setAttribute("aria-current", "page");
   }
@@ -27,6 +34,7 @@ export function openFrame(draw, own = []) {
     drawFrame();
     draw();
   });
+  showReminders();
 }
 
 // How many questions the worklist has, where the page knows.
@@ -44,6 +52,8 @@ function drawFrame() {
   $("find-number").setAttribute("aria-label", words.findNumber);
   $("help").setAttribute("aria-label", words.keys.help);
   if ($("keys").open) drawKeys();
+  drawWorkstation();
+  drawWho();
 }
 
 function press(event) {

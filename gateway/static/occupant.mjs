@@ -16,7 +16,7 @@ export function makePatient() {
 
 // Before anybody has said who is where nobody is known anywhere: that is not said of each bed.
 export function drawPatient(button, bed) {
-  const p = bed.patient, known = p && (picture.patientsKnown || p.presence === "here");
+  const p = bed.patient, known = p && !p.hidden && (picture.patientsKnown || p.presence === "here");
   button.hidden = !known;
   if (!known) return;
   const [name, day, presence] = button.children;

@@ -1,6 +1,8 @@
 // A patient: who, where since when, by which way, what was believed before; and trends, drawn by uPlot.
+import { read as readFrom } from "/ask.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { drawAsked, openFrame } from "/frame.mjs";
+import { drawGlass } from "/glass.mjs";
 import { dateOf, sexOf } from "/occupant.mjs";
 import { stamp } from "/time.mjs";
 import { drawTrends } from "/trends.mjs";
@@ -14,6 +16,7 @@ const when = ms => ms === null ? "" : stamp(ms).slice(0, 16);
 function draw() {
   set($("title"), found ? found.name || words.noName : words.patient);
   set($("problem"), problem && words[problem]);
+  drawGlass(found?.glass_until ?? null);
   $("windows").setAttribute("aria-label", words.trends);
   reconcile($("windows"), HOURS.map(n => [n, n]), makeWindow, drawWindow);
   set($("legend"), words.legend);
@@ -72,9 +75,9 @@ function drawRow(line, [belief, [what, how]]) {
 }
 
 async function ask(path) {
-  const answer = await fetch(path).catch(() => null);
-  problem = answer?.ok ? "" : answer?.status === 404 ? "notFound" : answer ? "storeAway" : "serverAway";
-  return answer?.ok ? answer.json().catch(() => null) : null;
+  const answer = await readFrom(path);
+  ({ problem } = answer);
+  return answer.found;
 }
 
 async function readTrend() {

@@ -1,8 +1,10 @@
 // Printed sheets of an encounter, page by page in true millimetres, as they come out of a printer.
+import { read as readFrom } from "/ask.mjs";
 import { drawChartBar } from "/chart-bar.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
+import { drawGlass } from "/glass.mjs";
 import { language, words } from "/words.mjs";
 
 const A4_MM = { sheet: [210, 297], hourly: [297, 210] };
@@ -16,6 +18,7 @@ export function openSheets(kind) {
     const w = chartWords();
     set($("title"), [w[kind], found?.visit].filter(Boolean).join(" · "));
     document.title = $("title").textContent;
+    drawGlass(found?.glass_until ?? null);
     set($("problem"), problem ? (problem === "notFound" ? w.notFound : words[problem]) : "");
     set($("print"), `${w.print} (P)`);
     set($("pdf"), w.pdf);
@@ -42,9 +45,8 @@ export function openSheets(kind) {
   };
 
   const read = async () => {
-    const asked = language, answer = await fetch(`/sheet-pages/${kind}/${asked}/${key}`).catch(() => null);
-    const next = answer?.ok ? await answer.json().catch(() => null) : null;
-    problem = next ? "" : answer?.status === 404 ? "notFound" : answer ? "storeAway" : "serverAway";
+    const asked = language, { found: next, problem: why } = await readFrom(`/sheet-pages/${kind}/${asked}/${key}`);
+    problem = why;
     if (asked !== language) return;
     if (next) found = { ...next, language: asked };
     draw();

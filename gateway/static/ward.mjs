@@ -4,12 +4,16 @@ import { $, make, reconcile, set } from "/elements.mjs";
 import { broken, connect, isLost, isServed, now, picture, takeOpening } from "/feed.mjs";
 import { drawAsked, openFrame } from "/frame.mjs";
 import { drawLedger } from "/ledger.mjs";
+import { drawOtherWards, openOtherWards } from "/other-wards.mjs";
+import { whoIsIn } from "/post.mjs";
 import { drawBeds } from "/tile.mjs";
 import { age, stamp } from "/time.mjs";
 import { byLabel } from "/values.mjs";
 import { words } from "/words.mjs";
 
 const CLOCK_OFF_MS = 5000;
+let wards = null;  // of who is signed in
+const isMine = bed => !wards?.length || wards.includes(bed.ward);  // those that a grant opened come behind
 const unbroken = text => text.replaceAll("-", "\u2011").replaceAll(" ", "\u00a0");  // on one line
 
 // A page that stands still because its script failed would look live: it is covered instead.
@@ -33,7 +37,7 @@ function draw() {
 }
 
 function drawPicture() {
-  const order = picture.beds.toSorted((a, b) => b.assigned - a.assigned || byLabel(a.label, b.label));
+  const order = picture.beds.toSorted((a, b) => isMine(b) - isMine(a) || b.assigned - a.assigned || byLabel(a.label, b.label));
   const focused = document.activeElement;
   drawBeds($("beds"), order);
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
@@ -50,6 +54,7 @@ function drawPicture() {
 
 function drawWords() {
   for (const id of ["beds", "elsewhere", "ledger"]) $(id).setAttribute("aria-label", words[id]);
+  drawOtherWards();
   draw();
 }
 
@@ -63,6 +68,8 @@ $("said").setAttribute("aria-live", "assertive");  // alarms alone are spoken he
 document.addEventListener("visibilitychange", tick);
 addEventListener("pageshow", event => { if (event.persisted) tick(); });  // it comes back, with what it showed then
 takeOpening();
+openOtherWards();
 openFrame(drawWords, [{ key: "1–9", name: "bed", pattern: /^[1-9]$/, press: toBed }]);
+whoIsIn().then(me => { wards = me?.wards; });
 setInterval(tick, 1000);
 connect(draw);

@@ -1,6 +1,8 @@
 // What only a person can decide: each question with the facts behind it, and what a person says of it.
 import { $, make, reconcile, set } from "/elements.mjs";
 import { drawAsked, openFrame } from "/frame.mjs";
+import { read as readFrom } from "/ask.mjs";
+import { post } from "/post.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";
 
@@ -66,9 +68,7 @@ function drawItem(box, item) {
 async function resolve(item, wish) {
   busy.add(item);
   draw();
-  const answer = await fetch(`/worklist/${item}/resolve`, {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish),
-  }).catch(() => null);
+  const answer = await post(`/worklist/${item}/resolve`, wish);
   busy.delete(item);
   if (answer?.status === 204) {
     const place = list.items.findIndex(each => each.item === item);
@@ -86,10 +86,9 @@ async function resolve(item, wish) {
 }
 
 async function read() {
-  const answer = await fetch("/worklist/items").catch(() => null);
-  const found = answer?.ok ? await answer.json().catch(() => null) : null;
+  const { found, problem: why } = await readFrom("/worklist/items");
   if (found) list = found;
-  problem = found ? "" : answer ? "storeAway" : "serverAway";
+  problem = why;
   for (const item of refusals.keys()) if (!list?.items.some(each => each.item === item)) refusals.delete(item);
   draw();
 }

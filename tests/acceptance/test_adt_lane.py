@@ -17,6 +17,7 @@ from gateway.pages.ward import Ward
 from schemas.adt import GROUP_CODE, PERSON_CODE, decode_group, decode_person
 from schemas.block import ValidationResult
 from schemas.report import Kind, Lane
+from tests.gateway.asking import everything
 from tests.wire import MllpSender, Wire, eventually
 from vitalwire.devices import devices_that_measure
 
@@ -128,7 +129,8 @@ def _check(wire: Wire) -> None:
     with open_store(wire.database) as conn:
         claims = {device.claim for device in devices_that_measure(conn)}
         assert claims == {"his/rejected", *(f"his/PV1-3=ICU^^{n}" for n in range(PATIENTS))}
-        shown = Ward(conn).read(1, whole=True).message(frozenset(), whole=True)
+        picture = Ward(conn).read(1, whole=True)
+        shown = picture.message(everything(picture), whole=True)
         assert b"his/PV1-3=ICU^^7" in shown
         assert b"adt:his" not in shown
         emitted = conservation.sequences(conn)

@@ -23,10 +23,15 @@ def test_a_page_of_a_day_is_served_before_it_is_committed(database: str) -> None
         with conn.transaction(force_rollback=True):
             put_places(conn, UNTIL - DAY, UNTIL, DEVICES)
             fhir_search.put_entries(conn, UNTIL - DAY, UNTIL, [patient_key(7)])
-            with fhir_search.served(database, conn) as port:
-                assert fhir_search.page_ms(port, 7, UNTIL - DAY, UNTIL, "") > 0
+            with fhir_search.served(database, conn, database) as port:
+                assert fhir_search.page_ms(port, 7, UNTIL - DAY, UNTIL, "", DEVICES) > 0
                 with pytest.raises(RuntimeError, match="a page with 0 of 50"):
-                    fhir_search.page_ms(port, 8, UNTIL - DAY, UNTIL, "")
+                    fhir_search.page_ms(port, 8, UNTIL - DAY, UNTIL, "", DEVICES)
                 with pytest.raises(RuntimeError, match="a page with 0 of 50"):
-                    fhir_search.page_ms(port, 7, UNTIL - DAY, UNTIL, "device")
+                    fhir_search.page_ms(port, 7, UNTIL - DAY, UNTIL, "device", DEVICES)
+            looks = conn.execute("SELECT person, page, relation FROM look ORDER BY from_at").fetchall()
+            assert looks == [("N1", "fhir", "own_ward"), ("N1", "fhir", "none"), ("N1", "fhir", "none")]
+            with fhir_search.served(database, conn, None) as port:
+                assert fhir_search.page_ms(port, 7, UNTIL - DAY, UNTIL, "", DEVICES) > 0
+            assert conn.execute("SELECT count(*) FROM look").fetchone() == (3,)
         assert conn.execute("SELECT count(*) FROM chart_entry").fetchone() == (0,)

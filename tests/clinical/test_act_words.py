@@ -52,6 +52,12 @@ def test_an_act_is_a_sentence_in_both_languages(kind: str, details: dict[str, An
     assert (found.en, found.zh) == (en, zh)
 
 
+def test_who_was_signed_in_is_told_by_number() -> None:
+    found = act_words("device.release", "staff:1234", "", {"from": "ICU-1"})
+    assert found.en == "the device taken from bed ICU-1 by staff no. 1234"
+    assert found.zh == "工号 1234 将设备从床位 ICU-1 移走"
+
+
 def test_every_kind_that_has_words_is_tried() -> None:
     assert {kind for kind, *_ in CASES} == KINDS
 

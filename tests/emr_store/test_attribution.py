@@ -160,9 +160,9 @@ def test_an_encounter_of_many_facts_is_not_computed_anew_for_each_of_a_chunk(hos
     ]
     for part in batches_of([group("A01", 0), *moves, *others], 250):
         hospital.emit(*part)
-    began = time.monotonic()
+    began = time.process_time()  # what is computed is computed here, whatever else the machine does
     taken = hospital.attribute()
-    elapsed_s = time.monotonic() - began
+    elapsed_s = time.process_time() - began
     assert sum(t.facts for t in taken) == 3001
     assert 3001 / elapsed_s > 100, elapsed_s  # 500 on a machine that does nothing else: benchmarks
 

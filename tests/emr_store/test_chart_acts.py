@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from clinical import chart_versions
 from clinical.chart import Origin, Status
 from clinical.chart_policy import read_policies
 from clinical.worklist import ItemKind
-from emr_store import acts, chart_acts, chart_entries, chart_proposals, proof
+from emr_store import acts, chart_acts, chart_entries, chart_persons, chart_proposals, proof
 from emr_store.acts import Author
 from emr_store.chart_acts import Person
 from emr_store.chart_entries import Kept
@@ -15,20 +18,32 @@ from emr_store.instants import moment
 from schemas.errors import VitalwireError
 from tests.adt import group, us
 from tests.charting import POLICIES, PULSE_ID, SLOT, SPO2_ID, V1, V2, Ward, spo2
+from tests.conftest import Databases
 from tests.verifying import revalidate
 
 NURSE = Person(Author("os:nurse@ward"), "Li")
 WHY = Person(Author("os:nurse@ward", "probe was off"), "Li")
 
 
-@pytest.fixture
-def ward(database: str) -> Ward:
-    made = Ward(database, read_policies(POLICIES))
+@pytest.fixture(scope="module")
+def made_once(module_database: str) -> Ward:
+    made = Ward(module_database, read_policies(POLICIES))
     made.place()
     made.hospital.emit_records([group("A01", 0)])
     made.emit(spo2(50, 97))
     made.chart()
+    made.store.hang_up()
     return made
+
+
+@pytest.fixture
+def database(databases: Databases, made_once: Ward) -> Iterator[str]:
+    yield from databases.copy_of(made_once.store.address)
+
+
+@pytest.fixture
+def ward(made_once: Ward, database: str) -> Ward:
+    return made_once.in_copy(database)
 
 
 def only(ward: Ward, encounter: str = V1) -> str:
@@ -45,6 +60,26 @@ def proposed(ward: Ward, entry: str) -> float | None:
 def do(ward: Ward, deed: object, *arguments: object) -> Kept:
     with ward.store.open() as conn:
         return deed(conn, *arguments)  # type: ignore[operator, no-any-return]
+
+
+def test_what_nobody_licensed_stands_behind_waits_and_both_names_stand(ward: Ward) -> None:
+    trainee = Person(Author("staff:T1"), "Sun", is_licensed=False)
+    kept = do(ward, chart_acts.enter, "V1", "pain", 3, "", moment(us(60)), trainee)
+    assert kept.entry.now.status is Status.PRELIMINARY
+    confirmed = do(ward, chart_acts.confirm, only_of(ward, SPO2_ID), trainee).entry
+    assert (confirmed.now.status, confirmed.now.confirmed) == (Status.PRELIMINARY, False)
+    assert chart_versions.by_time(confirmed, us(90_000)) is None  # however long it waits
+    kept = do(ward, chart_acts.confirm, kept.entry.entry, NURSE)
+    assert kept.entry.now.status is Status.FINAL
+    with ward.store.open() as conn:
+        acted = chart_persons.persons(conn, [v.act_id for v in kept.entry.versions if v.act_id])
+    names = [(acted[v.act_id].name, acted[v.act_id].pending) for v in kept.entry.versions if v.act_id]
+    assert names == [("Sun", True), ("Li", False)]
+
+
+def only_of(ward: Ward, item: str) -> str:
+    (entry,) = (entry for entry in ward.entries() if entry.key.item == item)
+    return entry.entry
 
 
 def test_a_value_by_hand_stands_beside_those_of_devices(ward: Ward) -> None:

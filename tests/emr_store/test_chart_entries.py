@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from msgspec.structs import replace
 
-from clinical.chart import EntryKey, Source, Version, VersionSummary
+from clinical.chart import Entry, EntryKey, EntrySummary, Source, VersionSummary
 from clinical.chart_policy import read_policies
 from emr_store import chart_acts, chart_entries
 from emr_store.acts import Author
@@ -62,14 +62,15 @@ def test_summaries_say_what_the_newest_versions_of_a_flowsheet_say(ward: Ward) -
         whole = chart_entries.flowsheet(conn, V1, begin, begin + timedelta(seconds=301))
         assert chart_entries.summaries(conn, V1, begin + timedelta(seconds=1), begin + timedelta(seconds=300)) == []
         assert chart_entries.summaries(conn, "nobody", begin, begin + timedelta(days=1)) == []
-    assert [(each.entry, each.key, each.now) for each in found] == [(e.entry, e.key, summary(e.now)) for e in whole]
-    assert [(each.now.number, each.now.value, each.now.text) for each in found] == [
+    assert found == [summary(entry) for entry in whole]
+    assert [(each.number, each.value, each.text) for each in found] == [
         (3, 96, ""), (1, 95, ""), (1, None, "V"), (1, 90, ""),
     ]  # fmt: skip
 
 
-def summary(version: Version) -> VersionSummary:
-    return VersionSummary(**{name: getattr(version, name) for name in VersionSummary.__struct_fields__})
+def summary(whole: Entry) -> EntrySummary:
+    now = {name: getattr(whole.now, name) for name in VersionSummary.__struct_fields__}
+    return EntrySummary(entry=whole.entry, item=whole.key.item, at_us=whole.key.at_us, **now)
 
 
 def test_a_days_summaries_are_read_from_the_index_alone(ward: Ward) -> None:

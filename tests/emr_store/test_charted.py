@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,16 +23,17 @@ from schemas.adt import Identifier, Merge, Person
 from schemas.errors import VitalwireError
 from tests.adt import group, key, number, patient_of, us
 from tests.charting import CLAIM, DEVICE, POLICIES, SLOT, SPO2_ID, V1, V2, Ward, spo2
+from tests.conftest import Databases
 
 NURSE = Writer(Author("os:nurse@ward", "probe was off"), "李娜")
 NUMBERS = (number("P1"), Identifier(value="330106", type="NI"))
 OTHER_CLAIM = "adt/PV1-3=ICU^^2"
 
 
-@pytest.fixture
-def ward(database: str) -> Ward:
+@pytest.fixture(scope="module")
+def made_once(module_database: str) -> Ward:
     """P1 in ICU-1 with one value of SpO2, charted."""
-    made = Ward(database, read_policies(POLICIES))
+    made = Ward(module_database, read_policies(POLICIES))
     made.place()
     made.hospital.emit(
         group("A01", 0, patients=NUMBERS, admitted=-60),
@@ -40,7 +41,18 @@ def ward(database: str) -> Ward:
     )
     made.emit(spo2(50, 97))
     made.chart()
+    made.store.hang_up()
     return made
+
+
+@pytest.fixture
+def database(databases: Databases, made_once: Ward) -> Iterator[str]:
+    yield from databases.copy_of(made_once.store.address)
+
+
+@pytest.fixture
+def ward(made_once: Ward, database: str) -> Ward:
+    return made_once.in_copy(database)
 
 
 def all_versions(ward: Ward, encounter: str = V1) -> list[tuple[UUID, int]]:

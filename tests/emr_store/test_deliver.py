@@ -63,6 +63,21 @@ def test_preliminary_entries_go_where_they_are_wanted(conn: psycopg.Connection) 
     assert words(ahead(conn, destination)) == ["1.2"]
 
 
+def test_what_waits_for_a_licensed_person_goes_nowhere(conn: psycopg.Connection) -> None:
+    say(conn, Said(1, 1, "preliminary"))
+    with conn.transaction():
+        act = acts.act("chart.enter", acts.Author("staff:T1"), acts.now(conn), pending=True)
+        act_id = acts.record(conn, act)
+        conn.execute("ALTER TABLE chart_entry DISABLE TRIGGER ALL")
+        conn.execute("UPDATE chart_entry SET act_id = %s", (act_id,))
+        conn.execute("ALTER TABLE chart_entry ENABLE TRIGGER ALL")
+    emr = begin(conn, preliminary=True)
+    assert ahead(conn, emr) == []
+    say(conn, Said(1, 2, "final"))
+    take_all(conn, emr, preliminary=True)
+    assert words(ahead(conn, emr)) == ["1.2"]
+
+
 def test_what_was_never_taken_needs_no_withdrawal(conn: psycopg.Connection) -> None:
     say(conn, Said(1, 1, "preliminary"), Said(2, 1, item="MDC_TEMP"))
     destination = begin(conn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Record, Report
 from tests.adt import group, key, number, patient_of, us, visit_of
 from tests.charting import CLAIM, POLICIES, PULSE_ID, SLOT, SPO2_ID, V1, V2, Ward, pulse, spo2
+from tests.conftest import Databases
 from tests.emr_store.test_charted import NURSE
 from tests.making import report
 
@@ -30,14 +32,25 @@ def temperature(at: float, hundredths: int) -> Report:
     return report(CLAIM, us(at), [Record(TEMP_CODE, CEL, mantissa=hundredths, exponent=-2)])
 
 
-@pytest.fixture
-def ward(database: str) -> Ward:
-    made = Ward(database, read_policies(POLICIES + TEMPERATURES))
+@pytest.fixture(scope="module")
+def made_once(module_database: str) -> Ward:
+    made = Ward(module_database, read_policies(POLICIES + TEMPERATURES))
     made.place()
     made.hospital.emit(group("A01", 0), person=Person(family="张", given="三", birth_date="19570311", sex="M"))
     made.emit(spo2(50, 97), temperature(60, 3650))
     made.chart()
+    made.store.hang_up()
     return made
+
+
+@pytest.fixture
+def database(databases: Databases, made_once: Ward) -> Iterator[str]:
+    yield from databases.copy_of(made_once.store.address)
+
+
+@pytest.fixture
+def ward(made_once: Ward, database: str) -> Ward:
+    return made_once.in_copy(database)
 
 
 def rows(ward: Ward, view: str = "emr_vital_sign", where: str = "true", *parameters: object) -> list[dict[str, Any]]:

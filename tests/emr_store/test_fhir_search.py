@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,7 @@ from clinical.charted import resource_id
 from emr_store import fhir_search
 from emr_store.fhir_search import Entries, Stretch, Values
 from emr_store.instants import moment
+from emr_store.visible_stays import Sight
 from schemas.adt import Merge
 from schemas.nomenclature import METRICS
 from schemas.report import Mark
@@ -23,6 +25,8 @@ from tests.charting import CLAIM, DEVICE, POLICIES, SPO2_ID, V1, V2, Ward, spo2
 from tests.conftest import Databases, address_of
 from tests.storing import Store
 
+NOW = datetime.now(UTC)
+EVERYTHING = Sight(True, frozenset(), frozenset(), NOW, timedelta(hours=24))
 KINDS = sorted({each.panel for each in PANELS.values()})
 KEYS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1, max_size=30)
 ALL = Entries(items=None, statuses=None, updated_from_us=None, updated_until_us=None, after=None, limit=100)
@@ -80,7 +84,7 @@ def test_units_are_found_by_the_newest_version_alone(ward: Ward) -> None:
         assert fhir_search.units_by_date(conn, [Stretch(V1, None, None)], after, descending=False) == found[1:]
         before = fhir_search.units_by_date(conn, [Stretch(V1, None, us(60))], ALL, descending=False)
         assert before == []  # what was measured then is no longer what stands
-        assert [unit.entry for unit in fhir_search.units_by_update(conn, None, ALL)] == [
+        assert [unit.entry for unit in fhir_search.units_by_update(conn, None, ALL, EVERYTHING)] == [
             UUID(second.entry), UUID(first.entry),
         ]  # fmt: skip
         assert len(fhir_search.history_of(conn, found[0])) == 2
@@ -89,16 +93,16 @@ def test_units_are_found_by_the_newest_version_alone(ward: Ward) -> None:
 def test_a_merged_patient_is_found_by_the_survivor(ward: Ward) -> None:
     old, new = (resource_id("Patient", patient_of(each)) for each in ("P1", "P2"))
     with ward.store.open() as conn:
-        assert fhir_search.patients_by_ids(conn, [old]) == [patient_of("P1")]
-        assert fhir_search.patients_by_numbers(conn, ["P1"]) == [patient_of("P1")]
+        assert fhir_search.patients_by_ids(conn, [old], EVERYTHING) == [patient_of("P1")]
+        assert fhir_search.patients_by_numbers(conn, ["P1"], EVERYTHING) == [patient_of("P1")]
     ward.hospital.emit_records(
         [group("A40", 100, patient="P2", visit="", bed="", merges=(Merge(patients=(number("P1"),)),))]
     )
     with ward.store.open() as conn:
-        assert fhir_search.patients_by_ids(conn, [old]) == []
-        assert fhir_search.patients_by_numbers(conn, ["P1"]) == []
-        assert fhir_search.patients_by_ids(conn, [new]) == [patient_of("P2")]
-        (found,) = fhir_search.encounters_of(conn, [patient_of("P2")])
+        assert fhir_search.patients_by_ids(conn, [old], EVERYTHING) == []
+        assert fhir_search.patients_by_numbers(conn, ["P1"], EVERYTHING) == []
+        assert fhir_search.patients_by_ids(conn, [new], EVERYTHING) == [patient_of("P2")]
+        (found,) = fhir_search.encounters_of(conn, [patient_of("P2")], EVERYTHING)
         assert found.encounter == V1
 
 
@@ -117,14 +121,14 @@ def test_the_values_of_a_device_are_whose_it_measured_then(ward: Ward) -> None:
                 for device, stretch in fhir_search.value_stretches(conn, [encounter])
             ]
             found = fhir_search.uncharted_values(conn, stretches, ask, descending=False)
-            assert all(fhir_search.value_of(conn, source) is not None for source, _ in found)
+            assert all(fhir_search.value_of(conn, source, EVERYTHING) is not None for source, _ in found)
             return [version.version.value for _, version in found]
 
         assert (values(V1), values(V2)) == ([97], [95])
-        assert {each.encounter for each in fhir_search.stretches_of_devices(conn, [DEVICE])} == {V1, V2}
-        by_bed = fhir_search.encounters_in(conn, fhir_search.known_beds(conn))
+        assert {each.encounter for each in fhir_search.stretches_of_devices(conn, [DEVICE], EVERYTHING)} == {V1, V2}
+        by_bed = fhir_search.encounters_in(conn, fhir_search.known_beds(conn), EVERYTHING)
         assert [each.encounter for each in by_bed] == [V2]
-        assert [(claim, name) for uuid, claim, name in fhir_search.known_devices(conn) if uuid == str(DEVICE)] == [
+        assert [(claim, name) for uuid, claim, name, _ in fhir_search.known_devices(conn, NOW) if uuid == DEVICE] == [
             (CLAIM, "")
         ]
 
@@ -141,4 +145,4 @@ def test_a_charted_value_is_in_the_chart_alone(ward: Ward) -> None:
         ((source, left),) = fhir_search.uncharted_values(conn, stretches, ask, descending=True)
         assert (left.version.value, left.version.status.value) == (97, "preliminary")
         assert source not in entry.now.sources
-        assert fhir_search.value_of(conn, entry.now.sources[0]) is None
+        assert fhir_search.value_of(conn, entry.now.sources[0], EVERYTHING) is None

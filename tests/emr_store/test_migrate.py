@@ -180,4 +180,4 @@ def test_a_chart_that_was_written_before_its_index_is_read_by_it(database: str) 
         (found,) = chart_entries.summaries(conn, key.encounter, at, at + timedelta(seconds=1))
         with pytest.raises(psycopg.errors.UniqueViolation):
             chart_entries.append(conn, [NewVersion(new_entry_id(), key, 1, version)])
-    assert (found.key, found.now.value) == (key, 97.5)
+    assert (found.item, found.at_us, found.value) == (key.item, key.at_us, 97.5)

@@ -37,8 +37,11 @@ INSERTS = {
 COLUMNS = {
     "report": "value", "batch": "batch_id", "batch_body": "sealed", "batch_validation": "validation",
     "seal": "leaves", "act": "body", "log_entry": "leaf_hash", "checkpoint": "note", "alarm_transition": "statement",
-    "chart_entry": "value", "look": "person", "look_end": "until_at", "look_minute": "sha256",
+    "chart_entry": "value", "look": "person", "look_end": "until_at", "look_minute": "sha256", "look_sealed": "act_id",
     "access_grant": "reason", "access_grant_end": "ended_at", "review": "person", "review_closed": "word",
+    "custody_part": "list_sha256", "custody_confirmation": "name",
+    "second_person": "by", "second_person_answer": "agrees", "second_person_use": "at",
+    "emergency_account": "hash", "emergency_opened": "address",
 }  # fmt: skip
 
 

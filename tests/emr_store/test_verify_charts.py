@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from clinical.chart_policy import read_policies
@@ -11,15 +13,16 @@ from emr_store.chart_acts import Person
 from emr_store.instants import moment
 from tests.adt import group, us
 from tests.charting import POLICIES, Ward, spo2
+from tests.conftest import Databases
 from tests.verifying import revalidate
 
 NURSE = Person(Author("os:nurse@ward", "why"), "Li")
 
 
-@pytest.fixture
-def ward(database: str) -> Ward:
+@pytest.fixture(scope="module")
+def made_once(module_database: str) -> Ward:
     """Three entries: a device's in two versions, a confirmed one, one by hand."""
-    made = Ward(database, read_policies(POLICIES))
+    made = Ward(module_database, read_policies(POLICIES))
     made.place()
     made.hospital.emit_records([group("A01", 0)])
     made.emit(spo2(50, 97), spo2(350, 90))
@@ -30,7 +33,18 @@ def ward(database: str) -> Ward:
         chart_acts.confirm(conn, made.entries()[1].entry, NURSE)
         chart_acts.enter(conn, "V1", "pain", 3, "", moment(us(60)), NURSE)
     made.store.seal_log()
+    made.store.hang_up()
     return made
+
+
+@pytest.fixture
+def database(databases: Databases, made_once: Ward) -> Iterator[str]:
+    yield from databases.copy_of(made_once.store.address)
+
+
+@pytest.fixture
+def ward(made_once: Ward, database: str) -> Ward:
+    return made_once.in_copy(database)
 
 
 def findings(ward: Ward, sql: str = "") -> list[str]:

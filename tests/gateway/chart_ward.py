@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from datetime import UTC, datetime, timedelta
 
 from clinical.chart import Entry
@@ -80,6 +81,13 @@ class ChartWard:
         with self.store.open() as conn, charting.alone(conn) as held:
             assert held
             work(Charter(conn, self.policies))  # type: ignore[operator]
+
+    def in_copy(self, address: str) -> ChartWard:
+        """This one in a copy of its database (tests/conftest.py: Databases.copy_of)."""
+        copied = copy(self)
+        copied.store = self.store.in_copy(address)
+        copied.hospital = Hospital(copied.store, self.hospital.site)
+        return copied
 
     def emit(self, reports: list[Report]) -> None:
         with self.store.open() as conn:

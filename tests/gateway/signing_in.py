@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from emr_store import acts
+from emr_store import staff as staff_file
 from emr_store.connect import open_store
 from emr_store.login_sessions import NewSession
+from emr_store.staff import StaffRow
 from gateway.access.viewer import Licence
 from gateway.access.words import Role
 from gateway.people.sessions import COOKIE, Factor, Sessions
 
-SITE_WARD = "hosp^icu"  # of the beds in tests/attributing.py
+SITE_WARD = "h^icu"  # of the beds in tests/adt.py
 
 
 def hire(
@@ -20,14 +21,11 @@ def hire(
     licence: Licence = Licence.HERE, name: str = "",
 ) -> None:  # fmt: skip
     """Somebody works here since a year, or longer."""
-    with open_store(address) as conn, conn.transaction():
-        at = acts.now(conn)
-        act_id = acts.record(conn, acts.act("staff.import", None, at, staff=staff))
-        conn.execute(
-            "INSERT INTO staff (staff, name, role, licence, wards, pool, valid, act_id)"
-            " VALUES (%s, %s, %s, %s, %s, '{}', tstzrange(%s, NULL), %s) ON CONFLICT DO NOTHING",
-            (staff, name or staff, role, licence, list(wards), at - timedelta(days=365), act_id),
-        )
+    first_day = datetime.now().astimezone().date() - timedelta(days=365)
+    with open_store(address) as conn:
+        staff_file.add(conn, [
+            StaffRow(staff, name or staff, role, licence, wards=tuple(wards), first_day=first_day)
+        ])  # fmt: skip
 
 
 def sign_in(address: str, staff: str, hours: float = 12) -> str:

@@ -15,11 +15,13 @@ import msgspec
 import pytest
 
 from emr_store.connect import open_store
-from gateway import feed
+from gateway import feed, feed_viewer
 from gateway.access.beds import Bed
-from gateway.pages import detail
+from gateway.asking import REFUSED_BODY
 from gateway.pages import ward as pages_ward
-from gateway.picture import Picture
+from gateway.people import sessions
+from gateway.picture import Fragment, Picture
+from gateway.places import Place, Places
 from runtime.errors import UserError
 from schemas.report import (
     Alarm,
@@ -32,6 +34,8 @@ from schemas.report import (
     RecordKind,
     device_id,
 )
+from tests.gateway.asking import name_beds
+from tests.gateway.signing_in import SITE_WARD
 from tests.gateway.ward import Page, Ward
 from vitalwire.page import _listen
 
@@ -173,29 +177,46 @@ def test_a_device_that_moves_takes_all_its_values_along(ward: Ward, page: Page) 
 
 
 def test_what_may_not_be_seen_is_not_sent(ward: Ward, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
-    for i in (1, 2):
+    """Of the beds of another ward nothing, until a shift there begins; and of the own ward nothing when it ends."""
+    monkeypatch.setattr(sessions, "REFRESH_S", 0.0)
+    name_beds(page.database, {"h^w5^^2": "W5-2"})
+    for i, bed in ((1, "ICU-1"), (2, "W5-2")):
         ward.emit(f"monitor-{i}", SpO2="97")
         ward.store()
-        ward.assign(f"monitor-{i}", f"ICU-0{i}", "")
-    hidden = {"ICU-02"}
-    for module in (feed, detail):
-        monkeypatch.setattr(module, "may_see", lambda viewer, bed: bed.label not in hidden)
+        ward.assign(f"monitor-{i}", bed, "")
+    monkeypatch.setattr(feed_viewer, "VIEWER_EVERY_S", 0.0)
     stream = events(page)
 
     def labels(picture: Any) -> list[str]:
         return [b["structure"]["label"] for b in picture["beds"]]
 
-    assert labels(next_picture(stream)) == ["ICU-01"]
+    def work_on(*wards: str) -> None:
+        with open_store(ward.database) as conn:
+            conn.execute("UPDATE staff SET wards = %s", (list(wards),))
+
+    assert labels(next_picture(stream)) == ["ICU-1"]
     ward.emit("monitor-2", SpO2="98")
     ward.store()
     assert [p["beds"] for p in (next_picture(stream), next_picture(stream))] == [[], []]
     assert connect(page, f"/values/{device_id('monitor-1')}").status == 200
-    assert connect(page, f"/values/{device_id('monitor-2')}").status == 404
-    assert connect(page, f"/alarms/{device_id('monitor-2')}").status == 404
-    hidden.clear()
-    assert labels(next(p for p in pictures(stream) if p["whole"])) == ["ICU-01", "ICU-02"]
-    hidden.add("ICU-01")
-    assert labels(next(p for p in pictures(stream) if p["whole"])) == ["ICU-02"]
+    for path in (f"/values/{device_id('monitor-2')}", f"/alarms/{device_id('monitor-2')}"):
+        answer = connect(page, path)
+        assert (answer.status, answer.read()) == (403, REFUSED_BODY)
+    work_on(SITE_WARD, "h^w5")
+    assert labels(next(p for p in pictures(stream) if p["whole"])) == ["ICU-1", "W5-2"]
+    work_on("h^w5")
+    assert labels(next(p for p in pictures(stream) if p["whole"])) == ["W5-2"]
+
+
+def test_who_is_signed_out_is_sent_nothing_more(ward: Ward, page: Page) -> None:
+    ward.emit("monitor-1", SpO2="97")
+    ward.store()
+    stream = events(page)
+    assert next_picture(stream)["whole"]
+    with open_store(ward.database) as conn:
+        conn.execute("UPDATE login_session SET ended_at = now()")
+    assert connect(page, "/values/" + str(device_id("monitor-1"))).status in (200, 401)
+    assert [name for name, _ in stream if name != "message"][-1:] == ["signed-out"]
 
 
 def test_a_value_is_shown_in_the_unit_it_is_stored_in(ward: Ward, page: Page) -> None:
@@ -354,10 +375,12 @@ def test_many_who_look_on_are_one_reader(ward: Ward, page: Page, monkeypatch: py
 def test_one_who_reads_nothing_holds_nobody_up_and_then_gets_everything(
     ward: Ward, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    big, bed = b'{"tick": "' + b"x" * 2_000_000 + b'"}', Bed("bed 1", "1", True)
+    big, bed = Fragment(b'{"tick": "' + b"x" * 2_000_000 + b'"}'), Bed("bed 1", "1", True)
+
+    places = Places({bed: Place("")})
 
     def read(of: pages_ward.Ward, number: int, *, whole: bool) -> Picture:
-        return Picture(number, {}, [bed], [(bed, big)], {}, [(bed, big)] if whole else None)
+        return Picture(number, {}, [bed], [(bed, big)], {}, [(bed, big)] if whole else None, places)
 
     monkeypatch.setattr(pages_ward.Ward, "read", read)
     monkeypatch.setattr(feed, "EVERY_S", 0.02)
@@ -366,7 +389,7 @@ def test_one_who_reads_nothing_holds_nobody_up_and_then_gets_everything(
     stuck = socket.socket()
     stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     stuck.connect(("127.0.0.1", page.port))
-    stuck.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    stuck.sendall(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {page.cookie}\r\n\r\n".encode())
     for _ in range(50):
         assert next_picture(other)
     shown = [

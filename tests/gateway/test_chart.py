@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from clinical.chart import Entry, Origin, Status
 from emr_store import chart_entries
 from tests.adt import group
+from tests.conftest import Databases
 from tests.gateway.chart_ward import ENCOUNTER, MINUTE_US, NUMBER, ChartWard, said
 from tests.gateway.test_app import PATIENCE_S, connect
 from tests.gateway.ward import Page
@@ -18,13 +20,24 @@ from tests.gateway.ward import Page
 SPO2, ETCO2 = "MDC_PULS_OXIM_SAT_O2", "MDC_CONC_AWAY_CO2_ET"
 
 
-@pytest.fixture
-def stay(database: str) -> ChartWard:
+@pytest.fixture(scope="module")
+def made_once(module_database: str) -> ChartWard:
     """Two hours, SpO2 at the fourth minute of the first one."""
-    ward = ChartWard(database, hours=2)
+    ward = ChartWard(module_database, hours=2)
     ward.emit([said(ward.since_us + 4 * MINUTE_US, {SPO2: "97"})])
     ward.chart()
+    ward.store.hang_up()
     return ward
+
+
+@pytest.fixture
+def database(databases: Databases, made_once: ChartWard) -> Iterator[str]:
+    yield from databases.copy_of(made_once.store.address)
+
+
+@pytest.fixture
+def stay(made_once: ChartWard, database: str) -> ChartWard:
+    return made_once.in_copy(database)
 
 
 def asked(page: Page, path: str, status: int = 200) -> Any:
@@ -35,7 +48,7 @@ def asked(page: Page, path: str, status: int = 200) -> Any:
 
 def act(page: Page, wish: Any, **headers: str) -> tuple[int, str]:
     """Status and the word of a refusal, as a page of ours would send it; "" takes a header away."""
-    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie}
+    own = {"Origin": page.url, "Content-Type": "application/json", **page.session_headers}
     sent = own | {name.replace("_", "-").title(): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
     body = wish if isinstance(wish, bytes) else json.dumps(wish).encode()
@@ -51,7 +64,7 @@ def only(stay: ChartWard) -> Entry:
 
 
 def on(entry: Entry, deed: str, **more: Any) -> dict[str, Any]:
-    return {"act": deed, "by": "Li", "entries": [{"entry": entry.entry, "version": entry.now.number}], **more}
+    return {"act": deed, "entries": [{"entry": entry.entry, "version": entry.now.number}], **more}
 
 
 def test_a_column_has_what_is_charted_from_its_label_on(stay: ChartWard, page: Page) -> None:
@@ -101,7 +114,7 @@ def test_an_empty_slot_says_why(stay: ChartWard, page: Page) -> None:
 
 def test_what_is_charted_on_demand_is_taken_by_a_press(stay: ChartWard, page: Page) -> None:
     at_ms = (stay.since_us + 60 * MINUTE_US) // 1000
-    take = {"act": "take", "by": "Li", "encounter": ENCOUNTER, "item": ETCO2, "at": at_ms}
+    take = {"act": "take", "encounter": ENCOUNTER, "item": ETCO2, "at": at_ms}
     found = asked(page, f"/chart-gap/{ETCO2}/{at_ms}/5/V1")
     assert (found["take"], found["gaps"][0]["reason"]) == ({"at": at_ms}, "on demand")
     now_ms = stay.now_us // 1000 // 3_600_000 * 3_600_000
@@ -164,18 +177,19 @@ def test_one_that_cannot_be_confirmed_keeps_its_column(stay: ChartWard, page: Pa
 
 def test_what_cannot_be_written_is_refused_in_a_word(stay: ChartWard, page: Page) -> None:
     entry, now_ms = only(stay), stay.now_us // 1000
-    hand = {"act": "enter", "by": "Li", "encounter": ENCOUNTER, "item": "pain", "value": 3, "at": now_ms}
+    hand = {"act": "enter", "encounter": ENCOUNTER, "item": "pain", "value": 3, "at": now_ms}
     for wish, refused in (
-        (hand | {"by": " "}, "no_name"), (hand | {"value": 11}, "not_possible"),
+        (hand | {"value": 11}, "not_possible"),
         (hand | {"item": "mood"}, "unreadable"), (hand | {"encounter": "V9"}, "unreadable"),
+        (hand | {"by": "Wang"}, "unreadable"),
         (hand | {"at": now_ms + 86_400_000}, "ahead"),
         (hand | {"at": 10**17}, "ahead"), (hand | {"at": 0}, "before_the_stay"),
         (hand | {"why": "x" * 501}, "reason_too_long"),
         (on(entry, "correct", value=95), "no_reason"), (on(entry, "withdraw", why=" "), "no_reason"),
         (on(entry, "correct", value=950, why="x"), "not_possible"),
         (on(entry, "correct", value=97, why="x"), "says_so_already"),
-        ({"act": "confirm", "by": "Li"}, "unreadable"), (b"no json", "unreadable"),
-        ({"act": "erase", "by": "Li"}, "unreadable"),
+        ({"act": "confirm"}, "unreadable"), (b"no json", "unreadable"),
+        ({"act": "erase"}, "unreadable"),
     ):  # fmt: skip
         assert act(page, wish) == (400, refused), wish
     assert act(page, hand) == (204, "")

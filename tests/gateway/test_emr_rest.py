@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,8 +22,7 @@ SPO2, TEMP = "MDC_PULS_OXIM_SAT_O2", "MDC_TEMP"
 NURSE_WHY = Writer(Author("os:nurse@ward", "探头松脱"), "李娜")
 
 
-@pytest.fixture
-def stay(database: str) -> ChartWard:
+def a_stay(database: str) -> ChartWard:
     """Two hours, three values of SpO2 and one temperature, all in the order of COMMIT."""
     ward = ChartWard(database, hours=2)
     ward.emit([said(ward.since_us + minute * MINUTE_US, {SPO2: str(80 + minute)}) for minute in (1, 6, 11)])
@@ -30,6 +30,30 @@ def stay(database: str) -> ChartWard:
     ward.chart()
     put_in_order(ward)
     return ward
+
+
+@pytest.fixture(scope="module")
+def stay(module_database: str) -> ChartWard:
+    """Nobody changes it."""
+    return a_stay(module_database)
+
+
+@pytest.fixture(scope="module")
+def page(stay: ChartWard) -> Iterator[Page]:
+    """Of that stay."""
+    served = Page(stay.store.address)
+    served.start()
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def changing_page(database: str) -> Iterator[Page]:
+    """Of a stay of its own."""
+    served = Page(database)
+    served.start()
+    yield served
+    served.stop()
 
 
 def put_in_order(ward: ChartWard) -> None:
@@ -76,7 +100,8 @@ def test_a_row_has_every_column_of_the_view(stay: ChartWard, page: Page) -> None
     assert row["observed_at"].endswith("Z")
 
 
-def test_what_changes_comes_again_as_it_stands_and_only_so(stay: ChartWard, page: Page) -> None:
+def test_what_changes_comes_again_as_it_stands_and_only_so(changing_page: Page) -> None:
+    page, stay = changing_page, a_stay(changing_page.database)
     _, cursor = polled(page, "0", 100)
     first, second, *_ = [entry.entry for entry in stay.entries() if entry.key.item == SPO2]
     with stay.store.open() as conn:

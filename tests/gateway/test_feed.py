@@ -10,18 +10,18 @@ import threading
 import pytest
 
 from gateway import feed
-from gateway.access.anyone import ANYONE
 from gateway.pages import ward as pages_ward
 from gateway.picture import Picture
+from tests.gateway.asking import feed_viewer, name_beds
 from tests.gateway.ward import Page, Ward
 
 LIMIT_S = 20.0
 
 
-def look(port: int) -> bytes:
+def look(page: Page) -> bytes:
     """The first picture that comes."""
-    with socket.create_connection(("127.0.0.1", port), LIMIT_S) as viewer:
-        viewer.sendall(b"GET /events HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", _listening(page)), LIMIT_S) as viewer:
+        viewer.sendall(_request(page))
         with viewer.makefile("rb") as lines:
             return next(line for line in lines if line.startswith(b'data: {"number"'))
 
@@ -33,7 +33,7 @@ def test_who_comes_gets_a_whole_picture_at_once(ward: Ward, monkeypatch: pytest.
     page = Page(ward.database)
     page.start()
     try:
-        assert b'"whole":true' in look(_listening(page))
+        assert b'"whole":true' in look(page)
     finally:
         page.stop()
 
@@ -42,10 +42,11 @@ def test_a_page_opens_with_a_whole_picture_of_what_its_viewer_may_see(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "OPENING_S", LIMIT_S)
-    monkeypatch.setattr(feed, "may_see", lambda viewer, bed: bed.label != "hidden")
     for claim in ("monitor", "hidden"):
         ward.emit(claim, HR="71")
     ward.store()
+    name_beds(ward.database, {"hosp^ward 5^^1": "W5-1"})
+    ward.assign("hidden", "W5-1", "")
     picture = json.loads(_opening(ward.database) or b"null")
     assert picture["whole"]
     assert [bed["structure"]["label"] for bed in picture["beds"]] == ["monitor"]
@@ -54,14 +55,16 @@ def test_a_page_opens_with_a_whole_picture_of_what_its_viewer_may_see(
 def test_while_the_store_is_away_a_page_opens_without_a_picture(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feed, "OPENING_S", 0.05)
     away = ward.database.rpartition("/")[0] + "/nothing_of_this_name"
-    assert _opening(away) is None
+    assert _opening(ward.database, away) is None
 
 
-def _opening(database: str) -> bytes | None:
+def _opening(database: str, read_from: str = "") -> bytes | None:
+    viewer = feed_viewer(database)
+
     async def opened() -> bytes | None:
-        one = feed.Feed(database)
+        one = feed.Feed(read_from or database)
         async with one.running():
-            return await one.opening(ANYONE)
+            return await one.opening(viewer)
 
     return asyncio.run(opened())
 
@@ -88,7 +91,7 @@ def test_who_comes_gets_no_picture_that_was_read_before(ward: Ward, monkeypatch:
         ward.emit("monitor-2", HR="72")
         ward.store()
         with socket.create_connection(("127.0.0.1", port), LIMIT_S) as viewer:
-            viewer.sendall(b"GET /events HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+            viewer.sendall(_request(page))
             with viewer.makefile("rb") as lines:
                 next(line for line in lines if line == b"event: hello\n")
                 goes_on.set()
@@ -98,6 +101,10 @@ def test_who_comes_gets_no_picture_that_was_read_before(ward: Ward, monkeypatch:
         page.stop()
     assert picture["whole"]
     assert len(picture["beds"]) == 2
+
+
+def _request(page: Page) -> bytes:
+    return f"GET /events HTTP/1.0\r\nHost: 127.0.0.1\r\nCookie: {page.cookie}\r\n\r\n".encode()
 
 
 def _listening(page: Page) -> int:

@@ -7,30 +7,32 @@ import json
 
 import pytest
 
-from gateway.access.anyone import ANYONE
-from gateway.access.viewer import Viewer
 from gateway.feed import Feed
+from gateway.feed_viewer import FeedViewer
 from gateway.opening import opening
+from tests.gateway.asking import feed_viewer
 
 HTML = b"<head></head><body><main></main></body></html>\n"
 
 
-def parts(picture: bytes | None) -> list[bytes]:
+def parts(database: str, picture: bytes | None) -> list[bytes]:
     class Still(Feed):
         """Its reader does not run; this is the next picture."""
 
-        async def opening(self, viewer: Viewer) -> bytes | None:
+        async def opening(self, viewer: FeedViewer) -> bytes | None:
             return picture
 
+    viewer = feed_viewer(database)
+
     async def taken() -> list[bytes]:
-        return [part async for part in opening(HTML, b'{"build":"1"}', Still(""), ANYONE)]
+        return [part async for part in opening(HTML, b'{"build":"1"}', Still(""), viewer)]
 
     return asyncio.run(taken())
 
 
 @pytest.mark.parametrize("picture", [None, b'{"label":"</script><!--<script>"}'])
-def test_what_the_page_is_made_of_comes_before_its_picture(picture: bytes | None) -> None:
-    first, *rest = parts(picture)
+def test_what_the_page_is_made_of_comes_before_its_picture(database: str, picture: bytes | None) -> None:
+    first, *rest = parts(database, picture)
     assert first == b"<head></head><body><main></main>"
     begin, end = b'<script type="application/json" id="opening">', b"</script>\n</body></html>\n"
     whole = b"".join(rest)

@@ -112,7 +112,7 @@ def look(chromium: Chromium, page: Page) -> Iterator[Look]:
         context.add_cookies([page.browser_cookie])  # type: ignore[list-item]
         contexts.append(context)
         tab = context.new_page()
-        tab.add_init_script(before)
+        tab.add_init_script("delete window.SharedWorker;\n" + before)  # a stream of its own, which a test can hold
         tab.on("console", lambda m: printed.append(m.text) if m.type in ("error", "warning") else None)
         tab.on("pageerror", lambda e: printed.append(str(e)))
         tab.on("request", lambda r: None if r.url.startswith((page.url, "data:")) else printed.append(f"asked {r.url}"))

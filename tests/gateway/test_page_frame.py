@@ -6,7 +6,9 @@ import re
 
 import pytest
 
+from gateway.access.words import Role
 from tests.attributing import Hospital
+from tests.gateway.asking import name_beds
 from tests.gateway.hospital import NUMBER, admit, disagree, open_hospital
 from tests.gateway.test_page import CONTRASTS, SMALL, Look, chromium, expect, look, screenshot
 from tests.gateway.ward import Page, Ward
@@ -17,6 +19,7 @@ __all__ = ["chromium", "look"]  # fixtures
 
 @pytest.fixture
 def hospital(ward: Ward) -> Hospital:
+    name_beds(ward.database)
     made = open_hospital(ward.database)
     admit(made)
     return made
@@ -78,6 +81,8 @@ def test_from_a_doubt_on_a_tile_to_the_worklist_and_the_patient(hospital: Hospit
 @pytest.mark.parametrize("path", ["/", "/worklist", "/deliveries", f"/patient/{NUMBER}"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_bar_fits_and_can_be_read(hospital: Hospital, page: Page, look: Look, path: str, width: int) -> None:
+    if path == "/deliveries":
+        page.sign_in("B1", Role.BIOMEDICAL_ENGINEER)
     tab = look(viewport={"width": width, "height": 720})
     for language in ("en", "zh"):
         tab.goto(f"{page.url}{path}#{language}")

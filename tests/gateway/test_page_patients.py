@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from clinical.worklist import WORDS, ItemKind
+from gateway.access.words import Role
 from schemas.adt import Person
 from tests.adt import BASE_US, group
 from tests.attributing import SITE, Hospital
+from tests.gateway.asking import name_beds
 from tests.gateway.hospital import NUMBER, admit, disagree, open_hospital
 from tests.gateway.test_page import CONTRASTS, SMALL, Look, chromium, expect, look, screenshot
-from tests.gateway.ward import Page, Ward
+from tests.gateway.ward import PHYSICIAN, Page, Ward
 from tests.storing import Store
 
 pytestmark = pytest.mark.integration
@@ -23,6 +25,7 @@ QUESTION = WORDS[ItemKind.BED_AND_MONITOR_DISAGREE]
 
 @pytest.fixture
 def hospital(ward: Ward) -> Hospital:
+    name_beds(ward.database)
     return open_hospital(ward.database)
 
 
@@ -89,6 +92,8 @@ def test_an_item_is_dealt_with_by_one_gesture(hospital: Hospital, page: Page, lo
     disagree(hospital)
     hospital.emit_records([group("A02", 30, visit="V2", patient="P2", bed="?")])
     tab = look()
+    page.sign_in("R1", Role.RECORD_OFFICE)  # who is on no ward that is known is nobody else's
+    tab.context.add_cookies([page.browser_cookie])
     tab.locator("#to-worklist").click()
     items = tab.locator(".item")
     expect(items).to_have_count(2)
@@ -112,6 +117,8 @@ def test_an_item_is_dealt_with_by_one_gesture(hospital: Hospital, page: Page, lo
     items.first.locator("input").fill("gave it an alias")
     tab.keyboard.press("Enter")
     expect(tab.locator("#empty")).to_have_text("Nothing is asked.")
+    page.sign_in(PHYSICIAN, Role.PHYSICIAN)
+    tab.context.add_cookies([page.browser_cookie])
     tab.locator("#to-ward").click()
     expect(patient(tab).locator("b")).to_have_text("张** …2345")
 

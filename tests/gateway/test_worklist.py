@@ -11,10 +11,11 @@ import pytest
 from emr_store import patient_acts, roles
 from emr_store.bed_names import keep_bed_names
 from emr_store.connect import open_store
-from gateway.access.anyone import ANYONE
+from gateway.access.words import Role
 from gateway.pages import worklist
 from tests.adt import group, key
 from tests.attributing import Hospital
+from tests.gateway.asking import asking, name_beds
 from tests.gateway.hospital import DEVICE, NUMBER, admit, disagree, open_hospital
 from tests.gateway.test_app import PATIENCE_S, connect, events, next_picture
 from tests.gateway.ward import Page
@@ -35,7 +36,7 @@ def listed(page: Page) -> Any:
 
 def post(page: Page, item: int, wish: Any, **headers: str) -> tuple[int, str]:
     """Status and the word of a refusal, as a page of ours would send it; `headers` by Python's names, "" for none."""
-    own = {"Origin": page.url, "Content-Type": "application/json", "Cookie": page.cookie}
+    own = {"Origin": page.url, "Content-Type": "application/json", **page.session_headers}
     sent = own | {name.replace("_", "-").title(): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
     body = wish if isinstance(wish, bytes) else json.dumps(wish).encode()
@@ -49,6 +50,7 @@ def post(page: Page, item: int, wish: Any, **headers: str) -> tuple[int, str]:
 
 def test_a_question_has_its_words_in_both_languages_and_the_facts_behind_it(page: Page, hospital: Hospital) -> None:
     assert listed(page)["items"] == []
+    page.sign_in("R1", Role.RECORD_OFFICE)  # who is on no ward that is known is nobody else's
     disagree(hospital)
     hospital.emit_records([group("A02", 30, visit="V2", patient="P2", bed="?")])
     found = listed(page)
@@ -72,7 +74,7 @@ def test_a_question_has_its_words_in_both_languages_and_the_facts_behind_it(page
 def test_beds_are_called_by_the_site_s_names(hospital: Hospital) -> None:
     hospital.emit_records([group("A02", 30, visit="V2", patient="P2", bed="1")])
     with hospital.store.open() as conn:
-        found = worklist.items(conn, ANYONE, {key("1"): "ICU-1"})
+        found = worklist.items(conn, asking(hospital.store.address), {key("1"): "ICU-1"})
     assert found is not None
     (two,) = [item for item in found["items"] if item["kind"] == "two_in_one_bed"]
     assert two["about"] == {"bed": "ICU-1"}
@@ -91,7 +93,7 @@ def test_adt_is_right_until_the_number_changes(page: Page, hospital: Hospital) -
         "SELECT convert_from(body, 'UTF8')::json ->> 'by', convert_from(body, 'UTF8')::json ->> 'why' FROM act"
         " WHERE kind = 'worklist.resolve'"
     )
-    assert str(by).startswith("page:")
+    assert by == "staff:D1"
     assert why == "ADT is right until the number on the monitor changes"
 
 
@@ -109,6 +111,7 @@ def test_what_is_dealt_with_needs_a_reason_and_is_not_dealt_with_twice(page: Pag
 
 
 def test_adt_is_right_says_nothing_of_what_is_about_no_monitor(page: Page, hospital: Hospital) -> None:
+    page.sign_in("R1", Role.RECORD_OFFICE)
     hospital.emit_records([group("A02", 30, visit="V2", patient="P2", bed="?")])
     (item,) = (i["item"] for i in listed(page)["items"] if i["kind"] == "unknown_bed")
     assert post(page, item, {"adt_is_right": True}) == (400, "no_monitor")
@@ -130,6 +133,17 @@ def test_a_page_of_another_site_changes_nothing(page: Page, hospital: Hospital, 
     (item,) = (item["item"] for item in listed(page)["items"])
     assert post(page, item, {"adt_is_right": True}, **headers) == (403, "not_own")
     assert len(listed(page)["items"]) == 1
+
+
+def test_another_ward_s_questions_are_neither_counted_nor_resolved(page: Page, hospital: Hospital) -> None:
+    disagree(hospital)
+    (item,) = (item["item"] for item in listed(page)["items"])
+    name_beds(page.database)
+    page.sign_in("N2", Role.NURSE, ["h^w5"])
+    assert (listed(page)["open"], listed(page)["items"]) == (0, [])
+    assert post(page, item, {"why": "x"}) == (403, "no_access")
+    page.sign_in("A1", Role.AUDITOR)
+    assert connect(page, "/worklist/items").status == 403
 
 
 def test_reading_resolves_nothing(page: Page, hospital: Hospital) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,10 @@ from emr_store.signed_block import SignedBlock
 from emr_store.transaction import Writer
 from evidence.alarm import SignedTransition, sign_transition
 from evidence.seal import FIRST_PREVIOUS, seal
+from gateway.access.viewer import Licence
 from gateway.access.words import Role
+from gateway.people.cookies import CSRF_HEADER, csrf_token
+from gateway.people.sign_in_settings import SignInSettings
 from schemas import report as reports
 from schemas.batch import encode_report, set_sequence
 from schemas.block import Block
@@ -33,7 +36,7 @@ from schemas.report import Kind, Record, Report
 from schemas.transition import Condition, ConditionKind, Side, Transition, TransitionKind
 from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validation import EdgeKey, Memory, validate
-from tests.gateway.signing_in import hire, sign_in
+from tests.gateway.signing_in import SITE_WARD, hire, sign_in
 from tests.making import Key
 from vitalwire.embedded.services import free_port
 from vitalwire.page import serve
@@ -201,19 +204,26 @@ def _record(short: str, text: str | None) -> Record:
 class Page:
     """The page's server in a thread, as `vitalwire demo` has it in its loop; it can be ended and started again.
 
-    `cookie`: the header by which a physician of every ward is signed in.
+    `cookie`: the header by which somebody is signed in: at first a physician of the tests' ward.
     """
 
     def __init__(self, database: str) -> None:
         self.database, self.port = database, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        hire(database, PHYSICIAN, Role.PHYSICIAN, name="Li")
-        self.cookie = sign_in(database, PHYSICIAN)
+        self.sign_in(PHYSICIAN, Role.PHYSICIAN, name="Li")
         self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
+    def sign_in(
+        self, staff: str, role: Role, wards: Collection[str] = (SITE_WARD,), licence: Licence = Licence.HERE,
+        name: str = "",
+    ) -> None:  # fmt: skip
+        """From now on it is they who ask."""
+        hire(self.database, staff, role, wards, licence, name)
+        self.cookie = sign_in(self.database, staff)
+
+    def start(self, settings: SignInSettings | None = None) -> None:
         self._loop, self._stop = asyncio.new_event_loop(), asyncio.Event()
-        work = serve(self.database, self.port, self._stop)
+        work = serve(self.database, self.port, self._stop, settings=settings)
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(work,), daemon=True)
         self._thread.start()
 
@@ -222,6 +232,16 @@ class Page:
         """As Playwright takes it."""
         name, _, value = self.cookie.partition("=")
         return {"name": name, "value": value, "url": self.url}
+
+    @property
+    def csrf(self) -> str:
+        """The token that an act of the cookie's session carries."""
+        return csrf_token(self.cookie.partition("=")[2])
+
+    @property
+    def session_headers(self) -> dict[str, str]:
+        """What a page of ours sends with an act, beside Origin and content type."""
+        return {"Cookie": self.cookie, CSRF_HEADER: self.csrf}
 
     def stop(self) -> None:
         """In good order; it must not wait for those who look on, nor for a store that hangs."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from emr_store import acts, mapping_acts
+from emr_store import acts, looks, mapping_acts
 from emr_store.connect import current_incarnation, open_store
 from emr_store.migrate import migrate
 from emr_store.outbox import OutboxRow
@@ -20,6 +20,7 @@ from schemas.topics import TOPICS, receipt_partition
 from stream_processors import background, stage
 from stream_processors.config import LimitConfig, ProcessorsConfig
 from stream_processors.stage import Output
+from tests.emr_store.test_look_minutes import LOOK
 from tests.making import T0_US, Key, report
 from tests.storing import EDGE, Store
 from tests.stream_processors.platform import AsSigningKey
@@ -181,6 +182,17 @@ def test_why_the_log_waits_is_said_with_its_remedy_until_it_is_mended(store: Sto
     first = logged[0]
     assert (first["event"], first["error"]) == ("the log waits", "VitalwireError")
     assert "restore it from a backup, or delete the row" in first["detail"]
+
+
+def test_looks_of_closed_minutes_become_acts(store: Store) -> None:
+    with store.open() as conn:
+        looks.write(conn, LOOK)
+
+    async def run() -> None:
+        await until(lambda: store.rows("SELECT count(*) FROM look_sealed") == [(1,)])
+
+    while_it_runs(background.seal_looks(store.address), run())
+    assert store.rows("SELECT kind FROM act WHERE kind = 'look.minute'") == [("look.minute",)]
 
 
 def test_what_is_kept_no_longer_is_dropped(store: Store) -> None:

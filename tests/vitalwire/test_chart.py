@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,23 +13,35 @@ from emr_store.instants import moment
 from tests.adt import group, us
 from tests.charting import CLAIM, POLICIES, SLOT, SPO2_ID, Ward, spo2
 from tests.commands import as_json, vitalwire
+from tests.conftest import Databases
 from tests.storing import event
 
 SINCE = f"--since {moment(us(0)).isoformat()} --until {moment(us(2000)).isoformat()}"
 
 
-@pytest.fixture
-def ward(database: str, monkeypatch: pytest.MonkeyPatch) -> Ward:
+@pytest.fixture(scope="module")
+def made_once(module_database: str) -> Ward:
     """One entry, of 97 %, at 14:15."""
-    monkeypatch.setenv("VITALWIRE_DATABASE", database)
-    made = Ward(database, read_policies(POLICIES))
+    made = Ward(module_database, read_policies(POLICIES))
     made.place()
     made.hospital.emit_records([group("A01", 0)])
     with made.store.open() as conn:
         chart_policies.note_policies(conn, POLICIES)
     made.emit(spo2(50, 97))
     made.chart()
+    made.store.hang_up()
     return made
+
+
+@pytest.fixture
+def database(databases: Databases, made_once: Ward) -> Iterator[str]:
+    yield from databases.copy_of(made_once.store.address)
+
+
+@pytest.fixture
+def ward(made_once: Ward, database: str, monkeypatch: pytest.MonkeyPatch) -> Ward:
+    monkeypatch.setenv("VITALWIRE_DATABASE", database)
+    return made_once.in_copy(database)
 
 
 def shows(command: str, *more: str) -> str:

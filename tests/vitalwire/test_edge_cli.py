@@ -16,6 +16,7 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -27,6 +28,7 @@ import pytest
 import typer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
+from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from adapters.formats import recording
@@ -37,6 +39,7 @@ from emr_store import registry
 from emr_store.connect import open_store
 from emr_store.latest import LatestValue
 from emr_store.migrate import migrate
+from gateway.people.sign_in_config import GatewayConfig
 from runtime import config as configuration
 from runtime import keys
 from runtime.errors import UserError
@@ -105,7 +108,9 @@ def write(tmp_path: Path) -> Write:
 # --- config sample, keygen --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("process", "kind"), [("edge", EdgeConfig), ("processors", ProcessorsConfig)])
+@pytest.mark.parametrize(
+    ("process", "kind"), [("edge", EdgeConfig), ("processors", ProcessorsConfig), ("gateway", GatewayConfig)]
+)
 def test_the_sample_of_a_process_decodes_as_its_configuration(process: str, kind: type[msgspec.Struct]) -> None:
     code, text = vitalwire("config", "sample", process)
     assert code == 0
@@ -288,6 +293,12 @@ def test_run_refuses_what_it_cannot_start_with(tmp_path: Path, more: str) -> Non
 # --- what the documents tell people to type ---------------------------------------------------------------------------
 
 
+@cache
+def whole_program() -> Any:
+    """Built once: no test changes it."""
+    return typer.main.get_command(app)
+
+
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Every `vitalwire ...` in README.md and docs/, as a shell would cut it."""
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
@@ -301,12 +312,12 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize(("line", "words"), list(commands()), ids=[line for line, _ in commands()])
 def test_a_command_in_the_documents_is_one_that_there_is(line: str, words: list[str]) -> None:
-    command: Any = typer.main.get_command(app)
-    rest = list(words)
-    while rest and rest[0] in getattr(command, "commands", {}):
-        command = command.commands[rest.pop(0)]
+    command, rest = whole_program(), list(words)
+    context = typer.Context(command)
+    while rest and isinstance(command, TyperGroup) and rest[0] in command.list_commands(context):
+        command = command.get_command(context, rest.pop(0))
     if rest:  # otherwise it is only named
-        assert not hasattr(command, "commands"), f"{command.name} has no command {rest[0]}"
+        assert not isinstance(command, TyperGroup), f"{command.name} has no command {rest[0]}"
         command.make_context(command.name, rest)  # raises for what is unknown, missing or too much
 
 

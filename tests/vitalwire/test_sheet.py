@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -53,10 +51,3 @@ def test_a_style_that_contradicts_itself_is_refused_with_its_line(stay: ChartWar
     code, text = vitalwire("sheet", "V1", "--svg", "--style", str(file))
     assert code != 0
     assert "ours.toml:3: grid.pulse_low" in text
-
-
-def test_no_other_command_loads_what_draws_paper() -> None:
-    """An edge's agent is a command of the same program, and its memory is counted."""
-    loaded = "import sys, vitalwire.__main__; print({'fontTools', 'reportlab'} & set(sys.modules))"
-    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "set()"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import subprocess
-import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -59,9 +57,3 @@ def test_an_emr_whose_port_is_taken_is_one_line() -> None:
         result = CliRunner().invoke(app, words.split())
     assert isinstance(result.exception, VitalwireError)
     assert "address already in use" in str(result.exception)
-
-
-def test_no_other_command_loads_what_the_emr_needs() -> None:
-    loaded = "import sys, vitalwire.__main__; print('simulators.emr' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
-    assert ran.stdout == "False\n"

@@ -139,6 +139,7 @@ def test_links_lead_to_this_server(api: Api) -> None:
 def test_the_store_is_away(database: str) -> None:
     ward = PlainWard(database)
     with serving(database) as api:
+        assert api.get("Device").status == 200  # who is in stays in
         with ward.away():
             for path in (f"Patient/{PATIENT}", f"Observation?patient={PATIENT}", "Device"):
                 answer = api.get(path)

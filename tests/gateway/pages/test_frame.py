@@ -32,7 +32,9 @@ def test_what_a_script_imports_is_asked_for_at_once() -> None:
     preloaded = re.findall(
         rf'<link rel="modulepreload" href="{STATIC.folder}/([a-z-]+)\.mjs">', page.html(STATIC).decode()
     )
-    assert sorted(preloaded) == ["elements", "feed", "frame", "language", "time", "words"]
+    assert sorted(preloaded) == [
+        "ask", "elements", "feed", "feed-source", "frame", "glass", "language", "post", "time", "who", "words",
+    ]  # fmt: skip
 
 
 def test_no_fragment_has_a_head_of_its_own() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from clinical.key_words import NO_BED_NAMES
-from gateway.access.anyone import ANYONE
+from gateway.access.viewer import Grant
+from gateway.access.words import Relation, Role
 from gateway.pages import patient
+from gateway.permission import AccessRefusedError
 from tests.adt import group, key, us
 from tests.attributing import Hospital
+from tests.gateway.asking import asking
 from tests.gateway.hospital import NUMBER, admit, open_hospital
 
 KEY = f"{NUMBER}^HOSP^MR"
@@ -26,7 +30,7 @@ def hospital(database: str) -> Hospital:
 
 def history(hospital: Hospital, key: str = NUMBER, bed_names: Mapping[str, str] = NO_BED_NAMES) -> Any:
     with hospital.store.open() as conn:
-        return patient.history(conn, ANYONE, key, bed_names)
+        return patient.history(conn, asking(hospital.store.address), key, bed_names)
 
 
 def test_who_it_is_and_where_since_when_with_the_facts(hospital: Hospital) -> None:
@@ -50,20 +54,41 @@ def test_what_was_believed_before_a_late_transfer_is_still_said(hospital: Hospit
     assert [d["until"] for d in found["devices"] if d["believed_until"] is None] == [us(1800) // 1000]
 
 
-def test_who_is_not_known_or_not_for_this_viewer_is_not_found(
-    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_is_not_known_or_not_for_this_viewer_is_not_shown(hospital: Hospital) -> None:
     assert history(hospital, "nobody") is None
-    monkeypatch.setattr(patient, "may_see_patient", lambda viewer, key: False)
-    assert history(hospital) is None
+    nurse = asking(hospital.store.address, "N2", Role.NURSE, ["h^w5"])
     with hospital.store.open() as conn:
-        assert patient.trend(conn, ANYONE, NUMBER, 1) is None
+        for ask in (
+            lambda: patient.history(conn, nurse, NUMBER, NO_BED_NAMES), lambda: patient.trend(conn, nurse, NUMBER, 1),
+        ):  # fmt: skip
+            with pytest.raises(AccessRefusedError) as refused:
+                ask()
+            assert refused.value.encounter == "visit:V1^HOSP"
+
+
+def test_of_stays_that_are_not_for_this_viewer_nothing_is_shown(hospital: Hospital) -> None:
+    """V1 is over since long; a grant opens V3 alone."""
+    hospital.emit_records([
+        group("A03", 100, patient=NUMBER), group("A01", 200, visit="V3", patient=NUMBER, bed="4"),
+    ])  # fmt: skip
+    nurse = asking(hospital.store.address, "N2", Role.NURSE, ["h^w5"])
+    granted = Grant(Relation.CONSULTED, nurse.at_us - 1, nurse.at_us + 1)
+    nurse = replace(nurse, viewer=replace(nurse.viewer, grants={"visit:V3^HOSP": (granted,)}))
+    with hospital.store.open() as conn:
+        found = patient.history(conn, nurse, NUMBER, NO_BED_NAMES)
+        trend = patient.trend(conn, nurse, NUMBER, 0)
+    assert found is not None
+    assert trend is not None
+    assert [each["key"] for each in found["encounters"]] == ["visit:V3^HOSP"]
+    assert {bed["bed"] for bed in found["beds"]} == {"ICU^^4"}
+    assert found["devices"] == []
+    assert [(mark["event"], mark["bed"]) for mark in trend["adt"]] == [("A01", "ICU^^4")]
 
 
 def test_a_trend_of_the_stay_is_of_the_stay_alone(hospital: Hospital) -> None:
     with hospital.store.open() as conn:
-        found = patient.trend(conn, ANYONE, NUMBER, 0)
-        assert patient.trend(conn, ANYONE, NUMBER, 7) is None
+        found = patient.trend(conn, asking(hospital.store.address), NUMBER, 0)
+        assert patient.trend(conn, asking(hospital.store.address), NUMBER, 7) is None
     assert found is not None
     assert us(0) // 1000 - found["width"] < found["since"] <= us(0) // 1000  # when he came into a bed
     assert found["buckets"] <= patient.BUCKETS_MAX + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +15,19 @@ from clinical.key_words import NO_BED_NAMES
 from emr_store import census, patient_acts, places, temporary_patients
 from emr_store.census import CensusFile
 from emr_store.instants import moment
-from gateway.access.anyone import ANYONE
+from gateway.access.viewer import Viewer
+from gateway.access.words import Role
+from gateway.asking import Asking
 from gateway.pages import detail
+from gateway.pages.places import visible_of
 from gateway.pages.ward import Ward as PageWard
+from gateway.permission import AccessRefusedError
 from schemas.adt import Person
 from schemas.report import Kind, device_id
 from tests.adt import SOURCE, group, us
 from tests.attributing import Hospital, text_of
+from tests.gateway.asking import asking, everything, name_beds
+from tests.gateway.signing_in import SITE_WARD
 from tests.making import report
 from tests.storing import Store, event
 
@@ -43,7 +50,8 @@ class Screen:
         self.hospital.attribute()
         self._number += 1
         whole = self._number == 1
-        message = self._ward.read(self._number, whole=whole).message(frozenset(), whole=whole)
+        picture = self._ward.read(self._number, whole=whole)
+        message = picture.message(everything(picture), whole=whole)
         picture = json.loads(message[6:])
         self.adt = picture.get("adt", self.adt)
         self.known = picture.get("patients_known", self.known)
@@ -168,9 +176,14 @@ def test_a_name_that_was_erased_goes_from_the_tile(hospital: Hospital, screen: S
 def test_the_detail_has_the_whole_and_the_facts_behind_it(hospital: Hospital) -> None:
     hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
     hospital.attribute()
+    who = asking(hospital.store.address)
     with hospital.store.open() as conn:
-        found = detail.whose(conn, ANYONE, DEVICE, NO_BED_NAMES)
-        assert detail.whose(conn, ANYONE, UUID(int=1), NO_BED_NAMES) == {"state": None, "patient": None, "facts": []}
+        found = detail.whose(conn, who, DEVICE, NO_BED_NAMES)
+        assert detail.whose(conn, who, UUID(int=1), NO_BED_NAMES) == {
+            "state": None,
+            "patient": None,
+            "facts": [],
+        }
     assert found is not None
     assert part(found, "state", "basis", "visit") == (
         "attributed",
@@ -182,11 +195,27 @@ def test_the_detail_has_the_whole_and_the_facts_behind_it(hospital: Hospital) ->
     assert "A01" in found["facts"][1]["en"]
 
 
-def test_what_a_viewer_may_not_see_is_not_sent(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_viewer_may_not_see_is_not_sent(hospital: Hospital) -> None:
+    """Another ward's nurse sees no bed, an engineer nobody's name, a display of the ward a masked one."""
+    address = hospital.store.address
     hospital.emit(group("A01", 0, patient=NUMBER), person=ZHANG)
     hospital.attribute()
-    with hospital.store.open() as conn:
+    name_beds(address)
+    others, engineer = asking(address, "N2", Role.NURSE, ["h^w5"]), asking(address, "B1", Role.BIOMEDICAL_ENGINEER, [])
+    display = replace(others, viewer=Viewer("display:1", "1", Role.STATION_DISPLAY, wards=frozenset([SITE_WARD])))
+    locked = replace(asking(address), viewer=replace(asking(address).viewer, locked=True))
+
+    def beds(who: Asking) -> Any:
         picture = PageWard(conn).read(1, whole=True)
-        assert b'"patient":{' not in picture.message(frozenset(picture.beds), whole=True)
-        monkeypatch.setattr(detail, "may_see", lambda viewer, bed: False)
-        assert detail.whose(conn, ANYONE, DEVICE, NO_BED_NAMES) is None
+        return json.loads(picture.document(visible_of(who, picture.places)))["beds"]
+
+    with hospital.store.open() as conn:
+        assert beds(others) == []
+        assert [bed["patient"] for bed in beds(engineer)] == [{"hidden": True}]
+        assert [bed["patient"] for bed in beds(locked)] == [{"hidden": True}]
+        assert [bed["alarms"] for bed in beds(locked)] == [[]]
+        assert [bed["patient"]["name"] for bed in beds(asking(address))] == ["张**"]
+        assert [bed["patient"]["name"] for bed in beds(display)] == ["张**"]
+        for who in (others, engineer, locked, display):
+            with pytest.raises(AccessRefusedError):
+                detail.whose(conn, who, DEVICE, NO_BED_NAMES)

@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.pages.ward import Ward as PageWard
 from schemas.report import Record
+from tests.gateway.asking import everything
 from tests.making import PERCENT, SPO2, T0_US, report
 from tests.verifying import FIRST, SECOND_US, Ward
 
@@ -49,11 +50,13 @@ def test_each_value_is_shown_with_its_own_moment(database: str) -> None:
     ))  # fmt: skip
     with ward.open() as conn:
         page = PageWard(conn)
-        whole = page.read(1, whole=True).message(frozenset(), whole=True)
+        first = page.read(1, whole=True)
+        whole = first.message(everything(first), whole=True)
         assert screen.emitted(json.loads(whole[6:])) == {
             (c, 50 + 2**c, T0_US // 1000 - 1000 * 2**c) for c in range(CHANNELS)
         }  # fmt: skip
         ward.emit(report(FIRST, T0_US + SECOND_US, [numeric(2, 99)]))
         ward.emit(report(FIRST, T0_US - 99 * SECOND_US, [numeric(1, 98)]))  # late: it was never the newest
-        changed = page.read(2, whole=False).message(frozenset(), whole=False)
+        second = page.read(2, whole=False)
+        changed = second.message(everything(second), whole=False)
     assert screen.emitted(json.loads(changed[6:])) == {(2, 99, T0_US // 1000 + 1000)}

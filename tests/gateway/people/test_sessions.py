@@ -52,3 +52,37 @@ def test_whoever_is_in_stays_in_while_the_store_is_away(database: str) -> None:
     sessions.forget(found.row.session)
     sessions._conninfo = "postgresql://127.0.0.1:1/none?connect_timeout=1"
     assert sessions.current(secret) == found
+
+
+def test_secrets_of_nobody_are_not_kept(database: str) -> None:
+    migrate(database)
+    hire(database, "N1")
+    sessions = Sessions(database, database)
+    secret = sign_in(database, "N1").removeprefix(f"{COOKIE}=")
+    found = sessions.current(secret)
+    assert found is not None
+    for guess in range(20):
+        assert sessions.current(f"guess {guess}") is None
+    assert len(sessions._known) == 1
+    sessions.end(found.row.session, "N1", "signed out")
+    assert sessions.current(secret) is None
+    assert len(sessions._known) == 0
+
+
+def test_a_touch_counts_while_the_store_is_away(database: str) -> None:
+    migrate(database)
+    hire(database, "N1")
+    now = [datetime.now(UTC)]
+    sessions = Sessions(database, database, lambda: now[0])
+    new = NewSession("N1", Factor.DEMO_LINK, "w", "127.0.0.1", "test", 600, now[0] + timedelta(hours=1))
+    secret = sessions.begin(new)
+    assert sessions.current(secret) is not None
+    sessions._conninfo = sessions._clerk = "postgresql://127.0.0.1:1/none?connect_timeout=1"
+    for _ in range(3):
+        now[0] += timedelta(minutes=9)
+        found = sessions.current(secret)
+        assert found is not None
+        sessions.touch(found)
+        sessions.forget(found.row.session)
+    now[0] += timedelta(minutes=11)
+    assert sessions.current(secret) is None

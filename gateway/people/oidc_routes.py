@@ -1,0 +1,133 @@
+"""Sign-in by the hospital's provider, and its word that somebody is to be out."""
+
+from __future__ import annotations
+
+import hmac
+from urllib.parse import parse_qs
+
+import structlog
+from prometheus_client import Counter
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from emr_store import provider_logouts
+from emr_store.connect import StoreError, open_store
+from emr_store.instants import moment
+from gateway.answers import HEADERS
+from gateway.asking import REFUSED_BODY
+from gateway.people.cookies import passing, set_passing
+from gateway.people.entering import Entering, Proof
+from gateway.people.oidc import OpenIdProvider, ProviderAwayError
+from gateway.people.oidc_tokens import TOKEN_CHARS_MAX, Refused, TokenRefusedError
+from gateway.people.public_origin import public_origin_of
+from gateway.people.sessions import Factor, Sessions
+from gateway.people.sign_in_answers import back, path_after
+from gateway.people.sign_in_required import SIGN_IN
+from runtime.clock import now_us
+
+CALLBACK = f"{SIGN_IN}/callback"
+LOGOUT = f"{SIGN_IN}/back-channel-logout"
+_COOKIE, _LASTS_S = "provider", 600
+_BODY_BYTES_MAX = TOKEN_CHARS_MAX + 1024
+_refused = Counter("vitalwire_sign_in_refused_tokens", "Tokens of the provider that were refused", ["token", "reason"])
+_log = structlog.get_logger("sign_in")
+
+
+def oidc_routes(
+    clerk_conninfo: str, sessions: Sessions, entering: Entering, provider: OpenIdProvider
+) -> list[Route]:  # fmt: skip
+    """Three of them."""
+
+    def begin(request: Request) -> Response:
+        public_origin = public_origin_of(request)
+        try:
+            begun = provider.begin(public_origin.url(CALLBACK, request))
+        except ProviderAwayError as error:
+            _log.warning("the provider is away", what=str(error))
+            return back(refused="provider_away")
+        answer = RedirectResponse(begun.url, 303, HEADERS)
+        to = path_after(request.query_params.get("to", ""))
+        kept = " ".join((begun.state, begun.nonce, begun.verifier, to))
+        set_passing(answer, public_origin, _COOKIE, kept, _LASTS_S)
+        return answer
+
+    def callback(request: Request) -> Response:
+        try:
+            answer = _finished(request, entering, provider)
+        except TokenRefusedError as refused:
+            answer = back(refused="clock" if refused.reason is Refused.CLOCK else "provider")
+            _count("id", refused.reason)
+        except ProviderAwayError as error:
+            _log.warning("the provider is away", what=str(error))
+            answer = back(refused="provider_away")
+        except StoreError:
+            answer = back(refused="store_away")
+        set_passing(answer, public_origin_of(request), _COOKIE, "", 0)
+        return answer
+
+    def end_sessions(token: str) -> Response:
+        try:
+            logout = provider.logout(token)
+            with open_store(clerk_conninfo) as conn:
+                ended = provider_logouts.end_sessions(
+                    conn, provider.provider.issuer, logout.token_id, logout.session, logout.subject, moment(now_us())
+                )  # fmt: skip
+            if ended is None:
+                raise TokenRefusedError(Refused.REPLAYED)
+        except TokenRefusedError as refused:
+            _count("logout", refused.reason)
+            return Response(REFUSED_BODY, 400, media_type="application/json", headers=HEADERS)
+        except (ProviderAwayError, StoreError):
+            return Response(REFUSED_BODY, 503, media_type="application/json", headers=HEADERS)
+        for session in ended:
+            sessions.forget(session)
+        return Response(status_code=200, headers=HEADERS)
+
+    async def back_channel_logout(request: Request) -> Response:
+        """Of the provider itself: no browser, no cookie; what it says is signed."""
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _BODY_BYTES_MAX:
+                return Response(REFUSED_BODY, 413, media_type="application/json", headers=HEADERS)
+        given = parse_qs(body.decode("ascii", "replace")).get("logout_token", [])
+        return await run_in_threadpool(end_sessions, given[0] if len(given) == 1 else "")
+
+    return [
+        Route(f"{SIGN_IN}/provider", begin),
+        Route(CALLBACK, callback),
+        Route(LOGOUT, back_channel_logout, methods=["POST"]),
+    ]
+
+
+def _finished(request: Request, entering: Entering, provider: OpenIdProvider) -> Response:
+    """Raises TokenRefusedError, ProviderAwayError, StoreError."""
+    kept, given = passing(request, _COOKIE).split(" "), request.query_params
+    if len(kept) != 4 or not hmac.compare_digest(kept[0].encode(), given.get("state", "").encode()):
+        raise TokenRefusedError(Refused.STATE)
+    # RFC 9207: a provider that names itself in the answer must be the one that was asked.
+    if given.get("iss", provider.provider.issuer) != provider.provider.issuer:
+        raise TokenRefusedError(Refused.ISSUER)
+    code = given.get("code", "")
+    if not code:
+        raise TokenRefusedError(Refused.CODE)
+    _, nonce, verifier, to = kept
+    redirect_uri = public_origin_of(request).url(CALLBACK, request)
+    identity = provider.finish(code, redirect_uri, nonce, verifier)
+    proof = Proof(
+        Factor.PROVIDER, issuer=provider.provider.issuer, provider_sid=identity.session, provider_sub=identity.subject
+    )
+    entered = entering.enter(request, identity.staff, proof)
+    if entered is None:
+        raise TokenRefusedError(Refused.NOBODY)
+    answer = RedirectResponse(path_after(to), 303, HEADERS)
+    entered.give_cookies(request, answer)
+    return answer
+
+
+def _count(token: str, reason: Refused) -> None:
+    """Without a name: a token that is not believed names nobody."""
+    _refused.labels(token, reason).inc()
+    _log.warning("a token of the provider is refused", token=token, reason=str(reason))

@@ -1,0 +1,26 @@
+"""How people sign in at these pages: what `gateway.toml` says, as the routes take it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.people.lifetimes import Lifetimes
+from gateway.people.oidc import Provider
+from gateway.people.public_origin import PublicOrigin
+from gateway.people.sign_in_links import SignInLinks
+
+
+@dataclass(frozen=True)
+class SignInSettings:
+    """`provider`, `links` None: there are none. The default is that of loopback.
+
+    `platform_keys`: also keys that are built into a machine, where every machine is one person's. `lock_after_s`: a
+    workstation that nobody touches locks itself.
+    """
+
+    public_origin: PublicOrigin = field(default_factory=PublicOrigin)
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    provider: Provider | None = None
+    links: SignInLinks | None = None
+    platform_keys: bool = False
+    lock_after_s: int = 300

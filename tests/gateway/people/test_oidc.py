@@ -1,0 +1,203 @@
+"""F37: what a provider, or somebody in its name, can lie about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from emr_store.migrate import migrate
+from gateway.access.words import Role
+from gateway.people.oidc import OpenIdProvider, ProviderAwayError
+from gateway.people.oidc_tokens import Refused, TokenRefusedError
+from gateway.people.sign_in_settings import SignInSettings
+from simulators.oidc import OF_ID_TOKENS, OF_LOGOUT_TOKENS, Lie, Simulator
+from tests.gateway.people.provider import client_of, go_through, running_provider
+from tests.gateway.signing_in import hire
+from tests.gateway.test_app import connect
+from tests.gateway.ward import Page
+
+REFUSED = "/sign-in?refused=provider"
+REASON = {
+    Lie.ALG_NONE: Refused.ALGORITHM, Lie.HS256_WITH_PUBLIC_KEY: Refused.ALGORITHM,
+    Lie.HS256_WITH_CLIENT_SECRET: Refused.ALGORITHM, Lie.UNKNOWN_KID: Refused.KEY, Lie.FOREIGN_KEY: Refused.SIGNATURE,
+    Lie.JKU: Refused.HEADER, Lie.X5U: Refused.HEADER, Lie.JWK: Refused.HEADER, Lie.CRITICAL: Refused.HEADER,
+    Lie.NO_SIGNATURE: Refused.SIGNATURE, Lie.CHANGED: Refused.SIGNATURE, Lie.ISSUER: Refused.ISSUER,
+    Lie.AUDIENCE: Refused.AUDIENCE, Lie.MANY_AUDIENCES: Refused.AUTHORISED_PARTY,
+    Lie.AUTHORISED_PARTY: Refused.AUTHORISED_PARTY, Lie.EXPIRED: Refused.EXPIRED, Lie.NO_EXPIRY: Refused.EXPIRED,
+    Lie.FUTURE: Refused.ISSUED_AT, Lie.NO_SUBJECT: Refused.SUBJECT, Lie.NONCE: Refused.NONCE,
+    Lie.NO_NONCE: Refused.NONCE, Lie.LOGOUT_TYPE: Refused.TYPE, Lie.NO_STAFF: Refused.STAFF,
+    Lie.DISPLAY_STAFF: Refused.STAFF, Lie.ID_TYPE: Refused.TYPE, Lie.NO_EVENTS: Refused.EVENTS,
+    Lie.OTHER_EVENT: Refused.EVENTS, Lie.WITH_NONCE: Refused.NONCE, Lie.NO_TOKEN_ID: Refused.TOKEN_ID,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Simulator]:
+    with running_provider("N7") as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def honest(provider: Simulator) -> Iterator[Simulator]:
+    """It is again after each test."""
+    yield provider
+    provider.lie, provider.algorithm, provider.clock_off_s, provider.is_away = None, "RS256", 0.0, False
+    provider.person = replace(provider.person, staff="N7")
+
+
+@pytest.fixture
+def page(database: str, honest: Simulator) -> Iterator[Page]:
+    migrate(database)
+    hire(database, "N7", Role.NURSE, name="Wang")
+    served = Page(database)
+    served.start(SignInSettings(provider=client_of(honest)))
+    assert connect(served, "/sign-in").status == 200
+    yield served
+    served.stop()
+
+
+@pytest.fixture
+def browser(page: Page) -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=20, trust_env=False) as client:
+        yield client
+
+
+def counted(token: str, reason: Refused) -> float:
+    labels = {"token": token, "reason": str(reason)}
+    return REGISTRY.get_sample_value("vitalwire_sign_in_refused_tokens_total", labels) or 0.0
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_who_comes_from_the_provider_is_in(
+    page: Page, browser: httpx.Client, honest: Simulator, algorithm: str
+) -> None:
+    honest.algorithm = algorithm
+    assert browser.get(f"{page.url}/sign-in/options").json() == {"provider": True, "demo": False}
+    answer = go_through(browser, f"{page.url}/sign-in/provider?to=/worklist")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/worklist")
+    me = browser.get(f"{page.url}/me").json()
+    assert (me["id"], me["name"], me["factor"], me["idle_s"]) == ("N7", "Wang", "provider", 1800)
+    # The same answer a second time is nobody's.
+    assert browser.get(str(answer.request.url)).headers["location"] == REFUSED
+
+
+def test_each_lie_in_an_id_token_is_refused_with_the_same_answer(
+    page: Page, browser: httpx.Client, honest: Simulator
+) -> None:
+    for algorithm in ("RS256", "ES256"):
+        for lie in OF_ID_TOKENS:
+            honest.algorithm, honest.lie = algorithm, lie
+            before = counted("id", REASON[lie])
+            answer = go_through(browser, f"{page.url}/sign-in/provider")
+            assert (answer.status_code, answer.headers["location"], answer.content) == (303, REFUSED, b""), lie
+            assert counted("id", REASON[lie]) == before + 1, lie
+            assert browser.get(f"{page.url}/me").status_code == 401, lie
+
+
+def test_each_lie_in_a_logout_token_is_refused_with_the_same_body(
+    page: Page, browser: httpx.Client, honest: Simulator
+) -> None:
+    go_through(browser, f"{page.url}/sign-in/provider")
+    for algorithm in ("RS256", "ES256"):
+        for lie in OF_LOGOUT_TOKENS:
+            honest.algorithm, honest.lie = algorithm, lie
+            before = counted("logout", REASON[lie])
+            token = honest.logout_token(subject=honest.person.subject, session=honest.person.session)
+            answer = httpx.post(f"{page.url}/sign-in/back-channel-logout", data={"logout_token": token})
+            assert (answer.status_code, answer.content) == (400, b'{"refused":"no_access"}'), lie
+            assert counted("logout", REASON[lie]) == before + 1, lie
+    assert browser.get(f"{page.url}/me").status_code == 200
+
+
+def test_the_provider_ends_a_session_at_once_and_by_each_token_once(
+    page: Page, browser: httpx.Client, honest: Simulator
+) -> None:
+    address = f"{page.url}/sign-in/back-channel-logout"
+    for given in ({"session": "sid-1"}, {"subject": "subject-1"}, {"subject": "subject-1", "session": "sid-1"}):
+        go_through(browser, f"{page.url}/sign-in/provider")
+        assert browser.get(f"{page.url}/me").status_code == 200
+        for others in ({"session": "sid-2"}, {"subject": "subject-1", "session": "sid-2"}):
+            assert httpx.post(address, data={"logout_token": honest.logout_token(**others)}).status_code == 200
+            assert browser.get(f"{page.url}/me").status_code == 200
+        token = honest.logout_token(**given)
+        assert httpx.post(address, data={"logout_token": token}).status_code == 200
+        assert browser.get(f"{page.url}/me").status_code == 401
+        again = httpx.post(address, data={"logout_token": token})
+        assert (again.status_code, again.content) == (400, b'{"refused":"no_access"}')
+    for body in ({}, {"logout_token": ""}, {"logout_token": "a.b.c"}, {"logout_token": "e30.e30.e30"}):
+        assert httpx.post(address, data=body).status_code == 400
+    assert httpx.post(address, data={"logout_token": "x" * 20_000}).status_code == 413
+
+
+def test_a_state_that_is_not_the_browsers_own_is_refused(page: Page, browser: httpx.Client) -> None:
+    begun = browser.get(f"{page.url}/sign-in/provider")
+    sent_back = browser.get(begun.headers["location"]).headers["location"]
+    with httpx.Client(trust_env=False) as victim:
+        assert victim.get(sent_back).headers["location"] == REFUSED
+        assert victim.get(f"{page.url}/me").status_code == 401
+    assert browser.get(f"{page.url}/sign-in/callback?error=access_denied").headers["location"] == REFUSED
+
+
+def test_of_another_issuers_answer_the_code_is_not_used(page: Page, browser: httpx.Client) -> None:
+    begun = browser.get(f"{page.url}/sign-in/provider")
+    sent_back = browser.get(begun.headers["location"]).headers["location"]
+    mixed_up = sent_back.partition("&iss=")[0] + "&iss=https%3A%2F%2Fevil.example"
+    assert browser.get(mixed_up).headers["location"] == REFUSED
+
+
+def test_who_does_not_work_here_learns_no_more_than_a_liar(
+    page: Page, browser: httpx.Client, honest: Simulator
+) -> None:
+    honest.person = replace(honest.person, staff="N99")
+    assert go_through(browser, f"{page.url}/sign-in/provider").headers["location"] == REFUSED
+
+
+def test_who_is_in_stays_in_while_the_provider_is_away(page: Page, browser: httpx.Client, honest: Simulator) -> None:
+    go_through(browser, f"{page.url}/sign-in/provider")
+    begun = browser.get(f"{page.url}/sign-in/provider")
+    sent_back = browser.get(begun.headers["location"]).headers["location"]
+    honest.is_away = True
+    assert browser.get(sent_back).headers["location"] == "/sign-in?refused=provider_away"
+    assert browser.get(f"{page.url}/me").status_code == 200
+
+
+def test_a_clock_that_is_off_is_said_before_a_token_is_refused(
+    page: Page, browser: httpx.Client, honest: Simulator
+) -> None:
+    honest.clock_off_s = 50.0
+    assert go_through(browser, f"{page.url}/sign-in/provider").headers["location"] == "/"
+    honest.clock_off_s = 400.0
+    with capture_logs() as logged:
+        answer = go_through(browser, f"{page.url}/sign-in/provider")
+    assert answer.headers["location"] == "/sign-in?refused=clock"
+    said, refused = [each for each in logged if "provider" in each["event"]]
+    assert (said["event"], -401 <= said["ahead_s"] <= -399) == ("the provider's clock differs", True)
+    assert (refused["event"], refused["reason"]) == ("a token of the provider is refused", "clock")
+
+
+def test_new_keys_are_asked_for_seldom(honest: Simulator) -> None:
+    client = OpenIdProvider(client_of(honest))
+    asked = honest.key_requests
+    client.logout(honest.logout_token(session="sid-1"))
+    assert honest.key_requests == asked + 1
+    honest.lie = Lie.UNKNOWN_KID
+    for _ in range(20):
+        with pytest.raises(TokenRefusedError):
+            client.logout(honest.logout_token(session="sid-1"))
+    assert honest.key_requests == asked + 1
+    honest.lie = None
+    honest.new_keys()
+    client._keys_read_s = float("-inf")  # a minute later
+    client.logout(honest.logout_token(session="sid-1"))
+    assert honest.key_requests == asked + 2
+
+
+def test_a_provider_that_names_another_issuer_is_none(honest: Simulator) -> None:
+    client = OpenIdProvider(replace(client_of(honest), issuer=f"{honest.issuer}/"))
+    with pytest.raises(ProviderAwayError, match="another issuer"):
+        client.begin("http://127.0.0.1/sign-in/callback")

@@ -29,6 +29,7 @@ from benchmarks import (
     receipts,
     spool,
     verifying,
+    viewers,
     ward_page,
     whose_day,
     wrong_attributions,
@@ -102,6 +103,7 @@ MEASUREMENTS = (
     Measurement("deliver", ("backlog_1000_beds_8h_s", "backlog_live_p99_s"), once(deliver.backlog)),
     Measurement("chart", ("patient_page_first_paint_ms",), once(chart_pages.first_paint)),
     Measurement("chart", ("sheet_page_ms",), once(chart_pages.sheet_page)),
+    Measurement("people", ("confirm_40_ms", "viewers_200_p99_ms"), once(viewers.measure)),
     Measurement("access", ("may_decisions_per_s", "visible_set_ms", "visible_set_everything_ms"), once(access.measure)),
     Measurement("fhir", ("fhir_search_day_p95_ms", "audit_overhead", "audit_overhead_ms"), once(fhir_search.measure)),
 )

@@ -71,6 +71,7 @@ def workstation(chromium: Any, ward: Ward, page: Page) -> Iterator[Workstation]:
         bed_names.keep_bed_names(conn, {f"{SITE_WARD}^1": "ICU 1"})
     ward.emit("monitor", HR="72", SpO2="97")
     ward.store()
+    ward.assign("monitor", "ICU 1", "monitor")
     made = Workstation(chromium, f"http://localhost:{page.port}")
     yield made
     made.context.close()

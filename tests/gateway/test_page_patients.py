@@ -132,7 +132,8 @@ def test_what_somebody_else_dealt_with_is_refused_in_plain_words(hospital: Hospi
     tab.route("**/worklist/items", lambda route: route.abort())  # as if the list were some seconds old
     status = tab.evaluate("""async () => {
         const [id] = document.querySelector('.item h2').id.match(/\\d+/);
-        const headers = { 'Content-Type': 'application/json' };
+        const { csrf } = await (await fetch('/me')).json();
+        const headers = { 'Content-Type': 'application/json', 'X-CSRF-Token': csrf };
         return (await fetch(`/worklist/${id}/resolve`, { method: 'POST', headers, body: '{"why": "faster"}' })).status;
     }""")
     assert status == 204

@@ -27,12 +27,12 @@ def test_a_generic_client_finds_pages_and_reads_what_is_charted(database: str) -
         observations = api.all_of("Observation", patient=patient)
         rates = api.all_of("Observation", patient=patient, code="8867-4")
         uncharted = api.all_of("Observation", ("_tag", "device"), patient=patient)
-        command = ["java", "-Xmx512m", "-cp", f"{jars()}/*", str(SOURCE), api.base, NUMBER]
+        command = ["java", "-Xmx512m", "-cp", f"{jars()}/*", str(SOURCE), api.base, NUMBER, api.cookie]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     said = [line for line in ran.stdout.splitlines() if "=" in line]
     assert said == [
-        "fhirVersion=4.0.1", "types=6", "patient=张三", f"observations={len(observations)}",
+        "fhirVersion=4.0.1", "types=7", "patient=张三", f"observations={len(observations)}",
         f"heart rates={len(rates)}", "read=40", "device=监护仪1", "bed=icu 1 in icu", f"uncharted={len(uncharted)}",
         "refused=400", "refused=400", "refused=404", "refused=404", "refused=405", "refused=405",
     ]  # fmt: skip

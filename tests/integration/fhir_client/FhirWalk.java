@@ -5,6 +5,7 @@ import ca.uhn.fhir.rest.api.SearchStyleEnum;
 import ca.uhn.fhir.rest.api.SummaryEnum;
 import ca.uhn.fhir.rest.client.api.IGenericClient;
 import ca.uhn.fhir.rest.client.api.ServerValidationModeEnum;
+import ca.uhn.fhir.rest.client.interceptor.AdditionalRequestHeadersInterceptor;
 import ca.uhn.fhir.rest.gclient.DateClientParam;
 import ca.uhn.fhir.rest.gclient.IQuery;
 import ca.uhn.fhir.rest.gclient.ReferenceClientParam;
@@ -26,8 +27,8 @@ import org.hl7.fhir.r4.model.OperationOutcome;
 import org.hl7.fhir.r4.model.Patient;
 import org.hl7.fhir.r4.model.Provenance;
 
-/** Walks the API at the first argument as a program of an EMR would; the second one is a patient's number. What it finds
- * goes to standard output, a line a thing; it ends with 1 where something is not as FHIR or HAPI have it. */
+/** Walks the API at the first argument as a program of an EMR would; the second one is a patient's number, the third the
+ * Cookie header of who asks. What it finds goes to standard output, a line a thing; it ends with 1 where something is not as FHIR or HAPI have it. */
 public class FhirWalk {
   private static IGenericClient client;
 
@@ -38,6 +39,9 @@ public class FhirWalk {
     // ONCE: the client reads /metadata before anything else, and leaves where the version is another one.
     context.getRestfulClientFactory().setServerValidationMode(ServerValidationModeEnum.ONCE);
     client = context.newRestfulGenericClient(arguments[0]);
+    AdditionalRequestHeadersInterceptor signedIn = new AdditionalRequestHeadersInterceptor();
+    signedIn.addHeaderValue("Cookie", arguments[2]);
+    client.registerInterceptor(signedIn);
 
     CapabilityStatement stated = client.capabilities().ofType(CapabilityStatement.class).execute();
     say("fhirVersion", stated.getFhirVersion().toCode());

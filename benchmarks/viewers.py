@@ -38,8 +38,8 @@ _MARKED = re.compile(rb"[\[,](7\d{6})[,\]]")
 _WARDS_SQL = """
 WITH at AS (SELECT device, uuid, 'h^w' || device %% %(wards)s AS ward, 'B' || device AS label FROM device),
     named AS (INSERT INTO bed_name SELECT ward || '^^' || device, label FROM at),
-    stay AS (INSERT INTO encounter_bed SELECT 'visit:V' || device || '^H', ward || '^^' || device,
-        '[2026-01-01,)', '[2026-01-01,)', 'fact', NULL, false FROM at),
+    stay AS (UPDATE encounter_bed b SET bed = ward || '^^' || device FROM at
+        WHERE b.encounter = 'visit:V' || device || '^H'),
     registered AS (INSERT INTO registered_device (uuid, registered_at, act_id)
         SELECT uuid, now(), %(act_id)s FROM at RETURNING registered_device, uuid)
 INSERT INTO device_bed SELECT registered_device, label, '[2026-01-01,)', '[2026-01-01,)', %(act_id)s
@@ -89,7 +89,7 @@ class _Viewers(Thread):
         super().__init__(daemon=True)
         self._ending, self._selector = Event(), selectors.DefaultSelector()
         self.came_s: defaultdict[int, list[float]] = defaultdict(list)
-        self._seen: dict[int, set[int]] = defaultdict(set)
+        self._newest: defaultdict[int, int] = defaultdict(int)  # second that a viewer was shown
         for number, cookie in enumerate(cookies):
             viewer = socket.create_connection(("127.0.0.1", port), 60)
             viewer.sendall(f"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n\r\n".encode())
@@ -100,11 +100,11 @@ class _Viewers(Thread):
             for key, _ in self._selector.select(0.2):
                 assert isinstance(key.fileobj, socket.socket)
                 now_s, data = time.monotonic(), key.fileobj.recv(1 << 20)
-                for mark in set(_MARKED.findall(data)):
-                    second = int(mark) - MARK
-                    if second not in self._seen[key.data]:
-                        self._seen[key.data].add(second)
-                        self.came_s[second].append(now_s)
+                newest = max((int(mark) - MARK for mark in _MARKED.findall(data)), default=0)
+                # Who is shown a second's values is shown nothing older: those that they replaced came with them.
+                for second in range(self._newest[key.data] + 1, newest + 1):
+                    self.came_s[second].append(now_s)
+                self._newest[key.data] = max(newest, self._newest[key.data])
 
     def stop(self) -> None:
         """End the thread and hang up."""
@@ -135,6 +135,7 @@ class _Confirming:
         self._connection.request("POST", "/chart-act", body, self._headers)
         answer = self._connection.getresponse()
         said = answer.read()
+        self._connection.close()  # the server does, after five idle seconds
         if answer.status != 204:
             raise RuntimeError(f"confirm: {answer.status} {said!r}")
         return (time.perf_counter() - began_s) * 1000
@@ -217,6 +218,6 @@ def measure(quick: bool) -> dict[str, float]:
         for second in range(first, last + 1) for came_s in viewers.came_s[second]
     ]  # fmt: skip
     missed = VIEWERS * (last - first + 1) - len(delays_ms)
-    if missed > len(delays_ms) // 100:
+    if missed:
         raise RuntimeError(f"{missed} updates came to nobody, {len(delays_ms)} came")
     return {"confirm_40_ms": median(confirmed_ms), "viewers_200_p99_ms": quantiles(delays_ms, n=100)[98]}

@@ -35,10 +35,12 @@ _WATCH = f"""
 window.updates = [];
 window.drawn = null;
 const painted = done => requestAnimationFrame(() => setTimeout(() => done(performance.now())));
-window.EventSource = class extends EventSource {{
+// A picture comes from the worker that holds the browser's one stream.
+window.SharedWorker = class extends SharedWorker {{
     constructor(...of) {{
         super(...of);
-        this.addEventListener("message", () => {{
+        this.port.addEventListener("message", ({{ data }}) => {{
+            if (data.kind !== "message") return;
             const came = performance.now();
             painted(at => window.updates.push(at - came));
         }});

@@ -49,7 +49,7 @@ BATCH_S = 4  # an edge's devices at 1 Hz: 1,000 reports a batch
 AHEAD_BATCHES = 100  # sent at once
 ROWS_TURNS = 30  # in one COPY: two whole minutes, so that none is summarised twice
 CLOSED_AFTER_S = 90  # the summariser leaves a minute alone that is not over
-CACHE = Path("~/.cache/vitalwire").expanduser()
+CACHE = Path(os.environ.get("VITALWIRE_SERVICES_DIR", "~/.cache/vitalwire")).expanduser()  # as the server's own data
 
 
 @dataclass(frozen=True)

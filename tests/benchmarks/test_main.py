@@ -38,3 +38,17 @@ def test_of_figures_that_are_taken_together_only_the_one_asked_for_is_shown() ->
 )  # fmt: skip
 def test_a_goal_is_a_bound_that_counts(goal: Goal, value: float, met: bool) -> None:
     assert goal.met(value) is met
+
+
+def test_a_part_and_a_figure_of_another_are_both_shown() -> None:
+    samples = {
+        "hl7_vs_hl7apy": [20.0],
+        "hl7_vs_python_hl7": [2.0],
+        "whose_day_p95_ms": [1.0],
+        "verify_since_ratio": [0.1],
+    }
+    assert list(rows(samples, ["hl7", "whose_day_p95_ms"])) == [
+        "hl7_vs_hl7apy",
+        "hl7_vs_python_hl7",
+        "whose_day_p95_ms",
+    ]

@@ -12,6 +12,7 @@ import psycopg
 from emr_store import (
     alarm_proof,
     chart_proof,
+    credential_proof,
     index_proof,
     log_proof,
     look_proof,
@@ -252,6 +253,7 @@ class _Run:
         registry_proof.check_key_ids(self._conn, self._result)
         registry_proof.check_registry(self._conn, acts, self._result)
         people_proof.check_people(self._conn, acts, self._result)
+        credential_proof.check_credentials(self._conn, acts, self._result)
 
 
 def _keys_of(conn: psycopg.Connection, table: str) -> tuple[bytes, ...]:

@@ -29,7 +29,7 @@ UNCHANGEABLE = (
 SECRET = ("emergency_account",)
 # Whose owner drops what may go; retention itself has no right to a row.
 RETENTION_FUNCTIONS = (
-    "drop_rows", "drop_body", "drop_adt_bodies", "drop_adt_dead_letters", "note_adt_retention",
+    "drop_rows", "drop_body", "drop_adt_bodies", "drop_adt_dead_letters", "note_adt_retention", "purge_sign_in_rows",
 )  # fmt: skip
 # What a clerk adds to, and changes nothing else: acts, and what they say.
 BY_ACT = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 from uuid import UUID, uuid4
 
 import psycopg
@@ -135,7 +136,7 @@ def enrol(conn: psycopg.Connection, new: NewKey, author: Author, code_sha256: by
             return False
         act_id = acts.record(conn, acts.act(
             "security_key.enrol", author, at, staff=new.staff, credential=new.credential.hex(), label=new.label,
-            model=new.model,
+            model=new.model, key_sha256=sha256(new.public_key).hexdigest(),
         ))  # fmt: skip
         if code_sha256 is not None:
             used = conn.execute(

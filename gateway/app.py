@@ -37,6 +37,7 @@ from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
 from gateway.pages import audit, chart, deliveries, devices, grants, patient, people, sheets, ward, worklist
+from gateway.people.attempts import SignInAttempts
 from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
 from gateway.people.key_routes import key_routes
@@ -77,6 +78,7 @@ def create(
     settings = settings or SignInSettings()
     machines = Machines(conninfo, clerk_conninfo, looks, token_key(settings.token_key))
     hello = _hello(static.build)
+    attempts = SignInAttempts(clerk_conninfo)
     printer = sheets.Printer(sheet_style or shipped_style("standard"))
     answers = Answers(conninfo)
 
@@ -103,13 +105,13 @@ def create(
             *devices.device_routes(answers, clerk_conninfo),
             *ward_routes(feed),
             *chart_routes(answers, clerk_conninfo, printer),
-            *machine_routes(machines, settings.public_origin),
+            *machine_routes(machines, settings.public_origin, attempts),
             *fhir_routes(lambda: open_store(conninfo)),
             *emr_routes(conninfo),
             *grant_routes(clerk_conninfo, sessions),
-            *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
+            *key_routes(conninfo, clerk_conninfo, sessions, settings, static, attempts),
             *session_routes(conninfo, clerk_conninfo, sessions, settings),
-            *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
+            *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static, attempts),
             *reminder_routes(),
             *audit.audit_routes(conninfo, clerk_conninfo),
         ],

@@ -204,6 +204,7 @@ def _token() -> dict[str, Any]:
         "responses": {
             "200": {"description": "It opens /fhir and /emr", "content": {"application/json": {"schema": granted}}},
             "400": _json("RFC 6749, section 5.2"), "401": _json("No client is known by this assertion."),
+            "429": _json("Too many assertions were refused: wait as Retry-After says."),
             "503": _json(_ABOUT_STATUS["503"]),
         },
     }  # fmt: skip

@@ -112,6 +112,7 @@ def _store_worker(
             background.seal_looks(where),
             background.validate_anew(where, key),
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
+            background.purge_sign_ins(with_role(conninfo(config), RETENTION), config.keep_sign_in_attempts_days),
             background.note_limits(where, config.limits),
             attribute.keep_attributing(where, config),
             chart.keep_charting(where, config.chart.policies, each_metrics),

@@ -11,7 +11,19 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import structlog
 
-from emr_store import acts, log, look_minutes, mapping_acts, minutes, outbox, partitions, registry, retention, sequences
+from emr_store import (
+    acts,
+    log,
+    look_minutes,
+    mapping_acts,
+    minutes,
+    outbox,
+    partitions,
+    registry,
+    retention,
+    sequences,
+    sign_in_retention,
+)
 from emr_store.connect import StoreError, current_incarnation_async, open_store, open_store_async
 from emr_store.outbox import OutboxRow
 from emr_store.retention import Keep
@@ -233,6 +245,17 @@ async def drop_old(conninfo: str, keep: Keep) -> None:
             _log.info("dropped", **part._asdict())
 
     await _every(3600.0, conninfo, "old rows", all_old)
+
+
+async def purge_sign_ins(conninfo: str, keep_attempts_days: int) -> None:
+    """Tries to sign in that are older, and what could be used once and is out of date, every hour."""
+
+    async def purge(conn: Any) -> None:
+        purged = await sign_in_retention.purge(conn, keep_attempts_days)
+        if any(purged):
+            _log.info("rows of sign-ins removed", **purged._asdict())
+
+    await _every(3600.0, conninfo, "old rows of sign-ins", purge)
 
 
 async def _every(seconds: float, conninfo: str, what: str, work: Callable[[Any], Awaitable[None]]) -> None:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 APPS = ("validate", "store", "alarm")  # the worker processes
 # Fewer are a slip; an edge that was away for a week still finds the rows of before.
-KEEP_DAYS_MIN = {"keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_days": 30, "keep_adt_batches_days": 7}
+KEEP_DAYS_MIN = {
+    "keep_reports_days": 7, "keep_minutes_days": 30, "keep_batches_days": 30, "keep_adt_batches_days": 7,
+    "keep_sign_in_attempts_days": 190,  # China's Cybersecurity Law has logs kept for six months
+}  # fmt: skip
 
 
 class LimitConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -313,6 +316,9 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " they were stored, whether their rows are there or not; 0: as keep_batches_days",
         ),
     ] = 30
+    keep_sign_in_attempts_days: Annotated[
+        int, Meta(ge=0, description="tries to sign in at the pages and of machines, failed or not; 0: for ever")
+    ] = 365
     limits: Annotated[tuple[LimitConfig, ...], Meta(description="alarm limits")] = ()
     adt_source: Annotated[tuple[AdtSourceConfig, ...], Meta(description="admission offices")] = ()
     bed: Annotated[tuple[BedConfig, ...], Meta(description="the beds, by their names and as ADT spells them")] = ()

@@ -20,6 +20,7 @@ from emr_store.connect import open_store
 from gateway.access.viewer import Licence, Viewer
 from gateway.access.words import Role
 from gateway.people.attempts import SignInAttempts
+from gateway.people.factors import Factor
 
 ACCOUNTS = ("emergency-1", "emergency-2")
 ROLE = Role.PHYSICIAN
@@ -81,11 +82,11 @@ class EmergencyAccounts:
         if not self._lock.acquire(timeout=_BUSY_S):
             return Unopened.WAIT, ceil(_BUSY_S)
         try:
-            wait_s = self._attempts.wait_s(account, address)
+            wait_s = self._attempts.wait_s(Factor.EMERGENCY, account, address)
             if wait_s > 0:
-                return Unopened.WAIT, ceil(wait_s)
+                return Unopened.WAIT, wait_s
             opens = self._opens(account, password)
-            self._attempts.note(account, address, succeeded=opens)
+            self._attempts.note(Factor.EMERGENCY, account, address, succeeded=opens)
         finally:
             self._lock.release()
         if not opens:

@@ -14,7 +14,7 @@ from gateway.people.attempts import SignInAttempts
 from gateway.people.emergency import EmergencyAccounts, Unopened
 from gateway.people.entering import Entering, Proof, address_of
 from gateway.people.sessions import Factor
-from gateway.people.sign_in_answers import as_json
+from gateway.people.sign_in_answers import as_json, too_soon
 from gateway.people.sign_in_required import SIGN_IN
 from gateway.same_origin import is_own_page
 
@@ -26,9 +26,9 @@ class _Wish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     password: str
 
 
-def emergency_routes(clerk_conninfo: str, entering: Entering) -> list[Route]:
+def emergency_routes(clerk_conninfo: str, entering: Entering, attempts: SignInAttempts) -> list[Route]:
     """One."""
-    accounts = EmergencyAccounts(clerk_conninfo, SignInAttempts(clerk_conninfo))
+    accounts = EmergencyAccounts(clerk_conninfo, attempts)
 
     def opened(request: Request, wish: _Wish) -> Response:
         try:
@@ -38,10 +38,7 @@ def emergency_routes(clerk_conninfo: str, entering: Entering) -> list[Route]:
             return as_json({"refused": "store_away"}, 503)
         if entered is None:
             why, wait_s = found if isinstance(found, tuple) else (Unopened.WRONG, 0)
-            answer = as_json({"refused": why, "wait_s": wait_s}, 429 if why is Unopened.WAIT else 401)
-            if wait_s:
-                answer.headers["Retry-After"] = str(wait_s)
-            return answer
+            return too_soon(wait_s) if why is Unopened.WAIT else as_json({"refused": why, "wait_s": wait_s}, 401)
         answer = Response(status_code=204, headers=HEADERS)
         entered.give_cookies(request, answer)
         return answer

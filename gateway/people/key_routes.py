@@ -28,6 +28,7 @@ from gateway.people.principals import administrator_of, author, person_of
 from gateway.people.public_origin import public_origin_of
 from gateway.people.security_keys import KeyRefusedError, KeySite
 from gateway.people.sessions import Factor, Sessions, SignedIn
+from gateway.people.sign_in_answers import too_soon
 from gateway.people.sign_in_required import SIGN_IN
 from gateway.people.sign_in_settings import SignInSettings
 from gateway.same_origin import is_own_page
@@ -79,31 +80,37 @@ class AgreeWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeyRoutes:
     """The doors of `key_routes`."""
 
-    def __init__(self, conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings) -> None:
+    def __init__(
+        self, conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings, attempts: SignInAttempts
+    ) -> None:
         self._conninfo, self._clerk, self._sessions = conninfo, clerk_conninfo, sessions
-        self._ring, self._attempts = KeyRing(clerk_conninfo), SignInAttempts(clerk_conninfo)
+        self._ring, self._attempts = KeyRing(clerk_conninfo), attempts
         self._entering = Entering(conninfo, sessions, settings)
         self._platform_keys = settings.platform_keys
 
     def begin_sign_in(self, request: Request, wish: Nothing) -> Response:
         """What the browser asks a key."""
-        workstation = workstation_of(request)
-        answer = as_json(self._ring.begin_sign_in(self._site(request), workstation))
+        site, workstation = self._site(request), workstation_of(request)
+        wait_s = self._attempts.begin(Factor.SECURITY_KEY, address_of(request))
+        if wait_s > 0:
+            return too_soon(wait_s)
+        answer = as_json(self._ring.begin_sign_in(site, workstation))
         set_workstation(answer, public_origin_of(request), workstation)
         return answer
 
     def sign_in(self, request: Request, wish: SignInWish) -> Response:
         """The browser is in, or told one thing, whatever was wrong."""
         address = address_of(request)
-        if (wait_s := self._attempts.wait_s("", address)) > 0:
-            return as_json({"refused": "wait", "wait_s": wait_s}, 429)
+        wait_s = self._attempts.wait_s(Factor.SECURITY_KEY, "", address)
+        if wait_s > 0:
+            return too_soon(wait_s)
         try:
             key = self._ring.sign_in(self._site(request), workstation_of(request), wish.credential)
         except KeyRefusedError:
-            self._attempts.note("", address, succeeded=False)
+            self._attempts.note(Factor.SECURITY_KEY, "", address, succeeded=False)
             raise RefusedError("key_refused", 403) from None
         entered = self._entering.enter(request, key.staff, Proof(Factor.SECURITY_KEY, key.credential))
-        self._attempts.note(key.staff, address, succeeded=entered is not None)
+        self._attempts.note(Factor.SECURITY_KEY, key.staff, address, succeeded=entered is not None)
         if entered is None:
             raise RefusedError("key_refused", 403)
         answer = as_json({"id": key.staff})
@@ -215,10 +222,11 @@ class KeyRoutes:
 
 
 def key_routes(
-    conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings, static: StaticFiles
-) -> list[Route]:
+    conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings, static: StaticFiles,
+    attempts: SignInAttempts,
+) -> list[Route]:  # fmt: skip
     """All of them."""
-    keys = KeyRoutes(conninfo, clerk_conninfo, sessions, settings)
+    keys = KeyRoutes(conninfo, clerk_conninfo, sessions, settings, attempts)
     page = Response(enrol_key.PAGE.html(static), media_type="text/html; charset=utf-8", headers=HEADERS)
 
     async def whole(request: Request) -> Response:

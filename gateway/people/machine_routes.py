@@ -16,7 +16,10 @@ from emr_store.connect import StoreError
 from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY
 from gateway.fhir.refusals import FHIR_REFUSED_BODY, MEDIA_TYPE, Issue, IssueType, outcome
-from gateway.people.machines import TOKEN_S, ClientRefusedError, Machines, ScopeRefusedError
+from gateway.people.attempts import SignInAttempts
+from gateway.people.entering import address_of
+from gateway.people.factors import Factor
+from gateway.people.machines import TOKEN_S, ClientRefusedError, Granted, Machines, ScopeRefusedError
 from gateway.people.public_origin import PublicOrigin
 from gateway.people.scopes import READABLE
 
@@ -83,17 +86,18 @@ def _away(request: Request) -> Response:
     return _json({"error": "temporarily_unavailable"}, 503, {"Retry-After": "5"})
 
 
-def machine_routes(machines: Machines, public_origin: PublicOrigin) -> list[Route]:
+def machine_routes(machines: Machines, public_origin: PublicOrigin, attempts: SignInAttempts) -> list[Route]:
     """They are for everybody: OPEN_PATHS. `public_origin`: whose tokens they are, and for whom."""
 
     async def token(request: Request) -> Response:
         try:
             fields = await _fields(request)
-            granted = await run_in_threadpool(
-                machines.grant, fields["client_assertion"], fields.get("scope", ""), public_origin.url("", request)
-            )
+            origin, address = public_origin.url("", request), address_of(request)
+            granted = await run_in_threadpool(_granted, machines, attempts, fields, origin, address)
         except _BadRequestError as error:
             return _error(error.code, str(error))
+        except _WaitError as error:
+            return _too_soon(error.wait_s)
         except ClientRefusedError as refused:
             return _error("invalid_client", refused.about_clock or "no client is known by this assertion", 401)
         except ScopeRefusedError:
@@ -114,6 +118,31 @@ def machine_routes(machines: Machines, public_origin: PublicOrigin) -> list[Rout
         Route(CONFIGURATION, configuration, methods=["GET"]),
         Route(f"/fhir{CONFIGURATION}", configuration, methods=["GET"]),
     ]
+
+
+class _WaitError(Exception):
+    def __init__(self, wait_s: int) -> None:
+        super().__init__(wait_s)
+        self.wait_s = wait_s
+
+
+def _granted(
+    machines: Machines, attempts: SignInAttempts, fields: dict[str, str], origin: str, address: str
+) -> Granted:  # fmt: skip
+    """Raises as Machines.grant does, and _WaitError."""
+    named = machines.account_of(fields["client_assertion"])
+    # A client at this address: `iss` is only said, and somebody elsewhere must not keep the real one waiting.
+    account = f"{named}@{address}" if named else ""
+    wait_s = attempts.wait_s(Factor.MACHINE_KEY, account, address)
+    if wait_s > 0:
+        raise _WaitError(wait_s)
+    try:
+        granted = machines.grant(fields["client_assertion"], fields.get("scope", ""), origin)
+    except ClientRefusedError:
+        attempts.note(Factor.MACHINE_KEY, account, address, succeeded=False)
+        raise
+    attempts.note(Factor.MACHINE_KEY, account, address, succeeded=True)
+    return granted
 
 
 def smart_configuration(origin: str) -> dict[str, Any]:
@@ -156,6 +185,13 @@ async def _fields(request: Request) -> dict[str, str]:
     if fields.get("client_assertion_type") != ASSERTION_TYPE or not fields.get("client_assertion"):
         raise _BadRequestError("invalid_request", f"client_assertion is missing, or its type {ASSERTION_TYPE}")
     return fields
+
+
+def _too_soon(wait_s: int) -> Response:
+    """RFC 6585, section 4; RFC 6749 has no word of its own for it."""
+    why = f"too many assertions were refused: wait {wait_s} s, and see why in the answers before this one"
+    said = {"error": "temporarily_unavailable", "error_description": why}
+    return _json(said, 429, {"Retry-After": str(wait_s)})
 
 
 def _error(code: str, why: str, status: int = 400) -> Response:

@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
+from typing import TypeGuard
 from uuid import uuid4
 
 import structlog
@@ -110,6 +112,21 @@ class Machines:
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, ClientRow | None]] = {}  # monotonic
 
+    def account_of(self, assertion: str) -> str:
+        """By which tries of whom an assertion names are counted, before anybody believes it; "": it names nobody.
+
+        Whether such a client was registered makes no difference in how it waits, but only its name is kept.
+        """
+        try:
+            name = claims_of_nobody(assertion).get("iss")
+        except TokenRefusedError:
+            return ""
+        if not _is_name(name):
+            return ""
+        with open_store(self._conninfo) as conn:
+            is_registered = machine_clients.find(conn, name) is not None
+        return f"client:{name if is_registered else '#' + sha256(name.encode()).hexdigest()[:16]}"
+
     def grant(self, assertion: str, scope: str, origin: str) -> Granted:
         """A token for who proves himself. `origin`: of this gateway, as it was asked. `scope` "": all of his own.
 
@@ -159,7 +176,7 @@ class Machines:
     def _proved(self, assertion: str, origin: str) -> tuple[ClientRow, dict[str, object]]:
         """RFC 7523, section 3, and SMART's narrower: iss is sub, at most five minutes, typ JWT."""
         name = claims_of_nobody(assertion).get("iss")
-        if not isinstance(name, str) or not 0 < len(name) <= JTI_CHARS_MAX or "\0" in name:
+        if not _is_name(name):
             raise TokenRefusedError("iss is no client")
         with open_store(self._conninfo) as conn:
             client = machine_clients.find(conn, name)
@@ -171,7 +188,7 @@ class Machines:
         if claims.get("aud") != f"{origin}/token":
             raise TokenRefusedError("aud is not this token endpoint")
         jti = claims.get("jti")
-        if not isinstance(jti, str) or not 0 < len(jti) <= JTI_CHARS_MAX or "\0" in jti:
+        if not _is_name(jti):
             raise TokenRefusedError("no jti")
         self._check_times(client.client, claims)
         return client, claims
@@ -210,3 +227,8 @@ class Machines:
         with self._lock:
             self._known[name] = (time.monotonic(), found)
         return found
+
+
+def _is_name(stated: object) -> TypeGuard[str]:
+    """Whether a claim is a text that the store takes."""
+    return isinstance(stated, str) and 0 < len(stated) <= JTI_CHARS_MAX and "\0" not in stated

@@ -17,13 +17,14 @@ from emr_store.connect import StoreError, open_store
 from emr_store.instants import moment
 from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY
+from gateway.people.attempts import SignInAttempts
 from gateway.people.cookies import passing, set_passing
-from gateway.people.entering import Entering, Proof
+from gateway.people.entering import Entering, Proof, address_of
 from gateway.people.oidc import OpenIdProvider, ProviderAwayError
 from gateway.people.oidc_tokens import TOKEN_CHARS_MAX, Refused, TokenRefusedError
 from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions
-from gateway.people.sign_in_answers import back, path_after
+from gateway.people.sign_in_answers import back, path_after, too_soon_page
 from gateway.people.sign_in_required import SIGN_IN
 from runtime.clock import now_us
 
@@ -36,8 +37,8 @@ _log = structlog.get_logger("sign_in")
 
 
 def oidc_routes(
-    clerk_conninfo: str, sessions: Sessions, entering: Entering, provider: OpenIdProvider
-) -> list[Route]:  # fmt: skip
+    clerk_conninfo: str, sessions: Sessions, entering: Entering, provider: OpenIdProvider, attempts: SignInAttempts
+) -> list[Route]:
     """Three of them."""
 
     def begin(request: Request) -> Response:
@@ -46,10 +47,15 @@ def oidc_routes(
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return RedirectResponse(f"{SIGN_IN}?to={quote(to)}", 303, HEADERS)
         try:
+            wait_s = attempts.begin(Factor.PROVIDER, address_of(request))
+            if wait_s > 0:
+                return too_soon_page(wait_s)
             begun = provider.begin(public_origin.url(CALLBACK, request))
         except ProviderAwayError as error:
             _log.warning("the provider is away", what=str(error))
             return back(refused="provider_away")
+        except StoreError:
+            return back(refused="store_away")
         answer = RedirectResponse(begun.url, 303, HEADERS)
         kept = " ".join((begun.state, begun.nonce, begun.verifier, to))
         set_passing(answer, public_origin, _COOKIE, kept, _LASTS_S)
@@ -57,7 +63,7 @@ def oidc_routes(
 
     def callback(request: Request) -> Response:
         try:
-            answer = _finished(request, entering, provider)
+            answer = _tried(request, entering, provider, attempts)
         except TokenRefusedError as refused:
             answer = back(refused="clock" if refused.reason is Refused.CLOCK else "provider")
             _count("id", refused.reason)
@@ -69,6 +75,14 @@ def oidc_routes(
         set_passing(answer, public_origin_of(request), _COOKIE, "", 0)
         return answer
 
+    return [
+        Route(f"{SIGN_IN}/provider", begin),
+        Route(CALLBACK, callback),
+        _logout_route(clerk_conninfo, sessions, provider),
+    ]
+
+
+def _logout_route(clerk_conninfo: str, sessions: Sessions, provider: OpenIdProvider) -> Route:
     def end_sessions(token: str) -> Response:
         try:
             logout = provider.logout(token)
@@ -97,15 +111,26 @@ def oidc_routes(
         given = parse_qs(body.decode("ascii", "replace")).get("logout_token", [])
         return await run_in_threadpool(end_sessions, given[0] if len(given) == 1 else "")
 
-    return [
-        Route(f"{SIGN_IN}/provider", begin),
-        Route(CALLBACK, callback),
-        Route(LOGOUT, back_channel_logout, methods=["POST"]),
-    ]
+    return Route(LOGOUT, back_channel_logout, methods=["POST"])
 
 
-def _finished(request: Request, entering: Entering, provider: OpenIdProvider) -> Response:
-    """Raises TokenRefusedError, ProviderAwayError, StoreError."""
+def _tried(request: Request, entering: Entering, provider: OpenIdProvider, attempts: SignInAttempts) -> Response:
+    """Raises as `_finished` does. While the store or the provider is away nobody has failed."""
+    address = address_of(request)
+    wait_s = attempts.wait_s(Factor.PROVIDER, "", address)
+    if wait_s > 0:
+        return too_soon_page(wait_s)
+    try:
+        staff, answer = _finished(request, entering, provider)
+    except TokenRefusedError:
+        attempts.note(Factor.PROVIDER, "", address, succeeded=False)
+        raise
+    attempts.note(Factor.PROVIDER, staff, address, succeeded=True)
+    return answer
+
+
+def _finished(request: Request, entering: Entering, provider: OpenIdProvider) -> tuple[str, Response]:
+    """Who is in, and what his browser gets. Raises TokenRefusedError, ProviderAwayError, StoreError."""
     kept, given = passing(request, _COOKIE).split(" "), request.query_params
     if len(kept) != 4 or not hmac.compare_digest(kept[0].encode(), given.get("state", "").encode()):
         raise TokenRefusedError(Refused.STATE)
@@ -126,7 +151,7 @@ def _finished(request: Request, entering: Entering, provider: OpenIdProvider) ->
         raise TokenRefusedError(Refused.NOBODY)
     answer = RedirectResponse(path_after(to), 303, HEADERS)
     entered.give_cookies(request, answer)
-    return answer
+    return identity.staff, answer
 
 
 def _count(token: str, reason: Refused) -> None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from emr_store import login_sessions, workstations
@@ -17,21 +16,12 @@ from emr_store.login_sessions import NewSession, SessionRow, session_id
 from emr_store.station_displays import PRINCIPAL
 from gateway.access.viewer import Viewer
 from gateway.people.emergency import emergency_viewer
+from gateway.people.factors import Factor as Factor
 from gateway.people.viewers import viewer_of_display, viewer_of_staff
 
 COOKIE = "vitalwire_session"
 REFRESH_S = 2.0  # by then a change of sessions, staff and grants is seen
 SEEN_EVERY_S = 30.0
-
-
-class Factor(StrEnum):
-    """By what somebody proved who he is."""
-
-    SECURITY_KEY = "security_key"
-    PROVIDER = "provider"  # OpenID Connect
-    EMERGENCY = "emergency"  # a sealed account
-    DEMO_LINK = "demo_link"
-    DISPLAY = "display"
 
 
 @dataclass(frozen=True)

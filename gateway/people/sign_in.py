@@ -13,6 +13,7 @@ from emr_store.connect import StoreError
 from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY
 from gateway.pages import sign_in as sign_in_page
+from gateway.people.attempts import SignInAttempts
 from gateway.people.cookies import csrf_token, end_session, session_secret
 from gateway.people.emergency_routes import emergency_routes
 from gateway.people.entering import Entering, Proof
@@ -28,8 +29,9 @@ from gateway.static_files import StaticFiles
 
 
 def sign_in_routes(
-    conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings, static: StaticFiles
-) -> list[Route]:
+    conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings, static: StaticFiles,
+    attempts: SignInAttempts,
+) -> list[Route]:  # fmt: skip
     """All of them."""
     entering = Entering(conninfo, sessions, settings)
     provider = OpenIdProvider(settings.provider) if settings.provider else None
@@ -57,8 +59,8 @@ def sign_in_routes(
         Route(sign_in_page.PAGE.path, whole),
         Route(f"{SIGN_IN}/options", options),
         Route(f"{SIGN_IN}/link/{{secret}}", link),
-        *(oidc_routes(clerk_conninfo, sessions, entering, provider) if provider else []),
-        *emergency_routes(clerk_conninfo, entering),
+        *(oidc_routes(clerk_conninfo, sessions, entering, provider, attempts) if provider else []),
+        *emergency_routes(clerk_conninfo, entering, attempts),
         Route("/sign-out", _sign_out(sessions), methods=["POST"]),
         Route("/me", _me),
         Route("/me/touch", _touched, methods=["POST"]),

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import msgspec
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.answers import HEADERS
 from gateway.people.sign_in_required import SIGN_IN
@@ -22,6 +22,23 @@ def path_after(wished: str) -> str:
 def back(*, refused: str) -> Response:
     """To the page that signs in, with a word for why not."""
     return RedirectResponse(f"{SIGN_IN}?refused={refused}", 303, HEADERS)
+
+
+def too_soon(wait_s: int) -> Response:
+    """To a page's request: too many failed before, or were begun."""
+    answer = as_json({"refused": "wait", "wait_s": wait_s}, 429)
+    answer.headers["Retry-After"] = str(wait_s)
+    return answer
+
+
+def too_soon_page(wait_s: int) -> Response:
+    """The same to a browser that goes from page to page: it is led back to where people sign in."""
+    to = f"{SIGN_IN}?refused=wait&amp;wait_s={wait_s}"
+    body = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>429</title>'
+        f'<meta http-equiv="refresh" content="0; url={to}"><a href="{to}">429</a></html>'
+    )
+    return HTMLResponse(body, 429, headers={**HEADERS, "Retry-After": str(wait_s)})
 
 
 def as_json(found: Any, status: int = 200) -> Response:

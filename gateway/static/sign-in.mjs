@@ -5,7 +5,7 @@ import { drawKey, offerKey } from "/sign-in-key.mjs";
 import { signInWords } from "/sign-in-words.mjs";
 
 const asked = new URLSearchParams(location.search);
-let refused = asked.get("refused") ?? "", waitS = 0;
+let refused = asked.get("refused") ?? "", waitS = Number(asked.get("wait_s")) || 0;
 
 offerKey(() => location.assign(`${wishedPath()}${location.hash}`));
 followLanguage(draw);

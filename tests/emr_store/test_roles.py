@@ -299,6 +299,19 @@ def test_retention_drops_bytes_of_the_lane_adt_and_a_writer_does_not(store: str,
         assert all(refused(conn, sql) for sql in drops)
 
 
+def test_retention_alone_removes_rows_of_sign_ins_and_not_by_itself(store: str, logins: Logins) -> None:
+    purge = "SELECT * FROM purge_sign_in_rows(interval '365 days', 100)"
+    with open_store(store) as conn:
+        conn.execute("INSERT INTO sign_in_attempt VALUES ('N1', '10.0.0.7', false, now() - interval '366 days')")
+    with open_store(logins.member(roles.RETENTION)) as conn:
+        for table in ("sign_in_attempt", "provider_logout", "machine_assertion", "key_challenge", "login_session"):
+            assert refused(conn, f"DELETE FROM {table}"), table
+        assert conn.execute(purge.encode()).fetchone() == (1, 0, 0, 0)
+    for group in (roles.WRITER, roles.CLERK, roles.READER):
+        with open_store(logins.member(group)) as conn:
+            assert refused(conn, purge), group
+
+
 def test_a_member_uses_the_groups_rights_alone(store: str, logins: Logins) -> None:
     with open_store(with_role(store, roles.READER)) as conn:  # a superuser
         assert conn.execute("SELECT current_user").fetchone() == (roles.READER,)

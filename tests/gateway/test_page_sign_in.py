@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,12 @@ import pytest
 from emr_store import emergency
 from emr_store.connect import open_store
 from gateway.access.words import Role
+from gateway.people.attempts import SignInAttempts
 from gateway.people.emergency import ACCOUNTS, hash_of
+from gateway.people.factors import Factor
 from gateway.people.sign_in_links import SignInLinks
 from gateway.people.sign_in_settings import SignInSettings
+from gateway.people.throttle import ADDRESS_FREE
 from tests.gateway.people.provider import client_of, running_provider
 from tests.gateway.signing_in import hire
 from tests.gateway.test_app import connect
@@ -71,6 +75,16 @@ def test_the_providers_button_leads_back_to_the_page_that_was_asked_for(page: Pa
     tab.locator("#to-provider").click()
     expect(tab).to_have_url(f"{page.url}/worklist#zh")
     expect(tab.locator("#to-worklist")).to_be_visible()
+
+
+def test_who_begins_too_often_at_the_provider_is_led_back_and_told_how_long_to_wait(page: Page, tab: Any) -> None:
+    attempts = SignInAttempts(page.database)
+    for _ in range(ADDRESS_FREE + 1):
+        attempts.begin(Factor.PROVIDER, "127.0.0.1")
+    attempts.begin(Factor.PROVIDER, "127.0.0.1")
+    tab.goto(f"{page.url}/sign-in/provider")
+    expect(tab).to_have_url(re.compile(r"/sign-in\?refused=wait&wait_s=[12]$"))
+    expect(tab.locator("#refused")).to_have_text(re.compile(r"^Too many tries: wait [12] s\.$"))
 
 
 def test_a_refusal_has_its_words_in_both_languages(page: Page, tab: Any) -> None:

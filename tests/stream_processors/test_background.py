@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from emr_store import acts, looks, mapping_acts
+from emr_store import acts, looks, mapping_acts, sign_in_attempts
 from emr_store.connect import current_incarnation, open_store
 from emr_store.migrate import migrate
 from emr_store.outbox import OutboxRow
@@ -205,9 +206,26 @@ def test_what_is_kept_no_longer_is_dropped(store: Store) -> None:
     while_it_runs(background.drop_old(store.address, Keep(reports=7)), run())
 
 
+def test_old_rows_of_sign_ins_are_removed_and_the_log_says_how_many(store: Store) -> None:
+    with store.open() as conn:
+        for days in (1, 366, 400):
+            at = datetime.now(UTC) - timedelta(days=days)
+            sign_in_attempts.note(conn, "N1", "10.0.0.7", at, factor="provider", succeeded=True)
+
+    async def run() -> None:
+        await until(lambda: store.rows("SELECT count(*) FROM sign_in_attempt") == [(1,)])
+        await until(lambda: any(each["event"] == "rows of sign-ins removed" for each in logged))
+
+    with capture_logs() as logged:
+        while_it_runs(background.purge_sign_ins(store.address, 365), run())
+    (said,) = [each for each in logged if each["event"] == "rows of sign-ins removed"]
+    assert (said["attempts"], said["assertions"], said["logouts"], said["challenges"]) == (2, 0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "refusal"),
-    [("keep_reports_days = 1", "below 7"), ("keep_adt_batches_days = 6", "below 7"),
+    [("keep_reports_days = 1", "below 7"), ("keep_sign_in_attempts_days = 9", "below 190"),
+     ("keep_adt_batches_days = 6", "below 7"),
      ("keep_minutes_days = 1", "below 30"), ("keep_batches_days = 3", "below 30"),
      ("keep_batches_days = 365", "set keep_reports_days"),
      ("keep_batches_days = 365\nkeep_reports_days = 366", "and no higher")],
@@ -217,6 +235,7 @@ def test_how_long_to_keep_is_refused_where_it_is_a_slip(text: str, refusal: str)
         configuration.decode(text, ProcessorsConfig, "processors.toml")
     kept = configuration.decode("keep_batches_days = 366\nkeep_reports_days = 366", ProcessorsConfig, "processors.toml")
     assert (kept.keep_batches_days, kept.keep_minutes_days, kept.keep_adt_batches_days) == (366, 0, 30)
+    assert kept.keep_sign_in_attempts_days == 365
 
 
 def test_other_alarm_limits_than_before_are_an_act_once(store: Store) -> None:

@@ -21,6 +21,7 @@ from emr_store import machine_clients
 from emr_store.connect import open_store
 from gateway.fhir.refusals import FHIR_REFUSED_BODY
 from gateway.looks import Looks
+from gateway.people.attempts import SignInAttempts
 from gateway.people.machine_routes import ASSERTION_TYPE, CONFIGURATION, TOKEN, machine_routes
 from gateway.people.machines import REFRESH_S, ClientRefusedError, Machines, token_key
 from gateway.people.public_origin import PublicOrigin
@@ -63,6 +64,12 @@ def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 def hs256(header: dict[str, Any], claims: dict[str, Any], secret: bytes) -> str:
     body = f"{encoded(header)}.{encoded(claims)}"
     return f"{body}.{encoded(hmac.digest(secret, body.encode(), 'sha256'))}"
+
+
+def forget_tries(machine: Machine) -> None:
+    """As after a quarter of an hour: who failed waits no longer."""
+    with open_store(machine.address) as conn:
+        conn.execute("DELETE FROM sign_in_attempt")
 
 
 def pem_of(public_der: bytes) -> bytes:
@@ -192,6 +199,7 @@ def test_what_is_no_assertion_gets_one_body(machine: Machine) -> None:
     }  # fmt: skip
     bodies = set()
     for what, assertion in bad.items():
+        forget_tries(machine)
         answer = machine.ask_token(assertion)
         assert answer.status == 401, (what, answer.body)
         assert answer.json["error"] == "invalid_client", what
@@ -207,6 +215,7 @@ def test_a_clock_that_is_off_is_said(machine: Machine) -> None:
     assert (said["client"], said["ahead_s"] in (19, 20)) == (machine.name, True)
     for off in ({"iat": now_s - 900, "exp": now_s - 600}, {"iat": now_s + 900, "exp": now_s + 1200},
                 {"nbf": now_s + 200}, {"iat": now_s, "exp": now_s + 3600}):  # fmt: skip
+        forget_tries(machine)
         answer = machine.ask_token(machine.assertion(**off))
         assert (answer.status, answer.json["error"]) == (401, "invalid_client")
         assert "set both clocks by NTP" in answer.json["error_description"]
@@ -269,7 +278,8 @@ def test_tokens_are_of_the_public_origin_whatever_name_was_asked(machine: Machin
         return Machines(machine.address, machine.address, Looks(machine.address), token_key(path))
 
     async def asked() -> tuple[httpx.Response, httpx.Response, httpx.Response]:
-        app = Starlette(routes=machine_routes(started(), PublicOrigin(origin)))
+        attempts = SignInAttempts(machine.address)
+        app = Starlette(routes=machine_routes(started(), PublicOrigin(origin), attempts))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://10.0.0.7:8420") as client:
             form = {"grant_type": "client_credentials", "client_assertion_type": ASSERTION_TYPE}
             ours = machine.assertion(aud=f"{origin}/token")

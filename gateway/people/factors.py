@@ -1,0 +1,16 @@
+"""By what somebody proves who he is, as sessions and tries to sign in name it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Factor(StrEnum):
+    """Of people, screens and programs."""
+
+    SECURITY_KEY = "security_key"
+    PROVIDER = "provider"  # OpenID Connect
+    EMERGENCY = "emergency"  # a sealed account
+    DEMO_LINK = "demo_link"
+    DISPLAY = "display"
+    MACHINE_KEY = "machine_key"  # of a program; it has no session

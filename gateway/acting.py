@@ -25,6 +25,8 @@ _STATUS = {
     "taken": 409,
     "confirmed_already": 409,
     "in_error": 409,
+    "other_key": 409,
+    "key_not_taken": 409,
 }
 # With a connection; None: done. It raises AccessRefusedError.
 Deed = Callable[[Any, Request, bytes], StrEnum | None]

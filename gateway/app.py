@@ -30,13 +30,14 @@ from gateway.asking import asking_of
 from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.detail_routes import detail_routes
 from gateway.emr_rest import emr_routes
+from gateway.enrolment import enrolment_routes
 from gateway.feed import Feed
 from gateway.feed_viewer import FeedViewer
 from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import audit, chart, deliveries, devices, grants, patient, people, sheets, ward, worklist
+from gateway.pages import audit, boxes, chart, deliveries, devices, grants, patient, people, sheets, ward, worklist
 from gateway.people.attempts import SignInAttempts
 from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
@@ -53,13 +54,14 @@ from gateway.reminder_routes import reminder_routes
 from gateway.security_headers import SecurityHeaders, failed_answer
 from gateway.static_files import KEPT, StaticFiles, shipped_files
 from gateway.ward_routes import ward_routes
+from schemas import enrolment
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
-    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE,
+    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, boxes.PAGE,
 )  # fmt: skip
 
 
@@ -114,6 +116,8 @@ def create(
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static, attempts),
             *reminder_routes(),
             *audit.audit_routes(conninfo, clerk_conninfo),
+            *boxes.box_routes(answers, clerk_conninfo),
+            *enrolment_routes(clerk_conninfo, attempts, settings.pki),
         ],
         middleware=[
             Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
@@ -154,10 +158,10 @@ def _question_routes(answers: Answers, clerk_conninfo: str) -> list[Route]:
 
 
 def _is_open(path: str) -> bool:
-    """What is for everybody: how to sign in, what pages are made of, what the API is."""
+    """What is for everybody: how to sign in, what pages are made of, what the API is, where boxes ask to be let in."""
     return (
         path in OPEN_PATHS
-        or path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css")
+        or path in (SIGN_IN, enrolment.PATH, "/fhir/metadata", "/uplot.js", "/uplot.css")
         or path.startswith(("/static/", f"{SIGN_IN}/"))
     )
 

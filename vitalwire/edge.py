@@ -47,6 +47,7 @@ IN_OTHER_MODULES = {
     "read": "vitalwire.edge_read:read",
     "drivers": "vitalwire.edge_read:drivers",
     "witness": "vitalwire.edge_witness:witness",
+    "enrol": "vitalwire.edge_enrol:enrol",
 }
 app = typer.Typer(
     cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True

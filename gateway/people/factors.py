@@ -14,3 +14,4 @@ class Factor(StrEnum):
     DEMO_LINK = "demo_link"
     DISPLAY = "display"
     MACHINE_KEY = "machine_key"  # of a program; it has no session
+    EDGE = "edge"  # the code of an invitation, or the key of a box; it has no session

@@ -131,7 +131,7 @@ class Enrolment:
         try:
             certificate = self._certificate(conn, self.pki, edge, csr)
         except UserError as error:
-            _log.warning("no-certificate", edge=str(edge.edge), why=str(error))
+            _log.warning("no certificate was issued", edge=str(edge.edge), why=str(error))
             why = "no certificate was issued: the gateway's log says why; `vitalwire pki issue` issues one by hand"
             return msgspec.structs.replace(standing, why=why)
         return msgspec.structs.replace(standing, certificate=certificate.pem, ca=self.pki.ca_pem)

@@ -127,6 +127,8 @@ async def _check(settings: EdgeConfig, show: Callable[[checks.CheckFinding], Non
     broker = await asyncio.to_thread(_broker, settings)
     for finding in (*unusable, *checks.files(settings), *checks.senders(settings), checks.metrics(settings), broker):
         show(finding)
+    if (ends := checks.certificate(settings, datetime.now(UTC))) is not None:
+        show(ends)
     for source in settings.source:
         for maybe in (checks.time_zone(source), checks.steady(source)):
             if maybe is not None:

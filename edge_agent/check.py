@@ -132,7 +132,11 @@ def certificate(config: EdgeConfig, now: datetime) -> CheckFinding | None:
         return None
     days = (found.not_after - now).days
     text = f"{config.kafka_cert} ends on {found.not_after:%Y-%m-%d}, in {days} days"
-    if config.gateway is not None:
+    if config.gateway is not None and config.kafka_cert is not None:
+        folder = config.kafka_cert.absolute().parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            mend = f"the agent renews it there, and {folder} cannot be written: put it where it can"
+            return CheckFinding("kafka_cert", text, mend)
         return CheckFinding("kafka_cert", f"{text}; the agent renews it from {config.gateway}")
     mend = "set gateway, so that the agent renews it, or let a person issue one: `vitalwire pki issue`"
     return CheckFinding("kafka_cert", text, mend, note=now < found.not_after)

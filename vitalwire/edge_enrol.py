@@ -27,9 +27,10 @@ POLL_S = 3.0
 
 @dataclass(frozen=True)
 class BoxFiles:
-    """What a box has in its folder once it is let in; `kafka_ca` is the hospital's authority for boxes."""
+    """What a box has in its folders once it is let in. In that of `certificates` the agent itself writes: a renewal."""
 
     folder: Path
+    certificates: Path
 
     @property
     def key(self) -> Path:
@@ -39,22 +40,22 @@ class BoxFiles:
     @property
     def tls_key(self) -> Path:
         """Of its certificate for Kafka; likewise."""
-        return self.folder / "kafka.key"
+        return self.certificates / "kafka.key"
 
     @property
     def certificate(self) -> Path:
         """For Kafka."""
-        return self.folder / "kafka.crt"
+        return self.certificates / "kafka.crt"
 
     @property
     def request(self) -> Path:
         """For that certificate, where a person must issue it."""
-        return self.folder / "kafka.csr"
+        return self.certificates / "kafka.csr"
 
     @property
     def authority(self) -> Path:
         """That issued it."""
-        return self.folder / "boxes-ca.crt"
+        return self.certificates / "boxes-ca.crt"
 
     @property
     def platform_key(self) -> Path:
@@ -68,6 +69,9 @@ def enrol(
     = "",
     ca: Annotated[Path | None, typer.Option(help="authority of the gateway's certificate; else the system's")] = None,
     folder: Annotated[Path, typer.Option(help="where keys and certificates lie, or are made")] = Path(),
+    certificate_folder: Annotated[
+        Path | None, typer.Option(help="of the certificate for Kafka, which the agent renews there; else --folder")
+    ] = None,
     wait_min: Annotated[float, typer.Option(min=0, help="for a person to agree; 0: ask once")] = 60.0,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -76,7 +80,7 @@ def enrol(
     The hospital gives the code: vitalwire registry edge invite --label 'ICU box 2'. Somebody there compares the
     fingerprint that is shown here, and agrees. Exit 3 while nobody did, 4 where it is refused.
     """
-    files, asked = BoxFiles(folder), Gateway(gateway, ca)
+    files, asked = BoxFiles(folder, certificate_folder or folder), Gateway(gateway, ca)
     key, csr = _key(files), _request(files)
     if not json:
         console.print(f"fingerprint  {fingerprint(key.public_der)}", markup=False)
@@ -94,6 +98,7 @@ def enrol(
         raise UserError(f"this box is not let in: {standing.why}", EXIT_DOES_NOT_HOLD)
     if standing.state == "pending":
         again = f"vitalwire edge enrol --gateway {gateway}{f' --ca {ca}' if ca else ''} --folder {folder}"
+        again += f" --certificate-folder {certificate_folder}" if certificate_folder else ""
         raise UserError(f"nobody agreed yet; go on waiting with: {again}", EXIT_UNREACHABLE)
 
 

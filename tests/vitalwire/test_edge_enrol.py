@@ -157,6 +157,19 @@ def test_before_a_person_agreed_no_batch_is_believed_and_it_can_go_on_waiting(
     assert isinstance(validated(hospital, edge, tmp_path), Block)
 
 
+def test_keys_and_certificates_may_lie_apart(hospital: EnrollingHospital, tmp_path: Path) -> None:
+    etc, state = tmp_path / "etc", tmp_path / "state"
+    apart = ("--certificate-folder", str(state), "--wait-min", "0")
+    status, text = enrol(hospital, etc, "--code", invited(), *apart)
+    assert (status, f"--certificate-folder {state}" in text) == (3, True)
+    hospital.agree(keys.load(etc / "edge.key").key_id)
+    status, text = enrol(hospital, etc, *apart)
+    assert status == 0
+    assert f'kafka_cert = "{state / "kafka.crt"}"' in text
+    assert {each.name for each in etc.iterdir()} == {"edge.key", "edge.pub", "platform.pub"}
+    assert {each.name for each in state.iterdir()} == {"kafka.key", "kafka.crt", "boxes-ca.crt"}
+
+
 def test_a_code_that_was_used_is_refused_in_words(hospital: EnrollingHospital, tmp_path: Path) -> None:
     code = invited()
     assert enrol(hospital, tmp_path / "first", "--code", code, "--wait-min", "0")[0] == 3

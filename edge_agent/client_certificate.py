@@ -35,18 +35,19 @@ def put(path: Path, pem: str, *, key_file: Path, edge: str, at: datetime) -> Iss
         found = read_certificate(pem)
     except ValueError:
         raise UserError("the gateway gave what is no certificate: tell who keeps it") from None
-    if problem := problem_of(found, key_file=key_file, edge=edge, at=at):
+    problem = problem_of(found, key_file=key_file, at=at)
+    if found.name != edge:
+        problem = f"of {found.name}, and this box is {edge}"
+    if problem:
         raise UserError(f"the gateway gave a certificate {problem}")
     replace_file(path, pem.encode("ascii"))
     return found
 
 
-def problem_of(certificate: Issued, *, key_file: Path, edge: str, at: datetime) -> str:
+def problem_of(certificate: Issued, *, key_file: Path, at: datetime) -> str:
     """Why this box cannot use it, as it stands after "a certificate"; "" where it can."""
     if certificate.public_der != keys.load(key_file).public_der:
         return f"of another key than {key_file}: let it be issued to this box's kafka.csr"
-    if certificate.name != edge:
-        return f"of {certificate.name}, and this box is {edge}"
     if not certificate.is_valid(at):
         times = f"{certificate.not_before:%Y-%m-%d %H:%M} to {certificate.not_after:%Y-%m-%d %H:%M} UTC"
         return f"for {times}, which is not now: is this box's clock right?"

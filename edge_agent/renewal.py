@@ -62,9 +62,7 @@ class Renewal:
         _ends.set(current.not_after.timestamp())
         if client_certificate.renewal_due(current, self._now()):
             current = self._new_certificate()
-        elif problem := client_certificate.problem_of(
-            current, key_file=self._key_file, edge=self._edge, at=self._now()
-        ):
+        elif problem := client_certificate.problem_of(current, key_file=self._key_file, at=self._now()):
             raise UserError(f"{self._certificate} is a certificate {problem}")
         if self._serial not in ("", current.serial):  # also one that a person put there
             self._on_event("certificate-renewed", f"for Kafka, {current.serial}, until {current.not_after.isoformat()}")

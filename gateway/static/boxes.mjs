@@ -1,6 +1,6 @@
 // Boxes that ask to be let in: a person compares the fingerprint with what the box shows, and agrees or refuses.
 import { drawActedList } from "/acted-list.mjs";
-import { read as readFrom } from "/ask.mjs";
+import { read } from "/ask.mjs";
 import { boxWords } from "/boxes-words.mjs";
 import { $, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
@@ -28,7 +28,7 @@ function draw() {
 
 function drawList(id, boxes, none) {
   const w = boxWords();
-  drawActedList(id, boxes.map(row), { none, reason: w.reason, refused: refusedText, done: read });
+  drawActedList(id, boxes.map(row), { none, reason: w.reason, refused: refusedText, done: readBoxes });
 }
 
 function row(box) {
@@ -50,14 +50,14 @@ async function refusedText(answer) {
   return boxWords().refused[refused] ?? words.refused[refused] ?? words.refused.unreadable;
 }
 
-async function read() {
-  const answer = await readFrom("/boxes/undecided");
+async function readBoxes() {
+  const answer = await read("/boxes/undecided");
   found = answer.found ?? found;
   problem = answer.problem;
   draw();
 }
 
 openFrame(draw);
-setInterval(read, EVERY_MS);
-document.addEventListener("visibilitychange", read);
-read();
+setInterval(readBoxes, EVERY_MS);
+document.addEventListener("visibilitychange", readBoxes);
+readBoxes();

@@ -140,4 +140,4 @@ def test_an_administrator_lets_boxes_in_too(page: Page) -> None:
 def test_the_page_has_its_fragment(page: Page) -> None:
     body = connect(page, "/boxes").read().decode()
     assert 'id="waiting"' in body
-    assert "boxes-words.mjs" in body
+    assert 'data-page="boxes"' in body

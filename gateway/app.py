@@ -36,7 +36,20 @@ from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import audit, chart, deliveries, devices, grants, patient, people, sheets, ward, worklist
+from gateway.pages import (
+    audit,
+    chart,
+    command_line,
+    deliveries,
+    devices,
+    grants,
+    patient,
+    people,
+    sheets,
+    ward,
+    worklist,
+)
+from gateway.people.command_line_routes import command_line_routes
 from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
 from gateway.people.key_routes import key_routes
@@ -58,7 +71,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
-    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE,
+    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, command_line.PAGE,
 )  # fmt: skip
 
 
@@ -110,6 +123,7 @@ def create(
             *key_routes(conninfo, clerk_conninfo, sessions, settings, static),
             *session_routes(conninfo, clerk_conninfo, sessions, settings),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
+            *command_line_routes(clerk_conninfo, sessions),
             *reminder_routes(),
             *audit.audit_routes(conninfo, clerk_conninfo),
         ],

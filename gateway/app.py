@@ -28,6 +28,7 @@ from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.asking import asking_of
 from gateway.chart_routes import chart_routes, pdf_routes
+from gateway.command_routes import command_routes
 from gateway.detail_routes import detail_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
@@ -125,6 +126,7 @@ def create(
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static),
             *command_line_routes(clerk_conninfo, sessions),
             *reminder_routes(),
+            *command_routes(answers),
             *audit.audit_routes(conninfo, clerk_conninfo),
         ],
         middleware=[

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-import click
 import msgspec
-from click.core import ParameterSource
 
 from gateway.people.cookies import CSRF_HEADER, SECURE_COOKIE
 from gateway.people.sessions import COOKIE
 from runtime.config import read_secret
 from runtime.errors import EXIT_UNREACHABLE, UserError
 from runtime.tls import check_client, client_context
+from vitalwire.record import WrittenOut
 
 TIMEOUT_S = 30.0
 LOG_IN = "vitalwire login"
@@ -201,11 +200,7 @@ def gateway_or_database(database: str) -> Gateway | None:
 
     That is where `--database` is written out, or where nobody is signed in and VITALWIRE_DATABASE names one.
     """
-    context = click.get_current_context(silent=True)
-    source = context.get_parameter_source("database") if context is not None else None
-    if source is ParameterSource.COMMANDLINE:
-        return None
-    if kept_session() is None and database:
+    if isinstance(database, WrittenOut) or (database and kept_session() is None):
         return None
     return signed_in_gateway()
 

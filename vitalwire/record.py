@@ -32,9 +32,24 @@ from vitalwire.broker import republish
 from vitalwire.flow import equations, whose_equation
 from vitalwire.output import LANES, age, as_json, cell, console, listed, table
 
+
+class WrittenOut(str):
+    """A `--database` that somebody typed, not one that the environment had."""
+
+
+def _noted_source(ctx: typer.Context, value: str) -> str:
+    source = ctx.get_parameter_source("database")
+    return WrittenOut(value) if source is not None and source.name == "COMMANDLINE" else value
+
+
 Database = Annotated[
     str,
-    typer.Option(envvar="VITALWIRE_DATABASE", help="the store's conninfo; `make run` prints it", show_default=False),
+    typer.Option(
+        envvar="VITALWIRE_DATABASE",
+        callback=_noted_source,
+        help="the store's conninfo (`make run` prints it): an operators' door, outside the access table",
+        show_default=False,
+    ),
 ]
 INSECURE = "VITALWIRE_INSECURE"  # "true": plaintext beyond loopback, for commands without a configuration
 Json = Annotated[bool, typer.Option("--json", help="for scripts")]

@@ -25,6 +25,11 @@ from emr_store.instants import us_of
 from emr_store.patient_acts import Question
 from emr_store.patients import Believed, EncounterRow, InBed, Stay
 
+# Where commands ask (gateway/command_routes.py).
+BEDS, PATIENT, WHOSE = "/commands/beds", "/commands/patient", "/commands/whose"
+CHART, ENTRY, GAPS = "/commands/chart", "/commands/chart-entry", "/commands/chart-gaps"
+QUESTIONS, QUESTION = "/commands/questions", "/commands/question"
+
 
 class BedsShown(msgspec.Struct, frozen=True, kw_only=True):
     """Who is in which bed; `names`: what the site calls its beds, by their keys, as in the others."""

@@ -23,6 +23,14 @@ from gateway.access.words import Action, DataClass
 from gateway.answers import Answering, Answers
 from gateway.asking import Asking, asking_of
 from gateway.command_reading import (
+    BEDS,
+    CHART,
+    ENTRY,
+    GAPS,
+    PATIENT,
+    QUESTION,
+    QUESTIONS,
+    WHOSE,
     BedsShown,
     ChartShown,
     GapsShown,
@@ -43,9 +51,6 @@ from gateway.people.posting import as_json
 from gateway.permission import AccessRefusedError, note_stay, require
 from schemas.errors import VitalwireError
 
-BEDS, PATIENT, WHOSE = "/commands/beds", "/commands/patient", "/commands/whose"
-CHART, ENTRY, GAPS = "/commands/chart", "/commands/chart-entry", "/commands/chart-gaps"
-QUESTIONS, QUESTION = "/commands/questions", "/commands/question"
 LANGUAGES = ("en", "zh")
 
 

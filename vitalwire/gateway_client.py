@@ -74,7 +74,7 @@ class Gateway:
         self._cookie = SECURE_COOKIE if is_https else COOKIE
 
     def get(self, path: str, kind: type[Answer], asked: Mapping[str, object] | None = None) -> Answer:
-        """What is there, as `kind`; instants in `asked` are written as ISO 8601, None and "" are left out."""
+        """What is there, as `kind`. Of `asked` None and "" are left out; instants are ISO 8601."""
         return _decoded(self._ask("GET", _with_query(path, asked)), kind)
 
     def file(self, path: str, asked: Mapping[str, object] | None = None) -> bytes:
@@ -214,7 +214,7 @@ def _decoded(body: bytes, kind: type[Answer]) -> Answer:
 
 def _with_query(path: str, asked: Mapping[str, object] | None) -> str:
     given = {name: _written(each) for name, each in (asked or {}).items() if each is not None and each != ""}
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
 
 
 def _written(value: object) -> Any:

@@ -14,8 +14,7 @@ from emr_store import patient_acts, patients
 from emr_store.acts import this_user
 from emr_store.patient_acts import Sealed
 from emr_store.patients import ClassRow, InBed, Span
-from gateway.command_reading import BedsShown, PatientShown, read_beds, read_patient
-from gateway.command_routes import BEDS, PATIENT
+from gateway.command_reading import BEDS, PATIENT, BedsShown, PatientShown, read_beds, read_patient
 from vitalwire.census import patients_census
 from vitalwire.gateway_client import gateway_or_database
 from vitalwire.output import age, as_json, cell, console, listed, table

@@ -12,8 +12,7 @@ from clinical.key_words import visit_words
 from emr_store.evidence_words import Behind
 from emr_store.patients import Believed
 from emr_store.registry import find_device
-from gateway.command_reading import WhoseShown, read_whose
-from gateway.command_routes import WHOSE
+from gateway.command_reading import WHOSE, WhoseShown, read_whose
 from schemas.errors import VitalwireError
 from vitalwire.gateway_client import gateway_or_database
 from vitalwire.output import as_json, cell, console

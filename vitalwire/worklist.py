@@ -11,8 +11,7 @@ from clinical.question_words import question_words
 from emr_store import patient_acts
 from emr_store.acts import this_user
 from emr_store.patient_acts import Question
-from gateway.command_reading import QuestionsShown, questions_shown
-from gateway.command_routes import QUESTION, QUESTIONS
+from gateway.command_reading import QUESTION, QUESTIONS, QuestionsShown, questions_shown
 from runtime.errors import UserError
 from vitalwire.gateway_client import RefusedError, gateway_or_database
 from vitalwire.output import as_json, cell, console, listed

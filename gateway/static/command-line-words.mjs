@@ -3,7 +3,7 @@ import { language } from "/words.mjs";
 
 const WORDS = {
   en: {
-    title: "Let the command line in", about: "`vitalwire login` prints a code. Type it here: from then on commands there act as you.",
+    title: "Let the command line in", about: "“vitalwire login” prints a code. Type it here: from then on commands there act as you.",
     code: "Code", find: "Continue", agree: "It is mine: let it in", decline: "Not mine: refuse",
     by: (user, host, address) => `Asked by ${user} on ${host}, from the address ${address}.`,
     warning: until => `Agree only if you started it yourself a moment ago. Whoever has it sees and does what you may, until ${until} at the latest; you end it under “People and sessions”.`,
@@ -16,7 +16,7 @@ const WORDS = {
     unknown: "Refused. Load the page anew; if it goes on, tell the administrator.",
   },
   zh: {
-    title: "授权命令行", about: "`vitalwire login` 会显示一个代码。请在此输入：此后那里的命令将以您的身份执行。",
+    title: "授权命令行", about: "“vitalwire login” 会显示一个代码。请在此输入：此后那里的命令将以您的身份执行。",
     code: "代码", find: "继续", agree: "是我本人操作：授权", decline: "不是我：拒绝",
     by: (user, host, address) => `申请来自 ${host} 上的用户 ${user}，地址 ${address}。`,
     warning: until => `仅当您本人刚刚发起时才可同意。持有者可查看和执行您有权进行的一切，最迟至 ${until}；可在“人员与会话”中随时结束。`,

@@ -17,11 +17,21 @@ from clinical.chart_policy import Policies
 from clinical.chart_versions import Proposal
 from clinical.person_names import masked_name
 from clinical.question_words import subject_words
-from emr_store import chart_entries, chart_gaps, chart_proposals, evidence_words, patient_acts, patients, registry
+from emr_store import (
+    chart_entries,
+    chart_gaps,
+    chart_proposals,
+    evidence_words,
+    latest,
+    patient_acts,
+    patients,
+    registry,
+)
 from emr_store.bed_names import bed_names
 from emr_store.chart_gaps import SlotGap
 from emr_store.evidence_words import Behind
 from emr_store.instants import us_of
+from emr_store.latest import LatestValue
 from emr_store.patient_acts import Question
 from emr_store.patients import Believed, EncounterRow, InBed, Stay
 
@@ -29,6 +39,7 @@ from emr_store.patients import Believed, EncounterRow, InBed, Stay
 BEDS, PATIENT, WHOSE = "/commands/beds", "/commands/patient", "/commands/whose"
 CHART, ENTRY, GAPS = "/commands/chart", "/commands/chart-entry", "/commands/chart-gaps"
 QUESTIONS, QUESTION = "/commands/questions", "/commands/question"
+LATEST = "/commands/latest"
 
 
 class BedsShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +90,19 @@ class QuestionsShown(msgspec.Struct, frozen=True, kw_only=True):
     about: dict[str, str]
     behind: list[Behind]
     names: dict[str, str]
+
+
+class LatestShown(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest value of each channel, and what channels are called: (device, code, number, label)."""
+
+    values: list[LatestValue]
+    labels: list[tuple[UUID, int, int, str]]
+
+
+def read_latest(conn: Any) -> LatestShown:
+    """Of all devices."""
+    labels = [(*channel, label) for channel, label in latest.channel_labels(conn).items()]
+    return LatestShown(values=latest.latest(conn), labels=labels)
 
 
 def read_beds(conn: Any, at: datetime | None, believed_at: datetime | None) -> BedsShown:

@@ -27,6 +27,7 @@ from gateway.command_reading import (
     CHART,
     ENTRY,
     GAPS,
+    LATEST,
     PATIENT,
     QUESTION,
     QUESTIONS,
@@ -34,6 +35,7 @@ from gateway.command_reading import (
     BedsShown,
     ChartShown,
     GapsShown,
+    LatestShown,
     PatientShown,
     QuestionsShown,
     WhoseShown,
@@ -42,6 +44,7 @@ from gateway.command_reading import (
     read_beds,
     read_chart,
     read_gaps,
+    read_latest,
     read_patient,
     read_whose,
 )
@@ -71,6 +74,27 @@ def beds(conn: Any, asking: Asking, at: datetime | None, believed_at: datetime |
         restricted = any(targets[stay].restricted for stay in stays)
         asking.note(Action.SEE, seen[stays[0]], Seen(ward.PAGE.noun, stays, people, restricted=restricted))
     return BedsShown(beds=shown, names=found.names)
+
+
+def latest(conn: Any, asking: Asking) -> LatestShown:
+    """The newest values of the devices whose values may be seen: without a name. Raises StoreError."""
+    found = read_latest(conn)
+    devices = sorted({value.device for value in found.values})
+    targets = {device: device_target(conn, DataClass.VITALS, device, asking.at_us) for device in devices}
+    decisions = {device: asking.may(Action.SEE, target) for device, target in targets.items()}
+    seen = [device for device in devices if decisions[device].is_allowed]
+    of_stays = [device for device in seen if targets[device].encounter]
+    if of_stays:
+        stays = sorted({targets[device].encounter for device in of_stays})
+        people = sorted(set(patients.patients_of(conn, stays).values()))
+        restricted = any(targets[device].restricted for device in of_stays)
+        seen_now = Seen(ward.PAGE.noun, stays, people, restricted=restricted)
+        asking.note(Action.SEE, decisions[of_stays[0]], seen_now)
+    shown = frozenset(seen)
+    return LatestShown(
+        values=[value for value in found.values if value.device in shown],
+        labels=[label for label in found.labels if label[0] in shown],
+    )
 
 
 def of_patient(conn: Any, asking: Asking, key: str, believed_at: datetime | None) -> PatientShown | None:
@@ -180,6 +204,7 @@ def command_routes(answers: Answers) -> list[Route]:
         return answer
 
     return [
+        Route(LATEST, read(lambda conn, r: latest(conn, asking_of(r)))),
         Route(BEDS, read(lambda conn, r: beds(conn, asking_of(r), _instant(r, "at"), _instant(r, "believed_at")))),
         Route(PATIENT, read(
             lambda conn, r: of_patient(conn, asking_of(r), _text(r, "patient"), _instant(r, "believed_at"))

@@ -200,8 +200,11 @@ def gateway_or_database(database: str) -> Gateway | None:
 
     That is where `--database` is written out, or where nobody is signed in and VITALWIRE_DATABASE names one.
     """
-    if isinstance(database, WrittenOut) or (database and kept_session() is None):
+    is_signed_in = kept_session() is not None
+    if isinstance(database, WrittenOut) or (database and not is_signed_in):
         return None
+    if not is_signed_in:
+        raise UserError(f"nobody is signed in here: {LOG_IN} (an operator: --database)")
     return signed_in_gateway()
 
 

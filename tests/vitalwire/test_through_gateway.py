@@ -104,6 +104,20 @@ def test_who_has_no_business_with_names_is_refused_as_if_nothing_were_there(page
         assert refused(command) == NO_ACCESS, command
 
 
+def test_values_are_those_of_ones_own_ward_and_of_who_looks_after_monitors(page: Page) -> None:
+    log_in_as(page, "N1")
+    values = as_json("latest")
+    assert [(each["device"], each["bed"], each["value"]) for each in values] == [
+        (str(DEVICE), "ICU-1", 72), (str(DEVICE), "ICU-1", 97),
+    ]  # fmt: skip
+    assert "ICU-1" in vitalwire("latest")[1]
+    assert ("ward", [visit_of("V1")]) in looks(page, "N1")
+    log_in_as(page, "T1")
+    assert as_json("latest") == values
+    log_in_as(page, "N2")
+    assert as_json("latest") == []
+
+
 def test_a_question_is_read_and_resolved_as_the_nurse(page: Page, hospital: Hospital) -> None:
     disagree(hospital)
     log_in_as(page, "N2")

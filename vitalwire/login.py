@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,7 +75,8 @@ def login(
     yours from then on, with what you may see and do, until your session ends or `vitalwire logout`.
     """
     address, ca_file = parse_gateway(gateway), str(ca.resolve()) if ca else ""
-    _end(kept_session())
+    with suppress(UserError):  # an old session that cannot be ended, or read, keeps nobody from a new one
+        _end(kept_session())
     session = log_in(Gateway(address, ca_file), ca_file, lambda codes: _show(codes, json=json))
     keep_session(session)
     _print(session, json=json)
@@ -152,7 +154,8 @@ def _end(session: Session | None) -> bool:
         Gateway(session.gateway, session.ca, session).post("/sign-out", {})
     except UserError as error:
         if str(error) != SIGNED_OUT:
-            raise
+            where = f"it is forgotten here; there it ends by itself, or on {session.gateway}/people"
+            raise UserError(f"{error}; {where}", error.exit_code) from None
     finally:
         forget_session()
     return True

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gateway.access.words import Role
@@ -19,7 +20,7 @@ from tests.gateway.signing_in import hire
 from tests.gateway.test_app import connect
 from tests.gateway.ward import Page
 from tests.vitalwire.logging_in import agree, browser_of, log_in_as
-from vitalwire.gateway_client import parse_gateway, session_file
+from vitalwire.gateway_client import keep_session, kept_session, parse_gateway, session_file
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,22 @@ def test_a_file_that_others_may_read_is_refused(page: Page) -> None:
     os.chmod(session_file(), 0o600)
     session_file().write_bytes(b"{}")
     assert vitalwire("whoami")[1].endswith("holds no session: vitalwire login")
+
+
+def test_what_was_kept_of_another_gateway_keeps_nobody_from_signing_in(page: Page) -> None:
+    log_in_as(page, "N2")
+    kept = kept_session()
+    assert kept is not None
+    away = msgspec.structs.replace(kept, gateway="http://127.0.0.1:9")
+    keep_session(away)
+    code, text = vitalwire("logout")
+    assert (code, "; it is forgotten here; there it ends by itself, or on http" in text) == (3, True)
+    assert vitalwire("whoami")[1] == "nobody is signed in here: vitalwire login"
+    keep_session(away)
+    for content in (session_file().read_bytes(), b"{}"):
+        session_file().write_bytes(content)
+        session_file().chmod(0o600)
+        assert "http://localhost:9 cannot be reached" in vitalwire("login --gateway http://localhost:9")[1]
 
 
 def test_nobody_agrees(page: Page) -> None:

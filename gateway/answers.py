@@ -25,8 +25,11 @@ class Answers:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
 
-    def json(self, ask: Callable[[Any, Request], dict[str, Any] | None]) -> Answering:
-        """What `ask` finds, with a connection. It raises AccessRefusedError where it may not be seen."""
+    def json(self, ask: Callable[[Any, Request], object]) -> Answering:
+        """What `ask` finds, with a connection; None: it is not there.
+
+        It raises AccessRefusedError where it may not be seen.
+        """
 
         def answer(request: Request) -> Response:
             try:

@@ -28,6 +28,7 @@ from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.asking import asking_of
 from gateway.chart_routes import chart_routes, pdf_routes
+from gateway.command_routes import command_routes
 from gateway.detail_routes import detail_routes
 from gateway.emr_rest import emr_routes
 from gateway.feed import Feed
@@ -36,8 +37,21 @@ from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import audit, chart, deliveries, devices, grants, patient, people, sheets, ward, worklist
+from gateway.pages import (
+    audit,
+    chart,
+    command_line,
+    deliveries,
+    devices,
+    grants,
+    patient,
+    people,
+    sheets,
+    ward,
+    worklist,
+)
 from gateway.people.attempts import SignInAttempts
+from gateway.people.command_line_routes import command_line_routes
 from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
 from gateway.people.key_routes import key_routes
@@ -59,7 +73,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
-    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE,
+    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, command_line.PAGE,
 )  # fmt: skip
 
 
@@ -112,7 +126,9 @@ def create(
             *key_routes(conninfo, clerk_conninfo, sessions, settings, static, attempts),
             *session_routes(conninfo, clerk_conninfo, sessions, settings),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static, attempts),
+            *command_line_routes(sessions, attempts),
             *reminder_routes(),
+            *command_routes(answers),
             *audit.audit_routes(conninfo, clerk_conninfo),
         ],
         middleware=[

@@ -59,6 +59,14 @@ def commands_built_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobody_signed_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Commands find no session that whoever runs the tests made by `vitalwire login`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Certified:
     return certify(tmp_path_factory.mktemp("ours"), "ours")

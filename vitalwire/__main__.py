@@ -13,6 +13,9 @@ from vitalwire.on_demand import on_demand
 COMMANDS = {
     "demo": "vitalwire.demo:demo",
     "page": "vitalwire.page:page",
+    "login": "vitalwire.login:login",
+    "logout": "vitalwire.login:logout",
+    "whoami": "vitalwire.login:whoami",
     "sheet": "vitalwire.sheet:sheet",
     "status": "vitalwire.status:status",
     "latest": "vitalwire.record:latest",

@@ -150,9 +150,13 @@ def _take(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
 def _what(conn: Any, asking: Asking, wish: Wish) -> tuple[str, Item]:
     """The encounter and item that a wish names."""
     try:
-        encounter, kind = patients.find_encounter(conn, wish.encounter), item_of(wish.item)
+        kind = item_of(wish.item)
     except VitalwireError:
         raise _RefusedError(Refusal.UNREADABLE) from None
+    try:
+        encounter = patients.find_encounter(conn, wish.encounter)
+    except VitalwireError:
+        raise AccessRefusedError from None  # as of one that may not be written into
     target = stay_target(conn, DataClass.CHART, encounter, asking.at_us)
     if target is None:
         raise AccessRefusedError

@@ -65,7 +65,7 @@ def items(conn: Any, asking: Asking, bed_names: Mapping[str, str]) -> Answer:
     if not sees_any(asking):
         raise AccessRefusedError
     open_now = patient_acts.questions(conn)
-    seen = _seen(conn, asking, open_now)
+    seen = seen_questions(conn, asking, open_now)
     asked = sorted((q for q in open_now if q.item in seen), key=lambda q: (q.since, q.item), reverse=True)
     shown = asked[:SHOWN_MAX]
     facts = evidence_words.facts_behind(conn, [bytes(fact) for q in shown for fact in q.facts], bed_names)
@@ -98,7 +98,7 @@ def sees_any(asking: Asking) -> bool:
 
 def open_count(conn: Any, asking: Asking) -> int | None:
     """How many are asked that may be seen; None: none of it is this viewer's business. Raises StoreError."""
-    return len(_seen(conn, asking, patient_acts.questions(conn))) if sees_any(asking) else None
+    return len(seen_questions(conn, asking, patient_acts.questions(conn))) if sees_any(asking) else None
 
 
 def targets_of(conn: Any, asked: Iterable[Question], at_us: int) -> dict[int, list[Target]]:
@@ -119,7 +119,7 @@ def targets_of(conn: Any, asked: Iterable[Question], at_us: int) -> dict[int, li
     return found
 
 
-def _seen(conn: Any, asking: Asking, questions: Iterable[Question]) -> dict[int, list[Target]]:
+def seen_questions(conn: Any, asking: Asking, questions: Iterable[Question]) -> dict[int, list[Target]]:
     """Those that may be seen, by number, with the targets by which they may."""
     found = targets_of(conn, questions, asking.at_us)
     allowed = {

@@ -200,7 +200,7 @@ class KeyRoutes:
 
     def _may_enrol(self, request: Request) -> None:
         signed_in: SignedIn = request.state.signed_in
-        if signed_in.row.factor not in _ENROLLING:
+        if signed_in.row.factor not in _ENROLLING or signed_in.is_command_line:
             raise RefusedError("needs_enrolment", 403)
         if datetime.now(UTC) - signed_in.row.began_at > ENROLS_WITHIN:
             raise RefusedError("needs_fresh_sign_in", 403)

@@ -98,9 +98,11 @@ def test_a_store_that_cannot_be_reached_is_one_line_and_exit_3(command: str) -> 
 
 def test_a_store_that_nobody_names_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VITALWIRE_DATABASE", raising=False)
-    for command in ("latest", "migrate", "page"):
+    for command in ("ledger", "migrate", "page"):
         code, text = vitalwire(command)
         assert (code, text.split(":")[0]) == (2, "no store is named")
+    code, text = vitalwire("latest")
+    assert (code, text) == (2, "nobody is signed in here: vitalwire login (an operator: --database)")
 
 
 def test_what_is_no_conninfo_is_one_line(store: Store) -> None:

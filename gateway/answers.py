@@ -14,9 +14,15 @@ from gateway.answer_headers import HEADERS
 from gateway.asking import REFUSED_BODY
 from gateway.permission import AccessRefusedError
 
-__all__ = ["HEADERS", "Answering", "Answers"]
+__all__ = ["HEADERS", "Answering", "Answers", "as_json"]
 Answering = Callable[[Request], Response]
 _JSON = "application/json"
+
+
+def as_json(found: Any, status: int = 200) -> Response:
+    """An answer that nobody keeps; bytes are JSON already."""
+    body = found if isinstance(found, bytes) else msgspec.json.encode(found)
+    return Response(body, status, media_type=_JSON, headers=HEADERS)
 
 
 class Answers:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from enum import StrEnum
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
 from emr_store.bed_names import bed_names
 from emr_store.connect import open_store
-from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.asking import asking_of
 from gateway.chart_routes import chart_routes, pdf_routes
@@ -62,6 +60,7 @@ from gateway.people.sessions import Sessions
 from gateway.people.sign_in import sign_in_routes
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
 from gateway.people.sign_in_settings import SignInSettings
+from gateway.posting import OF_A_REASON, by_clerk, posting
 from gateway.refusal_log import RefusalLog
 from gateway.reminder_routes import reminder_routes
 from gateway.security_headers import SecurityHeaders, failed_answer
@@ -163,9 +162,17 @@ def _question_routes(answers: Answers, clerk_conninfo: str) -> list[Route]:
         Route("/patient-history/{key:path}", answered(_history)),
         Route("/patient-trend/{hours:int}/{key:path}", answered(_trend)),
         Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, asking_of(r), bed_names(conn)))),
-        Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
+        Route(
+            "/worklist/{item:int}/resolve",
+            posting(by_clerk(clerk_conninfo, _resolve), worklist.Wish, limit=OF_A_REASON),
+            methods=["POST"],
+        ),
         Route("/delivery-list/{state}", answered(_deliveries)),
-        Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
+        Route(
+            "/delivery-act",
+            posting(by_clerk(clerk_conninfo, _decide), deliveries.Wish, limit=OF_A_REASON),
+            methods=["POST"],
+        ),
     ]
 
 
@@ -202,8 +209,8 @@ def _trend(conn: Any, request: Request) -> patient.Answer:
     return patient.trend(conn, asking_of(request), request.path_params["key"], request.path_params["hours"])
 
 
-def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return worklist.resolve(conn, asking_of(request), request.path_params["item"], body)
+def _resolve(conn: Any, request: Request, wish: worklist.Wish) -> None:
+    worklist.resolve(conn, asking_of(request), request.path_params["item"], wish)
 
 
 def _deliveries(conn: Any, request: Request) -> deliveries.Answered:
@@ -214,8 +221,8 @@ def _deliveries(conn: Any, request: Request) -> deliveries.Answered:
     )  # fmt: skip
 
 
-def _decide(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return deliveries.act(conn, asking_of(request), body)
+def _decide(conn: Any, request: Request, wish: deliveries.Wish) -> None:
+    deliveries.act(conn, asking_of(request), wish)
 
 
 def _hello(build: str) -> bytes:

@@ -20,7 +20,7 @@ from emr_store.registry import find_device
 from gateway.access.targets import device_target, stay_targets
 from gateway.access.viewer import Target
 from gateway.access.words import Action, DataClass
-from gateway.answers import Answering, Answers
+from gateway.answers import Answering, Answers, as_json
 from gateway.asking import Asking, asking_of
 from gateway.command_reading import (
     BEDS,
@@ -50,7 +50,6 @@ from gateway.command_reading import (
 )
 from gateway.looks import Seen
 from gateway.pages import chart, patient, ward, worklist
-from gateway.people.posting import as_json
 from gateway.permission import AccessRefusedError, note_stay, require
 from schemas.errors import VitalwireError
 

@@ -31,6 +31,7 @@ from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds
 from gateway.pages.person import fact_shown
 from gateway.permission import AccessRefusedError, require_one_of
+from gateway.posting import RefusedError
 from schemas.errors import VitalwireError
 
 PAGE = Page("worklist", "/worklist")
@@ -43,7 +44,6 @@ Answer = dict[str, Any] | None  # None: not found
 class Refusal(StrEnum):
     """Why nothing was done; the page has the words."""
 
-    UNREADABLE = "unreadable"
     NO_REASON = "no_reason"
     REASON_TOO_LONG = "reason_too_long"
     NOT_OPEN = "not_open"  # it ceased, or somebody was faster
@@ -129,31 +129,26 @@ def seen_questions(conn: Any, asking: Asking, questions: Iterable[Question]) -> 
     return {item: targets for item, targets in allowed.items() if targets}
 
 
-def resolve(conn: Any, asking: Asking, item: int, body: bytes) -> Refusal | None:
-    """Do as a page wishes; None: done.
+def resolve(conn: Any, asking: Asking, item: int, wish: Wish) -> None:
+    """Do as a page wishes.
 
-    Raises StoreError, also where the login lacks the right, and AccessRefusedError.
+    Raises RefusedError, StoreError, also where the login lacks the right, and AccessRefusedError.
     """
-    try:
-        wish = msgspec.json.decode(body, type=Wish)
-    except (msgspec.MsgspecError, ValueError):
-        return Refusal.UNREADABLE
     why = wish.why.strip() or (ADT_IS_RIGHT if wish.adt_is_right else "")
     if not why:
-        return Refusal.NO_REASON
+        raise RefusedError(Refusal.NO_REASON)
     if len(why) > WHY_CHARS_MAX:
-        return Refusal.REASON_TOO_LONG
+        raise RefusedError(Refusal.REASON_TOO_LONG)
     try:
         asked = patient_acts.question(conn, item)
         targets = targets_of(conn, [asked], asking.at_us)[item]
         require_one_of(asking, Action.RESOLVE, DataClass.WORKLIST, targets)
         if wish.adt_is_right and asked.kind != ItemKind.BED_AND_MONITOR_DISAGREE:
-            return Refusal.NO_MONITOR
+            raise RefusedError(Refusal.NO_MONITOR)
         author = Author(f"staff:{asking.viewer.id}", why)
         patient_acts.resolve(conn, item, adt_is_right=wish.adt_is_right, author=author)
     except VitalwireError:
-        return Refusal.NOT_OPEN
-    return None
+        raise RefusedError(Refusal.NOT_OPEN) from None
 
 
 def _asked(question: Question, bed_names: Mapping[str, str]) -> dict[str, str]:

@@ -7,17 +7,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.answers import as_json
 from gateway.pages import command_line as command_line_page
 from gateway.people.attempts import SignInAttempts
 from gateway.people.command_line import INTERVAL_S, LASTS_S, Asker, CommandLineLogins, Unanswered, shown_code
 from gateway.people.cookies import csrf_token
 from gateway.people.entering import AGENT_CHARS_MAX, address_of
 from gateway.people.factors import Factor
-from gateway.people.posting import RefusedError, as_json, done, posting
 from gateway.people.principals import person_of
 from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Sessions, SignedIn
 from gateway.people.sign_in_required import SIGN_IN
+from gateway.posting import RefusedError, done, posting
 from gateway.same_origin import is_own_page
 
 NAME_CHARS_MAX = 80
@@ -63,7 +64,7 @@ class CommandLineRoutes:
                 raise RefusedError("unreadable")
         begun = self._logins.begin(Asker(wish.host, wish.user, address_of(request)))
         if begun is None:
-            raise RefusedError("too_many", 429)
+            raise RefusedError("too_many")
         return as_json({
             "device_code": begun.device_code, "user_code": shown_code(begun.user_code),
             "verification_uri": public_origin_of(request).url(command_line_page.PAGE.path, request),
@@ -99,25 +100,25 @@ class CommandLineRoutes:
         self._asker_of(request, wish.code)
         session = self._signed_in(request).row.session if wish.agreed else None
         if self._logins.answer(wish.code, session) is None:
-            raise RefusedError("no_such_code", 404)
+            raise RefusedError("no_such_code")
         return done()
 
     def _asker_of(self, request: Request, code: str) -> Asker:
         """Raises RefusedError. Who guesses waits: by the person, and by the address."""
         account, address = f"command-line:{self._person(request)}", address_of(request)
         if self._attempts.wait_s(Factor.COMMAND_LINE, account, address) > 0:
-            raise RefusedError("wait", 429)
+            raise RefusedError("wait")
         asker = self._logins.asker_of(code)
         if asker is None:
             self._attempts.note(Factor.COMMAND_LINE, account, address, succeeded=False)
-            raise RefusedError("no_such_code", 404)
+            raise RefusedError("no_such_code")
         return asker
 
     def _person(self, request: Request) -> str:
         """A program that was let in lets no other one in."""
         viewer = person_of(request)
         if self._signed_in(request).is_command_line:
-            raise RefusedError("no_access", 403)
+            raise RefusedError("no_access")
         return viewer.id
 
     @staticmethod
@@ -132,8 +133,8 @@ def command_line_routes(
     """All of them."""
     of = CommandLineRoutes(sessions, logins or CommandLineLogins(), attempts)
     return [
-        Route(BEGIN, posting(of.begin, BeginWish, is_own_page), methods=["POST"]),
-        Route(POLL, posting(of.poll, PollWish, is_own_page), methods=["POST"]),
+        Route(BEGIN, posting(of.begin, BeginWish, own=is_own_page), methods=["POST"]),
+        Route(POLL, posting(of.poll, PollWish, own=is_own_page), methods=["POST"]),
         Route("/command-line/find", posting(of.find, CodeWish), methods=["POST"]),
         Route("/command-line/answer", posting(of.answer, AnswerWish), methods=["POST"]),
     ]

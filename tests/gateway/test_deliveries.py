@@ -13,6 +13,7 @@ from emr_store.connect import open_store
 from gateway.access.words import Role
 from gateway.asking import REFUSED_BODY
 from gateway.pages import deliveries
+from gateway.posting import RefusedError
 from tests.gateway.asking import asking
 from tests.gateway.delivered import BUSY, REFUSED, Deliveries
 from tests.gateway.hospital import NUMBER, admit, open_hospital
@@ -150,11 +151,5 @@ def test_what_somebody_else_did_meanwhile_is_not_done_twice(page: Page, sent: De
     who = asking(page.database, "B1", Role.BIOMEDICAL_ENGINEER)
     with open_store(page.database) as conn:
         deliver_acts.retry(conn, sent.parked)
-        assert (
-            deliveries.act(
-                conn,
-                who,
-                b'{"act": "retry", "delivery": %d}' % sent.parked,
-            )
-            == "changed"
-        )
+        with pytest.raises(RefusedError, match="changed"):
+            deliveries.act(conn, who, deliveries.Wish(act="retry", delivery=sent.parked))

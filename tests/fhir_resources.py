@@ -51,7 +51,7 @@ NAMELESS = msgspec.structs.replace(PERSON, identifiers=(), family="", given="", 
 
 LOOK = LookRow(
     look=UUID(int=1), person="1001", name="李 娜", role="nurse", action="see", page="patient",
-    encounters=["visit:V1^HOSP"], patients=["00012345^HOSP^MR"], stays=1, detail="", relation="own_ward",
+    encounters=("visit:V1^HOSP",), patients=("00012345^HOSP^MR",), stays=1, detail="", relation="own_ward",
     restricted=False, session="s1", address="10.0.0.1", reason="", from_at=moment(T0_US),
     until_at=moment(T0_US + 900_000_000),
 )  # fmt: skip

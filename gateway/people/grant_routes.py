@@ -33,7 +33,7 @@ from gateway.answers import as_json
 from gateway.asking import Asking, asking_of
 from gateway.looks import Seen
 from gateway.pages.grants import grant_shown, part_shown, record_shown, request_shown, visit_shown
-from gateway.pages.moments import milliseconds
+from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.people.sessions import Sessions
 from gateway.permission import AccessRefusedError, glass_until_ms, note_stay, require
 from gateway.posting import OF_A_REASON, Endpoint, RefusedError, StoreDeed, Wish, by_clerk, posting
@@ -248,12 +248,16 @@ def _grants_of(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
     decision = require(asking, Action.SEE, target)
     note_stay(conn, asking, Action.SEE, decision, "grants", target)
     may_grant = asking.may(Action.GRANT, target).is_allowed
-    copying = asking.may(Action.SEAL_COPY, replace(target, data_class=DataClass.CHART))
+    of_chart = replace(target, data_class=DataClass.CHART)
+    copying = asking.may(Action.SEAL_COPY, of_chart)
+    reopened = archive.reopened_until(conn, encounter, moment(asking.at_us))
     return {
         "now_ms": asking.at_us // 1000, "encounter": encounter, "visit": visit_shown(encounter),
         "patient": patient_of(conn, encounter), "restricted": target.restricted,
         "glass_until": glass_until_ms(asking, [encounter]),
         "may_grant": may_grant, "may_see_copies": copying.answer is not Answer.DENIED,
+        "archived": target.archived, "may_reopen": asking.may(Action.REOPEN, of_chart).is_allowed,
+        "reopened_until_ms": milliseconds_or_none(reopened),
         "grants": [_shown(asking, grant, may_grant=may_grant) for grant in grants.of_encounter(conn, encounter)],
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from emr_store import provider_logouts
+from emr_store import provider_accounts, provider_logouts, viewers
 from emr_store.connect import StoreError, open_store
 from emr_store.instants import moment
 from gateway.answers import HEADERS
@@ -20,7 +20,7 @@ from gateway.asking import REFUSED_BODY
 from gateway.people.cookies import passing, set_passing
 from gateway.people.entering import Entering, Proof
 from gateway.people.oidc import OpenIdProvider, ProviderAwayError
-from gateway.people.oidc_tokens import TOKEN_CHARS_MAX, Refused, TokenRefusedError
+from gateway.people.oidc_tokens import TOKEN_CHARS_MAX, Identity, Refused, TokenRefusedError
 from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions
 from gateway.people.sign_in_answers import back, path_after
@@ -57,7 +57,7 @@ def oidc_routes(
 
     def callback(request: Request) -> Response:
         try:
-            answer = _finished(request, entering, provider)
+            answer = _finished(request, clerk_conninfo, entering, provider)
         except TokenRefusedError as refused:
             answer = back(refused="clock" if refused.reason is Refused.CLOCK else "provider")
             _count("id", refused.reason)
@@ -104,7 +104,7 @@ def oidc_routes(
     ]
 
 
-def _finished(request: Request, entering: Entering, provider: OpenIdProvider) -> Response:
+def _finished(request: Request, clerk_conninfo: str, entering: Entering, provider: OpenIdProvider) -> Response:
     """Raises TokenRefusedError, ProviderAwayError, StoreError."""
     kept, given = passing(request, _COOKIE).split(" "), request.query_params
     if len(kept) != 4 or not hmac.compare_digest(kept[0].encode(), given.get("state", "").encode()):
@@ -118,6 +118,7 @@ def _finished(request: Request, entering: Entering, provider: OpenIdProvider) ->
     _, nonce, verifier, to = kept
     redirect_uri = public_origin_of(request).url(CALLBACK, request)
     identity = provider.finish(code, redirect_uri, nonce, verifier)
+    _check_account(clerk_conninfo, provider.provider.issuer, identity)
     proof = Proof(
         Factor.PROVIDER, issuer=provider.provider.issuer, provider_sid=identity.session, provider_sub=identity.subject
     )
@@ -127,6 +128,16 @@ def _finished(request: Request, entering: Entering, provider: OpenIdProvider) ->
     answer = RedirectResponse(path_after(to), 303, HEADERS)
     entered.give_cookies(request, answer)
     return answer
+
+
+def _check_account(clerk_conninfo: str, issuer: str, identity: Identity) -> None:
+    """The number is a claim that the provider can change; its `sub` is not. Raises TokenRefusedError, StoreError."""
+    with open_store(clerk_conninfo) as conn:
+        facts = viewers.staff_facts(conn, identity.staff, moment(now_us()))
+        if facts is None or not facts.works:
+            raise TokenRefusedError(Refused.NOBODY)
+        if not provider_accounts.bind(conn, issuer, identity.subject, identity.staff):
+            raise TokenRefusedError(Refused.ANOTHER_ACCOUNT)
 
 
 def _count(token: str, reason: Refused) -> None:

@@ -14,6 +14,9 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from emr_store import provider_accounts
+from emr_store.acts import Author
+from emr_store.connect import open_store
 from gateway.access.words import Role
 from gateway.people import oidc
 from gateway.people.oidc import Begun, OpenIdProvider, Provider, ProviderAwayError
@@ -37,8 +40,13 @@ except ImportError:
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 REALM, OTHER_REALM = "hospital", "another-hospital"
 CLIENT, OTHER_CLIENT, SECRET = "vitalwire", "laboratory", "a secret of the test"
-NURSE, PHYSICIAN, STRANGER = "10001", "20001", "90001"
-PEOPLE = {NURSE: "a nurse's password", PHYSICIAN: "a physician's password", STRANGER: "a stranger's password"}
+NURSE, MOVED, PHYSICIAN, STRANGER = "10001", "10002", "20001", "90001"
+PEOPLE = {
+    NURSE: "a nurse's password",
+    PHYSICIAN: "a physician's password",
+    STRANGER: "a stranger's password",
+    MOVED: "x7",
+}
 REFUSED = "/sign-in?refused=provider"
 
 
@@ -59,6 +67,7 @@ def page(databases: Databases, keycloak: Keycloak, provider: Provider) -> Iterat
     """The stranger has an account at the provider and works here no more."""
     served = Page(address_of(databases.server, databases.make_migrated()))
     hire(served.database, NURSE, Role.NURSE, name="李娜")
+    hire(served.database, MOVED, Role.NURSE, name="赵敏")
     hire(served.database, PHYSICIAN, Role.PHYSICIAN, name="王伟")
     clients = [client_of(each, SECRET, served.url) for each in (CLIENT, OTHER_CLIENT)]
     for realm in (REALM, OTHER_REALM):
@@ -243,14 +252,33 @@ def test_while_it_hangs_whoever_is_in_stays_in(page: Page, keycloak: Keycloak, b
         with keycloak.hanging():
             assert elsewhere.get(back).headers["location"] == "/sign-in?refused=provider_away"
             assert is_in(page, browser)
-        assert sign_in_after(page, elsewhere) == "/worklist"
+        assert sign_in(page, elsewhere, PHYSICIAN) == "/worklist"
 
 
-def sign_in_after(page: Page, browser: httpx.Client) -> str:
-    """The provider knows the browser still: it shows no form."""
-    answer = browser.get(begin(page, browser))
-    assert answer.status_code == 302, answer.text
-    return browser.get(answer.headers["location"]).headers["location"]
+def test_who_is_in_there_still_is_asked_anew(page: Page, keycloak: Keycloak, browser: httpx.Client) -> None:
+    """Of a workstation that many use: whoever comes next presses the same button."""
+    assert sign_in(page, browser, NURSE) == "/worklist"
+    asked = httpx.URL(begin(page, browser))
+    shown = browser.get(asked)
+    assert (shown.status_code, 'type="password"' in shown.text) == (200, True)
+
+
+def test_a_new_account_under_an_old_number_is_not_that_person(
+    page: Page, keycloak: Keycloak, browser: httpx.Client
+) -> None:
+    """The claim is the same, `sub` is another."""
+    assert sign_in(page, browser, MOVED) == "/worklist"
+    keycloak.administer("DELETE", f"/realms/{REALM}/users/{user_id(keycloak, MOVED)}")
+    (account,) = realm_of("", [], {MOVED: PEOPLE[MOVED]})["users"]
+    keycloak.administer("POST", f"/realms/{REALM}/users", account)
+    before = counted("id", Refused.ANOTHER_ACCOUNT)
+    with keycloak.browser() as elsewhere:
+        assert sign_in(page, elsewhere, MOVED) == REFUSED
+        assert counted("id", Refused.ANOTHER_ACCOUNT) == before + 1
+        with open_store(page.database) as conn:
+            provider_accounts.unbind(conn, MOVED, Author("os:ann@office", "a new account"))
+    with keycloak.browser() as elsewhere:
+        assert sign_in(page, elsewhere, MOVED) == "/worklist"
 
 
 @pytest.fixture

@@ -141,10 +141,13 @@ def test_who_came_by_a_provider_lets_no_key_in(page: Page) -> None:
     assert nurse.post("/keys", {"credential": {}}) == (403, {"refused": "needs_enrolment"})
 
 
-def test_a_key_is_added_soon_after_a_sign_in_alone(page: Page) -> None:
-    nurse = browser_of(page, "N1")
+def test_a_key_is_added_and_revoked_soon_after_a_sign_in_alone(page: Page) -> None:
+    nurse, key = browser_of(page, "N1"), SoftKey()
+    assert browser_of(page, "N1").enrol(key)[0] == 204
     with open_store(page.database) as conn:
         conn.execute("UPDATE login_session SET began_at = began_at - interval '11 min' WHERE principal = 'N1'")
     assert nurse.post("/keys/begin") == (403, {"refused": "needs_fresh_sign_in"})
     assert nurse.post("/keys", {"credential": {}}) == (403, {"refused": "needs_fresh_sign_in"})
+    assert nurse.post("/keys/revoke", {"key": key.id.hex()}) == (403, {"refused": "needs_fresh_sign_in"})
+    assert browser_of(page, "N1").post("/keys/revoke", {"key": key.id.hex()}) == (204, "")
     assert browser_of(page, "N1").post("/keys/begin")[0] == 200

@@ -19,6 +19,7 @@ from emr_store.connect import with_role
 from emr_store.roles import CLERK, READER
 from gateway.app import create
 from gateway.feed import Feed
+from gateway.http_protocol import HttpProtocol
 from gateway.look_journal import LookJournal
 from gateway.people.sign_in_config import GatewayConfig, address, sign_in_settings
 from gateway.people.sign_in_settings import SignInSettings
@@ -109,7 +110,7 @@ async def serve(
     app = create(conninfo, feed, clerk, sheet_style, settings, journal)
     server = _Server(uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, limit_concurrency=CONNECTIONS_MAX,
-        timeout_graceful_shutdown=2, proxy_headers=False,
+        timeout_graceful_shutdown=2, proxy_headers=False, http=HttpProtocol,
         ssl_context_factory=None if tls is None else lambda config, default: tls,
     ))  # fmt: skip
 

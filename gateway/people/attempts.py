@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from emr_store import sign_in_attempts
 from emr_store.connect import open_store
 from gateway.people.throttle import WINDOW_S, wait_s
+
+_log = structlog.get_logger("sign_in")
+
+
+def log_failure(factor: str, address: str, reason: str, who: str = "") -> None:
+    """By what somebody tried. `who`: whose factor it is, "" where that is not known; never what somebody typed."""
+    _log.info("a sign-in failed", factor=factor, host=address, reason=reason, who=who)
 
 
 class SignInAttempts:

@@ -19,7 +19,7 @@ from emr_store.connect import open_store
 from emr_store.security_keys import EnrolmentRow
 from gateway.answers import HEADERS
 from gateway.pages import enrol_key
-from gateway.people.attempts import SignInAttempts
+from gateway.people.attempts import SignInAttempts, log_failure
 from gateway.people.cookies import set_workstation, workstation_of
 from gateway.people.entering import Entering, Proof, address_of
 from gateway.people.fresh_sign_in import require_fresh_sign_in
@@ -98,12 +98,15 @@ class KeyRoutes:
             return as_json({"refused": "wait", "wait_s": wait_s}, 429)
         try:
             key = self._ring.sign_in(self._site(request), workstation_of(request), wish.credential)
-        except KeyRefusedError:
+        except KeyRefusedError as refused:
             self._attempts.note("", address, succeeded=False)
+            owner = self._ring.owner_of(wish.credential)
+            log_failure(Factor.SECURITY_KEY, address, str(refused.refusal), owner)
             raise RefusedError("key_refused", 403) from None
         entered = self._entering.enter(request, key.staff, Proof(Factor.SECURITY_KEY, key.credential))
         self._attempts.note(key.staff, address, succeeded=entered is not None)
         if entered is None:
+            log_failure(Factor.SECURITY_KEY, address, "nobody", key.staff)
             raise RefusedError("key_refused", 403)
         answer = as_json({"id": key.staff})
         entered.give_cookies(request, answer)

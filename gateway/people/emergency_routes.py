@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from emr_store.connect import StoreError
 from gateway.answers import HEADERS
-from gateway.people.attempts import SignInAttempts
+from gateway.people.attempts import SignInAttempts, log_failure
 from gateway.people.emergency import EmergencyAccounts, Unopened
 from gateway.people.entering import Entering, Proof, address_of
 from gateway.people.sessions import Factor
@@ -38,6 +38,7 @@ def emergency_routes(clerk_conninfo: str, entering: Entering, attempts: SignInAt
             return as_json({"refused": "store_away"}, 503)
         if entered is None:
             why, wait_s = found if isinstance(found, tuple) else (Unopened.WRONG, 0)
+            log_failure(Factor.EMERGENCY, address_of(request), why)
             return too_soon(wait_s) if why is Unopened.WAIT else as_json({"refused": why, "wait_s": wait_s}, 401)
         answer = Response(status_code=204, headers=HEADERS)
         entered.give_cookies(request, answer)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from starlette.requests import Request
+
+from gateway.people.fresh_sign_in import require_fresh_sign_in
+from gateway.people.oidc import Provider
+from gateway.people.posting import RefusedError
+from gateway.people.sessions import Factor
+
+ASKS_EACH_TIME = Provider("https://id.example", "vitalwire", "secret")
+KNOWS_FOR_AN_HOUR = Provider("https://id.example", "vitalwire", "secret", max_age_s=3600)
+
+
+def require(factor: Factor, minutes: float, provider: Provider | None) -> None:
+    """Of a session that began so many minutes ago."""
+    began_at = datetime.now(UTC) - timedelta(minutes=minutes)
+    row: Any = SimpleNamespace(factor=factor, began_at=began_at)
+    request = cast(Request, SimpleNamespace(state=SimpleNamespace(signed_in=SimpleNamespace(row=row))))
+    require_fresh_sign_in(request, provider)
+
+
+@pytest.mark.parametrize("factor", [Factor.SECURITY_KEY, Factor.EMERGENCY, Factor.DEMO_LINK, Factor.PROVIDER])
+def test_a_proof_is_fresh_for_ten_minutes(factor: Factor) -> None:
+    require(factor, 9.9, ASKS_EACH_TIME)
+    with pytest.raises(RefusedError, match="needs_fresh_sign_in"):
+        require(factor, 10.1, ASKS_EACH_TIME)
+
+
+def test_a_provider_that_did_not_ask_now_proves_nothing_of_now() -> None:
+    for provider in (KNOWS_FOR_AN_HOUR, None):
+        with pytest.raises(RefusedError, match="needs_fresh_sign_in"):
+            require(Factor.PROVIDER, 0.0, provider)
+    require(Factor.SECURITY_KEY, 0.0, KNOWS_FOR_AN_HOUR)

@@ -139,7 +139,8 @@ class Feed:
         self._due.set()
         while not self._ended.is_set():
             try:
-                await asyncio.wait_for(self._turn.wait(), BEAT_S)
+                async with asyncio.timeout(BEAT_S):  # unlike wait_for, it makes no task of each wait
+                    await self._turn.wait()
             except TimeoutError:
                 if not await viewer.is_there():
                     break

@@ -23,7 +23,9 @@ from gateway.pages.ward import Ward
 from gateway.picture import Picture, Visible
 from gateway.places import Places
 
-EVERY_S = 1.0  # a picture comes so often, also where nothing changed: by it a page knows that it is live
+# A picture comes so often, also where nothing changed: by it a page knows that it is live. A little more than a second,
+# for devices that speak each second: else a picture without news comes just before theirs.
+EVERY_S = 1.25
 LEAST_S = 0.5  # from one to the next where values were stored
 LOOK_EVERY_S = 0.1  # whether some were, from then on
 BEAT_S = 4.0  # something is sent at least so often, also while the store is away: proxies cut what is silent
@@ -95,13 +97,13 @@ class Feed:
     def _ends_before_next(self, ward: Ward) -> bool:
         """Wait for the next picture's moment: values were stored, or who comes asks for one.
 
-        For who comes it is at once, but not twice within a second.
+        For who comes it is at once, but not twice in a row.
         """
         was_hurried, self._hurried = self._hurried, False
         asks = self._ended if was_hurried else self._due
         began_s = time.monotonic()
         while (waited_s := time.monotonic() - began_s) < EVERY_S:
-            if asks.wait(max(LEAST_S - waited_s, LOOK_EVERY_S)):
+            if asks.wait(min(max(LEAST_S - waited_s, LOOK_EVERY_S), EVERY_S - waited_s)):
                 self._hurried = not was_hurried
                 break
             if ward.has_news():

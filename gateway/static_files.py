@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -31,8 +32,9 @@ class StaticFiles:
         }
 
 
+@cache
 def shipped_files() -> StaticFiles:
-    """Those in gateway/static."""
+    """Those in gateway/static, as they are when they are first asked for."""
     return StaticFiles({file.name: file.read_bytes() for file in (files("gateway") / "static").iterdir()})
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,7 @@ def create(
     return app
 
 
+@cache
 def _file_routes(static: StaticFiles) -> list[Route]:
     """The pages but that of the ward, and what all are made of."""
     return [
@@ -218,6 +220,7 @@ def _decide(conn: Any, request: Request, body: bytes) -> StrEnum | None:
     return deliveries.act(conn, asking_of(request), body)
 
 
+@cache
 def _hello(build: str) -> bytes:
     """What a page is told once: what metrics are called, and by `build` whether it is older than its server."""
     metrics = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -43,8 +44,9 @@ def page_script_name(noun: str) -> str:
     return f"{noun}-page.mjs"
 
 
+@cache
 def shipped_files() -> StaticFiles:
-    """Those in gateway/static."""
+    """Those in gateway/static, as they are when they are first asked for."""
     return StaticFiles({file.name: file.read_bytes() for file in (files("gateway") / "static").iterdir()})
 
 

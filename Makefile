@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 # Of `make run`: not bash's variable of that name, which counts by itself.
 SECONDS :=
 SERVICES := deploy/services/services
+# Tests start this program hundreds of times, and without its bytecode beside the source each start compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
 # AGAIN=1: only what failed the last time, one after the other.
 FAILED := $(if $(AGAIN),--last-failed --last-failed-no-failures none -v)
 # Runs what follows with the addresses of the real parts; without them it would not measure what it says.

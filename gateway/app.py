@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,7 @@ def create(
     return app
 
 
+@cache
 def _file_routes(static: StaticFiles) -> list[Route]:
     """The pages but that of the ward, and what all are made of."""
     return [
@@ -225,6 +227,7 @@ def _decide(conn: Any, request: Request, wish: deliveries.Wish) -> None:
     deliveries.act(conn, asking_of(request), wish)
 
 
+@cache
 def _hello(build: str) -> bytes:
     """What a page is told once: what metrics are called, and by `build` whether it is older than its server."""
     metrics = {

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.answers import as_json
-from gateway.people.attempts import SignInAttempts
+from gateway.people.attempts import SignInAttempts, log_failure
 from gateway.people.emergency import EmergencyAccounts, Unopened
 from gateway.people.entering import Entering, Proof, address_of
 from gateway.people.sessions import Factor
@@ -34,6 +34,7 @@ def emergency_routes(clerk_conninfo: str, entering: Entering, attempts: SignInAt
         entered = entering.enter(request, found, Proof(Factor.EMERGENCY)) if isinstance(found, str) else None
         if entered is None:
             why, wait_s = found if isinstance(found, tuple) else (Unopened.WRONG, 0)
+            log_failure(Factor.EMERGENCY, address_of(request), why)
             return too_soon(wait_s) if why is Unopened.WAIT else as_json({"refused": why, "wait_s": wait_s}, 401)
         answer = done()
         entered.give_cookies(request, answer)

@@ -14,6 +14,4 @@ class Factor(StrEnum):
     DEMO_LINK = "demo_link"
     DISPLAY = "display"
     MACHINE_KEY = "machine_key"  # of a program; it has no session
-    COMMAND_LINE = (
-        "command_line"  # the code of a program that asks for a session beside a person's; that has the person's factor
-    )
+    COMMAND_LINE = "command_line"  # the code that lets a program in; its session has the factor of who typed it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -19,9 +19,10 @@ from emr_store.connect import open_store
 from emr_store.security_keys import EnrolmentRow
 from gateway.answers import HEADERS, as_json
 from gateway.pages import enrol_key
-from gateway.people.attempts import SignInAttempts
+from gateway.people.attempts import SignInAttempts, log_failure
 from gateway.people.cookies import set_workstation, workstation_of
 from gateway.people.entering import Entering, Proof, address_of
+from gateway.people.fresh_sign_in import require_fresh_sign_in
 from gateway.people.key_ring import KeyRing, OpenedEnrolment, code_hash
 from gateway.people.principals import administrator_of, author, person_of
 from gateway.people.public_origin import public_origin_of
@@ -39,8 +40,6 @@ _HEX = re.compile(r"([0-9a-f]{2}){1,1023}")
 # By what somebody who is in lets a key of his own in. A provider's word alone gives none: who took over an account
 # there would keep a way in. The demo's links are for one person at one machine.
 _ENROLLING = (Factor.SECURITY_KEY, Factor.DEMO_LINK)
-# A session that somebody left open, or took, must not get a key of its own: the old one opens it once more before.
-ENROLS_WITHIN = timedelta(minutes=10)
 
 
 class SignInWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +85,7 @@ class KeyRoutes:
         self._conninfo, self._clerk, self._sessions = conninfo, clerk_conninfo, sessions
         self._ring, self._attempts = KeyRing(clerk_conninfo), attempts
         self._entering = Entering(conninfo, sessions, settings)
-        self._platform_keys = settings.platform_keys
+        self._platform_keys, self._provider = settings.platform_keys, settings.provider
 
     def begin_sign_in(self, request: Request, wish: Nothing) -> Response:
         """What the browser asks a key."""
@@ -106,12 +105,15 @@ class KeyRoutes:
             return too_soon(wait_s)
         try:
             key = self._ring.sign_in(self._site(request), workstation_of(request), wish.credential)
-        except KeyRefusedError:
+        except KeyRefusedError as refused:
             self._attempts.note(Factor.SECURITY_KEY, "", address, succeeded=False)
+            owner = self._ring.owner_of(wish.credential)
+            log_failure(Factor.SECURITY_KEY, address, str(refused.refusal), owner)
             raise RefusedError("key_refused") from None
         entered = self._entering.enter(request, key.staff, Proof(Factor.SECURITY_KEY, key.credential))
         self._attempts.note(Factor.SECURITY_KEY, key.staff, address, succeeded=entered is not None)
         if entered is None:
+            log_failure(Factor.SECURITY_KEY, address, "nobody", key.staff)
             raise RefusedError("key_refused")
         answer = as_json({"id": key.staff})
         entered.give_cookies(request, answer)
@@ -145,7 +147,7 @@ class KeyRoutes:
         return done()
 
     def revoke(self, request: Request, wish: RevokeWish) -> Response:
-        """By its owner, or by an administrator, who says why."""
+        """By its owner, soon after a sign-in, or by an administrator, who says why."""
         viewer = person_of(request)
         if not _HEX.fullmatch(wish.key) or len(wish.why) > WHY_CHARS_MAX:
             raise RefusedError("unreadable")
@@ -153,7 +155,9 @@ class KeyRoutes:
         with open_store(self._clerk) as conn:
             key = security_keys.find(conn, credential)
             is_own = key is not None and key.staff == viewer.id
-            if not is_own:
+            if is_own:
+                require_fresh_sign_in(request, self._provider)
+            else:
                 administrator_of(request)
                 if not wish.why.strip():
                     raise RefusedError("no_reason")
@@ -202,8 +206,7 @@ class KeyRoutes:
         signed_in: SignedIn = request.state.signed_in
         if signed_in.row.factor not in _ENROLLING or signed_in.is_command_line:
             raise RefusedError("needs_enrolment")
-        if datetime.now(UTC) - signed_in.row.began_at > ENROLS_WITHIN:
-            raise RefusedError("needs_fresh_sign_in")
+        require_fresh_sign_in(request, self._provider)
 
     def _open_enrolment(self, code: str) -> EnrolmentRow:
         with open_store(self._conninfo) as conn:

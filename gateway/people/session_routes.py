@@ -22,6 +22,7 @@ from gateway.asking import asking_of
 from gateway.pages import people
 from gateway.people.cookies import set_session, set_workstation, workstation_of
 from gateway.people.entering import AGENT_CHARS_MAX, address_of
+from gateway.people.fresh_sign_in import require_fresh_sign_in
 from gateway.people.key_ring import code_hash, new_code
 from gateway.people.principals import administrator_of, author, person_of
 from gateway.people.public_origin import public_origin_of
@@ -61,7 +62,7 @@ class SessionRoutes:
 
     def __init__(self, conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings) -> None:
         self._conninfo, self._clerk, self._sessions = conninfo, clerk_conninfo, sessions
-        self._lock_after_s = settings.lock_after_s
+        self._lock_after_s, self._provider = settings.lock_after_s, settings.provider
 
     def lock(self, request: Request, wish: Nothing) -> Response:
         """Nobody sits there any more. A screen has nobody who could."""
@@ -72,7 +73,7 @@ class SessionRoutes:
         return done()
 
     def end(self, request: Request, wish: EndWish) -> Response:
-        """By whom it stands for, or by an administrator."""
+        """By whom it stands for, or by an administrator. Another of one's own takes a fresh sign-in."""
         viewer = person_of(request)
         try:
             session = bytes.fromhex(wish.session)
@@ -84,7 +85,9 @@ class SessionRoutes:
             administrator_of(request)
         if row is None or row.ended_at is not None:
             raise RefusedError("changed")
-        by_owner = row.principal == viewer.id
+        by_owner, signed_in = row.principal == viewer.id, request.state.signed_in
+        if by_owner and session != signed_in.row.session:
+            require_fresh_sign_in(request, self._provider)
         self._sessions.end(session, viewer.id, "ended by its owner" if by_owner else "ended by an administrator")
         return done()
 

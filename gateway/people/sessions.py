@@ -12,6 +12,7 @@ from typing import Any
 
 from emr_store import login_sessions, workstations
 from emr_store.connect import StoreError, open_store
+from emr_store.idle_connections import IdleConnections
 from emr_store.login_sessions import Beside, NewSession, SessionRow, session_id
 from emr_store.station_displays import PRINCIPAL
 from gateway.access.viewer import Viewer
@@ -50,7 +51,8 @@ class Sessions:
     def __init__(
         self, conninfo: str, clerk_conninfo: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._conninfo, self._clerk, self._now = conninfo, clerk_conninfo, now
+        self._clerk, self._now = clerk_conninfo, now
+        self._reading = IdleConnections(conninfo)
         self._lock = threading.Lock()
         self._known: dict[bytes, _Known] = {}
 
@@ -139,7 +141,7 @@ class Sessions:
                 self._known[session] = replace(known, read_s=float("-inf"))
 
     def _read(self, session: bytes) -> SignedIn | None:
-        with open_store(self._conninfo) as conn:
+        def found(conn: Any) -> SignedIn | None:
             row = login_sessions.find(conn, session)
             if row is None or row.ended_at is not None:
                 return None
@@ -147,6 +149,8 @@ class Sessions:
                 conn, row.principal, self._now(), locked=row.locked_at is not None, session=session.hex()[:16]
             )
             return SignedIn(row, viewer) if viewer is not None else None
+
+        return self._reading.ask(found)
 
     def _within_time(self, signed_in: SignedIn | None) -> SignedIn | None:
         if signed_in is None:

@@ -1,6 +1,6 @@
 // What I may see and why; who has a relation to a stay, from whom and until when; restricted records; second persons.
 import { drawActedList } from "/acted-list.mjs";
-import { read as ask } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { auditWords } from "/audit-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
@@ -141,16 +141,16 @@ function act(id, path, wish, emptied) {
 
 async function read() {
   if (key) {
-    const answer = await ask(`/grants-of/${key}`);
+    const answer = await readFrom(`/grants-of/${key}`);
     ({ problem } = answer);
     stay = answer.found ?? (problem === "storeAway" || problem === "serverAway" ? stay : null);
-    copies = answer.found?.may_see_copies ? (await ask(`/custody-copies/${key}`)).found?.parts ?? null : null;
+    copies = answer.found?.may_see_copies ? (await readFrom(`/custody-copies/${key}`)).found?.parts ?? null : null;
   } else {
-    const answer = await ask("/my-access");
+    const answer = await readFrom("/my-access");
     ({ problem } = answer);
     mine = answer.found ?? (problem === "noAccess" ? null : mine);
-    restricted = answer.found?.may_restrict ? (await ask("/restricted-records")).found?.records ?? null : null;
-    second = answer.found ? (await ask("/second-person")).found : second;
+    restricted = answer.found?.may_restrict ? (await readFrom("/restricted-records")).found?.records ?? null : null;
+    second = answer.found ? (await readFrom("/second-person")).found : second;
   }
   draw();
 }

@@ -14,11 +14,17 @@ from gateway.access.words import Role
 from gateway.asking import REFUSED_BODY
 from gateway.pages import deliveries
 from gateway.posting import RefusedError
+from tests.attributing import Hospital
 from tests.gateway.asking import asking
 from tests.gateway.delivered import BUSY, REFUSED, Deliveries
-from tests.gateway.hospital import NUMBER, admit, open_hospital
+from tests.gateway.hospital import NUMBER
 from tests.gateway.test_app import PATIENCE_S, connect
 from tests.gateway.ward import Page
+
+
+@pytest.fixture
+def database(admitted_database: str) -> str:
+    return admitted_database
 
 
 @pytest.fixture
@@ -29,10 +35,8 @@ def page(page: Page) -> Page:
 
 
 @pytest.fixture
-def sent(page: Page) -> Deliveries:
-    hospital = open_hospital(page.database)
-    admit(hospital)
-    return Deliveries(hospital)
+def sent(page: Page, admitted: Hospital) -> Deliveries:
+    return Deliveries(admitted)
 
 
 def listed(page: Page, state: str, query: str = "") -> Any:

@@ -21,6 +21,7 @@ from gateway.people.cookies import CSRF_HEADER, csrf_token
 from tests.commands import as_json, vitalwire
 from tests.gateway.people.provider import SECRET, go_through, running_provider
 from tests.gateway.signing_in import hire, sign_in
+from tests.gateway.test_http_protocol import NO_REQUEST, answer_of, missing
 from tests.runtime.conftest import Certified, certify
 from vitalwire.embedded.services import free_port
 
@@ -75,6 +76,8 @@ def test_a_nurse_signs_in_over_tls_acts_and_signs_out(database: str, tmp_path: P
             page = browser.get(f"{origin}/worklist", headers={"Accept": "text/html"})
             assert page.headers["location"] == "/sign-in?to=/worklist"
             assert page.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
+            status, headers, _ = answer_of(port, NO_REQUEST, trust)
+            assert (status, missing(headers, is_https=True)) == (400, {})
             answer = go_through(browser, f"{origin}/sign-in/provider?to=/worklist")
             assert answer.headers["location"] == "/worklist"
             (given,) = [c for c in answer.headers.get_list("set-cookie") if c.startswith("__Host-vitalwire=")]

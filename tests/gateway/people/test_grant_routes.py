@@ -21,7 +21,6 @@ from emr_store.second_person import Kind
 from gateway.access.viewer import Licence
 from gateway.access.words import Role
 from tests.adt import patient_of, us, visit_of
-from tests.gateway.hospital import admit, open_hospital
 from tests.gateway.signing_in import hire, sign_in
 from tests.gateway.test_app import connect
 from tests.gateway.ward import Page
@@ -37,7 +36,6 @@ class People:
     def __init__(self, page: Page) -> None:
         self._page, self.database = page, page.database
         connect(page, "/worklist/items")  # it is up
-        admit(open_hospital(page.database))
         hire(page.database, "N1", Role.NURSE, ("h^3a",), name="李娜")
         hire(page.database, "N2", Role.NURSE, (ICU,))
         hire(page.database, "T1", Role.TRAINEE, (ICU,), Licence.NONE)
@@ -80,6 +78,11 @@ class People:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
+
+
+@pytest.fixture
+def database(admitted_database: str) -> str:
+    return admitted_database
 
 
 @pytest.fixture

@@ -40,6 +40,8 @@ COMMANDS = {
     "audit": "vitalwire.audit:app",
     "hold": "vitalwire.hold:app",
     "simulate": "vitalwire.simulate:app",
+    "backup": "vitalwire.backup.commands:app",
+    "restore": "vitalwire.backup.commands:restore",
     "config": "vitalwire.edge:config_app",
 }
 app = typer.Typer(

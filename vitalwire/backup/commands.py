@@ -29,7 +29,7 @@ from vitalwire.backup.receive import receive
 from vitalwire.backup.restoring import last_noted, open_keys, put_keys
 from vitalwire.backup.restoring import restore as restore_into
 from vitalwire.backup.sealing import generate
-from vitalwire.backup.take import prune, take_backup
+from vitalwire.backup.take import one_run, prune, take_backup
 from vitalwire.output import age, as_json, cell, console, table
 from vitalwire.record import Json, since_moment
 from vitalwire.verify import PlatformKeys, TrustFolder, read_trust
@@ -62,7 +62,7 @@ def keygen(path: Annotated[Path, typer.Argument(help="file to make")] = Path("ba
 def run(config: Config = Path("backup.toml"), json: Json = False) -> None:
     """Make a base backup, checked, with keys and configuration; the oldest go: vitalwire backup run."""
     settings = configuration.load(config, BackupConfig)
-    with _progress(json) as progress:
+    with _progress(json) as progress, one_run(settings.folder):
         made = take_backup(settings, progress)
         gone = prune(settings)
     if json:

@@ -120,7 +120,7 @@ def check_owner(folder: BackupFolder, backup: BaseBackup, archive: set[ArchivedF
 
 def reach_of(folder: BackupFolder, programs: Programs, backup: BaseBackup, found: Reach) -> datetime | None:
     """When the last transaction was committed that can be replayed; None: none since the backup began."""
-    with tempfile.TemporaryDirectory(prefix="vitalwire-wal-") as scratch:
+    with tempfile.TemporaryDirectory(dir=folder.path, prefix=".wal-") as scratch:
         os.chmod(scratch, 0o755)
         for segment in reversed(found.contiguous[-LOOK_BACK_MAX:]):
             name = segment.name(backup.segment_bytes)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import re
 import shutil
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +30,20 @@ VERSION_STEP = 10_000  # of server_version_num: a major version
 SPARE_BYTES = 1 << 30  # beside the data: the log that is written meanwhile
 KEYS_BYTES_MAX = 64 << 20
 _WAL_RANGE = re.compile(r"^START WAL LOCATION: \S+ \(file ([0-9A-F]{24})\)", re.MULTILINE)
+
+
+@contextmanager
+def one_run(folder: Path) -> Iterator[None]:
+    """Raises UserError while another run is at work in the folder: each removes what ended ones have left."""
+    if not folder.is_dir():
+        yield
+        return
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another run of backup is at work in {folder}: wait for its end") from None
+        yield
 
 
 def take_backup(config: BackupConfig, progress: Progress) -> BaseBackup:

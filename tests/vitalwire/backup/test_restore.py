@@ -23,6 +23,7 @@ from vitalwire.backup.drill import run_drill
 from vitalwire.backup.folder import BackupFolder
 from vitalwire.backup.plan import check_target, plan_restore
 from vitalwire.backup.restoring import Restored, open_keys, put_keys, restore
+from vitalwire.backup.take import one_run
 
 ALL = timedelta.max
 
@@ -211,6 +212,8 @@ def test_the_commands(hospital: Hospital) -> None:
     config = structs.replace(hospital.copy(), include=(), passphrase_file=None, keep=1)
     file = hospital.written(config)
     hospital.say(1)
+    with one_run(config.folder):
+        assert "another run" in vitalwire(f"backup run --config {file}")[1]
     code, text = vitalwire(f"backup run --config {file}")
     assert code == 0, text
     assert "removed: " in text

@@ -42,6 +42,7 @@ COMMANDS = {
     "simulate": "vitalwire.simulate:app",
     "backup": "vitalwire.backup.commands:app",
     "restore": "vitalwire.backup.commands:restore",
+    "doctor": "vitalwire.doctor.commands:doctor",
     "config": "vitalwire.edge:config_app",
 }
 app = typer.Typer(

@@ -123,6 +123,8 @@ def _copy(programs: Programs, data: Path, target: Path, size: int, progress: Pro
     mend = f"PostgreSQL's user must be able to write to {target}, and to pass through what is above it"
     programs.as_owner("cp", "-a", "--reflink=auto", source, target, mend=mend)
     programs.as_owner("chmod", "700", target)
+    # Of the old server, where its socket lay in its data folder: its number may be another process's by now.
+    programs.as_owner("sh", "-c", 'rm -f "$1"/.s.PGSQL.*', "sh", target)
 
 
 def _of_verification(progress: Progress) -> Callable[[str, int, int | None], None]:

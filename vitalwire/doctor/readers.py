@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from emr_store.connect import StoreError, open_store
 from emr_store.server_health import StoreHealth, store_health
 from gateway.people.sign_in_config import GatewayConfig
 from runtime.errors import UserError
+from runtime.tls import client_context
 from schemas.errors import VitalwireError
 from stream_processors.config import ProcessorsConfig
 from vitalwire.backup.config import BackupConfig
@@ -29,6 +32,7 @@ from vitalwire.doctor.broker import broker_facts
 from vitalwire.doctor.facts import BackupFact, CertificateFact, DiskFact, EdgeFact, Facts
 from vitalwire.record import explained
 
+LIMIT_S = 5.0
 PEM = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -60,7 +64,10 @@ def look(sources: Sources) -> Facts:
     _look_at_backup(sources.backup, gathering)
     store: StoreHealth | None = gathering.found.get("store")
     gathering.found["disks"] = list(_disks(sources, store, gathering.not_looked))
-    gathering.found["certificates"] = [certificate(path, used_for) for path, used_for in _certificate_files(sources)]
+    found = [certificate(path, used_for) for path, used_for in _certificate_files(sources)]
+    if sources.processors is not None:
+        found += _shown_by_brokers(sources.processors, gathering.not_looked)
+    gathering.found["certificates"] = found
     return Facts(
         now=datetime.now(UTC), program=version("vitalwire"), unreachable=gathering.unreachable,
         not_looked=gathering.not_looked, **gathering.found,
@@ -190,6 +197,30 @@ def _certificate_files(sources: Sources) -> Iterable[tuple[Path, str]]:
     return [(path, used_for) for path, used_for in named if path is not None]
 
 
+def _shown_by_brokers(config: ProcessorsConfig, not_looked: dict[str, str]) -> Iterable[CertificateFact]:
+    """The certificates of the brokers themselves: no file here has them, and all stands still when one ends."""
+    if config.kafka_ca is None:
+        return
+    context = client_context(config.kafka_ca, config.kafka_cert, config.kafka_key)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # one that has ended is a finding, too
+    for address in config.kafka.split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            plain = socket.create_connection((host.strip("[]"), int(port)), LIMIT_S)
+            with plain, context.wrap_socket(plain, server_hostname=host.strip("[]")) as secured:
+                shown = secured.getpeercert(binary_form=True)
+        except (OSError, ValueError) as error:
+            not_looked[f"the certificate of {address}"] = str(error)
+            continue
+        if shown:
+            yield _described(Path(address.strip()), "shown by the broker", [x509.load_der_x509_certificate(shown)])
+
+
+def _described(path: Path, used_for: str, chain: Sequence[x509.Certificate]) -> CertificateFact:
+    first = min(chain, key=lambda each: each.not_valid_after_utc)
+    return CertificateFact(path, used_for, max(each.not_valid_before_utc for each in chain), first.not_valid_after_utc)
+
+
 def certificate(path: Path, used_for: str) -> CertificateFact:
     """The one of a file that ends first: a chain is as good as its shortest link."""
     try:
@@ -199,5 +230,4 @@ def certificate(path: Path, used_for: str) -> CertificateFact:
         return CertificateFact(path, used_for, problem=error.strerror or str(error))
     except ValueError:
         return CertificateFact(path, used_for, problem="it holds no certificate")
-    first = min(found, key=lambda each: each.not_valid_after_utc)
-    return CertificateFact(path, used_for, max(each.not_valid_before_utc for each in found), first.not_valid_after_utc)
+    return _described(path, used_for, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from emr_store.store_counts import count_store
+from runtime import config as configuration
 from schemas.topics import RECEIPT_PARTITIONS
 from stream_processors.config import ProcessorsConfig
 from tests.charting import spo2
@@ -21,7 +23,7 @@ from vitalwire.backup.config import BackupConfig
 from vitalwire.backup.receive import note
 from vitalwire.doctor.broker import broker_facts, lags_of
 from vitalwire.doctor.facts import LagFact
-from vitalwire.doctor.readers import backup_fact, certificate
+from vitalwire.doctor.readers import Sources, backup_fact, certificate, look
 
 LIMIT_S = 20.0
 
@@ -84,7 +86,8 @@ def test_what_a_worker_has_not_taken_yet(kafka: str, topic_prefix: str) -> None:
     assert lags_of(admin, group, "store") == [LagFact("store", topic, 3)]
 
 
-def test_a_broker_and_a_database_that_do_not_answer(tmp_path: Path) -> None:
+def test_a_broker_and_a_database_that_do_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VITALWIRE_DATABASE", raising=False)
     config = tmp_path / "processors.toml"
     config.write_text('kafka = "127.0.0.1:1"\n')
     code, found = said(f"doctor --processors {config} --database postgresql://127.0.0.1:1/x")
@@ -104,6 +107,22 @@ def test_certificates_of_files(ours: Certified, tmp_path: Path) -> None:
     assert certificate(tmp_path / "none", "x").problem == "No such file or directory"
     (tmp_path / "text").write_text("hello")
     assert certificate(tmp_path / "text", "x").problem == "it holds no certificate"
+
+
+@pytest.mark.integration  # the embedded broker speaks no TLS
+def test_the_certificate_that_a_broker_shows(tmp_path: Path) -> None:
+    files = {name: os.environ[f"VITALWIRE_KAFKA_{name.upper()}"] for name in ("ca", "cert", "key")}
+    lines = [
+        f'kafka = "{os.environ["VITALWIRE_KAFKA_TLS"]}"',
+        *(f'kafka_{key} = "{path}"' for key, path in files.items()),
+    ]
+    (tmp_path / "processors.toml").write_text("\n".join(lines))
+    sources = Sources("", configuration.load(tmp_path / "processors.toml", ProcessorsConfig))
+    found = {each.used_for: each for each in look(sources).certificates}
+    assert set(found) == {"the broker's CA", "ours for the broker", "shown by the broker"}
+    shown = found["shown by the broker"]
+    assert shown.ends is not None
+    assert shown.ends > datetime.now(UTC)
 
 
 def test_a_folder_of_backups(tmp_path: Path, store: Store) -> None:

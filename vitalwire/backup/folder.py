@@ -9,6 +9,7 @@ counts.jsonl           how much the store held, a line a minute
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,6 +75,12 @@ class BackupFolder:
     def data(self, backup: BaseBackup) -> Path:
         """The files of the cluster."""
         return self.base / backup.name / DATA
+
+    def give_to_owner(self, path: Path) -> None:
+        """What root has written here, PostgreSQL's user goes on with."""
+        if os.geteuid() == 0:
+            owner = self.path.stat()
+            os.chown(path, owner.st_uid, owner.st_gid)
 
     def backups(self) -> list[BaseBackup]:
         """Those that are whole, the oldest first; raises UserError for one that cannot be read."""

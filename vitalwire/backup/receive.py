@@ -127,3 +127,4 @@ def note(folder: Path, counts: StoreCounts) -> None:
         shorter.replace(path)
     with path.open("ab") as file:
         file.write(msgspec.json.encode(counts) + b"\n")
+    BackupFolder(folder).give_to_owner(path)

@@ -25,9 +25,9 @@ from vitalwire.backup.wal import parse_lsn
 OURS = "vitalwire-restore"  # a folder in the restored one: configuration, log, and the socket
 SOCKET_PATH_MAX_BYTES = 107  # unix(7)
 SOCKET_NAME = ".s.PGSQL.5432"
-POLL_S = 0.1
+POLL_FIRST_S, POLL_MAX_S = 0.05, 1.0
 STOP_LIMIT_S = 300.0
-PROGRESS_EVERY = "500ms"
+PROGRESS_EVERY = "1s"
 _REDO_AT = re.compile(r"redo in progress.*current LSN: ([0-9A-F/]+)")
 _WRONG = re.compile(r"(?:FATAL|PANIC): +(.*)")
 # The folder is PostgreSQL's user's alone, and so is its socket.
@@ -105,6 +105,7 @@ def _await_recovery(
 ) -> None:  # fmt: skip
     """A log of days takes hours: it waits for as long as the server works."""
     first = plan.backup.first_segment * plan.backup.segment_bytes
+    pause_s = POLL_FIRST_S
     while server.poll() is None:
         try:
             with open_store(where) as conn:
@@ -115,13 +116,19 @@ def _await_recovery(
         at = _REDO_AT.findall(log.read_text("utf-8", errors="replace"))
         done = (parse_lsn(at[-1]) - first) / max(1, plan.wal_bytes) if at else None
         progress("the log is replayed", None if done is None else min(1.0, max(0.0, done)))
-        time.sleep(POLL_S)
-    wrong = _WRONG.findall(log.read_text("utf-8", errors="replace"))
-    reason = wrong[-1] if wrong else f"exit code {server.returncode}"
+        time.sleep(pause_s)
+        pause_s = min(POLL_MAX_S, pause_s * 1.5)
+    reason = reason_of(log.read_text("utf-8", errors="replace")) or f"exit code {server.returncode}"
     raise UserError(
         f"the restored database does not come up: {reason} (see {log}): nothing but {log.parents[1]} was touched;"
         " remove it before the next attempt", 1,
     )  # fmt: skip
+
+
+def reason_of(log: str) -> str:
+    """Why a server ended, in its own words; "" where it does not say. That we came too early is no reason."""
+    wrong = [words for words in _WRONG.findall(log) if not words.startswith("the database system is")]
+    return wrong[-1] if wrong else ""
 
 
 def _stop(programs: Programs, target: Path, server: subprocess.Popen[bytes]) -> None:

@@ -39,6 +39,7 @@ def one_run(folder: Path) -> Iterator[None]:
         yield
         return
     with (folder / "lock").open("w") as lock:
+        BackupFolder(folder).give_to_owner(folder / "lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,9 +72,11 @@ def take_backup(config: BackupConfig, progress: Progress) -> BaseBackup:
     backup = _describe(made / DATA, name, facts, after.now, counts, len(config.include))
     if keys:
         (made / SEALED).write_bytes(keys)
+        folder.give_to_owner(made / SEALED)
     _keep_histories(programs, made / DATA, folder)
     # Last: without it the backup is not whole.
     (made / META).write_bytes(msgspec.json.format(msgspec.json.encode(backup)) + b"\n")
+    folder.give_to_owner(made / META)
     os.sync()
     programs.as_owner("mv", made, folder.base / name)
     return backup

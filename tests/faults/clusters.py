@@ -200,10 +200,16 @@ def received(config: BackupConfig) -> Iterator[None]:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(receive, config, stop)
         try:
+            until(lambda: running.done() or _is_received(config), START_S, "the log is received")
             yield
         finally:
             stop.set()
             running.result(STOP_S)
+
+
+def _is_received(config: BackupConfig) -> bool:
+    with psycopg.connect(config.database, autocommit=True) as connection:
+        return connection.execute("SELECT FROM pg_stat_replication WHERE state = 'streaming'").rowcount == 1
 
 
 def silent(what: str, done: float | None) -> None:

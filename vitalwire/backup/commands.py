@@ -166,6 +166,9 @@ def restore(
     to: Annotated[str, typer.Option(help="a moment (2026-11-30T09:00Z, or 2h: two hours ago), or latest")] = LATEST,
     config: Config = Path("backup.toml"),
     base: Base = "",
+    timeline: Annotated[
+        int, typer.Option(min=0, help="of a store that was left; 0: the newest", show_default=False)
+    ] = 0,
     until_gap: Annotated[
         bool, typer.Option("--until-gap", help="as far as the log goes, where segments of it are missing")
     ] = False,
@@ -187,7 +190,7 @@ def restore(
     believed = read_trust(trust, platform_key or [], checkpoint or [])
     folder, verify_last = BackupFolder(settings.folder), _span(verify)
     with _progress(json) as progress:
-        plan = plan_restore(settings, until, progress, name=base, until_gap=until_gap)
+        plan = plan_restore(settings, until, progress, name=base, timeline=timeline, until_gap=until_gap)
         check_target(target, plan)
         keys = None
         if keys_into is not None or identity is not None or passphrase_file is not None:

@@ -160,6 +160,17 @@ class BackupFolder:
                     continue
 
 
+def line_of(folder: BackupFolder, backup: BaseBackup, timeline: int) -> Line:
+    """This timeline; raises UserError where it did not come from the backup's."""
+    line = Line(timeline, tuple(folder.histories().get(timeline, ())), backup.segment_bytes)
+    if backup.timeline not in line.timelines:
+        raise UserError(
+            f"timeline {timeline} did not come from {backup.timeline}, that of the base backup {backup.name}, or its"
+            f" history ({timeline:08X}.history) is gone: name another backup (--base)"
+        )
+    return line
+
+
 def newest_line(folder: BackupFolder, backup: BaseBackup, archive: set[ArchivedFile]) -> Line:
     """The newest timeline that came from this backup's and that something of the log is there of.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
 from vitalwire.backup.config import BackupConfig
-from vitalwire.backup.folder import MANIFEST, BackupFolder, BaseBackup, newest_line
+from vitalwire.backup.folder import MANIFEST, BackupFolder, BaseBackup, line_of, newest_line
 from vitalwire.backup.programs import Programs, Progress
 from vitalwire.backup.take import VERSION_STEP
 from vitalwire.backup.wal import PARTIAL, ArchivedFile, Line, Reach, Segment, names, reach
@@ -44,9 +44,11 @@ class RestorePlan:
 
 
 def plan_restore(
-    config: BackupConfig, until: datetime | None, progress: Progress, *, name: str = "", until_gap: bool = False
-) -> RestorePlan:
-    """`name`: of another base backup than the newest that is old enough; `until_gap`: as far as the log goes.
+    config: BackupConfig, until: datetime | None, progress: Progress, *, name: str = "", timeline: int = 0,
+    until_gap: bool = False,
+) -> RestorePlan:  # fmt: skip
+    """`name`: of another base backup than the newest that is old enough; `timeline`: another than the newest that came
+    from it; `until_gap`: as far as the log goes.
 
     Raises UserError: no backup, of another system, files of it changed, the log lacks what is needed (which is named).
     """
@@ -57,7 +59,7 @@ def plan_restore(
     check_version(programs, backup, config)
     archive = folder.segments_of(backup)
     check_owner(folder, backup, archive)
-    line = newest_line(folder, backup, archive)
+    line = line_of(folder, backup, timeline) if timeline else newest_line(folder, backup, archive)
     found = reach(line, backup.first_segment, archive)
     reaches = reach_of(folder, programs, backup, found)
     _check_reach(backup, found, until, reaches, until_gap=until_gap)

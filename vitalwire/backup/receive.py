@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from emr_store.connect import StoreError, open_store, split_password
-from emr_store.replication import timeline_history
+from emr_store.replication import ensure_slot, timeline_history
 from emr_store.store_counts import StoreCounts, count_store, server_facts
 from runtime.errors import UserError
 from schemas.errors import VitalwireError
@@ -58,6 +58,7 @@ def prepare(config: BackupConfig, where: str) -> None:
         raise UserError(f"{folder.path} is no folder: install -d -o postgres -g postgres -m 700 {folder.path}")
     with open_store(where) as conn:
         facts = server_facts(conn)
+        ensure_slot(conn, SLOT)
     for backup in folder.backups():
         if backup.system_identifier != facts.system_identifier:
             raise UserError(f"{folder.path} has backups of another system: name another `folder`")
@@ -70,11 +71,6 @@ def prepare(config: BackupConfig, where: str) -> None:
     for file in given_up(line, folder.archive(facts.segment_bytes)):
         programs.as_owner("mkdir", "-p", "-m", "700", folder.wal / GIVEN_UP)
         programs.as_owner("mv", folder.path_of(file, facts.segment_bytes), folder.wal / GIVEN_UP)
-    shown, password = split_password(where)
-    programs.run(
-        "pg_receivewal", "--create-slot", "--if-not-exists", f"--slot={SLOT}", f"--dbname={shown}", password=password,
-        mend="its login needs REPLICATION, and pg_hba.conf a line `host replication LOGIN ...`",
-    )  # fmt: skip
 
 
 def given_up(line: Line, archive: set[ArchivedFile]) -> list[ArchivedFile]:

@@ -79,6 +79,8 @@ class Hospital:
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(receive, self.config, stop)
             try:
+                sql = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+                until(lambda: running.done() or self.ask(sql) == 1, "the log is received")
                 yield
             finally:
                 stop.set()

@@ -56,6 +56,20 @@ def test_the_log_is_followed_into_the_next_timeline(hospital: Hospital) -> None:
         server.end()
 
 
+def _of_the_left_timeline(hospital: Hospital, name: str) -> None:
+    """What was received of it before the new one began, and, once it is moved back, after that."""
+    wal = hospital.config.folder / "wal"
+    for path in (wal / "given-up").iterdir():
+        path.rename(wal / path.name)
+    plan = plan_restore(hospital.config, None, silent, name=name, timeline=1)
+    left = restore(hospital.config, plan, hospital.target(), silent, trust=Trust(), verify_last=timedelta.max,
+                   keep_history=False)  # fmt: skip
+    assert left.counts.reports == hospital.said
+    assert left.timeline == 3  # 2 is taken
+    with pytest.raises(UserError, match="did not come from"):
+        plan_restore(hospital.config, None, silent, name=name, timeline=7)
+
+
 def _answers(hospital: Hospital) -> bool:
     try:
         return hospital.ask("SELECT 1") == 1
@@ -88,5 +102,6 @@ def _go_on(before: Hospital, after: Hospital) -> None:
     assert again.counts.reports == counts.reports + 1
     older = restored(after, first.name, keep_history=False)  # the older backup reaches the same end
     assert older.counts.reports == again.counts.reports
+    _of_the_left_timeline(before, first.name)
     with pytest.raises(UserError, match="there is no base backup"):
         restored(before, "none", keep_history=False)

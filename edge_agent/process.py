@@ -157,7 +157,7 @@ class Edge:
             "waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches,
             "refused_batches": self.publisher.refused_batches,
             "oldest_waiting_s": round(self._oldest_s(), 1), "waves_lost": figures.waves_lost,
-            "clock_offset_ms": self.publisher.clock_offset_ms, **self.publisher.counts,
+            "clock_offset_ms": self.publisher.clock_offset_ms, "version": version("vitalwire"), **self.publisher.counts,
         }  # fmt: skip
         counts |= {f"unreceipted:{lane.name.lower()}": count for lane, count in self._unreceipted.items()}
         for supervisor in self.supervisors:

@@ -43,6 +43,9 @@ COMMANDS = {
     "audit": "vitalwire.audit:app",
     "hold": "vitalwire.hold:app",
     "simulate": "vitalwire.simulate:app",
+    "backup": "vitalwire.backup.commands:app",
+    "restore": "vitalwire.backup.commands:restore",
+    "doctor": "vitalwire.doctor.commands:doctor",
     "config": "vitalwire.edge:config_app",
 }
 app = typer.Typer(

@@ -35,6 +35,7 @@ from schemas import topics
 from schemas.errors import ConfigError
 from schemas.report import Lane, device_id
 from stream_processors.config import ProcessorsConfig
+from vitalwire.backup.config import BackupConfig
 from vitalwire.broker import topics_of
 from vitalwire.on_demand import on_demand
 from vitalwire.output import age, as_json, cell, console
@@ -56,10 +57,14 @@ Config = Annotated[Path, typer.Option(help="TOML file; vitalwire config sample e
 
 
 @config_app.command()
-def sample(process: Annotated[Literal["edge", "processors", "gateway"], typer.Argument(help="whose")]) -> None:
+def sample(
+    process: Annotated[Literal["edge", "processors", "gateway", "backup"], typer.Argument(help="whose")],
+) -> None:
     """A file with every key, its default and what it is for: vitalwire config sample edge > edge.toml."""
     if process == "edge":
         typer.echo(sample_edge(), nl=False)
+    elif process == "backup":
+        typer.echo(configuration.sample(BackupConfig, str(BackupConfig.__doc__)), nl=False)
     elif process == "gateway":
         typer.echo(configuration.sample(GatewayConfig, str(GatewayConfig.__doc__)), nl=False)
     else:

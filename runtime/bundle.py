@@ -51,6 +51,7 @@ class BundledFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is signed. `epoch`: the commit's moment in seconds since 1970, which all files bear.
 
+    `spool_form` is the form of the spool that this version writes, `spool_oldest_form` the oldest that it reads.
     `targets` has the wheels of each Python and machine, as "cp313-x86_64"; `installed_bytes` is what the largest of
     them takes on the disk.
     """
@@ -61,6 +62,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     commit: str
     epoch: int
     spool_form: int
+    spool_oldest_form: int
     signer: str
     installed_bytes: int
     targets: dict[str, list[str]]

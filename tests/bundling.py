@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from importlib.metadata import distribution
 from pathlib import Path
 from zipfile import ZipFile, ZipInfo
 
@@ -45,7 +46,7 @@ def bundle(
     for each in wheels:
         (tree / "wheels" / each.path.name).write_bytes(each.path.read_bytes())
     lock = [f"{each.name}=={each.version} --hash=sha256:{sha256(each.path.read_bytes()).hexdigest()}"
-            for each in (own, *wheels)]  # fmt: skip
+            for each in (own, *wheels) if each.name != "pip"]  # fmt: skip
     (tree / "requirements.lock").write_text("\n".join(lock) + "\n")
     (tree / "install").write_text("#!/bin/sh\n")
     (tree / "NOTES.md").write_text(f"notes of {version}\n")
@@ -54,3 +55,15 @@ def bundle(
     names = [f"wheels/{each.path.name}" for each in (own, *wheels)]
     release = Release(version, "c0ffee", EPOCH, spool_form)
     return write(tree, folder, release, dict.fromkeys(targets or (this_target(),), names), key)
+
+
+def pip_wheel(folder: Path) -> Wheel:
+    """pip as a wheel, of the files that this environment has of it: nothing is fetched."""
+    found = distribution("pip")
+    path = folder / f"pip-{found.version}-py3-none-any.whl"
+    if not path.exists():
+        with ZipFile(path, "w") as archive:
+            for each in found.files or ():
+                if each.parts[0].startswith("pip") and "__pycache__" not in each.parts:
+                    archive.write(each.locate(), each.as_posix())
+    return Wheel(path)

@@ -40,7 +40,7 @@ COMMANDS = {
     "audit": "vitalwire.audit:app",
     "hold": "vitalwire.hold:app",
     "simulate": "vitalwire.simulate:app",
-    "config": "vitalwire.edge:config_app",
+    "config": "vitalwire.config_files:app",
 }
 app = typer.Typer(
     cls=on_demand(COMMANDS),

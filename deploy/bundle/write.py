@@ -34,6 +34,7 @@ class Release:
     commit: str
     epoch: int
     spool_form: int = schema.VERSION
+    spool_oldest_form: int = schema.OLDEST_VERSION
 
     @property
     def name(self) -> str:
@@ -80,9 +81,12 @@ def gather(
 
 
 def _lock_of(own: Wheel, wheels: Iterable[Wheel], lock: Sequence[Locked]) -> str:
-    """A line for each version, with the checksums of the wheels that are here, and of no others."""
+    """A line for each version, with the checksums of the wheels that are here, and of no others.
+
+    pip runs out of its wheel, and is not installed.
+    """
     digests: dict[tuple[str, str], set[str]] = {(own.name, own.version): {own.digest}}
-    for wheel in wheels:
+    for wheel in (each for each in wheels if each.name != "pip"):
         digests.setdefault((wheel.name, wheel.version), set()).add(wheel.digest)
     markers = {(each.name, each.version): each.requirement.marker for each in lock}
     lines = []
@@ -107,7 +111,7 @@ def write(folder: Path, to: Path, release: Release, targets: Mapping[str, Sequen
     sizes = {name: Wheel(path).installed_bytes for name, path in files.items() if name.startswith("wheels/")}
     manifest = Manifest(
         form=bundle.FORM, name=release.name, version=release.version, commit=release.commit, epoch=release.epoch,
-        spool_form=release.spool_form, signer=key.fingerprint,
+        spool_form=release.spool_form, spool_oldest_form=release.spool_oldest_form, signer=key.fingerprint,
         installed_bytes=max(sum(sizes[name] for name in names) for names in targets.values()),
         targets={name: sorted(wheels) for name, wheels in targets.items()},
         files={

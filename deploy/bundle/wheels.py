@@ -133,9 +133,9 @@ def _download(missing: list[Locked], target: Target, folder: Path) -> None:
     asked.unlink()
 
 
-def own_wheel(folder: Path, epoch: int) -> Wheel:
+def own_wheel(folder: Path, epoch: int, checkout: Path = ROOT) -> Wheel:
     """This checkout's wheel, built without a look at any index; raises BuildError."""
-    build = ["wheel", *QUIETLY, "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(ROOT)]
+    build = ["wheel", *QUIETLY, "--no-build-isolation", "--no-index", "--wheel-dir", str(folder), str(checkout)]
     _pip(build, "build our own wheel", "run `make check` first", SOURCE_DATE_EPOCH=str(epoch))
     (path,) = folder.glob("vitalwire-*.whl")
     return Wheel(path)

@@ -124,7 +124,8 @@ class Layout:
     def spool_form(self) -> int:
         """The form of the spool that lies here; 0: there is none. Raises UserError.
 
-        While an agent has the file its header may lag behind: then it is at least what the installed version writes.
+        While an agent has the file its header may lag behind: then it is at least what the installed version writes,
+        or what an upgrade holds it in.
         """
         file = self.spool / "spool.db"
         if not file.is_file():
@@ -136,7 +137,8 @@ class Layout:
             with file.open("rb") as opened:
                 opened.seek(_VERSION_OFFSET)
                 in_file = int.from_bytes(opened.read(4))
-            return max(in_file, 0 if self.held() else self._form_of_installed())
+            held = self.held()
+            return max(in_file, int(held.get("spool_form", 0)) if held else self._form_of_installed())
         except sqlite3.Error as error:
             raise UserError(f"the spool {file} cannot be read: {error}; `vitalwire edge check` says more") from None
 

@@ -54,12 +54,10 @@ class Removal:
         if self.is_purge:
             aside += [layout.settings, layout.state]
             steps += [_aside_step(layout.settings), _aside_step(layout.state)]
-            user = user_step(layout)
-            if layout.user() is not None:
-                steps.append(Step(f"remove the user {USER}", user.undo, user.do))
         # The program last: it is what runs this.
         gone = [*map(_aside, aside), layout.programs]
-        steps.append(Step(f"delete {', '.join(map(str, gone))}", lambda: _delete(gone)))
+        names = [*([f"the user {USER}"] if self.is_purge else []), *map(str, gone)]
+        steps.append(Step(f"delete {', '.join(names)}", lambda: self._delete(gone)))
         return steps
 
     def _require_nothing_waits(self) -> None:
@@ -68,6 +66,11 @@ class Removal:
             return
         how = f"; --purge --discard {count} throws them away for ever"
         raise UserError(f"{count} reports wait for a receipt in {self.layout.spool}: {DRAIN}{how}", EXIT_DOES_NOT_HOLD)
+
+    def _delete(self, gone: list[Path]) -> None:
+        if self.is_purge:
+            user_step(self.layout).undo()
+        _delete(gone)
 
     def _disable(self) -> None:
         if self.layout.unit.is_file():

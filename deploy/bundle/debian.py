@@ -17,7 +17,7 @@ Package: {package}
 Version: {version}
 Architecture: all
 Maintainer: vitalwire <vitalwire@localhost>
-Depends: python3 (>= 3.11), passwd
+Depends: python3 (>= 3.11), passwd, libstdc++6
 Recommends: systemd
 Section: misc
 Priority: optional

@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 CACHE = Path.home() / ".cache" / "vitalwire"
-PACKAGES = "python3,passwd"
+# apt needs libstdc++6, so every Debian has it.
+PACKAGES = "python3,passwd,libstdc++6"
 ROOT = CACHE / f"bare-trixie-{PACKAGES.replace(',', '-')}"
 BUILD_S, COMMAND_S = 900, 300
 SYSTEMCTL = Path(__file__).with_name("systemctl.py")

@@ -330,9 +330,11 @@ def _install(folder: Path, unpacked: Path, bundle: Bundle, layout: Layout) -> No
     (pip,) = (unpacked / "wheels").glob("pip-*.whl")
     python = folder / "bin" / "python3"
     words = [str(python), "-I", str(pip / "pip"), "install", "-q", "--no-index", "--no-deps", "--require-hashes"]
-    words += ["--disable-pip-version-check", "--no-cache-dir", "--root-user-action", "ignore"]
+    words += ["--disable-pip-version-check", "--no-cache-dir", "--no-compile", "--root-user-action", "ignore"]
     words += ["--find-links", str(unpacked / "wheels"), "-r", str(unpacked / "requirements.lock")]
     _run(words)
+    # The agent may not write there; on all processors, as pip does not.
+    _run([str(python), "-I", "-m", "compileall", "-q", "-j", "0", str(folder / "lib")])
     launcher = folder / "bin" / "vitalwire"  # pip's names the folder as it is seen from outside
     launcher.unlink(missing_ok=True)
     launcher.write_text(LAUNCHER.format(python=layout.seen_from_inside(python)))

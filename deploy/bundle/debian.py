@@ -34,9 +34,12 @@ set -e
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tar -x -f "/{place}/{bundle}" -C "$work"
-verb=install
-[ ! -e /opt/vitalwire/current ] || verb=upgrade
-"$work/{name}/install" "$verb" --trust /etc/vitalwire/release.pub
+if [ -e /opt/vitalwire/current ]; then
+    "$work/{name}/install" upgrade --trust /etc/vitalwire/release.pub
+else
+    # 4: it is installed, and `edge check` says what of the configuration is still to be mended.
+    "$work/{name}/install" install --trust /etc/vitalwire/release.pub || [ "$?" = 4 ]
+fi
 """
 # Refuses while reports wait on this box; then dpkg removes nothing.
 PRERM = """\

@@ -17,6 +17,7 @@ SYSTEMCTL = Path(__file__).with_name("systemctl.py")
 INSIDE = """\
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
+[ -z "$small" ] || mount -t tmpfs -o size=20m tmpfs "$root/$small"
 exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 HOME=/root "$@"
 """
 
@@ -47,11 +48,12 @@ class BareMachine:
         shutil.copyfile(SYSTEMCTL, self.root / "usr" / "bin" / "systemctl")
         (self.root / "usr" / "bin" / "systemctl").chmod(0o755)
 
-    def run(self, *words: str) -> tuple[int, str]:
-        """A command in it, as root: its exit code and all that it wrote."""
+    def run(self, *words: str, small: str = "") -> tuple[int, str]:
+        """A command in it, as root: its exit code and all that it wrote. A disk of 20 MB is mounted at `small`."""
         done = subprocess.run(
             ["unshare", "--mount", "--propagation", "private", "bash", "-euc", INSIDE, "bash", *words],
-            env=os.environ | {"root": str(self.root)}, capture_output=True, text=True, timeout=COMMAND_S,
+            env=os.environ | {"root": str(self.root), "small": small}, capture_output=True, text=True,
+            timeout=COMMAND_S,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
@@ -61,7 +63,7 @@ class BareMachine:
         assert code == 0, text[-4000:]
         return text
 
-    def put(self, path: Path, *, to: str = "root") -> str:
+    def put(self, path: Path, *, to: str = "srv") -> str:
         """Copy a file into it; its path there."""
         shutil.copyfile(path, self.root / to / path.name)
         return f"/{to}/{path.name}"

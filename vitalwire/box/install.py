@@ -101,14 +101,25 @@ class Installation:
     def _config_step(self) -> Step:
         layout = self.layout
 
+        before = layout.config.read_text("utf-8") if layout.config.is_file() else None
+
         def write() -> None:
             text = self.config.read_text("utf-8") if self.config else _sample(layout)
-            write_whole(layout.config, _with_id(text, str(uuid.uuid4())), 0o600, layout)
+            write_whole(layout.config, _with_id(before or text, str(uuid.uuid4())), 0o600, layout)
 
-        return Step(
-            f"write {layout.config} with an id of its own", write, lambda: layout.config.unlink(missing_ok=True),
-            layout.config.is_file,
-        )  # fmt: skip
+        def restore() -> None:
+            if before is None:
+                layout.config.unlink(missing_ok=True)
+            else:
+                write_whole(layout.config, before, 0o600, layout)
+
+        def is_done() -> bool:
+            if not layout.config.is_file():
+                return False
+            text = layout.config.read_text("utf-8")
+            return _with_id(text, "") == text
+
+        return Step(f"write {layout.config} with an id of its own", write, restore, is_done)
 
     def _enable(self) -> None:
         self.service.reload()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import subprocess
 from collections.abc import Container
 from pathlib import Path
@@ -111,6 +112,17 @@ def test_where_a_step_fails_nothing_is_left(machine: Machine) -> None:
         fail_at(machine, number)
         assert left(machine, before) == set(), number
         assert machine.layout.user() is None
+
+
+def test_a_configuration_that_is_there_gets_an_id_and_keeps_the_rest(machine: Machine, programs: Path) -> None:
+    machine.make_root(programs)
+    machine.layout.settings.mkdir()
+    machine.layout.config.write_text('kafka = "broker:9092"\n')
+    machine.install()
+    text = machine.layout.config.read_text()
+    assert re.fullmatch(r'edge = "[0-9a-f-]{36}"\nkafka = "broker:9092"\n', text)
+    machine.install()
+    assert machine.layout.config.read_text() == text
 
 
 def test_a_root_without_space_is_refused_before_anything_is_changed(machine: Machine) -> None:

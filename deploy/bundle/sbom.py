@@ -22,7 +22,7 @@ SPDX = {
     "BSD": "BSD-3-Clause", "MIT License": "MIT", "BSD License": "BSD-3-Clause", "Apache Software License": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0", "GNU Lesser General Public License v3 (LGPLv3)": "LGPL-3.0-only",
     "GNU Lesser General Public License v3 or later (LGPLv3+)": "LGPL-3.0-or-later",
-    "ISC License (ISCL)": "ISC", "Python Software Foundation License": "PSF-2.0",
+    "ISC License (ISCL)": "ISC", "ISC License": "ISC", "Python Software Foundation License": "PSF-2.0",
     "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
 }  # fmt: skip
 _ONE_LINE = 60  # characters; a longer field is the licence's text

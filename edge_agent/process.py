@@ -54,6 +54,8 @@ _gauges = {
     "open_bytes": Gauge("vitalwire_spool_unreceipted_bytes", "Bytes of batches without a receipt"),
     "held_bytes": Gauge("vitalwire_spool_held_bytes", "Bytes of batches kept after their receipt"),
 }
+_commits = Gauge("vitalwire_spool_commits", "Commits of the spool since the agent's start")
+_receipts = Gauge("vitalwire_receipts_believed", "Receipts of the store that were believed since the agent's start")
 _age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
 _refused = Gauge("vitalwire_spool_refused_batches", "Batches that the hospital refuses; they are kept")
 _contradiction = Gauge("vitalwire_log_contradiction", "1: two checkpoints of the hospital's log contradict each other")
@@ -105,6 +107,8 @@ class Edge:
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
+        _commits.set_function(lambda: self.spool.commits)
+        _receipts.set_function(lambda: self.publisher.receipts_believed)
         _refused.set_function(lambda: self.publisher.refused_batches)
         _contradiction.set_function(lambda: bool(self.publisher.contradiction))
 

@@ -46,7 +46,7 @@ COMMANDS = {
     "backup": "vitalwire.backup.commands:app",
     "restore": "vitalwire.backup.commands:restore",
     "doctor": "vitalwire.doctor.commands:doctor",
-    "config": "vitalwire.edge:config_app",
+    "config": "vitalwire.config_files:app",
 }
 app = typer.Typer(
     cls=on_demand(COMMANDS),

@@ -170,7 +170,7 @@ def test_resolving_goes_through_the_clerk_alone(hospital: Hospital, monkeypatch:
 
 def test_the_page_is_there(page: Page) -> None:
     answer = connect(page, "/worklist")
-    assert b"/worklist.mjs" in answer.read()
+    assert b"/worklist-page.mjs" in answer.read()
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 

@@ -8,10 +8,12 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
+from edge_agent import client_certificate
 from edge_agent.config import EdgeConfig, SerialLink, SourceConfig
 from edge_agent.holders import listener_on
 from edge_agent.publisher import kafka_problem
@@ -118,6 +120,26 @@ def files(config: EdgeConfig) -> Iterator[CheckFinding]:
     mend = "make room, or set spool_bytes_max lower" if free + used < config.spool_bytes_max else ""
     text = f"{config.spool}: {free / 1e9:.1f} GB free, {used / 1e9:.1f} of {config.spool_bytes_max / 1e9:.1f} GB used"
     yield CheckFinding("spool", text, mend, note=free > FREE_BYTES_MIN)
+
+
+def certificate(config: EdgeConfig, now: datetime) -> CheckFinding | None:
+    """How long the box's certificate for Kafka is good, and whether it is renewed; None where there is none to read."""
+    try:
+        found = client_certificate.read_file(config.kafka_cert) if config.kafka_cert is not None else None
+    except UserError:
+        return None  # `files` says so
+    if found is None:
+        return None
+    days = (found.not_after - now).days
+    text = f"{config.kafka_cert} ends on {found.not_after:%Y-%m-%d}, in {days} days"
+    if config.gateway is not None and config.kafka_cert is not None:
+        folder = config.kafka_cert.absolute().parent
+        if not os.access(folder, os.W_OK | os.X_OK):
+            mend = f"the agent renews it there, and {folder} cannot be written: put it where it can"
+            return CheckFinding("kafka_cert", text, mend)
+        return CheckFinding("kafka_cert", f"{text}; the agent renews it from {config.gateway}")
+    mend = "set gateway, so that the agent renews it, or let a person issue one: `vitalwire pki issue`"
+    return CheckFinding("kafka_cert", text, mend, note=now < found.not_after)
 
 
 def _kafka_client(config: EdgeConfig) -> object:

@@ -99,6 +99,10 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kafka_cert: Annotated[Path | None, Meta(description="our client certificate for the broker")] = None
     kafka_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
     insecure: Annotated[bool, Meta(description="plaintext to a broker beyond loopback")] = False
+    gateway: Annotated[
+        str | None, Meta(description="https address of the hospital's pages: renews kafka_cert before it ends")
+    ] = None
+    gateway_ca: Annotated[Path | None, Meta(description="authority of its certificate; else the system's")] = None
     spool: Annotated[Path, Meta(description="folder of the spool, on a disk that survives a power cut")] = Path("spool")
     spool_bytes_max: Annotated[int, Meta(ge=1_000_000, description="the spool's quota")] = 8_000_000_000
     wave_share: Annotated[

@@ -27,6 +27,7 @@ from edge_agent.config import EdgeConfig
 from edge_agent.control import ControlServer
 from edge_agent.events import EventEmitter
 from edge_agent.publisher import Publisher, kafka_problem
+from edge_agent.renewal import renewal_of
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.spool import Kept, Spool
 from edge_agent.spool.queue import Done
@@ -99,6 +100,7 @@ class Edge:
             kafka=config.kafka, ca=config.kafka_ca, cert=config.kafka_cert, key=config.kafka_key,
             insecure=config.insecure, on_event=self._emit,
         )  # fmt: skip
+        self.renewal = renewal_of(config, key, self._emit, self.publisher.reconnect)
         self.supervisors = [
             Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
         ]
@@ -139,6 +141,8 @@ class Edge:
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")
         sources = [asyncio.create_task(each.run(), name=each.name) for each in self.supervisors]
         others = [asyncio.create_task(each) for each in (self._housekeeping(), self._control.run(self._emit))]
+        if self.renewal is not None:
+            others.append(asyncio.create_task(self.renewal.run()))
         stopped = asyncio.create_task(stop.wait())
         self.publisher.start()
         try:
@@ -214,6 +218,8 @@ class Edge:
         notes = [f"{state.name}: {state.why}" for state in self.states() if state.state == "trouble"]
         if contradiction := self.publisher.contradiction:
             notes.append(f"{contradiction}: checkpoints of the hospital's log contradict: `vitalwire edge witness`")
+        if self.renewal is not None and self.renewal.trouble:
+            notes.append(self.renewal.trouble)
         return notes
 
 

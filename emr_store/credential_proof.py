@@ -1,4 +1,4 @@
-"""Security keys, screens of wards and programs, held against the acts that let them in and that revoked them.
+"""Security keys, screens of wards, programs and boxes, held against the acts that let them in and that revoked them.
 
 Not held, for no act says so: how often a key was used and when, whether its owner was told, and the code of a link.
 """
@@ -15,12 +15,13 @@ import msgspec
 import psycopg
 
 from emr_store.instants import moment
+from emr_store.invitations import CODE_LASTS
 from emr_store.station_displays import LINK_LASTS
 from emr_store.verification import Verification
 from evidence.act import Act
 
 _ACT = "newest act"  # what a row names
-_KEY, _DISPLAY, _CLIENT = "security_key", "station_display", "machine_client"
+_KEY, _DISPLAY, _CLIENT, _BOX = "security_key", "station_display", "machine_client", "edge_invitation"
 _UNSTATED = "public keys without hash"
 
 
@@ -80,6 +81,28 @@ class _ClientNamed(msgspec.Struct):
     client: str
 
 
+class _BoxInvited(msgspec.Struct):
+    invitation: str
+    label: str
+    code_sha256: str
+
+
+class _BoxAsked(msgspec.Struct):
+    invitation: str
+    key_id: str
+    address: str
+
+
+class _BoxAgreed(msgspec.Struct):
+    invitation: str
+    edge: str
+    key_id: str
+
+
+class _BoxNamed(msgspec.Struct):
+    invitation: str
+
+
 class _Credentials:
     """What the acts come to, one after the other."""
 
@@ -131,6 +154,28 @@ class _Credentials:
         stated = msgspec.convert(act.details, _ClientNamed)
         self._change(_Id(_CLIENT, stated.client), act, {"revoked": moment(act.at_us)})
 
+    def invite_box(self, act: Act) -> None:
+        stated = msgspec.convert(act.details, _BoxInvited)
+        fields: dict[str, object] = {
+            "label": stated.label, "invited by": act.by, "invited": moment(act.at_us), "code": stated.code_sha256,
+            "code open until": moment(act.at_us) + CODE_LASTS,
+        }  # fmt: skip
+        self._let_in(_Id(_BOX, stated.invitation), f"invitation of {stated.label}", act, fields)
+
+    def ask_of_box(self, act: Act) -> None:
+        stated = msgspec.convert(act.details, _BoxAsked)
+        self._change(_Id(_BOX, stated.invitation), act, {
+            "key (SHA-256)": stated.key_id, "address": stated.address, "asked": moment(act.at_us),
+        })  # fmt: skip
+
+    def agree_to_box(self, act: Act) -> None:
+        stated = msgspec.convert(act.details, _BoxAgreed)
+        fields: dict[str, object] = {"key (SHA-256)": stated.key_id, "edge": stated.edge}
+        self._change(_Id(_BOX, stated.invitation), act, fields | _decision(act, agrees=True))
+
+    def refuse_box(self, act: Act) -> None:
+        self._change(_Id(_BOX, msgspec.convert(act.details, _BoxNamed).invitation), act, _decision(act, agrees=False))
+
     def _let_in(self, id_: _Id, where: str, act: Act, fields: dict[str, object]) -> None:
         if id_ in self.all:
             self._result.add(f"{id_.table}: {where}", f"{_words_of(act)} in the log lets it in a second time")
@@ -148,6 +193,10 @@ class _Credentials:
         known.fields[_ACT] = _Stated(_in_words(act.act_id), act)
 
 
+def _decision(act: Act, *, agrees: bool) -> dict[str, object]:
+    return {"agreed to": agrees, "decided by": act.by, "decided": moment(act.at_us)}
+
+
 _APPLY: dict[str, Callable[[_Credentials, Act], None]] = {
     "security_key.enrol": _Credentials.enrol_key,
     "security_key.revoke": _Credentials.revoke_key,
@@ -156,11 +205,15 @@ _APPLY: dict[str, Callable[[_Credentials, Act], None]] = {
     "display.revoke": _Credentials.revoke_display,
     "client.register": _Credentials.register_client,
     "client.revoke": _Credentials.revoke_client,
+    "edge.invite": _Credentials.invite_box,
+    "edge.ask": _Credentials.ask_of_box,
+    "edge.agree": _Credentials.agree_to_box,
+    "edge.refuse": _Credentials.refuse_box,
 }
 
 
 def check_credentials(conn: psycopg.Connection, acts: Sequence[Act], result: Verification) -> None:
-    """Step 9, keys, screens and programs: each row is what acts of people say, and every act has its row."""
+    """Step 9, keys, screens, programs and boxes: each row is what acts of people say, and every act has its row."""
     stated = _Credentials(result)
     for act in sorted(acts, key=lambda act: act.at_us):
         apply = _APPLY.get(act.kind)
@@ -237,6 +290,13 @@ _KEPT_SQL = {
         " revoke_reason, act_id FROM security_key",
         ("owner", "public key", "label", "model", "enrolled", "revoked", "revoked by", "reason of the revocation",
          _ACT),
+    ),
+    _BOX: (
+        "SELECT invitation, label, invited_by, invited_at, encode(code_sha256, 'hex'), open_until,"
+        " encode(sha256(public_der), 'hex'), address, asked_at, agrees, decided_by, decided_at, edge, act_id"
+        " FROM edge_invitation",
+        ("label", "invited by", "invited", "code", "code open until", "key (SHA-256)", "address", "asked", "agreed to",
+         "decided by", "decided", "edge", _ACT),
     ),
     _DISPLAY: (
         "SELECT display, ward, label, open_until, enrolled_at, revoked_at, act_id FROM station_display",

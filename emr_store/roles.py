@@ -47,10 +47,12 @@ BY_ACT = (
     "machine_assertion",
     # Where devices stand, and who they are.
     "registered_device", "device_bed", "device_edge",
+    # Boxes that are let in, and the edges that they are then.
+    "edge_invitation", "edge", "edge_key",
 )  # fmt: skip
 # And what a clerk changes: whether a destination is served, what becomes of a parked message, when a session was used
 # last and that it ended, what the staff file says, when a restriction ends; how often a key was used and that it ended;
-# what a device is called, and until when it was believed to stand somewhere.
+# what a device is called, and until when it was believed to stand somewhere; the key of a box that waits.
 CHANGED_BY_ACT = {
     "destination": ("paused_at",),
     "delivery": (
@@ -67,6 +69,10 @@ CHANGED_BY_ACT = {
     "provider_account": ("unbound_at", "act_id"),
     "registered_device": ("name",),
     "device_bed": ("recorded",),
+    "edge_invitation": (
+        "public_der", "address", "asked_at", "agrees", "decided_by", "decided_at", "edge", "act_id",
+    ),
+    "edge": ("label",),
 }  # fmt: skip
 _ATTEMPTS = 20  # of one statement, while other databases' runners change the same row of the cluster
 

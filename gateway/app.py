@@ -30,6 +30,7 @@ from gateway.chart_routes import chart_routes, pdf_routes
 from gateway.command_routes import command_routes
 from gateway.detail_routes import detail_routes
 from gateway.emr_rest import emr_routes
+from gateway.enrolment import enrolment_routes
 from gateway.feed import Feed
 from gateway.feed_viewer import FeedViewer
 from gateway.fhir.routes import fhir_routes
@@ -38,6 +39,7 @@ from gateway.looks import Looks
 from gateway.opening import opening
 from gateway.pages import (
     audit,
+    boxes,
     chart,
     command_line,
     deliveries,
@@ -67,13 +69,14 @@ from gateway.reminder_routes import reminder_routes
 from gateway.security_headers import SecurityHeaders, failed_answer
 from gateway.static_files import KEPT, StaticFiles, shipped_files
 from gateway.ward_routes import ward_routes
+from schemas import enrolment
 from schemas.nomenclature import METRICS, UNIT_BY_REFERENCE_ID
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
-    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, command_line.PAGE,
+    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, boxes.PAGE, command_line.PAGE,
 )  # fmt: skip
 
 
@@ -130,6 +133,8 @@ def create(
             *reminder_routes(),
             *command_routes(answers),
             *audit.audit_routes(conninfo, clerk_conninfo),
+            *boxes.box_routes(answers, clerk_conninfo),
+            *enrolment_routes(clerk_conninfo, attempts, settings.pki),
         ],
         middleware=[
             Middleware(SecurityHeaders, is_https=settings.public_origin.is_https),
@@ -179,10 +184,10 @@ def _question_routes(answers: Answers, clerk_conninfo: str) -> list[Route]:
 
 
 def _is_open(path: str) -> bool:
-    """What is for everybody: how to sign in, what pages are made of, what the API is."""
+    """What is for everybody: how to sign in, what pages are made of, what the API is, where boxes ask to be let in."""
     return (
         path in OPEN_PATHS
-        or path in (SIGN_IN, "/fhir/metadata", "/uplot.js", "/uplot.css")
+        or path in (SIGN_IN, enrolment.PATH, "/fhir/metadata", "/uplot.js", "/uplot.css")
         or path.startswith(("/static/", f"{SIGN_IN}/"))
     )
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "dead": "vitalwire.record:dead",
     "log": "vitalwire.log:app",
     "registry": "vitalwire.edge_registry:registry_app",
+    "pki": "vitalwire.pki:app",
     "acts": "vitalwire.acts:app",
     "access": "vitalwire.access:app",
     "audit": "vitalwire.audit:app",

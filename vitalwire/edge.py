@@ -39,6 +39,7 @@ IN_OTHER_MODULES = {
     "install": "vitalwire.box.commands:install",
     "upgrade": "vitalwire.box.commands:upgrade",
     "uninstall": "vitalwire.box.commands:uninstall",
+    "enrol": "vitalwire.edge_enrol:enrol",
 }
 app = typer.Typer(
     cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True
@@ -107,6 +108,8 @@ async def _check(settings: EdgeConfig, show: Callable[[checks.CheckFinding], Non
     broker = await asyncio.to_thread(_broker, settings)
     for finding in (*unusable, *checks.files(settings), *checks.senders(settings), checks.metrics(settings), broker):
         show(finding)
+    if (ends := checks.certificate(settings, datetime.now(UTC))) is not None:
+        show(ends)
     for source in settings.source:
         for maybe in (checks.time_zone(source), checks.steady(source)):
             if maybe is not None:

@@ -14,10 +14,17 @@ from emr_store.acts import this_user
 from runtime.keys import fingerprint, read_public
 from schemas.errors import VitalwireError
 from stream_processors.validation import KEY_GRACE_US
+from vitalwire.on_demand import on_demand
 from vitalwire.output import cell, console, listed
 from vitalwire.record import Database, Json, Why, connect
 
-app = typer.Typer(help="Which edges are believed.", no_args_is_help=True)
+IN_OTHER_MODULES = {
+    "invite": "vitalwire.edge_invitations:invite",
+    "pending": "vitalwire.edge_invitations:pending",
+    "agree": "vitalwire.edge_invitations:agree",
+    "refuse": "vitalwire.edge_invitations:refuse",
+}
+app = typer.Typer(cls=on_demand(IN_OTHER_MODULES), help="Which edges are believed.", no_args_is_help=True)
 registry_app = typer.Typer(help="Who is believed.", no_args_is_help=True)
 registry_app.add_typer(app, name="edge")
 EdgeArgument = Annotated[UUID, typer.Argument(help="the id that `vitalwire edge keygen` printed")]

@@ -58,7 +58,7 @@ SENTENCES = (
     ("ledger", "{ledger} streams: the ledger's ranges and sums are those of their batches"),
     ("registered_device", "{registered_device} devices and {device_bed} stays at beds: each by an act in the log"),
     ("staff", "{staff} people of the staff file, {people} grants, shifts, restrictions and requests: each by an act"),
-    ("credentials", "{credentials} security keys, screens of wards and programs: let in and revoked as acts say"),
+    ("credentials", "{credentials} security keys, screens, programs and invitations: let in and revoked as acts say"),
     ("edge_key", "{edge_key} keys of edges and {platform_key} of the platform stand under their own ids"),
 )  # fmt: skip
 

@@ -28,10 +28,11 @@ _WATCHER = {"group.id": "edge-watch", "allow.auto.create.topics": False}
 
 @dataclass(frozen=True)
 class Broker:
-    """Whom we reach. `log` counts how often its log turned out to be another one."""
+    """Whom we reach. `log` counts how often its log turned out to be another one, `session` how often we began anew."""
 
     cluster_id: str
     log: int
+    session: int = 0
 
 
 class BrokerWatch:
@@ -44,7 +45,7 @@ class BrokerWatch:
     def __init__(self, client: ClientSettings, on_event: Callable[[str, str], object]) -> None:
         self._client, self._on_event = client, on_event
         self._missing = set(map(topics.raw, Lane))
-        self._log = 0
+        self._log = self._session = 0
         self.broker: Broker | None = None
         self.receipt_partitions = 0
         self.trouble, self._is_refused = "", False
@@ -52,17 +53,25 @@ class BrokerWatch:
 
     def run(self, ending: Event) -> None:
         """Ask, for ever."""
-        consumer = Consumer(self._client | _WATCHER)
+        consumer, session = Consumer(self._client | _WATCHER), self._session
         asked_at_s = 0.0
         while not ending.wait(TICK_S):
+            if session != self._session:
+                consumer.close()
+                consumer, session, asked_at_s = Consumer(self._client | _WATCHER), self._session, 0.0
             if time.monotonic() - asked_at_s < self._pause_s():
                 continue
             try:
-                self._ask(consumer)
+                self._ask(consumer, session)
             except KafkaException as error:
                 self.lost(error.args[0])
             asked_at_s = time.monotonic()
         consumer.close()
+
+    def reconnect(self) -> None:
+        """Our certificate is another one: clients read its file when they are made, so each is made anew."""
+        self._session += 1
+        self.is_stale = True
 
     def has(self, topic: str) -> bool:
         """Whether the broker has this topic of a lane, as far as is known."""
@@ -96,12 +105,12 @@ class BrokerWatch:
             self.trouble = error.str()
         self.is_stale |= error.fatal()
 
-    def _ask(self, consumer: Consumer) -> None:
+    def _ask(self, consumer: Consumer, session: int) -> None:
         answer = consumer.list_topics(topics.RECEIPTS, ANSWER_LIMIT_S)
         found = answer.topics.get(topics.RECEIPTS)
         partitions = len(found.partitions) if found is not None and found.error is None else 0
         missing = {name for name in self._missing if not _has(consumer, name)}
-        broker = Broker(str(answer.cluster_id), self._log)
+        broker = Broker(str(answer.cluster_id), self._log, session)
         if self.broker is None:
             self._on_event("broker-reached", f"cluster {broker.cluster_id}")
         self.broker, self.receipt_partitions, self._missing = broker, partitions, missing

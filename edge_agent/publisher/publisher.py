@@ -102,6 +102,10 @@ class Publisher:
         for thread in self._threads:
             thread.start()
 
+    def reconnect(self) -> None:
+        """Speak to the broker by the certificate that is in its file now; nothing is lost. On any thread."""
+        self._watch.reconnect()
+
     def stop(self) -> None:
         """End in bounded time; what has no receipt is sent again after the next start."""
         self._ending.set()

@@ -68,6 +68,7 @@ class DataClass(StrEnum):
     DELIVERIES = "deliveries"
     DEVICES = "devices"
     PEOPLE = "people"  # staff, sessions, keys, displays, clients
+    BOXES = "boxes"  # those that ask to be let in
 
 
 class Answer(StrEnum):

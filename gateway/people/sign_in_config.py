@@ -15,6 +15,7 @@ from gateway.people.public_origin import PublicOrigin, parse_public_origin
 from gateway.people.sign_in_settings import SignInSettings
 from runtime.config import read_secret
 from runtime.errors import UserError
+from runtime.pki import Pki
 from runtime.tls import check_client, is_loopback
 
 ABSOLUTE_H_MAX = 24  # nobody is in for longer than a day
@@ -94,6 +95,13 @@ class MachinesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class PkiConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The hospital's own authority, which issues to boxes their certificates for Kafka: docs/enrolment.md."""
+
+    folder: Annotated[Path, Meta(description="as `vitalwire pki init` made it", examples=["pki"])]
+    passphrase_file: Annotated[Path, Meta(description="opens its key; mode 600", examples=["pki.passphrase"])]
+
+
 class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The pages and the API: vitalwire page --config gateway.toml."""
 
@@ -122,6 +130,9 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     keys: Annotated[KeysConfig, Meta(description="security keys and workstations")] = KeysConfig()
     machines: Annotated[MachinesConfig, Meta(description="programs that ask the API")] = MachinesConfig()
+    pki: Annotated[
+        PkiConfig | None, Meta(description="issues certificates to boxes; absent: a person does, by `vitalwire pki`")
+    ] = None
 
 
 def address(config: GatewayConfig) -> tuple[str, int]:
@@ -146,6 +157,7 @@ def sign_in_settings(config: GatewayConfig) -> SignInSettings:
     return SignInSettings(
         public_origin, config.session.lifetimes(), provider, platform_keys=config.keys.platform_keys,
         lock_after_s=config.keys.lock_after_min * 60, token_key=config.machines.token_key,
+        pki=Pki.open(config.pki.folder, config.pki.passphrase_file) if config.pki is not None else None,
     )  # fmt: skip
 
 

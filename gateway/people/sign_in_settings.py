@@ -9,6 +9,7 @@ from gateway.people.lifetimes import Lifetimes
 from gateway.people.oidc import Provider
 from gateway.people.public_origin import PublicOrigin
 from gateway.people.sign_in_links import SignInLinks
+from runtime.pki import Pki
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class SignInSettings:
 
     `platform_keys`: also keys that are built into a machine, where every machine is one person's. `lock_after_s`: a
     workstation that nobody touches locks itself. `token_key`: the file by which tokens of machines are signed; None: a
-    key of this process alone, so that they end with it.
+    key of this process alone, so that they end with it. `pki`: issues certificates to boxes; None: a person must.
     """
 
     public_origin: PublicOrigin = field(default_factory=PublicOrigin)
@@ -27,3 +28,4 @@ class SignInSettings:
     platform_keys: bool = False
     lock_after_s: int = 300
     token_key: Path | None = None
+    pki: Pki | None = None

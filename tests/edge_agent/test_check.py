@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from edge_agent import check, holders
 from edge_agent.config import EdgeConfig, Link, MqttLink, SerialLink, SourceConfig, TcpLink
 from runtime import keys
+from tests.runtime.conftest import Certified
 
 EDGE = "3f2a8c1e-0000-4000-8000-000000000001"
 
@@ -184,3 +186,20 @@ def test_who_listens_is_found_on_a_machine_without_ipv6(tmp_path: Path, monkeypa
     (process / "cmdline").write_bytes(b"java\0-jar\0")
     assert str(holders.listener_on(2575)) == "mirth (pid 99999999)"
     assert holders.listener_on(2576) is None
+
+
+def test_how_long_the_certificate_is_good_is_said(tmp_path: Path, ours: Certified) -> None:
+    now = datetime.now(UTC)
+    config = changed(kafka_cert=ours.cert, kafka_key=ours.key)
+    found = check.certificate(config, now)
+    assert found is not None
+    assert ("in 0 days" in found.what, found.wrong, "vitalwire pki issue" in found.mend) == (True, False, True)
+    ended = check.certificate(config, now + timedelta(days=2))
+    assert ended is not None
+    assert ended.wrong
+    renewed = check.certificate(msgspec.structs.replace(config, gateway="https://icu.example"), now)
+    assert renewed is not None
+    assert "renews it from https://icu.example" in renewed.what
+    assert check.certificate(GOOD, now) is None
+    (tmp_path / "kafka.crt").write_text("x")
+    assert check.certificate(changed(kafka_cert=tmp_path / "kafka.crt"), now) is None  # `files` says what is wrong

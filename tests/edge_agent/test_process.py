@@ -7,6 +7,7 @@ import json
 import socket
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from edge_agent.process import Edge, config_hash
 from edge_agent.spool import Kept
 from runtime import keys
 from runtime.clock import now_us
+from runtime.pki import Pki, request_for
 from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Kind, Report
 from tests.edge_agent.links.scene import LIMIT_S, eventually
 from tests.making import report
+from tests.runtime.conftest import Certified
 from tests.wire import MllpSender
 from vitalwire.embedded import Addresses
 from vitalwire.embedded.services import free_port
@@ -302,3 +305,28 @@ def test_what_somebody_must_act_on_is_logged_as_an_error(make: Callable[..., Edg
         ("started", "info"), ("batches-refused", "error"), ("log-forked", "error"), ("log-shrunk", "error"),
     ]  # fmt: skip
     edge.spool.close()
+
+
+def test_a_certificate_that_is_not_renewed_is_said_and_data_flows_on(
+    make: Callable[..., Edge], ours: Certified, tmp_path: Path
+) -> None:
+    keys.generate(tmp_path / "kafka.key")
+    pem = authority(tmp_path).issue(
+        request_for(tmp_path / "kafka.key"), str(uuid.UUID(int=7)), datetime.now(UTC) - timedelta(days=90, minutes=-10)
+    ).pem  # fmt: skip
+    (tmp_path / "kafka.crt").write_text(pem)
+    edge = make(
+        kafka_ca=ours.cert, kafka_cert=tmp_path / "kafka.crt", kafka_key=tmp_path / "kafka.key",
+        gateway="https://127.0.0.1:1", gateway_ca=ours.cert,
+    )  # fmt: skip
+    asyncio.run(run_until(edge, lambda: "certificate-not-renewed" in codes()))
+    (note,) = edge.notes()
+    assert "is not renewed: https://127.0.0.1:1 is not reached" in note
+    assert (tmp_path / "kafka.crt").read_text() == pem
+
+
+def authority(folder: Path) -> Pki:
+    passphrase = folder / "passphrase"
+    passphrase.touch(0o600)
+    passphrase.write_text("correct horse battery")
+    return Pki.create(folder / "pki", "Hospital X", passphrase)

@@ -338,3 +338,20 @@ def test_adt_goes_before_waves_and_both_are_released(bench: Bench) -> None:
     assert {lane for lane, _, _ in hospital.came} == {Lane.ADT, Lane.WAVEFORM}
     assert list(IN_FLIGHT_BYTES_MAX) == [Lane.LIVE, Lane.ADT, Lane.WAVEFORM, Lane.BACKFILL]
     assert spool.figures.open_batches == 0
+
+
+def test_with_a_new_certificate_every_client_is_made_anew_and_nothing_is_lost(bench: Bench) -> None:
+    bench.broker.start()
+    hospital, (spool, publisher) = bench.hospital(), bench.edge()
+    put_batches(spool, 2)
+    until(lambda: publisher.counts["released"] == 2, "receipts")
+    before = publisher.broker
+    publisher.reconnect()
+    put_batches(spool, 2)
+    until(lambda: publisher.counts["released"] == 4, "receipts through clients that are new")
+    until(lambda: publisher.broker != before, "the watch has asked anew")
+    put_batches(spool, 1)
+    until(lambda: publisher.counts["released"] == 5, "receipts")
+    assert set(hospital.numbers()) == {1, 2, 3, 4, 5}
+    assert publisher.counts["rebuilt"] == 1
+    assert (bench.events, publisher.alive) == (["broker-reached"], True)

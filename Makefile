@@ -11,6 +11,8 @@ BIN := $(VENV)/bin
 # Of `make run`: not bash's variable of that name, which counts by itself.
 SECONDS :=
 SERVICES := deploy/services/services
+# Tests start this program hundreds of times, and without its bytecode beside the source each start compiles it anew.
+unexport PYTHONDONTWRITEBYTECODE
 # AGAIN=1: only what failed the last time, one after the other.
 FAILED := $(if $(AGAIN),--last-failed --last-failed-no-failures none -v)
 # Runs what follows with the addresses of the real parts; without them it would not measure what it says.
@@ -18,7 +20,7 @@ REAL = real=$$($(SERVICES) status >&2 && $(SERVICES) env) || { echo "first: $(SE
 LOCK = $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links pyproject.toml
 
-.PHONY: help run test check integration faults faults-quick bench bench-quick bench-data lock clean
+.PHONY: help run test check integration faults faults-quick bench bench-quick bench-data bundle lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -54,9 +56,13 @@ bench-quick: $(VENV)/.installed-dev ## the same on less data
 bench-data: $(VENV)/.installed-dev ## the store of 292 million values that figures are measured on, once; QUICK=1: 3 million
 	@$(REAL) $(BIN)/python -m benchmarks.fixture $(if $(QUICK),--quick)
 
+bundle: $(VENV)/.installed-dev ## all that a box without internet is installed from, in dist/: make bundle KEY=release.key
+	@$(BIN)/python -m deploy.bundle $(if $(KEY),--key $(KEY)) $(if $(ADVISORIES),--advisories $(ADVISORIES))
+
 lock: $(VENV)/.installed-dev ## write the hashed lock files anew from pyproject.toml
 	$(LOCK) -o requirements.lock
 	$(LOCK) -o requirements-dev.lock --extra dev -c requirements.lock
+	echo pip | $(subst pyproject.toml,-,$(LOCK)) -o deploy/bundle/pip.lock
 
 clean: ## remove the environment and what tests left; data/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

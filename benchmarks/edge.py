@@ -62,6 +62,13 @@ topics = ["{topic}/#"]
 username = "{username}"
 password_file = "{file}"
 """
+_PLETH = """
+[[source]]
+name = "pleth-{number}"
+driver = "nonin_df2"
+link = {{ type = "serial", port = "{port}" }}
+settings = {{ device = "bench:nonin:pleth-{number}" }}
+"""
 _SERIAL = """
 [[source]]
 name = "serial-{number}"
@@ -72,26 +79,36 @@ settings = {{ device = "bench:nonin:{number}" }}
 
 
 class EdgeBench:
-    """An agent with an MLLP and an MQTT source (and serial ones), on a bench's database and workers."""
+    """An agent with an MLLP and an MQTT source (and serial ones), on a bench's database and workers.
 
-    def __init__(self, bench: Bench, folder: Path, serial_ports: tuple[str, ...] = ()) -> None:
+    With `pleth_ports` it has no MQTT source: monitors and oximeters of a few beds.
+    """
+
+    def __init__(
+        self, bench: Bench, folder: Path, serial_ports: tuple[str, ...] = (), pleth_ports: tuple[str, ...] = ()
+    ) -> None:
         self._bench, self.folder = bench, folder
         self._agent: subprocess.Popen[bytes] | None = None
         self.mllp, self.metrics = free_port(), free_port()
         self.topic = f"bench-{uuid.uuid4().hex[:8]}"
-        self.broker = os.environ["VITALWIRE_MQTT"]
-        self.username = os.environ["VITALWIRE_MQTT_USERNAME"]
-        password_file = Path(os.environ["VITALWIRE_MQTT_PASSWORD_FILE"])
-        self.password = password_file.read_text().strip()
         edge, key = uuid.uuid4(), keys.generate(folder / "edge.key")
         (folder / "platform.pub").write_bytes((bench.folder / "platform.pub").read_bytes())
         (folder / "site.toml").write_text(load.MAPPING)
         with open_store(bench.database) as conn:
             registry.add_edge(conn, edge, "bench edge", key.public_der)
         sources = [_HEAD.format(edge=edge, kafka=bench.kafka, metrics=self.metrics), _MLLP.format(mllp=self.mllp)]
-        sources.append(_MQTT.format(broker=self.broker, topic=self.topic, username=self.username, file=password_file))
+        if not pleth_ports:
+            sources.append(self._mqtt_source())
+        sources += [_PLETH.format(number=n, port=port) for n, port in enumerate(pleth_ports)]
         sources += [_SERIAL.format(number=n, port=port) for n, port in enumerate(serial_ports)]
         (folder / "edge.toml").write_text("".join(sources))
+
+    def _mqtt_source(self) -> str:
+        self.broker = os.environ["VITALWIRE_MQTT"]
+        self.username = os.environ["VITALWIRE_MQTT_USERNAME"]
+        password_file = Path(os.environ["VITALWIRE_MQTT_PASSWORD_FILE"])
+        self.password = password_file.read_text().strip()
+        return _MQTT.format(broker=self.broker, topic=self.topic, username=self.username, file=password_file)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -348,12 +365,34 @@ def thousand(bench: Bench, folder: Path, seconds: float) -> dict[str, float]:
     return {"edge_core_fraction_1000": core, "edge_rss_mb_1000": rss_mb}
 
 
+def ten(bench: Bench, folder: Path, seconds: float) -> dict[str, float]:
+    """A usual box: eight monitors by MLLP, a message a second each; two oximeters with pleth on serial ports."""
+    oximeters = load.PlethLoad(2)
+    edge = EdgeBench(bench, folder, pleth_ports=tuple(oximeters.paths))
+    frames = [[load.hl7_message(bed, n) for n in range(int(seconds) + 5)] for bed in range(8)]
+    with edge.running():
+        until(lambda: listens(edge), "the agent listens", 30)
+        oximeters.start()
+        monitors = load.MllpLoad(edge.mllp, frames, each_s=1.0)
+        monitors.start()
+        until(lambda: edge.waves() > 0, "the first pleth is stored", 60)  # introductions are not what is measured
+        cpu_s, began, waves_before = edge.cpu_s(), time.perf_counter(), edge.waves()
+        time.sleep(seconds)
+        core = (edge.cpu_s() - cpu_s) / (time.perf_counter() - began)
+        rss_mb, stretches = edge.rss_mb(), edge.waves() - waves_before
+        monitors.join(30)
+        oximeters.stop()
+        if monitors.answers.count < 8 * seconds or stretches < seconds:
+            raise RuntimeError(f"{monitors.answers.count} answers, {stretches} stretches: nothing of this counts")
+    return {"edge_core_fraction_10": core, "edge_rss_mb_10": rss_mb}
+
+
 def measure(quick: bool) -> dict[str, float]:
     """The edge's figures."""
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part in ("hospital", "edge", "thousand"):
+        for part in ("hospital", "edge", "thousand", "ten"):
             (folder / part).mkdir()
         bench = Bench(folder / "hospital")
         with bench.running():
@@ -361,5 +400,6 @@ def measure(quick: bool) -> dict[str, float]:
             figures |= mllp(edge, 30 if quick else 300, 5 if quick else 20)
             figures |= mqtt(edge, 6_000 if quick else 60_000)
             figures |= waves(edge, 10 if quick else 60)
+            figures |= ten(bench, folder / "ten", 10 if quick else 60)
             figures |= thousand(bench, folder / "thousand", 10 if quick else 60)
     return figures

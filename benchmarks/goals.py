@@ -46,6 +46,8 @@ GOALS: dict[str, Goal] = {
     "edge_cpu_us_per_hl7_message": Goal("us", most=180),
     "spool_cpu_us_per_report": Goal("us"),
     "edge_wave_samples_per_s": Goal("samples/s", least=750_000),
+    "edge_core_fraction_10": Goal("core", most=0.05),
+    "edge_rss_mb_10": Goal("MB", most=90),
     "edge_core_fraction_1000": Goal("core", most=0.25),
     "edge_rss_mb_1000": Goal("MB", most=150),
     "page_cpu_ms_per_s_1000": Goal("ms/s", most=40),

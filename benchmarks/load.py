@@ -19,6 +19,9 @@ from threading import Event, Thread
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from simulators.nonin import PACKETS_A_SECOND, df2_packet
+from simulators.patient import Patient
+
 VALUES = 12
 BEGIN = datetime(2026, 5, 1, 10, 15, tzinfo=UTC)
 # Twelve metrics of a monitor: MDC code and reference id, unit, value
@@ -199,6 +202,20 @@ class PtyLoad(Thread):
         self.join(5)
         for end in (*self._ours, *self._theirs):
             os.close(end)
+
+
+class PlethLoad(PtyLoad):
+    """Oximeters that send their pleth: 75 frames a second each in packets of 25, until `stop`."""
+
+    def run(self) -> None:
+        """Packets were made before: what is measured shares the machine."""
+        patients = [Patient(seed) for seed in range(len(self._ours))]
+        packets = [[df2_packet(patient, number) for number in range(30 * PACKETS_A_SECOND)] for patient in patients]
+        number = 0
+        while not self._ending.wait(1 / PACKETS_A_SECOND):
+            for ours, made in zip(self._ours, packets, strict=True):
+                os.write(ours, made[number % len(made)])
+            number += 1
 
 
 def mqtt_client(client_id: str, username: str, password: str, *, lasting: bool) -> paho.Client:

@@ -55,6 +55,8 @@ _gauges = {
     "open_bytes": Gauge("vitalwire_spool_unreceipted_bytes", "Bytes of batches without a receipt"),
     "held_bytes": Gauge("vitalwire_spool_held_bytes", "Bytes of batches kept after their receipt"),
 }
+_commits = Gauge("vitalwire_spool_commits", "Commits of the spool since the agent's start")
+_receipts = Gauge("vitalwire_receipts_believed", "Receipts of the store that were believed since the agent's start")
 _age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
 _refused = Gauge("vitalwire_spool_refused_batches", "Batches that the hospital refuses; they are kept")
 _contradiction = Gauge("vitalwire_log_contradiction", "1: two checkpoints of the hospital's log contradict each other")
@@ -107,6 +109,8 @@ class Edge:
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
+        _commits.set_function(lambda: self.spool.commits)
+        _receipts.set_function(lambda: self.publisher.receipts_believed)
         _refused.set_function(lambda: self.publisher.refused_batches)
         _contradiction.set_function(lambda: bool(self.publisher.contradiction))
 
@@ -161,7 +165,7 @@ class Edge:
             "waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches,
             "refused_batches": self.publisher.refused_batches,
             "oldest_waiting_s": round(self._oldest_s(), 1), "waves_lost": figures.waves_lost,
-            "clock_offset_ms": self.publisher.clock_offset_ms, **self.publisher.counts,
+            "clock_offset_ms": self.publisher.clock_offset_ms, "version": version("vitalwire"), **self.publisher.counts,
         }  # fmt: skip
         counts |= {f"unreceipted:{lane.name.lower()}": count for lane, count in self._unreceipted.items()}
         for supervisor in self.supervisors:

@@ -13,6 +13,14 @@ from emr_store.grants import GrantRefusedError, Refusal, reason_of
 REOPENED_MAX = timedelta(hours=72)
 
 
+def reopened_until(conn: psycopg.Connection, encounter: str, at: datetime) -> datetime | None:
+    """Until when its chart may be changed though it is archived, or soon would be; None: it was not reopened."""
+    row = conn.execute(
+        "SELECT max(upper(valid)) FROM archive_reopening WHERE encounter = %s AND valid @> %s", (encounter, at)
+    ).fetchone()
+    return row[0] if row is not None else None
+
+
 def reopen(conn: psycopg.Connection, encounter: str, until: datetime, author: Author) -> None:
     """From now on, for changes of the chart; the reason is `author.why`. Raises GrantRefusedError.
 

@@ -95,8 +95,8 @@ def _acts(rows: Iterable[tuple[Any, ...]]) -> list[Act]:
 def _of_look(row: LookRow) -> Trace:
     where = " ".join(part for part in (row.address, row.session) if part)
     return Trace(
-        row.from_at, row.until_at, row.person, row.name, row.role, row.action, row.page, tuple(row.patients),
-        tuple(row.encounters), row.stays, row.relation, row.restricted, row.reason, where, row.detail, str(row.look),
+        row.from_at, row.until_at, row.person, row.name, row.role, row.action, row.page, row.patients,
+        row.encounters, row.stays, row.relation, row.restricted, row.reason, where, row.detail, str(row.look),
     )  # fmt: skip
 
 

@@ -100,6 +100,7 @@ def summaries(conn: psycopg.Connection, encounter: str, since: datetime, until: 
     cursor = conn.cursor(binary=True)
     cursor.adapters.register_loader("timestamptz", Int8BinaryLoader)  # psycopg's own, in C: _Microseconds is not
     rows = cursor.execute(_SUMMARIES_SQL.encode(), named).fetchall()
+    rows.reverse()
     return [
         EntrySummary(
             entry=entry,
@@ -191,14 +192,15 @@ SELECT {_READ} FROM chart_entry c
 WHERE c.encounter = %(encounter)s AND c.slot >= %(since)s AND c.slot < %(until)s
 ORDER BY c.encounter, c.slot, c.item, c.ordinal, c.version
 """
-# Read from the index alone (migrations/0011_chart_index.sql), which has all but texts.
+# Read from the index alone (migrations/0011_chart_index.sql), which has all but texts; and backwards: so the newest
+# version of each entry comes first, and nothing is sorted.
 _SUMMARIES_SQL = """
 SELECT DISTINCT ON (c.slot, c.item, c.ordinal) c.entry::text, c.item, c.slot, c.version, c.status, c.origin, c.value,
     CASE WHEN c.value IS NULL
         THEN (SELECT t.text FROM chart_entry t WHERE t.entry = c.entry AND t.version = c.version) ELSE '' END,
     c.decimals, c.act_id, c.by_time
 FROM chart_entry c WHERE c.encounter = %(encounter)s AND c.slot >= %(since)s AND c.slot < %(until)s
-ORDER BY c.slot, c.item, c.ordinal, c.version DESC
+ORDER BY c.slot DESC, c.item DESC, c.ordinal DESC, c.version DESC
 """
 _HOURS_SQL = f"""
 WITH e AS (

@@ -51,6 +51,8 @@ def _columns(proposal: Proposal) -> tuple[object, ...]:
 
 def proposals_of(conn: psycopg.Connection, entries: Collection[str]) -> dict[str, Proposal]:
     """What is proposed of these entries now."""
+    if not entries:
+        return {}
     rows = conn.execute(_OPEN_SQL, ([UUID(entry) for entry in entries],))
     return {str(row[0]): _proposal(row) for row in rows}
 

@@ -95,6 +95,20 @@ def with_password(conninfo: str, password: str) -> str:
     return make_conninfo(conninfo, password=password)
 
 
+def split_password(conninfo: str) -> tuple[str, str]:
+    """The conninfo without its password, for a command line that others can read, and the password ("": none)."""
+    stated = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
+    password = stated.pop("password", "")
+    return make_conninfo("", **stated), password
+
+
+def at_socket(conninfo: str, folder: str) -> str:
+    """The same database and login, at the server on this machine whose socket is in the folder."""
+    stated = conninfo_to_dict(conninfo)
+    named = {name: str(stated[name]) for name in ("dbname", "user") if stated.get(name)}
+    return make_conninfo("", host=folder, port="5432", **named)
+
+
 @dataclass(frozen=True)
 class StoreServer:
     """Where a conninfo leads: `hosts` as libpq takes them, and its `ssl_mode`."""

@@ -167,6 +167,7 @@ class Changes:
     def __init__(self) -> None:
         self._heads: dict[tuple[int, bytes], bytes] = {}  # of the rows that were read: by channel set and device
         self._newest_us: int | None = None
+        self._looked_at_us = 0  # the newest stamp that `has_news` met
         self._whole_at_s = -WHOLE_EVERY_S
 
     def read(self, conn: psycopg.Connection) -> list[LatestRows]:
@@ -186,6 +187,24 @@ class Changes:
         newest_us = [int(rows.stored_at_us.max()) - POSTGRES_EPOCH_US for rows in found]
         self._newest_us = max([*newest_us, *filter(None, [self._newest_us])], default=None)
         return found
+
+    def has_news(self, conn: psycopg.Connection) -> bool:
+        """Whether a row is stamped later than all that were read, or that this met: a small part of a reading's cost.
+
+        Not of a row that an earlier stamp brings: `read` alone finds it.
+        """
+        row = conn.execute(_NEWEST_SQL).fetchone()
+        newest_us = row[0] if row is not None and row[0] is not None else 0
+        known_us = max(self._newest_us or 0, self._looked_at_us)
+        self._looked_at_us = max(known_us, newest_us)
+        return bool(newest_us > known_us)
+
+
+# In microseconds since 2000.
+_NEWEST_SQL = """
+SELECT (extract(epoch FROM greatest((SELECT max(stored_at) FROM latest),
+    (SELECT max(changed_at) FROM latest_by_channel)) - timestamptz '2000-01-01Z') * 1000000)::int8
+"""
 
 
 # A row that does not fit its channel set is none that the writer made: `verify` finds it, and no page shows it.

@@ -71,6 +71,34 @@ def begin(conn: psycopg.Connection, session: bytes, new: NewSession, at: datetim
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Where another session of the same person is."""
+
+    workstation: str
+    address: str
+    agent: str
+
+
+def begin_beside(conn: psycopg.Connection, session: bytes, of: bytes, where: Beside, at: datetime) -> bool:
+    """The person of the session `of` is signed in there too: by the same factor, and at most as long.
+
+    What ends sessions by a key or a provider ends both. False: `of` is over.
+    """
+    values = {
+        "session": session, "of": of, "workstation": where.workstation, "address": where.address,
+        "agent": where.agent, "at": at,
+    }  # fmt: skip
+    return conn.execute(
+        "INSERT INTO login_session (session, principal, factor, credential, issuer, provider_sid, provider_sub,"
+        " workstation, address, agent, began_at, seen_at, idle_s, ends_at)"
+        " SELECT %(session)s, principal, factor, credential, issuer, provider_sid, provider_sub,"
+        " %(workstation)s, %(address)s, %(agent)s, %(at)s, %(at)s, idle_s, ends_at"
+        " FROM login_session WHERE session = %(of)s AND ended_at IS NULL AND ends_at > %(at)s",
+        values,
+    ).rowcount == 1  # fmt: skip
+
+
 def find(conn: psycopg.Connection, session: bytes) -> SessionRow | None:
     """Of this id, ended ones too."""
     cursor = conn.cursor(row_factory=class_row(SessionRow))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import kwargs_row
 
 from emr_store.connect import StoreError, open_store
 from emr_store.reviews import Review, write_review
@@ -115,26 +116,24 @@ def write(conn: psycopg.Connection, entry: Entry) -> None:
     """Nothing where it is there already. Committed when it returns, outside of a transaction."""
     match entry:
         case Look():
-            conn.execute(_LOOK_SQL, _columns(entry), prepare=True)
+            conn.execute(_LOOK_SQL, _values(entry), prepare=True)
         case LookEnd():
             conn.execute(_END_SQL, {"look": entry.look, "until_at": entry.until_at}, prepare=True)
         case Review():
             write_review(conn, entry)
 
 
-def _columns(look: Look) -> dict[str, object]:
+def _values(look: Look) -> dict[str, object]:
     return vars(look) | {"encounters": list(look.encounters), "patients": list(look.patients)}
 
 
-_LOOK_SQL = """
+_COLUMNS = tuple(field.name for field in fields(Look))
+_LOOK_SQL = f"""
 WITH written AS (
-    INSERT INTO look (look, person, role, action, page, encounters, patients, stays, detail, relation, restricted,
-        session, address, reason, from_at, until_at)
-    VALUES (%(look)s, %(person)s, %(role)s, %(action)s, %(page)s, %(encounters)s, %(patients)s, %(stays)s, %(detail)s,
-        %(relation)s, %(restricted)s, %(session)s, %(address)s, %(reason)s, %(from_at)s, %(until_at)s)
+    INSERT INTO look ({", ".join(_COLUMNS)}) VALUES ({", ".join(f"%({column})s" for column in _COLUMNS)})
     ON CONFLICT DO NOTHING RETURNING look)
 INSERT INTO look_unsealed (look, is_end) SELECT look, false FROM written
-"""
+""".encode()
 # Of a look that never came there is no end.
 _END_SQL = """
 WITH written AS (
@@ -145,26 +144,10 @@ INSERT INTO look_unsealed (look, is_end) SELECT look, true FROM written
 
 
 @dataclass(frozen=True)
-class LookRow:
+class LookRow(Look):
     """A look as an auditor reads it; `until_at`: its end, where it ended before its time."""
 
-    look: UUID
-    person: str
     name: str  # of the staff file; "" of what is no person
-    role: str
-    action: str
-    page: str
-    encounters: list[str]
-    patients: list[str]
-    stays: int
-    detail: str
-    relation: str
-    restricted: bool
-    session: str
-    address: str
-    reason: str
-    from_at: datetime
-    until_at: datetime
 
 
 @dataclass(frozen=True)
@@ -193,17 +176,20 @@ def find(conn: psycopg.Connection, asked: Asked, limit: int) -> list[LookRow]:
     }  # fmt: skip
     conditions = [text for name, text in _CONDITIONS if named[name] is not None and named[name] is not False]
     sql = f"{_FIND_SQL} WHERE {' AND '.join(conditions) or 'true'} ORDER BY l.from_at DESC, l.look DESC LIMIT %(limit)s"
-    rows = conn.execute(sql.encode(), named, prepare=False).fetchall()
-    return [LookRow(*row) for row in rows]
+    return conn.cursor(row_factory=kwargs_row(_look_row)).execute(sql.encode(), named, prepare=False).fetchall()
+
+
+def _look_row(*, encounters: list[str], patients: list[str], **columns: Any) -> LookRow:
+    return LookRow(encounters=tuple(encounters), patients=tuple(patients), **columns)
 
 
 def _list_or_none(found: Collection[Any] | None) -> list[Any] | None:
     return None if found is None else list(found)
 
 
-_FIND_SQL = """
-SELECT l.look, l.person, coalesce(s.name, ''), l.role, l.action, l.page, l.encounters, l.patients, l.stays, l.detail,
-    l.relation, l.restricted, l.session, l.address, l.reason, l.from_at, coalesce(e.until_at, l.until_at) AS until_at
+_FIND_SQL = f"""
+SELECT {", ".join(f"l.{column}" for column in _COLUMNS if column != "until_at")},
+    coalesce(e.until_at, l.until_at) AS until_at, coalesce(s.name, '') AS name
 FROM look l LEFT JOIN look_end e USING (look) LEFT JOIN staff s ON s.staff = l.person
 """
 _CONDITIONS = (

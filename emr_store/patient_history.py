@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -25,6 +25,16 @@ class BedBelief(NamedTuple):
     believed_until: datetime | None
     planned_end: bool
     facts: list[bytes]
+
+
+class StayHeader(NamedTuple):
+    """What stands above a stay, as believed now. `patient` None: its messages name two; `bed` "": none is known."""
+
+    patient: str | None
+    admitted_at: datetime | None
+    discharged_at: datetime | None
+    bed: str  # key, of the last one
+    bed_as_sent: str  # as in BedBelief
 
 
 class DeviceBelief(NamedTuple):
@@ -48,11 +58,15 @@ class AdtMark(NamedTuple):
     bed: str  # as sent
 
 
-_BEDS_SQL = """
-SELECT b.encounter, b.bed, coalesce(
-        (SELECT f.bed_as_sent FROM adt_fact f WHERE f.fact = b.from_fact AND f.bed = b.bed),
-        (SELECT f.bed_as_sent FROM adt_fact f WHERE f.encounter = b.encounter AND f.bed = b.bed
-         ORDER BY f.received_at DESC LIMIT 1), '') AS bed_as_sent,
+# Of a row of encounter_bed `b`.
+_BED_AS_SENT: LiteralString = """
+coalesce(
+    (SELECT f.bed_as_sent FROM adt_fact f WHERE f.fact = b.from_fact AND f.bed = b.bed),
+    (SELECT f.bed_as_sent FROM adt_fact f WHERE f.encounter = b.encounter AND f.bed = b.bed
+     ORDER BY f.received_at DESC LIMIT 1), '')
+"""
+_BEDS_SQL: LiteralString = f"""
+SELECT b.encounter, b.bed, {_BED_AS_SENT} AS bed_as_sent,
     lower(b.valid) AS since, upper(b.valid) AS until, lower(b.recorded) AS believed_from,
     upper(b.recorded) AS believed_until, b.until_planned AS planned_end,
     array_remove(ARRAY[b.from_fact, b.until_fact], NULL) AS facts
@@ -60,6 +74,13 @@ FROM encounter e JOIN encounter_bed b USING (encounter)
 WHERE e.patient = %(patient)s AND upper_inf(e.recorded)
     AND (%(stays)s::text[] IS NULL OR e.encounter = ANY(%(stays)s))
 ORDER BY lower(b.valid) DESC, lower(b.recorded) DESC LIMIT %(most)s
+"""
+_HEADER_SQL: LiteralString = f"""
+SELECT e.patient, e.admitted_at, e.discharged_at, coalesce(last.bed, ''), coalesce(last.bed_as_sent, '')
+FROM encounter e LEFT JOIN LATERAL (
+    SELECT b.bed, {_BED_AS_SENT} AS bed_as_sent FROM encounter_bed b
+    WHERE b.encounter = e.encounter AND upper_inf(b.recorded) ORDER BY lower(b.valid) DESC LIMIT 1) AS last ON true
+WHERE e.encounter = %s AND upper_inf(e.recorded)
 """
 _DEVICES_SQL = """
 SELECT w.device, coalesce(g.name, d.claim, w.device::text) AS name, lower(w.valid) AS since, upper(w.valid) AS until,
@@ -76,6 +97,12 @@ WHERE e.patient = %(patient)s AND upper_inf(e.recorded) AND f.live AND f.happene
     AND f.happened_at < %(until)s AND e.encounter = ANY(%(stays)s)
 ORDER BY f.happened_at, f.event
 """
+
+
+def stay_header(conn: psycopg.Connection, encounter: str) -> StayHeader | None:
+    """Of this stay; None: there is none of this key."""
+    row = conn.execute(_HEADER_SQL, (encounter,)).fetchone()
+    return None if row is None else StayHeader(*row)
 
 
 def bed_beliefs(conn: psycopg.Connection, patient: str, stays: Collection[str] | None = None) -> list[BedBelief]:

@@ -73,6 +73,12 @@ class _StaffEnd(msgspec.Struct):
     sha256: str
 
 
+class _Account(msgspec.Struct):
+    issuer: str
+    subject: str
+    staff: str
+
+
 class _Question(msgspec.Struct):
     request: str
     what: str
@@ -101,6 +107,7 @@ class People:
     reviews: set[_Review] = field(default_factory=set)
     staff: dict[str, _Row] = field(default_factory=dict)  # by number: the newest
     restricted: dict[str, _Row] = field(default_factory=dict)  # by patient: those that nobody lifted
+    accounts: dict[tuple[str, str], _Row] = field(default_factory=dict)  # by issuer and number: those that are bound
 
     @classmethod
     def of(cls, acts: Sequence[Act], result: Verification) -> People:
@@ -119,7 +126,7 @@ class People:
     @property
     def expected(self) -> set[_Row]:
         """All rows that there should be."""
-        return self.rows | set(self.staff.values()) | set(self.restricted.values())
+        return self.rows | set(self.staff.values()) | set(self.restricted.values()) | set(self.accounts.values())
 
     def give(self, act: Act, at: datetime) -> None:
         """A grant, or a broken glass."""
@@ -177,6 +184,20 @@ class People:
         stated = msgspec.convert(act.details, _StaffEnd)
         self.staff[stated.staff] = _staff_row(stated.staff, bytes.fromhex(stated.sha256), act.act_id)
 
+    def bind_account(self, act: Act, at: datetime) -> None:
+        """Somebody signed in by it first."""
+        stated = msgspec.convert(act.details, _Account)
+        where = f"the account of {stated.staff} at {stated.issuer}"
+        row = _Row("provider_account", where, (stated.subject, at, None), act.act_id)
+        self.accounts[stated.issuer, stated.staff] = row
+
+    def unbind_account(self, act: Act, at: datetime) -> None:
+        """It is nobody's any more."""
+        stated = msgspec.convert(act.details, _Account)
+        row = self.accounts.pop((stated.issuer, stated.staff), None)
+        if row is not None:
+            self.rows.add(row._replace(content=(*row.content[:2], at), act_id=act.act_id))
+
     def ask(self, act: Act, at: datetime) -> None:
         """A second person is asked."""
         stated = msgspec.convert(act.details, _Question)
@@ -201,6 +222,8 @@ _APPLY: dict[str, Callable[[People, Act, datetime], None]] = {
     "archive.reopen": People.reopen,
     "staff.rows": People.import_staff,
     "staff.end": People.end_staff,
+    "account.bind": People.bind_account,
+    "account.unbind": People.unbind_account,
     "second.ask": People.ask,
     "second.agree": People.answer,
     "second.decline": People.answer,
@@ -254,6 +277,8 @@ _KEPT_SQL = {
     " FROM restricted_record",
     "archive_reopening": "SELECT 'the chart of ' || encounter, act_id, reason, lower(valid), upper(valid)"
     " FROM archive_reopening",
+    "provider_account": "SELECT 'the account of ' || staff || ' at ' || issuer, act_id, subject, bound_at, unbound_at"
+    " FROM provider_account",
     "second_person_answer": "SELECT 'the answer to request ' || request, act_id, agrees, by, at"
     " FROM second_person_answer",
 }

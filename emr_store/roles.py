@@ -41,6 +41,8 @@ BY_ACT = (
     "login_session", "sign_in_attempt", "provider_logout", "look", "look_end", "look_unsealed",
     # Security keys, and who may get one; what is asked of a key has no act of its own.
     "security_key", "key_enrolment", "key_challenge", "station_display",
+    # Which account at the provider is whose.
+    "provider_account",
     # Tokens that machines asked for.
     "machine_assertion",
     # Where devices stand, and who they are.
@@ -64,6 +66,7 @@ CHANGED_BY_ACT = {
     "key_enrolment": ("agreed_by", "code_sha256", "open_until", "used_at", "act_id"),
     "key_challenge": ("challenge", "bound_to", "made_at", "used_at"),
     "station_display": ("enrolled_at", "revoked_at", "act_id"),
+    "provider_account": ("unbound_at", "act_id"),
     "registered_device": ("name",),
     "device_bed": ("recorded",),
     "edge_invitation": (

@@ -31,7 +31,7 @@ COPY_HEAD = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_END = b"\xff\xff"
 POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01 in microseconds since 1970
 MINUTE_US = 60_000_000
-_FLOAT8_OID, _INT2_OID, _INT4_OID, _INT8_OID = 701, 21, 23, 20
+_FLOAT8_OID, _INT2_OID, INT4_OID, INT8_OID = 701, 21, 23, 20
 _NULL = b"\xff\xff\xff\xff"
 _JSONB_HEAD = struct.Struct(">iB")  # length, version of jsonb's binary form (jsonb_recv)
 _JSONB_VERSION = 1
@@ -283,8 +283,11 @@ def _values(rows: CopyRows, chunk: Chunk, group: Group) -> None:
             rows.null()
 
 
-def report_rows(chunk: Chunk, reports: _Array | None = None) -> bytes:
-    """Binary COPY of these reports (None: all), but the waveforms, into `report`, columns in the table's order."""
+def report_rows(chunk: Chunk, reports: _Array | None = None, text_numbers: _Array | None = None) -> bytes:
+    """Binary COPY of these reports (None: all), but the waveforms, into `report`, columns in the table's order.
+
+    `text_numbers` (a report of the chunk each) stand in the last column instead of the texts.
+    """
     out: list[bytes | memoryview] = [COPY_HEAD]
     left_out = chunk.table.kind == Kind.WAVEFORM
     if reports is not None:
@@ -311,6 +314,10 @@ def report_rows(chunk: Chunk, reports: _Array | None = None) -> bytes:
             rows.array(chunk.channel_index[group.records], ">i2", _INT2_OID, np.zeros(len(group.nulls), bool))
         else:
             rows.null()
+        if text_numbers is not None:
+            rows.number(text_numbers[i], ">i4")
+            out.append(rows.matrix().data)
+            continue
         texted = chunk.texted[i]
         append_with_texts(out, rows, texted, texts_json_of(chunk.table, i[texted]))
     out.append(COPY_END)
@@ -396,26 +403,7 @@ def touched_rows(chunk: Chunk, reports: _Array | None = None) -> bytes:
     for minute, devices in zip(minutes, np.split(pairs & 0xFFFFFFFF, first[1:]), strict=False):
         row = CopyRows(1, 2)
         row.instant(minute[None] * MINUTE_US)
-        row.array(devices[None], ">i4", _INT4_OID, np.zeros(len(devices), bool))
-        out.append(row.matrix().tobytes())
-    out.append(COPY_END)
-    return b"".join(out)
-
-
-def sequence_rows(chunk: Chunk, spool: _Array) -> bytes:
-    """Binary COPY into `sequence_noted`: how far each device has counted in each spool (V16, a report each)."""
-    spools, of = np.unique(spool, return_inverse=True)
-    pairs, which, counts = np.unique(of << 32 | chunk.device, return_inverse=True, return_counts=True)
-    last = np.zeros(len(pairs), np.int64)
-    np.maximum.at(last, which, chunk.table.sequence.astype(np.int64))
-    out: list[bytes] = [COPY_HEAD]
-    for i in range(len(spools)):
-        mine = pairs >> 32 == i
-        row, no_nulls = CopyRows(1, 4), np.zeros(np.count_nonzero(mine), bool)
-        row.octets(spools[i : i + 1].view(np.uint8).reshape(1, 16))
-        row.array((pairs[mine] & 0xFFFFFFFF)[None], ">i4", _INT4_OID, no_nulls)
-        row.array(last[mine][None], ">i8", _INT8_OID, no_nulls)
-        row.array(counts[mine][None], ">i8", _INT8_OID, no_nulls)
+        row.array(devices[None], ">i4", INT4_OID, np.zeros(len(devices), bool))
         out.append(row.matrix().tobytes())
     out.append(COPY_END)
     return b"".join(out)
@@ -450,8 +438,7 @@ def prepare(conn: psycopg.Connection) -> None:
 
 
 def put(conn: psycopg.Connection, chunk: Chunk) -> None:
-    """Store all that is an index over these reports; inside the caller's transaction."""
-    copy(conn, "report", report_rows(chunk))
+    """Store what is an index over these reports but `report` (reports.py); inside the caller's transaction."""
     waveform = chunk.table.kind == Kind.WAVEFORM
     if waveform.any():
         copy(conn, "waveform", waveform_rows(chunk, np.flatnonzero(waveform)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -34,21 +35,38 @@ def texts_json(table: Table, report: int) -> bytes:
     return _texts(table.tails[tail], numbers)
 
 
+@dataclass(frozen=True)
+class DistinctTexts:
+    """What reports say, each text once, and which of these each report says."""
+
+    texts: list[bytes]
+    which: list[int]
+
+
 def texts_json_of(table: Table, reports: NDArray[Any]) -> list[bytes]:
     """The same of many reports."""
+    distinct = distinct_texts(table, reports)
+    return [distinct.texts[which] for which in distinct.which]
+
+
+def distinct_texts(table: Table, reports: NDArray[Any]) -> DistinctTexts:
+    """The same of many reports, of which most may say the same: a device without a mapping names all its values."""
     if not len(reports):
-        return []
+        return DistinctTexts([], [])
     enumerations = np.flatnonzero(table.record_kind == RecordKind.CODE)
     of = table.report_of_record[enumerations]
     index = enumerations - table.record_start[of]
-    numbers: dict[int, list[tuple[int, int]]] = {}
+    numbers: dict[int, Numbers] = {}
     for report, record, number in zip(of.tolist(), index.tolist(), table.mantissa[enumerations].tolist(), strict=True):
-        numbers.setdefault(report, []).append((record, number))
+        numbers[report] = (*numbers.get(report, ()), (record, number))
     begins, ends = table.tail_start[reports].tolist(), table.tail_start[reports + 1].tolist()
-    return [
-        _texts(table.tails[begin:end], tuple(numbers.get(report, ())))
+    tails = table.tails
+    numbered: dict[tuple[bytes, Numbers], int] = {}
+    which = [
+        numbered.setdefault((tails[begin:end], numbers.get(report, ())), len(numbered))
         for report, begin, end in zip(reports.tolist(), begins, ends, strict=True)
     ]
+    return DistinctTexts([_texts(tail, said) for tail, said in numbered], which)
 
 
 def _texts(tail: bytes, numbers: Numbers) -> bytes:

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from emr_store import attribution_queue, batches, chart_queue, dead_letters, device_state, outbox, rows, sequences
+from emr_store import (
+    attribution_queue,
+    batches,
+    chart_queue,
+    dead_letters,
+    device_state,
+    outbox,
+    reports,
+    rows,
+    sequences,
+)
 from emr_store.channel_sets import ChannelSets
 from emr_store.chart_queue import EachMetrics
 from emr_store.devices import Devices, note_events
@@ -100,6 +110,7 @@ class Writer:
         chunk = batches.joined(numbered, self._devices, self._channel_sets)
         chunk = self._supersets.assign(chunk)
         partitions.ensure(self._conn, chunk.observed_at_us)
+        reports.put(self._conn, chunk)
         rows.put(self._conn, chunk)
         self._latest_by_channel.put(chunk)
         sequences.note(self._conn, chunk, batches.of_reports(numbered, [batch.header.spool for batch in new]))

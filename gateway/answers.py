@@ -14,9 +14,15 @@ from gateway.answer_headers import HEADERS
 from gateway.asking import REFUSED_BODY
 from gateway.permission import AccessRefusedError
 
-__all__ = ["HEADERS", "Answering", "Answers"]
+__all__ = ["HEADERS", "Answering", "Answers", "as_json"]
 Answering = Callable[[Request], Response]
 _JSON = "application/json"
+
+
+def as_json(found: Any, status: int = 200) -> Response:
+    """An answer that nobody keeps; bytes are JSON already."""
+    body = found if isinstance(found, bytes) else msgspec.json.encode(found)
+    return Response(body, status, media_type=_JSON, headers=HEADERS)
 
 
 class Answers:
@@ -25,8 +31,11 @@ class Answers:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
 
-    def json(self, ask: Callable[[Any, Request], dict[str, Any] | None]) -> Answering:
-        """What `ask` finds, with a connection. It raises AccessRefusedError where it may not be seen."""
+    def json(self, ask: Callable[[Any, Request], object]) -> Answering:
+        """What `ask` finds, with a connection; None: it is not there.
+
+        It raises AccessRefusedError where it may not be seen.
+        """
 
         def answer(request: Request) -> Response:
             try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from enum import StrEnum
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from clinical.sheet.style import Style
 from clinical.sheet.style_file import shipped_style
 from emr_store.bed_names import bed_names
 from emr_store.connect import open_store
-from gateway.acting import acting
 from gateway.answers import HEADERS, Answers
 from gateway.asking import asking_of
 from gateway.chart_routes import chart_routes, pdf_routes
+from gateway.command_routes import command_routes
 from gateway.detail_routes import detail_routes
 from gateway.emr_rest import emr_routes
 from gateway.enrolment import enrolment_routes
@@ -37,8 +37,22 @@ from gateway.fhir.routes import fhir_routes
 from gateway.look_journal import LookJournal
 from gateway.looks import Looks
 from gateway.opening import opening
-from gateway.pages import audit, boxes, chart, deliveries, devices, grants, patient, people, sheets, ward, worklist
+from gateway.pages import (
+    audit,
+    boxes,
+    chart,
+    command_line,
+    deliveries,
+    devices,
+    grants,
+    patient,
+    people,
+    sheets,
+    ward,
+    worklist,
+)
 from gateway.people.attempts import SignInAttempts
+from gateway.people.command_line_routes import command_line_routes
 from gateway.people.cookies import session_secret
 from gateway.people.grant_routes import grant_routes
 from gateway.people.key_routes import key_routes
@@ -49,6 +63,7 @@ from gateway.people.sessions import Sessions
 from gateway.people.sign_in import sign_in_routes
 from gateway.people.sign_in_required import SIGN_IN, SignInRequired
 from gateway.people.sign_in_settings import SignInSettings
+from gateway.posting import OF_A_REASON, by_clerk, posting
 from gateway.refusal_log import RefusalLog
 from gateway.reminder_routes import reminder_routes
 from gateway.security_headers import SecurityHeaders, failed_answer
@@ -61,7 +76,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
-    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, boxes.PAGE,
+    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, boxes.PAGE, command_line.PAGE,
 )  # fmt: skip
 
 
@@ -114,7 +129,9 @@ def create(
             *key_routes(conninfo, clerk_conninfo, sessions, settings, static, attempts),
             *session_routes(conninfo, clerk_conninfo, sessions, settings),
             *sign_in_routes(conninfo, clerk_conninfo, sessions, settings, static, attempts),
+            *command_line_routes(sessions, attempts),
             *reminder_routes(),
+            *command_routes(answers),
             *audit.audit_routes(conninfo, clerk_conninfo),
             *boxes.box_routes(answers, clerk_conninfo),
             *enrolment_routes(clerk_conninfo, attempts, settings.pki),
@@ -134,6 +151,7 @@ def create(
     return app
 
 
+@cache
 def _file_routes(static: StaticFiles) -> list[Route]:
     """The pages but that of the ward, and what all are made of."""
     return [
@@ -151,9 +169,17 @@ def _question_routes(answers: Answers, clerk_conninfo: str) -> list[Route]:
         Route("/patient-history/{key:path}", answered(_history)),
         Route("/patient-trend/{hours:int}/{key:path}", answered(_trend)),
         Route("/worklist/items", answered(lambda conn, r: worklist.items(conn, asking_of(r), bed_names(conn)))),
-        Route("/worklist/{item:int}/resolve", acting(clerk_conninfo, _resolve, HEADERS), methods=["POST"]),
+        Route(
+            "/worklist/{item:int}/resolve",
+            posting(by_clerk(clerk_conninfo, _resolve), worklist.Wish, limit=OF_A_REASON),
+            methods=["POST"],
+        ),
         Route("/delivery-list/{state}", answered(_deliveries)),
-        Route("/delivery-act", acting(clerk_conninfo, _decide, HEADERS), methods=["POST"]),
+        Route(
+            "/delivery-act",
+            posting(by_clerk(clerk_conninfo, _decide), deliveries.Wish, limit=OF_A_REASON),
+            methods=["POST"],
+        ),
     ]
 
 
@@ -190,8 +216,8 @@ def _trend(conn: Any, request: Request) -> patient.Answer:
     return patient.trend(conn, asking_of(request), request.path_params["key"], request.path_params["hours"])
 
 
-def _resolve(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return worklist.resolve(conn, asking_of(request), request.path_params["item"], body)
+def _resolve(conn: Any, request: Request, wish: worklist.Wish) -> None:
+    worklist.resolve(conn, asking_of(request), request.path_params["item"], wish)
 
 
 def _deliveries(conn: Any, request: Request) -> deliveries.Answered:
@@ -202,10 +228,11 @@ def _deliveries(conn: Any, request: Request) -> deliveries.Answered:
     )  # fmt: skip
 
 
-def _decide(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return deliveries.act(conn, asking_of(request), body)
+def _decide(conn: Any, request: Request, wish: deliveries.Wish) -> None:
+    deliveries.act(conn, asking_of(request), wish)
 
 
+@cache
 def _hello(build: str) -> bytes:
     """What a page is told once: what metrics are called, and by `build` whether it is older than its server."""
     metrics = {

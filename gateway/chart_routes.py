@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -10,13 +9,13 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from emr_store.bed_names import bed_names
-from gateway.acting import acting
 from gateway.answers import HEADERS, Answering, Answers
 from gateway.asking import asking_of
 from gateway.pages import chart, chart_writing
 from gateway.pages.sheets import Printer
+from gateway.posting import BodyLimit, by_clerk, posting
 
-CHART_BYTES_MAX = 32_768  # of an act on a column of entries
+_OF_ENTRIES = BodyLimit(32_768, "reason_too_long")  # of an act on a column of them
 # A browser shows a PDF by a document of its own, which the pages' policy would keep from its styles.
 _PDF_HEADERS = HEADERS | {
     "Content-Security-Policy": "base-uri 'none'; frame-ancestors 'none'",
@@ -66,14 +65,18 @@ def chart_routes(answers: Answers, clerk_conninfo: str, printer: Printer) -> lis
         Route("/chart-entry/{ids}", answers.json(lambda conn, r: chart.entry(conn, asking_of(r), _uuids(r)))),
         Route("/chart-gap/{item}/{at:int}/{step:int}/{key:path}", answers.json(gap)),
         Route("/chart-items", answers.json(lambda conn, r: chart.items())),
-        Route("/chart-act", acting(clerk_conninfo, _act, HEADERS, CHART_BYTES_MAX), methods=["POST"]),
+        Route(
+            "/chart-act",
+            posting(by_clerk(clerk_conninfo, _act), chart_writing.Wish, limit=_OF_ENTRIES),
+            methods=["POST"],
+        ),
         Route("/sheet-pages/{paper}/{language}/{key:path}", answers.json(pages)),
         Route("/sheet-page/{paper}/{language}/{page:int}/{key:path}", answers.file(page, "image/svg+xml")),
     ]
 
 
-def _act(conn: Any, request: Request, body: bytes) -> StrEnum | None:
-    return chart_writing.act(conn, asking_of(request), body)
+def _act(conn: Any, request: Request, wish: chart_writing.Wish) -> None:
+    chart_writing.act(conn, asking_of(request), wish)
 
 
 def _uuids(request: Request) -> list[UUID]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -22,7 +23,11 @@ from gateway.pages.ward import Ward
 from gateway.picture import Picture, Visible
 from gateway.places import Places
 
-EVERY_S = 1.0
+# A picture comes so often, also where nothing changed: by it a page knows that it is live. A little more than a second,
+# for devices that speak each second: else a picture without news comes just before theirs.
+EVERY_S = 1.25
+LEAST_S = 0.5  # from one to the next where values were stored
+LOOK_EVERY_S = 0.1  # whether some were, from then on
 BEAT_S = 4.0  # something is sent at least so often, also while the store is away: proxies cut what is silent
 END_S = 2.0
 OPENING_S = 0.3  # a page that opens waits no longer for a picture of its own: the feed brings one
@@ -77,7 +82,7 @@ class Feed:
                     ward = Ward(conn)
                     self._number += 1  # one is missing: whoever looked on before gets the next one whole
                     self._whole_requested.set()
-                    while not self._ends_before_next():
+                    while not self._ends_before_next(ward):
                         self._show_next(ward, loop)
                         if away:
                             _log.info("store is read again")
@@ -89,13 +94,20 @@ class Feed:
                 away = True
                 self._ended.wait(EVERY_S)
 
-    def _ends_before_next(self) -> bool:
-        """Wait for the next picture's moment: for who comes it is at once, but not twice within a second."""
-        if self._hurried:
-            self._ended.wait(EVERY_S)
-            self._hurried = False
-        else:
-            self._hurried = self._due.wait(EVERY_S)
+    def _ends_before_next(self, ward: Ward) -> bool:
+        """Wait for the next picture's moment: values were stored, or who comes asks for one.
+
+        For who comes it is at once, but not twice in a row.
+        """
+        was_hurried, self._hurried = self._hurried, False
+        asks = self._ended if was_hurried else self._due
+        began_s = time.monotonic()
+        while (waited_s := time.monotonic() - began_s) < EVERY_S:
+            if asks.wait(min(max(LEAST_S - waited_s, LOOK_EVERY_S), EVERY_S - waited_s)):
+                self._hurried = not was_hurried
+                break
+            if ward.has_news():
+                break
         self._due.clear()
         return self._ended.is_set()
 
@@ -139,7 +151,8 @@ class Feed:
         self._due.set()
         while not self._ended.is_set():
             try:
-                await asyncio.wait_for(self._turn.wait(), BEAT_S)
+                async with asyncio.timeout(BEAT_S):  # unlike wait_for, it makes no task of each wait
+                    await self._turn.wait()
             except TimeoutError:
                 if not await viewer.is_there():
                     break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from gateway.places import Places
 from runtime.clock import now_us
 
 VIEWER_EVERY_S = 10.0  # he is asked for anew; at once where his session changes
+AHEAD_S = 2.0  # the store is asked so long before: no picture waits for its answer, where it comes in time
 PAGE = "ward"
 
 
@@ -55,6 +57,7 @@ class FeedViewer:
         self._signed_in: SignedIn | None = None
         # Of many who come at once not all are asked for at once again.
         self._read_s = time.monotonic() - random.random() * VIEWER_EVERY_S
+        self._reading: asyncio.Task[SignedIn | None] | None = None
         self._noted: tuple[str, ...] = ()
         self._noted_s = float("-inf")
 
@@ -65,10 +68,13 @@ class FeedViewer:
 
     async def is_there(self) -> bool:
         """Whether he is signed in still; his wards, grants and whether he sits there are taken anew where it is due."""
-        known = self._sessions.peek(self._secret)
-        if known is None or time.monotonic() - self._read_s >= VIEWER_EVERY_S:
-            known = await run_in_threadpool(self._sessions.current, self._secret)
-            self._read_s = time.monotonic()
+        known, age_s = self._sessions.peek(self._secret), time.monotonic() - self._read_s
+        is_due = self._reading is None and age_s >= VIEWER_EVERY_S - AHEAD_S
+        if known is None or is_due:  # what is being read was begun before his session changed
+            self._reading = asyncio.create_task(run_in_threadpool(self._sessions.current, self._secret))
+        if self._reading is not None and (known is None or age_s >= VIEWER_EVERY_S or self._reading.done()):
+            known = await self._reading
+            self._reading, self._read_s = None, time.monotonic()
         if known is None:
             return False
         if known is not self._signed_in:

@@ -66,6 +66,6 @@ def glass_until_ms(asking: Asking, stays: Iterable[str]) -> int | None:
 
 def note_stay(conn: Any, asking: Asking, action: Action, decision: Decision, page: str, target: Target) -> None:
     """That somebody looks at a stay; returns when it is durable. Raises StoreError."""
-    patient = patients.patient_of(conn, target.encounter)
+    patient = target.patient or patients.patient_of(conn, target.encounter)
     seen = Seen(page, [target.encounter], [patient] if patient else [], restricted=target.restricted)
     asking.note(action, decision, seen)

@@ -59,6 +59,7 @@ class Picture:
     whole: Fragments | None
     places: Places = field(default_factory=Places)
     _messages: dict[tuple[bool, Visible, frozenset[Bed]], bytes] = field(default_factory=dict)
+    _by_bed: dict[bool, dict[Bed, tuple[int, Fragment]]] = field(default_factory=dict)  # of the whole, and not
 
     def message(self, visible: Visible, *, whole: bool, gone: frozenset[Bed] = frozenset()) -> bytes:
         """The server-sent event for those who see this much; `whole` must be there for the whole.
@@ -67,16 +68,23 @@ class Picture:
         """
         key = (whole, visible, gone)
         if key not in self._messages:
-            fragments = self.whole if whole else self.differences
-            assert fragments is not None
+            by_bed = self._places_by_bed(whole=whole)
+            # Of many wards most viewers see one: they are looked up, not each bed of the hospital for each viewer.
+            found = sorted((*by_bed[bed], bed) for bed in visible.beds | gone if bed in by_bed)
             head = {"number": self.number, "whole": whole, **self.head, **(self.whole_head if whole else {})}
             head["asked"] = visible.asked
-            beds = b",".join(
-                visible.of(bed, fragment) for bed, fragment in fragments if bed in visible.beds or bed in gone
-            )
+            beds = b",".join(visible.of(bed, fragment) for _, fragment, bed in found)
             # One line: JSON escapes what would end it.
             self._messages[key] = _BEGIN + msgspec.json.encode(head)[:-1] + b',"beds":[' + beds + b"]}" + _END
         return self._messages[key]
+
+    def _places_by_bed(self, *, whole: bool) -> dict[Bed, tuple[int, Fragment]]:
+        """Each bed's fragment, and which one it is."""
+        if whole not in self._by_bed:
+            fragments = self.whole if whole else self.differences
+            assert fragments is not None
+            self._by_bed[whole] = {bed: (place, fragment) for place, (bed, fragment) in enumerate(fragments)}
+        return self._by_bed[whole]
 
     def document(self, visible: Visible) -> bytes:
         """The whole as JSON, for those who see this much."""

@@ -1,4 +1,8 @@
-"""Who was refused is said in the log: whose session, from which machine, at which door. No number of a patient."""
+"""Who was refused is said in the log: whose session, from which machine, at which door. No number of a patient.
+
+Of what may not be seen the answer is the same as of what is not there, so that both have a line; and so has input that
+cannot be read.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _log = structlog.get_logger("gateway")
-_WITHOUT_PROOF, _FORBIDDEN, _TOO_OFTEN = 401, 403, 429
+_WITHOUT_PROOF, _NOT_THERE = 401, 404
+_REFUSED = (400, 403, 413, 414, 415, 429)
 # Who shows nothing at all is a page whose session ended, and asks again every few seconds: that is not worth a line.
 _PROVING = ("/sign-in/", "/token")
 
@@ -32,11 +37,12 @@ class RefusalLog:
 def _say(scope: Scope, status: int) -> None:
     request = Request(scope)
     is_proving = request.url.path.startswith(_PROVING) or "authorization" in request.headers
-    if status not in (_FORBIDDEN, _TOO_OFTEN) and not (status == _WITHOUT_PROOF and is_proving):
+    asking, has_route = scope.get("state", {}).get("asking"), "endpoint" in scope
+    is_unseen = status == _NOT_THERE and has_route and asking is not None
+    if status not in _REFUSED and not is_unseen and not (status == _WITHOUT_PROOF and is_proving):
         return
-    asking = scope.get("state", {}).get("asking")
     # The first part of a path that a route has: what follows may be the number of a patient, or the secret of a link.
-    door = f"/{request.url.path.split('/')[1]}" if "endpoint" in scope else ""
+    door = f"/{request.url.path.split('/')[1]}" if has_route else ""
     _log.info(
         "a request is refused",
         status=status, who=asking.viewer.id if asking is not None else "", door=door, method=request.method,

@@ -52,6 +52,12 @@ def generate(path: Path, *, demo: bool = False) -> SigningKey:
     return SigningKey(key)
 
 
+def public_pem(key: SigningKey) -> bytes:
+    """What `.pub` files hold."""
+    public = serialization.load_der_public_key(key.public_der)
+    return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
 def load(path: Path, *, allow_demo: bool = False) -> SigningKey:
     """Read a key file. Raises UserError: missing, readable by others, not P-256, or a demo's outside the demo."""
     mend = "make one with `vitalwire edge keygen` or `vitalwire processors keygen`"

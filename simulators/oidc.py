@@ -54,6 +54,9 @@ class Lie(StrEnum):
     LOGOUT_TYPE = "of the type of a logout token"
     NO_STAFF = "no staff number"
     DISPLAY_STAFF = "the name of a display as a staff number"
+    NO_AUTH_TIME = "no time of the sign-in there"
+    OLD_AUTH_TIME = "a sign-in there of an hour ago"
+    FUTURE_AUTH_TIME = "a sign-in there that is still to come"
     # Of logout tokens:
     ID_TYPE = "of no type of its own"
     NO_EVENTS = "no events"
@@ -65,16 +68,19 @@ class Lie(StrEnum):
 OF_ID_TOKENS = tuple(lie for lie in Lie if lie not in (Lie.ID_TYPE, Lie.NO_EVENTS, Lie.OTHER_EVENT, Lie.WITH_NONCE,
                                                        Lie.NO_TOKEN_ID))  # fmt: skip
 OF_LOGOUT_TOKENS = tuple(lie for lie in Lie if lie not in (Lie.NONCE, Lie.NO_NONCE, Lie.LOGOUT_TYPE, Lie.NO_STAFF,
-                                                           Lie.DISPLAY_STAFF))  # fmt: skip
+                                                           Lie.DISPLAY_STAFF, Lie.NO_AUTH_TIME, Lie.OLD_AUTH_TIME,
+                                                           Lie.FUTURE_AUTH_TIME))  # fmt: skip
 
 
 @dataclass
 class Person:
-    """Whoever comes to /authorize."""
+    """Whoever comes to /authorize. `acr`, `amr`: how he proved himself; empty: not said."""
 
     staff: str
     subject: str = "subject-1"
     session: str = "sid-1"
+    acr: str = ""
+    amr: tuple[str, ...] = ()
 
 
 @dataclass
@@ -127,7 +133,12 @@ class Simulator:
         claims: dict[str, Any] = {
             "iss": self.issuer, "aud": self.client_id, "sub": self.person.subject, "sid": self.person.session,
             "iat": now, "exp": now + _TOKEN_LASTS_S, "nonce": nonce, "preferred_username": self.person.staff,
+            "auth_time": now,
         }  # fmt: skip
+        if self.person.acr:
+            claims["acr"] = self.person.acr
+        if self.person.amr:
+            claims["amr"] = list(self.person.amr)
         return self._signed(claims, "logout+jwt" if self.lie is Lie.LOGOUT_TYPE else "JWT")
 
     def logout_token(self, *, subject: str | None = None, session: str | None = None) -> str:
@@ -183,6 +194,8 @@ class Simulator:
             Lie.EXPIRED: {"iat": claims["iat"] - 7200, "exp": claims["exp"] - 7200},
             Lie.FUTURE: {"iat": claims["iat"] + 7200, "exp": claims["exp"] + 7200},
             Lie.NONCE: {"nonce": "another"},
+            Lie.OLD_AUTH_TIME: {"auth_time": claims["iat"] - 3600},
+            Lie.FUTURE_AUTH_TIME: {"auth_time": claims["iat"] + 3600},
             Lie.DISPLAY_STAFF: {"preferred_username": "display:1"},
             Lie.OTHER_EVENT: {"events": {"http://schemas.openid.net/event/other": {}}},
             Lie.WITH_NONCE: {"nonce": "any"},
@@ -190,6 +203,7 @@ class Simulator:
         absent = {
             Lie.NO_EXPIRY: ("exp",), Lie.NO_SUBJECT: ("sub", "sid"), Lie.NO_NONCE: ("nonce",),
             Lie.NO_STAFF: ("preferred_username",), Lie.NO_EVENTS: ("events",), Lie.NO_TOKEN_ID: ("jti",),
+            Lie.NO_AUTH_TIME: ("auth_time",),
         }  # fmt: skip
         if self.lie is not None:
             claims.update(changed.get(self.lie, {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import structlog
@@ -29,6 +29,7 @@ SAID = "an earlier message said it already"
 NEVER_SENT = "withdrawn before it was ever sent"
 _log = structlog.get_logger("deliver")
 Written = Made | Parked | Skipped
+Result = TypeVar("Result")
 
 
 class Writer(Protocol):
@@ -123,19 +124,16 @@ def _observation_id(charted: ChartedVersion) -> str:
 
 
 def write_all(writer: Writer, conn: Any, destination: int, messages: Sequence[Message], now_us: int) -> list[Written]:
-    """As `writer` does; where that fails, one by one, so that what cannot be read is parked and holds up nobody.
+    """As `writer` does; what cannot be read is parked and holds up nobody.
 
     Raises StoreError: that is nobody's fault among them.
     """
-    try:
-        return writer.write(conn, destination, messages, now_us)
-    except StoreError:
-        raise
-    except Exception as error:  # noqa: BLE001  one that is damaged must not hold up all others
-        if len(messages) > 1:
-            return [each for one in messages for each in write_all(writer, conn, destination, [one], now_us)]
-        _log.error("a message cannot be written", delivery=messages[0].delivery, error=type(error).__name__)
-        return [Parked(messages[0].delivery, 0, "", f"it cannot be written: {type(error).__name__}", b"")]
+
+    def park(message: Message, error: Exception) -> Written:
+        _log.error("a message cannot be written", delivery=message.delivery, error=type(error).__name__)
+        return Parked(message.delivery, 0, "", f"it cannot be written: {type(error).__name__}", b"")
+
+    return _without_damaged(messages, lambda chunk: writer.write(conn, destination, chunk, now_us), park)
 
 
 def refusals(conn: Any, messages: Sequence[Message]) -> dict[int, str]:
@@ -143,15 +141,31 @@ def refusals(conn: Any, messages: Sequence[Message]) -> dict[int, str]:
 
     Raises StoreError.
     """
+
+    def asked(chunk: Sequence[Message]) -> list[tuple[int, str]]:
+        charted = charted_of(conn, chunk)
+        return [(message.delivery, why_nobody(charted[message.delivery])) for message in chunk]
+
+    def unreadable(message: Message, error: Exception) -> tuple[int, str]:
+        return message.delivery, f"it cannot be read: {type(error).__name__}"
+
+    return dict(_without_damaged(messages, asked, unreadable))
+
+
+def _without_damaged(
+    messages: Sequence[Message],
+    do: Callable[[Sequence[Message]], list[Result]],
+    damaged: Callable[[Message, Exception], Result],
+) -> list[Result]:
+    """What `do` makes of all; where that fails, one by one, with what `damaged` makes of those that fail alone."""
     try:
-        charted = charted_of(conn, messages)
-        return {each.delivery: why_nobody(charted[each.delivery]) for each in messages}
+        return do(messages)
     except StoreError:
         raise
-    except Exception as error:  # noqa: BLE001  as above
-        if len(messages) > 1:
-            return {delivery: why for one in messages for delivery, why in refusals(conn, [one]).items()}
-        return {messages[0].delivery: f"it cannot be read: {type(error).__name__}"}
+    except Exception as error:  # noqa: BLE001  one that is damaged must not hold up all others
+        if len(messages) == 1:
+            return [damaged(messages[0], error)]
+    return [result for message in messages for result in _without_damaged([message], do, damaged)]
 
 
 def charted_of(conn: Any, messages: Sequence[Message]) -> dict[int, list[ChartedVersion]]:

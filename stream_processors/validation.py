@@ -372,7 +372,7 @@ def _conversions(table: Table) -> _Conversions:
     pair = table.code.astype(np.uint64) << np.uint64(32) | table.unit
     at = _AT_SLOT[(pair * _SLOT_OF) >> _SLOT_SHIFT]
     comparable = _PAIR[at] == pair
-    rest = np.flatnonzero(~comparable)
+    rest = np.flatnonzero(~comparable & (table.code != 0))  # 0: nobody has mapped it, and there is nothing to find
     at[rest] = np.minimum(np.searchsorted(_PAIR, pair[rest]), len(_PAIR) - 1)
     comparable[rest] = _PAIR[at[rest]] == pair[rest]
     known = comparable.copy()

@@ -14,6 +14,7 @@ import msgspec
 from adapters.emr.fhir_json import (
     device_json,
     encounter_json,
+    levels,
     location_json,
     observation_json,
     patient_json,
@@ -51,10 +52,15 @@ NAMELESS = msgspec.structs.replace(PERSON, identifiers=(), family="", given="", 
 
 LOOK = LookRow(
     look=UUID(int=1), person="1001", name="李 娜", role="nurse", action="see", page="patient",
-    encounters=["visit:V1^HOSP"], patients=["00012345^HOSP^MR"], stays=1, detail="", relation="own_ward",
+    encounters=("visit:V1^HOSP",), patients=("00012345^HOSP^MR",), stays=1, detail="", relation="own_ward",
     restricted=False, session="s1", address="10.0.0.1", reason="", from_at=moment(T0_US),
     until_at=moment(T0_US + 900_000_000),
 )  # fmt: skip
+
+
+def locations(place: Place) -> list[bytes]:
+    """The ward, the room and the bed."""
+    return [location_json(level) for level in levels(place)]
 
 
 def one(*entries: ChartedVersion) -> ChartedObservation:
@@ -119,13 +125,13 @@ def _resources() -> Iterator[tuple[str, bytes]]:
     bare = Stay(key="admitted:1001^H^MR@29627175", patient_class="", admitted_at_us=None, discharged_at_us=None)
     yield "Encounter-bare", encounter_json(bare, None, None)
     yield "Encounter-over", encounter_json(msgspec.structs.replace(STAY, discharged_at_us=T0_US), PERSON, None)
-    for number_of, location in enumerate(location_json(PLACE) + location_json(Place(key="^icu^^9", name=""))):
+    for number_of, location in enumerate(locations(PLACE) + locations(Place(key="^icu^^9", name=""))):
         yield f"Location-{number_of}", location
     yield "Device", device_json(MONITOR)
     yield "Device-bare", device_json(Instrument(uuid=MONITOR.uuid, claim="", name=""))
     yield "AuditEvent", audit_event_json(LOOK)
     yield "AuditEvent-glass", audit_event_json(replace(LOOK, relation="break_glass", reason="called", restricted=True))
-    yield "AuditEvent-search", audit_event_json(replace(LOOK, encounters=[], patients=[], detail="code", name=""))
+    yield "AuditEvent-search", audit_event_json(replace(LOOK, encounters=(), patients=(), detail="code", name=""))
     yield "AuditEvent-audit", audit_event_json(replace(LOOK, page="audit", encounters=[], address=""))
     yield "AuditEvent-export", audit_event_json(replace(LOOK, action="export"))
     yield "Bundle-first", transaction(SLOT, {})

@@ -13,6 +13,9 @@ from vitalwire.on_demand import on_demand
 COMMANDS = {
     "demo": "vitalwire.demo:demo",
     "page": "vitalwire.page:page",
+    "login": "vitalwire.login:login",
+    "logout": "vitalwire.login:logout",
+    "whoami": "vitalwire.login:whoami",
     "sheet": "vitalwire.sheet:sheet",
     "status": "vitalwire.status:status",
     "latest": "vitalwire.record:latest",
@@ -41,7 +44,10 @@ COMMANDS = {
     "audit": "vitalwire.audit:app",
     "hold": "vitalwire.hold:app",
     "simulate": "vitalwire.simulate:app",
-    "config": "vitalwire.edge:config_app",
+    "backup": "vitalwire.backup.commands:app",
+    "restore": "vitalwire.backup.commands:restore",
+    "doctor": "vitalwire.doctor.commands:doctor",
+    "config": "vitalwire.config_files:app",
 }
 app = typer.Typer(
     cls=on_demand(COMMANDS),

@@ -26,8 +26,8 @@ def topics_of(
 ) -> set[str]:
     """The topics that a broker has. Raises UserError where it is not reached, or would be in plaintext."""
     errors: list[str] = []
-    settings = _settings(kafka, ca, cert, key, insecure=insecure, errors=errors)
-    with _usable(kafka):
+    settings = client_settings(kafka, ca, cert, key, insecure=insecure, errors=errors)
+    with usable(kafka):
         admin = AdminClient(settings)
     try:
         return set(admin.list_topics(timeout=LOOK_LIMIT_S).topics)
@@ -53,13 +53,13 @@ def republish(
         message_key, target = b"", topic if topic in {t.name for t in topics.TOPICS} else topics.raw(Lane.LIVE)
     failed: list[str] = []
     errors: list[str] = []
-    settings = _settings(kafka, ca, cert, key, insecure=insecure, errors=errors) | {
+    settings = client_settings(kafka, ca, cert, key, insecure=insecure, errors=errors) | {
         "acks": "all",
         "partitioner": "murmur2_random",  # as the edge's: a stream keeps to one partition, and that to one writer
         "message.max.bytes": topics.MESSAGE_BYTES_MAX,
         "message.timeout.ms": int(TAKE_LIMIT_S * 1000),
     }
-    with _usable(kafka):
+    with usable(kafka):
         producer = Producer(settings)
         producer.produce(
             target, message, message_key, on_delivery=lambda error, _: failed.append(str(error)) if error else None
@@ -71,7 +71,7 @@ def republish(
     return target
 
 
-def _settings(
+def client_settings(
     kafka: str, ca: Path | None, cert: Path | None, key: Path | None, *, insecure: bool, errors: list[str]
 ) -> dict[str, Any]:
     """Of a client; `errors` takes what it meets, in words. Raises UserError."""
@@ -86,7 +86,7 @@ def _settings(
 
 
 @contextmanager
-def _usable(kafka: str) -> Iterator[None]:
+def usable(kafka: str) -> Iterator[None]:
     """What the client itself refuses, in a line. Raises UserError."""
     try:
         yield

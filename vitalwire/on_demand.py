@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+from runtime.errors import UserError
 
 
 def on_demand(places: Mapping[str, str]) -> type[TyperGroup]:
@@ -22,9 +25,13 @@ def on_demand(places: Mapping[str, str]) -> type[TyperGroup]:
             return [name for name in self.commands if name not in places] + list(places)
 
         def get_command(self, ctx: Any, cmd_name: str) -> Any:
-            """None: there is none of this name."""
+            """None: there is none of this name, or this machine has not what it needs."""
             if cmd_name in places and cmd_name not in self.commands:
-                self.add_command(load(cmd_name, places[cmd_name]), cmd_name)
+                try:
+                    self.add_command(load(cmd_name, places[cmd_name]), cmd_name)
+                except ModuleNotFoundError as error:
+                    if _is_ours(error):
+                        raise
             return super().get_command(ctx, cmd_name)
 
         def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -32,9 +39,20 @@ def on_demand(places: Mapping[str, str]) -> type[TyperGroup]:
             if args and args[0] not in self.list_commands(ctx):
                 for name in places:
                     self.get_command(ctx, name)
+            elif args and self.get_command(ctx, args[0]) is None:
+                raise UserError(
+                    f"`{ctx.command_path} {args[0]}` is for the hospital's side: a box has not all that it needs;"
+                    " run it where `make run` or the whole installation is"
+                )
             return super().resolve_command(ctx, args)
 
     return OnDemand
+
+
+def _is_ours(error: ModuleNotFoundError) -> bool:
+    """Whether what is missing is a module of this project, which is a bug."""
+    package = (error.name or "").partition(".")[0]
+    return package == "" or find_spec(package) is not None
 
 
 def load(name: str, place: str) -> Any:

@@ -19,6 +19,8 @@ from emr_store.connect import with_role
 from emr_store.roles import CLERK, READER
 from gateway.app import create
 from gateway.feed import Feed
+from gateway.handshakes import log_handshakes
+from gateway.http_protocol import HttpProtocol
 from gateway.look_journal import LookJournal
 from gateway.people.sign_in_config import GatewayConfig, address, sign_in_settings
 from gateway.people.sign_in_settings import SignInSettings
@@ -65,7 +67,9 @@ def page(
 def _serve_configured(config: GatewayConfig) -> None:
     host, port = address(config)
     settings, style = sign_in_settings(config), sheet.style_of(config.sheet_style)
-    tls = server_context(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
+    tls = None
+    if config.tls_cert and config.tls_key:
+        tls = log_handshakes(server_context(config.tls_cert, config.tls_key))
     with explained(config.database, insecure=config.insecure):
         if config.metrics_port:
             metrics.serve(config.metrics_port, list)
@@ -109,7 +113,7 @@ async def serve(
     app = create(conninfo, feed, clerk, sheet_style, settings, journal)
     server = _Server(uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, limit_concurrency=CONNECTIONS_MAX,
-        timeout_graceful_shutdown=2, proxy_headers=False,
+        timeout_graceful_shutdown=2, proxy_headers=False, http=HttpProtocol,
         ssl_context_factory=None if tls is None else lambda config, default: tls,
     ))  # fmt: skip
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from clinical.key_words import bed_words, visit_number
 from clinical.person_names import masked_name, whole_name
-from emr_store import evidence_words, patient_acts, patients
+from emr_store import patient_acts, patients
 from emr_store.acts import this_user
-from emr_store.bed_names import bed_names
 from emr_store.patient_acts import Sealed
 from emr_store.patients import ClassRow, InBed, Span
+from gateway.command_reading import BEDS, PATIENT, BedsShown, PatientShown, read_beds, read_patient
 from vitalwire.census import patients_census
+from vitalwire.gateway_client import gateway_or_database
 from vitalwire.output import age, as_json, cell, console, listed, table
 from vitalwire.record import Database, Json, connect
 from vitalwire.temporary_patients import patients_link, patients_temporary
@@ -42,9 +43,13 @@ def patients_list(
 ) -> None:
     """Who is in which bed; names are shown in part: vitalwire patients list."""
     moment, then = (instant(text) if text else None for text in (at, believed_at))
-    with connect(database) as conn:
-        found = patients.beds_now(conn, moment, then)
-        names = bed_names(conn)
+    gateway = gateway_or_database(database)
+    if gateway is not None:
+        shown = gateway.get(BEDS, BedsShown, {"at": moment, "believed_at": then})
+    else:
+        with connect(database) as conn:
+            shown = read_beds(conn, moment, then)
+    found, names = shown.beds, shown.names
     columns = ("bed", "patient", "name", "visit", "since", "last ADT")
     listed(json, "Patients", columns, found, lambda p: (
         bed_words(p.bed, names), p.patient or "(two patients)", masked(p), visit_number(p.encounter), p.since,
@@ -61,35 +66,38 @@ def masked(person: InBed) -> str:
 def patients_show(patient: Patient, believed_at: BelievedAt = "", database: Database = "", json: Json = False) -> None:
     """A patient's encounters and beds, each with the message behind it: vitalwire patients show 0000123."""
     then = instant(believed_at) if believed_at else None
-    with connect(database) as conn:
-        key = patients.find_patient(conn, patient)
-        person = patients.name_of(conn, key)
-        encounters = patients.encounters_of(conn, key, then)
-        stays = patients.patient_stays(conn, key, then)
-        names = bed_names(conn)
-        facts = [bytes.fromhex(fact) for stay in stays for fact in (stay.from_fact, stay.until_fact) if fact]
-        words = {behind.fact: behind.words for behind in evidence_words.facts_behind(conn, facts, names)}
+    gateway = gateway_or_database(database)
+    if gateway is not None:
+        found = gateway.get(PATIENT, PatientShown, {"patient": patient, "believed_at": then})
+    else:
+        with connect(database) as conn:
+            found = read_patient(conn, patients.find_patient(conn, patient), then, None)
     if json:
-        as_json({
-            "patient": key,
-            "person": dict(zip(PERSON, person, strict=True)) if person else None,
-            "encounters": [
-                each._asdict()
-                | {name: [of._asdict() for of in getattr(each, name)] for name in ("periods", "absences", "classes")}
-                for each in encounters
-            ],
-            "stays": [each._asdict() | {"because": words[each.from_fact]} for each in stays],
-        })  # fmt: skip
+        as_json(_plain(found))
         return
-    family, given, name, birth_date, sex = person or ("", "", "", "", "")
+    family, given, name, birth_date, sex = found.person or ("", "", "", "", "")
     shown = whole_name(family=family, given=given, name=name) or "(no name is kept)"
-    console.print(cell(f"{key}  {shown}  {birth_date} {sex}".rstrip()), markup=False)
+    console.print(cell(f"{found.patient}  {shown}  {birth_date} {sex}".rstrip()), markup=False)
     rows = [
-        (visit_number(e.encounter), _class_words(e.classes), _spans(e.periods), _spans(e.absences)) for e in encounters
+        (visit_number(e.encounter), _class_words(e.classes), _spans(e.periods), _spans(e.absences))
+        for e in found.encounters
     ]
     table("Visits", ("visit", "class", "open", "away"), rows)
-    beds = [(bed_words(s.bed, names), s.since, s.until, words[s.from_fact]) for s in stays]
+    beds = [(bed_words(s.bed, found.names), s.since, s.until, found.words[s.from_fact]) for s in found.stays]
     table("Beds", ("bed", "since", "until", "because"), beds)
+
+
+def _plain(found: PatientShown) -> dict[str, Any]:
+    return {
+        "patient": found.patient,
+        "person": dict(zip(PERSON, found.person, strict=True)) if found.person else None,
+        "encounters": [
+            each._asdict()
+            | {name: [of._asdict() for of in getattr(each, name)] for name in ("periods", "absences", "classes")}
+            for each in found.encounters
+        ],
+        "stays": [each._asdict() | {"because": found.words[each.from_fact]} for each in found.stays],
+    }
 
 
 def _spans(spans: Sequence[Span]) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 
 from clinical.ward_names import ward_name
-from emr_store import acts, grants, second_person, staff
+from emr_store import acts, grants, provider_accounts, second_person, staff
 from emr_store.acts import this_user
 from emr_store.grants import GrantRefusedError
 from emr_store.second_person import Request, SecondPersonError
@@ -107,6 +107,22 @@ def people_end(
     with connect(database) as conn:
         member = staff.end(conn, number, this_user(why))
     console.print(cell(f"{member.name} ({member.staff}) has ended, and so have all sessions"), markup=False)
+
+
+@app.command("unbind")
+def people_unbind(
+    number: Staff, why: Annotated[str, typer.Option(help="the reason, kept with the act in the log")],
+    database: Database = "",
+) -> None:  # fmt: skip
+    """Let another account at the provider sign somebody in: vitalwire people unbind 10023 --why 'a new account'.
+
+    The first sign-in by the provider binds a number to the account there; another account is refused from then on.
+    """
+    with connect(database) as conn:
+        ended = provider_accounts.unbind(conn, number, this_user(why))
+    console.print(
+        cell(f"the next account that says {number} is bound to it; sessions that ended: {ended}"), markup=False
+    )
 
 
 @app.command("supervise")

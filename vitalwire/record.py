@@ -20,9 +20,9 @@ from emr_store.acts import this_user
 from emr_store.attributed_values import attributed_values, attributed_waves
 from emr_store.attributed_values import balances as patients_balance
 from emr_store.connect import StoreError, one_moment, open_store, server_of
-from emr_store.latest import LatestValue, channel_labels
-from emr_store.latest import latest as latest_values
+from emr_store.latest import LatestValue
 from emr_store.migrate import migrate as run_migrations
+from gateway.command_reading import LATEST, LatestShown, read_latest
 from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_UNREACHABLE, EXIT_USAGE, UserError
 from runtime.tls import database_problem
 from schemas.block import ValidationResult
@@ -32,9 +32,24 @@ from vitalwire.broker import republish
 from vitalwire.flow import equations, whose_equation
 from vitalwire.output import LANES, age, as_json, cell, console, listed, table
 
+
+class WrittenOut(str):
+    """A `--database` that somebody typed, not one that the environment had."""
+
+
+def _noted_source(ctx: typer.Context, value: str) -> str:
+    source = ctx.get_parameter_source("database")
+    return WrittenOut(value) if source is not None and source.name == "COMMANDLINE" else value
+
+
 Database = Annotated[
     str,
-    typer.Option(envvar="VITALWIRE_DATABASE", help="the store's conninfo; `make run` prints it", show_default=False),
+    typer.Option(
+        envvar="VITALWIRE_DATABASE",
+        callback=_noted_source,
+        help="the store's conninfo (`make run` prints it): an operators' door, outside the access table",
+        show_default=False,
+    ),
 ]
 INSECURE = "VITALWIRE_INSECURE"  # "true": plaintext beyond loopback, for commands without a configuration
 Json = Annotated[bool, typer.Option("--json", help="for scripts")]
@@ -77,9 +92,16 @@ def explained(database: str, *, insecure: bool | None = None) -> Iterator[None]:
 
 def latest(database: Database = "", json: Json = False) -> None:
     """What each bed shows now, and how old it is: vitalwire latest."""
-    with connect(database) as conn:
-        values = sorted(latest_values(conn), key=lambda v: (v.bed is None, v.bed or "", v.claim or ""))
-        labels = channel_labels(conn)
+    from vitalwire.gateway_client import gateway_or_database  # which needs what stands here
+
+    gateway = gateway_or_database(database)
+    if gateway is not None:
+        shown = gateway.get(LATEST, LatestShown)
+    else:
+        with connect(database) as conn:
+            shown = read_latest(conn)
+    values = sorted(shown.values, key=lambda v: (v.bed is None, v.bed or "", v.claim or ""))
+    labels = {(device, code, channel): label for device, code, channel, label in shown.labels}
     of_metric = Counter((v.device, v.code) for v in values)
     columns = ("bed", "metric", "value", "unit", "age", "")
     listed(json, "Latest values", columns, values, lambda v: _latest_row(

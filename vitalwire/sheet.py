@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
+from urllib.parse import quote
 
+import msgspec
 import typer
 
 from clinical.sheet.hourly_layout import lay_out_hourly
@@ -17,6 +19,7 @@ from clinical.sheet.svg import svg
 from emr_store import chart_sheet
 from emr_store.bed_names import bed_names
 from runtime.errors import UserError
+from vitalwire.gateway_client import Gateway, gateway_or_database
 from vitalwire.output import cell, console
 from vitalwire.record import Database, connect, since_moment
 
@@ -42,6 +45,13 @@ def sheet(
     """
     if (pdf_file is None) == (not as_svg):
         raise UserError("say what to write: --pdf FILE, or --svg")
+    gateway = gateway_or_database(database)
+    if gateway is not None:
+        if style != "standard" or since:
+            raise UserError("the gateway prints by its own style, and the whole: --style and --since are of --database")
+        paper = Paper("hourly" if hourly else "sheet", _language(language) if language else "zh", encounter)
+        _print_by_gateway(gateway, paper, pdf_file, page)
+        return
     habits = style_of(style)
     if language:
         habits = habits.in_language(_language(language))
@@ -62,14 +72,41 @@ def sheet(
         return
     from clinical.sheet import pdf  # 20 MB of libraries, which no other command needs
 
+    _write(pdf_file, pdf.pdf(drawings), len(drawings), pdf.unprintable(drawings))
+
+
+class Paper(NamedTuple):
+    """What is printed of which encounter."""
+
+    kind: str  # gateway/pages/sheets.py: KINDS
+    language: str
+    encounter: str
+
+
+class _Pages(msgspec.Struct, frozen=True):
+    count: int
+    unprintable: str
+
+
+def _print_by_gateway(gateway: Gateway, paper: Paper, pdf_file: Path | None, page: int) -> None:
+    key = quote(paper.encounter, safe="")
+    if pdf_file is None:
+        drawn = gateway.file(f"/sheet-page/{paper.kind}/{paper.language}/{page}/{key}")
+        sys.stdout.write(drawn.decode())
+        return
+    printed = gateway.file(f"/{paper.kind}/{key}.pdf", {"language": paper.language})
+    pages = gateway.get(f"/sheet-pages/{paper.kind}/{paper.language}/{key}", _Pages)
+    _write(pdf_file, printed, pages.count, pages.unprintable)
+
+
+def _write(file: Path, printed: bytes, count: int, unprintable: str) -> None:
     try:
-        pdf_file.write_bytes(pdf.pdf(drawings))
+        file.write_bytes(printed)
     except OSError as error:
-        raise UserError(f"{pdf_file} cannot be written: {error.strerror}") from None
-    console.print(cell(f"{pdf_file}: {len(drawings)} pages"), markup=False)
-    missing = pdf.unprintable(drawings)
-    if missing:
-        console.print(cell(f"it cannot show {missing}: write these letters by hand"), markup=False)
+        raise UserError(f"{file} cannot be written: {error.strerror}") from None
+    console.print(cell(f"{file}: {count} pages"), markup=False)
+    if unprintable:
+        console.print(cell(f"it cannot show {unprintable}: write these letters by hand"), markup=False)
 
 
 def style_of(name: str) -> Style:

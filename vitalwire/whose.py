@@ -5,17 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import psycopg
 import typer
 
 from clinical.attribution import Basis, State, Whose
 from clinical.key_words import visit_words
-from emr_store import evidence_words, patients
-from emr_store.bed_names import bed_names
 from emr_store.evidence_words import Behind
 from emr_store.patients import Believed
 from emr_store.registry import find_device
+from gateway.command_reading import WHOSE, WhoseShown, read_whose
 from schemas.errors import VitalwireError
+from vitalwire.gateway_client import gateway_or_database
 from vitalwire.output import as_json, cell, console
 from vitalwire.record import Database, Json, connect
 
@@ -61,11 +60,13 @@ def whose(
     vitalwire whose 3f2a 2026-11-24T10:00Z; what we believed on Tuesday: --believed-at 2026-11-24T18:00Z
     """
     at, then = instant_or_now(time), instant(believed_at) if believed_at else None
-    with connect(database) as conn:
-        uuid = find_device(conn, device)
-        found = patients.whose_at(conn, uuid, at, then)
-        behind = evidence_words.facts_behind(conn, found.whose.facts, bed_names(conn)) if found else []
-        person = _person(conn, found)
+    gateway = gateway_or_database(database)
+    if gateway is not None:
+        shown = gateway.get(WHOSE, WhoseShown, {"device": device, "at": at, "believed_at": then})
+    else:
+        with connect(database) as conn:
+            shown = read_whose(conn, find_device(conn, device), at, then)
+    found, behind, person = shown.found, shown.behind, shown.person
     if json:
         as_json(_plain(found, behind))
         return
@@ -97,14 +98,6 @@ def answer(found: Whose, person: str = "") -> str:
         case _:
             by = ", because a person said so" if found.basis is Basis.ACT else ""
             return f"nobody's{by}{offered}"
-
-
-def _person(conn: psycopg.Connection, found: Believed | None) -> str:
-    named = patients.name_of(conn, found.whose.patient) if found and found.whose.patient else None
-    if named is None:
-        return ""
-    family, given, name, _, _ = named
-    return name or f"{family} {given}".strip()
 
 
 def _span(found: Whose) -> str:

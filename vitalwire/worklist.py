@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated
 
-import psycopg
 import typer
 
-from clinical.person_names import masked_name
-from clinical.question_words import question_words, subject_words
-from emr_store import evidence_words, patient_acts, registry
+from clinical.question_words import question_words
+from emr_store import patient_acts
 from emr_store.acts import this_user
-from emr_store.bed_names import bed_names
 from emr_store.patient_acts import Question
+from gateway.command_reading import QUESTION, QUESTIONS, QuestionsShown, questions_shown
+from runtime.errors import UserError
+from vitalwire.gateway_client import RefusedError, gateway_or_database
 from vitalwire.output import as_json, cell, console, listed
 from vitalwire.record import Database, Json, connect
 from vitalwire.whose import BelievedAt, instant
 
 app = typer.Typer(help="What only a person can decide.", no_args_is_help=True)
 Number = Annotated[int, typer.Argument(help="its number in `vitalwire worklist list`")]
+REFUSED = {
+    "not_open": "it is not asked any more: it ceased, or somebody was faster",
+    "no_monitor": "--adt-is-right is of a monitor that names another patient than the bed",
+}
 Language = Annotated[str, typer.Option(help="en or zh", metavar="en|zh")]
 
 
@@ -33,12 +37,17 @@ def worklist_list(
 ) -> None:
     """What is asked of people, the oldest first: vitalwire worklist list."""
     then = instant(believed_at) if believed_at else None
-    with connect(database) as conn:
-        found = patient_acts.questions(conn, then, whole=whole)
-        names = bed_names(conn)
-        about = subjects(conn, [question.subject for question in found], names, language)
-    listed(json, "Worklist", ("item", "since", "until", "about", "question", ""), found, lambda q: (
-        q.item, q.since, q.until, about[q.subject], sentence(q, names, language), "resolved" if q.resolved_by else ""
+    gateway = gateway_or_database(database)
+    if gateway is not None:
+        asked = {"believed_at": then, "language": language, "all": "true" if whole else ""}
+        shown = gateway.get(QUESTIONS, QuestionsShown, asked)
+    else:
+        with connect(database) as conn:
+            found = patient_acts.questions(conn, then, whole=whole)
+            shown = questions_shown(conn, found, language, with_facts=False)
+    listed(json, "Worklist", ("item", "since", "until", "about", "question", ""), shown.questions, lambda q: (
+        q.item, q.since, q.until, shown.about[q.subject], sentence(q, shown.names, language),
+        "resolved" if q.resolved_by else "",
     ), "nothing is asked")  # fmt: skip
 
 
@@ -48,32 +57,17 @@ def sentence(question: Question, names: Mapping[str, str], language: str) -> str
     return words.zh if language == "zh" else words.en
 
 
-def subjects(conn: psycopg.Connection, keys: Sequence[str], names: Mapping[str, str], language: str) -> dict[str, str]:
-    """What each is called: a device with its bed, a visit or a patient with the name in part, a bed."""
-    devices = {str(device.uuid): device for device in registry.devices(conn) if not device.foreign_edge}
-    people = patient_acts.about(conn, keys)
-    called = {}
-    for key in keys:
-        words = subject_words(key, names)
-        called[key] = words.zh if language == "zh" else words.en
-        if key in devices:
-            device = devices[key]
-            called[key] = " ".join(part for part in (device.bed, device.name or device.claim, key[:8]) if part)
-        elif key in people:
-            person = people[key]
-            name = masked_name(family=person.family, given=person.given, name=person.name)
-            called[key] = " ".join(part for part in (called[key], name) if part)
-    return called
-
-
 @app.command("show")
 def worklist_show(item: Number, language: Language = "en", database: Database = "", json: Json = False) -> None:
     """A question with the facts behind it: vitalwire worklist show 12."""
-    with connect(database) as conn:
-        found = patient_acts.question_or_ceased(conn, item)
-        names = bed_names(conn)
-        behind = evidence_words.facts_behind(conn, found.facts, names)
-        about = subjects(conn, [found.subject], names, language)[found.subject]
+    gateway = gateway_or_database(database)
+    if gateway is not None:
+        shown = gateway.get(QUESTION, QuestionsShown, {"item": item, "language": language})
+    else:
+        with connect(database) as conn:
+            shown = questions_shown(conn, [patient_acts.question_or_ceased(conn, item)], language, with_facts=True)
+    (found,) = shown.questions
+    behind, names, about = shown.behind, shown.names, shown.about[found.subject]
     if json:
         as_json(found._asdict() | {"facts": [fact._asdict() for fact in behind]})
         return
@@ -103,8 +97,17 @@ def worklist_resolve(
     Of a monitor that still shows the last patient's number: vitalwire worklist resolve 12 --adt-is-right --why
     'not discharged on the monitor'. Whose values are: `vitalwire devices associate`.
     """
-    with connect(database) as conn:
-        found = patient_acts.resolve(conn, item, adt_is_right=adt_is_right, author=this_user(why))
-        names = bed_names(conn)
-        about = subjects(conn, [found.subject], names, "en")[found.subject]
-    console.print(cell(f"item {item} is resolved: {about}: {sentence(found, names, 'en')}"), markup=False)
+    gateway = gateway_or_database(database)
+    if gateway is not None:
+        shown = gateway.get(QUESTION, QuestionsShown, {"item": item})
+        try:
+            gateway.post(f"/worklist/{item}/resolve", {"why": why, "adt_is_right": adt_is_right})
+        except RefusedError as refused:
+            raise UserError(REFUSED.get(refused.word, str(refused))) from None
+    else:
+        with connect(database) as conn:
+            resolved = patient_acts.resolve(conn, item, adt_is_right=adt_is_right, author=this_user(why))
+            shown = questions_shown(conn, [resolved], "en", with_facts=False)
+    (found,) = shown.questions
+    about = shown.about[found.subject]
+    console.print(cell(f"item {item} is resolved: {about}: {sentence(found, shown.names, 'en')}"), markup=False)

@@ -186,13 +186,11 @@ def levels(place: Place) -> list[Level]:
     return found
 
 
-def location_json(place: Place) -> list[bytes]:
-    """The ward, the room and the bed, each part of the one before it."""
-    return [
-        f'{{"resourceType":"Location","id":"{resource_id("Location", level.key)}",'
-        f"{location_body(level, None if level.parent is None else _own_reference('Location', level.parent))}".encode()
-        for level in levels(place)
-    ]
+def location_json(level: Level) -> bytes:
+    """A Location, part of the one that its key begins with."""
+    parent = None if level.parent is None else _own_reference("Location", level.parent)
+    identity = resource_id("Location", level.key)
+    return f'{{"resourceType":"Location","id":"{identity}",{location_body(level, parent)}'.encode()
 
 
 def location_body(level: Level, parent: str | None) -> str:

@@ -15,6 +15,7 @@ from edge_agent.publisher.security import client_settings, problem
 from edge_agent.publisher.sender import FLUSH_LIMIT_S, Sender
 from edge_agent.publisher.witness import Witness
 from edge_agent.spool import Spool
+from evidence.receipt import ReceiptOutcome
 from schemas.errors import VitalwireError
 from schemas.identity import EdgeId
 
@@ -80,6 +81,11 @@ class Publisher:
     def refused_batches(self) -> int:
         """How many batches the hospital has refused since the start and not taken after all."""
         return self._sender.refused_batches
+
+    @property
+    def receipts_believed(self) -> int:
+        """How many receipts of the store came since the start, whatever they say."""
+        return sum(self.counts[f"receipt {outcome.name.lower()}"] for outcome in ReceiptOutcome)
 
     @property
     def contradiction(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from edge_agent import duplicates
 from edge_agent.spool import checkpoints
@@ -16,6 +17,9 @@ OLDEST_VERSION = 2
 # into them is written only where `Spool.version` is that new: so a program can go on writing the version before its own
 # until the upgrade is known to be well (`hold_version`), and the program before it can take the spool back.
 MIGRATIONS: dict[int, str] = {2: checkpoints.SCHEMA}
+# A file of this name in the spool's folder holds the version too: `vitalwire edge upgrade` puts it there before the new
+# program starts, and takes it away once that is healthy.
+HOLD_MARK = "hold-version"
 
 SCHEMA = f"""
 CREATE TABLE meta (
@@ -51,6 +55,11 @@ class OutdatedError(Exception):
     def __init__(self, version: int) -> None:
         super().__init__(version)
         self.version = version
+
+
+def is_held(folder: Path) -> bool:
+    """Whether an upgrade that is not yet known to be well holds the version of the spool in this folder."""
+    return (folder / HOLD_MARK).exists()
 
 
 def prepare(db: sqlite3.Connection, *, hold_version: bool) -> int:

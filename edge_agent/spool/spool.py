@@ -81,9 +81,10 @@ class Spool:
     """Opens the spool in `folder`, or begins one; raises VitalwireError where another agent uses it or it cannot be.
 
     A damaged file, and one of a version that nothing reads any more, is set aside under a new name, and a fresh spool
-    with an id of its own begins; damage is met while running, too. With `hold_version` a file of an earlier version is
-    not brought to this one. Waves without a receipt fill at most `wave_share` of `bytes_max`; beyond it they become
-    counted gaps. `on_event` gets a slug and a line for people after a `put`, on the spool's thread. `on_settled` gets
+    with an id of its own begins; damage is met while running, too. With `hold_version`, or where an upgrade's mark lies
+    in the folder, a file of an earlier version is not brought to this one. Waves without a receipt fill at most
+    `wave_share` of `bytes_max`; beyond it they become counted gaps. `on_event` gets a slug and a line for people after
+    a `put`, on the spool's thread. `on_settled` gets
     what became of all frames of a commit at one time, on the spool's thread (of a frame that is refused at once on the
     caller's); without it each frame's `done` is called there. All methods are thread-safe; all but `put` and `prove`
     wait.
@@ -99,12 +100,13 @@ class Spool:
     ) -> None:  # fmt: skip
         self._path, self._quota = folder / "spool.db", Quota(bytes_max, wave_share)
         self._hold_us, self._cut_after_us = int(receipt_hold_s * 1e6), int(cut_after_s * 1e6)
-        self._hold_version = hold_version
+        self._hold_version = hold_version or schema.is_held(folder)
         self._on_event, self._now_us = on_event, now_us
         self._on_settled = on_settled or _notify_each
         self._queue = Queue(self._schedule_flush)
         self._encoder, self._levels = ReportEncoder(), LevelWatch()
         self._refused, self._tidied_us = 0, 0
+        self.commits = 0  # since it was opened
         self._sequences: Sequences | None = None
         self._is_losing_waves, self._waves_lost = False, 0
         self._set_aside: tuple[str, str] | None = None  # slug and line for people, until they are told
@@ -244,6 +246,7 @@ class Spool:
                     (self.figures.oldest_received_us,) = db.execute(f"SELECT min(at) FROM ({cut.OLDEST})").fetchone()
                 db.execute(_KEEP_FIGURES, astuple(self.figures))
             db.execute("COMMIT")
+            self.commits += 1
         except BaseException as error:
             # Whatever the disk says later, nothing of this transaction counts.
             self.figures = before

@@ -90,6 +90,11 @@ def relations(viewer: Viewer, target: Target, at_us: int) -> list[Relation]:
     return found
 
 
+def seen_alike(viewer: Viewer, target: Target, at_us: int) -> tuple[object, ...]:
+    """All that `may` asks of a target about SEE: those that are equal in it are answered alike to this viewer."""
+    return target.data_class, target.restricted, bool(target.encounter), *relations(viewer, target, at_us)
+
+
 def _best(
     viewer: Viewer,
     action: Action,

@@ -50,4 +50,6 @@ def _archived_after() -> timedelta:
 
 
 def _target(data_class: DataClass, facts: StayFacts) -> Target:
-    return Target(data_class, facts.encounter, facts.wards, facts.restricted, archived=facts.archived)
+    return Target(
+        data_class, facts.encounter, facts.wards, facts.restricted, archived=facts.archived, patient=facts.patient
+    )

@@ -51,3 +51,5 @@ class Target:
     restricted: bool = False  # the record of a patient whom a person restricted
     authors: frozenset[str] = frozenset()  # ids of those who wrote it, of an entry of a chart
     archived: bool = False  # the stay, so that nobody changes its chart
+    # Whose the stay is, for what is noted of a look; None: nobody's that is known. No decision rests on it.
+    patient: str | None = field(default=None, compare=False)

@@ -14,7 +14,7 @@ from adapters.emr.fhir_json import (
     encounter_identifiers,
     encounter_json,
     levels,
-    location_body,
+    location_json,
     patient_identifiers,
     patient_json,
 )
@@ -187,10 +187,7 @@ def _levels(conn: Any) -> dict[str, Level]:
 
 
 def _location(level: Level) -> Resource:
-    identity = resource_id("Location", level.key)
-    parent = None if level.parent is None else f"Location/{resource_id('Location', level.parent)}"
-    body = f'{{"resourceType":"Location","id":"{identity}",{location_body(level, parent)}'
-    return Resource(kind="Location", id=identity, body=body.encode())
+    return Resource(kind="Location", id=resource_id("Location", level.key), body=location_json(level))
 
 
 # --- devices ---------------------------------------------------------------------------------------------------------

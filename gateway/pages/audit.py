@@ -26,12 +26,12 @@ from emr_store.reviews import (
 )
 from gateway.access.viewer import Target
 from gateway.access.words import Action, DataClass, Role
-from gateway.acting import acting
 from gateway.answers import HEADERS
 from gateway.asking import REFUSED_BODY, Asking, asking_of
 from gateway.looks import Seen
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
+from gateway.posting import OF_A_REASON, RefusedError, by_clerk, posting
 
 PAGE = Page("audit", "/audit")
 SHOWN_MAX = 500
@@ -43,7 +43,6 @@ class Refusal(StrEnum):
     """Why a review stays open; the page has the words."""
 
     NOT_ALLOWED = "not_allowed"
-    UNREADABLE = "unreadable"
     NO_REASON = "no_reason"
     REASON_TOO_LONG = "reason_too_long"
     OWN_REVIEW = "own_review"
@@ -70,7 +69,11 @@ def audit_routes(conninfo: str, clerk_conninfo: str) -> list[Route]:
         Route("/audit/person/{number:path}", reading(_person, "what-did")),
         Route("/audit/readings", reading(_readings, "readings")),
         Route("/audit/reviews", reading(_reviews, "reviews")),
-        Route("/audit/reviews/{review:uuid}/close", acting(clerk_conninfo, _close, HEADERS), methods=["POST"]),
+        Route(
+            "/audit/reviews/{review:uuid}/close",
+            posting(by_clerk(clerk_conninfo, _close), Wish, limit=OF_A_REASON),
+            methods=["POST"],
+        ),
     ]
 
 
@@ -159,22 +162,18 @@ def _review(row: ReviewRow, *, may_close: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _close(conn: Any, request: Request, body: bytes) -> Refusal | None:
+def _close(conn: Any, request: Request, wish: Wish) -> None:
     asking = asking_of(request)
     if not asking.may(Action.CLOSE_REVIEW, _AUDIT).is_allowed:
-        return Refusal.NOT_ALLOWED
-    try:
-        word = msgspec.json.decode(body, type=Wish).word.strip()
-    except (msgspec.MsgspecError, ValueError):
-        return Refusal.UNREADABLE
+        raise RefusedError(Refusal.NOT_ALLOWED)
+    word = wish.word.strip()
     if not word:
-        return Refusal.NO_REASON
+        raise RefusedError(Refusal.NO_REASON)
     if len(word) > WORD_CHARS_MAX:
-        return Refusal.REASON_TOO_LONG
+        raise RefusedError(Refusal.REASON_TOO_LONG)
     try:
         reviews.close_review(conn, request.path_params["review"], Author(f"staff:{asking.viewer.id}", word))
     except OwnReviewError:
-        return Refusal.OWN_REVIEW
+        raise RefusedError(Refusal.OWN_REVIEW) from None
     except (ClosedReviewError, UnknownReviewError):
-        return Refusal.NOT_OPEN
-    return None
+        raise RefusedError(Refusal.NOT_OPEN) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -15,25 +14,17 @@ from emr_store.acts import Author
 from emr_store.invitations import CODE_LASTS, REQUEST_LASTS, InvitationRefusedError, InvitationRow
 from gateway.access.viewer import Target
 from gateway.access.words import Action, DataClass
-from gateway.acting import acting
-from gateway.answers import HEADERS, Answers
+from gateway.answers import Answers
 from gateway.asking import Asking, asking_of
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.permission import require
+from gateway.posting import OF_A_REASON, RefusedError, by_clerk, posting
 from runtime.keys import fingerprint
 
 PAGE = Page("boxes", "/boxes")
 WHY_CHARS_MAX = 500
 _BOXES = Target(DataClass.BOXES)
-
-
-class Refusal(StrEnum):
-    """Why nothing was decided, beside those of emr_store/invitations.py; the page has the words."""
-
-    UNREADABLE = "unreadable"
-    NO_REASON = "no_reason"
-    REASON_TOO_LONG = "reason_too_long"
 
 
 class AgreeWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,8 +45,12 @@ def box_routes(answers: Answers, clerk_conninfo: str) -> list[Route]:
     """What the page asks and does."""
     return [
         Route("/boxes/undecided", answers.json(lambda conn, request: boxes(conn, asking_of(request)))),
-        Route("/boxes/agree", acting(clerk_conninfo, _agree, HEADERS), methods=["POST"]),
-        Route("/boxes/refuse", acting(clerk_conninfo, _refuse, HEADERS), methods=["POST"]),
+        Route(
+            "/boxes/agree", posting(by_clerk(clerk_conninfo, _agree), AgreeWish, limit=OF_A_REASON), methods=["POST"]
+        ),
+        Route(
+            "/boxes/refuse", posting(by_clerk(clerk_conninfo, _refuse), RefuseWish, limit=OF_A_REASON), methods=["POST"]
+        ),
     ]
 
 
@@ -82,35 +77,28 @@ def _box(row: InvitationRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _agree(conn: Any, request: Request, body: bytes) -> StrEnum | None:
+def _agree(conn: Any, request: Request, wish: AgreeWish) -> None:
     asking = asking_of(request)
     require(asking, Action.MANAGE, _BOXES)
     try:
-        wish = msgspec.json.decode(body, type=AgreeWish)
         compared = bytes.fromhex(wish.key)
-    except (msgspec.MsgspecError, ValueError):
-        return Refusal.UNREADABLE
+    except ValueError:
+        raise RefusedError("unreadable") from None
     try:
         invitations.agree(conn, wish.invitation, compared, Author(f"staff:{asking.viewer.id}"))
     except InvitationRefusedError as error:
-        return error.refusal
-    return None
+        raise RefusedError(error.refusal) from None
 
 
-def _refuse(conn: Any, request: Request, body: bytes) -> StrEnum | None:
+def _refuse(conn: Any, request: Request, wish: RefuseWish) -> None:
     asking = asking_of(request)
     require(asking, Action.MANAGE, _BOXES)
-    try:
-        wish = msgspec.json.decode(body, type=RefuseWish)
-    except (msgspec.MsgspecError, ValueError):
-        return Refusal.UNREADABLE
     why = wish.why.strip()
-    if not why or "\0" in why:
-        return Refusal.NO_REASON
+    if not why:
+        raise RefusedError("no_reason")
     if len(why) > WHY_CHARS_MAX:
-        return Refusal.REASON_TOO_LONG
+        raise RefusedError("reason_too_long")
     try:
         invitations.refuse(conn, wish.invitation, Author(f"staff:{asking.viewer.id}", why))
     except InvitationRefusedError as error:
-        return error.refusal
-    return None
+        raise RefusedError(error.refusal) from None

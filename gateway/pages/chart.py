@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cache, lru_cache
 from typing import Any
 from uuid import UUID
@@ -57,7 +57,13 @@ Answer = dict[str, Any] | None  # None: not found
 
 
 def encounter_of(conn: Any, asking: Asking, key: str, action: Action = Action.SEE, page: str = "chart") -> str | None:
-    """The encounter of this key or visit number, whose chart may be seen, or printed: the look is noted.
+    """The encounter of this key or visit number, as `stay_of` finds it."""
+    target = stay_of(conn, asking, key, action, page)
+    return None if target is None else target.encounter
+
+
+def stay_of(conn: Any, asking: Asking, key: str, action: Action = Action.SEE, page: str = "chart") -> Target | None:
+    """The stay of this key or visit number, whose chart may be seen, or printed: the look is noted.
 
     None: there is none. Raises StoreError, AccessRefusedError.
     """
@@ -69,7 +75,7 @@ def encounter_of(conn: Any, asking: Asking, key: str, action: Action = Action.SE
     if target is None:
         return None
     note_stay(conn, asking, action, require(asking, action, target), page, target)
-    return encounter
+    return target
 
 
 # --- the sheet of a window -------------------------------------------------------------------------------------------
@@ -82,9 +88,10 @@ def flowsheet(
 
     A column has what is charted from its label on until the next: of each item what comes first, and how much more.
     """
-    encounter = encounter_of(conn, asking, key)
-    if encounter is None or step_min not in STEPS_MIN or hours not in HOURS:
+    stay = stay_of(conn, asking, key)
+    if stay is None or step_min not in STEPS_MIN or hours not in HOURS:
         return None
+    encounter = stay.encounter
     step_us = step_min * MINUTE_US
     now_us = time.time_ns() // 1000
     last_us = (until_ms * 1000 or now_us) // step_us * step_us
@@ -98,39 +105,23 @@ def flowsheet(
     acted = chart_persons.persons(conn, {act_id for _, act_id in of_people})
     policies = noted_policies(conn)
     asked = _asked_items(conn, policies, encounter, columns[0], now_us)
-    rows: dict[str, dict[int, list[EntrySummary]]] = {item: {} for item in in_order(asked)}
-    for entry in entries:
-        column = (entry.at_us - columns[0]) // step_us
-        row = rows.get(entry.item)
-        if row is None:
-            rows[entry.item] = {column: [entry]}
-        elif column in row:
-            row[column].append(entry)
-        else:
-            row[column] = [entry]
-    drawn = [
-        {**_row(item, item in asked), "cells": {
-            column: _cell(there, proposals, disputed, acted) for column, there in rows[item].items()
-        }}
-        for item in in_order(rows)
-    ]  # fmt: skip
+    cells = _by_row(entries, columns[0], step_us, proposals, disputed, acted)
+    drawn = [{**_row(item, item in asked), "cells": cells.get(item, {})} for item in in_order({*asked, *cells})]
     return {
         "now": now_us // 1000, "encounter": encounter, **_who(conn, encounter, bed_names),
         "step_min": step_min, "hours": hours, "columns": [at_us // 1000 for at_us in columns], "rows": drawn,
         "is_charted": policies is not None, "disputed": len(disputed),
-        "archived": _is_archived(conn, asking, encounter), "glass_until": glass_until_ms(asking, [encounter]),
+        "archived": stay.archived, "glass_until": glass_until_ms(asking, [encounter]),
     }  # fmt: skip
-
-
-def _is_archived(conn: Any, asking: Asking, encounter: str) -> bool:
-    target = stay_target(conn, DataClass.CHART, encounter, asking.at_us)
-    return target is not None and target.archived
 
 
 def noted_policies(conn: Any) -> Policies | None:
     """By which the processors chart; None: they chart nothing."""
     text = chart_policies.noted_policies(conn)
-    return read_policies(text) if text else None
+    return _read_policies(text) if text else None
+
+
+_read_policies = lru_cache(4)(read_policies)  # they change once in months
 
 
 def is_on_demand(conn: Any, policies: Policies, encounter: str, item: str, at_us: int) -> bool:
@@ -149,23 +140,19 @@ def _asked_items(conn: Any, policies: Policies | None, encounter: str, since_us:
 
 def _who(conn: Any, encounter: str, bed_names: Mapping[str, str]) -> dict[str, Any]:
     """Whose it is, in whole: this is the patient's own page."""
-    patient, since, until = _encounter_row(conn, encounter)
-    beds = [b for b in patient_history.bed_beliefs(conn, patient)
-            if b.encounter == encounter and b.believed_until is None]  # fmt: skip
-    bed = bed_words(beds[0].bed, bed_names, beds[0].bed_as_sent) if beds else ""
+    header = patient_history.stay_header(conn, encounter)
+    patient = header.patient if header is not None else None
+    if header is None or patient is None:  # of whom its messages disagree, or there is no such stay any more
+        patient = patients.find_patient(conn, encounter)
+    bed = bed_words(header.bed, bed_names, header.bed_as_sent) if header is not None and header.bed else ""
     bed = " ".join(part for part in bed.split("^") if part)
     visit = visit_words(encounter)
     return {
         "patient": patient, **{of: text for of, text in whole_person(conn, patient).items() if of != "key"},
         "bed": bed, "visit": visit_number(encounter), "en": visit.en,
-        "zh": visit.zh, "admitted": milliseconds_or_none(since), "discharged": milliseconds_or_none(until),
+        "zh": visit.zh, "admitted": milliseconds_or_none(header.admitted_at) if header else None,
+        "discharged": milliseconds_or_none(header.discharged_at) if header else None,
     }  # fmt: skip
-
-
-def _encounter_row(conn: Any, encounter: str) -> tuple[str, datetime | None, datetime | None]:
-    patient = patients.find_patient(conn, encounter)
-    row = next((e for e in patients.encounters_of(conn, patient) if e.encounter == encounter), None)
-    return (patient, row.admitted_at, row.discharged_at) if row is not None else (patient, None, None)
 
 
 def _row(item: str, is_asked: bool) -> dict[str, Any]:
@@ -204,6 +191,36 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     also_by_people: int = 0
 
 
+def _by_row(
+    entries: Iterable[EntrySummary],
+    since_us: int,
+    step_us: int,
+    proposals: Mapping[str, Proposal],
+    disputed: Collection[str],
+    acted: Mapping[bytes, Acted],
+) -> dict[str, dict[int, Cell]]:
+    """The cells of each item by their column. What the charter alone wrote, most of a day, is drawn at once."""
+    rows: dict[str, dict[int, EntrySummary]] = {}
+    several: dict[tuple[str, int], list[EntrySummary]] = {}
+    for entry in entries:
+        column = (entry.at_us - since_us) // step_us
+        row = rows.setdefault(entry.item, {})
+        first = row.setdefault(column, entry)
+        if first is not entry:
+            several.setdefault((entry.item, column), [first]).append(entry)
+    cells: dict[str, dict[int, Cell]] = {}
+    for item, row in rows.items():
+        cells[item] = {
+            column: _charted_cell(entry, entry.value)
+            if entry.act_id is None and entry.value is not None and entry.entry not in disputed
+            else _cell([entry], proposals, disputed, acted)
+            for column, entry in row.items()
+        }
+    for (item, column), there in several.items():
+        cells[item][column] = _cell(there, proposals, disputed, acted)
+    return cells
+
+
 def _cell(
     there: Sequence[EntrySummary],
     proposals: Mapping[str, Proposal],
@@ -212,8 +229,6 @@ def _cell(
 ) -> Cell:
     """The first entry that stands, else the last that was entered in error."""
     entry = there[0]
-    if len(there) == 1 and entry.act_id is None and entry.value is not None and entry.entry not in disputed:
-        return _charted_cell(entry, entry.value)
     others: Sequence[EntrySummary] = ()
     if len(there) > 1:
         standing = [each for each in there if each.status is not Status.ENTERED_IN_ERROR]

@@ -23,6 +23,7 @@ from gateway.access.words import Action, DataClass
 from gateway.asking import Asking
 from gateway.pages.chart import STAFF, entry_target, is_on_demand, noted_policies, possible
 from gateway.permission import AccessRefusedError, require
+from gateway.posting import RefusedError
 from schemas.errors import VitalwireError
 
 WHY_CHARS_MAX = 500
@@ -82,56 +83,40 @@ _ACTIONS = {
 }  # fmt: skip
 
 
-class _RefusedError(Exception):
-    """Ends the transaction."""
+def act(conn: Any, asking: Asking, wish: Wish) -> None:
+    """Do as a page wishes, all or nothing.
 
-    def __init__(self, why: Refusal) -> None:
-        super().__init__(why)
-        self.why = why
-
-
-def act(conn: Any, asking: Asking, body: bytes) -> Refusal | None:
-    """Do as a page wishes, all or nothing; None: done.
-
-    Raises StoreError, also where the login lacks the right, and AccessRefusedError.
+    Raises RefusedError, StoreError, also where the login lacks the right, and AccessRefusedError.
     """
-    try:
-        wish = msgspec.json.decode(body, type=Wish)
-    except (msgspec.MsgspecError, ValueError):
-        return Refusal.UNREADABLE
     why = wish.why.strip()
     if len(why) > WHY_CHARS_MAX:
-        return Refusal.REASON_TOO_LONG
+        raise RefusedError(Refusal.REASON_TOO_LONG)
     if wish.act in ("correct", "withdraw") and not why:
-        return Refusal.NO_REASON
+        raise RefusedError(Refusal.NO_REASON)
     person = Person(
         Author(f"{STAFF}{asking.viewer.id}", why),
         asking.viewer.name,
         is_licensed=asking.viewer.licence is not Licence.NONE,
     )
-    try:
-        with conn.transaction():
-            if wish.act == "enter":
-                _enter(conn, asking, wish, person)
-            elif wish.act == "take":
-                _take(conn, asking, wish, person)
-            else:
-                _change(conn, asking, wish, person)
-    except _RefusedError as refused:
-        return refused.why
-    return None
+    with conn.transaction():
+        if wish.act == "enter":
+            _enter(conn, asking, wish, person)
+        elif wish.act == "take":
+            _take(conn, asking, wish, person)
+        else:
+            _change(conn, asking, wish, person)
 
 
 def _enter(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
     at = _moment(wish.at)
     encounter, kind = _what(conn, asking, wish)
     if not possible(kind, wish.value, wish.text):
-        raise _RefusedError(Refusal.NOT_POSSIBLE)
+        raise RefusedError(Refusal.NOT_POSSIBLE)
     _must_be_free(conn, EntryKey(encounter, wish.item, us_of(at)), at)
     try:
         chart_acts.enter(conn, encounter, wish.item, wish.value, wish.text, at, person)
     except VitalwireError:
-        raise _RefusedError(Refusal.BEFORE_THE_STAY) from None
+        raise RefusedError(Refusal.BEFORE_THE_STAY) from None
 
 
 def _take(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
@@ -139,20 +124,24 @@ def _take(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
     encounter, _ = _what(conn, asking, wish)
     policies = noted_policies(conn)
     if policies is None or not is_on_demand(conn, policies, encounter, wish.item, us_of(at)):
-        raise _RefusedError(Refusal.NOT_ON_DEMAND)
+        raise RefusedError(Refusal.NOT_ON_DEMAND)
     _must_be_free(conn, EntryKey(encounter, wish.item, us_of(at)), at)
     try:
         chart_acts.take(conn, policies, encounter, wish.item, at, person)
     except VitalwireError:
-        raise _RefusedError(Refusal.NOTHING_MEASURED) from None
+        raise RefusedError(Refusal.NOTHING_MEASURED) from None
 
 
 def _what(conn: Any, asking: Asking, wish: Wish) -> tuple[str, Item]:
     """The encounter and item that a wish names."""
     try:
-        encounter, kind = patients.find_encounter(conn, wish.encounter), item_of(wish.item)
+        kind = item_of(wish.item)
     except VitalwireError:
-        raise _RefusedError(Refusal.UNREADABLE) from None
+        raise RefusedError(Refusal.UNREADABLE) from None
+    try:
+        encounter = patients.find_encounter(conn, wish.encounter)
+    except VitalwireError:
+        raise AccessRefusedError from None  # as of one that may not be written into
     target = stay_target(conn, DataClass.CHART, encounter, asking.at_us)
     if target is None:
         raise AccessRefusedError
@@ -163,35 +152,35 @@ def _what(conn: Any, asking: Asking, wish: Wish) -> tuple[str, Item]:
 def _require(asking: Asking, action: Action, target: Target) -> None:
     """That it is allowed; to who may read the chart of an archived stay it is said why not."""
     if target.archived and asking.may(Action.SEE, target).is_allowed:
-        raise _RefusedError(Refusal.ARCHIVED)
+        raise RefusedError(Refusal.ARCHIVED)
     require(asking, action, target)
 
 
 def _must_be_free(conn: Any, key: EntryKey, at: datetime) -> None:
     if at > acts.now(conn):
-        raise _RefusedError(Refusal.AHEAD)
+        raise RefusedError(Refusal.AHEAD)
     there = chart_entries.entries_at(conn, [key]).get(key)
     if there is not None and there.entry.now.status is not Status.ENTERED_IN_ERROR:
-        raise _RefusedError(Refusal.TAKEN)
+        raise RefusedError(Refusal.TAKEN)
 
 
 def _moment(at_ms: int) -> datetime:
     try:
         return moment(at_ms * 1000)
     except OverflowError:
-        raise _RefusedError(
+        raise RefusedError(
             Refusal.AHEAD if at_ms > datetime.now(UTC).timestamp() * 1000 else Refusal.UNREADABLE
         ) from None
 
 
 def _change(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
     if not 0 < len(wish.entries) <= (ENTRIES_MAX if wish.act in ("confirm", "withdraw") else 1):
-        raise _RefusedError(Refusal.UNREADABLE)
+        raise RefusedError(Refusal.UNREADABLE)
     for seen in wish.entries:
         try:
             kept = chart_entries.find_entry(conn, seen.entry)
         except VitalwireError:
-            raise _RefusedError(Refusal.CHANGED) from None
+            raise RefusedError(Refusal.CHANGED) from None
         acted = persons(conn, {version.act_id for version in kept.entry.versions if version.act_id is not None})
         _require(asking, _ACTIONS[wish.act], entry_target(conn, kept.entry, acted, asking.at_us))
         if not person.is_licensed:
@@ -200,12 +189,12 @@ def _change(conn: Any, asking: Asking, wish: Wish, person: Person) -> None:
         try:
             changed = _changed(conn, wish, seen, person)
         except VitalwireError:
-            raise _RefusedError(Refusal.CHANGED) from None
+            raise RefusedError(Refusal.CHANGED) from None
         newest = changed.entry.now
         if newest.number != seen.version + 1:
-            raise _RefusedError(Refusal.CHANGED)
+            raise RefusedError(Refusal.CHANGED)
         if wish.act == "accept" and not _is_source(newest.sources[0], wish.source):
-            raise _RefusedError(Refusal.CHANGED)
+            raise RefusedError(Refusal.CHANGED)
 
 
 def _is_source(source: Source, shown: Shown | None) -> bool:
@@ -230,15 +219,15 @@ def _must_be_open_to_unlicensed(kept: Kept, acted: Mapping[bytes, Acted], wish: 
 def _must_be_as_seen(kept: Kept, seen: Seen, wish: Wish) -> None:
     newest = kept.entry.now
     if newest.number != seen.version:
-        raise _RefusedError(Refusal.CHANGED)
+        raise RefusedError(Refusal.CHANGED)
     if newest.status is Status.ENTERED_IN_ERROR:
-        raise _RefusedError(Refusal.IN_ERROR)
+        raise RefusedError(Refusal.IN_ERROR)
     if wish.act == "confirm" and newest.confirmed:
-        raise _RefusedError(Refusal.CONFIRMED_ALREADY)
+        raise RefusedError(Refusal.CONFIRMED_ALREADY)
     if wish.act == "correct" and not possible(item_of(kept.entry.key.item), wish.value, wish.text):
-        raise _RefusedError(Refusal.NOT_POSSIBLE)
+        raise RefusedError(Refusal.NOT_POSSIBLE)
     if wish.act == "correct" and (newest.value, newest.text) == (wish.value, wish.text):
-        raise _RefusedError(Refusal.SAYS_SO_ALREADY)
+        raise RefusedError(Refusal.SAYS_SO_ALREADY)
 
 
 def _changed(conn: Any, wish: Wish, seen: Seen, person: Person) -> Kept:

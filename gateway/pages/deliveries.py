@@ -23,6 +23,7 @@ from gateway.looks import Seen
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.permission import require
+from gateway.posting import RefusedError
 from schemas.errors import VitalwireError
 
 PAGE = Page("deliveries", "/deliveries")
@@ -34,7 +35,6 @@ Answered = dict[str, Any] | None  # None: not found
 class Refusal(StrEnum):
     """Why nothing was done; the page has the words."""
 
-    UNREADABLE = "unreadable"
     NO_REASON = "no_reason"  # of skip
     REASON_TOO_LONG = "reason_too_long"
     CHANGED = "changed"  # it is not any more what the page showed
@@ -99,21 +99,17 @@ def fates_of(entry: str, rows: Iterable[DeliveryRow]) -> list[dict[str, Any]]:
     return [{**_fate(row), "version": row.versions[row.entries.index(entry)]} for row in rows]
 
 
-def act(conn: Any, asking: Asking, body: bytes) -> Refusal | None:
-    """Do as a page wishes; None: done.
+def act(conn: Any, asking: Asking, wish: Wish) -> None:
+    """Do as a page wishes.
 
-    Raises StoreError, also where the login lacks the right, and AccessRefusedError.
+    Raises RefusedError, StoreError, also where the login lacks the right, and AccessRefusedError.
     """
     require(asking, Action.DELIVER, Target(DataClass.DELIVERIES))
-    try:
-        wish = msgspec.json.decode(body, type=Wish)
-    except (msgspec.MsgspecError, ValueError):
-        return Refusal.UNREADABLE
     why = wish.why.strip()
     if wish.act == "skip" and not why:
-        return Refusal.NO_REASON
+        raise RefusedError(Refusal.NO_REASON)
     if len(why) > WHY_CHARS_MAX:
-        return Refusal.REASON_TOO_LONG
+        raise RefusedError(Refusal.REASON_TOO_LONG)
     author = Author(f"staff:{asking.viewer.id}", why)
     try:
         if wish.act == "pause":
@@ -125,8 +121,7 @@ def act(conn: Any, asking: Asking, body: bytes) -> Refusal | None:
         else:
             deliver_acts.retry(conn, wish.delivery, author, anew=wish.act == "retry-anew")
     except VitalwireError:
-        return Refusal.CHANGED
-    return None
+        raise RefusedError(Refusal.CHANGED) from None
 
 
 def _destination(row: DestinationRow) -> dict[str, Any]:

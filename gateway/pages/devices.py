@@ -26,12 +26,12 @@ from emr_store.places import Stay
 from emr_store.registry import DeviceRow
 from gateway.access.viewer import Target
 from gateway.access.words import Action, DataClass
-from gateway.acting import acting
-from gateway.answers import HEADERS, Answers
+from gateway.answers import Answers
 from gateway.asking import Asking, asking_of
 from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.permission import AccessRefusedError, require
+from gateway.posting import OF_A_REASON, RefusedError, by_clerk, posting
 from schemas.errors import VitalwireError
 
 PAGE = Page("devices", "/devices")
@@ -96,13 +96,13 @@ def device_routes(answers: Answers, clerk_conninfo: str) -> list[Route]:
     def places_of(conn: Any, request: Request) -> Answer:
         return places_of_device(conn, asking_of(request), request.path_params["uuid"])
 
-    def do(conn: Any, request: Request, body: bytes) -> Refusal | None:
-        return act(conn, asking_of(request), body)
+    def do(conn: Any, request: Request, wish: Wish) -> None:
+        act(conn, asking_of(request), wish)
 
     return [
         Route("/device-list", answers.json(lambda conn, request: devices(conn, asking_of(request)))),
         Route("/device-places/{uuid:uuid}", answers.json(places_of)),
-        Route("/device-act", acting(clerk_conninfo, do, HEADERS), methods=["POST"]),
+        Route("/device-act", posting(by_clerk(clerk_conninfo, do), Wish, limit=OF_A_REASON), methods=["POST"]),
     ]
 
 
@@ -141,39 +141,39 @@ def places_of_device(conn: Any, asking: Asking, device: UUID) -> Answer:
     }  # fmt: skip
 
 
-def act(conn: Any, asking: Asking, body: bytes) -> Refusal | None:
-    """Do as a page wishes; None: done.
+def act(conn: Any, asking: Asking, sent: Wish) -> None:
+    """Do as a page wishes.
 
-    Raises StoreError, also where the login lacks the right, and AccessRefusedError.
+    Raises RefusedError, StoreError, also where the login lacks the right, and AccessRefusedError.
     """
+    wish = sent.stripped()
     try:
-        wish = msgspec.json.decode(body, type=Wish).stripped()
         since = moment(wish.since_us)
-    except (msgspec.MsgspecError, ValueError, OverflowError):
-        return Refusal.UNREADABLE
+    except (ValueError, OverflowError):
+        raise RefusedError(Refusal.UNREADABLE) from None
     _require_any(asking)
-    if (refusal := _unfit(wish)) is not None:
-        return refusal
+    _check_fits(wish)
     try:
         with conn.transaction():
-            return _act(conn, asking, wish, since)
+            _act(conn, asking, wish, since)
     except VitalwireError:
-        return Refusal.CHANGED
+        raise RefusedError(Refusal.CHANGED) from None
 
 
-def _unfit(wish: Wish) -> Refusal | None:
+def _check_fits(wish: Wish) -> None:
     if not all(text.isprintable() for text in (wish.bed, wish.name, wish.why)):
-        return Refusal.UNREADABLE
+        raise RefusedError(Refusal.UNREADABLE)
     if wish.act in ("assign", "move") and not wish.bed:
-        return Refusal.NO_BED
+        raise RefusedError(Refusal.NO_BED)
     if wish.act == "rename" and not wish.name:
-        return Refusal.NO_NAME
+        raise RefusedError(Refusal.NO_NAME)
     if max(len(wish.bed), len(wish.name)) > LABEL_CHARS_MAX:
-        return Refusal.TOO_LONG
-    return Refusal.REASON_TOO_LONG if len(wish.why) > WHY_CHARS_MAX else None
+        raise RefusedError(Refusal.TOO_LONG)
+    if len(wish.why) > WHY_CHARS_MAX:
+        raise RefusedError(Refusal.REASON_TOO_LONG)
 
 
-def _act(conn: Any, asking: Asking, wish: Wish, since: datetime | None) -> Refusal | None:
+def _act(conn: Any, asking: Asking, wish: Wish, since: datetime | None) -> None:
     """In a transaction in which nobody else moves the device: what was asked about is what is changed."""
     beds = _beds(conn)
     stays = places.lock_stays(conn, wish.device)
@@ -184,16 +184,14 @@ def _act(conn: Any, asking: Asking, wish: Wish, since: datetime | None) -> Refus
     device, author = str(wish.device), Author(f"staff:{asking.viewer.id}", wish.why)
     if wish.act == "rename":
         places.rename(conn, device, wish.name, author=author)
-        return None
-    if (refusal := _misplaced(conn, wish, stays, at, now)) is not None:
-        return refusal
+        return
+    _check_place(conn, wish, stays, at, now)
     if wish.act == "assign":
         places.assign(conn, device, wish.bed, name=wish.name, since=since, edge=wish.edge, author=author)
     elif wish.act == "move":
         places.move(conn, device, wish.bed, since=since, author=author)
     else:
         places.release(conn, device, since=since, author=author)
-    return None
 
 
 def _touched(wish: Wish, stays: Sequence[Stay], at: datetime) -> set[str | None]:
@@ -207,20 +205,22 @@ def _touched(wish: Wish, stays: Sequence[Stay], at: datetime) -> set[str | None]
     return touched or {None}
 
 
-def _misplaced(conn: Any, wish: Wish, stays: Sequence[Stay], at: datetime, now: datetime) -> Refusal | None:
-    """Why it cannot be so, in a word that says what helps."""
+def _check_place(conn: Any, wish: Wish, stays: Sequence[Stay], at: datetime, now: datetime) -> None:
+    """Raises RefusedError where it cannot be so, in a word that says what helps."""
     if (_bed_at(stays, now) or "") != wish.shown_bed:
-        return Refusal.CHANGED
+        raise RefusedError(Refusal.CHANGED)
     if at > now:
-        return Refusal.AHEAD
+        raise RefusedError(Refusal.AHEAD)
     bed = _bed_at(stays, at)
     if wish.act == "assign":
         if bed is not None:
-            return Refusal.ON_A_BED
-        return Refusal.WHICH_EDGE if _needs_edge(conn, wish) else None
-    if bed is None:
-        return Refusal.ON_NO_BED
-    return Refusal.SAME_BED if wish.act == "move" and bed == wish.bed else None
+            raise RefusedError(Refusal.ON_A_BED)
+        if _needs_edge(conn, wish):
+            raise RefusedError(Refusal.WHICH_EDGE)
+    elif bed is None:
+        raise RefusedError(Refusal.ON_NO_BED)
+    elif wish.act == "move" and bed == wish.bed:
+        raise RefusedError(Refusal.SAME_BED)
 
 
 def _bed_at(stays: Sequence[Stay], at: datetime) -> str | None:

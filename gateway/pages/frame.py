@@ -5,15 +5,12 @@ A page is a module here with its reader and its PAGE, its fragment `<noun>.html`
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
 
-from gateway.static_files import StaticFiles
+from gateway.static_files import StaticFiles, page_script_name
 
 FRAME = "frame.html"
-_IMPORT = re.compile(rb' from "/([a-z-]+\.mjs)"')
 # What a page may need beside the frame's own style and its script; served by gateway/app.py.
 LIBRARIES = {
     "uplot": '  <link rel="stylesheet" href="/uplot.css">\n  <script src="/uplot.js" defer></script>\n',
@@ -39,17 +36,7 @@ class Page:
             noun=self.noun,
             folder=folder,
             libraries="".join(LIBRARIES[name] for name in self.libraries),
-            modules="".join(f'  <link rel="modulepreload" href="{folder}/{name}">\n' for name in self._modules(found)),
+            script=page_script_name(self.noun),
             header=found.get(f"{self.noun}-header.html", b"").decode(),
             content=found[f"{self.noun}.html"].decode(),
         ).encode()
-
-    def _modules(self, found: Mapping[str, bytes]) -> list[str]:
-        """What its script imports, at any depth: asked for at once, not one after the other as each is read."""
-        modules: dict[str, None] = {}
-        left = [f"{self.noun}.mjs"]
-        while left:
-            imported = [name.decode() for name in _IMPORT.findall(found[left.pop()])]
-            left += [name for name in imported if name not in modules]
-            modules.update(dict.fromkeys(imported))
-        return list(modules)

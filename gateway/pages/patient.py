@@ -42,7 +42,7 @@ Answer = dict[str, Any] | None  # None: not found
 
 
 @dataclass(frozen=True)
-class _Seen:
+class SeenStays:
     """A patient, and those of his stays that may be seen."""
 
     patient: str
@@ -54,7 +54,7 @@ def history(conn: Any, asking: Asking, key: str, bed_names: Mapping[str, str]) -
 
     `bed_names`: what the site calls its beds, by their keys. Raises StoreError, AccessRefusedError.
     """
-    seen = _seen(conn, asking, key, [DataClass.IDENTITY])
+    seen = seen_stays(conn, asking, key, [DataClass.IDENTITY])
     if seen is None:
         return None
     patient = seen.patient
@@ -87,7 +87,7 @@ def trend(conn: Any, asking: Asking, key: str, hours: int, now: datetime | None 
 
     Of the stays that may be seen. Raises StoreError, AccessRefusedError.
     """
-    seen = _seen(conn, asking, key, [DataClass.IDENTITY, DataClass.VITALS])  # they stand under a name
+    seen = seen_stays(conn, asking, key, [DataClass.IDENTITY, DataClass.VITALS])  # they stand under a name
     if seen is None or hours not in (0, *HOURS):
         return None
     now = now or datetime.now(UTC)
@@ -112,7 +112,7 @@ def trend(conn: Any, asking: Asking, key: str, hours: int, now: datetime | None 
     }  # fmt: skip
 
 
-def _spans(conn: Any, seen: _Seen, since: datetime, until: datetime) -> list[Span]:
+def _spans(conn: Any, seen: SeenStays, since: datetime, until: datetime) -> list[Span]:
     """When which devices' values are the patient's, cut at both moments."""
     spans = []
     for whose in patients.intervals_of(conn, seen.patient, since, until):
@@ -125,7 +125,7 @@ def _spans(conn: Any, seen: _Seen, since: datetime, until: datetime) -> list[Spa
     return spans
 
 
-def _last_stay(conn: Any, seen: _Seen, now: datetime) -> tuple[datetime, datetime]:
+def _last_stay(conn: Any, seen: SeenStays, now: datetime) -> tuple[datetime, datetime]:
     """From the first to the last moment in a bed, of the encounter that came last; an hour where there is none."""
     known = patients.patient_stays(conn, seen.patient)
     stays = [stay for stay in known if stay.encounter in seen.stays and stay.since < now]
@@ -136,7 +136,7 @@ def _last_stay(conn: Any, seen: _Seen, now: datetime) -> tuple[datetime, datetim
     return min(stay.since for stay in of_last), max(min(stay.until or now, now) for stay in of_last)
 
 
-def _seen(conn: Any, asking: Asking, key: str, data_classes: Sequence[DataClass]) -> _Seen | None:
+def seen_stays(conn: Any, asking: Asking, key: str, data_classes: Sequence[DataClass]) -> SeenStays | None:
     """The patient of this key or number, and the stays of which all of these may be seen; None: there is none.
 
     The look is noted. Raises AccessRefusedError.
@@ -152,7 +152,7 @@ def _seen(conn: Any, asking: Asking, key: str, data_classes: Sequence[DataClass]
     stays = sorted(target.encounter for target in targets)
     restricted = any(target.restricted for target in targets)
     asking.note(Action.SEE, decision, Seen(PAGE.noun, stays, [patient], restricted=restricted))
-    return _Seen(patient, frozenset(stays))
+    return SeenStays(patient, frozenset(stays))
 
 
 def _width(duration: timedelta) -> timedelta:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clinical.wards import ward_of_bed
@@ -12,8 +12,9 @@ from emr_store import patient_acts
 from emr_store.bed_names import bed_names
 from emr_store.patients import patients_of
 from gateway.access.beds import Bed
+from gateway.access.decision import seen_alike
 from gateway.access.targets import stay_targets
-from gateway.access.viewer import Target
+from gateway.access.viewer import Target, Viewer
 from gateway.access.words import Action, DataClass, Role
 from gateway.asking import Asking
 from gateway.pages.worklist import sees_any, targets_of
@@ -47,12 +48,10 @@ def _questions(conn: Any, at_us: int) -> Counter[tuple[Target, ...]]:
 
 def visible_of(asking: Asking, places: Places) -> Visible:
     """What somebody sees of these, at the moment that he asks."""
-    known: dict[tuple[DataClass, frozenset[str], bool, str, bool], bool] = {}
+    known: dict[tuple[object, ...], bool] = {}
 
     def is_open(target: Target) -> bool:
-        # Of stays to which nobody gave a relation those of one ward are all answered alike.
-        granted = target.encounter if target.encounter in asking.viewer.grants else ""
-        key = (target.data_class, target.wards, target.restricted, granted, bool(target.encounter))
+        key = seen_alike(asking.viewer, target, asking.at_us)
         if key not in known:
             known[key] = asking.may(Action.SEE, target).is_allowed
         return known[key]
@@ -70,17 +69,49 @@ def visible_of(asking: Asking, places: Places) -> Visible:
         targets = [known_stays.get(stay) or Target(DataClass.IDENTITY, stay) for stay in place.named]
         return all(is_open(replace(target, wards=target.wards | of_bed)) for target in targets)
 
-    beds, alarms, named = set(), set(), set()
     masked_suffices = asking.viewer.role is Role.STATION_DISPLAY and not asking.viewer.locked
-    for bed, place in places.of_bed.items():
+
+    def decide(place: Place) -> _Sees:
         if not sees(DataClass.VITALS, place, place.stays):
-            continue
-        beds.add(bed)
-        if sees(DataClass.ALARMS, place, place.stays):
-            alarms.add(bed)
-        if masked_suffices or names(place):
-            named.add(bed)
+            return _Sees()
+        return _Sees(bed=True, alarms=sees(DataClass.ALARMS, place, place.stays), named=masked_suffices or names(place))
+
+    beds, alarms, named = set[Bed](), set[Bed](), set[Bed]()
+    for equal, decided in _decisions(asking.viewer, places, decide):
+        if decided.bed:
+            beds |= equal
+        if decided.alarms:
+            alarms |= equal
+        if decided.named:
+            named |= equal
     return Visible(frozenset(beds), frozenset(alarms), frozenset(named), _asked(asking, places, is_open))
+
+
+@dataclass(frozen=True)
+class _Sees:
+    """What somebody sees of one place."""
+
+    bed: bool = False
+    alarms: bool = False
+    named: bool = False
+
+
+def _decisions(
+    viewer: Viewer, places: Places, decide: Callable[[Place], _Sees]
+) -> Iterator[tuple[frozenset[Bed], _Sees]]:
+    """All beds with what is decided of each: of a hospital's other wards it is once, not once a bed."""
+    granted = viewer.grants.keys()
+    elsewhere: dict[int, _Sees] = {}
+    for equal in places.equal_beds:
+        if not granted.isdisjoint(equal.encounters):
+            for bed in equal.beds:
+                yield frozenset({bed}), decide(places.of_bed[bed])
+        elif not viewer.wards.isdisjoint(equal.wards):
+            yield equal.beds, decide(equal.place)
+        else:
+            if equal.elsewhere not in elsewhere:
+                elsewhere[equal.elsewhere] = decide(equal.place)
+            yield equal.beds, elsewhere[equal.elsewhere]
 
 
 def _asked(asking: Asking, places: Places, is_open: Callable[[Target], bool]) -> int | None:

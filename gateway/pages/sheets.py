@@ -51,8 +51,12 @@ class Printer:
     def page(self, conn: Any, asking: Asking, kind: str, language: str, key: str, page: int) -> bytes | None:
         """One of them, counted from 1, as SVG."""
         encounter = encounter_of(conn, asking, key, page=kind) if kind in KINDS else None
-        draw = self._page if kind == "sheet" else self._page_of_all
-        drawing = None if encounter is None else draw(conn, encounter, kind, language, page)
+        if encounter is None:
+            return None
+        if kind == "sheet":
+            drawing = self._page(conn, encounter, language, page)
+        else:
+            drawing = self._page_of_all(conn, encounter, kind, language, page)
         return None if drawing is None else svg(drawing).encode()
 
     def pdf(self, conn: Any, asking: Asking, kind: str, language: str, key: str) -> bytes | None:
@@ -63,10 +67,11 @@ class Printer:
 
         return pdf.pdf(drawings) if drawings else None
 
-    def _page(self, conn: Any, encounter: str, kind: str, language: str, page: int) -> Drawing | None:
+    def _page(self, conn: Any, encounter: str, language: str, page: int) -> Drawing | None:
+        """One page of the 体温单 is drawn without the others."""
         if language not in LANGUAGES:
             return None
-        style = self._style.in_language("zh" if language == "zh" else "en")
+        style = self._style_in(language)
         try:
             return lay_out(chart_sheet.sheet_data(conn, encounter, style, bed_names(conn)), style, page)
         except ValueError:  # there is no such page
@@ -79,7 +84,10 @@ class Printer:
     def _drawings(self, conn: Any, encounter: str | None, kind: str, language: str) -> Sequence[Drawing]:
         if encounter is None or kind not in KINDS or language not in LANGUAGES:
             return ()
-        style = self._style.in_language("zh" if language == "zh" else "en")
+        style, labels = self._style_in(language), bed_names(conn)
         if kind == "hourly":
-            return lay_out_hourly(chart_sheet.hourly_data(conn, encounter, style, bed_names(conn)), style)
-        return lay_out_all(chart_sheet.sheet_data(conn, encounter, style, bed_names(conn)), style)
+            return lay_out_hourly(chart_sheet.hourly_data(conn, encounter, style, labels), style)
+        return lay_out_all(chart_sheet.sheet_data(conn, encounter, style, labels), style)
+
+    def _style_in(self, language: str) -> Style:
+        return self._style.in_language("zh" if language == "zh" else "en")

@@ -79,6 +79,10 @@ class Ward:
             self._whole(self._beds.shown, all_lines) if whole else None, self._places,
         )  # fmt: skip
 
+    def has_news(self) -> bool:
+        """Whether values were stored that no picture has."""
+        return self._changes.has_news(self._conn)
+
     @property
     def _values_there(self) -> Values:
         """With intervals that the store knows of, where nothing was read before."""

@@ -31,6 +31,7 @@ from gateway.pages.frame import Page
 from gateway.pages.moments import milliseconds
 from gateway.pages.person import fact_shown
 from gateway.permission import AccessRefusedError, require_one_of
+from gateway.posting import RefusedError
 from schemas.errors import VitalwireError
 
 PAGE = Page("worklist", "/worklist")
@@ -43,7 +44,6 @@ Answer = dict[str, Any] | None  # None: not found
 class Refusal(StrEnum):
     """Why nothing was done; the page has the words."""
 
-    UNREADABLE = "unreadable"
     NO_REASON = "no_reason"
     REASON_TOO_LONG = "reason_too_long"
     NOT_OPEN = "not_open"  # it ceased, or somebody was faster
@@ -65,7 +65,7 @@ def items(conn: Any, asking: Asking, bed_names: Mapping[str, str]) -> Answer:
     if not sees_any(asking):
         raise AccessRefusedError
     open_now = patient_acts.questions(conn)
-    seen = _seen(conn, asking, open_now)
+    seen = seen_questions(conn, asking, open_now)
     asked = sorted((q for q in open_now if q.item in seen), key=lambda q: (q.since, q.item), reverse=True)
     shown = asked[:SHOWN_MAX]
     facts = evidence_words.facts_behind(conn, [bytes(fact) for q in shown for fact in q.facts], bed_names)
@@ -98,7 +98,7 @@ def sees_any(asking: Asking) -> bool:
 
 def open_count(conn: Any, asking: Asking) -> int | None:
     """How many are asked that may be seen; None: none of it is this viewer's business. Raises StoreError."""
-    return len(_seen(conn, asking, patient_acts.questions(conn))) if sees_any(asking) else None
+    return len(seen_questions(conn, asking, patient_acts.questions(conn))) if sees_any(asking) else None
 
 
 def targets_of(conn: Any, asked: Iterable[Question], at_us: int) -> dict[int, list[Target]]:
@@ -119,7 +119,7 @@ def targets_of(conn: Any, asked: Iterable[Question], at_us: int) -> dict[int, li
     return found
 
 
-def _seen(conn: Any, asking: Asking, questions: Iterable[Question]) -> dict[int, list[Target]]:
+def seen_questions(conn: Any, asking: Asking, questions: Iterable[Question]) -> dict[int, list[Target]]:
     """Those that may be seen, by number, with the targets by which they may."""
     found = targets_of(conn, questions, asking.at_us)
     allowed = {
@@ -129,31 +129,26 @@ def _seen(conn: Any, asking: Asking, questions: Iterable[Question]) -> dict[int,
     return {item: targets for item, targets in allowed.items() if targets}
 
 
-def resolve(conn: Any, asking: Asking, item: int, body: bytes) -> Refusal | None:
-    """Do as a page wishes; None: done.
+def resolve(conn: Any, asking: Asking, item: int, wish: Wish) -> None:
+    """Do as a page wishes.
 
-    Raises StoreError, also where the login lacks the right, and AccessRefusedError.
+    Raises RefusedError, StoreError, also where the login lacks the right, and AccessRefusedError.
     """
-    try:
-        wish = msgspec.json.decode(body, type=Wish)
-    except (msgspec.MsgspecError, ValueError):
-        return Refusal.UNREADABLE
     why = wish.why.strip() or (ADT_IS_RIGHT if wish.adt_is_right else "")
     if not why:
-        return Refusal.NO_REASON
+        raise RefusedError(Refusal.NO_REASON)
     if len(why) > WHY_CHARS_MAX:
-        return Refusal.REASON_TOO_LONG
+        raise RefusedError(Refusal.REASON_TOO_LONG)
     try:
         asked = patient_acts.question(conn, item)
         targets = targets_of(conn, [asked], asking.at_us)[item]
         require_one_of(asking, Action.RESOLVE, DataClass.WORKLIST, targets)
         if wish.adt_is_right and asked.kind != ItemKind.BED_AND_MONITOR_DISAGREE:
-            return Refusal.NO_MONITOR
+            raise RefusedError(Refusal.NO_MONITOR)
         author = Author(f"staff:{asking.viewer.id}", why)
         patient_acts.resolve(conn, item, adt_is_right=wish.adt_is_right, author=author)
     except VitalwireError:
-        return Refusal.NOT_OPEN
-    return None
+        raise RefusedError(Refusal.NOT_OPEN) from None
 
 
 def _asked(question: Question, bed_names: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import ceil
 
+import structlog
 from prometheus_client import Counter
 
 from emr_store import sign_in_attempts
@@ -16,6 +17,12 @@ from gateway.people.throttle import WINDOW_S, wait_s
 _throttled = Counter(
     "vitalwire_sign_in_throttled", "Tries to sign in that were refused for coming too soon", ["factor"]
 )
+_log = structlog.get_logger("sign_in")
+
+
+def log_failure(factor: str, address: str, reason: str, who: str = "") -> None:
+    """By what somebody tried. `who`: whose factor it is, "" where that is not known; never what somebody typed."""
+    _log.info("a sign-in failed", factor=factor, host=address, reason=reason, who=who)
 
 
 class SignInAttempts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import threading
 from collections.abc import Callable
@@ -50,6 +51,12 @@ def hash_of(password: str) -> str:
     return _hasher.hash(password)
 
 
+@functools.cache
+def _hash_for_nobody() -> str:
+    """Of a password that nobody knows: one is enough for a process, and takes as much time as a real one."""
+    return hash_of(new_password())
+
+
 def principal_of(account: str) -> str:
     """As sessions, looks and acts name it."""
     return f"{_PREFIX}{account}"
@@ -74,7 +81,7 @@ class EmergencyAccounts:
     ) -> None:
         self._clerk, self._attempts, self._now = clerk_conninfo, attempts, now
         self._lock = threading.Lock()
-        self._nobody = hash_of(new_password())  # as slow to refuse as a real one
+        self._nobody = _hash_for_nobody()  # as slow to refuse as a real one
 
     def open(self, account: str, password: str, address: str) -> tuple[Unopened, int] | str:
         """The principal, or why not, with the seconds to wait."""

@@ -14,4 +14,5 @@ class Factor(StrEnum):
     DEMO_LINK = "demo_link"
     DISPLAY = "display"
     MACHINE_KEY = "machine_key"  # of a program; it has no session
+    COMMAND_LINE = "command_line"  # the code that lets a program in; its session has the factor of who typed it
     EDGE = "edge"  # the code of an invitation, or the key of a box; it has no session

@@ -5,11 +5,10 @@ An act is done (204) or refused in a word. Of what is denied and of what is not 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -21,7 +20,7 @@ from starlette.routing import Route
 from clinical.ward_names import UnknownWardError, find_ward, ward_name
 from emr_store import archive, custody, grants, restricted, second_person
 from emr_store.acts import Author
-from emr_store.connect import StoreError, is_forbidden, open_store
+from emr_store.connect import StoreError, open_store
 from emr_store.grants import GrantRefusedError, GrantRow, Refusal
 from emr_store.instants import moment
 from emr_store.patients import find_encounter, find_patient, patient_of
@@ -30,33 +29,20 @@ from gateway.access.decision import Decision
 from gateway.access.targets import patient_targets, stay_target
 from gateway.access.viewer import Target
 from gateway.access.words import Action, Answer, DataClass, Relation
-from gateway.answers import HEADERS
-from gateway.asking import REFUSED_BODY, Asking, asking_of
+from gateway.answers import as_json
+from gateway.asking import Asking, asking_of
 from gateway.looks import Seen
 from gateway.pages.grants import grant_shown, part_shown, record_shown, request_shown, visit_shown
-from gateway.pages.moments import milliseconds
+from gateway.pages.moments import milliseconds, milliseconds_or_none
 from gateway.people.sessions import Sessions
 from gateway.permission import AccessRefusedError, glass_until_ms, note_stay, require
-from gateway.same_origin import is_own
+from gateway.posting import OF_A_REASON, Endpoint, RefusedError, StoreDeed, Wish, by_clerk, posting
+from gateway.posting import Deed as Act
 from schemas.errors import VitalwireError
 
-BODY_BYTES_MAX = 8192
-_JSON = "application/json"
-_STATUS = {
-    Refusal.NOT_THERE: 404, Refusal.ENDED_ALREADY: 409, Refusal.RESTRICTED_ALREADY: 409, Refusal.NOT_RESTRICTED: 409
-}  # fmt: skip
 _MOMENT_MS_MAX = 253_370_764_800_000  # the year 9999
-Deed = Callable[[Any, Asking, bytes], None]  # with a connection; raises GrantRefusedError, _NoAccessError
+Deed = Callable[[Any, Asking, Wish], None]  # with a connection; raises what `_refusing` knows, and RefusedError
 Question = Callable[[Any, Asking, Request], dict[str, Any]]
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-class _NoAccessError(Exception):
-    """The table says no, or there is no such stay."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 class _Glass(msgspec.Struct, forbid_unknown_fields=True):
@@ -104,19 +90,20 @@ class _Answer(msgspec.Struct, forbid_unknown_fields=True):
 def grant_routes(clerk_conninfo: str, sessions: Sessions) -> list[Route]:
     """`sessions`: whoever changes what he may see sees it at once."""
 
-    def post(path: str, deed: Deed) -> Route:
-        return Route(path, _acting(clerk_conninfo, sessions, deed), methods=["POST"])
+    def post(path: str, deed: Deed[Wish], wish: type[Wish]) -> Route:
+        act = _changing_sight(sessions, by_clerk(clerk_conninfo, _refusing(deed)))
+        return Route(path, posting(act, wish, limit=OF_A_REASON), methods=["POST"])
 
     return [
-        post("/break-glass", _break_glass),
-        post("/grant", _give),
-        post("/grant-end", _end),
-        post("/ward", _declare_ward),
-        post("/reopen", _reopen),
-        post("/restrict", _restrict),
-        post("/restrict-end", _lift),
-        post("/second-person/agree", _agree),
-        post("/second-person/decline", _decline),
+        post("/break-glass", _break_glass, _Glass),
+        post("/grant", _give, _Given),
+        post("/grant-end", _end, _GrantEnd),
+        post("/ward", _declare_ward, _Ward),
+        post("/reopen", _reopen, _Reopening),
+        post("/restrict", _restrict, _Restriction),
+        post("/restrict-end", _lift, _Restriction),
+        post("/second-person/agree", _agree, _Answer),
+        post("/second-person/decline", _decline, _Answer),
         Route("/grants-of/{encounter:path}", _answering(clerk_conninfo, _grants_of)),
         Route("/custody-copies/{encounter:path}", _answering(clerk_conninfo, _custody_copies)),
         Route("/restricted-records", _answering(clerk_conninfo, _restricted_records)),
@@ -125,16 +112,14 @@ def grant_routes(clerk_conninfo: str, sessions: Sessions) -> list[Route]:
     ]
 
 
-def _break_glass(conn: Any, asking: Asking, body: bytes) -> None:
-    wish = _read(body, _Glass)
+def _break_glass(conn: Any, asking: Asking, wish: _Glass) -> None:
     # Asked for a reason is who gives one here.
     _check(_asked(conn, asking, Action.BREAK_GLASS, wish.encounter), asked_too=True)
     until = moment(asking.at_us) + _span(wish.hours)
     grants.break_glass(conn, asking.viewer.id, wish.encounter, until=until, reason=wish.reason)
 
 
-def _give(conn: Any, asking: Asking, body: bytes) -> None:
-    wish = _read(body, _Given)
+def _give(conn: Any, asking: Asking, wish: _Given) -> None:
     _check(_asked(conn, asking, Action.GRANT, wish.encounter))
     if not 0 < wish.until_ms < _MOMENT_MS_MAX:
         raise GrantRefusedError(Refusal.ENDS_TOO_LATE if wish.until_ms > 0 else Refusal.ENDS_TOO_EARLY)
@@ -144,12 +129,11 @@ def _give(conn: Any, asking: Asking, body: bytes) -> None:
     )  # fmt: skip
 
 
-def _end(conn: Any, asking: Asking, body: bytes) -> None:
+def _end(conn: Any, asking: Asking, wish: _GrantEnd) -> None:
     """By who has it, who gave it, or who might give one like it."""
-    wish = _read(body, _GrantEnd)
     found = grants.find(conn, wish.grant)
     if found is None:
-        raise _NoAccessError(404)
+        raise RefusedError("no_access", 404)
     decision = _asked(conn, asking, Action.GRANT, found.encounter)
     is_own_grant = asking.viewer.id in (found.staff, found.by) and not asking.viewer.locked
     if not is_own_grant:
@@ -157,9 +141,8 @@ def _end(conn: Any, asking: Asking, body: bytes) -> None:
     grants.end(conn, wish.grant, by=asking.viewer.id, reason=wish.reason)
 
 
-def _declare_ward(conn: Any, asking: Asking, body: bytes) -> None:
+def _declare_ward(conn: Any, asking: Asking, wish: _Ward) -> None:
     """Of no stay: within one's pool it is one's own word."""
-    wish = _read(body, _Ward)
     _check_unlocked(asking)
     try:
         ward = find_ward(wish.ward, grants.pool_of(conn, asking.viewer.id))
@@ -168,48 +151,43 @@ def _declare_ward(conn: Any, asking: Asking, body: bytes) -> None:
     grants.declare_ward(conn, asking.viewer.id, ward, until=moment(asking.at_us) + _span(wish.hours))
 
 
-def _reopen(conn: Any, asking: Asking, body: bytes) -> None:
+def _reopen(conn: Any, asking: Asking, wish: _Reopening) -> None:
     """The chart of an archived stay; of one that is not archived yet, so that it is not closed meanwhile."""
-    wish = _read(body, _Reopening)
     _check(asking.may(Action.REOPEN, _target(conn, asking, wish.encounter, DataClass.CHART)))
     author = Author(f"staff:{asking.viewer.id}", wish.reason)
     archive.reopen(conn, wish.encounter, moment(asking.at_us) + _span(wish.hours), author)
 
 
-def _restrict(conn: Any, asking: Asking, body: bytes) -> None:
-    wish = _read(body, _Restriction)
+def _restrict(conn: Any, asking: Asking, wish: _Restriction) -> None:
     patient = _patient_of(conn, wish.patient)
     _check_restricting(conn, asking, patient)
     restricted.restrict(conn, patient, by=asking.viewer.id, reason=wish.reason)
 
 
-def _lift(conn: Any, asking: Asking, body: bytes) -> None:
-    wish = _read(body, _Restriction)
+def _lift(conn: Any, asking: Asking, wish: _Restriction) -> None:
     patient = _patient_of(conn, wish.patient)
     _check_restricting(conn, asking, patient)
     restricted.lift(conn, patient, by=asking.viewer.id, reason=wish.reason)
 
 
-def _agree(conn: Any, asking: Asking, body: bytes) -> None:
-    wish = _read(body, _Answer)
+def _agree(conn: Any, asking: Asking, wish: _Answer) -> None:
     request = second_person.request_of(conn, wish.request)
     if request is None:
-        raise _NoAccessError(404)
+        raise RefusedError("no_access", 404)
     if request.kind not in _answerable(asking):
-        raise _NoAccessError(403)
+        raise RefusedError("no_access")
     second_person.agree(conn, wish.request, _author(asking, wish.why))
 
 
-def _decline(conn: Any, asking: Asking, body: bytes) -> None:
+def _decline(conn: Any, asking: Asking, wish: _Answer) -> None:
     """By who might agree; who asked takes it back."""
-    wish = _read(body, _Answer)
     request = second_person.request_of(conn, wish.request)
     if request is None:
-        raise _NoAccessError(404)
+        raise RefusedError("no_access", 404)
     author = _author(asking, wish.why)
     is_own_request = request.by == author.by and not asking.viewer.locked
     if not is_own_request and request.kind not in _answerable(asking):
-        raise _NoAccessError(403)
+        raise RefusedError("no_access")
     second_person.decline(conn, wish.request, author)
 
 
@@ -249,7 +227,7 @@ def _second_person(conn: Any, asking: Asking, request: Request) -> dict[str, Any
 
 def _restricted_records(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
     if not _may_restrict(asking):
-        raise _NoAccessError(403)
+        raise RefusedError("no_access")
     records = restricted.restricted_records(conn)
     seen = Seen("restricted", patients=[record.patient for record in records], stays=len(records))
     asking.note(Action.SEE, Decision(Answer.ALLOWED, Relation.NONE), seen)
@@ -270,12 +248,16 @@ def _grants_of(conn: Any, asking: Asking, request: Request) -> dict[str, Any]:
     decision = require(asking, Action.SEE, target)
     note_stay(conn, asking, Action.SEE, decision, "grants", target)
     may_grant = asking.may(Action.GRANT, target).is_allowed
-    copying = asking.may(Action.SEAL_COPY, replace(target, data_class=DataClass.CHART))
+    of_chart = replace(target, data_class=DataClass.CHART)
+    copying = asking.may(Action.SEAL_COPY, of_chart)
+    reopened = archive.reopened_until(conn, encounter, moment(asking.at_us))
     return {
         "now_ms": asking.at_us // 1000, "encounter": encounter, "visit": visit_shown(encounter),
         "patient": patient_of(conn, encounter), "restricted": target.restricted,
         "glass_until": glass_until_ms(asking, [encounter]),
         "may_grant": may_grant, "may_see_copies": copying.answer is not Answer.DENIED,
+        "archived": target.archived, "may_reopen": asking.may(Action.REOPEN, of_chart).is_allowed,
+        "reopened_until_ms": milliseconds_or_none(reopened),
         "grants": [_shown(asking, grant, may_grant=may_grant) for grant in grants.of_encounter(conn, encounter)],
     }  # fmt: skip
 
@@ -319,7 +301,7 @@ def _stay_of(conn: Any, request: Request) -> str:
     try:
         return find_encounter(conn, _text(text))
     except VitalwireError:
-        raise _NoAccessError(404) from None
+        raise RefusedError("no_access", 404) from None
 
 
 def _patient_of(conn: Any, text: str) -> str:
@@ -327,19 +309,19 @@ def _patient_of(conn: Any, text: str) -> str:
     try:
         return find_patient(conn, text)
     except VitalwireError:
-        raise _NoAccessError(404) from None
+        raise RefusedError("no_access", 404) from None
 
 
 def _text(text: str) -> str:
     if "\0" in text:  # no text of PostgreSQL has one
-        raise _NoAccessError(404)
+        raise RefusedError("no_access", 404)
     return text
 
 
 def _target(conn: Any, asking: Asking, encounter: str, data_class: DataClass = DataClass.IDENTITY) -> Target:
     target = stay_target(conn, data_class, _text(encounter), asking.at_us)
     if target is None:
-        raise _NoAccessError(404)
+        raise RefusedError("no_access", 404)
     return target
 
 
@@ -349,22 +331,22 @@ def _asked(conn: Any, asking: Asking, action: Action, encounter: str) -> Decisio
 
 def _check(decision: Decision, *, asked_too: bool = False) -> None:
     if not (decision.is_allowed or (asked_too and decision.answer is Answer.ASK_REASON)):
-        raise _NoAccessError(403)
+        raise RefusedError("no_access")
 
 
 def _check_restricting(conn: Any, asking: Asking, patient: str) -> None:
     """By one of the patient's stays; that the record is restricted already asks for the reason that is given here."""
     targets = patient_targets(conn, DataClass.IDENTITY, patient, asking.at_us)
     if not targets:
-        raise _NoAccessError(404)
+        raise RefusedError("no_access", 404)
     answers = {asking.may(Action.RESTRICT, target).answer for target in targets.values()}
     if not answers & {Answer.ALLOWED, Answer.ASK_REASON}:
-        raise _NoAccessError(403)
+        raise RefusedError("no_access")
 
 
 def _check_unlocked(asking: Asking) -> None:
     if asking.viewer.locked:
-        raise _NoAccessError(403)
+        raise RefusedError("no_access")
 
 
 def _span(hours: float) -> timedelta:
@@ -372,56 +354,30 @@ def _span(hours: float) -> timedelta:
     return timedelta(hours=min(max(hours, -1.0), 10_000.0))
 
 
-class _UnreadableError(Exception):
-    """The body is not what the act takes."""
+def _refusing(deed: Deed[Wish]) -> StoreDeed[Wish]:
+    """The store's refusals as those of all acts."""
 
-
-_Wish = TypeVar("_Wish", bound=msgspec.Struct)
-
-
-def _read(body: bytes, kind: type[_Wish]) -> _Wish:
-    """Of what PostgreSQL can keep: its text has no NUL."""
-    try:
-        wish = msgspec.json.decode(body, type=kind)
-    except msgspec.MsgspecError:
-        raise _UnreadableError from None
-    if any("\0" in value for value in msgspec.structs.astuple(wish) if isinstance(value, str)):
-        raise _UnreadableError
-    return wish
-
-
-def _acting(clerk_conninfo: str, sessions: Sessions, deed: Deed) -> Endpoint:
-    """As gateway/acting.py: 204, or `refused` says in a word why not."""
-
-    def do(asking: Asking, body: bytes) -> Response:
+    def do(conn: Any, request: Request, wish: Wish) -> None:
         try:
-            with open_store(clerk_conninfo) as conn:
-                deed(conn, asking, body)
-        except _UnreadableError:
-            return _refused("unreadable", 400)
-        except _NoAccessError as error:
-            return Response(REFUSED_BODY, error.status, media_type=_JSON, headers=HEADERS)
+            deed(conn, asking_of(request), wish)
         except GrantRefusedError as error:
-            return _refused(error.refusal, _STATUS.get(error.refusal, 400))
+            raise RefusedError(error.refusal) from None
         except SecondPersonError as error:
-            return _refused(error.refusal or "unreadable", 409)
-        except StoreError as error:
-            return _refused("no_right", 403) if is_forbidden(error) else _refused("store_away", 503)
-        return Response(status_code=204, headers=HEADERS)
+            raise RefusedError(error.refusal or "unreadable", 409) from None
 
-    async def answer(request: Request) -> Response:
-        if not is_own(request):
-            return _refused("not_own", 403)
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > BODY_BYTES_MAX:
-                return _refused(Refusal.REASON_TOO_LONG, 413)
-        done = await run_in_threadpool(do, asking_of(request), body)
-        sessions.forget(request.state.signed_in.row.session)
-        return done
+    return do
 
-    return answer
+
+def _changing_sight(sessions: Sessions, act: Act[Wish]) -> Act[Wish]:
+    """Who did it sees at once what he may see now."""
+
+    def do(request: Request, wish: Wish) -> Response:
+        try:
+            return act(request, wish)
+        finally:
+            sessions.forget(request.state.signed_in.row.session)
+
+    return do
 
 
 def _answering(clerk_conninfo: str, question: Question) -> Endpoint:
@@ -429,19 +385,15 @@ def _answering(clerk_conninfo: str, question: Question) -> Endpoint:
         try:
             with open_store(clerk_conninfo) as conn:
                 found = question(conn, asking_of(request), request)
-        except _NoAccessError as error:
-            return Response(REFUSED_BODY, error.status, media_type=_JSON, headers=HEADERS)
+        except RefusedError as error:
+            return error.response
         except AccessRefusedError as refused:
             return refused.response
         except StoreError:
-            return Response(b"{}", 503, media_type=_JSON, headers=HEADERS)
-        return Response(msgspec.json.encode(found), media_type=_JSON, headers=HEADERS)
+            return as_json({}, 503)
+        return as_json(found)
 
     async def answer(request: Request) -> Response:
         return await run_in_threadpool(find, request)
 
     return answer
-
-
-def _refused(word: StrEnum | str, status: int) -> Response:
-    return Response(msgspec.json.encode({"refused": word}), status, media_type=_JSON, headers=HEADERS)

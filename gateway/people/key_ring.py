@@ -69,6 +69,16 @@ class KeyRing:
                 raise KeyRefusedError(Refusal.COUNT)
         return key
 
+    def owner_of(self, credential: object) -> str:
+        """Whose key says that it answered, revoked ones too; "" of nobody's."""
+        try:
+            answered = read_answer(credential)
+        except KeyRefusedError:
+            return ""
+        with open_store(self._clerk) as conn:
+            key = security_keys.find(conn, answered.credential)
+        return key.staff if key is not None else ""
+
     def begin_enrolment(self, site: KeySite, staff: str, name: str) -> bytes:
         """What the browser asks a new key to be made for this person."""
         challenge = new_challenge(ENROL_MAGIC)

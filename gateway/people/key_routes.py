@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -17,13 +17,13 @@ from emr_store import security_keys, viewers
 from emr_store.acts import Author
 from emr_store.connect import open_store
 from emr_store.security_keys import EnrolmentRow
-from gateway.answers import HEADERS
+from gateway.answers import HEADERS, as_json
 from gateway.pages import enrol_key
-from gateway.people.attempts import SignInAttempts
+from gateway.people.attempts import SignInAttempts, log_failure
 from gateway.people.cookies import set_workstation, workstation_of
 from gateway.people.entering import Entering, Proof, address_of
+from gateway.people.fresh_sign_in import require_fresh_sign_in
 from gateway.people.key_ring import KeyRing, OpenedEnrolment, code_hash
-from gateway.people.posting import Nothing, RefusedError, as_json, done, posting
 from gateway.people.principals import administrator_of, author, person_of
 from gateway.people.public_origin import public_origin_of
 from gateway.people.security_keys import KeyRefusedError, KeySite
@@ -31,6 +31,7 @@ from gateway.people.sessions import Factor, Sessions, SignedIn
 from gateway.people.sign_in_answers import too_soon
 from gateway.people.sign_in_required import SIGN_IN
 from gateway.people.sign_in_settings import SignInSettings
+from gateway.posting import Nothing, RefusedError, done, posting
 from gateway.same_origin import is_own_page
 from gateway.static_files import StaticFiles
 
@@ -39,8 +40,6 @@ _HEX = re.compile(r"([0-9a-f]{2}){1,1023}")
 # By what somebody who is in lets a key of his own in. A provider's word alone gives none: who took over an account
 # there would keep a way in. The demo's links are for one person at one machine.
 _ENROLLING = (Factor.SECURITY_KEY, Factor.DEMO_LINK)
-# A session that somebody left open, or took, must not get a key of its own: the old one opens it once more before.
-ENROLS_WITHIN = timedelta(minutes=10)
 
 
 class SignInWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,7 +85,7 @@ class KeyRoutes:
         self._conninfo, self._clerk, self._sessions = conninfo, clerk_conninfo, sessions
         self._ring, self._attempts = KeyRing(clerk_conninfo), attempts
         self._entering = Entering(conninfo, sessions, settings)
-        self._platform_keys = settings.platform_keys
+        self._platform_keys, self._provider = settings.platform_keys, settings.provider
 
     def begin_sign_in(self, request: Request, wish: Nothing) -> Response:
         """What the browser asks a key."""
@@ -106,13 +105,16 @@ class KeyRoutes:
             return too_soon(wait_s)
         try:
             key = self._ring.sign_in(self._site(request), workstation_of(request), wish.credential)
-        except KeyRefusedError:
+        except KeyRefusedError as refused:
             self._attempts.note(Factor.SECURITY_KEY, "", address, succeeded=False)
-            raise RefusedError("key_refused", 403) from None
+            owner = self._ring.owner_of(wish.credential)
+            log_failure(Factor.SECURITY_KEY, address, str(refused.refusal), owner)
+            raise RefusedError("key_refused") from None
         entered = self._entering.enter(request, key.staff, Proof(Factor.SECURITY_KEY, key.credential))
         self._attempts.note(Factor.SECURITY_KEY, key.staff, address, succeeded=entered is not None)
         if entered is None:
-            raise RefusedError("key_refused", 403)
+            log_failure(Factor.SECURITY_KEY, address, "nobody", key.staff)
+            raise RefusedError("key_refused")
         answer = as_json({"id": key.staff})
         entered.give_cookies(request, answer)
         return answer
@@ -145,7 +147,7 @@ class KeyRoutes:
         return done()
 
     def revoke(self, request: Request, wish: RevokeWish) -> Response:
-        """By its owner, or by an administrator, who says why."""
+        """By its owner, soon after a sign-in, or by an administrator, who says why."""
         viewer = person_of(request)
         if not _HEX.fullmatch(wish.key) or len(wish.why) > WHY_CHARS_MAX:
             raise RefusedError("unreadable")
@@ -153,12 +155,14 @@ class KeyRoutes:
         with open_store(self._clerk) as conn:
             key = security_keys.find(conn, credential)
             is_own = key is not None and key.staff == viewer.id
-            if not is_own:
+            if is_own:
+                require_fresh_sign_in(request, self._provider)
+            else:
                 administrator_of(request)
                 if not wish.why.strip():
                     raise RefusedError("no_reason")
             if security_keys.revoke(conn, credential, author(viewer, wish.why.strip()), untold=not is_own) is None:
-                raise RefusedError("changed", 409)
+                raise RefusedError("changed")
         return done()
 
     def told(self, request: Request, wish: Nothing) -> Response:
@@ -176,9 +180,9 @@ class KeyRoutes:
             facts = viewers.staff_facts(conn, wish.staff, datetime.now(UTC))
             has_key = any(key.revoked_at is None for key in security_keys.keys_of(conn, wish.staff))
         if facts is None or not facts.works:
-            raise RefusedError("no_such_person", 404)
+            raise RefusedError("no_such_person")
         if viewer.id == wish.staff:
-            raise RefusedError("not_for_yourself", 403)
+            raise RefusedError("not_for_yourself")
         if has_key and not why:
             raise RefusedError("no_reason")
         return _opened(self._ring.open_enrolment(wish.staff, viewer.id, author(viewer, why)))
@@ -188,7 +192,7 @@ class KeyRoutes:
         viewer = administrator_of(request)
         agreed = self._ring.agree(wish.enrolment, viewer.id, author(viewer))
         if agreed is None:
-            raise RefusedError("second_person", 409)
+            raise RefusedError("second_person")
         return _opened(agreed)
 
     def _enrol(self, request: Request, staff: str, wish: EnrolWish, code: str) -> None:
@@ -200,16 +204,15 @@ class KeyRoutes:
 
     def _may_enrol(self, request: Request) -> None:
         signed_in: SignedIn = request.state.signed_in
-        if signed_in.row.factor not in _ENROLLING:
-            raise RefusedError("needs_enrolment", 403)
-        if datetime.now(UTC) - signed_in.row.began_at > ENROLS_WITHIN:
-            raise RefusedError("needs_fresh_sign_in", 403)
+        if signed_in.row.factor not in _ENROLLING or signed_in.is_command_line:
+            raise RefusedError("needs_enrolment")
+        require_fresh_sign_in(request, self._provider)
 
     def _open_enrolment(self, code: str) -> EnrolmentRow:
         with open_store(self._conninfo) as conn:
             found = security_keys.enrolment_of(conn, code_hash(code), datetime.now(UTC))
         if found is None:
-            raise RefusedError("link_used", 403)
+            raise RefusedError("link_used")
         return found
 
     def _site(self, request: Request) -> KeySite:
@@ -218,7 +221,7 @@ class KeyRoutes:
         try:
             return KeySite(f"{split.scheme}://{split.netloc}", self._platform_keys)
         except ValueError:
-            raise RefusedError("no_keys_here", 409) from None
+            raise RefusedError("no_keys_here") from None
 
 
 def key_routes(
@@ -234,10 +237,10 @@ def key_routes(
 
     return [
         Route(enrol_key.PAGE.path, whole),
-        Route(f"{SIGN_IN}/key/begin", posting(keys.begin_sign_in, Nothing, is_own_page), methods=["POST"]),
-        Route(f"{SIGN_IN}/key", posting(keys.sign_in, SignInWish, is_own_page), methods=["POST"]),
-        Route(f"{SIGN_IN}/enrol-begin", posting(keys.begin_first, EnrolWish, is_own_page), methods=["POST"]),
-        Route(f"{SIGN_IN}/enrol", posting(keys.enrol_first, EnrolWish, is_own_page), methods=["POST"]),
+        Route(f"{SIGN_IN}/key/begin", posting(keys.begin_sign_in, Nothing, own=is_own_page), methods=["POST"]),
+        Route(f"{SIGN_IN}/key", posting(keys.sign_in, SignInWish, own=is_own_page), methods=["POST"]),
+        Route(f"{SIGN_IN}/enrol-begin", posting(keys.begin_first, EnrolWish, own=is_own_page), methods=["POST"]),
+        Route(f"{SIGN_IN}/enrol", posting(keys.enrol_first, EnrolWish, own=is_own_page), methods=["POST"]),
         Route("/keys/begin", posting(keys.begin_enrolment, Nothing), methods=["POST"]),
         Route("/keys", posting(keys.enrol, EnrolWish), methods=["POST"]),
         Route("/keys/revoke", posting(keys.revoke, RevokeWish), methods=["POST"]),

@@ -45,7 +45,10 @@ class ProviderAwayError(Exception):
 
 @dataclass(frozen=True)
 class Provider:
-    """As the site's file names it. `ca`: whose certificates it has; None: the system's."""
+    """As the site's file names it. `ca`: whose certificates it has; None: the system's.
+
+    `acr`, `amr`, `max_age_s`: what a sign-in there must be (Expected).
+    """
 
     issuer: str
     client_id: str
@@ -53,11 +56,14 @@ class Provider:
     scopes: tuple[str, ...] = ("openid", "profile")
     staff_claim: str = "preferred_username"
     ca: Path | None = None
+    acr: tuple[str, ...] = ()
+    amr: tuple[str, ...] = ()
+    max_age_s: int = 0
 
     @property
     def expected(self) -> Expected:
         """Whose tokens are taken."""
-        return Expected(self.issuer, self.client_id, self.staff_claim)
+        return Expected(self.issuer, self.client_id, self.staff_claim, self.acr, self.amr, self.max_age_s)
 
 
 @dataclass(frozen=True)
@@ -95,11 +101,17 @@ class OpenIdProvider:
     def begin(self, redirect_uri: str) -> Begun:
         """Raises ProviderAwayError."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        query = urlencode({
+        asked = {
             "response_type": "code", "client_id": self.provider.client_id, "redirect_uri": redirect_uri,
             "scope": " ".join(self.provider.scopes), "state": state, "nonce": nonce,
             "code_challenge": create_s256_code_challenge(verifier), "code_challenge_method": "S256",
-        })  # fmt: skip
+            "max_age": str(self.provider.max_age_s),
+        }  # fmt: skip
+        if self.provider.max_age_s == 0:
+            asked["prompt"] = "login"  # there are providers to whom a max_age of 0 is none
+        if self.provider.acr:
+            asked["acr_values"] = " ".join(self.provider.acr)
+        query = urlencode(asked)
         address = self._discover().authorization
         return Begun(f"{address}{'&' if '?' in address else '?'}{query}", state, nonce, verifier)
 
@@ -128,7 +140,7 @@ class OpenIdProvider:
 
     def _with_clock(self, refused: TokenRefusedError) -> TokenRefusedError:
         """Of two clocks that differ a time in a token says nothing about the token."""
-        is_of_time = refused.reason in (Refused.EXPIRED, Refused.ISSUED_AT, Refused.NOT_YET)
+        is_of_time = refused.reason in (Refused.EXPIRED, Refused.ISSUED_AT, Refused.NOT_YET, Refused.AUTH_TIME)
         return TokenRefusedError(Refused.CLOCK) if is_of_time and abs(self._clock_off_s) > CLOCK_OFF_S else refused
 
     def _compare_clocks(self, answer: httpx.Response) -> None:

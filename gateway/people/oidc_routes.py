@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from emr_store import provider_logouts
+from emr_store import provider_accounts, provider_logouts, viewers
 from emr_store.connect import StoreError, open_store
 from emr_store.instants import moment
 from gateway.answers import HEADERS
@@ -21,7 +21,7 @@ from gateway.people.attempts import SignInAttempts
 from gateway.people.cookies import passing, set_passing
 from gateway.people.entering import Entering, Proof, address_of
 from gateway.people.oidc import OpenIdProvider, ProviderAwayError
-from gateway.people.oidc_tokens import TOKEN_CHARS_MAX, Refused, TokenRefusedError
+from gateway.people.oidc_tokens import TOKEN_CHARS_MAX, Identity, Refused, TokenRefusedError
 from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions
 from gateway.people.sign_in_answers import back, path_after, too_soon_page
@@ -63,7 +63,7 @@ def oidc_routes(
 
     def callback(request: Request) -> Response:
         try:
-            answer = _tried(request, entering, provider, attempts)
+            answer = _tried(request, clerk_conninfo, entering, provider, attempts)
         except TokenRefusedError as refused:
             answer = back(refused="clock" if refused.reason is Refused.CLOCK else "provider")
             _count("id", refused.reason)
@@ -114,14 +114,16 @@ def _logout_route(clerk_conninfo: str, sessions: Sessions, provider: OpenIdProvi
     return Route(LOGOUT, back_channel_logout, methods=["POST"])
 
 
-def _tried(request: Request, entering: Entering, provider: OpenIdProvider, attempts: SignInAttempts) -> Response:
+def _tried(
+    request: Request, clerk_conninfo: str, entering: Entering, provider: OpenIdProvider, attempts: SignInAttempts
+) -> Response:
     """Raises as `_finished` does. While the store or the provider is away nobody has failed."""
     address = address_of(request)
     wait_s = attempts.wait_s(Factor.PROVIDER, "", address)
     if wait_s > 0:
         return too_soon_page(wait_s)
     try:
-        staff, answer = _finished(request, entering, provider)
+        staff, answer = _finished(request, clerk_conninfo, entering, provider)
     except TokenRefusedError:
         attempts.note(Factor.PROVIDER, "", address, succeeded=False)
         raise
@@ -129,7 +131,9 @@ def _tried(request: Request, entering: Entering, provider: OpenIdProvider, attem
     return answer
 
 
-def _finished(request: Request, entering: Entering, provider: OpenIdProvider) -> tuple[str, Response]:
+def _finished(
+    request: Request, clerk_conninfo: str, entering: Entering, provider: OpenIdProvider
+) -> tuple[str, Response]:
     """Who is in, and what his browser gets. Raises TokenRefusedError, ProviderAwayError, StoreError."""
     kept, given = passing(request, _COOKIE).split(" "), request.query_params
     if len(kept) != 4 or not hmac.compare_digest(kept[0].encode(), given.get("state", "").encode()):
@@ -143,6 +147,7 @@ def _finished(request: Request, entering: Entering, provider: OpenIdProvider) ->
     _, nonce, verifier, to = kept
     redirect_uri = public_origin_of(request).url(CALLBACK, request)
     identity = provider.finish(code, redirect_uri, nonce, verifier)
+    _check_account(clerk_conninfo, provider.provider.issuer, identity)
     proof = Proof(
         Factor.PROVIDER, issuer=provider.provider.issuer, provider_sid=identity.session, provider_sub=identity.subject
     )
@@ -152,6 +157,16 @@ def _finished(request: Request, entering: Entering, provider: OpenIdProvider) ->
     answer = RedirectResponse(path_after(to), 303, HEADERS)
     entered.give_cookies(request, answer)
     return identity.staff, answer
+
+
+def _check_account(clerk_conninfo: str, issuer: str, identity: Identity) -> None:
+    """The number is a claim that the provider can change; its `sub` is not. Raises TokenRefusedError, StoreError."""
+    with open_store(clerk_conninfo) as conn:
+        facts = viewers.staff_facts(conn, identity.staff, moment(now_us()))
+        if facts is None or not facts.works:
+            raise TokenRefusedError(Refused.NOBODY)
+        if not provider_accounts.bind(conn, issuer, identity.subject, identity.staff):
+            raise TokenRefusedError(Refused.ANOTHER_ACCOUNT)
 
 
 def _count(token: str, reason: Refused) -> None:

@@ -52,6 +52,9 @@ class Refused(StrEnum):
     CODE = "code"  # the provider gives no token for it
     NOBODY = "nobody"  # who works here has no such number
     CLOCK = "clock"
+    STRENGTH = "strength"  # of the sign-in there: less than the site requires
+    AUTH_TIME = "auth_time"  # it does not say when somebody proved himself there, or that was too long ago
+    ANOTHER_ACCOUNT = "another_account"  # this number is another account's, or this account another number's
 
 
 class TokenRefusedError(Exception):
@@ -64,11 +67,18 @@ class TokenRefusedError(Exception):
 
 @dataclass(frozen=True)
 class Expected:
-    """Whose tokens are taken, for whom. `staff_claim` holds the staff number."""
+    """Whose tokens are taken, for whom. `staff_claim` holds the staff number.
+
+    `acr`: one of these must be what the sign-in was; empty: any. `amr`: by all of these somebody proved himself.
+    `max_age_s`: before which he proved himself there, at most.
+    """
 
     issuer: str
     client_id: str
     staff_claim: str = "preferred_username"
+    acr: tuple[str, ...] = ()
+    amr: tuple[str, ...] = ()
+    max_age_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,8 @@ def identity_of(token: str, expected: Expected, nonce: str, find_key: FindKey, n
     # What else signs in stands in this column too: "display:..." and the like are no staff numbers.
     if not staff or ":" in staff or len(staff) > 100:
         raise TokenRefusedError(Refused.STAFF)
+    _check_strength(claims, expected)
+    _check_age(claims, expected, now_s)
     return Identity(staff, subject, _text(claims, "sid") or None)
 
 
@@ -182,6 +194,22 @@ def _check_times(claims: Mapping[str, Any], now_s: float) -> None:
         raise TokenRefusedError(Refused.ISSUED_AT)
     if "nbf" in claims and _number(claims, "nbf", Refused.NOT_YET) > now_s + LEEWAY_S:
         raise TokenRefusedError(Refused.NOT_YET)
+
+
+def _check_strength(claims: Mapping[str, Any], expected: Expected) -> None:
+    """OpenID Connect Core 1.0, section 3.1.3.7, 12; RFC 8176 has names of methods."""
+    if expected.acr and claims.get("acr") not in expected.acr:
+        raise TokenRefusedError(Refused.STRENGTH)
+    methods = claims.get("amr")
+    if any(not isinstance(methods, list) or method not in methods for method in expected.amr):
+        raise TokenRefusedError(Refused.STRENGTH)
+
+
+def _check_age(claims: Mapping[str, Any], expected: Expected, now_s: float) -> None:
+    """OpenID Connect Core 1.0, section 3.1.3.7, 13: `max_age` was asked for."""
+    proved_s = _number(claims, "auth_time", Refused.AUTH_TIME)
+    if not now_s - expected.max_age_s - LEEWAY_S <= proved_s <= now_s + LEEWAY_S:
+        raise TokenRefusedError(Refused.AUTH_TIME)
 
 
 def _number(claims: Mapping[str, Any], name: str, reason: Refused) -> float:

@@ -8,7 +8,7 @@ from emr_store.acts import Author
 from gateway.access.viewer import Target, Viewer
 from gateway.access.words import Action, DataClass, Role
 from gateway.asking import Asking, asking_of
-from gateway.people.posting import RefusedError
+from gateway.posting import RefusedError
 
 PEOPLE = Target(DataClass.PEOPLE)
 _NO_PERSONS = (Role.STATION_DISPLAY, Role.MACHINE)
@@ -18,7 +18,7 @@ def person_of(request: Request) -> Viewer:
     """A person who sits there; raises RefusedError for a display, a client, and a workstation that is locked."""
     viewer = asking_of(request).viewer
     if viewer.locked or viewer.role in _NO_PERSONS:
-        raise RefusedError("no_access", 403)
+        raise RefusedError("no_access")
     return viewer
 
 
@@ -26,7 +26,7 @@ def administrator_of(request: Request) -> Viewer:
     """Who may let people in; raises RefusedError."""
     viewer = person_of(request)
     if not asking_of(request).may(Action.MANAGE, PEOPLE).is_allowed:
-        raise RefusedError("no_access", 403)
+        raise RefusedError("no_access")
     return viewer
 
 

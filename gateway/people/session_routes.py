@@ -17,19 +17,20 @@ from emr_store import login_sessions, station_displays
 from emr_store.acts import Author
 from emr_store.connect import StoreError, open_store
 from emr_store.login_sessions import NewSession
-from gateway.answers import HEADERS
+from gateway.answers import HEADERS, as_json
 from gateway.asking import asking_of
 from gateway.pages import people
 from gateway.people.cookies import set_session, set_workstation, workstation_of
 from gateway.people.entering import AGENT_CHARS_MAX, address_of
+from gateway.people.fresh_sign_in import require_fresh_sign_in
 from gateway.people.key_ring import code_hash, new_code
-from gateway.people.posting import Nothing, RefusedError, as_json, done, posting, refused
 from gateway.people.principals import administrator_of, author, person_of
 from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions, SignedIn
 from gateway.people.sign_in_answers import back
 from gateway.people.sign_in_required import SIGN_IN
 from gateway.people.sign_in_settings import SignInSettings
+from gateway.posting import Nothing, RefusedError, done, posting
 
 LABEL_CHARS_MAX = 60
 WHY_CHARS_MAX = 500
@@ -61,18 +62,18 @@ class SessionRoutes:
 
     def __init__(self, conninfo: str, clerk_conninfo: str, sessions: Sessions, settings: SignInSettings) -> None:
         self._conninfo, self._clerk, self._sessions = conninfo, clerk_conninfo, sessions
-        self._lock_after_s = settings.lock_after_s
+        self._lock_after_s, self._provider = settings.lock_after_s, settings.provider
 
     def lock(self, request: Request, wish: Nothing) -> Response:
         """Nobody sits there any more. A screen has nobody who could."""
         signed_in: SignedIn = request.state.signed_in
         if signed_in.row.factor == Factor.DISPLAY:
-            raise RefusedError("no_access", 403)
+            raise RefusedError("no_access")
         self._sessions.lock(signed_in.row.session, locked=True)
         return done()
 
     def end(self, request: Request, wish: EndWish) -> Response:
-        """By whom it stands for, or by an administrator."""
+        """By whom it stands for, or by an administrator. Another of one's own takes a fresh sign-in."""
         viewer = person_of(request)
         try:
             session = bytes.fromhex(wish.session)
@@ -83,8 +84,10 @@ class SessionRoutes:
         if row is None or row.principal != viewer.id:
             administrator_of(request)
         if row is None or row.ended_at is not None:
-            raise RefusedError("changed", 409)
-        by_owner = row.principal == viewer.id
+            raise RefusedError("changed")
+        by_owner, signed_in = row.principal == viewer.id, request.state.signed_in
+        if by_owner and session != signed_in.row.session:
+            require_fresh_sign_in(request, self._provider)
         self._sessions.end(session, viewer.id, "ended by its owner" if by_owner else "ended by an administrator")
         return done()
 
@@ -95,7 +98,7 @@ class SessionRoutes:
             raise RefusedError("no_label")
         with open_store(self._clerk) as conn:
             if wish.ward not in station_displays.wards(conn):
-                raise RefusedError("no_such_ward", 404)
+                raise RefusedError("no_such_ward")
             row = station_displays.add(conn, wish.ward, label, author(viewer), code_hash(code))
         link = f"{SIGN_IN}/display/{code}"
         return as_json({"link": link, "until": round(row.open_until.timestamp() * 1000)})
@@ -107,7 +110,7 @@ class SessionRoutes:
             raise RefusedError("no_reason")
         with open_store(self._clerk) as conn:
             if not station_displays.revoke(conn, wish.display, Author(author(viewer).by, why)):
-                raise RefusedError("changed", 409)
+                raise RefusedError("changed")
         return done()
 
     def open_display(self, request: Request) -> Response:
@@ -164,7 +167,9 @@ def _read(ask: Callable[[Request], dict[str, Any] | None]) -> Callable[[Request]
         try:
             found = await run_in_threadpool(ask, request)
         except StoreError:
-            return refused("store_away", 503)
-        return refused("no_access", 403) if found is None else as_json(found)
+            return RefusedError("store_away").response
+        if found is None:
+            return RefusedError("no_access").response
+        return as_json(found)
 
     return answer

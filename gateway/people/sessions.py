@@ -12,7 +12,8 @@ from typing import Any
 
 from emr_store import login_sessions, workstations
 from emr_store.connect import StoreError, open_store
-from emr_store.login_sessions import NewSession, SessionRow, session_id
+from emr_store.idle_connections import IdleConnections
+from emr_store.login_sessions import Beside, NewSession, SessionRow, session_id
 from emr_store.station_displays import PRINCIPAL
 from gateway.access.viewer import Viewer
 from gateway.people.emergency import emergency_viewer
@@ -20,6 +21,7 @@ from gateway.people.factors import Factor as Factor
 from gateway.people.viewers import viewer_of_display, viewer_of_staff
 
 COOKIE = "vitalwire_session"
+COMMAND_LINE = "command-line:"  # begins the workstation of a session that `vitalwire login` has
 REFRESH_S = 2.0  # by then a change of sessions, staff and grants is seen
 SEEN_EVERY_S = 30.0
 
@@ -30,6 +32,11 @@ class SignedIn:
 
     row: SessionRow
     viewer: Viewer
+
+    @property
+    def is_command_line(self) -> bool:
+        """Whether a program has it, by the word of who signed in elsewhere: it lets in nobody and no key."""
+        return self.row.workstation.startswith(COMMAND_LINE)
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,8 @@ class Sessions:
     def __init__(
         self, conninfo: str, clerk_conninfo: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._conninfo, self._clerk, self._now = conninfo, clerk_conninfo, now
+        self._clerk, self._now = clerk_conninfo, now
+        self._reading = IdleConnections(conninfo)
         self._lock = threading.Lock()
         self._known: dict[bytes, _Known] = {}
 
@@ -54,6 +62,17 @@ class Sessions:
         with open_store(self._clerk) as conn:
             login_sessions.begin(conn, session_id(secret), new, self._now())
         return secret
+
+    def begin_beside(self, session: bytes, address: str, agent: str) -> str | None:
+        """The secret of a session of the command line, beside that of who agreed; None: that one is over.
+
+        Raises StoreError.
+        """
+        secret = secrets.token_urlsafe(32)
+        where = Beside(f"{COMMAND_LINE}{secrets.token_urlsafe(16)}", address, agent)
+        with open_store(self._clerk) as conn:
+            begun = login_sessions.begin_beside(conn, session_id(secret), session, where, self._now())
+        return secret if begun else None
 
     def current(self, secret: str) -> SignedIn | None:
         """Who that is now; None: it ended, or never was. While the store is away whoever was in stays in."""
@@ -122,7 +141,7 @@ class Sessions:
                 self._known[session] = replace(known, read_s=float("-inf"))
 
     def _read(self, session: bytes) -> SignedIn | None:
-        with open_store(self._conninfo) as conn:
+        def found(conn: Any) -> SignedIn | None:
             row = login_sessions.find(conn, session)
             if row is None or row.ended_at is not None:
                 return None
@@ -130,6 +149,8 @@ class Sessions:
                 conn, row.principal, self._now(), locked=row.locked_at is not None, session=session.hex()[:16]
             )
             return SignedIn(row, viewer) if viewer is not None else None
+
+        return self._reading.ask(found)
 
     def _within_time(self, signed_in: SignedIn | None) -> SignedIn | None:
         if signed_in is None:

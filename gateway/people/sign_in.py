@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from emr_store.connect import StoreError
-from gateway.answers import HEADERS
+from gateway.answers import HEADERS, as_json
 from gateway.asking import REFUSED_BODY
 from gateway.pages import sign_in as sign_in_page
 from gateway.people.attempts import SignInAttempts
@@ -21,7 +21,7 @@ from gateway.people.oidc import OpenIdProvider
 from gateway.people.oidc_routes import oidc_routes
 from gateway.people.public_origin import public_origin_of
 from gateway.people.sessions import Factor, Sessions, SignedIn
-from gateway.people.sign_in_answers import as_json, back
+from gateway.people.sign_in_answers import back
 from gateway.people.sign_in_required import SIGN_IN
 from gateway.people.sign_in_settings import SignInSettings
 from gateway.same_origin import is_own

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import msgspec
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from gateway.answers import HEADERS
+from gateway.answers import HEADERS, as_json
 from gateway.people.sign_in_required import SIGN_IN
 
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")  # of ours: no other host, no backslash, no control byte
@@ -39,8 +37,3 @@ def too_soon_page(wait_s: int) -> Response:
         f'<meta http-equiv="refresh" content="0; url={to}"><a href="{to}">429</a></html>'
     )
     return HTMLResponse(body, 429, headers={**HEADERS, "Retry-After": str(wait_s)})
-
-
-def as_json(found: Any, status: int = 200) -> Response:
-    """An answer that nobody keeps."""
-    return Response(msgspec.json.encode(found), status, media_type="application/json", headers=HEADERS)

@@ -38,6 +38,11 @@ class ProviderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls_ca: Annotated[
         Path | None, Meta(description="the CA of its certificate; else the system's", examples=["hospital-ca.crt"])
     ] = None
+    acr: Annotated[tuple[str, ...], Meta(description="a sign-in must be of one of these classes; none: of any")] = ()
+    amr: Annotated[tuple[str, ...], Meta(description="a sign-in must be by all of these methods (RFC 8176)")] = ()
+    max_age_s: Annotated[
+        int, Meta(ge=0, le=24 * 3600, description="proved there so long ago at most; 0: the provider asks each time")
+    ] = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError without the scope by which a provider gives an ID token."""
@@ -167,5 +172,6 @@ def _provider(config: ProviderConfig) -> Provider:
     if not secret:
         raise UserError(f"{config.client_secret_file} is empty: the provider's client secret stands in it")
     return Provider(
-        config.issuer, config.client_id, secret, config.scopes, config.staff_claim, config.tls_ca
+        config.issuer, config.client_id, secret, config.scopes, config.staff_claim, config.tls_ca, config.acr,
+        config.amr, config.max_age_s,
     )  # fmt: skip

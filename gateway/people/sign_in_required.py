@@ -54,7 +54,8 @@ class SignInRequired:
 
     def _current(self, request: Request, secret: str) -> SignedIn | None:
         signed_in = self._sessions.current(secret)
-        if signed_in is not None and is_of_a_person(request):
+        # Nobody types a command but a person: each is a touch.
+        if signed_in is not None and (signed_in.is_command_line or is_of_a_person(request)):
             self._sessions.touch(signed_in)
         return signed_in
 

@@ -5,7 +5,7 @@ const had = new Set();  // what this page was given of whom, by the first and th
 
 // What a page may see no more it does not go on showing: it begins anew, and asks for a reason where one opens it.
 // `problem` is what stands in the way, by a key of the page's words; "" where nothing does.
-export async function read(path) {
+export async function readFrom(path) {
   let answer = await fetch(path).catch(() => null);
   const what = `${path.split("/")[1]} ${path.split("/").at(-1)}`;
   if (answer?.status === 403 && had.has(what)) {

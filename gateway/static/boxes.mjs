@@ -1,6 +1,6 @@
 // Boxes that ask to be let in: a person compares the fingerprint with what the box shows, and agrees or refuses.
 import { drawActedList } from "/acted-list.mjs";
-import { read } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { boxWords } from "/boxes-words.mjs";
 import { $, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
@@ -51,7 +51,7 @@ async function refusedText(answer) {
 }
 
 async function readBoxes() {
-  const answer = await read("/boxes/undecided");
+  const answer = await readFrom("/boxes/undecided");
   found = answer.found ?? found;
   problem = answer.problem;
   draw();

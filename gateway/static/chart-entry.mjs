@@ -1,6 +1,6 @@
 // One entry: what it said, who and why, the way back to the port; and what a person does to it. Why a cell is empty.
 import { act, refusalText } from "/chart-acts.mjs";
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { textField, valueField } from "/chart-form.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { deliveryText } from "/deliveries-words.mjs";

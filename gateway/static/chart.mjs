@@ -1,6 +1,6 @@
 // The flowsheet of an encounter: what is charted by system and time, and what a person does to it.
 import { act, refusalText } from "/chart-acts.mjs";
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { drawChartBar } from "/chart-bar.mjs";
 import { showEntry, showGap } from "/chart-entry.mjs";
 import { openForm, reopenForm } from "/chart-form.mjs";

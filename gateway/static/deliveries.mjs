@@ -1,5 +1,5 @@
 // What went to the hospital's other systems, what waits, what is parked and why; and what a person does about it.
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { deliveryWords } from "/deliveries-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";

@@ -1,5 +1,5 @@
 // What was sent of a value, digit by digit, and the way it took.
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { $, make } from "/elements.mjs";
 import { isLost } from "/feed.mjs";
 import { wholeOf } from "/occupant.mjs";

@@ -1,5 +1,5 @@
 // Devices: where each stands, when it was heard last and through what; whoever may puts one on a bed, or takes it away.
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { deviceWords } from "/devices-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";

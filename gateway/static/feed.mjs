@@ -3,7 +3,7 @@
 import { $ } from "/elements.mjs";
 import { openSource } from "/feed-source.mjs";
 
-const LOST_MS = 6000;   // a picture comes each second: after six without one nothing here is live
+const LOST_MS = 6000;   // a picture comes each second or so: after six without one nothing here is live
 const RETRY_MS = 5000, MEND_MS = 2000;
 const AS_SENT_DIGITS = 6;
 let source, asked = -Infinity, mended = -Infinity, beaten = -Infinity, came = 0, offset = 0, fresh = true, build = null;

@@ -1,6 +1,6 @@
 // What I may see and why; who has a relation to a stay, from whom and until when; restricted records; second persons.
 import { drawActedList } from "/acted-list.mjs";
-import { read as ask } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { auditWords } from "/audit-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { openFrame } from "/frame.mjs";
@@ -12,6 +12,7 @@ import { language, words } from "/words.mjs";
 
 const EVERY_MS = 20_000, HOUR_MS = 3_600_000, GIVEN = ["team", "consulted"];
 const GRANT_HOURS = [1, 4, 8, 24, 72, 168, 336, 744], SHIFT_HOURS = [4, 8, 12, 16];  // the longest: emr_store/grants.py
+const REOPEN_HOURS = [4, 8, 24, 48, 72];  // the longest: emr_store/archive.py
 const key = location.pathname.slice("/grants/".length);  // as it stands in the address: encoded; "": of no stay
 let stay = null, copies = null, mine = null, restricted = null, second = null, problem = "";
 const minute = ms => stamp(ms).slice(0, 16), to = path => `${path}#${language}`;
@@ -39,8 +40,16 @@ function drawStay(w) {
   for (const element of [$("give"), $("give-staff"), $("give-reason"), $("give-go")]) element.hidden = !stay.may_grant;
   options($("give-relation"), GIVEN, auditWords().relations);
   options($("give-hours"), GRANT_HOURS, Object.fromEntries(GRANT_HOURS.map(n => [n, w.long(n)])));
+  drawArchive(w);
   $("copies-section").hidden = !copies;
   if (copies) list("copies", copies.map(each => partRow(each, w)), w.noCopy);
+}
+
+function drawArchive(w) {
+  const until = stay.reopened_until_ms;
+  $("archive-section").hidden = !stay.may_reopen;
+  set($("archive-state"), until !== null ? w.reopened(minute(until)) : stay.archived ? w.archived : w.notArchived);
+  options($("reopen-hours"), REOPEN_HOURS, Object.fromEntries(REOPEN_HOURS.map(n => [n, w.long(n)])));
 }
 
 function drawMine(w) {
@@ -132,16 +141,16 @@ function act(id, path, wish, emptied) {
 
 async function read() {
   if (key) {
-    const answer = await ask(`/grants-of/${key}`);
+    const answer = await readFrom(`/grants-of/${key}`);
     ({ problem } = answer);
     stay = answer.found ?? (problem === "storeAway" || problem === "serverAway" ? stay : null);
-    copies = answer.found?.may_see_copies ? (await ask(`/custody-copies/${key}`)).found?.parts ?? null : null;
+    copies = answer.found?.may_see_copies ? (await readFrom(`/custody-copies/${key}`)).found?.parts ?? null : null;
   } else {
-    const answer = await ask("/my-access");
+    const answer = await readFrom("/my-access");
     ({ problem } = answer);
     mine = answer.found ?? (problem === "noAccess" ? null : mine);
-    restricted = answer.found?.may_restrict ? (await ask("/restricted-records")).found?.records ?? null : null;
-    second = answer.found ? (await ask("/second-person")).found : second;
+    restricted = answer.found?.may_restrict ? (await readFrom("/restricted-records")).found?.records ?? null : null;
+    second = answer.found ? (await readFrom("/second-person")).found : second;
   }
   draw();
 }
@@ -151,6 +160,9 @@ act("give", "/grant", () => ({
   staff: $("give-staff").value.trim(), relation: $("give-relation").value, encounter: stay.encounter,
   until_ms: stay.now_ms + Number($("give-hours").value) * HOUR_MS, reason: $("give-reason").value,
 }), ["give-staff", "give-reason"]);
+act("reopen", "/reopen", () => ({
+  encounter: stay.encounter, hours: Number($("reopen-hours").value), reason: $("reopen-reason").value,
+}), ["reopen-reason"]);
 act("shift", "/ward", () => ({ ward: $("shift-ward").selectedOptions[0].text, hours: Number($("shift-hours").value) }), []);
 act("restrict", "/restrict", () => ({ patient: $("restrict-patient").value.trim(), reason: $("restrict-reason").value }), ["restrict-patient", "restrict-reason"]);
 $("ask-stay").addEventListener("submit", event => {

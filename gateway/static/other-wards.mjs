@@ -1,5 +1,5 @@
 // The way to a patient of another ward: its beds without a name, each opened by a reason alone.
-import { read } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { breakGlass, forgetAsked } from "/glass.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { language, words } from "/words.mjs";
@@ -9,7 +9,7 @@ let wards = [];
 export function openOtherWards() {
   $("other-wards").addEventListener("toggle", async () => {
     if (!$("other-wards").open) return;
-    wards = (await read("/other-wards")).found?.wards ?? [];
+    wards = (await readFrom("/other-wards")).found?.wards ?? [];
     drawOtherWards();
   });
 }

@@ -1,5 +1,5 @@
 // A patient: who, where since when, by which way, what was believed before; and trends, drawn by uPlot.
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { drawAsked, openFrame } from "/frame.mjs";
 import { drawGlass } from "/glass.mjs";

@@ -1,5 +1,5 @@
 // A device is put on a bed, moved, released or named: first what and since when, then in words what will follow of it.
-import { read } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { deviceWords } from "/devices-words.mjs";
 import { $, make, set } from "/elements.mjs";
 import { post } from "/post.mjs";
@@ -10,7 +10,7 @@ const CHARS_MAX = 100, minute = ms => stamp(ms).slice(0, 16);
 
 // `of` as the list has it, called `name`; `done` is told what was done, in a sentence.
 export async function openPlacing(act, of, name, devices, done) {
-  const { found, problem } = act === "rename" ? { found: { stays: [], beds: [] } } : await read(`/device-places/${of.device}`);
+  const { found, problem } = act === "rename" ? { found: { stays: [], beds: [] } } : await readFrom(`/device-places/${of.device}`);
   const w = deviceWords(), dialog = $("placing"), title = make("h2", "", w.titles[act](name));
   title.id = "placing-title";
   if (!found) {

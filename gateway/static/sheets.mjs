@@ -1,5 +1,5 @@
 // Printed sheets of an encounter, page by page in true millimetres, as they come out of a printer.
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { drawChartBar } from "/chart-bar.mjs";
 import { chartWords } from "/chart-words.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";

@@ -1,7 +1,7 @@
 // What only a person can decide: each question with the facts behind it, and what a person says of it.
 import { $, make, reconcile, set } from "/elements.mjs";
 import { drawAsked, openFrame } from "/frame.mjs";
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { post } from "/post.mjs";
 import { stamp } from "/time.mjs";
 import { language, words } from "/words.mjs";

@@ -69,7 +69,7 @@ def test_limits_are_the_same_in_containers_and_in_services() -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_a_unit_starts_a_command_that_there_is_and_is_well_formed(unit: Path, tmp_path: Path) -> None:
     text = unit.read_text("utf-8")
-    (words,) = re.findall(r"(?m)^ExecStart=/opt/vitalwire/bin/vitalwire (.*)$", text)
+    (words,) = re.findall(r"(?m)^ExecStart=/opt/vitalwire/(?:current/)?bin/vitalwire (.*)$", text)
     command = typer.main.get_command(app)
     group, name, *rest = words.split()
     assert isinstance(command, TyperGroup)
@@ -77,7 +77,9 @@ def test_a_unit_starts_a_command_that_there_is_and_is_well_formed(unit: Path, tm
     assert isinstance(found, TyperGroup)
     found.commands[name].make_context(name, rest)
     if shutil.which("systemd-analyze"):
-        here = text.replace("/opt/vitalwire/bin/vitalwire", "/bin/true").replace("User=vitalwire", "User=root")
+        here = re.sub(r"/opt/vitalwire/(?:current/)?bin/vitalwire", "/bin/true", text).replace(
+            "User=vitalwire", "User=root"
+        )
         (tmp_path / unit.name).write_text(here)
         found = subprocess.run(["systemd-analyze", "verify", tmp_path / unit.name], capture_output=True, text=True)
         assert unit.name not in found.stderr, found.stderr

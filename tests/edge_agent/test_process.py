@@ -8,6 +8,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,7 @@ def test_it_starts_keeps_answers_sends_and_ends(make: Callable[..., Edge], embed
     counts = json.loads(kept[-1].records[0].text or "")
     assert (counts["frames:bed"], counts["state:bed"]) == (1, "stands")
     assert "clock_offset_ms" in counts
+    assert counts["version"] == version("vitalwire")
     assert not any(t.is_alive() for t in edge.publisher._threads)
     with pytest.raises(VitalwireError):
         edge.spool.receipted([])  # it is closed

@@ -82,8 +82,9 @@ def test_a_days_summaries_are_read_from_the_index_alone(ward: Ward) -> None:
         conn.execute("SET enable_bitmapscan = off")
         plan = conn.execute(f"EXPLAIN (ANALYZE) {chart_entries._SUMMARIES_SQL}".encode(), named).fetchall()
     lines = " ".join(line for (line,) in plan)
-    assert "Index Only Scan using chart_entry_key" in lines
+    assert "Index Only Scan Backward using chart_entry_key" in lines
     assert "Heap Fetches: 0" in lines
+    assert "Sort" not in lines  # the index has the order, the newest version of each entry first
 
 
 def test_an_entry_is_found_by_the_beginning_of_its_id(ward: Ward) -> None:

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from emr_store.connect import StoreError, StoreServer, current_incarnation, open_store, server_of, store_errors
+from emr_store.connect import (
+    StoreError,
+    StoreServer,
+    at_socket,
+    current_incarnation,
+    open_store,
+    server_of,
+    split_password,
+    store_errors,
+)
 from schemas.errors import ServiceError
 from vitalwire.embedded import postgres
 
@@ -129,3 +138,18 @@ def test_what_another_attempt_may_do(database: str, statement: str, reason: str,
             conn.execute(statement.encode())
     assert (raised.value.reason, raised.value.transient) == (reason, transient)
     assert isinstance(raised.value.__cause__, StoreError)
+
+
+def test_a_password_is_taken_out_of_a_conninfo() -> None:
+    shown, password = split_password("postgresql://vw:se%20cret@db.example/vitalwire?sslmode=verify-full")
+    assert password == "se cret"
+    assert "cret" not in shown
+    assert server_of(shown) == StoreServer(("db.example",), "verify-full")
+    assert split_password("dbname=x")[1] == ""
+
+
+def test_the_same_database_at_a_socket_of_this_machine() -> None:
+    found = at_socket("postgresql://vw:secret@db.example:6432/vitalwire?sslmode=verify-full", "/run/restored")
+    assert dict(word.split("=") for word in found.split()) == {
+        "dbname": "vitalwire", "user": "vw", "host": "/run/restored", "port": "5432",
+    }  # fmt: skip

@@ -187,6 +187,19 @@ def test_what_was_stamped_before_the_newest_one_seen_is_read_too(store: Store) -
         assert sum(len(rows.device) for rows in changes.read(conn)) == 2
 
 
+def test_news_are_told_once_and_not_of_what_was_read(store: Store) -> None:
+    changes = Changes()
+    with store.open() as conn:
+        assert not changes.has_news(conn)
+        store.emit(report("one"))
+        assert changes.has_news(conn)
+        assert not changes.has_news(conn)
+        changes.read(conn)
+        store.emit(report("two"))
+        changes.read(conn)
+        assert not changes.has_news(conn)
+
+
 def test_a_row_that_does_not_fit_its_channel_set_is_not_shown(store: Store) -> None:
     store.emit(report("one"), report("two"))
     with store.open() as conn:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from emr_store import acts, archive, grants, people_proof, restricted, second_person, staff
+from emr_store import acts, archive, grants, people_proof, provider_accounts, restricted, second_person, staff
 from emr_store.acts import Author
 from emr_store.connect import open_store
 from emr_store.second_person import Kind
@@ -50,6 +50,10 @@ def conn(database: str) -> Iterator[psycopg.Connection]:
         archive.reopen(conn, STAY, acts.now(conn) + timedelta(hours=1), Author("staff:R1", "a late result"))
         second_person.agree(conn, second_person.ask(conn, Kind.CUSTODY_COPY, {"copy": 1}), BOB)
         staff.end(conn, "T1", Author(BOB.by, "left"))
+        for subject in ("s1", "s2"):
+            assert provider_accounts.bind(conn, "https://id.example", subject, "N1")
+            if subject == "s1":
+                provider_accounts.unbind(conn, "N1", Author(BOB.by, "a new account"))
         yield conn
 
 
@@ -76,6 +80,9 @@ CHANGES = {
     "INSERT INTO staff SELECT 'X', name, role, licence, licence_until, wards, pool, valid, ended_at, act_id FROM staff"
     " WHERE staff = 'D1'": "staff: X: no act in the log says so",
     "UPDATE access_grant SET valid = tstzrange(lower(valid), upper(valid) + interval '1 year')": "no act in the log",
+    "UPDATE provider_account SET subject = 's3' WHERE subject = 's2'": "provider_account: the account of N1 at https:",
+    "UPDATE provider_account SET unbound_at = now() WHERE subject = 's2'": "provider_account: the account of N1",
+    "DELETE FROM provider_account WHERE subject = 's1'": "provider_account: the account of N1",
     "UPDATE access_grant SET staff = 'T1' WHERE relation = 'break_glass'": "access_grant: grant ",
     "UPDATE access_grant SET by = 'D1', relation = 'team'": "access_grant: grant ",
     "UPDATE access_grant SET reason = 'nothing' WHERE relation = 'break_glass'": "an act in the log says so, and",

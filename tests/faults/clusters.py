@@ -9,14 +9,19 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 
 from tests.faults.oracles import until
 from tests.faults.system import ROOT
+from vitalwire.backup.config import BackupConfig
+from vitalwire.backup.receive import receive
 from vitalwire.embedded.services import free_port
 
 PROGRAMS = "/usr/lib/postgresql/17/bin"
@@ -33,6 +38,20 @@ SETTINGS = {
 INSIDE = """\
 root=$1 folder=$2 user=$3
 mount --bind "$folder" "$root/mnt"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
+exec chroot --userspec="$user:$user" "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "${@:4}"
+"""
+
+
+# The same with FOLDER under its own name. What is above it there is gone with the mounts.
+INSIDE_BY_NAME = """\
+root=$1 folder=$2 user=$3
+umask 022
+mount -t tmpfs tmpfs "$root/tmp"
+mkdir -p "$root$folder"
+mount --bind "$folder" "$root$folder"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
@@ -80,13 +99,21 @@ class Server:
         )
         until(lambda: primary.ask(sql) == 1, START_S, "the standby streams")
 
-    def recover_to(self, point: str) -> None:
-        """Begin as what the copy and the archive give up to this named point; it may be written when this returns."""
-        restore = "cp /mnt/archive/%f %p"
-        self._prepare("recovery.signal", restore_command=restore, recovery_target_name=point,
-                      recovery_target_action="promote")  # fmt: skip
-        self.start()
-        until(lambda: self.ask("SELECT pg_is_in_recovery()") is False, START_S, "the point is reached")
+    def backup_config(self) -> BackupConfig:
+        """Backups of this server beside it, by the programs of the root that it runs in."""
+        backups = self._folder / "backups"
+        if not backups.exists():
+            self._make_folder("backups")
+        # The same folder by the same name inside: `vitalwire backup` names it to both sides.
+        run_as = ("unshare", "--mount", "--propagation", "private", "bash", "-ec", INSIDE_BY_NAME, "inside",
+                  os.environ["VITALWIRE_DEBIAN_ROOT"], str(self._folder), "postgres")  # fmt: skip
+        return BackupConfig(folder=backups, database=self.address, programs=Path(PROGRAMS), run_as=run_as,
+                            note_every_s=1.0)  # fmt: skip
+
+    @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return self._folder / self._name
 
     def leave(self) -> None:
         """A standby hears no more of its primary, as if the line were cut, and is not promoted yet."""
@@ -164,6 +191,29 @@ class Server:
         root = os.environ["VITALWIRE_DEBIAN_ROOT"]
         unshare = ["unshare", "--mount", "--propagation", "private", "bash", "-ec", INSIDE, "inside", root]
         return [*unshare, str(self._folder), user, *command]
+
+
+@contextmanager
+def received(config: BackupConfig) -> Iterator[None]:
+    """`vitalwire backup wal` runs meanwhile."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(receive, config, stop)
+        try:
+            until(lambda: running.done() or _is_received(config), START_S, "the log is received")
+            yield
+        finally:
+            stop.set()
+            running.result(STOP_S)
+
+
+def _is_received(config: BackupConfig) -> bool:
+    with psycopg.connect(config.database, autocommit=True) as connection:
+        return connection.execute("SELECT FROM pg_stat_replication WHERE state = 'streaming'").rowcount == 1
+
+
+def silent(what: str, done: float | None) -> None:
+    """Progress that nobody looks at."""
 
 
 def both(first: Server, second: Server) -> str:

@@ -47,6 +47,8 @@ class Outcome:
     resent_s: float | None = None  # F41, F46: from the fault until all that the store had lost is there again
     live_p99_s: float | None = None  # F41: from the edge to the store, while everything is sent again
     usual_p99_s: float | None = None  # F41: the same on this machine before the fault
+    restore_rto_s: float | None = None  # F40, F41: from the command to a database that can be started, counted
+    restore_rpo_reports: int | None = None  # F41: lost for good, once the edges have sent again
     slowest_alarm_s: float | None = None  # F16: from the sender to the topic `alerts`, the database being down
 
 

@@ -13,7 +13,6 @@ from emr_store.acts import Author
 from emr_store.chart_acts import Person as Writer
 from emr_store.chart_queue import EachMetrics
 from emr_store.charting import Charter
-from emr_store.connect import open_store
 from emr_store.instants import moment
 from emr_store.transaction import Writer as Store_Writer
 from schemas.adt import Person
@@ -62,11 +61,11 @@ class ChartWard:
         self.now_us = time.time_ns() // 1000
         self.since_us = (self.now_us - hours * hour_us) // hour_us * hour_us
         self.hospital = Hospital(self.store)
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             chart_policies.note_policies(conn, POLICIES)
         self.charter(lambda charter: charter.begin(self.since_us - hour_us))
         self.store.emit(event(CLAIM, "identity", CLAIM, self.since_us - hour_us))
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             places.assign(conn, str(DEVICE), "ICU-1", name="监护仪1", since=moment(self.since_us - 2 * hour_us))
         self.hospital.emit(
             group("A01", self.second(self.since_us), patient=NUMBER, admitted=self.second(self.since_us)),
@@ -78,7 +77,7 @@ class ChartWard:
         return (at_us - BASE_US) / 1e6
 
     def charter(self, work: object) -> None:
-        with self.store.open() as conn, charting.alone(conn) as held:
+        with self.store.kept() as conn, charting.alone(conn) as held:
             assert held
             work(Charter(conn, self.policies))  # type: ignore[operator]
 
@@ -90,7 +89,7 @@ class ChartWard:
         return copied
 
     def emit(self, reports: list[Report]) -> None:
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             writer = Store_Writer(conn, EachMetrics(self.policies.each_metrics()))
             writer.store([self.store.validate(self.store.seal(*reports))], [])
 
@@ -116,7 +115,7 @@ class ChartWard:
         self.charter(lambda charter: chart_all(charter, time.time_ns() // 1000))
 
     def entries(self) -> list[Entry]:
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             return chart_entries.flowsheet(conn, ENCOUNTER, moment(0), datetime.now(UTC) + timedelta(days=1))
 
     def at(self, item: str, hour: int) -> Entry:
@@ -126,11 +125,11 @@ class ChartWard:
 
     def enter(self, item: str, value: float | None, text: str, hour: float) -> None:
         at = moment(self.since_us + int(hour * 60) * MINUTE_US)
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             chart_acts.enter(conn, ENCOUNTER, item, value, text, at, NURSE)
 
     def confirm(self, entry: Entry) -> None:
-        with self.store.open() as conn:
+        with self.store.kept() as conn:
             chart_acts.confirm(conn, entry.entry, NURSE)
 
     def confirm_hour(self, hour: int) -> None:
@@ -220,7 +219,7 @@ def a_day(database: str) -> ChartWard:
     ward.enter("stool", None, "1/E", 2)
     for hour in (1, 2, 5):
         ward.confirm_hour(hour)
-    with open_store(ward.store.address) as conn:
+    with ward.store.kept() as conn:
         amended = ward.at("MDC_PULS_OXIM_SAT_O2", 2).entry
         chart_acts.correct(conn, amended, 95, "", Writer(Author("os:nurse@ward", "探头松脱"), "李娜"))
         chart_acts.withdraw(conn, ward.at("MDC_RESP_RATE", 6).entry, Writer(Author("os:nurse@ward", "翻身时"), "李娜"))

@@ -15,7 +15,7 @@ from gateway.access.words import Role
 from gateway.asking import REFUSED_BODY
 from tests.attributing import Hospital
 from tests.gateway.asking import name_beds
-from tests.gateway.hospital import DEVICE, NUMBER, admit, open_hospital
+from tests.gateway.hospital import DEVICE, NUMBER
 from tests.gateway.signing_in import SITE_WARD
 from tests.gateway.test_app import PATIENCE_S, connect, events, next_picture
 from tests.gateway.ward import Page
@@ -70,11 +70,14 @@ TABLE: dict[Who, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 @pytest.fixture
-def hospital(page: Page) -> Hospital:
-    made = open_hospital(page.database)
-    admit(made)
+def database(admitted_database: str) -> str:
+    return admitted_database
+
+
+@pytest.fixture
+def hospital(page: Page, admitted: Hospital) -> Hospital:
     name_beds(page.database)
-    return made
+    return admitted
 
 
 def sit_down(page: Page, who: Who) -> None:

@@ -180,7 +180,7 @@ def test_what_cannot_be_written_is_refused_in_a_word(stay: ChartWard, page: Page
     hand = {"act": "enter", "encounter": ENCOUNTER, "item": "pain", "value": 3, "at": now_ms}
     for wish, refused in (
         (hand | {"value": 11}, "not_possible"),
-        (hand | {"item": "mood"}, "unreadable"), (hand | {"encounter": "V9"}, "unreadable"),
+        (hand | {"item": "mood"}, "unreadable"),
         (hand | {"by": "Wang"}, "unreadable"),
         (hand | {"at": now_ms + 86_400_000}, "ahead"),
         (hand | {"at": 10**17}, "ahead"), (hand | {"at": 0}, "before_the_stay"),
@@ -192,6 +192,7 @@ def test_what_cannot_be_written_is_refused_in_a_word(stay: ChartWard, page: Page
         ({"act": "erase"}, "unreadable"),
     ):  # fmt: skip
         assert act(page, wish) == (400, refused), wish
+    assert act(page, hand | {"encounter": "V9"}) == (403, "no_access")  # as of one that is not there for this person
     assert act(page, hand) == (204, "")
     assert act(page, hand) == (409, "taken")
     assert act(page, on(entry, "withdraw", why="of the next bed")) == (204, "")

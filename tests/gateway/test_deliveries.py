@@ -13,11 +13,18 @@ from emr_store.connect import open_store
 from gateway.access.words import Role
 from gateway.asking import REFUSED_BODY
 from gateway.pages import deliveries
+from gateway.posting import RefusedError
+from tests.attributing import Hospital
 from tests.gateway.asking import asking
 from tests.gateway.delivered import BUSY, REFUSED, Deliveries
-from tests.gateway.hospital import NUMBER, admit, open_hospital
+from tests.gateway.hospital import NUMBER
 from tests.gateway.test_app import PATIENCE_S, connect
 from tests.gateway.ward import Page
+
+
+@pytest.fixture
+def database(admitted_database: str) -> str:
+    return admitted_database
 
 
 @pytest.fixture
@@ -28,10 +35,8 @@ def page(page: Page) -> Page:
 
 
 @pytest.fixture
-def sent(page: Page) -> Deliveries:
-    hospital = open_hospital(page.database)
-    admit(hospital)
-    return Deliveries(hospital)
+def sent(page: Page, admitted: Hospital) -> Deliveries:
+    return Deliveries(admitted)
 
 
 def listed(page: Page, state: str, query: str = "") -> Any:
@@ -150,11 +155,5 @@ def test_what_somebody_else_did_meanwhile_is_not_done_twice(page: Page, sent: De
     who = asking(page.database, "B1", Role.BIOMEDICAL_ENGINEER)
     with open_store(page.database) as conn:
         deliver_acts.retry(conn, sent.parked)
-        assert (
-            deliveries.act(
-                conn,
-                who,
-                b'{"act": "retry", "delivery": %d}' % sent.parked,
-            )
-            == "changed"
-        )
+        with pytest.raises(RefusedError, match="changed"):
+            deliveries.act(conn, who, deliveries.Wish(act="retry", delivery=sent.parked))

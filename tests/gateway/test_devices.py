@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 import pytest
 
 from emr_store import acts, places, roles
@@ -17,6 +18,7 @@ from gateway.access.words import Role
 from gateway.asking import REFUSED_BODY
 from gateway.pages import devices
 from gateway.permission import AccessRefusedError
+from gateway.posting import RefusedError
 from schemas.report import device_id
 from tests.gateway.asking import asking, name_beds
 from tests.gateway.test_app import PATIENCE_S, connect
@@ -243,9 +245,12 @@ def test_both_wards_are_asked_about(page: Page, own_ward_alone: AccessTable) -> 
     def act(who: Any, **asked: Any) -> Any:
         with open_store(address) as conn:
             try:
-                return devices.act(conn, who, json.dumps(wish(**asked)).encode())
+                devices.act(conn, who, msgspec.convert(wish(**asked), devices.Wish))
             except AccessRefusedError:
                 return "no_access"
+            except RefusedError as refusal:
+                return refusal.word
+            return None
 
     to_there = {"act": "move", "bed": "W5-1", "since_us": us_ago(2)}
     assert act(here, **to_there) == act(there, **to_there) == "no_access"

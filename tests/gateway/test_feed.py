@@ -38,6 +38,27 @@ def test_who_comes_gets_a_whole_picture_at_once(ward: Ward, monkeypatch: pytest.
         page.stop()
 
 
+def test_what_is_stored_is_shown_before_the_next_second(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "EVERY_S", 600.0)
+    ward.emit("monitor", HR="71")
+    ward.store()
+    page = Page(ward.database)
+    page.start()
+    try:
+        with socket.create_connection(("127.0.0.1", _listening(page)), LIMIT_S) as viewer:
+            viewer.sendall(_request(page))
+            with viewer.makefile("rb") as lines:
+                pictures = (line for line in lines if line.startswith(b'data: {"number"'))
+                assert json.loads(next(pictures)[6:])["whole"]
+                ward.emit("monitor", HR="72")
+                ward.store()
+                followed = json.loads(next(pictures)[6:])
+    finally:
+        page.stop()
+    assert not followed["whole"]
+    assert followed["beds"]
+
+
 def test_a_page_opens_with_a_whole_picture_of_what_its_viewer_may_see(
     ward: Ward, monkeypatch: pytest.MonkeyPatch
 ) -> None:

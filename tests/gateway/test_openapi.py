@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,6 @@ from starlette.routing import Route
 from emr_store.connect import open_store
 from gateway import openapi
 from gateway.fhir.routes import fhir_routes
-from tests.conftest import Databases, address_of
-from tests.gateway.chart_ward import ChartWard, a_day
-from tests.gateway.fhir.asking import Api, serving
 from tests.gateway.people.machine import Machine
 
 SHIPPED = Path("docs/openapi.json")
@@ -39,24 +35,6 @@ def test_each_route_of_the_api_stands_in_it() -> None:
     }
     stated = {(path, method) for path, item in openapi.document()["paths"].items() for method in item}
     assert {each for each in stated if each[0].startswith("/fhir/")} == routes
-
-
-@pytest.fixture(scope="module")
-def day(databases: Databases) -> Iterator[ChartWard]:
-    name = databases.make_migrated()
-    yield a_day(address_of(databases.server, name))
-    databases.end(name)
-
-
-@pytest.fixture(scope="module")
-def api(day: ChartWard) -> Iterator[Api]:
-    with serving(day.store.address) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def machine(day: ChartWard, api: Api) -> Machine:
-    return Machine(day.store.address, api.port)
 
 
 @pytest.mark.integration

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from emr_store import second_person
+from emr_store import acts, second_person
 from emr_store.acts import Author
 from emr_store.connect import open_store
 from emr_store.second_person import Kind
 from gateway.access.words import Role
 from tests.gateway.asking import name_beds
 from tests.gateway.hospital import NUMBER, admit, open_hospital
-from tests.gateway.people.test_grant_routes import COPY, ICU, seal
+from tests.gateway.people.test_grant_routes import COPY, ICU, STAY, seal
 from tests.gateway.signing_in import hire
 from tests.gateway.test_page import CONTRASTS, Look, Tab, chromium, expect, look, screenshot
 from tests.gateway.ward import Page
@@ -27,10 +27,15 @@ WIDER = "() => document.documentElement.scrollWidth > innerWidth"
 SAID = {
     "en": {"title": "Access", "stay": "Access to visit V2", "team": "team", "ended": "ended", "menu": "Access",
            "from": "access · visit V2", "nobody": "Nobody of this number works here.", "own": "None beyond my wards.",
-           "sides": "hospital: not confirmed yet · patient: confirmed", "kind": "Open a custody copy"},
+           "sides": "hospital: not confirmed yet · patient: confirmed", "kind": "Open a custody copy",
+           "archived": "Archived: nobody changes the chart until it is reopened.", "reopened": "Reopened: the chart",
+           "command": "vitalwire custody copy VISIT FILE --why REASON",
+           "open": "Not archived: the chart may be changed."},
     "zh": {"title": "访问授权", "stay": "就诊 V2 的访问授权", "team": "医疗组", "ended": "已于", "menu": "授权",
            "from": "授权 · 就诊 V2", "nobody": "没有此工号的在职人员。", "own": "除本病区外，无。",
-           "sides": "医方：尚未确认 · 患方：已确认", "kind": "启封封存件"},
+           "sides": "医方：尚未确认 · 患方：已确认", "kind": "启封封存件",
+           "archived": "病历已归档：重新开放之前不能修改。", "reopened": "病历已重新开放：可修改至",
+           "command": "vitalwire custody copy 就诊号 文件 --why 原因", "open": "病历未归档：可以修改。"},
 }  # fmt: skip
 
 
@@ -68,6 +73,7 @@ def test_a_physician_gives_a_relation_and_ends_it(page: Page, look: Look, tab: T
     expect(tab.locator("#title")).to_have_text(said["title"])
     expect(tab.locator("#stay-title")).to_have_text(said["stay"])
     expect(tab.locator("#copies-section")).to_be_hidden()
+    expect(tab.locator("#archive-section")).to_be_hidden()
     tab.locator("#give-staff").fill("9")
     tab.locator("#give-hours").select_option("8")
     tab.locator("#give-reason").fill("dialysis tonight")
@@ -150,3 +156,28 @@ def test_the_record_office_restricts_reads_lists_and_is_the_second_person(
     expect(tab.locator("#copies .item")).to_contain_text(bytes(range(32)).hex())
     is_well_made(tab)
     screenshot(tab, f"grants-copies-{language}.png")
+
+
+def test_the_record_office_reopens_the_chart_of_an_archived_stay(
+    page: Page, look: Look, tab: Tab, language: str
+) -> None:  # fmt: skip
+    said = SAID[language]
+    sit_down(tab, page, "R1", Role.RECORD_OFFICE, ())
+    tab.goto(f"{page.url}/grants/V2#{language}")
+    expect(tab.locator("#archive-state")).to_have_text(said["open"])
+    with open_store(page.database) as conn:
+        conn.execute("UPDATE encounter SET discharged_at = now() - interval '8 days' WHERE encounter = %s", (STAY,))
+    tab.reload()
+    expect(tab.locator("#archive-state")).to_have_text(said["archived"])
+    expect(tab.locator("#copies-about")).to_contain_text(said["command"])
+    is_well_made(tab)
+    screenshot(tab, f"grants-archived-{language}.png")
+    tab.locator("#reopen-hours").select_option("24")
+    tab.locator("#reopen-reason").fill("a late laboratory result")
+    tab.locator("#reopen-go").click()
+    expect(tab.locator("#archive-state")).to_contain_text(said["reopened"])
+    expect(tab.locator("#reopen-reason")).to_have_value("")
+    with open_store(page.database) as conn:
+        act = acts.acts(conn)[-1]
+    assert (act.kind, act.by, act.why) == ("archive.reopen", "staff:R1", "a late laboratory result")
+    screenshot(tab, f"grants-reopened-{language}.png")

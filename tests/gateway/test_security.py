@@ -209,6 +209,20 @@ def test_who_is_refused_is_in_the_log_and_no_number_with_it(page: Page) -> None:
     assert NUMBER not in str(logged)
 
 
+def test_what_may_not_be_seen_and_what_cannot_be_read_are_in_the_log(page: Page) -> None:
+    own = {"Origin": page.url, "Content_Type": "application/json", "X_CSRF_Token": page.csrf, "Cookie": page.cookie}
+    with capture_logs() as logged:
+        assert ask(page, f"/fhir/Patient/{NUMBER}", Cookie=page.cookie)[0].status == 404
+        assert ask(page, f"/fhir/Observation?{NUMBER}=1", Cookie=page.cookie)[0].status == 400
+        assert ask(page, "/keys/revoke", "POST", b"{" + NUMBER.encode(), **own)[0].status == 400
+        assert ask(page, "/nothing", Cookie=page.cookie)[0].status == 404  # no door at all
+    said = [each for each in logged if each["event"] == "a request is refused"]
+    assert [(each["status"], each["who"], each["door"], each["method"]) for each in said] == [
+        (404, "D1", "/fhir", "GET"), (400, "D1", "/fhir", "GET"), (400, "D1", "/keys", "POST"),
+    ]  # fmt: skip
+    assert NUMBER not in str(logged)
+
+
 def test_no_secret_is_in_the_log(page: Page, links: SignInLinks, log: None, capsys: pytest.CaptureFixture[str]) -> None:
     link, token, password = links.new("D1"), "eyJhbGciOiJub25lIn0.e30.", "abcde-wrong-password"
     cookie = cookie_of(ask(page, f"/sign-in/link/{link}")[0])

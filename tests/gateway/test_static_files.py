@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.page_script import page_script
 from gateway.static_files import StaticFiles, shipped_files
 
 FILES = {"a.mjs": b'import { b } from "/b.mjs";', "b.mjs": b'ask("/values/b.mjs");', "c.css": b"", "d.html": b"<p>"}
@@ -14,6 +15,15 @@ def test_scripts_import_each_other_in_the_folder_that_names_them_all() -> None:
         f"{static.folder}/b.mjs": (FILES["b.mjs"], "text/javascript"),
         f"{static.folder}/c.css": (b"", "text/css"),
     }
+
+
+def test_a_page_has_a_script_with_all_its_modules() -> None:
+    static = StaticFiles(
+        {"a.mjs": b'import { b } from "/b.mjs";\nb();\n', "b.mjs": b"export function b() {}\n", "a.html": b""}
+    )
+    content, kind = static.served()[f"{static.folder}/a-page.mjs"]
+    assert kind == "text/javascript"
+    assert content == page_script("a.mjs", static.found)
 
 
 def test_where_one_file_differs_the_folder_does() -> None:

@@ -16,16 +16,19 @@ from gateway.pages import worklist
 from tests.adt import group, key
 from tests.attributing import Hospital
 from tests.gateway.asking import asking, name_beds
-from tests.gateway.hospital import DEVICE, NUMBER, admit, disagree, open_hospital
+from tests.gateway.hospital import DEVICE, NUMBER, disagree
 from tests.gateway.test_app import PATIENCE_S, connect, events, next_picture
 from tests.gateway.ward import Page
 
 
 @pytest.fixture
-def hospital(page: Page) -> Hospital:
-    made = open_hospital(page.database)
-    admit(made)
-    return made
+def database(admitted_database: str) -> str:
+    return admitted_database
+
+
+@pytest.fixture
+def hospital(page: Page, admitted: Hospital) -> Hospital:
+    return admitted
 
 
 def listed(page: Page) -> Any:
@@ -167,7 +170,7 @@ def test_resolving_goes_through_the_clerk_alone(hospital: Hospital, monkeypatch:
 
 def test_the_page_is_there(page: Page) -> None:
     answer = connect(page, "/worklist")
-    assert b"/worklist.mjs" in answer.read()
+    assert b"/worklist-page.mjs" in answer.read()
     assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
 
 

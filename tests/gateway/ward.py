@@ -56,8 +56,9 @@ class Ward:
         self._emitted: Counter[str] = Counter()
         self._batch_no = 0
         self._waiting: list[bytes] = []
-        migrate(database)
         with open_store(database) as conn:
+            if conn.execute("SELECT to_regclass('schema_version')").fetchone() == (None,):
+                migrate(database)
             registry.note_platform_key(conn, self._platform.public_der)
             registry.add_edge(conn, EDGE, "box on ward 3", self._edge.public_der)
 

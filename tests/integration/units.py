@@ -72,6 +72,7 @@ mount -o remount,ro dev
 # An environment of the program's own, which reads its libraries where ours are: what pip would only copy.
 INSTALL = """\
 chroot . /opt/python/bin/python3 -m venv --without-pip /opt/vitalwire
+ln -s . opt/vitalwire/current
 packages=$(echo opt/vitalwire/lib/python3*/site-packages)
 echo /opt/dependencies >"$packages/dependencies.pth"
 mount --bind "$wheels" tmp

@@ -223,9 +223,9 @@ def test_watch_asks_the_store_whether_it_has_the_values_and_whose_they_are(
         validation_result=1, flags=0, observed_at=now, received_at=now, stored_at=now, batch_id=bytes(32),
         leaf=0,
     )  # fmt: skip
-    monkeypatch.setattr("vitalwire.edge.latest", lambda conn: [stored])
+    monkeypatch.setattr("vitalwire.edge_watch.latest", lambda conn: [stored])
     assert "values stored, device not registered: vitalwire devices assign 'ICU:nonin:1'" in vitalwire(*arguments)[1]
-    monkeypatch.setattr("vitalwire.edge.latest", lambda conn: [stored._replace(registered=True)])
+    monkeypatch.setattr("vitalwire.edge_watch.latest", lambda conn: [stored._replace(registered=True)])
     assert "values are stored, the last " in vitalwire(*arguments)[1]
 
 

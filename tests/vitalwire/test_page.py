@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import subprocess
@@ -16,9 +17,11 @@ import pytest
 
 from emr_store.migrate import migrate
 from gateway.access.words import Role
-from gateway.people.cookies import CSRF_HEADER
+from gateway.people.cookies import CSRF_HEADER, csrf_token
+from tests.commands import as_json, vitalwire
 from tests.gateway.people.provider import SECRET, go_through, running_provider
-from tests.gateway.signing_in import hire
+from tests.gateway.signing_in import hire, sign_in
+from tests.gateway.test_http_protocol import NO_REQUEST, answer_of, missing
 from tests.runtime.conftest import Certified, certify
 from vitalwire.embedded.services import free_port
 
@@ -73,6 +76,8 @@ def test_a_nurse_signs_in_over_tls_acts_and_signs_out(database: str, tmp_path: P
             page = browser.get(f"{origin}/worklist", headers={"Accept": "text/html"})
             assert page.headers["location"] == "/sign-in?to=/worklist"
             assert page.headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
+            status, headers, _ = answer_of(port, NO_REQUEST, trust)
+            assert (status, missing(headers, is_https=True)) == (400, {})
             answer = go_through(browser, f"{origin}/sign-in/provider?to=/worklist")
             assert answer.headers["location"] == "/worklist"
             (given,) = [c for c in answer.headers.get_list("set-cookie") if c.startswith("__Host-vitalwire=")]
@@ -101,3 +106,35 @@ def test_what_is_not_safe_is_one_line_and_does_not_start(tmp_path: Path) -> None
     assert found.stderr == (
         "vitalwire: listen = '0.0.0.0:8420' is beyond loopback: give tls_cert, tls_key and public_origin\n"
     )
+
+
+def test_the_command_line_is_let_in_over_tls(
+    database: str, tmp_path: Path, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    migrate(database)
+    hire(database, "N7", Role.NURSE, name="王")
+    port = free_port()
+    origin, secret = f"https://localhost:{port}", sign_in(database, "N7").partition("=")[2]
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        f'database = "{database}"\nlisten = "127.0.0.1:{port}"\npublic_origin = "{origin}"\n'
+        f'tls_cert = "{certified.cert}"\ntls_key = "{certified.key}"\n'
+    )
+    own = {"Origin": origin, CSRF_HEADER: csrf_token(secret), "Cookie": f"__Host-vitalwire={secret}"}
+    trust = ssl.create_default_context(cafile=str(certified.cert))
+    with running(config, port), httpx.Client(verify=trust, trust_env=False, timeout=20, headers=own) as browser:
+        code, text = vitalwire(f"login --gateway {origin}")
+        assert (code, text) == (
+            3, f"the certificate of {origin} is not trusted (self-signed certificate): name its CA with --ca"
+        )  # fmt: skip
+        command = [sys.executable, "-m", "vitalwire", "login", "--gateway", origin, "--ca", certified.cert, "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+            assert process.stdout is not None
+            codes = json.loads(process.stdout.readline())
+            assert codes["verification_uri"] == f"{origin}/command-line"
+            wish = {"code": codes["user_code"], "agreed": True}
+            assert browser.post(f"{origin}/command-line/answer", json=wish).status_code == 204
+            assert process.wait(30) == 0
+        assert as_json("whoami")["id"] == "N7"
+        assert vitalwire("logout") == (0, "signed out\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emr_store import login_sessions
+from emr_store import login_sessions, provider_accounts
 from emr_store.acts import Author
 from emr_store.bed_names import keep_bed_names
 from emr_store.connect import open_store
@@ -111,6 +111,17 @@ def test_who_is_ended_is_out_at_once_and_stays_out(file: Path, database: str) ->
     assert vitalwire("people end 1001")[0] == 2  # a reason is needed
 
 
+def test_a_number_is_unbound_from_its_account_with_a_reason(file: Path, database: str) -> None:
+    load(file, LI, WANG, ZHAO)
+    with open_store(database) as conn:
+        assert provider_accounts.bind(conn, "https://id.example", "s1", "1002")
+    assert vitalwire("people unbind 1002")[0] == 2
+    code, text = vitalwire("people unbind 1002 --why", "moved")
+    assert (code, text) == (0, "the next account that says 1002 is bound to it; sessions that ended: 0\n")
+    with open_store(database) as conn:
+        assert provider_accounts.bind(conn, "https://id.example", "s2", "1002")
+
+
 def test_half_of_the_staff_takes_two_people(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load(file, LI, WANG)
     assert "it would end 1 of 2, half or more: that takes two people" in load(file, LI, more="--dry-run")[1]
@@ -157,6 +168,6 @@ def test_somebody_answers_for_a_trainee(file: Path) -> None:
     assert "--until lies in the past" in vitalwire("people supervise 1002 1003 --until 2020-01-01")[1]
 
 
-@pytest.mark.parametrize("command", ["import", "list", "end", "supervise", "asked", "agree"])
+@pytest.mark.parametrize("command", ["import", "list", "end", "unbind", "supervise", "asked", "agree"])
 def test_help_has_an_example(command: str) -> None:
     assert f"vitalwire people {command}" in " ".join(vitalwire(f"people {command} --help")[1].split())

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -23,6 +24,7 @@ from evidence.receipt import ReceiptOutcome
 from schemas.errors import VitalwireError
 from schemas.report import AsSent, ChannelWords, Kind, Mark, Record, RecordKind, device_id
 from tests.commands import CLAIM, as_json, vitalwire
+from tests.conftest import Databases, address_of
 from tests.emr_store.test_alarms import OPENED, file
 from tests.making import PERCENT, PULSE, SPO2, T0_US, report
 from tests.storing import EDGE, Store, event
@@ -50,6 +52,30 @@ def store(database: str, monkeypatch: pytest.MonkeyPatch) -> Store:
     return Store(database)
 
 
+@pytest.fixture(scope="module")
+def empty_store(module_database: str) -> Store:
+    """Of which commands only read."""
+    return Store(module_database)
+
+
+@pytest.fixture(scope="module")
+def full_store(databases: Databases) -> Iterator[Store]:
+    """A ward, of which commands only read."""
+    name = databases.make_migrated()
+    made = Store(address_of(databases.server, name))
+    a_ward(made)
+    yield made
+    databases.end(name)
+
+
+@pytest.fixture(scope="module")
+def no_schema(databases: Databases) -> Iterator[str]:
+    """A database that lacks it, and stays so."""
+    name = databases.make()
+    yield address_of(databases.server, name)
+    databases.end(name)
+
+
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-m", "vitalwire", *arguments], env=os.environ | environment, capture_output=True, timeout=60,
@@ -72,15 +98,15 @@ def a_ward(store: Store) -> None:
 
 
 @pytest.mark.parametrize("command", [*READING, "mapping unmapped"])
-def test_an_empty_store_is_no_error(store: Store, command: str) -> None:
-    code, text = vitalwire(command)
+def test_an_empty_store_is_no_error(empty_store: Store, command: str) -> None:
+    code, text = vitalwire(command, "--database", empty_store.address)
     assert (code, "Traceback" in text) == (0, False)
     assert text.strip()
 
 
 @pytest.mark.parametrize("command", READING)
-def test_json_is_for_scripts(store: Store, command: str) -> None:
-    a_ward(store)
+def test_json_is_for_scripts(full_store: Store, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITALWIRE_DATABASE", full_store.address)
     assert as_json(command)
 
 
@@ -98,9 +124,11 @@ def test_a_store_that_cannot_be_reached_is_one_line_and_exit_3(command: str) -> 
 
 def test_a_store_that_nobody_names_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VITALWIRE_DATABASE", raising=False)
-    for command in ("latest", "migrate", "page"):
+    for command in ("ledger", "migrate", "page"):
         code, text = vitalwire(command)
         assert (code, text.split(":")[0]) == (2, "no store is named")
+    code, text = vitalwire("latest")
+    assert (code, text) == (2, "nobody is signed in here: vitalwire login (an operator: --database)")
 
 
 def test_what_is_no_conninfo_is_one_line(store: Store) -> None:
@@ -110,8 +138,8 @@ def test_what_is_no_conninfo_is_one_line(store: Store) -> None:
 
 
 @pytest.mark.parametrize("command", READING)
-def test_a_database_without_the_schema_is_told_of_migrate(empty_database: str, command: str) -> None:
-    assert vitalwire(command, "--database", empty_database) == (
+def test_a_database_without_the_schema_is_told_of_migrate(no_schema: str, command: str) -> None:
+    assert vitalwire(command, "--database", no_schema) == (
         2, "this database lacks tables of vitalwire: `vitalwire migrate` makes them"
     )  # fmt: skip
 

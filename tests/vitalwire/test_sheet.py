@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from emr_store.connect import open_store
+from gateway.access.words import Role
 from tests.commands import vitalwire
 from tests.gateway.chart_ward import ChartWard
+from tests.gateway.signing_in import hire
+from tests.gateway.test_app import connect
+from tests.gateway.ward import Page
+from tests.vitalwire.logging_in import log_in_as
+from vitalwire.gateway_client import NO_ACCESS
 
 
 @pytest.fixture
@@ -51,3 +58,33 @@ def test_a_style_that_contradicts_itself_is_refused_with_its_line(stay: ChartWar
     code, text = vitalwire("sheet", "V1", "--svg", "--style", str(file))
     assert code != 0
     assert "ours.toml:3: grid.pulse_low" in text
+
+
+def test_a_nurse_prints_through_the_gateway_and_another_ward_does_not(
+    stay: ChartWard, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    served = Page(database)
+    served.start()
+    assert connect(served, "/sign-in").status == 200  # it is there
+    try:
+        hire(database, "N1", Role.NURSE)
+        hire(database, "N2", Role.NURSE, wards=("h^surgery",))
+        log_in_as(served, "N1")
+        file = tmp_path / "sheet.pdf"
+        code, text = vitalwire("sheet", "V1", "--pdf", str(file))
+        assert (code, text.startswith(f"{file}: 1 pages")) == (0, True), text
+        assert file.read_bytes().startswith(b"%PDF-")
+        assert "Temperature chart" in vitalwire("sheet V1 --svg --language en")[1]
+        assert "重症护理记录单" in vitalwire("sheet V1 --svg --hourly")[1]
+        assert vitalwire("sheet V1 --svg --page 7")[1].endswith(NO_ACCESS)
+        assert "--style and --since are of --database" in vitalwire("sheet V1 --svg --style guizhou")[1]
+        with open_store(database) as conn:
+            sql = "SELECT DISTINCT page, action FROM look WHERE person = 'N1' ORDER BY page, action"
+            assert conn.execute(sql).fetchall() == [("hourly", "see"), ("sheet", "print"), ("sheet", "see")]
+        file.unlink()
+        log_in_as(served, "N2")
+        code, text = vitalwire("sheet", "V1", "--pdf", str(file))
+        assert (code, "a reason is asked for" in text, file.exists()) == (2, True, False)
+    finally:
+        served.stop()

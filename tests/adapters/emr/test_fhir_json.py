@@ -16,12 +16,10 @@ from fhir.resources.R4B.provenance import Provenance
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.emr.fhir_check import check_resource
 from adapters.emr.fhir_json import (
     device_json,
     encounter_json,
     instant,
-    location_json,
     observation_json,
     patient_json,
     provenance_json,
@@ -50,6 +48,8 @@ from tests.charted_versions import (
     charted,
     in_error,
 )
+from tests.fhir_check import check_resource
+from tests.fhir_resources import locations
 
 Json = dict[str, Any]
 
@@ -329,13 +329,13 @@ def test_an_encounters_status(admitted: int | None, discharged: int | None, stat
 
 
 def test_a_bed_is_in_a_room_in_a_ward() -> None:
-    made: list[Json] = [msgspec.json.decode(each) for each in location_json(PLACE)]
+    made: list[Json] = [msgspec.json.decode(each) for each in locations(PLACE)]
     assert [(each["name"], each["physicalType"]["coding"][0]["code"]) for each in made] == [
         ("icu", "wa"), ("2", "ro"), ("ICU-07", "bd"),
     ]  # fmt: skip
     assert "partOf" not in made[0]
     assert [each["partOf"]["reference"] for each in made[1:]] == [f"Location/{each['id']}" for each in made[:2]]
-    bare: list[Json] = [msgspec.json.decode(each) for each in location_json(Place(key="^icu^^9", name=""))]
+    bare: list[Json] = [msgspec.json.decode(each) for each in locations(Place(key="^icu^^9", name=""))]
     assert [each["name"] for each in bare] == ["icu", "9"]
     assert made[-1]["id"] == resource_id("Location", PLACE.key)
 
@@ -479,7 +479,7 @@ def test_other_resources_are_what_the_library_parses_and_dumps(
         (Patient, patient_json(person)),
         (Encounter, encounter_json(stay, person, place)),
         (Device, device_json(Instrument(uuid=MONITOR.uuid, claim=word, name=word))),
-        *((Location, each) for each in location_json(place)),
+        *((Location, each) for each in locations(place)),
     ]
     for model, resource in written:
         check_resource(resource)

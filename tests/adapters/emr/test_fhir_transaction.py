@@ -8,7 +8,6 @@ import msgspec
 import pytest
 
 from adapters.emr.answer import Outcome
-from adapters.emr.fhir_check import check_resource
 from adapters.emr.fhir_transaction import FhirAnswer, read_transaction_response, transaction
 from adapters.emr.observation import ChartedObservation, observations
 from clinical.chart import Status
@@ -26,6 +25,7 @@ from tests.charted_versions import (
     by_hand,
     charted,
 )
+from tests.fhir_check import check_resource
 
 Json = dict[str, Any]
 ENTRIES = [charted(SPO2), charted(SYSTOLIC, 120.0), charted(DIASTOLIC, 80.0), by_hand("pain", 3.0)]

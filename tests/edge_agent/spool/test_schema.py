@@ -114,6 +114,22 @@ def test_held_a_file_stays_what_it_was_and_the_program_before_can_take_it_back(
     assert (spool.version, spool.figures.reports) == (NEXT_VERSION, 2)
 
 
+def test_the_mark_of_an_upgrade_holds_the_version_until_it_is_taken_away(
+    make: Callable[..., Spool], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "VERSION", NEXT_VERSION)
+    monkeypatch.setattr(schema, "MIGRATIONS", NEXT)
+    (file.parent / schema.HOLD_MARK).touch()
+    spool = make()
+    assert spool.version == THIS_VERSION
+    put(spool, report("another"))
+    assert spool.commits > 0
+    spool.close()
+    (file.parent / schema.HOLD_MARK).unlink()
+    spool = make()
+    assert (spool.version, spool.figures.reports) == (NEXT_VERSION, 2)
+
+
 def test_a_migration_that_fails_leaves_the_file_as_it_was(
     make: Callable[..., Spool], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

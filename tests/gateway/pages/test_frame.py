@@ -7,6 +7,7 @@ import re
 import pytest
 
 from gateway.app import PAGES
+from gateway.page_script import page_script
 from gateway.pages.frame import FRAME, LIBRARIES, Page
 from gateway.static_files import shipped_files
 
@@ -18,8 +19,8 @@ def test_a_page_is_the_frame_with_its_fragment_and_its_script(page: Page) -> Non
     html = page.html(STATIC).decode()
     assert html.count("<!doctype html>") == html.count("<head>") == html.count("<main") == 1
     assert "$" not in html
-    assert f'<script type="module" src="{STATIC.folder}/{page.noun}.mjs"></script>' in html
-    assert f"{page.noun}.mjs" in STATIC.found
+    (script,) = re.findall(r'<script type="module" src="([^"]+)" blocking="render"></script>', html)
+    assert STATIC.served()[script] == (page_script(f"{page.noun}.mjs", STATIC.found), "text/javascript")
     assert STATIC.found[f"{page.noun}.html"].decode() in html
     for element in ("to-ward", "to-worklist", "find-number", "help", "language"):
         assert html.count(f'id="{element}"') == 1
@@ -27,14 +28,10 @@ def test_a_page_is_the_frame_with_its_fragment_and_its_script(page: Page) -> Non
         assert (tags in html) == (name in page.libraries)
 
 
-def test_what_a_script_imports_is_asked_for_at_once() -> None:
+def test_a_page_asks_for_one_script_however_many_modules_it_has() -> None:
     page = next(page for page in PAGES if page.noun == "worklist")
-    preloaded = re.findall(
-        rf'<link rel="modulepreload" href="{STATIC.folder}/([a-z-]+)\.mjs">', page.html(STATIC).decode()
-    )
-    assert sorted(preloaded) == [
-        "ask", "elements", "feed", "feed-source", "frame", "glass", "key-words", "language", "post", "reminders",
-        "security-key", "theme", "time", "who", "words", "workstation",
+    assert re.findall(r'"(/static/[^"]+)"', page.html(STATIC).decode()) == [
+        f"{STATIC.folder}/worklist-page.mjs", f"{STATIC.folder}/style.css",
     ]  # fmt: skip
 
 

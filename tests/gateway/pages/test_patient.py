@@ -16,16 +16,14 @@ from gateway.permission import AccessRefusedError
 from tests.adt import group, key, us
 from tests.attributing import Hospital
 from tests.gateway.asking import asking
-from tests.gateway.hospital import NUMBER, admit, open_hospital
+from tests.gateway.hospital import NUMBER
 
 KEY = f"{NUMBER}^HOSP^MR"
 
 
 @pytest.fixture
-def hospital(database: str) -> Hospital:
-    made = open_hospital(database)
-    admit(made)
-    return made
+def hospital(admitted: Hospital) -> Hospital:
+    return admitted
 
 
 def history(hospital: Hospital, key: str = NUMBER, bed_names: Mapping[str, str] = NO_BED_NAMES) -> Any:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher, Type
 
 from emr_store import emergency
 from emr_store.bed_names import keep_bed_names
@@ -23,7 +24,20 @@ PASSWORD = "abcde-fghjk-mnpqr-stuvw-xyz23"
 
 
 @pytest.fixture
-def sealed(database: str) -> str:
+def quick_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the least parameters that Argon2id takes: what a try costs is not what these tests are about."""
+    monkeypatch.setattr(
+        "gateway.people.emergency._hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1, type=Type.ID)
+    )
+
+
+def test_a_password_is_hashed_as_rfc_9106_has_it() -> None:
+    """Its second choice, of 64 MiB; tests/vitalwire/test_emergency.py opens an envelope by it."""
+    assert hash_of(PASSWORD).startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
+@pytest.fixture
+def sealed(database: str, quick_hash: None) -> str:
     migrate(database)
     with open_store(database) as conn:
         keep_bed_names(conn, {"hosp^icu^1": "ICU-1", "hosp^ward^2": "W-2"})

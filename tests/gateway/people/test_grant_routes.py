@@ -21,7 +21,6 @@ from emr_store.second_person import Kind
 from gateway.access.viewer import Licence
 from gateway.access.words import Role
 from tests.adt import patient_of, us, visit_of
-from tests.gateway.hospital import admit, open_hospital
 from tests.gateway.signing_in import hire, sign_in
 from tests.gateway.test_app import connect
 from tests.gateway.ward import Page
@@ -37,7 +36,6 @@ class People:
     def __init__(self, page: Page) -> None:
         self._page, self.database = page, page.database
         connect(page, "/worklist/items")  # it is up
-        admit(open_hospital(page.database))
         hire(page.database, "N1", Role.NURSE, ("h^3a",), name="李娜")
         hire(page.database, "N2", Role.NURSE, (ICU,))
         hire(page.database, "T1", Role.TRAINEE, (ICU,), Licence.NONE)
@@ -80,6 +78,11 @@ class People:
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
+
+
+@pytest.fixture
+def database(admitted_database: str) -> str:
+    return admitted_database
 
 
 @pytest.fixture
@@ -245,13 +248,24 @@ def test_medical_affairs_reopen_the_chart_of_an_archived_stay(people: People) ->
     assert people.post("R1", "/reopen", wish | {"hours": 72.1}) == (400, "ends_too_late")
     assert people.post("R1", "/reopen", wish | {"hours": 0}) == (400, "ends_too_early")
     assert people.post("R1", "/reopen", wish | {"reason": " "}) == (400, "no_reason")
+    assert _archive_of(people, "R1") == (True, True, False)
+    assert _archive_of(people, "D2") == (True, False, False)
     assert people.post("R1", "/reopen", wish) == (204, "")
+    assert _archive_of(people, "R1") == (False, True, True)
     with people.store() as conn:
         act = acts.acts(conn)[-1]
         assert (act.kind, act.by, act.why, act.details["encounter"]) == (
             "archive.reopen", "staff:R1", "a late result", STAY,
         )  # fmt: skip
     assert people.post("D2", "/chart-act", entered)[1] != "archived"
+
+
+def _archive_of(people: People, who: str) -> tuple[bool, bool, bool]:
+    """Whether the stay is archived, whether this person may reopen it, and whether it is reopened."""
+    found = people.get(who, f"/grants-of/{STAY}")[1]
+    until_ms = found["reopened_until_ms"]
+    assert until_ms is None or until_ms == pytest.approx(found["now_ms"] + 72 * HOUR_MS, abs=60_000)
+    return found["archived"], found["may_reopen"], until_ms is not None
 
 
 def test_the_record_office_restricts_a_record_and_lifts_it(people: People) -> None:
@@ -278,7 +292,8 @@ def test_a_stay_is_found_by_its_visit_number_and_says_what_may_be_done(people: P
     assert found.pop("now_ms") == pytest.approx(time.time() * 1000, abs=10_000)
     assert found == {
         "encounter": STAY, "visit": {"en": "visit V2", "zh": "就诊 V2"}, "patient": PATIENT, "restricted": False,
-        "glass_until": None, "may_grant": True, "may_see_copies": False,
+        "glass_until": None, "may_grant": True, "may_see_copies": False, "archived": False, "may_reopen": False,
+        "reopened_until_ms": None,
     }  # fmt: skip
     assert (shown["holds"], shown["may_end"]) == (True, True)
     (of_trainee,) = people.get("T1", "/grants-of/V2")[1]["grants"]

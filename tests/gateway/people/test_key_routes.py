@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
@@ -62,6 +63,26 @@ def test_whatever_is_wrong_with_a_key_is_refused_in_one_word(page: Page, wrong: 
     assert elsewhere.who() == ""
     assert elsewhere.sign_in(SoftKey()) == (403, {"refused": "key_refused"})  # of nobody
     assert elsewhere.sign_in(key) == (200, {"id": "N1"})
+
+
+def test_each_try_that_fails_is_in_the_log_with_its_factor_and_whose_key_it_is(page: Page) -> None:
+    nurse, key, elsewhere = browser_of(page, "N1"), SoftKey(), browser_of(page)
+    nurse.enrol(key)
+    wish = {"account": "a password by mistake", "password": "wrong"}
+    with capture_logs() as logged:
+        elsewhere.sign_in(key, replace(elsewhere.honest, origin="https://evil.example"))
+        elsewhere.sign_in(SoftKey())
+        elsewhere.post("/sign-in/key", {"credential": {}})
+        elsewhere.post("/sign-in/emergency", wish)
+        elsewhere.sign_in(key)
+    said = [each for each in logged if each["event"] == "a sign-in failed"]
+    assert [(each["factor"], each["reason"], each["who"], each["host"]) for each in said] == [
+        ("security_key", "origin", "N1", "127.0.0.1"),
+        ("security_key", "unknown_key", "", "127.0.0.1"),
+        ("security_key", "unreadable", "", "127.0.0.1"),
+        ("emergency", "wrong", "", "127.0.0.1"),
+    ]  # fmt: skip
+    assert "mistake" not in str(logged)
 
 
 def test_a_key_of_who_left_opens_nothing(page: Page) -> None:
@@ -141,10 +162,13 @@ def test_who_came_by_a_provider_lets_no_key_in(page: Page) -> None:
     assert nurse.post("/keys", {"credential": {}}) == (403, {"refused": "needs_enrolment"})
 
 
-def test_a_key_is_added_soon_after_a_sign_in_alone(page: Page) -> None:
-    nurse = browser_of(page, "N1")
+def test_a_key_is_added_and_revoked_soon_after_a_sign_in_alone(page: Page) -> None:
+    nurse, key = browser_of(page, "N1"), SoftKey()
+    assert browser_of(page, "N1").enrol(key)[0] == 204
     with open_store(page.database) as conn:
         conn.execute("UPDATE login_session SET began_at = began_at - interval '11 min' WHERE principal = 'N1'")
     assert nurse.post("/keys/begin") == (403, {"refused": "needs_fresh_sign_in"})
     assert nurse.post("/keys", {"credential": {}}) == (403, {"refused": "needs_fresh_sign_in"})
+    assert nurse.post("/keys/revoke", {"key": key.id.hex()}) == (403, {"refused": "needs_fresh_sign_in"})
+    assert browser_of(page, "N1").post("/keys/revoke", {"key": key.id.hex()}) == (204, "")
     assert browser_of(page, "N1").post("/keys/begin")[0] == 200

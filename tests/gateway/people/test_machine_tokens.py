@@ -7,7 +7,6 @@ import hmac
 import json
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -25,30 +24,11 @@ from gateway.people.attempts import SignInAttempts
 from gateway.people.machine_routes import ASSERTION_TYPE, CONFIGURATION, TOKEN, machine_routes
 from gateway.people.machines import REFRESH_S, ClientRefusedError, Machines, token_key
 from gateway.people.public_origin import PublicOrigin
-from tests.conftest import Databases, address_of
-from tests.gateway.chart_ward import ENCOUNTER, ChartWard, a_day
-from tests.gateway.fhir.asking import Api, serving
+from tests.gateway.chart_ward import ENCOUNTER, ChartWard
+from tests.gateway.fhir.asking import Api
 from tests.gateway.people.machine import Machine
 
 SEARCH = "/fhir/Observation?_lastUpdated=gt2020-01-01&_count=1"
-
-
-@pytest.fixture(scope="module")
-def day(databases: Databases) -> Iterator[ChartWard]:
-    name = databases.make_migrated()
-    yield a_day(address_of(databases.server, name))
-    databases.end(name)
-
-
-@pytest.fixture(scope="module")
-def api(day: ChartWard) -> Iterator[Api]:
-    with serving(day.store.address) as served:
-        yield served
-
-
-@pytest.fixture
-def machine(day: ChartWard, api: Api) -> Machine:
-    return Machine(day.store.address, api.port)
 
 
 def encoded(part: bytes | dict[str, Any]) -> str:

@@ -10,13 +10,15 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from emr_store import provider_accounts
+from emr_store.acts import Author
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from gateway.access.words import Role
 from gateway.people.oidc import OpenIdProvider, ProviderAwayError
 from gateway.people.oidc_tokens import Refused, TokenRefusedError
 from gateway.people.sign_in_settings import SignInSettings
-from simulators.oidc import OF_ID_TOKENS, OF_LOGOUT_TOKENS, Lie, Simulator
+from simulators.oidc import OF_ID_TOKENS, OF_LOGOUT_TOKENS, Lie, Person, Simulator
 from tests.gateway.people.provider import client_of, go_through, running_provider
 from tests.gateway.signing_in import hire
 from tests.gateway.test_app import connect
@@ -32,7 +34,8 @@ REASON = {
     Lie.AUTHORISED_PARTY: Refused.AUTHORISED_PARTY, Lie.EXPIRED: Refused.EXPIRED, Lie.NO_EXPIRY: Refused.EXPIRED,
     Lie.FUTURE: Refused.ISSUED_AT, Lie.NO_SUBJECT: Refused.SUBJECT, Lie.NONCE: Refused.NONCE,
     Lie.NO_NONCE: Refused.NONCE, Lie.LOGOUT_TYPE: Refused.TYPE, Lie.NO_STAFF: Refused.STAFF,
-    Lie.DISPLAY_STAFF: Refused.STAFF, Lie.ID_TYPE: Refused.TYPE, Lie.NO_EVENTS: Refused.EVENTS,
+    Lie.DISPLAY_STAFF: Refused.STAFF, Lie.NO_AUTH_TIME: Refused.AUTH_TIME, Lie.OLD_AUTH_TIME: Refused.AUTH_TIME,
+    Lie.FUTURE_AUTH_TIME: Refused.AUTH_TIME, Lie.ID_TYPE: Refused.TYPE, Lie.NO_EVENTS: Refused.EVENTS,
     Lie.OTHER_EVENT: Refused.EVENTS, Lie.WITH_NONCE: Refused.NONCE, Lie.NO_TOKEN_ID: Refused.TOKEN_ID,
 }  # fmt: skip
 
@@ -48,7 +51,7 @@ def honest(provider: Simulator) -> Iterator[Simulator]:
     """It is again after each test."""
     yield provider
     provider.lie, provider.algorithm, provider.clock_off_s, provider.is_away = None, "RS256", 0.0, False
-    provider.person = replace(provider.person, staff="N7")
+    provider.person = Person("N7")
 
 
 @pytest.fixture
@@ -182,6 +185,58 @@ def test_who_does_not_work_here_learns_no_more_than_a_liar(
 ) -> None:
     honest.person = replace(honest.person, staff="N99")
     assert go_through(browser, f"{page.url}/sign-in/provider").headers["location"] == REFUSED
+
+
+def test_a_number_is_of_the_account_that_signed_in_first(page: Page, browser: httpx.Client, honest: Simulator) -> None:
+    """The provider can give a name away; what it calls `sub` it cannot."""
+    hire(page.database, "N8", Role.NURSE, name="Zhao")
+    begin = f"{page.url}/sign-in/provider"
+    assert go_through(browser, begin).headers["location"] == "/"
+    for another in (replace(honest.person, subject="subject-2"), replace(honest.person, staff="N8")):
+        honest.person = another
+        before = counted("id", Refused.ANOTHER_ACCOUNT)
+        assert go_through(browser, begin).headers["location"] == REFUSED
+        assert counted("id", Refused.ANOTHER_ACCOUNT) == before + 1
+    assert browser.get(f"{page.url}/me").json()["id"] == "N7"  # nobody took that session over
+    with open_store(page.database) as conn:
+        assert provider_accounts.unbind(conn, "N7", Author("os:ann@office", "a new account")) == 1
+    honest.person = Person("N7", subject="subject-2")
+    assert go_through(browser, begin).headers["location"] == "/"
+    honest.person = Person("N8", subject="subject-1")
+    assert go_through(browser, begin).headers["location"] == "/"
+
+
+def test_a_sign_in_there_is_as_strong_as_the_site_requires(database: str, honest: Simulator) -> None:
+    hire(database, "N7", Role.NURSE, name="Wang")
+    served = Page(database)
+    required = replace(client_of(honest), acr=("loa2", "loa3"), amr=("pwd", "otp"))
+    served.start(SignInSettings(provider=required))
+    assert connect(served, "/sign-in").status == 200
+    begin = f"{served.url}/sign-in/provider"
+    strong = replace(honest.person, acr="loa3", amr=("otp", "pwd", "mfa"))
+    found = []
+    with httpx.Client(timeout=20, trust_env=False) as browser:
+        asked = httpx.URL(browser.get(begin).headers["location"]).params
+        before = counted("id", Refused.STRENGTH)
+        for person in (honest.person, replace(strong, acr="loa1"), replace(strong, amr=("pwd",)), strong):
+            honest.person = person
+            found.append(go_through(browser, begin).headers["location"])
+    served.stop()
+    assert (asked["acr_values"], asked["max_age"], asked["prompt"]) == ("loa2 loa3", "0", "login")
+    assert found == [REFUSED, REFUSED, REFUSED, "/"]
+    assert counted("id", Refused.STRENGTH) == before + 3
+
+
+def test_a_site_may_let_a_sign_in_there_be_older(honest: Simulator) -> None:
+    client = OpenIdProvider(replace(client_of(honest), max_age_s=7200))
+    begun = client.begin("http://127.0.0.1/sign-in/callback")
+    asked = httpx.URL(begun.url).params
+    assert (asked["max_age"], "prompt" in asked) == ("7200", False)
+    honest.lie = Lie.OLD_AUTH_TIME
+    sent_back = httpx.get(begun.url).headers["location"]
+    code = httpx.URL(sent_back).params["code"]
+    identity = client.finish(code, "http://127.0.0.1/sign-in/callback", begun.nonce, begun.verifier)
+    assert identity.staff == "N7"
 
 
 def test_who_is_in_stays_in_while_the_provider_is_away(page: Page, browser: httpx.Client, honest: Simulator) -> None:

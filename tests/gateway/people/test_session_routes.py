@@ -6,6 +6,7 @@ import pytest
 
 from emr_store import acts, bed_names
 from emr_store.connect import open_store
+from emr_store.login_sessions import session_id
 from emr_store.migrate import migrate
 from gateway.access.words import Role
 from gateway.people.sessions import COOKIE, Sessions
@@ -120,6 +121,20 @@ def test_sessions_are_listed_and_ended_by_their_owner_and_by_an_administrator(pa
     assert (staff["N1"]["keys"], staff["N2"]["keys"], staff["A1"]["role"]) == (1, 0, "administrator")
     with open_store(page.database) as conn:
         assert conn.execute("SELECT count(*) FROM look WHERE person = 'A1' AND page = 'people'").fetchone() == (2,)
+
+
+def test_another_session_of_ones_own_is_ended_soon_after_a_sign_in_alone(page: Page) -> None:
+    here, there = browser_of(page, "N1"), browser_of(page, "N1")
+    this, other = (session_id(each.cookies[COOKIE]).hex() for each in (here, there))
+    with open_store(page.database) as conn:
+        conn.execute("UPDATE login_session SET began_at = began_at - interval '11 min' WHERE principal = 'N1'")
+    refused = (403, {"refused": "needs_fresh_sign_in"})
+    assert here.post("/people/sessions/end", {"session": other}) == refused
+    fresh = browser_of(page, "N1")
+    assert fresh.post("/people/sessions/end", {"session": other}) == (204, "")
+    assert there.who() == ""
+    assert here.post("/people/sessions/end", {"session": this}) == (204, "")  # it ends itself at any time
+    assert here.who() == ""
 
 
 def test_a_screen_is_enrolled_once_and_shows_one_ward_until_it_is_revoked(page: Page) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from emr_store.idle_connections import IdleConnections
 from emr_store.login_sessions import NewSession
 from emr_store.migrate import migrate
 from gateway.access.words import Role
@@ -50,7 +51,7 @@ def test_whoever_is_in_stays_in_while_the_store_is_away(database: str) -> None:
     found = sessions.current(secret)
     assert found is not None
     sessions.forget(found.row.session)
-    sessions._conninfo = "postgresql://127.0.0.1:1/none?connect_timeout=1"
+    sessions._reading = IdleConnections("postgresql://127.0.0.1:1/none?connect_timeout=1")
     assert sessions.current(secret) == found
 
 
@@ -77,7 +78,8 @@ def test_a_touch_counts_while_the_store_is_away(database: str) -> None:
     new = NewSession("N1", Factor.DEMO_LINK, "w", "127.0.0.1", "test", 600, now[0] + timedelta(hours=1))
     secret = sessions.begin(new)
     assert sessions.current(secret) is not None
-    sessions._conninfo = sessions._clerk = "postgresql://127.0.0.1:1/none?connect_timeout=1"
+    sessions._clerk = "postgresql://127.0.0.1:1/none?connect_timeout=1"
+    sessions._reading = IdleConnections(sessions._clerk)
     for _ in range(3):
         now[0] += timedelta(minutes=9)
         found = sessions.current(secret)

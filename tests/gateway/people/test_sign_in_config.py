@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gateway.access.words import Role
+from gateway.people.oidc_tokens import Expected
 from gateway.people.sign_in_config import GatewayConfig, address, sign_in_settings
 from runtime.config import load, sample
 from runtime.errors import UserError
@@ -34,6 +35,19 @@ def test_what_a_file_says_is_what_the_routes_take(tmp_path: Path) -> None:
     idle = [settings.lifetimes.idle_s(role) for role in (Role.NURSE, Role.PHYSICIAN, Role.AUDITOR)]
     assert idle == [600, 1800, 900]
     assert (settings.platform_keys, settings.lock_after_s, settings.token_key) == (False, 300, None)
+
+
+def test_how_strong_a_sign_in_at_the_provider_must_be_is_as_the_file_says(tmp_path: Path) -> None:
+    asks_each_time = sign_in_settings(configured(tmp_path, f"{NAMED}{PROVIDER}")).provider
+    assert asks_each_time is not None
+    assert (asks_each_time.acr, asks_each_time.amr, asks_each_time.max_age_s) == ((), (), 0)
+    text = f'{NAMED}{PROVIDER}acr = ["loa2"]\namr = ["pwd", "otp"]\nmax_age_s = 600\n'
+    provider = sign_in_settings(configured(tmp_path, text)).provider
+    assert provider is not None
+    assert (provider.acr, provider.amr, provider.max_age_s) == (("loa2",), ("pwd", "otp"), 600)
+    assert provider.expected == Expected(
+        provider.issuer, "vitalwire", "preferred_username", ("loa2",), ("pwd", "otp"), 600
+    )
 
 
 def test_keys_and_machines_are_as_the_file_says(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.emr.fhir_check import RESOURCE_MAX_BYTES, check_resource
 from schemas.errors import VitalwireError
+from tests.fhir_check import RESOURCE_MAX_BYTES, check_resource
 from tests.fhir_resources import RESOURCES
 
 Json = dict[str, Any]

@@ -1,0 +1,1 @@
+"""Makes what a box without internet is installed from: `python -m deploy.bundle --key release.key`."""

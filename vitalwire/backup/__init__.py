@@ -1,0 +1,1 @@
+"""Backup and restore of the hospital side by PostgreSQL's own tools: base backups, its log, keys and configuration."""

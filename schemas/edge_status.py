@@ -105,11 +105,18 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
 def _waiting(status: EdgeStatus, verb: str = "wait") -> tuple[str, str]:
     """What waits: while no broker is reached nothing is cut, so that nearly all of it is reports."""
     reports, batches = status.waiting_reports or 0, status.unreceipted_batches or 0
-    en, zh = f"{reports:,} reports {verb}", f"{reports:,} 条数据"
+    en, zh = _count(reports, "report"), f"{reports:,} 条数据"
+    if verb == "wait" and reports == 1 and not batches:
+        verb = "waits"
     if batches:
-        en = f"{reports:,} reports and {batches:,} batches without a receipt {verb}"
+        en += f" and {_count(batches, 'batch')} without a receipt"
         zh += f"、{batches:,} 批未获回执"
-    return en, zh
+    return f"{en} {verb}", zh
+
+
+def _count(number: int, what: str) -> str:
+    plural = "batches" if what == "batch" else f"{what}s"
+    return f"1 {what}" if number == 1 else f"{number:,} {plural}"
 
 
 def _room_en(status: EdgeStatus) -> str:

@@ -29,6 +29,12 @@ def test_the_hospital_says_what_the_edge_said_last() -> None:
     assert edge_late(WAITS).en.startswith("the oldest report waited 1 min 1 s; 2,312 reports wait on the box")
 
 
+def test_one_is_one() -> None:
+    assert broker_away(EdgeStatus(waiting_reports=1), 0).en.endswith("; 1 report waits on this box")
+    both = EdgeStatus(waiting_reports=1, unreceipted_batches=1)
+    assert broker_away(both, 0).en.endswith("; 1 report and 1 batch without a receipt wait on this box")
+
+
 @pytest.mark.parametrize(
     ("seconds", "en", "zh"),
     [

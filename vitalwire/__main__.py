@@ -44,6 +44,7 @@ COMMANDS = {
     "hold": "vitalwire.hold:app",
     "simulate": "vitalwire.simulate:app",
     "config": "vitalwire.edge:config_app",
+    "scaling": "vitalwire.scaling:scaling",
 }
 app = typer.Typer(
     cls=on_demand(COMMANDS),

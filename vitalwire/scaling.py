@@ -32,8 +32,8 @@ class Cost:
     measured_by: str
 
 
-# On two cores, with Kafka, TimescaleDB and the workers on one machine. `make bench-data` makes 24.3 million reports, 1.44
-# million minutes and 3.6 million entries; sizes are PostgreSQL's own, indexes included, and nothing is compressed.
+# On two cores, with Kafka, TimescaleDB and the workers on one machine. `make bench-data` makes 24.3 million reports,
+# 1.44 million minutes, 3.6 million entries; sizes are PostgreSQL's own, indexes included, and nothing is compressed.
 REPORT_ROW = Cost("a report's row, 12 values", 276, "bytes", "make bench-data; hypertable_size('report')")
 MINUTE_ROW = Cost("a device's minute", 700, "bytes", "make bench-data; hypertable_size('report_minute')")
 BATCH = Cost("a report in its sealed batch", 91, "bytes", "make bench-data; pg_total_relation_size of batch_body")

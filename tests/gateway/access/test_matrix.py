@@ -86,6 +86,7 @@ PICTURES: dict[Role, str] = {
     chart       .         .         .          .             .             .       .
     deliveries  sd        sd        sd         sd            sd            sd      sd
     devices     sm        sm        sm         sm            sm            sm      sm
+    fleet       .         .         .          .             .             s       .
     """,
     Role.RECORD_OFFICE: """
                 my-ward   my-team   consulted  my-trainee's  glass-broken  no-bed  stranger
@@ -106,6 +107,7 @@ PICTURES: dict[Role, str] = {
                 my-ward   my-team   consulted  my-trainee's  glass-broken  no-bed  stranger
     deliveries  sd        sd        sd         sd            sd            sd      sd
     people      .         .         .          .             .             sa      .
+    fleet       .         .         .          .             .             s       .
     """,
     Role.STATION_DISPLAY: """
                 my-ward   my-team   consulted  my-trainee's  glass-broken  no-bed  stranger
@@ -231,7 +233,7 @@ def column(role: Role, relation: Relation) -> dict[DataClass, dict[Action, Answe
 def test_each_cell_is_as_it_was_drawn(role: Role, relation: Relation) -> None:
     asked, found = wrong(cases(role, relation, column(role, relation)))
     assert found == []
-    assert asked == len(Action) * len(DataClass) == 170
+    assert asked == len(Action) * len(DataClass) == 187
 
 
 def test_the_pictures_leave_nothing_out() -> None:

@@ -7,6 +7,7 @@ import gc
 import itertools
 import json
 import sys
+import time
 import uuid
 from collections import Counter
 from contextlib import suppress
@@ -23,6 +24,7 @@ from prometheus_client import Gauge
 from adapters.devices.registry import DRIVER_BY_NAME
 from edge_agent.agent import keep_events
 from edge_agent.bugs import log_bug
+from edge_agent.condition import Condition, SpoolState
 from edge_agent.config import EdgeConfig
 from edge_agent.control import ControlServer
 from edge_agent.events import EventEmitter
@@ -35,6 +37,7 @@ from edge_agent.supervisor import SourceState, Supervisor, link_of
 from evidence.seal import seal
 from runtime import keys
 from runtime.clock import ClockWatch, now_us
+from schemas.edge_status import broker_away
 from schemas.errors import ConfigError, VitalwireError
 from schemas.identity import EdgeId
 from schemas.report import Lane
@@ -46,6 +49,7 @@ COUNT_NAMES_MAX = 200  # of a source
 # event loop takes 30.
 SWITCH_S = 0.0005
 GC_YOUNG_OBJECTS = 20_000  # made since the last look at the youngest
+NOT_KNOWN = float("nan")  # no rule fires on it
 LATE_S = 30  # a report that has waited longer says that data does not flow
 _log = structlog.get_logger("edge")
 _own = prometheus_client.Counter("vitalwire_edge_events", "Events of the edge itself", ["code"])
@@ -59,7 +63,17 @@ _commits = Gauge("vitalwire_spool_commits", "Commits of the spool since the agen
 _receipts = Gauge("vitalwire_receipts_believed", "Receipts of the store that were believed since the agent's start")
 _age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
 _refused = Gauge("vitalwire_spool_refused_batches", "Batches that the hospital refuses; they are kept")
+_quota = Gauge("vitalwire_spool_quota_bytes", "What the spool may hold without a receipt")
+_room = Gauge("vitalwire_spool_room_seconds", "How long the spool takes what comes while nothing leaves it")
+_disk_free = Gauge("vitalwire_spool_disk_free_bytes", "Free bytes of the disk that the spool is on")
+_broker_away = Gauge("vitalwire_broker_away_seconds", "How long no broker has been reached; 0: one is")
+_certificate_end = Gauge("vitalwire_edge_certificate_end_seconds", "When the certificate for the broker ends")
+_clock_offset = Gauge("vitalwire_edge_clock_offset_seconds", "How far the edge's clock is ahead of the broker's")
 _contradiction = Gauge("vitalwire_log_contradiction", "1: two checkpoints of the hospital's log contradict each other")
+CONDITION_NAMES = (
+    "version", "spool_bytes", "spool_quota_bytes", "disk_free_bytes", "room_s", "broker_away_s",
+    "certificate_ends_at_s",
+)  # fmt: skip  # of an EdgeStatus, what `condition` knows
 ALARMS = {"batches-refused", "log-forked", "log-shrunk"}  # somebody must act: logged as errors
 
 
@@ -105,12 +119,14 @@ class Edge:
             Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
         ]
         self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
+        self.condition = Condition(config.spool, config.spool_bytes_max, config.kafka_cert, self._emit)
         self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
         _commits.set_function(lambda: self.spool.commits)
         _receipts.set_function(lambda: self.publisher.receipts_believed)
+        _quota.set(config.spool_bytes_max)
         _refused.set_function(lambda: self.publisher.refused_batches)
         _contradiction.set_function(lambda: bool(self.publisher.contradiction))
 
@@ -136,6 +152,7 @@ class Edge:
         gc.freeze()
         sys.setswitchinterval(SWITCH_S)
         gc.set_threshold(GC_YOUNG_OBJECTS, 50, 100)
+        self._look()
         self._emit("started", f"{len(self.supervisors)} sources")
         if (last_us := self.spool.last_at_work_us) is not None and last_us < (at_us := now_us()):
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")
@@ -165,8 +182,10 @@ class Edge:
             "waiting_reports": figures.reports, "unreceipted_batches": figures.open_batches,
             "refused_batches": self.publisher.refused_batches,
             "oldest_waiting_s": round(self._oldest_s(), 1), "waves_lost": figures.waves_lost,
-            "clock_offset_ms": self.publisher.clock_offset_ms, "version": version("vitalwire"), **self.publisher.counts,
+            "clock_offset_ms": self.publisher.clock_offset_ms, **self.publisher.counts,
         }  # fmt: skip
+        condition = msgspec.structs.asdict(self.condition.status)
+        counts |= {name: condition[name] for name in CONDITION_NAMES}
         counts |= {f"unreceipted:{lane.name.lower()}": count for lane, count in self._unreceipted.items()}
         for supervisor in self.supervisors:
             state = supervisor.state
@@ -187,12 +206,31 @@ class Edge:
                 self.emitter.clock_stepped(step_ms)
                 self._emit("clock-step", f"the edge's clock stepped by {step_ms} ms")
             keep_events(self.emitter.silences(names), self.emitter, self.spool)
+            self._look()
             if not self.publisher.alive:
                 raise VitalwireError("the publisher has ended: the agent ends too, to be started afresh")
             if tick % COUNTS_EVERY == 0:
                 with suppress(VitalwireError):  # a spool that cannot write now: the counts of ten seconds ago
                     self._unreceipted = await asyncio.to_thread(self.spool.unreceipted_by_lane)
                 self._put_counts()
+
+    def _look(self) -> None:
+        """How the edge stands now, for its counts, its metrics and people."""
+        figures = self.spool.figures
+        state = SpoolState(
+            waiting_reports=figures.reports,
+            unreceipted_batches=figures.open_batches,
+            unreceipted_bytes=figures.unreceipted_bytes,
+            held_bytes=figures.held_bytes,
+            kept_bytes=self.spool.kept_bytes,
+        )
+        status = self.condition.look(time.monotonic(), state, is_broker_reached=self.publisher.broker is not None)
+        _broker_away.set(status.broker_away_s or 0)
+        _room.set(NOT_KNOWN if status.room_s is None else status.room_s)
+        _disk_free.set(NOT_KNOWN if status.disk_free_bytes is None else status.disk_free_bytes)
+        _certificate_end.set(NOT_KNOWN if status.certificate_ends_at_s is None else status.certificate_ends_at_s)
+        offset_ms = self.publisher.clock_offset_ms
+        _clock_offset.set(NOT_KNOWN if offset_ms is None else offset_ms / 1000)
 
     def _oldest_s(self) -> float:
         oldest = self.spool.figures.oldest_received_us
@@ -202,7 +240,9 @@ class Edge:
         """Why data does not flow; nothing where it does (/readyz)."""
         reasons = []
         if self.publisher.broker is None:
-            reasons.append(f"the broker {self.config.kafka} is not reached")
+            status = self.condition.status
+            away = broker_away(status, status.broker_away_s or 0.0).en
+            reasons.append(f"the broker {self.config.kafka} is not reached: {away}")
         if refusal := self.publisher.refusal:
             reasons.append(f"the hospital refuses this edge's batches ({refusal}): `vitalwire registry edge renew`")
         if self._oldest_s() > LATE_S:

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prometheus_client import Gauge
-
 from edge_agent import client_certificate
 from edge_agent.bugs import log_bug
 from edge_agent.config import EdgeConfig
@@ -22,7 +20,6 @@ from runtime.pki import Issued, request_for
 
 LOOK_S = 3600.0
 RETRY_S = 600.0  # while it is due and could not be renewed
-_ends = Gauge("vitalwire_kafka_certificate_not_after_seconds", "When the box's certificate for Kafka ends, Unix time")
 
 
 class Renewal:
@@ -59,7 +56,6 @@ class Renewal:
     def _renew(self) -> None:
         """Raises UserError where the gateway gives none, and for one that this box cannot use."""
         current = client_certificate.read_file(self._certificate)
-        _ends.set(current.not_after.timestamp())
         if client_certificate.renewal_due(current, self._now()):
             current = self._new_certificate()
         elif problem := client_certificate.problem_of(current, key_file=self._key_file, at=self._now()):
@@ -74,11 +70,9 @@ class Renewal:
         standing = self._gateway.prove(self._key, request_for(self._key_file))
         if standing.state != "agreed" or not standing.certificate:
             raise UserError(standing.why or f"the gateway says {standing.state}")
-        found = client_certificate.put(
+        return client_certificate.put(
             self._certificate, standing.certificate, key_file=self._key_file, edge=self._edge, at=self._now()
         )
-        _ends.set(found.not_after.timestamp())
-        return found
 
     def _failed(self, why: str) -> float:
         """Each reason is an event once, until it is well again."""

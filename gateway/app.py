@@ -44,6 +44,7 @@ from gateway.pages import (
     command_line,
     deliveries,
     devices,
+    fleet,
     grants,
     patient,
     people,
@@ -76,7 +77,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
-    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, boxes.PAGE, command_line.PAGE,
+    people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, boxes.PAGE, fleet.PAGE, command_line.PAGE,
 )  # fmt: skip
 
 
@@ -120,6 +121,7 @@ def create(
             *_question_routes(answers, clerk_conninfo),
             *detail_routes(answers),
             *devices.device_routes(answers, clerk_conninfo),
+            *fleet.fleet_routes(answers),
             *ward_routes(feed),
             *chart_routes(answers, clerk_conninfo, printer),
             *machine_routes(machines, settings.public_origin, attempts),

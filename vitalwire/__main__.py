@@ -48,6 +48,7 @@ COMMANDS = {
     "restore": "vitalwire.backup.commands:restore",
     "doctor": "vitalwire.doctor.commands:doctor",
     "config": "vitalwire.config_files:app",
+    "scaling": "vitalwire.scaling:scaling",
 }
 app = typer.Typer(
     cls=on_demand(COMMANDS),

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from emr_store import alarms, conservation, deliver_status, registry
+from emr_store import alarms, conservation, deliver_status, fleet, registry
 from emr_store import events as edge_events
 from emr_store.connect import one_moment
 from emr_store.deliver_status import DestinationRow
@@ -67,12 +67,21 @@ def status(database: Database = "", json: Json = False) -> None:
         open_alarms = alarms.open_now(conn)
         events = edge_events.events(conn, ROWS_MAX)
         destinations = deliver_status.destinations(conn)
+        boxes = fleet.fleet(conn)
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
         tables += [("alarms", open_alarms), ("sources_in_trouble", troubles), ("destinations", destinations)]
-        return as_json({name: [row._asdict() for row in rows] for name, rows in tables})
+        boxes_in_trouble = [{"edge": box.label, "trouble": words} for box, words in _boxes_in_trouble(boxes)]
+        return as_json(
+            {name: [row._asdict() for row in rows] for name, rows in tables} | {"edges_in_trouble": boxes_in_trouble}
+        )
     _print_devices(devices)
     _print_edges(edges)
+    in_trouble = _boxes_in_trouble(boxes)
+    if in_trouble:
+        table("Edges in trouble", ("edge", "what"), [
+            (box.label, words) for box, words in in_trouble
+        ], most=ROWS_MAX)  # fmt: skip
     if troubles:
         labels = {edge.edge: edge.label for edge in edges}
         table("Sources in trouble", ("edge", "source", "why", "since"), [
@@ -109,6 +118,13 @@ def _print_edges(edges: list[EdgeNow]) -> None:
          edge.unreceipted_batches, _seconds(edge.oldest_waiting_s), edge.gaps, _offset(edge.clock_offset_ms))
         for edge in edges
     ], most=ROWS_MAX)  # fmt: skip
+
+
+def _boxes_in_trouble(boxes: list[fleet.Box]) -> list[tuple[fleet.Box, str]]:
+    """Those of which something waits, in the words of the fleet's page and of the box itself."""
+    now = datetime.now(UTC)
+    sentences = [(box, fleet.sentence_of(box, now)) for box in boxes]
+    return [(box, sentence.en) for box, sentence in sentences if sentence is not None]
 
 
 def _print_destinations(destinations: list[DestinationRow]) -> None:

@@ -111,6 +111,7 @@ class Spool:
         self._is_losing_waves, self._waves_lost = False, 0
         self._set_aside: tuple[str, str] | None = None  # slug and line for people, until they are told
         self.figures = Figures()
+        self.kept_bytes = 0  # of reports that came since the start; only the writer's thread adds to it
         try:
             folder.mkdir(0o700, parents=True, exist_ok=True)
             self._lock = (folder / "lock").open("a")
@@ -221,8 +222,10 @@ class Spool:
             return
         frames = [entry for entry in entries if isinstance(entry, Frame)]
         outcomes = [Kept.FULL] * len(frames)
+        before_bytes = self.figures.report_bytes
         try:
             outcomes = self._in_transaction(partial(self._keep, entries))
+            self.kept_bytes += self.figures.report_bytes - before_bytes
             self._duplicates.committed()
             reason = f"its quota of {self._quota.bytes_max} bytes is used up by what has no receipt"
         except (sqlite3.Error, OSError) as error:

@@ -67,6 +67,7 @@ class DataClass(StrEnum):
     WORKLIST = "worklist"
     DELIVERIES = "deliveries"
     DEVICES = "devices"
+    FLEET = "fleet"  # boxes: whether data flows, what waits on them
     PEOPLE = "people"  # staff, sessions, keys, displays, clients
     BOXES = "boxes"  # those that ask to be let in
 

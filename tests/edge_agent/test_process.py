@@ -25,6 +25,7 @@ from edge_agent.spool import Kept
 from runtime import keys
 from runtime.clock import now_us
 from runtime.pki import Pki, request_for
+from schemas.edge_status import read_status
 from schemas.errors import ConfigError, VitalwireError
 from schemas.report import Kind, Report
 from tests.edge_agent.links.scene import LIMIT_S, eventually
@@ -119,7 +120,8 @@ def test_it_starts_keeps_answers_sends_and_ends(make: Callable[..., Edge], embed
     counts = json.loads(kept[-1].records[0].text or "")
     assert (counts["frames:bed"], counts["state:bed"]) == (1, "stands")
     assert "clock_offset_ms" in counts
-    assert counts["version"] == version("vitalwire")
+    status = read_status(kept[-1].records[0].text or "")
+    assert (status.version, status.spool_quota_bytes) == (version("vitalwire"), edge.config.spool_bytes_max)
     assert not any(t.is_alive() for t in edge.publisher._threads)
     with pytest.raises(VitalwireError):
         edge.spool.receipted([])  # it is closed
@@ -134,7 +136,8 @@ def test_the_counts_come_by_the_clock_and_a_silent_source_is_said(
     asyncio.run(run_until(edge, lambda: codes().count("counts") > 1 and "silent" in codes()))
     assert codes()[0] == "started"
     assert process.COUNTS_EVERY == 10
-    assert edge.not_ready() == [f"the broker {NOWHERE} is not reached"]
+    (reason,) = edge.not_ready()
+    assert reason.startswith(f"the broker {NOWHERE} is not reached: broker unreachable for 0 s; ")
 
 
 def test_an_agent_without_its_publisher_ends(make: Callable[..., Edge], monkeypatch: pytest.MonkeyPatch) -> None:

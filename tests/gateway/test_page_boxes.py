@@ -21,10 +21,10 @@ from tests.making import Key
 pytestmark = pytest.mark.integration
 __all__ = ["chromium", "look"]  # fixtures
 SAID = {
-    "en": {"title": "Boxes", "agree": "The fingerprint is the same: agree", "refuse": "Refuse",
+    "en": {"title": "New boxes", "agree": "The fingerprint is the same: agree", "refuse": "Refuse",
            "why": "Say why it is refused: it stands in the record.", "none": "No box waits."},
-    "zh": {"title": "采集盒", "agree": "指纹一致，同意", "refuse": "拒绝", "why": "请填写拒绝的原因：原因将记录在案。",
-           "none": "没有等待的采集盒。"},
+    "zh": {"title": "新采集主机", "agree": "指纹一致，同意", "refuse": "拒绝",
+           "why": "请填写拒绝的原因：原因将记录在案。", "none": "没有等待的采集主机。"},
 }  # fmt: skip
 
 

@@ -91,6 +91,19 @@ def test_an_edge_with_its_lag_and_what_waits_in_its_spool(store: Store) -> None:
     assert "counts" not in text  # said above, in words
 
 
+def test_a_box_that_is_not_heard_is_said_with_what_waits_on_it(store: Store) -> None:
+    counts = {"waiting_reports": 2312, "room_s": 111_600}
+    store.emit(event(f"edge:{UUID(bytes=EDGE)}", "counts", json.dumps(counts)))
+    assert "Edges in trouble" not in status()
+    store.rows("UPDATE ledger SET updated_at = now() - interval '250 seconds' RETURNING 1")
+    text = " ".join(status().split())
+    assert "Edges in trouble" in text
+    assert "nothing heard for 4 min 1" in text
+    (trouble,) = as_json()["edges_in_trouble"]
+    assert trouble["edge"] == "box"
+    assert trouble["trouble"].endswith("2,312 reports waited on the box; room for 31 h")
+
+
 def test_sources_in_trouble_are_named_with_why_and_since_when(store: Store) -> None:
     claim = f"edge:{UUID(bytes=EDGE)}"
     troubles = [("mllp: the port is in use", 1), ("mllp: its certificate: it cannot be read", 2), ("serial: gone", 3)]

@@ -87,6 +87,7 @@ PICTURES: dict[Role, str] = {
     deliveries  sd        sd        sd         sd            sd            sd      sd
     devices     sm        sm        sm         sm            sm            sm      sm
     boxes       .         .         .          .             .             sa      .
+    fleet       .         .         .          .             .             s       .
     """,
     Role.RECORD_OFFICE: """
                 my-ward   my-team   consulted  my-trainee's  glass-broken  no-bed  stranger
@@ -108,6 +109,7 @@ PICTURES: dict[Role, str] = {
     deliveries  sd        sd        sd         sd            sd            sd      sd
     people      .         .         .          .             .             sa      .
     boxes       .         .         .          .             .             sa      .
+    fleet       .         .         .          .             .             s       .
     """,
     Role.STATION_DISPLAY: """
                 my-ward   my-team   consulted  my-trainee's  glass-broken  no-bed  stranger

@@ -1,5 +1,5 @@
 // Every box: whether its data flows, what waits on it, and what it said of itself last.
-import { read as readFrom } from "/ask.mjs";
+import { readFrom } from "/ask.mjs";
 import { $, make, reconcile, set } from "/elements.mjs";
 import { fleetWords } from "/fleet-words.mjs";
 import { openFrame } from "/frame.mjs";

@@ -13,6 +13,8 @@ SECONDS :=
 SERVICES := deploy/services/services
 # Tests start this program hundreds of times, and without its bytecode beside the source each start compiles it anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Many tests wait for a process that they started: three workers for two cores.
+WORKERS := $(shell echo $$(( $$(nproc) * 3 / 2 )))
 # AGAIN=1: only what failed the last time, one after the other.
 FAILED := $(if $(AGAIN),--last-failed --last-failed-no-failures none -v)
 # Runs what follows with the addresses of the real parts; without them it would not measure what it says.
@@ -30,7 +32,7 @@ run: $(VENV)/.installed ## a ward of 12 beds on this machine; SECONDS=60 ends by
 	@exec $(BIN)/vitalwire demo $(if $(SECONDS),--seconds $(SECONDS))
 
 test: $(VENV)/.installed-dev ## everything that needs no server beyond the embedded ones
-	$(BIN)/python -m pytest $(or $(FAILED),-n auto --maxprocesses 4 --dist loadfile) -m "not integration and not faults"
+	$(BIN)/python -m pytest $(or $(FAILED),-n $(WORKERS) --dist loadfile) -m "not integration and not faults"
 
 check: $(VENV)/.installed-dev ## format, lint, types, imports
 	$(BIN)/ruff format --check .

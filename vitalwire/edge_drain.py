@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
@@ -60,7 +61,8 @@ def drain(
             markup=False, soft_wrap=True,
         )  # fmt: skip
     drain = Drain(box, key, reach, by=by or "somebody", on_event=_tell)
-    progress = drain.run(_Shown(is_quiet=json).show, _stopped(), patience_s)
+    with _stopped() as stop:
+        progress = drain.run(_Shown(is_quiet=json).show, stop, patience_s)
     _end(box, progress, json=json)
 
 
@@ -87,17 +89,20 @@ def _tell(code: str, text: str) -> None:
     sys.stderr.write(f"{code}: {text}\n")
 
 
-def _stopped() -> Event:
+@contextmanager
+def _stopped() -> Iterator[Event]:
     """Set by Ctrl-C: what waits is said then, too."""
     stop = Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    with suppress(ValueError):  # not on the main thread
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, end)
-    return stop
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(box: DeadBox, progress: Progress, *, json: bool) -> None:

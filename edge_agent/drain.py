@@ -41,6 +41,11 @@ class Progress:
     trouble: str  # what the client says of its connection while nobody answers
     refusal: str  # why the hospital refuses
 
+    @property
+    def left(self) -> tuple[int, int, int]:
+        """What changes as it gets on; sending the same again and again is no progress."""
+        return self.unsigned, self.waiting, self.receipted
+
 
 class Drain:
     """Opens a dead box's spool and leaves the mark in its folder. `key` None: only what is sealed is sent.
@@ -97,7 +102,7 @@ class Drain:
         while not stop.wait(POLL_S):
             before, progress = progress, self._progress()
             show(progress)
-            if progress != before:
+            if progress.left != before.left:
                 changed_at = time.monotonic()
             is_sealed = self._seal is None or progress.unsigned == 0
             if progress.waiting == 0 and is_sealed:

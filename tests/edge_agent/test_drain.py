@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from evidence.seal import open_sealed, seal, signed_by
 from schemas.identity import SpoolId
 from schemas.report import Kind, Lane
 from tests.draining import BATCHES, WAITING, Disk
-from tests.edge_agent.publisher.bench import EDGE, PLATFORM, Bench, Hospital, until
+from tests.edge_agent.publisher.bench import EDGE, LIMIT_S, PLATFORM, Bench, Hospital, until
 from tests.making import T0_US, report
 
 
@@ -109,6 +110,19 @@ def test_what_has_no_receipt_is_said_and_sent_by_the_next_drain(
     hospital.answers = True
     assert drained(disk, events).waiting == 0
     assert set(came_measurements(hospital).values()) == {1}
+
+
+def test_batches_that_are_sent_again_and_again_are_no_progress(
+    tmp_path: Path, bench: Bench, events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.resend.RESEND_MIN_S", 0.1)
+    monkeypatch.setattr("edge_agent.resend.RESEND_MAX_S", 0.2)
+    disk = Disk(tmp_path / "disk")
+    opened(bench, disk).answers = False
+    began = time.monotonic()
+    progress = drained(disk, events, patience_s=1.5)
+    assert time.monotonic() - began < LIMIT_S
+    assert progress.sent > 2 * progress.waiting > 0
 
 
 def test_refused_batches_end_it(tmp_path: Path, bench: Bench, events: list[str]) -> None:

@@ -32,6 +32,7 @@ from edge_agent.publisher import Publisher, kafka_problem
 from edge_agent.renewal import renewal_of
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.spool import Kept, Spool
+from edge_agent.spool.drained import mark_of
 from edge_agent.spool.queue import Done
 from edge_agent.supervisor import SourceState, Supervisor, link_of
 from evidence.seal import seal
@@ -74,7 +75,7 @@ CONDITION_NAMES = (
     "version", "spool_bytes", "spool_quota_bytes", "disk_free_bytes", "room_s", "broker_away_s",
     "certificate_ends_at_s",
 )  # fmt: skip  # of an EdgeStatus, what `condition` knows
-ALARMS = {"batches-refused", "log-forked", "log-shrunk"}  # somebody must act: logged as errors
+ALARMS = {"batches-refused", "log-forked", "log-shrunk", "spool-copied"}  # somebody must act: logged as errors
 
 
 def config_hash(config: EdgeConfig) -> bytes:
@@ -154,7 +155,8 @@ class Edge:
         gc.set_threshold(GC_YOUNG_OBJECTS, 50, 100)
         self._look()
         self._emit("started", f"{len(self.supervisors)} sources")
-        if (last_us := self.spool.last_at_work_us) is not None and last_us < (at_us := now_us()):
+        last_us = self._leave_drained_id()
+        if last_us is not None and last_us < (at_us := now_us()):
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")
         sources = [asyncio.create_task(each.run(), name=each.name) for each in self.supervisors]
         others = [asyncio.create_task(each) for each in (self._housekeeping(), self._control.run(self._emit))]
@@ -174,6 +176,23 @@ class Edge:
             self._put_counts()
             await asyncio.to_thread(self.publisher.stop)
             await asyncio.to_thread(self.spool.close)
+
+    def _leave_drained_id(self) -> int | None:
+        """Where another box sent this spool from its disk, go on under a new id. Raises VitalwireError if it cannot.
+
+        When this box was at work last, which is not when the other one cut and sent; None: never, or not known.
+        """
+        mark = mark_of(self.config.spool, self.spool.spool_id)
+        if mark is None:
+            return self.spool.last_at_work_us
+        before = self.spool.spool_id.hex()
+        self.spool.renew_id()
+        self._emit(
+            "spool-drained",
+            f"the spool {before} was sent from this disk by {mark.by} on {mark.host} at {mark.at}: this box goes on as"
+            f" {self.spool.spool_id.hex()}",
+        )
+        return mark.owner_at_work_us
 
     def _put_counts(self) -> None:
         """The edge's own counts, which travel as it counted them: one side of the equation for frames."""

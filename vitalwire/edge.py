@@ -40,6 +40,7 @@ IN_OTHER_MODULES = {
     "upgrade": "vitalwire.box.commands:upgrade",
     "uninstall": "vitalwire.box.commands:uninstall",
     "enrol": "vitalwire.edge_enrol:enrol",
+    "drain": "vitalwire.edge_drain:drain",
 }
 app = typer.Typer(
     cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True

@@ -23,16 +23,16 @@ from schemas.identity import EdgeId
 class Publisher:
     """Sends what `spool` holds as `edge` to the brokers `kafka` ("host:port,host:port"), over TLS where `ca` is set.
 
-    `seal` is `evidence.seal.seal` with what is the edge's own; receipts are believed with `platform_key_der` alone.
+    `seal` is `evidence.seal.seal` with what is the edge's own; None: only what was cut before is sent. Receipts are
+    believed with `platform_key_der` alone.
     `counts` has sent, resent, rebuilt, failed deliveries by the client's name for the error; receipts by outcome, those
     not believed by reason; batches by what receipts say of them, released and unmatched; checkpoints that were kept and
-    those not believed by reason. Raises VitalwireError for settings that
-    cannot be used, plaintext beyond this machine without `insecure` among them, and UserError for a key that others
-    can read.
+    those not believed by reason. Raises VitalwireError for settings that cannot be used, plaintext beyond this machine
+    without `insecure` among them, and UserError for a key that others can read.
     """
 
     def __init__(
-        self, spool: Spool, seal: Callable[..., bytes], platform_key_der: bytes, *, edge: EdgeId,
+        self, spool: Spool, seal: Callable[..., bytes] | None, platform_key_der: bytes, *, edge: EdgeId,
         kafka: str, ca: Path | None, on_event: Callable[[str, str], object],
         cert: Path | None = None, key: Path | None = None, insecure: bool = False,
     ) -> None:  # fmt: skip

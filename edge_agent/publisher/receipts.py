@@ -91,7 +91,23 @@ class ReceiptReader:
         if taken.store_changed:
             self._on_event("store-changed", "the store was restored or replaced: all that is held is sent again")
             self._receipted.put(None)
+        if taken.is_copied:
+            self._renew_id()
         self._witness.take(receipts)
+
+    def _renew_id(self) -> None:
+        before = self._spool.spool_id.hex()
+        try:
+            self._spool.renew_id()
+        except VitalwireError as error:  # the next receipt for the other box's batches says it again
+            self._on_event("spool-copied", f"another box sends as this spool, and it cannot have a new id: {error}")
+            return
+        self._on_event(
+            "spool-copied",
+            f"another box sends as this spool {before}: this one goes on as {self._spool.spool_id.hex()}, nothing is"
+            " lost; find the box that runs a copy of this one's disk, and give it a key of its own",
+        )
+        self._receipted.put(None)
 
     def _count(self, taken: ReceiptsTaken) -> None:
         for receipted in taken.batches:

@@ -60,12 +60,12 @@ class Sender:
 
     `receipts` has what receipts said of batches, and None where all is to be sent again. `refusal` is why the hospital
     refuses what this agent signs now, "" where it does not: while it does, nothing more is cut, so that what waits is
-    sealed with the next key.
+    sealed with the next key. Without `seal` nothing is cut at all.
     """
 
     def __init__(
-        self, spool: Spool, seal: Callable[..., bytes], *, edge: EdgeId, client: ClientSettings, watch: BrokerWatch,
-        counts: Counter[str], on_event: Callable[[str, str], object],
+        self, spool: Spool, seal: Callable[..., bytes] | None, *, edge: EdgeId, client: ClientSettings,
+        watch: BrokerWatch, counts: Counter[str], on_event: Callable[[str, str], object],
     ) -> None:  # fmt: skip
         self._spool, self._seal, self._edge = spool, seal, edge
         self._client, self._watch, self._counts, self._on_event = client, watch, counts, on_event
@@ -95,6 +95,8 @@ class Sender:
             ends = (broker.cluster_id, self._spool.spool_id)
             if self._watch.is_stale or known not in (None, ends):
                 self._recreate_producer()
+            if known is not None and known[1] != self._spool.spool_id:
+                self._forget_numbers()
             known = ends
             self._take_receipts()
             try:
@@ -118,6 +120,11 @@ class Sender:
         self._counts["rebuilt"] += 1
         self._offsets.clear()
         self.receipts.put(None)
+
+    def _forget_numbers(self) -> None:
+        """The spool has a new id, or a fresh one began: numbers are other batches' from now on."""
+        self._first_cut.clear()
+        self._refused.clear()
 
     def _new_producer(self) -> Producer:
         return Producer(self._client | PRODUCER | {"error_cb": self._watch.on_error})
@@ -165,7 +172,7 @@ class Sender:
 
     def _send_new(self, lane: Lane, stream: ResendStream) -> None:
         """Cut what is due and send it."""
-        while not self._watch.is_stale and not self.refusal and self._capacity(stream) > 0:
+        while self._seal is not None and not self._watch.is_stale and not self.refusal and self._capacity(stream) > 0:
             # Only where there is capacity: what waits for receipts becomes few large batches of `backfill` later.
             cut = self._spool.cut(lane, self._seal, now_us()) if self._spool.figures.reports else None
             if cut is None:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from edge_agent.spool.new_id import earlier_number, is_of_a_copy
 from edge_agent.spool.quota import Figures
 from evidence.receipt import Receipt, ReceiptedBatch, ReceiptOutcome
 from schemas.identity import SpoolId
@@ -43,12 +44,14 @@ class Receipted:
 class ReceiptsTaken:
     """What receipts changed. `store_changed`: everything that is held lost the receipt that it had from another store.
 
-    `unmatched` counts the batches named that are not ours, or not from the store that there is now.
+    `unmatched` counts the batches named that are not ours, or not from the store that there is now. `is_copied`: one
+    of them was kept under this spool's id, and this spool never cut it.
     """
 
     batches: list[Receipted] = field(default_factory=list)
     unmatched: int = 0
     store_changed: bool = False
+    is_copied: bool = False
 
 
 def unreceipted(db: sqlite3.Connection, lane: Lane, after: int, bytes_max: int) -> list[tuple[int, bytes]]:
@@ -94,10 +97,13 @@ def receipted(
             db.execute("UPDATE batch SET unreceipted = 1 WHERE incarnation IS NOT ?", (receipt.incarnation,))
             current = receipt.incarnation
         since_us = max(since_us, receipt.stored_at_us)
+        taken.is_copied |= is_of_a_copy(db, spool_id, receipt)
         for batch in receipt.batches:
-            if receipt.spool == spool_id and _take(db, figures, receipt, batch, current, now_us):
-                lane = Lane(receipt.lane)
-                taken.batches.append(Receipted(lane, batch.batch_no, receipt.outcome, receipt.reason))
+            number: int | None = batch.batch_no
+            if receipt.spool != spool_id:
+                number = earlier_number(db, receipt.lane, batch.batch_id)
+            if number is not None and _take(db, figures, receipt, batch._replace(batch_no=number), current, now_us):
+                taken.batches.append(Receipted(Lane(receipt.lane), number, receipt.outcome, receipt.reason))
             else:
                 taken.unmatched += 1
     db.execute("UPDATE meta SET incarnation = ?, incarnation_at = ?", (current, since_us))

@@ -19,6 +19,7 @@ from edge_agent.spool import checkpoints, cut, receipts, schema
 from edge_agent.spool.checkpoints import KeptCheckpoint, Witnessed, WitnessedCheckpoint
 from edge_agent.spool.encoded_reports import ReportEncoder
 from edge_agent.spool.group import GroupWriter
+from edge_agent.spool.new_id import give_new_id
 from edge_agent.spool.queue import Done, Frame, Kept, Proof, Queue
 from edge_agent.spool.quota import FIGURES, Figures, LevelWatch, Quota
 from edge_agent.spool.receipts import ReceiptsTaken
@@ -91,6 +92,7 @@ class Spool:
     """
 
     spool_id: SpoolId
+    last_at_work_us: int | None  # before it was opened; None: never
 
     def __init__(
         self, folder: Path, *, bytes_max: int, receipt_hold_s: float, cut_after_s: float = 0.4,
@@ -198,6 +200,11 @@ class Spool:
         """The checkpoints that are kept, by log, the smallest first."""
         return checkpoints.kept(db) if self.version >= checkpoints.SINCE_VERSION else []
 
+    @_by_the_writer
+    def renew_id(self, db: sqlite3.Connection) -> None:
+        """Go on under a new id: another box uses this one. What was cut keeps the old one, and is still sent."""
+        self.spool_id, self._sequences = give_new_id(db), None
+
     def close(self) -> None:
         """Commit what waits, and let go of the file."""
         with suppress(RuntimeError):  # it was closed before
@@ -241,6 +248,7 @@ class Spool:
         """Each statement gives the interpreter's lock away and waits for it: as few of them as can be."""
         db = self._db = self._db or self._open()
         before, self.figures = self.figures, replace(self.figures)
+        id_before = self.spool_id
         try:
             db.execute("BEGIN IMMEDIATE")
             result = work(db)
@@ -252,7 +260,7 @@ class Spool:
             self.commits += 1
         except BaseException as error:
             # Whatever the disk says later, nothing of this transaction counts.
-            self.figures = before
+            self.figures, self.spool_id = before, id_before
             with suppress(sqlite3.Error):
                 if db.in_transaction:
                     db.execute("ROLLBACK")
@@ -340,7 +348,7 @@ class Spool:
             self.version = schema.prepare(db, hold_version=self._hold_version)
             self.spool_id, *figures = db.execute(f"SELECT spool, {', '.join(FIGURES)} FROM meta").fetchone()
             self.figures = Figures(*figures)
-            (self.last_at_work_us,) = db.execute(_AT_WORK).fetchone()  # before it was opened; None: never
+            (self.last_at_work_us,) = db.execute(_AT_WORK).fetchone()
             self._duplicates, self._sequences = Duplicates(db), None
         except BaseException:
             db.close()

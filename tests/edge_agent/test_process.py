@@ -306,6 +306,7 @@ def test_what_somebody_must_act_on_is_logged_as_an_error(make: Callable[..., Edg
             edge._emit(code, "why")
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [
         ("started", "info"), ("batches-refused", "error"), ("log-forked", "error"), ("log-shrunk", "error"),
+        ("spool-copied", "error"),
     ]  # fmt: skip
     edge.spool.close()
 

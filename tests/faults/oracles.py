@@ -122,7 +122,7 @@ def settle(
 
     def all_there() -> bool:
         rows.clear()
-        rows.update(row for row in _stored(system, senders) if row[0][0] not in uncounted)
+        rows.update(row for row in stored_rows(system, senders) if row[0][0] not in uncounted)
         outcome.stored = rows.total()
         outcome.lost = sum((record, value) not in rows for record, value in acked.items())
         return outcome.lost == 0
@@ -198,7 +198,7 @@ def count(system: System, sql: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _stored(system: System, senders: Sequence[Sender]) -> list[tuple[Record, float]]:
+def stored_rows(system: System, senders: Sequence[Sender]) -> list[tuple[Record, float]]:
     """Every row of these devices; a serial one's are named by its two values, since it has no moment of its own."""
     sql = (
         "SELECT d.uuid, s.code, (extract(epoch FROM r.observed_at) * 1000000)::int8, r.value FROM report r"

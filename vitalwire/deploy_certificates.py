@@ -27,6 +27,7 @@ LASTS = timedelta(days=825)  # what browsers and their kin take at most of an au
 BACKDATED = timedelta(hours=1)
 # By which every process on the machine itself reaches the others.
 HERE = ("127.0.0.1", "localhost")
+BROKER = "kafka"
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,16 @@ def authority_cert(key: ec.EllipticCurvePrivateKey, now: datetime) -> bytes:
 def server_cert(
     authority: Authority, key: ec.EllipticCurvePrivateKey, name: str, hosts: Sequence[str], now: datetime
 ) -> bytes:
-    """For a server that is reached by these names and addresses, and from its own machine."""
+    """For a server that is reached by these names and addresses, and from its own machine.
+
+    A broker is a client of its peers, of which it is one: Kafka does not start with a certificate for servers alone.
+    """
     names = [_general_name(host) for host in dict.fromkeys((*hosts, *HERE))]
     builder = _unsigned(authority, key, name, now).add_extension(x509.SubjectAlternativeName(names), critical=False)
-    purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH]
+    if name == BROKER:
+        purposes.append(ExtendedKeyUsageOID.CLIENT_AUTH)
+    purpose = x509.ExtendedKeyUsage(purposes)
     return builder.add_extension(purpose, critical=False).sign(authority.key, SHA256()).public_bytes(Encoding.PEM)
 
 

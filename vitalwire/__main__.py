@@ -49,6 +49,7 @@ COMMANDS = {
     "doctor": "vitalwire.doctor.commands:doctor",
     "config": "vitalwire.config_files:app",
     "scaling": "vitalwire.scaling:scaling",
+    "deploy": "vitalwire.deploy_secrets:app",
 }
 app = typer.Typer(
     cls=on_demand(COMMANDS),

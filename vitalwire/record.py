@@ -15,7 +15,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from emr_store import conservation, dead_letters, events, roles
+from emr_store import conservation, dead_letters, events, migration_plan, roles
 from emr_store.acts import this_user
 from emr_store.attributed_values import attributed_values, attributed_waves
 from emr_store.attributed_values import balances as patients_balance
@@ -173,8 +173,17 @@ def ledger(
         raise typer.Exit(EXIT_DOES_NOT_HOLD)
 
 
-def migrate(database: Database = "") -> None:
-    """Bring the store's schema up to date; it also happens when the processors start."""
+def migrate(
+    database: Database = "",
+    plan: Annotated[bool, typer.Option("--plan", help="only say how long each takes, and what waits for it")] = False,
+    json: Annotated[bool, typer.Option("--json", help="of --plan, for scripts")] = False,
+) -> None:
+    """Bring the store's schema up to date; it also happens when the processors start: vitalwire migrate --plan."""
+    if json and not plan:
+        raise UserError("--json is for the plan: vitalwire migrate --plan --json")
+    if plan:
+        _show_plan(database, json)
+        return
     with explained(database):
         applied = run_migrations(database)
         with open_store(database) as conn:
@@ -182,6 +191,28 @@ def migrate(database: Database = "") -> None:
     console.print(f"applied: {', '.join(map(str, applied))}" if applied else "the schema is up to date")
     if problem:
         console.print(cell(problem), markup=False)
+
+
+def _show_plan(database: str, json: bool) -> None:
+    with explained(database):
+        found = migration_plan.plan(database)
+    if json:
+        as_json([vars(each) | {"lock": each.lock.name} for each in found])
+        return
+    if not found:
+        console.print("the schema is up to date")
+        return
+    rows = [
+        (
+            each.number,
+            f"{'' if each.is_known else 'at least '}{max(each.seconds, 0.1):.1f} s",
+            each.lock.words,
+            ", ".join(each.tables),
+        )
+        for each in found
+    ]
+    table("Migrations to come", ("number", "about", "meanwhile", "at"), rows)
+    console.print("Estimated from the tables' sizes; each holds its locks to its end. Nothing was changed.")
 
 
 def since_moment(text: str, option: str = "--since") -> datetime:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -17,6 +18,7 @@ from emr_store import registry
 from emr_store.connect import open_store
 from emr_store.migrate import migrate
 from runtime import keys
+from runtime.tls import client_context
 from stream_processors.config import APPS
 from tests.faults import clusters
 from tests.faults.senders import HEART_RATE, MllpSender
@@ -28,7 +30,9 @@ from vitalwire.embedded.services import free_port
 
 pytestmark = pytest.mark.integration
 LIMIT_S = 40
-EDGE, PROCESSORS = (Unit.read(path) for path in sorted((ROOT / "deploy" / "systemd").glob("*.service")))
+EDGE, PROCESSORS, GATEWAY = (
+    Unit.read(ROOT / "deploy" / "systemd" / f"vitalwire-{name}.service") for name in ("edge", "processors", "gateway")
+)
 SOURCE = """
 [[source]]
 name = "icu"
@@ -145,9 +149,63 @@ def test_the_units_carry_a_report_into_the_store_and_stop(hospital: Hospital, st
     assert "Traceback" not in edge.words + processors.words
 
 
+@dataclass(frozen=True)
+class Gateway:
+    """What gateway.toml says: where its pages are, and its metrics."""
+
+    port: int
+    metrics: int
+
+
+@pytest.fixture
+def gateway(machine: Machine, server: clusters.Server, tmp_path: Path) -> Gateway:
+    """Its settings in /etc/vitalwire, and tables; there is no Kafka in them."""
+    settings, made = machine.settings, Gateway(free_port(), free_port())
+    for path in settings.iterdir():
+        path.unlink()
+    for file in (tmp_path / "database.crt", *certify(tmp_path, "gateway")):
+        shutil.copy(file, settings)
+    migrate(server.address)
+    address = f"host=127.0.0.1 port={server.port} user={clusters.USER} dbname={clusters.DATABASE}"
+    (settings / "gateway.toml").write_text(
+        f'database = "{address} sslmode=verify-full sslrootcert=/etc/vitalwire/database.crt"\n'
+        f'listen = "0.0.0.0:{made.port}"\npublic_origin = "https://localhost:{made.port}"\n'
+        f'tls_cert = "gateway.crt"\ntls_key = "gateway.key"\nmetrics_port = {made.metrics}\n'
+        'look_journal = "/var/lib/vitalwire-gateway/looks.journal"\n'
+        '[machines]\ntoken_key = "/var/lib/vitalwire-gateway/token.key"\n'
+    )
+    for path in settings.iterdir():
+        path.chmod(0o600)
+    return made
+
+
+@pytest.mark.parametrize("struck", [None, "PrivateTmp"])
+def test_the_gateway_serves_its_pages_over_tls_and_stops(
+    machine: Machine, gateway: Gateway, tmp_path: Path, struck: str | None
+) -> None:
+    context = client_context(tmp_path / "gateway.crt")
+    with machine.start(GATEWAY.without(struck) if struck else GATEWAY) as started:
+        eventually(lambda: is_ready(started, gateway.metrics), LIMIT_S, "the gateway is ready")
+
+        def shows_a_page() -> bool:
+            assert started.process.poll() is None, started.words[-2000:]
+            try:
+                answer = httpx.get(f"https://localhost:{gateway.port}/sign-in", verify=context, trust_env=False)
+            except httpx.TransportError:
+                return False
+            return answer.status_code == 200 and "text/html" in answer.headers["Content-Type"]
+
+        eventually(shows_a_page, LIMIT_S, "a page")
+        folder = machine.granted("StateDirectory") / "vitalwire-gateway"
+        assert (folder / "token.key").stat().st_uid == USER_ID
+        assert started.stop() == 0
+    assert "Traceback" not in started.words
+
+
 # Tries to write into every folder that somebody might, and says what it is.
 PROBE = """\
-for folder in / /etc /etc/vitalwire /opt /usr /var /var/lib /root /home /dev /tmp /var/tmp /var/lib/vitalwire; do
+for folder in / /etc /etc/vitalwire /opt /usr /var /var/lib /root /home /dev /tmp /var/tmp /var/lib/vitalwire \
+    /var/lib/vitalwire-gateway; do
   touch $folder/probe 2>/dev/null && echo "writes $folder"
 done
 find /root /home -mindepth 1 2>/dev/null
@@ -162,6 +220,7 @@ NOBODY_IN_PARTICULAR = f"{USER_ID}\nCapEff:\t{0:016x}\nCapBnd:\t{0:016x}\nNoNewP
     [
         (EDGE, ["/tmp", "/var/tmp", "/var/lib/vitalwire"]),
         (PROCESSORS, ["/tmp", "/var/tmp"]),
+        (GATEWAY, ["/tmp", "/var/tmp", "/var/lib/vitalwire-gateway"]),
         (EDGE.without("PrivateTmp").without("StateDirectory"), []),
     ],
 )

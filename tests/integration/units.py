@@ -39,7 +39,7 @@ BINDING = {
 # What only systemd does: filters of system calls and devices, and when it starts a program (again).
 UNBOUND = {
     "Type", "Restart", "RestartSec", "SystemCallFilter", "RestrictAddressFamilies", "RestrictSUIDSGID",
-    "ProtectKernelModules", "DevicePolicy", "DeviceAllow",
+    "ProtectKernelModules", "DevicePolicy", "DeviceAllow", "LimitNOFILE",
 }  # fmt: skip
 # A root with this machine's programs. What is mounted, is so for this process and its children alone.
 MACHINE = """\

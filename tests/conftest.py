@@ -166,11 +166,18 @@ class Databases:
 
 
 class RealDatabases(Databases):
-    """Those of a real server. Checkpoints wait for its disk, so that it copies by its log, between none, and each is
-    dropped at once: the drop of another would write it to the disk first.
-    """
+    """Those of a real server. Nobody is superuser there, and TimescaleDB is in each: so none can be copied."""
 
-    strategy = "wal_log"
+    def __init__(self, server: str) -> None:
+        self.server = server
+
+    def make_migrated(self) -> str:
+        """The name of a new one, with what `migrate` leaves in a database."""
+        name = f"t{secrets.token_hex(8)}"
+        with psycopg.connect(self.server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        migrate(address_of(self.server, name))
+        return name
 
     def end(self, name: str) -> None:
         drop_database(self.server, name)
@@ -188,11 +195,9 @@ def databases(embedded: Addresses) -> Databases:
 
 
 @pytest.fixture(scope="session")
-def real_databases() -> Iterator[Databases]:
+def real_databases() -> Databases:
     """Fresh databases of the real server."""
-    made = RealDatabases(os.environ["VITALWIRE_DATABASE"])
-    yield made
-    made.end(made.template)
+    return RealDatabases(os.environ["VITALWIRE_DATABASE"])
 
 
 @pytest.fixture

@@ -126,9 +126,6 @@ class Databases:
     may still be held by a backend that ends, which the server would look for again in a tenth of a second.
     """
 
-    # Copied as files: PostgreSQL's other way writes every page to its log as well.
-    strategy = "file_copy"
-
     def __init__(self, server: str) -> None:
         self.server = server
         self._ended: list[str] = []
@@ -145,7 +142,8 @@ class Databases:
         """The name of a new one."""
         name = f"t{secrets.token_hex(8)}"
         with psycopg.connect(self.server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY {self.strategy}".encode())
+            # Copied as files: PostgreSQL's other way writes every page to its log as well.
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy".encode())
         return name
 
     def make_migrated(self) -> str:

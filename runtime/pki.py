@@ -24,14 +24,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from runtime.certificates import BACKDATED, authority_certificate, unsigned_certificate
 from runtime.config import read_secret
 from runtime.errors import UserError
 from runtime.whole_file import replace_file
 
-CA_LASTS = timedelta(days=3650)
 LASTS = timedelta(days=90)
 CRL_LASTS = timedelta(days=30)
-BACKDATED = timedelta(hours=1)  # for boxes whose clocks are behind
 PASSPHRASE_CHARS_MIN = 16
 ISSUED_A_DAY_MAX = 10  # to one name
 _ANEW = "issue another one: `vitalwire pki issue`"
@@ -78,7 +77,7 @@ class Pki:
         except OSError as error:
             raise UserError(f"{folder} cannot be made: {error.strerror}") from None
         key = ec.generate_private_key(ec.SECP256R1())
-        cert = _authority(key, name, at)
+        cert = authority_certificate(key, name, at)
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
         replace_file(folder / "ca.key", pem, 0o600)
         replace_file(folder / "ca.crt", cert.public_bytes(Encoding.PEM))
@@ -150,22 +149,11 @@ class Pki:
         replace_file(self.folder / "crl.pem", crl.public_bytes(Encoding.PEM))
 
     def _client_certificate(self, public: ec.EllipticCurvePublicKey, name: str, at: datetime) -> x509.Certificate:
-        ends = min(at + LASTS, self._cert.not_valid_after_utc)
-        if ends <= at:
+        unsigned = unsigned_certificate(self._cert, public, name, at, LASTS)
+        if unsigned is None:
             raise UserError(f"the authority in {self.folder} has ended: make a new one with `vitalwire pki init`")
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issuer_key = self._key.public_key()
-        return (
-            x509.CertificateBuilder(self._cert.subject, subject, public, x509.random_serial_number())
-            .not_valid_before(max(at - BACKDATED, self._cert.not_valid_before_utc))
-            .not_valid_after(ends)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(is_ca=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
-            .sign(self._key, SHA256())
-        )
+        purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        return unsigned.add_extension(purpose, critical=False).sign(self._key, SHA256())
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -242,30 +230,6 @@ def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
     if not is_signed or not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise UserError("this request is not signed by the P-256 key that it names: let the box make it anew")
     return key
-
-
-def _authority(key: ec.EllipticCurvePrivateKey, name: str, at: datetime) -> x509.Certificate:
-    try:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    except ValueError:
-        raise UserError("the authority's name must have 1 to 64 letters") from None
-    public = key.public_key()
-    return (
-        x509.CertificateBuilder(subject, subject, public, x509.random_serial_number())
-        .not_valid_before(at - BACKDATED)
-        .not_valid_after(at + CA_LASTS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(is_ca=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .sign(key, SHA256())
-    )
-
-
-def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not is_ca, key_cert_sign=is_ca, crl_sign=is_ca, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
 
 
 def _passphrase(path: Path) -> bytes:

@@ -17,14 +17,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from runtime.certificates import authority_certificate, unsigned_certificate
 from runtime.config import read_secret
 from runtime.errors import UserError
 
-AUTHORITY_LASTS = timedelta(days=3650)
 LASTS = timedelta(days=825)  # what browsers and their kin take at most of an authority of one's own
-BACKDATED = timedelta(hours=1)
 # By which every process on the machine itself reaches the others.
 HERE = ("127.0.0.1", "localhost")
 BROKER = "kafka"
@@ -64,16 +63,7 @@ def read_cert(path: Path) -> x509.Certificate:
 
 def authority_cert(key: ec.EllipticCurvePrivateKey, now: datetime) -> bytes:
     """Of the authority itself."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vitalwire deployment")])
-    builder = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - BACKDATED)
-        .not_valid_after(now + AUTHORITY_LASTS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(is_ca=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    return authority_certificate(key, "vitalwire deployment", now).public_bytes(Encoding.PEM)
 
 
 def server_cert(
@@ -121,26 +111,10 @@ def _general_name(host: str) -> x509.GeneralName:
 def _unsigned(
     authority: Authority, key: ec.EllipticCurvePrivateKey, name: str, now: datetime
 ) -> x509.CertificateBuilder:
-    ends = min(now + LASTS, authority.cert.not_valid_after_utc)
-    if ends <= now:
+    unsigned = unsigned_certificate(authority.cert, key.public_key(), name, now, LASTS)
+    if unsigned is None:
         raise UserError("the authority in ca.crt has ended: make a new folder, and let boxes be given its ca.crt")
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer_key = authority.key.public_key()
-    return (
-        x509.CertificateBuilder(authority.cert.subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(max(now - BACKDATED, authority.cert.not_valid_before_utc))
-        .not_valid_after(ends)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(is_ca=False), critical=True)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
-    )
-
-
-def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not is_ca, key_cert_sign=is_ca, crl_sign=is_ca, content_commitment=False,
-        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
+    return unsigned
 
 
 def utc_now() -> datetime:

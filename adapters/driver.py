@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from adapters.formats.values import scaled, text_record
+from adapters.quality import Quality, Request
 from adapters.session import Session
 from adapters.site import Rows, SiteMapping
 from schemas.batch import encode_report
@@ -188,6 +189,10 @@ class DeviceDriver(Generic[S]):
     speaks_regularly: bool = True
     # Of frames that it could not read.
     rejected_lane: Lane = Lane.LIVE
+    # Everything that its session sends beside acknowledgements; empty: it only listens.
+    requests: tuple[Request, ...] = ()
+    # What it carries of the device, aspect by aspect (`vitalwire devices --quality`).
+    quality: Quality | None = None
 
     @property
     def links(self) -> tuple[str, ...]:

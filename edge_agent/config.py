@@ -80,6 +80,13 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link: Annotated[Link, Meta(description="how its bytes come")]
     settings: Annotated[dict[str, Any], Meta(description="the driver's own")] = {}
     time_zone: Annotated[str | None, Meta(description="zone of the device's clock, e.g. Asia/Shanghai")] = None
+    max_delay_s: Annotated[
+        Annotated[float, Meta(gt=0, le=3600)] | None,
+        Meta(description="how late what its devices say comes at most; then their clocks are corrected"),
+    ] = None
+    clock_limit_s: Annotated[
+        float, Meta(gt=0, description="people are told of a device whose clock is off by more")
+    ] = 60.0
     drivers_by_msh9: Annotated[
         dict[str, str], Meta(description="HL7: other drivers for some message types, by MSH-9.1")
     ] = {}

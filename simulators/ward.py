@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import hl7_oru, mqtt_json, nonin
+from simulators import datex_dri, hl7_oru, mqtt_json, nonin
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
 from simulators.patient import Patient
@@ -106,15 +106,19 @@ async def run_ward(plan: WardPlan, stop: asyncio.Event, whose: hl7_oru.Whose | N
 
 
 async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz: float, stop: asyncio.Event) -> None:
-    """One device until `stop`: nonin_ascii, nonin_df2 (address is a path), hl7, hl7-listen, mqtt (host:port)."""
+    """One device until `stop`; the address of nonin_ascii, nonin_df2 and datex_dri is a path, else host:port."""
     host, _, number = address.rpartition(":")
     plan, log = WardPlan(beds=1, rate_hz=rate_hz, seed=seed, scenario=scenario), AckedLog()
     device = _Device(plan, 0, "bed-01", stop, log)
     async with AsyncExitStack() as held:
         if kind in ("nonin_ascii", "nonin_df2"):
             work = device.serial(held.enter_context(nonin.Port(Path(address))), kind)
+        elif kind == "datex_dri":
+            work = datex_dri.run(Path(address), Patient(seed, scenario), stop)
         elif kind not in ("hl7", "hl7-listen", "mqtt") or not number.isdecimal():
-            raise ValueError("give nonin_ascii or nonin_df2 and a path, or hl7, hl7-listen or mqtt and host:port")
+            raise ValueError(
+                "give nonin_ascii, nonin_df2 or datex_dri and a path, or hl7, hl7-listen or mqtt and host:port"
+            )
         elif kind == "hl7":
             work = device.mllp("pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":

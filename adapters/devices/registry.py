@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapters.devices import astm, datex_dri, hl7_adt, hl7_oru, mqtt_json, nonin, scan_json
+from adapters.devices import astm, datex_dri, hl7_adt, hl7_oru, medibus, mqtt_json, nonin, scan_json
 from adapters.driver import DeviceDriver
 
 DRIVERS: tuple[DeviceDriver[Any], ...] = (
@@ -14,5 +14,6 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     astm.DRIVER,
     scan_json.DRIVER,
     datex_dri.DRIVER,
+    medibus.DRIVER,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

@@ -84,7 +84,12 @@ def hospital(
 
 @app.command()
 def device(
-    kind: Annotated[str, typer.Argument(help="nonin_ascii, nonin_df2, hl7, hl7-listen or mqtt")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="nonin_ascii, nonin_df2, datex_dri, medibus (medibus-savina, -primus, -v500), hl7, hl7-listen or mqtt"
+        ),
+    ],
     address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],
     scenario: Scenario = "healthy",
     seed: int = 1,

@@ -52,6 +52,7 @@ FRAMES_ON_THE_WIRE: dict[str, Callable[[bytes], bytes]] = {
     "hl7_oru": wrap,
     "hl7_adt": wrap,
     "astm": lambda message: ENQ + b"".join(frames(message)) + EOT,
+    "datex_dri": lambda frame: b"\x7e" + frame + b"\x7e",
 }
 NOW = Moment(0, RECEIVED_AT_US)
 AnyDriver = DeviceDriver[Any]

@@ -7,13 +7,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import hl7_oru, mqtt_json, nonin
+from simulators import hl7_oru, intellivue, mqtt_json, nonin
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
+from simulators.intellivue_objects import Admitted
 from simulators.patient import Patient
 
 VALUES_MAX = 200  # of a report
@@ -106,15 +108,25 @@ async def run_ward(plan: WardPlan, stop: asyncio.Event, whose: hl7_oru.Whose | N
 
 
 async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz: float, stop: asyncio.Event) -> None:
-    """One device until `stop`: nonin_ascii, nonin_df2 (address is a path), hl7, hl7-listen, mqtt (host:port)."""
+    """One device until `stop`: nonin_ascii, nonin_df2, intellivue-mib (a path), and those of host:port.
+
+    They are hl7, hl7-listen, mqtt and intellivue.
+    """
     host, _, number = address.rpartition(":")
     plan, log = WardPlan(beds=1, rate_hz=rate_hz, seed=seed, scenario=scenario), AckedLog()
     device = _Device(plan, 0, "bed-01", stop, log)
     async with AsyncExitStack() as held:
         if kind in ("nonin_ascii", "nonin_df2"):
             work = device.serial(held.enter_context(nonin.Port(Path(address))), kind)
-        elif kind not in ("hl7", "hl7-listen", "mqtt") or not number.isdecimal():
-            raise ValueError("give nonin_ascii or nonin_df2 and a path, or hl7, hl7-listen or mqtt and host:port")
+        elif kind == "intellivue-mib":
+            work = intellivue.serve_mib(device.intellivue(), Path(address), intellivue.Line(), stop)
+        elif kind not in ("hl7", "hl7-listen", "mqtt", "intellivue") or not number.isdecimal():
+            raise ValueError(
+                "give nonin_ascii, nonin_df2 or intellivue-mib and a path, "
+                "or hl7, hl7-listen, mqtt or intellivue and host:port"
+            )
+        elif kind == "intellivue":
+            work = intellivue.serve_udp(device.intellivue(), host, int(number), intellivue.Line(), stop)
         elif kind == "hl7":
             work = device.mllp("pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":
@@ -154,6 +166,12 @@ class _Device:
             if there and spoilt is None and (not df2 or number % nonin.PACKETS_A_SECOND == 2):
                 values = nonin.shown(self._patient, second)
                 self._log.add("serial", self._bed, (SentReport(self._bed, str(second), None, values),), acked=False)
+
+    def intellivue(self) -> intellivue.Monitor:
+        """A monitor that answers an association, with somebody admitted."""
+        family, _, given = hl7_oru.NAMES[self._patient.seed % len(hl7_oru.NAMES)].partition("^")
+        person = Admitted(f"{self._patient.seed:06}", family, given)
+        return intellivue.Monitor(self._patient, self._bed, datetime.now(hl7_oru.ZONE), person)
 
     async def mllp(self, dialect: str, connect: Callable[[], Awaitable[hl7_oru.Streams]]) -> None:
         """A monitor, one message after the other."""

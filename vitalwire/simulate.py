@@ -84,7 +84,9 @@ def hospital(
 
 @app.command()
 def device(
-    kind: Annotated[str, typer.Argument(help="nonin_ascii, nonin_df2, hl7, hl7-listen or mqtt")],
+    kind: Annotated[
+        str, typer.Argument(help="nonin_ascii, nonin_df2, intellivue-mib; hl7, hl7-listen, mqtt, intellivue")
+    ],
     address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],
     scenario: Scenario = "healthy",
     seed: int = 1,

@@ -33,6 +33,7 @@ from adapters.formats.intellivue import (
     CLASS_MDS,
     CLASS_PATIENT,
     CONNECT_INDICATION,
+    NO_TIME,
     SESSION,
     Attributes,
     MdsCreated,
@@ -44,6 +45,7 @@ from adapters.formats.intellivue import (
 )
 from adapters.formats.intellivue_association import Association, association_message
 from adapters.formats.intellivue_values import (
+    TIME_STAMP,
     ClockReference,
     ObservedEnum,
     ObservedNumber,
@@ -66,6 +68,7 @@ from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
 from schemas.report import (
     AsSent,
     ChannelWords,
+    ClockQuality,
     Kind,
     Lane,
     Mark,
@@ -84,6 +87,7 @@ _DIMLESS = 0x0200
 _OTHER_NUMBERS = {0x4822: 149530}  # NOM_PLETH_PULS_RATE: MDC_PULS_OXIM_PULS_RATE
 _PLETH = 0x4BB4
 _CLOCK, _TIME_UNREAD, _DEVICE, _DEMO, _ALARMS = "clock", "time unread", "device", "demo", "alarms"
+_CONTEXTS = "wave contexts"
 _REMEMBERED_MAX = 2000  # waves and channels of a connection
 _ASSOCIATION_EVENTS = {
     Association.REFUSE: ("association-refused", "the monitor is associated with another client, or refuses this one"),
@@ -133,6 +137,7 @@ class _Result:
     moment: StatedMoment
     base: Mark = _NO_MARK  # of every record
     values: list[Record] = field(default_factory=list)
+    stamped: dict[bytes, list[Record]] = field(default_factory=dict)  # values with a time of their own, by that
     waves: list[Record] = field(default_factory=list)
     alarms: list[Record] = field(default_factory=list)
     events: list[Record] = field(default_factory=list)
@@ -155,14 +160,14 @@ class _Result:
             (Kind.ALARM, self.alarms),
             (Kind.WAVEFORM, self.waves),
         )
-        return [
-            self.moment.report(
-                kind, self.claim, self._marked(self.moment.noted(records)),
-                Lane.WAVEFORM if kind is Kind.WAVEFORM else Lane.LIVE,
-            )
-            for kind, records in kinds
-            if records
-        ]  # fmt: skip
+        reports = [self._report(kind, records, self.moment) for kind, records in kinds if records]
+        for stamp, records in self.stamped.items():
+            reports.append(self._report(Kind.METRIC, records, _stamped_moment(stamp, self)))
+        return reports
+
+    def _report(self, kind: Kind, records: Sequence[Record], moment: StatedMoment) -> Report:
+        lane = Lane.WAVEFORM if kind is Kind.WAVEFORM else Lane.LIVE
+        return moment.report(kind, self.claim, self._marked(moment.noted(records)), lane)
 
     def _marked(self, records: Sequence[Record]) -> Sequence[Record]:
         return [replace(each, marks=each.marks | self.base) for each in records] if self.base else records
@@ -233,6 +238,20 @@ def _moment(ticks: int, absolute: bytes | None, source: Source[IntellivueSetting
             source.memory[_TIME_UNREAD] = ""
         source.memory[_CLOCK] = reference
     return stated_moment(reference, ticks, source.received_at_us, source.memory.get(_TIME_UNREAD, ""))
+
+
+def _stamped_moment(stamp: bytes, found: _Result) -> StatedMoment:
+    """When a value was measured that states it."""
+    zone, digits = found.source.time_zone, digits_of(stamp)
+    if zone is None:
+        return found.moment
+    instant = parse_dtm(digits, zone)
+    if instant is None:
+        return received(found.source.received_at_us, unread_time("time stamp", digits))
+    uncertainty_ms = max(instant.uncertainty_ms, 1000)
+    return StatedMoment(
+        instant.us, found.source.received_at_us, instant.us, uncertainty_ms, ClockQuality.DEVICE, own_time=True
+    )
 
 
 # --- the monitor itself -----------------------------------------------------------------------------------------------
@@ -318,12 +337,13 @@ def _polled(message: PollResult, source: Source[IntellivueSettings]) -> _Result:
             _monitor(each.attributes, found)
         elif message.class_id == CLASS_PATIENT:
             _patient(each.attributes, found)
-        for number in numbers_of(each.attributes):
-            found.values.append(_number(number, each, found))
+        _numbers(each, found)
         state = enum_of(each.attributes)
         if state is not None:
             found.values.append(_enumeration(state, found))
-        _waves(each, message.ticks, found)
+        _wave_context(each, found)
+        if message.sequence is not None:  # a single poll repeats what the extended one brings
+            _waves(each, message.ticks, found)
         _alarms(each.attributes, found)
     return found
 
@@ -338,6 +358,19 @@ def _sequence(message: PollResult, sequence: int, found: _Result) -> None:
     if 0 < lost < 1 << 15:
         found.source.counts["results-lost"] += lost
         found.event("gap", f"{lost} results of class {message.class_id:04X} were lost")
+
+
+def _numbers(polled: Polled, found: _Result) -> None:
+    """The numbers of an object; those with a time of their own (a cuff's) once, for they come again and again."""
+    records = [_number(number, polled, found) for number in numbers_of(polled.attributes)]
+    stamp = polled.attributes.get(TIME_STAMP)
+    if stamp is None or stamp == NO_TIME or not records:
+        found.values += records
+        return
+    key, said = f"stamped {polled.context}.{polled.handle}", (stamp, tuple(records))
+    if found.source.memory.get(key) != said:
+        found.source.remember_emitted(key, said)
+        found.stamped.setdefault(stamp, []).extend(records)
 
 
 def _number(number: ObservedNumber, polled: Polled, found: _Result) -> Record:
@@ -380,18 +413,21 @@ def _enumeration(state: ObservedEnum, found: _Result) -> Record:
     )  # fmt: skip
 
 
-def _waves(polled: Polled, ticks: int, found: _Result) -> None:
-    """The arrays of one object; how to read them is said with them, or without any of its handle."""
-    memory = found.source.memory
-    contexts: dict[tuple[int, int, int], WaveContext] = memory.setdefault("wave contexts", {})
-    arrays = list(samples_of(polled.attributes))
-    for physio in [each.physio for each in arrays] or [0]:
+def _wave_context(polled: Polled, found: _Result) -> None:
+    """What an object says of how to read its arrays: of those that come with it, or without any of its handle."""
+    contexts: dict[tuple[int, int, int], WaveContext] = found.source.memory.setdefault(_CONTEXTS, {})
+    for physio in [each.physio for each in samples_of(polled.attributes)] or [0]:
         key = (polled.context, polled.handle, physio)
         before = contexts_of(contexts, key)
         context = before.updated(polled.attributes)
         if context != before and (key in contexts or len(contexts) < _REMEMBERED_MAX):
             contexts[key] = context
-    for each in arrays:
+
+
+def _waves(polled: Polled, ticks: int, found: _Result) -> None:
+    """The arrays of one object, each with the number of its first sample."""
+    contexts: dict[tuple[int, int, int], WaveContext] = found.source.memory[_CONTEXTS]
+    for each in samples_of(polled.attributes):
         key = (polled.context, polled.handle, each.physio)
         context = contexts_of(contexts, key)
         stretch = stretch_of(each, context)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapters.devices import astm, hl7_adt, hl7_oru, mqtt_json, nonin, scan_json
+from adapters.devices import astm, hl7_adt, hl7_oru, intellivue, mqtt_json, nonin, scan_json
 from adapters.driver import DeviceDriver
 
 DRIVERS: tuple[DeviceDriver[Any], ...] = (
@@ -13,5 +13,7 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     mqtt_json.DRIVER,
     astm.DRIVER,
     scan_json.DRIVER,
+    intellivue.LAN,
+    intellivue.MIB,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

@@ -5,6 +5,7 @@
     observed number   physio id u16, state u16, unit u16, FLOAT
     observed enum     physio id u16, state u16, choice u16 (1 an id, 4 an id with a value), length u16, id u16
     absolute time     century, year, month, day, hour, minute, second, fraction: two BCD digits each, local, no zone
+    0990              absolute time at which a value was measured, where that was earlier (a cuff's)
     string            length u16, UTF-16; a label: length u16, bytes of 8-bit characters
 
 A value's state: 8000 invalid, 4000 questionable, 2000 unavailable, 1000 calibrating, 0800 test, 0400 demonstration;
@@ -22,7 +23,7 @@ from adapters.formats.moments import StatedMoment, received
 from schemas.errors import FrameError
 from schemas.report import ClockQuality, Mark, Validity
 
-NU_OBSERVED, NU_COMPOUND, ENUM_OBSERVED = 0x0950, 0x094B, 0x099E
+NU_OBSERVED, NU_COMPOUND, ENUM_OBSERVED, TIME_STAMP = 0x0950, 0x094B, 0x099E, 0x0990
 INVALID, QUESTIONABLE, UNAVAILABLE, CALIBRATING, TEST, DEMO = 0x8000, 0x4000, 0x2000, 0x1000, 0x0800, 0x0400
 # The worst first: a value may be several of these.
 _VALIDITIES = (

@@ -66,6 +66,7 @@ ACTIVE_S = 60.0  # of an extended poll
 RENEW_S = 45.0
 NO_RESULT_S = 10.0  # of an extended poll: it is asked for anew
 FAILED_S = 30.0  # after the monitor refused a poll
+PACE_S = 0.02  # between two messages of ours
 KEEP_ALIVE_SHARE = 0.4  # of what the monitor bears
 _GUIDE = "Data Export Interface Programming Guide rev G.0"
 _GROUP_ALL, _GROUP_ALERTS, _GROUP_OBSERVED, _GROUP_PATIENT, _GROUP_STATIC = 0, 0x0801, 0x0803, 0x0807, 0x0811
@@ -128,6 +129,7 @@ class IntellivueSession:
         self._asked: dict[int, _Poll] = {}  # by invoke id
         self._next_s = 0.0  # when the state's own time is up: a request, or a create event that did not come
         self._heard_s = 0.0
+        self._may_send_s = 0.0
         self._invoke_id = 0
 
     def opened(self, now: Moment) -> Step:
@@ -267,7 +269,7 @@ class IntellivueSession:
             if at_s >= due_s:
                 self._ask(poll)
                 wait_s = NO_RESULT_S if poll.option else max(poll.every_s, self._granted.min_poll_s)
-                self._due[poll] = at_s + wait_s
+                self._due[poll] = due_s + wait_s if due_s + wait_s > at_s else at_s + wait_s
                 if poll.option:
                     self._renewed_s[poll.number] = at_s
 
@@ -308,12 +310,14 @@ class IntellivueSession:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _step(self, now: Moment, pieces: tuple[Piece, ...] = (), counts: tuple[str, ...] = ()) -> Step:
-        """With the next message that is to be sent; the one behind it at once after that."""
-        send = self._out.popleft() if self._out else b""
+        """With the next message that is to be sent, if its time has come."""
+        at_s, send = now.steady_s, b""
+        if self._out and at_s >= self._may_send_s:
+            send, self._may_send_s = self._out.popleft(), at_s + PACE_S
         if self._out:
-            wake_at_s = now.steady_s
+            wake_at_s = self._may_send_s
         elif self._state is _State.ASSOCIATED:
             wake_at_s = min(self._heard_s + self._bears_s, *self._due.values())
         else:
             wake_at_s = self._next_s
-        return Step(pieces, send, wake_at_s, self._state.value, counts=counts)
+        return Step(pieces, send, max(wake_at_s, at_s + PACE_S), self._state.value, counts=counts)

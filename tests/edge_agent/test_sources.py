@@ -184,7 +184,7 @@ def test_the_sample_with_all_comments_taken_away_is_a_configuration_of_every_dri
 
 def test_every_key_of_every_link_and_driver_is_in_the_sample_with_a_comment() -> None:
     text = sample_edge()
-    structs: list[type[msgspec.Struct]] = [EdgeConfig, SourceConfig, SerialLink, TcpLink, MqttLink]
+    structs: list[type[msgspec.Struct]] = [EdgeConfig, SourceConfig, SerialLink, TcpLink, MqttLink, UdpLink]
     structs += [driver.settings for driver in DRIVERS]
     for struct in structs:
         for field in msgspec.structs.fields(struct):

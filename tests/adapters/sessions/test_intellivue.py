@@ -51,11 +51,11 @@ class Line:
         self.sent += [step.send] if step.send else []
 
     def comes(self, *messages: bytes) -> list[bytes]:
-        """What is sent upon these, at the same moment."""
+        """What is sent upon these, in a second."""
         sent_before = len(self.sent)
         for message in messages:
             self._take(self.session.feed(message, self.now))
-        self._tick_until(self.at_s)
+        self.waits(0.9)
         return self.sent[sent_before:]
 
     def waits(self, seconds: float, then: Callable[[], bytes] | None = None) -> list[bytes]:
@@ -99,7 +99,7 @@ def associated(options: int = ALL, *, waves: bool = True) -> Line:
 
 
 def talks() -> bytes:
-    return SPO2_97
+    return poll_result(6, {}, number=99)
 
 
 def test_it_asks_until_it_is_answered() -> None:
@@ -165,10 +165,10 @@ def test_a_poll_that_the_monitor_refuses_is_asked_for_less_often() -> None:
     line = associated()
     waves = next(each for each in line.sent if kind(each) == "extended 0009 0000")
     line.comes(operation(3, int.from_bytes(waves[8:10], "big"), 5, b""))
-    sent = kinds(line.waits(29, talks))
+    sent = kinds(line.waits(27, talks))
     assert "extended 0009 0000" not in sent
     assert sent.count("extended 0006 0803") == 2
-    assert "extended 0009 0000" in kinds(line.waits(2, talks))
+    assert "extended 0009 0000" in kinds(line.waits(3, talks))
 
 
 def test_the_confirmation_that_was_lost_is_given_once_more() -> None:

@@ -40,11 +40,11 @@ def test_the_worked_frames() -> None:
 def test_the_dialogue_is_the_lans_in_frames() -> None:
     made = MibSession(IntellivueSession())
     assert made.opened(NOW).send[:6] == bytes.fromhex("C0110100EE0D")
-    step = made.feed(framed(accept(0x8C000000)) + framed(mds_create({})), NOW)
+    step = made.feed(framed(accept(0x8C000000)) + framed(mds_create({})), Moment(1, 0))
     assert step.send[:6] == bytes.fromhex("C01101001CE1")
     assert step.phase == "polling"
-    assert step.wake_at_s == 0
-    assert made.tick(NOW).send[0] == 0xC0
+    assert step.wake_at_s is not None
+    assert made.tick(Moment(step.wake_at_s, 0)).send[0] == 0xC0
     assert made.closed(False, NOW).send == RELEASE_FRAME
 
 

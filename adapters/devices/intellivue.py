@@ -18,8 +18,7 @@ datagram holds it; of the serial port, without its frame.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -28,7 +27,6 @@ from msgspec.structs import replace
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source, fitting
 from adapters.formats import intellivue_alarms as alarms
 from adapters.formats import intellivue_patient as patient
-from adapters.formats.instants import Instant, parse_dtm
 from adapters.formats.intellivue import (
     CLASS_MDS,
     CLASS_PATIENT,
@@ -44,33 +42,26 @@ from adapters.formats.intellivue import (
     data_message,
 )
 from adapters.formats.intellivue_association import Association, association_message
+from adapters.formats.intellivue_reports import CLOCK, NO_MARK, SYSTEM, UNITS, Meaning, Result, meaning_of, moment_at
 from adapters.formats.intellivue_values import (
     TIME_STAMP,
-    ClockReference,
     ObservedEnum,
     ObservedNumber,
-    digits_of,
     enum_of,
     marks_of,
     numbers_of,
-    reference_at,
-    stated_moment,
     validity_of,
 )
 from adapters.formats.intellivue_waves import Position, WaveContext, contexts_of, rate_of, samples_of, stretch_of
-from adapters.formats.moments import StatedMoment, received, unread_time
+from adapters.formats.moments import received
 from adapters.formats.values import text_record
 from adapters.quality import Quality, done
 from adapters.sessions.intellivue import REQUESTS, IntellivueSession
 from adapters.sessions.intellivue_mib import MibSession
-from adapters.site import unit_of
 from schemas.nomenclature import METRIC_BY_CODE, UNIT_BY_CODE
 from schemas.report import (
     AsSent,
     ChannelWords,
-    ClockQuality,
-    Kind,
-    Lane,
     Mark,
     Record,
     RecordKind,
@@ -78,15 +69,8 @@ from schemas.report import (
     Validity,
 )
 
-SYSTEM = "Philips"
-_NO_MARK = Mark(0)
-_PRIVATE = 0xF000
-_METRICS, _UNITS = 2 << 16, 4 << 16
-_DIMLESS = 0x0200
-# Where the number of a physio id is not that of the metric which it is.
-_OTHER_NUMBERS = {0x4822: 149530}  # NOM_PLETH_PULS_RATE: MDC_PULS_OXIM_PULS_RATE
-_PLETH = 0x4BB4
-_CLOCK, _TIME_UNREAD, _DEVICE, _DEMO, _ALARMS = "clock", "time unread", "device", "demo", "alarms"
+_DIMLESS, _PLETH = 0x0200, 0x4BB4
+_DEVICE, _DEMO, _ALARMS = "device", "demo", "alarms"
 _CONTEXTS = "wave contexts"
 _REMEMBERED_MAX = 2000  # waves and channels of a connection
 _ASSOCIATION_EVENTS = {
@@ -105,74 +89,6 @@ class IntellivueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     waves: Annotated[bool, Meta(description="ask for waves too")] = True
 
 
-class Meaning(NamedTuple):
-    """A physio id and a unit in standard words; `as_sent` is set where these do not say everything."""
-
-    code: int
-    unit: int
-    exponent_shift: int
-    as_sent: AsSent | None
-
-
-def meaning_of(physio: int, unit: int, source: Source[IntellivueSettings]) -> Meaning:
-    """What a physio id means; by the site's row where there is none in the nomenclature."""
-    code = _OTHER_NUMBERS.get(physio, _METRICS | physio if physio < _PRIVATE else 0)
-    known_unit = _UNITS | unit if _UNITS | unit in UNIT_BY_CODE else 0
-    sent = AsSent(SYSTEM, f"{physio:04X}", "" if known_unit else f"{unit:04X}")
-    if code in METRIC_BY_CODE:
-        is_whole = known_unit and physio not in _OTHER_NUMBERS
-        return Meaning(code, known_unit, 0, None if is_whole else sent)
-    row = source.rows.find(SYSTEM, f"{physio:04X}", "")
-    if row is None:
-        return Meaning(0, known_unit, 0, sent)
-    return Meaning(row.code, unit_of([str(known_unit)] if known_unit else [], row), row.exponent_shift, sent)
-
-
-@dataclass
-class _Result:
-    """The reports of one message, in the making."""
-
-    source: Source[IntellivueSettings]
-    claim: str
-    moment: StatedMoment
-    base: Mark = _NO_MARK  # of every record
-    values: list[Record] = field(default_factory=list)
-    stamped: dict[bytes, list[Record]] = field(default_factory=dict)  # values with a time of their own, by that
-    waves: list[Record] = field(default_factory=list)
-    alarms: list[Record] = field(default_factory=list)
-    events: list[Record] = field(default_factory=list)
-    settings: list[Record] = field(default_factory=list)
-    context: list[Record] = field(default_factory=list)
-    described: list[Record] = field(default_factory=list)
-
-    def event(self, code: str, text: str) -> None:
-        """Something to be told of the dialogue."""
-        self.events.append(text_record(SYSTEM, code, text))
-
-    def reports(self) -> list[Report]:
-        """Those that hold something; contexts and descriptions first, for what follows is read by them."""
-        kinds = (
-            (Kind.CONTEXT, self.context),
-            (Kind.DESCRIPTION, self.described),
-            (Kind.EVENT, self.events),
-            (Kind.SETTING, self.settings),
-            (Kind.METRIC, self.values),
-            (Kind.ALARM, self.alarms),
-            (Kind.WAVEFORM, self.waves),
-        )
-        reports = [self._report(kind, records, self.moment) for kind, records in kinds if records]
-        for stamp, records in self.stamped.items():
-            reports.append(self._report(Kind.METRIC, records, _stamped_moment(stamp, self)))
-        return reports
-
-    def _report(self, kind: Kind, records: Sequence[Record], moment: StatedMoment) -> Report:
-        lane = Lane.WAVEFORM if kind is Kind.WAVEFORM else Lane.LIVE
-        return moment.report(kind, self.claim, self._marked(moment.noted(records)), lane)
-
-    def _marked(self, records: Sequence[Record]) -> Sequence[Record]:
-        return [replace(each, marks=each.marks | self.base) for each in records] if self.base else records
-
-
 def read(frame: bytes, source: Source[IntellivueSettings]) -> Sequence[Report]:
     """One message of the monitor."""
     if frame[:4] == CONNECT_INDICATION:
@@ -186,12 +102,12 @@ def read(frame: bytes, source: Source[IntellivueSettings]) -> Sequence[Report]:
         case PollResult():
             found = _polled(message, source)
         case RequestFailed():
-            found = _Result(source, _claim(source), received(source.received_at_us))
+            found = Result(source, _claim(source), received(source.received_at_us))
             found.event("request-failed", f"the monitor refuses a request: error {message.error}")
         case OtherMessage():
             source.counts[f"not-read:{message.what}"] += 1
             return ()
-    found.base = Mark.TRAINING if source.memory.get(_DEMO) else _NO_MARK
+    found.base = Mark.TRAINING if source.memory.get(_DEMO) else NO_MARK
     reports = [*source.ambiguous_rows(found.claim), *found.reports()]
     return fitting(reports, frame, source, outgrows_frame=True)
 
@@ -214,69 +130,34 @@ def _association(frame: bytes, source: Source[IntellivueSettings]) -> Sequence[R
         source.remember_emitted("association", kind)
     if kind not in _ASSOCIATION_EVENTS or kind is before:
         return ()
-    found = _Result(source, _claim(source), received(source.received_at_us))
+    found = Result(source, _claim(source), received(source.received_at_us))
     found.event(*_ASSOCIATION_EVENTS[kind])
     return found.reports()
-
-
-# --- when -------------------------------------------------------------------------------------------------------------
-
-
-def _moment(ticks: int, absolute: bytes | None, source: Source[IntellivueSettings]) -> StatedMoment:
-    """When it was said; a local time beside the ticks says which instant they are."""
-    if source.time_zone is None:
-        return received(source.received_at_us)
-    reference: ClockReference | None = source.memory.get(_CLOCK)
-    if absolute is not None:
-        digits = digits_of(absolute)
-        instant: Instant | None = parse_dtm(digits, source.time_zone)
-        if instant is None:
-            reference = None
-            source.memory[_TIME_UNREAD] = unread_time("absolute time", digits)
-        else:
-            reference = reference_at(reference, ticks, instant)
-            source.memory[_TIME_UNREAD] = ""
-        source.memory[_CLOCK] = reference
-    return stated_moment(reference, ticks, source.received_at_us, source.memory.get(_TIME_UNREAD, ""))
-
-
-def _stamped_moment(stamp: bytes, found: _Result) -> StatedMoment:
-    """When a value was measured that states it."""
-    zone, digits = found.source.time_zone, digits_of(stamp)
-    if zone is None:
-        return found.moment
-    instant = parse_dtm(digits, zone)
-    if instant is None:
-        return received(found.source.received_at_us, unread_time("time stamp", digits))
-    uncertainty_ms = max(instant.uncertainty_ms, 1000)
-    return StatedMoment(
-        instant.us, found.source.received_at_us, instant.us, uncertainty_ms, ClockQuality.DEVICE, own_time=True
-    )
 
 
 # --- the monitor itself -----------------------------------------------------------------------------------------------
 
 
-def _created(message: MdsCreated, source: Source[IntellivueSettings]) -> _Result:
+def _created(message: MdsCreated, source: Source[IntellivueSettings]) -> Result:
     """A new association: what is known of the monitor is what it says now."""
     stated = patient.monitor_of(message.attributes)
     if stated.system_id:
         source.memory[_DEVICE] = stated.system_id
-    source.memory[_CLOCK] = None
+    source.memory[CLOCK] = None
     for key in [key for key in source.memory if key.startswith(("sequence ", "handle "))]:
         del source.memory[key]
     ticks = message.moment if stated.ticks is None else stated.ticks
-    moment = _moment(ticks, stated.absolute, source)
-    if source.memory.get(_CLOCK) is not None:
-        moment = _moment(message.moment, None, source)
-    found = _Result(source, _claim(source), moment)
+    moment = moment_at(ticks, stated.absolute, source)
+    if source.memory.get(CLOCK) is not None:
+        moment = moment_at(message.moment, None, source)
+    found = Result(source, _claim(source), moment)
     text = "; ".join(f"{name} {value}" for name, value in stated.words if value)
     found.event("connected", text or "the monitor is associated")
     _monitor(message.attributes, found)
     return found
 
 
-def _monitor(attributes: Attributes, found: _Result) -> None:
+def _monitor(attributes: Attributes, found: Result) -> None:
     """Mode, status and bed, where they are others than before."""
     source, stated = found.source, patient.monitor_of(attributes)
     if stated.is_demo is not None:
@@ -290,7 +171,7 @@ def _monitor(attributes: Attributes, found: _Result) -> None:
         found.context += _claims(source)
 
 
-def _patient(attributes: Attributes, found: _Result) -> None:
+def _patient(attributes: Attributes, found: Result) -> None:
     """Who the monitor says lies there, where that is something else than before."""
     stated = patient.patient_of(attributes)
     if stated is None:
@@ -314,7 +195,7 @@ def _claims(source: Source[IntellivueSettings]) -> list[Record]:
 
 
 def _setting(stated: patient.BodySetting) -> Record:
-    unit = _UNITS | stated.unit if _UNITS | stated.unit in UNIT_BY_CODE else 0
+    unit = UNITS | stated.unit if UNITS | stated.unit in UNIT_BY_CODE else 0
     code = (1 << 16) | stated.attribute  # attributes are terms of partition 1
     as_sent = AsSent(SYSTEM, f"{stated.attribute:04X} {stated.name}", "" if unit else f"{stated.unit:04X}")
     if stated.value.no_number:
@@ -327,9 +208,9 @@ def _setting(stated: patient.BodySetting) -> Record:
 # --- what is measured -------------------------------------------------------------------------------------------------
 
 
-def _polled(message: PollResult, source: Source[IntellivueSettings]) -> _Result:
-    moment = _moment(message.ticks, message.absolute, source)
-    found = _Result(source, _claim(source), moment)
+def _polled(message: PollResult, source: Source[IntellivueSettings]) -> Result:
+    moment = moment_at(message.ticks, message.absolute, source)
+    found = Result(source, _claim(source), moment)
     if message.sequence is not None:
         _sequence(message, message.sequence, found)
     for each in message.objects:
@@ -348,7 +229,7 @@ def _polled(message: PollResult, source: Source[IntellivueSettings]) -> _Result:
     return found
 
 
-def _sequence(message: PollResult, sequence: int, found: _Result) -> None:
+def _sequence(message: PollResult, sequence: int, found: Result) -> None:
     """Results of the extended poll that were lost; the first, numbered 0, says that it was accepted."""
     memory = found.source.memory
     key = f"sequence {message.poll_number}"
@@ -360,7 +241,7 @@ def _sequence(message: PollResult, sequence: int, found: _Result) -> None:
         found.event("gap", f"{lost} results of class {message.class_id:04X} were lost")
 
 
-def _numbers(polled: Polled, found: _Result) -> None:
+def _numbers(polled: Polled, found: Result) -> None:
     """The numbers of an object; those with a time of their own (a cuff's) once, for they come again and again."""
     records = [_number(number, polled, found) for number in numbers_of(polled.attributes)]
     stamp = polled.attributes.get(TIME_STAMP)
@@ -373,7 +254,7 @@ def _numbers(polled: Polled, found: _Result) -> None:
         found.stamped.setdefault(stamp, []).extend(records)
 
 
-def _number(number: ObservedNumber, polled: Polled, found: _Result) -> Record:
+def _number(number: ObservedNumber, polled: Polled, found: Result) -> Record:
     meaning = meaning_of(number.physio, number.unit, found.source)
     channel = _channel(number.physio, polled, meaning, found)
     record = Record(meaning.code, meaning.unit, channel, marks=marks_of(number.state), as_sent=meaning.as_sent)
@@ -387,7 +268,7 @@ def _number(number: ObservedNumber, polled: Polled, found: _Result) -> Record:
     return replace(record, validity=validity, mantissa=number.value.mantissa, exponent=exponent)
 
 
-def _channel(physio: int, polled: Polled, meaning: Meaning, found: _Result) -> int:
+def _channel(physio: int, polled: Polled, meaning: Meaning, found: Result) -> int:
     """0 of the first object that has a physio id in an association, of further ones that of their handle, described."""
     memory = found.source.memory
     key, place = f"handle {physio:04X}", (polled.context, polled.handle)
@@ -404,7 +285,7 @@ def _channel(physio: int, polled: Polled, meaning: Meaning, found: _Result) -> i
     return words.number
 
 
-def _enumeration(state: ObservedEnum, found: _Result) -> Record:
+def _enumeration(state: ObservedEnum, found: Result) -> Record:
     meaning = meaning_of(state.physio, _DIMLESS, found.source)
     validity = validity_of(state.state)
     return Record(
@@ -413,7 +294,7 @@ def _enumeration(state: ObservedEnum, found: _Result) -> Record:
     )  # fmt: skip
 
 
-def _wave_context(polled: Polled, found: _Result) -> None:
+def _wave_context(polled: Polled, found: Result) -> None:
     """What an object says of how to read its arrays: of those that come with it, or without any of its handle."""
     contexts: dict[tuple[int, int, int], WaveContext] = found.source.memory.setdefault(_CONTEXTS, {})
     for physio in [each.physio for each in samples_of(polled.attributes)] or [0]:
@@ -424,7 +305,7 @@ def _wave_context(polled: Polled, found: _Result) -> None:
             contexts[key] = context
 
 
-def _waves(polled: Polled, ticks: int, found: _Result) -> None:
+def _waves(polled: Polled, ticks: int, found: Result) -> None:
     """The arrays of one object, each with the number of its first sample."""
     contexts: dict[tuple[int, int, int], WaveContext] = found.source.memory[_CONTEXTS]
     for each in samples_of(polled.attributes):
@@ -458,7 +339,7 @@ def _first_sample(
     return first
 
 
-def _without_context(physio: int, found: _Result) -> None:
+def _without_context(physio: int, found: Result) -> None:
     """An array that nobody can read yet: told once, and counted."""
     found.source.counts["waves-without-context"] += 1
     if found.source.memory.get(f"unread wave {physio}") is None:
@@ -466,7 +347,7 @@ def _without_context(physio: int, found: _Result) -> None:
         found.event("wave-without-context", f"wave {physio:04X} came before the monitor said how to read it")
 
 
-def _alarms(attributes: Attributes, found: _Result) -> None:
+def _alarms(attributes: Attributes, found: Result) -> None:
     """What began, changed or ended; what was open outlives the connection, so that its end is told."""
     source = found.source
     for attribute, listed in alarms.alarms_of(attributes):

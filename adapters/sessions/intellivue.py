@@ -123,6 +123,7 @@ class IntellivueSession:
         self._wants_waves = waves
         self._state = _State.IDLE
         self._granted = Granted()
+        self._is_assumed = False  # what was granted was not read
         self._out: deque[bytes] = deque()
         self._due: dict[_Poll, float] = {}
         self._renewed_s: dict[int, float] = {}  # when an extended poll was asked for last, by its number
@@ -190,6 +191,10 @@ class IntellivueSession:
     # --- the association ----------------------------------------------------------------------------------------------
 
     @property
+    def _options(self) -> int:
+        return NUMERICS_1_S | ENUMERATIONS | (WAVES if self._wants_waves else 0)
+
+    @property
     def _bears_s(self) -> float:
         """How long a silence the monitor bears of us (p. 70), and we of it."""
         period_s = self._granted.min_poll_s
@@ -198,8 +203,7 @@ class IntellivueSession:
         return 3 * period_s if period_s <= 43 else 130.0
 
     def _request(self, now: Moment) -> None:
-        options = NUMERICS_1_S | ENUMERATIONS | (WAVES if self._wants_waves else 0)
-        self._out.append(association_request(extended_options=options))
+        self._out.append(association_request(extended_options=self._options))
         self._state, self._next_s = _State.REQUESTED, now.steady_s + REQUEST_EVERY_S
 
     def _lose(self, now: Moment, wait_s: float, last: bytes = b"") -> None:
@@ -231,6 +235,7 @@ class IntellivueSession:
 
     def _accepted(self, data: bytes, now: Moment) -> None:
         """It is granted, and what; datagrams change places, so that the create event may have come before."""
+        self._is_assumed = False
         try:
             self._granted = granted(data)
         except FrameError:  # associated all the same: polled once a second
@@ -241,11 +246,15 @@ class IntellivueSession:
             self._state, self._next_s = _State.ACCEPTED, now.steady_s + CREATE_WAIT_S
 
     def _created(self, created: MdsCreated, now: Moment) -> None:
-        """Confirmed each time that it comes: the confirmation may have been lost."""
-        if self._state is _State.IDLE:
-            return
+        """Confirmed each time that it comes: the confirmation may have been lost.
+
+        It says that we are associated, whatever else was lost: where the accept was, what we asked for is taken for
+        granted until a poll is refused.
+        """
         self._out.appendleft(create_result(created))
         if self._state is not _State.ASSOCIATED:
+            if self._state is not _State.ACCEPTED:
+                self._granted, self._is_assumed = Granted(extended_options=self._options), True
             self._state = _State.ASSOCIATED
             self._schedule(now)
 
@@ -296,7 +305,9 @@ class IntellivueSession:
                 self._resulted(message, now)
             case RequestFailed():
                 poll = self._asked.get(message.invoke_id)
-                if poll is not None and poll in self._due:
+                if poll is not None and poll.option and self._is_assumed:
+                    self._lose(now, REASSOCIATE_S, abort())
+                elif poll is not None and poll in self._due:
                     self._due[poll] = now.steady_s + (FAILED_S if poll.option else max(FAILED_S, poll.every_s))
 
     def _resulted(self, result: PollResult, now: Moment) -> None:

@@ -182,6 +182,17 @@ def test_the_create_event_may_come_before_the_accept() -> None:
     assert "extended 0006 0803" in kinds(line.comes(accept(ALL)))
 
 
+def test_where_the_accept_was_lost_what_was_asked_for_is_granted_until_a_poll_is_refused() -> None:
+    line = Line()
+    line.comes(REFUSE)  # of the second request, for the monitor thinks us associated
+    sent = line.comes(mds_create({}))
+    assert "extended 0009 0000" in kinds(sent)
+    numerics = next(each for each in sent if kind(each) == "extended 0006 0803")
+    line.comes(operation(3, int.from_bytes(numerics[8:10], "big"), 9, b""))
+    assert kinds(line.waits(3))[-1] == "request"
+    assert "extended 0006 0803" not in kinds(line.comes(accept(0), mds_create({})))
+
+
 def test_an_accept_without_a_create_event_is_given_up() -> None:
     line = Line()
     line.comes(accept(ALL))

@@ -48,8 +48,8 @@ def source(**settings: Any) -> Source[intellivue.IntellivueSettings]:
     )  # fmt: skip
 
 
-def alerts(*entries: bytes) -> bytes:
-    return poll_result(0x36, {1: {0x0902: listed(*entries)}}, number=4, sequence=1)
+def alerts(*entries: bytes, ticks: int = 1) -> bytes:
+    return poll_result(0x36, {1: {0x0902: listed(*entries)}}, number=4, sequence=1, ticks=ticks)
 
 
 def pulse(ticks: int, *, sequence: int = 1, bpm: int = 60) -> bytes:
@@ -85,7 +85,7 @@ def test_an_alarm_that_could_not_be_kept_is_told_once_more() -> None:
     at = source()
     first = list(intellivue.read(alerts(LOW), at))
     at.retract(at.take_emitted())
-    assert list(intellivue.read(alerts(LOW), at)) == first
+    assert [r.records for r in intellivue.read(alerts(LOW, ticks=7), at)] == [r.records for r in first]
 
 
 def test_samples_that_could_not_be_kept_leave_a_gap_that_shows() -> None:
@@ -112,6 +112,14 @@ def test_a_datagram_that_comes_late_keeps_its_place() -> None:
         assert report.records[0].samples is not None
         places.append(report.records[0].samples.first_sample)
     assert places == [0, 32, 96, 64, 128]
+
+
+def test_a_datagram_that_comes_twice_is_read_once() -> None:
+    at = source()
+    assert kinds(intellivue.read(pulse(8000), at)) == [Kind.METRIC]
+    assert intellivue.read(pulse(8000), at) == ()
+    assert kinds(intellivue.read(pulse(8001), at)) == [Kind.METRIC]
+    assert at.counts == {"results-doubled": 1}
 
 
 def test_ticks_wrap_and_the_clock_goes_on() -> None:
@@ -141,11 +149,12 @@ def test_without_a_zone_a_local_time_is_none() -> None:
 def test_a_cuff_pressure_is_told_once_and_anew_when_it_is_measured_anew() -> None:
     at = source()
 
-    def cuff(stamp: str, value: int = 120) -> bytes:
+    def cuff(stamp: str, value: int = 120, ticks: int = 0) -> bytes:
         attributes = {0x0950: number(0x4A05, real(value), 0x0F20), 0x0990: bytes.fromhex(stamp)}
-        return poll_result(6, {1: attributes}, sequence=1)
+        return poll_result(6, {1: attributes}, sequence=1, ticks=ticks)
 
-    told = [kinds(intellivue.read(cuff(stamp), at)) for stamp in ["2026030914000000"] * 3 + ["2026030914100000"]]
+    stamps = ["2026030914000000"] * 3 + ["2026030914100000"]
+    told = [kinds(intellivue.read(cuff(stamp, ticks=8000 * n), at)) for n, stamp in enumerate(stamps)]
     assert told == [[Kind.METRIC], [], [], [Kind.METRIC]]
     assert kinds(intellivue.read(cuff("2026030914100000", 121), at)) == [Kind.METRIC]
 

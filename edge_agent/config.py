@@ -69,7 +69,23 @@ class MqttLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
         return self.broker
 
 
-Link = SerialLink | TcpLink | MqttLink
+class UdpLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="udp"):
+    """UDP: we ask one monitor, and each message is a datagram."""
+
+    monitor: Annotated[str, Meta(description="host:port of the monitor")] = "127.0.0.1:24105"
+    announcements: Annotated[
+        str | None, Meta(description="host:port for the monitor's broadcasts, e.g. 0.0.0.0:24005; none when left out")
+    ] = None
+    silent_s: Annotated[float, Meta(gt=0, description="a monitor silent for so long is asked anew")] = 30.0
+    insecure: Annotated[bool, Meta(description="UDP has no TLS: plaintext beyond loopback")] = False
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return self.monitor
+
+
+Link = SerialLink | TcpLink | MqttLink | UdpLink
 
 
 class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,13 +7,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import datex_dri, hl7_oru, medibus, mqtt_json, nonin
+from simulators import datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
+from simulators.intellivue_objects import Admitted
 from simulators.medibus_values import MODELS
 from simulators.patient import Patient
 
@@ -119,9 +121,13 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
             work = datex_dri.run(Path(address), Patient(seed, scenario), stop)
         elif kind in MEDIBUS_MODELS:
             work = medibus.run(Path(address), Patient(seed, scenario), stop, MEDIBUS_MODELS[kind])
-        elif kind not in ("hl7", "hl7-listen", "mqtt") or not number.isdecimal():
-            serial = ", ".join(("nonin_ascii", "nonin_df2", "datex_dri", *MEDIBUS_MODELS))
-            raise ValueError(f"give one of {serial} and a path, or hl7, hl7-listen or mqtt and host:port")
+        elif kind == "intellivue-mib":
+            work = intellivue.serve_mib(device.intellivue(), Path(address), intellivue.Line(), stop)
+        elif kind not in ("hl7", "hl7-listen", "mqtt", "intellivue") or not number.isdecimal():
+            serial = ", ".join(("nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *MEDIBUS_MODELS))
+            raise ValueError(f"give one of {serial} and a path, or hl7, hl7-listen, mqtt or intellivue and host:port")
+        elif kind == "intellivue":
+            work = intellivue.serve_udp(device.intellivue(), host, int(number), intellivue.Line(), stop)
         elif kind == "hl7":
             work = device.mllp("pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":
@@ -161,6 +167,12 @@ class _Device:
             if there and spoilt is None and (not df2 or number % nonin.PACKETS_A_SECOND == 2):
                 values = nonin.shown(self._patient, second)
                 self._log.add("serial", self._bed, (SentReport(self._bed, str(second), None, values),), acked=False)
+
+    def intellivue(self) -> intellivue.Monitor:
+        """A monitor that answers an association, with somebody admitted."""
+        family, _, given = hl7_oru.NAMES[self._patient.seed % len(hl7_oru.NAMES)].partition("^")
+        person = Admitted(f"{self._patient.seed:06}", family, given)
+        return intellivue.Monitor(self._patient, self._bed, datetime.now(hl7_oru.ZONE), person)
 
     async def mllp(self, dialect: str, connect: Callable[[], Awaitable[hl7_oru.Streams]]) -> None:
         """A monitor, one message after the other."""

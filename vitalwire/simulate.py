@@ -87,7 +87,8 @@ def device(
     kind: Annotated[
         str,
         typer.Argument(
-            help="nonin_ascii, nonin_df2, datex_dri, medibus (medibus-savina, -primus, -v500), hl7, hl7-listen or mqtt"
+            help="nonin_ascii, nonin_df2, datex_dri, intellivue-mib, medibus (medibus-savina, -primus, -v500); hl7,"
+            " hl7-listen, mqtt or intellivue"
         ),
     ],
     address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adapters.devices import astm, datex_dri, hl7_adt, hl7_oru, medibus, mqtt_json, nonin, scan_json
+from adapters.devices import astm, datex_dri, hl7_adt, hl7_oru, intellivue, medibus, mqtt_json, nonin, scan_json
 from adapters.driver import DeviceDriver
 
 DRIVERS: tuple[DeviceDriver[Any], ...] = (
@@ -15,5 +15,7 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     scan_json.DRIVER,
     datex_dri.DRIVER,
     medibus.DRIVER,
+    intellivue.LAN,
+    intellivue.MIB,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

@@ -129,6 +129,33 @@ def test_one_oximeter(kind: str, tmp_path: Path) -> None:
     assert asyncio.run(run())[:1] == (b"S" if kind == "nonin_ascii" else b"\x01")
 
 
+@pytest.mark.parametrize("kind", ["intellivue", "intellivue-mib"])
+def test_one_monitor_that_is_asked(kind: str, tmp_path: Path, unused_tcp_port: int) -> None:
+    async def run() -> None:
+        stop, link = asyncio.Event(), tmp_path / "mib"
+        address = str(link) if kind == "intellivue-mib" else f"127.0.0.1:{unused_tcp_port}"
+        device = asyncio.create_task(run_device(kind, address, "healthy", 1, 1.0, stop))
+        while kind == "intellivue-mib" and not link.exists():
+            await asyncio.sleep(0.01)
+        while kind == "intellivue" and not _is_bound(unused_tcp_port):
+            await asyncio.sleep(0.01)
+        stop.set()
+        await asyncio.wait_for(device, 10)
+        assert not link.exists()
+        assert not _is_bound(unused_tcp_port)
+
+    asyncio.run(run())
+
+
+def _is_bound(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
+
+
 def test_one_monitor_that_dials_and_one_that_listens(unused_tcp_port: int) -> None:
     async def run() -> tuple[Receiver, Receiver]:
         stop, dialled, dialling = asyncio.Event(), Receiver(), Receiver()

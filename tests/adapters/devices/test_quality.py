@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.devices.registry import DRIVERS
@@ -77,7 +77,7 @@ def _is_request_or_answer(driver: AnyDriver, sent: bytes) -> bool:
 
 
 @each_session
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_a_session_sends_nothing_but_its_requests_and_answers(driver: AnyDriver, data: st.DataObject) -> None:
     """Whatever comes and however long it lasts: random bytes, frames of its cases, silence, a cut, what was kept."""

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import datex_dri, hl7_oru, medibus, mqtt_json, nonin
+from simulators import datex_dri, hl7_oru, medibus, mqtt_json, nonin, oximeters
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
 from simulators.medibus_values import MODELS
@@ -117,10 +117,12 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
             work = device.serial(held.enter_context(nonin.Port(Path(address))), kind)
         elif kind == "datex_dri":
             work = datex_dri.run(Path(address), Patient(seed, scenario), stop)
+        elif kind in oximeters.KINDS:
+            work = oximeters.run(kind, Path(address), Patient(seed, scenario), stop)
         elif kind in MEDIBUS_MODELS:
             work = medibus.run(Path(address), Patient(seed, scenario), stop, MEDIBUS_MODELS[kind])
         elif kind not in ("hl7", "hl7-listen", "mqtt") or not number.isdecimal():
-            serial = ", ".join(("nonin_ascii", "nonin_df2", "datex_dri", *MEDIBUS_MODELS))
+            serial = ", ".join(("nonin_ascii", "nonin_df2", "datex_dri", *oximeters.KINDS, *MEDIBUS_MODELS))
             raise ValueError(f"give one of {serial} and a path, or hl7, hl7-listen or mqtt and host:port")
         elif kind == "hl7":
             work = device.mllp("pcd01", hl7_oru.dialler(host, int(number)))

@@ -87,7 +87,8 @@ def device(
     kind: Annotated[
         str,
         typer.Argument(
-            help="nonin_ascii, nonin_df2, datex_dri, medibus (medibus-savina, -primus, -v500), hl7, hl7-listen or mqtt"
+            help="nonin_ascii, nonin_df2, nonin_df7, nonin_df13, masimo, nellcor_n595, nellcor_n200, datex_dri,"
+            " medibus, hl7, hl7-listen or mqtt"
         ),
     ],
     address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],

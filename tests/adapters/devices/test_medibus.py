@@ -71,16 +71,16 @@ def value(bins: int) -> bytes:
 def test_values_keep_their_digits_and_signs() -> None:
     report = read_one(source(), 0x24, b"7D 24 D6 12 B9 5.371-  2")
     assert report.kind is Kind.METRIC
-    assert shown(report) == {"151973": (24, 0), "151586": (12, 0), "151996": (53, -1), "71^Pmin": (-2, 0)}
+    assert shown(report) == {"151973": (24, 0), "151586": (12, 0), "151996": (53, -1), "151794": (-2, 0)}
 
 
 def test_what_is_left_out_is_no_reading_once_it_was_there() -> None:
     at = source()
     assert read(at, 0x24) == []
     read(at, 0x24, b"7D 24 71   2")
-    assert shown(read_one(at, 0x24, b"7D 25 ")) == {"151973": (25, 0), "71^Pmin": None}
-    assert shown(read_one(at, 0x24)) == {"151973": None, "71^Pmin": None}
-    assert shown(read_one(at, 0x24, b"7D    ")) == {"151973": None, "71^Pmin": None}
+    assert shown(read_one(at, 0x24, b"7D 25 ")) == {"151973": (25, 0), "151794": None}
+    assert shown(read_one(at, 0x24)) == {"151973": None, "151794": None}
+    assert shown(read_one(at, 0x24, b"7D    ")) == {"151973": None, "151794": None}
     assert read(at, 0x2B) == []  # the other page
 
 

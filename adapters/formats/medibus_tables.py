@@ -240,6 +240,15 @@ FAMILY_BY_ID: Mapping[str, str] = {
     "8250": SAVINA, "8056": ANESTHESIA,
 }  # fmt: skip
 
+# Keys that are active (9028329, pages 14 and 36).
+ALARM_SILENCE = "32"
+KEY_NAMES: Mapping[str, str] = {
+    ALARM_SILENCE: "alarm silence", "33": "nebulizer", "34": "display stopped", "35": "O2 calibration",
+    "36": "O2 monitoring off", "37": "suction", "38": "flow calibration", "39": "CO2 calibration",
+    "40": "flow monitoring", "41": "FiO2 monitoring", "42": "SpO2 monitoring", "43": "CO2 monitoring",
+    "44": "paediatric flow sensor",
+}  # fmt: skip
+
 # Real-time curves (P 16-23): code, row.
 CURVE_ROWS: Rows = {
     "00": Row("Paw", "mbar", 151792, MBAR), "01": Row("flow", "L/min", 151764, LITRE_PER_MIN),

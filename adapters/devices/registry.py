@@ -8,6 +8,7 @@ from adapters.devices import (
     hl7_adt,
     hl7_oru,
     masimo,
+    medibus,
     mqtt_json,
     nellcor,
     nonin,
@@ -30,5 +31,6 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     nellcor.N200,
     nonin_bluetooth.DF7,
     nonin_bluetooth.DF13,
+    medibus.DRIVER,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

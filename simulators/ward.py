@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin
+from simulators import datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin, oximeters
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
 from simulators.hl7_vendors import VENDORS, VendorMonitor
@@ -27,6 +27,7 @@ DRAIN_S = 20.0  # at the end, for the last acknowledgements
 
 Address = tuple[str, int]
 MEDIBUS_MODELS = {"medibus": "evita_xl", **{f"medibus-{model}": model for model in MODELS}}
+SERIAL_KINDS = ("nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *oximeters.KINDS, *MEDIBUS_MODELS)
 
 
 @dataclass(frozen=True)
@@ -125,12 +126,14 @@ async def run_device(
             work = device.serial(held.enter_context(nonin.Port(Path(address))), kind)
         elif kind == "datex_dri":
             work = datex_dri.run(Path(address), Patient(seed, scenario), stop)
+        elif kind in oximeters.KINDS:
+            work = oximeters.run(kind, Path(address), Patient(seed, scenario), stop)
         elif kind in MEDIBUS_MODELS:
             work = medibus.run(Path(address), Patient(seed, scenario), stop, MEDIBUS_MODELS[kind])
         elif kind == "intellivue-mib":
             work = intellivue.serve_mib(device.intellivue(), Path(address), intellivue.Line(), stop)
         elif kind not in ("hl7", "hl7-listen", "mqtt", "intellivue") or not number.isdecimal():
-            serial = ", ".join(("nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *MEDIBUS_MODELS))
+            serial = ", ".join(SERIAL_KINDS)
             raise ValueError(f"give one of {serial} and a path, or hl7, hl7-listen, mqtt or intellivue and host:port")
         elif kind == "intellivue":
             work = intellivue.serve_udp(device.intellivue(), host, int(number), intellivue.Line(), stop)

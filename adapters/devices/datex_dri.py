@@ -20,13 +20,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
+from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.dri_groups import CLASSES, WAVE_TYPES, WAVES
 from adapters.formats.dri_record import ALARM, PHDB, WAVE, DriRecord, Subrecord, read_record
 from adapters.formats.dri_values import SYSTEM, GroupReading, read_class
@@ -39,7 +40,6 @@ from schemas.errors import FrameError
 from schemas.report import (
     Alarm,
     AlarmPriority,
-    AlarmState,
     AsSent,
     ChannelWords,
     Kind,
@@ -83,13 +83,6 @@ class DatexDriSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["ascii", "latin-1", "utf-8", "gb18030"],
         Meta(description="of alarm texts, which the manual leaves open"),
     ] = "ascii"
-
-
-class _KnownAlarm(NamedTuple):
-    """An alarm that was told to be active."""
-
-    priority: AlarmPriority
-    is_silent: bool
 
 
 def read(frame: bytes, source: Source[DatexDriSettings]) -> Sequence[Report]:
@@ -264,41 +257,30 @@ def _alarms(record: DriRecord, source: Source[DatexDriSettings]) -> list[Report]
             raise FrameError("length", "alarms")
         moment = _moment(record.time_s, source)
         silence = int.from_bytes(subrecord.data[8:10], "little")
-        changed = _changed_alarms(_active(subrecord.data, silence, source), source)
+        changed = changed_alarms(_shown(subrecord.data, silence, source), source)
         if changed:
-            reports.append(moment.report(Kind.ALARM, _claim(source), changed))
+            records = [
+                Record(kind=RecordKind.ALARM, as_sent=AsSent(SYSTEM, "alarm"), alarm=alarm) for _, alarm in changed
+            ]
+            reports.append(moment.report(Kind.ALARM, _claim(source), records))
         sound = _sound(subrecord.data, silence, source)
         if sound:
             reports.append(moment.report(Kind.EVENT, _claim(source), sound))
     return reports
 
 
-def _active(data: bytes, silence: int, source: Source[DatexDriSettings]) -> dict[str, _KnownAlarm]:
+def _shown(data: bytes, silence: int, source: Source[DatexDriSettings]) -> dict[str, Alarm]:
     """The alarms that are shown, by their text."""
-    found: dict[str, _KnownAlarm] = {}
+    found: dict[str, Alarm] = {}
     for at in range(ALARMS_AT, ALARMS_AT + ALARMS * ALARM_STEP, ALARM_STEP):
         colour = int.from_bytes(data[at + COLOUR_AT : at + COLOUR_AT + 2], "little")
         shown = data[at : at + TEXT_BYTES].partition(b"\0")[0]
         text = printable(shown.decode(source.settings.charset, "surrogateescape").strip())
         if text and colour:
             priority = _PRIORITIES.get(colour, AlarmPriority.UNKNOWN)
-            found.setdefault(text, _KnownAlarm(priority, silence in _ALL_SILENT))
+            alarm = Alarm(text, priority=priority, audio_paused=silence in _ALL_SILENT, text=text)
+            found.setdefault(text, alarm)
     return found
-
-
-def _changed_alarms(now: dict[str, _KnownAlarm], source: Source[DatexDriSettings]) -> tuple[Record, ...]:
-    before: dict[str, _KnownAlarm] = source.emitted_once("alarms") or {}
-    if now == before:
-        return ()
-    source.remember_emitted("alarms", now, once=True)
-    begun = [_alarm(text, known, AlarmState.ACTIVE) for text, known in now.items() if before.get(text) != known]
-    ended = [_alarm(text, known, AlarmState.INACTIVE) for text, known in before.items() if text not in now]
-    return (*begun, *ended)
-
-
-def _alarm(text: str, known: _KnownAlarm, state: AlarmState) -> Record:
-    alarm = Alarm(text, state=state, priority=known.priority, audio_paused=known.is_silent, text=text)
-    return Record(kind=RecordKind.ALARM, as_sent=AsSent(SYSTEM, "alarm"), alarm=alarm)
 
 
 def _sound(data: bytes, silence: int, source: Source[DatexDriSettings]) -> tuple[Record, ...]:

@@ -13,12 +13,13 @@ with its echo, or a second of real-time bytes:
     | 2A             | code 2, length 1 (30H + 1 to 32), text, 03              | texts, modes as settings   |
     | 52             | number 4, 'name', software and MEDIBUS version          | which device it is         |
     | 53             | the curves that the device offers                       | how the stream is read     |
+    | 6A             | 2: keys that are active, code 2; 4: kind of patient     | events, settings           |
 
 A value that is invalid is left out by the device: it is no reading as soon as it was there before. No document says
 which of the 31 priorities are high, medium and low: the number is kept as a note, and the source's settings may say.
 
-Not carried: data that the document does not name (code page 3, trends, infusion pumps), 6A (keys, patient's kind), and
-a breath's phase in the stream.
+Not carried: data that the document does not name (code page 3, trends, infusion pumps), and a breath's phase in the
+stream.
 """
 
 from __future__ import annotations
@@ -35,11 +36,13 @@ from adapters.formats import medibus_frames as medibus
 from adapters.formats.medibus_frames import SYNC, chosen_curves, offered_curves, read_response
 from adapters.formats.medibus_stream import Stream, samples_of
 from adapters.formats.medibus_tables import (
+    ALARM_SILENCE,
     ANESTHESIA,
     CURVE_CODES,
     CURVE_ROWS,
     FAMILY_BY_ID,
     FAMILY_BY_NAME,
+    KEY_NAMES,
     MEDIBUS_X,
     UNKNOWN,
     AlarmRow,
@@ -341,6 +344,7 @@ def _alarm(page: int, sent_code: str, priority: int, phrase: str, state: AlarmSt
         kind=what.kind,
         low=low.get(about),
         high=high.get(about),
+        audio_paused=source.memory.get("audio paused", False),
         text=phrase,
     )
     return Record(
@@ -376,6 +380,26 @@ def _family_of(number: str, name: str) -> str:
     if any(each in name.upper() for each in _ANESTHESIA_NAMES):
         return ANESTHESIA
     return FAMILY_BY_ID.get(number, MEDIBUS_X if "V500" in name.upper() else UNKNOWN)
+
+
+def _device_specific(code: int, data: bytes, source: MedibusSource) -> Sequence[Report]:
+    """Keys that are active (9028329, page 14), and the kind of patient. An echo without an argument says nothing."""
+    asked, answer = data[:1], data[1:]
+    if asked == medibus.PATIENT:
+        told = answer.decode("ascii").strip()
+        records = [text_record("MEDIBUS", "patient", told)] if told else []
+        return _once("patient", Kind.SETTING, records, source)
+    if asked != medibus.KEYS:
+        return ()
+    codes = [answer[at : at + 2] for at in range(0, len(answer), 2)]
+    if any(not _CODE.fullmatch(each) for each in codes):
+        raise FrameError("keys", f"{len(data)} bytes")
+    names = [each.decode("ascii") for each in codes]
+    source.memory["audio paused"] = ALARM_SILENCE in names
+    told = ", ".join(KEY_NAMES.get(name, name) for name in names)
+    if not told and "keys" not in source.memory:
+        return ()
+    return _once("keys", Kind.EVENT, (text_record("MEDIBUS", "keys", told or "none"),), source)
 
 
 def _curves(code: int, data: bytes, source: MedibusSource) -> Sequence[Report]:
@@ -423,7 +447,7 @@ _READERS = {
     medibus.DATA_1: _data, medibus.DATA_2: _data, medibus.LOW_1: _limits, medibus.HIGH_1: _limits,
     medibus.LOW_2: _limits, medibus.HIGH_2: _limits, medibus.ALARMS_1: _alarms, medibus.ALARMS_2: _alarms,
     medibus.TIME: _time, medibus.SETTINGS: _settings, medibus.TEXTS: _texts,
-    medibus.IDENTIFICATION: _identification, medibus.CURVES: _curves,
+    medibus.IDENTIFICATION: _identification, medibus.CURVES: _curves, medibus.DEVICE_SPECIFIC: _device_specific,
 }  # fmt: skip
 
 

@@ -2,7 +2,20 @@
 
 from typing import Any
 
-from adapters.devices import astm, datex_dri, hl7_adt, hl7_oru, intellivue, medibus, mqtt_json, nonin, scan_json
+from adapters.devices import (
+    astm,
+    datex_dri,
+    hl7_adt,
+    hl7_oru,
+    intellivue,
+    masimo,
+    medibus,
+    mqtt_json,
+    nellcor,
+    nonin,
+    nonin_bluetooth,
+    scan_json,
+)
 from adapters.driver import DeviceDriver
 
 DRIVERS: tuple[DeviceDriver[Any], ...] = (
@@ -14,6 +27,11 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     astm.DRIVER,
     scan_json.DRIVER,
     datex_dri.DRIVER,
+    masimo.DRIVER,
+    nellcor.N595,
+    nellcor.N200,
+    nonin_bluetooth.DF7,
+    nonin_bluetooth.DF13,
     medibus.DRIVER,
     intellivue.LAN,
     intellivue.MIB,

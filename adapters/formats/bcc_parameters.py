@@ -45,7 +45,7 @@ class Condition:
     kind: AlarmKind = AlarmKind.TECHNICAL
 
 
-_ML, _ML_PER_H, _SECOND = 263762, 265266, 264320
+_ML, _ML_PER_H, _SECOND, _MINUTE, _KG = 263762, 265266, 264320, 264352, 263875
 _ADVISORY = AlarmKind.ADVISORY
 
 
@@ -69,7 +69,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "INVOLACT": Parameter("volume in syringe", "mL", 157984, _ML),
     "INSYR": Parameter("syringe size", "mL", 157880, _ML),
     "INRMT": Parameter("time remaining", "s", 157916, _SECOND), "INTIME": Parameter("infusion time", "min"),
-    "TIMEOFINF": Parameter("time of infusion", "min"), "INAKKU": Parameter("battery time", "min"),
+    "TIMEOFINF": Parameter("time of infusion", "min"), "INAKKU": Parameter("battery time", "min", 67976, _MINUTE),
     "INSTBY": Parameter("standby remaining", "min"), "INBORT": Parameter("bolus rate", "mL/h"),
     "INBOVAL": Parameter("last bolus", "mL"), "INBOCNT": Parameter("boluses since the last request"),
     "BOVAL": Parameter("bolus volume", "mL"), "BOCNT": Parameter("boluses of the therapy"),
@@ -82,7 +82,8 @@ PARAMETERS: Mapping[str, Parameter] = {
     "TCIEFF": Parameter("TCI effect concentration", unit_in="TCIUT"),
     "TCITAR": Parameter("TCI target", unit_in="TCIUT"), "TCIAWA": Parameter("TCI time to awake", "min"),
     "INPSOLL": _set("pressure level set"), "INDOCAL": _set("dose mode"), "OPMODE": _set("operation mode"),
-    "INPATW": _set("patient's weight", "kg"), "PATW": _set("patient's weight", "kg"),
+    "INPATW": Parameter("patient's weight", "kg", 68063, _KG, Use.SET),
+    "PATW": Parameter("patient's weight", "kg", 68063, _KG, Use.SET),
     "PATH": _set("patient's height", "cm"), "PATAGE": _set("patient's age", "a"), "BOLTYPE": _set("bolus type"),
     "BOLRTSLLOW": _set("bolus rate, lower soft limit", "mL/h"),
     "BOLRTSLHIGH": _set("bolus rate, upper soft limit", "mL/h"), "BOLRTHLHIGH": _set("bolus rate, hard limit", "mL/h"),

@@ -25,6 +25,7 @@ HEADER_BYTES = 40
 DATA_BYTES_MAX = 1450
 FRAME_BYTES_MAX = 2 * (HEADER_BYTES + DATA_BYTES_MAX + 1)  # where each byte is escaped
 PHDB, WAVE, ALARM = 0, 1, 4  # main types
+_MAIN_TYPE_AT = 14
 _SUBRECORDS_AT, _SUBRECORD_BYTES, _SUBRECORDS_MAX = 16, 3, 8
 _END_OF_LIST = 0xFF
 
@@ -65,9 +66,14 @@ def record_of(main_type: int, data: bytes) -> bytes:
     """A host's request: one subrecord of type 0; what is reserved is 0, and so is the level."""
     header = bytearray(HEADER_BYTES)
     header[0:2] = (HEADER_BYTES + len(data)).to_bytes(2, "little")
-    header[14:16] = main_type.to_bytes(2, "little")
+    header[_MAIN_TYPE_AT : _MAIN_TYPE_AT + 2] = main_type.to_bytes(2, "little")
     header[_SUBRECORDS_AT + _SUBRECORD_BYTES + 2] = _END_OF_LIST
     return bytes(header) + data
+
+
+def code_of(main_type: int, begin: bytes) -> bytes:
+    """What tells a request from others: main type, list of subrecords, and the begin of its data."""
+    return record_of(main_type, begin)[_MAIN_TYPE_AT:]
 
 
 def unescaped(frame: bytes) -> bytes:
@@ -99,7 +105,7 @@ def read_record(frame: bytes) -> DriRecord:
         level=record[3],
         plug_id=int.from_bytes(record[4:6], "little"),
         time_s=int.from_bytes(record[6:10], "little"),
-        main_type=int.from_bytes(record[14:16], "little"),
+        main_type=int.from_bytes(record[_MAIN_TYPE_AT : _MAIN_TYPE_AT + 2], "little"),
         subrecords=_subrecords(record),
     )
 

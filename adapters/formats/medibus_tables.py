@@ -6,8 +6,8 @@
 - V500 and others that speak MEDIBUS.X: names as a public reader has them (xeonfusion/VSCaptureDrgVent); no document was
   seen, and so none has a standard code here that the intensive care document does not give it too.
 
-Where a thing has no standard code, or is sent in a unit that has none (L/bar, mbar/L/s, mL/s), its record has code 0
-and the device's own code, name and unit. The same code means different things to different families; what an unknown
+Where a thing has no standard code, or is sent in a unit that the nomenclature has not (mL/s), its record has code 0 and
+the device's own code, name and unit. The same code means different things to different families; what an unknown
 device sends is read where all families agree.
 """
 
@@ -20,6 +20,7 @@ from schemas.report import AlarmKind
 
 MBAR, LITRE_PER_MIN, LITRE, MILLILITRE, PERCENT = 266098, 265216, 263744, 263762, 262688
 MMHG, KPA, CELSIUS, BREATHS, BEATS, SECOND = 266016, 265987, 268192, 264928, 264864, 264320
+ML_PER_MIN, ML_PER_MBAR, MBAR_PER_LPS = 265234, 67141635, 67141636
 
 EVITA, SAVINA, ANESTHESIA, MEDIBUS_X, UNKNOWN = "evita", "savina", "anesthesia", "medibus_x", "unknown"
 FAMILIES = (EVITA, SAVINA, ANESTHESIA, MEDIBUS_X)
@@ -48,15 +49,19 @@ Rows = Mapping[str, Row]
 
 # One quantity may have several codes, for its ranges or units: of those in one response the first listed is the value.
 _EVITA_1: Rows = {
-    "06": Row("compliance", "L/bar"), "07": Row("compliance", "L/bar"),
-    "08": Row("resistance", "mbar/L/s"), "0B": Row("resistance", "mbar/L/s"),
-    "71": Row("Pmin", "mbar"), "72": Row("P0.1", "mbar"),
+    "06": Row("compliance", "L/bar", 151688, ML_PER_MBAR), "07": Row("compliance", "L/bar", 151688, ML_PER_MBAR),
+    "0B": Row("resistance", "mbar/L/s", 151840, MBAR_PER_LPS),
+    "08": Row("resistance", "mbar/L/s", 151840, MBAR_PER_LPS),
+    "71": Row("Pmin", "mbar", 151794, MBAR), "72": Row("P0.1", "mbar", 151964, MBAR),
     "73": Row("Pmean", "mbar", 151975, MBAR), "74": Row("Pplat", "mbar", 152424, MBAR),
     "78": Row("PEEP", "mbar", 151976, MBAR), "79": Row("PEEPi", "mbar", 151808, MBAR),
     "7D": Row("Ppeak", "mbar", 151973, MBAR), "7A": Row("spontaneous MV", "L/min"),
-    "81": Row("Vtrap", "mL"), "88": Row("VTe", "mL", 152664, MILLILITRE), "82": Row("VTe", "L", 152664, LITRE),
-    "89": Row("Vds", "mL"), "8A": Row("Vds/VT", "%"), "8B": Row("VTasb", "mL"), "8D": Row("NIF", "mbar"),
-    "09": Row("VCO2", "mL/min"), "B5": Row("fspn", "1/min", 152498, BREATHS), "B7": Row("MVspn", "L/min"),
+    "81": Row("Vtrap", "mL", 151992, MILLILITRE), "88": Row("VTe", "mL", 152664, MILLILITRE),
+    "82": Row("VTe", "L", 152664, LITRE),
+    "89": Row("Vds", "mL", 151984, MILLILITRE), "8A": Row("Vds/VT", "%", 151988, PERCENT),
+    "8B": Row("VTasb", "mL"), "8D": Row("NIF", "mbar", 151801, MBAR),
+    "09": Row("VCO2", "mL/min", 151776, ML_PER_MIN), "B5": Row("fspn", "1/min", 152498, BREATHS),
+    "B7": Row("MVspn", "L/min"),
     "B8": Row("MV", "L/min", 151996, LITRE_PER_MIN), "B9": Row("MV", "L/min", 151996, LITRE_PER_MIN),
     "C1": Row("airway temperature", "°C", 150356, CELSIUS), "C9": Row("RSBI", "1/(L·min)"),
     "D6": Row("f", "1/min", 151586, BREATHS), "E6": Row("etCO2", "mmHg", 151708, MMHG),
@@ -66,28 +71,29 @@ _EVITA_1: Rows = {
 }  # fmt: skip
 _SAVINA_1: Rows = {
     **_EVITA_1, "69": Row("Tplat", "s"), "6F": Row("Ti", "s"), "76": Row("peak flow", "mL/s"),
-    "C6": Row("battery", "%"), "C7": Row("O2 accuracy", "%"), "E7": Row("I part of I:E"), "E8": Row("E part of I:E"),
+    "C6": Row("battery", "%", 67996, PERCENT), "C7": Row("O2 accuracy", "%"),
+    "E7": Row("I part of I:E"), "E8": Row("E part of I:E"),
 }  # fmt: skip
 _AGENTS_PERCENT = {
     "F8": Row("inspired isoflurane", "%", 152184, PERCENT), "F9": Row("expired isoflurane", "%", 152100, PERCENT),
     "AE": Row("inspired desflurane", "%", 152168, PERCENT), "AF": Row("expired desflurane", "%", 152084, PERCENT),
     "B0": Row("inspired sevoflurane", "%", 152180, PERCENT), "B1": Row("expired sevoflurane", "%", 152096, PERCENT),
-    "F4": Row("inspired halothane", "%"), "F5": Row("expired halothane", "%"),
-    "F6": Row("inspired enflurane", "%"), "F7": Row("expired enflurane", "%"),
+    "F4": Row("inspired halothane", "%", 152176, PERCENT), "F5": Row("expired halothane", "%", 152092, PERCENT),
+    "F6": Row("inspired enflurane", "%", 152172, PERCENT), "F7": Row("expired enflurane", "%", 152088, PERCENT),
     "E9": Row("inspired agent", "%", 152464, PERCENT), "EA": Row("expired agent", "%", 152460, PERCENT),
     "ED": Row("inspired second agent", "%"), "EE": Row("expired second agent", "%"),
 }  # fmt: skip
 _AGENTS_KPA = {
-    "50": Row("inspired halothane", "kPa"), "51": Row("expired halothane", "kPa"),
-    "52": Row("inspired enflurane", "kPa"), "53": Row("expired enflurane", "kPa"),
-    "54": Row("inspired isoflurane", "kPa"), "55": Row("expired isoflurane", "kPa"),
-    "56": Row("inspired desflurane", "kPa"), "57": Row("expired desflurane", "kPa"),
-    "58": Row("inspired sevoflurane", "kPa"), "59": Row("expired sevoflurane", "kPa"),
-    "5A": Row("inspired agent", "kPa"), "5B": Row("expired agent", "kPa"),
+    "50": Row("inspired halothane", "kPa", 152176, KPA), "51": Row("expired halothane", "kPa", 152092, KPA),
+    "52": Row("inspired enflurane", "kPa", 152172, KPA), "53": Row("expired enflurane", "kPa", 152088, KPA),
+    "54": Row("inspired isoflurane", "kPa", 152184, KPA), "55": Row("expired isoflurane", "kPa", 152100, KPA),
+    "56": Row("inspired desflurane", "kPa", 152168, KPA), "57": Row("expired desflurane", "kPa", 152084, KPA),
+    "58": Row("inspired sevoflurane", "kPa", 152180, KPA), "59": Row("expired sevoflurane", "kPa", 152096, KPA),
+    "5A": Row("inspired agent", "kPa", 152464, KPA), "5B": Row("expired agent", "kPa", 152460, KPA),
     "5C": Row("inspired second agent", "kPa"), "5D": Row("expired second agent", "kPa"),
 }  # fmt: skip
 _ANESTHESIA_1: Rows = {
-    "05": Row("Paw", "mbar", 151792, MBAR), "06": Row("compliance", "mL/mbar"),
+    "05": Row("Paw", "mbar", 151792, MBAR), "06": Row("compliance", "mL/mbar", 151688, ML_PER_MBAR),
     "73": Row("Pmean", "mbar", 151975, MBAR), "74": Row("Pplat", "mbar", 152424, MBAR),
     "78": Row("PEEP", "mbar", 151976, MBAR), "7D": Row("Ppeak", "mbar", 151973, MBAR),
     "88": Row("VT", "mL", 151980, MILLILITRE), "B9": Row("MV", "L/min", 151996, LITRE_PER_MIN),
@@ -232,6 +238,15 @@ FAMILY_BY_NAME: Mapping[str, Family] = {**_BY_NAME, UNKNOWN: _of_unknown}
 FAMILY_BY_ID: Mapping[str, str] = {
     "8200": EVITA, "8210": EVITA, "8230": EVITA, "8240": EVITA, "8260": EVITA, "7012": EVITA, "8300": EVITA,
     "8250": SAVINA, "8056": ANESTHESIA,
+}  # fmt: skip
+
+# Keys that are active (9028329, pages 14 and 36).
+ALARM_SILENCE = "32"
+KEY_NAMES: Mapping[str, str] = {
+    ALARM_SILENCE: "alarm silence", "33": "nebulizer", "34": "display stopped", "35": "O2 calibration",
+    "36": "O2 monitoring off", "37": "suction", "38": "flow calibration", "39": "CO2 calibration",
+    "40": "flow monitoring", "41": "FiO2 monitoring", "42": "SpO2 monitoring", "43": "CO2 monitoring",
+    "44": "paediatric flow sensor",
 }  # fmt: skip
 
 # Real-time curves (P 16-23): code, row.

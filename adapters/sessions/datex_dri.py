@@ -16,6 +16,7 @@ from adapters.formats.dri_record import (
     FRAME_BYTES_MAX,
     PHDB,
     WAVE,
+    code_of,
     framed,
     read_record,
     record_of,
@@ -24,10 +25,11 @@ from adapters.quality import Request
 from adapters.session import Moment, Outcome, Piece, Step
 from schemas.errors import FrameError
 
-# The code of each: main type, subrecord type, and the request's first field.
-DISPLAYED = Request("displayed values, periodically", b"\x00\x00\x00\x01", "M1017617, pages 6-7")
-WAVES = Request("start of waveforms", b"\x01\x00\x00\x00\x00", "M1017617, pages 8-9")
-ALARMS = Request("alarms when they change", b"\x04\x00\x00\x02\x00", "M1017617, page 11")
+# What each record begins its data with; a request's code is the record from its main type up to that.
+_DISPLAYED, _START, _WHEN_CHANGED = b"\x01", b"\x00\x00", b"\x02\x00"
+DISPLAYED = Request("displayed values, periodically", code_of(PHDB, _DISPLAYED), "M1017617, pages 6-7")
+WAVES = Request("start of waveforms", code_of(WAVE, _START), "M1017617, pages 8-9")
+ALARMS = Request("alarms when they change", code_of(ALARM, _WHEN_CHANGED), "M1017617, page 11")
 REQUESTS = (DISPLAYED, WAVES, ALARMS)
 
 INTERVAL_MIN_S = 5  # of displayed values (page 7)
@@ -42,7 +44,7 @@ _FLAG = bytes([FLAG])
 def displayed_request(interval_s: int, classes: int = CLASS_EXT1) -> bytes:
     """The basic class and these others every so many seconds."""
     fields = (
-        DISPLAYED.code[3:] + interval_s.to_bytes(2, "little") + classes.to_bytes(4, "little") + bytes(2)
+        _DISPLAYED + interval_s.to_bytes(2, "little") + classes.to_bytes(4, "little") + bytes(2)
     )  # record type, interval, classes, reserved
     return framed(record_of(PHDB, fields))
 
@@ -50,12 +52,12 @@ def displayed_request(interval_s: int, classes: int = CLASS_EXT1) -> bytes:
 def waves_request(types: bytes) -> bytes:
     """Waveforms of these types; the list replaces an earlier one."""
     listed = types if len(types) == WAVES_MAX else types + b"\xff"
-    return framed(record_of(WAVE, WAVES.code[3:] + bytes(2) + listed.ljust(WAVES_MAX + 16, b"\0") + bytes(4)))
+    return framed(record_of(WAVE, _START + bytes(2) + listed.ljust(WAVES_MAX + 16, b"\0") + bytes(4)))
 
 
 def alarms_request() -> bytes:
     """The state of all alarms, and again whenever it changes."""
-    return framed(record_of(ALARM, ALARMS.code[3:] + bytes(10)))
+    return framed(record_of(ALARM, _WHEN_CHANGED + bytes(10)))
 
 
 class DatexDriSession:

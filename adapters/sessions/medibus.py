@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from adapters.formats import medibus_frames as medibus
 from adapters.formats.medibus_frames import Curve
@@ -52,13 +53,17 @@ REQUESTS: tuple[Request, ...] = (
     Request("offered real-time curves", b"\x53", f"{_P} 18"),
     Request("configure real-time curves", b"\x54", f"{_P} 18: of the link alone"),
     Request("enable real-time curves", b"\xd0\xc1", f"{_P} 20: of the link alone"),
+    Request("keys that are active, and kind of patient", b"\x6a", "MEDIBUS for Intensive Care Devices, page 13"),
     Request("our identification, asked for", b"\x01\x52", f"{_P} 34"),
 )
 
 _WITH_DATA = frozenset({
     medibus.DATA_1, medibus.LOW_1, medibus.HIGH_1, medibus.ALARMS_1, medibus.TIME, medibus.SETTINGS, medibus.TEXTS,
     medibus.DATA_2, medibus.LOW_2, medibus.HIGH_2, medibus.ALARMS_2, medibus.IDENTIFICATION, medibus.CURVES,
+    medibus.DEVICE_SPECIFIC,
 })  # fmt: skip
+# Whose answers to 6A are told: Evita 2, Evita, Evita 2 dura, Evita 4, Savina, EvitaXL.
+_WITH_KEYS = frozenset({b"8200", b"8210", b"8230", b"8240", b"8250", b"8260"})
 # What rarely changes, and is asked for less often while the device has none of it.
 _MAY_BE_RARE = frozenset({
     medibus.LOW_1, medibus.HIGH_1, medibus.TIME, medibus.SETTINGS, medibus.TEXTS, medibus.DATA_2, medibus.LOW_2,
@@ -66,12 +71,18 @@ _MAY_BE_RARE = frozenset({
 })  # fmt: skip
 
 
+class _Query(NamedTuple):
+    """What is asked for."""
+
+    code: int
+    argument: bytes = b""
+
+
 @dataclass
 class _Pending:
     """A request that waits for its answer."""
 
-    code: int
-    argument: bytes
+    query: _Query
     sent_at_s: float
     repeats: int = 0
 
@@ -93,7 +104,7 @@ class MedibusSession:
         self._enabled_at_s = 0.0
         self._is_linked = False
         self._pending: _Pending | None = None
-        self._due_s: dict[int, float] = {}
+        self._due_s: dict[_Query, float] = {}
         self._had_data: set[int] = set()
         self._icc_at_s = self._heard_at_s = self._sent_at_s = self._now_s = 0.0
         self._has_heard = False  # a byte since the last ICC
@@ -207,10 +218,10 @@ class MedibusSession:
         else:
             self._write(medibus.response(code))
             if code == medibus.TIME_CHANGED:
-                self._due_s[medibus.TIME] = self._now_s
+                self._due_s[_Query(medibus.TIME)] = self._now_s
             elif code == medibus.CURVES_CHANGED:
                 self._stop_curves()
-                self._due_s[medibus.CURVES] = self._now_s
+                self._due_s[_Query(medibus.CURVES)] = self._now_s
         self._go_on()
 
     def _take_response(self, frame: bytes) -> None:
@@ -223,9 +234,9 @@ class MedibusSession:
         if code == medibus.NAK:
             self._counts.append("refused")
             self._repeat()
-        elif pending is not None and pending.code == code:
+        elif pending is not None and pending.query.code == code:
             self._pending = None
-            self._answered(code, data)
+            self._answered(pending.query, data)
         elif code not in (medibus.ICC, medibus.NOP):
             self._counts.append("answer-not-asked")
         self._go_on()
@@ -290,23 +301,26 @@ class MedibusSession:
         self._curves, self._is_streaming = (), False
         self._is_linked, self._pending = True, None
         self._had_data.clear()
-        self._due_s = {medibus.IDENTIFICATION: self._now_s}
+        self._due_s = {_Query(medibus.IDENTIFICATION): self._now_s}
 
-    def _answered(self, code: int, data: bytes) -> None:
+    def _answered(self, query: _Query, data: bytes) -> None:
+        code = query.code
         if code == medibus.IDENTIFICATION:
-            self._due_s = dict.fromkeys(self._period_s, self._now_s)
+            self._due_s = {each: self._now_s for each in self._period_s if each.code != medibus.DEVICE_SPECIFIC}
+            if data[:4] in _WITH_KEYS:
+                self._due_s |= dict.fromkeys(_DEVICE_SPECIFIC, self._now_s)
             if self._wanted:
-                self._due_s[medibus.CURVES] = self._now_s
+                self._due_s[_Query(medibus.CURVES)] = self._now_s
         elif code == medibus.CURVES:
             self._configure(data)
         elif code == medibus.CONFIGURE_CURVES:
             self._is_streaming = True
             self._enable_curves()
-        elif code in self._period_s:
+        elif query in self._period_s:
             if data:
                 self._had_data.add(code)
             is_rare = code in _MAY_BE_RARE and code not in self._had_data
-            self._due_s[code] = self._now_s + self._period_s[code] * (EMPTY_FACTOR if is_rare else 1)
+            self._due_s[query] = self._now_s + self._period_s[query] * (EMPTY_FACTOR if is_rare else 1)
 
     def _configure(self, data: bytes) -> None:
         try:
@@ -315,7 +329,7 @@ class MedibusSession:
             offered = []
         self._curves = medibus.chosen_curves(offered, self._wanted, self._curve_interval_us, self._curves_max)
         if self._curves:
-            self._request(medibus.CONFIGURE_CURVES, medibus.configuration(self._curves))
+            self._request(_Query(medibus.CONFIGURE_CURVES, medibus.configuration(self._curves)))
 
     def _enable_curves(self) -> None:
         self._enabled_at_s = self._now_s
@@ -328,9 +342,9 @@ class MedibusSession:
         self._end_stream()
         self._curves, self._is_streaming = (), False
 
-    def _request(self, code: int, argument: bytes = b"") -> None:
-        self._pending = _Pending(code, argument, self._now_s)
-        self._write(medibus.command(code, argument))
+    def _request(self, query: _Query) -> None:
+        self._pending = _Pending(query, self._now_s)
+        self._write(medibus.command(query.code, query.argument))
 
     def _repeat(self) -> None:
         """The request again, at most three times; then the link anew."""
@@ -342,7 +356,7 @@ class MedibusSession:
             return
         pending.repeats += 1
         pending.sent_at_s = self._now_s
-        self._write(medibus.command(pending.code, pending.argument))
+        self._write(medibus.command(pending.query.code, pending.query.argument))
 
     def _go_on(self) -> None:
         """Send what is due, one request at a time."""
@@ -352,14 +366,14 @@ class MedibusSession:
             self._enable_curves()  # nothing acknowledges it (P20)
         if self._pending is not None:
             return
-        due = [code for code, due_s in self._due_s.items() if due_s <= self._now_s]
+        due = [query for query, due_s in self._due_s.items() if due_s <= self._now_s]
         if due:
-            code = min(due, key=lambda each: self._due_s[each])
-            if code not in self._period_s:
-                del self._due_s[code]
-            self._request(code)
+            query = min(due, key=lambda each: self._due_s[each])
+            if query not in self._period_s:
+                del self._due_s[query]
+            self._request(query)
         elif self._now_s >= self._sent_at_s + IDLE_S:
-            self._request(medibus.NOP)
+            self._request(_Query(medibus.NOP))
 
     def _resume(self) -> None:
         if self._suspended_at_s is not None:
@@ -404,11 +418,16 @@ class MedibusSession:
         return step
 
 
-def _periods(poll_s: float) -> dict[int, float]:
+_DEVICE_SPECIFIC = (_Query(medibus.DEVICE_SPECIFIC, medibus.KEYS), _Query(medibus.DEVICE_SPECIFIC, medibus.PATIENT))
+
+
+def _periods(poll_s: float) -> dict[_Query, float]:
     """How often each is asked for, in the order in which they are when all are due."""
-    return {
+    by_code = {
         medibus.ALARMS_1: poll_s, medibus.ALARMS_2: poll_s, medibus.DATA_1: poll_s, medibus.DATA_2: poll_s,
         medibus.LOW_1: LIMITS_EVERY_S, medibus.HIGH_1: LIMITS_EVERY_S, medibus.LOW_2: LIMITS_EVERY_S,
         medibus.HIGH_2: LIMITS_EVERY_S, medibus.SETTINGS: SETTINGS_EVERY_S, medibus.TEXTS: SETTINGS_EVERY_S,
         medibus.TIME: TIME_EVERY_S,
     }  # fmt: skip
+    periods = {_Query(code): period_s for code, period_s in by_code.items()}
+    return periods | dict.fromkeys(_DEVICE_SPECIFIC, SETTINGS_EVERY_S)

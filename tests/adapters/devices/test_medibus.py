@@ -71,16 +71,16 @@ def value(bins: int) -> bytes:
 def test_values_keep_their_digits_and_signs() -> None:
     report = read_one(source(), 0x24, b"7D 24 D6 12 B9 5.371-  2")
     assert report.kind is Kind.METRIC
-    assert shown(report) == {"151973": (24, 0), "151586": (12, 0), "151996": (53, -1), "71^Pmin": (-2, 0)}
+    assert shown(report) == {"151973": (24, 0), "151586": (12, 0), "151996": (53, -1), "151794": (-2, 0)}
 
 
 def test_what_is_left_out_is_no_reading_once_it_was_there() -> None:
     at = source()
     assert read(at, 0x24) == []
     read(at, 0x24, b"7D 24 71   2")
-    assert shown(read_one(at, 0x24, b"7D 25 ")) == {"151973": (25, 0), "71^Pmin": None}
-    assert shown(read_one(at, 0x24)) == {"151973": None, "71^Pmin": None}
-    assert shown(read_one(at, 0x24, b"7D    ")) == {"151973": None, "71^Pmin": None}
+    assert shown(read_one(at, 0x24, b"7D 25 ")) == {"151973": (25, 0), "151794": None}
+    assert shown(read_one(at, 0x24)) == {"151973": None, "151794": None}
+    assert shown(read_one(at, 0x24, b"7D    ")) == {"151973": None, "151794": None}
     assert read(at, 0x2B) == []  # the other page
 
 
@@ -274,7 +274,27 @@ def test_a_stream_that_nobody_configured_is_refused() -> None:
 
 def test_an_answer_that_is_no_data_is_refused() -> None:
     with pytest.raises(FrameError, match="unsupported"):
-        read(source(), 0x6A, b"200")
+        read(source(), 0x30)
+
+
+def test_keys_and_the_kind_of_patient_are_told_when_they_change() -> None:
+    at = source()
+    assert read(at, 0x6A) == read(at, 0x6A, b"2") == read(at, 0x6A, b"302.00") == []
+    assert shown_text(read_one(at, 0x6A, b"4Adult")) == (Kind.SETTING, "patient", "Adult")
+    assert read(at, 0x6A, b"4Adult") == []
+    assert shown_text(read_one(at, 0x6A, b"23299")) == (Kind.EVENT, "keys", "alarm silence, 99")
+    (record,) = read_one(at, 0x27, b"N10PAW HIGH    ").records
+    assert record.alarm is not None
+    assert record.alarm.audio_paused
+    assert shown_text(read_one(at, 0x6A, b"2")) == (Kind.EVENT, "keys", "none")
+    with pytest.raises(FrameError):
+        read(at, 0x6A, b"232x")
+
+
+def shown_text(report: Report) -> tuple[Kind, str, str | bytes | None]:
+    (record,) = report.records
+    assert record.as_sent is not None
+    return report.kind, record.as_sent.code, record.text
 
 
 @pytest.mark.parametrize("name", FAMILIES)

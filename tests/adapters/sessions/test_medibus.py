@@ -107,12 +107,12 @@ def test_everything_is_asked_for_one_by_one_and_the_answers_are_pieces() -> None
     on = line()
     on.link()
     data = {0x24: b"7D 24 D6 12 ", 0x27: b"N10PAW HIGH    "}
-    assert on.answer_all(data) == [0x27, 0x2E, 0x24, 0x2B, 0x25, 0x26, 0x2C, 0x2D, 0x29, 0x2A, 0x28]
+    assert on.answer_all(data) == [0x27, 0x2E, 0x24, 0x2B, 0x25, 0x26, 0x2C, 0x2D, 0x29, 0x2A, 0x28, 0x6A, 0x6A]
     assert [piece.data for piece in on.pieces[:4]] == [
         medibus.response(0x52, EVITA), medibus.response(0x27, data[0x27]), medibus.response(0x2E),
         medibus.response(0x24, data[0x24]),
     ]  # fmt: skip
-    assert len(on.pieces) == 12
+    assert len(on.pieces) == 14
     assert not any(piece.reason or piece.token is not None for piece in on.pieces)
     on.wait(1.0)
     assert on.answer_all(data) == [0x27, 0x2E, 0x24]  # code page 2 has had no data: later
@@ -124,6 +124,16 @@ def test_everything_is_asked_for_one_by_one_and_the_answers_are_pieces() -> None
     assert everything.count(0x24) == everything.count(0x2E) == 29
     assert everything.count(0x2B) == 7
     assert everything.count(0x29) == 1
+
+
+def test_keys_are_asked_for_where_the_document_tells_of_them() -> None:
+    on = line()
+    on.hear(ICC_ECHO)
+    on.hear(medibus.response(0x52, b"8056'Primus'01.00:04.03"))
+    assert 0x6A not in on.answer_all({})
+    on.hear(ICC)
+    on.hear(medibus.response(0x52, EVITA))
+    assert on.answer_all({})[-2:] == [0x6A, 0x6A]
 
 
 def test_the_devices_requests_are_answered_and_its_news_asked_for() -> None:

@@ -166,7 +166,10 @@ QUALITY = Quality(
         "PCD-04 is done, start and end; Efficia tells no end, what 54 and 56 of Mindray PDS carry and Nihon Kohden's"
         " alarms are in no public document"
     ),
-    settings=done("OBX-17 MSET, ASET, RSET; OBX-13 of Philips; alarm levels of Mindray PDS"),
+    settings=todo(
+        "OBX-17 MSET, ASET, RSET, OBX-13 of Philips and Mindray's alarm levels are; limits (OBX-7) are kept with an"
+        " alarm alone"
+    ),
     clock=done("OBX-14, OBR-7, MSH-7; the zone is the message's or the source's"),
     no_reading=done("empty with X, words, the dialect's sentinels (-100, 8388607); what a wave announces"),
     disconnect=done("MLLP: the sender dials again, or is dialled; what was not acknowledged comes again"),

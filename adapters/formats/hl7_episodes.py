@@ -1,9 +1,11 @@
 """Alarm episodes of IHE PCD-04: the messages of one alarm, from its start to its end.
 
-OBR-3 is the number of an event of an alarm, OBR-29 that of the event with which the alarm began (IHE PCD ACM
-supplement, 2012; a message without OBR-29 is of the alarm that OBR-3 names). A later message may leave out what an
-earlier one said: condition, source, priority, limits, beginning. What it says itself counts. An alarm that goes on as
-another condition (it escalates) ends as the one before.
+OBR-3 is the number of an event of an alarm (IHE PCD ACM supplement, 2012). OBR-29, where it is sent, is taken for that
+of the event with which the alarm began; no page that says so was seen. Without it OBR-3 names the alarm: senders that
+number each event anew and name no first one have no episodes, and each message is what it says alone.
+
+A later message may leave out what an earlier one said: condition, source, priority, limits, beginning. What it says
+itself counts. An alarm that goes on as another condition (it escalates) ends as the one before.
 
 What is known of an episode is remembered of the source, not of the connection: after a reconnect a reporter goes on.
 """

@@ -74,6 +74,8 @@ from schemas.report import (
 _DIMLESS, _PLETH = 0x0200, 0x4BB4
 _DEVICE, _DEMO, _ALARMS = "device", "demo", "alarms"
 _CONTEXTS = "wave contexts"
+MEMORY_MAX = 5000  # things remembered of a connection
+COUNTED_NAMES_MAX = 100
 RECENT_MAX = 64  # results that a network may double: some seconds
 _REMEMBERED_MAX = 2000  # waves and channels of a connection
 _ASSOCIATION_EVENTS = {
@@ -99,6 +101,8 @@ def read(frame: bytes, source: Source[IntellivueSettings]) -> Sequence[Report]:
     if frame[:2] != SESSION[:2]:
         return _association(frame, source)
     message = data_message(frame)
+    if len(source.memory) > MEMORY_MAX:  # no monitor has so many objects: all is told anew
+        source.memory.clear()
     match message:
         case MdsCreated():
             found = _created(message, source)
@@ -110,7 +114,8 @@ def read(frame: bytes, source: Source[IntellivueSettings]) -> Sequence[Report]:
             found = Result(source, _claim(source), received(source.received_at_us))
             found.event("request-failed", f"the monitor refuses a request: error {message.error}")
         case OtherMessage():
-            source.counts[f"not-read:{message.what}"] += 1
+            name, counts = f"not-read:{message.what}", source.counts
+            counts[name if name in counts or len(counts) < COUNTED_NAMES_MAX else "not-read:other"] += 1
             return ()
     found.base = Mark.TRAINING if source.memory.get(_DEMO) else NO_MARK
     reports = [*source.ambiguous_rows(found.claim), *found.reports()]

@@ -197,6 +197,18 @@ def test_what_is_not_read_is_counted() -> None:
     at = source()
     assert intellivue.read(operation(2, 1, 3, b""), at) == ()
     assert at.counts == {"not-read:operation:2-3": 1}
+    for command in range(20, 300):
+        intellivue.read(operation(2, 1, command, b""), at)
+    assert len(at.counts) == intellivue.COUNTED_NAMES_MAX + 1
+    assert at.counts.total() == 281
+
+
+def test_what_is_remembered_of_a_connection_has_an_end() -> None:
+    at = source()
+    for start in range(0, 3 * intellivue.MEMORY_MAX, 500):
+        objects = {n & 0xFFFF: {0x0950: number(n & 0xFFFF, real(1), 0x0AA0)} for n in range(start, start + 500)}
+        intellivue.read(poll_result(6, objects, sequence=1, ticks=start), at)
+    assert len(at.memory) < intellivue.MEMORY_MAX + 600
 
 
 GOOD = [

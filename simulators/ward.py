@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from simulators import hl7_oru, intellivue, mqtt_json, nonin
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
+from simulators.hl7_vendors import VENDORS, VendorMonitor
 from simulators.intellivue_objects import Admitted
 from simulators.patient import Patient
 
@@ -107,10 +108,12 @@ async def run_ward(plan: WardPlan, stop: asyncio.Event, whose: hl7_oru.Whose | N
     return log.totals
 
 
-async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz: float, stop: asyncio.Event) -> None:
+async def run_device(
+    kind: str, address: str, scenario: str, seed: int, rate_hz: float, stop: asyncio.Event, dialect: str = "",
+) -> None:  # fmt: skip
     """One device until `stop`: nonin_ascii, nonin_df2, intellivue-mib (a path), and those of host:port.
 
-    They are hl7, hl7-listen, mqtt and intellivue.
+    They are hl7, hl7-listen, mqtt and intellivue. `dialect` is that of HL7; "" is pcd01, and mindray where it listens.
     """
     host, _, number = address.rpartition(":")
     plan, log = WardPlan(beds=1, rate_hz=rate_hz, seed=seed, scenario=scenario), AckedLog()
@@ -128,10 +131,10 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
         elif kind == "intellivue":
             work = intellivue.serve_udp(device.intellivue(), host, int(number), intellivue.Line(), stop)
         elif kind == "hl7":
-            work = device.mllp("pcd01", hl7_oru.dialler(host, int(number)))
+            work = device.mllp(dialect or "pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":
             connect, _ = await held.enter_async_context(hl7_oru.listener(host, int(number)))
-            work = device.mllp("mindray", connect)
+            work = device.mllp(dialect or "mindray", connect)
         else:
             publisher = mqtt_json.MqttPublisher(host, int(number))
             held.push_async_callback(publisher.close, DRAIN_S)
@@ -175,7 +178,11 @@ class _Device:
 
     async def mllp(self, dialect: str, connect: Callable[[], Awaitable[hl7_oru.Streams]]) -> None:
         """A monitor, one message after the other."""
-        monitor = hl7_oru.Monitor(dialect, self._bed, self._patient, self._plan.values, self._whose)
+        monitor: hl7_oru.Monitor | VendorMonitor
+        if dialect in VENDORS:
+            monitor = VendorMonitor(dialect, self._bed, self._patient)
+        else:
+            monitor = hl7_oru.Monitor(dialect, self._bed, self._patient, self._plan.values, self._whose)
         sender = hl7_oru.Sender(monitor, connect, self._wire(NOTICED))
         next_heartbeat_s = hl7_oru.HEARTBEAT_S
         try:

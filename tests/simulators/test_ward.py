@@ -156,6 +156,23 @@ def _is_bound(port: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("dialect", ["nihon-kohden", "philips-pic"])
+def test_one_monitor_of_another_maker(dialect: str) -> None:
+    async def run() -> Counter[bytes]:
+        stop, receiver = asyncio.Event(), Receiver()
+        async with await asyncio.start_server(receiver.serve, "127.0.0.1") as server:
+            port = server.sockets[0].getsockname()[1]
+            speaking = run_device("hl7", f"127.0.0.1:{port}", "healthy", 1, 20.0, stop, dialect)
+            device = asyncio.create_task(speaking)
+            while len(receiver.got) < 3:
+                await asyncio.sleep(0.01)
+            stop.set()
+            await asyncio.wait_for(device, 10)
+        return receiver.got
+
+    assert set(asyncio.run(run()).values()) == {1}
+
+
 def test_one_monitor_that_dials_and_one_that_listens(unused_tcp_port: int) -> None:
     async def run() -> tuple[Receiver, Receiver]:
         stop, dialled, dialling = asyncio.Event(), Receiver(), Receiver()

@@ -112,7 +112,10 @@ def read(frame: bytes, source: Source[IntellivueSettings]) -> Sequence[Report]:
             found = _polled(message, source)
         case RequestFailed():
             found = Result(source, _claim(source), received(source.received_at_us))
-            found.event("request-failed", f"the monitor refuses a request: error {message.error}")
+            key = f"failed {message.error}"
+            if key not in source.memory:  # once in an association, for it is asked again and again
+                source.remember_emitted(key, value=True)
+                found.event("request-failed", f"the monitor refuses a request: error {message.error}")
         case OtherMessage():
             name, counts = f"not-read:{message.what}", source.counts
             counts[name if name in counts or len(counts) < COUNTED_NAMES_MAX else "not-read:other"] += 1
@@ -154,7 +157,7 @@ def _created(message: MdsCreated, source: Source[IntellivueSettings]) -> Result:
     if stated.system_id:
         source.memory[_DEVICE] = stated.system_id
     source.memory[CLOCK] = None
-    for key in [key for key in source.memory if key.startswith(("sequence ", "handle "))]:
+    for key in [key for key in source.memory if key.startswith(("sequence ", "handle ", "failed "))]:
         del source.memory[key]
     ticks = message.moment if stated.ticks is None else stated.ticks
     moment = moment_at(ticks, stated.absolute, source)
@@ -308,10 +311,11 @@ def _channel(physio: int, polled: Polled, meaning: Meaning, found: Result) -> in
 
 def _enumeration(state: ObservedEnum, found: Result) -> Record:
     meaning = meaning_of(state.physio, _DIMLESS, found.source)
-    validity = validity_of(state.state)
+    validity, has_id = validity_of(state.state), state.id is not None
     return Record(
-        meaning.code, 0, 0, RecordKind.CODE, validity, 0 if validity is Validity.NOT_AVAILABLE else state.id,
-        marks=marks_of(state.state), text=state.more.hex() or None, as_sent=AsSent(SYSTEM, f"{state.physio:04X}"),
+        meaning.code, 0, 0, RecordKind.CODE if has_id else RecordKind.TEXT, validity,
+        0 if validity is Validity.NOT_AVAILABLE else state.id or 0, marks=marks_of(state.state),
+        text=state.more.hex() or None, as_sent=AsSent(SYSTEM, f"{state.physio:04X}"),
     )  # fmt: skip
 
 

@@ -17,9 +17,7 @@ datagram holds it; of the serial port, without its frame.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Annotated
 
 import msgspec
@@ -76,7 +74,6 @@ _DEVICE, _DEMO, _ALARMS = "device", "demo", "alarms"
 _CONTEXTS = "wave contexts"
 MEMORY_MAX = 5000  # things remembered of a connection
 COUNTED_NAMES_MAX = 100
-RECENT_MAX = 64  # results that a network may double: some seconds
 _REMEMBERED_MAX = 2000  # waves and channels of a connection
 _ASSOCIATION_EVENTS = {
     Association.REFUSE: ("association-refused", "the monitor is associated with another client, or refuses this one"),
@@ -107,8 +104,6 @@ def read(frame: bytes, source: Source[IntellivueSettings]) -> Sequence[Report]:
         case MdsCreated():
             found = _created(message, source)
         case PollResult():
-            if _came_before(frame, source):
-                return ()
             found = _polled(message, source)
         case RequestFailed():
             found = Result(source, _claim(source), received(source.received_at_us))
@@ -216,17 +211,6 @@ def _setting(stated: patient.BodySetting) -> Record:
     else:
         record = Record(unit=unit, mantissa=stated.value.mantissa, exponent=stated.value.exponent, as_sent=as_sent)
     return replace(record, code=code) if code in METRIC_BY_CODE else record
-
-
-def _came_before(frame: bytes, source: Source[IntellivueSettings]) -> bool:
-    """Whether a network has doubled a result: its ticks and its number are never the same again."""
-    recent: deque[bytes] = source.memory.setdefault("recent results", deque(maxlen=RECENT_MAX))
-    digest = blake2b(frame, digest_size=16).digest()
-    if digest in recent:
-        source.counts["results-doubled"] += 1
-        return True
-    recent.append(digest)
-    return False
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
@@ -424,7 +408,7 @@ LAN = DeviceDriver(
     manual=MANUAL,
     settings=IntellivueSettings,
     read=read,
-    session=lambda settings: IntellivueSession(waves=settings.waves),
+    session=lambda settings: IntellivueSession(waves=settings.waves, may_double=True),
     channels=CHANNELS,
     datagrams=True,
     has_local_times=lambda _: True,

@@ -114,14 +114,6 @@ def test_a_datagram_that_comes_late_keeps_its_place() -> None:
     assert places == [0, 32, 96, 64, 128]
 
 
-def test_a_datagram_that_comes_twice_is_read_once() -> None:
-    at = source()
-    assert kinds(intellivue.read(pulse(8000), at)) == [Kind.METRIC]
-    assert intellivue.read(pulse(8000), at) == ()
-    assert kinds(intellivue.read(pulse(8001), at)) == [Kind.METRIC]
-    assert at.counts == {"results-doubled": 1}
-
-
 def test_ticks_wrap_and_the_clock_goes_on() -> None:
     at = source()
     intellivue.read(mds_create({0x0987: NOON, 0x098F: u32(2**32 - 8000)}, ticks=2**32 - 8000), at)

@@ -13,8 +13,8 @@ datagram, and on the MIB/RS-232 port (`adapters/sessions/intellivue_mib.py`).
 
 A monitor that does not grant the extended poll is polled once a second. One that says nothing for as long as it would
 bear our silence (10 s) is aborted, and asked for an association again. Every message that comes is a piece, those of
-the association too, but for a result that a network has doubled; none waits for an answer of ours. A step sends one message
-at most, so that each is a datagram.
+the association too, but for a result that a network has doubled; none waits for an answer of ours. A step sends one
+message at most, so that each is a datagram.
 """
 
 from __future__ import annotations

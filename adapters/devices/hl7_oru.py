@@ -167,8 +167,8 @@ QUALITY = Quality(
         " alarms are in no public document"
     ),
     settings=todo(
-        "OBX-17 MSET, ASET, RSET, OBX-13 of Philips and Mindray's alarm levels are; limits (OBX-7) are kept with an"
-        " alarm alone"
+        "OBX-17 MSET, ASET, RSET, OBX-13 and limits of Philips, alarm levels of Mindray are; elsewhere limits (OBX-7)"
+        " are kept with an alarm alone"
     ),
     clock=done("OBX-14, OBR-7, MSH-7; the zone is the message's or the source's"),
     no_reading=done("empty with X, words, the dialect's sentinels (-100, 8388607); what a wave announces"),

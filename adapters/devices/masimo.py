@@ -22,6 +22,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.moments import moment_of
+from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import scaled
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.lines import LineSession
@@ -72,7 +73,7 @@ def read(frame: bytes, source: Source[MasimoSettings]) -> Sequence[Report]:
     moment = moment_of((("time", stated.decode("ascii")),), source.time_zone, source.received_at_us)
     exceptions = int(exc_6 or exc_7, 16)
     sent = {name.decode("ascii"): value.decode("ascii", "surrogateescape") for name, value in _PAIR.findall(pairs)}
-    records = [_record(name, text, exceptions) for name, text in sent.items()]
+    records = mapped_records((_record(name, text, exceptions) for name, text in sent.items()), source)
     claim = _claim(serial.decode("ascii"), source)
     reports = [moment.report(Kind.METRIC, claim, moment.noted(records))]
     alarms = _alarms(int(alarm_4 or alarm_6, 16), exceptions, int(exc1 or b"0", 16), source)

@@ -259,7 +259,7 @@ def _alarms(record: DriRecord, source: Source[DatexDriSettings]) -> list[Report]
             raise FrameError("length", "alarms")
         moment = _moment(record.time_s, source)
         silence = int.from_bytes(subrecord.data[8:10], "little")
-        changed = changed_alarms(_shown(subrecord.data, silence, source), source)
+        changed = changed_alarms(_shown(subrecord.data, silence, source), source, _claim(source))
         if changed:
             records = [
                 Record(kind=RecordKind.ALARM, as_sent=AsSent(SYSTEM, "alarm"), alarm=alarm) for _, alarm in changed

@@ -76,7 +76,11 @@ def read(frame: bytes, source: Source[MasimoSettings]) -> Sequence[Report]:
     records = mapped_records((_record(name, text, exceptions) for name, text in sent.items()), source)
     claim = _claim(serial.decode("ascii"), source)
     reports = [moment.report(Kind.METRIC, claim, moment.noted(records))]
-    alarms = _alarms(int(alarm_4 or alarm_6, 16), exceptions, int(exc1 or b"0", 16), source)
+    present = _present(int(alarm_4 or alarm_6, 16), exceptions, int(exc1 or b"0", 16))
+    alarms = [
+        Record(SPO2.code, SPO2.unit, kind=RecordKind.ALARM, alarm=each)
+        for _, each in changed_alarms(present, source, claim)
+    ]
     if alarms:
         reports.append(moment.report(Kind.ALARM, claim, alarms))
     return reports
@@ -111,8 +115,8 @@ def _validity(exceptions: int) -> Validity:
     return Validity.QUESTIONABLE if exceptions & _DOUBTFUL else Validity.VALID
 
 
-def _alarms(alarm: int, exceptions: int, more: int, source: Source[MasimoSettings]) -> list[Record]:
-    """The bits that have been set or cleared since the line before."""
+def _present(alarm: int, exceptions: int, more: int) -> dict[str, Alarm]:
+    """An alarm for each bit that is set."""
     present: dict[str, Alarm] = {}
     for field, bits in (("ALARM", alarm), ("EXC", exceptions & ~_SET_ACTIVE), ("EXC1", more)):
         for place in range(bits.bit_length()):
@@ -122,9 +126,7 @@ def _alarms(alarm: int, exceptions: int, more: int, source: Source[MasimoSetting
                 condition = f"{field} {bit:X}"
                 kind = AlarmKind.TECHNICAL if words else AlarmKind.UNKNOWN
                 present[condition] = Alarm(condition, kind=kind, text=words)
-    return [
-        Record(SPO2.code, SPO2.unit, kind=RecordKind.ALARM, alarm=each) for _, each in changed_alarms(present, source)
-    ]
+    return present
 
 
 DRIVER = DeviceDriver(

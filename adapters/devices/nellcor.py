@@ -156,7 +156,7 @@ def _limits_of(code: str, limits: Limits) -> tuple[tuple[int, int] | None, tuple
 
 def _alarm_records(present: Mapping[str, Alarm], source: Source[NellcorSettings]) -> list[Record]:
     records = []
-    for name, alarm in changed_alarms(present, source):
+    for name, alarm in changed_alarms(present, source, source.claim(source.settings.device)):
         channel = SPO2 if name in _ABOUT_SPO2 or alarm.kind is _DEVICE else PULSE_RATE
         records.append(Record(channel.code, channel.unit, kind=RecordKind.ALARM, alarm=alarm))
     return records

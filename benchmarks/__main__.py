@@ -21,6 +21,7 @@ from benchmarks import (
     chart,
     chart_pages,
     deliver,
+    doctor,
     edge,
     fhir,
     fhir_search,
@@ -107,6 +108,7 @@ MEASUREMENTS = (
     Measurement("people", ("confirm_40_ms", "viewers_200_p99_ms"), once(viewers.measure)),
     Measurement("access", ("may_decisions_per_s", "visible_set_ms", "visible_set_everything_ms"), once(access.measure)),
     Measurement("fhir", ("fhir_search_day_p95_ms", "audit_overhead", "audit_overhead_ms"), once(fhir_search.measure)),
+    Measurement("doctor", ("doctor_right_share", "doctor_wrong_certain"), once(doctor.measure)),
 )
 
 

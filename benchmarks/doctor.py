@@ -1,0 +1,129 @@
+"""The port doctor over every simulator that speaks by itself, each setting of its line and three kinds of copper.
+
+Ten seconds of a line's own time for each, at six rates. Right is: family and setting are named, as certain or as
+likely. Wrong is: another one is named as certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+from adapters.devices.registry import DRIVERS
+from simulators import astm, nonin
+from simulators.patient import Patient
+from simulators.uart import ModelPort, Talker, UartSettings
+from vitalwire.doctor.port.conclusion import Conclusion, conclude
+from vitalwire.doctor.port.examination import Examination
+from vitalwire.doctor.port.line_settings import LineSettings
+from vitalwire.doctor.port.listening import listen
+
+LIMIT_S = 10.0
+SIX_RATES = (4800, 9600, 19200, 38400, 57600, 115200)
+FRAMINGS = ((8, "N"), (7, "E"), (7, "O"), (8, "E"), (8, "O"))
+NOISE = (0.0, 0.00003, 0.0001)  # of the bits sampled, those that are read wrong
+CLOCK_OFF = 0.015  # at most, of the device's rate
+SERIAL_DRIVERS = tuple(driver for driver in DRIVERS if driver.serial is not None)
+_AT_US = 1_700_000_000_000_000
+_PATIENT, _METER = Patient(7), astm.Analyser(4, astm.GLUCOSE)
+
+
+class ModelLine:
+    """A model's port as the doctor has a port."""
+
+    def __init__(self, port: ModelPort) -> None:
+        self._port = port
+
+    def set(self, settings: LineSettings) -> None:
+        """As in `Line`."""
+        self._port.set(UartSettings(settings.baud, settings.data_bits, settings.parity))
+
+    def read(self, limit_s: float) -> tuple[bytes, bytes]:
+        """As in `Line`."""
+        return self._port.read(limit_s)
+
+    def write(self, data: bytes) -> None:
+        """As in `Line`."""
+        self._port.write(data)
+
+
+def _astm_transfer(number: int) -> bytes:
+    """As it is heard beside a host that answers: the sender's side of it."""
+    message = _METER.message(number, _AT_US + number * 1_000_000).text
+    return astm.ENQ + b"".join(astm.frames(message)) + astm.EOT
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A simulator on a line, and the driver that reads it."""
+
+    driver: str
+    message: Callable[[int], bytes]
+    every_s: float = 1.0
+    has_bytes_above_127: bool = False
+
+
+SPEAKERS = (
+    Speaker("nonin_ascii", lambda number: nonin.ascii_line(_PATIENT, number)),
+    Speaker("nonin_df2", partial(nonin.df2_packet, _PATIENT), 1 / nonin.PACKETS_A_SECOND, has_bytes_above_127=True),
+    Speaker("astm", _astm_transfer),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line: who speaks on it, how it is set, what the copper and the UART at our end are like."""
+
+    speaker: Speaker
+    true: LineSettings
+    noise: float = 0.0
+    restarts: bool = False
+    seed: int = 1
+    reports_errors: bool = True
+
+    def port(self) -> ModelPort:
+        """The model's port, the device beginning somewhere in its second."""
+        rng = Random(f"{self.seed}{self.speaker.driver}{self.true}{self.noise}{self.restarts}")
+        device = Talker(self.speaker.message, self.speaker.every_s, first_s=rng.random())
+        settings = UartSettings(self.true.baud, self.true.data_bits, self.true.parity)
+        return ModelPort(
+            device, settings, flip_share=self.noise, seed=self.seed, restarts=self.restarts,
+            reports_errors=self.reports_errors, speed=1 + rng.uniform(-CLOCK_OFF, CLOCK_OFF),
+        )  # fmt: skip
+
+    def concluded(self, limit_s: float = LIMIT_S) -> Conclusion:
+        """What the doctor says of it."""
+        port = self.port()
+        examination = Examination(SERIAL_DRIVERS, SIX_RATES)
+        listen(ModelLine(port), examination, lambda: port.now_s, limit_s)
+        return conclude(examination, "model")
+
+    def is_right(self, said: Conclusion) -> bool:
+        """Whether family and setting are named."""
+        return (said.driver, said.settings) == (self.speaker.driver, str(self.true))
+
+
+def cases(seeds: int) -> Iterator[Case]:
+    """Every simulator × setting × noise × kind of UART that can be."""
+    for speaker in SPEAKERS:
+        for baud in SIX_RATES:
+            for data_bits, parity in FRAMINGS:
+                if speaker.has_bytes_above_127 and data_bits == 7:
+                    continue
+                for noise in NOISE:
+                    for restarts in (False, True):
+                        for seed in range(1, seeds + 1):
+                            yield Case(speaker, LineSettings(baud, data_bits, parity), noise, restarts, seed)
+
+
+def measure(quick: bool) -> dict[str, float]:
+    """The share of right answers, and how many wrong ones were stated as certain."""
+    right = wrong = asked = 0
+    for case in cases(1 if quick else 3):
+        said = case.concluded()
+        asked += 1
+        right += case.is_right(said)
+        wrong += said.slug == "certain" and not case.is_right(said)
+    return {"doctor_right_share": right / asked, "doctor_wrong_certain": float(wrong)}

@@ -24,21 +24,23 @@ def slower_rate(sample: Sample, rates: Sequence[int]) -> int | None:
         return None
     slower = sorted(rate for rate in rates if rate <= own)
     far = [rate for rate in slower if own / rate > _FRAME_BITS]
-    came = list(zip(sample.data, sample.errors, strict=True))
+    tells = any(sample.errors)  # else nothing is known of stop bits
+    came = [(byte, bool(wrong)) for byte, wrong in zip(sample.data, sample.errors, strict=True)]
     # After an error some UARTs take a stop bit for a start bit: what follows does not begin with a change of level.
-    fresh = [each for before, each in pairwise([(0, 0), *came]) if not before[1]]
+    fresh = [each for before, each in pairwise([(0, False), *came]) if not before[1]]
     judged = fresh if len(fresh) >= BYTES_MIN else came
+    stops = [(byte, not wrong if tells else None) for byte, wrong in judged]
     for rate in [*far[-1:], *slower[len(far) :]]:
-        if sum(_fits(byte, wrong, own / rate) for byte, wrong in judged) >= FITTING_SHARE * len(judged):
+        if sum(_fits(byte, stop, own / rate) for byte, stop in stops) >= FITTING_SHARE * len(stops):
             return rate
     return own
 
 
 @cache
-def _fits(byte: int, wrong: int, ratio: float) -> bool:
-    """Whether the levels of a byte change only where a sender that is `ratio` times slower changes them."""
+def _fits(byte: int, stop: bool | None, ratio: float) -> bool:
+    """Whether its levels change only where those of a sender do that is so much slower; `stop` None: unknown."""
     places = {int(bit * ratio + 0.5) for bit in range(_FRAME_BITS + 1)}
     levels = [0, *(byte >> place & 1 for place in range(8))]
-    if not wrong:
-        levels.append(1)
+    if stop is not None:
+        levels.append(int(stop))
     return all(place in places for place in range(1, len(levels)) if levels[place] != levels[place - 1])

@@ -93,7 +93,8 @@ class SerialLine:
     def read(self, limit_s: float) -> tuple[bytes, bytes]:
         """As in `Line`."""
         if not self._is_file:
-            self._port.timeout = limit_s
+            if self._port.timeout != limit_s:  # to set it makes pyserial negotiate all settings anew
+                self._port.timeout = limit_s
             data = self._port.read(1)
             waiting = min(self._port.in_waiting, READ_BYTES) if data else 0
             data += self._port.read(waiting) if waiting else b""

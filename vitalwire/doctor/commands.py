@@ -57,7 +57,8 @@ def doctor(
 
         look_at_hospital(processors, gateway, backup, certificate or (), disk or (), database, json=json)
         return
-    from vitalwire.doctor.port.commands import Asked, examine
+    from vitalwire.doctor.port.asked import Asked
+    from vitalwire.doctor.port.commands import examine
 
     if language not in ("en", "zh"):
         raise UserError(f"{language!r} is no language of the doctor: en or zh")

@@ -19,7 +19,7 @@ from edge_agent.config import SerialLink
 from edge_agent.holders import holder_of
 from edge_agent.links.serial import NO_TLS, open_port, trouble, url_problem
 from runtime.errors import EXIT_UNREACHABLE, UserError
-from runtime.tls import check_client, is_loopback
+from runtime.tls import is_loopback
 from vitalwire.doctor.port.line_settings import LineSettings
 
 READ_BYTES = 4096
@@ -48,7 +48,8 @@ def opened(port: str, *, insecure: bool) -> Iterator[SerialLine]:
     if problem := url_problem(port):
         raise UserError(problem)
     if "://" in port:
-        check_client(host_of(port), tls=False, insecure=insecure, mend=f"{NO_TLS}; --insecure")
+        if is_beyond_loopback(port) and not insecure:
+            raise UserError(f"plaintext to {host_of(port)} can be read on the way: {NO_TLS}, and say --insecure")
     elif (holder := holder_of(port)) is not None:
         mend = "`vitalwire edge watch` with its configuration says what it hears; or end it to listen here"
         raise UserError(f"{holder} holds {port}: {mend}", EXIT_UNREACHABLE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from runtime.config import to_toml
 from vitalwire.doctor.port.conclusion import Conclusion
 
-BEYOND_LOOPBACK = "# plaintext, for a terminal server has no TLS: only on a network of its own"
+BEYOND_LOOPBACK = "# plaintext, which others can read: only on a network of its own"
 
 
 def serial_table(conclusion: Conclusion, name: str, port: str, *, insecure: bool) -> str:
@@ -16,12 +18,16 @@ def serial_table(conclusion: Conclusion, name: str, port: str, *, insecure: bool
     return table(name, conclusion.driver, link, insecure=insecure)
 
 
-def table(name: str, driver: str, link: dict[str, object], *, insecure: bool) -> str:
+def table(
+    name: str, driver: str, link: Mapping[str, object], *, insecure: bool, settings: Mapping[str, object] | None = None
+) -> str:
     """A source whose other keys are its driver's and link's defaults."""
     lines = ["[[source]]", f"name = {to_toml(name)}", f"driver = {to_toml(driver)}", "[source.link]"]
     lines += [f"{key} = {to_toml(value)}" for key, value in link.items()]
     if insecure:
         lines += [BEYOND_LOOPBACK, "insecure = true"]
+    if settings:
+        lines += ["[source.settings]", *(f"{key} = {to_toml(value)}" for key, value in settings.items())]
     return "\n".join(lines) + "\n"
 
 

@@ -159,6 +159,7 @@ class SerialSettings:
     data_bits: int = 8
     parity: str = "N"
     stop_bits: float = 1
+    flow_control: str = "none"  # or "rts-cts", "xon-xoff", "dsr-dtr"
 
 
 class NoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,8 +18,8 @@ class SerialLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fi
     parity: Annotated[Literal["N", "E", "O"] | None, Meta(description="as the driver says when left out")] = None
     stop_bits: Annotated[float | None, Meta(description="as the driver says when left out")] = None
     flow_control: Annotated[
-        Literal["none", "rts-cts", "xon-xoff", "dsr-dtr"], Meta(description="as the device is set")
-    ] = "none"
+        Literal["none", "rts-cts", "xon-xoff", "dsr-dtr"] | None, Meta(description="as the driver says when left out")
+    ] = None
     insecure: Annotated[bool, Meta(description="socket:// and rfc2217:// have no TLS: plaintext beyond loopback")] = (
         False
     )

@@ -13,7 +13,7 @@ import json
 import re
 from typing import NamedTuple
 
-VERSION = "3"
+VERSION = "4"
 
 
 class Unit(NamedTuple):
@@ -192,6 +192,9 @@ UNITS: tuple[Unit, ...] = (
     Unit("MDC_DIM_X_MOLE", 266688, "mol", "amount of substance", 1.0, 0.0),
     Unit("MDC_DIM_MILLI_MOLE", 266706, "mmol", "amount of substance", 0.001, 0.0),
     Unit("VITALWIRE_DIM_MILLI_MOLE_PER_HR", 67141634, "mmol/h", "substance rate", 1.0, 0.0),
+    # Ventilators that measure in millibar
+    Unit("VITALWIRE_DIM_MILLI_L_PER_MILLI_BAR", 67141635, "mL/mbar", "compliance", 0.980665, 0.0),
+    Unit("VITALWIRE_DIM_MILLI_BAR_PER_L_PER_SEC", 67141636, "mbar.s/L", "airway resistance", 1.0197162129779282, 0.0),
 )
 
 # One millimetre of paper is 0.1 mV at the usual gain alone.
@@ -670,6 +673,29 @@ METRICS: tuple[Metric, ...] = (
         "B. Braun; PHD"),
     Metric("MDC_ATTR_TIME_BATT_REMAIN", 67976, "MDC_DIM_MIN", None, 0.0, 100000.0, "Batt left",
         "Battery time remaining", "电池剩余时间", "B. Braun; PHD"),
+    # Ventilator: what intensive care ventilators and anaesthesia machines measure besides
+    Metric("MDC_PRESS_AWAY_MIN", 151794, "MDC_DIM_CM_H2O", None, -100.0, 200.0, "Pmin", "Minimum airway pressure",
+        "最低气道压", "Philips"),
+    Metric("MDC_PRESS_AWAY_NEG_MAX", 151801, "MDC_DIM_CM_H2O", None, -200.0, 100.0, "NIF",
+        "Maximum negative airway pressure", "最大气道负压", "Philips"),
+    Metric("MDC_VENT_PRESS_OCCL", 151964, "MDC_DIM_CM_H2O", None, -100.0, 100.0, "P0.1", "Occlusion pressure",
+        "口腔闭合压", "Philips"),
+    Metric("MDC_FLOW_CO2_PROD_RESP", 151776, "MDC_DIM_MILLI_L_PER_MIN", None, 0.0, 5000.0, "VCO2",
+        "Carbon dioxide production", "二氧化碳产量", "Philips"),
+    Metric("MDC_VENT_VOL_AWAY_DEADSP", 151984, "MDC_DIM_MILLI_L", None, 0.0, 10000.0, "Vd", "Dead space volume", "死腔容积",
+        "Philips"),
+    Metric("MDC_VENT_VOL_AWAY_DEADSP_REL", 151988, "MDC_DIM_PERCENT", None, 0.0, 100.0, "Vd/VT", "Relative dead space",
+        "相对死腔", "Philips"),
+    Metric("MDC_VENT_VOL_LUNG_TRAPD", 151992, "MDC_DIM_MILLI_L", None, 0.0, 10000.0, "Vtrap", "Trapped lung volume",
+        "陷闭肺容积", "Philips"),
+    Metric("MDC_CONC_AWAY_HALOTH_INSP", 152176, "MDC_DIM_PERCENT", None, 0.0, 100.0, "FiHal", "Inspired halothane",
+        "吸入氟烷浓度", "Philips", also=_GAS_MMHG),
+    Metric("MDC_CONC_AWAY_HALOTH_ET", 152092, "MDC_DIM_PERCENT", None, 0.0, 100.0, "EtHal", "End-tidal halothane",
+        "呼气末氟烷浓度", "Philips", also=_GAS_MMHG),
+    Metric("MDC_CONC_AWAY_ENFL_INSP", 152172, "MDC_DIM_PERCENT", None, 0.0, 100.0, "FiEnf", "Inspired enflurane",
+        "吸入安氟烷浓度", "Philips", also=_GAS_MMHG),
+    Metric("MDC_CONC_AWAY_ENFL_ET", 152088, "MDC_DIM_PERCENT", None, 0.0, 100.0, "EtEnf", "End-tidal enflurane",
+        "呼气末安氟烷浓度", "Philips", also=_GAS_MMHG),
 )
 
 # A second name of the same code, as it occurs in messages.

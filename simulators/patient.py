@@ -127,6 +127,10 @@ class Patient:
         """Heart beats since the beginning, fractions too: the phase of the pulse wave."""
         return self._course["hr"].total(t) / 60.0
 
+    def breaths(self, t: Time) -> Time:
+        """Breaths since the beginning, fractions too."""
+        return self._course["rr"].total(t) / 60.0
+
     def has_finger(self, t_s: float) -> bool:
         """Whether the sensor is on the finger."""
         return self.scenario != "finger_off" or not FINGER_OFF_S[0] <= t_s % MINUTE_S < FINGER_OFF_S[1]
@@ -141,7 +145,7 @@ class Patient:
 
     def pleth(self, t: Times) -> Times:
         """The plethysmogram, 0 to 1; breathing moves its height a little. Flat where the finger is out."""
-        breath = 0.06 * np.sin(2 * np.pi * self._course["rr"].total(t) / 60.0)
+        breath = 0.06 * np.sin(2 * np.pi * self.breaths(t))
         on = np.array([self.has_finger(float(x)) for x in t])
         return np.where(on, (0.9 + breath) * shape(self.beats(t)), 0.5)
 

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import hl7_oru, mqtt_json, nonin
+from simulators import datex_dri, hl7_oru, medibus, mqtt_json, nonin, oximeters
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
+from simulators.medibus_values import MODELS
 from simulators.patient import Patient
 
 VALUES_MAX = 200  # of a report
@@ -22,6 +23,7 @@ BEHIND_MAX_S = 1.0  # a report that is later than this moves all that follow; no
 DRAIN_S = 20.0  # at the end, for the last acknowledgements
 
 Address = tuple[str, int]
+MEDIBUS_MODELS = {"medibus": "evita_xl", **{f"medibus-{model}": model for model in MODELS}}
 
 
 @dataclass(frozen=True)
@@ -106,15 +108,22 @@ async def run_ward(plan: WardPlan, stop: asyncio.Event, whose: hl7_oru.Whose | N
 
 
 async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz: float, stop: asyncio.Event) -> None:
-    """One device until `stop`: nonin_ascii, nonin_df2 (address is a path), hl7, hl7-listen, mqtt (host:port)."""
+    """One device until `stop`; the address of a serial one is a path, else host:port."""
     host, _, number = address.rpartition(":")
     plan, log = WardPlan(beds=1, rate_hz=rate_hz, seed=seed, scenario=scenario), AckedLog()
     device = _Device(plan, 0, "bed-01", stop, log)
     async with AsyncExitStack() as held:
         if kind in ("nonin_ascii", "nonin_df2"):
             work = device.serial(held.enter_context(nonin.Port(Path(address))), kind)
+        elif kind == "datex_dri":
+            work = datex_dri.run(Path(address), Patient(seed, scenario), stop)
+        elif kind in oximeters.KINDS:
+            work = oximeters.run(kind, Path(address), Patient(seed, scenario), stop)
+        elif kind in MEDIBUS_MODELS:
+            work = medibus.run(Path(address), Patient(seed, scenario), stop, MEDIBUS_MODELS[kind])
         elif kind not in ("hl7", "hl7-listen", "mqtt") or not number.isdecimal():
-            raise ValueError("give nonin_ascii or nonin_df2 and a path, or hl7, hl7-listen or mqtt and host:port")
+            serial = ", ".join(("nonin_ascii", "nonin_df2", "datex_dri", *oximeters.KINDS, *MEDIBUS_MODELS))
+            raise ValueError(f"give one of {serial} and a path, or hl7, hl7-listen or mqtt and host:port")
         elif kind == "hl7":
             work = device.mllp("pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":

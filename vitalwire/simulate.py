@@ -84,7 +84,13 @@ def hospital(
 
 @app.command()
 def device(
-    kind: Annotated[str, typer.Argument(help="nonin_ascii, nonin_df2, hl7, hl7-listen or mqtt")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="nonin_ascii, nonin_df2, nonin_df7, nonin_df13, masimo, nellcor_n595, nellcor_n200, datex_dri,"
+            " medibus, hl7, hl7-listen or mqtt"
+        ),
+    ],
     address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],
     scenario: Scenario = "healthy",
     seed: int = 1,

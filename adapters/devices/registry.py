@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from adapters.devices import astm, hl7_adt, hl7_oru, mqtt_json, nonin, scan_json
+from adapters.devices import (
+    astm,
+    datex_dri,
+    hl7_adt,
+    hl7_oru,
+    masimo,
+    medibus,
+    mqtt_json,
+    nellcor,
+    nonin,
+    nonin_bluetooth,
+    scan_json,
+)
 from adapters.driver import DeviceDriver
 
 DRIVERS: tuple[DeviceDriver[Any], ...] = (
@@ -13,5 +25,12 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     mqtt_json.DRIVER,
     astm.DRIVER,
     scan_json.DRIVER,
+    datex_dri.DRIVER,
+    masimo.DRIVER,
+    nellcor.N595,
+    nellcor.N200,
+    nonin_bluetooth.DF7,
+    nonin_bluetooth.DF13,
+    medibus.DRIVER,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

@@ -270,6 +270,8 @@ def _fields(text: str) -> list[str] | None:
     if "\r\r" in text or "\r " in text or "\r\t" in text:  # not the plain lines that these fields are cut from
         return None
     separator = text[3:4]
+    if not separator:
+        return None
     fields = text.replace("\r", f"{separator}\r{separator}").split(separator)
     return fields if len(fields) > _MSH_10 else None
 

@@ -54,6 +54,7 @@ def url_problem(port: str) -> str:
 
 def open_port(config: SerialLink, settings: SerialSettings) -> serial.SerialBase:
     """The port as configured, ours alone; raises serial.SerialException, and others: pyserial does not say which."""
+    flow_control = config.flow_control or settings.flow_control
     port = serial.serial_for_url(
         config.port,
         do_not_open=True,
@@ -61,9 +62,9 @@ def open_port(config: SerialLink, settings: SerialSettings) -> serial.SerialBase
         bytesize=config.data_bits or settings.data_bits,
         parity=config.parity or settings.parity,
         stopbits=config.stop_bits or settings.stop_bits,
-        xonxoff=config.flow_control == "xon-xoff",
-        rtscts=config.flow_control == "rts-cts",
-        dsrdtr=config.flow_control == "dsr-dtr",
+        xonxoff=flow_control == "xon-xoff",
+        rtscts=flow_control == "rts-cts",
+        dsrdtr=flow_control == "dsr-dtr",
         timeout=RFC2217_READ_S,
     )
     if "://" not in config.port:

@@ -44,7 +44,12 @@ MEASURING = [driver for driver in DRIVERS if driver.name not in WITHOUT_VALUES]
 each_measuring = pytest.mark.parametrize("driver", MEASURING, ids=lambda driver: driver.name)
 each_driver = pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: driver.name)
 # A cut HL7 message is MLLP's to refuse.
-FRAMED_BY_ITSELF = [driver for driver in DRIVERS if driver.serial is not None or driver.session is None]
+FRAMED_BY_ITSELF = [
+    driver
+    for driver in DRIVERS
+    # Nellcor's rows have neither a length nor a checksum: what ends without its line end is its session's to refuse.
+    if (driver.serial is not None or driver.session is None) and driver.name != "nellcor_n595"
+]
 # Of what sends by itself; a dialogue's cases are in its session's test.
 FRAMES_ON_THE_WIRE: dict[str, Callable[[bytes], bytes]] = {
     "nonin_ascii": lambda frame: b"\r\n" + frame + b"\r\n",
@@ -52,6 +57,12 @@ FRAMES_ON_THE_WIRE: dict[str, Callable[[bytes], bytes]] = {
     "hl7_oru": wrap,
     "hl7_adt": wrap,
     "astm": lambda message: ENQ + b"".join(frames(message)) + EOT,
+    "datex_dri": lambda frame: b"\x7e" + frame + b"\x7e",
+    "masimo": lambda frame: b"\r\n" + frame + b"\r\n",
+    "nellcor_n595": lambda frame: b"\r\n" + frame + b"\r\n",
+    "nellcor_n200": bytes,
+    "nonin_df7": bytes,
+    "nonin_df13": bytes,
 }
 NOW = Moment(0, RECEIVED_AT_US)
 AnyDriver = DeviceDriver[Any]
@@ -167,7 +178,7 @@ def test_any_bytes_give_reports_or_a_reason(driver: AnyDriver, data: st.DataObje
         return
     frame = bytearray(frame_of(driver, data.draw(st.sampled_from(plain_cases(driver)))))
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(frame) - 1))
+        at = data.draw(st.integers(0, max(0, len(frame) - 1)))
         frame[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
     held(driver, bytes(frame))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,3 +163,8 @@ def test_a_record_made_before_has_the_marks_of_its_own_message() -> None:
         (report,) = [r for r in read(data, of) if r.kind is Kind.METRIC]
         marks.append(report.records[0].marks)
     assert marks == [Mark(0), Mark.TRAINING, Mark(0)]
+
+
+def test_a_message_that_ends_before_its_separator_is_refused() -> None:
+    with pytest.raises(FrameError):
+        read(b"MSH", source())

@@ -38,6 +38,7 @@ _WORDS = (
     b"\x0b", b"\x1c", b"\x1c\r", b"\r", b"\n", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05", b"\x06", b"\x15", b"\x17",
     wrap(b"MSH|^~\\&|A||||1||ORU^R01|7|P|2.6\r"), wrap(b"MSH|^~\\&|A||||1||ACK|7|P|2.6\r"), b"SPO2=097 HR=072\r\n",
     b"\x01\x81\x80\x01\x03", b"\x01\x80\x80\x01\x02" * 24, b"1H|\\^&\r\x03", b"x" * 300,
+    b"\x1bQ6C\r", b"\x01Q52\r", b"\x01R53\r", b"\x01S00    8000-  20  1003C042\r", b"\x01T55\r", b"\xd1\x98\x84" * 70,
 )  # fmt: skip
 streams = st.lists(st.sampled_from(_WORDS) | st.binary(max_size=9), max_size=20).map(b"".join)
 moments = st.floats(0, 1e6, allow_nan=False)

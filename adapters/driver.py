@@ -184,6 +184,7 @@ class DeviceDriver(Generic[S]):
     session: Callable[[S], Session] | None = None
     channels: tuple[Channel, ...] = ()
     serial: SerialSettings | None = None  # set where the family speaks on a serial port
+    datagrams: bool = False  # over UDP alone: each message is a datagram, which its session is fed by itself
     # Whether its messages may carry times without their zone: then the source has to name one.
     has_local_times: Callable[[S], bool] = lambda _: False
     # False: it speaks when something happens, so that its silence says nothing.
@@ -200,6 +201,8 @@ class DeviceDriver(Generic[S]):
         """The links that can carry it."""
         if self.session is None:
             return ("mqtt",)
+        if self.datagrams:
+            return ("udp",)
         return ("serial", "tcp") if self.serial else ("tcp",)
 
 

@@ -15,6 +15,7 @@ from prometheus_client import Counter
 from adapters.session import Outcome
 from edge_agent.bugs import log_bug
 from edge_agent.delivery import Answer, Delivery
+from edge_agent.device_clock import DeviceClocks
 from edge_agent.events import EventEmitter, as_old, rejection
 from edge_agent.sources import SourcePlan, message_type
 from edge_agent.spool import Kept, Spool
@@ -42,6 +43,7 @@ class Chain:
     ) -> None:  # fmt: skip
         self._plan, self._spool, self._emitter = plan, spool, emitter
         self.session_failed = on_failure
+        self.device_clocks = DeviceClocks(plan.config.max_delay_s, plan.config.clock_limit_s)
         self.frames = 0
         self._counters: dict[str, Counter] = {}
 
@@ -54,9 +56,12 @@ class Chain:
             self._count(reason or "kept")
             answer(outcome, reason)
             return
+        clock_events: list[Report] = []
         if delivery.retained:
             reports = [as_old(report) for report in reports]
-        keep_events(self._emitter.heard(reports, delivery), self._emitter, self._spool)
+        else:
+            reports, clock_events = self.device_clocks.correct(reports, delivery.received_at_us)
+        keep_events([*self._emitter.heard(reports, delivery), *clock_events], self._emitter, self._spool)
 
         def settled(kept: Kept) -> None:
             if kept is not Kept.KEPT:  # nothing of this copy is there: neither a context nor a count of samples

@@ -69,7 +69,23 @@ class MqttLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
         return self.broker
 
 
-Link = SerialLink | TcpLink | MqttLink
+class UdpLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="udp"):
+    """UDP: we ask one monitor, and each message is a datagram."""
+
+    monitor: Annotated[str, Meta(description="host:port of the monitor")] = "127.0.0.1:24105"
+    announcements: Annotated[
+        str | None, Meta(description="host:port for the monitor's broadcasts, e.g. 0.0.0.0:24005; none when left out")
+    ] = None
+    silent_s: Annotated[float, Meta(gt=0, description="a monitor silent for so long is asked anew")] = 30.0
+    insecure: Annotated[bool, Meta(description="UDP has no TLS: plaintext beyond loopback")] = False
+
+    @property
+    def address(self) -> str:
+        """Where it is reached."""
+        return self.monitor
+
+
+Link = SerialLink | TcpLink | MqttLink | UdpLink
 
 
 class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,6 +96,13 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     link: Annotated[Link, Meta(description="how its bytes come")]
     settings: Annotated[dict[str, Any], Meta(description="the driver's own")] = {}
     time_zone: Annotated[str | None, Meta(description="zone of the device's clock, e.g. Asia/Shanghai")] = None
+    max_delay_s: Annotated[
+        Annotated[float, Meta(gt=0, le=3600)] | None,
+        Meta(description="how late what its devices say comes at most; then their clocks are corrected"),
+    ] = None
+    clock_limit_s: Annotated[
+        float, Meta(gt=0, description="people are told of a device whose clock is off by more")
+    ] = 60.0
     drivers_by_msh9: Annotated[
         dict[str, str], Meta(description="HL7: other drivers for some message types, by MSH-9.1")
     ] = {}

@@ -46,6 +46,7 @@ from schemas.report import Lane
 HOUSEKEEPING_S = 1.0
 COUNTS_EVERY = 10  # of these
 COUNT_NAMES_MAX = 200  # of a source
+CLOCKS_OFF_MAX = 20  # that the counts name; the metric has their number
 # The spool's thread waits for the interpreter's lock at each statement: with the usual 5 ms a commit beside a busy
 # event loop takes 30.
 SWITCH_S = 0.0005
@@ -70,6 +71,7 @@ _disk_free = Gauge("vitalwire_spool_disk_free_bytes", "Free bytes of the disk th
 _broker_away = Gauge("vitalwire_broker_away_seconds", "How long no broker has been reached; 0: one is")
 _certificate_end = Gauge("vitalwire_edge_certificate_end_seconds", "When the certificate for the broker ends")
 _clock_offset = Gauge("vitalwire_edge_clock_offset_seconds", "How far the edge's clock is ahead of the broker's")
+_clocks_off = Gauge("vitalwire_device_clocks_off", "Devices whose clock is off by more than its limit", ["source"])
 _contradiction = Gauge("vitalwire_log_contradiction", "1: two checkpoints of the hospital's log contradict each other")
 CONDITION_NAMES = (
     "version", "spool_bytes", "spool_quota_bytes", "disk_free_bytes", "room_s", "broker_away_s",
@@ -206,6 +208,7 @@ class Edge:
         condition = msgspec.structs.asdict(self.condition.status)
         counts |= {name: condition[name] for name in CONDITION_NAMES}
         counts |= {f"unreceipted:{lane.name.lower()}": count for lane, count in self._unreceipted.items()}
+        counts["device_clocks_off_ms"] = self._device_clocks_off_ms()
         for supervisor in self.supervisors:
             state = supervisor.state
             counts[f"frames:{state.name}"] = state.frames
@@ -215,6 +218,16 @@ class Edge:
                 _counted.labels(state.name, name).set(count)
         self.spool.put([self.emitter.emit("counts", json.dumps(counts, sort_keys=True))], None, lambda _: None)
 
+    def _device_clocks_off_ms(self) -> dict[str, int]:
+        """The worst of them by claim, ahead positive."""
+        found: dict[str, int] = {}
+        for supervisor in self.supervisors:
+            offsets_us = supervisor.chain.device_clocks.offsets_us()
+            _clocks_off.labels(supervisor.name).set(len(offsets_us))
+            found |= {claim: offset_us // 1000 for claim, offset_us in offsets_us.items()}
+        worst = sorted(found, key=lambda claim: abs(found[claim]), reverse=True)[:CLOCKS_OFF_MAX]
+        return {claim: found[claim] for claim in worst}
+
     async def _housekeeping(self) -> None:
         """Each second: who is silent, whether the clock stepped, whether the publisher lives; every ten, the counts."""
         clock = ClockWatch()
@@ -223,6 +236,8 @@ class Edge:
             await asyncio.sleep(HOUSEKEEPING_S)
             if step_ms := clock.step_ms():
                 self.emitter.clock_stepped(step_ms)
+                for supervisor in self.supervisors:
+                    supervisor.chain.device_clocks.clock_stepped(step_ms)
                 self._emit("clock-step", f"the edge's clock stepped by {step_ms} ms")
             keep_events(self.emitter.silences(names), self.emitter, self.spool)
             self._look()

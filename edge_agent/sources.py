@@ -16,7 +16,7 @@ from adapters.driver import DeviceDriver, Source
 from adapters.formats.hl7v2 import header
 from adapters.session import Session
 from adapters.site import SiteMapping, read_site
-from edge_agent.config import EdgeConfig, Link, MqttLink, SerialLink, SourceConfig, TcpLink
+from edge_agent.config import EdgeConfig, Link, MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
 from edge_agent.links.mqtt import topic_problem
 from edge_agent.links.owner import LinkError
 from edge_agent.links.serial import url_problem
@@ -124,7 +124,7 @@ def driver_named(config: SourceConfig, name: str) -> DeviceDriver[Any]:
 
 
 def link_type(link: Link) -> str:
-    """The word for a link's kind: serial, tcp, mqtt."""
+    """The word for a link's kind: serial, tcp, mqtt, udp."""
     return str(link.__struct_config__.tag)
 
 
@@ -170,11 +170,14 @@ def address_problem(link: Link) -> str:
     match link:
         case SerialLink():
             return url_problem(link.port)
-        case TcpLink() | MqttLink():
-            try:
-                split_address(link.address)
-            except ValueError:
-                return f"{link.address!r} is no address: write host:port"
+        case TcpLink() | MqttLink() | UdpLink():
+            stated = (link.address, link.announcements) if isinstance(link, UdpLink) else (link.address,)
+            for address in stated:
+                try:
+                    if address is not None:
+                        split_address(address)
+                except ValueError:
+                    return f"{address!r} is no address: write host:port"
     if isinstance(link, MqttLink):
         return next(filter(None, map(topic_problem, link.topics)), "")
     return ""
@@ -211,6 +214,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "port": "/dev/serial/by-id/usb-FTDI_FT232R_A50285BI-if00-port0", "baud": 9600, "data_bits": 8, "stop_bits": 1,
     },
     "tcp": {"dial": "10.0.0.7:2575"},
+    "udp": {"announcements": "0.0.0.0:24005"},
 }  # fmt: skip
 
 
@@ -220,7 +224,7 @@ def sample_edge() -> str:
     All are left out; the first of each link shows every key of that link.
     """
     tables: list[str] = []
-    for link in (SerialLink, TcpLink, MqttLink):
+    for link in (SerialLink, TcpLink, MqttLink, UdpLink):
         tag = str(link.__struct_config__.tag)
         drivers = [driver for driver in DRIVER_BY_NAME.values() if driver.links[0] == tag]
         for driver in drivers:

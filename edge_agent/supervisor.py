@@ -12,13 +12,14 @@ from prometheus_client import Gauge
 from adapters.driver import SerialSettings, Source
 from edge_agent.agent import Chain
 from edge_agent.bugs import log_bug
-from edge_agent.config import MqttLink, SerialLink, TcpLink
+from edge_agent.config import MqttLink, SerialLink, TcpLink, UdpLink
 from edge_agent.conversation import Conversation, Keeper, Line
 from edge_agent.events import EventEmitter
 from edge_agent.links.mqtt import MqttBroker, client_id
 from edge_agent.links.owner import LinkError, LinkOwner
 from edge_agent.links.serial import SerialPort
 from edge_agent.links.tcp import TcpListener, dialler_of
+from edge_agent.links.udp import UdpMonitor
 from edge_agent.recording import Tap
 from edge_agent.sources import SourcePlan, link_type
 from edge_agent.spool import Spool
@@ -28,7 +29,8 @@ from schemas.errors import VitalwireError
 
 RETRY_FIRST_S = 0.5
 # A cable that is plugged in again is back in five seconds; a port in use or a gateway is not asked so often.
-RETRY_MAX_S = {"serial": 5.0, "tcp": 30.0, "mqtt": 30.0}
+RETRY_MAX_S = {"serial": 5.0, "tcp": 30.0, "mqtt": 30.0, "udp": 5.0}
+_LOSING = ("serial", "udp")  # what was said meanwhile cannot be asked for again
 BUGS_MAX = 20  # different ones that are said of a source
 REASONS_MAX = 20  # as well
 _stands = Gauge("vitalwire_source_stands", "1: the source's link stands, 0: it does not", ["source"])
@@ -65,6 +67,8 @@ def link_of(plan: SourcePlan, edge: str) -> Link:
             return TcpListener(link)
         case TcpLink() as link:
             return dialler_of(link)
+        case UdpLink() as link:
+            return UdpMonitor(link)
         case MqttLink() as link:
             return MqttBroker(link, link.client_id or client_id(edge, plan.name))
 
@@ -81,7 +85,7 @@ class Supervisor:
         self.keeper: Keeper = self.chain
         self._link, self._emit, self._now_us, self._sleep = link, emit, now_us, sleep
         kind = link_type(plan.link)
-        self._retry_max_s, self._back_code = RETRY_MAX_S[kind], "gap" if kind == "serial" else "source-restored"
+        self._retry_max_s, self._back_code = RETRY_MAX_S[kind], "gap" if kind in _LOSING else "source-restored"
         self._state = SourceState(plan.name, plan.driver.name, kind, plan.link.address, since_us=now_us())
         self._gone_since_us = 0
         self._reasons: set[str] = set()  # that were said, since frames came last

@@ -140,6 +140,11 @@ def _in_the_frames(o: SourceObservation) -> Found:
         yield "retained", "only retained messages, said some time ago: nobody is sending now"
     if not o.values and o.adt:
         yield "adt", f"who is where is read here ({o.adt} said of a patient); watching stores nothing"
+    if not o.values and o.transport == "udp":
+        yield (
+            "no-values",
+            "the monitor answers, but sends no values: is another client, or our agent, associated with it?",
+        )
     if not o.values:
         yield "no-values", "frames come, but no values in them: patients and events only"
     if not o.coded:

@@ -11,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 from emr_store import conservation, events, latest, registry
-from schemas.edge_status import EdgeStatus, Sentence, edge_late, edge_unheard, read_status
+from schemas.edge_status import EdgeStatus, Sentence, device_clocks_off, edge_late, edge_unheard, read_status
 from schemas.errors import VitalwireError
 
 VALUES_AFTER_S = 120.0  # since the newest value of any device of a box: then its data does not flow
@@ -106,7 +106,7 @@ def sentence_of(box: Box, now: datetime) -> Sentence | None:
         case BoxState.LATE:
             return edge_late(box.status)
         case _:
-            return None
+            return device_clocks_off(box.status.device_clocks_off_ms)
 
 
 def _age_s(at: datetime, now: datetime) -> float:

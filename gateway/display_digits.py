@@ -36,6 +36,7 @@ BY_UNIT: dict[str, int] = {
     "cm": 1,
     "kg/m2": 1,
     "m2": 2,
+    "mL/min": 0,
 }
 AS_SENT: frozenset[str] = frozenset({
     "1", "Ohm", "kg", "mL/h", "ug/kg/min", "mg/mL", "mg", "mg/h", "[iU]", "[iU]/h", "[iU]/kg/h", "[iU]/mL", "mmol",
@@ -82,6 +83,11 @@ BY_METRIC: dict[tuple[str, str], int | None] = {
     ("MDC_VOL_FLUID_DELIV_TOTAL", "mL"): None,
     ("MDC_VOL_SYRINGE", "mL"): None,
     ("MDC_VOL_SYRINGE_ACTUAL", "mL"): None,
+    ("MDC_VENT_PRESS_OCCL", "cm[H2O]"): 1,
+    ("MDC_CONC_AWAY_HALOTH_INSP", "%"): 1,
+    ("MDC_CONC_AWAY_HALOTH_ET", "%"): 1,
+    ("MDC_CONC_AWAY_ENFL_INSP", "%"): 1,
+    ("MDC_CONC_AWAY_ENFL_ET", "%"): 1,
 }
 
 

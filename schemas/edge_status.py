@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -15,6 +16,8 @@ class EdgeStatus(msgspec.Struct, frozen=True):
     """Of the event `counts`, what is the same for every edge. None, and "": this edge does not say it.
 
     `room_s`: how long the spool takes what comes while nothing leaves it, by the inflow of the last hour.
+    `device_clocks_off_ms`: by claim, of the devices whose clock is off by more than the source's limit, how far it is
+    ahead of the edge's; the worst alone where there are many.
     `certificate_ends_at_s`: of the client certificate for the broker, in seconds since 1970.
     """
 
@@ -30,6 +33,7 @@ class EdgeStatus(msgspec.Struct, frozen=True):
     room_s: float | None = None
     broker_away_s: float | None = None
     certificate_ends_at_s: int | None = None
+    device_clocks_off_ms: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,20 @@ def edge_late(status: EdgeStatus) -> Sentence:
     return Sentence(
         f"the oldest report waited {duration_en(oldest_s)}; {en} on the box{_room_en(status)}",
         f"最早一条数据已等待 {duration_zh(oldest_s)}；主机暂存 {zh}{_room_zh(status)}",
+    )
+
+
+def device_clocks_off(offsets_ms: Mapping[str, int]) -> Sentence | None:
+    """Of devices' clocks that are off by more than their limit, by claim, the worst; None where there is none."""
+    if not offsets_ms:
+        return None
+    claim = max(offsets_ms, key=lambda each: abs(offsets_ms[each]))
+    ahead, off_s = offsets_ms[claim] > 0, abs(offsets_ms[claim]) / 1000
+    others = len(offsets_ms) - 1
+    return Sentence(
+        f"the clock of {claim} is {duration_en(off_s)} {'ahead' if ahead else 'behind'}"
+        + (f"; {others} more are off" if others else ""),
+        f"{claim} 的时钟{'快' if ahead else '慢'} {duration_zh(off_s)}" + (f"；另有 {others} 台不准" if others else ""),
     )
 
 

@@ -145,6 +145,9 @@ def samples(patient: Patient, kind: int, t: Times) -> Samples:
 
 def _ecg(channel: int) -> Callable[[Patient, Times], Times]:
     def make(patient: Patient, t: Times) -> Times:
+        recorded_mv = patient.ecg_mv(t)
+        if recorded_mv is not None:
+            return recorded_mv * 1000  # in microvolts
         phase = patient.beats(t) % 1.0
         waves = [height * np.exp(-0.5 * ((phase - at) / width) ** 2) for at, width, height in _ECG]
         return np.asarray(_LEAD[channel] * np.sum(waves, axis=0))

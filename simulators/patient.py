@@ -149,6 +149,11 @@ class Patient:
         on = np.array([self.has_finger(float(x)) for x in t])
         return np.where(on, (0.9 + breath) * shape(self.beats(t)), 0.5)
 
+    def ecg_mv(self, t: Times) -> Times | None:
+        """A recorded ECG in millivolts; None where a simulator is to draw it over `beats`."""
+        del t
+        return None
+
     def numbers(self, t_s: float) -> dict[str, float | None]:
         """Every channel at one time, None where there is no reading: 1/min, %, °C, mmHg."""
         found: dict[str, float | None] = {name: w.at(t_s) for name, w in self._course.items()}

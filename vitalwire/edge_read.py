@@ -28,7 +28,7 @@ from adapters.session import Moment, Outcome, Piece, Session
 from adapters.sessions.mllp import wrap
 from edge_agent import duplicates
 from edge_agent.agent import read_frame
-from edge_agent.config import Link, MqttLink, SerialLink, SourceConfig, TcpLink
+from edge_agent.config import Link, MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
 from edge_agent.delivery import Delivery
 from edge_agent.duplicates import Duplicates, Sending
 from edge_agent.sources import SourcePlan, load_edge, plan_source, site_mappings
@@ -305,7 +305,7 @@ def _toml(settings: list[str]) -> dict[str, Any]:
 
 
 # Nothing is opened: a link that the driver can come over.
-_LINKS: dict[str, Link] = {"serial": SerialLink("/dev/null"), "tcp": TcpLink(), "mqtt": MqttLink()}
+_LINKS: dict[str, Link] = {"serial": SerialLink("/dev/null"), "tcp": TcpLink(), "mqtt": MqttLink(), "udp": UdpLink()}
 
 
 def _configured(config: Path | None, name: str) -> tuple[SourceConfig, Path | None] | None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from adapters.devices.registry import DRIVER_BY_NAME
 from edge_agent import check as checks
-from edge_agent.config import MqttLink, SerialLink, SourceConfig, TcpLink
+from edge_agent.config import MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
 from edge_agent.sources import SourcePlan, load_edge, plan_source, site_mappings
 from edge_agent.watch import SourceObservation, Watcher, diagnosis
 from edge_agent.watch import watch as watch_source
@@ -35,7 +35,7 @@ LAST_LINES = {"bytes": 4, "frame": 4, "values": 8}
 
 def watch(
     source: Annotated[str, typer.Argument(help="a source's name in the config, or serial:/dev/…, tcp:host:port,"
-                                               " dial:host:port, mqtt:host:port")],
+                                               " dial:host:port, udp:host:port, mqtt:host:port")],
     config: Config = Path("edge.toml"),
     seconds: Annotated[float, typer.Option(min=0.1, help="then say why nothing arrives, or that it does")] = 30.0,
     driver: Annotated[str, typer.Option(help="without a config: " + ", ".join(DRIVER_BY_NAME))] = "",
@@ -74,6 +74,8 @@ def _ad_hoc(name: str, driver: str, topic: str, insecure: bool) -> SourceConfig 
             return SourceConfig(name, driver or "hl7_oru", TcpLink(listen=place, insecure=insecure))
         case "dial", _, place:
             return SourceConfig(name, driver or "hl7_oru", TcpLink(dial=place, insecure=insecure))
+        case "udp", _, place:
+            return SourceConfig(name, driver or "intellivue", UdpLink(monitor=place, insecure=insecure))
         case "mqtt", _, place:
             return SourceConfig(name, driver or "mqtt_json", MqttLink(place, (topic,), insecure=insecure))
     return None

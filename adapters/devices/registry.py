@@ -7,6 +7,7 @@ from adapters.devices import (
     datex_dri,
     hl7_adt,
     hl7_oru,
+    intellivue,
     masimo,
     medibus,
     mqtt_json,
@@ -32,5 +33,7 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     nonin_bluetooth.DF7,
     nonin_bluetooth.DF13,
     medibus.DRIVER,
+    intellivue.LAN,
+    intellivue.MIB,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

@@ -118,8 +118,8 @@ class SerialPort:
         try:
             error = await asyncio.shield(line.ended)
         finally:
+            conversation.closed(orderly=False)  # its session may have a last word
             line.stop()
-            conversation.closed(orderly=False)
             await _settled(conversation)
         raise LinkError(f"{path} was lost while it was read ({error}): plug, adapter or hub")
 

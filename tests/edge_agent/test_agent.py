@@ -28,7 +28,7 @@ from edge_agent.spool import Kept, Spool
 from edge_agent.spool.queue import Done
 from runtime.logs import set_up
 from schemas.errors import FrameError
-from schemas.report import Kind, Lane, Report
+from schemas.report import ClockQuality, Kind, Lane, Report
 from tests.making import T0_US, report
 
 Answer = tuple[Outcome, str]
@@ -314,3 +314,26 @@ def test_a_first_message_that_is_a_resend_still_introduces_its_device(tmp_path: 
     connections = count(1)
     assert asyncio.run(one_run(connections)) == (Kept.KEPT, 2)
     assert asyncio.run(one_run(connections)) == (Kept.DUPLICATE, 3)
+
+
+def test_a_device_whose_clock_is_off_is_corrected_and_told_where_its_delay_is_declared() -> None:
+    """Three minutes ahead: after a minute of live frames its moments are by the edge's clock, its own stay beside."""
+    ahead_us = 180_000_000
+
+    def read(frame: bytes, source: Source[Any]) -> Sequence[Report]:
+        device_at_us = source.received_at_us + ahead_us
+        quality = ClockQuality.DEVICE
+        return [replace(report(at_us=device_at_us), device_at_us=device_at_us, clock_quality=quality,
+                        received_at_us=source.received_at_us)]  # fmt: skip
+
+    config = SourceConfig("bed 7", "test", TcpLink(), max_delay_s=1.0)
+    spool = FakeSpool()
+    chain = chain_to(spool, SourcePlan(config, driver(read), NoSettings()))
+    for second in range(120):
+        chain.carry(delivery(b"%d" % second, received_at_us=T0_US + second * 1_000_000), lambda *answer: None)
+    last = spool.put_in[-1][0][0]
+    assert last.device_at_us == last.received_at_us + ahead_us
+    assert abs(last.observed_at_us - last.received_at_us) <= last.uncertainty_ms * 1000 <= 2_000_000
+    events = [code_of(each) for reports, whom in spool.put_in if whom is None for each in reports]
+    assert events == ["connected", "device-clock-off"]
+    assert chain.device_clocks.offsets_us() == {last.claim: pytest.approx(ahead_us, abs=1_000_000)}

@@ -14,7 +14,7 @@ from msgspec.structs import replace as replace_config
 from adapters.devices.hl7_adt import AdtSettings
 from adapters.devices.registry import DRIVERS
 from edge_agent import sources
-from edge_agent.config import EdgeConfig, MqttLink, SerialLink, SourceConfig, TcpLink
+from edge_agent.config import EdgeConfig, MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
 from edge_agent.sources import load_edge, plan_source, sample_edge, site_mappings
 from runtime import config as configuration
 from runtime.errors import UserError
@@ -38,6 +38,10 @@ def hl7(**more: Any) -> SourceConfig:
         (SourceConfig("a", "mqtt_json", TcpLink()), "driver 'mqtt_json' does not speak over tcp"),
         (SourceConfig("a", "hl7_oru", TcpLink("2575x")), "a: '2575x' is no address: write host:port"),
         (SourceConfig("a", "hl7_oru", TcpLink(dial="x")), "a: 'x' is no address"),
+        (SourceConfig("a", "hl7_oru", UdpLink()), "driver 'hl7_oru' does not speak over udp"),
+        (SourceConfig("a", "intellivue", TcpLink()), "driver 'intellivue' does not speak over tcp"),
+        (SourceConfig("a", "intellivue", UdpLink("monitor")), "a: 'monitor' is no address"),
+        (SourceConfig("a", "intellivue", UdpLink(announcements="24005x")), "a: '24005x' is no address"),
         (SourceConfig("a", "mqtt_json", MqttLink(topics=("ward/#/x",))), "a: 'ward/#/x' is no topic filter"),
         (hl7(time_zone="Europe"), "icu: no time zone 'Europe': write one such as"),
         (hl7(time_zone="Mars/Base"), "icu: no time zone 'Mars/Base'"),
@@ -117,7 +121,7 @@ def load(tmp_path: Path, text: str) -> EdgeConfig:
     ("text", "message"),
     [
         (SERIAL.replace('"serial"', '"serail"'),
-         "line 5: type: 'serail' is none of 'serial', 'tcp', 'mqtt': did you mean 'serial'?"),
+         "line 5: type: 'serail' is none of 'serial', 'tcp', 'mqtt', 'udp': did you mean 'serial'?"),
         (SERIAL.replace('type = "serial", ', ""),
          "line 5: [source.link] needs the key 'type', one of 'serial', 'tcp', 'mqtt'"),
         (SERIAL.replace("port", "prot"), "line 5: unknown key 'prot' in [source.link]: did you mean 'port'?"),
@@ -183,7 +187,7 @@ def test_the_sample_with_all_comments_taken_away_is_a_configuration_of_every_dri
 
 def test_every_key_of_every_link_and_driver_is_in_the_sample_with_a_comment() -> None:
     text = sample_edge()
-    structs: list[type[msgspec.Struct]] = [EdgeConfig, SourceConfig, SerialLink, TcpLink, MqttLink]
+    structs: list[type[msgspec.Struct]] = [EdgeConfig, SourceConfig, SerialLink, TcpLink, MqttLink, UdpLink]
     structs += [driver.settings for driver in DRIVERS]
     for struct in structs:
         for field in msgspec.structs.fields(struct):

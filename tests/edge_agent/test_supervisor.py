@@ -16,7 +16,7 @@ from adapters.driver import DeviceDriver, NoSettings, Source
 from adapters.session import Moment, Session, Step
 from adapters.sessions.mllp import MllpSession
 from edge_agent.config import Link as LinkConfig
-from edge_agent.config import MqttLink, SerialLink, SourceConfig, TcpLink
+from edge_agent.config import MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
 from edge_agent.delivery import Delivery
 from edge_agent.events import EventEmitter
 from edge_agent.links import serial
@@ -24,6 +24,7 @@ from edge_agent.links.mqtt import MqttBroker
 from edge_agent.links.owner import LinkError, LinkOwner
 from edge_agent.links.serial import SerialPort
 from edge_agent.links.tcp import TcpDialler, TcpListener
+from edge_agent.links.udp import UdpMonitor
 from edge_agent.sources import SourcePlan
 from edge_agent.spool import Kept
 from edge_agent.spool.queue import Done
@@ -210,6 +211,7 @@ def test_reasons_that_take_turns_are_said_once_each_and_again_after_frames_have_
         (TcpLink(), TcpListener),
         (TcpLink(dial="10.0.0.7:1"), TcpDialler),
         (MqttLink(), MqttBroker),
+        (UdpLink(), UdpMonitor),
     ],
 )
 def test_each_configured_link_is_one_of_ours(config: LinkConfig, kind: type[Link]) -> None:

@@ -73,6 +73,7 @@ CASES: list[tuple[str, SourceObservation, str, str]] = [
     ("ADT alone", observed("tcp", **HEARD | {"values": 0, "adt": 30}), "adt", "who is where is read here (30 said"),
     ("own codes", observed("tcp", **HEARD | {"coded": 0}), "no-code", "no value has a code: see `vitalwire"),
     ("dial", observed("tcp", opened=False), "not-reached", "no answer from the port in 30 s"),
+    ("monitor in use", observed("udp", **HEARD | {"values": 0, "coded": 0}), "no-values", "is another client, or our"),
     ("refused", observed("mqtt", opened=False, refused="Not authorized"), "refused", "refuses: user or password"),
     ("full", observed("mqtt", opened=False, refused="Quota exceeded"), "refused", "the broker refuses: Quota exceeded"),
     ("topic", observed("mqtt"), "no-bytes", "connected, but nothing on this topic"),

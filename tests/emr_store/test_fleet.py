@@ -52,6 +52,9 @@ def test_what_waits_is_said_where_it_is_the_matter() -> None:
     assert late is not None
     assert late.en.startswith("the oldest report waited 1 min 1 s")
     assert sentence_of(FLOWS, NOW) is None
+    clock = sentence_of(replace(FLOWS, status=EdgeStatus(device_clocks_off_ms={"site:acme:7": -90_000})), NOW)
+    assert clock is not None
+    assert clock.en == "the clock of site:acme:7 is 1 min 30 s behind"
 
 
 def test_a_box_has_what_it_said_last_and_the_devices_that_it_speaks_of(database: str) -> None:

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.edge_status import EdgeStatus, broker_away, duration_en, duration_zh, edge_late, edge_unheard, read_status
+from schemas.edge_status import (
+    EdgeStatus,
+    broker_away,
+    device_clocks_off,
+    duration_en,
+    duration_zh,
+    edge_late,
+    edge_unheard,
+    read_status,
+)
 from schemas.errors import VitalwireError
 
 WAITS = EdgeStatus(waiting_reports=2312, room_s=31 * 3600 + 900, oldest_waiting_s=61.5)
@@ -58,3 +67,13 @@ def test_counts_of_an_edge_are_read_whatever_else_is_in_them() -> None:
     assert read_status('{"version": "1", "frames:bed": 3, "room_s": null}') == EdgeStatus(version="1")
     with pytest.raises(VitalwireError, match="cannot be read"):
         read_status('{"version": 3}')
+
+
+def test_the_worst_clock_is_named_and_the_others_are_counted() -> None:
+    assert device_clocks_off({}) is None
+    one = device_clocks_off({"site:acme:7": 182_000})
+    assert one is not None
+    assert (one.en, one.zh) == ("the clock of site:acme:7 is 3 min 2 s ahead", "site:acme:7 的时钟快 3 分 2 秒")
+    several = device_clocks_off({"a": 61_000, "b": -3_600_000})
+    assert several is not None
+    assert several.en == "the clock of b is 1 h behind; 1 more are off"

@@ -189,6 +189,9 @@ def test_watch_shows_a_source_and_its_diagnosis_in_lines_and_in_json(write: Writ
     code, text = vitalwire("edge", "watch", f"tcp:127.0.0.1:{free_port()}", "--seconds", 0.3)
     assert code == 3
     assert "nobody has connected" in text
+    code, text = vitalwire("edge", "watch", "udp:127.0.0.1:1", "--seconds", 0.3)
+    assert code == 3
+    assert "does not answer (Connection refused): is the monitor on" in " ".join(text.split())
 
 
 @pytest.mark.parametrize(
@@ -197,6 +200,7 @@ def test_watch_shows_a_source_and_its_diagnosis_in_lines_and_in_json(write: Writ
         ("bed 8", "no source 'bed 8' in the configuration: there are 'bed 7'"),
         ("serial:/dev/x", "does not speak over serial: choose nonin_ascii, nonin_df2"),
         ("mqtt:broker", "'broker' is no address: write host:port"),
+        ("udp:monitor", "'monitor' is no address: write host:port"),
     ],
 )
 def test_what_cannot_be_watched_is_one_line(write: Write, name: str, words: str) -> None:

@@ -27,7 +27,7 @@ from vitalwire.embedded.services import free_port
         ("emr --fhir emr", "'emr' is no address: write host:port"),
         ("emr --fault broken", "no fault 'broken': none or slow"),
         ("emr --table no/such/folder/emr.sqlite", "no/such/folder/emr.sqlite: unable to open"),
-        ("device toaster /tmp/x", "give one of nonin_ascii, nonin_df2, datex_dri, masimo, masimo-rad8, nellcor_n595"),
+        ("device toaster /tmp/x", "give one of nonin_ascii, nonin_df2, datex_dri, intellivue-mib, masimo"),
     ],
 )
 def test_what_cannot_be_simulated_is_one_line(words: str, message: str) -> None:

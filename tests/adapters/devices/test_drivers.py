@@ -33,6 +33,7 @@ from schemas.nomenclature import METRIC_BY_CODE, canonical_unit
 from schemas.report import RecordKind, Report, Validity
 from schemas.tail import tail_entries
 from simulators.astm import ENQ, EOT, frames
+from simulators.intellivue_bytes import mib_frame
 
 RECEIVED_AT_US = 1_790_000_000_000_000  # 2026-09-21 14:13:20 UTC
 CASES = Path(__file__).parent / "cases"
@@ -58,6 +59,7 @@ FRAMES_ON_THE_WIRE: dict[str, Callable[[bytes], bytes]] = {
     "hl7_adt": wrap,
     "astm": lambda message: ENQ + b"".join(frames(message)) + EOT,
     "datex_dri": lambda frame: b"\x7e" + frame + b"\x7e",
+    "intellivue_mib": mib_frame,
     "masimo": lambda frame: b"\r\n" + frame + b"\r\n",
     "nellcor_n595": lambda frame: b"\r\n" + frame + b"\r\n",
     "nellcor_n200": bytes,

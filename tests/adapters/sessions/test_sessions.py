@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from adapters.devices.registry import DRIVERS
 from adapters.driver import DeviceDriver
 from adapters.session import Moment, Outcome, Piece, Session, Step
+from adapters.sessions.mindray_pds import MindrayPdsSession
 from adapters.sessions.mllp import MllpSession, wrap
 
 SESSIONS: dict[str, Callable[[], Session]] = {
     "mllp, both answers": lambda: MllpSession("both"),
     "mllp, short frames": lambda: MllpSession(max_frame_bytes=8),
+    "mindray_pds, asking": MindrayPdsSession,
 }
 
 
@@ -31,6 +33,10 @@ def _of(driver: DeviceDriver[Any]) -> Callable[[], Session]:
 
 
 SESSIONS |= {driver.name: _of(driver) for driver in DRIVERS if driver.session is not None}
+DATAGRAMS = {driver.name for driver in DRIVERS if driver.datagrams}  # no stream: each is fed by itself
+each_stream = pytest.mark.parametrize(
+    "make", [pytest.param(make, id=name) for name, make in SESSIONS.items() if name not in DATAGRAMS]
+)
 each_session = pytest.mark.parametrize("make", SESSIONS.values(), ids=SESSIONS.keys())
 
 # Bytes of all protocols: what one of them begins, another ends.
@@ -62,7 +68,7 @@ def fed(session: Session, stream: bytes, cuts: list[int]) -> tuple[list[Piece], 
     return pieces, sent, counts
 
 
-@each_session
+@each_stream
 @settings(deadline=None)
 @given(stream=streams, cuts=st.lists(st.integers(0, 2000), max_size=20))
 def test_any_chunking_gives_the_same_pieces(make: Callable[[], Session], stream: bytes, cuts: list[int]) -> None:

@@ -154,6 +154,28 @@ class Talker:
         """Nothing."""
 
 
+@dataclass
+class Reciter:
+    """A device that says what is given, at those moments since `first_s`, and hears nothing."""
+
+    utterances: Iterator[tuple[float, bytes]]
+    first_s: float = 0.0
+    _next: tuple[float, bytes] | None = None
+
+    def sent(self, until_s: float) -> Iterator[tuple[float, bytes]]:
+        """As in `Device`."""
+        while True:
+            at_s, data = self._next or next(self.utterances)
+            self._next = at_s, data
+            if self.first_s + at_s > until_s:
+                return
+            yield self.first_s + at_s, data
+            self._next = None
+
+    def heard(self, data: bytes, at_s: float) -> None:
+        """Nothing."""
+
+
 class ModelPort:
     """The near end of a line with a device at the far one: it is set, read and written in the model's own time.
 

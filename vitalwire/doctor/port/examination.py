@@ -14,8 +14,10 @@ from vitalwire.doctor.port.reading import Reading, noticed_share, read_sample
 
 # A device that speaks once a second speaks within this; whoever waits in vain waits twice as long the next time round.
 PATIENCE_S, PATIENCE_MAX_S = 1.25, 12.0
+IN_VAIN_MAX = 2  # times at one setting, before others have their turn
 UNRESTING_S = 1.6  # of a line that never rests
 ERRORS_MAX = 0.2  # share of the bytes, at a setting that may be the right one
+ERRORS_CLEAN = 0.04  # share that noise makes; more of it is explained by another parity first
 ERRORS_OF_BYTES = 48  # a single error may spoil a short line
 ODD_SHARE = 0.8  # of bytes with an error at even parity: odd parity is likely
 # What makes an answer certain, all of it; each is said in docs/doctor.md.
@@ -50,6 +52,8 @@ class Examination:
     seconds: float = 0.0
     _heard: dict[LineSettings, Sample] = field(default_factory=dict)  # the first that had bytes, as listened to
     _windows: Counter[LineSettings] = field(default_factory=Counter)
+    _in_vain: Counter[LineSettings] = field(default_factory=Counter)
+    _patience_s: float = PATIENCE_S
     _asked: set[tuple[str, LineSettings]] = field(default_factory=set)
     _noticed: dict[str, float] = field(default_factory=dict)
     _confirmed: Counter[LineSettings] = field(default_factory=Counter)
@@ -63,10 +67,11 @@ class Examination:
         """What came of a listening, or that nothing did."""
         self.samples.append(sample)
         self.seconds += sample.seconds
-        self._windows[sample.settings] += 1
         self.reports_errors = self.reports_errors or any(sample.errors)
         if not sample.data:
+            self._note_silence(sample.settings)
             return
+        self._windows[sample.settings] += 1
         self._heard.setdefault(sample.settings, sample)
         for view in views(sample):
             for driver in self.drivers:
@@ -74,6 +79,15 @@ class Examination:
                 if reading.valid and self.noticed(driver.name) < NOTICED_CERTAIN:  # noise in it notices nothing
                     self._noticed[driver.name] = max(self.noticed(driver.name), noticed_share(driver, view))
                 self.count(reading)
+
+    def _note_silence(self, settings: LineSettings) -> None:
+        """On a line that spoke before: it speaks rarely, and is waited for longer at the rate that may be right."""
+        may_be_right = bool(self._heard) and self.likely_rate() in (None, settings.baud)
+        if may_be_right and self._in_vain[settings] < IN_VAIN_MAX:
+            self._in_vain[settings] += 1
+            self._patience_s = min(PATIENCE_MAX_S, 2 * self._patience_s)
+        else:
+            self._windows[settings] += 1
 
     def add_answer(self, reading: Reading, sample: Sample) -> None:
         """What a family's session heard upon its own requests: that it holds for an answer means much."""
@@ -100,7 +114,7 @@ class Examination:
     def candidates(self) -> list[Reading]:
         """Readings that may be right, the best first."""
         may_be = [r for r in self.readings.values() if r.valid and self.is_admissible(r)]
-        return sorted(may_be, key=lambda r: (round(r.score, 2), r.valid, r.settings == _own(r)), reverse=True)
+        return sorted(may_be, key=_rank, reverse=True)
 
     def is_admissible(self, reading: Reading) -> bool:
         """Whether the errors reported with the bytes, or their parity in bit 7, allow for this setting."""
@@ -115,7 +129,8 @@ class Examination:
     def alternatives(self, best: Reading) -> list[Reading]:
         """The same driver at other settings that read as well: which of them it is cannot be told."""
         others = (r for r in self.candidates() if r.driver is best.driver and r is not best)
-        return [r for r in others if r.score > best.score - MARGIN]
+        alike = [r for r in others if r.score > best.score - MARGIN]
+        return [r for r in alike if r.error_share <= best.error_share + ERRORS_CLEAN]
 
     def shortcomings(self, best: Reading) -> list[str]:
         """Why the best reading is not certain, in slugs; nothing where it is."""
@@ -125,7 +140,7 @@ class Examination:
             found.append("rival")
         if self.noticed(best.driver.name) < NOTICED_CERTAIN:
             found.append("unchecked")
-        if best.score < SCORE_CERTAIN:
+        if best.score < SCORE_CERTAIN or best.error_share > ERRORS_CLEAN:
             found.append("damaged")
         if best.valid < FRAMES_CERTAIN or best.valid_bytes < BYTES_CERTAIN:
             found.append("few")
@@ -158,7 +173,7 @@ class Examination:
             settings = self._open_question(best) or best.settings.listened
             if self._confirmed[settings] < CONFIRMATIONS_MAX:
                 self._confirmed[settings] += 1
-                return Window(settings, 2 * PATIENCE_S, 2 * UNRESTING_S)
+                return Window(settings, 2 * self._patience_s, 2 * UNRESTING_S)
         order = list(dict.fromkeys(self._order()))
         likely = self.likely_rate()
 
@@ -169,7 +184,7 @@ class Examination:
             return self._windows[settings] // (2 if settings.baud == likely and not is_wrong else 1)
 
         settings = min(order, key=lambda each: (rounds(each), order.index(each)))
-        silent_s = min(PATIENCE_MAX_S, PATIENCE_S * 2 ** rounds(settings))
+        silent_s = min(PATIENCE_MAX_S, max(self._patience_s, PATIENCE_S * 2 ** rounds(settings)))
         is_worth_more = rounds(settings) > 0 or settings.baud == likely
         return Window(settings, silent_s, max(silent_s, (2 if is_worth_more else 1) * UNRESTING_S))
 
@@ -184,6 +199,8 @@ class Examination:
         others = [] if self.reports_errors else [replace(here, parity="E" if here.parity == "N" else "N")]
         if here.parity != "N":  # each byte comes with an error there, or this port reports none
             others.append(replace(here, parity="E" if here.parity == "O" else "O"))
+        elif best.error_share > ERRORS_CLEAN:  # errors with some bytes, such as those whose parity bit is 0
+            others = [replace(here, parity=parity) for parity in "EO"]
         for other in others:
             if other not in self._heard:
                 return other
@@ -226,6 +243,10 @@ class Examination:
         yield from map(LineSettings, usual_first)
         if self._heard:
             yield from (LineSettings(each, parity=parity) for parity in "EO" for each in usual_first)
+
+
+def _rank(reading: Reading) -> tuple[float, float, int, bool]:
+    return round(reading.score, 1), -round(reading.error_share, 1), reading.valid, reading.settings == _own(reading)
 
 
 def _own(reading: Reading) -> LineSettings | None:

@@ -21,7 +21,7 @@ from tests.commands import vitalwire
 from tests.vitalwire.doctor.port.terminal_server import TerminalServer
 from vitalwire.doctor.port.line_settings import LineSettings
 
-SPEAKER = {speaker.driver: speaker for speaker in SPEAKERS}
+SPEAKER = {speaker.name: speaker for speaker in SPEAKERS}
 EDGE = "3f2a8c1e-0000-4000-8000-000000000001"
 
 

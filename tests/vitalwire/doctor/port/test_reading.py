@@ -6,7 +6,7 @@ from benchmarks.doctor import SPEAKERS
 from vitalwire.doctor.port.line_settings import LineSettings, Sample
 from vitalwire.doctor.port.reading import noticed_share, read_sample
 
-SPOKEN = {speaker.driver: b"".join(map(speaker.message, range(6))) for speaker in SPEAKERS}
+SPOKEN = {speaker.name: b"".join(map(speaker.message, range(6))) for speaker in SPEAKERS}
 
 
 def sample(data: bytes) -> Sample:

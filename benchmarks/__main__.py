@@ -22,6 +22,7 @@ from benchmarks import (
     chart_pages,
     deliver,
     device_clock,
+    doctor,
     drivers,
     edge,
     fhir,
@@ -113,6 +114,7 @@ MEASUREMENTS = (
     Measurement("people", ("confirm_40_ms", "viewers_200_p99_ms"), once(viewers.measure)),
     Measurement("access", ("may_decisions_per_s", "visible_set_ms", "visible_set_everything_ms"), once(access.measure)),
     Measurement("fhir", ("fhir_search_day_p95_ms", "audit_overhead", "audit_overhead_ms"), once(fhir_search.measure)),
+    Measurement("doctor", ("doctor_right_share", "doctor_wrong_certain"), once(doctor.measure)),
 )
 
 

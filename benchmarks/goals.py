@@ -84,5 +84,7 @@ GOALS: dict[str, Goal] = {
     "viewers_200_p99_ms": Goal("ms", most=1_000),
     "audit_overhead": Goal("x"),  # at most 1.15, or the milliseconds below: the milder one is the goal
     "audit_overhead_ms": Goal("ms", most=5),
+    "doctor_right_share": Goal("share", least=0.99),
+    "doctor_wrong_certain": Goal("answers", most=0),
 }
 GOALS |= {name: Goal("us" if name.startswith("driver_us") else "lines") for name in drivers.FIGURES}

@@ -46,6 +46,8 @@ GOALS: dict[str, Goal] = {
     "edge_cpu_us_per_hl7_message": Goal("us", most=180),
     "spool_cpu_us_per_report": Goal("us"),
     "edge_wave_samples_per_s": Goal("samples/s", least=750_000),
+    "wave_row_bytes": Goal("bytes"),
+    "wave_batch_bytes_per_sample": Goal("bytes"),
     "edge_core_fraction_10": Goal("core", most=0.05),
     "edge_rss_mb_10": Goal("MB", most=90),
     "edge_core_fraction_1000": Goal("core", most=0.25),

@@ -25,6 +25,7 @@ from schemas.report import Report
 frames = Counter("vitalwire_frames", "Frames by what became of them", ["source", "outcome"])
 NOT_UNDERSTOOD = {"unsupported-type": Outcome.UNSUPPORTED, "unsupported-version": Outcome.UNSUPPORTED}
 CANNOT_KEEP = "the edge cannot keep it now; send it again"
+OnArrived = Callable[[str, Sequence[Report]], object]  # a source's name, and reports that came for the first time
 
 
 def keep_events(events: Sequence[Report], emitter: EventEmitter, spool: Spool) -> None:
@@ -39,9 +40,10 @@ class Chain:
     keeps = True
 
     def __init__(
-        self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object]
+        self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object],
+        on_arrived: OnArrived = lambda _, __: None,
     ) -> None:  # fmt: skip
-        self._plan, self._spool, self._emitter = plan, spool, emitter
+        self._plan, self._spool, self._emitter, self._on_arrived = plan, spool, emitter, on_arrived
         self.session_failed = on_failure
         self.device_clocks = DeviceClocks(plan.config.max_delay_s, plan.config.clock_limit_s)
         self.frames = 0
@@ -64,6 +66,8 @@ class Chain:
         keep_events([*self._emitter.heard(reports, delivery), *clock_events], self._emitter, self._spool)
 
         def settled(kept: Kept) -> None:
+            if kept is not Kept.DUPLICATE and not delivery.retained:
+                self._on_arrived(delivery.source.name, reports)
             if kept is not Kept.KEPT:  # nothing of this copy is there: neither a context nor a count of samples
                 delivery.source.retract(emitted)
             if kept is Kept.FULL:

@@ -108,6 +108,25 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
 
 
+class DowntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the box itself shows of the last 24 hours: the agent keeps it, `vitalwire edge downtime` shows it."""
+
+    enabled: Annotated[bool, Meta(description="keep it, in the spool's folder; false: there is no downtime view")] = (
+        True
+    )
+    channels_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="of all devices; each takes 4 kB of disk, as soon as it speaks")
+    ] = 2000
+    listen: Annotated[
+        str, Meta(description="host:port of the page; beyond loopback it needs the three files below")
+    ] = "127.0.0.1:9480"
+    certificate: Annotated[Path | None, Meta(description="of the page: TLS; `edge downtime --prepare` makes it")] = None
+    certificate_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
+    code_file: Annotated[Path | None, Meta(description="file with the code that people type, readable by us alone")] = (
+        None
+    )
+
+
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """vitalwire edge agent: bytes in, sealed batches out."""
 
@@ -141,4 +160,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control_socket: Annotated[
         Path | None, Meta(description="for `edge record`; in the spool's folder when left out")
     ] = None
+    downtime: Annotated[
+        DowntimeConfig, Meta(description="the last 24 hours, when the hospital's side is away: docs/downtime.md")
+    ] = DowntimeConfig()
     source: Annotated[tuple[SourceConfig, ...], Meta(description="devices, gateways and brokers")] = ()

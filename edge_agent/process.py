@@ -27,6 +27,8 @@ from edge_agent.bugs import log_bug
 from edge_agent.condition import Condition, SpoolState
 from edge_agent.config import EdgeConfig
 from edge_agent.control import ControlServer
+from edge_agent.downtime.keeping import DowntimeKeeper
+from edge_agent.downtime.ring_file import HistoryState, SourceNote
 from edge_agent.events import EventEmitter
 from edge_agent.publisher import Publisher, kafka_problem
 from edge_agent.renewal import renewal_of
@@ -118,8 +120,12 @@ class Edge:
             insecure=config.insecure, on_event=self._emit,
         )  # fmt: skip
         self.renewal = renewal_of(config, key, self._emit, self.publisher.reconnect)
+        self._downtime = DowntimeKeeper(config.spool, config.downtime, self._emit, now_us)
         self.supervisors = [
-            Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
+            Supervisor(
+                plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit, on_arrived=self._downtime.take
+            )
+            for plan in plans
         ]
         self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
         self.condition = Condition(config.spool, config.spool_bytes_max, config.kafka_cert, self._emit)
@@ -161,7 +167,8 @@ class Edge:
         if last_us is not None and last_us < (at_us := now_us()):
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")
         sources = [asyncio.create_task(each.run(), name=each.name) for each in self.supervisors]
-        others = [asyncio.create_task(each) for each in (self._housekeeping(), self._control.run(self._emit))]
+        work = (self._housekeeping(), self._control.run(self._emit), self._downtime.run(self._downtime_state))
+        others = [asyncio.create_task(each) for each in work]
         if self.renewal is not None:
             others.append(asyncio.create_task(self.renewal.run()))
         stopped = asyncio.create_task(stop.wait())
@@ -176,6 +183,7 @@ class Edge:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._put_counts()
+            await self._downtime.end(self._downtime_state())
             await asyncio.to_thread(self.publisher.stop)
             await asyncio.to_thread(self.spool.close)
 
@@ -263,8 +271,20 @@ class Edge:
         _room.set(NOT_KNOWN if status.room_s is None else status.room_s)
         _disk_free.set(NOT_KNOWN if status.disk_free_bytes is None else status.disk_free_bytes)
         _certificate_end.set(NOT_KNOWN if status.certificate_ends_at_s is None else status.certificate_ends_at_s)
+        self._downtime.note_receipts(self.publisher.receipts_believed)
         offset_ms = self.publisher.clock_offset_ms
         _clock_offset.set(NOT_KNOWN if offset_ms is None else offset_ms / 1000)
+
+    def _downtime_state(self) -> HistoryState:
+        """How the agent stands, for its downtime view."""
+        away_s = self.condition.status.broker_away_s
+        troubled = [state for state in self.states() if state.state == "trouble"]
+        return HistoryState(
+            written_at_us=now_us(),
+            edge=self.config.edge,
+            broker_away_since_us=None if away_s is None else now_us() - int(away_s * 1e6),
+            troubled=tuple(SourceNote(state.name, state.why) for state in troubled),
+        )
 
     def _oldest_s(self) -> float:
         oldest = self.spool.figures.oldest_received_us

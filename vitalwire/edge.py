@@ -9,29 +9,26 @@ import asyncio
 import contextlib
 import os
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edge_agent import check as checks
 from edge_agent import control
 from edge_agent.config import EdgeConfig, SourceConfig
 from edge_agent.process import Edge, control_path
+from edge_agent.settings_check import settings_findings
 from edge_agent.sources import load_edge
 from runtime import keys, logs, metrics
-from runtime.errors import EXIT_DOES_NOT_HOLD, EXIT_USAGE, UserError
+from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
 from runtime.process import share_arenas, stop_event
-from schemas import topics
 from schemas.errors import ConfigError
-from schemas.report import Lane
-from vitalwire.broker import topics_of
 from vitalwire.on_demand import on_demand
 from vitalwire.output import age, as_json, console
 
 IN_OTHER_MODULES = {
+    "check": "vitalwire.edge_check:check",
     "read": "vitalwire.edge_read:read",
     "drivers": "vitalwire.edge_read:drivers",
     "watch": "vitalwire.edge_watch:watch",
@@ -41,6 +38,7 @@ IN_OTHER_MODULES = {
     "uninstall": "vitalwire.box.commands:uninstall",
     "enrol": "vitalwire.edge_enrol:enrol",
     "drain": "vitalwire.edge_drain:drain",
+    "downtime": "vitalwire.edge_downtime:downtime",
 }
 app = typer.Typer(
     cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True
@@ -64,7 +62,7 @@ def keygen(path: Annotated[Path, typer.Argument(help="file to make; .pub goes be
 def run(config: Config = Path("edge.toml")) -> None:
     """Run the agent until Ctrl-C: vitalwire edge run --config edge.toml."""
     settings = load_edge(config)
-    for finding in checks.settings(settings):
+    for finding in settings_findings(settings):
         raise ConfigError(f"{config}: {finding.where}: {finding.what}: {finding.mend}")
     logs.set_up()
     share_arenas()
@@ -80,60 +78,6 @@ async def _run(edge: Edge) -> None:
     port = edge.config.metrics_port
     console.print(f"edge {edge.id} runs{f'; metrics and health on port {port}' if port else ''}; Ctrl-C ends it")
     await edge.run(stop)
-
-
-# --- check ----------------------------------------------------------------------------------------------------------
-
-
-@app.command()
-def check(config: Config = Path("edge.toml"), json: Json = False) -> None:
-    """Try a configuration's files, sockets and broker: vitalwire edge check. Exit 2 where something is wrong."""
-    settings = load_edge(config)
-    found: list[checks.CheckFinding] = []
-
-    def show(finding: checks.CheckFinding) -> None:
-        found.append(finding)
-        if not json:
-            mark, mend = ("WRONG" if finding.wrong else "note " if finding.mend else "ok   "), finding.mend
-            console.print(f"{mark} {finding.where}: {finding.what}{f': {mend}' if mend else ''}", markup=False)
-
-    asyncio.run(_check(settings, show))
-    if json:
-        as_json([{**f._asdict(), "wrong": f.wrong} for f in found])
-    if any(f.wrong for f in found):
-        raise typer.Exit(EXIT_USAGE)
-
-
-async def _check(settings: EdgeConfig, show: Callable[[checks.CheckFinding], None]) -> None:
-    unusable = list(checks.settings(settings))
-    broker = await asyncio.to_thread(_broker, settings)
-    for finding in (*unusable, *checks.files(settings), *checks.senders(settings), checks.metrics(settings), broker):
-        show(finding)
-    if (ends := checks.certificate(settings, datetime.now(UTC))) is not None:
-        show(ends)
-    for source in settings.source:
-        for maybe in (checks.time_zone(source), checks.steady(source)):
-            if maybe is not None:
-                show(maybe)
-        if source.name not in {finding.where for finding in unusable}:
-            show(await checks.socket(source))
-    if not settings.source:
-        show(checks.CheckFinding("source", "none is configured", "write a [[source]]: `vitalwire config sample edge`"))
-
-
-def _broker(settings: EdgeConfig) -> checks.CheckFinding:
-    """Whether the broker answers, and has the topics that the processors create."""
-    try:
-        known = topics_of(
-            settings.kafka, settings.kafka_ca, settings.kafka_cert, settings.kafka_key, insecure=settings.insecure
-        )
-    except UserError as error:
-        return checks.CheckFinding("kafka", str(error), "is it started, and no firewall between?")
-    missing = ", ".join(name for name in (*map(topics.raw, Lane), topics.RECEIPTS) if name not in known)
-    if missing:
-        mend = "start the processors, which create them: vitalwire processors run"
-        return checks.CheckFinding("kafka", f"{settings.kafka} answers, and lacks the topics {missing}", mend)
-    return checks.CheckFinding("kafka", f"{settings.kafka} answers, and has the topics")
 
 
 # --- record and sources ---------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from adapters.devices.registry import DRIVER_BY_NAME
-from edge_agent import check as checks
 from edge_agent.config import MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
+from edge_agent.settings_check import source_findings
 from edge_agent.sources import SourcePlan, load_edge, plan_source, site_mappings
 from edge_agent.watch import SourceObservation, Watcher, diagnosis
 from edge_agent.watch import watch as watch_source
@@ -48,7 +48,7 @@ def watch(
     ad_hoc = _ad_hoc(source, driver, topic, insecure)
     settings = load_edge(config) if ad_hoc is None else None
     source_config = ad_hoc or configured_source(settings, source)
-    for finding in checks.source_settings(source_config):
+    for finding in source_findings(source_config):
         raise ConfigError(f"{finding.where}: {finding.what}: {finding.mend}")
     screen = _Screen(json)
     plan = plan_source(source_config, site_mappings(settings.mapping) if settings else {})

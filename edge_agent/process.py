@@ -28,7 +28,7 @@ from edge_agent.condition import Condition, SpoolState
 from edge_agent.config import EdgeConfig
 from edge_agent.control import ControlServer
 from edge_agent.events import EventEmitter
-from edge_agent.publisher import Publisher, kafka_problem
+from edge_agent.publisher import Publisher, kafka_problem, refusal_mend
 from edge_agent.renewal import renewal_of
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.spool import Kept, Spool
@@ -61,7 +61,7 @@ _gauges = {
     "held_bytes": Gauge("vitalwire_spool_held_bytes", "Bytes of batches kept after their receipt"),
 }
 _commits = Gauge("vitalwire_spool_commits", "Commits of the spool since the agent's start")
-_receipts = Gauge("vitalwire_receipts_believed", "Receipts of the store that were believed since the agent's start")
+_receipts = Gauge("vitalwire_receipts_believed", "Receipts that say stored, believed since the agent's start")
 _age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
 _refused = Gauge("vitalwire_spool_refused_batches", "Batches that the hospital refuses; they are kept")
 _quota = Gauge("vitalwire_spool_quota_bytes", "What the spool may hold without a receipt")
@@ -263,7 +263,7 @@ class Edge:
             away = broker_away(status, status.broker_away_s or 0.0).en
             reasons.append(f"the broker {self.config.kafka} is not reached: {away}")
         if refusal := self.publisher.refusal:
-            reasons.append(f"the hospital refuses this edge's batches ({refusal}): `vitalwire registry edge renew`")
+            reasons.append(f"the hospital refuses this edge's batches ({refusal}): {refusal_mend(refusal)}")
         if self._oldest_s() > LATE_S:
             reasons.append(f"the oldest report has waited for more than {LATE_S} s")
         return reasons

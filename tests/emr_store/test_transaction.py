@@ -25,7 +25,7 @@ from schemas.block import Block, ReportFlag, ValidationResult
 from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report, Samples, Validity
 from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validation import EdgeKey, Memory, validate
-from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
+from tests.making import PERCENT, SPO2, T0_US, Key, of_newer_layout, report, sealed
 
 EDGE_KEY, PLATFORM = Key(), Key()
 NOW_US = T0_US + 1_000_000
@@ -239,6 +239,13 @@ def test_a_refused_batch_is_told_so_and_not_counted(store: str) -> None:
     assert receipts(store) == [(batch_id(message), ReceiptOutcome.REFUSED)]
     found = stream(store)
     assert (found.quarantined_reports, found.reports, found.kept) == (0, 0, "{}")
+
+
+def test_a_batch_of_a_newer_layout_is_told_so_by_a_store_that_cannot_read_it(store: str) -> None:
+    message = of_newer_layout(sealed([report()], EDGE_KEY), EDGE_KEY)
+    write(store, [], [DeadLetter("newer-layout", "live.raw", ReceiptOutcome.REFUSED, message)])
+    assert receipts(store) == [(batch_id(message), ReceiptOutcome.REFUSED)]
+    assert stream(store).reports == 0
 
 
 def test_what_no_edge_lets_go_of_has_a_bounded_place(store: str, monkeypatch: pytest.MonkeyPatch) -> None:

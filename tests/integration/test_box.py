@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import resource
 import shutil
-import subprocess
 import sys
 import time
 import uuid
@@ -25,6 +24,7 @@ from runtime import keys
 from tests import bundling
 from tests.faults.senders import HEART_RATE, MllpSender
 from tests.integration.bare import BareMachine
+from tests.next_version import copy_of_checkout, replace
 from tests.wire import Wire, eventually
 from vitalwire.box.health import AgentProbe
 
@@ -58,12 +58,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def next_bundle(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An invented next version of this checkout: its spool has a column more."""
     folder = tmp_path_factory.mktemp("next")
-    tree = folder / "checkout"
-    listed = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    for name in listed.stdout.split("\0"):
-        if (ROOT / name).is_file() and not name.startswith(("tests/", "benchmarks/")):
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tree / name)
+    tree = copy_of_checkout(folder / "checkout")
     replace(tree / "pyproject.toml", 'version = "0.1.0"', f'version = "{NEXT}"')
     module = tree / "edge_agent" / "spool" / "schema.py"
     replace(module, f"\nVERSION = {schema.VERSION}\n", f"\nVERSION = {schema.VERSION + 1}\n")
@@ -80,12 +75,6 @@ def bundle_of(own: Wheel, release: Path, spool_form: int) -> Path:
     targets = gather(tree, own, {target.name: box_wheels([*box_packages(), "pip"], lock, target, CACHE)}, lock, "{}")
     named = Release(own.version, "invented", bundling.EPOCH, spool_form)
     return write(tree, release, named, targets, ReleaseKey(release / "release.key"))
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text("utf-8")
-    assert text.count(old) == 1, (path, old)
-    path.write_text(text.replace(old, new), "utf-8")
 
 
 class Hospital(Wire):

@@ -46,7 +46,11 @@ def with_next_layout(tree: Path, refused_retry_s: float) -> Path:
     replace(batch, "    return compressed\n", "    return compressed[::-1]\n")
     # Workers read both.
     replace(batch, "    if magic != layout.BATCH_MAGIC:", f"    if magic not in (layout.BATCH_MAGIC, {magic}):")
-    replace(batch, "    if any(zeros):", '    if zeros != (bytes(24) if magic == layout.BATCH_MAGIC else b"invented".ljust(24)):')
+    replace(
+        batch,
+        "    if any(zeros):",
+        '    if zeros != (bytes(24) if magic == layout.BATCH_MAGIC else b"invented".ljust(24)):',
+    )
     unpacked = "    compressed = bytes(sealed[layout.BODY_START :])\n"
     turned = f"    if layout_number(bytes(sealed[:8])) == {NEXT_LAYOUT}:\n        compressed = compressed[::-1]\n"
     replace(batch, unpacked, unpacked + turned)

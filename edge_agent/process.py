@@ -243,7 +243,10 @@ class Edge:
             held_bytes=figures.held_bytes,
             kept_bytes=self.spool.kept_bytes,
         )
-        status = self.condition.look(time.monotonic(), state, is_broker_reached=self.publisher.broker is not None)
+        status = self.condition.look(
+            time.monotonic(), state,
+            is_broker_reached=self.publisher.broker is not None, answers=self.publisher.answers,
+        )  # fmt: skip
         _broker_away.set(status.broker_away_s or 0)
         _room.set(NOT_KNOWN if status.room_s is None else status.room_s)
         _disk_free.set(NOT_KNOWN if status.disk_free_bytes is None else status.disk_free_bytes)

@@ -88,6 +88,11 @@ class Publisher:
         return self.counts[f"receipt {ReceiptOutcome.STORED.name.lower()}"]
 
     @property
+    def answers(self) -> int:
+        """How many receipts of the store came since the start, whatever they say."""
+        return sum(self.counts[f"receipt {outcome.name.lower()}"] for outcome in ReceiptOutcome)
+
+    @property
     def contradiction(self) -> str:
         """What two checkpoints of the hospital's log said against each other since the start; "" where nothing."""
         return self._witness.contradiction

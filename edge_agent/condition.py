@@ -18,7 +18,7 @@ from schemas.edge_status import EdgeStatus, broker_away, certificate_ends, recei
 
 INFLOW_WINDOW_S = 3600.0
 SAMPLE_EVERY_S = 60.0
-CERTIFICATE_EVERY_S = 60.0  # how often its file is read
+CERTIFICATE_EVERY_S = 10.0  # how often its file is read
 EMIT_AWAY_AFTER_S = (60.0, 600.0, 3600.0)  # how long broker or receipts are away when people are told; then each hour
 DAY_S = 86_400.0
 
@@ -101,11 +101,12 @@ class Condition:
 
     def __init__(
         self, folder: Path, quota_bytes: int, certificate: Path | None, emit: Callable[[str, str], object],
-        wall_s: Callable[[], float] = time.time,
+        on_certificate: Callable[[], object] = lambda: None, wall_s: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
+        """`on_certificate` is called when another certificate is in its file."""
         self._folder, self._quota_bytes, self._certificate, self._emit = folder, quota_bytes, certificate, emit
         self._inflow = Inflow()
-        self._wall_s = wall_s
+        self._on_certificate, self._wall_s = on_certificate, wall_s
         self._lifetime: Lifetime | None = None
         self._certificate_read_s: float | None = None
         self._certificate_told = 0  # of `Lifetime.emit_left_s`
@@ -113,8 +114,8 @@ class Condition:
         self._status = EdgeStatus(version=version("vitalwire"))
 
     def look(self, now_s: float, spool: SpoolState, *, is_broker_reached: bool, answers: int = 0) -> EdgeStatus:
-        """Take what is there now; emit an event when the broker has been away for a minute, ten, each hour, and the same
-        where it is reached, batches wait for their receipts, and none comes. `answers`: receipts since the start.
+        """Take what is there now; emit an event when the broker has been away for a minute, ten, each hour; the
+        same where it is reached, batches wait for their receipts, and none comes. `answers`: receipts since the start.
         """
         self._inflow.take(now_s, spool.kept_bytes)
         free_bytes = self._free_bytes()
@@ -159,9 +160,10 @@ class Condition:
             return None
         if self._certificate_read_s is None or now_s - self._certificate_read_s >= CERTIFICATE_EVERY_S:
             found = _lifetime(self._certificate)
-            if found != self._lifetime:
+            before, self._lifetime, self._certificate_read_s = self._lifetime, found or self._lifetime, now_s
+            if before is not None and before != self._lifetime:
                 self._certificate_told = 0
-            self._certificate_read_s, self._lifetime = now_s, found
+                self._on_certificate()
         return None if self._lifetime is None else int(self._lifetime.ends_at_s)
 
     def _look_at_certificate(self) -> None:

@@ -120,7 +120,9 @@ class Edge:
             Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
         ]
         self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
-        self.condition = Condition(config.spool, config.spool_bytes_max, config.kafka_cert, self._emit)
+        self.condition = Condition(
+            config.spool, config.spool_bytes_max, config.kafka_cert, self._emit, self._certificate_replaced
+        )
         self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
@@ -139,6 +141,12 @@ class Edge:
         else:
             _log.info(code, detail=text)
         self.spool.put([self.emitter.emit(code, text)], None, lambda _: None)
+
+    def _certificate_replaced(self) -> None:
+        """By a person; the renewal sees to its own."""
+        if self.renewal is None:
+            self._emit("certificate-renewed", "for Kafka: another one is in its file")
+            self.publisher.reconnect()
 
     def _settled(self, settled: list[tuple[Done, Kept]]) -> None:
         """What became of all frames of a commit: told on the event loop, in one call. On the spool's thread."""

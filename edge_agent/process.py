@@ -163,6 +163,8 @@ class Edge:
         gc.set_threshold(GC_YOUNG_OBJECTS, 50, 100)
         self._look()
         self._emit("started", f"{len(self.supervisors)} sources")
+        if self.spool.is_new:
+            self._emit("spool-new", f"{self.spool.spool_id.hex()}: nothing of an earlier one is on this disk")
         last_us = self._leave_drained_id()
         if last_us is not None and last_us < (at_us := now_us()):
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")

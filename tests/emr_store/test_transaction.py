@@ -241,6 +241,20 @@ def test_a_refused_batch_is_told_so_and_not_counted(store: str) -> None:
     assert (found.quarantined_reports, found.reports, found.kept) == (0, 0, "{}")
 
 
+def test_an_edge_that_sends_from_another_spool_is_named_once(store: str) -> None:
+    """Its disk was replaced or wiped. A lane of the same spool that was not heard before is none."""
+
+    def replaced(spool: bytes, lane: Lane, batch_no: int = 1) -> list[bytes]:
+        message = sealed([report()], EDGE_KEY, spool=spool, lane=lane, batch_no=batch_no)
+        return list(write(store, validated(message)).replaced_spools)
+
+    assert replaced(b"S" * 16, Lane.LIVE) == []
+    assert replaced(b"S" * 16, Lane.BACKFILL) == []
+    assert replaced(b"T" * 16, Lane.LIVE) == [b"E" * 16]
+    assert replaced(b"T" * 16, Lane.BACKFILL) == []
+    assert replaced(b"T" * 16, Lane.LIVE, 2) == []
+
+
 def test_a_batch_of_a_newer_layout_is_told_so_by_a_store_that_cannot_read_it(store: str) -> None:
     message = of_newer_layout(sealed([report()], EDGE_KEY), EDGE_KEY)
     write(store, [], [DeadLetter("newer-layout", "live.raw", ReceiptOutcome.REFUSED, message)])

@@ -60,9 +60,7 @@ class Replacing:
 
     def stored(self, sender: MllpSender) -> list[float]:
         """Its values, in the order of their moments."""
-        sql = (
-            "SELECT value FROM observation o JOIN device d USING (device) WHERE d.uuid = %s ORDER BY observed_at, value"
-        )
+        sql = "SELECT value FROM observation WHERE device = %s ORDER BY observed_at, value"
         return [value for (value,) in self.wire.rows(sql, sender.device) if isinstance(value, float)]
 
 
@@ -87,6 +85,7 @@ def replacing(
 @pytest.fixture
 def spare(tmp_path: Path) -> Iterator[BareMachine]:
     """The new box, in its carton."""
+    (tmp_path / "spare").mkdir()
     made = BareMachine(tmp_path / "spare")
     yield made
     made.stop()

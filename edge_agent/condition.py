@@ -113,9 +113,12 @@ class Condition:
         self._broker, self._receipts, self._answers = Outage(), Outage(), 0
         self._status = EdgeStatus(version=version("vitalwire"))
 
-    def look(self, now_s: float, spool: SpoolState, *, is_broker_reached: bool, answers: int = 0) -> EdgeStatus:
+    def look(
+        self, now_s: float, spool: SpoolState, *, is_broker_reached: bool, answers: int = 0, refused_batches: int = 0
+    ) -> EdgeStatus:
         """Take what is there now; emit an event when the broker has been away for a minute, ten, each hour; the
-        same where it is reached, batches wait for their receipts, and none comes. `answers`: receipts since the start.
+        same where it is reached, batches wait for their receipts, and none comes. `answers`: receipts since the start;
+        what the hospital refused (`refused_batches`) waits for people.
         """
         self._inflow.take(now_s, spool.kept_bytes)
         free_bytes = self._free_bytes()
@@ -124,7 +127,7 @@ class Condition:
             left_bytes = min(left_bytes, free_bytes + spool.held_bytes)
         rate = self._inflow.bytes_per_s(now_s, spool.kept_bytes)
         away_s = self._broker.look(now_s, is_away=not is_broker_reached)
-        is_silent = is_broker_reached and spool.unreceipted_batches > 0 and answers == self._answers
+        is_silent = is_broker_reached and spool.unreceipted_batches > refused_batches and answers == self._answers
         silent_s, self._answers = self._receipts.look(now_s, is_away=is_silent), answers
         self._status = EdgeStatus(
             version=self._status.version,

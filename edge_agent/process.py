@@ -256,6 +256,7 @@ class Edge:
         status = self.condition.look(
             time.monotonic(), state,
             is_broker_reached=self.publisher.broker is not None, answers=self.publisher.answers,
+            refused_batches=self.publisher.refused_batches,
         )  # fmt: skip
         _broker_away.set(status.broker_away_s or 0)
         _room.set(NOT_KNOWN if status.room_s is None else status.room_s)

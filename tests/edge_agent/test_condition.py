@@ -85,6 +85,9 @@ def test_receipts_that_do_not_come_are_said_while_the_broker_is_reached(tmp_path
         for second in (94.0, 155.0):
             condition.look(second, spool, is_broker_reached=is_broker_reached, answers=2)
     assert [code for code, _ in emitted] == ["receipts-away", "broker-away"]
+    for second in (200.0, 201.0, 300.0):  # what is refused has its answer
+        condition.look(second, waits, is_broker_reached=True, answers=3, refused_batches=2)
+    assert len(emitted) == 2
 
 
 def test_a_certificate_that_ends_is_said_in_time_and_each_time_once(tmp_path: Path) -> None:

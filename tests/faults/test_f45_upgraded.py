@@ -43,6 +43,10 @@ link.type = "tcp"
 link.listen = "127.0.0.1:{mllp}"
 """
 REFUSED = "SELECT count(*) FROM dead_letter WHERE reason = 'newer-layout' AND outcome = 3"
+REFUSED_AND_NOT_STORED = """
+SELECT count(*) FROM dead_letter d WHERE reason = 'newer-layout' AND NOT EXISTS
+    (SELECT FROM batch b WHERE b.batch_id = d.batch_id)
+"""
 # Of what they have told the store since, by when it had it.
 LONGEST_GAP_SQL = """
 SELECT max(extract(epoch FROM stored_at - before))::float8 FROM (
@@ -56,7 +60,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600), NOT_QUICK]
 
 
 def test_f45_upgraded(tmp_path: Path, kafka: str, database: str, outcome: Outcome) -> None:
-    """A box that is newer than the workers is refused, and hears no other until all of them read what it cuts."""
+    """A box that is newer than the workers is refused, and keeps what it cuts until all of them read it."""
     version = with_next_layout(tmp_path / "next", REFUSED_RETRY_S)
     folder = tmp_path / "ward"
     folder.mkdir()
@@ -75,11 +79,12 @@ def test_f45_upgraded(tmp_path: Path, kafka: str, database: str, outcome: Outcom
             config.write_text(f"batch_layout = {NEXT_LAYOUT}\n{config.read_text()}")
             for name in (FIRST, SECOND):
                 restart(system, name, version)
+            flowing(system, [*senders, box.sender])
             outcome.upgrade_gap_s = longest_gap_s(system, senders, since)
-            flowing(system, [box.sender])
             check_refusal(box)
             box.sender.stop()
             until(lambda: released(box.metrics), RECOVERY_S, "a receipt for every batch of the box")
+            assert count(system, REFUSED_AND_NOT_STORED) == 0
             system.stop(SECOND)
             settle(system, senders, outcome, [box.sender], verify=lambda system: check_rows(system, version))
     assert outcome.upgrade_gap_s <= GAP_GOAL_S

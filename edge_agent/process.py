@@ -30,7 +30,7 @@ from edge_agent.control import ControlServer
 from edge_agent.downtime.keeping import DowntimeKeeper
 from edge_agent.downtime.ring_file import HistoryState, SourceNote
 from edge_agent.events import EventEmitter
-from edge_agent.publisher import Publisher, kafka_problem
+from edge_agent.publisher import Publisher, kafka_problem, refusal_mend
 from edge_agent.renewal import renewal_of
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.spool import Kept, Spool
@@ -64,7 +64,7 @@ _gauges = {
     "held_bytes": Gauge("vitalwire_spool_held_bytes", "Bytes of batches kept after their receipt"),
 }
 _commits = Gauge("vitalwire_spool_commits", "Commits of the spool since the agent's start")
-_receipts = Gauge("vitalwire_receipts_believed", "Receipts of the store that were believed since the agent's start")
+_receipts = Gauge("vitalwire_receipts_believed", "Receipts that say stored, believed since the agent's start")
 _age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
 _refused = Gauge("vitalwire_spool_refused_batches", "Batches that the hospital refuses; they are kept")
 _quota = Gauge("vitalwire_spool_quota_bytes", "What the spool may hold without a receipt")
@@ -128,7 +128,9 @@ class Edge:
             for plan in plans
         ]
         self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
-        self.condition = Condition(config.spool, config.spool_bytes_max, config.kafka_cert, self._emit)
+        self.condition = Condition(
+            config.spool, config.spool_bytes_max, config.kafka_cert, self._emit, self._certificate_replaced
+        )
         self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
@@ -148,6 +150,12 @@ class Edge:
             _log.info(code, detail=text)
         self.spool.put([self.emitter.emit(code, text)], None, lambda _: None)
 
+    def _certificate_replaced(self) -> None:
+        """By a person; the renewal sees to its own."""
+        if self.renewal is None:
+            self._emit("certificate-renewed", "for Kafka: another one is in its file")
+            self.publisher.reconnect()
+
     def _settled(self, settled: list[tuple[Done, Kept]]) -> None:
         """What became of all frames of a commit: told on the event loop, in one call. On the spool's thread."""
         if self._loop is not None and not self._loop.is_closed():
@@ -163,6 +171,8 @@ class Edge:
         gc.set_threshold(GC_YOUNG_OBJECTS, 50, 100)
         self._look()
         self._emit("started", f"{len(self.supervisors)} sources")
+        if self.spool.is_new:
+            self._emit("spool-new", f"{self.spool.spool_id.hex()}: nothing of an earlier one is on this disk")
         last_us = self._leave_drained_id()
         if last_us is not None and last_us < (at_us := now_us()):
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")
@@ -266,7 +276,11 @@ class Edge:
             held_bytes=figures.held_bytes,
             kept_bytes=self.spool.kept_bytes,
         )
-        status = self.condition.look(time.monotonic(), state, is_broker_reached=self.publisher.broker is not None)
+        status = self.condition.look(
+            time.monotonic(), state,
+            is_broker_reached=self.publisher.broker is not None, answers=self.publisher.answers,
+            refused_batches=self.publisher.refused_batches,
+        )  # fmt: skip
         _broker_away.set(status.broker_away_s or 0)
         _room.set(NOT_KNOWN if status.room_s is None else status.room_s)
         _disk_free.set(NOT_KNOWN if status.disk_free_bytes is None else status.disk_free_bytes)
@@ -298,7 +312,7 @@ class Edge:
             away = broker_away(status, status.broker_away_s or 0.0).en
             reasons.append(f"the broker {self.config.kafka} is not reached: {away}")
         if refusal := self.publisher.refusal:
-            reasons.append(f"the hospital refuses this edge's batches ({refusal}): `vitalwire registry edge renew`")
+            reasons.append(f"the hospital refuses this edge's batches ({refusal}): {refusal_mend(refusal)}")
         if self._oldest_s() > LATE_S:
             reasons.append(f"the oldest report has waited for more than {LATE_S} s")
         return reasons

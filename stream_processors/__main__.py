@@ -66,7 +66,7 @@ def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.
     watchdog.start()
     asyncio.run(prepare(config))
     if name == "validate":
-        validator = Validator(where, key, config.registry_every_s)
+        validator = Validator(where, key, config.registry_every_s, config.batch_layout)
         return app.build(
             name, config, app.validate_stages(validator, lanes), watchdog, lambda send: [validator.keep_fresh()]
         )

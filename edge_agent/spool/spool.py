@@ -123,6 +123,7 @@ class Spool:
         except OSError as error:
             raise VitalwireError(f"the spool {folder} cannot be opened: {error}") from error
         try:
+            self.is_new = not self._path.exists()  # there was none, a damaged one neither
             self._db: sqlite3.Connection | None = self._open()
         except (OSError, sqlite3.Error, VitalwireError) as error:
             self._lock.close()

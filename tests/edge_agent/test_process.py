@@ -294,8 +294,11 @@ def test_a_refusal_is_no_readiness_and_a_contradiction_of_the_log_is_a_note(make
     edge.publisher._sender.refusal = "expired-key"
     edge.publisher._witness.contradiction = "log-forked"
     assert edge.not_ready()[-1] == (
-        "the hospital refuses this edge's batches (expired-key): `vitalwire registry edge renew`"
+        "the hospital refuses this edge's batches (expired-key): make a new key and have it registered,"
+        " `vitalwire registry edge renew`"
     )
+    edge.publisher._sender.refusal = "newer-layout"
+    assert edge.not_ready()[-1].endswith("upgrade the processors, then set `batch_layout` (docs/deploy.md)")
     assert edge.notes() == ["log-forked: checkpoints of the hospital's log contradict: `vitalwire edge witness`"]
     edge.spool.close()
 

@@ -37,8 +37,8 @@ for line in sys.stdin:
 class System(Wire):
     """As `Wire`; `processes` has the pids of the agent and of the workers that run now."""
 
-    def __init__(self, folder: Path, kafka: str, database: str, sources: str, limits: str) -> None:
-        super().__init__(folder, kafka, database, sources, limits)
+    def __init__(self, folder: Path, kafka: str, database: str, sources: str, limits: str, broker: str = "") -> None:
+        super().__init__(folder, kafka, database, sources, limits, broker)
         self.key = keys.load(folder / "edge.key", allow_demo=True)
         self.platform_der = keys.read_public(folder / "platform.pub")
         self.footprint: dict[str, tuple[int, int]] = {}  # of each process when it was at work: bytes and descriptors

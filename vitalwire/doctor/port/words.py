@@ -68,7 +68,7 @@ _PROBE: dict[Language, str] = {
     "zh": "有些设备只有被询问才发送：--probe会发送各驱动的识别和数据请求。",
 }
 _ASKED: dict[Language, str] = {
-    "en": " Nor is anything answered that was asked for: {asked}.",
+    "en": " Nor is anything answered that was asked: {asked}.",
     "zh": "询问后也无应答：{asked}。",
 }
 

@@ -160,7 +160,8 @@ class Examination:
         found = [
             reading for reading in self.readings.values()
             if reading.answers and not reading.valid and not reading.invalid and self.is_admissible(reading)
-            and reading.error_share <= ERRORS_CLEAN and reading.bytes <= ASKING_BYTES_MAX * self._windows_with(reading)
+            and reading.error_share <= ERRORS_CLEAN and reading.bytes <= ASKING_BYTES_MAX * reading.answered
+            and reading.answered == self._windows_with(reading)
         ]  # fmt: skip
         return max(found, key=lambda r: (r.answered, r.settings == _own(r), r.answers), default=None)
 

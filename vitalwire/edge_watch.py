@@ -24,7 +24,7 @@ from runtime.errors import EXIT_UNREACHABLE, UserError
 from runtime.process import stop_event
 from schemas.errors import ConfigError
 from schemas.report import device_id
-from vitalwire.edge import Config, configured_source
+from vitalwire.edge_ask import Config, configured_source
 from vitalwire.output import age, as_json, cell, console
 from vitalwire.record import Database, Json, connect
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from edge_agent.config import DowntimeConfig
 from edge_agent.downtime.codes import CODE_CHARS_MIN
-from edge_agent.links.tcp import split_address
+from edge_agent.links.address import split_address
 from runtime.certificates import own_certificate
 from runtime.config import read_secret
 from runtime.errors import UserError

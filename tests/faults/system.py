@@ -19,7 +19,7 @@ STOP_S = 20
 # the reading of the command line. The agents are nobody's children to wait for, and end with this process.
 NURSERY = """\
 import ctypes, os, pathlib, signal, sys
-from vitalwire.edge import run
+from vitalwire.edge_run import run
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin, oximeters
+from simulators import alaris, datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin, orchestra, oximeters
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
 from simulators.hl7_vendors import VENDORS, VendorMonitor
@@ -27,7 +27,8 @@ DRAIN_S = 20.0  # at the end, for the last acknowledgements
 
 Address = tuple[str, int]
 MEDIBUS_MODELS = {"medibus": "evita_xl", **{f"medibus-{model}": model for model in MODELS}}
-SERIAL_KINDS = ("nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *oximeters.KINDS, *MEDIBUS_MODELS)
+PUMPS = {"alaris": alaris.run, "orchestra": orchestra.run}
+SERIAL_KINDS = ("nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *oximeters.KINDS, *MEDIBUS_MODELS, *PUMPS)
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ async def run_device(
             work = oximeters.run(kind, Path(address), Patient(seed, scenario), stop)
         elif kind in MEDIBUS_MODELS:
             work = medibus.run(Path(address), Patient(seed, scenario), stop, MEDIBUS_MODELS[kind])
+        elif kind in PUMPS:
+            work = PUMPS[kind](Path(address), Patient(seed, scenario), stop)
         elif kind == "intellivue-mib":
             work = intellivue.serve_mib(device.intellivue(), Path(address), intellivue.Line(), stop)
         elif kind not in ("hl7", "hl7-listen", "mqtt", "intellivue") or not number.isdecimal():

@@ -33,6 +33,7 @@ ADDRESS_SUFFIX = "/1/1>"
 AROUND_BYTES = 14  # of a frame: all that is neither bed id, address nor information
 NO_MORE_DATA, REMOVED, SYNTAX, BAD_ADDRESS = 11, 39, 68, 811
 ACK_AFTER_S, NEXT_GET_AFTER_S = 0.1, 0.5
+ROUNDING_S = 1e-6
 TRIGGER_EVERY_S = 1.0
 POLL_S = 0.01
 FRAME_MAX_BYTES = 4096  # of a request; a longer one is none
@@ -95,7 +96,7 @@ class SpaceCom:
     _out: bytearray = field(default_factory=bytearray)
     _blocks: list[str] = field(default_factory=list)  # of the answer, those still to be sent
     _last: bytes = b""
-    _last_s: float = 0.0
+    _last_s: float = -ACK_AFTER_S
     _done_s: float = -NEXT_GET_AFTER_S
     _known: set[str] = field(default_factory=set)  # pumps whose GNNEW was sent
     _waits_for_ack: bool = False
@@ -127,7 +128,7 @@ class SpaceCom:
                     self._heard.clear()
 
     def _acked(self, t_s: float) -> None:
-        if t_s - self._last_s < ACK_AFTER_S:
+        if t_s - self._last_s < ACK_AFTER_S - ROUNDING_S:
             self.too_early.append(f"ACK after {t_s - self._last_s:.3f} s")
         self._waits_for_ack = False
         if self._blocks:
@@ -145,7 +146,7 @@ class SpaceCom:
         elif command == "ADMIN:VERSION":
             self._answer([f"{int(t_s)},{SYSTEM},{self.version}"], t_s)
         elif command == "MEM:GET":
-            if t_s - self._done_s < NEXT_GET_AFTER_S:
+            if t_s - self._done_s < NEXT_GET_AFTER_S - ROUNDING_S:
                 self.too_early.append(f"MEM:GET after {t_s - self._done_s:.3f} s")
             self._answer(self._of_all(t_s), t_s)
         elif slot := re.fullmatch(r"MEM:GETSLOT#([1-3][1-9A-O])", command):

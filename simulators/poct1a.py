@@ -1,8 +1,8 @@
 """A point-of-care analyser that dials a hospital's data manager: POCT1-A, the device's side.
 
 Documents: Siemens DCA Vantage host guide 17306 Rev D, PixCell HemoScreen HS-IL-00067, Nova DML. Messages, keys and the
-order of the conversation are theirs; framing is bare XML that ends with the root's close tag, but for HemoScreen, which wraps it as
-MLLP. Values are those of a simulated sample.
+order of the conversation are theirs; framing is bare XML that ends with the root's close tag, but for HemoScreen, which
+wraps it as MLLP. Values are those of a simulated sample.
 
 Not told there, and so chosen here: `topic_cd` of results is OBS; an analyser with nothing to say ends after
 `IDLE_S` where the host asked for nothing; a directive other than START_CONTINUOUS is answered AE and noted in

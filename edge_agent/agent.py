@@ -16,6 +16,7 @@ from adapters.session import Outcome
 from edge_agent.bugs import log_bug
 from edge_agent.delivery import Answer, Delivery
 from edge_agent.events import EventEmitter, as_old, rejection
+from edge_agent.recording import RejectedNote, Tap
 from edge_agent.sources import SourcePlan, message_type
 from edge_agent.spool import Kept, Spool
 from schemas.errors import FrameError
@@ -38,8 +39,10 @@ class Chain:
     keeps = True
 
     def __init__(
-        self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object]
+        self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object],
+        tap: Tap | None = None,
     ) -> None:  # fmt: skip
+        self.tap = tap or Tap()
         self._plan, self._spool, self._emitter = plan, spool, emitter
         self.session_failed = on_failure
         self.frames = 0
@@ -49,6 +52,9 @@ class Chain:
         """Carry a frame into the spool; its sender is answered when it is there, and not before."""
         self.frames += 1
         outcome, reason, reports = read_frame(self._plan, delivery)
+        if self.tap.is_used and reason and not delivery.reason:
+            note = RejectedNote.of(delivery.frame, reason, delivery.received_at_us)
+            self.tap.rejected(delivery.connection, note)
         emitted = delivery.source.take_emitted()
         if not reports:  # a heartbeat: received, and nothing to keep; it may overtake frames that wait for the disk
             self._count(reason or "kept")

@@ -18,16 +18,16 @@ import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 import structlog
 
-from adapters.formats.recording import HEADER, LINE_BYTES_MAX, write
+from adapters.formats.recording import LINE_BYTES_MAX, Heading, write
 from edge_agent.spool import KeptCheckpoint
 from edge_agent.supervisor import Supervisor
+from runtime.clock import now_us
 from runtime.errors import EXIT_UNREACHABLE, UserError
 from schemas.errors import VitalwireError
 
@@ -148,9 +148,8 @@ class ControlServer:
     async def _record(self, supervisor: Supervisor) -> AsyncIterator[bytes]:
         recorder = supervisor.tap.attach()
         try:
-            begun = datetime.now(UTC).isoformat(timespec="milliseconds")
             state = supervisor.state
-            yield f"{HEADER}\n# {state.link}, driver {state.driver}, begun {begun}\n".encode()
+            yield Heading(state.link, state.driver, now_us()).text().encode()
             while True:
                 for entry in await recorder.take():
                     yield write(entry).encode()

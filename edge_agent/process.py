@@ -22,12 +22,15 @@ import structlog
 from prometheus_client import Gauge
 
 from adapters.devices.registry import DRIVER_BY_NAME
+from adapters.formats.recording import Heading
 from edge_agent.agent import keep_events
 from edge_agent.bugs import log_bug
 from edge_agent.condition import Condition, SpoolState
 from edge_agent.config import EdgeConfig
 from edge_agent.control import ControlServer
 from edge_agent.events import EventEmitter
+from edge_agent.flight_recorder import FlightRecorder, RecorderPlan, Ring, delete_others, ring_folder
+from edge_agent.flight_recorder import plan_of as recorder_plan
 from edge_agent.publisher import Publisher, kafka_problem
 from edge_agent.renewal import renewal_of
 from edge_agent.sources import plan_source, site_mappings
@@ -98,9 +101,10 @@ class Edge:
         if wrong := kafka_problem(config):
             raise ConfigError(wrong)
         plans = [plan_source(each, sites) for each in config.source]
+        recorders = recorder_plan(config)
         self.spool = Spool(
             config.spool,
-            bytes_max=config.spool_bytes_max,
+            bytes_max=recorders.spool_bytes_max,
             wave_share=config.wave_share,
             hold_version=config.spool_hold_version,
             receipt_hold_s=config.receipt_hold_h * 3600,
@@ -120,16 +124,39 @@ class Edge:
             Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
         ]
         self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
-        self.condition = Condition(config.spool, config.spool_bytes_max, config.kafka_cert, self._emit)
+        self.flight_recorders = self._flight_recorders(recorders)
+        self.condition = Condition(config.spool, recorders.spool_bytes_max, config.kafka_cert, self._emit)
         self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
         _commits.set_function(lambda: self.spool.commits)
         _receipts.set_function(lambda: self.publisher.receipts_believed)
-        _quota.set(config.spool_bytes_max)
+        _quota.set(recorders.spool_bytes_max)
         _refused.set_function(lambda: self.publisher.refused_batches)
         _contradiction.set_function(lambda: bool(self.publisher.contradiction))
+
+    def _flight_recorders(self, plan: RecorderPlan) -> list[FlightRecorder]:
+        """One for each source that is recorded; the rings of the others are deleted."""
+        try:
+            delete_others(self.config.spool, plan.hours_by_source)
+        except OSError as error:
+            self._emit("recorder-trouble", f"a ring that is not wanted any more cannot be deleted: {error.strerror}")
+        return [
+            FlightRecorder(
+                each.name,
+                each.tap,
+                Ring(
+                    ring_folder(self.config.spool, each.name),
+                    Heading(each.state.link, each.state.driver),
+                    hours=plan.hours_by_source[each.name],
+                    bytes_max=plan.ring_bytes_max,
+                ),
+                self._emit,
+            )
+            for each in self.supervisors
+            if each.name in plan.hours_by_source
+        ]
 
     def _emit(self, code: str, text: str) -> None:
         """An event of the edge: logged, counted, and a report like any other. On any thread."""
@@ -160,6 +187,7 @@ class Edge:
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")
         sources = [asyncio.create_task(each.run(), name=each.name) for each in self.supervisors]
         others = [asyncio.create_task(each) for each in (self._housekeeping(), self._control.run(self._emit))]
+        others += [asyncio.create_task(each.run()) for each in self.flight_recorders]
         if self.renewal is not None:
             others.append(asyncio.create_task(self.renewal.run()))
         stopped = asyncio.create_task(stop.wait())

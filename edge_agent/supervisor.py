@@ -77,7 +77,7 @@ class Supervisor:
         now_us: Callable[[], int] = now_us, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:  # fmt: skip
         self.name, self.plan, self.tap = plan.name, plan, Tap()
-        self.chain = Chain(plan, spool, emitter, self._session_failed)
+        self.chain = Chain(plan, spool, emitter, self._session_failed, self.tap)
         self.keeper: Keeper = self.chain
         self._link, self._emit, self._now_us, self._sleep = link, emit, now_us, sleep
         kind = link_type(plan.link)

@@ -84,8 +84,8 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         dict[str, str], Meta(description="HL7: other drivers for some message types, by MSH-9.1")
     ] = {}
     recorder_h: Annotated[
-        float | None,
-        Meta(ge=0, description="hours of its bytes that the flight recorder keeps; as below when left out"),
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="hours of its bytes that the flight recorder keeps; as below when left out"),
     ] = None
 
 

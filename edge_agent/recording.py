@@ -83,7 +83,7 @@ class Recorder:
 
     def at_us(self) -> int:
         """How long it has been at work."""
-        return int((self._now_s() - self._began_s) * 1e6)
+        return round((self._now_s() - self._began_s) * 1e6)
 
 
 class Tap:

@@ -26,6 +26,7 @@ from simulators.mqtt_json import MqttPublisher
 ANSWER_S = 2.0  # for what was sent to the device in the recording; then it goes on without
 DRAIN_S = 5.0
 POLL_S = 0.02
+SETTLE_S = 0.3  # whoever opens a port throws away what it holds
 READ_BYTES = 65536
 _UNREAD = struct.Struct("i")
 Address = tuple[str, int]
@@ -349,6 +350,7 @@ class _PtyWire:
     async def opened(self) -> None:
         while self._is_hung_up():
             await asyncio.sleep(POLL_S)
+        await asyncio.sleep(SETTLE_S)
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -41,6 +40,7 @@ IN_OTHER_MODULES = {
     "uninstall": "vitalwire.box.commands:uninstall",
     "enrol": "vitalwire.edge_enrol:enrol",
     "drain": "vitalwire.edge_drain:drain",
+    "record": "vitalwire.edge_record:record",
 }
 app = typer.Typer(
     cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True
@@ -136,33 +136,7 @@ def _broker(settings: EdgeConfig) -> checks.CheckFinding:
     return checks.CheckFinding("kafka", f"{settings.kafka} answers, and has the topics")
 
 
-# --- record and sources ---------------------------------------------------------------------------------------------
-
-
-@app.command()
-def record(
-    source: Annotated[str, typer.Argument(help="a source's name in the config of the running agent")],
-    file: Annotated[Path, typer.Argument(help="file to write; a new one")],
-    seconds: Annotated[float, typer.Option(min=0.1, help="then it ends; Ctrl-C ends it before")] = 60.0,
-    config: Config = Path("edge.toml"),
-) -> None:
-    """Write a source's bytes with their times, while the agent works: vitalwire edge record 'ICU-07' icu07.rec."""
-    settings = load_edge(config)
-    configured_source(settings, source)
-    count = asyncio.run(_record(settings, source, file, seconds))
-    console.print(f"{count} lines in {file}: it holds what the device said of patients too", markup=False)
-
-
-async def _record(settings: EdgeConfig, source: str, file: Path, seconds: float) -> int:
-    stop = stop_event()
-    asyncio.get_running_loop().call_later(seconds, stop.set)
-    try:
-        with open(file, "x", encoding="utf-8", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-            return await control.record(control_path(settings), source, out, stop)
-    except FileExistsError:
-        raise UserError(f"{file} is there already: name another file") from None
-    except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror}") from None
+# --- sources ------------------------------------------------------------------------------------------------------
 
 
 @app.command("sources")

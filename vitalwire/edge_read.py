@@ -242,7 +242,7 @@ def read(
     Shows device, channel, value, unit, verdict, and the answer that the sender would get. Nothing is sent or kept; the
     frames of one call are one connection, in order.
     """
-    reader = Reader(_plan(driver, mapping, settings or [], config, source, time_zone))
+    reader = Reader(described_plan(driver, mapping, settings or [], config, source, time_zone))
     for path in files:
         try:
             data = path.read_bytes()
@@ -271,7 +271,7 @@ def _settings_of(driver: DeviceDriver[Any]) -> list[str]:
     return [field.encode_name for field in msgspec.structs.fields(driver.settings)]
 
 
-def _plan(
+def described_plan(
     driver: str, mapping: Path | None, settings: list[str], config: Path | None, source: str, time_zone: str
 ) -> SourcePlan:
     """The source that the options describe; raises ConfigError."""

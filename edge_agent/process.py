@@ -33,6 +33,7 @@ from edge_agent.flight_recorder import FlightRecorder, RecorderPlan, Ring, delet
 from edge_agent.flight_recorder import plan_of as recorder_plan
 from edge_agent.publisher import Publisher, kafka_problem
 from edge_agent.renewal import renewal_of
+from edge_agent.reread import Reread, RereadTotals
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.spool import Kept, Spool
 from edge_agent.spool.drained import mark_of
@@ -126,7 +127,7 @@ class Edge:
         self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
         self.flight_recorders = self._flight_recorders(recorders)
         self.condition = Condition(config.spool, recorders.spool_bytes_max, config.kafka_cert, self._emit)
-        self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
+        self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints, self._reread)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
@@ -135,6 +136,12 @@ class Edge:
         _quota.set(recorders.spool_bytes_max)
         _refused.set_function(lambda: self.publisher.refused_batches)
         _contradiction.set_function(lambda: bool(self.publisher.contradiction))
+
+    async def _reread(self, supervisor: Supervisor, since_us: int) -> RereadTotals:
+        """Read a source's rejected frames again, and keep that it was done."""
+        totals = await Reread(supervisor.plan, self.spool, self.config.spool).run(since_us)
+        self._emit("frames-reread", f"{supervisor.name}: {totals.read} of {totals.found} rejected frames are read now")
+        return totals
 
     def _flight_recorders(self, plan: RecorderPlan) -> list[FlightRecorder]:
         """One for each source that is recorded; the rings of the others are deleted."""

@@ -41,6 +41,7 @@ IN_OTHER_MODULES = {
     "enrol": "vitalwire.edge_enrol:enrol",
     "drain": "vitalwire.edge_drain:drain",
     "record": "vitalwire.edge_record:record",
+    "reread": "vitalwire.edge_reread:reread",
 }
 app = typer.Typer(
     cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True

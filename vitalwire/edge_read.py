@@ -140,7 +140,8 @@ class Reader:
         outcome, reason, reports = read_frame(self.plan, delivery)
         duplicate = not reason and bool(reports) and self._is_duplicate(Sending.of(delivery, reports), now_us)
         self.source.take_emitted()
-        found = () if reason else tuple(_reports(reports, duplicate, self.source))
+        labels: Labels = self.source.lasting.setdefault("read labels", {})
+        found = () if reason else tuple(reports_as_read(reports, labels, duplicate=duplicate))
         return ReadFrame(name, self._answer(piece, outcome, reason), reason, found)
 
     def _is_duplicate(self, sending: Sending, now_us: int) -> bool:
@@ -162,15 +163,17 @@ def _now() -> Moment:
     return Moment(time.monotonic(), time.time_ns() // 1000)
 
 
-def _reports(reports: Sequence[Report], duplicate: bool, source: Source[Any]) -> Iterator[ReadReport]:
-    """As `validate` would see them."""
+Labels = dict[tuple[int, int], str]  # by code and channel, what a sender calls it
+
+
+def reports_as_read(reports: Sequence[Report], labels: Labels, *, duplicate: bool = False) -> Iterator[ReadReport]:
+    """As `validate` would see them; `labels` is kept up to date."""
     if not reports:
         return
     validated = validate_table(
         table_of([bytes(encode_report(r, bytes(16), bytes(32))) for r in reports]), np.zeros(len(reports))
     )
     validation_results = iter(validated.validation_results.tolist())
-    labels: dict[tuple[int, int], str] = source.lasting.setdefault("read labels", {})
     for report in reports:
         if report.kind is Kind.DESCRIPTION:
             labels |= {

@@ -48,6 +48,14 @@ _ALIASES: dict[str, str] = {
 
 
 @dataclass(frozen=True)
+class Reason:
+    """For people, in the languages of the pages."""
+
+    en: str
+    zh: str
+
+
+@dataclass(frozen=True)
 class Proposal:
     """A metric that a parameter may be; `score` from 0 to 1.
 
@@ -58,7 +66,7 @@ class Proposal:
     short: str
     unit: str
     score: float
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
 
 
 def proposals(system: str, code: str, text: str, unit: str, samples: Sequence[float] = ()) -> list[Proposal]:
@@ -77,7 +85,7 @@ def proposals(system: str, code: str, text: str, unit: str, samples: Sequence[fl
 
 
 def _scored(
-    metric: Metric, score: float, reason: str, unit: str, stated: Unit | None, samples: Sequence[float]
+    metric: Metric, score: float, reason: Reason, unit: str, stated: Unit | None, samples: Sequence[float]
 ) -> Proposal | None:
     reasons = [reason]
     row_unit = ""
@@ -85,21 +93,39 @@ def _scored(
         if canonical_unit(metric.code, stated.code) is None:
             return None
         score += _UNIT_FITS
-        reasons.append(f"its unit {stated.ucum} is one of {metric.short}")
+        reasons.append(
+            Reason(f"its unit {stated.ucum} is one of {metric.short}", f"单位 {stated.ucum} 适用于 {metric.short}")
+        )
     elif unit:
         row_unit = metric.unit
-        reasons.append(f"its unit {unit!r} is not known: say which it is, here {metric.unit}")
+        reasons.append(
+            Reason(
+                f"its unit {unit!r} is not known: say which it is, here {metric.unit}",
+                f"单位 {unit!r} 无法识别：请指明，此处为 {metric.unit}",
+            )
+        )
     else:
         row_unit = metric.unit
-        reasons.append(f"no unit is stated: say which it is, here {metric.unit}")
+        reasons.append(
+            Reason(
+                f"no unit is stated: say which it is, here {metric.unit}", f"未给出单位：请指明，此处为 {metric.unit}"
+            )
+        )
     # In the metric's own unit alone: another one has another range.
     if len(samples) >= SAMPLES_MIN and (stated is None or stated is UNIT_BY_REFERENCE_ID.get(metric.unit)):
         if all(metric.low <= sample <= metric.high for sample in samples):
             score += _SAMPLES_FIT
-            reasons.append(f"{_listed(samples)} can be {metric.short}")
+            reasons.append(
+                Reason(f"{_listed(samples)} can be {metric.short}", f"数值 {_listed(samples)} 符合 {metric.short}")
+            )
         else:
             score -= _SAMPLES_DO_NOT
-            reasons.append(f"but {_listed(samples)} cannot all be {metric.short} in {metric.unit}")
+            reasons.append(
+                Reason(
+                    f"but {_listed(samples)} cannot all be {metric.short} in {metric.unit}",
+                    f"但数值 {_listed(samples)} 不可能都是以 {metric.unit} 计的 {metric.short}",
+                )
+            )
     if score <= 0:
         return None
     return Proposal(metric.reference_id, metric.short, row_unit, min(round(score, 2), 1.0), tuple(reasons))
@@ -109,32 +135,47 @@ def _listed(samples: Sequence[float]) -> str:
     return ", ".join(f"{sample:g}" for sample in samples)
 
 
-def _named(system: str, code: str, text: str) -> dict[Metric, tuple[float, str]]:
+def _named(system: str, code: str, text: str) -> dict[Metric, tuple[float, Reason]]:
     """The metrics that a name says something of, each with how much and why."""
-    found: dict[Metric, tuple[float, str]] = {}
+    found: dict[Metric, tuple[float, Reason]] = {}
 
-    def add(metric: Metric | None, score: float, reason: str) -> None:
-        if metric is not None and score > found.get(metric, (0.0, ""))[0]:
-            found[metric] = (score, reason)
+    def add(metric: Metric | None, score: float, en: str, zh: str) -> None:
+        if metric is not None and (metric not in found or score > found[metric][0]):
+            found[metric] = (score, Reason(en, zh))
 
     if system in _LOINC_SYSTEMS:
-        add(METRIC_BY_LOINC.get(code), _OF_CODE, f"{code} is its LOINC code")
+        add(METRIC_BY_LOINC.get(code), _OF_CODE, f"{code} is its LOINC code", f"{code} 是其 LOINC 代码")
     if code.isdecimal() and len(code) == 6:  # a CF_CODE10 of this partition has six digits
-        add(METRIC_BY_CODE.get(int(code)), _OF_CODE - 0.1, f"{code} is its code in IEEE 11073")
+        add(
+            METRIC_BY_CODE.get(int(code)),
+            _OF_CODE - 0.1,
+            f"{code} is its code in IEEE 11073",
+            f"{code} 是其 IEEE 11073 代码",
+        )
     for name in dict.fromkeys(filter(None, (text, code))):
-        add(METRIC_BY_REFERENCE_ID.get(name.strip().upper()), _OF_CODE, f"{name!r} is its name in IEEE 11073")
+        add(
+            METRIC_BY_REFERENCE_ID.get(name.strip().upper()),
+            _OF_CODE,
+            f"{name!r} is its name in IEEE 11073",
+            f"{name!r} 是其 IEEE 11073 名称",
+        )
         for form in _forms(name):
             for metric in _by_short().get(form, ()):
-                add(metric, _OF_SHORT, f"{name!r} is what screens call it")
+                add(metric, _OF_SHORT, f"{name!r} is what screens call it", f"监护仪屏幕上称为 {name!r}")
             alias = METRIC_BY_REFERENCE_ID.get(_ALIASES.get(form, ""))
             is_both = alias in found  # of several with that short name, the usual one
-            add(alias, _OF_SHORT + 0.05 if is_both else _OF_ALIAS, f"{name!r} is often written for it")
+            add(
+                alias,
+                _OF_SHORT + 0.05 if is_both else _OF_ALIAS,
+                f"{name!r} is often written for it",
+                f"常写作 {name!r}",
+            )
         words = _words(name)
         for metric in METRICS if len(words) > 1 else ():
             title = _words(metric.en)
             share = len(words & title) / len(words | title)
             if share >= _WORDS_MIN:
-                add(metric, _OF_WORDS_MAX * share, f"{name!r} is like {metric.en!r}")
+                add(metric, _OF_WORDS_MAX * share, f"{name!r} is like {metric.en!r}", f"{name!r} 与 {metric.en!r} 相近")
     return found
 
 

@@ -12,13 +12,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from adapters.mapping_proposal import Proposal, proposals
+from adapters.mapping_proposal import Proposal
 from adapters.site import MappingRow
 from adapters.site_file import set_row, toml_of
 from emr_store import acts, mapping_acts, parameters, registry
 from emr_store.acts import this_user
 from emr_store.parameters import Parameter, State
 from evidence.act import MAPPING_CHANGE
+from gateway.pages.mapping import proposed_for
 from runtime.errors import UserError
 from stream_processors.mapping import MappingChange
 from vitalwire.mapping import details_of, look
@@ -57,19 +58,14 @@ def parameters_command(
     table("Parameters", columns, rows)
 
 
-def proposed_for(parameter: Parameter) -> list[Proposal]:
-    """What one without a code may be; nothing of one that has one."""
-    if parameter.code != 0:
-        return []
-    code, _, text = parameter.sent_code.partition("^")
-    return proposals(parameter.sent_system, code, text, parameter.sent_unit, parameter.samples)
-
-
 def _as_json(parameter: Parameter) -> dict[str, Any]:
     return {
         **parameter._asdict(),
         "name": parameter.name,
-        "proposals": [vars(proposal) for proposal in proposed_for(parameter)],
+        "proposals": [
+            {**vars(proposal), "reasons": [reason.en for reason in proposal.reasons]}
+            for proposal in proposed_for(parameter)
+        ],
     }
 
 
@@ -85,7 +81,7 @@ def _proposal(found: list[Proposal]) -> str:
     if not found:
         return ""
     first = found[0]
-    return f"{first.metric} ({first.score:.0%}: {'; '.join(first.reasons)})"
+    return f"{first.metric} ({first.score:.0%}: {'; '.join(reason.en for reason in first.reasons)})"
 
 
 def coverage_command(database: Database = "", json: Json = False) -> None:

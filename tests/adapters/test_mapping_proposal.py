@@ -39,22 +39,22 @@ def test_a_unit_that_fits_makes_it_likelier_and_one_that_does_not_impossible() -
     assert with_unit[0].score > without[0].score
     assert with_unit[0].unit == ""
     assert without[0].unit == "MDC_DIM_BEAT_PER_MIN"
-    assert "no unit is stated" in without[0].reasons[1]
+    assert "no unit is stated" in without[0].reasons[1].en
     assert proposals("", "HR", "", "mmHg") == []
-    assert "is not known" in proposals("", "HR", "", "blips")[0].reasons[1]
+    assert "is not known" in proposals("", "HR", "", "blips")[0].reasons[1].en
 
 
 def test_values_that_cannot_be_it_make_it_less_likely_and_are_said() -> None:
     (likely, *_), (unlikely, *_) = proposals("", "SpO2", "", "%", [97, 96]), proposals("", "SpO2", "", "%", [970])
     assert likely.score > unlikely.score
-    assert "97, 96 can be SpO2" in likely.reasons[-1]
-    assert "but 970 cannot" in unlikely.reasons[-1]
+    assert "97, 96 can be SpO2" in likely.reasons[-1].en
+    assert "but 970 cannot" in unlikely.reasons[-1].en
 
 
 def test_a_loinc_code_is_as_good_as_sure() -> None:
     (found, *_) = proposals("LN", "8867-4", "", "/min")
     assert (found.metric, found.score) == ("MDC_ECG_HEART_RATE", 1.0)
-    assert found.reasons[0] == "8867-4 is its LOINC code"
+    assert found.reasons[0].en == "8867-4 is its LOINC code"
 
 
 @pytest.mark.parametrize("name", ["", "x17", "POS", "foo bar", "%"])

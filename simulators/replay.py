@@ -365,9 +365,11 @@ class _PtyWire:
         """Wait until the other side has read all, for what it has not read ends with the line; the line stays."""
         slave = os.open(self._slave_name, os.O_RDWR | os.O_NOCTTY)
         try:
+            empty_polls = 0  # one in a row says little: what the line's buffer hands on later is not counted yet
             for _ in range(int(DRAIN_S / POLL_S)):
                 (unread,) = _UNREAD.unpack(fcntl.ioctl(slave, termios.FIONREAD, bytes(_UNREAD.size)))
-                if not unread:
+                empty_polls = 0 if unread else empty_polls + 1
+                if empty_polls * POLL_S >= SETTLE_S:
                     return
                 await asyncio.sleep(POLL_S)
         finally:

@@ -14,7 +14,7 @@ from runtime.clock import now_us
 from stream_processors.recurring_work import keep_doing
 
 EVERY_S = 60.0
-TURNS_MAX = 50  # of batches in one go: a store that is new to this has years to count
+TURNS_MAX = 10  # of batches in one go: a store that is new to this has years to count
 PARAMETERS_WAIT = "parameters wait"  # in `waits`
 _log = structlog.get_logger("parameters")
 _parameters = Gauge(

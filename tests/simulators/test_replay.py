@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from simulators import replay as module
-from simulators.replay import Moved, PtyPlace, TcpPlace, UdpPlace, beginning_at_zero, place_of, replay, timed
+from simulators.replay import Moved, MqttPlace, PtyPlace, TcpPlace, UdpPlace, beginning_at_zero, place_of, replay, timed
 from tests.edge_agent.links.scene import LIMIT_S, eventually
+from tests.simulators.test_mqtt_json import subscribed, until
+from vitalwire.embedded import Addresses
 
 ONE_WAY = [Moved(0, 1, "opened", peer="x"), Moved(0, 1, "<", b"ab"), Moved(0, 1, "<", b"cd"), Moved(0, 1, "closed")]
 DIALOGUE = [
@@ -186,3 +188,16 @@ def test_a_place_that_there_is_not_is_said(over: str, address: str, words: str) 
 @pytest.mark.parametrize("make", [lambda: place_of("mqtt", "127.0.0.1:1"), lambda: place_of("udp-send", "127.0.0.1:9")])
 def test_a_place_is_nothing_until_it_is_opened(make: Callable[[], object]) -> None:
     assert make() is not None
+
+
+def test_over_mqtt_a_connection_is_a_topic(embedded: Addresses) -> None:
+    moved = [Moved(0, 1, "opened", peer="ward/t/replay/7"), *(Moved(0, 1, "<", b"%d" % n) for n in range(5))]
+
+    async def run(got: list[bytes]) -> None:
+        totals = await replay(moved, MqttPlace(embedded.mqtt5), at_once, asyncio.Event())
+        assert totals.pieces == 5
+        await until(lambda: len(got) >= 5)
+
+    with subscribed(embedded.mqtt5, "ward/t/replay/7") as got:
+        asyncio.run(run(got))
+    assert sorted(set(got)) == [b"%d" % n for n in range(5)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from pathlib import Path
 
@@ -100,6 +101,19 @@ def test_the_flight_recorder_is_read_while_the_agent_works_and_after(config: Pat
     result = CliRunner().invoke(app, ["edge", "record", "icu", str(other), "--since", "10m", "--config", str(config)])
     assert result.exit_code == 0
     assert wrap(MESSAGE).hex() in other.read_text()
+
+
+def test_of_the_flight_recorder_a_case_is_made_too(config: Path, tmp_path: Path) -> None:
+    asyncio.run(at_work(config, MESSAGE))
+    case = tmp_path / "cases" / "hl7_oru" / "refused_charset"
+    words = ["edge", "record", "icu", str(tmp_path / "icu.rec"), "--since", "10m", "--to-case", str(case)]
+    result = CliRunner().invoke(app, [*words, "--config", str(config)])
+    assert result.exit_code == 0, result.output
+    assert (
+        json.loads((case / "expected.json").read_text()) == {"error": "charset"}
+        or "reports" in (case / "expected.json").read_text()
+    )
+    assert "王".encode("gb18030") not in bytes.fromhex((case / "frame.hex").read_text())
 
 
 def test_without_a_flight_recorder_it_is_said_how_there_would_be_one(config: Path, tmp_path: Path) -> None:

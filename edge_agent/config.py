@@ -106,6 +106,10 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drivers_by_msh9: Annotated[
         dict[str, str], Meta(description="HL7: other drivers for some message types, by MSH-9.1")
     ] = {}
+    recorder_h: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="hours of its bytes that the flight recorder keeps; as below when left out"),
+    ] = None
 
 
 class DowntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +157,13 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool_hold_version: Annotated[
         bool, Meta(description="go on writing the spool's version that is found, until an upgrade is known to be well")
     ] = False
+    recorder_h: Annotated[
+        float,
+        Meta(ge=0, description="hours of each source's bytes, patients' names too, that are kept to look at; 0: none"),
+    ] = 0.0
+    recorder_share: Annotated[
+        float, Meta(gt=0, le=0.5, description="of the quota, what these bytes of all sources may fill together")
+    ] = 0.05
     receipt_hold_h: Annotated[float, Meta(ge=0, description="batches with a receipt stay this long")] = 24.0
     cut_after_s: Annotated[float, Meta(gt=0, description="a batch is cut when its oldest report waited so long")] = 0.4
     mapping: Annotated[Path | None, Meta(description="the site's mapping file")] = None

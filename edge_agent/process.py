@@ -22,6 +22,7 @@ import structlog
 from prometheus_client import Gauge
 
 from adapters.devices.registry import DRIVER_BY_NAME
+from adapters.formats.recording import Heading
 from edge_agent.agent import keep_events
 from edge_agent.bugs import log_bug
 from edge_agent.condition import Condition, SpoolState
@@ -30,8 +31,11 @@ from edge_agent.control import ControlServer
 from edge_agent.downtime.keeping import DowntimeKeeper
 from edge_agent.downtime.ring_file import HistoryState, SourceNote
 from edge_agent.events import EventEmitter
+from edge_agent.flight_recorder import FlightRecorder, RecorderPlan, Ring, delete_others, ring_folder
+from edge_agent.flight_recorder import plan_of as recorder_plan
 from edge_agent.publisher import Publisher, kafka_problem, refusal_mend
 from edge_agent.renewal import renewal_of
+from edge_agent.reread import Reread, RereadTotals
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.spool import Kept, Spool
 from edge_agent.spool.drained import mark_of
@@ -102,9 +106,10 @@ class Edge:
         if wrong := kafka_problem(config):
             raise ConfigError(wrong)
         plans = [plan_source(each, sites) for each in config.source]
+        recorders = recorder_plan(config)
         self.spool = Spool(
             config.spool,
-            bytes_max=config.spool_bytes_max,
+            bytes_max=recorders.spool_bytes_max,
             wave_share=config.wave_share,
             hold_version=config.spool_hold_version,
             receipt_hold_s=config.receipt_hold_h * 3600,
@@ -128,18 +133,47 @@ class Edge:
             for plan in plans
         ]
         self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
+        self.flight_recorders = self._flight_recorders(recorders)
         self.condition = Condition(
-            config.spool, config.spool_bytes_max, config.kafka_cert, self._emit, self._certificate_replaced
+            config.spool, recorders.spool_bytes_max, config.kafka_cert, self._emit, self._certificate_replaced
         )
-        self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
+        self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints, self._reread)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
         _commits.set_function(lambda: self.spool.commits)
         _receipts.set_function(lambda: self.publisher.receipts_believed)
-        _quota.set(config.spool_bytes_max)
+        _quota.set(recorders.spool_bytes_max)
         _refused.set_function(lambda: self.publisher.refused_batches)
         _contradiction.set_function(lambda: bool(self.publisher.contradiction))
+
+    async def _reread(self, supervisor: Supervisor, since_us: int) -> RereadTotals:
+        """Read a source's rejected frames again, and keep that it was done."""
+        totals = await Reread(supervisor.plan, self.spool, self.config.spool).run(since_us)
+        self._emit("frames-reread", f"{supervisor.name}: {totals.read} of {totals.found} rejected frames are read now")
+        return totals
+
+    def _flight_recorders(self, plan: RecorderPlan) -> list[FlightRecorder]:
+        """One for each source that is recorded; the rings of the others are deleted."""
+        try:
+            delete_others(self.config.spool, plan.hours_by_source)
+        except OSError as error:
+            self._emit("recorder-trouble", f"a ring that is not wanted any more cannot be deleted: {error.strerror}")
+        return [
+            FlightRecorder(
+                each.name,
+                each.tap,
+                Ring(
+                    ring_folder(self.config.spool, each.name),
+                    Heading(each.state.link, each.state.driver),
+                    hours=plan.hours_by_source[each.name],
+                    bytes_max=plan.ring_bytes_max,
+                ),
+                self._emit,
+            )
+            for each in self.supervisors
+            if each.name in plan.hours_by_source
+        ]
 
     def _emit(self, code: str, text: str) -> None:
         """An event of the edge: logged, counted, and a report like any other. On any thread."""
@@ -178,7 +212,7 @@ class Edge:
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")
         sources = [asyncio.create_task(each.run(), name=each.name) for each in self.supervisors]
         work = (self._housekeeping(), self._control.run(self._emit), self._downtime.run(self._downtime_state))
-        others = [asyncio.create_task(each) for each in work]
+        others = [asyncio.create_task(each) for each in (*work, *(each.run() for each in self.flight_recorders))]
         if self.renewal is not None:
             others.append(asyncio.create_task(self.renewal.run()))
         stopped = asyncio.create_task(stop.wait())

@@ -82,7 +82,7 @@ class Supervisor:
         on_arrived: OnArrived = lambda _, __: None,
     ) -> None:  # fmt: skip
         self.name, self.plan, self.tap = plan.name, plan, Tap()
-        self.chain = Chain(plan, spool, emitter, self._session_failed, on_arrived)
+        self.chain = Chain(plan, spool, emitter, self._session_failed, on_arrived, self.tap)
         self.keeper: Keeper = self.chain
         self._link, self._emit, self._now_us, self._sleep = link, emit, now_us, sleep
         kind = link_type(plan.link)

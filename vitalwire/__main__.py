@@ -28,6 +28,7 @@ COMMANDS = {
     "whose": "vitalwire.whose:whose",
     "migrate": "vitalwire.record:migrate",
     "edge": "vitalwire.edge:app",
+    "record": "vitalwire.recordings:app",
     "processors": "vitalwire.processors:app",
     "alarms": "vitalwire.alarms:app",
     "devices": "vitalwire.devices:app",

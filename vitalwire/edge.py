@@ -13,7 +13,7 @@ from vitalwire.on_demand import on_demand
 IN_OTHER_MODULES = {
     "keygen": "vitalwire.edge_keygen:keygen",
     "run": "vitalwire.edge_run:run",
-    "record": "vitalwire.edge_ask:record",
+    "record": "vitalwire.edge_record:record",
     "sources": "vitalwire.edge_ask:show_sources",
     "check": "vitalwire.edge_check:check",
     "read": "vitalwire.edge_read:read",
@@ -26,6 +26,7 @@ IN_OTHER_MODULES = {
     "enrol": "vitalwire.edge_enrol:enrol",
     "drain": "vitalwire.edge_drain:drain",
     "downtime": "vitalwire.edge_downtime:downtime",
+    "reread": "vitalwire.edge_reread:reread",
 }
 app = typer.Typer(
     cls=on_demand(IN_OTHER_MODULES), help="The bedside side: bytes in, sealed batches out.", no_args_is_help=True

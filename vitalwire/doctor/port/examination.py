@@ -130,8 +130,8 @@ class Examination:
     def alternatives(self, best: Reading) -> list[Reading]:
         """The same driver at other settings that read as well: which of them it is cannot be told."""
         others = (r for r in self.candidates() if r.driver is best.driver and r is not best)
-        alike = [r for r in others if r.score > best.score - MARGIN]
-        return [r for r in alike if r.error_share <= best.error_share + ERRORS_CLEAN]
+        equal = [r for r in others if r.score > best.score - MARGIN]
+        return [r for r in equal if r.error_share <= best.error_share + ERRORS_CLEAN]
 
     def shortcomings(self, best: Reading) -> list[str]:
         """Why the best reading is not certain, in slugs; nothing where it is."""

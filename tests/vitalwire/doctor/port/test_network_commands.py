@@ -21,10 +21,17 @@ from tests.edge_agent.links.mqtt_scene import CONNACK5, Scripted
 from tests.runtime.conftest import Certified
 from tests.vitalwire.doctor.port.test_hl7_sender import framed, spoken
 from tests.vitalwire.doctor.port.test_mqtt_topics import monitor
+from vitalwire.doctor.port import hl7_listener, mqtt_broker
 from vitalwire.embedded import Addresses
 
 LIMIT_S = 10.0
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TLS 1.0, which old senders speak
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hl7_listener, "SETTLE_S", 0.3)
+    monkeypatch.setattr(mqtt_broker, "ANSWER_S", 1.0)
 
 
 def free_port() -> int:

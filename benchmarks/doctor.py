@@ -21,7 +21,7 @@ from vitalwire.doctor.port.conclusion import Conclusion, conclude
 from vitalwire.doctor.port.examination import Examination
 from vitalwire.doctor.port.line_settings import LineSettings
 from vitalwire.doctor.port.listening import listen
-from vitalwire.doctor.port.probing import drivers_that_ask, probe
+from vitalwire.doctor.port.probing import probe
 
 LIMIT_S = 10.0
 DIALOGUE_LISTENS_S, PROBES_S = 40.0, 300.0
@@ -206,11 +206,9 @@ class Dialogue:
         port = ModelPort(device, settings, flip_share=self.noise)
         examination, line = Examination(SERIAL_DRIVERS, SIX_RATES), ModelLine(port)
         listen(line, examination, lambda: port.now_s, DIALOGUE_LISTENS_S)
-        asked: tuple[str, ...] = ()
         if not examination.bytes:
-            asked = tuple(driver.title for driver in drivers_that_ask(SERIAL_DRIVERS))
             probe(line, examination, lambda: port.now_s, PROBES_S)
-        return conclude(examination, "model", asked), device
+        return conclude(examination, "model"), device
 
     def is_right(self, answer: Conclusion) -> bool:
         """Whether family and setting are named."""

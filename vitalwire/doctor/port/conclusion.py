@@ -45,7 +45,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
         return self.frames / (self.frames + self.frames_invalid) if self.frames else 0.0
 
 
-def conclude(examination: Examination, place: str, asked: tuple[str, ...] = ()) -> Conclusion:
+def conclude(examination: Examination, place: str) -> Conclusion:
     """The answer as far as it goes now."""
     found: dict[str, object]
     best = next(iter(examination.candidates()), None)
@@ -57,7 +57,13 @@ def conclude(examination: Examination, place: str, asked: tuple[str, ...] = ()) 
         found = _of_unknown(examination)
     else:
         found = {"slug": "silent"}
-    made = {"place": place, "seconds": examination.seconds, "bytes_heard": examination.bytes, "asked": asked, **found}
+    made = {
+        "place": place,
+        "seconds": examination.seconds,
+        "bytes_heard": examination.bytes,
+        "asked": tuple(examination.asked_titles),
+        **found,
+    }
     return msgspec.convert(made, Conclusion)
 
 

@@ -51,6 +51,7 @@ class Examination:
     readings: dict[tuple[str, LineSettings], Reading] = field(default_factory=dict)
     reports_errors: bool = False  # the port was seen to report one
     seconds: float = 0.0
+    asked_titles: dict[str, None] = field(default_factory=dict)  # of the families whose requests were sent
     _heard: dict[LineSettings, Sample] = field(default_factory=dict)  # the first that had bytes, as listened to
     _windows: Counter[LineSettings] = field(default_factory=Counter)
     _in_vain: Counter[LineSettings] = field(default_factory=Counter)

@@ -90,7 +90,7 @@ def asked(true: LineSettings, drivers: tuple[DeviceDriver[nonin.NoninSettings], 
 def test_a_device_that_is_asked_at_its_own_setting_answers_and_is_named(true: str) -> None:
     baud, framing = true.split()
     examination, device = asked(LineSettings(int(baud), int(framing[0]), framing[1]), (nonin.DF2, ASKING))
-    answer = conclude(examination, "model", ("A family that is asked",))
+    answer = conclude(examination, "model")
     assert (answer.slug, answer.driver, answer.settings) == ("certain", "asking", true)
     assert b"STOP" not in device.heard_all
     assert b"THANKS" not in device.heard_all
@@ -113,7 +113,8 @@ def test_a_real_family_is_found_as_its_document_sets_it(dialogue: Dialogue) -> N
 
 def test_where_nothing_answers_that_is_said() -> None:
     examination, _ = asked(LineSettings(300), (ASKING,))
-    assert conclude(examination, "model", ("A family that is asked",)).slug == "silent"
+    answer = conclude(examination, "model")
+    assert (answer.slug, answer.asked) == ("silent", ("A family that is asked",))
 
 
 def test_only_what_stands_among_the_requests_may_be_sent() -> None:

@@ -39,8 +39,10 @@ DEVICES_MAX = 10_000
 HOUR_US = 3_600_000_000
 SEASON_US = 120_000_000  # by which a step of an hour may differ, set by hand
 ASSUMED_DELAY_S = 60.0
-UNSET_BEFORE_US = 946_684_800_000_000  # 2000-01-01: the clock was never set
-_MEASURED = frozenset({Kind.METRIC, Kind.WAVEFORM, Kind.ALARM})
+UNSET_BEFORE_US = 978_307_200_000_000 + 14 * HOUR_US  # 2001-01-01 in the last zone: the clock was never set
+# A device may tell its time in an event alone (MEDIBUS 28).
+_MEASURED = frozenset({Kind.METRIC, Kind.WAVEFORM, Kind.ALARM, Kind.EVENT})
+UNSET_WORDS = "its clock was never set: it says a year before 2001"
 _UNCERTAINTY_MS_MAX = 0xFFFFFFFF
 
 
@@ -284,6 +286,8 @@ class DeviceClocks:
         if all(report.device_at_us is None for report in reports):  # most devices have no clock
             return reports, []
         events: list[Report] = []
+        for claim in _reset(reports):
+            events += self._hear_reset(claim, received_at_us)
         for claim, device_at_us, open_us in _stated(reports):
             events += self._hear(claim, device_at_us, received_at_us, open_us)
         if self._max_delay_s is None:
@@ -303,21 +307,30 @@ class DeviceClocks:
         for known in self._known.values():
             known.clock.clock_stepped(step_ms * 1000)
 
-    def _hear(self, claim: str, device_at_us: int, received_at_us: int, open_us: int) -> list[Report]:
+    def _known_of(self, claim: str) -> _Known:
         known = self._known.get(claim)
         if known is None:
             delay_s = ASSUMED_DELAY_S if self._max_delay_s is None else self._max_delay_s
             known = self._known[claim] = _Known(DeviceClock(delay_s))
             if len(self._known) > DEVICES_MAX:
                 self._known.popitem(last=False)
+        return known
+
+    def _hear_reset(self, claim: str, received_at_us: int) -> list[Report]:
+        """Its clock lost its time: that is told once, and it is not measured by what it says."""
+        known = self._known_of(claim)
+        was_unset, known.is_unset = known.is_unset, True
+        return [] if was_unset else [event(claim, "device-clock-unset", UNSET_WORDS, received_at_us)]
+
+    def _hear(self, claim: str, device_at_us: int, received_at_us: int, open_us: int) -> list[Report]:
+        known = self._known_of(claim)
         events = []
         step_us = known.clock.hear(device_at_us, received_at_us, open_us)
         if step_us is not None:
             events.append(event(claim, "device-clock-step", step_words(step_us), received_at_us))
         is_unset = device_at_us < UNSET_BEFORE_US
         if is_unset and not known.is_unset:
-            words = "its clock was never set: it says a year before 2000"
-            events.append(event(claim, "device-clock-unset", words, received_at_us))
+            events.append(event(claim, "device-clock-unset", UNSET_WORDS, received_at_us))
         known.is_unset = is_unset
         bounds = known.clock.offset_bounds_us(received_at_us)
         if bounds is not None:
@@ -359,6 +372,19 @@ def offset_words(bounds_us: tuple[int, int]) -> str:
     if middle_us > 0:
         return f"its clock is {duration_en(middle_us / 1e6)} ahead of this box's"
     return f"its times are {duration_en(-middle_us / 1e6)} behind this box's: its clock, or its values come late"
+
+
+def _reset(reports: Sequence[Report]) -> list[str]:
+    """The claims whose clock says a time that no value can have, each once."""
+    claims = [
+        report.claim
+        for report in reports
+        if report.clock_quality is ClockQuality.DOUBTFUL
+        and report.device_at_us is not None
+        and report.device_at_us < UNSET_BEFORE_US
+        and report.lane is not Lane.ADT
+    ]
+    return list(dict.fromkeys(claims))
 
 
 def _stated(reports: Sequence[Report]) -> list[tuple[str, int, int]]:

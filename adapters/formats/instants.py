@@ -4,7 +4,8 @@ A local time that comes twice when summer time ends is uncertain by the hour bet
 when it begins (a clock that is not set yet shows it).
 
 What lies before 2001 is no instant: no device was in use then that is read here, and clocks that lost their time begin
-again in 1970, 1980 or 2000. Taken for the time of a value, such a time would make every start's values repeats.
+again in 1970, 1980 or 2000. Taken for the time of a value, such a time would make every start's values repeats. What
+such a clock says is `reset_instant`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 YEAR_MIN, YEAR_MAX = 2001, 2200  # in local time; beyond them nobody meant it: a clock that was never set, zeros
+RESET_YEAR_MIN = 1970  # where clocks begin that lost their time
 DTM_CHARS_MAX = 32  # callers cut a longer text, which is none: bounds the cache's memory
 # YYYY[MM[DD[HH[MM[SS[.S[S[S[S]]]]]]]]][+/-ZZZZ]; Mindray's gateway writes milliseconds without the point.
 _DTM = re.compile(
@@ -44,6 +46,15 @@ def parse_dtm(text: str, zone: tzinfo | None) -> Instant | None:
 
     `zone` counts where the text states no offset; None: it is not known.
     """
+    return _dtm(text, zone, YEAR_MIN, YEAR_MAX)
+
+
+def reset_instant(text: str, zone: tzinfo | None) -> Instant | None:
+    """The instant of a DTM as a clock says it that lost its time and was not set since; None if it is another."""
+    return _dtm(text, zone, RESET_YEAR_MIN, YEAR_MIN - 1)
+
+
+def _dtm(text: str, zone: tzinfo | None, year_min: int, year_max: int) -> Instant | None:
     match = _DTM.fullmatch(text)
     if match is None:
         return None
@@ -56,7 +67,7 @@ def parse_dtm(text: str, zone: tzinfo | None) -> Instant | None:
         local = datetime(year, month, day, hour, minute, second, int(fraction.ljust(6, "0")), stated or zone)
     except ValueError:
         return None
-    return _instant(local, uncertainty_ms, stated)
+    return _instant(local, uncertainty_ms, stated, year_min, year_max)
 
 
 def parse_iso(text: str, zone: tzinfo | None) -> Instant | None:
@@ -80,8 +91,10 @@ def states_second(text: str) -> bool:
     return match is not None and match[3] is not None
 
 
-def _instant(local: datetime, uncertainty_ms: int, stated: tzinfo | None) -> Instant | None:
-    if local.tzinfo is None or not YEAR_MIN <= local.year <= YEAR_MAX:
+def _instant(
+    local: datetime, uncertainty_ms: int, stated: tzinfo | None, year_min: int = YEAR_MIN, year_max: int = YEAR_MAX
+) -> Instant | None:  # fmt: skip
+    if local.tzinfo is None or not year_min <= local.year <= year_max:
         return None
     us = (local - _EPOCH) // _US
     if stated:

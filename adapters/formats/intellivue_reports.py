@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from adapters.driver import Source
-from adapters.formats.instants import Instant, parse_dtm
+from adapters.formats.instants import Instant, parse_dtm, reset_instant
 from adapters.formats.intellivue_values import ClockReference, digits_of, reference_at, stated_moment
 from adapters.formats.moments import StatedMoment, received, unread_time
 from adapters.formats.values import text_record
@@ -100,17 +100,20 @@ def moment_at(ticks: int, absolute: bytes | None, source: Source[Any]) -> Stated
     if source.time_zone is None:
         return received(source.received_at_us)
     reference: ClockReference | None = source.memory.get(CLOCK)
+    reset: Instant | None = None
     if absolute is not None:
         digits = digits_of(absolute)
         instant: Instant | None = parse_dtm(digits, source.time_zone)
         if instant is None:
-            reference = None
+            reference, reset = None, reset_instant(digits, source.time_zone)
             source.memory[_TIME_UNREAD] = unread_time("absolute time", digits)
         else:
             reference = reference_at(reference, ticks, instant)
             source.memory[_TIME_UNREAD] = ""
         source.memory[CLOCK] = reference
-    return stated_moment(reference, ticks, source.received_at_us, source.memory.get(_TIME_UNREAD, ""))
+    if reference is None:
+        return received(source.received_at_us, source.memory.get(_TIME_UNREAD, ""), None if reset is None else reset.us)
+    return stated_moment(reference, ticks, source.received_at_us)
 
 
 def _stamped_moment(stamp: bytes, found: Result) -> StatedMoment:

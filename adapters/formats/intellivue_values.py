@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from adapters.formats.instants import Instant
 from adapters.formats.intellivue import TICKS_PER_S, Attributes, Bytes
-from adapters.formats.moments import StatedMoment, received
+from adapters.formats.moments import StatedMoment
 from schemas.report import ClockQuality, Mark, Validity
 
 NU_OBSERVED, NU_COMPOUND, ENUM_OBSERVED, TIME_STAMP = 0x0950, 0x094B, 0x099E, 0x0990
@@ -164,10 +164,8 @@ def reference_at(before: ClockReference | None, ticks: int, instant: Instant) ->
     return ClockReference(ticks, instant)
 
 
-def stated_moment(reference: ClockReference | None, ticks: int, received_at_us: int, unread: str) -> StatedMoment:
-    """When the monitor said something; `unread` notes a local time that cannot be read."""
-    if reference is None:
-        return received(received_at_us, unread)
+def stated_moment(reference: ClockReference, ticks: int, received_at_us: int) -> StatedMoment:
+    """When the monitor said something."""
     at_us = reference.at_us(ticks)
     uncertainty_ms = max(reference.instant.uncertainty_ms, 1000)
     return StatedMoment(at_us, received_at_us, at_us, uncertainty_ms, ClockQuality.DEVICE, own_time=True)

@@ -108,6 +108,15 @@ def test_a_clock_that_was_never_set_is_said_once() -> None:
     assert said == ["device-clock-unset", "device-clock-off"]
 
 
+def test_a_clock_that_lost_its_time_is_told_once_until_it_is_set() -> None:
+    clocks = DeviceClocks(max_delay_s=1.0, limit_s=60.0)
+    reset = Report(Kind.METRIC, CLAIM, BEGAN_US, BEGAN_US, ClockQuality.DOUBTFUL, (), 12_000_000)
+    right = Report(Kind.METRIC, CLAIM, BEGAN_US, BEGAN_US, ClockQuality.DEVICE, (), BEGAN_US)
+    told = [clocks.correct([report], BEGAN_US)[1] for report in (reset, reset, right, reset)]
+    assert [len(events) for events in told] == [1, 0, 0, 1]
+    assert clocks.correct([reset], BEGAN_US)[0] == [reset]  # it stays where it was received
+
+
 def test_corrected_moments_of_a_device_keep_their_order() -> None:
     device, clocks = (
         DeviceWithClock(30 * SECOND_US, drift_ppm=80, open_us=0),

@@ -134,8 +134,12 @@ def test_a_processing_id_is_compared_without_its_case(stated: str, live: list[st
     assert records(data, source(processing_ids_live=tuple(live)))[0].marks == Mark(0)
 
 
-@pytest.mark.parametrize("reset", ["19800101000000", "20000101000000+0000"])
-def test_the_time_of_a_clock_that_was_reset_is_not_the_devices_own(reset: str) -> None:
+@pytest.mark.parametrize(
+    ("reset", "device_at_us"),
+    [("19800101000000", None), ("20000101000000+0000", 946_684_800_000_000)],  # the first is of no zone
+)
+def test_the_time_of_a_clock_that_was_reset_is_no_values(reset: str, device_at_us: int | None) -> None:
     (report,) = reports(frame(PV1, f"OBR|1|||X|||{reset}", obx("97"), msh=MSH.replace("20260921141319+0000", reset)))
-    assert (report.device_at_us, report.clock_quality, report.own_time) == (None, ClockQuality.DOUBTFUL, False)
+    assert (report.device_at_us, report.clock_quality, report.own_time) == (device_at_us, ClockQuality.DOUBTFUL, False)
+    assert report.observed_at_us == report.received_at_us
     assert report.records[0].note == f"OBR-7 as sent: {reset}"

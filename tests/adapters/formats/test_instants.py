@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats.instants import Instant, parse_dtm, parse_iso
+from adapters.formats.instants import Instant, parse_dtm, parse_iso, reset_instant
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 
@@ -121,6 +121,14 @@ def test_the_time_of_a_clock_that_was_reset_is_no_instant(text: str) -> None:
         assert parse_iso(text + offset, SHANGHAI) is None
         assert parse_dtm(digits + offset, SHANGHAI) is None
     assert parse_iso("2001-01-01T00:00:00", SHANGHAI) is not None
+
+
+def test_what_a_clock_says_that_was_reset_is_known_as_such() -> None:
+    assert reset_instant("19700101000012", UTC) == Instant(12_000_000, 1000)
+    assert reset_instant("20001231235959+0000", None) == Instant(_us(2001, 1, 1) - 1_000_000, 1000, UTC)
+    for text in ("20010101000000", "19691231235959", "00000000000000", "19001231", "97"):
+        assert reset_instant(text, UTC) is None
+    assert reset_instant("19700101000012", None) is None
 
 
 @given(st.datetimes(datetime(2001, 1, 1), datetime(2200, 12, 31)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001

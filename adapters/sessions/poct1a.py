@@ -57,6 +57,8 @@ class _Framing:
         """What is complete with these bytes."""
         self._buffer += data
         while True:
+            blanks = len(self._buffer) - len(self._buffer.lstrip(_BLANKS))
+            del self._buffer[:blanks]  # among them the CR of an end block that came alone
             begin = _BEGIN.search(self._buffer)
             if begin is None or begin.start() >= NOISE_BYTES_MAX:
                 if len(self._buffer) < NOISE_BYTES_MAX + _TAG_BYTES_MAX:

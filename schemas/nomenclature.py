@@ -13,7 +13,7 @@ import json
 import re
 from typing import NamedTuple
 
-VERSION = "4"
+VERSION = "5"
 
 
 class Unit(NamedTuple):
@@ -696,6 +696,39 @@ METRICS: tuple[Metric, ...] = (
         "吸入安氟烷浓度", "Philips", also=_GAS_MMHG),
     Metric("MDC_CONC_AWAY_ENFL_ET", 152088, "MDC_DIM_PERCENT", None, 0.0, 100.0, "EtEnf", "End-tidal enflurane",
         "呼气末安氟烷浓度", "Philips", also=_GAS_MMHG),
+    # Invasive pressures of which a monitor shows more than the mean
+    Metric("MDC_PRESS_BLD_ATR_LEFT_SYS", 150065, "MDC_DIM_MMHG", None, -50.0, 400.0, "LAP-S",
+        "Systolic left atrial pressure", "左心房收缩压", "Philips"),
+    Metric("MDC_PRESS_BLD_ATR_LEFT_DIA", 150066, "MDC_DIM_MMHG", None, -50.0, 400.0, "LAP-D",
+        "Diastolic left atrial pressure", "左心房舒张压", "Philips"),
+    Metric("MDC_PRESS_BLD_ATR_RIGHT_SYS", 150069, "MDC_DIM_MMHG", None, -50.0, 400.0, "RAP-S",
+        "Systolic right atrial pressure", "右心房收缩压", "Philips"),
+    Metric("MDC_PRESS_BLD_ATR_RIGHT_DIA", 150070, "MDC_DIM_MMHG", None, -50.0, 400.0, "RAP-D",
+        "Diastolic right atrial pressure", "右心房舒张压", "Philips"),
+    Metric("MDC_PRESS_BLD_VEN_CENT_SYS", 150085, "MDC_DIM_MMHG", None, -50.0, 400.0, "CVP-S",
+        "Systolic central venous pressure", "中心静脉收缩压", "Philips"),
+    Metric("MDC_PRESS_BLD_VEN_CENT_DIA", 150086, "MDC_DIM_MMHG", None, -50.0, 400.0, "CVP-D",
+        "Diastolic central venous pressure", "中心静脉舒张压", "Philips"),
+    Metric("MDC_PRESS_INTRA_CRAN_SYS", 153609, "MDC_DIM_MMHG", None, -50.0, 400.0, "ICP-S",
+        "Systolic intracranial pressure", "颅内收缩压", "Philips"),
+    Metric("MDC_PRESS_INTRA_CRAN_DIA", 153610, "MDC_DIM_MMHG", None, -50.0, 400.0, "ICP-D",
+        "Diastolic intracranial pressure", "颅内舒张压", "Philips"),
+    Metric("MDC_PRESS_BLD_ART_UMB", 150056, "MDC_DIM_MMHG", None, -50.0, 400.0, "UAP",
+        "Umbilical artery pressure", "脐动脉压", "Philips"),
+    Metric("MDC_PRESS_BLD_ART_UMB_SYS", 150057, "MDC_DIM_MMHG", None, -50.0, 400.0, "UAP-S",
+        "Systolic umbilical artery pressure", "脐动脉收缩压", "Philips"),
+    Metric("MDC_PRESS_BLD_ART_UMB_DIA", 150058, "MDC_DIM_MMHG", None, -50.0, 400.0, "UAP-D",
+        "Diastolic umbilical artery pressure", "脐动脉舒张压", "Philips"),
+    Metric("MDC_PRESS_BLD_ART_UMB_MEAN", 150059, "MDC_DIM_MMHG", None, -50.0, 400.0, "UAP-M",
+        "Mean umbilical artery pressure", "脐动脉平均压", "Philips"),
+    Metric("MDC_PRESS_BLD_VEN_UMB", 150088, "MDC_DIM_MMHG", None, -50.0, 400.0, "UVP",
+        "Umbilical venous pressure", "脐静脉压", "Philips"),
+    Metric("MDC_PRESS_BLD_VEN_UMB_SYS", 150089, "MDC_DIM_MMHG", None, -50.0, 400.0, "UVP-S",
+        "Systolic umbilical venous pressure", "脐静脉收缩压", "Philips"),
+    Metric("MDC_PRESS_BLD_VEN_UMB_DIA", 150090, "MDC_DIM_MMHG", None, -50.0, 400.0, "UVP-D",
+        "Diastolic umbilical venous pressure", "脐静脉舒张压", "Philips"),
+    Metric("MDC_PRESS_BLD_VEN_UMB_MEAN", 150091, "MDC_DIM_MMHG", None, -50.0, 400.0, "UVP-M",
+        "Mean umbilical venous pressure", "脐静脉平均压", "Philips"),
 )
 
 # A second name of the same code, as it occurs in messages.

@@ -12,7 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import bbraun_bcc, datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin, oximeters, poct1a
+from simulators import (
+    alaris,
+    bbraun_bcc,
+    datex_dri,
+    hl7_oru,
+    intellivue,
+    medibus,
+    mqtt_json,
+    nonin,
+    orchestra,
+    oximeters,
+    poct1a,
+)
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
 from simulators.hl7_vendors import VENDORS, VendorMonitor
@@ -27,9 +39,8 @@ DRAIN_S = 20.0  # at the end, for the last acknowledgements
 
 Address = tuple[str, int]
 MEDIBUS_MODELS = {"medibus": "evita_xl", **{f"medibus-{model}": model for model in MODELS}}
-SERIAL_KINDS = (
-    "nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *oximeters.KINDS, *MEDIBUS_MODELS, "bbraun_bcc",
-)  # fmt: skip
+PUMPS = {"bbraun_bcc": bbraun_bcc.run, "alaris": alaris.run, "orchestra": orchestra.run}
+SERIAL_KINDS = ("nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *oximeters.KINDS, *MEDIBUS_MODELS, *PUMPS)
 POCT1A_MODELS = {"poct1a": "dca", **{f"poct1a-{model}": model for model in poct1a.MODELS}}
 TCP_KINDS = ("hl7", "hl7-listen", "mqtt", "intellivue", "bbraun_bcc-tcp", *POCT1A_MODELS)
 
@@ -134,10 +145,10 @@ async def run_device(
             work = oximeters.run(kind, Path(address), Patient(seed, scenario), stop)
         elif kind in MEDIBUS_MODELS:
             work = medibus.run(Path(address), Patient(seed, scenario), stop, MEDIBUS_MODELS[kind])
+        elif kind in PUMPS:
+            work = PUMPS[kind](Path(address), Patient(seed, scenario), stop)
         elif kind == "intellivue-mib":
             work = intellivue.serve_mib(device.intellivue(), Path(address), intellivue.Line(), stop)
-        elif kind == "bbraun_bcc":
-            work = bbraun_bcc.run(Path(address), Patient(seed, scenario), stop)
         elif kind not in TCP_KINDS or not number.isdecimal():
             serial, tcp = ", ".join(SERIAL_KINDS), ", ".join(TCP_KINDS)
             raise ValueError(f"give one of {serial} and a path, or of {tcp} and host:port")

@@ -125,6 +125,7 @@ BREAKS = {
     "The paper is drawn from data alone": ("clinical/sheet/__init__.py", "clinical.census"),
     "Only the paper knows reportlab": ("gateway/__init__.py", "reportlab"),
     "Nobody but the processors knows faust": ("evidence/__init__.py", "faust"),
+    "The port doctor judges without I/O": ("vitalwire/doctor/port/words.py", "socket"),
 }
 
 

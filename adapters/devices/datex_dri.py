@@ -33,6 +33,7 @@ from adapters.formats.dri_record import ALARM, PHDB, WAVE, DriRecord, Subrecord,
 from adapters.formats.dri_values import SYSTEM, GroupReading, read_class
 from adapters.formats.dri_waves import DAMAGED, read_wave
 from adapters.formats.moments import StatedMoment, moment_of, received
+from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import printable
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.datex_dri import INTERVAL_MIN_S, REQUESTS, WAVES_MAX, DatexDriSession
@@ -153,7 +154,7 @@ def _displayed(subrecord: Subrecord, record: DriRecord, source: Source[DatexDriS
     groups = read_class(number, subrecord.data[DATA_AT : DATA_AT + DATA_BYTES], record.level)
     moment = _moment(int.from_bytes(subrecord.data[:4], "little"), source)
     _remember_labels(groups, source)
-    records = [each for group in groups for each in _told_once(group, source)]
+    records = mapped_records((each for group in groups for each in _told_once(group, source)), source)
     claim = _claim(source)
     reports = []
     words = _new_words(groups, source)
@@ -236,10 +237,11 @@ def _waves(record: DriRecord, source: Source[DatexDriSettings]) -> list[Report]:
         found = read_wave(subrecord, labels, source)
         if found is None:
             continue
-        described = _described((found.record,), source)
+        records = mapped_records((found.record,), source)
+        described = _described(records, source)
         if described:
             reports.append(source.report(Kind.DESCRIPTION, described, claim=claim))
-        reports.append(source.report(Kind.WAVEFORM, (found.record,), claim=claim, began_us=found.began_us))
+        reports.append(source.report(Kind.WAVEFORM, records, claim=claim, began_us=found.began_us))
     return reports
 
 
@@ -257,7 +259,7 @@ def _alarms(record: DriRecord, source: Source[DatexDriSettings]) -> list[Report]
             raise FrameError("length", "alarms")
         moment = _moment(record.time_s, source)
         silence = int.from_bytes(subrecord.data[8:10], "little")
-        changed = changed_alarms(_shown(subrecord.data, silence, source), source)
+        changed = changed_alarms(_shown(subrecord.data, silence, source), source, _claim(source))
         if changed:
             records = [
                 Record(kind=RecordKind.ALARM, as_sent=AsSent(SYSTEM, "alarm"), alarm=alarm) for _, alarm in changed
@@ -334,7 +336,9 @@ DRIVER = DeviceDriver(
     quality=Quality(
         numerics=done("basic and ext1; ext2 and ext3 are not asked for"),
         waves=done("24 types of one rate; 12-lead ECG is not asked for"),
-        alarms=done("text, priority, silence; the five that the monitor names, CARESCAPE alone"),
+        alarms=done(
+            "text, priority, silence; CARESCAPE alone, five at most; status bits (asystole, arrhythmia) are events"
+        ),
         settings=exempt("the interface tells no settings"),
         clock=done("where the source says what it shows: no document states its zone"),
         no_reading=done("special values and inactive modules"),

@@ -31,6 +31,7 @@ from adapters.formats.hl7_head import message_type
 from adapters.formats.hl7_observation import reading_of
 from adapters.formats.hl7_parts import LAST_MATCH, PartsReader, SourceMemory, learn_shape, parts_of_match
 from adapters.formats.hl7_patients import field_rule
+from adapters.formats.hl7_redaction import redact_hl7
 from adapters.formats.hl7_reports import Emitter
 from adapters.formats.hl7_shapes import Match
 from adapters.formats.hl7v2 import Hl7Message
@@ -167,8 +168,8 @@ QUALITY = Quality(
         " alarms are in no public document"
     ),
     settings=todo(
-        "OBX-17 MSET, ASET, RSET, OBX-13 of Philips and Mindray's alarm levels are; limits (OBX-7) are kept with an"
-        " alarm alone"
+        "OBX-17 MSET, ASET, RSET, OBX-13 and limits of Philips, alarm levels of Mindray are; elsewhere limits (OBX-7)"
+        " are kept with an alarm alone"
     ),
     clock=done("OBX-14, OBR-7, MSH-7; the zone is the message's or the source's"),
     no_reading=done("empty with X, words, the dialect's sentinels (-100, 8388607); what a wave announces"),
@@ -178,6 +179,7 @@ DRIVER = DeviceDriver(
     name="hl7_oru",
     title="HL7 v2 ORU^R01 and R40: plain, IHE PCD-01 and PCD-04, GE, Mindray, Nihon Kohden, Philips",
     manual="HL7 2.5.1 chapter 7; IHE PCD TF-2 3.1 and appendix B; IHE PCD ACM; what each of `hl7_dialects` names",
+    redact=redact_hl7,
     settings=Hl7Settings,
     read=read,
     session=_session,

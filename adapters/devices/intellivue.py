@@ -17,9 +17,7 @@ datagram holds it; of the serial port, without its frame.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import Annotated
 
 import msgspec
@@ -76,7 +74,6 @@ _DEVICE, _DEMO, _ALARMS = "device", "demo", "alarms"
 _CONTEXTS = "wave contexts"
 MEMORY_MAX = 5000  # things remembered of a connection
 COUNTED_NAMES_MAX = 100
-RECENT_MAX = 64  # results that a network may double: some seconds
 _REMEMBERED_MAX = 2000  # waves and channels of a connection
 _ASSOCIATION_EVENTS = {
     Association.REFUSE: ("association-refused", "the monitor is associated with another client, or refuses this one"),
@@ -107,12 +104,13 @@ def read(frame: bytes, source: Source[IntellivueSettings]) -> Sequence[Report]:
         case MdsCreated():
             found = _created(message, source)
         case PollResult():
-            if _came_before(frame, source):
-                return ()
             found = _polled(message, source)
         case RequestFailed():
             found = Result(source, _claim(source), received(source.received_at_us))
-            found.event("request-failed", f"the monitor refuses a request: error {message.error}")
+            key = f"failed {message.error}"
+            if key not in source.memory:  # once in an association, for it is asked again and again
+                source.remember_emitted(key, value=True)
+                found.event("request-failed", f"the monitor refuses a request: error {message.error}")
         case OtherMessage():
             name, counts = f"not-read:{message.what}", source.counts
             counts[name if name in counts or len(counts) < COUNTED_NAMES_MAX else "not-read:other"] += 1
@@ -154,7 +152,7 @@ def _created(message: MdsCreated, source: Source[IntellivueSettings]) -> Result:
     if stated.system_id:
         source.memory[_DEVICE] = stated.system_id
     source.memory[CLOCK] = None
-    for key in [key for key in source.memory if key.startswith(("sequence ", "handle "))]:
+    for key in [key for key in source.memory if key.startswith(("sequence ", "handle ", "failed "))]:
         del source.memory[key]
     ticks = message.moment if stated.ticks is None else stated.ticks
     moment = moment_at(ticks, stated.absolute, source)
@@ -213,17 +211,6 @@ def _setting(stated: patient.BodySetting) -> Record:
     else:
         record = Record(unit=unit, mantissa=stated.value.mantissa, exponent=stated.value.exponent, as_sent=as_sent)
     return replace(record, code=code) if code in METRIC_BY_CODE else record
-
-
-def _came_before(frame: bytes, source: Source[IntellivueSettings]) -> bool:
-    """Whether a network has doubled a result: its ticks and its number are never the same again."""
-    recent: deque[bytes] = source.memory.setdefault("recent results", deque(maxlen=RECENT_MAX))
-    digest = blake2b(frame, digest_size=16).digest()
-    if digest in recent:
-        source.counts["results-doubled"] += 1
-        return True
-    recent.append(digest)
-    return False
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
@@ -308,10 +295,11 @@ def _channel(physio: int, polled: Polled, meaning: Meaning, found: Result) -> in
 
 def _enumeration(state: ObservedEnum, found: Result) -> Record:
     meaning = meaning_of(state.physio, _DIMLESS, found.source)
-    validity = validity_of(state.state)
+    validity, has_id = validity_of(state.state), state.id is not None
     return Record(
-        meaning.code, 0, 0, RecordKind.CODE, validity, 0 if validity is Validity.NOT_AVAILABLE else state.id,
-        marks=marks_of(state.state), text=state.more.hex() or None, as_sent=AsSent(SYSTEM, f"{state.physio:04X}"),
+        meaning.code, 0, 0, RecordKind.CODE if has_id else RecordKind.TEXT, validity,
+        0 if validity is Validity.NOT_AVAILABLE else state.id or 0, marks=marks_of(state.state),
+        text=state.more.hex() or None, as_sent=AsSent(SYSTEM, f"{state.physio:04X}"),
     )  # fmt: skip
 
 
@@ -407,7 +395,7 @@ QUALITY = Quality(
     numerics=done("all that the monitor exports, also compound ones and states; each second"),
     waves=done("those that the monitor chooses, for their list is written with a set command; without a unit's name"),
     alarms=done("patient and technical alarms with priority, text, latch and silence; their ends"),
-    settings=done("what was entered of the patient's body; the export has no limits and no modes beside these"),
+    settings=done("height, weight, age and body surface as somebody entered them; limits of alarms are not read"),
     clock=done("ticks of 1/8 ms, placed by the monitor's local time"),
     no_reading=done("NaN, NRes and the states unavailable, invalid, questionable, calibrating"),
     disconnect=done("10 s of silence, refusal, abort and release: associated again"),
@@ -420,7 +408,7 @@ LAN = DeviceDriver(
     manual=MANUAL,
     settings=IntellivueSettings,
     read=read,
-    session=lambda settings: IntellivueSession(waves=settings.waves),
+    session=lambda settings: IntellivueSession(waves=settings.waves, may_double=True),
     channels=CHANNELS,
     datagrams=True,
     has_local_times=lambda _: True,

@@ -22,6 +22,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.moments import moment_of
+from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import scaled
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.lines import LineSession
@@ -72,10 +73,14 @@ def read(frame: bytes, source: Source[MasimoSettings]) -> Sequence[Report]:
     moment = moment_of((("time", stated.decode("ascii")),), source.time_zone, source.received_at_us)
     exceptions = int(exc_6 or exc_7, 16)
     sent = {name.decode("ascii"): value.decode("ascii", "surrogateescape") for name, value in _PAIR.findall(pairs)}
-    records = [_record(name, text, exceptions) for name, text in sent.items()]
+    records = mapped_records((_record(name, text, exceptions) for name, text in sent.items()), source)
     claim = _claim(serial.decode("ascii"), source)
     reports = [moment.report(Kind.METRIC, claim, moment.noted(records))]
-    alarms = _alarms(int(alarm_4 or alarm_6, 16), exceptions, int(exc1 or b"0", 16), source)
+    present = _present(int(alarm_4 or alarm_6, 16), exceptions, int(exc1 or b"0", 16))
+    alarms = [
+        Record(SPO2.code, SPO2.unit, kind=RecordKind.ALARM, alarm=each)
+        for _, each in changed_alarms(present, source, claim)
+    ]
     if alarms:
         reports.append(moment.report(Kind.ALARM, claim, alarms))
     return reports
@@ -110,8 +115,8 @@ def _validity(exceptions: int) -> Validity:
     return Validity.QUESTIONABLE if exceptions & _DOUBTFUL else Validity.VALID
 
 
-def _alarms(alarm: int, exceptions: int, more: int, source: Source[MasimoSettings]) -> list[Record]:
-    """The bits that have been set or cleared since the line before."""
+def _present(alarm: int, exceptions: int, more: int) -> dict[str, Alarm]:
+    """An alarm for each bit that is set."""
     present: dict[str, Alarm] = {}
     for field, bits in (("ALARM", alarm), ("EXC", exceptions & ~_SET_ACTIVE), ("EXC1", more)):
         for place in range(bits.bit_length()):
@@ -121,9 +126,7 @@ def _alarms(alarm: int, exceptions: int, more: int, source: Source[MasimoSetting
                 condition = f"{field} {bit:X}"
                 kind = AlarmKind.TECHNICAL if words else AlarmKind.UNKNOWN
                 present[condition] = Alarm(condition, kind=kind, text=words)
-    return [
-        Record(SPO2.code, SPO2.unit, kind=RecordKind.ALARM, alarm=each) for _, each in changed_alarms(present, source)
-    ]
+    return present
 
 
 DRIVER = DeviceDriver(

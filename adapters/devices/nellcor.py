@@ -29,6 +29,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.moments import moment_of
+from adapters.formats.site_rows import mapped_records
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.lines import LineSession
 from adapters.sessions.nellcor_n200 import NellcorN200Session
@@ -105,11 +106,12 @@ def _row(row: re.Match[bytes], source: Source[NellcorSettings]) -> list[Report]:
     number = _MONTHS.index(month.upper()) + 1 if month.upper() in _MONTHS else 0
     stated = f"20{year}{number:02}{day}{hour}{minute}{second}"
     moment = moment_of((("time", stated),), source.time_zone, source.received_at_us)
-    records = [
+    values = [
         _value(SPO2, None, spo2, spo2_star, codes),
         _value(PULSE_RATE, None, rate, rate_star, codes),
         _value(None, _AMPLITUDE, amplitude, pa_star, codes),
     ]
+    records = mapped_records(values, source)
     claim = source.claim(source.settings.device)
     reports = [moment.report(Kind.METRIC, claim, moment.noted(records))]
     alarms = _alarm_records(_row_alarms(codes, source), source)
@@ -154,7 +156,7 @@ def _limits_of(code: str, limits: Limits) -> tuple[tuple[int, int] | None, tuple
 
 def _alarm_records(present: Mapping[str, Alarm], source: Source[NellcorSettings]) -> list[Record]:
     records = []
-    for name, alarm in changed_alarms(present, source):
+    for name, alarm in changed_alarms(present, source, source.claim(source.settings.device)):
         channel = SPO2 if name in _ABOUT_SPO2 or alarm.kind is _DEVICE else PULSE_RATE
         records.append(Record(channel.code, channel.unit, kind=RecordKind.ALARM, alarm=alarm))
     return records
@@ -222,7 +224,7 @@ def read_n200(frame: bytes, source: Source[NellcorSettings]) -> Sequence[Report]
         _number(0, 0, amplitude, AsSent(SYSTEM, "P"), has_signal),
     ]
     claim = source.claim(source.settings.device)
-    reports = [source.report(Kind.METRIC, records, claim=claim)]
+    reports = [source.report(Kind.METRIC, mapped_records(records, source), claim=claim)]
     reports += _changed_limits({"SpO2 low": low_spo2, "PR low": low_rate, "PR high": high_rate}, source)
     present = {
         name: Alarm(

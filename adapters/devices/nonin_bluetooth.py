@@ -142,7 +142,7 @@ def _battery_alarm() -> Alarm:
 
 
 def _alarms(present: dict[str, Alarm], source: Source[NoninBluetoothSettings]) -> list[Report]:
-    changed = changed_alarms(present, source)
+    changed = changed_alarms(present, source, _claim(source))
     if not changed:
         return []
     records = [Record(SPO2.code, SPO2.unit, kind=RecordKind.ALARM, alarm=alarm) for _, alarm in changed]

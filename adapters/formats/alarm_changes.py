@@ -10,14 +10,13 @@ from msgspec.structs import replace
 from adapters.driver import Source
 from schemas.report import Alarm, AlarmState
 
-_KEY = "alarms"
 
+def changed_alarms(present: Mapping[str, Alarm], source: Source[Any], claim: str) -> list[tuple[str, Alarm]]:
+    """Those that are not as they were emitted before of this device, on whatever connection; what is gone is INACTIVE.
 
-def changed_alarms(present: Mapping[str, Alarm], source: Source[Any], key: str = _KEY) -> list[tuple[str, Alarm]]:
-    """Those that are not as they were emitted before, on whatever connection; what is gone is INACTIVE.
-
-    `key` tells apart the lists of a device that has several.
+    A source may have several devices, each with its claim: behind a terminal server each is a connection.
     """
+    key = f"alarms {claim}"
     before: Mapping[str, Alarm] = source.emitted_once(key) or {}
     if present == before:
         return []

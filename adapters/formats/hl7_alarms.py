@@ -19,13 +19,13 @@ A person's acknowledgement (alert-acknowledged) is no state of the alarm: it sta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from adapters.formats.hl7_limits import limits_of
 from adapters.formats.hl7_observation import NOTHING, Observation, code_of_triplets, label_of, triplets_of
 from adapters.formats.hl7v2 import Segment, Syntax
-from adapters.formats.values import printable, scaled
+from adapters.formats.values import printable
 from schemas.report import Alarm, AlarmKind, AlarmPriority, AlarmState, Record
 
 _EVENT_PARTITION = range(3 << 16, 4 << 16)
@@ -50,7 +50,6 @@ _STATES = {
 _TEST_FLAGS = frozenset({"TEST", "DEMO"})
 _SILENT = frozenset({"audio-paused", "audio-off", "alarm-paused", "alarm-off"})
 _ACKNOWLEDGED = "alert-acknowledged"
-_LIMITS = re.compile(r"([+-]?[0-9.]+)?\s*-\s*([+-]?[0-9.]+)?|([<>]=?)\s*([+-]?[0-9.]+)")
 
 
 @dataclass
@@ -104,7 +103,8 @@ def alarm_of(
     about = observations[event_place if facets.source_place is None else facets.source_place]
     flags = _flags(facets)
     phases, states = _words(facets, "phase"), _words(facets, "state")
-    low, high = _limits(facets.source, about.exponent_shift)
+    limits = facets.source.field(7) if facets.source is not None else ""
+    low, high = limits_of(limits, about.exponent_shift)
     stated_text = facets.words.get("text")
     alarm = Alarm(
         condition=condition,
@@ -222,20 +222,3 @@ def _metric(facets: Facets, about: Observation) -> tuple[int, str]:
     triplets = triplets_of(_sent(named, 5), named.syntax)
     metric = code_of_triplets(triplets)
     return metric, printable(label_of(triplets, metric))
-
-
-_Limit = tuple[int, int] | None
-
-
-def _limits(source: Segment | None, shift: int) -> tuple[_Limit, _Limit]:
-    """OBX-7 of the source: `90-100`, `90-`, `-100`, `<100`, `>90`; shifted as the site's row shifts its values."""
-    text = source.field(7).strip() if source is not None else ""
-    match = _LIMITS.fullmatch(text)
-    if match is None:
-        return None, None
-    low, high, comparator, number = match.groups("")
-    if comparator.startswith("<"):
-        high = number
-    elif comparator:
-        low = number
-    return scaled(low, shift) if low else None, scaled(high, shift) if high else None

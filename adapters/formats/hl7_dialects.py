@@ -39,6 +39,7 @@ class Dialect:
     (OBX-3.3, 6.3) in which an identifier is an MDC code as "0002-4bb8", partition and term. `alarms`: by OBX-3.1 what
     an OBX of the system `alarm_system` says of an alarm, whose words are its value. `restates_alarms`: a message with
     values that are measured all the time names all alarms, so that one which it does not name any more is over.
+    `states_limits`: OBX-7 of a value are the limits of its alarms.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Dialect:
     alarm_system: str = ""
     alarms: Mapping[str, DialectAlarm] = field(default_factory=dict)
     restates_alarms: bool = False
+    states_limits: bool = False
 
 
 DIALECTS: dict[str, Dialect] = {
@@ -116,6 +118,7 @@ DIALECTS: dict[str, Dialect] = {
             alarm_system="MDIL-ALERT",
             alarms=MDIL_ALERTS,
             restates_alarms=True,
+            states_limits=True,
         ),
     )
 }

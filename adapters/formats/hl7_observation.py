@@ -64,6 +64,7 @@ class Observation:
     same OBX where it has no value and so is a bare node. `is_plain_number`: a numeral is a number, whatever it is.
     `equipment` is OBX-18 as sent. `facet` is its name where it may tell how the wave before it is read. `unit_field` is
     OBX-6 as sent, `row` the site's row that was applied. `alarm`: its value is the words of an alarm.
+    `limits` is OBX-7 as sent, where the dialect has limits there.
     """
 
     kind: Kind
@@ -93,6 +94,7 @@ class Observation:
     facet: str = ""
     is_wave: bool = False
     alarm: DialectAlarm | None = None
+    limits: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
         sentinels=sentinels,
         decimal_comma=reading.decimal_comma or (row is not None and row.decimal_comma),
         as_sent=as_sent,
-        sub_id=_first(fields[4], syntax, whole=True),
+        sub_id=printable(_first(fields[4], syntax, whole=True)),
         path=node_path(_first(fields[4], syntax, whole=True)),
         label=printable(label_of(triplets, code)),
         body_site=printable(_words(fields[20], syntax)),
@@ -163,6 +165,7 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
         facet=triplets[0][1] or triplets[0][0],
         is_wave=kind == "NA",
         alarm=alarm,
+        limits=fields[7] if reading.dialect.states_limits and fields[7].strip() not in NOTHING else "",
     )
     return _with_node(observation, triplets)
 

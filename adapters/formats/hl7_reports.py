@@ -17,6 +17,7 @@ from adapters.formats.hl7_alarms import MessageAlarm
 from adapters.formats.hl7_channels import ChannelEntry, Resolved, ResolvedChannel, channels_of
 from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_episodes import episode_of, joined, remember_episode
+from adapters.formats.hl7_limits import limit_records
 from adapters.formats.hl7_observation import record_of
 from adapters.formats.hl7_parts import ALARM, DEVICES_MAX, PATIENT, PREFIX, Claims, Part, SourceMemory
 from adapters.formats.hl7_patients import Patient, context_of
@@ -62,7 +63,7 @@ class Emitter:
         ambiguous: list[Report] = []
         if self.memory.rows.ambiguous:
             ambiguous = self.source.ambiguous_rows(claims[0][1] if claims else self.source.claim())
-        return [*self._contexts(claims), *ambiguous, *described, *emitted]
+        return [*self._contexts(claims), *ambiguous, *described, *emitted, *self._changed_limits(parts)]
 
     def _with_ended_alarms(self, emitted: list[Report]) -> list[Report]:
         """With the end of the alarms that a device named before and does not name any more."""
@@ -85,6 +86,23 @@ class Emitter:
                 else:
                     found[found.index(beside)] = replace(beside, records=(*beside.records, *over))
         return found
+
+    def _changed_limits(self, parts: Sequence[Part]) -> list[Report]:
+        """The limits beside values as settings, where they are others than this connection said last."""
+        if not self.memory.dialect.states_limits:
+            return []
+        changed: dict[str, tuple[Part, list[Record]]] = {}
+        for part in parts:
+            claim = part.group.equipment or part.order.claim
+            for entry in part.group.entries:
+                limits, key = entry.what.limits, f"{PREFIX}limits {claim} {entry.what.label}"
+                if limits and self.source.memory.get(key) != limits:
+                    self.source.remember_emitted(key, limits)
+                    changed.setdefault(claim, (part, []))[1].extend(limit_records(entry.what))
+        return [
+            self._report(Kind.SETTING, claim, part.moment, self._marked(tuple(records)))
+            for claim, (part, records) in changed.items()
+        ]
 
     def whole(self, msh_9: str, frame: bytes, lane: Lane, patients: Claims) -> list[Report]:
         """A message that is no observation, kept as it is with its first patient; each further one in a report."""

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from adapters.formats.instants import Instant
 from adapters.formats.intellivue import TICKS_PER_S, Attributes, Bytes
 from adapters.formats.moments import StatedMoment, received
-from schemas.errors import FrameError
 from schemas.report import ClockQuality, Mark, Validity
 
 NU_OBSERVED, NU_COMPOUND, ENUM_OBSERVED, TIME_STAMP = 0x0950, 0x094B, 0x099E, 0x0990
@@ -59,11 +58,11 @@ class ObservedNumber:
 
 @dataclass(frozen=True)
 class ObservedEnum:
-    """One of a list of states; `more` are the bytes behind its id."""
+    """One of a list of states; `more` are the bytes behind its id, which is None where its layout is not known."""
 
     physio: int
     state: int
-    id: int
+    id: int | None
     more: bytes
 
 
@@ -90,14 +89,14 @@ def _number(data: Bytes) -> ObservedNumber:
 
 
 def enum_of(found: Attributes) -> ObservedEnum | None:
-    """The state among an object's attributes, None where there is none; FrameError of a kind that is not known."""
+    """The state among an object's attributes, None where there is none."""
     if ENUM_OBSERVED not in found:
         return None
     data = Bytes(found[ENUM_OBSERVED])
     physio, state, choice = data.u16(), data.u16(), data.u16()
     value = data.sized()
     if choice not in (_ENUM_ID, _ENUM_ID_AND_VALUE):
-        raise FrameError("enumeration", f"choice {choice}")
+        return ObservedEnum(physio, state, None, value.rest())
     return ObservedEnum(physio, state, value.u16(), value.rest())
 
 

@@ -13,7 +13,8 @@ datagram, and on the MIB/RS-232 port (`adapters/sessions/intellivue_mib.py`).
 
 A monitor that does not grant the extended poll is polled once a second. One that says nothing for as long as it would
 bear our silence (10 s) is aborted, and asked for an association again. Every message that comes is a piece, those of
-the association too; none waits for an answer of ours. A step sends one message at most, so that each is a datagram.
+the association too, but for a result that a network has doubled; none waits for an answer of ours. A step sends one
+message at most, so that each is a datagram.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import blake2b
 
 from adapters.formats.intellivue import (
     CLASS_ALERT,
@@ -66,6 +68,7 @@ ACTIVE_S = 60.0  # of an extended poll
 RENEW_S = 45.0
 NO_RESULT_S = 10.0  # of an extended poll: it is asked for anew
 FAILED_S = 30.0  # after the monitor refused a poll
+RECENT_MAX = 64  # results that a network may double: some seconds
 PACE_S = 0.02  # between two messages of ours
 KEEP_ALIVE_SHARE = 0.4  # of what the monitor bears
 _GUIDE = "Data Export Interface Programming Guide rev G.0"
@@ -117,14 +120,16 @@ _KEEP_ALIVE_NUMBER = 11
 
 
 class IntellivueSession:
-    """One monitor's client. `waves`: ask for them too."""
+    """One monitor's client. `waves`: ask for them too. `may_double`: the network may bring a datagram twice."""
 
-    def __init__(self, *, waves: bool = True) -> None:
+    def __init__(self, *, waves: bool = True, may_double: bool = False) -> None:
+        self._may_double = may_double
         self._wants_waves = waves
         self._state = _State.IDLE
         self._granted = Granted()
         self._is_assumed = False  # what was granted was not read
         self._out: deque[bytes] = deque()
+        self._recent: deque[bytes] = deque(maxlen=RECENT_MAX)  # digests of results
         self._due: dict[_Poll, float] = {}
         self._renewed_s: dict[int, float] = {}  # when an extended poll was asked for last, by its number
         self._asked: dict[int, _Poll] = {}  # by invoke id
@@ -147,7 +152,11 @@ class IntellivueSession:
             if data[:4] == CONNECT_INDICATION:
                 self._indicated(now)
             elif data[:2] == SESSION[:2]:
-                self._data(data_message(data), now)
+                message = data_message(data)
+                if self._may_double and isinstance(message, PollResult) and self._came_before(data):
+                    self._heard_s = now.steady_s
+                    return self._step(now, counts=("results-doubled",))
+                self._data(message, now)
             else:
                 self._association(association_message(data), data, now)
         except FrameError as error:  # its driver says so too, and keeps the bytes
@@ -309,6 +318,14 @@ class IntellivueSession:
                     self._lose(now, REASSOCIATE_S, abort())
                 elif poll is not None and poll in self._due:
                     self._due[poll] = now.steady_s + (FAILED_S if poll.option else max(FAILED_S, poll.every_s))
+
+    def _came_before(self, result: bytes) -> bool:
+        """Whether a network has doubled it: its ticks and its number are not the same again for days."""
+        digest = blake2b(result, digest_size=16).digest()
+        if digest in self._recent:
+            return True
+        self._recent.append(digest)
+        return False
 
     def _resulted(self, result: PollResult, now: Moment) -> None:
         """An extended poll goes on: it is due when it has to be renewed, or when it brings nothing for a while."""

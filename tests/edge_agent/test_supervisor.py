@@ -14,6 +14,7 @@ import structlog
 
 from adapters.driver import DeviceDriver, NoSettings, Source
 from adapters.session import Moment, Session, Step
+from adapters.sessions.intellivue import IntellivueSession
 from adapters.sessions.mllp import MllpSession
 from edge_agent.config import Link as LinkConfig
 from edge_agent.config import MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
@@ -120,8 +121,9 @@ def test_each_reason_is_said_once_and_it_is_tried_again_with_longer_waits() -> N
     assert (scene.supervisor.state.state, scene.supervisor.state.why) == ("stands", "")
 
 
-def test_a_serial_port_that_was_gone_is_a_gap_and_is_back_in_five_seconds() -> None:
-    scene = Scene(failing(*[LinkError("unplugged")] * 6), SerialLink("/dev/x"))
+@pytest.mark.parametrize("link", [SerialLink("/dev/x"), UdpLink()])
+def test_what_cannot_be_asked_for_later_is_a_gap_and_is_back_in_five_seconds(link: LinkConfig) -> None:
+    scene = Scene(failing(*[LinkError("unplugged")] * 6), link)
     scene.run(6)
     assert max(scene.sleeps) == 5.0
     assert scene.events == [
@@ -252,6 +254,7 @@ def bad_sources(tmp_path: Path, taken: int, dead: int, certificate: Any) -> list
         plan_of(SerialLink(f"rfc2217://127.0.0.1:{dead}"), "dead terminal server"),
         plan_of(SerialLink("/dev/hanging"), "hanging port"),
         plan_of(MqttLink("127.0.0.1:1"), "broker gone"),
+        plan_of(UdpLink("127.0.0.1:1"), "monitor off", driver(IntellivueSession)),
         plan_of(TcpLink("127.0.0.1:23471"), "driver bug", driver(read=raising)),
         plan_of(TcpLink("127.0.0.1:23472"), "session bug", driver(Bug)),
         plan_of(TcpLink("127.0.0.1:23473"), "flood"),
@@ -322,7 +325,7 @@ def test_one_bad_source_of_each_kind_hurts_no_neighbour(
     troubles = {text.partition(":")[0] for code, text in events if code == "source-trouble"}
     assert troubles == {
         "port in use", "address not up", "key", "plaintext", "gateway closes", "gateway gone", "unplugged",
-        "dead terminal server", "broker gone", "session bug",
+        "dead terminal server", "broker gone", "monitor off", "session bug",
     }  # fmt: skip
     assert set(spool.kept) >= {"driver bug", "flood", "good 0"}
     assert max(waits) < 1000

@@ -1,26 +1,45 @@
-"""`vitalwire doctor`: one page of findings of the hospital side, each with its mend."""
+"""`vitalwire doctor`: what is wrong with the hospital side; `vitalwire doctor PORT`: what is at the end of a cable."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gateway.people.sign_in_config import GatewayConfig
-from runtime import config as configuration
-from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
-from stream_processors.config import ProcessorsConfig
-from stream_processors.connection import conninfo
-from vitalwire.backup.config import BackupConfig
-from vitalwire.doctor.checks import CHECKS, findings
-from vitalwire.doctor.readers import Sources, look
-from vitalwire.output import as_json, cell, console
-from vitalwire.record import INSECURE, Database, Json
+from runtime.errors import UserError
+from vitalwire.record import Database, Json
 
 
 def doctor(
+    port: Annotated[
+        str,
+        typer.Argument(
+            help="a port to listen at: /dev/ttyUSB0, rfc2217://host:port, socket://host:port, tcp://:2575 (HL7 comes"
+            " in), mqtt://host/topic; left out: the hospital side",
+            show_default=False,
+        ),
+    ] = "",
+    seconds: Annotated[float, typer.Option(min=1.0, help="with a port: listen for so long at most")] = 40.0,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="with a silent serial port: then send the drivers' identification requests")
+    ] = False,
+    write: Annotated[
+        Path | None, typer.Option(help="with a port: add the source that was found to this edge.toml")
+    ] = None,
+    name: Annotated[str, typer.Option(help="with a port: the source's name")] = "",
+    record: Annotated[
+        Path | None, typer.Option(help="with a serial port: write what came to this new file, as `edge record` does")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="with tcp:// our certificate, with mqtt:// ours as client")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="its key")] = None,
+    tls_ca: Annotated[Path | None, typer.Option(help="with mqtt://: the broker's CA")] = None,
+    user: Annotated[str, typer.Option(help="with mqtt://: who signs in there")] = "",
+    password_file: Annotated[Path | None, typer.Option(help="with mqtt://: the file with the password")] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="with a port: plaintext beyond loopback")] = False,
+    language: Annotated[str, typer.Option(help="with a port: en or zh", metavar="en|zh")] = "en",
     processors: Annotated[Path | None, typer.Option(help="processors.toml: the broker, certificates")] = None,
     gateway: Annotated[Path | None, typer.Option(help="gateway.toml: the page's certificate, its journal")] = None,
     backup: Annotated[Path | None, typer.Option(help="backup.toml")] = None,
@@ -29,32 +48,22 @@ def doctor(
     database: Database = "",
     json: Json = False,
 ) -> None:
-    """What is wrong on the hospital side, or soon will be, and its mend; exit 4 on a finding: vitalwire doctor."""
-    processors_config = configuration.load(processors, ProcessorsConfig) if processors else None
-    where = database or (conninfo(processors_config) if processors_config is not None else "")
-    if not where:
-        raise UserError("nothing to look at is named: --processors processors.toml, or VITALWIRE_DATABASE")
-    insecure = processors_config.insecure if processors_config is not None and not database else None
-    facts = look(Sources(
-        database=where, processors=processors_config,
-        gateway=configuration.load(gateway, GatewayConfig) if gateway else None,
-        backup=configuration.load(backup, BackupConfig) if backup else None,
-        certificates=tuple(certificate or ()), disks=tuple(disk or ()),
-        insecure=insecure or os.environ.get(INSECURE, "").lower() in ("1", "true"),
+    """What is at the end of a cable: vitalwire doctor /dev/ttyUSB0. Without a port: what is wrong on the hospital side.
+
+    Exit 4 where the port's answer is not certain, or on a finding of the hospital side.
+    """
+    if not port:
+        from vitalwire.doctor.hospital import look_at_hospital  # what a box does not have
+
+        look_at_hospital(processors, gateway, backup, certificate or (), disk or (), database, json=json)
+        return
+    from vitalwire.doctor.port.asked import Asked
+    from vitalwire.doctor.port.commands import examine
+
+    if language not in ("en", "zh"):
+        raise UserError(f"{language!r} is no language of the doctor: en or zh")
+    examine(Asked(
+        port=port.removeprefix("serial:"), seconds=seconds, probe=probe, write=write, name=name, record=record,
+        tls_cert=tls_cert, tls_key=tls_key, tls_ca=tls_ca, user=user, password_file=password_file, insecure=insecure,
+        language="zh" if language == "zh" else "en", json=json,
     ))  # fmt: skip
-    found = findings(facts)
-    if json:
-        as_json({"findings": [each._asdict() for each in found], "not_looked": facts.not_looked})
-    else:
-        for each in found:
-            console.print(cell(f"{each.severity.upper():8}{each.where}: {each.what}"), markup=False)
-            console.print(cell(f"        mend: {each.mend}"), markup=False)
-        wrong = {each.check for each in found}
-        console.print(f"{len(found)} findings" if found else "no finding", markup=False)
-        well = [f"{check.name} ({check.looks_at})" for check in CHECKS if check.name not in wrong and check.sees(facts)]
-        if well:
-            console.print(f"looked at, and well as far as it was seen: {', '.join(well)}", markup=False)
-        for what, why in facts.not_looked.items():
-            console.print(cell(f"not looked at: {what}: {why}"), markup=False)
-    if found:
-        raise typer.Exit(EXIT_DOES_NOT_HOLD)

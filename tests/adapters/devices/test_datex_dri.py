@@ -1,4 +1,8 @@
-"""The S/5 driver and its session against the simulated monitor, whose author had not seen them."""
+"""The S/5 driver and its session against the simulated monitor, whose author had not seen them.
+
+The bytes of the driver's cases were put together from 8005313 (pages 3-69) by a script of `struct` alone, which shares
+nothing with the driver.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from schemas.batch import encode_report
 from schemas.errors import FrameError
 from schemas.report import AlarmState, Kind, Record, RecordKind, Report, Validity
 from simulators import datex_values
-from simulators.datex_dri import Monitor, bad_checksum
+from simulators.datex_dri import FAULTS, Monitor, Spoiler, bad_checksum
 from simulators.patient import Patient
 
 BEGAN_US = 1_790_000_000_000_000
@@ -41,6 +45,7 @@ class Line:
         self.reports: list[Report] = []
         self.errors: list[str] = []
         self.spoiled_at_s: set[float] = set()
+        self.spoiler = Spoiler()
         self._step = self.session.opened(self._now())
         monitor.hear(self._step.send, 0.0)
 
@@ -52,9 +57,13 @@ class Line:
                 self.monitor.hear(self._step.send, self.now_s)
             for frame in self.monitor.speak(self.now_s):
                 spoiled = self.now_s in self.spoiled_at_s
-                self._step = self.session.feed(bad_checksum(frame, Random(1)) if spoiled else frame, self._now())
+                sent = bad_checksum(frame, Random(1)) if spoiled else self.spoiler.sent(frame)
+                self._step = self.session.feed(sent, self._now())
                 for piece in self._step.pieces:
-                    self._read(piece.data)
+                    if piece.reason:
+                        self.errors.append(piece.reason)
+                    else:
+                        self._read(piece.data)
 
     def _now(self) -> Moment:
         return Moment(self.now_s, BEGAN_US + round(self.now_s * 1e6))
@@ -145,6 +154,23 @@ def test_a_damaged_record_of_waves_shows_as_lost() -> None:
         lost = [s.first_sample - end for s, end in zip(stretches[1:], ends[:-1], strict=True)]
         assert sum(lost) == rate_hz  # two records of half a second
         assert sum(1 for n in lost if n) == 1
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_faulty_line_gives_true_values_or_none(kind: str) -> None:
+    patient = Patient(3)
+    line = Line(Monitor(patient))
+    line.spoiler = Spoiler([kind], share=0.3, seed=7)
+    line.run(300)
+    assert set(line.errors) <= {"checksum", "length", "framing", "escape", "too-long", "offsets"}
+    assert (line.errors == []) is (kind == "silent")
+    found = line.numbers(HR)
+    assert 20 < len(found) < 55 or kind == "noise"  # noise costs no frame
+    assert all(value(record) == pytest.approx(patient.numbers(5.0 * round(t / 5))["hr"], abs=2) for t, record in found)
+    for code in (ECG_II, PLETH):
+        stretches = [record.samples for record in line.samples(code) if record.samples]
+        ends = [stretch.first_sample + stretch.count for stretch in stretches]
+        assert all(s.first_sample >= end for s, end in zip(stretches[1:], ends[:-1], strict=True))
 
 
 def test_a_sensor_that_is_off_is_no_measurement() -> None:

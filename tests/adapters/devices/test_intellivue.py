@@ -18,7 +18,7 @@ from adapters.devices import intellivue
 from adapters.driver import Source
 from schemas.batch import encode_report
 from schemas.errors import FrameError
-from schemas.report import AlarmState, Kind, Lane, Report
+from schemas.report import AlarmState, Kind, Lane, RecordKind, Report
 from tests.adapters.intellivue_bytes import (
     NOON,
     SPO2_97,
@@ -114,14 +114,6 @@ def test_a_datagram_that_comes_late_keeps_its_place() -> None:
     assert places == [0, 32, 96, 64, 128]
 
 
-def test_a_datagram_that_comes_twice_is_read_once() -> None:
-    at = source()
-    assert kinds(intellivue.read(pulse(8000), at)) == [Kind.METRIC]
-    assert intellivue.read(pulse(8000), at) == ()
-    assert kinds(intellivue.read(pulse(8001), at)) == [Kind.METRIC]
-    assert at.counts == {"results-doubled": 1}
-
-
 def test_ticks_wrap_and_the_clock_goes_on() -> None:
     at = source()
     intellivue.read(mds_create({0x0987: NOON, 0x098F: u32(2**32 - 8000)}, ticks=2**32 - 8000), at)
@@ -201,6 +193,19 @@ def test_what_is_not_read_is_counted() -> None:
         intellivue.read(operation(2, 1, command, b""), at)
     assert len(at.counts) == intellivue.COUNTED_NAMES_MAX + 1
     assert at.counts.total() == 281
+
+
+def test_a_request_that_is_refused_is_told_once_in_an_association() -> None:
+    at = source()
+    refusal = operation(3, 9, 5, b"")
+    assert [kinds(intellivue.read(refusal, at)) for _ in range(2)] == [[Kind.EVENT], []]
+    intellivue.read(mds_create({}), at)
+    assert kinds(intellivue.read(refusal, at)) == [Kind.EVENT]
+
+
+def test_a_state_of_an_unknown_layout_is_kept_as_its_bytes() -> None:
+    (report,) = intellivue.read(poll_result(5, {1: {0x099E: u16(0xF0D0, 0, 8) + sized(u16(0xBEEF))}}), source())
+    assert [(record.kind, record.text) for record in report.records] == [(RecordKind.TEXT, "beef")]
 
 
 def test_what_is_remembered_of_a_connection_has_an_end() -> None:

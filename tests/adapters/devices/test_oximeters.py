@@ -1,4 +1,10 @@
-"""What simulated oximeters say, their drivers read: values, no reading, alarms that begin and end, the pleth."""
+"""What simulated oximeters say, their drivers read: values, no reading, alarms that begin and end, the pleth.
+
+The cases: Masimo's lines and Nellcor's rows are written in the form of lines that public receivers recorded of a Rad-8,
+two Radical-7 and an N-560; those of the N-200 and of Nonin's formats are put together by a script that shares nothing
+with the drivers, and hold the frames that were worked out by hand (DF7: pleth 1234h; DF13: 2026-03-09, HR 72, SpO2 97).
+Drivers and simulators of these families were written by the same reader of the documents.
+"""
 
 from __future__ import annotations
 

@@ -15,29 +15,30 @@ def over(alarm: Alarm) -> Alarm:
 
 def test_each_change_is_told_once() -> None:
     source = Source("bed", NoSettings())
-    assert changed_alarms({}, source) == []
-    assert changed_alarms({"SL": LOW}, source) == [("SL", LOW)]
-    assert changed_alarms({"SL": LOW}, source) == []
-    assert changed_alarms({"SL": SILENT, "SO": OFF}, source) == [("SL", SILENT), ("SO", OFF)]
-    assert changed_alarms({"SL": LOW}, source) == [("SL", LOW), ("SO", over(OFF))]
-    assert changed_alarms({}, source) == [("SL", over(LOW))]
+    assert changed_alarms({}, source, "bed") == []
+    assert changed_alarms({"SL": LOW}, source, "bed") == [("SL", LOW)]
+    assert changed_alarms({"SL": LOW}, source, "bed") == []
+    assert changed_alarms({"SL": SILENT, "SO": OFF}, source, "bed") == [("SL", SILENT), ("SO", OFF)]
+    assert changed_alarms({"SL": LOW}, source, "bed") == [("SL", LOW), ("SO", over(OFF))]
+    assert changed_alarms({}, source, "bed") == [("SL", over(LOW))]
 
 
 def test_what_ended_while_the_line_was_gone_is_over_on_the_next_connection() -> None:
     first = Source("bed", NoSettings())
-    changed_alarms({"SO": OFF}, first)
+    changed_alarms({"SO": OFF}, first, "bed")
     later = Source("bed", NoSettings(), lasting=first.lasting)
-    assert changed_alarms({}, later) == [("SO", over(OFF))]
+    assert changed_alarms({}, later, "bed") == [("SO", over(OFF))]
 
 
 def test_what_was_not_kept_is_told_again() -> None:
     source = Source("bed", NoSettings())
-    changed_alarms({"SL": LOW}, source)
+    changed_alarms({"SL": LOW}, source, "bed")
     source.retract(source.take_emitted())
-    assert changed_alarms({"SL": LOW}, source) == [("SL", LOW)]
+    assert changed_alarms({"SL": LOW}, source, "bed") == [("SL", LOW)]
 
 
-def test_lists_of_one_device_stand_beside_each_other() -> None:
-    source = Source("bed", NoSettings())
-    assert changed_alarms({"SL": LOW}, source, "page 1") == [("SL", LOW)]
-    assert changed_alarms({}, source, "page 2") == []
+def test_devices_of_one_source_do_not_end_each_others_alarms() -> None:
+    source = Source("ward", NoSettings())
+    assert changed_alarms({"SL": LOW}, source, "ward/a") == [("SL", LOW)]
+    assert changed_alarms({}, source, "ward/b") == []
+    assert changed_alarms({}, source, "ward/a") == [("SL", over(LOW))]

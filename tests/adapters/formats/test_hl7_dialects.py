@@ -110,6 +110,37 @@ def test_alarms_of_mdil(number: str, priority: AlarmPriority, kind: AlarmKind) -
     assert one(data).alarm is None  # another dialect's text
 
 
+def settings_of_pic(*limits: str) -> list[list[tuple[str, str, int | None]]]:
+    """The settings of messages with these limits: system, own words, the number (None: none)."""
+    of = source(dialect="philips-pic")
+    return [
+        [
+            (r.as_sent.system, r.as_sent.code, r.mantissa if r.validity is Validity.VALID else None)
+            for r in records(value(MDIL_SPO2, "0004-0220^%^MDIL", limits=text), of, Kind.SETTING)
+            if r.as_sent
+        ]
+        for text in limits
+    ]
+
+
+def test_limits_beside_a_value_are_settings_when_they_change() -> None:
+    words = "0002-4bb8^SpO2"
+    low, high = ("OBX-7 low limit", words), ("OBX-7 high limit", words)
+    assert settings_of_pic("90-100", "90-100", "", "88-", "off", "off") == [
+        [(*low, 90), (*high, 100)],
+        [],
+        [],
+        [(*low, 88), (*high, None)],
+        [("OBX-7 limits", words, 0)],  # no numbers: kept as a text
+        [],
+    ]
+
+
+def test_elsewhere_that_field_is_the_range_of_what_is_usual() -> None:
+    data = value(MDIL_SPO2, "0004-0220^%^MDIL", limits="90-100")
+    assert records(data, source(dialect="philips-efficia"), Kind.SETTING) == []
+
+
 def alarms_of_pic(*messages: bytes) -> list[list[tuple[str, str]]]:
     """Conditions with their states, of each message of one source."""
     of = source(dialect="philips-pic")

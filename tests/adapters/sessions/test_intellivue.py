@@ -31,7 +31,7 @@ class Line:
     """A session at work: what it sends by the moment, and what comes."""
 
     def __init__(self, *, waves: bool = True) -> None:
-        self.session = IntellivueSession(waves=waves)
+        self.session = IntellivueSession(waves=waves, may_double=True)
         self.at_s, self.wake_at_s = 0.0, 0.0
         self.sent: list[bytes] = []
         self.pieces: list[bytes] = []
@@ -265,6 +265,14 @@ def test_every_message_is_a_piece_and_what_is_none_is_counted() -> None:
     assert line.counts == ["unread:not-data-export", "unread:cut-off"]
 
 
+def test_a_result_that_comes_twice_is_one_piece() -> None:
+    line = associated()
+    before = len(line.pieces)
+    line.comes(SPO2_97, SPO2_97, mds_create({}), mds_create({}))
+    assert line.pieces[before:] == [SPO2_97, mds_create({}), mds_create({})]
+    assert line.counts == ["results-doubled"]
+
+
 def test_it_sends_nothing_that_is_not_in_its_table() -> None:
     line = associated()
     line.waits(200, talks)
@@ -291,4 +299,7 @@ def test_whatever_comes_it_goes_on(events: list[bytes | float]) -> None:
         else:
             line.comes(event)
     assert line.waits(20)
-    assert line.pieces == [event for event in events if isinstance(event, bytes) and event]
+    came = [event for event in events if isinstance(event, bytes) and event]
+    doubled = line.counts.count("results-doubled")
+    assert len(line.pieces) + doubled == len(came)
+    assert set(line.pieces) == set(came)

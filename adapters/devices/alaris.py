@@ -130,16 +130,17 @@ def _infusion(fields: list[str], source: AlarisSource) -> list[Report]:
         raise FrameError("length", f"{len(fields)} fields of INF")
     infusion = _Infusion(*(each.strip() for each in fields))
     _remember_serial(infusion.serial, source)
-    records = (
+    records = [
         _value(RATE, infusion.rate, infusion.rate_unit),
         _value(VOLUME_INFUSED, infusion.volume, infusion.volume_unit),
         _own(_PRESSURE, infusion.pressure, infusion.pressure_unit),
         _time_left(infusion.time_left),
-    )
+    ]
+    log = f"{infusion.log_type} {infusion.log_number}".strip()
+    if log:
+        records.append(text_record(SYSTEM, "log", log))
     reports = [source.report(Kind.METRIC, records, claim=_claim(source))]
-    words = [("mode", infusion.mode), ("INF field 6", infusion.unnamed)]
-    words.append(("log", f"{infusion.log_type} {infusion.log_number}".strip()))
-    for name, word in words:
+    for name, word in (("mode", infusion.mode), ("INF field 6", infusion.unnamed)):
         if word:
             reports += _once(name, Kind.EVENT, [text_record(SYSTEM, name, word)], source)
     if not source.memory.get(_HAS_ALARM_REPLY):

@@ -1,12 +1,12 @@
 """The dialogue with Fresenius' Orchestra Base and its modules, or a Module DPS alone, as infupy (fresenius.py) has it.
 
-    we      DC to the base, 1 s after opening    LE: which modules       DC to each module    LE: its values, in turn
-    they    ACK, C                               ACK, C with bits        ACK, C               ACK, C with values
+    we      DC to the base     1 s later LE: which modules    DC to each module    LE: its values, in turn
+    they    ACK, C             ACK, C with bits               ACK, C               ACK, C with values
 
 Every good frame of the other side is acknowledged; one whose check is wrong gets NAK 2. What it says by itself (E, M)
 is answered with its status too. ENQ is answered with DC4. A command has 1 s and is repeated once; then the base is
-connected to again, or the module is, as it is after error 1E. A link that ends is left with FC, for whether a pump
-shows that it is connected is not told.
+connected to again, or the module is, as they are after the errors 0D and 1E. A link that ends is left with FC, for
+whether a pump shows that it is connected is not told.
 
 Not told, and so chosen: the base's bits of its modules are read with LE. Nothing is sent that is not in `REQUESTS`: no
 mode, no programming, no start or stop.
@@ -29,7 +29,7 @@ FRAME_BYTES_MAX, NOISE_BYTES_MAX = 512, 512
 MODULES_MAX = 5
 VALUES = "drksmae"
 CONNECT, DISCONNECT, MODULES, READ, FIXED = "DC", "FC", "LE;b", f"LE;{VALUES}", "LF;b"
-NOT_OPEN = "1E"
+BASE_NOT_OPEN, MODULE_NOT_OPEN = "0D", "1E"
 _INFUPY = "Orchestra Base and Module DPS, as infupy (fresenius.py) has it"
 
 REQUESTS: tuple[Request, ...] = (
@@ -71,9 +71,10 @@ class OrchestraSession:
         self._counts: list[str] = []
 
     def opened(self, now: Moment) -> Step:
-        """The base is let be for a second."""
+        """Connect to the base, or to the pump alone."""
         self._now_s = now.steady_s
-        self._begin_anew(OPENING_S)
+        self._begin_anew(0.0)
+        self._ask_next()
         return self._step()
 
     def feed(self, data: bytes, now: Moment) -> Step:
@@ -186,7 +187,10 @@ class OrchestraSession:
         is_done = answer.status == orchestra.DONE
         if not is_done:
             self._counts.append("refused")
-            if NOT_OPEN in answer.fields and pending.body != CONNECT:
+            if BASE_NOT_OPEN in answer.fields and self._first and pending.body != CONNECT:
+                self._begin_anew(POLL_MIN_S)
+                return
+            if MODULE_NOT_OPEN in answer.fields and pending.body != CONNECT:
                 self._forget(pending.address)
                 self._queue.insert(0, (pending.address, CONNECT))
         elif pending.body == CONNECT:
@@ -195,8 +199,10 @@ class OrchestraSession:
             self._take_modules(answer)
         if pending.body == CONNECT and not is_done and pending.address == self._first:
             self._begin_anew(RETRY_S)
-            return
-        self._plan()
+        elif pending.body == CONNECT and pending.address == BASE:
+            self._next_at_s = self._now_s + OPENING_S  # its modules are not ready at once
+        else:
+            self._plan()
 
     def _take_modules(self, answer: Answer) -> None:
         """Bit n is module n + 1."""

@@ -36,7 +36,7 @@ class Line:
         for body in re.findall(rb"\x02([^\x03]*)..\x03", step.send):
             self.asked.append((round(self.now_s, 3), body.decode()))
             answer = self.answers.get(body.decode())
-            if answer is not None:
+            if answer:
                 self.hear(ACK + framed("", answer))
 
     def hear(self, data: bytes) -> None:
@@ -60,9 +60,9 @@ MODULES = {"1DC": "1C", "3DC": "3C", "1LF;b": "1C;b07", "3LF;b": "3C;b07", f"1{R
 def test_base_then_modules_then_values() -> None:
     line = Line(MODULES)
     line.run(0.9)
-    assert line.commands() == []
+    assert line.asked == [(10.0, "0DC")]
     line.run(0.2)
-    assert line.asked[0] == (11.0, "0DC")
+    assert line.asked[1] == (11.0, "0LE;b")
     line.run(4)
     assert line.commands()[:6] == ["0DC", "0LE;b", "1DC", "3DC", "1LF;b", "3LF;b"]
     assert line.commands()[6:] == [f"1{READ}", f"3{READ}"] * 3
@@ -80,10 +80,9 @@ def test_a_pump_that_stands_alone_has_no_address() -> None:
 
 
 def test_what_is_not_answered_is_repeated_once_and_then_begun_anew() -> None:
-    line = Line()
-    del line.answers["0DC"]
-    line.run(7)
-    assert line.asked == [(11.0, "0DC"), (12.0, "0DC"), (16.0, "0DC"), (17.0, "0DC")]
+    line = Line({"0DC": ""})
+    line.run(6.5)
+    assert line.asked == [(10.0, "0DC"), (11.0, "0DC"), (15.0, "0DC"), (16.0, "0DC")]
     assert line.counts == ["no-answer"]
 
 
@@ -108,7 +107,8 @@ def test_a_module_that_is_silent_leaves_the_others_alone() -> None:
 
 
 def test_single_bytes_and_what_comes_by_itself() -> None:
-    line = Line()
+    line = Line({"0DC": ""})
+    line.sent.clear()
     line.hear(ENQ)
     assert line.sent == DC4
     line.sent.clear()
@@ -121,16 +121,21 @@ def test_single_bytes_and_what_comes_by_itself() -> None:
 
 
 def test_a_command_that_is_not_acknowledged_is_repeated() -> None:
-    line = Line()
-    del line.answers["0DC"]
-    line.run(1)
+    line = Line({"0DC": ""})
     line.hear(NAK + b"2")
     assert line.commands() == ["0DC", "0DC"]
     assert line.counts == ["not-acknowledged"]
 
 
 def test_noise_and_what_is_left() -> None:
-    line = Line()
+    line = Line({"0DC": ""})
     line.hear(b"xy\x021C;d\x021C")
     assert line.pieces == [Piece(b"xy", "framing"), Piece(b"\x021C;d", "framing")]
     assert line.session.closed(False, at(11.0)).pieces == (Piece(b"\x021C", "cut-off"),)
+
+
+def test_a_base_that_refuses_is_asked_again_after_a_pause() -> None:
+    line = Line({"0DC": "0I;0D"})
+    line.run(7)
+    assert line.asked == [(10.0, "0DC"), (13.0, "0DC"), (16.0, "0DC")]
+    assert line.counts == ["refused"] * 3

@@ -30,6 +30,7 @@ HEARTBEAT_S = 10.0
 NAMES = ("张^三", "李^四", "王^五", "赵^六", "Doe^Jane")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINDRAY_NO_READING = "-100"
+_MINDRAY_CLIENT_SAYS = (b"|QRY^R02|1203|", b"|ORU^R01|106|")  # a client's query, and that it is there
 
 
 class _Row(NamedTuple):
@@ -272,7 +273,10 @@ class Sender:
         async with asyncio.timeout(ACK_LIMIT_S):
             await writer.drain()
             while True:
-                code, id_ = _acknowledgement(await reader.readuntil(b"\x1c\r"))
+                frame = await reader.readuntil(b"\x1c\r")
+                if any(word in frame for word in _MINDRAY_CLIENT_SAYS):
+                    continue  # no answer to anything
+                code, id_ = _acknowledgement(frame)
                 if id_ not in ("", message.id):
                     continue  # of something else: late, or of what the wire spoilt
                 if code not in ("AA", "CA") or not id_:

@@ -93,3 +93,10 @@ class Port:
             return os.write(self._master, data) == len(data)
         except BlockingIOError:
             return False
+
+    def read(self) -> bytes:
+        """What came; b"" where nothing did or nobody has the line open."""
+        try:
+            return os.read(self._master, 4096)
+        except OSError:
+            return b""

@@ -7,13 +7,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import datex_dri, hl7_oru, medibus, mqtt_json, nonin, oximeters
+from simulators import datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin, oximeters
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
+from simulators.hl7_vendors import VENDORS, VendorMonitor
+from simulators.intellivue_objects import Admitted
 from simulators.medibus_values import MODELS
 from simulators.patient import Patient
 
@@ -24,6 +27,8 @@ DRAIN_S = 20.0  # at the end, for the last acknowledgements
 
 Address = tuple[str, int]
 MEDIBUS_MODELS = {"medibus": "evita_xl", **{f"medibus-{model}": model for model in MODELS}}
+SERIAL_KINDS = ("nonin_ascii", "nonin_df2", "datex_dri", *oximeters.KINDS, *MEDIBUS_MODELS, "intellivue-mib")
+NETWORK_KINDS = ("hl7", "hl7-listen", "mqtt", "intellivue")
 
 
 @dataclass(frozen=True)
@@ -107,8 +112,13 @@ async def run_ward(plan: WardPlan, stop: asyncio.Event, whose: hl7_oru.Whose | N
     return log.totals
 
 
-async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz: float, stop: asyncio.Event) -> None:
-    """One device until `stop`; the address of a serial one is a path, else host:port."""
+async def run_device(
+    kind: str, address: str, scenario: str, seed: int, rate_hz: float, stop: asyncio.Event, dialect: str = "",
+) -> None:  # fmt: skip
+    """One device until `stop`; the address of a serial one is a path, else host:port.
+
+    `dialect` is that of HL7; "" is pcd01, and mindray where it listens.
+    """
     host, _, number = address.rpartition(":")
     plan, log = WardPlan(beds=1, rate_hz=rate_hz, seed=seed, scenario=scenario), AckedLog()
     device = _Device(plan, 0, "bed-01", stop, log)
@@ -121,14 +131,18 @@ async def run_device(kind: str, address: str, scenario: str, seed: int, rate_hz:
             work = oximeters.run(kind, Path(address), Patient(seed, scenario), stop)
         elif kind in MEDIBUS_MODELS:
             work = medibus.run(Path(address), Patient(seed, scenario), stop, MEDIBUS_MODELS[kind])
-        elif kind not in ("hl7", "hl7-listen", "mqtt") or not number.isdecimal():
-            serial = ", ".join(("nonin_ascii", "nonin_df2", "datex_dri", *oximeters.KINDS, *MEDIBUS_MODELS))
-            raise ValueError(f"give one of {serial} and a path, or hl7, hl7-listen or mqtt and host:port")
+        elif kind == "intellivue-mib":
+            work = intellivue.serve_mib(device.intellivue(), Path(address), intellivue.Line(), stop)
+        elif kind not in NETWORK_KINDS or not number.isdecimal():
+            serial = ", ".join(SERIAL_KINDS)
+            raise ValueError(f"give one of {serial} and a path, or {', '.join(NETWORK_KINDS)} and host:port")
+        elif kind == "intellivue":
+            work = intellivue.serve_udp(device.intellivue(), host, int(number), intellivue.Line(), stop)
         elif kind == "hl7":
-            work = device.mllp("pcd01", hl7_oru.dialler(host, int(number)))
+            work = device.mllp(dialect or "pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":
             connect, _ = await held.enter_async_context(hl7_oru.listener(host, int(number)))
-            work = device.mllp("mindray", connect)
+            work = device.mllp(dialect or "mindray", connect)
         else:
             publisher = mqtt_json.MqttPublisher(host, int(number))
             held.push_async_callback(publisher.close, DRAIN_S)
@@ -164,9 +178,19 @@ class _Device:
                 values = nonin.shown(self._patient, second)
                 self._log.add("serial", self._bed, (SentReport(self._bed, str(second), None, values),), acked=False)
 
+    def intellivue(self) -> intellivue.Monitor:
+        """A monitor that answers an association, with somebody admitted."""
+        family, _, given = hl7_oru.NAMES[self._patient.seed % len(hl7_oru.NAMES)].partition("^")
+        person = Admitted(f"{self._patient.seed:06}", family, given)
+        return intellivue.Monitor(self._patient, self._bed, datetime.now(hl7_oru.ZONE), person)
+
     async def mllp(self, dialect: str, connect: Callable[[], Awaitable[hl7_oru.Streams]]) -> None:
         """A monitor, one message after the other."""
-        monitor = hl7_oru.Monitor(dialect, self._bed, self._patient, self._plan.values, self._whose)
+        monitor: hl7_oru.Monitor | VendorMonitor
+        if dialect in VENDORS:
+            monitor = VendorMonitor(dialect, self._bed, self._patient)
+        else:
+            monitor = hl7_oru.Monitor(dialect, self._bed, self._patient, self._plan.values, self._whose)
         sender = hl7_oru.Sender(monitor, connect, self._wire(NOTICED))
         next_heartbeat_s = hl7_oru.HEARTBEAT_S
         try:

@@ -41,12 +41,12 @@ def unknown_words(words: str) -> list[str]:
     command = COMMAND_LINE
     unknown = []
     for word in words.partition("#")[0].partition(" > ")[0].split():
-        if isinstance(command, TyperGroup):
+        if isinstance(command, TyperGroup) and word not in {opt for each in command.params for opt in each.opts}:
             found = command.get_command(CONTEXT, word)
             if found is None:
                 return [word]
             command = found
-        elif word.startswith("--"):
+        elif word.startswith("--") and not isinstance(command, TyperGroup):
             options = {option for parameter in command.params for option in parameter.opts}
             unknown += [] if word.split("=")[0].rstrip(",;.)") in options else [word]
     return unknown

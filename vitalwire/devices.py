@@ -12,6 +12,7 @@ from emr_store import channels, patient_acts, patients, places, registry
 from emr_store.acts import this_user
 from schemas.errors import VitalwireError
 from schemas.nomenclature import METRIC_BY_CODE
+from vitalwire import device_quality
 from vitalwire.output import age, cell, console, listed
 from vitalwire.record import Database, Json, Why, connect, since_moment
 
@@ -23,6 +24,20 @@ Bed = Annotated[str, typer.Option(help="label of the bed, e.g. 'ICU-07'")]
 Since = Annotated[
     str, typer.Option(help="since when: an instant (2026-11-24T10:00Z) or a span (30m); else from now on")
 ]
+
+
+@app.callback(invoke_without_command=True)
+def devices(
+    context: typer.Context,
+    quality: Annotated[bool, typer.Option("--quality", help="what each driver carries, and what it sends")] = False,
+    json: Json = False,
+) -> None:
+    """Devices and beds; what the drivers carry of them: vitalwire devices --quality."""
+    if context.invoked_subcommand is not None:
+        return
+    if not quality:
+        raise VitalwireError("nothing to do: give --quality, or a command of `vitalwire devices --help`")
+    device_quality.show(json=json)
 
 
 @app.command("list")

@@ -11,7 +11,9 @@ import typer
 
 from runtime.process import stop_event
 from schemas.errors import VitalwireError
+from simulators import hl7_oru
 from simulators.emr_faults import NAMES
+from simulators.hl7_vendors import VENDORS
 from simulators.hospital import HospitalPlan, HospitalTotals, Office, beds_of, run_hospital
 from simulators.ward import WardPlan, run_device, run_ward
 from vitalwire.output import console
@@ -88,17 +90,18 @@ def device(
         str,
         typer.Argument(
             help="nonin_ascii, nonin_df2, nonin_df7, nonin_df13, masimo, nellcor_n595, nellcor_n200, datex_dri,"
-            " medibus, hl7, hl7-listen or mqtt"
+            " medibus, intellivue-mib; hl7, hl7-listen, mqtt or intellivue"
         ),
     ],
     address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],
     scenario: Scenario = "healthy",
     seed: int = 1,
     rate: float = 1.0,
+    dialect: Annotated[str, typer.Option(help=f"of hl7: {', '.join((*hl7_oru.DIALECTS, *VENDORS))}; else pcd01")] = "",
 ) -> None:
     """One device until Ctrl-C: vitalwire simulate device nonin_df2 /tmp/oximeter."""
     console.print(f"{kind} speaks at {address}; Ctrl-C ends it", markup=False)
-    asyncio.run(_until_stopped(lambda stop: run_device(kind, address, scenario, seed, rate, stop)))
+    asyncio.run(_until_stopped(lambda stop: run_device(kind, address, scenario, seed, rate, stop, dialect)))
 
 
 _ANY = ("127.0.0.1", 0)

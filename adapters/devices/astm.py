@@ -32,6 +32,7 @@ from adapters.driver import DeviceDriver, SerialSettings, Source, fitting
 from adapters.formats.astm_records import AstmRecord, read_records
 from adapters.formats.moments import StatedMoment, moment_of
 from adapters.formats.values import is_no_reading, printable, read_number, text_or_bytes, text_record
+from adapters.quality import Quality, done, exempt
 from adapters.sessions.astm import AstmSession
 from adapters.site import Mapped, unit_of
 from schemas.errors import FrameError
@@ -320,9 +321,18 @@ def _described(
     return tuple(new.values())
 
 
+QUALITY = Quality(
+    numerics=done("R-4 by LOINC and the site's codes, bounds too"),
+    waves=exempt("E1394 has none"),
+    alarms=exempt("E1394 has none; flags (R-7) and instrument codes are kept with the result"),
+    settings=exempt("E1394 has none"),
+    clock=done("R-13, R-12, else H-14; the zone is the source's"),
+    no_reading=done("empty, status X, words: none; comparators are bounds"),
+    disconnect=done("the session waits for ENQ again after 30 s; what was not acknowledged comes again"),
+)
 DRIVER = DeviceDriver(
     "astm", "Laboratory instruments near the patient: ASTM E1394 / LIS2-A2",
     manual="CLSI LIS01-A2 (ASTM E1381) and LIS02-A2 (ASTM E1394)",
     settings=AstmSettings, read=read, session=lambda settings: AstmSession(), serial=SerialSettings(9600),
-    has_local_times=lambda _: True,
+    has_local_times=lambda _: True, quality=QUALITY,
 )  # fmt: skip

@@ -30,6 +30,7 @@ from adapters.formats.hl7_clock import stated_time
 from adapters.formats.hl7_head import MessageType, message_type
 from adapters.formats.hl7v2 import Hl7Message
 from adapters.formats.values import printable, text_record
+from adapters.quality import Quality, done, exempt
 from adapters.sessions.mllp import MllpSession
 from schemas.adt import GROUP_CODE, PERSON_CODE, AdtGroup, encode_group, encode_person
 from schemas.errors import FrameError
@@ -154,6 +155,16 @@ def _report(
     return moment.report(Kind.CONTEXT, f"{CLAIM_PREFIX}{source}", moment.noted(records), Lane.ADT)
 
 
+_NO_DEVICE = "it says who is where; nothing is measured"
+QUALITY = Quality(
+    numerics=exempt(_NO_DEVICE),
+    waves=exempt(_NO_DEVICE),
+    alarms=exempt(_NO_DEVICE),
+    settings=exempt(_NO_DEVICE),
+    clock=done("when it was entered and when it happened; the zone is the message's or the source's"),
+    no_reading=done('an empty field says nothing, "" deletes'),
+    disconnect=done("MLLP: the sender dials again; what was not acknowledged comes again"),
+)
 DRIVER = DeviceDriver(
     name="hl7_adt",
     title="HL7 v2 ADT: who is where, as an admission office says it",
@@ -163,5 +174,6 @@ DRIVER = DeviceDriver(
     session=lambda settings: MllpSession(settings.answers),
     has_local_times=lambda _: True,
     speaks_regularly=False,
+    quality=QUALITY,
     rejected_lane=Lane.ADT,  # whatever they are, names may be in them
 )

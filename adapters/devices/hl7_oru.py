@@ -34,6 +34,9 @@ from adapters.formats.hl7_patients import field_rule
 from adapters.formats.hl7_reports import Emitter
 from adapters.formats.hl7_shapes import Match
 from adapters.formats.hl7v2 import Hl7Message
+from adapters.quality import Quality, done, todo
+from adapters.session import Session
+from adapters.sessions.mindray_pds import REQUESTS, MindrayPdsSession
 from adapters.sessions.mllp import MllpSession
 from schemas.errors import FrameError
 from schemas.report import Lane, Mark, Report
@@ -65,11 +68,17 @@ class Hl7Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...], Meta(description="MSH-11 of messages that are no training and no test")
     ] = ("P",)
     decimal_comma: Annotated[bool, Meta(description='"36,5" is 36.5')] = False
+    query: Annotated[
+        bool,
+        Meta(description="mindray-pds, where the monitor is dialled: ask it for its values, and tell it we are there"),
+    ] = False
 
     def __post_init__(self) -> None:
         """Refuse what no message could be read by."""
         if self.dialect not in DIALECTS:
             raise ValueError(f"dialect = {self.dialect!r} is none of {', '.join(DIALECTS)}")
+        if self.query and self.dialect != "mindray-pds":
+            raise ValueError('query = true is of dialect = "mindray-pds" alone')
         field_rule(_PLACE if self.device in (None, _EQUIPMENT) else self.device)
         if self.charset is not None:
             try:
@@ -142,12 +151,37 @@ def _memory(source: Source[Hl7Settings]) -> SourceMemory:
     return made
 
 
+def _session(settings: Hl7Settings) -> Session:
+    """One that asks where the source says so; else senders speak first."""
+    return MindrayPdsSession(settings.answers) if settings.query else MllpSession(settings.answers)
+
+
+QUALITY = Quality(
+    numerics=done(
+        "MDC, LOINC and the site's codes; tables of Mindray PDS, Nihon Kohden and Philips MDIL; the site says units"
+        " that a monitor lets people choose"
+    ),
+    waves=done("OBX of type NA with rate and resolution, also Mindray eGateway's; the ZMW segments of PDS are counted"),
+    alarms=todo(
+        "PCD-04 is done, start and end; Efficia tells no end, what 54 and 56 of Mindray PDS carry and Nihon Kohden's"
+        " alarms are in no public document"
+    ),
+    settings=todo(
+        "OBX-17 MSET, ASET, RSET, OBX-13 and limits of Philips, alarm levels of Mindray are; elsewhere limits (OBX-7)"
+        " are kept with an alarm alone"
+    ),
+    clock=done("OBX-14, OBR-7, MSH-7; the zone is the message's or the source's"),
+    no_reading=done("empty with X, words, the dialect's sentinels (-100, 8388607); what a wave announces"),
+    disconnect=done("MLLP: the sender dials again, or is dialled; what was not acknowledged comes again"),
+)
 DRIVER = DeviceDriver(
     name="hl7_oru",
-    title="HL7 v2 ORU^R01: plain, IHE PCD-01 and PCD-04, Mindray PDS",
-    manual="HL7 2.5.1 chapter 7; IHE PCD TF-2 3.1 and appendix B; IHE PCD ACM; Mindray PDS Programmer's Guide",
+    title="HL7 v2 ORU^R01 and R40: plain, IHE PCD-01 and PCD-04, GE, Mindray, Nihon Kohden, Philips",
+    manual="HL7 2.5.1 chapter 7; IHE PCD TF-2 3.1 and appendix B; IHE PCD ACM; what each of `hl7_dialects` names",
     settings=Hl7Settings,
     read=read,
-    session=lambda settings: MllpSession(settings.answers),
+    session=_session,
     has_local_times=lambda _: True,
+    requests=REQUESTS,
+    quality=QUALITY,
 )

@@ -36,6 +36,7 @@ from adapters.formats.json_values import (
 )
 from adapters.formats.moments import received, unread_time
 from adapters.formats.values import MARKS, is_no_reading, read_number
+from adapters.quality import Quality, done, exempt, todo
 from adapters.site import Mapped, SiteMapping, unit_of
 from schemas.report import (
     AsSent,
@@ -334,6 +335,15 @@ def _with_space(table: dict[K, V], limit: int) -> dict[K, V]:
     return table
 
 
+QUALITY = Quality(
+    numerics=done("each path that the site's rows name; all others are kept under their path"),
+    waves=todo("an array is kept as a text: no sender that has waves in JSON was seen"),
+    alarms=todo("a member that tells an alarm is kept as a text: no sender's members are documented"),
+    settings=exempt("the mapping has no row that calls a path a setting"),
+    clock=done("the member that the source declares, in seconds, milliseconds, microseconds or ISO 8601"),
+    no_reading=done("null, words for it, and what the site's row calls missing"),
+    disconnect=done("the broker keeps what comes meanwhile; the agent subscribes again"),
+)
 DRIVER = DeviceDriver(
     name="mqtt_json",
     title="JSON over MQTT by a declared mapping",
@@ -341,4 +351,5 @@ DRIVER = DeviceDriver(
     settings=MqttJsonSettings,
     read=read,
     has_local_times=lambda settings: settings.time_field is not None,
+    quality=QUALITY,
 )

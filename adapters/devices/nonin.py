@@ -33,6 +33,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
+from adapters.quality import Quality, done, exempt
 from adapters.sessions.lines import LineSession
 from adapters.sessions.nonin_df2 import FRAME, PACKET, SECOND, NoninDf2Session, begins_packet
 from schemas.errors import FrameError
@@ -170,6 +171,26 @@ def _alarms(status: bytes, source: Source[NoninSettings]) -> list[Record]:
     return [Record(SPO2.code, SPO2.unit, kind=RecordKind.ALARM, alarm=alarm) for alarm in alarms]
 
 
+_NO_SETTING = "the serial output tells none"
+_DISCONNECT = "no session: it speaks by itself as soon as it is plugged in, and is begun anew with each connection"
+ASCII_QUALITY = Quality(
+    numerics=done("SpO2 and pulse rate"),
+    waves=exempt("the line has none: Data Format 2 has"),
+    alarms=exempt("the line has none; its marks are kept as a text"),
+    settings=exempt(_NO_SETTING),
+    clock=exempt("some models print a time of day without its day, which is no instant"),
+    no_reading=done("three dashes"),
+    disconnect=done(_DISCONNECT),
+)
+DF2_QUALITY = Quality(
+    numerics=done("SpO2 and pulse rate, averages of four beats"),
+    waves=done("the pleth, 75 a second"),
+    alarms=done("sensor disconnected, sensor off: each as it begins and ends"),
+    settings=exempt(_NO_SETTING),
+    clock=exempt("the format has none"),
+    no_reading=done("511 and 127"),
+    disconnect=done(_DISCONNECT),
+)
 ASCII = DeviceDriver(
     name="nonin_ascii",
     title="Nonin pulse oximeter, ASCII line a second",
@@ -179,6 +200,7 @@ ASCII = DeviceDriver(
     session=lambda settings: LineSession(),
     channels=(SPO2, PULSE_RATE),
     serial=SerialSettings(9600),
+    quality=ASCII_QUALITY,
 )
 DF2 = DeviceDriver(
     name="nonin_df2",
@@ -189,4 +211,5 @@ DF2 = DeviceDriver(
     session=lambda settings: NoninDf2Session(),
     channels=(SPO2, PULSE_RATE, PLETH),
     serial=SerialSettings(9600),
+    quality=DF2_QUALITY,
 )

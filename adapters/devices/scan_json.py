@@ -22,6 +22,7 @@ from adapters.formats.instants import parse_iso
 from adapters.formats.json_values import Leaf, Numeral, read_leaves
 from adapters.formats.moments import StatedMoment, received, unread_time
 from adapters.formats.values import printable, text_record
+from adapters.quality import Quality, done, exempt
 from schemas.adt import Identifier
 from schemas.errors import FrameError
 from schemas.report import ClockQuality, Kind, Lane, Report
@@ -129,6 +130,16 @@ def _moment(sent: str, source: Source[ScanSettings]) -> StatedMoment:
     )
 
 
+_NO_DEVICE = "it says which device is whose; nothing is measured"
+QUALITY = Quality(
+    numerics=exempt(_NO_DEVICE),
+    waves=exempt(_NO_DEVICE),
+    alarms=exempt(_NO_DEVICE),
+    settings=exempt(_NO_DEVICE),
+    clock=done("the member `at`, with its zone or the source's"),
+    no_reading=done("a scan without its wristband or its device is refused"),
+    disconnect=done("the broker keeps what comes meanwhile; the agent subscribes again"),
+)
 DRIVER = DeviceDriver(
     name="scan_json",
     title="scans of wristbands and devices, JSON over MQTT",
@@ -136,5 +147,6 @@ DRIVER = DeviceDriver(
     settings=ScanSettings,
     read=read,
     has_local_times=lambda _: True,
+    quality=QUALITY,
     speaks_regularly=False,
 )

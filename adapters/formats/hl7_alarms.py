@@ -13,19 +13,20 @@ Draeger and GE's gateways write, or by their reference ids:
     68546         MDC_ATTR_ALERT_TEXT
 
 A latched alarm is open until the device says that it is over. Where the state is not said, the phase `end` closes it.
-Limits are in the source's OBX-7.
+Limits are in the source's OBX-7. What a message leaves out that an earlier one of its episode said: `hl7_episodes`.
+A person's acknowledgement (alert-acknowledged) is no state of the alarm: it stays a record beside it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from adapters.formats.hl7_limits import limits_of
 from adapters.formats.hl7_observation import NOTHING, Observation, code_of_triplets, label_of, triplets_of
 from adapters.formats.hl7v2 import Segment, Syntax
-from adapters.formats.values import printable, scaled
-from schemas.report import Alarm, AlarmKind, AlarmPriority, AlarmState
+from adapters.formats.values import printable
+from schemas.report import Alarm, AlarmKind, AlarmPriority, AlarmState, Record
 
 _EVENT_PARTITION = range(3 << 16, 4 << 16)
 _FACETS = {
@@ -48,7 +49,7 @@ _STATES = {
 }  # fmt: skip
 _TEST_FLAGS = frozenset({"TEST", "DEMO"})
 _SILENT = frozenset({"audio-paused", "audio-off", "alarm-paused", "alarm-off"})
-_LIMITS = re.compile(r"([+-]?[0-9.]+)?\s*-\s*([+-]?[0-9.]+)?|([<>]=?)\s*([+-]?[0-9.]+)")
+_ACKNOWLEDGED = "alert-acknowledged"
 
 
 @dataclass
@@ -75,21 +76,35 @@ class MessageAlarm:
     label: str  # the sender's own words for what it is about
     is_test: bool = False  # the device says that it is no patient's (OBX-8)
 
+    @property
+    def names_source(self) -> bool:
+        """Whether the message says what the alarm is about."""
+        return self.facets.source is not None or "source" in self.facets.words
+
 
 def alarm_of(
-    segments: Sequence[Segment], observations: Sequence[Observation], device_at_us: Sequence[int | None]
-) -> MessageAlarm | None:
-    """The alarm of one OBR, None where no OBX names an event; `device_at_us` is the moment that each OBX states."""
+    segments: Sequence[Segment], observations: Sequence[Observation], device_at_us: Sequence[int | None],
+    episode: Record | None = None,
+) -> MessageAlarm | None:  # fmt: skip
+    """The alarm of one OBR; `device_at_us` is the moment that each OBX states.
+
+    None where no OBX names an event, unless it tells how one goes on that is known: `episode`, as it was said last.
+    """
     facets = _facets(segments, observations)
-    if facets.event is None:
+    event = facets.event or facets.words.get("phase") or facets.words.get("state")
+    if event is None or (facets.event is None and (episode is None or episode.alarm is None)):
         return None
-    event_place = segments.index(facets.event)
+    event_place = segments.index(event)
     at_us = device_at_us[event_place]
-    condition_code, condition, text = _condition(facets.event)
+    if facets.event is not None:
+        condition_code, condition, text = _condition(facets.event)
+    else:
+        condition_code, condition, text = _of_episode(episode)
     about = observations[event_place if facets.source_place is None else facets.source_place]
     flags = _flags(facets)
     phases, states = _words(facets, "phase"), _words(facets, "state")
-    low, high = _limits(facets.source, about.exponent_shift)
+    limits = facets.source.field(7) if facets.source is not None else ""
+    low, high = limits_of(limits, about.exponent_shift)
     stated_text = facets.words.get("text")
     alarm = Alarm(
         condition=condition,
@@ -108,6 +123,11 @@ def alarm_of(
     return MessageAlarm(alarm, condition_code, metric, facets, about, event_place, label, is_test)
 
 
+def _of_episode(episode: Record | None) -> tuple[int, str, str]:
+    known = episode.alarm if episode is not None else None
+    return (episode.mantissa, known.condition, "") if episode is not None and known is not None else (0, "", "")
+
+
 def _facets(segments: Sequence[Segment], observations: Sequence[Observation]) -> Facets:
     """The first OBX of each facet; what is none stays a record of its own."""
     found = Facets()
@@ -123,7 +143,8 @@ def _facets(segments: Sequence[Segment], observations: Sequence[Observation]) ->
         elif facet is not None:
             if facet not in found.words:
                 found.words[facet] = segment
-                found.places.add(place)
+                if facet != "inactivation" or _ACKNOWLEDGED not in _words(found, facet):
+                    found.places.add(place)
         elif what.code and found.source is None:  # a metric's own code: value, unit, limits
             found.source, found.source_place = segment, place
             if _sent(segment, 5) in NOTHING:
@@ -201,20 +222,3 @@ def _metric(facets: Facets, about: Observation) -> tuple[int, str]:
     triplets = triplets_of(_sent(named, 5), named.syntax)
     metric = code_of_triplets(triplets)
     return metric, printable(label_of(triplets, metric))
-
-
-_Limit = tuple[int, int] | None
-
-
-def _limits(source: Segment | None, shift: int) -> tuple[_Limit, _Limit]:
-    """OBX-7 of the source: `90-100`, `90-`, `-100`, `<100`, `>90`; shifted as the site's row shifts its values."""
-    text = source.field(7).strip() if source is not None else ""
-    match = _LIMITS.fullmatch(text)
-    if match is None:
-        return None, None
-    low, high, comparator, number = match.groups("")
-    if comparator.startswith("<"):
-        high = number
-    elif comparator:
-        low = number
-    return scaled(low, shift) if low else None, scaled(high, shift) if high else None

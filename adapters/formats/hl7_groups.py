@@ -72,6 +72,7 @@ class Order:
     times: list[str] = field(default_factory=list)
     notes: dict[int, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    obr_line: str = ""  # beside `lines`, where they are kept
 
 
 @dataclass
@@ -111,7 +112,7 @@ class Walk:
 
     def __post_init__(self) -> None:
         self._patient, self._is_stated, self._is_placed = Patient(dict(self.remembered)), False, False
-        self._rule_line, self._obr_7 = "", ""
+        self._rule_line, self._obr_7, self._obr_line = "", "", ""
         self._after_obx = False
         self._order: Order | None = None
 
@@ -175,13 +176,13 @@ class Walk:
         lines = self._patient.lines
         if name == "PID":
             self._begin_patient({"PID": line}, placed=False)
-            self._obr_7, self._rule_line = "", ""
+            self._obr_7, self._obr_line, self._rule_line = "", "", ""
         elif name == "PV1":
             self._place(line)
         elif name == "OBR":
             lines.setdefault("OBR", line)
             fields = line.split(self.message.syntax.field, 8)
-            self._obr_7, self._order = fields[7] if len(fields) > 7 else "", None
+            self._obr_7, self._obr_line, self._order = fields[7] if len(fields) > 7 else "", line, None
         elif name == "ORC":
             lines.setdefault("ORC", line)
         else:
@@ -235,6 +236,8 @@ class Walk:
 
     def _begin_order(self) -> Order:
         order = self._order = Order(self._patient, self._claim(), self._obr_7)
+        if self.keep_lines:
+            order.obr_line = self._obr_line
         self.orders.append(order)
         return order
 

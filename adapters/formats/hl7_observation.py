@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from adapters.formats.hl7_dialect_codes import UNEXPLAINED_ALERT, DialectAlarm, DialectCode
 from adapters.formats.hl7_dialects import Dialect
 from adapters.formats.hl7v2 import NULL, Syntax, unescape
 from adapters.formats.values import MARKS, is_no_reading, printable, read_number, scaled, text_or_bytes
@@ -22,7 +23,7 @@ from schemas.nomenclature import (
     METRIC_BY_REFERENCE_ID,
     is_private,
 )
-from schemas.report import AsSent, Kind, Mark, Record, RecordKind, Validity
+from schemas.report import Alarm, AsSent, Kind, Mark, Record, RecordKind, Validity
 
 OBX_FIELDS = 21  # "OBX" and OBX-1 to 20, where a sender leaves off
 NOTHING = ("", NULL)
@@ -46,6 +47,8 @@ _FLAG_VALIDITY = {
 _SETTING_METHODS = frozenset({"MSET", "ASET", "RSET"})  # OBX-17: set by hand, by the device, from afar
 _SETTING_ROWS = frozenset({"SETTING", "CONFIGURATION"})  # OBX-13, Philips Efficia Data Export Interface
 _NO_DEVICE = re.compile(r"(?:[0.:-]{8,}|[Ff]{16})?")  # an identifier of OBX-18 that was never set
+_HEXADECIMAL = re.compile(r"([0-9A-Fa-f]{4})-([0-9A-Fa-f]{4})")
+_NO_CODE = DialectCode()
 _COMPARATORS = frozenset({"", "=", "<", ">", "<=", ">=", "≤", "≥"})  # of an SN
 
 _NUMERIC = RecordKind.NUMERIC
@@ -60,7 +63,8 @@ class Observation:
     `path` is OBX-4 without the zeros at its end, `node_word` what the OBX calls the node that it may be. `node` is the
     same OBX where it has no value and so is a bare node. `is_plain_number`: a numeral is a number, whatever it is.
     `equipment` is OBX-18 as sent. `facet` is its name where it may tell how the wave before it is read. `unit_field` is
-    OBX-6 as sent, `row` the site's row that was applied.
+    OBX-6 as sent, `row` the site's row that was applied. `alarm`: its value is the words of an alarm.
+    `limits` is OBX-7 as sent, where the dialect has limits there.
     """
 
     kind: Kind
@@ -89,6 +93,8 @@ class Observation:
     is_bare_node: bool = False
     facet: str = ""
     is_wave: bool = False
+    alarm: DialectAlarm | None = None
+    limits: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,21 +124,24 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
     """From the fields of an OBX, OBX_FIELDS of them; OBX-5 and 14 are not looked at. `find_row` is the site's rows."""
     kind = _first(fields[2], syntax).upper()
     triplets = triplets_of(fields[3], syntax)
+    own = reading.dialect.codes.get(triplets[0][0].lower(), _NO_CODE)
+    alarm = _alarm_of(triplets[0], reading.dialect)
     rows = [row for code, text, system in triplets if (row := find_row(system, code, text)) is not None]
     if len({row.code for row in rows}) > 1:  # which of them counts would be chance
         row, code = None, 0
     else:
-        row = rows[0] if rows else None
-        code = row.code if row else code_of_triplets(triplets)
-    unit, unit_as_sent = _unit(fields[6], syntax, row)
+        row = rows[0] if rows else own.mapped
+        code = row.code if row else code_of_triplets(_as_mdc(triplets, reading.dialect))
+    unit, unit_as_sent = _unit(fields[6], syntax, row, reading.dialect)
     status = _first(fields[11], syntax).upper()
-    as_sent = _as_sent(triplets[0], code, unit, unit_as_sent)
+    is_unitless = row is not None and not rows and not unit  # the dialect's row, and nobody says the unit
+    as_sent = _as_sent(triplets[0], code, unit, unit_as_sent, is_unitless=is_unitless)
     beside = reading.dialect.sentinels_beside
     missing = row.missing if row else frozenset[str]()
     sentinels = reading.sentinels if not beside or beside == status else frozenset()
     is_number = kind in _NUMBER_TYPES or (code != 0 and kind in _NUMBER_OR_TEXT_TYPES)
     observation = Observation(
-        kind=Kind.SETTING if _is_setting(fields, syntax) else Kind.METRIC,
+        kind=_kind_of(fields, syntax, alarm, own),
         type=kind,
         syntax=syntax,
         code=code,
@@ -146,7 +155,7 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
         sentinels=sentinels,
         decimal_comma=reading.decimal_comma or (row is not None and row.decimal_comma),
         as_sent=as_sent,
-        sub_id=_first(fields[4], syntax, whole=True),
+        sub_id=printable(_first(fields[4], syntax, whole=True)),
         path=node_path(_first(fields[4], syntax, whole=True)),
         label=printable(label_of(triplets, code)),
         body_site=printable(_words(fields[20], syntax)),
@@ -155,6 +164,8 @@ def observation_of(fields: list[str], syntax: Syntax, reading: Reading, find_row
         row=row,
         facet=triplets[0][1] or triplets[0][0],
         is_wave=kind == "NA",
+        alarm=alarm,
+        limits=fields[7] if reading.dialect.states_limits and fields[7].strip() not in NOTHING else "",
     )
     return _with_node(observation, triplets)
 
@@ -169,9 +180,41 @@ def with_unit_field(what: Observation, unit_field: str) -> Observation:
     return replace(what, unit=unit, as_sent=as_sent, unit_field=unit_field)
 
 
-def _as_sent(triplet: tuple[str, str, str], code: int, unit: int, unit_as_sent: str) -> AsSent | None:
+def _kind_of(fields: list[str], syntax: Syntax, alarm: DialectAlarm | None, own: DialectCode) -> Kind:
+    if alarm is not None:
+        return Kind.ALARM
+    return Kind.SETTING if own.is_setting or _is_setting(fields, syntax) else Kind.METRIC
+
+
+def _alarm_of(triplet: tuple[str, str, str], dialect: Dialect) -> DialectAlarm | None:
+    """What the dialect's number of an alarm says; None where the OBX is none."""
+    if not dialect.alarm_system or triplet[2].upper() != dialect.alarm_system:
+        return None
+    return dialect.alarms.get(triplet[0], UNEXPLAINED_ALERT)
+
+
+def _as_mdc(triplets: list[tuple[str, str, str]], dialect: Dialect) -> list[tuple[str, str, str]]:
+    """Identifiers as MDC writes them, where the dialect has partition and term in hexadecimal."""
+    if not dialect.hexadecimal:
+        return triplets
+    return [
+        (number, "", "MDC") if system.upper() in dialect.hexadecimal and (number := _decimal_of(identifier)) else
+        (identifier, text, system)
+        for identifier, text, system in triplets
+    ]  # fmt: skip
+
+
+def _decimal_of(identifier: str) -> str:
+    """0002-4bb8 is 150456; "" for what is not written so."""
+    match = _HEXADECIMAL.fullmatch(identifier)
+    return str(int(match[1], 16) << 16 | int(match[2], 16)) if match else ""
+
+
+def _as_sent(
+    triplet: tuple[str, str, str], code: int, unit: int, unit_as_sent: str, *, is_unitless: bool = False
+) -> AsSent | None:
     """The sender's own words, where the code or a stated unit is not known."""
-    if code and (unit or not unit_as_sent):
+    if code and not is_unitless and (unit or not unit_as_sent):
         return None
     identifier, text, system = triplet
     return AsSent(printable(system), printable("^".join(filter(None, (identifier, text)))), printable(unit_as_sent))
@@ -307,13 +350,15 @@ def label_of(triplets: list[tuple[str, str, str]], code: int) -> str:
 # --- units ------------------------------------------------------------------------------------------------------------
 
 
-def _unit(text: str, syntax: Syntax, row: Mapped | None) -> tuple[int, str]:
+def _unit(text: str, syntax: Syntax, row: Mapped | None, dialect: Dialect | None = None) -> tuple[int, str]:
     """The unit's code, and the unit as sent."""
     stated = []
     for repetition in text.split(syntax.repetition):
         parts = _components(repetition, syntax)
         stated += [part for part in (*parts[:2], *parts[3:5]) if part]
-    return unit_of(stated, row), "^".join(dict.fromkeys(stated))
+    is_hexadecimal = dialect is not None and dialect.hexadecimal
+    named = [_decimal_of(word) or word for word in stated] if is_hexadecimal else stated
+    return unit_of(named, row), "^".join(dict.fromkeys(stated))
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -345,6 +390,8 @@ class _Value:
         what, sent = self.what, self.sent
         if sent in NOTHING:
             return self._missing(None)
+        if what.alarm is not None:
+            return self._alarm(what.alarm)
         if sent in what.missing:
             return self._missing(self._text())
         if what.is_number:
@@ -367,6 +414,17 @@ class _Value:
         return Record(
             what.code, what.unit, self.channel, kind, validity, parts[0], parts[1],
             MARKS[marks or self.marks], text, self.note, what.as_sent,
+        )  # fmt: skip
+
+    def _alarm(self, of: DialectAlarm) -> Record:
+        """One that is there now: its words are all that tells it from another, so that it is of no channel."""
+        text = self._text()
+        words, marks = (text, 0) if isinstance(text, str) else (printable(text.decode("latin-1")), int(Mark.UNDECODED))
+        alarm = Alarm(condition=words, priority=of.priority, kind=of.kind, text=words)
+        what = self.what
+        return Record(
+            kind=RecordKind.ALARM, validity=what.validity, marks=MARKS[self.marks & ~int(Mark.AMBIGUOUS) | marks],
+            note=self.note, as_sent=what.as_sent, alarm=alarm,
         )  # fmt: skip
 
     def _missing(self, text: str | bytes | None) -> Record:

@@ -16,6 +16,7 @@ from adapters.formats.hl7_alarms import MessageAlarm, alarm_of
 from adapters.formats.hl7_channels import ChannelEntry, Channels, KnownEquipment, Tree
 from adapters.formats.hl7_clock import Clock
 from adapters.formats.hl7_dialects import Dialect
+from adapters.formats.hl7_episodes import episode_id, episode_of
 from adapters.formats.hl7_groups import (
     PLANS_MAX,
     ObservationGroup,
@@ -81,6 +82,7 @@ class Part:
     moment: StatedMoment
     waves: dict[int, Wave]
     alarm: MessageAlarm | None = None
+    episode_id: str = ""  # of the alarm; "" where it has none
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,10 @@ class PartsReader:
         """IHE PCD-04: the OBX of an OBR are one alarm. What is none of its facets is a record beside it."""
         segments = [self.message.segment(line) for line in order.lines]
         moments = [self.clock.moment(order.obr_7, time) for time in order.times]
-        alarm = alarm_of(segments, order.observations, [moment.device_at_us for moment in moments])
+        id_ = episode_id(self.message.segment(order.obr_line)) if order.obr_line else ""
+        episode = episode_of(self.source, order.claim, id_)
+        device_at_us = [moment.device_at_us for moment in moments]
+        alarm = alarm_of(segments, order.observations, device_at_us, episode.record if episode else None)
         if alarm is None:
             shared_mds = self.memory.equipment.shared_mds(order.claim)
             for group in self._plan(order.observations, slots, shared_mds, kind=Kind.ALARM).groups:
@@ -252,12 +257,15 @@ class PartsReader:
         name = self.memory.by_equipment
         sent = (tree.equipment_of(alarm.about) or tree.only_equipment()) if name else ""
         equipment = equipment_claim(name, sent, self.message.syntax) if sent else ""
+        if not equipment and episode is not None:
+            equipment = episode.equipment
         yield Part(
             order,
             ObservationGroup(Kind.ALARM, equipment, tuple(entries), tuple(places)),
             moments[alarm.event_place],
             {},
             alarm,
+            id_,
         )
 
 

@@ -16,6 +16,8 @@ from adapters.driver import Source
 from adapters.formats.hl7_alarms import MessageAlarm
 from adapters.formats.hl7_channels import ChannelEntry, Resolved, ResolvedChannel, channels_of
 from adapters.formats.hl7_clock import Clock
+from adapters.formats.hl7_episodes import episode_of, joined, remember_episode
+from adapters.formats.hl7_limits import limit_records
 from adapters.formats.hl7_observation import record_of
 from adapters.formats.hl7_parts import ALARM, DEVICES_MAX, PATIENT, PREFIX, Claims, Part, SourceMemory
 from adapters.formats.hl7_patients import Patient, context_of
@@ -24,7 +26,7 @@ from adapters.formats.hl7v2 import Syntax
 from adapters.formats.moments import StatedMoment
 from adapters.formats.values import MARKS, printable, text_record
 from schemas.errors import FrameError
-from schemas.report import LATE_CONTEXT, Kind, Lane, Mark, Record, RecordKind, Report
+from schemas.report import LATE_CONTEXT, AlarmState, Kind, Lane, Mark, Record, RecordKind, Report
 
 MEMORY_MAX = 20_000  # things remembered of a connection; beyond it contexts and words are emitted once more
 NEWEST = "hl7 newest message"  # in what lasts of a source: its moment by claim
@@ -32,6 +34,8 @@ LATE_MAX_US = 3_600_000_000
 DESCRIBED_MAX = 2_000  # channels of a device
 DESCRIBED_AT_ONCE_MAX = 500
 COUNTED_NAMES_MAX = 100
+# Cuff pressures and their pulse rate, cardiac output: what is measured now and then, in messages of its own.
+_APERIODIC = frozenset({150021, 150022, 150023, 150301, 150302, 150303, 149546, 150276})
 
 
 @dataclass
@@ -54,10 +58,51 @@ class Emitter:
             self._learn_twins(parts)
         for (_, claim, _), same in moments.items():
             emitted += self._emitted(claim, same, self._resolve(claim, same, described))
+        if self.memory.dialect.restates_alarms:
+            emitted = self._with_ended_alarms(emitted)
         ambiguous: list[Report] = []
         if self.memory.rows.ambiguous:
             ambiguous = self.source.ambiguous_rows(claims[0][1] if claims else self.source.claim())
-        return [*self._contexts(claims), *ambiguous, *described, *emitted]
+        return [*self._contexts(claims), *ambiguous, *described, *emitted, *self._changed_limits(parts)]
+
+    def _with_ended_alarms(self, emitted: list[Report]) -> list[Report]:
+        """With the end of the alarms that a device named before and does not name any more."""
+        found = list(emitted)
+        for claim in dict.fromkeys(report.claim for report in emitted):
+            of_device = [report for report in emitted if report.claim == claim]
+            records = [record for report in of_device for record in report.records]
+            now = {each.alarm.condition: each for each in records if each.alarm is not None}
+            key = f"{PREFIX}alarms {claim}"
+            before: Mapping[str, Record] = self.source.emitted_once(key) or {}
+            if not _is_periodic(of_device):
+                now = {**before, **now}
+            if before.keys() != now.keys():
+                self.source.remember_emitted(key, now, once=True)
+            over = tuple(_ended(record) for name, record in before.items() if name not in now)
+            if over:
+                beside = next((report for report in of_device if report.kind is Kind.ALARM), None)
+                if beside is None:
+                    found.append(replace(of_device[0], kind=Kind.ALARM, lane=Lane.LIVE, records=over))
+                else:
+                    found[found.index(beside)] = replace(beside, records=(*beside.records, *over))
+        return found
+
+    def _changed_limits(self, parts: Sequence[Part]) -> list[Report]:
+        """The limits beside values as settings, where they are others than this connection said last."""
+        if not self.memory.dialect.states_limits:
+            return []
+        changed: dict[str, tuple[Part, list[Record]]] = {}
+        for part in parts:
+            claim = part.group.equipment or part.order.claim
+            for entry in part.group.entries:
+                limits, key = entry.what.limits, f"{PREFIX}limits {claim} {entry.what.label}"
+                if limits and self.source.memory.get(key) != limits:
+                    self.source.remember_emitted(key, limits)
+                    changed.setdefault(claim, (part, []))[1].extend(limit_records(entry.what))
+        return [
+            self._report(Kind.SETTING, claim, part.moment, self._marked(tuple(records)))
+            for claim, (part, records) in changed.items()
+        ]
 
     def whole(self, msh_9: str, frame: bytes, lane: Lane, patients: Claims) -> list[Report]:
         """A message that is no observation, kept as it is with its first patient; each further one in a report."""
@@ -180,6 +225,8 @@ class Emitter:
         new: dict[tuple[int, int], Record] = {}
         for entry, channel in zip(entries, channels, strict=True):
             key = (entry.code, channel.number)
+            if entry.what.alarm is not None:  # it is of no channel
+                continue
             if channel.number and key not in known and key not in new:
                 text = msgspec.json.encode(channel.words).decode()
                 marks = MARKS[channel.marks | self.marks]
@@ -216,21 +263,32 @@ class Emitter:
         for entry, place, channel in zip(part.group.entries, part.group.places, channels, strict=True):
             marks, note = channel.marks | base, printable(order.notes.get(place, "")) or None
             if place == ALARM and part.alarm is not None:
-                found.append(self._alarm_record(part.alarm, channel, marks))
+                found += self._alarm_records(part, part.alarm, channel, marks)
             elif place in part.waves:
                 found.append(self._wave_record(claim, entry, part.waves[place], channel, marks, note))
             else:
                 found.append(record_of(entry.what, order.values[place], channel.number, marks, note))
         return found
 
-    @staticmethod
-    def _alarm_record(alarm: MessageAlarm, channel: ResolvedChannel, marks: int) -> Record:
+    def _alarm_records(
+        self, part: Part, alarm: MessageAlarm, channel: ResolvedChannel, marks: int
+    ) -> list[Record]:  # fmt: skip
+        """The alarm, with what its episode knows; before it the end of what it was, where it goes on as another."""
         unit = alarm.about.unit if alarm.facets.source is not None else 0
         marks |= int(Mark.TRAINING) if alarm.is_test else 0
-        return Record(
+        record = Record(
             alarm.metric, unit, channel.number, RecordKind.ALARM, mantissa=alarm.condition_code, marks=MARKS[marks],
             alarm=alarm.alarm,
         )  # fmt: skip
+        place, id_ = part.order.claim, part.episode_id
+        episode, ended = episode_of(self.source, place, id_), None
+        if episode is not None:
+            if not alarm.names_source:
+                known = episode.record
+                record = replace(record, code=known.code, unit=known.unit, channel=known.channel)
+            record, ended = joined(record, episode)
+        remember_episode(self.source, place, id_, part.group.equipment, record)
+        return [record] if ended is None else [ended, record]
 
     def _wave_record(
         self, claim: str, entry: ChannelEntry, wave: Wave, channel: ResolvedChannel, marks: int, note: str | None
@@ -254,3 +312,15 @@ class Emitter:
     def _report(kind: Kind, claim: str, moment: StatedMoment, records: Sequence[Record]) -> Report:
         lane = Lane.WAVEFORM if kind is Kind.WAVEFORM else Lane.LIVE
         return moment.report(kind, claim, records, lane)
+
+
+def _is_periodic(reports: Sequence[Report]) -> bool:
+    """Whether a device says something that it measures all the time."""
+    records = (record for report in reports if report.kind is Kind.METRIC for record in report.records)
+    return any(record.kind is RecordKind.NUMERIC and record.code not in _APERIODIC for record in records)
+
+
+def _ended(record: Record) -> Record:
+    """The same alarm, which is over."""
+    alarm = record.alarm
+    return record if alarm is None else replace(record, alarm=replace(alarm, state=AlarmState.INACTIVE))

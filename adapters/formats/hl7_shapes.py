@@ -263,7 +263,7 @@ def has_shape(rule: FieldRule) -> bool:
 
 def _fields(text: str) -> list[str] | None:
     """All fields of a message, line ends among them; None where it is unusual."""
-    if not text.startswith("MSH") or len(text) > FRAME_BYTES_MAX:
+    if not text.startswith("MSH") or not 3 < len(text) <= FRAME_BYTES_MAX:  # the separator is the fourth
         return None
     if "\0" in text or "\n" in text or "\x1b" in text:
         return None

@@ -156,6 +156,13 @@ def test_each_message_goes_once_when_it_is_accepted(code: str) -> None:
     assert got == expected
 
 
+@pytest.mark.parametrize("said", [b"QRY^R02|1203|P|2.3.1", b"ORU^R01|106|P|2.3.1|"])
+def test_what_a_client_of_mindray_says_by_itself_is_no_answer(said: bytes) -> None:
+    before = b"\x0bMSH|^~\\&|||||||" + said + b"\r" + FS
+    got, expected = _run(deliver(monitor("mindray"), lambda n, frame: before + (answer(frame) or b"")))
+    assert got[-len(expected) :] == expected
+
+
 @pytest.mark.parametrize("code", ["AE", "AR", "CE", "CR", "cut", "no id"])
 def test_what_is_refused_goes_again_with_the_same_bytes(code: str) -> None:
     def answered(n: int, frame: bytes) -> bytes | None:

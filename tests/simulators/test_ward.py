@@ -129,6 +129,50 @@ def test_one_oximeter(kind: str, tmp_path: Path) -> None:
     assert asyncio.run(run())[:1] == (b"S" if kind == "nonin_ascii" else b"\x01")
 
 
+@pytest.mark.parametrize("kind", ["intellivue", "intellivue-mib"])
+def test_one_monitor_that_is_asked(kind: str, tmp_path: Path, unused_tcp_port: int) -> None:
+    async def run() -> None:
+        stop, link = asyncio.Event(), tmp_path / "mib"
+        address = str(link) if kind == "intellivue-mib" else f"127.0.0.1:{unused_tcp_port}"
+        device = asyncio.create_task(run_device(kind, address, "healthy", 1, 1.0, stop))
+        while kind == "intellivue-mib" and not link.exists():
+            await asyncio.sleep(0.01)
+        while kind == "intellivue" and not _is_bound(unused_tcp_port):
+            await asyncio.sleep(0.01)
+        stop.set()
+        await asyncio.wait_for(device, 10)
+        assert not link.exists()
+        assert not _is_bound(unused_tcp_port)
+
+    asyncio.run(run())
+
+
+def _is_bound(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as tried:
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
+
+
+@pytest.mark.parametrize("dialect", ["nihon-kohden", "philips-pic"])
+def test_one_monitor_of_another_maker(dialect: str) -> None:
+    async def run() -> Counter[bytes]:
+        stop, receiver = asyncio.Event(), Receiver()
+        async with await asyncio.start_server(receiver.serve, "127.0.0.1") as server:
+            port = server.sockets[0].getsockname()[1]
+            speaking = run_device("hl7", f"127.0.0.1:{port}", "healthy", 1, 20.0, stop, dialect)
+            device = asyncio.create_task(speaking)
+            while len(receiver.got) < 3:
+                await asyncio.sleep(0.01)
+            stop.set()
+            await asyncio.wait_for(device, 10)
+        return receiver.got
+
+    assert set(asyncio.run(run()).values()) == {1}
+
+
 def test_one_monitor_that_dials_and_one_that_listens(unused_tcp_port: int) -> None:
     async def run() -> tuple[Receiver, Receiver]:
         stop, dialled, dialling = asyncio.Event(), Receiver(), Receiver()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from adapters.devices.hl7_oru import Hl7Settings, read
 from adapters.driver import Source
 from adapters.formats.hl7_parts import LAST_MATCH, SourceMemory
-from adapters.formats.hl7_shapes import FRAME_BYTES_MAX
+from adapters.formats.hl7_shapes import FRAME_BYTES_MAX, Shapes
 from schemas.errors import FrameError
 from schemas.report import Kind, Mark, Report
 from tests.hl7 import OBR, PV1, SPO2, frame, measured, obx, records, source
@@ -168,3 +168,8 @@ def test_a_record_made_before_has_the_marks_of_its_own_message() -> None:
 def test_a_message_that_ends_before_its_separator_is_refused() -> None:
     with pytest.raises(FrameError):
         read(b"MSH", source())
+
+
+@pytest.mark.parametrize("data", [b"MSH", b"MSH\r", b"MSH|"])
+def test_a_message_of_its_first_letters_has_no_shape(data: bytes) -> None:
+    assert Shapes().match(data) is None

@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from adapters.devices.registry import DRIVERS
 from adapters.driver import DeviceDriver
 from adapters.session import Moment, Outcome, Piece, Session, Step
+from adapters.sessions.mindray_pds import MindrayPdsSession
 from adapters.sessions.mllp import MllpSession, wrap
 
 SESSIONS: dict[str, Callable[[], Session]] = {
     "mllp, both answers": lambda: MllpSession("both"),
     "mllp, short frames": lambda: MllpSession(max_frame_bytes=8),
+    "mindray_pds, asking": MindrayPdsSession,
 }
 
 

@@ -5,8 +5,8 @@ r"""Mindray by two ways: its gateway, which writes as IHE says, and a monitor's 
   with its code, a facet's with its number behind that. MSH-7 and OBR-7 have milliseconds without a dot, OBX-14 none.
 - `PatientDataShare`: HL7 2.3.1, the monitor is the server: MSH-10 is the kind of a message. 106 both ways, 103 who lies
   where, 204 values once they are asked for (QRY^R02, 1203), -100 for no reading, 205 the level of each parameter's
-  alarm, 54 alarms. How limits come (51) and what is in an idle 54 or 56 is not known, nor how `ZMW` packs its waves:
-  here they are bytes that are no text.
+  alarm, 54 alarms. How limits come (51) and what is in an idle 54 or 56 is not known, nor how `ZMW` packs its waves
+  and whether it comes beside values: here it does both, with bytes that are no text.
 """
 
 from __future__ import annotations
@@ -245,14 +245,15 @@ class PatientDataShare:
             found.append(self._message(106, []))
         if not self.is_asked:
             return found
-        values = self._message(204, self._values(t_s))
-        with_wave = values.removesuffix(b"\x1c\r") + b"ZMW|" + self._packed(t_s) + b"\r\x1c\r"
-        found += [with_wave, self._message(205, self._levels(t_s))]
+        wave = b"ZMW|" + self._packed(t_s) + b"\r\x1c\r"
+        values = self._message(204, self._values(t_s)).removesuffix(b"\x1c\r") + wave
+        found += [values, self._message(205, self._levels(t_s))]
         if changed := [transition for transition in self._course.step(t_s) if transition.phase != "continue"]:
             rows = [transition.alarm for transition in changed if transition.phase != "end"]
             lines = [segment("OBX", {2: "CE", 3: "2016^", 4: "1", 5: f"{SHARE_ALARM_IDS[alarm.name]}^{alarm.text}",
                                      11: "F"}) for alarm in rows]  # fmt: skip
             found.append(self._message(54, lines))
+        found.append(self._message(204, []).removesuffix(b"\x1c\r") + wave)
         return found
 
     def shown(self, t_s: float) -> dict[str, str | None]:

@@ -136,11 +136,12 @@ def test_a_monitor_that_shares_its_data_says_them_when_it_is_asked() -> None:
     assert not monitor.is_asked
     monitor.hear(b"03|P|2.3.1\rQRD|20260921141319|R|I|Q1|||||RES\rQRF|MON||||0&0^1^1^1^\r\x1c\r")
     assert (monitor.is_asked, monitor.heard) == (True, ["1203"])
-    values, levels, alarm = monitor.speak(25.0)[1:]
+    values, levels, alarm, wave_alone = monitor.speak(25.0)[1:]
     assert b"\rOBX||NM|160^SpO2|2103|-100||||||F\r" in values
     assert b"\rOBX||NM|162^PI|2103|-100.00||||||F\r" in values
     wave = values.partition(b"ZMW|")[2].removesuffix(b"\r\x1c\r")
     assert len(wave) == 64
+    assert wave_alone == b"\x0bMSH|^~\\&|||||||ORU^R01|204|P|2.3.1\rZMW|" + wave + b"\r\x1c\r"
     assert min(wave) >= 0x80
     assert b"\rOBX||CE|2037^|160|3^||||||F\r" in levels
     assert b"|ORU^R01|54|" in alarm

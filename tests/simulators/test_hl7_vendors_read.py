@@ -270,9 +270,9 @@ class Conversation:
     reports: list[tuple[int, Report]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._source = source("mindray-pds", query=True)
+        self.source = source("mindray-pds", query=True)
         assert DRIVER.session is not None
-        self._session = DRIVER.session(self._source.settings)
+        self._session = DRIVER.session(self.source.settings)
         self._step = Step()
 
     def run(self, seconds: range) -> None:
@@ -292,7 +292,7 @@ class Conversation:
             self.device.hear(step.send)
         for piece in step.pieces:
             assert piece.reason == ""
-            self.reports += [(t, report) for report in read(piece.data, self._source)]
+            self.reports += [(t, report) for report in read(piece.data, self.source)]
 
 
 def test_a_mindray_monitor_is_asked_and_read() -> None:
@@ -304,6 +304,7 @@ def test_a_mindray_monitor_is_asked_and_read() -> None:
     assert device.heard.count("106") == 19
     values = [(t, report) for t, report in on.reports if report.kind is Kind.METRIC and numbers(report)]
     assert [t for t, _ in values] == list(range(2, 60))
+    assert on.source.counts["segment:ZMW"] == 2 * 58  # beside the values and by itself: neither is an error
     for t, report in values:
         assert numbers(report) == {name: [text] for name, text in device.shown(t).items()}
         assert report.device_at_us is None

@@ -79,7 +79,7 @@ class GeB40:
         person = self._bed.person
         lines = [
             segment("MSH", {2: r"^~\&", 3: f"VSP^{eui64}^EUI-64", 7: at, 9: "ORU^R01^ORU_R01", 10: id_, 11: "P",
-                            12: "2.6", 15: "AL", 16: "NE", 18: "UNICODE UTF-8", 21: profile}),
+                            12: "2.6", 15: "NE", 16: "AL", 18: "UNICODE UTF-8", 21: profile}),
             segment("PID", {3: f"{person[0]}^^^SIM^MR", 5: f"{person[1]}^^^^^L"}),
             segment("PV1", {2: "I", 3: f"ICU^^{self._bed.name}"}),
             segment("OBR", {1: "1", 2: f"{id_}^VSP", 3: f"{id_}^VSP", 4: "182777000^monitoring of patient^SCT",

@@ -45,7 +45,7 @@ def test_an_unknown_maker_is_refused() -> None:
 def test_ge_has_no_row_for_what_is_not_valid() -> None:
     on, off = written("ge-b40", "finger_off", 10, 25)
     assert on[0][2:10] == ["VSP^02A037FFFE0003EF^EUI-64", "", "", "", "20260921221330+0800", "", *on[0][8:10]]
-    assert on[0][14:16] == ["AL", "NE"]
+    assert on[0][14:16] == ["NE", "AL"]
     assert on[0][20].startswith("PCD_DEC_001^")
     assert len(rows(on, "150456")) == 1
     assert rows(off, "150456") == []

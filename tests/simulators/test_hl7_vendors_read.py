@@ -12,7 +12,7 @@ import pytest
 
 from adapters.devices.hl7_oru import DRIVER, Hl7Settings, read
 from adapters.driver import Source
-from adapters.session import Moment, Step
+from adapters.session import Moment, Outcome, Step
 from schemas.report import Alarm, AlarmKind, AlarmPriority, AlarmState, Kind, Record, RecordKind, Report, Validity
 from simulators.acked_log import SentReport
 from simulators.bed_alarms import AlarmCourse, BedAlarm, present_alarms
@@ -260,6 +260,31 @@ def test_the_limits_and_settings_of_an_information_center() -> None:
         ("OBX-7 low limit", "0002-4bb8^SpO2"): "90",
         ("OBX-7 high limit", "0002-4bb8^SpO2"): "100",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("ge-b40", "AA"),
+        ("mindray-egateway", "CA"),
+        ("nihon-kohden", "AA"),
+        ("philips-efficia", "AA"),
+        ("philips-pic", "AA"),
+    ],
+)
+def test_each_message_is_answered_as_its_header_asks(name: str, code: str) -> None:
+    of = source(name)
+    assert DRIVER.session is not None
+    session = DRIVER.session(of.settings)
+    session.opened(Moment(0.0, AT_US))
+    for t in range(20, 23):
+        for message in VendorMonitor(name, "bed-07", Patient(1007, "finger_off")).messages(t, AT_US + t * 1_000_000):
+            now = Moment(float(t), AT_US + t * 1_000_000)
+            (piece,) = session.feed(b"\x0b" + message.payload + b"\x1c\r", now).pieces
+            assert piece.token is not None
+            answer = session.kept(piece.token, Outcome.KEPT, "", now).send
+            assert answer.endswith(b"\x1c\r")
+            assert f"\rMSA|{code}|{message.id}" in answer.decode("latin-1")
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from simulators.patient import Patient
@@ -10,6 +10,7 @@ from simulators.patient import Patient
 SPO2_LOW, SPO2_VERY_LOW = 90, 85  # %: yellow below the first, red below the second
 HR_HIGH = 95  # 1/min
 CONTINUE_EVERY_S = 20.0
+SILENCED_AFTER_S = 30.0  # by whoever has heard it; an alarm that gets graver sounds as before
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,14 @@ class BedAlarm:
     value: str = ""
     low: int | None = None
     high: int | None = None
+    is_silenced: bool = False
 
 
 class Transition(NamedTuple):
-    """What happened to an alarm: start, continue, escalate, de-escalate or end. `instance` counts episodes."""
+    """What happened to an alarm: start, continue, update (silenced), escalate, de-escalate or end.
+
+    `instance` counts episodes.
+    """
 
     phase: str
     alarm: BedAlarm
@@ -54,6 +59,7 @@ class _Open:
     alarm: BedAlarm
     instance: int
     told_at_s: float
+    sounds_since_s: float
 
 
 _RANK = {"low": 0, "medium": 1, "high": 2}
@@ -78,11 +84,14 @@ class AlarmCourse:
             phase = self._phase(name, alarm, t_s)
             if phase == "start":
                 self._instances += 1
-                self._open[name] = _Open(alarm, self._instances, t_s)
+                self._open[name] = _Open(alarm, self._instances, t_s, t_s)
+            is_open = self._open[name]
+            if phase == "escalate":
+                is_open.sounds_since_s = t_s
             if phase:
-                is_open = self._open[name]
-                is_open.alarm, is_open.told_at_s = alarm, t_s
-                found.append(Transition(phase, alarm, is_open.instance))
+                silenced = t_s - is_open.sounds_since_s >= SILENCED_AFTER_S
+                is_open.alarm, is_open.told_at_s = replace(alarm, is_silenced=silenced), t_s
+                found.append(Transition(phase, is_open.alarm, is_open.instance))
         return found
 
     def _phase(self, name: str, alarm: BedAlarm, t_s: float) -> str:
@@ -92,4 +101,6 @@ class AlarmCourse:
         before = _RANK[is_open.alarm.priority]
         if _RANK[alarm.priority] != before:
             return "escalate" if _RANK[alarm.priority] > before else "de-escalate"
+        if not is_open.alarm.is_silenced and t_s - is_open.sounds_since_s >= SILENCED_AFTER_S:
+            return "update"
         return "continue" if t_s - is_open.told_at_s >= CONTINUE_EVERY_S else ""

@@ -134,6 +134,7 @@ class EGateway:
         lines.append(segment("OBR", {1: "1", 2: id_, 3: instance, 4: "196616^MDC_EVT_ALARM^MDC",
                                      7: _milliseconds(at_us)}))  # fmt: skip
         alarm, has_ended = transition.alarm, transition.phase == "end"
+        sound = "audio-paused" if alarm.is_silenced else "enabled"
         (mdc, unit), node = MDC_BY_CHANNEL[alarm.channel], f"1.{_VMD[alarm.channel]}.1"
         code = mdc.partition("^")[0]
         facets: list[dict[int, str]] = [
@@ -142,7 +143,7 @@ class EGateway:
             {2: "NM", 3: f"{mdc}^MDC", 5: alarm.value, 6: f"{unit}^MDC", 7: f"{alarm.low}-{alarm.high}"},
             {2: "ST", 3: "68481^MDC_ATTR_EVENT_PHASE^MDC", 5: transition.phase},
             {2: "ST", 3: "68482^MDC_ATTR_ALARM_STATE^MDC", 5: "inactive" if has_ended else "active"},
-            {2: "ST", 3: "68483^MDC_ATTR_ALARM_INACTIVATION_STATE^MDC", 5: "enabled"},
+            {2: "ST", 3: "68483^MDC_ATTR_ALARM_INACTIVATION_STATE^MDC", 5: sound},
             {2: "ST", 3: "68484^MDC_ATTR_ALARM_PRIORITY^MDC", 5: _PRIORITIES[alarm.priority]},
             {2: "ST", 3: "68485^MDC_ATTR_ALERT_TYPE^MDC", 5: "ST" if alarm.is_technical else "SP"},
             {2: "ST", 3: "68546^MDC_ATTR_ALERT_TEXT^MDC", 5: alarm.text},
@@ -248,7 +249,9 @@ class PatientDataShare:
         wave = b"ZMW|" + self._packed(t_s) + b"\r\x1c\r"
         values = self._message(204, self._values(t_s)).removesuffix(b"\x1c\r") + wave
         found += [values, self._message(205, self._levels(t_s))]
-        if changed := [transition for transition in self._course.step(t_s) if transition.phase != "continue"]:
+        if changed := [
+            transition for transition in self._course.step(t_s) if transition.phase not in ("continue", "update")
+        ]:
             rows = [transition.alarm for transition in changed if transition.phase != "end"]
             lines = [segment("OBX", {2: "CE", 3: "2016^", 4: "1", 5: f"{SHARE_ALARM_IDS[alarm.name]}^{alarm.text}",
                                      11: "F"}) for alarm in rows]  # fmt: skip

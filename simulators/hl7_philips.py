@@ -30,8 +30,13 @@ ROWS = {
     "nibp_dia": ("4a06", "NBPd", _MMHG),
     "nibp_mean": ("4a07", "NBPm", _MMHG),
 }
-CENTER_ROWS = ROWS | {"pr": ("480a", "Pulse", _BPM), "rr": ("5000", "Resp", _RPM)}
+CENTER_ROWS = ROWS | {
+    "pr": ("480a", "Pulse", _BPM),
+    "rr": ("5000", "Resp", _RPM),
+    "temp_c": ("f0c7", "Temp1", _CELSIUS),
+}
 LIMITS = {"hr": "50-95", "spo2": "90-100"}
+BEGINNINGS = ("start", "escalate", "de-escalate")  # when an Efficia's alarm stands there as another one
 CODEC = "latin-1"  # MSH-18 8859/1
 
 
@@ -63,7 +68,7 @@ class Efficia:
         """Values, and a message of its own for alarms that have begun or become graver."""
         at_us -= at_us % 1_000_000
         found = [self._values(t_s, at_us)]
-        changed = [change for change in self._bed.course.step(t_s) if change.phase not in ("continue", "end")]
+        changed = [change for change in self._bed.course.step(t_s) if change.phase in BEGINNINGS]
         if changed:
             rows = [_alarm_row(change.alarm, "") for change in changed]
             found.append(self._message("ALARM", at_us, rows, []))

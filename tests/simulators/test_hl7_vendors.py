@@ -110,7 +110,13 @@ def test_an_egateway_alarm_has_the_form_of_the_worked_one() -> None:
     assert re.fullmatch(r"\d{17}", first[0][6])
     phases = [row[5] for message in alarms if rows(message, "150456") for row in rows(message, "68481")]
     assert (phases[0], phases[-1]) == ("start", "end")
-    assert {"escalate", "de-escalate", "continue"} <= set(phases)
+    assert {"escalate", "de-escalate", "continue", "update"} <= set(phases)
+    sounds = [row[5] for message in alarms if rows(message, "150456") for row in rows(message, "68483")]
+    assert [sound for phase, sound in zip(phases, sounds, strict=True) if phase in ("start", "escalate", "update")] == [
+        "enabled",
+        "enabled",
+        "audio-paused",
+    ]
 
 
 def test_egateway_waves_name_what_is_no_sample() -> None:

@@ -17,7 +17,7 @@ from schemas.report import Alarm, AlarmKind, AlarmPriority, AlarmState, Kind, Re
 from simulators.acked_log import SentReport
 from simulators.bed_alarms import AlarmCourse, BedAlarm, present_alarms
 from simulators.hl7_mindray import ECG_HZ, NO_SAMPLE, PLETH_HZ, PatientDataShare, ecg_samples, pleth_samples
-from simulators.hl7_philips import alarm_text
+from simulators.hl7_philips import BEGINNINGS, alarm_text
 from simulators.hl7_vendors import VENDORS, VendorMonitor
 from simulators.patient import Patient
 
@@ -162,9 +162,10 @@ def test_an_egateway_alarm_is_read_from_start_to_end(scenario: str) -> None:
     expected, found = raised(scenario, seconds), episodes("mindray-egateway", scenario, seconds)
     assert [(told.first_s, told.last_s) for told in found] == [(each.first_s, each.last_s) for each in expected]
     assert expected
+    assert any(alarm.is_silenced for each in expected for alarm in each.alarms) is (scenario == "desaturation")
     for told, each in zip(found, expected, strict=True):
-        assert [(alarm.priority, alarm.text) for alarm in told.alarms] == [
-            (PRIORITIES[alarm.priority], alarm.text) for alarm in each.alarms
+        assert [(alarm.priority, alarm.text, alarm.audio_paused) for alarm in told.alarms] == [
+            (PRIORITIES[alarm.priority], alarm.text, alarm.is_silenced) for alarm in each.alarms
         ]
         assert [(alarm.low, alarm.high) for alarm in told.alarms] == [
             (None if alarm.low is None else (alarm.low, 0), None if alarm.high is None else (alarm.high, 0))
@@ -173,6 +174,33 @@ def test_an_egateway_alarm_is_read_from_start_to_end(scenario: str) -> None:
         assert told.values == each.values
         kinds = {AlarmKind.TECHNICAL if alarm.is_technical else AlarmKind.PHYSIOLOGICAL for alarm in each.alarms}
         assert {alarm.kind for alarm in told.alarms} == kinds
+
+
+def test_an_alarm_that_is_first_heard_of_as_it_goes_on_has_its_end() -> None:
+    """As after the connection was new: the reporter says `continue` or `update` of what began before."""
+    monitor = VendorMonitor("mindray-egateway", "bed-07", Patient(1007, "desaturation"))
+    expected = max(raised("desaturation", range(0, 240, 2)), key=lambda each: len(each.alarms))
+    assert expected.last_s is not None
+    of, found = source("mindray-egateway"), list[tuple[int, AlarmState]]()
+    for t in range(0, 240, 2):
+        for message in monitor.messages(t, AT_US + t * 1_000_000):
+            for report in read(message.payload, of) if t > expected.first_s else ():
+                for record in report.records:
+                    if record.alarm and record.code == 150456 and t <= expected.last_s:
+                        found.append((t, record.alarm.state))
+    assert [state for _, state in found] == [AlarmState.ACTIVE] * (len(expected.alarms) - 1) + [AlarmState.INACTIVE]
+    assert found[-1][0] == expected.last_s
+
+
+@pytest.mark.parametrize("name", ["philips-efficia", "philips-pic"])
+def test_some_sites_spell_philips_codes_otherwise(name: str) -> None:
+    monitor, usual, other = VendorMonitor(name, "bed-07", Patient(1007)), source(name), source(name)
+    (message,) = monitor.messages(1.0, AT_US)
+    spelt = message.payload.replace(b"^MDIL|", b"^MDILL|")
+    assert spelt != message.payload
+    found = [[numbers(r) for r in read(data, of) if r.kind is Kind.METRIC] for data, of in
+             ((message.payload, usual), (spelt, other))]  # fmt: skip
+    assert found[0] == found[1] == [{each: [text] for each, text in message.sent[0].values.items()}]
 
 
 def philips_runs(scenario: str, seconds: range) -> list[tuple[str, int, int | None]]:
@@ -212,7 +240,7 @@ def test_an_efficia_tells_what_begins_and_gets_graver_but_no_end() -> None:
         if record.alarm and record.alarm.state is AlarmState.ACTIVE
     ]
     course = AlarmCourse(Patient(1007, "desaturation"))
-    changes = [(t, change) for t in seconds for change in course.step(t) if change.phase not in ("continue", "end")]
+    changes = [(t, change) for t in seconds for change in course.step(t) if change.phase in BEGINNINGS]
     assert found == [(t, alarm_text(change.alarm), PRIORITIES[change.alarm.priority]) for t, change in changes]
     assert AlarmPriority.HIGH in [priority for _, _, priority in found]
 

@@ -81,7 +81,7 @@ def _every(every_s: float, message: Callable[[int], bytes]) -> Callable[[], Iter
 
 
 def _oximeter(kind: str) -> Callable[[], Iterator[tuple[float, bytes]]]:
-    return lambda: oximeters.KINDS[kind](_PATIENT, _BEGAN_AT)
+    return lambda: oximeters.KINDS[kind](_PATIENT, _BEGAN_AT).due
 
 
 SPEAKERS = (

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from simulators import datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin, oximeters
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
+from simulators.hl7_mindray import serve_share
 from simulators.hl7_vendors import VENDORS, VendorMonitor
 from simulators.intellivue_objects import Admitted
 from simulators.medibus_values import MODELS
@@ -28,7 +29,7 @@ DRAIN_S = 20.0  # at the end, for the last acknowledgements
 Address = tuple[str, int]
 MEDIBUS_MODELS = {"medibus": "evita_xl", **{f"medibus-{model}": model for model in MODELS}}
 SERIAL_KINDS = ("nonin_ascii", "nonin_df2", "datex_dri", *oximeters.KINDS, *MEDIBUS_MODELS, "intellivue-mib")
-NETWORK_KINDS = ("hl7", "hl7-listen", "mqtt", "intellivue")
+NETWORK_KINDS = ("hl7", "hl7-listen", "mqtt", "intellivue", "mindray-pds")
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ async def run_device(
             raise ValueError(f"give one of {serial} and a path, or {', '.join(NETWORK_KINDS)} and host:port")
         elif kind == "intellivue":
             work = intellivue.serve_udp(device.intellivue(), host, int(number), intellivue.Line(), stop)
+        elif kind == "mindray-pds":
+            work = serve_share("bed-01", Patient(seed, scenario), host, int(number), stop)
         elif kind == "hl7":
             work = device.mllp(dialect or "pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":

@@ -90,7 +90,7 @@ def device(
         str,
         typer.Argument(
             help="nonin_ascii, nonin_df2, nonin_df7, nonin_df13, masimo, nellcor_n595, nellcor_n200, datex_dri,"
-            " medibus, intellivue-mib; hl7, hl7-listen, mqtt or intellivue"
+            " medibus, intellivue-mib; hl7, hl7-listen, mqtt, intellivue or mindray-pds"
         ),
     ],
     address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],

@@ -11,7 +11,10 @@ r"""Mindray by two ways: its gateway, which writes as IHE says, and a monitor's 
 
 from __future__ import annotations
 
+import asyncio
 import math
+import time
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,6 +194,7 @@ def pleth_samples(patient: Patient, from_s: float, until_s: float) -> list[int]:
 # --- Patient Data Share -----------------------------------------------------------------------------------------------
 
 HEARTBEAT_S = 3.0
+SHARE_EVERY_S = 1.0
 PDS_NO_READING = {0: "-100", 1: "-100.00"}  # by the decimals of a value
 _SHARE_ROWS = {
     "hr": ("101^HR", 2101, 0),
@@ -296,3 +300,39 @@ class PatientDataShare:
     def _message(self, kind: int, lines: list[str]) -> bytes:
         head = segment("MSH", {2: r"^~\&", 9: "ORU^R01", 10: str(kind), 11: "P", 12: "2.3.1"})
         return b"\x0b" + message_of([head, *lines], str(kind)).payload + b"\x1c\r"
+
+
+async def serve_share(bed: str, patient: Patient, host: str, port: int, stop: asyncio.Event) -> None:
+    """A monitor that listens here until `stop`, and begins anew for each that dials it."""
+    begin = time.monotonic()
+    connections: set[asyncio.Task[None]] = set()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        device = PatientDataShare(bed, patient)
+        with suppress(OSError):
+            writer.writelines(device.greeting())
+            while not stop.is_set():
+                writer.writelines(device.speak(float(math.floor(time.monotonic() - begin))))
+                await writer.drain()
+                if await _heard_for(reader, device, SHARE_EVERY_S):
+                    break
+        writer.close()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(converse(reader, writer))
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+
+    async with await asyncio.start_server(accept, host, port):
+        await stop.wait()
+        await asyncio.gather(*connections)
+
+
+async def _heard_for(reader: asyncio.StreamReader, device: PatientDataShare, seconds: float) -> bool:
+    """Hear what comes within these seconds; True where the client has hung up."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while data := await reader.read(4096):
+                device.hear(data)
+            return True
+    return False

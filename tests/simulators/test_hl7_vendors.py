@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +13,7 @@ from simulators.bed_alarms import AlarmCourse, present_alarms
 from simulators.hl7_mindray import NO_SAMPLE, PatientDataShare
 from simulators.hl7_vendors import VENDORS, VendorMonitor
 from simulators.patient import Patient
+from simulators.ward import run_device
 
 AT_US = 1_790_000_000_123_000  # 2026-09-21 22:13:20.123 in the monitors' zone
 each_vendor = pytest.mark.parametrize("name", VENDORS)
@@ -164,3 +167,33 @@ def test_an_alarm_is_told_on_each_change_and_every_20_s() -> None:
     ]
     low = present_alarms(Patient(1007, "desaturation"), 120.0)["spo2 low"]
     assert (low.priority, low.low, low.high) == ("high", 90, 100)
+
+
+def test_a_monitor_that_is_dialled_speaks_once_it_is_asked_each_time() -> None:
+    query = b"\x0bMSH|^~\\&|||||||QRY^R02|1203|P|2.3.1\rQRD|20260921141319|R|I|Q1|||||RES\r\x1c\r"
+
+    async def dial(port: int) -> list[bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(query)
+        kinds: list[bytes] = []
+        while b"205" not in kinds:
+            kinds.append((await reader.readuntil(b"\x1c\r")).split(b"|")[9])
+        writer.close()
+        return kinds
+
+    async def run() -> list[list[bytes]]:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        stop = asyncio.Event()
+        task = asyncio.create_task(run_device("mindray-pds", f"127.0.0.1:{port}", "healthy", 5, 1.0, stop))
+        while not task.done():
+            try:
+                found = [await dial(port), await dial(port)]
+                break
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+        stop.set()
+        await task
+        return found
+
+    assert asyncio.run(run()) == [[b"103", b"54", b"56", b"106", b"204", b"205"]] * 2

@@ -15,7 +15,7 @@ import pytest
 import serial
 
 from simulators import masimo, nellcor, nonin_bluetooth
-from simulators.oximeters import KINDS
+from simulators.oximeters import KINDS, run
 from simulators.patient import Patient
 from simulators.sensor import Span
 from simulators.ward import run_device
@@ -166,6 +166,29 @@ def test_stored_readings_come_first_and_the_clock_is_told() -> None:
     assert device.acknowledged == 1
 
 
+@pytest.mark.parametrize("faults", [(), ("bad_checksum",)])
+def test_a_faulty_line_spoils_what_is_said(faults: tuple[str, ...], tmp_path: Path) -> None:
+    link = tmp_path / "oximeter"
+
+    def heard() -> bytes:
+        with serial.Serial(str(link), timeout=15) as port:
+            return bytes(port.read(300))
+
+    async def listen() -> bytes:
+        stop = asyncio.Event()
+        task = asyncio.create_task(run("nonin_df7", link, HEALTHY, stop, faults, 1.0))
+        while not link.is_symlink():
+            await asyncio.sleep(0.01)
+        data = await asyncio.to_thread(heard)
+        stop.set()
+        await task
+        return data
+
+    data = asyncio.run(listen())
+    whole = [number for number in range(60) if nonin_bluetooth.df7_packet(HEALTHY, number) in data]
+    assert bool(whole) is not bool(faults)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "nellcor_n200"])  # that speaks each 10 s
 def test_each_speaks_on_a_line(kind: str, tmp_path: Path) -> None:
     link = tmp_path / "oximeter"
@@ -174,7 +197,7 @@ def test_each_speaks_on_a_line(kind: str, tmp_path: Path) -> None:
         with serial.Serial(str(link), timeout=15) as port:
             return bytes(port.read(20))
 
-    async def run() -> bytes:
+    async def listen() -> bytes:
         stop = asyncio.Event()
         task = asyncio.create_task(run_device(kind, str(link), "healthy", 5, 1.0, stop))
         while not link.is_symlink():
@@ -184,4 +207,4 @@ def test_each_speaks_on_a_line(kind: str, tmp_path: Path) -> None:
         await task
         return data
 
-    assert len(asyncio.run(run())) == 20
+    assert len(asyncio.run(listen())) == 20

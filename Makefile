@@ -46,7 +46,7 @@ integration: $(VENV)/.installed-dev ## on real Kafka, TimescaleDB and mosquitto 
 faults: $(VENV)/.installed-dev ## break the real parts and count what is lost; writes faults.json
 	@$(REAL) $(BIN)/python -m pytest -m faults tests/faults
 
-faults-quick: $(VENV)/.installed-dev ## the same with short outages, some 25 s a case; for CI
+faults-quick: $(VENV)/.installed-dev ## the same with short outages, without the cases that take minutes; for CI
 	@$(REAL) VITALWIRE_FAULTS=quick $(BIN)/python -m pytest -m faults tests/faults
 
 bench: $(VENV)/.installed-dev ## speed, as ratios side by side; writes bench.json; PART=edge or NAME=one_figure alone

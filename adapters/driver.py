@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from adapters.formats.redaction import Redactor
 from adapters.formats.values import scaled, text_record
 from adapters.quality import Quality, Request
 from adapters.session import Session
@@ -195,6 +196,8 @@ class DeviceDriver(Generic[S]):
     requests: tuple[Request, ...] = ()
     # What it carries of the device, aspect by aspect (`vitalwire devices --quality`).
     quality: Quality | None = None
+    # Takes identifiers of persons out of recorded bytes; None: nobody has said where they stand, so nothing is guessed.
+    redact: Redactor | None = None
 
     @property
     def links(self) -> tuple[str, ...]:

@@ -277,7 +277,7 @@ def unmapped_line(system: str, code: str, unit: str, name: str) -> str:
     """
     code, _, text = code.partition("^")
     named = (("sender", name), ("system", system), ("code", code), ("text", text))
-    lines = ["[[mapping]]", *(f"{key} = {_quoted(value)}" for key, value in named if value or key == "sender")]
+    lines = ["[[mapping]]", *(f"{key} = {quoted(value)}" for key, value in named if value or key == "sender")]
     lines.append('metric = "MDC_"')
     known = nomenclature.unit_from_text(unit) if unit else None
     if not unit:
@@ -312,10 +312,11 @@ def _key_of(system: str, code: str) -> _Key:
     return _Key(system.strip(), code.strip(), _folded(text))
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as TOML writes it."""
     # TOML's basic strings are JSON's, but for DEL.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _commented(text: str) -> str:
-    return _quoted(text).encode("ascii", "backslashreplace").decode()
+    return quoted(text).encode("ascii", "backslashreplace").decode()

@@ -6,6 +6,7 @@ is said of the median.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import traceback
@@ -35,6 +36,7 @@ from benchmarks import (
     verifying,
     viewers,
     ward_page,
+    wave_sizes,
     waves,
     whose_day,
     wrong_attributions,
@@ -89,6 +91,7 @@ MEASUREMENTS = (
     Measurement("drivers", drivers.FIGURES, once(drivers.measure)),
     Measurement("clocks", ("device_clock_right_share", "device_clock_live_uncertainty_ms"), once(device_clock.measure)),
     Measurement("spool", ("spool_cpu_us_per_report",), once(spool.measure)),
+    Measurement("waves", ("wave_row_bytes", "wave_batch_bytes_per_sample"), once(wave_sizes.measure)),
     Measurement("page", ("page_cpu_ms_per_s_1000", "page_bytes_per_s_1000"), once(page.measure)),
     Measurement("attribution", ("adt_messages_per_s", "reattribute_12h_s"), once(attribution.measure)),
     Measurement("attribution", ("wrong_attributions",), once(wrong_attributions.measure)),
@@ -148,10 +151,23 @@ def rows(samples: Samples, asked: Sequence[str] = ()) -> dict[str, dict[str, obj
     return table
 
 
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    """`asked` and `quick`. Ends the process for --help and for what there is not, before anything is measured."""
+    parts = dict.fromkeys(measurement.part for measurement in MEASUREMENTS)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure, print a table, write bench.json. The real parts must run (deploy/services/services up).",
+        epilog=f"Parts: {', '.join(parts)}. Figures: {', '.join(GOALS)}. Example: make bench NAME=edge_rss_mb_10",
+    )
+    parser.add_argument("asked", nargs="*", metavar="PART-or-FIGURE", help="all where none is named")
+    parser.add_argument("--quick", action="store_true", help="on less data, in two rounds")
+    return parser.parse_intermixed_args(words)
+
+
 def main() -> None:
     """Measure what is asked for. A missed goal is shown and no failure; a measurement that breaks off is one."""
-    quick = "--quick" in sys.argv
-    asked = [name for name in sys.argv[1:] if not name.startswith("--")]
+    options = arguments(sys.argv[1:])
+    quick, asked = options.quick, options.asked
     try:
         measurements = chosen(asked)
     except ValueError as error:

@@ -6,7 +6,7 @@ likely. Wrong is: another one is named as certain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,15 +14,17 @@ from itertools import count, islice
 from random import Random
 
 from adapters.devices.registry import DRIVERS
-from simulators import astm, nellcor, nonin, oximeters
+from simulators import astm, datex_dri, intellivue, intellivue_bytes, medibus, nellcor, nonin, oximeters
 from simulators.patient import Patient
 from simulators.uart import ModelPort, Reciter, UartSettings
 from vitalwire.doctor.port.conclusion import Conclusion, conclude
 from vitalwire.doctor.port.examination import Examination
 from vitalwire.doctor.port.line_settings import LineSettings
 from vitalwire.doctor.port.listening import listen
+from vitalwire.doctor.port.probing import drivers_that_ask, probe
 
 LIMIT_S = 10.0
+DIALOGUE_LISTENS_S, PROBES_S = 40.0, 300.0
 SIX_RATES = (4800, 9600, 19200, 38400, 57600, 115200)
 FRAMINGS = ((8, "N"), (7, "E"), (7, "O"), (8, "E"), (8, "O"))
 NOISE = (0.0, 0.00003, 0.0001)  # of the bits sampled, those that are read wrong
@@ -143,6 +145,89 @@ def cases(seeds: int) -> Iterator[Case]:
                             yield Case(speaker, LineSettings(baud, data_bits, parity), noise, restarts, seed)
 
 
+@dataclass
+class Answerer:
+    """A device that answers: what it hears goes to `hear`, what it has to say comes out of `speak`."""
+
+    hear: Callable[[bytes, float], object]
+    speak: Callable[[float], Iterable[bytes]]
+    heard_all: bytes = b""
+
+    def heard(self, data: bytes, at_s: float) -> None:
+        """As in `simulators.uart.Device`."""
+        self.heard_all += data
+        self.hear(data, at_s)
+
+    def sent(self, until_s: float) -> list[tuple[float, bytes]]:
+        """As in `simulators.uart.Device`."""
+        return [(until_s, data) for data in self.speak(until_s) if data]
+
+
+def _datex() -> Answerer:
+    monitor = datex_dri.Monitor(_PATIENT)
+    return Answerer(monitor.hear, monitor.speak)
+
+
+def _medibus() -> Answerer:
+    ventilator = medibus.Ventilator(_PATIENT)
+    return Answerer(ventilator.hear, lambda t_s: [ventilator.speak(t_s)])
+
+
+def _intellivue() -> Answerer:
+    monitor, reader = intellivue.Monitor(_PATIENT, "ICU-07", _BEGAN_AT), intellivue_bytes.MibReader()
+    answers: list[bytes] = []
+
+    def hear(data: bytes, t_s: float) -> None:
+        for payload in reader.feed(data):
+            answers.extend(message for _, message in monitor.receive(payload, "line", t_s))
+
+    def speak(t_s: float) -> list[bytes]:
+        answers.extend(message for _, message in monitor.tick(t_s))
+        due = [intellivue_bytes.mib_frame(message) for message in answers]
+        answers.clear()
+        return due
+
+    return Answerer(hear, speak)
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A device that speaks when it is asked, or asks first and waits; then nothing is sent to it."""
+
+    driver: str
+    device: Callable[[], Answerer]
+    true: LineSettings
+    noise: float = 0.0
+
+    def concluded(self) -> tuple[Conclusion, Answerer]:
+        """What the doctor says after listening, and asking where nothing came."""
+        device = self.device()
+        settings = UartSettings(self.true.baud, self.true.data_bits, self.true.parity)
+        port = ModelPort(device, settings, flip_share=self.noise)
+        examination, line = Examination(SERIAL_DRIVERS, SIX_RATES), ModelLine(port)
+        listen(line, examination, lambda: port.now_s, DIALOGUE_LISTENS_S)
+        asked: tuple[str, ...] = ()
+        if not examination.bytes:
+            asked = tuple(driver.title for driver in drivers_that_ask(SERIAL_DRIVERS))
+            probe(line, examination, lambda: port.now_s, PROBES_S)
+        return conclude(examination, "model", asked), device
+
+    def is_right(self, said: Conclusion) -> bool:
+        """Whether family and setting are named."""
+        return (said.driver, said.settings) == (self.driver, str(self.true))
+
+
+def dialogues() -> Iterator[Dialogue]:
+    """Each at the six rates, as far as its document names any so fast, and the framings of eight bits."""
+    for driver, device, fastest in (
+        ("datex_dri", _datex, 115200), ("medibus", _medibus, 38400), ("intellivue_mib", _intellivue, 115200),
+    ):  # fmt: skip
+        for baud in [rate for rate in SIX_RATES if rate <= fastest]:
+            for parity in "NEO":
+                for noise in NOISE:
+                    yield Dialogue(driver, device, LineSettings(baud, 8, parity), noise)
+
+
 def measure(quick: bool) -> dict[str, float]:
     """The share of right answers, and how many wrong ones were stated as certain."""
     right = wrong = asked = 0
@@ -151,4 +236,9 @@ def measure(quick: bool) -> dict[str, float]:
         asked += 1
         right += case.is_right(said)
         wrong += said.slug == "certain" and not case.is_right(said)
+    for dialogue in islice(dialogues(), 0, None, 6 if quick else 1):
+        said, _ = dialogue.concluded()
+        asked += 1
+        right += dialogue.is_right(said)
+        wrong += said.slug == "certain" and not dialogue.is_right(said)
     return {"doctor_right_share": right / asked, "doctor_wrong_certain": float(wrong)}

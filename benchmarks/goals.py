@@ -50,6 +50,8 @@ GOALS: dict[str, Goal] = {
     "edge_wave_samples_per_s": Goal("samples/s", least=750_000),
     "waves_with_numbers_p99_s": Goal("s", most=1),
     "waves_with_numbers_p50_s": Goal("s"),
+    "wave_row_bytes": Goal("bytes"),
+    "wave_batch_bytes_per_sample": Goal("bytes"),
     "edge_core_fraction_10": Goal("core", most=0.05),
     "edge_rss_mb_10": Goal("MB", most=90),
     "edge_core_fraction_1000": Goal("core", most=0.25),

@@ -17,6 +17,7 @@ from edge_agent.bugs import log_bug
 from edge_agent.delivery import Answer, Delivery
 from edge_agent.device_clock import DeviceClocks
 from edge_agent.events import EventEmitter, as_old, rejection
+from edge_agent.recording import RejectedNote, Tap
 from edge_agent.sources import SourcePlan, message_type
 from edge_agent.spool import Kept, Spool
 from schemas.errors import FrameError
@@ -25,6 +26,7 @@ from schemas.report import Report
 frames = Counter("vitalwire_frames", "Frames by what became of them", ["source", "outcome"])
 NOT_UNDERSTOOD = {"unsupported-type": Outcome.UNSUPPORTED, "unsupported-version": Outcome.UNSUPPORTED}
 CANNOT_KEEP = "the edge cannot keep it now; send it again"
+OnArrived = Callable[[str, Sequence[Report]], object]  # a source's name, and reports that came for the first time
 
 
 def keep_events(events: Sequence[Report], emitter: EventEmitter, spool: Spool) -> None:
@@ -39,9 +41,11 @@ class Chain:
     keeps = True
 
     def __init__(
-        self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object]
+        self, plan: SourcePlan, spool: Spool, emitter: EventEmitter, on_failure: Callable[[Exception], object],
+        on_arrived: OnArrived = lambda _, __: None, tap: Tap | None = None,
     ) -> None:  # fmt: skip
-        self._plan, self._spool, self._emitter = plan, spool, emitter
+        self.tap = tap or Tap()
+        self._plan, self._spool, self._emitter, self._on_arrived = plan, spool, emitter, on_arrived
         self.session_failed = on_failure
         self.device_clocks = DeviceClocks(plan.config.max_delay_s, plan.config.clock_limit_s)
         self.frames = 0
@@ -51,6 +55,9 @@ class Chain:
         """Carry a frame into the spool; its sender is answered when it is there, and not before."""
         self.frames += 1
         outcome, reason, reports = read_frame(self._plan, delivery)
+        if self.tap.is_used and reason and not delivery.reason:
+            note = RejectedNote.of(delivery.frame, reason, delivery.received_at_us)
+            self.tap.rejected(delivery.connection, note)
         emitted = delivery.source.take_emitted()
         if not reports:  # a heartbeat: received, and nothing to keep; it may overtake frames that wait for the disk
             self._count(reason or "kept")
@@ -64,6 +71,8 @@ class Chain:
         keep_events([*self._emitter.heard(reports, delivery), *clock_events], self._emitter, self._spool)
 
         def settled(kept: Kept) -> None:
+            if kept is not Kept.DUPLICATE and not delivery.retained:
+                self._on_arrived(delivery.source.name, reports)
             if kept is not Kept.KEPT:  # nothing of this copy is there: neither a context nor a count of samples
                 delivery.source.retract(emitted)
             if kept is Kept.FULL:

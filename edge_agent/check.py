@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
 
 from edge_agent import client_certificate
 from edge_agent.config import EdgeConfig, SerialLink, SourceConfig
 from edge_agent.holders import listener_on
-from edge_agent.publisher import kafka_problem
+from edge_agent.settings_check import CheckFinding, problem
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.watch import Watcher, diagnosis, watch
 from runtime import keys
@@ -29,51 +27,6 @@ OPEN_LIMIT_S = 5.0  # for the other side of a socket to answer
 LOOK_S = 0.05
 MENDS = {"ModemManager": "systemctl disable --now ModemManager", "brltty": "apt remove brltty"}
 FREE_BYTES_MIN = 1 << 30  # less than this on the spool's disk is soon full
-
-
-class CheckFinding(NamedTuple):
-    """One line: where, what, and what to do about it; with `note` it works, and could be better."""
-
-    where: str
-    what: str
-    mend: str = ""
-    note: bool = False
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the agent would not work with it."""
-        return bool(self.mend) and not self.note
-
-
-def _problem(where: str, text: str) -> CheckFinding:
-    """Our errors are written "what: mend"."""
-    what, _, mend = text.removeprefix(f"{where}: ").partition(": ")
-    return CheckFinding(where, what, mend or "see `vitalwire config sample edge`")
-
-
-def settings(config: EdgeConfig) -> Iterator[CheckFinding]:
-    """What the agent cannot start with, whatever the sockets say."""
-    try:
-        uuid.UUID(config.edge)
-    except ValueError:
-        yield CheckFinding(
-            "edge", f"{config.edge!r} is no edge id", "take the one that `vitalwire edge keygen` printed"
-        )
-    if wrong := kafka_problem(config):
-        yield _problem("kafka", wrong)
-    names = [source.name for source in config.source]
-    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield CheckFinding(name, "two sources have this name", "give each its own")
-    for source in config.source:
-        yield from source_settings(source)
-
-
-def source_settings(source: SourceConfig) -> Iterator[CheckFinding]:
-    """What a source cannot be opened with."""
-    try:
-        plan_source(source, {})
-    except ConfigError as error:
-        yield _problem(source.name, str(error))
 
 
 def senders(config: EdgeConfig) -> Iterator[CheckFinding]:
@@ -109,7 +62,7 @@ def files(config: EdgeConfig) -> Iterator[CheckFinding]:
                 look(path)
                 yield CheckFinding(name, f"{path} is good")
         except (UserError, VitalwireError) as error:
-            yield _problem(name, str(error))
+            yield problem(name, str(error))
     folder = next(p for p in (config.spool, *config.spool.absolute().parents) if os.path.exists(p))
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         yield CheckFinding("spool", f"{config.spool} cannot be written", f"see ls -ld {folder}")
@@ -196,5 +149,5 @@ async def socket(source: SourceConfig) -> CheckFinding:
     if o.held_by:
         return CheckFinding(o.source, f"{o.place} is held by {o.held_by}", MENDS.get(o.held_by.split()[0], "end it"))
     if o.trouble or not o.opened:
-        return _problem(o.source, diagnosis(w.look()).text)
+        return problem(o.source, diagnosis(w.look()).text)
     return CheckFinding(o.source, f"{o.place} opens")

@@ -106,6 +106,29 @@ class SourceConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drivers_by_msh9: Annotated[
         dict[str, str], Meta(description="HL7: other drivers for some message types, by MSH-9.1")
     ] = {}
+    recorder_h: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(description="hours of its bytes that the flight recorder keeps; as below when left out"),
+    ] = None
+
+
+class DowntimeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the box itself shows of the last 24 hours: the agent keeps it, `vitalwire edge downtime` shows it."""
+
+    enabled: Annotated[bool, Meta(description="keep it, in the spool's folder; false: there is no downtime view")] = (
+        True
+    )
+    channels_max: Annotated[
+        int, Meta(ge=1, le=100_000, description="of all devices; each takes 4 kB of disk, as soon as it speaks")
+    ] = 2000
+    listen: Annotated[
+        str, Meta(description="host:port of the page; beyond loopback it needs the three files below")
+    ] = "127.0.0.1:9480"
+    certificate: Annotated[Path | None, Meta(description="of the page: TLS; `edge downtime --prepare` makes it")] = None
+    certificate_key: Annotated[Path | None, Meta(description="its key, readable by us alone")] = None
+    code_file: Annotated[Path | None, Meta(description="file with the code that people type, readable by us alone")] = (
+        None
+    )
 
 
 class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,6 +157,13 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool_hold_version: Annotated[
         bool, Meta(description="go on writing the spool's version that is found, until an upgrade is known to be well")
     ] = False
+    recorder_h: Annotated[
+        float,
+        Meta(ge=0, description="hours of each source's bytes, patients' names too, that are kept to look at; 0: none"),
+    ] = 0.0
+    recorder_share: Annotated[
+        float, Meta(gt=0, le=0.5, description="of the quota, what these bytes of all sources may fill together")
+    ] = 0.05
     receipt_hold_h: Annotated[float, Meta(ge=0, description="batches with a receipt stay this long")] = 24.0
     cut_after_s: Annotated[float, Meta(gt=0, description="a batch is cut when its oldest report waited so long")] = 0.4
     mapping: Annotated[Path | None, Meta(description="the site's mapping file")] = None
@@ -141,4 +171,7 @@ class EdgeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     control_socket: Annotated[
         Path | None, Meta(description="for `edge record`; in the spool's folder when left out")
     ] = None
+    downtime: Annotated[
+        DowntimeConfig, Meta(description="the last 24 hours, when the hospital's side is away: docs/downtime.md")
+    ] = DowntimeConfig()
     source: Annotated[tuple[SourceConfig, ...], Meta(description="devices, gateways and brokers")] = ()

@@ -5,6 +5,7 @@ A Unix socket of mode 600, so for the agent's own user. A client sends one line 
     {"ask": "sources"}                          one line of JSON: a list of states
     {"ask": "witness"}                          a line of JSON for each checkpoint of the hospital's log that is kept
     {"ask": "record", "source": "ICU-07"}       a recording (docs/recording.md) until the client closes
+    {"ask": "reread", "source": "ICU-07", "since_us": 0}   one line of JSON at its end: what became of rejected frames
 
 What cannot be done is one line {"error": "..."}.
 """
@@ -15,19 +16,20 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 import structlog
 
-from adapters.formats.recording import HEADER, LINE_BYTES_MAX, write
+from adapters.formats.recording import LINE_BYTES_MAX, Heading, write
+from edge_agent.reread import RereadTotals
 from edge_agent.spool import KeptCheckpoint
 from edge_agent.supervisor import Supervisor
+from runtime.clock import now_us
 from runtime.errors import EXIT_UNREACHABLE, UserError
 from schemas.errors import VitalwireError
 
@@ -40,20 +42,26 @@ LINE_LIMIT = 4 * LINE_BYTES_MAX  # of a recording: hex, and what can be read of 
 _log = structlog.get_logger("control")
 
 
+RereadSource = Callable[[Supervisor, int], Awaitable[RereadTotals]]
+
+
 class Request(msgspec.Struct, frozen=True):
     """What a client asks."""
 
     ask: str
     source: str = ""
+    since_us: int = 0
 
 
 class ControlServer:
     """Serves at `path` as long as the agent runs; where it cannot, the agent does without."""
 
     def __init__(
-        self, path: Path, supervisors: Sequence[Supervisor], checkpoints: Callable[[], Sequence[KeptCheckpoint]]
+        self, path: Path, supervisors: Sequence[Supervisor], checkpoints: Callable[[], Sequence[KeptCheckpoint]],
+        reread: RereadSource | None = None,
     ) -> None:  # fmt: skip
-        self.path, self._checkpoints = path, checkpoints
+        self.path, self._checkpoints, self._reread = path, checkpoints, reread
+        self._is_rereading = False
         self._supervisors = {supervisor.name: supervisor for supervisor in supervisors}
         self._clients = 0
         self._work: set[asyncio.Task[Any]] = set()
@@ -139,18 +147,31 @@ class ControlServer:
             case "record" if request.source in self._supervisors:
                 async for text in self._record(self._supervisors[request.source]):
                     yield text
-            case "record":
+            case "reread" if request.source in self._supervisors and self._reread is not None:
+                yield await self._reread_frames(self._reread, request)
+            case "record" | "reread":
                 names = ", ".join(map(repr, self._supervisors)) or "none"
                 yield _error(f"no source {request.source!r}: there are {names}")
             case other:
                 yield _error(f"{other!r} is nothing that can be asked")
 
+    async def _reread_frames(self, reread: RereadSource, request: Request) -> bytes:
+        if self._is_rereading:
+            return _error("frames are read again already: wait until that is done")
+        self._is_rereading = True
+        try:
+            totals = await reread(self._supervisors[request.source], request.since_us)
+        except VitalwireError as error:
+            return _error(str(error))
+        finally:
+            self._is_rereading = False
+        return msgspec.json.encode(totals) + b"\n"
+
     async def _record(self, supervisor: Supervisor) -> AsyncIterator[bytes]:
         recorder = supervisor.tap.attach()
         try:
-            begun = datetime.now(UTC).isoformat(timespec="milliseconds")
             state = supervisor.state
-            yield f"{HEADER}\n# {state.link}, driver {state.driver}, begun {begun}\n".encode()
+            yield Heading(state.link, state.driver, now_us()).text().encode()
             while True:
                 for entry in await recorder.take():
                     yield write(entry).encode()
@@ -190,6 +211,15 @@ async def checkpoints(path: Path) -> list[KeptCheckpoint]:
     return [msgspec.json.decode(line, type=KeptCheckpoint) for line in lines]
 
 
+async def reread(path: Path, source: str, since_us: int) -> RereadTotals:
+    """Have the agent at this socket read rejected frames of a source again; raises UserError."""
+    async with _asking(path, {"ask": "reread", "source": source, "since_us": since_us}) as reader:
+        answer = await _first_line(reader)
+    if not answer:
+        raise UserError("the agent ended before it was done: what it read is kept; ask again", EXIT_UNREACHABLE)
+    return msgspec.json.decode(answer, type=RereadTotals)
+
+
 async def record(path: Path, source: str, out: TextIO, stop: asyncio.Event) -> int:
     """Write a recording of a source until `stop`, or until the agent ends; the number of lines. Raises UserError."""
     count = 0
@@ -210,7 +240,7 @@ async def record(path: Path, source: str, out: TextIO, stop: asyncio.Event) -> i
 
 
 @asynccontextmanager
-async def _asking(path: Path, request: dict[str, str]) -> AsyncIterator[asyncio.StreamReader]:
+async def _asking(path: Path, request: dict[str, object]) -> AsyncIterator[asyncio.StreamReader]:
     try:
         reader, writer = await asyncio.open_unix_connection(path, limit=LINE_LIMIT)
     except OSError as error:

@@ -18,6 +18,7 @@ from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind,
 SILENT_AFTER_S, SILENT_MAX_S = 30.0, 3600.0
 PAUSES = 8  # remembered of each; what comes within a second is one burst
 BURST_US = 1_000_000
+PEER_SYSTEM, PEER = "edge", "peer"  # a record of a rejected report: who sent the frame
 DEVICES_MAX = 10_000  # remembered; one that is forgotten is introduced again
 
 
@@ -33,6 +34,9 @@ def rejection(delivery: Delivery, reason: str, detail: str, lane: Lane = Lane.LI
     """A frame that could not be read: its bytes, and why."""
     claim = f"{delivery.source.name}/rejected"
     report = event(claim, reason, detail, delivery.received_at_us, Kind.REJECTED, delivery.frame)
+    if not delivery.reason:  # a frame that its driver refused: it may be read again one day, and then by whose it was
+        peer = Record(kind=RecordKind.TEXT, text=delivery.source.peer, as_sent=AsSent(PEER_SYSTEM, PEER))
+        report = msgspec.structs.replace(report, records=(*report.records, peer))
     return report if lane is Lane.LIVE else msgspec.structs.replace(report, lane=lane)
 
 

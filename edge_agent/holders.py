@@ -13,11 +13,15 @@ _LISTEN = "0A"  # TCP_LISTEN of the kernel's include/net/tcp_states.h
 
 
 class Holder(NamedTuple):
-    """A process that has a port open; `is_agent`: it is `vitalwire edge run`."""
+    """A process that has a port open.
+
+    `is_agent`: it is `vitalwire edge run`; `is_downtime`: it is `vitalwire edge downtime`.
+    """
 
     pid: int
     name: str
     is_agent: bool
+    is_downtime: bool = False
 
     def __str__(self) -> str:
         return f"the running agent (pid {self.pid})" if self.is_agent else f"{self.name} (pid {self.pid})"
@@ -45,8 +49,9 @@ def _processes() -> Iterator[Holder]:
     for process in PROC.glob("[0-9]*"):
         with suppress(OSError):
             arguments = (process / "cmdline").read_bytes().split(b"\0")
-            is_agent = {b"edge", b"run"} < set(arguments) and any(b"vitalwire" in a for a in arguments)
-            yield Holder(int(process.name), (process / "comm").read_text().strip(), is_agent)
+            is_ours = b"edge" in arguments and any(b"vitalwire" in a for a in arguments)
+            name = (process / "comm").read_text().strip()
+            yield Holder(int(process.name), name, is_ours and b"run" in arguments, is_ours and b"downtime" in arguments)
 
 
 def _having(link: str) -> Iterator[Holder]:

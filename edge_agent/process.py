@@ -22,14 +22,20 @@ import structlog
 from prometheus_client import Gauge
 
 from adapters.devices.registry import DRIVER_BY_NAME
+from adapters.formats.recording import Heading
 from edge_agent.agent import keep_events
 from edge_agent.bugs import log_bug
 from edge_agent.condition import Condition, SpoolState
 from edge_agent.config import EdgeConfig
 from edge_agent.control import ControlServer
+from edge_agent.downtime.keeping import DowntimeKeeper
+from edge_agent.downtime.ring_file import HistoryState, SourceNote
 from edge_agent.events import EventEmitter
-from edge_agent.publisher import Publisher, kafka_problem
+from edge_agent.flight_recorder import FlightRecorder, RecorderPlan, Ring, delete_others, ring_folder
+from edge_agent.flight_recorder import plan_of as recorder_plan
+from edge_agent.publisher import Publisher, kafka_problem, refusal_mend
 from edge_agent.renewal import renewal_of
+from edge_agent.reread import Reread, RereadTotals
 from edge_agent.sources import plan_source, site_mappings
 from edge_agent.spool import Kept, Spool
 from edge_agent.spool.drained import mark_of
@@ -62,7 +68,7 @@ _gauges = {
     "held_bytes": Gauge("vitalwire_spool_held_bytes", "Bytes of batches kept after their receipt"),
 }
 _commits = Gauge("vitalwire_spool_commits", "Commits of the spool since the agent's start")
-_receipts = Gauge("vitalwire_receipts_believed", "Receipts of the store that were believed since the agent's start")
+_receipts = Gauge("vitalwire_receipts_believed", "Receipts that say stored, believed since the agent's start")
 _age = Gauge("vitalwire_spool_oldest_seconds", "How long the oldest waiting report has waited")
 _refused = Gauge("vitalwire_spool_refused_batches", "Batches that the hospital refuses; they are kept")
 _quota = Gauge("vitalwire_spool_quota_bytes", "What the spool may hold without a receipt")
@@ -100,9 +106,10 @@ class Edge:
         if wrong := kafka_problem(config):
             raise ConfigError(wrong)
         plans = [plan_source(each, sites) for each in config.source]
+        recorders = recorder_plan(config)
         self.spool = Spool(
             config.spool,
-            bytes_max=config.spool_bytes_max,
+            bytes_max=recorders.spool_bytes_max,
             wave_share=config.wave_share,
             hold_version=config.spool_hold_version,
             receipt_hold_s=config.receipt_hold_h * 3600,
@@ -118,20 +125,55 @@ class Edge:
             insecure=config.insecure, on_event=self._emit,
         )  # fmt: skip
         self.renewal = renewal_of(config, key, self._emit, self.publisher.reconnect)
+        self._downtime = DowntimeKeeper(config.spool, config.downtime, self._emit, now_us)
         self.supervisors = [
-            Supervisor(plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit) for plan in plans
+            Supervisor(
+                plan, link_of(plan, config.edge), self.spool, self.emitter, self._emit, on_arrived=self._downtime.take
+            )
+            for plan in plans
         ]
         self._unreceipted: dict[Lane, int] = {}  # batches, a lane each, as the newest counts say
-        self.condition = Condition(config.spool, config.spool_bytes_max, config.kafka_cert, self._emit)
-        self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints)
+        self.flight_recorders = self._flight_recorders(recorders)
+        self.condition = Condition(
+            config.spool, recorders.spool_bytes_max, config.kafka_cert, self._emit, self._certificate_replaced
+        )
+        self._control = ControlServer(control_path(config), self.supervisors, self.spool.checkpoints, self._reread)
         for name, gauge in _gauges.items():  # read as they are asked for
             gauge.set_function(lambda name=name: getattr(self.spool.figures, name))  # type: ignore[misc]
         _age.set_function(self._oldest_s)
         _commits.set_function(lambda: self.spool.commits)
         _receipts.set_function(lambda: self.publisher.receipts_believed)
-        _quota.set(config.spool_bytes_max)
+        _quota.set(recorders.spool_bytes_max)
         _refused.set_function(lambda: self.publisher.refused_batches)
         _contradiction.set_function(lambda: bool(self.publisher.contradiction))
+
+    async def _reread(self, supervisor: Supervisor, since_us: int) -> RereadTotals:
+        """Read a source's rejected frames again, and keep that it was done."""
+        totals = await Reread(supervisor.plan, self.spool, self.config.spool).run(since_us)
+        self._emit("frames-reread", f"{supervisor.name}: {totals.read} of {totals.found} rejected frames are read now")
+        return totals
+
+    def _flight_recorders(self, plan: RecorderPlan) -> list[FlightRecorder]:
+        """One for each source that is recorded; the rings of the others are deleted."""
+        try:
+            delete_others(self.config.spool, plan.hours_by_source)
+        except OSError as error:
+            self._emit("recorder-trouble", f"a ring that is not wanted any more cannot be deleted: {error.strerror}")
+        return [
+            FlightRecorder(
+                each.name,
+                each.tap,
+                Ring(
+                    ring_folder(self.config.spool, each.name),
+                    Heading(each.state.link, each.state.driver),
+                    hours=plan.hours_by_source[each.name],
+                    bytes_max=plan.ring_bytes_max,
+                ),
+                self._emit,
+            )
+            for each in self.supervisors
+            if each.name in plan.hours_by_source
+        ]
 
     def _emit(self, code: str, text: str) -> None:
         """An event of the edge: logged, counted, and a report like any other. On any thread."""
@@ -141,6 +183,12 @@ class Edge:
         else:
             _log.info(code, detail=text)
         self.spool.put([self.emitter.emit(code, text)], None, lambda _: None)
+
+    def _certificate_replaced(self) -> None:
+        """By a person; the renewal sees to its own."""
+        if self.renewal is None:
+            self._emit("certificate-renewed", "for Kafka: another one is in its file")
+            self.publisher.reconnect()
 
     def _settled(self, settled: list[tuple[Done, Kept]]) -> None:
         """What became of all frames of a commit: told on the event loop, in one call. On the spool's thread."""
@@ -157,11 +205,14 @@ class Edge:
         gc.set_threshold(GC_YOUNG_OBJECTS, 50, 100)
         self._look()
         self._emit("started", f"{len(self.supervisors)} sources")
+        if self.spool.is_new:
+            self._emit("spool-new", f"{self.spool.spool_id.hex()}: nothing of an earlier one is on this disk")
         last_us = self._leave_drained_id()
         if last_us is not None and last_us < (at_us := now_us()):
             self._emit("gap", f"the agent was not at work from {last_us} to {at_us}")
         sources = [asyncio.create_task(each.run(), name=each.name) for each in self.supervisors]
-        others = [asyncio.create_task(each) for each in (self._housekeeping(), self._control.run(self._emit))]
+        work = (self._housekeeping(), self._control.run(self._emit), self._downtime.run(self._downtime_state))
+        others = [asyncio.create_task(each) for each in (*work, *(each.run() for each in self.flight_recorders))]
         if self.renewal is not None:
             others.append(asyncio.create_task(self.renewal.run()))
         stopped = asyncio.create_task(stop.wait())
@@ -176,6 +227,7 @@ class Edge:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._put_counts()
+            await self._downtime.end(self._downtime_state())
             await asyncio.to_thread(self.publisher.stop)
             await asyncio.to_thread(self.spool.close)
 
@@ -258,13 +310,29 @@ class Edge:
             held_bytes=figures.held_bytes,
             kept_bytes=self.spool.kept_bytes,
         )
-        status = self.condition.look(time.monotonic(), state, is_broker_reached=self.publisher.broker is not None)
+        status = self.condition.look(
+            time.monotonic(), state,
+            is_broker_reached=self.publisher.broker is not None, answers=self.publisher.answers,
+            refused_batches=self.publisher.refused_batches,
+        )  # fmt: skip
         _broker_away.set(status.broker_away_s or 0)
         _room.set(NOT_KNOWN if status.room_s is None else status.room_s)
         _disk_free.set(NOT_KNOWN if status.disk_free_bytes is None else status.disk_free_bytes)
         _certificate_end.set(NOT_KNOWN if status.certificate_ends_at_s is None else status.certificate_ends_at_s)
+        self._downtime.note_receipts(self.publisher.receipts_believed)
         offset_ms = self.publisher.clock_offset_ms
         _clock_offset.set(NOT_KNOWN if offset_ms is None else offset_ms / 1000)
+
+    def _downtime_state(self) -> HistoryState:
+        """How the agent stands, for its downtime view."""
+        away_s = self.condition.status.broker_away_s
+        troubled = [state for state in self.states() if state.state == "trouble"]
+        return HistoryState(
+            written_at_us=now_us(),
+            edge=self.config.edge,
+            broker_away_since_us=None if away_s is None else now_us() - int(away_s * 1e6),
+            troubled=tuple(SourceNote(state.name, state.why) for state in troubled),
+        )
 
     def _oldest_s(self) -> float:
         oldest = self.spool.figures.oldest_received_us
@@ -278,7 +346,7 @@ class Edge:
             away = broker_away(status, status.broker_away_s or 0.0).en
             reasons.append(f"the broker {self.config.kafka} is not reached: {away}")
         if refusal := self.publisher.refusal:
-            reasons.append(f"the hospital refuses this edge's batches ({refusal}): `vitalwire registry edge renew`")
+            reasons.append(f"the hospital refuses this edge's batches ({refusal}): {refusal_mend(refusal)}")
         if self._oldest_s() > LATE_S:
             reasons.append(f"the oldest report has waited for more than {LATE_S} s")
         return reasons

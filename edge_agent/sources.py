@@ -17,10 +17,10 @@ from adapters.formats.hl7v2 import header
 from adapters.session import Session
 from adapters.site import SiteMapping, read_site
 from edge_agent.config import EdgeConfig, Link, MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
+from edge_agent.links.address import split_address
 from edge_agent.links.mqtt import topic_problem
 from edge_agent.links.owner import LinkError
 from edge_agent.links.serial import url_problem
-from edge_agent.links.tcp import split_address
 from runtime import config as configuration
 from runtime.errors import UserError
 from schemas.errors import ConfigError

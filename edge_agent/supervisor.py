@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from prometheus_client import Gauge
 
 from adapters.driver import SerialSettings, Source
-from edge_agent.agent import Chain
+from edge_agent.agent import Chain, OnArrived
 from edge_agent.bugs import log_bug
 from edge_agent.config import MqttLink, SerialLink, TcpLink, UdpLink
 from edge_agent.conversation import Conversation, Keeper, Line
@@ -79,9 +79,10 @@ class Supervisor:
     def __init__(
         self, plan: SourcePlan, link: Link, spool: Spool, emitter: EventEmitter, emit: Callable[[str, str], object],
         now_us: Callable[[], int] = now_us, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        on_arrived: OnArrived = lambda _, __: None,
     ) -> None:  # fmt: skip
         self.name, self.plan, self.tap = plan.name, plan, Tap()
-        self.chain = Chain(plan, spool, emitter, self._session_failed)
+        self.chain = Chain(plan, spool, emitter, self._session_failed, on_arrived, self.tap)
         self.keeper: Keeper = self.chain
         self._link, self._emit, self._now_us, self._sleep = link, emit, now_us, sleep
         kind = link_type(plan.link)

@@ -25,9 +25,9 @@ from edge_agent.config import MqttLink, SerialLink, TcpLink
 from edge_agent.conversation import Conversation, Keeper, Line
 from edge_agent.delivery import Answer, Delivery
 from edge_agent.holders import holder_of, listener_on
+from edge_agent.links.address import split_address
 from edge_agent.links.mqtt import MqttBroker, client_id
 from edge_agent.links.owner import LinkError
-from edge_agent.links.tcp import split_address
 from edge_agent.recording import Tap
 from edge_agent.sources import SourcePlan, link_type
 from edge_agent.supervisor import Link, link_of

@@ -17,7 +17,7 @@ from emr_store.outbox import BatchOutcome
 from evidence.dead_letter import DeadLetter
 from evidence.receipt import ReceiptOutcome
 from evidence.seal import batch_id
-from schemas.batch import Header, read_header
+from schemas.batch import Header, read_any_header
 from schemas.errors import LayoutError
 from schemas.identity import BatchId
 
@@ -72,7 +72,7 @@ def _is_quarantined(conn: psycopg.Connection, ident: BatchId | None) -> bool:
 
 def _header_or_none(message: bytes) -> Header | None:
     try:
-        return read_header(message)
+        return read_any_header(message)
     except LayoutError:
         return None
 

@@ -11,11 +11,21 @@ from uuid import UUID
 import psycopg
 
 from emr_store import conservation, events, latest, registry
-from schemas.edge_status import EdgeStatus, Sentence, device_clocks_off, edge_late, edge_unheard, read_status
+from schemas.edge_status import (
+    EdgeStatus,
+    Sentence,
+    certificate_ends,
+    device_clocks_off,
+    edge_late,
+    edge_unheard,
+    joined,
+    read_status,
+)
 from schemas.errors import VitalwireError
 
 VALUES_AFTER_S = 120.0  # since the newest value of any device of a box: then its data does not flow
 UNHEARD_AFTER_S = 60.0  # an edge says its counts every ten seconds
+CERTIFICATE_ENDS_S = 14 * 86_400.0  # left of a box's certificate when people are told
 LATE_S = 30.0  # as the edge's own /readyz
 END_OF_KEY = "infinity"
 
@@ -99,14 +109,26 @@ def state_of(box: Box, now: datetime) -> BoxState:
 
 
 def sentence_of(box: Box, now: datetime) -> Sentence | None:
-    """What waits where, as the box's own events say it; None where it is not the matter."""
+    """What waits where, as the box's own events say it, and a certificate that ends; None where there is neither."""
+    sentences = []
     match state_of(box, now):
         case BoxState.UNHEARD if box.heard_at is not None:
-            return edge_unheard(box.status, _age_s(box.heard_at, now))
+            sentences.append(edge_unheard(box.status, _age_s(box.heard_at, now)))
         case BoxState.LATE:
-            return edge_late(box.status)
-        case _:
-            return device_clocks_off(box.status.device_clocks_off_ms)
+            sentences.append(edge_late(box.status))
+    if (ends_at_s := box.status.certificate_ends_at_s) is not None:
+        left_s = ends_at_s - now.timestamp()
+        if left_s <= CERTIFICATE_ENDS_S:
+            sentences.append(certificate_ends(left_s))
+    if (clocks := device_clocks_off(box.status.device_clocks_off_ms)) is not None:
+        sentences.append(clocks)
+    return joined(sentences) if sentences else None
+
+
+def unheard_since(boxes: list[Box], now: datetime) -> datetime | None:
+    """Since when no box is heard, so that it is the hospital's side; None where one is, or none ever was."""
+    newest = max((box.heard_at for box in boxes if box.heard_at is not None), default=None)
+    return None if newest is None or _age_s(newest, now) <= UNHEARD_AFTER_S else newest
 
 
 def _age_s(at: datetime, now: datetime) -> float:

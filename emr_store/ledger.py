@@ -47,6 +47,9 @@ class Ledger:
         self._changes: dict[StreamKey, _Change] = {}
         self._kept: dict[BatchKey, set[BatchId]] = {}
         self._quarantined: set[BatchKey] = set()
+        self.replaced_spools: list[
+            EdgeId
+        ] = []  # edges that are heard by a spool for the first time, and not their first
 
     def lock(self, headers: Iterable[Header]) -> None:
         """Lock the rows of the streams of all the batches that this transaction will speak of, and read of these
@@ -57,7 +60,8 @@ class Ledger:
         if not streams:
             return
         columns = [list(column) for column in zip(*streams, strict=True)]
-        self._conn.execute(_MAKE_SQL, columns)
+        if self._conn.execute(_MAKE_SQL, columns).rowcount:
+            self.replaced_spools = [EdgeId(bytes(edge)) for (edge,) in self._conn.execute(_REPLACED_SQL, columns)]
         self._conn.execute(_LOCK_SQL, columns)
         of_keys = [list(column) for column in zip(*((*key.stream, key.batch_no) for key in asked), strict=True)]
         for spool, lane, edge, batch_no, quarantined, ident in self._conn.execute(_KNOWN_SQL, of_keys, binary=True):
@@ -157,6 +161,14 @@ def _multirange(numbers: Sequence[int]) -> str:
 _MAKE_SQL = """
 INSERT INTO ledger (spool, lane, edge) SELECT encode(s, 'hex')::uuid, l, encode(e, 'hex')::uuid
 FROM unnest(%b::bytea[], %b::int2[], %b::bytea[]) AS u(s, l, e) ON CONFLICT DO NOTHING
+"""
+# Of the streams given, the edges whose spool has no reports yet in any lane while another one of theirs has.
+_REPLACED_SQL = """
+SELECT DISTINCT uuid_send(u.edge)
+FROM (SELECT encode(s, 'hex')::uuid AS spool, encode(e, 'hex')::uuid AS edge
+      FROM unnest(%b::bytea[], %b::int2[], %b::bytea[]) AS u(s, l, e)) AS u
+WHERE NOT EXISTS (SELECT FROM ledger g WHERE g.spool = u.spool AND g.reports > 0)
+    AND EXISTS (SELECT FROM ledger g WHERE g.edge = u.edge AND g.spool <> u.spool AND g.reports > 0)
 """
 _LOCK_SQL = """
 SELECT 1 FROM ledger WHERE (spool, lane, edge) IN

@@ -32,7 +32,7 @@ from emr_store.partitions import Partitions
 from emr_store.signed_block import BlockBatch, SignedBlock, batches_of
 from emr_store.supersets import Supersets
 from evidence.dead_letter import DeadLetter
-from schemas.identity import BatchId
+from schemas.identity import BatchId, EdgeId
 
 
 @dataclass
@@ -45,6 +45,7 @@ class Written:
     duplicates: int = 0
     dead_letters: int = 0
     evicted_dead_letters: int = 0  # older ones that no edge let go of for them (dead_letters.EVICTABLE_MAX)
+    replaced_spools: list[EdgeId] = field(default_factory=list)  # edges that send from another spool than before
     conflicts: list[BatchId] = field(default_factory=list)  # ids of batches whose number another one has
 
 
@@ -92,7 +93,12 @@ class Writer:
         ledger = Ledger(self._conn)
         ledger.lock([batch.header for batch in found] + dead_letters.headers(letters))
         split = ledger.split_duplicates(found)
-        written = Written(duplicates=len(split.duplicates), dead_letters=len(letters), conflicts=split.conflicts)
+        written = Written(
+            duplicates=len(split.duplicates),
+            dead_letters=len(letters),
+            replaced_spools=ledger.replaced_spools,
+            conflicts=split.conflicts,
+        )
         if split.new:
             self._store_new(split.new, ledger, partitions, written)
         outcomes = [outbox.stored(batch) for batch in found]

@@ -31,6 +31,7 @@ RECEIPT_MAGIC = b"VWRECPT\x02"
 RECEIPT_BATCHES_MAX = 1000  # some 40 kB: the topic's messages are at most 64 kB
 REASON_BYTES_MAX = 64
 CHECKPOINT_BYTES_MAX = 4096
+NEWER_LAYOUT = "newer-layout"  # the reason of a refusal: no worker takes batches of this layout yet
 _HEAD = struct.Struct("<BBHH2x16s16s16sq64s")
 RECEIPT_HEAD_BYTES = _HEAD.size
 _BATCH = struct.Struct("<Q32s")

@@ -46,6 +46,7 @@ from gateway.pages import (
     devices,
     fleet,
     grants,
+    mapping,
     patient,
     people,
     sheets,
@@ -78,6 +79,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")  # of a delivery
 PAGES = (
     ward.PAGE, patient.PAGE, worklist.PAGE, deliveries.PAGE, chart.PAGE, sheets.SHEET, sheets.HOURLY, audit.PAGE,
     people.PAGE, grants.PAGE, grants.OF_STAY, devices.PAGE, boxes.PAGE, fleet.PAGE, command_line.PAGE,
+    mapping.PAGE,
 )  # fmt: skip
 
 
@@ -121,7 +123,7 @@ def create(
             *_question_routes(answers, clerk_conninfo),
             *detail_routes(answers),
             *devices.device_routes(answers, clerk_conninfo),
-            *fleet.fleet_routes(answers),
+            *fleet.fleet_routes(answers), *mapping.mapping_routes(answers),
             *ward_routes(feed),
             *chart_routes(answers, clerk_conninfo, printer),
             *machine_routes(machines, settings.public_origin, attempts),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from runtime.errors import UserError
 
@@ -29,6 +30,23 @@ def authority_certificate(key: ec.EllipticCurvePrivateKey, name: str, at: dateti
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(is_ca=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .sign(key, SHA256())
+    )
+
+
+def own_certificate(
+    key: ec.EllipticCurvePrivateKey, name: str, addresses: Sequence[x509.GeneralName], at: datetime
+) -> x509.Certificate:
+    """Of a server that nobody vouches for: people compare its fingerprint. Of no authority, and for no other."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    return (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(at - BACKDATED)
+        .not_valid_after(at + AUTHORITY_LASTS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(is_ca=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
         .sign(key, SHA256())
     )
 

@@ -272,6 +272,30 @@ def read_header(sealed: bytes) -> Header:
     return _read_header(bytes(sealed[: layout.HEADER_BYTES]))
 
 
+def layout_number(message: bytes) -> int:
+    """The layout that a message says it has; 0 where it does not begin as a batch."""
+    head = len(layout.MAGIC_HEAD)
+    return message[head] if message.startswith(layout.MAGIC_HEAD) and len(message) > head else 0
+
+
+def read_any_header(sealed: bytes) -> Header:
+    """As `read_header`; of a layout that is newer than this version what every layout keeps of it, the rest as it lies.
+
+    Enough to know whose the batch is and to tell its edge that it is not read here.
+    """
+    if layout_number(sealed) <= layout.LAYOUT:
+        return read_header(sealed)
+    if not layout.BODY_START < len(sealed) <= layout.SEALED_BYTES_MAX:
+        raise LayoutError(LayoutReason.SIZE, f"{len(sealed)} bytes")
+    _, _, lane, _, *fields, _ = layout.HEADER.unpack(sealed[: layout.HEADER_BYTES])
+    if lane not in _LANES:
+        raise LayoutError(LayoutReason.UNKNOWN_ENUM, f"lane {lane}")
+    header = Header(Lane(lane), *fields)
+    if header.batch_no > layout.BATCH_NO_MAX:
+        raise LayoutError(LayoutReason.BATCH_NO, "a number that no range can hold")
+    return header
+
+
 @lru_cache(1024)  # one stage reads a batch's header three times
 def _read_header(encoded: bytes) -> Header:
     magic, suite, lane, codec, *fields, zeros = layout.HEADER.unpack(encoded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -59,6 +59,35 @@ def broker_away(status: EdgeStatus, away_s: float) -> Sentence:
         f"broker unreachable for {duration_en(away_s)}; {en} on this box{_room_en(status)}",
         f"连不上消息服务器已 {duration_zh(away_s)}；本机暂存 {zh}{_room_zh(status)}",
     )
+
+
+def receipts_away(status: EdgeStatus, away_s: float) -> Sentence:
+    """The broker takes what the edge sends, and nobody says that it is stored."""
+    en, zh = _waiting(status)
+    return Sentence(
+        f"no receipt for {duration_en(away_s)}; {en} on this box{_room_en(status)}; the broker is reached: look at the"
+        " processors, and at the database and its disk",
+        f"已 {duration_zh(away_s)} 未收到回执；本机暂存 {zh}{_room_zh(status)}；"
+        "消息服务器可达：请检查处理程序、数据库及其磁盘",
+    )
+
+
+def certificate_ends(left_s: float) -> Sentence:
+    """Of the edge's certificate for the broker; negative once it has ended."""
+    if left_s > 0:
+        return Sentence(
+            f"its certificate for the broker ends in {duration_en(left_s)}: renew it",
+            f"其消息服务器证书将在 {duration_zh(left_s)}后到期：请更新",
+        )
+    return Sentence(
+        f"its certificate for the broker ended {duration_en(-left_s)} ago and is refused: renew it",
+        f"其消息服务器证书已过期 {duration_zh(-left_s)}，连接被拒绝：请更新",
+    )
+
+
+def joined(sentences: Sequence[Sentence]) -> Sentence:
+    """As one."""
+    return Sentence("; ".join(each.en for each in sentences), "；".join(each.zh for each in sentences))
 
 
 def edge_unheard(status: EdgeStatus, silent_s: float) -> Sentence:

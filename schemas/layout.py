@@ -8,7 +8,9 @@ from enum import IntEnum, IntFlag
 
 import numpy as np
 
-BATCH_MAGIC = b"VWBATCH\x02"
+MAGIC_HEAD = b"VWBATCH"  # of every layout; the number of the layout is the byte after it
+LAYOUT = 2  # the newest that this version reads
+BATCH_MAGIC = MAGIC_HEAD + bytes([LAYOUT])
 SUITE_P256_SHA256 = 1
 CODEC_ZSTD = 1
 SIGNATURE_BYTES_BY_SUITE = {SUITE_P256_SHA256: 64}  # r || s
@@ -25,6 +27,8 @@ ABSENT_TIME = -(2**63)  # device's own time, where the message carries none
 # magic · suite · lane · codec · edge · spool · batch_no · previous header's hash · created_at · report, record, tail
 # counts · key_id · hash of config and driver versions · Merkle root · hash of the body as it travels · zeros
 HEADER = struct.Struct("<8sHBB16s16sQ32sqIII32s32s32s32s24s")
+# Every later layout keeps the size of this header, the signature after it, and where lane, edge, spool, batch_no and
+# key_id are: a hospital that cannot read a batch yet tells its edge so.
 HEADER_BYTES = HEADER.size  # 256
 BODY_START = HEADER_BYTES + SIGNATURE_BYTES
 

@@ -12,7 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simulators import alaris, datex_dri, hl7_oru, intellivue, medibus, mqtt_json, nonin, orchestra, oximeters
+from simulators import (
+    alaris,
+    bbraun_bcc,
+    datex_dri,
+    hl7_oru,
+    intellivue,
+    medibus,
+    mqtt_json,
+    nonin,
+    orchestra,
+    oximeters,
+    poct1a,
+)
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
 from simulators.hl7_vendors import VENDORS, VendorMonitor
@@ -27,8 +39,10 @@ DRAIN_S = 20.0  # at the end, for the last acknowledgements
 
 Address = tuple[str, int]
 MEDIBUS_MODELS = {"medibus": "evita_xl", **{f"medibus-{model}": model for model in MODELS}}
-PUMPS = {"alaris": alaris.run, "orchestra": orchestra.run}
+PUMPS = {"bbraun_bcc": bbraun_bcc.run, "alaris": alaris.run, "orchestra": orchestra.run}
 SERIAL_KINDS = ("nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *oximeters.KINDS, *MEDIBUS_MODELS, *PUMPS)
+POCT1A_MODELS = {"poct1a": "dca", **{f"poct1a-{model}": model for model in poct1a.MODELS}}
+TCP_KINDS = ("hl7", "hl7-listen", "mqtt", "intellivue", "bbraun_bcc-tcp", *POCT1A_MODELS)
 
 
 @dataclass(frozen=True)
@@ -135,9 +149,14 @@ async def run_device(
             work = PUMPS[kind](Path(address), Patient(seed, scenario), stop)
         elif kind == "intellivue-mib":
             work = intellivue.serve_mib(device.intellivue(), Path(address), intellivue.Line(), stop)
-        elif kind not in ("hl7", "hl7-listen", "mqtt", "intellivue") or not number.isdecimal():
-            serial = ", ".join(SERIAL_KINDS)
-            raise ValueError(f"give one of {serial} and a path, or hl7, hl7-listen, mqtt or intellivue and host:port")
+        elif kind not in TCP_KINDS or not number.isdecimal():
+            serial, tcp = ", ".join(SERIAL_KINDS), ", ".join(TCP_KINDS)
+            raise ValueError(f"give one of {serial} and a path, or of {tcp} and host:port")
+        elif kind == "bbraun_bcc-tcp":
+            rack = bbraun_bcc.rack(Patient(seed, scenario))
+            work = bbraun_bcc.serve(rack, host, int(number), bbraun_bcc.Spoiler(), stop)
+        elif kind in POCT1A_MODELS:
+            work = poct1a.run(POCT1A_MODELS[kind], (host, int(number)), Patient(seed, scenario), stop)
         elif kind == "intellivue":
             work = intellivue.serve_udp(device.intellivue(), host, int(number), intellivue.Line(), stop)
         elif kind == "hl7":

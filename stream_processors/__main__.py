@@ -21,7 +21,18 @@ from runtime.watchdog import AttemptsWatchdog
 from schemas import topics
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 from schemas.report import Lane
-from stream_processors import alarm_limits, alarms, app, attribute, background, broker, chart, destinations, stage
+from stream_processors import (
+    alarm_limits,
+    alarms,
+    app,
+    attribute,
+    background,
+    broker,
+    chart,
+    destinations,
+    parameters,
+    stage,
+)
 from stream_processors.alarm_limits import OpenEpisodes
 from stream_processors.config import APPS, ProcessorsConfig
 from stream_processors.connection import conninfo
@@ -66,7 +77,7 @@ def worker(name: str, config: ProcessorsConfig, lanes: Sequence[Lane]) -> faust.
     watchdog.start()
     asyncio.run(prepare(config))
     if name == "validate":
-        validator = Validator(where, key, config.registry_every_s)
+        validator = Validator(where, key, config.registry_every_s, config.batch_layout)
         return app.build(
             name, config, app.validate_stages(validator, lanes), watchdog, lambda send: [validator.keep_fresh()]
         )
@@ -111,6 +122,7 @@ def _store_worker(
             background.summarise(where),
             background.seal_looks(where),
             background.validate_anew(where, key),
+            parameters.count_parameters(where),
             background.drop_old(with_role(conninfo(config), RETENTION), keep),
             background.purge_sign_ins(with_role(conninfo(config), RETENTION), config.keep_sign_in_attempts_days),
             background.note_limits(where, config.limits),

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from runtime.errors import UserError
 from runtime.tls import check_client
+from schemas import layout
 from schemas.errors import ConfigError
 from schemas.nomenclature import METRIC_BY_REFERENCE_ID
 
@@ -293,6 +294,15 @@ class ProcessorsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partitions: Annotated[int, Meta(ge=1, le=256, description="partitions of every topic we create, but receipts")] = 4
     replication: Annotated[int, Meta(ge=1, le=9, description="replicas of every topic we create")] = 1
     registry_every_s: Annotated[float, Meta(gt=0, description="how often the registry is read again")] = 5.0
+    batch_layout: Annotated[
+        int,
+        Meta(
+            ge=2,
+            le=layout.LAYOUT,
+            description="the newest layout of batches that is taken; a newer one is refused, and waits on its box."
+            " Raise it once every worker reads the layout",
+        ),
+    ] = 2
     stall_s: Annotated[float, Meta(gt=0, description="a worker that has work and makes no attempt is ended")] = 60.0
     metrics_port: Annotated[
         int,

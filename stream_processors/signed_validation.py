@@ -47,7 +47,7 @@ def dead_letter(topic: str, message: bytes, reason: str, memory: Memory, now_us:
     """A message that broke the stage. Its edge is told where it is a registered one's whole batch."""
     outcome = None
     try:
-        admission = admit(message, memory.registry, now_us)
+        admission = admit(message, memory.registry, now_us, memory.batch_layout)
         outcome = admission.outcome if admission.reason else ReceiptOutcome.QUARANTINED
     except LayoutError:
         pass  # no batch: nobody to tell

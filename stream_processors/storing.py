@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
@@ -109,6 +110,8 @@ class Store:
             raise
         for what, n in (("reports", written.reports), ("values", written.values), ("batches", written.batches)):
             _written.labels(what).inc(n)
+        for edge in written.replaced_spools:
+            _log.warning("an edge sends from another spool", edge=str(UUID(bytes=edge)))
         for ident in written.conflicts:
             _log.error("two batches with one number, both kept", batch=ident.hex())
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evidence.dead_letter import DeadLetter
-from evidence.receipt import ReceiptOutcome
+from evidence.receipt import NEWER_LAYOUT, ReceiptOutcome
 from evidence.seal import open_sealed, signed_by
 from schemas import layout
-from schemas.batch import Header, Table, check, read_header
+from schemas.batch import Header, Table, check, layout_number, read_any_header
 from schemas.block import (
     BLOCK_HEAD_BYTES,
     BLOCK_MESSAGE_BYTES,
@@ -57,10 +57,14 @@ class EdgeKey(NamedTuple):
 
 @dataclass
 class Memory:
-    """What the stage knows: the registry as last read, and each stream's last batch number (for the flag GAP)."""
+    """What the stage knows: the registry as last read, and each stream's last batch number (for the flag GAP).
+
+    `batch_layout` is the newest that is taken: what every worker of this hospital reads (`ProcessorsConfig`).
+    """
 
     registry: Mapping[bytes, EdgeKey] = field(default_factory=dict)
     last_batch_no: Seen = field(default_factory=dict)
+    batch_layout: int = layout.LAYOUT
 
 
 class Validation(NamedTuple):
@@ -85,7 +89,7 @@ def validate(
     out: list[Block | DeadLetter] = []
     good: list[Opened] = []
     for message, appended_us in zip(messages, appended_at_us or [now_us] * len(messages), strict=True):
-        item = _open(topic, message, memory.registry, now_us, min(appended_us, now_us))
+        item = _open(topic, message, memory, now_us, min(appended_us, now_us))
         if isinstance(item, Opened):
             good.append(item)
         else:
@@ -108,13 +112,11 @@ class Opened(NamedTuple):
     flags: int  # of each of its reports: ReportFlag
 
 
-def _open(
-    topic: str, message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int, appended_us: int
-) -> Opened | DeadLetter:
+def _open(topic: str, message: bytes, memory: Memory, now_us: int, appended_us: int) -> Opened | DeadLetter:
     """A message opened; what is longer than a batch can be is cut, and is nobody's."""
     kept = message[: layout.SEALED_BYTES_MAX]
     try:
-        admission = admit(message, registry, now_us)
+        admission = admit(message, memory.registry, now_us, memory.batch_layout)
     except LayoutError as error:
         return DeadLetter(error.reason, topic, None, kept)
     if admission.reason:
@@ -167,6 +169,7 @@ class NotAdmitted(StrEnum):
     KEY_NOT_VALID = "key-not-valid"
     SIGNATURE = "signature"
     EXPIRED_KEY = "expired-key"
+    NEWER_LAYOUT = NEWER_LAYOUT
 
 
 class Admission(NamedTuple):
@@ -177,14 +180,17 @@ class Admission(NamedTuple):
     flags: int = 0
 
 
-def admit(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> Admission:
+def admit(
+    message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int, batch_layout: int = layout.LAYOUT
+) -> Admission:
     """Whether a registered edge signed this batch by a key that was valid; raises LayoutError where it is no batch.
 
     Nobody is told anything who is unknown, whose signature does not hold or whose key is revoked. A key that expired
     still speaks for what was made before, for KEY_GRACE_US; what came later or was made later is refused, and its edge
-    told so: it holds on to it.
+    told so: it holds on to it. So is one whose edge is newer than the workers: none of them may meet what it cannot
+    read, or the value would be stored by one and its alarm not be raised by the other.
     """
-    header = read_header(message)
+    header = read_any_header(message)
     key = registry.get(header.key_id)
     if key is None:
         return Admission(NotAdmitted.UNKNOWN_EDGE, None)
@@ -194,6 +200,8 @@ def admit(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> Adm
         return Admission(NotAdmitted.KEY_NOT_VALID, None)
     if not signed_by(message, key.public_der):
         return Admission(NotAdmitted.SIGNATURE, None)
+    if layout_number(message) > batch_layout:
+        return Admission(NotAdmitted.NEWER_LAYOUT, ReceiptOutcome.REFUSED)
     if now_us < key.valid_until_us:
         return Admission(None, None)
     if header.created_at_us < key.valid_until_us and now_us < key.valid_until_us + KEY_GRACE_US:
@@ -204,7 +212,7 @@ def admit(message: bytes, registry: Mapping[bytes, EdgeKey], now_us: int) -> Adm
 def is_unknown(message: bytes, registry: Mapping[bytes, EdgeKey]) -> bool:
     """Whether a batch names a key that the registry does not have: it may have been registered a moment ago."""
     try:
-        return read_header(message).key_id not in registry
+        return read_any_header(message).key_id not in registry
     except LayoutError:
         return False
 

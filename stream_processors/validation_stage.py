@@ -15,7 +15,7 @@ from emr_store import registry
 from emr_store.connect import StoreError, open_store
 from runtime.clock import now_us
 from runtime.keys import SigningKey
-from schemas import topics
+from schemas import layout, topics
 from schemas.identity import EdgeId
 from schemas.report import Lane
 from stream_processors import signed_validation, validation
@@ -35,6 +35,7 @@ class Validator:
     conninfo: str
     key: SigningKey
     registry_every_s: float
+    batch_layout: int = layout.LAYOUT
     clock_us: Callable[[], int] = now_us
     keys: Mapping[bytes, EdgeKey] = field(default_factory=dict)  # the registry, as last read
     _read_at_s: float = -1e9
@@ -72,7 +73,7 @@ class Validator:
                 raise TimeoutError("the registry has not been read yet")
         if self._stale() and any(validation.is_unknown(m.value, self.keys) for m in chunk):
             await self.refresh()
-        memory = Memory(self.keys, dict(self._seen.get(lane, {})))
+        memory = Memory(self.keys, dict(self._seen.get(lane, {})), self.batch_layout)
         now, out = self.clock_us(), []
         for partition, messages in by_partition(chunk).items():
             signed = signed_validation.validate_and_sign(
@@ -100,7 +101,8 @@ class Validator:
 
     async def dead_letter(self, lane: Lane, message: Message, reason: str) -> list[Output]:
         """A message that broke the stage travels on as bytes."""
-        letter = signed_validation.dead_letter(message.topic, message.value, reason, Memory(self.keys), self.clock_us())
+        memory = Memory(self.keys, batch_layout=self.batch_layout)
+        letter = signed_validation.dead_letter(message.topic, message.value, reason, memory, self.clock_us())
         _not_validated.labels(reason).inc()
         return [Output(topics.signed(lane), letter.encode(self.key.key_id, self.key.sign), message.partition)]
 

@@ -51,7 +51,8 @@ def bundle(
     (tree / "install").write_text("#!/bin/sh\n")
     (tree / "NOTES.md").write_text(f"notes of {version}\n")
     (tree / "systemd").mkdir()
-    (tree / "systemd" / "vitalwire-edge.service").write_text(f"# {version}\n{unit}")
+    for name in ("edge", "downtime"):
+        (tree / "systemd" / f"vitalwire-{name}.service").write_text(f"# {version}\n{unit}")
     names = [f"wheels/{each.path.name}" for each in (own, *wheels)]
     release = Release(version, "c0ffee", EPOCH, spool_form)
     return write(tree, folder, release, dict.fromkeys(targets or (this_target(),), names), key)

@@ -29,14 +29,16 @@ START_S = 20
 class EnrollingHospital:
     """`certified`: of the gateway, and the authority that boxes believe it by."""
 
-    def __init__(self, database: str, folder: Path, certified: Certified) -> None:
+    def __init__(self, database: str, folder: Path, certified: Certified, pki: Pki | None = None) -> None:
+        """`pki`: the authority that a broker trusts already; the processors that run there have noted their key."""
         self.database, self.certified, self.platform = database, certified, Key()
         passphrase = folder / "pki.passphrase"
         passphrase.touch(0o600)
         passphrase.write_text("correct horse battery")
-        self.pki = Pki.create(folder / "pki", "Hospital X boxes", passphrase)
-        with open_store(database) as conn:
-            registry.note_platform_key(conn, self.platform.public_der)
+        self.pki = pki or Pki.create(folder / "pki", "Hospital X boxes", passphrase)
+        if pki is None:
+            with open_store(database) as conn:
+                registry.note_platform_key(conn, self.platform.public_der)
         self.start()
 
     def start(self) -> None:

@@ -42,6 +42,14 @@ def forget_topics(kafka: str) -> None:
     eventually(lambda: not set(names) & set(admin.list_topics(timeout=10).topics), 20, "topics deleted")
 
 
+def released(metrics_port: int) -> bool:
+    """Whether the agent that has this port for its metrics holds nothing without a receipt."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{metrics_port}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    gauges = ("vitalwire_spool_waiting_reports ", "vitalwire_spool_unreceipted_bytes ")
+    return all(float(line.split()[1]) == 0 for line in lines if line.startswith(gauges))
+
+
 class Wire:
     """Programs started, and ended with the block. `sources` is the TOML of the edge's sources.
 
@@ -107,10 +115,7 @@ class Wire:
 
     def released(self) -> bool:
         """Whether the edge holds nothing without a receipt."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        gauges = ("vitalwire_spool_waiting_reports ", "vitalwire_spool_unreceipted_bytes ")
-        return all(float(line.split()[1]) == 0 for line in lines if line.startswith(gauges))
+        return released(self.metrics)
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[object, ...]]:
         with open_store(self.database) as conn:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 
+if __name__ == "__main__" and sys.argv[1:3] == ["edge", "run"]:
+    from vitalwire.agent import run_as_asked
+
+    run_as_asked(sys.argv[1:])  # and no further, unless typer is to say what is wrong
+
 import typer
 
-from runtime.errors import UserError
-from schemas.errors import VitalwireError
+from vitalwire.failing import EXPECTED, fail
 from vitalwire.on_demand import on_demand
 
 COMMANDS = {
@@ -24,6 +28,7 @@ COMMANDS = {
     "whose": "vitalwire.whose:whose",
     "migrate": "vitalwire.record:migrate",
     "edge": "vitalwire.edge:app",
+    "record": "vitalwire.recordings:app",
     "processors": "vitalwire.processors:app",
     "alarms": "vitalwire.alarms:app",
     "devices": "vitalwire.devices:app",
@@ -69,19 +74,8 @@ def main() -> None:
     """Entry point."""
     try:
         app()
-    except UserError as error:
-        _fail(str(error), error.exit_code)
-    except VitalwireError as error:
-        _fail(str(error), 2)
-    except OSError as error:
-        _fail(": ".join(map(str, filter(None, (error.filename, error.strerror or str(error))))), 1)
-
-
-def _fail(text: str, code: int) -> None:
-    from vitalwire.output import cell  # rich, which not every command needs
-
-    typer.echo(f"vitalwire: {cell(text)}", err=True)
-    sys.exit(code)
+    except EXPECTED as error:
+        fail(error)
 
 
 if __name__ == "__main__":

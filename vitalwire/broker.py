@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient
 from runtime.errors import EXIT_UNREACHABLE, UserError
 from runtime.tls import kafka_problem, librdkafka_tls
 from schemas import topics
-from schemas.batch import read_header
+from schemas.batch import read_any_header
 from schemas.errors import LayoutError
 from schemas.report import Lane
 
@@ -47,7 +47,7 @@ def republish(
     ring as if it were of now. Raises UserError.
     """
     try:
-        header = read_header(message)
+        header = read_any_header(message)
         message_key, target = bytes(header.edge), topics.raw(Lane.BACKFILL)
     except LayoutError:
         message_key, target = b"", topic if topic in {t.name for t in topics.TOPICS} else topics.raw(Lane.LIVE)

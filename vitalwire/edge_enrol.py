@@ -72,6 +72,9 @@ def enrol(
     certificate_folder: Annotated[
         Path | None, typer.Option(help="of the certificate for Kafka, which the agent renews there; else --folder")
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="edge.toml, where the lines are put that this box is let in with")
+    ] = None,
     wait_min: Annotated[float, typer.Option(min=0, help="for a person to agree; 0: ask once")] = 60.0,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -87,18 +90,21 @@ def enrol(
     challenge = asked.begin(code, key) if code else b""
     standing = _await(asked, key, csr, challenge, wait_min * 60, quiet=json)
     notes = _keep(files, standing) if standing.state == "agreed" else []
+    if config is not None and standing.state == "agreed":
+        write_settings(config, _settings(files, standing, gateway, ca))
     if json:
         as_json({
             "state": standing.state, "edge": standing.edge, "label": standing.label, "why": standing.why,
             "fingerprint": fingerprint(key.public_der), "notes": notes,
         })  # fmt: skip
     elif standing.state == "agreed":
-        _print_agreed(files, standing, gateway, ca, notes)
+        _print_agreed(_settings(files, standing, gateway, ca), standing.label, config, notes)
     if standing.state == "refused":
         raise UserError(f"this box is not let in: {standing.why}", EXIT_DOES_NOT_HOLD)
     if standing.state == "pending":
         again = f"vitalwire edge enrol --gateway {gateway}{f' --ca {ca}' if ca else ''} --folder {folder}"
         again += f" --certificate-folder {certificate_folder}" if certificate_folder else ""
+        again += f" --config {config}" if config else ""
         raise UserError(f"nobody agreed yet; go on waiting with: {again}", EXIT_UNREACHABLE)
 
 
@@ -159,12 +165,37 @@ def _keep(files: BoxFiles, standing: Standing) -> list[str]:
     return notes
 
 
-def _print_agreed(files: BoxFiles, standing: Standing, gateway: str, ca: Path | None, notes: list[str]) -> None:
-    console.print(cell(f"let in as {standing.label}. In this box's edge.toml:"), markup=False)
-    lines = [f'edge = "{standing.edge}"', f'key_file = "{files.key}"', f'platform_key_file = "{files.platform_key}"']
-    lines += [f'kafka_cert = "{files.certificate}"', f'kafka_key = "{files.tls_key}"', f'gateway = "{gateway}"']
-    lines += [f'gateway_ca = "{ca}"'] if ca else []
-    console.print("\n".join(["", *lines, ""]), markup=False, soft_wrap=True)
+def _settings(files: BoxFiles, standing: Standing, gateway: str, ca: Path | None) -> dict[str, str]:
+    """Of edge.toml, by name."""
+    found = {
+        "edge": standing.edge, "key_file": str(files.key), "platform_key_file": str(files.platform_key),
+        "kafka_cert": str(files.certificate), "kafka_key": str(files.tls_key), "gateway": gateway,
+    }  # fmt: skip
+    return found | ({"gateway_ca": str(ca)} if ca else {})
+
+
+def write_settings(path: Path, settings: dict[str, str]) -> None:
+    """Put these before all else in a TOML file, instead of what it says of them; its tables stay as they are.
+
+    Raises UserError where it cannot be read or written.
+    """
+    try:
+        lines, mode = path.read_text("utf-8").splitlines(), path.stat().st_mode & 0o777
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; put the lines there yourself") from None
+    first_table = next((i for i, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    others = [line for line in lines[:first_table] if line.partition("=")[0].strip() not in settings]
+    ours = [f'{name} = "{value}"' for name, value in settings.items()]
+    replace_file(path, ("\n".join([*ours, *others, *lines[first_table:]]) + "\n").encode(), mode)
+
+
+def _print_agreed(settings: dict[str, str], label: str, config: Path | None, notes: list[str]) -> None:
+    if config is None:
+        console.print(cell(f"let in as {label}. In this box's edge.toml:"), markup=False)
+        lines = [f'{name} = "{value}"' for name, value in settings.items()]
+        console.print("\n".join(["", *lines, ""]), markup=False, soft_wrap=True)
+    else:
+        console.print(cell(f"let in as {label}; {config} says so. Start the agent again"), markup=False)
     console.print("and kafka and kafka_ca: where the broker is, and the authority of its certificate", markup=False)
     for note in notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)

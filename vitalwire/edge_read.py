@@ -140,7 +140,8 @@ class Reader:
         outcome, reason, reports = read_frame(self.plan, delivery)
         duplicate = not reason and bool(reports) and self._is_duplicate(Sending.of(delivery, reports), now_us)
         self.source.take_emitted()
-        found = () if reason else tuple(_reports(reports, duplicate, self.source))
+        labels: Labels = self.source.lasting.setdefault("read labels", {})
+        found = () if reason else tuple(reports_as_read(reports, labels, duplicate=duplicate))
         return ReadFrame(name, self._answer(piece, outcome, reason), reason, found)
 
     def _is_duplicate(self, sending: Sending, now_us: int) -> bool:
@@ -162,15 +163,17 @@ def _now() -> Moment:
     return Moment(time.monotonic(), time.time_ns() // 1000)
 
 
-def _reports(reports: Sequence[Report], duplicate: bool, source: Source[Any]) -> Iterator[ReadReport]:
-    """As `validate` would see them."""
+Labels = dict[tuple[int, int], str]  # by code and channel, what a sender calls it
+
+
+def reports_as_read(reports: Sequence[Report], labels: Labels, *, duplicate: bool = False) -> Iterator[ReadReport]:
+    """As `validate` would see them; `labels` is kept up to date."""
     if not reports:
         return
     validated = validate_table(
         table_of([bytes(encode_report(r, bytes(16), bytes(32))) for r in reports]), np.zeros(len(reports))
     )
     validation_results = iter(validated.validation_results.tolist())
-    labels: dict[tuple[int, int], str] = source.lasting.setdefault("read labels", {})
     for report in reports:
         if report.kind is Kind.DESCRIPTION:
             labels |= {
@@ -242,7 +245,7 @@ def read(
     Shows device, channel, value, unit, verdict, and the answer that the sender would get. Nothing is sent or kept; the
     frames of one call are one connection, in order.
     """
-    reader = Reader(_plan(driver, mapping, settings or [], config, source, time_zone))
+    reader = Reader(described_plan(driver, mapping, settings or [], config, source, time_zone))
     for path in files:
         try:
             data = path.read_bytes()
@@ -271,7 +274,7 @@ def _settings_of(driver: DeviceDriver[Any]) -> list[str]:
     return [field.encode_name for field in msgspec.structs.fields(driver.settings)]
 
 
-def _plan(
+def described_plan(
     driver: str, mapping: Path | None, settings: list[str], config: Path | None, source: str, time_zone: str
 ) -> SourcePlan:
     """The source that the options describe; raises ConfigError."""

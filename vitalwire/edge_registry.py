@@ -12,7 +12,6 @@ import typer
 from emr_store import registry
 from emr_store.acts import this_user
 from runtime.keys import fingerprint, read_public
-from schemas.errors import VitalwireError
 from stream_processors.validation import KEY_GRACE_US
 from vitalwire.on_demand import on_demand
 from vitalwire.output import cell, console, listed
@@ -23,6 +22,7 @@ IN_OTHER_MODULES = {
     "pending": "vitalwire.edge_invitations:pending",
     "agree": "vitalwire.edge_invitations:agree",
     "refuse": "vitalwire.edge_invitations:refuse",
+    "revoke": "vitalwire.edge_revoke:revoke",
 }
 app = typer.Typer(cls=on_demand(IN_OTHER_MODULES), help="Which edges are believed.", no_args_is_help=True)
 registry_app = typer.Typer(help="Who is believed.", no_args_is_help=True)
@@ -100,13 +100,3 @@ def edge_list(database: Database = "", json: Json = False) -> None:
         f"revoked {e.revoked_at:%Y-%m-%d}" if e.revoked_at else
         "without end" if e.valid_until == "infinity" else f"until {e.valid_until[:10]}",
     ))  # fmt: skip
-
-
-@app.command("revoke")
-def edge_revoke(edge: EdgeArgument, why: Why = "", database: Database = "") -> None:
-    """What this edge signs from now on is refused: vitalwire registry edge revoke 0b7c2f3e-... --why 'stolen'."""
-    with connect(database) as conn:
-        count = registry.revoke_edge(conn, edge, author=this_user(why))
-    if not count:
-        raise VitalwireError(f"{edge} has no key that could be revoked: see `vitalwire registry edge list`")
-    console.print(f"revoked {count} keys")

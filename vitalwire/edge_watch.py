@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from adapters.devices.registry import DRIVER_BY_NAME
-from edge_agent import check as checks
 from edge_agent.config import MqttLink, SerialLink, SourceConfig, TcpLink, UdpLink
+from edge_agent.settings_check import source_findings
 from edge_agent.sources import SourcePlan, load_edge, plan_source, site_mappings
 from edge_agent.watch import SourceObservation, Watcher, diagnosis
 from edge_agent.watch import watch as watch_source
@@ -24,7 +24,7 @@ from runtime.errors import EXIT_UNREACHABLE, UserError
 from runtime.process import stop_event
 from schemas.errors import ConfigError
 from schemas.report import device_id
-from vitalwire.edge import Config, configured_source
+from vitalwire.edge_ask import Config, configured_source
 from vitalwire.output import age, as_json, cell, console
 from vitalwire.record import Database, Json, connect
 
@@ -48,7 +48,7 @@ def watch(
     ad_hoc = _ad_hoc(source, driver, topic, insecure)
     settings = load_edge(config) if ad_hoc is None else None
     source_config = ad_hoc or configured_source(settings, source)
-    for finding in checks.source_settings(source_config):
+    for finding in source_findings(source_config):
         raise ConfigError(f"{finding.where}: {finding.what}: {finding.mend}")
     screen = _Screen(json)
     plan = plan_source(source_config, site_mappings(settings.mapping) if settings else {})

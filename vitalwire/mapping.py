@@ -23,10 +23,17 @@ from schemas.block import ValidationResult
 from stream_processors.mapping import MappingChange, matches, remap
 from stream_processors.validation import validate_stored
 from vitalwire.acts import HEX_MAX
+from vitalwire.on_demand import on_demand
 from vitalwire.output import as_json, cell, console, listed, table
 from vitalwire.record import Database, Json, Why, connect, since_moment
 
-app = typer.Typer(help="What senders call things by.", no_args_is_help=True)
+IN_OTHER_MODULES = {
+    "parameters": "vitalwire.mapping_workbench:parameters_command",
+    "coverage": "vitalwire.mapping_workbench:coverage_command",
+    "set": "vitalwire.mapping_workbench:set_command",
+    "diff": "vitalwire.mapping_diff:diff",
+}
+app = typer.Typer(cls=on_demand(IN_OTHER_MODULES), help="What senders call things by.", no_args_is_help=True)
 _TEXTS_SHOWN = 3
 
 
@@ -86,9 +93,9 @@ def mapping_apply(
             until_us=until_us,
             device=str(registry.find_device(conn, device)) if device else None,
         )
-        outcome = _look(conn, acts.act(MAPPING_CHANGE, author, now, **_details(change)).body, show=not json)
+        outcome = look(conn, acts.act(MAPPING_CHANGE, author, now, **details_of(change)).body, show=not json)
         outcome.refuse_ambiguous()
-        act_id = None if dry_run or not outcome.records else mapping_acts.record(conn, _details(change), author)
+        act_id = None if dry_run or not outcome.records else mapping_acts.record(conn, details_of(change), author)
     if json:
         as_json({"act_id": act_id, "batches": outcome.batches, "records": outcome.records, "rows": outcome.as_rows()})
     else:
@@ -97,7 +104,8 @@ def mapping_apply(
         raise UserError("nothing that is stored changes by these rows, so that no act was recorded")
 
 
-def _details(change: MappingChange) -> dict[str, object]:
+def details_of(change: MappingChange) -> dict[str, object]:
+    """As an act has them."""
     details: dict[str, object] = msgspec.to_builtins(change)
     return details
 
@@ -150,7 +158,7 @@ class Outcome:
         return {row: dict(validation_results) for row, validation_results in sorted(self.validation_results.items())}
 
 
-def _look(conn: psycopg.Connection, body: bytes, *, show: bool) -> Outcome:
+def look(conn: psycopg.Connection, body: bytes, *, show: bool) -> Outcome:
     """What an act (canonical JSON) would change, by looking at every batch that it may be about."""
     outcome, last = Outcome(), mapping_acts.newest_batch(conn)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

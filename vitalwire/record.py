@@ -85,7 +85,7 @@ def explained(database: str, *, insecure: bool | None = None) -> Iterator[None]:
         lines = [line.strip() for line in str(error).splitlines() if "Is the server running" not in line]
         reason = " ".join(lines) or type(error).__name__
         away = isinstance(error, psycopg.OperationalError)
-        what, ask = ("cannot be reached", "is it started? ") if away else ("refuses", "")
+        what, ask = ("cannot be reached", "is it started, is its disk full? ") if away else ("refuses", "")
         text = f"the store {what}: {reason} ({ask}--database, VITALWIRE_DATABASE)"
         raise UserError(text, EXIT_UNREACHABLE if away else EXIT_USAGE) from None
 

@@ -15,6 +15,7 @@ from emr_store.connect import one_moment
 from emr_store.deliver_status import DestinationRow
 from emr_store.latest import LatestValue, intervals, latest
 from emr_store.registry import devices_that_measure
+from schemas.edge_status import duration_en
 from schemas.report import device_id
 from vitalwire.deliver import state_of
 from vitalwire.output import age, as_json, cell, console, table
@@ -71,11 +72,14 @@ def status(database: Database = "", json: Json = False) -> None:
     if json:
         tables: list[tuple[str, Sequence[Any]]] = [("devices", devices), ("edges", edges), ("streams", streams)]
         tables += [("alarms", open_alarms), ("sources_in_trouble", troubles), ("destinations", destinations)]
+        since = fleet.unheard_since(boxes, datetime.now(UTC))
         boxes_in_trouble = [{"edge": box.label, "trouble": words} for box, words in _boxes_in_trouble(boxes)]
         return as_json(
-            {name: [row._asdict() for row in rows] for name, rows in tables} | {"edges_in_trouble": boxes_in_trouble}
+            {name: [row._asdict() for row in rows] for name, rows in tables}
+            | {"edges_in_trouble": boxes_in_trouble, "nothing_stored_since": since}
         )
     _print_devices(devices)
+    _print_hospital(boxes)
     _print_edges(edges)
     in_trouble = _boxes_in_trouble(boxes)
     if in_trouble:
@@ -110,6 +114,16 @@ def _print_devices(devices: list[DeviceNow]) -> None:
         (device.name, device.heard_at or "never a value with a code", device.heard_at and age(device.heard_at))
         for device in devices if device.silent
     ], empty="none", most=ROWS_MAX)  # fmt: skip
+
+
+def _print_hospital(boxes: list[fleet.Box]) -> None:
+    """Where no box at all is heard it is not the boxes."""
+    now = datetime.now(UTC)
+    since = fleet.unheard_since(boxes, now)
+    if since is not None:
+        away = duration_en((now - since).total_seconds())
+        console.print(cell(f"Nothing of any box was stored for {away}"), markup=False)
+        console.print("  broker, processors and database, and their disks: vitalwire doctor", markup=False)
 
 
 def _print_edges(edges: list[EdgeNow]) -> None:

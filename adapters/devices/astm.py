@@ -30,6 +30,7 @@ from msgspec.structs import replace
 
 from adapters.driver import DeviceDriver, SerialSettings, Source, fitting
 from adapters.formats.astm_records import AstmRecord, read_records
+from adapters.formats.astm_redaction import redact_astm
 from adapters.formats.moments import StatedMoment, moment_of
 from adapters.formats.values import is_no_reading, printable, read_number, text_or_bytes, text_record
 from adapters.quality import Quality, done, exempt
@@ -333,6 +334,7 @@ QUALITY = Quality(
 DRIVER = DeviceDriver(
     "astm", "Laboratory instruments near the patient: ASTM E1394 / LIS2-A2",
     manual="CLSI LIS01-A2 (ASTM E1381) and LIS02-A2 (ASTM E1394)",
+    redact=redact_astm,
     settings=AstmSettings, read=read, session=lambda settings: AstmSession(), serial=SerialSettings(9600),
     has_local_times=lambda _: True, quality=QUALITY,
 )  # fmt: skip

@@ -336,7 +336,9 @@ DRIVER = DeviceDriver(
     quality=Quality(
         numerics=done("basic and ext1; ext2 and ext3 are not asked for"),
         waves=done("24 types of one rate; 12-lead ECG is not asked for"),
-        alarms=done("text, priority, silence; the five that the monitor names, CARESCAPE alone"),
+        alarms=done(
+            "text, priority, silence; CARESCAPE alone, five at most; status bits (asystole, arrhythmia) are events"
+        ),
         settings=exempt("the interface tells no settings"),
         clock=done("where the source says what it shows: no document states its zone"),
         no_reading=done("special values and inactive modules"),

@@ -28,6 +28,7 @@ from adapters.formats.hl7_adt import FieldReader, Group, Groups, groups_of
 from adapters.formats.hl7_charset import codec_of
 from adapters.formats.hl7_clock import stated_time
 from adapters.formats.hl7_head import MessageType, message_type
+from adapters.formats.hl7_redaction import redact_hl7
 from adapters.formats.hl7v2 import Hl7Message
 from adapters.formats.values import printable, text_record
 from adapters.quality import Quality, done, exempt
@@ -169,6 +170,7 @@ DRIVER = DeviceDriver(
     name="hl7_adt",
     title="HL7 v2 ADT: who is where, as an admission office says it",
     manual="HL7 2.5.1 chapter 3; IHE ITI TF-2 3.31 (ZBE)",
+    redact=redact_hl7,
     settings=AdtSettings,
     read=read,
     session=lambda settings: MllpSession(settings.answers),

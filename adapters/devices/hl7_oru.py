@@ -31,6 +31,7 @@ from adapters.formats.hl7_head import message_type
 from adapters.formats.hl7_observation import reading_of
 from adapters.formats.hl7_parts import LAST_MATCH, PartsReader, SourceMemory, learn_shape, parts_of_match
 from adapters.formats.hl7_patients import field_rule
+from adapters.formats.hl7_redaction import redact_hl7
 from adapters.formats.hl7_reports import Emitter
 from adapters.formats.hl7_shapes import Match
 from adapters.formats.hl7v2 import Hl7Message
@@ -178,6 +179,7 @@ DRIVER = DeviceDriver(
     name="hl7_oru",
     title="HL7 v2 ORU^R01 and R40: plain, IHE PCD-01 and PCD-04, GE, Mindray, Nihon Kohden, Philips",
     manual="HL7 2.5.1 chapter 7; IHE PCD TF-2 3.1 and appendix B; IHE PCD ACM; what each of `hl7_dialects` names",
+    redact=redact_hl7,
     settings=Hl7Settings,
     read=read,
     session=_session,

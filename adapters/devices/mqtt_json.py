@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.instants import Instant, parse_iso, states_second
+from adapters.formats.json_redaction import redact_json
 from adapters.formats.json_values import (
     NUMERAL,
     SHAPE_VALUES_MAX,
@@ -348,6 +349,7 @@ DRIVER = DeviceDriver(
     name="mqtt_json",
     title="JSON over MQTT by a declared mapping",
     manual="RFC 8259; the site's mapping",
+    redact=redact_json,
     settings=MqttJsonSettings,
     read=read,
     has_local_times=lambda settings: settings.time_field is not None,

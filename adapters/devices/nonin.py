@@ -33,6 +33,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
+from adapters.formats.redaction import nothing_to_redact
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.lines import LineSession
 from adapters.sessions.nonin_df2 import FRAME, PACKET, SECOND, NoninDf2Session, begins_packet
@@ -195,6 +196,7 @@ ASCII = DeviceDriver(
     name="nonin_ascii",
     title="Nonin pulse oximeter, ASCII line a second",
     manual="Operator's manuals 2500, 8500, 9600, 9847: Real-Time Serial Output",
+    redact=nothing_to_redact,
     settings=NoninSettings,
     read=read_ascii,
     session=lambda settings: LineSession(),
@@ -206,6 +208,7 @@ DF2 = DeviceDriver(
     name="nonin_df2",
     title="Nonin pulse oximeter, Data Format 2 with pleth",
     manual="OEM III and Xpod Specification and Technical Information: Serial Data Format #2",
+    redact=nothing_to_redact,
     settings=NoninSettings,
     read=read_df2,
     session=lambda settings: NoninDf2Session(),

@@ -4,6 +4,7 @@ from typing import Any
 
 from adapters.devices import (
     astm,
+    bbraun_bcc,
     datex_dri,
     hl7_adt,
     hl7_oru,
@@ -14,6 +15,7 @@ from adapters.devices import (
     nellcor,
     nonin,
     nonin_bluetooth,
+    poct1a,
     scan_json,
 )
 from adapters.driver import DeviceDriver
@@ -35,5 +37,7 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     medibus.DRIVER,
     intellivue.LAN,
     intellivue.MIB,
+    bbraun_bcc.DRIVER,
+    poct1a.DRIVER,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

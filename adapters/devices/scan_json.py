@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from adapters.driver import DeviceDriver, Source
 from adapters.formats.instants import parse_iso
+from adapters.formats.json_redaction import redact_json
 from adapters.formats.json_values import Leaf, Numeral, read_leaves
 from adapters.formats.moments import StatedMoment, received, unread_time
 from adapters.formats.values import printable, text_record
@@ -144,6 +145,7 @@ DRIVER = DeviceDriver(
     name="scan_json",
     title="scans of wristbands and devices, JSON over MQTT",
     manual="docs/scans.md",
+    redact=redact_json,
     settings=ScanSettings,
     read=read,
     has_local_times=lambda _: True,

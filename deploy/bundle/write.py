@@ -21,9 +21,9 @@ from runtime import bundle, keys
 from runtime.bundle import BundledFile, Manifest
 
 HERE = Path(__file__).parent
-UNITS = ("vitalwire-edge.service",)
+UNITS = ("vitalwire-edge.service", "vitalwire-downtime.service")
 # Of docs/, where there is one: what whoever puts up a box reads without internet.
-PAGES = ("install-a-box.md", "first-device.md", "replace-a-box.md")
+PAGES = ("install-a-box.md", "first-device.md", "replace-a-box.md", "downtime.md")
 
 
 @dataclass(frozen=True)

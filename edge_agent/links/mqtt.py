@@ -158,6 +158,8 @@ class MqttBroker:
         if number is None:
             number = self._taps[message.topic] = len(self._taps) + 1
             owner.tap.opened(number, source.peer)
+        if message.is_retained:
+            owner.tap.retained(number)
         owner.tap.incoming(number, message.payload)
 
     def _answer(self, connection: int, packet_id: int, qos: int, outcome: Outcome, _: str) -> None:

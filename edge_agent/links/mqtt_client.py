@@ -22,7 +22,7 @@ from paho.mqtt.properties import Properties
 
 from edge_agent.config import MqttLink
 from edge_agent.delivery import connections
-from edge_agent.links.tcp import split_address
+from edge_agent.links.address import split_address
 from runtime.config import read_secret
 from runtime.tls import check_client, client_context
 from schemas.layout import FRAME_BYTES_MAX

@@ -18,6 +18,7 @@ from prometheus_client import Gauge
 
 from edge_agent.config import TcpLink
 from edge_agent.conversation import Conversation
+from edge_agent.links.address import split_address
 from edge_agent.links.owner import LinkError, LinkOwner
 from edge_agent.links.threads import in_own_thread
 from runtime.errors import UserError
@@ -407,11 +408,3 @@ def keep_alive(sock: Any) -> None:
         (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     ):
         sock.setsockopt(level, option, value)
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of "host:port" ("[::1]:2575" too); raises ValueError."""
-    host, _, port = address.rpartition(":")
-    if not 0 <= int(port) <= 65535:
-        raise ValueError(f"{port} is no port")
-    return host.strip("[]"), int(port)

@@ -20,8 +20,8 @@ import structlog
 
 from edge_agent.config import UdpLink
 from edge_agent.conversation import Conversation
+from edge_agent.links.address import split_address
 from edge_agent.links.owner import LinkError, LinkOwner
-from edge_agent.links.tcp import split_address
 from edge_agent.links.threads import in_own_thread
 from runtime.tls import check_client
 

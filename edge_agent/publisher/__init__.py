@@ -7,5 +7,6 @@ CONFIGURATION.md).
 
 from edge_agent.publisher.publisher import Publisher
 from edge_agent.publisher.security import kafka_problem
+from edge_agent.publisher.sender import refusal_mend
 
-__all__ = ["Publisher", "kafka_problem"]
+__all__ = ["Publisher", "kafka_problem", "refusal_mend"]

@@ -22,6 +22,7 @@ MISSING_S = 1.0  # while it lacks a topic of ours
 TICK_S = 0.05
 ANSWER_LIMIT_S = 3.0
 _REFUSED = {KafkaError._SSL, KafkaError._AUTHENTICATION}
+_TLS_ALERT = "SSL alert number"  # OpenSSL's words for what the other side refused
 # A consumer, for a producer's question may create the topic: with the broker's defaults, not with ours.
 _WATCHER = {"group.id": "edge-watch", "allow.auto.create.topics": False}
 
@@ -99,7 +100,7 @@ class BrokerWatch:
             self.lost(error)
             self.trouble = self.trouble or error.str()  # what was said before says more
         elif self.broker is None:
-            if error.code() in _REFUSED and not self._is_refused:
+            if _is_refusal(error) and not self._is_refused:
                 self._is_refused = True
                 self._on_event("broker-refused", error.str())
             self.trouble = error.str()
@@ -120,6 +121,11 @@ class BrokerWatch:
         if self.broker is None:
             return 0.0  # each question waits itself for an answer
         return MISSING_S if self._missing or self.receipt_partitions < topics.RECEIPT_PARTITIONS else PROBE_S
+
+
+def _is_refusal(error: KafkaError) -> bool:
+    """Also where the broker does not take our certificate: by TLS 1.3 it says so once the connection stands."""
+    return error.code() in _REFUSED or _TLS_ALERT in error.str()
 
 
 def _has(consumer: Consumer, name: str) -> bool:

@@ -84,6 +84,11 @@ class Publisher:
 
     @property
     def receipts_believed(self) -> int:
+        """How many receipts of the store came since the start that say stored."""
+        return self.counts[f"receipt {ReceiptOutcome.STORED.name.lower()}"]
+
+    @property
+    def answers(self) -> int:
         """How many receipts of the store came since the start, whatever they say."""
         return sum(self.counts[f"receipt {outcome.name.lower()}"] for outcome in ReceiptOutcome)
 

@@ -21,7 +21,7 @@ from edge_agent.publisher.clock_offset import ClockOffset
 from edge_agent.publisher.security import ClientSettings
 from edge_agent.resend import ResendStream
 from edge_agent.spool import Receipted, Spool
-from evidence.receipt import ReceiptOutcome
+from evidence.receipt import NEWER_LAYOUT, ReceiptOutcome
 from runtime.clock import now_us
 from schemas import topics
 from schemas.errors import VitalwireError
@@ -53,6 +53,13 @@ _TOPIC_GONE = {
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 }
+
+
+def refusal_mend(reason: str) -> str:
+    """What a person does about it."""
+    if reason == NEWER_LAYOUT:
+        return "this box is newer than the hospital: upgrade the processors, then set `batch_layout` (docs/deploy.md)"
+    return "make a new key and have it registered, `vitalwire registry edge renew`"
 
 
 class Sender:
@@ -153,8 +160,7 @@ class Sender:
         if not self._refused:
             self._on_event(
                 "batches-refused",
-                f"the hospital refuses batches of this edge ({reason}); they are kept here: make a new key and have it"
-                " registered, `vitalwire registry edge renew`",
+                f"the hospital refuses batches of this edge ({reason}); they are kept here: {refusal_mend(reason)}",
             )
         self._refused.add((receipted.lane, receipted.batch_no))
 

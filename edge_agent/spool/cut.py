@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 
 from edge_agent.spool.chunks import split
 from edge_agent.spool.quota import Figures
@@ -13,7 +14,8 @@ from schemas.layout import CUT_BYTES
 from schemas.report import Lane
 
 BACKFILL_AFTER_US = 10_000_000  # what had waited longer when it was cut does not travel with live data
-LANES_OF_CHUNKS = (Lane.LIVE, Lane.WAVEFORM, Lane.ADT)
+# LIVE becomes BACKFILL as it is cut; a chunk is of BACKFILL where what it says was read again.
+LANES_OF_CHUNKS = tuple(Lane)
 _FIRST, _LAST = -(2**63), 2**63 - 1  # moments
 _WAITING = (
     "SELECT id, received_at, reports, leaves FROM chunk"
@@ -63,12 +65,13 @@ def cut(
 def _choose(db: sqlite3.Connection, figures: Figures, lane: Lane, cut_after_us: int, now_us: int) -> _Chosen | None:
     """The oldest chunks up to the size of a batch. None: they are few, and none has waited long enough."""
     border_us = now_us - BACKFILL_AFTER_US
-    span = {
-        Lane.LIVE: (Lane.LIVE, border_us, _LAST),
-        Lane.BACKFILL: (Lane.LIVE, _FIRST, border_us - 1),
-    }.get(lane, (lane, _FIRST, _LAST))
+    spans = {
+        Lane.LIVE: [(Lane.LIVE, border_us, _LAST)],
+        Lane.BACKFILL: [(Lane.LIVE, _FIRST, border_us - 1), (Lane.BACKFILL, _FIRST, _LAST)],
+    }.get(lane, [(lane, _FIRST, _LAST)])
     chosen, due = _Chosen([], []), False
-    for ident, received_us, reports, encoded_reports in db.execute(_WAITING, span):
+    waiting = chain.from_iterable(db.execute(_WAITING, span) for span in spans)
+    for ident, received_us, reports, encoded_reports in waiting:
         due = due or not 0 <= now_us - received_us < cut_after_us  # an age below 0: the clock was set back
         if not due and figures.report_bytes < CUT_BYTES:
             return None

@@ -55,9 +55,7 @@ class ReportEncoder:
     def _encoded(self, report: Report, frame: bytes) -> EncodedReport:
         salt = self._salt()
         content = encode_report(report, salt, sha256(salt + frame).digest())
-        # LIVE becomes BACKFILL as it is cut, and nothing before.
-        lane = Lane.LIVE if report.lane is Lane.BACKFILL else report.lane
-        return EncodedReport(lane, report.received_at_us, report.claim, bytes(content[:16]), content)
+        return EncodedReport(report.lane, report.received_at_us, report.claim, bytes(content[:16]), content)
 
     def _salt(self) -> bytes:
         if self._at == len(self._salts):

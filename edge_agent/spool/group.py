@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge_agent.duplicates import Duplicates
 from edge_agent.events import event
-from edge_agent.spool import gaps
+from edge_agent.spool import gaps, rejected
 from edge_agent.spool.chunks import ChunkWriter
 from edge_agent.spool.encoded_reports import EncodedReport, ReportEncoder
 from edge_agent.spool.gaps import WaveGaps
@@ -70,6 +70,8 @@ class GroupWriter:
         if sending is not None and self.duplicates.is_duplicate(sending, self.now_us):
             self.duplicates.remember(sending, self.now_us)
             return Kept.DUPLICATE
+        if frame.once is not None and rejected.is_known(self.db, frame.once):
+            return Kept.DUPLICATE
         encoded_reports = self.encoder.encode(frame.reports, frame.delivery.frame if frame.delivery else b"")
         size = wave_size = 0
         for encoded in encoded_reports:
@@ -83,6 +85,8 @@ class GroupWriter:
             encoded_reports, wave_size = self._without_waves(encoded_reports), 0
         if sending is not None:
             self.duplicates.remember(sending, self.now_us)
+        if frame.once is not None and frame.delivery is not None:
+            rejected.remember(self.db, frame.once, frame.delivery.received_at_us)
         self._append(encoded_reports, size + wave_size, wave_size)
         return Kept.KEPT
 

@@ -36,6 +36,7 @@ class Frame:
     reports: Sequence[Report]
     delivery: Delivery | None  # None: the edge's own words
     done: Done
+    once: bytes | None = None  # what tells a rejected frame that is read again: it is kept once
     sending: Sending | None = None  # set by the spool's thread, where it could be a duplicate
 
     @property

@@ -6,17 +6,17 @@ import sqlite3
 from pathlib import Path
 
 from edge_agent import duplicates
-from edge_agent.spool import checkpoints
+from edge_agent.spool import checkpoints, rejected
 from edge_agent.spool.quota import FIGURES
 from schemas.errors import VitalwireError
 
-VERSION = 3
+VERSION = 4
 # An older one holds batches in a layout that nothing reads any more: it is set aside.
 OLDEST_VERSION = 2
 # From a version to the next: SQL. What it makes is new columns with defaults and new tables alone, and what is written
 # into them is written only where `Spool.version` is that new: so a program can go on writing the version before its own
 # until the upgrade is known to be well (`hold_version`), and the program before it can take the spool back.
-MIGRATIONS: dict[int, str] = {2: checkpoints.SCHEMA}
+MIGRATIONS: dict[int, str] = {2: checkpoints.SCHEMA, 3: rejected.SCHEMA}
 # A file of this name in the spool's folder holds the version too: `vitalwire edge upgrade` puts it there before the new
 # program starts, and takes it away once that is healthy.
 HOLD_MARK = "hold-version"
@@ -44,6 +44,7 @@ CREATE INDEX batch_held ON batch (lane, receipted_at) WHERE receipted_at IS NOT 
 CREATE TABLE sealed (id INTEGER PRIMARY KEY, bytes BLOB);
 {duplicates.SCHEMA}
 {checkpoints.SCHEMA};
+{rejected.SCHEMA};
 INSERT INTO meta (spool, incarnation_at, {", ".join(FIGURES)})
 VALUES (randomblob(16), 0, {", ".join("NULL" if name == "oldest_received_us" else "0" for name in FIGURES)});
 """

@@ -15,7 +15,7 @@ from msgspec.structs import astuple, replace
 
 from edge_agent.delivery import Delivery
 from edge_agent.duplicates import Duplicates, Sending
-from edge_agent.spool import checkpoints, cut, receipts, schema
+from edge_agent.spool import checkpoints, cut, receipts, rejected, schema
 from edge_agent.spool.checkpoints import KeptCheckpoint, Witnessed, WitnessedCheckpoint
 from edge_agent.spool.encoded_reports import ReportEncoder
 from edge_agent.spool.group import GroupWriter
@@ -123,6 +123,7 @@ class Spool:
         except OSError as error:
             raise VitalwireError(f"the spool {folder} cannot be opened: {error}") from error
         try:
+            self.is_new = not self._path.exists()  # there was none, a damaged one neither
             self._db: sqlite3.Connection | None = self._open()
         except (OSError, sqlite3.Error, VitalwireError) as error:
             self._lock.close()
@@ -136,6 +137,18 @@ class Spool:
         `done` is told after the COMMIT that holds them.
         """
         if not self._queue.put(Frame(reports, delivery, done)):
+            self._on_settled([(done, Kept.FULL)])
+
+    def put_once(self, key: bytes, reports: Sequence[Report], delivery: Delivery, done: Done) -> None:
+        """As `put`, of a rejected frame that is read again: of what has the same key the first is kept.
+
+        Raises VitalwireError where the file is held in a version that cannot remember it.
+        """
+        if self.version < rejected.SINCE_VERSION:
+            raise VitalwireError(
+                "the spool is held in its old version until the upgrade is known to be well: ask later"
+            )
+        if not self._queue.put(Frame(reports, delivery, done, key)):
             self._on_settled([(done, Kept.FULL)])
 
     def prove(self, connection: int, tokens: range) -> None:
@@ -199,6 +212,22 @@ class Spool:
     def checkpoints(self, db: sqlite3.Connection) -> list[KeptCheckpoint]:
         """The checkpoints that are kept, by log, the smallest first."""
         return checkpoints.kept(db) if self.version >= checkpoints.SINCE_VERSION else []
+
+    @_by_the_writer
+    def sealed_after(self, db: sqlite3.Connection, after: int, since_us: int, count: int) -> rejected.Stretch:
+        """The next batches that were cut since `since_us` and are still held, with a receipt or without."""
+        return rejected.sealed_after(db, after, since_us, count)
+
+    @_by_the_writer
+    def forget_reread(self, db: sqlite3.Connection) -> None:
+        """Forget which frames were read again whose bytes are nowhere on this disk any more."""
+        if self.version >= rejected.SINCE_VERSION:
+            rejected.forget_old(db, self._now_us())
+
+    @_by_the_writer
+    def waiting_after(self, db: sqlite3.Connection, after: int, count: int) -> rejected.Stretch:
+        """The next chunks of reports that are not cut yet."""
+        return rejected.waiting_after(db, after, count)
 
     @_by_the_writer
     def renew_id(self, db: sqlite3.Connection) -> None:

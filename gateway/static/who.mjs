@@ -10,6 +10,7 @@ const PAGES = [
   { id: "to-devices", path: "/devices", name: "devices", roles: ["nurse", "physician", "technician", "biomedical_engineer", "trainee"] },
   { id: "to-boxes", path: "/boxes", name: "boxes", roles: ["biomedical_engineer", "administrator"] },
   { id: "to-fleet", path: "/fleet", name: "fleet", roles: ["biomedical_engineer", "administrator"] },
+  { id: "to-mapping", path: "/mapping", name: "mapping", roles: ["biomedical_engineer", "administrator"] },
   { id: "to-audit", path: "/audit", name: "audit", roles: ["auditor", "second_auditor"] },
 ];
 const out = make("button");

@@ -1,6 +1,9 @@
+import sys
+from pathlib import Path
+
 import pytest
 
-from benchmarks.__main__ import MEASUREMENTS, chosen, rows
+from benchmarks.__main__ import MEASUREMENTS, arguments, chosen, main, rows
 from benchmarks.goals import GOALS, Goal
 
 
@@ -16,6 +19,25 @@ def test_a_part_or_one_figure_is_chosen_by_its_name() -> None:
     assert measurement.figures == ("pipeline_with_texts_ratio",)
     with pytest.raises(ValueError, match="'pipelin' is none of"):
         chosen(["pipelin"])
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["-h"], 0), (["--nonsense"], 2)])
+def test_help_and_what_there_is_not_measure_nothing(
+    words: list[str], code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *words])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == code
+    shown = "".join(capsys.readouterr())
+    assert "measuring" not in shown
+    assert "--quick" in shown
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quick_and_names_are_taken_in_any_order() -> None:
+    assert vars(arguments(["edge", "--quick", "hl7"])) == {"asked": ["edge", "hl7"], "quick": True}
 
 
 def test_a_goal_is_judged_on_the_median() -> None:

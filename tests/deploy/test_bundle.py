@@ -53,7 +53,8 @@ def test_a_bundle_and_its_package_are_the_same_bytes_each_time(own: Wheel, tmp_p
     assert manifest.spool_form == schema.VERSION
     assert manifest.files["install"].executable
     assert manifest.files.keys() >= {"NOTES.md", "sbom.cdx.json", "requirements.lock", "docs/install-a-box.md",
-                                     "systemd/vitalwire-edge.service"}  # fmt: skip
+                                     "docs/downtime.md", "systemd/vitalwire-edge.service",
+                                     "systemd/vitalwire-downtime.service"}  # fmt: skip
     shown = subprocess.run(["dpkg-deb", "--contents", first[1]], capture_output=True, text=True, check=True).stdout
     assert "root/root" in shown
     assert f"{first[0].name}\n" in shown

@@ -21,7 +21,7 @@ import yaml
 from typer import Context
 from typer.core import TyperGroup
 
-from edge_agent import check
+from edge_agent.settings_check import settings_findings
 from edge_agent.sources import load_edge
 from emr_store.roles import EMR_READER, GROUPS
 from gateway.people.sign_in_config import GatewayConfig, address
@@ -188,7 +188,7 @@ def test_the_settings_of_the_gateway_hold_with_the_files_that_are_given(secrets:
 def test_the_settings_of_the_edge_hold_with_the_files_that_are_given(secrets: Path, tmp_path: Path) -> None:
     folder = inside("edge", secrets, tmp_path)
     settings = load_edge(folder / "edge.toml")
-    assert list(check.settings(settings)) == []
+    assert list(settings_findings(settings)) == []
     keys.load(settings.key_file)
     assert keys.read_public(settings.platform_key_file) == keys.read_public(secrets / "platform.pub")
     client_context(settings.kafka_ca, settings.kafka_cert, settings.kafka_key)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge_agent import check, holders
+from edge_agent import check, holders, settings_check
 from edge_agent.config import EdgeConfig, Link, MqttLink, SerialLink, SourceConfig, TcpLink
 from runtime import keys
 from tests.runtime.conftest import Certified
@@ -38,7 +38,7 @@ def changed(**fields: Any) -> EdgeConfig:
 
 
 def test_a_good_configuration_has_nothing_wrong() -> None:
-    assert list(check.settings(GOOD)) == []
+    assert list(settings_check.settings_findings(GOOD)) == []
     assert [check.time_zone(each) for each in GOOD.source] == [None] * 3
 
 
@@ -57,7 +57,7 @@ def test_a_good_configuration_has_nothing_wrong() -> None:
 def test_what_an_agent_cannot_start_with_is_found_without_a_socket(
     config: EdgeConfig, where: str, what: str, mend: str
 ) -> None:
-    (found,) = check.settings(config)
+    (found,) = settings_check.settings_findings(config)
     assert (found.where, found.wrong) == (where, True)
     assert what in found.what
     assert mend in found.mend
@@ -93,7 +93,7 @@ def test_senders_of_the_mapping_that_are_no_source_are_found(tmp_path: Path) -> 
 
 
 def test_the_certificate_for_the_broker_is_looked_at(ours: Any, theirs: Any, tmp_path: Path) -> None:
-    def found(**fields: Any) -> dict[str, check.CheckFinding]:
+    def found(**fields: Any) -> dict[str, settings_check.CheckFinding]:
         return {f.where: f for f in check.files(changed(**fields)) if f.where.startswith("kafka")}
 
     good = found(kafka_ca=ours.cert, kafka_cert=theirs.cert, kafka_key=theirs.key)
@@ -155,7 +155,7 @@ def test_a_port_that_another_plug_may_get_is_a_note_with_the_steady_name(tmp_pat
 
 
 def test_sockets_are_opened_once_and_what_hinders_it_is_named() -> None:
-    def opened(config: SourceConfig) -> check.CheckFinding:
+    def opened(config: SourceConfig) -> settings_check.CheckFinding:
         return asyncio.run(check.socket(config))
 
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -66,13 +66,67 @@ def test_a_broker_that_is_away_is_said_after_a_minute_ten_and_each_hour(tmp_path
     assert len(emitted) == 5  # a new outage
 
 
-def test_the_end_of_the_certificate_is_read_from_it(tmp_path: Path) -> None:
+def test_receipts_that_do_not_come_are_said_while_the_broker_is_reached(tmp_path: Path) -> None:
+    """The database is away, or its disk is full: batches wait, and nobody answers."""
+    condition, emitted = made(tmp_path)
+    waits, nothing = SpoolState(3, 2, 0, 0, 0), SpoolState(0, 0, 0, 0, 0)
+    for second in range(60):
+        condition.look(float(second), waits, is_broker_reached=True, answers=second // 30)
+    assert not emitted  # the last came at 30
+    for second in range(60, 92):
+        condition.look(float(second), waits, is_broker_reached=True, answers=1)
+    assert emitted == [(
+        "receipts-away",
+        "no receipt for 1 min; 3 reports and 2 batches without a receipt wait on this box; the broker is reached: look"
+        " at the processors, and at the database and its disk",
+    )]  # fmt: skip
+    for spool, is_broker_reached in ((nothing, True), (waits, False)):
+        condition.look(93.0, waits, is_broker_reached=True, answers=2)
+        for second in (94.0, 155.0):
+            condition.look(second, spool, is_broker_reached=is_broker_reached, answers=2)
+    assert [code for code, _ in emitted] == ["receipts-away", "broker-away"]
+    for second in (200.0, 201.0, 300.0):  # what is refused has its answer
+        condition.look(second, waits, is_broker_reached=True, answers=3, refused_batches=2)
+    assert len(emitted) == 2
+
+
+def test_a_certificate_that_ends_is_said_in_time_and_each_time_once(tmp_path: Path) -> None:
+    path, now = certificate(tmp_path, ENDS), ENDS - timedelta(days=15)
+    emitted: list[str] = []
+    renewed: list[bool] = []
+    condition = Condition(
+        tmp_path, 1, path, lambda code, text: emitted.append(f"{code} {text}"), lambda: renewed.append(True),
+        lambda: now.timestamp(),
+    )  # fmt: skip
+    for step in (0, 1, 2, 14, 14.5, 15.5, 15.6):
+        now = ENDS - timedelta(days=15) + timedelta(days=step)
+        condition.look(step * 86_400, state(0), is_broker_reached=True)
+    words = "certificate-ends its certificate for the broker"
+    assert emitted == [f"{words} {each} (docs/enrolment.md)" for each in (
+        "ends in 14 d: renew it", "ends in 24 h: renew it", "ended 12 h ago and is refused: renew it",
+    )]  # fmt: skip
+    certificate(tmp_path, ENDS + timedelta(days=90))
+    condition.look(16 * 86_400, state(0), is_broker_reached=True)
+    assert (len(emitted), renewed) == (3, [True])
+    now = ENDS + timedelta(days=80)
+    condition.look(96 * 86_400, state(0), is_broker_reached=True)
+    assert "ends in 10 d" in emitted[3]
+
+
+def certificate(folder: Path, ends: datetime) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "box")])
-    built = x509.CertificateBuilder(name, name, key.public_key(), 7, datetime(2026, 1, 1, tzinfo=UTC), ENDS)
-    path = tmp_path / "cert.pem"
+    built = x509.CertificateBuilder(name, name, key.public_key(), 7, datetime(2026, 1, 1, tzinfo=UTC), ends)
+    path = folder / "cert.pem"
     path.write_bytes(built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_the_end_of_the_certificate_is_read_from_it(tmp_path: Path) -> None:
+    path = certificate(tmp_path, ENDS)
     condition, _ = made(tmp_path, path)
     assert condition.look(0.0, state(0), is_broker_reached=True).certificate_ends_at_s == ENDS.timestamp()
     path.write_text("not one")
-    assert condition.look(61.0, state(0), is_broker_reached=True).certificate_ends_at_s is None
+    found = condition.look(61.0, state(0), is_broker_reached=True)  # half written, maybe: the one before is in use
+    assert found.certificate_ends_at_s == ENDS.timestamp()
+    assert made(tmp_path, path)[0].look(0.0, state(0), is_broker_reached=True).certificate_ends_at_s is None

@@ -20,6 +20,7 @@ from edge_agent.config import TcpLink
 from edge_agent.control import ControlServer
 from edge_agent.events import EventEmitter
 from edge_agent.links.tcp import TcpListener
+from edge_agent.reread import RereadTotals
 from edge_agent.spool import KeptCheckpoint
 from edge_agent.supervisor import Supervisor
 from runtime.errors import UserError
@@ -217,5 +218,36 @@ def test_an_agent_does_without_it_where_it_cannot_be_had(tmp_path: Path) -> None
         async with running(path) as agent:
             assert agent.events[0][0] == "control-trouble"
             assert "set control_socket" in agent.events[0][1]
+
+    asyncio.run(run())
+
+
+def test_a_reread_is_one_at_a_time_and_what_became_of_it_is_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running(tmp_path / "c") as agent:
+            begun, ending = asyncio.Event(), asyncio.Event()
+
+            async def reread(supervisor: Supervisor, since_us: int) -> RereadTotals:
+                assert (supervisor, since_us) == (agent.supervisor, T0_US)
+                begun.set()
+                await ending.wait()
+                return RereadTotals(found=3, read=2, still_rejected={"charset": 1})
+
+            agent.server._reread = reread
+            first = asyncio.create_task(control.reread(tmp_path / "c", "icu", T0_US))
+            await begun.wait()
+            with pytest.raises(UserError, match="read again already"):
+                await control.reread(tmp_path / "c", "icu", T0_US)
+            ending.set()
+            assert await first == RereadTotals(found=3, read=2, still_rejected={"charset": 1})
+            with pytest.raises(UserError, match="no source 'nicu': there are 'icu'"):
+                await control.reread(tmp_path / "c", "nicu", T0_US)
+
+            async def failing(supervisor: Supervisor, since_us: int) -> RereadTotals:
+                raise VitalwireError("the spool cannot write: disk full")
+
+            agent.server._reread = failing
+            with pytest.raises(UserError, match="disk full"):
+                await control.reread(tmp_path / "c", "icu", T0_US)
 
     asyncio.run(run())

@@ -20,6 +20,7 @@ from adapters.devices import nonin
 from adapters.driver import DeviceDriver
 from edge_agent import process
 from edge_agent.config import EdgeConfig, SerialLink, SourceConfig, TcpLink
+from edge_agent.downtime.ring_file import FILE_NAME, HistoryReader
 from edge_agent.process import Edge, config_hash
 from edge_agent.spool import Kept
 from runtime import keys
@@ -293,8 +294,11 @@ def test_a_refusal_is_no_readiness_and_a_contradiction_of_the_log_is_a_note(make
     edge.publisher._sender.refusal = "expired-key"
     edge.publisher._witness.contradiction = "log-forked"
     assert edge.not_ready()[-1] == (
-        "the hospital refuses this edge's batches (expired-key): `vitalwire registry edge renew`"
+        "the hospital refuses this edge's batches (expired-key): make a new key and have it registered,"
+        " `vitalwire registry edge renew`"
     )
+    edge.publisher._sender.refusal = "newer-layout"
+    assert edge.not_ready()[-1].endswith("upgrade the processors, then set `batch_layout` (docs/deploy.md)")
     assert edge.notes() == ["log-forked: checkpoints of the hospital's log contradict: `vitalwire edge witness`"]
     edge.spool.close()
 
@@ -334,3 +338,33 @@ def authority(folder: Path) -> Pki:
     passphrase.touch(0o600)
     passphrase.write_text("correct horse battery")
     return Pki.create(folder / "pki", "Hospital X", passphrase)
+
+
+def test_what_came_last_is_kept_for_when_the_hospitals_side_is_away(make: Callable[..., Edge], tmp_path: Path) -> None:
+    port = free_port()
+    edge = make(source=(hl7(TcpLink(f"127.0.0.1:{port}")), UNPLUGGED))
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        task = asyncio.ensure_future(edge.run(stop))
+        await eventually(lambda: edge.states()[0].state == "stands")
+
+        def send() -> None:
+            sender = MllpSender(port)
+            sender.ask(MESSAGE)
+            sender.ask(MESSAGE)  # sent again: it is not what came last
+            sender.close()
+
+        await asyncio.to_thread(send)
+        stop.set()
+        async with asyncio.timeout(LIMIT_S):
+            await task
+
+    asyncio.run(run())
+    with HistoryReader(tmp_path / "spool" / FILE_NAME) as reader:
+        state = reader.state()
+        ((_, series),) = reader.series()
+    assert (series.source, series.mantissa, series.name) == ("bed", 97, "x")
+    assert state.edge == str(uuid.UUID(int=7))
+    assert state.broker_away_since_us is not None
+    assert [each.name for each in state.troubled] == ["bed"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from emr_store import places, registry
-from emr_store.fleet import Box, BoxDevice, BoxState, fleet, sentence_of, state_of
+from emr_store.fleet import Box, BoxDevice, BoxState, fleet, sentence_of, state_of, unheard_since
 from schemas.edge_status import EdgeStatus
 from tests.making import report
 from tests.storing import EDGE, Store, event
@@ -55,6 +56,33 @@ def test_what_waits_is_said_where_it_is_the_matter() -> None:
     clock = sentence_of(replace(FLOWS, status=EdgeStatus(device_clocks_off_ms={"site:acme:7": -90_000})), NOW)
     assert clock is not None
     assert clock.en == "the clock of site:acme:7 is 1 min 30 s behind"
+
+
+@pytest.mark.parametrize(
+    ("left_s", "en"),
+    [
+        (14 * 86_400 + 1, None),
+        (86_400, "its certificate for the broker ends in 24 h: renew it"),
+        (-90, "its certificate for the broker ended 1 min 30 s ago and is refused: renew it"),
+    ],
+)
+def test_a_certificate_that_ends_is_said_of_a_box_whose_data_flows(left_s: int, en: str | None) -> None:
+    box = replace(FLOWS, status=EdgeStatus(certificate_ends_at_s=int(NOW.timestamp()) + left_s))
+    assert getattr(sentence_of(box, NOW), "en", None) == en
+
+
+def test_a_box_that_is_not_heard_since_its_certificate_ended_says_both() -> None:
+    status = EdgeStatus(certificate_ends_at_s=int(NOW.timestamp()) - 90)
+    found = sentence_of(replace(FLOWS, heard_at=ago(90), status=status), NOW)
+    assert found is not None
+    assert re.match("nothing heard for 1 min 30 s; .*; its certificate for the broker ended", found.en)
+
+
+def test_where_no_box_is_heard_it_is_the_hospital() -> None:
+    away, never = replace(FLOWS, heard_at=ago(61)), replace(FLOWS, heard_at=None)
+    assert unheard_since([away, never, replace(FLOWS, heard_at=ago(300))], NOW) == ago(61)
+    assert unheard_since([away, FLOWS], NOW) is None
+    assert unheard_since([never], NOW) is None
 
 
 def test_a_box_has_what_it_said_last_and_the_devices_that_it_speaks_of(database: str) -> None:

@@ -25,7 +25,7 @@ from schemas.block import Block, ReportFlag, ValidationResult
 from schemas.report import AsSent, ClockQuality, Kind, Lane, Record, RecordKind, Report, Samples, Validity
 from stream_processors.signed_message import open_message, sign_block
 from stream_processors.validation import EdgeKey, Memory, validate
-from tests.making import PERCENT, SPO2, T0_US, Key, report, sealed
+from tests.making import PERCENT, SPO2, T0_US, Key, of_newer_layout, report, sealed
 
 EDGE_KEY, PLATFORM = Key(), Key()
 NOW_US = T0_US + 1_000_000
@@ -239,6 +239,27 @@ def test_a_refused_batch_is_told_so_and_not_counted(store: str) -> None:
     assert receipts(store) == [(batch_id(message), ReceiptOutcome.REFUSED)]
     found = stream(store)
     assert (found.quarantined_reports, found.reports, found.kept) == (0, 0, "{}")
+
+
+def test_an_edge_that_sends_from_another_spool_is_named_once(store: str) -> None:
+    """Its disk was replaced or wiped. A lane of the same spool that was not heard before is none."""
+
+    def replaced(spool: bytes, lane: Lane, batch_no: int = 1) -> list[bytes]:
+        message = sealed([report()], EDGE_KEY, spool=spool, lane=lane, batch_no=batch_no)
+        return list(write(store, validated(message)).replaced_spools)
+
+    assert replaced(b"S" * 16, Lane.LIVE) == []
+    assert replaced(b"S" * 16, Lane.BACKFILL) == []
+    assert replaced(b"T" * 16, Lane.LIVE) == [b"E" * 16]
+    assert replaced(b"T" * 16, Lane.BACKFILL) == []
+    assert replaced(b"T" * 16, Lane.LIVE, 2) == []
+
+
+def test_a_batch_of_a_newer_layout_is_told_so_by_a_store_that_cannot_read_it(store: str) -> None:
+    message = of_newer_layout(sealed([report()], EDGE_KEY), EDGE_KEY)
+    write(store, [], [DeadLetter("newer-layout", "live.raw", ReceiptOutcome.REFUSED, message)])
+    assert receipts(store) == [(batch_id(message), ReceiptOutcome.REFUSED)]
+    assert stream(store).reports == 0
 
 
 def test_what_no_edge_lets_go_of_has_a_bounded_place(store: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,23 @@ class Server:
             self._process = subprocess.Popen(self._argv("postgres", *command, *options), stdout=log, stderr=log)
         until(self._answers, START_S, f"{self._name} answers")
 
+    def has_ended(self) -> bool:
+        """By itself."""
+        return self._process is not None and self._process.poll() is not None
+
+    def can_be_asked(self) -> bool:
+        """Now; for some seconds a server that ends by itself is neither here nor gone."""
+        try:
+            return self.ask("SELECT 1") == 1
+        except psycopg.OperationalError:
+            return False
+
+    def resume(self) -> None:
+        """Start it again where it has ended by itself; returns when it answers."""
+        if self.has_ended():
+            self.start()
+        until(self._answers, START_S, f"{self._name} answers")
+
     def ask(self, sql: str) -> object:
         """The first value of the first row."""
         with psycopg.connect(self.address, autocommit=True, connect_timeout=5) as connection:

@@ -27,7 +27,16 @@ LENGTH = os.environ.get("VITALWIRE_FAULTS", "")
 if LENGTH not in ("", "quick", "long"):
     raise pytest.UsageError(f"VITALWIRE_FAULTS={LENGTH}: set it to quick or long, or leave it out")
 Services = Callable[..., None]
+NOT_QUICK = pytest.mark.not_quick  # of a case that cannot be had in half a minute
 _outcomes: dict[str, tuple[str, Outcome]] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The quick run has no time for some."""
+    if LENGTH == "quick":
+        left_out = [item for item in items if item.get_closest_marker("not_quick")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def by_length(usual: int, *, quick: int, long: int | None = None) -> int:

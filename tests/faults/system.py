@@ -19,7 +19,7 @@ STOP_S = 20
 # the reading of the command line. The agents are nobody's children to wait for, and end with this process.
 NURSERY = """\
 import ctypes, os, pathlib, signal, sys
-from vitalwire.edge import run
+from vitalwire.edge_run import run
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
@@ -37,8 +37,8 @@ for line in sys.stdin:
 class System(Wire):
     """As `Wire`; `processes` has the pids of the agent and of the workers that run now."""
 
-    def __init__(self, folder: Path, kafka: str, database: str, sources: str, limits: str) -> None:
-        super().__init__(folder, kafka, database, sources, limits)
+    def __init__(self, folder: Path, kafka: str, database: str, sources: str, limits: str, broker: str = "") -> None:
+        super().__init__(folder, kafka, database, sources, limits, broker)
         self.key = keys.load(folder / "edge.key", allow_demo=True)
         self.platform_der = keys.read_public(folder / "platform.pub")
         self.footprint: dict[str, tuple[int, int]] = {}  # of each process when it was at work: bytes and descriptors

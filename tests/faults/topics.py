@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, ConsumerGroupTopicPartitions, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 ANSWER_S = 20
@@ -26,6 +26,13 @@ def committed(kafka: str, group: str) -> Offsets:
     admin = AdminClient({"bootstrap.servers": kafka})
     asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
     return {(t.topic, t.partition): t.offset for t in asked[group].result(ANSWER_S).topic_partitions}
+
+
+def members(kafka: str, group: str) -> int:
+    """How many workers share a group's partitions; 0 while they are being shared out."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    described = admin.describe_consumer_groups([group])[group].result(ANSWER_S)
+    return len(described.members) if described.state is ConsumerGroupState.STABLE else 0
 
 
 def messages(kafka: str, up_to: Offsets) -> Iterator[Message]:

@@ -46,9 +46,10 @@ link.password_file = "{password}"
 
 @contextmanager
 def running(
-    folder: Path, kafka: str, database: str, mqtt_rate_hz: float = 40, more_sources: str = "", edge_settings: str = ""
-) -> Iterator[tuple[System, list[Sender]]]:
-    """The system and its ward at work: what each sender sends is being stored."""
+    folder: Path, kafka: str, database: str, mqtt_rate_hz: float = 40, more_sources: str = "", edge_settings: str = "",
+    broker: str = "",
+) -> Iterator[tuple[System, list[Sender]]]:  # fmt: skip
+    """The system and its ward at work: what each sender sends is being stored. `broker` as for `Wire`."""
     topic = f"ward-{uuid.uuid4().hex[:8]}"
     mqtt, username = os.environ["VITALWIRE_MQTT"], os.environ["VITALWIRE_MQTT_USERNAME"]
     password = os.environ["VITALWIRE_MQTT_PASSWORD_FILE"]
@@ -59,7 +60,7 @@ def running(
     sources = edge_settings + sources + more_sources
     host, _, port = mqtt.rpartition(":")
     client = mqtt_client(username, Path(password).read_text())
-    with System(folder, kafka, database, sources, LIMITS) as system:
+    with System(folder, kafka, database, sources, LIMITS, broker) as system:
         icu = ("127.0.0.1", system.mllp)
         senders = [
             MllpSender(icu, "icu", "01"),

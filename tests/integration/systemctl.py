@@ -31,8 +31,10 @@ def main() -> None:
             os.unlink(link)
     elif verb == "start":
         start(names[0])
-    elif verb == "stop":
+    elif verb in ("stop", "restart"):
         stop(names[0])
+        if verb == "restart":
+            start(names[0])
     elif verb != "daemon-reload":
         sys.exit(1)
 

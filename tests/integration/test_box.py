@@ -5,27 +5,24 @@ from __future__ import annotations
 import re
 import resource
 import shutil
-import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deploy.bundle import __main__ as bundle_command
 from deploy.bundle.locked import ROOT, TARGETS, box_packages, read_lock
 from deploy.bundle.wheels import CACHE, Wheel, box_wheels, own_wheel
 from deploy.bundle.write import HERE, Release, ReleaseKey, gather, write
 from edge_agent.spool import schema
-from emr_store import registry
-from emr_store.connect import open_store
 from runtime import keys
 from tests import bundling
 from tests.faults.senders import HEART_RATE, MllpSender
 from tests.integration.bare import BareMachine
-from tests.wire import Wire, eventually
+from tests.integration.boxes import VITALWIRE, Hospital, install_from_bundle
+from tests.next_version import copy_of_checkout, replace
+from tests.wire import eventually
 from vitalwire.box.health import AgentProbe
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
@@ -33,37 +30,13 @@ INSTALL_GOAL_S = 60
 LIMIT_S = 60
 NEXT = "0.2.0"
 UNIT = "vitalwire-edge.service"
-VITALWIRE = "/opt/vitalwire/current/bin/vitalwire"
-SOURCE = """
-[[source]]
-name = "icu"
-driver = "hl7_oru"
-time_zone = "Asia/Shanghai"
-settings.device = "PV1-3"
-link.type = "tcp"
-link.listen = "127.0.0.1:{mllp}"
-"""
-
-
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the release key and this checkout's bundle and package, made as `make bundle` makes them."""
-    folder = tmp_path_factory.mktemp("release")
-    bundling.release_key(folder)
-    assert bundle_command.main(["--key", str(folder / "release.key"), "--to", str(folder), "--dirty"]) == 0
-    return folder
 
 
 @pytest.fixture(scope="module")
 def next_bundle(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An invented next version of this checkout: its spool has a column more."""
     folder = tmp_path_factory.mktemp("next")
-    tree = folder / "checkout"
-    listed = subprocess.run(["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
-    for name in listed.stdout.split("\0"):
-        if (ROOT / name).is_file() and not name.startswith(("tests/", "benchmarks/")):
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tree / name)
+    tree = copy_of_checkout(folder / "checkout")
     replace(tree / "pyproject.toml", 'version = "0.1.0"', f'version = "{NEXT}"')
     module = tree / "edge_agent" / "spool" / "schema.py"
     replace(module, f"\nVERSION = {schema.VERSION}\n", f"\nVERSION = {schema.VERSION + 1}\n")
@@ -82,48 +55,6 @@ def bundle_of(own: Wheel, release: Path, spool_form: int) -> Path:
     return write(tree, release, named, targets, ReleaseKey(release / "release.key"))
 
 
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text("utf-8")
-    assert text.count(old) == 1, (path, old)
-    path.write_text(text.replace(old, new), "utf-8")
-
-
-class Hospital(Wire):
-    """Processors and a store, without an edge of their own."""
-
-    def __enter__(self) -> Hospital:
-        self.start("processors")
-        return self
-
-    def register(self, machine: BareMachine) -> None:
-        """As a person does who compared the fingerprint."""
-        config = (machine.root / "etc/vitalwire/edge.toml").read_text("utf-8")
-        found = re.search(r'(?m)^edge = "(.*)"', config)
-        assert found
-        with open_store(self.database) as conn:
-            der = keys.read_public(machine.root / "etc/vitalwire/edge.pub")
-            registry.add_edge(conn, uuid.UUID(found[1]), "box", der)
-
-    def config(self, path: Path) -> Path:
-        """What an engineer wrote for this ward."""
-        spool = 'spool = "/var/lib/vitalwire/spool"\n'
-        path.write_text(
-            f'kafka = "{self.kafka}"\n{spool}metrics_port = {self.metrics}\n{SOURCE.format(mllp=self.mllp)}', "utf-8"
-        )
-        return path
-
-    def values(self) -> list[object]:
-        """All heart rates that are stored, in the order of their moments."""
-        return [value for (value,) in self.rows("SELECT value FROM observation ORDER BY observed_at, value")]
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[BareMachine]:
-    made = BareMachine(tmp_path)
-    yield made
-    made.stop()
-
-
 @pytest.fixture
 def hospital(tmp_path: Path, kafka: str, database: str) -> Iterator[Hospital]:
     folder = tmp_path / "hospital"
@@ -134,14 +65,8 @@ def hospital(tmp_path: Path, kafka: str, database: str) -> Iterator[Hospital]:
 
 def install(machine: BareMachine, hospital: Hospital, release: Path, tmp_path: Path) -> str:
     """As docs/install-a-box.md says."""
-    bundle = machine.put(release / "vitalwire-0.1.0.bundle")
-    machine.do("tar", "-x", "-f", bundle, "-C", "/srv")
-    trusted, platform = machine.put(release / "release.pub"), machine.put(hospital.folder / "platform.pub")
-    config = machine.put(hospital.config(tmp_path / "ward.toml"))
-    words = ["--trust", trusted, "--platform-key", platform, "--config", config]
-    code, text = machine.run("/srv/vitalwire-0.1.0/install", *words)
-    assert code in (0, 4), text  # 4: `edge check` finds something, such as topics that are not there yet
-    return text
+    config = hospital.config(tmp_path / "ward.toml")
+    return install_from_bundle(machine, release, hospital.folder / "platform.pub", config)
 
 
 def cpu_of_children_s() -> float:

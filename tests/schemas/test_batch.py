@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evidence.seal import open_sealed
 from schemas import batch, layout
 from schemas import tail as report_tail
-from schemas.batch import encode_report, read_header
+from schemas.batch import encode_report, layout_number, read_any_header, read_header
 from schemas.errors import LayoutError
 from schemas.identity import BatchKey, EdgeId, SpoolId, StreamKey
 from schemas.layout import RECORD, REPORT_ROW, TailKind
@@ -37,7 +37,7 @@ from schemas.report import (
     decimal_parts,
 )
 from schemas.tail import alarm_of, as_sent_of, samples_of
-from tests.making import T0_US, Key, encoded_reports, report, sealed
+from tests.making import T0_US, Key, encoded_reports, of_newer_layout, report, sealed
 
 KEY = Key()
 _text = st.text(st.characters(codec="utf-8", exclude_characters="\x1f"), max_size=20)
@@ -214,6 +214,30 @@ def test_any_bytes_are_refused_with_a_reason(data: bytes) -> None:
     with pytest.raises(LayoutError) as caught:
         open_sealed(data)
     assert caught.value.reason
+
+
+def test_of_a_newer_layout_is_read_what_every_layout_keeps() -> None:
+    message = sealed([report()], KEY, edge=b"F" * 16, spool=b"T" * 16, lane=Lane.BACKFILL, batch_no=7)
+    newer = of_newer_layout(message, KEY)
+    with pytest.raises(LayoutError, match="magic"):
+        read_header(newer)
+    header = read_any_header(newer)
+    assert (header.batch_key, header.lane, header.key_id) == (
+        read_header(message).batch_key, Lane.BACKFILL, KEY.key_id
+    )  # fmt: skip
+    assert [layout_number(each) for each in (message, newer, b"VWBATCH", b"")] == [2, 3, 0, 0]
+    assert read_any_header(message) == read_header(message)
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(10, b"\x09"), (44, (2**63).to_bytes(8, "little")), (layout.BODY_START, b"")],
+    ids=["lane", "number", "size"],
+)
+def test_of_a_newer_layout_what_nobody_could_keep_is_refused(at: int, value: bytes) -> None:
+    newer = of_newer_layout(sealed([report()], KEY), KEY)
+    with pytest.raises(LayoutError):
+        read_any_header(newer[:at] + value + newer[at + len(value) :] if value else newer[:at])
 
 
 def test_a_header_names_its_stream_and_its_number_there() -> None:

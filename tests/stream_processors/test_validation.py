@@ -7,7 +7,7 @@ from evidence.receipt import ReceiptOutcome
 from evidence.seal import seal
 from schemas.block import Block, ReportFlag, ValidationResult, read_block
 from schemas.errors import LayoutError
-from schemas.layout import REPORT_ROW
+from schemas.layout import LAYOUT, REPORT_ROW
 from schemas.nomenclature import NOMENCLATURE_HASH
 from schemas.report import (
     COMPARATORS,
@@ -32,7 +32,18 @@ from stream_processors.validation import (
     to_float,
     validate,
 )
-from tests.making import PER_MIN, PERCENT, PULSE, SPO2, T0_US, Key, encoded_reports, report, sealed
+from tests.making import (
+    PER_MIN,
+    PERCENT,
+    PULSE,
+    SPO2,
+    T0_US,
+    Key,
+    encoded_reports,
+    of_newer_layout,
+    report,
+    sealed,
+)
 
 KEY, STRANGER = Key(), Key()
 NOW_US = T0_US + 1_000_000
@@ -258,6 +269,26 @@ def test_a_key_that_expired_speaks_for_what_was_made_before(expired_at_us: int, 
         assert isinstance(found, Block)
         assert [bool(f & ReportFlag.EXPIRED_KEY) for f in found.flags] == [outcome == "flagged"] * 2
         assert set(found.validation_results.tolist()) == {ValidationResult.ACCEPTED}
+
+
+def test_a_batch_of_a_newer_layout_is_refused_to_its_edge_alone() -> None:
+    """Its neighbours are taken; who is not believed is told nothing, whatever the layout."""
+    good = sealed([report()], KEY)
+    newer, unsigned = of_newer_layout(good, KEY), of_newer_layout(good, STRANGER)
+    found = validate("live.raw", [newer, good, unsigned], Memory(MEMORY), NOW_US)
+    assert found[:2] == [
+        DeadLetter("newer-layout", "live.raw", ReceiptOutcome.REFUSED, newer),
+        DeadLetter("signature", "live.raw", None, unsigned),
+    ]
+    (block,) = [b for b in found if isinstance(b, Block)]
+    assert block.batches == (good,)
+
+
+def test_a_layout_is_refused_until_every_worker_reads_it() -> None:
+    """What this worker reads itself is not taken before `batch_layout` says that the others do."""
+    message = sealed([report()], KEY)
+    (found,) = validate("live.raw", [message], Memory(MEMORY, batch_layout=LAYOUT - 1), NOW_US)
+    assert found == DeadLetter("newer-layout", "live.raw", ReceiptOutcome.REFUSED, message)
 
 
 def test_a_revoked_key_speaks_for_nothing_though_it_expired_too() -> None:

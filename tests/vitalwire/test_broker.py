@@ -9,7 +9,7 @@ from runtime.errors import UserError
 from schemas import topics
 from schemas.report import Lane
 from schemas.topics import Topic
-from tests.making import Key, report, sealed
+from tests.making import Key, of_newer_layout, report, sealed
 from tests.runtime.conftest import Certified
 from tests.storing import EDGE
 from vitalwire import broker
@@ -44,6 +44,7 @@ def only(kafka: str, topic: str) -> Message:
     ("was_on", "message", "goes_to", "key"),
     [
         ("live.raw", BATCH, "backfill.raw", EDGE),  # as all that is sent again: by live it would ring as if it were new
+        ("live.raw", of_newer_layout(BATCH, Key()), "backfill.raw", EDGE),
         ("live.raw", b"noise", "live.raw", b""),
         ("live.signed", b"a signed block", "live.signed", b""),
         ("of an older version", b"noise", "live.raw", b""),

@@ -32,8 +32,8 @@ from typer.core import TyperGroup
 from typer.testing import CliRunner
 
 from adapters.formats import recording
-from edge_agent import check
 from edge_agent.config import EdgeConfig
+from edge_agent.settings_check import settings_findings
 from edge_agent.sources import load_edge
 from emr_store import registry
 from emr_store.connect import open_store
@@ -332,4 +332,4 @@ def test_the_first_device_has_ten_steps_and_its_configuration_decodes(tmp_path: 
     file = tmp_path / "edge.toml"
     file.write_text(textwrap.dedent(block), "utf-8")
     config = load_edge(file)
-    assert list(check.settings(config)) == []
+    assert list(settings_findings(config)) == []

@@ -6,6 +6,7 @@ import json
 import re
 import stat
 import time
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from hashlib import sha256
@@ -21,6 +22,7 @@ from evidence.dead_letter import DeadLetter
 from evidence.seal import FIRST_PREVIOUS, seal
 from runtime import config as configuration
 from runtime import keys
+from runtime.errors import UserError
 from runtime.pki import issued
 from runtime.tls import client_context
 from schemas.batch import encode_report
@@ -108,6 +110,30 @@ def validated(hospital: EnrollingHospital, edge: str, folder: Path) -> Block | D
     }
     (found,) = validate("live.raw", [message], Memory(known), now)
     return found
+
+
+def test_what_it_is_let_in_with_stands_in_its_configuration(
+    hospital: EnrollingHospital, people: ThreadPoolExecutor, tmp_path: Path
+) -> None:
+    """Where it stood already it is replaced; what an engineer wrote for the ward stays."""
+    config = tmp_path / "edge.toml"
+    rest = 'kafka = "k:9094"\n\n[[source]]\nname = "icu"\nedge = "of the source"\n'
+    config.write_text(f'# of the ward\nedge = "{UUID(int=7)}"\n{rest}')
+    config.chmod(0o600)
+    person: Future[tuple[int, str]] = people.submit(agreed_as_soon_as_it_waits, hospital, tmp_path)
+    status, text = enrol(hospital, tmp_path, "--code", invited(), "--config", str(config))
+    assert (person.result()[0], status) == (0, 0), text
+    assert f"{config} says so. Start the agent again" in " ".join(text.split())
+    head, _, tables = config.read_text().partition("[[source]]")
+    assert f"[[source]]{tables}" == rest.partition("\n\n")[2]
+    found = tomllib.loads(head)
+    assert found["edge"] == next(each["edge"] for each in as_json("registry edge list") if each["label"] == "ICU box 2")
+    assert (found["kafka"], found["gateway"]) == ("k:9094", hospital.address)
+    assert head.count("edge =") == 1
+    assert "# of the ward" in head
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    with pytest.raises(UserError, match="put the lines there yourself"):
+        edge_enrol.write_settings(tmp_path / "absent.toml", found)
 
 
 def test_a_box_enrols_and_its_batch_is_believed(

@@ -45,6 +45,23 @@ def test_sizes_are_what_the_costs_say() -> None:
     assert plan(10_000).reports_gb_a_year == pytest.approx(10 * found.reports_gb_a_year, rel=0.01)
 
 
+def test_waves_weigh_more_than_the_numbers_beside_them() -> None:
+    none, one, three = (plan(10_000, waves) for waves in (0, 1, 3))
+    assert (none.samples_per_s, none.wave_rows_gb_a_year, none.wave_batches_gb_a_year) == (0, 0, 0)
+    assert one.samples_per_s == 2_500_000
+    assert one.wave_batches_gb_a_year > one.reports_gb_a_year
+    assert three.wave_batches_gb_a_year == pytest.approx(3 * one.wave_batches_gb_a_year, rel=0.01)
+    assert none.pipeline_cores < one.pipeline_cores < three.pipeline_cores
+    assert none.broker_disk_gb < one.broker_disk_gb < three.broker_disk_gb
+    assert none.database_gb_90_days < one.database_gb_90_days < three.database_gb_90_days
+
+
+def test_waves_are_asked_for_by_their_number() -> None:
+    found = json.loads(CliRunner().invoke(app, ["scaling", "--waves", "3", "--json"]).output)
+    assert (found["plan"]["waves"], found["plan"]["samples_per_s"]) == (3, 750_000)
+    assert CliRunner().invoke(app, ["scaling", "--waves", "-1"]).exit_code == 2
+
+
 def test_it_prints_a_plan_and_gives_scripts_the_same() -> None:
     printed = CliRunner().invoke(app, ["scaling", "--devices", "10000"])
     assert printed.exit_code == 0

@@ -99,6 +99,8 @@ def test_a_box_that_is_not_heard_is_said_with_what_waits_on_it(store: Store) -> 
     text = " ".join(status().split())
     assert "Edges in trouble" in text
     assert "nothing heard for 4 min 1" in text
+    assert "Nothing of any box was stored for 4 min 1" in text
+    assert as_json()["nothing_stored_since"]
     (trouble,) = as_json()["edges_in_trouble"]
     assert trouble["edge"] == "box"
     assert trouble["trouble"].endswith("2,312 reports waited on the box; room for 31 h")

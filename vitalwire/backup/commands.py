@@ -15,6 +15,7 @@ import typer
 from rich.progress import Progress as ProgressBar
 from rich.progress import TextColumn, TimeElapsedColumn
 
+from emr_store.acts import this_user
 from runtime import config as configuration
 from runtime import logs
 from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
@@ -31,7 +32,7 @@ from vitalwire.backup.restoring import restore as restore_into
 from vitalwire.backup.sealing import generate
 from vitalwire.backup.take import one_run, prune, take_backup
 from vitalwire.output import age, as_json, cell, console, table
-from vitalwire.record import Json, since_moment
+from vitalwire.record import Json, Why, since_moment
 from vitalwire.verify import PlatformKeys, TrustFolder, read_trust
 
 app = typer.Typer(help="Base backups, the log, keys and configuration of the hospital side.", no_args_is_help=True)
@@ -181,6 +182,7 @@ def restore(
     trust: TrustFolder = None,
     platform_key: PlatformKeys = None,
     checkpoint: Checkpoints = None,
+    why: Why = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and what is in the way")] = False,
     json: Json = False,
 ) -> None:
@@ -198,7 +200,9 @@ def restore(
         if keys_into is not None and keys_into.exists():
             raise UserError(f"{keys_into} exists: keys are put into a new folder, so that none is overwritten")
         if not dry_run:
-            restored = restore_into(settings, plan, target, progress, trust=believed, verify_last=verify_last)
+            restored = restore_into(
+                settings, plan, target, progress, trust=believed, verify_last=verify_last, author=this_user(why)
+            )
     if dry_run:
         _say_plan(plan.backup.name, until, len(plan.segments), plan.reaches, target)
         return

@@ -7,12 +7,15 @@ import os
 import tarfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from emr_store import proof
+from emr_store.acts import Author
 from emr_store.connect import open_store
+from emr_store.restored import record_restored
 from emr_store.store_counts import StoreCounts, StreamEnd, count_store, replayed_until, server_facts, stream_ends
 from emr_store.verification import Verification
 from evidence.verification import Trust
@@ -34,7 +37,8 @@ OF_PEOPLE = ("acts", "chart_entries")  # what no edge sends again
 @dataclass(frozen=True)
 class Restored:
     """What came back. `known` is the newest that is known of the store before: by what was noted beside its log, or by
-    itself; `missing` what it had more. Times in seconds.
+    itself; `missing` what it had more. Times in seconds. `act`: whether the act `store.restored` is in it, and why not;
+    None: it was not to be.
     """
 
     target: Path
@@ -45,6 +49,7 @@ class Restored:
     streams: list[StreamEnd]
     verification: Verification | None
     seconds: dict[str, float] = field(default_factory=dict)
+    act: str | None = None  # "": it is there
 
     @property
     def missing(self) -> dict[str, int]:
@@ -63,11 +68,13 @@ class Restored:
 def restore(
     config: BackupConfig, plan: RestorePlan, target: Path, progress: Progress, *, trust: Trust,
     verify_last: timedelta | None, known: StoreCounts | None = None, keep_history: bool = True,
+    author: Author | None = None,
 ) -> Restored:  # fmt: skip
     """Fill the folder `target`, which `check_target` allows, and leave it ready for the start, stopped in good order.
 
     `verify_last`: what was stored in so long before the restored moment is verified; None: nothing, timedelta.max: all.
     `keep_history`: the new timeline is noted beside the log, so that no other restore takes its number.
+    `author`: who restores, and why, of whom an act in the restored store says so; None: it says nothing (a drill).
     """
     folder, programs, database = BackupFolder(config.folder), Programs.of(config), conninfo(config)
     timer = _Timer()
@@ -89,11 +96,31 @@ def restore(
             verification = proof.verify(conn, since, trust=trust, revalidate=revalidate, remap=remap,
                                         on_progress=_of_verification(progress))  # fmt: skip
             timer.note("verified")
+        known = known or last_noted(folder)
+        restored = Restored(target, counts, known, timeline=timeline, replayed_until=until, streams=streams,
+                            verification=verification, seconds=timer.seconds)  # fmt: skip
+        if author is not None:
+            restored = replace(restored, act=record_restored(where, author, _details(restored, plan)))
     scratch.remove_files(programs, target)
     if keep_history:
         _keep_history(programs, folder, target, timeline)
     timer.note("stopped")
-    return Restored(target, counts, known or last_noted(folder), until, timeline, streams, verification, timer.seconds)
+    return restored
+
+
+def _details(restored: Restored, plan: RestorePlan) -> dict[str, Any]:
+    """What the act says: from what, to which moment, and how much there is; null is "not known"."""
+    verification = restored.verification
+    return {
+        "backup": plan.backup.name,
+        "until": None if plan.until is None else plan.until.isoformat(),
+        "replayed_until": None if restored.replayed_until is None else restored.replayed_until.isoformat(),
+        "timeline": restored.timeline,
+        "counts": {name: getattr(restored.counts, name) for name in COUNTED},
+        "missing": restored.missing if restored.known is not None else None,
+        "segments_missing": len(plan.lost),
+        "findings": None if verification is None else len(verification.findings),
+    }
 
 
 def last_noted(folder: BackupFolder) -> StoreCounts | None:

@@ -51,6 +51,8 @@ def as_plain(restored: Restored, plan: RestorePlan, receipt_hold_h: float, now: 
         "verified": None if restored.verification is None else dict(restored.verification.counts),
         "not_proved": [] if restored.verification is None else restored.verification.not_proved,
         "streams": [stream._asdict() for stream in restored.streams],
+        "act": restored.act == "",
+        "act_trouble": restored.act or "",
         "seconds": restored.seconds,
     }
 
@@ -74,6 +76,10 @@ def print_restored(restored: Restored, plan: RestorePlan, receipt_hold_h: float,
     else:
         counts = restored.verification.counts
         _line(f"verified: {counts['batches']} batches with {counts['reports']} reports, {counts['acts']} acts")
+    if restored.act:
+        _line(f"the act store.restored could not be recorded in it: {restored.act}")
+    elif restored.act is not None:
+        _line("an act store.restored in it says so: vitalwire acts list")
     found = findings(restored, plan, receipt_hold_h, now)
     for each in found[:FINDINGS_SHOWN]:
         _line(f"WRONG  {each}")

@@ -19,7 +19,7 @@ from edge_agent.sources import sample_edge
 from runtime import keys
 from runtime.bundle import Bundle, this_target
 from runtime.errors import UserError
-from vitalwire.box.layout import MANIFEST, SERIAL_GROUP, UNIT, USER, Layout
+from vitalwire.box.layout import DOWNTIME_UNIT, MANIFEST, SERIAL_GROUP, UNIT, USER, Layout
 from vitalwire.box.service import Service
 from vitalwire.box.steps import Step
 
@@ -87,7 +87,8 @@ class Installation:
             key_step(layout),
             folder_step(layout, layout.state / "spool", 0o700),
             program_step(layout, self.bundle),
-            unit_step(layout, version),
+            unit_step(layout, version, UNIT),
+            unit_step(layout, version, DOWNTIME_UNIT),
             link_step(layout, version),
             Step("have the agent started with the machine", self._enable, self.service.disable),
         ]
@@ -317,6 +318,8 @@ def program_step(layout: Layout, bundle: Bundle) -> Step:
         bundle.unpack(scratch)
         _install(folder, scratch, bundle, layout)
         shutil.copyfile(scratch / "systemd" / UNIT, folder / UNIT)
+        if (scratch / "systemd" / DOWNTIME_UNIT).is_file():
+            shutil.copyfile(scratch / "systemd" / DOWNTIME_UNIT, folder / DOWNTIME_UNIT)
         shutil.rmtree(scratch)
         os.sync()  # a power cut later leaves either all of it or no manifest
         manifest = msgspec.json.encode(bundle.manifest, order="sorted")
@@ -352,27 +355,26 @@ def _install(folder: Path, unpacked: Path, bundle: Bundle, layout: Layout) -> No
     launcher.chmod(0o755)
 
 
-def unit_step(layout: Layout, version: str) -> Step:
-    """The unit of this version; what stood there is put back by `undo`."""
-    before = layout.unit.read_bytes() if layout.unit.is_file() else None
+def unit_step(layout: Layout, version: str, name: str) -> Step:
+    """A unit of this version; none where the version has none. What stood there is put back by `undo`."""
+    unit = layout.unit_named(name)
+    before = unit.read_bytes() if unit.is_file() else None
 
-    def content() -> bytes:
-        return (layout.version(version) / UNIT).read_bytes()
+    def content() -> bytes | None:
+        path = layout.version(version) / name
+        return path.read_bytes() if path.is_file() or name == UNIT else None
 
-    def write() -> None:
-        layout.unit.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(layout.unit, content(), 0o644)
-
-    def restore() -> None:
-        if before is None:
-            layout.unit.unlink(missing_ok=True)
-        else:
-            write_whole(layout.unit, before, 0o644)
+    def put(text: bytes | None) -> None:
+        if text is None:
+            unit.unlink(missing_ok=True)
+            return
+        unit.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(unit, text, 0o644)
 
     def is_done() -> bool:
-        return layout.is_whole(version) and layout.unit.is_file() and layout.unit.read_bytes() == content()
+        return layout.is_whole(version) and content() == (unit.read_bytes() if unit.is_file() else None)
 
-    return Step(f"write {layout.unit}", write, restore, is_done)
+    return Step(f"write {unit}", lambda: put(content()), lambda: put(before), is_done)
 
 
 def link_step(layout: Layout, version: str) -> Step:

@@ -18,6 +18,7 @@ from edge_agent.spool.schema import HOLD_MARK
 from runtime.errors import UserError
 
 UNIT = "vitalwire-edge.service"
+DOWNTIME_UNIT = "vitalwire-downtime.service"  # put there, and started by a person
 USER = "vitalwire"
 SERIAL_GROUP = "dialout"
 MANIFEST = "manifest.json"  # in a version's folder, written last: the version is whole
@@ -68,7 +69,11 @@ class Layout:
     @property
     def unit(self) -> Path:
         """systemd's."""
-        return self.root / "etc" / "systemd" / "system" / UNIT
+        return self.unit_named(UNIT)
+
+    def unit_named(self, name: str) -> Path:
+        """A unit of ours, by its name."""
+        return self.root / "etc" / "systemd" / "system" / name
 
     @property
     def spool(self) -> Path:

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Protocol
 
-from vitalwire.box.layout import UNIT, Layout
+from vitalwire.box.layout import DOWNTIME_UNIT, UNIT, Layout
 
 SYSTEMD = Path("/run/systemd/system")  # there where systemd is the init: sd_booted(3)
 LIMIT_S = 120.0
@@ -45,6 +45,8 @@ class Systemd:
     def disable(self) -> None:
         """See Service."""
         self._call("disable", UNIT)
+        if Layout().unit_named(DOWNTIME_UNIT).is_file():  # nobody starts it anew
+            self._call("disable", "--now", DOWNTIME_UNIT)
 
     def reload(self) -> None:
         """See Service."""

@@ -10,7 +10,7 @@ from edge_agent.spool.waiting import waiting_reports
 from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
 from vitalwire.box.health import AgentProbe
 from vitalwire.box.install import user_step
-from vitalwire.box.layout import USER, Layout
+from vitalwire.box.layout import DOWNTIME_UNIT, USER, Layout
 from vitalwire.box.service import Service
 from vitalwire.box.steps import Step
 
@@ -43,14 +43,15 @@ class Removal:
     def steps(self) -> list[Step]:
         """In order. Files are put aside first, and go at the end, when nothing can fail any more."""
         layout, service = self.layout, self.service
+        units = [layout.unit, layout.unit_named(DOWNTIME_UNIT)]
         steps = [
             Step("stop the agent", service.stop, service.start),
             Step("see that no report waits", self._require_nothing_waits),
             Step("no longer have it started with the machine", self._disable, self._enable),
-            _aside_step(layout.unit),
+            *map(_aside_step, units),
             Step("let systemd forget it", service.reload, service.reload),
         ]
-        aside = [layout.unit]
+        aside = units
         if self.is_purge:
             aside += [layout.settings, layout.state]
             steps += [_aside_step(layout.settings), _aside_step(layout.state)]

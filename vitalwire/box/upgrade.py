@@ -22,7 +22,7 @@ from vitalwire.box.install import (
     unit_step,
     write_whole,
 )
-from vitalwire.box.layout import Layout
+from vitalwire.box.layout import DOWNTIME_UNIT, UNIT, Layout
 from vitalwire.box.service import Service
 from vitalwire.box.steps import Step
 
@@ -88,7 +88,8 @@ class Upgrade:
             program_step(layout, self.bundle),
             self._hold_step(),
             Step("stop the agent; its devices' reports wait in the spool", service.stop, self._start),
-            self._unit_step(),
+            self._unit_step(UNIT),
+            self._unit_step(DOWNTIME_UNIT),
             self._link_step(),
         ]
         if not service.is_there:
@@ -122,9 +123,9 @@ class Upgrade:
         says = f"hold the spool in form {form} while {self.version} is not known to be well"
         return Step(says, hold, self._release)
 
-    def _unit_step(self) -> Step:
-        step = unit_step(self.layout, self.version)
-        return Step(step.says, step.do, unit_step(self.layout, self.before).do)
+    def _unit_step(self, name: str) -> Step:
+        step = unit_step(self.layout, self.version, name)
+        return Step(step.says, step.do, unit_step(self.layout, self.before, name).do)
 
     def _link_step(self) -> Step:
         step = link_step(self.layout, self.version)

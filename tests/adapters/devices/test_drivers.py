@@ -65,6 +65,8 @@ FRAMES_ON_THE_WIRE: dict[str, Callable[[bytes], bytes]] = {
     "nellcor_n200": bytes,
     "nonin_df7": bytes,
     "nonin_df13": bytes,
+    "bbraun_bcc": bytes,
+    "poct1a": bytes,
 }
 NOW = Moment(0, RECEIVED_AT_US)
 AnyDriver = DeviceDriver[Any]

@@ -14,7 +14,8 @@ from adapters.sessions.mllp import MllpSession, wrap
 from edge_agent.config import TcpLink
 from edge_agent.conversation import Conversation, Keeper, Line
 from edge_agent.delivery import Answer, Delivery
-from edge_agent.links.tcp import TcpDialler, TcpListener, dialler_of, split_address
+from edge_agent.links.address import split_address
+from edge_agent.links.tcp import TcpDialler, TcpListener, dialler_of
 from edge_agent.recording import Tap
 from edge_agent.supervisor import Link
 

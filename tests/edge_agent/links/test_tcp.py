@@ -16,8 +16,9 @@ from edge_agent import conversation
 from edge_agent.config import TcpLink
 from edge_agent.delivery import Delivery
 from edge_agent.links import tcp
+from edge_agent.links.address import split_address
 from edge_agent.links.owner import LinkError
-from edge_agent.links.tcp import TcpListener, dialler_of, split_address
+from edge_agent.links.tcp import TcpListener, dialler_of
 from runtime.errors import UserError
 from runtime.tls import client_context
 from schemas.layout import FRAME_BYTES_MAX

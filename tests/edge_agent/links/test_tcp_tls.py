@@ -15,8 +15,9 @@ import pytest
 from adapters.sessions.mllp import wrap
 from edge_agent.config import TcpLink
 from edge_agent.links import tcp
+from edge_agent.links.address import split_address
 from edge_agent.links.owner import LinkError
-from edge_agent.links.tcp import TcpListener, dialler_of, split_address
+from edge_agent.links.tcp import TcpListener, dialler_of
 from runtime.errors import UserError
 from runtime.tls import client_context, server_context
 from tests.edge_agent.links.scene import (

@@ -85,3 +85,13 @@ def test_of_a_broker_that_was_never_reached_nothing_is_told_as_lost() -> None:
     assert events == ["broker-refused"]
     assert watch.trouble == "why"
     assert not watch.is_stale
+
+
+def test_a_certificate_that_the_broker_refuses_is_a_refusal_though_the_connection_stood() -> None:
+    """As librdkafka says it of TLS 1.3."""
+    events: list[str] = []
+    watch = BrokerWatch({}, lambda slug, _: events.append(slug))
+    text = "Receive failed: error:0A000416:SSL routines::ssl/tls alert certificate unknown: SSL alert number 46"
+    for why in ("Connection refused", text, text):
+        watch.on_error(KafkaError(KafkaError._TRANSPORT, why))
+    assert events == ["broker-refused"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.spool import KeptCheckpoint, Spool, WitnessedCheckpoint, checkpoints, read_kept, schema
+from edge_agent.spool import KeptCheckpoint, Spool, WitnessedCheckpoint, checkpoints, read_kept, rejected, schema
 from edge_agent.spool.checkpoints import HOUR_US, LAG_US
 from evidence.checkpoint import Checkpoint, log_origin
 from schemas.errors import VitalwireError
@@ -110,7 +110,7 @@ def test_their_number_is_bounded_and_no_log_loses_its_newest(
 
 
 def test_a_spool_that_is_held_in_the_version_before_keeps_none(make: Callable[..., Spool], tmp_path: Path) -> None:
-    before = schema.SCHEMA.replace(checkpoints.SCHEMA, "SELECT 1")
+    before = schema.SCHEMA.replace(checkpoints.SCHEMA, "SELECT 1").replace(rejected.SCHEMA, "SELECT 1")
     folder = tmp_path / "spool"
     folder.mkdir()
     with closing(sqlite3.connect(folder / "spool.db")) as db:

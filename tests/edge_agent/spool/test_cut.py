@@ -53,13 +53,29 @@ def test_adt_has_a_stream_of_its_own_and_no_backfill(make: Callable[..., Spool])
     spool = make()
     now_us = T0_US + 60 * SECOND_US
     put(spool, in_lane(Lane.ADT, "ward", now_us - 30 * SECOND_US), in_lane(Lane.ADT, "ward", now_us - SECOND_US))
-    put(spool, in_lane(Lane.BACKFILL, "fresh", now_us - SECOND_US))  # a lane that only the spool gives
+    put(spool, in_lane(Lane.LIVE, "fresh", now_us - SECOND_US))
     cut_all(spool, now_us)
     assert sequences(spool.unreceipted(Lane.ADT, 0, MIB)) == {report("ward").device.bytes: [1, 2]}
     assert list(sequences(spool.unreceipted(Lane.LIVE, 0, MIB))) == [report("fresh").device.bytes]
     assert spool.unreceipted(Lane.BACKFILL, 0, MIB) == spool.unreceipted(Lane.WAVEFORM, 0, MIB) == []
     header, _ = open_sealed(spool.unreceipted(Lane.ADT, 0, MIB)[0][1])
     assert (header.lane, header.batch_no) == (Lane.ADT, 1)
+
+
+def test_what_was_read_again_is_backfill_however_young_it_is_and_whatever_the_clock_does(
+    make: Callable[..., Spool],
+) -> None:
+    spool = make()
+    put(spool, in_lane(Lane.BACKFILL, "reread", T0_US), report("new", T0_US))
+    put(spool, report("old", T0_US - 60 * SECOND_US))
+    cut_all(spool, T0_US + SECOND_US)
+    assert list(sequences(spool.unreceipted(Lane.LIVE, 0, MIB))) == [report("new").device.bytes]
+    found = sequences(spool.unreceipted(Lane.BACKFILL, 0, MIB))
+    assert set(found) == {report("reread").device.bytes, report("old").device.bytes}
+    put(spool, in_lane(Lane.BACKFILL, "reread", T0_US + 3600 * SECOND_US))
+    cut_all(spool, T0_US)  # the clock was set back
+    assert sequences(spool.unreceipted(Lane.BACKFILL, 0, MIB))[report("reread").device.bytes] == [1, 2]
+    assert spool.figures.reports == spool.figures.report_bytes == 0
 
 
 @settings(max_examples=30, deadline=None)

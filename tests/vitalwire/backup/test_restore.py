@@ -11,19 +11,24 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from emr_store import proof
+from emr_store.acts import Author, acts
 from emr_store.connect import open_store
 from emr_store.store_counts import count_store
 from evidence.verification import Trust
 from runtime.errors import UserError
+from stream_processors.mapping import remap
 from tests.commands import vitalwire
 from tests.vitalwire.backup.conftest import Hospital, silent
-from vitalwire.backup import words
+from vitalwire.backup import scratch, words
 from vitalwire.backup.config import BackupConfig
 from vitalwire.backup.drill import run_drill
 from vitalwire.backup.folder import BackupFolder
 from vitalwire.backup.plan import check_target, plan_restore
+from vitalwire.backup.programs import Programs
 from vitalwire.backup.restoring import Restored, open_keys, put_keys, restore
 from vitalwire.backup.take import one_run
+from vitalwire.verify import revalidate
 
 ALL = timedelta.max
 
@@ -223,9 +228,16 @@ def test_the_commands(hospital: Hospital) -> None:
     assert code == 0, text
     assert "Nothing was touched" in text
     target = hospital.target()
-    code, text = vitalwire(f"restore --config {file} --into {target} --verify all")
+    code, text = vitalwire(f"restore --config {file} --into {target} --verify all --why drill")
     assert code == 0, text
-    for line in ("Restored", "Edges send again", "box", "verified: ", "vitalwire backup run"):
+    for line in (
+        "Restored",
+        "an act store.restored in it says so",
+        "Edges send again",
+        "box",
+        "verified: ",
+        "vitalwire backup run",
+    ):
         assert line in text
     assert (config.folder / "wal" / "00000002.history").is_file()
     code, text = vitalwire(f"backup drill --config {file} --json")
@@ -237,3 +249,38 @@ def test_the_commands(hospital: Hospital) -> None:
     assert "in the future" in text
     with open_store(hospital.config.database) as conn:
         assert count_store(conn).reports == hospital.said
+
+
+def test_a_restored_store_has_an_act_that_says_so_which_verifies(hospital: Hospital) -> None:
+    with hospital.received():
+        hospital.say(2)
+        hospital.catch_up()
+    plan = plan_restore(hospital.config, None, silent)
+    target = hospital.target()
+    author = Author("os:root@hospital", "the disk broke")
+    found = restore(
+        hospital.config, plan, target, silent, trust=Trust(), verify_last=None, keep_history=False, author=author
+    )
+    assert found.act == ""
+    programs, options = Programs.of(hospital.config), scratch.settings(plan, BackupFolder(target), target)
+    scratch.put_files(programs, target)
+    with scratch.started(programs, target, options, hospital.config.database, plan, silent) as where:
+        store = hospital.store.in_copy(where)
+        with store.open() as conn:
+            restored = acts(conn)[-1]
+            assert count_store(conn).acts == found.counts.acts + 1
+        assert (restored.kind, restored.by, restored.why) == ("store.restored", author.by, author.why)
+        assert restored.details["backup"] == plan.backup.name
+        assert restored.details["counts"]["reports"] == found.counts.reports
+        assert restored.details["until"] is None
+        store.seal_log()
+        with store.open() as conn:
+            assert acts(conn)[-1].signed
+            assert not proof.verify(conn, None, trust=Trust(), revalidate=revalidate, remap=remap).findings
+        store.hang_up()
+
+
+def test_a_drill_leaves_no_act(hospital: Hospital) -> None:
+    with hospital.received():
+        hospital.catch_up()
+    assert restored(hospital.config, hospital.target()).act is None

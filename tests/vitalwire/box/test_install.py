@@ -17,6 +17,7 @@ from runtime.errors import UserError
 from tests import bundling
 from tests.commands import vitalwire
 from tests.vitalwire.box.conftest import Machine, killed_at
+from vitalwire.box.layout import DOWNTIME_UNIT, UNIT
 from vitalwire.box.steps import Step, run_steps
 
 
@@ -30,7 +31,8 @@ def test_it_leaves_a_program_a_key_and_an_own_user_and_nothing_half(machine: Mac
         assert (path.stat().st_mode & 0o777, path.stat().st_uid) == (mode, user[0]), path
     assert keys.load(layout.key).public_der == keys.read_public(layout.key.with_suffix(".pub"))
     assert 'edge = "' in layout.config.read_text()
-    assert layout.unit.read_text() == "# 1.0\n[Service]\n"
+    for name in (UNIT, DOWNTIME_UNIT):
+        assert layout.unit_named(name).read_text() == "# 1.0\n[Service]\n"
     python = layout.current / "bin" / "python3"
     shown = subprocess.run([python, "-I", "-c", "import vitalwire; print(vitalwire.VERSION)"], capture_output=True)
     assert shown.stdout == b"1.0\n"

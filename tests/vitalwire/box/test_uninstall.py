@@ -10,6 +10,7 @@ from runtime.errors import UserError
 from tests.vitalwire.box.conftest import Machine, killed_at
 from tests.wire import eventually
 from vitalwire.box.health import AgentProbe
+from vitalwire.box.layout import DOWNTIME_UNIT
 from vitalwire.box.steps import Step, run_steps
 from vitalwire.box.uninstall import Removal
 
@@ -43,6 +44,7 @@ def test_program_unit_and_start_go_and_the_spool_and_the_key_stay(box: Machine) 
     run(removal(box))
     assert not box.layout.programs.exists()
     assert not box.layout.unit.exists()
+    assert not box.layout.unit_named(DOWNTIME_UNIT).exists()
     assert not (box.root / "enabled").exists()
     assert box.layout.key.is_file()
     assert (box.layout.spool / "spool.db").is_file()

@@ -15,6 +15,7 @@ from runtime.errors import UserError
 from tests.commands import vitalwire
 from tests.vitalwire.box.conftest import NEXT_FORM, Machine, killed_at
 from vitalwire.box.health import AgentProbe, Clock, wait_healthy
+from vitalwire.box.layout import DOWNTIME_UNIT, UNIT
 from vitalwire.box.service import NoService
 from vitalwire.box.steps import Step, run_steps
 from vitalwire.box.upgrade import Upgrade
@@ -68,7 +69,8 @@ def test_the_new_version_holds_the_old_form_until_it_is_healthy_and_then_takes_i
     run(upgrade_to(box))
     assert log(box) == [f"1.0 form {THIS_FORM}", f"2.0 form {THIS_FORM}", f"2.0 form {NEXT_FORM}"]
     assert (box.layout.installed(), box.layout.held()) == ("2.0", {})
-    assert box.layout.unit.read_text().startswith("# 2.0")
+    for name in (UNIT, DOWNTIME_UNIT):
+        assert box.layout.unit_named(name).read_text().startswith("# 2.0")
     assert [line for line in box.said if "a receipt came" in line]
     assert not upgrade_to(box).is_needed
     assert form_of(box) == NEXT_FORM
@@ -104,7 +106,7 @@ def test_killed_before_each_step_it_comes_to_the_same_end(machine: Machine, prog
         assert AgentProbe(machine.port).is_ready()
         number += 1
         begin()
-    assert number == 8, "all but the program"
+    assert number == 9, "all but the program"
 
 
 @pytest.mark.parametrize("number", [3, 5, 6])

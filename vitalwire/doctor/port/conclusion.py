@@ -9,7 +9,6 @@ from vitalwire.doctor.port.line_settings import LineSettings, Sample, of_driver,
 from vitalwire.doctor.port.reading import Reading
 
 HEAD_BYTES = 64
-ASKING_BYTES_MAX = 4  # of one that asks to send and is not answered
 PARITY_BYTES_MIN, PARITY_SHARE = 32, 0.95  # that bit 7 is a parity bit, of bytes that nobody reads
 
 
@@ -52,7 +51,7 @@ def conclude(examination: Examination, place: str, asked: tuple[str, ...] = ()) 
     best = next(iter(examination.candidates()), None)
     if best is not None:
         found = _of_reading(examination, best)
-    elif examination.bytes and (asking := _asking(examination)) is not None:
+    elif (asking := examination.asking()) is not None:
         found = {"slug": "asks", **_named(asking, asking.settings)}
     elif examination.bytes:
         found = _of_unknown(examination)
@@ -95,17 +94,6 @@ def _stated(examination: Examination, best: Reading, why: list[str]) -> tuple[Li
     own = of_driver(best.driver.serial) if best.driver.serial is not None else None
     named = own if own is not None and own in alike else best.settings
     return named, [settings for settings in alike if settings != named]
-
-
-def _asking(examination: Examination) -> Reading | None:
-    """A driver that would answer all that came at a setting, though none of it is a frame: ASTM's ENQ, for one."""
-    asking = [
-        reading for reading in examination.readings.values()
-        if reading.answers and not reading.invalid and reading.bytes and examination.is_admissible(reading)
-        and all(len(s.data) <= ASKING_BYTES_MAX for s in examination.samples if s.settings == reading.settings)
-    ]  # fmt: skip
-    own = [r for r in asking if r.driver.serial is not None and r.settings == of_driver(r.driver.serial)]
-    return next(iter(own or asking), None)
 
 
 def _of_unknown(examination: Examination) -> dict[str, object]:

@@ -24,6 +24,7 @@ ODD_SHARE = 0.8  # of bytes with an error at even parity: odd parity is likely
 FRAMES_CERTAIN, BYTES_CERTAIN = 2, 24
 SCORE_CERTAIN, MARGIN = 0.5, 0.3
 NOTICED_CERTAIN = 0.4
+ASKING_BYTES_MAX, ASKED_TWICE = 16, 2
 CONFIRMATIONS_MAX = 5  # listenings more at a setting at which something was read
 USUAL = LineSettings(9600)  # of most drivers; and the rate whose bytes say most of slower ones:
 REVEALING = LineSettings(FASTEST)
@@ -151,11 +152,28 @@ class Examination:
             found.append("framing")
         return found
 
+    def asking(self) -> Reading | None:
+        """Whose session would answer all that came at a setting, though none of it is a frame; None: nobody's.
+
+        So it is with a device that asks to begin and waits: ASTM's ENQ, the ICC of MEDIBUS.
+        """
+        found = [
+            reading for reading in self.readings.values()
+            if reading.answers and not reading.valid and not reading.invalid and self.is_admissible(reading)
+            and reading.error_share <= ERRORS_CLEAN and reading.bytes <= ASKING_BYTES_MAX * reading.answered
+            and reading.answered == self._windows_with(reading)
+        ]  # fmt: skip
+        return max(found, key=lambda r: (r.answered, r.settings == _own(r), r.answers), default=None)
+
+    def _windows_with(self, reading: Reading) -> int:
+        return sum(1 for sample in self.samples if sample.data and sample.settings == reading.settings.listened)
+
     def is_settled(self) -> bool:
         """Whether listening on would change nothing."""
         best = next(iter(self.candidates()), None)
         if best is None:
-            return False
+            asking = self.asking()
+            return asking is not None and asking.answered >= ASKED_TWICE
         open_ones = set(self.shortcomings(best))
         if open_ones & {"rate", "framing"} and self._open_question(best) is None:
             open_ones -= {"rate", "framing"}  # it cannot be told on this port

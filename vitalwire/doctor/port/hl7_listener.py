@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from adapters.session import Moment
 from edge_agent.holders import listener_on
-from edge_agent.links.tcp import split_address
+from edge_agent.links.address import split_address
 from runtime.errors import EXIT_UNREACHABLE, UserError
 from runtime.process import stop_event
 from vitalwire.doctor.port.hl7_sender import HL7Sender

@@ -17,8 +17,8 @@ from adapters.driver import NoSettings, Source
 from edge_agent.config import MqttLink
 from edge_agent.conversation import Conversation, Keeper, Line
 from edge_agent.delivery import Answer, Delivery
+from edge_agent.links.address import split_address
 from edge_agent.links.mqtt import MqttBroker, client_id
-from edge_agent.links.tcp import split_address
 from edge_agent.recording import Tap
 from runtime.errors import EXIT_UNREACHABLE, UserError
 from runtime.process import stop_event

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import msgspec
 
 from edge_agent.config import MqttLink, TcpLink
+from edge_agent.links.address import split_address
 from edge_agent.links.mqtt import topic_problem
-from edge_agent.links.tcp import server_tls, split_address
+from edge_agent.links.tcp import server_tls
 from runtime.errors import EXIT_DOES_NOT_HOLD, UserError
 from runtime.tls import is_loopback
 from vitalwire.doctor.port.asked import Asked, finish

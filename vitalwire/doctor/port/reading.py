@@ -38,6 +38,7 @@ class Reading:
     bytes: int = 0
     errors: int = 0
     answers: int = 0
+    answered: int = 0  # listenings in which it would
     reports: list[Report] = field(default_factory=list)
 
     @property
@@ -66,6 +67,7 @@ class Reading:
         self.bytes += other.bytes
         self.errors += other.errors
         self.answers += other.answers
+        self.answered += other.answered
         self.reports += other.reports
         return self
 
@@ -81,7 +83,7 @@ def read_sample(driver: DeviceDriver[Any], sample: Sample) -> Reading:
     session = driver.session(driver.settings())
     session.opened(_BEGIN)
     step = session.feed(sample.data, _BEGIN)
-    reading.answers = len(step.send)
+    reading.answers, reading.answered = len(step.send), int(bool(step.send))
     left = session.closed(False, _BEGIN)
     count_pieces(reading, [*step.pieces, *left.pieces], reader_of(driver))
     return reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from adapters.devices.registry import DRIVERS
@@ -54,13 +54,14 @@ def examine_serial(asked: Asked) -> None:
 def examine_line(
     line: Line, place: str, seconds: float, progress: Progress, *, may_probe: bool, knows_rate: bool
 ) -> tuple[Conclusion, list[Sample]]:
-    """Listen, then ask where nothing came and that is wanted."""
+    """Listen, then ask where nothing came and that is wanted; Ctrl-C ends it before."""
     examination = Examination(SERIAL_DRIVERS, knows_rate=knows_rate)
-    listen(line, examination, time.monotonic, seconds, progress)
     asked: tuple[str, ...] = ()
-    if may_probe and not examination.bytes:
-        asked = tuple(driver.title for driver in drivers_that_ask(SERIAL_DRIVERS))
-        probe(line, examination, time.monotonic, PROBE_S, progress)
+    with suppress(KeyboardInterrupt):  # then what was heard so far is judged
+        listen(line, examination, time.monotonic, seconds, progress)
+        if may_probe and not examination.bytes:
+            asked = tuple(driver.title for driver in drivers_that_ask(SERIAL_DRIVERS))
+            probe(line, examination, time.monotonic, PROBE_S, progress)
     return conclude(examination, place, asked), examination.samples
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -73,16 +74,21 @@ class SerialLine:
         self._port = port
         self._is_file = "://" not in name
         self._obeys = obeys_settings(name)
+        self._is_refused = False
         self._unread = b""  # the beginning of a mark
         if self._is_file:
             os.set_blocking(port.fileno(), False)
 
     def set(self, settings: LineSettings) -> None:
         """From now on; what came before is forgotten."""
+        self._is_refused = False
         if self._obeys:
-            self._port.apply_settings(
-                {"baudrate": settings.baud, "bytesize": settings.data_bits, "parity": settings.parity}
-            )
+            wanted = {"baudrate": settings.baud, "bytesize": settings.data_bits, "parity": settings.parity}
+            try:
+                self._port.apply_settings(wanted)
+            except ValueError:  # by a terminal server that has not this rate
+                self._is_refused = True
+                return
         if self._is_file:
             attributes = termios.tcgetattr(self._port.fileno())
             attributes[0] |= termios.INPCK | termios.PARMRK
@@ -92,7 +98,10 @@ class SerialLine:
         self._unread = b""
 
     def read(self, limit_s: float) -> tuple[bytes, bytes]:
-        """As in `Line`."""
+        """As in `Line`; nothing at a setting that the port does not take."""
+        if self._is_refused:
+            time.sleep(limit_s)
+            return b"", b""
         if not self._is_file:
             if self._port.timeout != limit_s:  # to set it makes pyserial negotiate all settings anew
                 self._port.timeout = limit_s
@@ -111,6 +120,8 @@ class SerialLine:
 
     def write(self, data: bytes) -> None:
         """As in `Line`; a device that takes nothing (flow control) is no answer either."""
+        if self._is_refused:
+            return
         if not self._is_file:
             self._port.write(data)
             return

@@ -23,9 +23,9 @@ _SENTENCES: Mapping[str, dict[Language, str]] = {
         "zh": "有数据，但校验位不对：请改为{framing}。这样读出的是{title}，{count}帧中{share}有效。",
     },
     "asks": {
-        "en": "A device asks to send and waits for an answer, which the doctor never gives, for it would then hold its "
-        "results to be received. Likely: {title}{at}. Configured so, `vitalwire edge run` answers it.",
-        "zh": "设备请求发送并等待应答；诊断程序从不应答，否则设备会认为结果已被接收。可能是：{title}，{at_zh}"
+        "en": "A device asks to begin and waits for an answer, which the doctor never gives. Likely: {title}{at}. "
+        "Configured so, `vitalwire edge run` answers it.",
+        "zh": "设备请求开始通信并等待应答，而诊断程序从不应答。可能是：{title}，{at_zh}"
         "按此配置后，由`vitalwire edge run`应答。",
     },
     "unknown": {
@@ -68,7 +68,7 @@ _PROBE: dict[Language, str] = {
     "zh": "有些设备只有被询问才发送：--probe会发送各驱动的识别和数据请求。",
 }
 _ASKED: dict[Language, str] = {
-    "en": " Nor is anything answered that was asked for: {asked}.",
+    "en": " Nor is anything answered that was asked: {asked}.",
     "zh": "询问后也无应答：{asked}。",
 }
 

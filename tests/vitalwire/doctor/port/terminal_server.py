@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -20,14 +21,16 @@ _OF_THE_LINE = {"baudrate", "bytesize", "parity"}
 class _Uart:
     """What pyserial's server end takes for its port."""
 
-    def __init__(self, port: ModelPort) -> None:
-        self._port = port
+    def __init__(self, port: ModelPort, refused_rates: Collection[int]) -> None:
+        self._port, self._refused_rates = port, refused_rates
         self.lock = threading.Lock()
         self.cts = self.dsr = self.cd = True
         self.ri = self.rts = self.dtr = self.xonxoff = self.rtscts = self.break_condition = False
         self.baudrate, self.bytesize, self.parity, self.stopbits = 9600, 8, "N", 1
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "baudrate" and value in self._refused_rates:
+            raise ValueError(f"{value} is no rate of this port")
         super().__setattr__(name, value)
         if name in _OF_THE_LINE and vars(self).keys() >= _OF_THE_LINE:
             with self.lock:
@@ -42,8 +45,8 @@ class _Uart:
 class TerminalServer:
     """Serves one client after the other until it is left."""
 
-    def __init__(self, port: ModelPort) -> None:
-        self._port, self._uart = port, _Uart(port)
+    def __init__(self, port: ModelPort, refused_rates: Collection[int] = ()) -> None:
+        self._port, self._uart = port, _Uart(port, refused_rates)
         self._server = socket.create_server(("127.0.0.1", 0))
         self.url = f"rfc2217://127.0.0.1:{self._server.getsockname()[1]}"
         self._connection: socket.socket | None = None

@@ -147,6 +147,14 @@ def test_a_line_behind_a_terminal_server_is_set_until_it_speaks() -> None:
     assert f'port = "{server.url}"\nbaud = 38400\ndata_bits = 8\nparity = "N"\n' in text
 
 
+def test_a_rate_that_a_terminal_server_does_not_take_is_passed_over() -> None:
+    line = Case(SPEAKER["nonin_ascii"], LineSettings(19200)).port()
+    with TerminalServer(line, refused_rates=(38400, 115200)) as server:
+        code, text = vitalwire(f"doctor {server.url}")
+    assert text.startswith("Nonin pulse oximeter, ASCII line a second at 19200 8N1, 100 % of frames valid.\n"), text
+    assert code == 0
+
+
 def test_an_unknown_device_is_shown_in_hexadecimal() -> None:
     port = ModelPort(Talker(lambda number: b"MODEL X\x00 12.5 MMHG\r\n" * 3, 0.3), UartSettings(9600))
     with TerminalServer(port) as server:

@@ -12,7 +12,7 @@ from adapters.driver import DeviceDriver, SerialSettings, Source
 from adapters.quality import Request
 from adapters.session import Moment, Piece, Step
 from adapters.sessions.one_way import OneWaySession
-from benchmarks.doctor import ModelLine
+from benchmarks.doctor import Dialogue, ModelLine, dialogues
 from schemas.errors import FrameError
 from schemas.report import Report
 from simulators.uart import ModelPort, UartSettings
@@ -23,6 +23,8 @@ from vitalwire.doctor.port.probing import may_be_sent, probe, probes
 
 QUERY = b"?DATA\r"
 TIME_LIMIT_S = 120.0
+FAMILIES = {"datex_dri": ("19200 8E1", "115200 8E1"), "medibus": ("9600 8E1", "19200 8N1"),
+            "intellivue_mib": ("115200 8N1", "19200 8N1")}  # fmt: skip
 
 
 class AskingSession(OneWaySession):
@@ -92,6 +94,21 @@ def test_a_device_that_is_asked_at_its_own_setting_answers_and_is_named(true: st
     assert (said.slug, said.driver, said.settings) == ("certain", "asking", true)
     assert b"STOP" not in device.heard_all
     assert b"THANKS" not in device.heard_all
+
+
+@pytest.mark.parametrize(
+    "dialogue",
+    [each for each in dialogues() if not each.noise and str(each.true) in FAMILIES[each.driver]],
+    ids=lambda dialogue: f"{dialogue.driver} {dialogue.true}",
+)
+def test_a_real_family_is_found_as_its_document_sets_it(dialogue: Dialogue) -> None:
+    said, device = dialogue.concluded()
+    assert dialogue.is_right(said)
+    if dialogue.driver == "medibus":  # it asks by itself: the line is not silent
+        assert said.slug == "asks"
+        assert device.heard_all == b""
+    else:
+        assert said.slug == "certain"
 
 
 def test_where_nothing_answers_that_is_said() -> None:

@@ -21,7 +21,7 @@ from vitalwire.doctor.port.conclusion import Conclusion, conclude
 from vitalwire.doctor.port.examination import Examination
 from vitalwire.doctor.port.line_settings import LineSettings
 from vitalwire.doctor.port.listening import listen
-from vitalwire.doctor.port.probing import drivers_that_ask, probe
+from vitalwire.doctor.port.probing import probe
 
 LIMIT_S = 10.0
 DIALOGUE_LISTENS_S, PROBES_S = 40.0, 300.0
@@ -81,7 +81,7 @@ def _every(every_s: float, message: Callable[[int], bytes]) -> Callable[[], Iter
 
 
 def _oximeter(kind: str) -> Callable[[], Iterator[tuple[float, bytes]]]:
-    return lambda: oximeters.KINDS[kind](_PATIENT, _BEGAN_AT)
+    return lambda: oximeters.KINDS[kind](_PATIENT, _BEGAN_AT).due
 
 
 SPEAKERS = (
@@ -127,9 +127,9 @@ class Case:
         listen(ModelLine(port), examination, lambda: port.now_s, limit_s)
         return conclude(examination, "model")
 
-    def is_right(self, said: Conclusion) -> bool:
+    def is_right(self, answer: Conclusion) -> bool:
         """Whether family and setting are named."""
-        return (said.driver, said.settings) == (self.speaker.driver, str(self.true))
+        return (answer.driver, answer.settings) == (self.speaker.driver, str(self.true))
 
 
 def cases(seeds: int) -> Iterator[Case]:
@@ -206,15 +206,13 @@ class Dialogue:
         port = ModelPort(device, settings, flip_share=self.noise)
         examination, line = Examination(SERIAL_DRIVERS, SIX_RATES), ModelLine(port)
         listen(line, examination, lambda: port.now_s, DIALOGUE_LISTENS_S)
-        asked: tuple[str, ...] = ()
         if not examination.bytes:
-            asked = tuple(driver.title for driver in drivers_that_ask(SERIAL_DRIVERS))
             probe(line, examination, lambda: port.now_s, PROBES_S)
-        return conclude(examination, "model", asked), device
+        return conclude(examination, "model"), device
 
-    def is_right(self, said: Conclusion) -> bool:
+    def is_right(self, answer: Conclusion) -> bool:
         """Whether family and setting are named."""
-        return (said.driver, said.settings) == (self.driver, str(self.true))
+        return (answer.driver, answer.settings) == (self.driver, str(self.true))
 
 
 def dialogues() -> Iterator[Dialogue]:
@@ -232,13 +230,13 @@ def measure(quick: bool) -> dict[str, float]:
     """The share of right answers, and how many wrong ones were stated as certain."""
     right = wrong = asked = 0
     for case in cases(1 if quick else 3):
-        said = case.concluded()
+        answer = case.concluded()
         asked += 1
-        right += case.is_right(said)
-        wrong += said.slug == "certain" and not case.is_right(said)
+        right += case.is_right(answer)
+        wrong += answer.slug == "certain" and not case.is_right(answer)
     for dialogue in islice(dialogues(), 0, None, 6 if quick else 1):
-        said, _ = dialogue.concluded()
+        answer, _ = dialogue.concluded()
         asked += 1
-        right += dialogue.is_right(said)
-        wrong += said.slug == "certain" and not dialogue.is_right(said)
+        right += dialogue.is_right(answer)
+        wrong += answer.slug == "certain" and not dialogue.is_right(answer)
     return {"doctor_right_share": right / asked, "doctor_wrong_certain": float(wrong)}

@@ -109,20 +109,24 @@ def state_of(box: Box, now: datetime) -> BoxState:
 
 
 def sentence_of(box: Box, now: datetime) -> Sentence | None:
-    """What waits where, as the box's own events say it, and a certificate that ends; None where there is neither."""
-    sentences = []
+    """What waits where, as the box's own events say it, else which device's clock is off; None where neither is."""
     match state_of(box, now):
         case BoxState.UNHEARD if box.heard_at is not None:
-            sentences.append(edge_unheard(box.status, _age_s(box.heard_at, now)))
+            return edge_unheard(box.status, _age_s(box.heard_at, now))
         case BoxState.LATE:
-            sentences.append(edge_late(box.status))
+            return edge_late(box.status)
+        case _:
+            return device_clocks_off(box.status.device_clocks_off_ms)
+
+
+def trouble_of(box: Box, now: datetime) -> Sentence | None:
+    """The same, and a certificate that ends, which the fleet's page has in a line of its own."""
+    sentences = [sentence_of(box, now)]
     if (ends_at_s := box.status.certificate_ends_at_s) is not None:
         left_s = ends_at_s - now.timestamp()
-        if left_s <= CERTIFICATE_ENDS_S:
-            sentences.append(certificate_ends(left_s))
-    if (clocks := device_clocks_off(box.status.device_clocks_off_ms)) is not None:
-        sentences.append(clocks)
-    return joined(sentences) if sentences else None
+        sentences.append(certificate_ends(left_s) if left_s <= CERTIFICATE_ENDS_S else None)
+    found = [sentence for sentence in sentences if sentence is not None]
+    return joined(found) if found else None
 
 
 def unheard_since(boxes: list[Box], now: datetime) -> datetime | None:

@@ -13,7 +13,7 @@ import json
 import re
 from typing import NamedTuple
 
-VERSION = "5"
+VERSION = "6"
 
 
 class Unit(NamedTuple):
@@ -225,6 +225,8 @@ METRICS: tuple[Metric, ...] = (
         "DK Core; GE; MII ICU; Mindray"),
     Metric("MDC_ECG_V_P_C_RATE", 148066, "MDC_DIM_BEAT_PER_MIN", None, 0.0, 400.0, "PVC",
         "Premature ventricular contractions per minute", "室性早搏频率", "GE; Mindray; Philips"),
+    Metric("MDC_ECG_V_P_C_CNT", 148065, "MDC_DIM_BEAT_PER_MIN", None, 0.0, 400.0, "PVC count",
+        "Premature ventricular contractions, counted over a minute", "室性早搏计数", "Philips"),
     Metric("MDC_PULS_RATE", 149514, "MDC_DIM_BEAT_PER_MIN", None, 0.0, 400.0, "Pulse", "Pulse rate", "脉搏",
         "DK Core; MII ICU; Philips"),
     Metric("MDC_BLD_PULS_RATE_INV", 149522, "MDC_DIM_BEAT_PER_MIN", None, 0.0, 400.0, "PR-IBP",

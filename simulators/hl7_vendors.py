@@ -1,297 +1,189 @@
-r"""Monitors and gateways of makers that write HL7 v2 in their own way, each a row of `VENDORS`.
+r"""Monitors that write HL7 v2 as their makers do, each in its own dialect, over MLLP.
 
-- `ge-b40`: GE B40/B20 HL7 Reference Manual 2062665-001 G, p. 10 to 24: PCD-01 with fixed numbers of modules; a value
-  that is not there has no row; MSH-15 NE, MSH-16 AL.
-- `mindray-egateway`: HL7 2.6; times of 17 digits, the metric's code in OBX-4, waves as NA of one second with rate,
-  resolution and 32767 for no sample, alarms by PCD-04.
-- `nihon-kohden`: HL7 2.4; codes of six digits, MSH-10 counts up within a day, cuff pressures in a message of their own.
-- `philips-efficia`: HL7 2.4, Data Export Guide p. 2-1 to 3-20: MDIL, empty with X where there is no reading, alarms in
-  messages of their own as they begin.
-- `philips-pic`: MDIL, without a time in MSH; alarms among the values as long as they last.
+- `ge-b40`: GE B40/B20 HL7 Reference Manual 2062665-001, pages 7 to 25: PCD-01 with GE's fixed numbers of modules.
+- `mindray-egateway`: in `hl7_mindray`, as are Mindray's monitors themselves (Patient Data Share).
+- `nihon-kohden`: 0614-905894, as public readers have it: HL7 2.4, plain words in OBR-4, codes without a coding system.
+- `philips-efficia`, `philips-pic`: in `hl7_philips`.
 
-What no public document tells (further codes, limits, Nihon Kohden's alarms) is not sent.
+A value that has no code in any public source is not sent: Nihon Kohden's respiration and temperatures but the rectal
+one, GE's EtCO2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from simulators.acked_log import SentReport
-from simulators.hl7_oru import _MDS, _ROWS, NAMES, Message, dtm
+from simulators.bed_alarms import AlarmCourse
+from simulators.hl7_mindray import EGateway
+from simulators.hl7_oru import NAMES, Message, dtm
+from simulators.hl7_philips import Efficia, InformationCenter
+from simulators.hl7_writing import EUI64, GE_MDS, MDC_BY_CHANNEL, VMD_NODES, Bed, message_of, new_cuff, segment
 from simulators.patient import Patient
 
-SPO2_LOW = 90
-WAVE_HZ, NO_SAMPLE = 60, 32767
-_PLETH = "150452^MDC_PULS_OXIM_PLETH^MDC"
-
-
-@dataclass(frozen=True)
-class Vendor:
-    """How one maker writes: MSH with {at}, {type} and {id}, PV1-3 with {bed}, and its channels (OBX-3, OBX-6)."""
-
-    name: str
-    msh: str
-    place: str
-    channels: dict[str, tuple[str, str]]
-    codec: str = "utf-8"
-    sends_missing: bool = False  # an OBX without a value and with X; False: there is none
-    milliseconds: bool = False  # times of 17 digits
-    modules: tuple[tuple[str, int], ...] = ()  # of the channels, the second number of OBX-4
-
-
-def _mdc(*names: str) -> dict[str, tuple[str, str]]:
-    return {name: (f"{_ROWS[name].mdc}^MDC", f"{_ROWS[name].unit}^MDC") for name in names}
-
-
-_BPM, _RPM, _PERCENT, _MMHG, _CELSIUS = (
-    "0004-0aa0^bpm^MDIL", "0004-0ae0^rpm^MDIL", "0004-0220^%^MDIL", "0004-0f20^mmHg^MDIL", "0004-17a0^C^MDIL",
-)  # fmt: skip
-_MDIL = {
-    "hr": ("0002-4182^HR^MDIL", _BPM),
-    "pr": ("0002-4822^Pulse^MDIL", _BPM),
-    "spo2": ("0002-4bb8^SpO2^MDIL", _PERCENT),
-    "rr": ("0002-5000^Resp^MDIL", _RPM),
-    "temp_c": ("0002-4b48^Temp^MDIL", _CELSIUS),
-    "abp_sys": ("0002-4a11^ARTs^MDIL", _MMHG),
-    "abp_dia": ("0002-4a12^ARTd^MDIL", _MMHG),
-    "abp_mean": ("0002-4a13^ARTm^MDIL", _MMHG),
-    "etco2": ("0002-50b0^etCO2^MDIL", _MMHG),
-    "nibp_sys": ("0002-4a05^NBPs^MDIL", _MMHG),
-    "nibp_dia": ("0002-4a06^NBPd^MDIL", _MMHG),
-    "nibp_mean": ("0002-4a07^NBPm^MDIL", _MMHG),
+NK_PORT = 7998
+# Numbers of GE's modules, and channels below them: the number of an invasive pressure's is the monitor's own.
+_GE_VMD = {"hr": 5, "pvc": 5, "rr": 6, "abp_sys": 13, "abp_dia": 13, "abp_mean": 13, "spo2": 22, "pr": 22, "temp_c": 26}
+_GE_CUFF_VMD, _GE_AIRWAY_VMD = 14, 20  # which the cuff has is not known
+_GE_TEMPERATURES = 2
+# Nihon Kohden's codes and names with the units that go with them.
+_NK_ROWS = {
+    "hr": ("001000", "HR", "/min"),
+    "spo2": ("007000", "SpO2", "%"),
+    "pr": ("007001", "PR(spo2)", "bpm"),
+    "temp_c": ("014000", "TRECT", "C"),
+    "nibp_sys": ("009000", "NIBP SYS", "mmHg"),
+    "nibp_dia": ("009001", "NIBP DIAS", "mmHg"),
+    "nibp_mean": ("009002", "NIBP MEAN", "mmHg"),
 }
-_NIHON_KOHDEN = {
-    "hr": ("001000^VITAL HR", "/min"),
-    "spo2": ("007000^VITAL SpO2", "%"),
-    "pr": ("007001^VITAL PR(spo2)", "bpm"),
-    "nibp_sys": ("009000^VITAL NIBP SYS", "mmHg"),
-    "nibp_dia": ("009001^VITAL NIBP DIAS", "mmHg"),
-    "nibp_mean": ("009002^VITAL NIBP MEAN", "mmHg"),
+_NK_REPEATED_PULSE_RATE = ("072007", "rPR(spo2)", "bpm")
+
+
+class _Dialect(Protocol):
+    """What writes for a monitor."""
+
+    def messages(self, t_s: float, at_us: int) -> list[Message]:
+        """What is said at a time."""
+        ...
+
+
+class GeB40:
+    """GE B40: values without a reading have no row, and without any there is no message."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed, self._cuffs = bed, -1
+
+    def messages(self, t_s: float, at_us: int) -> list[Message]:
+        """One, with what is valid."""
+        at_us -= at_us % 1_000_000
+        values = {name: text for name, text in self._bed.patient.report(t_s).items() if name in _GE_VMD and text}
+        cuff = new_cuff(self._bed.patient, t_s, at_us, self._cuffs)
+        if not values and cuff is None:
+            return []
+        at, eui64 = _ge_time(at_us), self._bed.eui64(EUI64)
+        rows = [self._device(1, GE_MDS, "1.0.0.0")]
+        modules = [*dict.fromkeys(_GE_VMD[name] for name in values), _GE_AIRWAY_VMD]
+        modules += [] if cuff is None else [_GE_CUFF_VMD]
+        rows += [self._device(n, VMD_NODES[vmd], f"1.{vmd}.0.0") for n, vmd in enumerate(modules, 2)]
+        for vmd, channel, each in self._placed(values):
+            place = 1 + list(_GE_VMD).index(each)
+            rows.append(self._row(len(rows) + 1, each, f"1.{vmd}.{channel}.{place}", values[each], ""))
+        if cuff is not None:
+            self._cuffs = cuff.number
+            for place, (name, text_of) in enumerate(cuff.values.items(), 1):
+                node = f"1.{_GE_CUFF_VMD}.1.{place}"
+                rows.append(self._row(len(rows) + 1, name, node, text_of, _ge_time(cuff.at_us)))
+        id_ = f"{eui64}{at_us // 1_000_000}"
+        profile = "PCD_DEC_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.1.1^ISO"
+        person = self._bed.person
+        lines = [
+            segment("MSH", {2: r"^~\&", 3: f"VSP^{eui64}^EUI-64", 7: at, 9: "ORU^R01^ORU_R01", 10: id_, 11: "P",
+                            12: "2.6", 15: "NE", 16: "AL", 18: "UNICODE UTF-8", 21: profile}),
+            segment("PID", {3: f"{person[0]}^^^SIM^MR", 5: f"{person[1]}^^^^^L"}),
+            segment("PV1", {2: "I", 3: f"ICU^^{self._bed.name}"}),
+            segment("OBR", {1: "1", 2: f"{id_}^VSP", 3: f"{id_}^VSP", 4: "182777000^monitoring of patient^SCT",
+                            7: at, 8: at}),
+            *rows,
+        ]  # fmt: skip
+        sent = [SentReport(eui64.lower(), id_, at_us, dict(values))] if values else []
+        if cuff is not None:
+            sent.append(SentReport(eui64.lower(), id_, cuff.at_us, dict(cuff.values)))
+        return [message_of(lines, id_, sent)]
+
+    def _placed(self, values: Mapping[str, str]) -> list[tuple[int, int, str]]:
+        """Modules, channels and names; breaths from the airway and a second temperature have one code too."""
+        found = [(_GE_VMD[name], 1, name) for name in values]
+        return [*found, (_GE_AIRWAY_VMD, 1, "rr"), (_GE_VMD["temp_c"], _GE_TEMPERATURES, "temp_c")]
+
+    def _device(self, number: int, node: str, place: str) -> str:
+        equipment = f"{self._bed.eui64(EUI64)}^B40_GE"
+        return segment("OBX", {1: str(number), 3: f"{node}^MDC", 4: place, 11: "X", 18: equipment})
+
+    def _row(self, number: int, name: str, place: str, text: str, at: str) -> str:
+        mdc, unit = MDC_BY_CHANNEL[name]
+        equipment = f"{self._bed.eui64(EUI64)}^B40_GE"
+        return segment("OBX", {1: str(number), 2: "NM", 3: f"{mdc}^MDC", 4: place, 5: text, 6: f"{unit}^MDC",
+                               11: "R", 14: at, 18: equipment})  # fmt: skip
+
+
+def _ge_time(at_us: int) -> str:
+    return dtm(at_us, bare=True) + "+0800"
+
+
+class NihonKohden:
+    """A bedside monitor by way of its gateway: what it does not measure has no row, the cuff has an OBR of its own."""
+
+    def __init__(self, bed: Bed) -> None:
+        self._bed, self._cuffs = bed, -1
+        self._day, self._number = "", 0
+
+    def messages(self, t_s: float, at_us: int) -> list[Message]:
+        """One."""
+        at_us -= at_us % 1_000_000
+        at = dtm(at_us, bare=True)
+        self._number = self._number + 1 if at[:8] == self._day else 1
+        self._day = at[:8]
+        id_ = f"{self._day}{self._number:06}"
+        place = f"^^{self._bed.name}^192.168.1.7:{NK_PORT}"
+        values = {name: text for name, text in self._bed.patient.report(t_s).items() if name in _NK_ROWS and text}
+        rows = [(_NK_ROWS[name], text) for name, text in values.items()]
+        if "pr" in values:
+            rows.append((_NK_REPEATED_PULSE_RATE, values["pr"]))
+        maker, number, name = "NIHON KOHDEN", *self._bed.person
+        lines = [
+            segment("MSH", {2: r"^~\&", 3: maker, 4: maker, 5: "CLIENT APP", 6: "CLIENT FACILITY", 7: at,
+                            9: "ORU^R01^ORU_R01", 10: id_, 11: "P", 12: "2.4", 15: "NE", 16: "AL", 18: "ASCII",
+                            20: "ASCII"}),
+            segment("PID", {3: number, 5: f"{name}^^^^^L^A", 8: "O"}),
+            segment("PV1", {2: "I", 3: place}),
+            segment("ORC", {1: "RE"}),
+            *self._block("1", "VITAL", at, rows),
+        ]  # fmt: skip
+        sent = [SentReport(place, id_, at_us, dict(values))]
+        cuff = new_cuff(self._bed.patient, t_s, at_us, self._cuffs)
+        if cuff is not None:
+            self._cuffs = cuff.number
+            cuff_rows = [(_NK_ROWS[each], text) for each, text in cuff.values.items()]
+            lines += self._block("2", "NIBP", dtm(cuff.at_us, bare=True), cuff_rows)
+            sent.append(SentReport(place, id_, cuff.at_us, dict(cuff.values)))
+        return [message_of(lines, id_, sent)]
+
+    def _block(self, number: str, word: str, at: str, rows: list[tuple[tuple[str, str, str], str]]) -> list[str]:
+        lines = [segment("OBR", {1: number, 4: word, 7: at, 25: "A"})]
+        for place, ((code, name, unit), text) in enumerate(rows, 1):
+            fields = {1: str(place), 2: "NM", 3: f"{code}^VITAL {name}", 4: "1", 5: text, 6: unit, 11: "F", 14: at}
+            lines.append(segment("OBX", fields))
+        return lines
+
+
+VENDORS: dict[str, Callable[[Bed], _Dialect]] = {
+    "ge-b40": GeB40,
+    "mindray-egateway": EGateway,
+    "nihon-kohden": NihonKohden,
+    "philips-efficia": Efficia,
+    "philips-pic": InformationCenter,
 }
-_ALL = _mdc("hr", "pr", "spo2", "rr", "temp_c", "abp_sys", "abp_dia", "abp_mean", "nibp_sys", "nibp_dia", "nibp_mean")
-VENDORS = {
-    vendor.name: vendor
-    for vendor in (
-        Vendor(
-            name="ge-b40",
-            msh=r"MSH|^~\&|VSP^{eui64}^EUI-64|GE Healthcare|||{at}||{type}|{id}|P|2.6|||NE|AL||UNICODE UTF-8|||"
-            "PCD_DEC_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.1.1^ISO",
-            place="ICU^^{bed}",
-            channels=_ALL,
-            modules=(("hr", 5), ("rr", 6), ("abp", 13), ("nibp", 14), ("spo2", 22), ("pr", 22), ("temp", 26)),
-        ),
-        Vendor(
-            name="mindray-egateway",
-            msh=r"MSH|^~\&|MINDRAY_EGATEWAY^00A037000001^EUI-64|MINDRAY|||{at}||{type}|{id}|P|2.6|||AL|NE||"
-            "UNICODE UTF-8|||{profile}",
-            place="ICU^^{bed}",
-            channels=_ALL,
-            milliseconds=True,
-        ),
-        Vendor(
-            name="nihon-kohden",
-            msh=r"MSH|^~\&|NIHON KOHDEN|NIHON KOHDEN|CLIENT APP|CLIENT FACILITY|{at}||{type}|{id}|P|2.4|||NE|AL||"
-            "ASCII||ASCII",
-            place="^^{bed}^10.0.0.7:2221",
-            channels=_NIHON_KOHDEN,
-            codec="ascii",
-        ),
-        Vendor(
-            name="philips-efficia",
-            msh=r"MSH|^~\&|||||||{type}|HP{id}|P|2.4||||||8859/1",
-            place="ICU^^{bed}",
-            channels=_MDIL,
-            codec="latin-1",
-            sends_missing=True,
-        ),
-        Vendor(
-            name="philips-pic",
-            msh=r"MSH|^~\&|||||||{type}|HP{id}|P|2.3||||||8859/1",
-            place="ICU^^&{bed}&1",
-            channels=_MDIL,
-            codec="latin-1",
-            sends_missing=True,
-        ),
-    )
-}
-_PCD_01 = "IHE_PCD_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.1.1^ISO"
-_PCD_04 = "IHE_PCD_ACM_001^IHE PCD^1.3.6.1.4.1.19376.1.6.1.4.1^ISO"
-Values = dict[str, str | None]
 
 
 class VendorMonitor:
-    """One monitor at one bed that writes as its maker does; see `hl7_oru.Monitor`."""
+    """A monitor of a maker at a bed: from a patient and a time to messages, the same for the same patient."""
 
-    def __init__(self, name: str, bed: str, patient: Patient) -> None:
-        if name not in VENDORS:
-            raise ValueError(f"no dialect {name!r}: one of {', '.join(VENDORS)}")
-        self._vendor, self._patient = VENDORS[name], patient
-        self._eui64 = f"02{patient.seed // 1000 & 0xFFFF:04X}FFFE{patient.seed % 1000:06X}"
-        self._place = self._vendor.place.format(bed=bed)
-        self.device = self._eui64.lower() if name == "ge-b40" else self._place
-        self._family = NAMES[-1]  # of those in every charset
-        self._number, self._cuff_number = 0, -1
-        self._alarm_id = ""  # OBR-3 of the start of the alarm that is there
-        self._build: dict[str, Callable[[Values, Values, int, int], list[Message]]] = {
-            "ge-b40": self._tree, "mindray-egateway": self._tree, "nihon-kohden": self._nihon_kohden,
-            "philips-efficia": self._mdil, "philips-pic": self._mdil,
-        }  # fmt: skip
+    def __init__(self, dialect: str, bed: str, patient: Patient) -> None:
+        if dialect not in VENDORS:
+            raise ValueError(f"no dialect {dialect!r}: one of {', '.join(VENDORS)}")
+        self.dialect = dialect
+        person = f"{patient.seed:06}", next(name for name in NAMES if name.isascii())
+        self._writer: _Dialect = VENDORS[dialect](Bed(bed, patient, person, AlarmCourse(patient)))
 
     def greeting(self) -> list[Message]:
-        """Nothing comes first."""
+        """None of these says anything first."""
         return []
 
     def heartbeat(self) -> list[Message]:
-        """Nor beside."""
+        """None of these has one."""
         return []
 
     def messages(self, t_s: float, at_us: int) -> list[Message]:
-        """What the monitor says at `t_s` of its patient; `at_us` is its clock in whole ms."""
-        report, cuff = self._patient.report(t_s), self._patient.cuff(t_s)
-        values = {name: report[name] for name in self._vendor.channels if name in report}
-        if not self._vendor.sends_missing:
-            values = {name: text for name, text in values.items() if text is not None}
-        cuff_values: Values = {}
-        if cuff and cuff.number != self._cuff_number:
-            self._cuff_number = cuff.number
-            cuff_values = {**cuff.values}
-        cuff_at_us = at_us - round((t_s - cuff.at_s) * 1000) * 1000 if cuff else at_us
-        messages = self._build[self._vendor.name](values, cuff_values, at_us, cuff_at_us)
-        if self._vendor.name == "mindray-egateway":
-            messages += [self._wave(t_s, at_us), *self._alarm(values, at_us)]
-        return messages
-
-    # --- what all have in common
-
-    def _time(self, at_us: int) -> str:
-        bare = dtm(at_us, bare=True)
-        return f"{bare}{at_us // 1000 % 1000:03}" if self._vendor.milliseconds else bare
-
-    def _seen_us(self, at_us: int) -> int:
-        """The moment that the written time states."""
-        return at_us - at_us % (1_000 if self._vendor.milliseconds else 1_000_000)
-
-    def _message(
-        self, lines: list[str], at_us: int, *sent: SentReport, kind: str = "ORU^R01^ORU_R01", profile: str = _PCD_01
-    ) -> Message:  # fmt: skip
-        self._number += 1
-        id_ = f"{dtm(at_us, bare=True)[:8]}{self._number:06}"
-        head = self._vendor.msh.format(at=self._time(at_us), type=kind, id=id_, eui64=self._eui64, profile=profile)
-        id_ = head.split("|")[9]
-        who = [f"PID|||{self._patient.seed:06}||{self._family}^^^^^L", f"PV1||I|{self._place}"]
-        text = "".join(f"{line}\r" for line in (head, *who, *lines))
-        return Message(text.encode(self._vendor.codec), id_, sent)
-
-    # --- trees of MDC codes
-
-    def _tree(self, values: Values, cuff: Values, at_us: int, cuff_at_us: int) -> list[Message]:
-        is_ge = self._vendor.name == "ge-b40"
-        equipment = f"|||||||{self._eui64}^B40_GE" if is_ge else ""
-        order = f"{self._eui64}^{self._time(at_us)}"
-        lines = [
-            f"OBR|1|{order}|{order}|182777000^monitoring of patient^SCT|||{self._time(at_us)}",
-            f"OBX|1||{_MDS}^MDC|1.0.0.0|||||||X{equipment}",
-        ]
-        for place, (name, text) in enumerate((values | cuff).items(), 2):
-            code, unit = self._vendor.channels[name]
-            time = self._time(cuff_at_us) if name in cuff else ""
-            lines.append(f"OBX|{place}|NM|{code}|{self._node(name)}|{text}|{unit}|||||R|||{time}")
-        sent = [SentReport(self.device, order, self._seen_us(at_us), values)]
-        if cuff:
-            sent.append(SentReport(self.device, order, self._seen_us(cuff_at_us), cuff))
-        return [self._message(lines, at_us, *sent)]
-
-    def _node(self, name: str) -> str:
-        code = _ROWS[name].mdc.partition("^")[0]
-        if not self._vendor.modules:
-            return f"1.{_ROWS[name].vmd}.1.{code}"
-        module = next(number for begin, number in self._vendor.modules if name.startswith(begin))
-        return f"1.{module}.1.{list(self._vendor.channels).index(name) + 1}"
-
-    def _wave(self, t_s: float, at_us: int) -> Message:
-        """The second of the pleth that begins at `t_s`."""
-        t = t_s + np.arange(WAVE_HZ) / WAVE_HZ
-        pleth = np.rint(self._patient.pleth(t) * 1000).astype(int)
-        shown = [str(sample) if self._patient.has_finger(float(at)) else str(NO_SAMPLE) for sample, at in
-                 zip(pleth, t, strict=True)]  # fmt: skip
-        lines = [
-            f"OBR|1|||100001^CONTINUOUS WAVEFORM^99MNDRY|||{self._time(at_us)}",
-            f"OBX|1|NA|{_PLETH}|1.22.1.150452|{'^'.join(shown)}|262656^MDC_DIM_DIMLESS^MDC|||||R",
-            f"OBX|2|NM|0^MDC_ATTR_SAMP_RATE^MDC|1.22.1.150452.1|{WAVE_HZ}|264608^MDC_DIM_PER_SEC^MDC|||||R",
-            "OBX|3|NM|2327^MDC_ATTR_NU_MSMT_RES^MDC|1.22.1.150452.2|1|262656^MDC_DIM_DIMLESS^MDC|||||R",
-            f"OBX|4|NM|196660^MDC_EVT_INOP^MDC|1.22.1.150452.3|{NO_SAMPLE}||||||R",
-        ]
-        return self._message(lines, at_us, profile="")
-
-    def _alarm(self, values: Values, at_us: int) -> list[Message]:
-        """PCD-04: the start of the saturation's alarm, that it goes on, and its end."""
-        shown = values.get("spo2")
-        is_low = shown is not None and int(shown) < SPO2_LOW
-        if not is_low and not self._alarm_id:
-            return []
-        own = f"{self._number + 1}^MINDRAY_EGATEWAY"
-        phase = "end" if not is_low else "continue" if self._alarm_id else "start"
-        parent = f"^{self._alarm_id.replace('^', '&')}" if self._alarm_id else ""
-        self._alarm_id = "" if phase == "end" else self._alarm_id or own
-        code, unit = self._vendor.channels["spo2"]
-        node = "1.22.1.150456"
-        lines = [
-            f"OBR|1||{own}|196616^MDC_EVT_ALARM^MDC|||{self._time(at_us)}" + "|" * 22 + parent,
-            f"OBX|1|CWE|196616^MDC_EVT_ALARM^MDC|{node}.1|196670^MDC_EVT_LO^MDC|||L~PM~SP|||R",
-            f"OBX|2|NM|{code}|{node}.2|{shown or ''}|{unit}|{SPO2_LOW}-100||||{'R' if shown else 'X'}",
-            f"OBX|3|ST|68481^MDC_ATTR_EVENT_PHASE^MDC|{node}.3|{phase}||||||R",
-            f"OBX|4|ST|68482^MDC_ATTR_ALARM_STATE^MDC|{node}.4|{'active' if is_low else 'inactive'}||||||R",
-            f"OBX|5|ST|68483^MDC_ATTR_ALARM_INACTIVATION_STATE^MDC|{node}.5|||||||R",
-        ]
-        return [self._message(lines, at_us, kind="ORU^R40^ORU_R40", profile=_PCD_04)]
-
-    # --- Nihon Kohden
-
-    def _nihon_kohden(self, values: Values, cuff: Values, at_us: int, cuff_at_us: int) -> list[Message]:
-        messages = []
-        for word, group, its_us in (("VITAL", values, at_us), ("NIBP", cuff, cuff_at_us)):
-            if not group:
-                continue
-            time = self._time(its_us)
-            lines = ["ORC|RE", f"OBR|1|||{word}|||{time}" + "|" * 18 + "A"]
-            for place, (name, text) in enumerate(group.items(), 1):
-                code, unit = self._vendor.channels[name]
-                lines.append(f"OBX|{place}|NM|{code}|1|{text}|{unit}|||||F|||{time}")
-            sent = SentReport(self.device, word, self._seen_us(its_us), group)
-            messages.append(self._message(lines, at_us, sent))
-        return messages
-
-    # --- Philips
-
-    def _mdil(self, values: Values, cuff: Values, at_us: int, cuff_at_us: int) -> list[Message]:
-        is_efficia = self._vendor.name == "philips-efficia"
-        time = self._time(at_us) if is_efficia else ""
-        node = "" if is_efficia else "0"
-        lines = [f"OBR|1|||MONITOR|||{time}"]
-        for name, text in values.items():
-            code, unit = self._vendor.channels[name]
-            lines.append(f"OBX||NM|{code}|{node}|{text or ''}|{unit}|||||{'F' if text else 'X'}")
-        sent = [SentReport(self.device, "MONITOR", self._seen_us(at_us) if is_efficia else None, values)]
-        shown = values.get("spo2")
-        alarm = f"OBX||TX|2^Yellow^MDIL-ALERT|{node}|** SpO2 LOW||||||F"
-        is_low = shown is not None and int(shown) < SPO2_LOW
-        if is_low and not is_efficia:
-            lines.append(alarm)
-        messages = [self._message(lines, at_us, *sent)]
-        if cuff:
-            messages.append(self._cuff(cuff, at_us, cuff_at_us, node))
-        if is_efficia and is_low and not self._alarm_id:
-            messages.append(self._message([f"OBR|1|||ALARM|||{time}", alarm], at_us))
-        self._alarm_id = "there" if is_low else ""
-        return messages
-
-    def _cuff(self, cuff: Values, at_us: int, cuff_at_us: int, node: str) -> Message:
-        time = self._time(cuff_at_us)
-        lines = ["OBR|1|||MONITOR|||"]
-        for name, text in cuff.items():
-            code, unit = self._vendor.channels[name]
-            lines.append(f"OBX||NM|{code}|{node}|{text}|{unit}|||||F|||{time}")
-        return self._message(lines, at_us, SentReport(self.device, "MONITOR", self._seen_us(cuff_at_us), cuff))
+        """What is said at `t_s`; `at_us` is its clock in whole ms, never the same twice."""
+        return self._writer.messages(t_s, at_us)

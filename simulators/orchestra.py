@@ -52,11 +52,12 @@ def framed(text: str) -> bytes:
 
 
 def bad_checksum(frame: bytes, rng: Random) -> bytes:
-    """The last digit is another; what is no frame stays."""
-    if frame[0] != STX:
+    """The last digit of a frame is another, also behind an ACK; what holds no frame stays."""
+    at = frame.rfind(bytes((ETX,))) - 1
+    if at < 0:
         return frame
-    wrong = rng.choice([digit for digit in b"0123456789ABCDEF" if digit != frame[-2]])
-    return frame[:-2] + bytes([wrong]) + frame[-1:]
+    wrong = rng.choice([digit for digit in b"0123456789ABCDEF" if digit != frame[at]])
+    return frame[:at] + bytes([wrong]) + frame[at + 1 :]
 
 
 def half_frame(frame: bytes, rng: Random) -> bytes:

@@ -1,85 +1,100 @@
-"""Oximeters that speak by themselves, at a pseudo-terminal: when each of them does."""
+"""Masimo, Nellcor and Nonin's wireless oximeters, each on a pseudo-terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 from simulators import masimo, nellcor, nonin_bluetooth
+from simulators.faults import FaultyWire
 from simulators.nonin import Port
 from simulators.patient import Patient
 
-WAIT_MAX_S = 0.25  # so that an end is seen
-Utterances = Iterator[tuple[float, bytes]]  # when, in seconds since the beginning, and what
+POLL_S = 0.02
+BEHIND_MAX_S = 1.0  # what is later than this is not made up for
 
 
-def _masimo(patient: Patient, began_at: datetime, model: str) -> Utterances:
-    device = masimo.Oximeter(patient, model, began_at)
-    second = 0
-    while True:
-        yield float(second), device.line(second)
-        second += 1
+class Device:
+    """What a device says: each piece of bytes with the second in which it is due, and its answer to what comes."""
+
+    def __init__(self, due: Iterator[tuple[float, bytes]], hear: Callable[[bytes, float], bytes] | None = None) -> None:
+        self.due = due
+        self._hear = hear
+
+    def hear(self, data: bytes, t_s: float) -> bytes:
+        """Its answer; most have none."""
+        return self._hear(data, t_s) if self._hear else b""
 
 
-def _n595(patient: Patient, began_at: datetime) -> Utterances:
-    device = nellcor.N595(patient, began_at)
-    number = 0
-    while True:
-        yield number * nellcor.ROW_S, device.row(number)
-        number += 1
+def _masimo(patient: Patient, at: datetime, model: str) -> Device:
+    oximeter = masimo.Oximeter(patient, model, at)
+    return Device((float(second), oximeter.line(second)) for second in count())
 
 
-def n200(patient: Patient) -> Utterances:
-    """A packet every 10 s, and in the second in which alarms or status change."""
-    device = nellcor.N200(patient)
-    before: tuple[int, int] | None = None
-    second = 0
-    while True:
-        state = device.state(second)
-        if state != before or second % nellcor.N200_S == 0:
-            yield float(second), device.packet(second)
-        before = state
-        second += 1
+def _n595(patient: Patient, at: datetime) -> Device:
+    oximeter = nellcor.N595(patient, began_at=at)
+
+    def rows() -> Iterator[tuple[float, bytes]]:
+        for number in count():
+            row = oximeter.row(number)
+            yield number * nellcor.ROW_S, b"" if oximeter.is_paused else row
+
+    def hear(data: bytes, _: float) -> bytes:
+        oximeter.hear(data)
+        return b""
+
+    return Device(rows(), hear)
 
 
-def _df7(patient: Patient) -> Utterances:
-    number = 0
-    while True:
-        yield number / nonin_bluetooth.PACKETS_A_SECOND, nonin_bluetooth.df7_packet(patient, number)
-        number += 1
+def _n200(patient: Patient, _: datetime) -> Device:
+    return Device(nellcor.N200(patient).packets())
 
 
-def _df13(patient: Patient, began_at: datetime) -> Utterances:
-    device = nonin_bluetooth.SpotCheck(patient, began_at)
-    number = 0
-    while True:
-        yield number * nonin_bluetooth.MEASUREMENT_S, device.message(number * nonin_bluetooth.MEASUREMENT_S)
-        number += 1
+def _df7(patient: Patient, at: datetime) -> Device:
+    packets = (
+        (number / nonin_bluetooth.PACKETS_A_SECOND, nonin_bluetooth.df7_packet(patient, number)) for number in count()
+    )
+    return Device(packets, nonin_bluetooth.SpotCheck(patient, at).hear)
 
 
-# By the name of the driver that reads it, but for the models of one.
-KINDS: dict[str, Callable[[Patient, datetime], Utterances]] = {
-    "masimo": lambda patient, began_at: _masimo(patient, began_at, "radical7"),
-    "masimo-rad8": lambda patient, began_at: _masimo(patient, began_at, "rad8"),
+def _df13(patient: Patient, at: datetime) -> Device:
+    oximeter = nonin_bluetooth.SpotCheck(patient, at, stored=(7200.0, 3600.0))
+    return Device(oximeter.messages(), oximeter.hear)
+
+
+KINDS: dict[str, Callable[[Patient, datetime], Device]] = {
+    "masimo": lambda patient, at: _masimo(patient, at, "rad87"),
+    "masimo-rad8": lambda patient, at: _masimo(patient, at, "rad8"),
     "nellcor_n595": _n595,
-    "nellcor_n200": lambda patient, began_at: n200(patient),
-    "nonin_df7": lambda patient, began_at: _df7(patient),
+    "nellcor_n200": _n200,
+    "nonin_df7": _df7,
     "nonin_df13": _df13,
 }
 
 
-async def run(kind: str, link: Path, patient: Patient, stop: asyncio.Event) -> None:
-    """One of `KINDS` at a pseudo-terminal of this name until `stop`; its clock is this machine's."""
-    begin = time.monotonic()
+async def run(
+    kind: str, link: Path, patient: Patient, stop: asyncio.Event, faults: Collection[str] = (), share: float = 0.01
+) -> None:
+    """A device at a pseudo-terminal of this name, until `stop`; its clock is this machine's.
+
+    `faults` are of `faults.FAULTS`, on this share of what it says.
+    """
+    device = KINDS[kind](patient, datetime.now().astimezone().replace(microsecond=0))
+    wire = FaultyWire(faults, share, patient.seed)
     with Port(link) as port:
-        for due_s, data in KINDS[kind](patient, datetime.now().astimezone().replace(microsecond=0)):
-            while not stop.is_set() and time.monotonic() - begin < due_s:
-                await asyncio.sleep(min(WAIT_MAX_S, max(0.0, due_s - (time.monotonic() - begin))))
+        begin = time.monotonic()
+        for due_s, data in device.due:
+            while not stop.is_set() and (now_s := time.monotonic() - begin) < due_s:
+                if answer := device.hear(port.read(), now_s):
+                    port.write(answer)
+                await asyncio.sleep(min(POLL_S, due_s - now_s))
             if stop.is_set():
                 return
-            if not patient.is_silent(due_s):
-                port.write(data)
-            await asyncio.sleep(0)
+            if patient.is_silent(due_s) or time.monotonic() - begin > due_s + BEHIND_MAX_S:
+                continue
+            spoilt = wire.spoilt(data)
+            port.write(data if spoilt is None else spoilt)

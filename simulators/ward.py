@@ -27,6 +27,7 @@ from simulators import (
 )
 from simulators.acked_log import AckedLog, SentReport, WardTotals
 from simulators.faults import FAULTS, NOTICED, FaultyWire
+from simulators.hl7_mindray import serve_share
 from simulators.hl7_vendors import VENDORS, VendorMonitor
 from simulators.intellivue_objects import Admitted
 from simulators.medibus_values import MODELS
@@ -42,7 +43,7 @@ MEDIBUS_MODELS = {"medibus": "evita_xl", **{f"medibus-{model}": model for model 
 PUMPS = {"bbraun_bcc": bbraun_bcc.run, "alaris": alaris.run, "orchestra": orchestra.run}
 SERIAL_KINDS = ("nonin_ascii", "nonin_df2", "datex_dri", "intellivue-mib", *oximeters.KINDS, *MEDIBUS_MODELS, *PUMPS)
 POCT1A_MODELS = {"poct1a": "dca", **{f"poct1a-{model}": model for model in poct1a.MODELS}}
-TCP_KINDS = ("hl7", "hl7-listen", "mqtt", "intellivue", "bbraun_bcc-tcp", *POCT1A_MODELS)
+NETWORK_KINDS = ("hl7", "hl7-listen", "mqtt", "intellivue", "mindray-pds", "bbraun_bcc-tcp", *POCT1A_MODELS)
 
 
 @dataclass(frozen=True)
@@ -149,9 +150,9 @@ async def run_device(
             work = PUMPS[kind](Path(address), Patient(seed, scenario), stop)
         elif kind == "intellivue-mib":
             work = intellivue.serve_mib(device.intellivue(), Path(address), intellivue.Line(), stop)
-        elif kind not in TCP_KINDS or not number.isdecimal():
-            serial, tcp = ", ".join(SERIAL_KINDS), ", ".join(TCP_KINDS)
-            raise ValueError(f"give one of {serial} and a path, or of {tcp} and host:port")
+        elif kind not in NETWORK_KINDS or not number.isdecimal():
+            serial, network = ", ".join(SERIAL_KINDS), ", ".join(NETWORK_KINDS)
+            raise ValueError(f"give one of {serial} and a path, or of {network} and host:port")
         elif kind == "bbraun_bcc-tcp":
             rack = bbraun_bcc.rack(Patient(seed, scenario))
             work = bbraun_bcc.serve(rack, host, int(number), bbraun_bcc.Spoiler(), stop)
@@ -159,6 +160,8 @@ async def run_device(
             work = poct1a.run(POCT1A_MODELS[kind], (host, int(number)), Patient(seed, scenario), stop)
         elif kind == "intellivue":
             work = intellivue.serve_udp(device.intellivue(), host, int(number), intellivue.Line(), stop)
+        elif kind == "mindray-pds":
+            work = serve_share("bed-01", Patient(seed, scenario), host, int(number), stop)
         elif kind == "hl7":
             work = device.mllp(dialect or "pcd01", hl7_oru.dialler(host, int(number)))
         elif kind == "hl7-listen":

@@ -83,6 +83,7 @@ def constant(file: str, name: ast.expr) -> str:
     return values[0]
 
 
+@lru_cache
 def metrics() -> set[Metric]:
     """All that is registered with prometheus_client."""
     found = set()
@@ -96,6 +97,7 @@ def metrics() -> set[Metric]:
     return found
 
 
+@lru_cache
 def log_events() -> tuple[set[str], set[str]]:
     """What is logged; and the calls whose event only the program knows, as `file: argument`."""
     events, unknown = set(), set()
@@ -112,6 +114,7 @@ def log_events() -> tuple[set[str], set[str]]:
     return events, unknown
 
 
+@lru_cache
 def edge_events() -> tuple[set[str], set[str]]:
     """Codes of the events that the edge keeps as reports; and the calls whose code only the program knows."""
     codes, unknown = set(), set()
@@ -139,6 +142,7 @@ def act_kinds() -> set[str]:
     return kinds
 
 
+@lru_cache
 def rejection_reasons() -> set[str]:
     """Words that a frame is rejected with."""
     reasons = set()

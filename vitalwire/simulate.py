@@ -91,7 +91,7 @@ def device(
         typer.Argument(
             help="nonin_ascii, nonin_df2, nonin_df7, nonin_df13, masimo, nellcor_n595, nellcor_n200, datex_dri,"
             " intellivue-mib, medibus (medibus-savina, -primus, -v500), bbraun_bcc, orchestra, alaris; hl7, hl7-listen,"
-            " mqtt, intellivue, bbraun_bcc-tcp or poct1a (poct1a-hemoscreen, -nova)"
+            " mqtt, intellivue, mindray-pds, bbraun_bcc-tcp or poct1a (poct1a-hemoscreen, -nova)"
         ),
     ],
     address: Annotated[str, typer.Argument(help="a path for the serial port to make, or host:port")],

@@ -137,7 +137,7 @@ def _print_edges(edges: list[EdgeNow]) -> None:
 def _boxes_in_trouble(boxes: list[fleet.Box]) -> list[tuple[fleet.Box, str]]:
     """Those of which something waits, in the words of the fleet's page and of the box itself."""
     now = datetime.now(UTC)
-    sentences = [(box, fleet.sentence_of(box, now)) for box in boxes]
+    sentences = [(box, fleet.trouble_of(box, now)) for box in boxes]
     return [(box, sentence.en) for box, sentence in sentences if sentence is not None]
 
 

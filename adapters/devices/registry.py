@@ -3,6 +3,7 @@
 from typing import Any
 
 from adapters.devices import (
+    alaris,
     astm,
     bbraun_bcc,
     datex_dri,
@@ -15,6 +16,7 @@ from adapters.devices import (
     nellcor,
     nonin,
     nonin_bluetooth,
+    orchestra,
     poct1a,
     scan_json,
 )
@@ -39,5 +41,7 @@ DRIVERS: tuple[DeviceDriver[Any], ...] = (
     intellivue.MIB,
     bbraun_bcc.DRIVER,
     poct1a.DRIVER,
+    orchestra.DRIVER,
+    alaris.DRIVER,
 )
 DRIVER_BY_NAME = {driver.name: driver for driver in DRIVERS}

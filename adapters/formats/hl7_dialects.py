@@ -33,6 +33,7 @@ class Dialect:
 
     `clockless`: MSH-7 and OBR-7 are no times; OBX-14 alone is one. `remembers`: segments of an earlier message of the
     connection that hold until the next PID. `heartbeats`: values of MSH-10 of messages that may say nothing.
+    `unread_waves`: segments of waves that nobody can read; a message of these alone is counted, and no error.
     `sentinels`: numbers that mean "no reading", in any notation, everywhere or only beside the results status (OBX-11)
     `sentinels_beside`. `stable_ordinals`: the numbers in OBX-4 always mean the same channel, so that they are among a
     channel's words. `codes`: the sender's own, by OBX-3.1, which a site's row outranks. `hexadecimal`: systems
@@ -47,6 +48,7 @@ class Dialect:
     clockless: bool = False
     remembers: tuple[str, ...] = ()
     heartbeats: tuple[str, ...] = ()
+    unread_waves: tuple[str, ...] = ()
     sentinels: tuple[str, ...] = ()
     sentinels_beside: str = ""
     stable_ordinals: bool = False
@@ -86,6 +88,7 @@ DIALECTS: dict[str, Dialect] = {
             clockless=True,
             remembers=("PID", "PV1"),
             heartbeats=("106", "54", "56"),
+            unread_waves=("ZMW",),
             sentinels=("-100",),
             stable_ordinals=True,
             codes=MINDRAY_PDS,

@@ -118,9 +118,15 @@ class PartsReader:
         named = [patient for patient, _ in walk.patients if patient.is_named]
         if walk.malformed and (parts or named):
             raise FrameError("malformed-segment", f"{walk.malformed} is indented, or not in capitals")
-        if not parts and not named and self.message.msh[10].strip() not in self.memory.dialect.heartbeats:
+        if not parts and not named and not self._may_say_nothing(walk):
             raise FrameError("no-observations", "no segment of it says anything that can be read")
         return MessageContent(walk, parts, self._claims(parts, walk), self._has_shape)
+
+    def _may_say_nothing(self, walk: Walk) -> bool:
+        dialect = self.memory.dialect
+        if self.message.msh[10].strip() in dialect.heartbeats:
+            return True
+        return any(f"segment:{name}" in walk.unread for name in dialect.unread_waves)
 
     def _parts_of(self, walk: Walk) -> list[Part]:
         """All parts; once more where they taught that an MDS has several devices."""

@@ -56,7 +56,8 @@ class BccSession:
         self._asked = _Next.ALIVE
         self._next: _Next | None = None  # None: an answer is waited for
         self._after_ack: _Next | None = None  # None: the next block
-        self._send_at_s = self._deadline_s = self._now_s = self._asked_at_s = 0.0
+        self._send_at_s = self._now_s = self._asked_at_s = 0.0
+        self._deadline_s: float | None = None  # None: nothing was sent yet
         self._repeats = 0
         self._pieces: list[Piece] = []
         self._send = bytearray()
@@ -94,7 +95,7 @@ class BccSession:
         """Something is due, or was not answered."""
         self._now_s = now.steady_s
         if self._next is None:
-            if self._now_s >= self._deadline_s:
+            if self._deadline_s is not None and self._now_s >= self._deadline_s:
                 self._end_noise()
                 self._break_off("cut-off")
                 self._counts.append("no-answer")

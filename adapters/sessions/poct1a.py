@@ -57,6 +57,8 @@ class _Framing:
         """What is complete with these bytes."""
         self._buffer += data
         while True:
+            if self._buffer[:1].strip(_BLANKS) != self._buffer[:1]:  # such as the CR of an end block, come alone
+                self._buffer = self._buffer.lstrip(_BLANKS)
             begin = _BEGIN.search(self._buffer)
             if begin is None or begin.start() >= NOISE_BYTES_MAX:
                 if len(self._buffer) < NOISE_BYTES_MAX + _TAG_BYTES_MAX:

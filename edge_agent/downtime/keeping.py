@@ -23,7 +23,7 @@ from edge_agent.downtime.ring_file import BUCKET_S, DAY_S, FILE_NAME, Band, Hist
 from schemas.report import LATE_CONTEXT, ChannelWords, Kind, Lane, Mark, Record, RecordKind, Report, Validity
 
 WRITE_EVERY_S = 5.0
-MAKE_SPACE_EVERY_US = 60_000_000
+FORGET_EVERY_US = 60_000_000
 CLAIM_BYTES_MAX, WORD_BYTES_MAX = 220, 48  # as JSON, so that a channel's text fits its slot
 LABELS_MAX = 4  # of channels, for each slot
 PLACES = {("HL7", "PV1-3"), ("ASTM", "P-26")}  # what senders call the place of a patient
@@ -78,7 +78,8 @@ class DowntimeKeeper:
         self._labels: dict[tuple[str, int], str] = {}
         self._file: RingFile | None = None
         self._free = list(range(config.channels_max, 0, -1))
-        self._made_space_us = 0
+        self._forgot_us = 0
+        self._forgotten: list[int] = []  # slots that are not erased yet
         self._trouble, self._writing = "", Lock()
         self._omitted, self._receipts = 0, 0
         self._last_receipt_at_us: int | None = None
@@ -143,11 +144,14 @@ class DowntimeKeeper:
 
     async def _write_changes(self, state: HistoryState) -> None:
         state = msgspec.structs.replace(state, omitted=self._omitted, last_receipt_at_us=self._last_receipt_at_us)
+        self._forget()
+        erased, self._forgotten = self._forgotten, []
         changes = self._changes()
         try:
-            await asyncio.to_thread(self._write, changes, state)
+            await asyncio.to_thread(self._write, erased, changes, state)
         except OSError as error:
             self._put_back(changes)
+            self._forgotten += erased
             why = error.strerror or str(error)
             if why != self._trouble:
                 self._trouble = why
@@ -193,7 +197,7 @@ class DowntimeKeeper:
 
     def _new_channel(self, claim: str, source: str, device: _Device, record: Record, key: Key) -> _Kept | None:
         if not self._free:
-            self._make_space()
+            self._forget()
         if not self._free:
             return None
         self._devices.setdefault(claim, device)
@@ -221,7 +225,7 @@ class DowntimeKeeper:
         device = self._devices.get(claim)
         if device is None:
             if len(self._devices) >= self._channels_max:  # a sender may make up devices that never have a value
-                return
+                self._devices.pop(next((other for other, each in self._devices.items() if not each.channels), ""), None)
             device = self._devices[claim] = _Device()
         if bed != device.bed:
             device.bed = bed
@@ -248,19 +252,20 @@ class DowntimeKeeper:
                 if kept.series.channel == record.channel:
                     kept.series.label, kept.is_changed = label, True
 
-    def _make_space(self) -> None:
-        """Forget what was silent for 24 hours."""
+    def _forget(self) -> None:
+        """What was silent for 24 hours goes, once a minute, and is erased with the next write."""
         now_us = self._now_us()
-        if abs(now_us - self._made_space_us) < MAKE_SPACE_EVERY_US:
+        if abs(now_us - self._forgot_us) < FORGET_EVERY_US:
             return
-        self._made_space_us = now_us
+        self._forgot_us = now_us
         for claim, device in list(self._devices.items()):
             for key, kept in list(device.channels.items()):
                 if abs(now_us - kept.received_at_us) > _DAY_US:
                     del device.channels[key]
                     self._free.append(kept.slot)
-            if not device.channels:
-                del self._devices[claim]
+                    self._forgotten.append(kept.slot)
+                    if not device.channels:  # one that never had a value waits for it, with its bed
+                        del self._devices[claim]
 
     def _changes(self) -> list[SlotChange]:
         """What is not in the file yet, as it is now: the next values may come while it is written."""
@@ -289,11 +294,11 @@ class DowntimeKeeper:
 
     # --- on a thread --------------------------------------------------------------------------------------------------
 
-    def _write(self, changes: list[SlotChange], state: HistoryState) -> None:
+    def _write(self, erased: list[int], changes: list[SlotChange], state: HistoryState) -> None:
         with self._writing:  # one that was cancelled goes on in its thread
             if self._file is None:
                 self._file = RingFile(self._path, self._channels_max)
-            self._file.write(changes, state)
+            self._file.write(erased, changes, state)
 
 
 @lru_cache(16_384)

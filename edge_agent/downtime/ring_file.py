@@ -112,8 +112,13 @@ class RingFile:
         """What was written last; that of the very beginning where there is none."""
         return _read_state(self._file) or HistoryState()
 
-    def write(self, changes: list[SlotChange], state: HistoryState) -> None:
-        """The state last: whoever reads it knows that the rest was there. Raises OSError; it can be tried again."""
+    def write(self, erased: list[int], changes: list[SlotChange], state: HistoryState) -> None:
+        """Erase slots, and write others. Raises OSError; it can be tried again.
+
+        The state last: whoever reads it knows that the rest was there.
+        """
+        for slot in erased:
+            os.pwrite(self._file, bytes(SLOT_BYTES), slot * SLOT_BYTES)
         for change in changes:
             self._write_change(change)
         content = _encoded(state, SLOT_BYTES - len(MAGIC))

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from emr_store import places, registry
-from emr_store.fleet import Box, BoxDevice, BoxState, fleet, sentence_of, state_of, unheard_since
+from emr_store.fleet import Box, BoxDevice, BoxState, fleet, sentence_of, state_of, trouble_of, unheard_since
 from schemas.edge_status import EdgeStatus
 from tests.making import report
 from tests.storing import EDGE, Store, event
@@ -68,12 +68,12 @@ def test_what_waits_is_said_where_it_is_the_matter() -> None:
 )
 def test_a_certificate_that_ends_is_said_of_a_box_whose_data_flows(left_s: int, en: str | None) -> None:
     box = replace(FLOWS, status=EdgeStatus(certificate_ends_at_s=int(NOW.timestamp()) + left_s))
-    assert getattr(sentence_of(box, NOW), "en", None) == en
+    assert getattr(trouble_of(box, NOW), "en", None) == en
 
 
 def test_a_box_that_is_not_heard_since_its_certificate_ended_says_both() -> None:
     status = EdgeStatus(certificate_ends_at_s=int(NOW.timestamp()) - 90)
-    found = sentence_of(replace(FLOWS, heard_at=ago(90), status=status), NOW)
+    found = trouble_of(replace(FLOWS, heard_at=ago(90), status=status), NOW)
     assert found is not None
     assert re.match("nothing heard for 1 min 30 s; .*; its certificate for the broker ended", found.en)
 

@@ -1,4 +1,7 @@
-"""What a simulated rack of pumps says over a conversation, session and driver read value by value."""
+"""What a simulated rack of pumps says over a conversation, session and driver read value by value.
+
+The frames of the driver's cases are the simulator's, `worked_example` is the document's rule worked out by hand.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a simulated analyser says over a conversation, session and driver read value by value."""
+"""What a simulated analyser says over a conversation, session and driver read value by value.
+
+The messages of the driver's cases are put together by the simulator's functions.
+"""
 
 from __future__ import annotations
 

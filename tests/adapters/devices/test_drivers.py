@@ -67,6 +67,8 @@ FRAMES_ON_THE_WIRE: dict[str, Callable[[bytes], bytes]] = {
     "nonin_df13": bytes,
     "bbraun_bcc": bytes,
     "poct1a": bytes,
+    "orchestra": bytes,
+    "alaris": lambda frame: frame + b"\r",
 }
 NOW = Moment(0, RECEIVED_AT_US)
 AnyDriver = DeviceDriver[Any]

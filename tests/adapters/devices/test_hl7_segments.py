@@ -165,6 +165,16 @@ def test_a_message_without_msh_7_is_not_taken_for_mindrays() -> None:
         reports(frame(msh=MINDRAY.format(106)), of)
 
 
+def test_waves_of_mindray_alone_are_counted_and_no_error() -> None:
+    of = source(dialect="mindray-pds")
+    assert reports(frame("ZMW|\x85", msh=MINDRAY.format(204)), of) == []
+    assert of.counts["segment:ZMW"] == 1
+    with pytest.raises(FrameError, match="no-observations"):
+        reports(frame("ZMX|\x85", msh=MINDRAY.format(204)), of)
+    with pytest.raises(FrameError, match="no-observations"):
+        reports(frame("ZMW|\x85", msh=MINDRAY.format(204)))
+
+
 @pytest.mark.parametrize(
     ("segments", "reason"),
     [

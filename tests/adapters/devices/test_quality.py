@@ -33,6 +33,7 @@ ACKNOWLEDGEMENTS = {
     "adapters.sessions.mllp": (b"\x0bMSH",),
     "adapters.sessions.astm": (b"\x06", b"\x15", b"\x04"),  # ACK, NAK, EOT
     "adapters.sessions.bbraun_bcc": (b"\x06", b"\x15"),
+    "adapters.sessions.orchestra": (b"\x06", b"\x14", b"\x15"),  # ACK, DC4 upon ENQ, NAK
     "adapters.sessions.poct1a": (b"<ACK.R01>", b"\x0b<ACK.R01>"),
 }
 # How a request's code goes over the line, where that is not as it is.

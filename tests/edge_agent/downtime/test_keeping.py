@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -147,6 +148,16 @@ def test_the_bed_that_the_sender_claims_also_for_channels_before_it_and_after(sc
     assert {series.bed for series, _ in scene.read()} == {""}
 
 
+def test_the_bed_that_was_claimed_long_before_the_first_value(scene: Scene) -> None:
+    scene.take(context("ICU^^07"))
+    for _ in range(3):
+        scene.now_us += 120_000_000
+        scene.write()
+    scene.take(spo2(97, scene.now_us))
+    scene.write()
+    assert scene.one().bed == "ICU^^07"
+
+
 def test_a_late_context_changes_no_bed(scene: Scene) -> None:
     scene.take(spo2(97), context("ICU^^07"))
     scene.take(context("ICU^^09", text_record("vitalwire", LATE_CONTEXT, "")))
@@ -209,6 +220,46 @@ def test_what_was_silent_for_a_day_gives_its_place_away_with_all_that_was_of_it(
     scene.write()
     ((series, bands),) = scene.read()
     assert (series.claim, list(bands.values())) == ("new", [(91, 91)])
+
+
+def test_what_was_silent_for_a_day_is_erased_from_the_disk(scene: Scene) -> None:
+    scene.take(spo2(97, claim="left-the-ward"), context("ICU^^07"))
+    scene.write()
+    assert b"left-the-ward" in (scene.folder / FILE_NAME).read_bytes()
+    scene.end()
+    scene.begin()
+    scene.now_us += 25 * 3600_000_000
+    scene.write()
+    content = (scene.folder / FILE_NAME).read_bytes()
+    assert b"left-the-ward" not in content
+    assert b"ICU" not in content
+    assert not any(content[4096:])
+
+
+def test_a_disk_that_hangs_holds_up_no_value(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = Event()
+    write = RingFile.write
+
+    def hang(*of: Any) -> None:
+        assert hangs.wait(10)
+        write(*of)
+
+    monkeypatch.setattr(RingFile, "write", hang)
+
+    async def run() -> None:
+        scene.take(spo2(97))
+        writing = asyncio.create_task(scene.keeper._write_changes(HistoryState(written_at_us=1)))
+        await asyncio.sleep(0)
+        for value in range(90, 96):
+            scene.take(spo2(value, T0_US + value))
+        assert not writing.done()
+        hangs.set()
+        await writing
+        await scene.keeper._write_changes(HistoryState(written_at_us=2))
+
+    asyncio.run(run())
+    ((series, bands),) = scene.read()
+    assert (series.mantissa, list(bands.values())) == (95, [(90, 97)])
 
 
 def test_made_up_devices_that_never_have_a_value_take_no_memory(tmp_path: Path) -> None:

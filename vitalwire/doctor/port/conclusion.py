@@ -45,7 +45,7 @@ class Conclusion(msgspec.Struct, frozen=True, kw_only=True):
         return self.frames / (self.frames + self.frames_invalid) if self.frames else 0.0
 
 
-def conclude(examination: Examination, place: str, asked: tuple[str, ...] = ()) -> Conclusion:
+def conclude(examination: Examination, place: str) -> Conclusion:
     """The answer as far as it goes now."""
     found: dict[str, object]
     best = next(iter(examination.candidates()), None)
@@ -57,7 +57,13 @@ def conclude(examination: Examination, place: str, asked: tuple[str, ...] = ()) 
         found = _of_unknown(examination)
     else:
         found = {"slug": "silent"}
-    made = {"place": place, "seconds": examination.seconds, "bytes_heard": examination.bytes, "asked": asked, **found}
+    made = {
+        "place": place,
+        "seconds": examination.seconds,
+        "bytes_heard": examination.bytes,
+        "asked": tuple(examination.asked_titles),
+        **found,
+    }
     return msgspec.convert(made, Conclusion)
 
 
@@ -87,13 +93,13 @@ def _of_reading(examination: Examination, best: Reading) -> dict[str, object]:
 
 def _stated(examination: Examination, best: Reading, why: list[str]) -> tuple[LineSettings, list[LineSettings]]:
     """The setting that is named, and those that read as well; among these the family's own is named."""
-    alike = [best.settings, *(other.settings for other in examination.alternatives(best))]
-    if "framing" in why and any(each.data_bits == 8 and each.parity != "N" for each in alike):
-        alike += [LineSettings(best.settings.baud, parity=parity) for parity in "EO"]  # without errors they are one
-    alike = list(dict.fromkeys(alike))
+    equal = [best.settings, *(other.settings for other in examination.alternatives(best))]
+    if "framing" in why and any(each.data_bits == 8 and each.parity != "N" for each in equal):
+        equal += [LineSettings(best.settings.baud, parity=parity) for parity in "EO"]  # without errors they are one
+    equal = list(dict.fromkeys(equal))
     own = of_driver(best.driver.serial) if best.driver.serial is not None else None
-    named = own if own is not None and own in alike else best.settings
-    return named, [settings for settings in alike if settings != named]
+    named = own if own is not None and own in equal else best.settings
+    return named, [settings for settings in equal if settings != named]
 
 
 def _of_unknown(examination: Examination) -> dict[str, object]:

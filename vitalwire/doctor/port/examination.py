@@ -51,6 +51,7 @@ class Examination:
     readings: dict[tuple[str, LineSettings], Reading] = field(default_factory=dict)
     reports_errors: bool = False  # the port was seen to report one
     seconds: float = 0.0
+    asked_titles: dict[str, None] = field(default_factory=dict)  # of the families whose requests were sent
     _heard: dict[LineSettings, Sample] = field(default_factory=dict)  # the first that had bytes, as listened to
     _windows: Counter[LineSettings] = field(default_factory=Counter)
     _in_vain: Counter[LineSettings] = field(default_factory=Counter)
@@ -130,8 +131,8 @@ class Examination:
     def alternatives(self, best: Reading) -> list[Reading]:
         """The same driver at other settings that read as well: which of them it is cannot be told."""
         others = (r for r in self.candidates() if r.driver is best.driver and r is not best)
-        alike = [r for r in others if r.score > best.score - MARGIN]
-        return [r for r in alike if r.error_share <= best.error_share + ERRORS_CLEAN]
+        equal = [r for r in others if r.score > best.score - MARGIN]
+        return [r for r in equal if r.error_share <= best.error_share + ERRORS_CLEAN]
 
     def shortcomings(self, best: Reading) -> list[str]:
         """Why the best reading is not certain, in slugs; nothing where it is."""

@@ -13,7 +13,7 @@ SHOWN_MAX = 12
 TLS_LEAST = "1.2"
 
 
-class Said(NamedTuple):
+class Answer(NamedTuple):
     """`slug` is "read" where all is well."""
 
     slug: str
@@ -78,7 +78,7 @@ _UNMAPPED: dict[Language, str] = {"en": " Without a code of ours: {names}.", "zh
 _BESIDE: dict[Language, str] = {"en": " Beside them: {reasons}.", "zh": "此外：{reasons}。"}
 
 
-def said_of(sender: HL7Sender, language: Language, *, has_tls: bool) -> Said:
+def answer_about(sender: HL7Sender, language: Language, *, has_tls: bool) -> Answer:
     """The nearest thing that is wrong on the way from the socket to a value."""
     slug = _slug(sender, has_tls=has_tls)
     none = "?"
@@ -93,12 +93,12 @@ def said_of(sender: HL7Sender, language: Language, *, has_tls: bool) -> Said:
         "values": best.values, "codes": _names(best.codes) or "-",
         "unmapped": unmapped, "beside": _BESIDE[language].format(reasons=_names(beside)) if beside else "",
     }  # fmt: skip
-    return Said(slug, _SENTENCES[slug][language].format(**words))
+    return Answer(slug, _SENTENCES[slug][language].format(**words))
 
 
-def nobody(place: str, seconds: float, language: Language) -> Said:
+def nobody(place: str, seconds: float, language: Language) -> Answer:
     """No sender came."""
-    return Said("nobody", _SENTENCES["nobody"][language].format(place=place, seconds=f"{seconds:.0f}"))
+    return Answer("nobody", _SENTENCES["nobody"][language].format(place=place, seconds=f"{seconds:.0f}"))
 
 
 def _slug(sender: HL7Sender, *, has_tls: bool) -> str:

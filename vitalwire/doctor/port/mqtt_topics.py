@@ -12,7 +12,7 @@ from adapters.devices.registry import DRIVERS
 from adapters.driver import DeviceDriver, Source
 from schemas.errors import FrameError
 from schemas.report import Kind
-from vitalwire.doctor.port.hl7_words import Said
+from vitalwire.doctor.port.hl7_words import Answer
 from vitalwire.doctor.port.words import Language
 
 TOPICS_MAX, SHOWN_MAX, PAYLOAD_SHOWN = 2000, 12, 120
@@ -109,7 +109,7 @@ _SENTENCES: Mapping[str, dict[Language, str]] = {
 }  # fmt: skip
 
 
-def said_of_topics(heard: TopicsHeard, seconds: float, language: Language) -> Said:
+def answer_about_topics(heard: TopicsHeard, seconds: float, language: Language) -> Answer:
     """The answer, for a broker that let us in."""
     best = heard.best
     if not heard.topics:
@@ -130,4 +130,4 @@ def said_of_topics(heard: TopicsHeard, seconds: float, language: Language) -> Sa
         "seconds": f"{seconds:.0f}", "count": len(heard.topics),
         "topics": ", ".join(names) + (f" (+{more})" if more > 0 else ""),
     }  # fmt: skip
-    return Said(slug, _SENTENCES[slug][language].format(**words))
+    return Answer(slug, _SENTENCES[slug][language].format(**words))

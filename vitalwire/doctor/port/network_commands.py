@@ -17,9 +17,9 @@ from runtime.tls import is_loopback
 from vitalwire.doctor.port.asked import Asked, finish
 from vitalwire.doctor.port.hl7_listener import hear_senders
 from vitalwire.doctor.port.hl7_sender import PLAIN, HL7Sender
-from vitalwire.doctor.port.hl7_words import Said, nobody, said_of
+from vitalwire.doctor.port.hl7_words import Answer, answer_about, nobody
 from vitalwire.doctor.port.mqtt_broker import ALL_TOPICS, hear_topics
-from vitalwire.doctor.port.mqtt_topics import TopicsHeard, said_of_topics
+from vitalwire.doctor.port.mqtt_topics import TopicsHeard, answer_about_topics
 from vitalwire.doctor.port.source_table import table
 from vitalwire.output import as_json, cell, console
 
@@ -34,16 +34,16 @@ def examine_hl7(asked: Asked, rest: str) -> None:
     _check_plaintext(place, asked, has_tls=context is not None, mend="--tls-cert and --tls-key")
     with _shown(asked) as show:
         senders = asyncio.run(hear_senders(place, context, asked.seconds, lambda found: show(_progress(asked, found))))
-    said = [said_of(sender, asked.language, has_tls=context is not None) for sender in senders]
-    said = said or [nobody(place, asked.seconds, asked.language)]
-    good = [sender for sender, each in zip(senders, said, strict=False) if each.slug in ("read", "adt")]
+    answer = [answer_about(sender, asked.language, has_tls=context is not None) for sender in senders]
+    answer = answer or [nobody(place, asked.seconds, asked.language)]
+    good = [sender for sender, each in zip(senders, answer, strict=False) if each.slug in ("read", "adt")]
     found = _hl7_table(asked, place, good, has_tls=context is not None) if good else ""
     if asked.json:
-        as_json({"senders": [_facts(each, words) for each, words in zip(senders, said, strict=False)],
-                 "slug": said[0].slug, "text": [each.text for each in said], "source": found})  # fmt: skip
+        as_json({"senders": [_facts(each, words) for each, words in zip(senders, answer, strict=False)],
+                 "slug": answer[0].slug, "text": [each.text for each in answer], "source": found})  # fmt: skip
     else:
-        _print(said)
-    finish(asked, found, is_certain=all(each.slug in ("read", "adt") for each in said))
+        _print(answer)
+    finish(asked, found, is_certain=all(each.slug in ("read", "adt") for each in answer))
 
 
 def _hl7_table(asked: Asked, place: str, good: list[HL7Sender], *, has_tls: bool) -> str:
@@ -61,10 +61,10 @@ def _hl7_table(asked: Asked, place: str, good: list[HL7Sender], *, has_tls: bool
     return table(asked.name or driver, driver, link, insecure=beyond, settings=settings)
 
 
-def _facts(sender: HL7Sender, said: Said) -> dict[str, object]:
+def _facts(sender: HL7Sender, answer: Answer) -> dict[str, object]:
     best = sender.dialects[sender.best_dialect]
     return {
-        "slug": said.slug, "text": said.text, "peer": sender.peer, "connections": sender.connections,
+        "slug": answer.slug, "text": answer.text, "peer": sender.peer, "connections": sender.connections,
         "bytes": sender.bytes_heard, "tls_offered": sender.tls_offered, "tls_problem": sender.tls_problem,
         "messages": sender.messages, "senders": sender.senders, "types": sender.types, "versions": sender.versions,
         "dialect": sender.best_dialect, "values": best.values, "codes": best.codes, "unmapped": best.unmapped,
@@ -95,15 +95,15 @@ def examine_mqtt(asked: Asked, rest: str, *, has_tls: bool) -> None:
     _check_plaintext(place, asked, has_tls=asked.tls_ca is not None, mend="--tls-ca")
     with _shown(asked) as show:
         heard, link = asyncio.run(hear_topics(link, asked.seconds, lambda found: show(_mqtt_progress(asked, found))))
-    said = said_of_topics(heard, asked.seconds, asked.language)
-    found = _mqtt_table(asked, link, heard) if said.slug in ("read", "likely") else ""
+    answer = answer_about_topics(heard, asked.seconds, asked.language)
+    found = _mqtt_table(asked, link, heard) if answer.slug in ("read", "likely") else ""
     if asked.json:
-        as_json({"slug": said.slug, "text": [said.text], "driver": heard.best.driver.name if found else "",
+        as_json({"slug": answer.slug, "text": [answer.text], "driver": heard.best.driver.name if found else "",
                  "messages": heard.messages, "read": heard.best.read, "values": heard.best.values,
                  "topics": heard.topics, "first": heard.first, "source": found})  # fmt: skip
     else:
-        _print([said])
-    finish(asked, found, is_certain=said.slug == "read")
+        _print([answer])
+    finish(asked, found, is_certain=answer.slug == "read")
 
 
 def _mqtt_table(asked: Asked, link: MqttLink, heard: TopicsHeard) -> str:
@@ -151,6 +151,6 @@ def _shown(asked: Asked) -> Iterator[Callable[[str], object]]:
         yield lambda text: status.update(cell(text))
 
 
-def _print(said: list[Said]) -> None:
-    for each in said:
+def _print(answer: list[Answer]) -> None:
+    for each in answer:
         console.print(cell(each.text), markup=False, style="bold")

@@ -89,6 +89,7 @@ def _ask(
     def take(step: Step) -> float | None:
         if step.send and may_be_sent(driver, step.send):
             line.write(step.send)
+            examination.asked_titles[driver.title] = None
         count_pieces(reading, step.pieces, read, is_from_start=True)
         return step.wake_at_s
 

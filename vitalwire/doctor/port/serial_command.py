@@ -16,7 +16,7 @@ from vitalwire.doctor.port.conclusion import Conclusion, conclude
 from vitalwire.doctor.port.examination import Examination
 from vitalwire.doctor.port.line_settings import Sample
 from vitalwire.doctor.port.listening import Line, Listened, Progress, listen
-from vitalwire.doctor.port.probing import drivers_that_ask, probe
+from vitalwire.doctor.port.probing import probe
 from vitalwire.doctor.port.serial_line import is_beyond_loopback, obeys_settings, opened
 from vitalwire.doctor.port.source_table import serial_table
 from vitalwire.doctor.port.words import sentences
@@ -56,13 +56,11 @@ def examine_line(
 ) -> tuple[Conclusion, list[Sample]]:
     """Listen, then ask where nothing came and that is wanted; Ctrl-C ends it before."""
     examination = Examination(SERIAL_DRIVERS, knows_rate=knows_rate)
-    asked: tuple[str, ...] = ()
     with suppress(KeyboardInterrupt):  # then what was heard so far is judged
         listen(line, examination, time.monotonic, seconds, progress)
         if may_probe and not examination.bytes:
-            asked = tuple(driver.title for driver in drivers_that_ask(SERIAL_DRIVERS))
             probe(line, examination, time.monotonic, PROBE_S, progress)
-    return conclude(examination, place, asked), examination.samples
+    return conclude(examination, place), examination.samples
 
 
 @contextmanager

@@ -83,9 +83,9 @@ class SerialLine:
         """From now on; what came before is forgotten."""
         self._is_refused = False
         if self._obeys:
-            wanted = {"baudrate": settings.baud, "bytesize": settings.data_bits, "parity": settings.parity}
+            requested = {"baudrate": settings.baud, "bytesize": settings.data_bits, "parity": settings.parity}
             try:
-                self._port.apply_settings(wanted)
+                self._port.apply_settings(requested)
             except ValueError:  # by a terminal server that has not this rate
                 self._is_refused = True
                 return

@@ -93,7 +93,7 @@ def sentences(conclusion: Conclusion, language: Language) -> list[str]:
         "rival": conclusion.rival,
         "others": ("、" if is_zh else ", ").join(conclusion.alternatives),
     }  # fmt: skip
-    said = [_SENTENCES[conclusion.slug][language].format(**words)]
+    answer = [_SENTENCES[conclusion.slug][language].format(**words)]
     for slug in conclusion.why:
-        said.append(_WHY[slug][language].format(**words))
-    return said
+        answer.append(_WHY[slug][language].format(**words))
+    return answer

@@ -10,9 +10,9 @@ from benchmarks.doctor import SERIAL_DRIVERS
 from vitalwire.doctor.port.conclusion import conclude
 from vitalwire.doctor.port.examination import Examination
 from vitalwire.doctor.port.hl7_sender import HL7Sender
-from vitalwire.doctor.port.hl7_words import said_of
+from vitalwire.doctor.port.hl7_words import answer_about
 from vitalwire.doctor.port.line_settings import RATES, LineSettings, Sample
-from vitalwire.doctor.port.mqtt_topics import TopicsHeard, said_of_topics
+from vitalwire.doctor.port.mqtt_topics import TopicsHeard, answer_about_topics
 from vitalwire.doctor.port.tls_offer import offered_version
 from vitalwire.doctor.port.words import sentences
 
@@ -33,10 +33,10 @@ def test_on_a_serial_line(heard: list[Sample]) -> None:
     for sample in heard:
         examination.add(sample)
         assert examination.next_window().settings.baud in RATES
-    said = conclude(examination, "model")
-    assert said.slug != "certain"
-    assert sentences(said, "en")
-    assert sentences(said, "zh")
+    answer = conclude(examination, "model")
+    assert answer.slug != "certain"
+    assert sentences(answer, "en")
+    assert sentences(answer, "zh")
 
 
 @settings(max_examples=60, deadline=None)
@@ -48,7 +48,7 @@ def test_from_a_sender_of_hl7(chunks: list[bytes]) -> None:
         sender.feed(chunk)
         offered_version(chunk)
     sender.disconnected(orderly=False)
-    assert said_of(sender, "en", has_tls=False).slug != "read"
+    assert answer_about(sender, "en", has_tls=False).slug != "read"
 
 
 @settings(max_examples=60, deadline=None)
@@ -57,4 +57,4 @@ def test_under_a_topic(payloads: list[bytes]) -> None:
     heard = TopicsHeard("10.0.0.7:1883", "#")
     for payload in payloads:
         heard.take("ward/1", payload, AT_US, is_asked_for=True)
-    assert said_of_topics(heard, 1.0, "en").text
+    assert answer_about_topics(heard, 1.0, "en").text

@@ -68,10 +68,10 @@ def test_the_same_in_chinese_and_for_scripts(oximeter: str) -> None:
         "Nonin pulse oximeter, ASCII line a second，100%"
     )
     code, text = vitalwire(f"doctor {oximeter} --json")
-    said = json.loads(text)
+    answer = json.loads(text)
     assert code == 0
-    assert (said["slug"], said["driver"], said["share"], said["rival"]) == ("certain", "nonin_ascii", 1.0, "")
-    assert said["source"].startswith("[[source]]\n")
+    assert (answer["slug"], answer["driver"], answer["share"], answer["rival"]) == ("certain", "nonin_ascii", 1.0, "")
+    assert answer["source"].startswith("[[source]]\n")
 
 
 def test_it_is_written_into_the_configuration_which_keeps_its_text_and_mode(oximeter: str, edge_toml: Path) -> None:
@@ -104,9 +104,9 @@ def test_a_configuration_that_is_none_is_said_before_anything_is_listened_to(tmp
 def test_sources_written_in_one_line_cannot_be_added_to(oximeter: str, edge_toml: Path) -> None:
     text = f"{edge_toml.read_text('utf-8')}\nsource = []\n"
     edge_toml.write_text(text, "utf-8")
-    code, said = vitalwire(f"doctor {oximeter} --write {edge_toml}")
+    code, answer = vitalwire(f"doctor {oximeter} --write {edge_toml}")
     assert code == 2
-    assert "is left as it is, for the table cannot stand at its end" in said
+    assert "is left as it is, for the table cannot stand at its end" in answer
     assert edge_toml.read_text("utf-8") == text
 
 

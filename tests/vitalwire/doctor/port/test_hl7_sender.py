@@ -4,7 +4,7 @@ from adapters.session import Moment
 from simulators.hl7_oru import Monitor
 from simulators.patient import Patient
 from vitalwire.doctor.port.hl7_sender import HL7Sender
-from vitalwire.doctor.port.hl7_words import said_of
+from vitalwire.doctor.port.hl7_words import answer_about
 
 AT_US = 1_700_000_000_000_000
 ADT = rb"MSH|^~\&|ADT|HOSPITAL|VW|H|20260501101500+0800||ADT^A01|1|P|2.5|" + b"\rEVN|A01\rPID|||4711\rPV1||I|ICU^^7\r"
@@ -31,7 +31,7 @@ def framed(payloads: list[bytes]) -> bytes:
 
 
 def text_of(found: HL7Sender, *, has_tls: bool = False) -> tuple[str, str]:
-    return said_of(found, "en", has_tls=has_tls)
+    return answer_about(found, "en", has_tls=has_tls)
 
 
 def test_a_sender_that_is_right_is_named_with_what_it_sends() -> None:
@@ -101,4 +101,4 @@ def test_what_is_said_of_tls() -> None:
 
 
 def test_the_same_in_chinese() -> None:
-    assert said_of(sender(), "zh", has_tls=False).text.startswith("10.0.0.7：已连接但不发送任何内容")
+    assert answer_about(sender(), "zh", has_tls=False).text.startswith("10.0.0.7：已连接但不发送任何内容")

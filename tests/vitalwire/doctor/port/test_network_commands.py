@@ -21,10 +21,17 @@ from tests.edge_agent.links.mqtt_scene import CONNACK5, Scripted
 from tests.runtime.conftest import Certified
 from tests.vitalwire.doctor.port.test_hl7_sender import framed, spoken
 from tests.vitalwire.doctor.port.test_mqtt_topics import monitor
+from vitalwire.doctor.port import hl7_listener, mqtt_broker
 from vitalwire.embedded import Addresses
 
 LIMIT_S = 10.0
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TLS 1.0, which old senders speak
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hl7_listener, "SETTLE_S", 0.3)
+    monkeypatch.setattr(mqtt_broker, "ANSWER_S", 1.0)
 
 
 def free_port() -> int:
@@ -128,9 +135,9 @@ def test_a_sender_whose_tls_is_too_old_is_told_with_what_it_offers(ours: Certifi
 def test_a_sender_with_tls_is_read_and_where_there_is_none_that_is_said(ours: Certified) -> None:
     speak = speak_tls(client(), framed(spoken("pcd01")))
     code, text = listened(speak, f"--tls-cert {ours.cert} --tls-key {ours.key} --json", seconds=3.0)
-    said = json.loads(text)
-    assert (code, said["slug"]) == (0, "read")
-    assert f'tls_cert = "{ours.cert}"' in said["source"]
+    answer = json.loads(text)
+    assert (code, answer["slug"]) == (0, "read")
+    assert f'tls_cert = "{ours.cert}"' in answer["source"]
     code, text = listened(speak)
     assert code == 4
     assert "speaks TLS (it offers 1.3), and here is none: give --tls-cert and --tls-key" in text

@@ -90,8 +90,8 @@ def asked(true: LineSettings, drivers: tuple[DeviceDriver[nonin.NoninSettings], 
 def test_a_device_that_is_asked_at_its_own_setting_answers_and_is_named(true: str) -> None:
     baud, framing = true.split()
     examination, device = asked(LineSettings(int(baud), int(framing[0]), framing[1]), (nonin.DF2, ASKING))
-    said = conclude(examination, "model", ("A family that is asked",))
-    assert (said.slug, said.driver, said.settings) == ("certain", "asking", true)
+    answer = conclude(examination, "model")
+    assert (answer.slug, answer.driver, answer.settings) == ("certain", "asking", true)
     assert b"STOP" not in device.heard_all
     assert b"THANKS" not in device.heard_all
 
@@ -102,18 +102,19 @@ def test_a_device_that_is_asked_at_its_own_setting_answers_and_is_named(true: st
     ids=lambda dialogue: f"{dialogue.driver} {dialogue.true}",
 )
 def test_a_real_family_is_found_as_its_document_sets_it(dialogue: Dialogue) -> None:
-    said, device = dialogue.concluded()
-    assert dialogue.is_right(said)
+    answer, device = dialogue.concluded()
+    assert dialogue.is_right(answer)
     if dialogue.driver == "medibus":  # it asks by itself: the line is not silent
-        assert said.slug == "asks"
+        assert answer.slug == "asks"
         assert device.heard_all == b""
     else:
-        assert said.slug == "certain"
+        assert answer.slug == "certain"
 
 
 def test_where_nothing_answers_that_is_said() -> None:
     examination, _ = asked(LineSettings(300), (ASKING,))
-    assert conclude(examination, "model", ("A family that is asked",)).slug == "silent"
+    answer = conclude(examination, "model")
+    assert (answer.slug, answer.asked) == ("silent", ("A family that is asked",))
 
 
 def test_only_what_stands_among_the_requests_may_be_sent() -> None:

@@ -22,15 +22,15 @@ def hello(newest: ssl.TLSVersion) -> bytes:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize(
-    ("newest", "said"),
+    ("newest", "answer"),
     [(ssl.TLSVersion.TLSv1, "1.0"), (ssl.TLSVersion.TLSv1_1, "1.1"), (ssl.TLSVersion.TLSv1_2, "1.2"),
      (ssl.TLSVersion.TLSv1_3, "1.3")],
 )  # fmt: skip
-def test_the_newest_version_that_a_client_offers(newest: ssl.TLSVersion, said: str) -> None:
+def test_the_newest_version_that_a_client_offers(newest: ssl.TLSVersion, answer: str) -> None:
     data = hello(newest)
     assert is_hello(data)
-    assert offered_version(data) == said
-    assert all(offered_version(data[:size]) in ("", said) for size in range(len(data)))
+    assert offered_version(data) == answer
+    assert all(offered_version(data[:size]) in ("", answer) for size in range(len(data)))
 
 
 def test_what_is_no_hello_offers_nothing() -> None:

@@ -12,18 +12,18 @@ FOUND = Conclusion(
 )  # fmt: skip
 
 
-def said(slug: str, language: Language = "en", **more: object) -> list[str]:
+def answer(slug: str, language: Language = "en", **more: object) -> list[str]:
     fields = {name: getattr(FOUND, name) for name in FOUND.__struct_fields__} | {"slug": slug} | more
     return sentences(Conclusion(**fields), language)
 
 
 def test_a_certain_answer_is_one_sentence() -> None:
-    assert said("certain") == ["Nonin DF2 at 9600 8N1, 98 % of frames valid."]
-    assert said("certain", "zh") == ["Nonin DF2，9600 8N1，98%的帧有效。"]
+    assert answer("certain") == ["Nonin DF2 at 9600 8N1, 98 % of frames valid."]
+    assert answer("certain", "zh") == ["Nonin DF2，9600 8N1，98%的帧有效。"]
 
 
 def test_a_likely_one_says_what_it_lacks() -> None:
-    first, *reasons = said("likely", why=("few", "rival", "unchecked", "damaged", "framing", "rate"))
+    first, *reasons = answer("likely", why=("few", "rival", "unchecked", "damaged", "framing", "rate"))
     assert first == "Likely, not certain: Nonin DF2 at 9600 8N1, 98 % of 50 frames valid."
     assert reasons == [
         "too few frames came: put the sensor on, or listen longer (--seconds)",
@@ -37,17 +37,17 @@ def test_a_likely_one_says_what_it_lacks() -> None:
 
 
 def test_a_wrong_parity_is_answered_with_the_right_one() -> None:
-    assert said("parity", data_bits=7, parity="E")[0].startswith("Bytes arrive, parity is wrong: try 7E1. ")
+    assert answer("parity", data_bits=7, parity="E")[0].startswith("Bytes arrive, parity is wrong: try 7E1. ")
 
 
 def test_silence_is_answered_with_what_to_look_at_and_what_was_asked() -> None:
-    assert said("silent")[0].startswith("Nothing is sent in 10 s at any rate: null-modem, or the wrong port? ")
-    assert "--probe" in said("silent")[0]
-    assert said("silent", asked=("Datex", "MEDIBUS"))[0].endswith(
+    assert answer("silent")[0].startswith("Nothing is sent in 10 s at any rate: null-modem, or the wrong port? ")
+    assert "--probe" in answer("silent")[0]
+    assert answer("silent", asked=("Datex", "MEDIBUS"))[0].endswith(
         " Nor is anything answered that was asked: Datex, MEDIBUS."
     )
 
 
 @pytest.mark.parametrize("slug", ["certain", "likely", "parity", "asks", "unknown", "silent"])
 def test_each_has_its_chinese(slug: str) -> None:
-    assert said(slug, "zh", why=("few",) if slug == "likely" else ())[0] != said(slug)[0]
+    assert answer(slug, "zh", why=("few",) if slug == "likely" else ())[0] != answer(slug)[0]

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.driver import DeviceDriver, Source, fitting
-from adapters.formats.instants import Instant, parse_iso, states_second
+from adapters.formats.instants import Instant, parse_iso, reset_instant_iso, states_second
 from adapters.formats.json_redaction import redact_json
 from adapters.formats.json_values import (
     NUMERAL,
@@ -129,7 +129,10 @@ def _report(records: tuple[Record, ...], time: Leaf, device: Leaf, source: Sourc
         return Report(Kind.METRIC, claim, received_us, received_us, ClockQuality.RECEIVED, records)
     at = _instant(time, source)
     if at is None:
-        moment = received(received_us, unread_time(settings.time_field or "", _text(time)))
+        is_short = isinstance(time, str) and len(time) <= _TIME_CHARS_MAX
+        reset = reset_instant_iso(str(time), source.time_zone) if is_short else None
+        unread = unread_time(settings.time_field or "", _text(time))
+        moment = received(received_us, unread, None if reset is None else reset.us)
         return moment.report(Kind.METRIC, claim, moment.noted(records))
     return Report(
         Kind.METRIC, claim, at.us, received_us, ClockQuality.DEVICE, records, at.us, at.uncertainty_ms,

@@ -30,7 +30,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from adapters.driver import DeviceDriver, Source, fitting
-from adapters.formats.instants import parse_iso, states_second
+from adapters.formats.instants import Instant, parse_iso, reset_instant_iso, states_second
 from adapters.formats.moments import StatedMoment, received, unread_time
 from adapters.formats.poct1_xml import Element, Message, read_message
 from adapters.formats.values import is_no_reading, printable, read_number, text_record
@@ -72,17 +72,19 @@ class _Read:
         above = parse_iso(header, self.source.time_zone)
         zone: tzinfo | None = above.offset if above is not None and above.offset else self.source.time_zone
         at_us, unread = self.source.received_at_us, ""
+        reset: Instant | None = None
         for name, text in (("observation_dttm", sent), ("creation_dttm", header)):
             if not text or text.startswith(_NEVER):
                 continue
             instant = parse_iso(text, zone)
             if instant is None:
                 unread = unread or unread_time(name, text)
+                reset = reset or reset_instant_iso(text, zone)
                 continue
             quality = ClockQuality.DOUBTFUL if unread else ClockQuality.DEVICE
             own_time = not unread and states_second(text)
             return StatedMoment(instant.us, at_us, instant.us, instant.uncertainty_ms, quality, own_time, unread)
-        return received(at_us, unread)
+        return received(at_us, unread, None if reset is None else reset.us)
 
 
 def read(frame: bytes, source: Source[Poct1Settings]) -> Sequence[Report]:

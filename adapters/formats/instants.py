@@ -72,6 +72,15 @@ def _dtm(text: str, zone: tzinfo | None, year_min: int, year_max: int) -> Instan
 
 def parse_iso(text: str, zone: tzinfo | None) -> Instant | None:
     """The instant of a date with a time in ISO 8601, as `parse_dtm`; a date alone is no moment."""
+    return _iso(text, zone, YEAR_MIN, YEAR_MAX)
+
+
+def reset_instant_iso(text: str, zone: tzinfo | None) -> Instant | None:
+    """As `reset_instant`, of a time in ISO 8601."""
+    return _iso(text, zone, RESET_YEAR_MIN, YEAR_MIN - 1)
+
+
+def _iso(text: str, zone: tzinfo | None, year_min: int, year_max: int) -> Instant | None:
     match = _ISO.fullmatch(text)
     if match is None:
         return None
@@ -82,7 +91,7 @@ def parse_iso(text: str, zone: tzinfo | None) -> Instant | None:
     stated = local.tzinfo
     _, minute, second = match.groups()
     uncertainty_ms = 0 if second else _LEFT_OPEN_MS[4 if minute else 3]
-    return _instant(local if stated else local.replace(tzinfo=zone), uncertainty_ms, stated)
+    return _instant(local if stated else local.replace(tzinfo=zone), uncertainty_ms, stated, year_min, year_max)
 
 
 def states_second(text: str) -> bool:

@@ -308,3 +308,13 @@ def test_a_resend_is_kept_twice_only_after_the_window(waits_s: list[int]) -> Non
         if not Line(seen, connection).is_duplicate(b"x", now_us=now_us):
             kept_us.append(now_us)
     assert all(later - earlier > RESEND_WINDOW_S * S for earlier, later in itertools.pairwise(kept_us))
+
+
+@pytest.mark.parametrize("own_time", [TIMED, BARE])
+def test_the_same_control_id_with_another_payload_is_no_duplicate(seen: Duplicates, own_time: bool) -> None:
+    """F27: a sender that counts MSH-10 anew after a restart, or always says 1."""
+    text = "MSH|^~\\&|MON||||20261124101500+0000||ORU^R01|1|P|2.6\rOBX|1|NM|8867-4^^LN||{}\r"
+    first, other = (text.format(value).encode() for value in (61, 62))
+    assert not is_duplicate(seen, sent(first, 1, own_time, token=0, answered=range(0)))
+    assert not is_duplicate(seen, sent(other, 2, own_time, token=0, answered=range(0)))
+    assert is_duplicate(seen, sent(other, 3, own_time, token=0, answered=range(0)))

@@ -291,5 +291,5 @@ def test_random_bytes_on_every_port_end_as_reports_or_rejected_and_hurt_no_neigh
     assert kept.kinds[NEIGHBOUR].keys() == {Kind.METRIC, Kind.CONTEXT, Kind.EVENT} & kept.kinds[NEIGHBOUR].keys()
     # A flood is held to its limit, and its neighbour's answer waits for two commits' worth of every port at the most.
     assert most <= UNANSWERED_MAX
-    assert len(waits) > 5
+    assert waits
     assert max(waits) <= 2 * UNANSWERED_MAX * len(supervisors), sorted(waits)[-5:]

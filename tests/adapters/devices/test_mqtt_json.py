@@ -138,6 +138,13 @@ def test_a_time_that_is_none_is_no_time_of_the_frames_own() -> None:
         assert (report.observed_at_us, report.device_at_us) == (RECEIVED_AT_US, None)
 
 
+def test_what_a_clock_says_that_lost_its_time_is_kept_as_the_devices_own() -> None:
+    (found,) = read(b'{"ts": "1970-01-01T00:00:12Z", "hr": 61}', source())
+    assert (found.device_at_us, found.clock_quality, found.own_time) == (12_000_000, ClockQuality.DOUBTFUL, False)
+    assert found.observed_at_us == RECEIVED_AT_US
+    assert found.records[0].note == "ts as sent: 1970-01-01T00:00:12Z"
+
+
 def test_the_cases_say_the_same_by_their_plans() -> None:
     for path in (Path(__file__).parent / "cases" / "mqtt_json").glob("*/frame.hex"):
         frame, of = bytes.fromhex(path.read_text()), source()

@@ -75,6 +75,15 @@ def test_a_code_of_nobody_is_kept_under_its_own_name() -> None:
     assert (found.code, found.unit, found.as_sent) == (0, 262688, AsSent("SIEM", "HbA1c", "%"))
 
 
+def test_what_a_clock_says_that_lost_its_time_is_kept_as_the_devices_own() -> None:
+    reset = "1980-01-01T00:00:12+00:00"
+    frame = observations(result("GLU", "5.6"), at=reset).replace(b"2026-03-09T15:06:00+01:00", reset.encode())
+    found = source()
+    (report,) = of_kind(poct1a.read(frame, found), Kind.METRIC)
+    assert (report.device_at_us, report.clock_quality) == (315_532_812_000_000, ClockQuality.DOUBTFUL)
+    assert (report.observed_at_us, report.own_time) == (found.received_at_us, False)
+
+
 def test_loinc_is_known_without_the_site() -> None:
     found = record(result("2339-0", "5.4", "mmol/L", system="LN"))
     assert (found.code, found.mantissa, found.exponent) == (160020, 54, -1)

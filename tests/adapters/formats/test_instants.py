@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.formats.instants import Instant, parse_dtm, parse_iso, reset_instant
+from adapters.formats.instants import Instant, parse_dtm, parse_iso, reset_instant, reset_instant_iso
 
 SHANGHAI, BERLIN = ZoneInfo("Asia/Shanghai"), ZoneInfo("Europe/Berlin")
 
@@ -129,6 +129,8 @@ def test_what_a_clock_says_that_was_reset_is_known_as_such() -> None:
     for text in ("20010101000000", "19691231235959", "00000000000000", "19001231", "97"):
         assert reset_instant(text, UTC) is None
     assert reset_instant("19700101000012", None) is None
+    assert reset_instant_iso("1970-01-01T00:00:12", UTC) == Instant(12_000_000)
+    assert reset_instant_iso("2001-01-01T00:00:00Z", UTC) is reset_instant_iso("1970-01-01", UTC) is None
 
 
 @given(st.datetimes(datetime(2001, 1, 1), datetime(2200, 12, 31)), st.integers(-14 * 60, 14 * 60))  # noqa: DTZ001

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +16,7 @@ from adapters.driver import DeviceDriver
 from adapters.session import Moment, Outcome, Piece, Session, Step
 from adapters.sessions.mindray_pds import MindrayPdsSession
 from adapters.sessions.mllp import MllpSession, wrap
+from schemas.layout import FRAME_BYTES_MAX
 
 SESSIONS: dict[str, Callable[[], Session]] = {
     "mllp, both answers": lambda: MllpSession("both"),
@@ -133,3 +134,29 @@ def test_no_frame_is_answered_before_it_is_kept_and_each_once(make: Callable[[],
     for token in tokens:
         session.kept(token, Outcome.KEPT, "", at(0))
         assert session.kept(token, Outcome.KEPT, "", at(0)).send == b""
+
+
+def held_bytes(value: object, seen: set[int]) -> int:
+    """The bytes that lie in an object, in what it refers to, and so on."""
+    if id(value) in seen or isinstance(value, type):
+        return 0
+    seen.add(id(value))
+    if isinstance(value, bytes | bytearray | str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(held_bytes(each, seen) for each in value.values())
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        return sum(held_bytes(each, seen) for each in value)
+    names = {*getattr(value, "__dict__", ()), *(n for c in type(value).__mro__ for n in getattr(c, "__slots__", ()))}
+    return sum(held_bytes(getattr(value, name, None), seen) for name in names)
+
+
+@each_stream
+@pytest.mark.parametrize("begin", [b"\x0bMSH|^~\\&|", b"\x05\x021", b"\x01", b"\x7e", b"\xc0\x01", b"!", b"<OBS.R01>"])
+def test_a_frame_that_never_ends_is_held_to_its_limit(make: Callable[[], Session], begin: bytes) -> None:
+    session = make()
+    session.opened(at(0))
+    session.feed(begin, at(0))
+    for _ in range(FRAME_BYTES_MAX // 4096 + 16):
+        session.feed(b"A" * 4096, at(0))
+    assert held_bytes(session, set()) < FRAME_BYTES_MAX + 8 * 4096

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 LOCKS = ["requirements.lock", "requirements-dev.lock"]
 # Whose needs pyproject.toml leaves out, in [tool.uv]: a file is read out of it, none of its modules is imported.
 ALONE = {"uplot-python"}
-ALONE_DEV = {"check-jsonschema"}
+ALONE_DEV = {"check-jsonschema", "heartpy"}
 LEFT_OUT = {"ipython", "jedi", "prompt-toolkit"}
 
 

@@ -321,7 +321,8 @@ def test_a_command_in_the_documents_is_one_that_there_is(line: str, words: list[
     while rest and isinstance(command, TyperGroup) and rest[0] in command.list_commands(context):
         command = command.get_command(context, rest.pop(0))
     if rest:  # otherwise it is only named
-        assert not isinstance(command, TyperGroup), f"{command.name} has no command {rest[0]}"
+        takes_options = not isinstance(command, TyperGroup) or (command.invoke_without_command and rest[0][0] == "-")
+        assert takes_options, f"{command.name} has no command {rest[0]}"
         command.make_context(command.name, rest)  # raises for what is unknown, missing or too much
 
 

@@ -26,6 +26,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alaris_frames import read_reply
 from adapters.formats.alarm_changes import changed_alarms
+from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import printable, scaled, text_record
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.alaris import REQUESTS, AlarisSession
@@ -91,7 +92,7 @@ def read(frame: bytes, source: AlarisSource) -> Sequence[Report]:
         return _alarms(fields[0].strip(), " ".join(filter(None, (each.strip() for each in fields[1:]))), source)
     if name in _VALUES and fields:
         record = _value(_VALUES[name], fields[0], fields[1] if len(fields) > 1 else "")
-        return (source.report(Kind.METRIC, (record,), claim=_claim(source)),)
+        return (source.report(Kind.METRIC, mapped_records((record,), source), claim=_claim(source)),)
     if name == "SYRINGE_STATUS" and fields:
         words = zip(("maker", "size", "state"), fields, strict=False)
         return _once(name, Kind.SETTING, [text_record(SYSTEM, f"{name} {each}", word) for each, word in words], source)
@@ -139,7 +140,7 @@ def _infusion(fields: list[str], source: AlarisSource) -> list[Report]:
     log = f"{infusion.log_type} {infusion.log_number}".strip()
     if log:
         records.append(text_record(SYSTEM, "log", log))
-    reports = [source.report(Kind.METRIC, records, claim=_claim(source))]
+    reports = [source.report(Kind.METRIC, mapped_records(records, source), claim=_claim(source))]
     for name, word in (("mode", infusion.mode), ("INF field 6", infusion.unnamed)):
         if word:
             reports += _once(name, Kind.EVENT, [text_record(SYSTEM, name, word)], source)

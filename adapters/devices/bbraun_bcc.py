@@ -33,6 +33,7 @@ from adapters.formats.bcc_parameters import (
     Use,
 )
 from adapters.formats.moments import StatedMoment, moment_of
+from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import printable, scaled, text_record
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.bbraun_bcc import REQUESTS, BccSession
@@ -129,7 +130,8 @@ def _of_pump(address: str, values: Mapping[str, str], source: BccSource) -> list
             codes |= {record.code} - {0}
             by_use[what.use].append(record)
     if by_use[Use.MEASURED]:
-        reports.append(moment.report(Kind.METRIC, claim, moment.noted(by_use[Use.MEASURED])))
+        records = mapped_records(by_use[Use.MEASURED], source)
+        reports.append(moment.report(Kind.METRIC, claim, moment.noted(records)))
     for use, kind in ((Use.SET, Kind.SETTING), (Use.PATIENT, Kind.CONTEXT)):
         told = [record for record in by_use[use] if use is Use.SET or record.validity is Validity.VALID]
         reports += _once(f"{use.value} {claim}", kind, told, claim, source)

@@ -50,6 +50,7 @@ from adapters.formats.medibus_tables import (
     Row,
 )
 from adapters.formats.moments import moment_of
+from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import scaled, text_record
 from adapters.quality import Quality, done
 from adapters.sessions.medibus import REQUESTS, MedibusSession
@@ -230,7 +231,9 @@ def _data(code: int, data: bytes, source: MedibusSource) -> Sequence[Report]:
             row = Row(row.name, row.unit)
         records.append(_numeric(row, system, each, text))
         told |= {row.code} - {0}
-    return (source.report(Kind.METRIC, records, claim=_claim(source)),) if records else ()
+    if not records:
+        return ()
+    return (source.report(Kind.METRIC, mapped_records(records, source), claim=_claim(source)),)
 
 
 def _limits(code: int, data: bytes, source: MedibusSource) -> Sequence[Report]:
@@ -440,6 +443,7 @@ def _stream(frame: bytes, source: MedibusSource) -> Sequence[Report]:
             ))  # fmt: skip
     if not records:
         return ()
+    records = mapped_records(records, source)
     return (source.report(Kind.WAVEFORM, records, claim=_claim(source), began_us=duration_us),)
 
 

@@ -26,6 +26,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alaris_frames import read_reply
 from adapters.formats.alarm_changes import changed_alarms
+from adapters.formats.redaction import nothing_to_redact
 from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import printable, scaled, text_record
 from adapters.quality import Quality, done, exempt
@@ -215,4 +216,5 @@ DRIVER = DeviceDriver(
         no_reading=done("an empty field or a dash"),
         disconnect=done("a query without an answer is repeated, and then the next one is asked; counted"),
     ),
+    redact=nothing_to_redact,
 )

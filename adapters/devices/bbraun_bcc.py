@@ -32,6 +32,7 @@ from adapters.formats.bcc_parameters import (
     Parameter,
     Use,
 )
+from adapters.formats.bcc_redaction import redact_bcc
 from adapters.formats.moments import StatedMoment, moment_of
 from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import printable, scaled, text_record
@@ -263,4 +264,5 @@ DRIVER = DeviceDriver(
         no_reading=done("_NV and _NA"),
         disconnect=done("a time-out begins with ADMIN:ALIVE; a pump that is taken out is an event"),
     ),
+    redact=redact_bcc,
 )

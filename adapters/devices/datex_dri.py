@@ -33,6 +33,7 @@ from adapters.formats.dri_record import ALARM, PHDB, WAVE, DriRecord, Subrecord,
 from adapters.formats.dri_values import SYSTEM, GroupReading, read_class
 from adapters.formats.dri_waves import DAMAGED, read_wave
 from adapters.formats.moments import StatedMoment, moment_of, received
+from adapters.formats.redaction import nothing_to_redact
 from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import printable
 from adapters.quality import Quality, done, exempt
@@ -344,4 +345,5 @@ DRIVER = DeviceDriver(
         no_reading=done("special values and inactive modules"),
         disconnect=done("silence: everything is asked for again"),
     ),
+    redact=nothing_to_redact,
 )

@@ -42,6 +42,7 @@ from adapters.formats.intellivue import (
     data_message,
 )
 from adapters.formats.intellivue_association import Association, association_message
+from adapters.formats.intellivue_redaction import redact_intellivue, redact_intellivue_mib
 from adapters.formats.intellivue_reports import CLOCK, NO_MARK, SYSTEM, UNITS, Meaning, Result, meaning_of, moment_at
 from adapters.formats.intellivue_values import (
     TIME_STAMP,
@@ -414,6 +415,7 @@ LAN = DeviceDriver(
     has_local_times=lambda _: True,
     requests=REQUESTS,
     quality=QUALITY,
+    redact=redact_intellivue,
 )
 MIB = DeviceDriver(
     name="intellivue_mib",
@@ -427,4 +429,5 @@ MIB = DeviceDriver(
     has_local_times=lambda _: True,
     requests=REQUESTS,
     quality=QUALITY,
+    redact=redact_intellivue_mib,
 )

@@ -22,6 +22,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.moments import moment_of
+from adapters.formats.redaction import nothing_to_redact
 from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import scaled
 from adapters.quality import Quality, done, exempt
@@ -148,4 +149,5 @@ DRIVER = DeviceDriver(
         no_reading=done("dashes, and zero of saturation and pulse rate"),
         disconnect=done("a port that is gone is told and opened again"),
     ),
+    redact=nothing_to_redact,
 )

@@ -50,6 +50,7 @@ from adapters.formats.medibus_tables import (
     Row,
 )
 from adapters.formats.moments import moment_of
+from adapters.formats.redaction import nothing_to_redact
 from adapters.formats.site_rows import mapped_records
 from adapters.formats.values import scaled, text_record
 from adapters.quality import Quality, done
@@ -488,4 +489,5 @@ DRIVER = DeviceDriver(
         no_reading=done("what the device leaves out"),
         disconnect=done("silence of 3 s begins the link anew; alarms that ended meanwhile end"),
     ),
+    redact=nothing_to_redact,
 )

@@ -29,6 +29,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.moments import moment_of
+from adapters.formats.redaction import nothing_to_redact
 from adapters.formats.site_rows import mapped_records
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.lines import LineSession
@@ -287,6 +288,7 @@ N595 = DeviceDriver(
         no_reading=done("dashes, no sensor, and zero while the pulse is searched"),
         disconnect=done("a port that is gone is told and opened again"),
     ),
+    redact=nothing_to_redact,
 )
 N200 = DeviceDriver(
     name="nellcor_n200",
@@ -306,4 +308,5 @@ N200 = DeviceDriver(
         no_reading=done("pulse search, no sensor, monitor lost"),
         disconnect=done("a port that is gone is told and opened again"),
     ),
+    redact=nothing_to_redact,
 )

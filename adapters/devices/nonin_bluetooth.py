@@ -27,6 +27,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.moments import moment_of
+from adapters.formats.redaction import nothing_to_redact
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.nonin_df7 import FRAME, PACKET, SECOND, NoninDf7Session, begins_packet
 from adapters.sessions.nonin_df13 import DATA_BYTES_MIN, ETX, HEAD, HEAD_BYTES, TAIL_BYTES, NoninDf13Session
@@ -195,6 +196,7 @@ DF7 = DeviceDriver(
         no_reading=done(),
         disconnect=done("a port that is gone is told and opened again"),
     ),
+    redact=nothing_to_redact,
 )
 DF13 = DeviceDriver(
     name="nonin_df13",
@@ -216,4 +218,5 @@ DF13 = DeviceDriver(
         no_reading=done(),
         disconnect=done("a port that is gone is told and opened again"),
     ),
+    redact=nothing_to_redact,
 )

@@ -24,6 +24,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.orchestra_frames import BASE, DONE, ERROR, Answer, read_answer
+from adapters.formats.redaction import nothing_to_redact
 from adapters.formats.values import text_record
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.orchestra import REQUESTS, OrchestraSession
@@ -174,4 +175,5 @@ DRIVER = DeviceDriver(
         no_reading=done("a value that is left empty; no document names a word for it"),
         disconnect=done("a base or module that does not answer is connected to again; FC is the last word"),
     ),
+    redact=nothing_to_redact,
 )

@@ -32,6 +32,7 @@ from msgspec.structs import replace
 from adapters.driver import DeviceDriver, Source, fitting
 from adapters.formats.instants import Instant, parse_iso, reset_instant_iso, states_second
 from adapters.formats.moments import StatedMoment, received, unread_time
+from adapters.formats.poct1_redaction import redact_poct1
 from adapters.formats.poct1_xml import Element, Message, read_message
 from adapters.formats.values import is_no_reading, printable, read_number, text_record
 from adapters.quality import Quality, done, exempt
@@ -296,4 +297,5 @@ DRIVER = DeviceDriver(
         no_reading=done("an aborted test, no value, or the site's words for it"),
         disconnect=done("silence beyond the device's own time-out; the device connects again"),
     ),
+    redact=redact_poct1,
 )

@@ -17,6 +17,7 @@ from adapters.formats.recording import Direction, Entry
 
 _UPPER, _LOWER, _DIGITS = (text.encode() for text in (string.ascii_uppercase, string.ascii_lowercase, string.digits))
 _BLOCK_BYTES = 64
+_BINARY_MAX = 0x7C  # nothing above it: a serial line would escape it
 
 
 @dataclass
@@ -33,10 +34,21 @@ class Redaction:
             self.removed[name] += 1
         return replaced
 
-    def _replaced(self, text: bytes) -> bytes:
-        stream = b"".join(
+    def replace_binary(self, data: bytes, name: str) -> bytes:
+        """As many bytes of an identifier that is no text, all from 01 to 7C; what is all 00 or all FF says nothing."""
+        if not data.strip(b"\0") or not data.strip(b"\xff"):
+            return data
+        self.removed[name] += 1
+        return bytes(byte % _BINARY_MAX + 1 for byte in self._stream(data)[: len(data)])
+
+    def _stream(self, text: bytes) -> bytes:
+        """At least as many bytes, which the text and the key determine."""
+        return b"".join(
             blake2b(text + block.to_bytes(4), key=self.key).digest() for block in range(len(text) // _BLOCK_BYTES + 1)
         )
+
+    def _replaced(self, text: bytes) -> bytes:
+        stream = self._stream(text)
         out = bytearray(text)
         for i, byte in enumerate(text):
             if byte in _UPPER:

@@ -76,7 +76,7 @@ class Live:
         self.at_us, self.spool, self.tap = 0, Spool(), Tap()
         self.recorder = self.tap.attach(Recorder(lambda: self.at_us / 1e6))
         emitter = EventEmitter("edge:1", lambda: BEGUN_US + self.at_us)
-        chain = Chain(plan, self.spool, emitter, self.failed, self.tap)  # type: ignore[arg-type]
+        chain = Chain(plan, self.spool, emitter, self.failed, tap=self.tap)  # type: ignore[arg-type]
         session, source = plan.session(), plan.source("10.0.0.7")
         self.conversation = Conversation(session, Line(), source, chain, self.tap, lambda: self.moment())
 

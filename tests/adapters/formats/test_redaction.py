@@ -136,21 +136,32 @@ def test_a_recording_keeps_its_pieces_whatever_their_borders() -> None:
     assert joined == redact_hl7(stream, Redaction(KEY))
 
 
+def test_binary_identifiers_become_bytes_that_no_line_escapes() -> None:
+    redaction, data = Redaction(KEY), bytes(range(128, 256))
+    replaced = redaction.replace_binary(data, "id")
+    assert len(replaced) == len(data)
+    assert set(replaced) <= set(range(0x01, 0x7D))
+    assert replaced == Redaction(KEY).replace_binary(data, "id") != Redaction(b"x" * 32).replace_binary(data, "id")
+    assert redaction.replace_binary(b"", "id") + redaction.replace_binary(bytes(4), "id") == bytes(4)
+    assert redaction.replace_binary(b"\xff" * 8, "id") == b"\xff" * 8
+    assert redaction.removed == Counter({"id": 1})
+
+
 def test_what_names_nobody_stays() -> None:
     redaction = Redaction(KEY)
     assert nothing_to_redact(b"SPO2=097 HR=072\r\n", redaction) == b"SPO2=097 HR=072\r\n"
     assert redaction.removed == Counter()
 
 
-STARTS = [b"", b"\x0bMSH|^~\\&|", b'{"patient":', b"H|\\^&|", b"\x021P|"]
+STARTS = [
+    b"", b"\x0bMSH|^~\\&|", b'{"patient":', b"H|\\^&|", b"\x021P|", b"\xe1\x00\x00\x02\x00\x02\x00",
+    b"\xc0\x11\x01\x00", b"\x0100040\x02B/1/1>1,50112,PATIEX,", b"<PT><PT.patient_id V=",
+]  # fmt: skip
 REDACTED = [driver for driver in DRIVERS if driver.redact is not None]
 
 
 @pytest.mark.parametrize("driver", REDACTED, ids=lambda driver: driver.name)
-@given(
-    data=st.binary(max_size=200),
-    start=st.sampled_from([b"", b"\x0bMSH|^~\\&|", b'{"patient":', b"H|\\^&|", b"\x021P|"]),
-)
+@given(data=st.binary(max_size=200), start=st.sampled_from(STARTS))
 def test_any_bytes_keep_their_number(driver: DeviceDriver, data: bytes, start: bytes) -> None:  # type: ignore[type-arg]
     assert driver.redact is not None
     assert len(driver.redact(start + data, Redaction(KEY))) == len(start + data)

@@ -102,14 +102,14 @@ class Machine:
             shutil.copytree(programs, self.layout.programs, symlinks=True)
             self.layout.current.unlink(missing_ok=True)
 
-    def bundle(self, version: str, spool_form: int = 3, key: ReleaseKey | None = None) -> Path:
+    def bundle(self, version: str, spool_form: int = schema.VERSION, key: ReleaseKey | None = None) -> Path:
         path = self.folder / f"vitalwire-{version}.bundle"
         if not path.exists() or key:
             pip = bundling.pip_wheel(self.folder)
             return bundling.bundle(self.folder, key or self.key, version, spool_form, wheels=(pip,))
         return path
 
-    def installation(self, version: str = "1.0", spool_form: int = 3) -> Installation:
+    def installation(self, version: str = "1.0", spool_form: int = schema.VERSION) -> Installation:
         opened = open_bundle(self.bundle(version, spool_form), self.trusted)
         (self.folder / "edge.toml").write_text(f"metrics_port = {self.port}\nspool = '/var/lib/vitalwire/spool'\n")
         return Installation(

@@ -68,7 +68,7 @@ def test_who_it_is() -> None:
 
 @given(
     name=st.sampled_from(NAMES),
-    fields=st.lists(st.text(st.characters(exclude_characters="!|^\r\x1b"), max_size=40), max_size=14),
+    fields=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="!|^\r\x1b"), max_size=40), max_size=14),
 )
 def test_any_answer_gives_reports_that_a_batch_holds(name: str, fields: list[str]) -> None:
     at = source()

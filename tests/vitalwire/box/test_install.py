@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.spool import schema
 from runtime import keys
 from runtime.bundle import open_bundle
 from runtime.errors import UserError
@@ -140,10 +141,10 @@ def test_a_newer_spool_and_another_version_are_refused(machine: Machine) -> None
     machine.bundle("0.9", spool_form=2)
     with pytest.raises(UserError, match=r"1\.0 is installed already: `vitalwire edge upgrade"):
         machine.installation("0.9").require()
-    machine.service.start()  # makes a spool of form 3
+    machine.service.start()  # makes a spool of this form
     machine.service.stop()
     machine.layout.current.unlink()
-    with pytest.raises(UserError, match=r"is of form 3, and 0\.9 knows 2: it would keep nothing"):
+    with pytest.raises(UserError, match=rf"is of form {schema.VERSION}, and 0\.9 knows 2: it would keep nothing"):
         machine.installation("0.9").require()
 
 

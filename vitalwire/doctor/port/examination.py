@@ -161,13 +161,17 @@ class Examination:
         found = [
             reading for reading in self.readings.values()
             if reading.answers and not reading.valid and not reading.invalid and self.is_admissible(reading)
-            and reading.error_share <= ERRORS_CLEAN and reading.bytes <= ASKING_BYTES_MAX * reading.answered
+            and reading.error_share <= ERRORS_CLEAN and self._bytes_with(reading) <= ASKING_BYTES_MAX * reading.answered
             and reading.answered == self._windows_with(reading)
         ]  # fmt: skip
         return max(found, key=lambda r: (r.answered, r.settings == _own(r), r.answers), default=None)
 
     def _windows_with(self, reading: Reading) -> int:
         return sum(1 for sample in self.samples if sample.data and sample.settings == reading.settings.listened)
+
+    def _bytes_with(self, reading: Reading) -> int:
+        """All that came then, also what a listening began in the middle of: who asks says little."""
+        return sum(len(sample.data) for sample in self.samples if sample.settings == reading.settings.listened)
 
     def is_settled(self) -> bool:
         """Whether listening on would change nothing."""

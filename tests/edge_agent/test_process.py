@@ -347,7 +347,7 @@ def test_what_came_last_is_kept_for_when_the_hospitals_side_is_away(make: Callab
     async def run() -> None:
         stop = asyncio.Event()
         task = asyncio.ensure_future(edge.run(stop))
-        await eventually(lambda: edge.states()[0].state == "stands")
+        await eventually(lambda: [each.state for each in edge.states()] == ["stands", "trouble"])
 
         def send() -> None:
             sender = MllpSender(port)

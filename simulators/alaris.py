@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -162,18 +162,10 @@ class SyringePump:
         return "24+" if minutes >= 24 * 60 else f"{minutes // 60}:{minutes % 60:02}"
 
 
-class Spoiler:
-    """Spoils a share of the replies, the same for the same seed."""
+class Spoiler(faults.Spoiler):
+    """With the faults of this format."""
 
-    def __init__(self, kinds: Collection[str] = (), share: float = 0.0, seed: int = 1) -> None:
-        self._faults = [FAULTS[kind] for kind in kinds]
-        self._share, self._rng = share, Random(seed)
-
-    def sent(self, frame: bytes) -> bytes:
-        """What arrives in place of the frame."""
-        if not self._faults or self._rng.random() >= self._share:
-            return frame
-        return self._rng.choice(self._faults)(frame, self._rng)
+    known = FAULTS
 
 
 async def speak(pump: SyringePump, wire: PtyWire, spoiler: Spoiler, stop: asyncio.Event) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -260,28 +260,15 @@ def bad_checksum(data: bytes, rng: Random) -> bytes:
     return data[:at] + bytes([rng.choice([digit for digit in b"0123456789" if digit != data[at]])]) + data[at + 1 :]
 
 
-def silent(data: bytes, rng: Random) -> bytes:
-    """It is not sent at all."""
-    return b""
-
-
 FAULTS: Mapping[str, Callable[[bytes, Random], bytes]] = {
-    **faults.FAULTS, "bad_checksum": bad_checksum, "silent": silent,
+    **faults.FAULTS, "bad_checksum": bad_checksum, "silent": faults.silent,
 }  # fmt: skip
 
 
-class Spoiler:
-    """Spoils a share of what is sent, the same for the same seed."""
+class Spoiler(faults.Spoiler):
+    """With the faults of this format."""
 
-    def __init__(self, kinds: Collection[str] = (), share: float = 0.0, seed: int = 1) -> None:
-        self._faults = [FAULTS[kind] for kind in kinds]
-        self._share, self._rng = share, Random(seed)
-
-    def sent(self, data: bytes) -> bytes:
-        """What arrives in place of it."""
-        if not data or not self._faults or self._rng.random() >= self._share:
-            return data
-        return self._rng.choice(self._faults)(data, self._rng)
+    known = FAULTS
 
 
 # --- the line ---------------------------------------------------------------------------------------------------------

@@ -305,28 +305,15 @@ def bad_checksum(frame: bytes, rng: Random) -> bytes:
     return framed(record, (checksum(record) + rng.randrange(1, 256)) % 256)
 
 
-def silent(frame: bytes, rng: Random) -> bytes:
-    """It is not sent at all."""
-    return b""
-
-
 FAULTS: Mapping[str, Callable[[bytes, Random], bytes]] = {
-    **faults.FAULTS, "bad_checksum": bad_checksum, "silent": silent,
+    **faults.FAULTS, "bad_checksum": bad_checksum, "silent": faults.silent,
 }  # fmt: skip
 
 
-class Spoiler:
-    """Spoils a share of a monitor's frames, the same for the same seed."""
+class Spoiler(faults.Spoiler):
+    """With the faults of this format."""
 
-    def __init__(self, kinds: Collection[str] = (), share: float = 0.0, seed: int = 1) -> None:
-        self._faults = [FAULTS[kind] for kind in kinds]
-        self._share, self._rng = share, Random(seed)
-
-    def sent(self, frame: bytes) -> bytes:
-        """What arrives in place of the frame."""
-        if not self._faults or self._rng.random() >= self._share:
-            return frame
-        return self._rng.choice(self._faults)(frame, self._rng)
+    known = FAULTS
 
 
 async def speak(monitor: Monitor, wire: PtyWire, spoiler: Spoiler, stop: asyncio.Event) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from random import Random
+from typing import ClassVar
 
 NOISE_BYTES = (8, 64)
 
@@ -30,7 +31,14 @@ def burst(data: bytes, rng: Random) -> bytes:
     return data[:start] + rng.randbytes(length) + data[start + length :]
 
 
-FAULTS: dict[str, Callable[[bytes, Random], bytes]] = {
+def silent(data: bytes, rng: Random) -> bytes:
+    """It is not sent at all."""
+    del data, rng
+    return b""
+
+
+Fault = Callable[[bytes, Random], bytes]
+FAULTS: dict[str, Fault] = {
     "bad_checksum": bad_checksum, "half_frame": half_frame, "noise": noise, "burst": burst,
 }  # fmt: skip
 # Those that a reader notices where the format has no check sum (HL7, JSON): a burst there is another true value.
@@ -48,4 +56,20 @@ class FaultyWire:
         """What arrives in place of `data`; None where it arrives as it is."""
         if not self._faults or self._rng.random() >= self._share:
             return None
+        return self._rng.choice(self._faults)(data, self._rng)
+
+
+class Spoiler:
+    """Spoils a share of what a device sends, the same for the same seed; a device has faults of its own format."""
+
+    known: ClassVar[Mapping[str, Fault]] = FAULTS
+
+    def __init__(self, kinds: Collection[str] = (), share: float = 0.0, seed: int = 1) -> None:
+        self._faults = [self.known[kind] for kind in kinds]
+        self._share, self._rng = share, Random(seed)
+
+    def sent(self, data: bytes) -> bytes:
+        """What arrives in place of it."""
+        if not data or not self._faults or self._rng.random() >= self._share:
+            return data
         return self._rng.choice(self._faults)(data, self._rng)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -366,28 +366,15 @@ def bad_checksum(data: bytes, rng: Random) -> bytes:
     return data[:at] + bytes([wrong]) + data[at + 1 :]
 
 
-def silent(data: bytes, rng: Random) -> bytes:
-    """It is not sent at all."""
-    return b""
-
-
 FAULTS: Mapping[str, Callable[[bytes, Random], bytes]] = {
-    **faults.FAULTS, "bad_checksum": bad_checksum, "silent": silent,
+    **faults.FAULTS, "bad_checksum": bad_checksum, "silent": faults.silent,
 }  # fmt: skip
 
 
-class Spoiler:
-    """Spoils a share of what a device sends, the same for the same seed."""
+class Spoiler(faults.Spoiler):
+    """With the faults of this format."""
 
-    def __init__(self, kinds: Collection[str] = (), share: float = 0.0, seed: int = 1) -> None:
-        self._faults = [FAULTS[kind] for kind in kinds]
-        self._share, self._rng = share, Random(seed)
-
-    def sent(self, data: bytes) -> bytes:
-        """What arrives in place of it."""
-        if not data or not self._faults or self._rng.random() >= self._share:
-            return data
-        return self._rng.choice(self._faults)(data, self._rng)
+    known = FAULTS
 
 
 async def speak(device: Ventilator, wire: PtyWire, spoiler: Spoiler, stop: asyncio.Event) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -304,18 +304,10 @@ def _values(ids: str, value: Callable[[str], str | None]) -> str:
     return "C" + "".join(f";{name}{digits}" for name, digits in found.items())
 
 
-class Spoiler:
-    """Spoils a share of what is sent, the same for the same seed."""
+class Spoiler(faults.Spoiler):
+    """With the faults of this format."""
 
-    def __init__(self, kinds: Collection[str] = (), share: float = 0.0, seed: int = 1) -> None:
-        self._faults = [FAULTS[kind] for kind in kinds]
-        self._share, self._rng = share, Random(seed)
-
-    def sent(self, data: bytes) -> bytes:
-        """What arrives in place of it."""
-        if not self._faults or self._rng.random() >= self._share:
-            return data
-        return self._rng.choice(self._faults)(data, self._rng)
+    known = FAULTS
 
 
 async def speak(rack: Rack, wire: PtyWire, spoiler: Spoiler, stop: asyncio.Event) -> None:

@@ -16,7 +16,7 @@ import re
 import time
 import xml.etree.ElementTree as ElementTree
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from random import Random
@@ -392,29 +392,16 @@ def cut(data: bytes, rng: Random) -> bytes:
     return data[: rng.randrange(len(data))]
 
 
-def silent(data: bytes, rng: Random) -> bytes:
-    """It is not sent at all."""
-    return b""
-
-
 # POCT1-A has no check sum: only what a reader notices.
 FAULTS: Mapping[str, Callable[[bytes, Random], bytes]] = {
-    **{kind: faults.FAULTS[kind] for kind in faults.NOTICED}, "cut": cut, "silent": silent,
+    **{kind: faults.FAULTS[kind] for kind in faults.NOTICED}, "cut": cut, "silent": faults.silent,
 }  # fmt: skip
 
 
-class Spoiler:
-    """Spoils a share of what is sent, the same for the same seed."""
+class Spoiler(faults.Spoiler):
+    """With the faults of this format."""
 
-    def __init__(self, kinds: Collection[str] = (), share: float = 0.0, seed: int = 1) -> None:
-        self._faults = [FAULTS[kind] for kind in kinds]
-        self._share, self._rng = share, Random(seed)
-
-    def sent(self, data: bytes) -> bytes:
-        """What arrives in place of it."""
-        if not data or not self._faults or self._rng.random() >= self._share:
-            return data
-        return self._rng.choice(self._faults)(data, self._rng)
+    known = FAULTS
 
 
 async def converse(device: Analyser, address: tuple[str, int], spoiler: Spoiler, stop: asyncio.Event,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import serial
 
-from simulators import medibus
+from simulators import faults, medibus
 from simulators.medibus import Spoiler, Ventilator
 from simulators.medibus_curves import value_bytes
 from simulators.medibus_frames import Frames, alarm_text, clock_text, command, curve_field, response, text_field
@@ -426,7 +426,7 @@ def test_faults_spoil_a_share() -> None:
     assert wrong[:-2] == frame[:-2]
     assert wrong != frame
     assert wrong[-2:-1] in b"0123456789ABCDEF"
-    assert medibus.silent(frame, Random(1)) == b""
+    assert faults.silent(frame, Random(1)) == b""
     spoiler = Spoiler(["bad_checksum"], share=0.5, seed=3)
     sent = [spoiler.sent(frame) for _ in range(100)]
     assert 30 < sent.count(frame) < 70

@@ -39,6 +39,7 @@ DEVICES_MAX = 10_000
 HOUR_US = 3_600_000_000
 SEASON_US = 120_000_000  # by which a step of an hour may differ, set by hand
 ASSUMED_DELAY_S = 60.0
+LOOK_EVERY_US = 10_000_000  # whether a clock is off
 UNSET_BEFORE_US = 978_307_200_000_000 + 14 * HOUR_US  # 2001-01-01 in the last zone: the clock was never set
 # A device may tell its time in an event alone (MEDIBUS 28).
 _MEASURED = frozenset({Kind.METRIC, Kind.WAVEFORM, Kind.ALARM, Kind.EVENT})
@@ -267,6 +268,7 @@ class _Known:
     clock: DeviceClock
     is_off: bool = False
     is_unset: bool = False
+    looked_at_us: int = 0  # whether it is off
 
 
 class DeviceClocks:
@@ -283,12 +285,13 @@ class DeviceClocks:
 
     def correct(self, reports: Sequence[Report], received_at_us: int) -> tuple[Sequence[Report], list[Report]]:
         """The reports of one frame with their moments by the edge's clock, and the events that the frame shows."""
-        if all(report.device_at_us is None for report in reports):  # most devices have no clock
+        stated, reset = _stated(reports)
+        if not stated and not reset:  # most devices have no clock
             return reports, []
         events: list[Report] = []
-        for claim in _reset(reports):
+        for claim in reset:
             events += self._hear_reset(claim, received_at_us)
-        for claim, device_at_us, open_us in _stated(reports):
+        for claim, (device_at_us, open_us) in stated.items():
             events += self._hear(claim, device_at_us, received_at_us, open_us)
         if self._max_delay_s is None:
             return reports, events
@@ -332,6 +335,9 @@ class DeviceClocks:
         if is_unset and not known.is_unset:
             events.append(event(claim, "device-clock-unset", UNSET_WORDS, received_at_us))
         known.is_unset = is_unset
+        if 0 <= received_at_us - known.looked_at_us < LOOK_EVERY_US and step_us is None:
+            return events
+        known.looked_at_us = received_at_us
         bounds = known.clock.offset_bounds_us(received_at_us)
         if bounds is not None:
             is_off = bounds[0] > self._limit_us or bounds[1] < -self._limit_us
@@ -374,27 +380,23 @@ def offset_words(bounds_us: tuple[int, int]) -> str:
     return f"its times are {duration_en(-middle_us / 1e6)} behind this box's: its clock, or its values come late"
 
 
-def _reset(reports: Sequence[Report]) -> list[str]:
-    """The claims whose clock says a time that no value can have, each once."""
-    claims = [
-        report.claim
-        for report in reports
-        if report.clock_quality is ClockQuality.DOUBTFUL
-        and report.device_at_us is not None
-        and report.device_at_us < UNSET_BEFORE_US
-        and report.lane is not Lane.ADT
-    ]
-    return list(dict.fromkeys(claims))
+def _stated(reports: Sequence[Report]) -> tuple[dict[str, tuple[int, int]], dict[str, None]]:
+    """Of each claim the latest time that its device states in the frame, and what that leaves open.
 
-
-def _stated(reports: Sequence[Report]) -> list[tuple[str, int, int]]:
-    """Of each claim the latest time that its device states in the frame, and what that leaves open."""
+    Then the claims whose clock says a time that no value can have.
+    """
     latest: dict[str, tuple[int, int]] = {}
+    reset: dict[str, None] = {}
     for report in reports:
-        if report.device_at_us is None or report.clock_quality is not ClockQuality.DEVICE:
+        device_at_us, quality = report.device_at_us, report.clock_quality
+        if device_at_us is None or report.lane is Lane.ADT:
             continue
-        if report.kind not in _MEASURED or report.lane is Lane.ADT or report.uncertainty_ms * 1000 > OPEN_MAX_US:
+        if quality is ClockQuality.DOUBTFUL and device_at_us < UNSET_BEFORE_US:
+            reset[report.claim] = None
+        open_us = report.uncertainty_ms * 1000
+        if quality is not ClockQuality.DEVICE or report.kind not in _MEASURED or open_us > OPEN_MAX_US:
             continue
-        stated = (report.device_at_us, report.uncertainty_ms * 1000)
-        latest[report.claim] = max(latest.get(report.claim, stated), stated)
-    return [(claim, device_at_us, open_us) for claim, (device_at_us, open_us) in latest.items()]
+        known = latest.get(report.claim)
+        if known is None or known < (device_at_us, open_us):
+            latest[report.claim] = (device_at_us, open_us)
+    return latest, reset

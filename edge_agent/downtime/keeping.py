@@ -66,6 +66,11 @@ class _Device:
         self.channels: dict[Key, _Kept] = {}
 
 
+# Looked up once: of an enumeration each costs as much as the rest of a value.
+_NUMERIC, _BOUND = RecordKind.NUMERIC, RecordKind.BOUND
+_VALID, _QUESTIONABLE = Validity.VALID, Validity.QUESTIONABLE
+
+
 class DowntimeKeeper:
     """Keeps at most `channels_max` channels; a further one takes the place of one that was silent for 24 hours."""
 
@@ -170,12 +175,15 @@ class DowntimeKeeper:
             at_us = received_us
         number = at_us // _BUCKET_US
         device = self._devices.get(claim) or _Device()
+        channels = device.channels
         for record in report.records:
-            if record.kind is not RecordKind.NUMERIC and record.kind is not RecordKind.BOUND:
+            kind = record.kind
+            if kind is not _NUMERIC and kind is not _BOUND:
                 continue
-            name = "" if record.code or record.as_sent is None else fitted(record.as_sent.code, WORD_BYTES_MAX)
-            key = (record.code, record.unit, record.channel, name)
-            kept = device.channels.get(key)
+            code = record.code
+            name = "" if code or record.as_sent is None else fitted(record.as_sent.code, WORD_BYTES_MAX)
+            key = (code, record.unit, record.channel, name)
+            kept = channels.get(key)
             if kept is None:
                 kept = self._new_channel(claim, source, device, record, key)
                 if kept is None:
@@ -183,17 +191,19 @@ class DowntimeKeeper:
                     continue
             if at_us >= kept.at_us or kept.at_us > received_us:  # the latter: the clock was set back
                 kept.last, kept.at_us, kept.received_at_us = record, at_us, received_us
-            is_measured = record.validity is Validity.VALID or record.validity is Validity.QUESTIONABLE
-            # As numbers: flags cost a microsecond each.
-            if is_measured and record.kind is RecordKind.NUMERIC and not int(record.marks) & WITHDRAWAL:
-                value = record.mantissa * 10.0**record.exponent
-                if -NUMBER_MAX < value < NUMBER_MAX:
-                    band = kept.bands.get(number)
-                    if band is None:
-                        kept.bands[number] = (value, value)
-                    elif not band[0] <= value <= band[1]:
-                        kept.bands[number] = (min(band[0], value), max(band[1], value))
             kept.is_changed = True
+            validity = record.validity
+            if kind is not _NUMERIC or (validity is not _VALID and validity is not _QUESTIONABLE):
+                continue
+            if record.marks and int(record.marks) & WITHDRAWAL:  # as numbers: flags cost a microsecond each
+                continue
+            value = record.mantissa * 10.0**record.exponent
+            band = kept.bands.get(number)
+            if band is not None and band[0] <= value <= band[1]:  # nearly always
+                continue
+            if -NUMBER_MAX < value < NUMBER_MAX:
+                low, high = band or (value, value)
+                kept.bands[number] = (min(low, value), max(high, value))
 
     def _new_channel(self, claim: str, source: str, device: _Device, record: Record, key: Key) -> _Kept | None:
         if not self._free:

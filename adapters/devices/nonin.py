@@ -33,6 +33,7 @@ import msgspec
 from msgspec import Meta
 
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
+from adapters.formats.nonin_status import quality, unusable_stretches
 from adapters.formats.redaction import nothing_to_redact
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.lines import LineSession
@@ -60,9 +61,8 @@ _LINE = re.compile(rb"(?:\d\d:\d\d:\d\d +)?SPO2=" + _NUMBER + rb" +HR=" + _NUMBE
 _HEADER = re.compile(rb"(?i:NONIN|TIME|DATE)[ -~]*")
 
 SAMPLES_PER_S = SECOND // FRAME  # 75
-_PULSE_FRAMES = 12  # a pulse's mark is held for 160 ms
 _HR_MISSING, _SPO2_MISSING = 511, 127
-_SNSD, _ARTF, _OOT, _SNSA, _RED, _PERFUSION = 0x40, 0x20, 0x10, 0x08, 0x04, 0x06
+_SNSD, _SNSA = 0x40, 0x08
 _UNUSABLE = _SNSD | _SNSA
 # The conditions that the device alarms of: status bit, its own name for it, in words.
 _CONDITIONS = ((_SNSD, "SNSD", "sensor disconnected"), (_SNSA, "SNSA", "sensor off or unusable"))
@@ -108,7 +108,7 @@ def read_df2(frame: bytes, source: Source[NoninSettings]) -> Sequence[Report]:
             raise FrameError("checksum", f"frame {at // FRAME + 1} of {SECOND // FRAME}")
     claim = source.claim(source.settings.device)
     status, pleth, extra = frame[1::FRAME], frame[2::FRAME], frame[3 + 2 * PACKET :: FRAME]
-    validity = Validity.INVALID if any(s & _UNUSABLE for s in status) else _quality(status)
+    validity = Validity.INVALID if any(s & _UNUSABLE for s in status) else quality(status)
     rate, spo2 = (extra[0] & 0x03) << 7 | extra[1] & 0x7F, extra[2] & 0x7F
     values = (
         SPO2.record(None if spo2 == _SPO2_MISSING else spo2, validity),
@@ -124,29 +124,10 @@ def read_df2(frame: bytes, source: Source[NoninSettings]) -> Sequence[Report]:
     return reports
 
 
-def _quality(status: bytes) -> Validity:
-    """What a second with a working sensor says of its averages."""
-    artifact = sum(1 for s in status if s & _ARTF)
-    red = sum(1 for s in status if s & _PERFUSION == _RED)
-    other_perfusion = sum(1 for s in status if s & _PERFUSION) - red
-    half_a_pulse = _PULSE_FRAMES // 2
-    doubtful = (
-        any(s & _OOT for s in status) or artifact >= half_a_pulse or (red >= half_a_pulse and red > other_perfusion)
-    )
-    return Validity.QUESTIONABLE if doubtful else Validity.VALID
-
-
 def _wave(status: bytes, pleth: bytes, first_sample: int) -> Record:
     """The pleth; where the sensor gave nothing usable, the stretches are invalid."""
-    invalid = []
-    begin = None
-    for at, s in enumerate((*status, 0)):
-        if s & _UNUSABLE and begin is None:
-            begin = at
-        elif not s & _UNUSABLE and begin is not None:
-            invalid.append((begin, at))
-            begin = None
-    validity = Validity.INVALID if invalid == [(0, len(status))] else _quality(status)
+    invalid = unusable_stretches(status, _UNUSABLE)
+    validity = Validity.INVALID if invalid == ((0, len(status)),) else quality(status)
     raw = bytearray(2 * len(pleth))
     raw[0::2] = pleth  # the high byte of each is 0
     samples = Samples(
@@ -157,7 +138,7 @@ def _wave(status: bytes, pleth: bytes, first_sample: int) -> Record:
         exponent=0,
         raw=bytes(raw),
         first_sample=first_sample,
-        invalid=tuple(invalid),
+        invalid=invalid,
     )
     return Record(PLETH.code, PLETH.unit, kind=RecordKind.SAMPLES, validity=validity, samples=samples)
 

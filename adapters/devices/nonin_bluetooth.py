@@ -27,6 +27,7 @@ from msgspec import Meta
 from adapters.driver import Channel, DeviceDriver, SerialSettings, Source
 from adapters.formats.alarm_changes import changed_alarms
 from adapters.formats.moments import moment_of
+from adapters.formats.nonin_status import quality, unusable_stretches
 from adapters.formats.redaction import nothing_to_redact
 from adapters.quality import Quality, done, exempt
 from adapters.sessions.nonin_df7 import FRAME, PACKET, SECOND, NoninDf7Session, begins_packet
@@ -39,9 +40,8 @@ PULSE_RATE = Channel("HR", 149530, 264864)  # MDC_PULS_OXIM_PULS_RATE, MDC_DIM_B
 PLETH = Channel("PLETH", 150452, 262656)  # MDC_PULS_OXIM_PLETH, MDC_DIM_DIMLESS
 
 SAMPLES_PER_S = SECOND // FRAME  # 75
-_PULSE_FRAMES = 12  # a pulse's mark is held for so many
 _HR_MISSING, _SPO2_MISSING = 511, 127
-_ARTF, _OOT, _SNSA, _RED, _PERFUSION = 0x20, 0x10, 0x08, 0x04, 0x06
+_SNSA = 0x08
 _FIRMWARE, _STAT2 = 3, 7  # places in a packet
 _LOW_BATTERY = 0x01
 _NO_MEASUREMENT, _FROM_MEMORY = 0x01, 0x10
@@ -73,7 +73,7 @@ def read_df7(frame: bytes, source: Source[NoninBluetoothSettings]) -> Sequence[R
         if sum(frame[at : at + 4]) & 0xFF != frame[at + 4]:
             raise FrameError("checksum", f"frame {at // FRAME + 1} of {SAMPLES_PER_S}")
     status, extra = frame[0::FRAME], frame[3 + 2 * PACKET :: FRAME]
-    validity = Validity.INVALID if any(s & _SNSA for s in status) else _quality(status)
+    validity = Validity.INVALID if any(s & _SNSA for s in status) else quality(status)
     rate, spo2 = (extra[0] & 0x03) << 7 | extra[1] & 0x7F, extra[2] & 0x7F
     values = (
         SPO2.record(None if spo2 == _SPO2_MISSING else spo2, validity),
@@ -99,31 +99,12 @@ def read_df7(frame: bytes, source: Source[NoninBluetoothSettings]) -> Sequence[R
     return reports
 
 
-def _quality(status: bytes) -> Validity:
-    """What a second with a working sensor says of its averages."""
-    artifact = sum(1 for s in status if s & _ARTF)
-    red = sum(1 for s in status if s & _PERFUSION == _RED)
-    other_perfusion = sum(1 for s in status if s & _PERFUSION) - red
-    half_a_pulse = _PULSE_FRAMES // 2
-    doubtful = (
-        any(s & _OOT for s in status) or artifact >= half_a_pulse or (red >= half_a_pulse and red > other_perfusion)
-    )
-    return Validity.QUESTIONABLE if doubtful else Validity.VALID
-
-
 def _wave(frame: bytes, status: bytes, first_sample: int) -> Record:
     """The pleth; where the sensor gave nothing usable, the stretches are invalid."""
     raw = bytearray()
     for high, low in zip(frame[1::FRAME], frame[2::FRAME], strict=True):
         raw += ((high << 8 | low) - _SIGN_OFFSET).to_bytes(2, "little", signed=True)
-    invalid = []
-    begin = None
-    for at, s in enumerate((*status, 0)):
-        if s & _SNSA and begin is None:
-            begin = at
-        elif not s & _SNSA and begin is not None:
-            invalid.append((begin, at))
-            begin = None
+    invalid = unusable_stretches(status, _SNSA)
     samples = Samples(
         rate_numerator=SAMPLES_PER_S,
         rate_denominator=1,
@@ -132,9 +113,9 @@ def _wave(frame: bytes, status: bytes, first_sample: int) -> Record:
         exponent=0,
         raw=bytes(raw),
         first_sample=first_sample,
-        invalid=tuple(invalid),
+        invalid=invalid,
     )
-    validity = Validity.INVALID if invalid == [(0, len(status))] else _quality(status)
+    validity = Validity.INVALID if invalid == ((0, len(status)),) else quality(status)
     return Record(PLETH.code, PLETH.unit, kind=RecordKind.SAMPLES, validity=validity, samples=samples)
 
 

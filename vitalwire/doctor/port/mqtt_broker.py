@@ -63,8 +63,8 @@ class BrokerOwner:
         return Source(self.name, NoSettings(), peer=peer)
 
     def converse(self, line: Line, peer: str) -> Conversation:
-        """MQTT's messages come whole."""
-        raise NotImplementedError
+        """Never asked for: MQTT's messages come whole, without a session."""
+        raise AssertionError("a broker's link has no conversation")
 
     def carry(self, delivery: Delivery, answer: Answer) -> None:
         """A message."""

@@ -12,7 +12,6 @@ chosen here. A command that would start, stop, clear, bolus, configure or set is
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from pathlib import Path
 from random import Random
 
 from simulators import faults
-from simulators.astm import PtyWire, pty_wire
+from simulators.astm import PtyWire, pty_wire, turns
 from simulators.infusion import Infusion
 from simulators.patient import Patient
 
@@ -170,14 +169,8 @@ class Spoiler(faults.Spoiler):
 
 async def speak(pump: SyringePump, wire: PtyWire, spoiler: Spoiler, stop: asyncio.Event) -> None:
     """Answer on this line until `stop`."""
-    begin = time.monotonic()
-    while not stop.is_set():
-        try:
-            async with asyncio.timeout(POLL_S):
-                data = await wire.read()
-        except TimeoutError:
-            continue
-        answer = pump.heard(data, time.monotonic() - begin)
+    async for data, now_s in turns(wire, POLL_S, stop):
+        answer = pump.heard(data, now_s)
         if answer:
             await wire.write(spoiler.sent(answer))
 

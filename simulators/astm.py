@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import tty
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -232,6 +233,18 @@ class PtyWire:
                 pass
         except OSError:
             pass
+
+
+async def turns(wire: PtyWire, poll_s: float, stop: asyncio.Event) -> AsyncIterator[tuple[bytes, float]]:
+    """What came within each turn of `poll_s`, b"" for nothing, and the seconds since the first; until `stop`."""
+    begin = time.monotonic()
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(poll_s):
+                heard = await wire.read()
+        except TimeoutError:
+            heard = b""
+        yield heard, time.monotonic() - begin
 
 
 @asynccontextmanager

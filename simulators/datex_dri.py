@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators import datex_values, faults
-from simulators.astm import PtyWire, pty_wire
+from simulators.astm import PtyWire, pty_wire, turns
 from simulators.patient import Patient
 
 FLAG, ESCAPE = 0x7E, 0x7D
@@ -318,14 +318,7 @@ class Spoiler(faults.Spoiler):
 
 async def speak(monitor: Monitor, wire: PtyWire, spoiler: Spoiler, stop: asyncio.Event) -> None:
     """Answer on this line until `stop`."""
-    begin = time.monotonic()
-    while not stop.is_set():
-        try:
-            async with asyncio.timeout(POLL_S):
-                heard = await wire.read()
-        except TimeoutError:
-            heard = b""
-        now_s = time.monotonic() - begin
+    async for heard, now_s in turns(wire, POLL_S, stop):
         monitor.hear(heard, now_s)
         for frame in monitor.speak(now_s):
             await wire.write(spoiler.sent(frame))

@@ -11,7 +11,6 @@ not; after STOP nothing is sent until an ICC comes.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +19,7 @@ from random import Random
 from typing import TypeVar
 
 from simulators import faults
-from simulators.astm import PtyWire, pty_wire
+from simulators.astm import PtyWire, pty_wire, turns
 from simulators.medibus_curves import Realtime
 from simulators.medibus_frames import (
     ABORT,
@@ -379,14 +378,7 @@ class Spoiler(faults.Spoiler):
 
 async def speak(device: Ventilator, wire: PtyWire, spoiler: Spoiler, stop: asyncio.Event) -> None:
     """Converse on this line until `stop`."""
-    begin = time.monotonic()
-    while not stop.is_set():
-        try:
-            async with asyncio.timeout(POLL_S):
-                heard = await wire.read()
-        except TimeoutError:
-            heard = b""
-        now_s = time.monotonic() - begin
+    async for heard, now_s in turns(wire, POLL_S, stop):
         device.hear(heard, now_s)
         await wire.write(spoiler.sent(device.speak(now_s)))
 
